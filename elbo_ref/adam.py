@@ -1,0 +1,183 @@
+"""Adam, from scratch: pure functions on arrays, and the settings that say which Adam.
+
+For a gradient g of the *loss* at step t = 1, 2, ... (Kingma & Ba 2015, algorithm 1):
+
+    m <- beta1 m + (1 - beta1) g,        v <- beta2 v + (1 - beta2) g^2,
+    x <- x - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps).
+
+`Adam` is that, as ``torch.optim.Adam`` does it: eps stands outside the root and after the bias
+correction, `weight_decay` is an L2 term in the gradient, and `amsgrad` divides by the largest v so
+far (Reddi, Kale & Kumar 2018). `ClippedAdam` is Pyro's class of that name, which differs in three
+ways that its documentation does not spell out: the gradient is clamped element by element although
+the setting is called `clip_norm`; eps is added *before* the bias correction of v; and the learning
+rate is multiplied by `lrd` before the first step already.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from elbo_ref.arguments import FloatArray, scalar
+
+
+
+class AdamState(NamedTuple):
+    """What Adam remembers: the number of updates made, the two moments, and the largest second one.
+
+    `largest` follows `second_moment` unless `amsgrad` is on.
+    """
+
+    step: int
+    first_moment: FloatArray
+    second_moment: FloatArray
+    largest: FloatArray
+
+
+class Optimizer(Protocol):
+    """Settings that know how to update parameters; state goes in and comes back."""
+
+    @property
+    def lr(self) -> float: ...
+
+    def init(self, parameters: FloatArray) -> AdamState: ...
+
+    def update(
+        self, state: AdamState, parameters: FloatArray, gradient: FloatArray
+    ) -> tuple[FloatArray, AdamState]: ...
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Settings of Adam, with the names and defaults of ``torch.optim.Adam``.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, positive.
+    betas : (float, float)
+        Decay rates of the two moments, each in [0, 1).
+    eps : float
+        Added to the root of the corrected second moment; not negative.
+    weight_decay : float
+        Coefficient of an L2 penalty on the unconstrained parameters; not negative.
+    amsgrad : bool
+        Divide by the largest second moment so far.
+
+    Raises
+    ------
+    ValueError
+        If a setting is outside its range.
+
+    Examples
+    --------
+    >>> optimizer, x = Adam(lr=0.1), np.array([1.0])
+    >>> state = optimizer.init(x)
+    >>> x, state = optimizer.update(state, x, gradient=np.array([5.0]))
+    >>> x.round(12), state.step
+    (array([0.9]), 1)
+    """
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    amsgrad: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def init(self, parameters: FloatArray) -> AdamState:
+        """The state before the first update."""
+        return _init(parameters)
+
+    def update(
+        self, state: AdamState, parameters: FloatArray, gradient: FloatArray
+    ) -> tuple[FloatArray, AdamState]:
+        """One descent step along a gradient of the loss; returns new parameters and a new state."""
+        if self.weight_decay:
+            gradient = gradient + self.weight_decay * parameters
+        step, first, second = _moments(self.betas, state, gradient)
+        largest = np.maximum(state.largest, second) if self.amsgrad else second
+        scale = self.lr / (1 - self.betas[0] ** step)
+        root = np.sqrt(largest) / math.sqrt(1 - self.betas[1] ** step)
+        moved = parameters - scale * (first / (root + self.eps))
+        return moved, AdamState(step, first, second, largest)
+
+
+@dataclass(frozen=True)
+class ClippedAdam:
+    """Settings of ``pyro.optim.ClippedAdam``.
+
+    Parameters
+    ----------
+    lr, betas, eps, weight_decay
+        As in `Adam`; eps here is added before the bias correction.
+    clip_norm : float
+        Every element of the gradient is clamped to [-clip_norm, clip_norm]; positive.
+    lrd : float
+        Factor on the learning rate at every step, the first included; positive.
+
+    Examples
+    --------
+    >>> optimizer, x = ClippedAdam(lr=0.1, lrd=0.5), np.array([1.0])
+    >>> x, state = optimizer.update(optimizer.init(x), x, gradient=np.array([5.0]))
+    >>> x.round(6)
+    array([0.95])
+    """
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    clip_norm: float = 10.0
+    lrd: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self)
+        scalar("clip_norm", self.clip_norm, lambda x: x > 0, "must be positive")
+        scalar("lrd", self.lrd, lambda x: x > 0, "must be positive")
+
+    def init(self, parameters: FloatArray) -> AdamState:
+        """The state before the first update."""
+        return _init(parameters)
+
+    def update(
+        self, state: AdamState, parameters: FloatArray, gradient: FloatArray
+    ) -> tuple[FloatArray, AdamState]:
+        """One descent step along a gradient of the loss; returns new parameters and a new state."""
+        gradient = np.minimum(np.maximum(gradient, -self.clip_norm), self.clip_norm)
+        if self.weight_decay:
+            gradient = gradient + self.weight_decay * parameters
+        step, first, second = _moments(self.betas, state, gradient)
+        correction = math.sqrt(1 - self.betas[1] ** step) / (1 - self.betas[0] ** step)
+        scale = self.lr * self.lrd**step * correction
+        moved = parameters - scale * (first / (np.sqrt(second) + self.eps))
+        return moved, AdamState(step, first, second, second)
+
+
+def _init(parameters: FloatArray) -> AdamState:
+    zeros = np.zeros_like(parameters)
+    return AdamState(0, zeros, zeros, zeros)
+
+
+def _moments(
+    betas: tuple[float, float], state: AdamState, gradient: FloatArray
+) -> tuple[int, FloatArray, FloatArray]:
+    beta1, beta2 = betas
+    first = beta1 * state.first_moment + (1 - beta1) * gradient
+    second = beta2 * state.second_moment + (1 - beta2) * (gradient * gradient)
+    return state.step + 1, first, second
+
+
+def _check(settings: Adam | ClippedAdam) -> None:
+    scalar("lr", settings.lr, lambda x: x > 0, "must be positive")
+    if len(settings.betas) != 2:
+        raise ValueError(f"betas = {settings.betas!r} must be two numbers")
+    for i, beta in enumerate(settings.betas):
+        scalar(f"betas[{i}]", beta, lambda x: 0 <= x < 1, "must lie in [0, 1)")
+    scalar("eps", settings.eps, lambda x: x >= 0, "must not be negative")
+    scalar("weight_decay", settings.weight_decay, lambda x: x >= 0, "must not be negative")

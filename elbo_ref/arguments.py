@@ -1,0 +1,76 @@
+"""The public door: array types, and the checks that every public function makes once.
+
+An error names the argument, the first offending index, the value and the rule, as in
+``concentration1[3] = -1.0 must lie in [1e-100, 1e+100]``. What has passed is trusted afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.int64]
+Rng: TypeAlias = int | np.random.SeedSequence | np.random.Generator
+"""What every `rng` argument takes; None is refused, because the same call gives the same bytes."""
+
+
+def describe(name: str, array: NDArray[Any], index: tuple[int, ...]) -> str:
+    """``name[i] = value``, or ``name = value`` for a scalar."""
+    place = f"[{', '.join(map(str, index))}]" if index else ""
+    return f"{name}{place} = {array[index]!s}"
+
+
+def require(name: str, array: NDArray[Any], good: NDArray[np.bool_] | np.bool_, rule: str) -> None:
+    """Raise ValueError for the first element of `array` where `good` is False."""
+    if not np.all(good):
+        index = tuple(int(i) for i in np.argwhere(~np.atleast_1d(good))[0])[: np.ndim(array)]
+        raise ValueError(f"{describe(name, array, index)} {rule}")
+
+
+def float_array(name: str, value: ArrayLike) -> FloatArray:
+    """A float64 copy of real numbers; TypeError for anything else."""
+    array = np.asarray(value)
+    if np.ma.isMaskedArray(value) or array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be real numbers, not {_kind(value, array)}")
+    return array.astype(np.float64)
+
+
+def float_in(name: str, value: ArrayLike, low: float, high: float) -> FloatArray:
+    """A float64 copy with every element in [low, high]."""
+    array = float_array(name, value)
+    require(name, array, (array >= low) & (array <= high), f"must lie in [{low:g}, {high:g}]")
+    return array
+
+
+def scalar(name: str, value: float, good: Callable[[float], bool], rule: str) -> float:
+    """One finite real number that satisfies `good`."""
+    array = float_array(name, value)
+    if array.ndim or not np.isfinite(array) or not good(float(array)):
+        raise ValueError(f"{name} = {value!r} {rule}")
+    return float(array)
+
+
+def count(name: str, value: int, minimum: int) -> int:
+    """One whole number, at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    if value < minimum:
+        raise ValueError(f"{name} = {value} must be at least {minimum}")
+    return int(value)
+
+
+def generator(rng: Rng) -> np.random.Generator:
+    """The `numpy.random.Generator` that an `rng` argument stands for."""
+    if isinstance(rng, np.random.Generator | np.random.SeedSequence):
+        return np.random.default_rng(rng)
+    return np.random.default_rng(count("rng", rng, 0))
+
+
+def _kind(value: object, array: NDArray[Any]) -> str:
+    if np.ma.isMaskedArray(value):
+        return "a masked array"
+    return f"{type(value).__name__} of dtype {array.dtype}"

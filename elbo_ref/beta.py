@@ -1,0 +1,354 @@
+"""`Beta`: prior, Beta guide and posterior are one kind of value.
+
+A distribution is split at its own mean m = a/(a + b), s = a + b: with Jensen gaps
+
+    E log c = log m - g1,          g1 = [log a - psi(a)] - [log s - psi(s)] >= 0,
+    log B(a, b) = a log m + b log(1 - m) + r(a, b),
+
+the entropy, the divergence and the log density are sums of deviances and small remainders, and
+stay accurate however large the concentrations are (`elbo_ref.special` says why). The variance
+
+    Var[A log c + D log(1 - c)] = A^2 psi_1(a) + D^2 psi_1(b) - (A + D)^2 psi_1(s)             (E5)
+                                = (A b - D a)^2 / (a b s) + A^2 q(a) + D^2 q(b) - (A + D)^2 q(s)
+
+with q(x) = psi_1(x) - 1/x is the second derivative of log B in the direction (A, D), so it is also
+the integrand of a divergence between neighbours (a Bregman divergence):
+
+    KL(q || p) = int_0^1 (1 - t) Var_t[(a0 - a) log c + (b0 - b) log(1 - c)] dt,   Var_t at q + t (p - q).
+
+Source of the exponential-family identities: Wainwright & Jordan (2008), section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special as sc
+
+from elbo_ref.arguments import (
+    FloatArray,
+    IntArray,
+    Rng,
+    float_array,
+    float_in,
+    generator,
+    require,
+    scalar,
+)
+from elbo_ref.special import (
+    cross_difference,
+    deviance,
+    jensen_gap_difference,
+    log_beta_remainder,
+    trigamma_excess,
+)
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
+_NODES, _WEIGHTS = (1 + _NODES) / 2, _WEIGHTS / 2
+
+
+class Gradient(NamedTuple):
+    """Derivatives with respect to the two concentrations, each with the shape of its `Beta`."""
+
+    concentration1: float | FloatArray
+    concentration0: float | FloatArray
+
+
+class Interval(NamedTuple):
+    """The two ends of an interval for c."""
+
+    lower: float | FloatArray
+    upper: float | FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Beta:
+    """A Beta distribution of a success probability c, or an array of them.
+
+    Parameters
+    ----------
+    concentration1, concentration0 : float or array_like
+        The exponents plus one of c and of 1 - c (they count successes and failures); broadcast
+        against each other, every element in [1e-100, 1e100].
+
+    Raises
+    ------
+    ValueError
+        If a concentration is outside that range or the shapes do not broadcast.
+
+    Notes
+    -----
+    The order of the arguments and the names are those of ``torch.distributions.Beta``.
+
+    Examples
+    --------
+    >>> prior = Beta(concentration1=2.0, concentration0=8.0)
+    >>> prior.mean
+    0.2
+    >>> prior.conjugate_update(successes=3, failures=7)
+    Beta(concentration1=5.0, concentration0=15.0)
+    """
+
+    concentration1: float | FloatArray
+    concentration0: float | FloatArray
+
+    def __post_init__(self) -> None:
+        a = float_in("concentration1", self.concentration1, 1e-100, 1e100)
+        b = float_in("concentration0", self.concentration0, 1e-100, 1e100)
+        try:
+            a, b = np.broadcast_arrays(a, b)
+        except ValueError:
+            raise ValueError(
+                f"concentration1 of shape {a.shape} and concentration0 of shape {b.shape} "
+                "do not broadcast"
+            ) from None
+        for name, array in (("concentration1", a.copy()), ("concentration0", b.copy())):
+            array.setflags(write=False)
+            object.__setattr__(self, name, _plain(array))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Beta):
+            return NotImplemented
+        return np.array_equal(self.arrays(), other.arrays())
+
+    def __hash__(self) -> int:
+        a, b = self.arrays()
+        return hash((a.shape, a.tobytes(), b.tobytes()))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array of distributions; () for one."""
+        return np.shape(self.concentration1)
+
+    def arrays(self) -> tuple[FloatArray, FloatArray]:
+        """Both concentrations as (read-only) arrays."""
+        return np.asarray(self.concentration1), np.asarray(self.concentration0)
+
+    @property
+    def mean(self) -> float | FloatArray:
+        """E c = a/(a + b)."""
+        a, b = self.arrays()
+        return _plain(a / (a + b))
+
+    @property
+    def variance(self) -> float | FloatArray:
+        """Var c = m (1 - m)/(a + b + 1)."""
+        a, b = self.arrays()
+        s = a + b
+        return _plain((a / s) * (b / s) / (s + 1))
+
+    @property
+    def mode(self) -> float | FloatArray:
+        """The c of highest density: 0.0 or 1.0 where that is an end, nan where it is not one point.
+
+        Not one point: both ends (a, b < 1), or everywhere (a = b = 1).
+        """
+        a, b = self.arrays()
+        up, down = np.maximum(a - 1, 0.0), np.maximum(b - 1, 0.0)
+        inner = up / np.where(up + down > 0, up + down, 1.0)
+        only_one = (up + down == 0) & (a != b) & (np.maximum(a, b) == 1)
+        at_end = np.where(a > b, 1.0, 0.0)
+        return _plain(np.where(up + down > 0, inner, np.where(only_one, at_end, np.nan)))
+
+    def log_prob(self, c: ArrayLike) -> float | FloatArray:
+        """Log density at c in [0, 1], with respect to c.
+
+        Parameters
+        ----------
+        c : array_like
+            Broadcasts against the shape of the distribution. At the ends it is the limit, which
+            may be infinite.
+
+        Returns
+        -------
+        float or ndarray
+
+        Raises
+        ------
+        ValueError
+            If some c is outside [0, 1].
+
+        Examples
+        --------
+        >>> round(Beta(2.0, 3.0).log_prob(0.25), 12)
+        0.523248143765
+        """
+        c = float_in("c", c, 0.0, 1.0)
+        a, b = self.arrays()
+        s = a + b
+        inside = (c > 0) & (c < 1)
+        x = np.where(inside, c, 0.5)
+        rest = 1 - x
+        rounding = (1 - rest) - x
+        difference = cross_difference(a, rest, b, x) + a * rounding
+        away = deviance(a, s * x, difference) + deviance(b, s * rest, -difference)
+        inner = -away - log_beta_remainder(a, b) - np.log(x) - np.log1p(-x)
+        exponent, other = np.where(c > 0, b, a), np.where(c > 0, a, b)
+        with np.errstate(divide="ignore"):
+            end = np.where(exponent == 1, np.log(other), np.where(exponent < 1, np.inf, -np.inf))
+        return _plain(np.where(inside, inner, end))
+
+    def entropy(self) -> float | FloatArray:
+        """-E log density, in nats; tends to minus infinity as the distribution collapses.
+
+        Examples
+        --------
+        >>> Beta(1.0, 1.0).entropy()
+        0.0
+        """
+        a, b = self.arrays()
+        g1, g0 = self.jensen_gaps()
+        log_m, log_rest = -np.log1p(b / a), -np.log1p(a / b)
+        return _plain(log_beta_remainder(a, b) + log_m + log_rest + (a - 1) * g1 + (b - 1) * g0)
+
+    def kl(self, other: Beta) -> float | FloatArray:
+        """KL(self || other) in nats (E4), with the broadcast shape of the two.
+
+        Examples
+        --------
+        >>> round(Beta(2.0, 3.0).kl(Beta(1.0, 1.0)), 12)
+        0.234906649788
+        """
+        a, b = self.arrays()
+        a0, b0 = other.arrays()
+        s, s0 = a + b, a0 + b0
+        g1, g0 = self.jensen_gaps()
+        difference = cross_difference(a0, b, b0, a) / s
+        means = deviance(a0, s0 * (a / s), difference) + deviance(b0, s0 * (b / s), -difference)
+        gaps = (a0 - a) * g1 + (b0 - b) * g0
+        divergence = means + gaps + (log_beta_remainder(a0, b0) - log_beta_remainder(a, b))
+        a, b, a0, b0, divergence = np.broadcast_arrays(a, b, a0, b0, divergence)
+        near = (divergence < 1e-2) & (np.abs(a0 - a) <= a / 2) & (np.abs(b0 - b) <= b / 2)
+        if near.any():
+            divergence = divergence.copy()
+            divergence[near] = _bregman(a[near], b[near], a0[near] - a[near], b0[near] - b[near])
+        return _plain(divergence)
+
+    def mean_pair(self) -> tuple[FloatArray, FloatArray]:
+        """E c and E (1 - c), each to full relative precision."""
+        a, b = self.arrays()
+        return a / (a + b), b / (a + b)
+
+    def mean_difference(self, successes: FloatArray | IntArray, failures: FloatArray | IntArray) -> FloatArray:
+        """successes E(1 - c) - failures E c: how far the counts are from N E c."""
+        a, b = self.arrays()
+        return cross_difference(b, successes, a, failures) / (a + b)
+
+    def log_normalizer(self) -> FloatArray:
+        """log B(a, b), the log of the density's normalizing constant."""
+        a, b = self.arrays()
+        return log_beta_remainder(a, b) - sc.xlog1py(a, b / a) - sc.xlog1py(b, a / b)
+
+    def jensen_gaps(self) -> tuple[FloatArray, FloatArray]:
+        """log m - E log c and log(1 - m) - E log(1 - c), both positive."""
+        a, b = self.arrays()
+        return jensen_gap_difference(a, b), jensen_gap_difference(b, a)
+
+    def tilt_variance(self, tilt1: ArrayLike, tilt0: ArrayLike) -> float | FloatArray:
+        """Var[tilt1 log c + tilt0 log(1 - c)] (E5).
+
+        Every one-particle estimate here is such a linear form plus a constant.
+
+        Examples
+        --------
+        >>> round(Beta(1.0, 1.0).tilt_variance(1.0, 0.0), 12)   # -log c is a unit exponential
+        1.0
+        """
+        a, b = self.arrays()
+        return _plain(_tilt_variance(a, b, float_array("tilt1", tilt1), float_array("tilt0", tilt0)))
+
+    def interval(self, prob: float) -> Interval:
+        """The equal-tailed interval that holds c with probability `prob`.
+
+        Examples
+        --------
+        >>> Beta(1.0, 1.0).interval(0.5)
+        Interval(lower=0.25, upper=0.75)
+        """
+        prob = scalar("prob", prob, lambda p: 0 < p < 1, "must lie strictly between 0 and 1")
+        a, b = self.arrays()
+        tail = (1 - prob) / 2
+        return Interval(_plain(sc.betaincinv(a, b, tail)), _plain(sc.betainccinv(a, b, tail)))
+
+    def sample(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:
+        """Draws of c, of shape `size` followed by the shape of the distribution.
+
+        A draw nearer to 0 or 1 than a float can say is exactly 0.0 or 1.0; `sample_logit` keeps it.
+        """
+        return sc.expit(self.sample_logit(size, rng))
+
+    def sample_logit(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:
+        """Draws of logit c = log c - log(1 - c), exact also where c rounds to 0 or 1.
+
+        Parameters
+        ----------
+        size : int or tuple of int
+            Shape of the sample; the shape of the distribution follows it.
+        rng : int, SeedSequence or Generator
+            The same seed gives the same draws.
+
+        Returns
+        -------
+        ndarray of shape ``size + shape``
+
+        Notes
+        -----
+        logit c = log G_a - log G_b of two gamma draws, and G_a = G_{a+1} U^{1/a} (Devroye 1986,
+        IV.6.4 and exercise), so that log G_a is a logarithm of nothing small:
+        log G_{a+1} - E/a with E a unit exponential.
+
+        Examples
+        --------
+        >>> Beta(1e-3, 1e-3).sample_logit(3, rng=0).round(3)
+        array([-678.968, -963.963,  -18.86 ])
+        """
+        a, b = self.arrays()
+        shape = (size if isinstance(size, tuple) else (size,)) + a.shape
+        return draw_logits(a, b, shape, generator(rng))
+
+    def conjugate_update(self, successes: ArrayLike, failures: ArrayLike) -> Beta:
+        """The posterior Beta(a + successes, b + failures) (E2).
+
+        Raises
+        ------
+        ValueError
+            If a count is negative or not finite.
+        """
+        added = {}
+        for name, value in (("successes", successes), ("failures", failures)):
+            added[name] = float_array(name, value)
+            good = (added[name] >= 0) & np.isfinite(added[name])
+            require(name, added[name], good, "must be finite and not negative")
+        a, b = self.arrays()
+        return Beta(a + added["successes"], b + added["failures"])
+
+
+def draw_logits(
+    a: FloatArray, b: FloatArray, shape: tuple[int, ...], rng: np.random.Generator
+) -> FloatArray:
+    """Draws of logit c ~ Beta(a, b); `Beta.sample_logit` says how."""
+    ratio = rng.standard_gamma(a + 1, shape) / rng.standard_gamma(b + 1, shape)
+    boost = rng.standard_exponential(shape) / b - rng.standard_exponential(shape) / a
+    return np.log(ratio) + boost
+
+
+def _plain(array: FloatArray) -> float | FloatArray:
+    return array if np.ndim(array) else float(array)
+
+
+def _tilt_variance(a: FloatArray, b: FloatArray, up: FloatArray, down: FloatArray) -> FloatArray:
+    s = a + b
+    cross = cross_difference(up, b, down, a)
+    both = up + down
+    excess = up**2 * trigamma_excess(a) + down**2 * trigamma_excess(b)
+    return (cross / a) * (cross / b) / s + (excess - both**2 * trigamma_excess(s))
+
+
+def _bregman(a: FloatArray, b: FloatArray, up: FloatArray, down: FloatArray) -> FloatArray:
+    """KL from Beta(a, b) to Beta(a + up, b + down) by Gauss-Legendre on the path between them."""
+    t = _NODES.reshape(-1, *(1,) * a.ndim)
+    along = _tilt_variance(a + t * up, b + t * down, up, down)
+    return np.tensordot(_WEIGHTS * (1 - _NODES), along, axes=1)

@@ -1,0 +1,92 @@
+"""All parameters of a fit as one flat vector of unconstrained numbers.
+
+The prior's two log concentrations come first (where they are learned), then the guide's parameters,
+row by row. Optimizers, histories and Newton's view of a point see only this vector.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elbo_ref.arguments import FloatArray
+from elbo_ref.beta import Beta
+from elbo_ref.guides.protocol import LOG_RANGE
+from elbo_ref.objectives.exact import Exact
+from elbo_ref.objectives.protocol import Objective, Task
+from elbo_ref.objectives.stationarity import Stationarity, stationarity
+
+_NAMES = ("concentration1", "concentration0")
+
+
+class Coordinates:
+    """The map between a flat vector and the prior and guide of a task.
+
+    Parameters
+    ----------
+    task : Task
+    prior : Beta, shape ()
+        Where the prior starts, or what it is.
+    learned : bool
+        Whether the prior is part of the vector.
+    own : ndarray, shape (k, G)
+        Where the guide's unconstrained parameters start.
+    """
+
+    def __init__(self, task: Task, prior: Beta, learned: bool, own: FloatArray) -> None:
+        self.task = task
+        self._fixed = np.array(prior.arrays())[:, None]
+        self._num_prior = 2 if learned else 0
+        self._shape = own.shape
+        self.start = np.concatenate([np.log(self._fixed[: self._num_prior, 0]), own.ravel()])
+        ranges = [LOG_RANGE] * self._num_prior + [task.guide.own_range] * own.size
+        low, high = np.transpose(ranges)
+        self._center, self._reach = (low + high) / 2, (high - low) / 2
+
+    def split(self, vector: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Constrained prior (2, 1) and guide (k, G) at a vector."""
+        p = self._num_prior
+        prior = np.exp(vector[:p]).reshape(2, 1) if p else self._fixed
+        return prior, self.task.guide.constrain(vector[p:].reshape(self._shape))
+
+    def split_rows(self, vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Constrained priors (2, R, 1) and guides (k, R, G) at R vectors."""
+        p, rows = self._num_prior, len(vectors)
+        learned = np.exp(vectors[:, :p].T) if p else np.repeat(self._fixed, rows, axis=1)
+        own = np.moveaxis(vectors[:, p:].reshape(rows, *self._shape), 0, 1)
+        return learned[:, :, None], self.task.guide.constrain(own)
+
+    def gradient(
+        self, objective: Objective, vector: FloatArray, num_particles: int, rng: np.random.Generator
+    ) -> tuple[FloatArray, float]:
+        """Gradient of an objective with respect to the vector, and the value to settle."""
+        prior, own = self.split(vector)
+        step = objective.step(self.task, prior, own, num_particles, rng)
+        by_own = (step.own * self.task.guide.slope(own)).ravel()
+        if not self._num_prior:
+            return by_own, step.value
+        return np.concatenate((step.prior * prior[:, 0], by_own)), step.value
+
+    def outside(self, vector: FloatArray) -> int | None:
+        """Index of a parameter that is out of its range or not a number; None if all are well."""
+        away = np.abs(vector - self._center)
+        if (away <= self._reach).all():
+            return None
+        return int(np.argmax(~(away <= self._reach)))
+
+    def name(self, index: int) -> str:
+        """What a parameter is called outside."""
+        if index < self._num_prior:
+            return f"prior.{_NAMES[index]}"
+        row, latent = np.unravel_index(index - self._num_prior, self._shape)
+        return f"guide.{self.task.guide.parameter_names[row]}[{latent}]"
+
+    def stationarity(self, vector: FloatArray) -> Stationarity:
+        """Newton's view of a point, on the exact objective."""
+        exact, unused = Exact(), np.random.default_rng(0)
+        p = self._num_prior
+
+        def gradient(prior: FloatArray, own: FloatArray) -> tuple[FloatArray, FloatArray]:
+            flat, _ = self.gradient(exact, np.concatenate([prior, own.ravel()]), 1, unused)
+            return flat[:p], flat[p:].reshape(self._shape)
+
+        return stationarity(gradient, vector[:p], vector[p:].reshape(self._shape))

@@ -1,0 +1,263 @@
+"""`Counts`: what the data say, one entry per latent.
+
+Only four things about the observations of a latent matter: K successes, N trials, how many equal
+latents there are (the multiplicity w), and the binomial coefficients, log C(n, k) summed over its
+rows (logC in the equations). The last is kept relative to one row with the same totals,
+
+    log_split = sum over rows of log C(n, k) - log C(N, K) <= 0,
+
+zero for a single row: the evidence of counts in the billions then never contains log C(N, K) itself,
+which would swamp it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special as sc
+
+from elbo_ref.arguments import FloatArray, IntArray, describe, require
+from elbo_ref.special import cross_difference, deviance, log_factorial_remainder
+
+_LARGEST = 2**63 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Successes and trials of independent latents, one entry per latent.
+
+    Parameters
+    ----------
+    successes : int array_like, shape () or (G,)
+        K, the successes of each latent.
+    total_count : int array_like, broadcast to the same shape
+        N, its trials; 0 is legal and carries no information.
+    multiplicity : int array_like, optional
+        How many independent latents have exactly these counts; 1 by default, 0 is legal.
+
+    Attributes
+    ----------
+    successes, total_count, multiplicity : int64 ndarray, shape (G,)
+    log_split : float64 ndarray, shape (G,)
+        Log of the product of the rows' binomial coefficients over C(N, K); 0 for a single row.
+    labels : tuple or None
+        The group of each latent, from `Counts.grouped`.
+
+    Raises
+    ------
+    TypeError
+        If something is not a number.
+    ValueError
+        If something is not a whole number of [0, 2**63), if K > N, or if the shapes do not fit.
+
+    Examples
+    --------
+    >>> Counts([3, 0, 7], 10)
+    Counts(successes=[3 0 7], total_count=[10 10 10])
+    >>> Counts.shared([1, 0, 1, 1], 1)
+    Counts(successes=[3], total_count=[4])
+    >>> Counts.grouped([1, 0, 2], [1, 1, 2], ["b", "a", "b"]).labels
+    ('b', 'a')
+    """
+
+    successes: IntArray
+    total_count: IntArray
+    multiplicity: IntArray
+    log_split: FloatArray
+    labels: tuple[Hashable, ...] | None
+
+    def __init__(
+        self,
+        successes: ArrayLike,
+        total_count: ArrayLike,
+        multiplicity: ArrayLike | None = None,
+    ) -> None:
+        k, n = _rows(successes, total_count)
+        w = np.ones_like(k)
+        if multiplicity is not None:
+            w = _fit("multiplicity", _whole("multiplicity", multiplicity), k.size)
+        _checked_sum("multiplicity", w)
+        self._set(k, n, w, np.zeros(k.size), None)
+
+    def _set(
+        self,
+        k: IntArray,
+        n: IntArray,
+        w: IntArray,
+        log_split: FloatArray,
+        labels: tuple[Hashable, ...] | None,
+    ) -> None:
+        fields = {"successes": k, "total_count": n, "multiplicity": w, "log_split": log_split}
+        for name, array in fields.items():
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        object.__setattr__(self, "labels", labels)
+
+    @classmethod
+    def shared(cls, successes: ArrayLike, total_count: ArrayLike) -> Counts:
+        """One latent for all rows.
+
+        Examples
+        --------
+        >>> Counts.shared([3, 4], [10, 5])
+        Counts(successes=[7], total_count=[15])
+        """
+        k, n = _rows(successes, total_count)
+        return cls._merged(k, n, np.zeros(k.size, dtype=np.intp), 1, None)
+
+    @classmethod
+    def grouped(
+        cls, successes: ArrayLike, total_count: ArrayLike, groups: ArrayLike
+    ) -> Counts:
+        """One latent per distinct label, in the order of first appearance.
+
+        Parameters
+        ----------
+        successes, total_count : int array_like, shape (R,)
+        groups : array_like of labels, shape (R,)
+        """
+        k, n = _rows(successes, total_count)
+        names = np.asarray(groups)
+        if names.ndim != 1 or names.size != k.size:
+            raise ValueError(f"groups of shape {names.shape} do not fit {k.size} rows")
+        index: dict[Hashable, int] = {}
+        place = np.array([index.setdefault(label, len(index)) for label in names.tolist()])
+        return cls._merged(k, n, place, len(index), tuple(index))
+
+    @classmethod
+    def _merged(
+        cls,
+        k: IntArray,
+        n: IntArray,
+        place: NDArray[np.intp],
+        size: int,
+        labels: tuple[Hashable, ...] | None,
+    ) -> Counts:
+        successes, total = np.zeros(size, np.int64), np.zeros(size, np.int64)
+        _checked_sum("total_count", n)
+        np.add.at(successes, place, k)
+        np.add.at(total, place, n)
+        counts = cls.__new__(cls)
+        split = _log_split(k, n, place, successes, total)
+        counts._set(successes, total, np.ones(size, np.int64), split, labels)
+        return counts
+
+    def __len__(self) -> int:
+        """The number of entries, G; `num_latents` counts multiplicities."""
+        return self.successes.size
+
+    def __repr__(self) -> str:
+        text = f"successes={self.successes}, total_count={self.total_count}"
+        if (self.multiplicity != 1).any():
+            text += f", multiplicity={self.multiplicity}"
+        return f"Counts({text})"
+
+    @property
+    def failures(self) -> IntArray:
+        """N - K."""
+        return self.total_count - self.successes
+
+    @property
+    def num_latents(self) -> int:
+        """The number of independent latents, the sum of the multiplicities."""
+        return int(self.multiplicity.sum())
+
+    @property
+    def log_coefficient(self) -> FloatArray:
+        """logC: the rows' log binomial coefficients, summed for each latent."""
+        return log_choose(self.successes, self.total_count) + self.log_split
+
+
+def log_choose(k: IntArray, n: IntArray) -> FloatArray:
+    """log C(n, k), from its entropy and remainders: every large term is positive."""
+    k, f, n = k.astype(np.float64), (n - k).astype(np.float64), n.astype(np.float64)
+    size = np.where(n > 0, n, 1.0)
+    entropy = -sc.xlog1py(k, -f / size) - sc.xlog1py(f, -k / size)
+    r = log_factorial_remainder
+    return entropy + (r(n) - r(k) - r(f))
+
+
+def log_binomial(
+    successes: IntArray,
+    total_count: IntArray,
+    mean: tuple[FloatArray, FloatArray],
+    difference: FloatArray,
+) -> FloatArray:
+    """log C(N, K) + K log c + (N - K) log(1 - c), with mean = (c, 1 - c).
+
+    `difference` is K - N c, formed by the caller from what it knows exactly.
+    """
+    k, n = successes.astype(np.float64), total_count.astype(np.float64)
+    f = (total_count - successes).astype(np.float64)
+    r = log_factorial_remainder
+    away = deviance(k, n * mean[0], difference) + deviance(f, n * mean[1], -difference)
+    return (r(n) - r(k) - r(f)) - away
+
+
+def _log_split(
+    k: IntArray, n: IntArray, place: NDArray[np.intp], successes: IntArray, total: IntArray
+) -> FloatArray:
+    """sum of log C(n, k) over the rows of each latent, minus log C(N, K).
+
+    Both are taken as log binomial probabilities at c = K/N, where c^K (1 - c)^(N - K) cancels.
+    """
+    size = np.maximum(total, 1).astype(np.float64)
+    mean = successes / size, (total - successes) / size
+    mixed = (successes > 0) & (successes < total)
+    failures = total - successes
+    row_difference = cross_difference(k, failures[place], n - k, successes[place]) / size[place]
+    rows = log_binomial(k, n, (mean[0][place], mean[1][place]), row_difference)
+    together = log_binomial(successes, total, mean, np.zeros(total.size))
+    split = np.bincount(place, weights=rows, minlength=total.size) - together
+    single = np.bincount(place[n > 0], minlength=total.size) < 2
+    return np.where(mixed & ~single, split, 0.0)
+
+
+def _rows(successes: ArrayLike, total_count: ArrayLike) -> tuple[IntArray, IntArray]:
+    k, n = _whole("successes", successes), _whole("total_count", total_count)
+    size = max(k.size, n.size) if k.size and n.size else 0
+    k, n = _fit("successes", k, size), _fit("total_count", n, size)
+    if size == 0:
+        raise ValueError("counts are empty: at least one row is needed")
+    if (k > n).any():
+        index = (int(np.argmax(k > n)),)
+        raise ValueError(
+            f"{describe('successes', k, index)} exceeds {describe('total_count', n, index)}"
+        )
+    return k, n
+
+
+def _fit(name: str, array: IntArray, size: int) -> IntArray:
+    if array.ndim > 1:
+        raise ValueError(f"{name} of shape {array.shape} must have at most one dimension")
+    if array.size not in (1, size):
+        raise ValueError(f"{name} has {array.size} entries where {size} are needed")
+    return np.array(np.broadcast_to(array.reshape(-1), size))
+
+
+def _whole(name: str, value: ArrayLike) -> IntArray:
+    """An int64 copy of whole numbers of [0, 2**63), whatever type holds them."""
+    array = np.asarray(value)
+    if np.ma.isMaskedArray(value):
+        raise TypeError(f"{name} must not be a masked array")
+    if array.size and array.dtype.kind == "O":
+        if not all(isinstance(x, int | np.integer) for x in array.flat):
+            raise TypeError(f"{name} must hold whole numbers")
+        good = np.array([0 <= x <= _LARGEST for x in array.flat]).reshape(array.shape)
+        require(name, array, good, "must lie in [0, 2**63)")
+    elif array.dtype.kind == "f":
+        require(name, array, array == np.floor(array), "is not a whole number")
+        require(name, array, np.abs(array) <= 2.0**53, "is a float above 2**53: pass an int")
+    elif array.size and array.dtype.kind not in "iub":
+        raise TypeError(f"{name} must hold whole numbers, not dtype {array.dtype}")
+    if array.dtype.kind != "b":
+        require(name, array, (array >= 0) & (array <= _LARGEST), "must lie in [0, 2**63)")
+    return array.astype(np.int64)
+
+
+def _checked_sum(name: str, array: IntArray) -> None:
+    if float(array.sum(dtype=np.float64)) >= 2.0**63 * (1 - 1e-9):
+        raise ValueError(f"the sum of {name} does not fit into 63 bits")

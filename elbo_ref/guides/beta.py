@@ -1,0 +1,79 @@
+"""The full guide: c ~ Beta(a, b), one pair of its own parameters per latent, kept positive by exp.
+
+What is maximised is the ELBO (E3),
+
+    E_q[log lik] - KL(q || prior),      at most the evidence, and equal to it at the posterior (E4).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from elbo_ref.arguments import FloatArray
+from elbo_ref.beta import Beta
+from elbo_ref.guides import beta_draws
+from elbo_ref.guides.protocol import LOG_RANGE, Collected
+
+
+class BetaGuide:
+    """``guide="beta"``, or a `Beta` to start from; ``run.guide`` is a `Beta` of shape (G,)."""
+
+    name = "beta"
+    parameter_names: tuple[str, ...] = ("concentration1", "concentration0")
+    own_range = LOG_RANGE
+    has_prior = True
+
+    def start(self, value: object, size: int) -> FloatArray:
+        start = value if isinstance(value, Beta) else Beta(1.0, 1.0)
+        if start.shape not in ((), (size,)):
+            raise ValueError(f"guide of shape {start.shape} fits neither () nor {size} latents")
+        return np.log([np.broadcast_to(x, (size,)) for x in start.arrays()])
+
+    def constrain(self, unconstrained: FloatArray) -> FloatArray:
+        return np.exp(unconstrained)
+
+    def slope(self, own: FloatArray) -> FloatArray:
+        return own
+
+    def draw(self, prior: Beta, own: FloatArray) -> Beta:
+        return Beta(own[0], own[1])
+
+    def value(self, prior: Beta, own: FloatArray) -> Beta:
+        return self.draw(prior, own)
+
+    def latent_term(self, prior: Beta, own: FloatArray) -> Any:
+        return -np.asarray(self.draw(prior, own).kl(prior))
+
+    def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
+        return (prior + outcomes) - own
+
+    def normalizer(self, prior: Beta, own: FloatArray) -> Any:
+        return self.draw(prior, own).log_normalizer() - prior.log_normalizer()
+
+    def log_moments(self, prior: FloatArray, own: FloatArray) -> FloatArray:
+        return beta_draws.log_moments(own)
+
+    def pull_back(self, tilt: FloatArray, prior: FloatArray, own: FloatArray) -> FloatArray:
+        return beta_draws.pull_back(tilt, own)
+
+    def sample_logit(
+        self, prior: FloatArray, own: FloatArray, shape: tuple[int, int], rng: np.random.Generator
+    ) -> FloatArray:
+        return beta_draws.sample_logit(own, shape, rng)
+
+    def pathwise(self, logit: FloatArray, prior: FloatArray, own: FloatArray) -> FloatArray:
+        return beta_draws.pathwise(logit, own)
+
+    def collect(
+        self,
+        source: FloatArray,
+        logs: FloatArray,
+        moments: FloatArray,
+        weights: FloatArray,
+        prior: FloatArray,
+        own: FloatArray,
+    ) -> Collected:
+        scored = (logs - weights * beta_draws.log_moments(prior)).sum(axis=1)
+        return Collected(scored, source - (logs - weights * moments))

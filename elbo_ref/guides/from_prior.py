@@ -1,0 +1,119 @@
+"""Guides without parameters: c is drawn from the prior, inside the model.
+
+`empty`: the guide contains no sample statement. Pyro then draws c in the model; its density is
+counted and nothing is subtracted, so what is maximised is not an ELBO but
+
+    J = E_prior[log lik] - H(prior),                                                          (E7)
+
+which has no maximum: a prior that collapses to a point sends it to +infinity.
+
+`tied`: the guide draws c from the prior's own two parameters. The densities cancel, and what is
+maximised is
+
+    E_prior[log lik],                                                                         (E8)
+
+whose supremum is the pooled binomial likelihood, approached as the concentration grows: the
+classical MLE, in the limit. Since the guide is not the posterior this is an ELBO, and its gap is
+KL(prior || posterior).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from elbo_ref.arguments import FloatArray
+from elbo_ref.beta import Beta
+from elbo_ref.guides import beta_draws
+from elbo_ref.guides.protocol import LOG_RANGE, Collected
+
+
+class _FromPrior:
+    parameter_names: tuple[str, ...] = ()
+    own_range = LOG_RANGE
+    has_prior = True
+
+    def start(self, value: object, size: int) -> FloatArray:
+        return np.zeros((0, size))
+
+    def constrain(self, unconstrained: FloatArray) -> FloatArray:
+        return unconstrained
+
+    def slope(self, own: FloatArray) -> FloatArray:
+        return own
+
+    def draw(self, prior: Beta, own: FloatArray) -> Beta:
+        return prior
+
+    def log_moments(self, prior: FloatArray, own: FloatArray) -> FloatArray:
+        return beta_draws.log_moments(prior)
+
+    def pull_back(self, tilt: FloatArray, prior: FloatArray, own: FloatArray) -> FloatArray:
+        return beta_draws.pull_back(tilt, prior)
+
+    def sample_logit(
+        self, prior: FloatArray, own: FloatArray, shape: tuple[int, int], rng: np.random.Generator
+    ) -> FloatArray:
+        return beta_draws.sample_logit(prior, shape, rng)
+
+    def pathwise(self, logit: FloatArray, prior: FloatArray, own: FloatArray) -> FloatArray:
+        return beta_draws.pathwise(logit, prior)
+
+
+class EmptyGuide(_FromPrior):
+    """``guide="empty"``; ``run.guide`` is None."""
+
+    name = "empty"
+
+    def value(self, prior: Beta, own: FloatArray) -> None:
+        return None
+
+    def latent_term(self, prior: Beta, own: FloatArray) -> Any:
+        return -np.asarray(prior.entropy())
+
+    def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
+        return prior - 1 + outcomes
+
+    def normalizer(self, prior: Beta, own: FloatArray) -> Any:
+        return -prior.log_normalizer()
+
+    def collect(
+        self,
+        source: FloatArray,
+        logs: FloatArray,
+        moments: FloatArray,
+        weights: FloatArray,
+        prior: FloatArray,
+        own: FloatArray,
+    ) -> Collected:
+        return Collected((source + (logs - weights * moments)).sum(axis=1), own)
+
+
+class TiedGuide(_FromPrior):
+    """``guide="tied"``; ``run.guide`` is ``run.prior``."""
+
+    name = "tied"
+
+    def value(self, prior: Beta, own: FloatArray) -> Beta:
+        return prior
+
+    def latent_term(self, prior: Beta, own: FloatArray) -> float:
+        return 0.0
+
+    def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
+        return outcomes
+
+    def normalizer(self, prior: Beta, own: FloatArray) -> float:
+        return 0.0
+
+    def collect(
+        self,
+        source: FloatArray,
+        logs: FloatArray,
+        moments: FloatArray,
+        weights: FloatArray,
+        prior: FloatArray,
+        own: FloatArray,
+    ) -> Collected:
+        return Collected(source.sum(axis=1), own)

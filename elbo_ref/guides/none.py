@@ -1,0 +1,159 @@
+"""No latent: each c is a parameter of the model, kept in (0, 1) by a sigmoid.
+
+What is maximised is the binomial log likelihood itself, by c = K/N: the classical MLE. Nothing is
+drawn and the prior plays no part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special as sc
+
+from elbo_ref.arguments import FloatArray, IntArray, float_array, float_in, require
+from elbo_ref.beta import Beta
+from elbo_ref.guides.protocol import Collected
+from elbo_ref.special import log_sigmoid_pair
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Parameter:
+    """A success probability that is a parameter, or an array of them.
+
+    Parameters
+    ----------
+    probs : array_like, optional
+        The probability, strictly between 0 and 1.
+    logits : array_like, optional
+        Instead: its logit, which can be nearer to 0 or 1 than a float of `probs` says.
+
+    Raises
+    ------
+    TypeError
+        If not exactly one of the two is given.
+    ValueError
+        If a probability is not strictly between 0 and 1, or a logit not finite.
+
+    Examples
+    --------
+    >>> Parameter(probs=0.5)
+    Parameter(logits=0.0)
+    >>> Parameter(logits=-2.0).mean.round(6)
+    np.float64(0.119203)
+    """
+
+    logits: float | FloatArray
+
+    def __init__(self, probs: ArrayLike | None = None, logits: ArrayLike | None = None) -> None:
+        if (probs is None) == (logits is None):
+            raise TypeError("Parameter takes exactly one of probs and logits")
+        if logits is not None:
+            array = float_array("logits", logits)
+            require("logits", array, np.isfinite(array), "is not finite")
+        else:
+            given = float_in("probs", probs, 0.0, 1.0)  # type: ignore[arg-type]
+            require("probs", given, (given > 0) & (given < 1), "must be inside (0, 1)")
+            array = sc.logit(given)
+        object.__setattr__(self, "logits", array if array.ndim else float(array))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Parameter):
+            return NotImplemented
+        return np.array_equal(self.logits, other.logits)
+
+    def __hash__(self) -> int:
+        return hash((np.shape(self.logits), np.asarray(self.logits).tobytes()))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array; () for one."""
+        return np.shape(self.logits)
+
+    @property
+    def mean(self) -> float | FloatArray:
+        """c itself."""
+        return sc.expit(self.logits)
+
+    def mean_pair(self) -> tuple[FloatArray, FloatArray]:
+        """c and 1 - c."""
+        logits = np.asarray(self.logits)
+        return sc.expit(logits), sc.expit(-logits)
+
+    def mean_difference(
+        self, successes: FloatArray | IntArray, failures: FloatArray | IntArray
+    ) -> FloatArray:
+        """successes (1 - c) - failures c."""
+        c, rest = self.mean_pair()
+        return successes * rest - failures * c
+
+    def jensen_gaps(self) -> tuple[FloatArray, FloatArray]:
+        """0 and 0: there is nothing random."""
+        zero = np.zeros(self.shape)
+        return zero, zero
+
+    def tilt_variance(self, tilt1: FloatArray, tilt0: FloatArray) -> FloatArray:
+        """0."""
+        return np.zeros(np.broadcast_shapes(self.shape, np.shape(tilt1)))
+
+
+class NoLatent:
+    """``guide="none"``, or a `Parameter` to start from; ``run.guide`` is a `Parameter`, (G,)."""
+
+    name = "none"
+    parameter_names: tuple[str, ...] = ("logits",)
+    own_range = (-1e300, 1e300)
+    has_prior = False
+
+    def start(self, value: object, size: int) -> FloatArray:
+        start = value if isinstance(value, Parameter) else Parameter(probs=0.5)
+        if start.shape not in ((), (size,)):
+            raise ValueError(f"guide of shape {start.shape} fits neither () nor {size} latents")
+        return np.array(np.broadcast_to(start.logits, (1, size)))
+
+    def constrain(self, unconstrained: FloatArray) -> FloatArray:
+        return unconstrained
+
+    def slope(self, own: FloatArray) -> FloatArray:
+        return np.ones_like(own)
+
+    def draw(self, prior: Beta, own: FloatArray) -> Parameter:
+        return Parameter(logits=own[0])
+
+    def value(self, prior: Beta, own: FloatArray) -> Parameter:
+        return self.draw(prior, own)
+
+    def latent_term(self, prior: Beta, own: FloatArray) -> float:
+        return 0.0
+
+    def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
+        return outcomes
+
+    def normalizer(self, prior: Beta, own: FloatArray) -> float:
+        return 0.0
+
+    def log_moments(self, prior: FloatArray, own: FloatArray) -> FloatArray:
+        return np.stack(log_sigmoid_pair(own[0]))
+
+    def pull_back(self, tilt: FloatArray, prior: FloatArray, own: FloatArray) -> FloatArray:
+        return tilt[:1] * sc.expit(-own) - tilt[1:] * sc.expit(own)
+
+    def sample_logit(
+        self, prior: FloatArray, own: FloatArray, shape: tuple[int, int], rng: np.random.Generator
+    ) -> FloatArray:
+        return np.broadcast_to(own, shape)
+
+    def pathwise(self, logit: FloatArray, prior: FloatArray, own: FloatArray) -> FloatArray:
+        return np.ones((1, *logit.shape))
+
+    def collect(
+        self,
+        source: FloatArray,
+        logs: FloatArray,
+        moments: FloatArray,
+        weights: FloatArray,
+        prior: FloatArray,
+        own: FloatArray,
+    ) -> Collected:
+        return Collected(np.zeros(2), source)

@@ -1,0 +1,223 @@
+"""The objectives in closed form: values, gradients and one-particle variances.
+
+Each is, summed over latents (w equal ones count w times),
+
+    E[log lik] + (the counted log densities),
+
+    log lik = log C(N, K) + K log c + F log(1 - c).
+
+At the mean m of what c is drawn from, log lik is a binomial probability, in deviance form; the rest
+of its expectation is the Jensen gaps, -K g1 - F g0. What is counted is -KL(guide || prior) for a
+Beta guide, which makes the ELBO (E3), and -H(prior) for an empty one (E7); with densities that
+cancel, nothing (E8).
+
+This module never asks the oracle: that the ELBO is the evidence less KL(guide || posterior) is a
+fact for the tests.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from elbo_ref.arguments import FloatArray
+from elbo_ref.beta import Beta, Gradient
+from elbo_ref.counts import Counts, log_binomial
+from elbo_ref.guides import GUIDES
+from elbo_ref.guides.protocol import Draw
+from elbo_ref.objectives.protocol import Step, Task
+
+
+class ElboGradient(NamedTuple):
+    """Derivatives of an ELBO, for the prior's concentrations and the guide's."""
+
+    prior: Gradient
+    guide: Gradient
+
+
+def elbo(guide: Beta, prior: Beta, counts: Counts) -> float:
+    """The evidence lower bound of any Beta guide, exactly (E3).
+
+    Parameters
+    ----------
+    guide : Beta, shape () or (G,)
+        One guide distribution for all latents, or one for each.
+    prior : Beta, shape () or (G,)
+    counts : Counts, G entries
+
+    Returns
+    -------
+    float
+        In nats, binomial coefficients included, summed over latents.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a guide or prior is not a Beta or does not fit the counts.
+
+    Examples
+    --------
+    >>> counts, prior = Counts(3, 10), Beta(1.0, 1.0)
+    >>> round(elbo(Beta(2.0, 2.0), prior, counts), 12)
+    -3.462384104958
+    >>> round(elbo(Beta(4.0, 8.0), prior, counts), 12)   # the posterior: the evidence, log(1/11)
+    -2.397895272798
+    """
+    _check(counts, guide=guide, prior=prior)
+    return float(_value(Task(GUIDES["beta"], counts), prior, np.stack(guide.arrays())))
+
+
+def elbo_gradient(guide: Beta, prior: Beta, counts: Counts) -> ElboGradient:
+    """Derivatives of `elbo` with respect to all four concentrations.
+
+    Returns
+    -------
+    ElboGradient
+        ``.prior`` and ``.guide``, each a `Gradient` with the shape of its argument.
+
+    Examples
+    --------
+    >>> at_posterior = elbo_gradient(Beta(4.0, 8.0), Beta(1.0, 1.0), Counts(3, 10))
+    >>> at_posterior.guide
+    Gradient(concentration1=0.0, concentration0=0.0)
+    >>> round(at_posterior.prior.concentration1, 12)    # there it is that of the evidence
+    -0.186544011544
+    """
+    _check(counts, guide=guide, prior=prior)
+    size = len(counts)
+    p, q = (_columns(x, size) for x in (prior, guide))
+    task = Task(GUIDES["beta"], counts)
+    source, moments = _source_and_moments(task, p, q)
+    by_prior = task.weights * (moments - task.guide.log_moments(p, p))
+    return ElboGradient(_gradient(by_prior, prior), _gradient(source, guide))
+
+
+def elbo_variance(guide: Beta, prior: Beta, counts: Counts) -> float:
+    """Variance of the one-particle Monte Carlo estimate of `elbo` (E5).
+
+    Divide by the number of particles for that of their average. Exactly zero at the posterior.
+
+    Examples
+    --------
+    >>> elbo_variance(Beta(4.0, 8.0), Beta(1.0, 1.0), Counts(3, 10))
+    0.0
+    >>> round(elbo_variance(Beta(2.0, 2.0), Beta(1.0, 1.0), Counts(3, 10)), 12)
+    9.947252189353
+    """
+    _check(counts, guide=guide, prior=prior)
+    return one_particle_variance(Task(GUIDES["beta"], counts), prior, np.stack(guide.arrays()))
+
+
+def empty_guide_objective(prior: Beta, counts: Counts) -> float:
+    """What an empty guide maximises, E_prior[log lik] - H(prior) (E7): not an ELBO, no maximum.
+
+    Examples
+    --------
+    >>> round(empty_guide_objective(Beta(2.0, 3.0), Counts(3, 10)), 6)
+    -2.310935
+    """
+    _check(counts, prior=prior)
+    return float(_value(Task(GUIDES["empty"], counts), prior, np.zeros((0, len(counts)))))
+
+
+def empty_guide_objective_gradient(prior: Beta, counts: Counts) -> Gradient:
+    """Derivatives of `empty_guide_objective` with respect to the prior's concentrations.
+
+    Examples
+    --------
+    >>> gradient = empty_guide_objective_gradient(Beta(2.0, 3.0), Counts(3, 10))
+    >>> round(2.0 * gradient.concentration1, 6), round(3.0 * gradient.concentration0, 6)
+    (-0.594924, 2.031625)
+    """
+    _check(counts, prior=prior)
+    p = _columns(prior, len(counts))
+    source, _ = _source_and_moments(Task(GUIDES["empty"], counts), p, p)
+    return _gradient(source, prior)
+
+
+def expected_log_likelihood(draw: Draw, counts: Counts) -> FloatArray:
+    """E[log lik] of each latent when its c comes from `draw`; broadcasts over leading rows."""
+    k, f = counts.successes, counts.failures
+    at_mean = log_binomial(k, counts.total_count, draw.mean_pair(), draw.mean_difference(k, f))
+    gap1, gap0 = draw.jensen_gaps()
+    return at_mean - (k * gap1 + f * gap0) + counts.log_split
+
+
+def one_particle_variance(task: Task, prior: Beta, own: FloatArray) -> float:
+    """Variance of one particle's estimate of the objective of any guide (E5)."""
+    tilt1, tilt0 = task.guide.tilt(_column(prior), own, task.outcomes)
+    variances = task.guide.draw(prior, own).tilt_variance(tilt1, tilt0)
+    return float(np.sum(task.weights * variances))
+
+
+def objective_value(task: Task, prior: Beta, own: FloatArray) -> float:
+    """The objective of any guide at one set of parameters, `own` being (k, G)."""
+    return float(_value(task, prior, own))
+
+
+class Exact:
+    """``loss="exact"``: the closed-form objective and its gradient; particles play no part."""
+
+    name = "exact"
+
+    def prepare(self, task: Task, num_particles: int) -> None:
+        pass
+
+    def step(
+        self,
+        task: Task,
+        prior: FloatArray,
+        own: FloatArray,
+        num_particles: int,
+        rng: np.random.Generator,
+    ) -> Step:
+        source, moments = _source_and_moments(task, prior, own)
+        logs = task.weights * moments
+        collected = task.guide.collect(source, logs, moments, task.weights, prior, own)
+        return Step(*collected, np.nan)
+
+    def settle(self, task: Task, values: FloatArray, priors: Beta, owns: FloatArray) -> FloatArray:
+        return _value(task, priors, owns)
+
+
+def _value(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
+    likelihood = expected_log_likelihood(task.guide.draw(prior, own), task.counts)
+    counted = task.guide.latent_term(prior, own)
+    return np.sum(task.weights * (likelihood + counted), axis=-1)
+
+
+def _source_and_moments(
+    task: Task, prior: FloatArray, own: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """The source gradient, summed over equal latents, and the expected logarithms of one."""
+    guide = task.guide
+    tilt = guide.tilt(prior, own, task.outcomes)
+    source = task.weights * guide.pull_back(tilt, prior, own)
+    return source, guide.log_moments(prior, own)
+
+
+def _gradient(rows: FloatArray, of: Beta) -> Gradient:
+    """Rows (2, G) as a gradient of the shape of `of`."""
+    if of.shape:
+        return Gradient(rows[0], rows[1])
+    return Gradient(float(rows[0].sum()), float(rows[1].sum()))
+
+
+def _column(value: Beta) -> FloatArray:
+    return np.stack([np.atleast_1d(x) for x in value.arrays()])
+
+
+def _columns(value: Beta, size: int) -> FloatArray:
+    return np.broadcast_to(_column(value), (2, size))
+
+
+def _check(counts: Counts, **values: Beta) -> None:
+    for name, value in values.items():
+        if not isinstance(value, Beta):
+            raise TypeError(f"{name} must be a Beta, not {type(value).__name__}")
+        if value.shape not in ((), (len(counts),)):
+            raise ValueError(
+                f"{name} of shape {value.shape} fits neither () nor the {len(counts)} entries "
+                "of counts"
+            )

@@ -1,0 +1,80 @@
+"""What an objective is to the SVI loop, and the data as the loop wants them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elbo_ref.arguments import FloatArray
+from elbo_ref.beta import Beta
+from elbo_ref.counts import Counts
+from elbo_ref.guides.protocol import Guide
+
+
+class Step(NamedTuple):
+    """One evaluation: gradients with respect to constrained parameters, and a value to settle.
+
+    `prior` is (2,), `own` is (k, G). `value` is what `settle` needs to know of this step: what is
+    the same for all particles, or has a closed form, is cheaper for many steps at once.
+    """
+
+    prior: FloatArray
+    own: FloatArray
+    value: float
+
+
+class Task:
+    """A guide and the counts it is fitted to, in the arrays of `elbo_ref.guides.protocol`."""
+
+    def __init__(self, guide: Guide, counts: Counts) -> None:
+        self.guide = guide
+        self.counts = counts
+        self.outcomes = np.stack([counts.successes, counts.failures]).astype(np.float64)
+        self.weights = counts.multiplicity.astype(np.float64)
+
+    @cached_property
+    def log_coefficient(self) -> FloatArray:
+        """logC of each entry."""
+        return self.counts.log_coefficient
+
+    @cached_property
+    def entry_of_latent(self) -> NDArray[np.intp]:
+        """For each single latent the entry of the counts that it is one of."""
+        return np.repeat(np.arange(len(self.counts)), self.counts.multiplicity)
+
+    def per_entry(self, particles: FloatArray) -> FloatArray:
+        """Sum (rows, particles, latents) over equal latents and average it over particles."""
+        mean = particles.mean(axis=1)
+        if (self.weights == 1).all():
+            return mean
+        size = len(self.counts)
+        return np.stack([np.bincount(self.entry_of_latent, row, size) for row in mean])
+
+
+class Objective(Protocol):
+    """Something to maximise; bound to a task, it is evaluated at every step."""
+
+    @property
+    def name(self) -> str: ...
+
+    def prepare(self, task: Task, num_particles: int) -> None:
+        """Refuse what cannot be done, before the first step."""
+
+    def step(
+        self,
+        task: Task,
+        prior: FloatArray,
+        own: FloatArray,
+        num_particles: int,
+        rng: np.random.Generator,
+    ) -> Step:
+        """Gradients at constrained parameters (2, 1) and (k, G)."""
+
+    def settle(self, task: Task, values: FloatArray, priors: Beta, owns: FloatArray) -> FloatArray:
+        """The values of a block of R steps, given what `step` said of each.
+
+        `priors` has shape (R, 1), `owns` is (k, R, G).
+        """

@@ -1,0 +1,106 @@
+"""Is a point a maximum of its own exact objective? The Newton decrement says, without an oracle.
+
+With gradient g and Hessian H in unconstrained coordinates, Newton's step is -H^-1 g and the maximum
+of the local quadratic is lambda^2/2 = -g^T H^-1 g / 2 nats higher (Boyd & Vandenberghe 2004, 9.5.1).
+H is an arrow: the prior's two parameters touch all latents, a latent's parameters only each other
+and the prior. So the gradient at a handful of shifted points gives all of it (each shifts one
+parameter of *every* latent), and elimination of the latents leaves a matrix of the prior alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from elbo_ref.arguments import FloatArray
+
+_SHIFT = 1e-4
+DECREMENT = 1e-8
+STEP = 1e-3
+
+
+class Stationarity(NamedTuple):
+    """How far a point is from the nearest maximum, as Newton sees it; inf, inf where H is not
+    negative definite.
+
+    `decrement` is lambda^2/2 in nats; `step` the largest component of Newton's step in
+    unconstrained coordinates, so for a concentration its relative change.
+    """
+
+    decrement: float
+    step: float
+
+    @property
+    def holds(self) -> bool:
+        """At most 1e-8 nats to gain, and no parameter to change by more than 0.1%.
+
+        The second matters: on the way to a supremum at infinity the gain tends to zero as well,
+        but Newton's step does not.
+        """
+        return self.decrement <= DECREMENT and self.step <= STEP
+
+    def sentence(self) -> str:
+        """The verdict in words."""
+        if self.holds:
+            return f"a maximum of its own objective (Newton would gain {self.decrement:.1g} nats)"
+        if np.isinf(self.decrement):
+            return "not at a maximum of its own objective, which curves upwards here"
+        return (
+            f"not at a maximum of its own objective (Newton would gain {self.decrement:.2g} nats "
+            f"and change a parameter by a factor of {np.exp(self.step):.3g})"
+        )
+
+
+def stationarity(
+    gradient: Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]],
+    prior: FloatArray,
+    own: FloatArray,
+) -> Stationarity:
+    """Newton's view of unconstrained parameters.
+
+    Parameters
+    ----------
+    gradient : callable
+        From unconstrained parameters (p,) and (k, G) to the gradient of the objective in the same
+        shapes; p is 0 where the prior is fixed.
+    prior : ndarray, shape (p,)
+    own : ndarray, shape (k, G)
+    """
+    p, k = prior.size, own.shape[0]
+    g_prior, g_own = gradient(prior, own)
+    corner = np.zeros((p, p))
+    arm = np.zeros((own.shape[1], k, p))
+    blocks = np.zeros((own.shape[1], k, k))
+    for j in range(p):
+        shift = _SHIFT * (np.arange(p) == j)
+        above, below = gradient(prior + shift, own), gradient(prior - shift, own)
+        corner[:, j] = (above[0] - below[0]) / (2 * _SHIFT)
+        arm[:, :, j] = (above[1] - below[1]).T / (2 * _SHIFT)
+    for j in range(k):
+        shift = _SHIFT * (np.arange(k) == j)[:, None]
+        above, below = gradient(prior, own + shift), gradient(prior, own - shift)
+        blocks[:, :, j] = (above[1] - below[1]).T / (2 * _SHIFT)
+    idle = ~g_own.any(axis=0) & ~blocks.any(axis=(1, 2))
+    blocks[idle] = -np.eye(k)
+    blocks = (blocks + blocks.swapaxes(1, 2)) / 2
+    if not _negative_definite(blocks):
+        return Stationarity(np.inf, np.inf)
+    solved = np.linalg.solve(blocks, np.concatenate([arm, g_own.T[:, :, None]], axis=2))
+    reduced = corner - np.einsum("gkp,gkq->pq", arm, solved[:, :, :p])
+    reduced = (reduced + reduced.T) / 2
+    if not _negative_definite(reduced):
+        return Stationarity(np.inf, np.inf)
+    rest = g_prior - np.einsum("gkp,gk->p", arm, solved[:, :, p])
+    prior_step = -np.linalg.solve(reduced, rest)
+    own_step = -(solved[:, :, p] + solved[:, :, :p] @ prior_step)
+    gain = (g_prior @ prior_step + np.sum(g_own.T * own_step)) / 2
+    largest = max(np.abs(prior_step).max(initial=0.0), np.abs(own_step).max(initial=0.0))
+    return Stationarity(float(max(gain, 0.0)), float(largest))
+
+
+def _negative_definite(matrices: FloatArray) -> bool:
+    if not np.isfinite(matrices).all():
+        return False
+    return not matrices.size or bool((np.linalg.eigvalsh(matrices) < 0).all())

@@ -1,0 +1,63 @@
+"""The Monte Carlo objective with pathwise gradients, as Pyro's ``Trace_ELBO`` estimates it.
+
+A particle draws c for every latent and evaluates f = A log c + D log(1 - c) + normalizer + logC
+(`elbo_ref.guides.protocol`). Its gradient has two parts: through the draw,
+
+    (A (1 - c) - D c) d logit(c) / d(parameter),                                              (E6)
+
+and through the densities themselves, d f / d(parameter) at fixed c. Pyro keeps both, and so do we:
+the second has expectation zero for a guide's parameters but is not zero draw by draw.
+
+w equal latents are w draws. A draw is carried as its logit, so that c may come as near to 0 or 1
+as it likes; the densities stay with respect to c.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elbo_ref.arguments import FloatArray
+from elbo_ref.beta import Beta
+from elbo_ref.objectives.protocol import Step, Task
+from elbo_ref.special import log_sigmoid_pair
+
+_MOST_DRAWS = 10_000_000
+
+
+class Trace:
+    """``loss="trace"``: the average over particles, each drawing once per latent."""
+
+    name = "trace"
+
+    def prepare(self, task: Task, num_particles: int) -> None:
+        draws = task.counts.num_latents * num_particles
+        if draws > _MOST_DRAWS:
+            raise ValueError(
+                f"loss='trace' would take {draws} draws a step ({task.counts.num_latents} latents "
+                f"times {num_particles} particles), more than {_MOST_DRAWS}; use loss='exact'"
+            )
+
+    def step(
+        self,
+        task: Task,
+        prior: FloatArray,
+        own: FloatArray,
+        num_particles: int,
+        rng: np.random.Generator,
+    ) -> Step:
+        guide, entry = task.guide, task.entry_of_latent
+        each = own[:, entry]
+        tilt = guide.tilt(prior, each, task.outcomes[:, entry])
+        logits = guide.sample_logit(prior, each, (num_particles, entry.size), rng)
+        logs = np.stack(log_sigmoid_pair(logits))
+        c, rest = np.exp(logs)
+        through_draw = (tilt[0] * rest - tilt[1] * c) * guide.pathwise(logits, prior, each)
+        source, mean_logs = task.per_entry(through_draw), task.per_entry(logs)
+        value = float(np.sum(tilt * logs.mean(axis=1)))
+        moments = guide.log_moments(prior, own)
+        collected = guide.collect(source, mean_logs, moments, task.weights, prior, own)
+        return Step(*collected, value)
+
+    def settle(self, task: Task, values: FloatArray, priors: Beta, owns: FloatArray) -> FloatArray:
+        constants = task.guide.normalizer(priors, owns) + task.log_coefficient
+        return values + np.sum(task.weights * constants, axis=-1)
