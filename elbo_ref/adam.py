@@ -102,9 +102,9 @@ class Adam:
             gradient = gradient + self.weight_decay * parameters
         step, first, second = _moments(self.betas, state, gradient)
         largest = np.maximum(state.largest, second) if self.amsgrad else second
-        scale = self.lr / (1 - self.betas[0] ** step)
-        root = np.sqrt(largest) / math.sqrt(1 - self.betas[1] ** step)
-        moved = parameters - scale * (first / (root + self.eps))
+        root = math.sqrt(1 - self.betas[1] ** step)
+        scale = self.lr * root / (1 - self.betas[0] ** step)
+        moved = parameters - scale * (first / (np.sqrt(largest) + self.eps * root))
         return moved, AdamState(step, first, second, largest)
 
 
@@ -153,8 +153,8 @@ class ClippedAdam:
         if self.weight_decay:
             gradient = gradient + self.weight_decay * parameters
         step, first, second = _moments(self.betas, state, gradient)
-        correction = math.sqrt(1 - self.betas[1] ** step) / (1 - self.betas[0] ** step)
-        scale = self.lr * self.lrd**step * correction
+        root = math.sqrt(1 - self.betas[1] ** step)
+        scale = self.lr * self.lrd**step * root / (1 - self.betas[0] ** step)
         moved = parameters - scale * (first / (np.sqrt(second) + self.eps))
         return moved, AdamState(step, first, second, second)
 

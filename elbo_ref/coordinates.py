@@ -68,10 +68,8 @@ class Coordinates:
 
     def outside(self, vector: FloatArray) -> int | None:
         """Index of a parameter that is out of its range or not a number; None if all are well."""
-        away = np.abs(vector - self._center)
-        if (away <= self._reach).all():
-            return None
-        return int(np.argmax(~(away <= self._reach)))
+        inside = np.abs(vector - self._center) <= self._reach
+        return None if np.logical_and.reduce(inside) else int(np.argmin(inside))
 
     def name(self, index: int) -> str:
         """What a parameter is called outside."""

@@ -159,9 +159,10 @@ def _pathwise_gradient(y: FloatArray, a: FloatArray, b: FloatArray) -> tuple[Flo
     shared = a.size == b.size == 1
     pair = np.array([x.ravel() if shared else np.broadcast_to(x, shape).ravel() for x in (a, b)])
     gradient = np.empty((2, y.size))
-    for start in range(0, y.size, _BLOCK):
-        block = slice(start, start + _BLOCK)
-        gradient[:, block] = _either_side(y[block], pair if shared else pair[:, block])
+    with np.errstate(over="ignore"):
+        for start in range(0, y.size, _BLOCK):
+            block = slice(start, start + _BLOCK)
+            gradient[:, block] = _either_side(y[block], pair if shared else pair[:, block])
     da, db = gradient.reshape(2, *shape)
     return da, db
 
@@ -220,14 +221,18 @@ def _panel_ends(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
     slope = a - drag
     u = 2 * _LEVELS / (slope + np.sqrt(slope * slope + 2 * _LEVELS * (drag * (1 + odds))))
     fall = np.expm1(-u)
-    rise = 1 - odds * fall
-    u += (_LEVELS - a * u + b * np.log(rise)) / (a - drag * (1 + fall) / rise)
+    rise = -odds * fall
+    u += (_LEVELS - a * u + b * np.log1p(rise)) / (a - drag * (1 + fall) / (1 + rise))
     return u + np.log1p(-odds * np.expm1(-u))
 
 
 def _digamma_difference(x: FloatArray, n: FloatArray) -> FloatArray:
-    """psi(x + n) - psi(x) for n > 0, to full relative precision however small n is."""
-    near = n < x
-    span = np.where(near, n, x)
-    trigamma = sc.zeta(2.0, x[..., None] + span[..., None] * _STEP_NODES)
-    return np.where(near, span * (trigamma * _STEP_WEIGHTS).sum(axis=-1), sc.psi(x + n) - sc.psi(x))
+    """psi(x + n) - psi(x) for x > 1, n > 0: the integral of z psi_1(z) over log z.
+
+    Full relative precision however small n is; psi itself serves where x is small beside n.
+    """
+    smooth = (n < x) | (x > 100)
+    log_ratio = np.where(smooth, np.log1p(n / x), 0.0)
+    z = x[..., None] * np.exp(log_ratio[..., None] * _STEP_NODES)
+    mean = (z * sc.zeta(2.0, z) * _STEP_WEIGHTS).sum(axis=-1)
+    return np.where(smooth, log_ratio * mean, sc.psi(x + n) - sc.psi(x))

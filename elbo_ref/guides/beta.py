@@ -14,7 +14,7 @@ import numpy as np
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.guides import beta_draws
-from elbo_ref.guides.protocol import LOG_RANGE, Collected
+from elbo_ref.guides.protocol import LOG_RANGE
 
 
 class BetaGuide:
@@ -44,7 +44,7 @@ class BetaGuide:
         return self.draw(prior, own)
 
     def latent_term(self, prior: Beta, own: FloatArray) -> Any:
-        return -np.asarray(self.draw(prior, own).kl(prior))
+        return -self.draw(prior, own).rounded_kl(prior)
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
         return (prior + outcomes) - own
@@ -70,10 +70,10 @@ class BetaGuide:
         self,
         source: FloatArray,
         logs: FloatArray,
-        moments: FloatArray,
+        expected: FloatArray,
         weights: FloatArray,
         prior: FloatArray,
         own: FloatArray,
-    ) -> Collected:
-        scored = (logs - weights * beta_draws.log_moments(prior)).sum(axis=1)
-        return Collected(scored, source - (logs - weights * moments))
+    ) -> tuple[FloatArray, FloatArray]:
+        by_prior = (logs - beta_draws.log_moments(prior)).dot(weights)
+        return by_prior, weights * (source - (logs - expected))

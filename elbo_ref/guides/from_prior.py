@@ -26,7 +26,7 @@ import numpy as np
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.guides import beta_draws
-from elbo_ref.guides.protocol import LOG_RANGE, Collected
+from elbo_ref.guides.protocol import LOG_RANGE
 
 
 class _FromPrior:
@@ -82,12 +82,12 @@ class EmptyGuide(_FromPrior):
         self,
         source: FloatArray,
         logs: FloatArray,
-        moments: FloatArray,
+        expected: FloatArray,
         weights: FloatArray,
         prior: FloatArray,
         own: FloatArray,
-    ) -> Collected:
-        return Collected((source + (logs - weights * moments)).sum(axis=1), own)
+    ) -> tuple[FloatArray, FloatArray]:
+        return (source + (logs - expected)).dot(weights), own
 
 
 class TiedGuide(_FromPrior):
@@ -111,9 +111,9 @@ class TiedGuide(_FromPrior):
         self,
         source: FloatArray,
         logs: FloatArray,
-        moments: FloatArray,
+        expected: FloatArray,
         weights: FloatArray,
         prior: FloatArray,
         own: FloatArray,
-    ) -> Collected:
-        return Collected(source.sum(axis=1), own)
+    ) -> tuple[FloatArray, FloatArray]:
+        return source.dot(weights), own

@@ -14,7 +14,6 @@ from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray, IntArray, float_array, float_in, require
 from elbo_ref.beta import Beta
-from elbo_ref.guides.protocol import Collected
 from elbo_ref.special import log_sigmoid_pair
 
 
@@ -151,9 +150,9 @@ class NoLatent:
         self,
         source: FloatArray,
         logs: FloatArray,
-        moments: FloatArray,
+        expected: FloatArray,
         weights: FloatArray,
         prior: FloatArray,
         own: FloatArray,
-    ) -> Collected:
-        return Collected(np.zeros(2), source)
+    ) -> tuple[FloatArray, FloatArray]:
+        return np.zeros(2), weights * source

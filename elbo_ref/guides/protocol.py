@@ -27,7 +27,7 @@ that c is drawn from.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -55,13 +55,6 @@ class Draw(Protocol):
 
     def tilt_variance(self, tilt1: Any, tilt0: Any) -> float | FloatArray:
         """Var[tilt1 log c + tilt0 log(1 - c)] (E5)."""
-
-
-class Collected(NamedTuple):
-    """A gradient, sorted by whose parameters it belongs to: (2,) and (k, G)."""
-
-    prior: FloatArray
-    own: FloatArray
 
 
 class Guide(Protocol):
@@ -124,14 +117,14 @@ class Guide(Protocol):
         self,
         source: FloatArray,
         logs: FloatArray,
-        moments: FloatArray,
+        expected: FloatArray,
         weights: FloatArray,
         prior: FloatArray,
         own: FloatArray,
-    ) -> Collected:
-        """The gradient with respect to the constrained parameters.
+    ) -> tuple[FloatArray, FloatArray]:
+        """The gradient with respect to the constrained parameters, (2,) and (k, G).
 
-        `source` is the source gradient and `logs` holds log c and log(1 - c) of the draw (or their
-        expectations), both summed over the equal latents of each column, of which there are
-        `weights`; `moments` are the expectations for one latent.
+        `source` is the source gradient, `logs` holds log c and log(1 - c) of the draws and
+        `expected` their expectations, all for one latent of each column; `weights` says how many
+        there are.
         """

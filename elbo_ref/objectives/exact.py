@@ -88,9 +88,12 @@ def elbo_gradient(guide: Beta, prior: Beta, counts: Counts) -> ElboGradient:
     size = len(counts)
     p, q = (_columns(x, size) for x in (prior, guide))
     task = Task(GUIDES["beta"], counts)
-    source, moments = _source_and_moments(task, p, q)
-    by_prior = task.weights * (moments - task.guide.log_moments(p, p))
-    return ElboGradient(_gradient(by_prior, prior), _gradient(source, guide))
+    source, logs = _source_and_logs(task, p, q)
+    by_prior = logs - task.guide.log_moments(p, p)
+    return ElboGradient(
+        prior=_gradient(task.weights * by_prior, prior),
+        guide=_gradient(task.weights * source, guide),
+    )
 
 
 def elbo_variance(guide: Beta, prior: Beta, counts: Counts) -> float:
@@ -131,9 +134,9 @@ def empty_guide_objective_gradient(prior: Beta, counts: Counts) -> Gradient:
     (-0.594924, 2.031625)
     """
     _check(counts, prior=prior)
-    p = _columns(prior, len(counts))
-    source, _ = _source_and_moments(Task(GUIDES["empty"], counts), p, p)
-    return _gradient(source, prior)
+    task, p = Task(GUIDES["empty"], counts), _columns(prior, len(counts))
+    source, _ = _source_and_logs(task, p, p)
+    return _gradient(task.weights * source, prior)
 
 
 def expected_log_likelihood(draw: Draw, counts: Counts) -> FloatArray:
@@ -172,10 +175,9 @@ class Exact:
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
-        source, moments = _source_and_moments(task, prior, own)
-        logs = task.weights * moments
-        collected = task.guide.collect(source, logs, moments, task.weights, prior, own)
-        return Step(*collected, np.nan)
+        source, logs = _source_and_logs(task, prior, own)
+        by_prior, by_own = task.guide.collect(source, logs, logs, task.weights, prior, own)
+        return Step(by_prior, by_own, np.nan)
 
     def settle(self, task: Task, values: FloatArray, priors: Beta, owns: FloatArray) -> FloatArray:
         return _value(task, priors, owns)
@@ -187,14 +189,13 @@ def _value(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
     return np.sum(task.weights * (likelihood + counted), axis=-1)
 
 
-def _source_and_moments(
+def _source_and_logs(
     task: Task, prior: FloatArray, own: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """The source gradient, summed over equal latents, and the expected logarithms of one."""
+    """The source gradient and the expected logarithms, for one latent of each entry."""
     guide = task.guide
     tilt = guide.tilt(prior, own, task.outcomes)
-    source = task.weights * guide.pull_back(tilt, prior, own)
-    return source, guide.log_moments(prior, own)
+    return guide.pull_back(tilt, prior, own), guide.log_moments(prior, own)
 
 
 def _gradient(rows: FloatArray, of: Beta) -> Gradient:

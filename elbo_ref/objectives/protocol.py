@@ -46,12 +46,12 @@ class Task:
         return np.repeat(np.arange(len(self.counts)), self.counts.multiplicity)
 
     def per_entry(self, particles: FloatArray) -> FloatArray:
-        """Sum (rows, particles, latents) over equal latents and average it over particles."""
+        """Average (rows, particles, latents) over particles and over equal latents."""
         mean = particles.mean(axis=1)
         if (self.weights == 1).all():
             return mean
-        size = len(self.counts)
-        return np.stack([np.bincount(self.entry_of_latent, row, size) for row in mean])
+        sums = [np.bincount(self.entry_of_latent, row, self.weights.size) for row in mean]
+        return sums / np.maximum(self.weights, 1.0)
 
 
 class Objective(Protocol):

@@ -54,8 +54,8 @@ class Trace:
         through_draw = (tilt[0] * rest - tilt[1] * c) * guide.pathwise(logits, prior, each)
         source, mean_logs = task.per_entry(through_draw), task.per_entry(logs)
         value = float(np.sum(tilt * logs.mean(axis=1)))
-        moments = guide.log_moments(prior, own)
-        collected = guide.collect(source, mean_logs, moments, task.weights, prior, own)
+        expected = guide.log_moments(prior, own)
+        collected = guide.collect(source, mean_logs, expected, task.weights, prior, own)
         return Step(*collected, value)
 
     def settle(self, task: Task, values: FloatArray, priors: Beta, owns: FloatArray) -> FloatArray:
