@@ -9,7 +9,7 @@ the entropy, the divergence and the log density are sums of deviances and small 
 stay accurate however large the concentrations are (`elbo_ref.special` says why). The variance
 
     Var[A log c + D log(1 - c)] = A^2 psi_1(a) + D^2 psi_1(b) - (A + D)^2 psi_1(s)             (E5)
-                                = (A b - D a)^2 / (a b s) + A^2 q(a) + D^2 q(b) - (A + D)^2 q(s)
+        = (A b - D a)^2 / (a b s) + A^2 [q(a) - q(s)] + D^2 [q(b) - q(s)] - 2 A D q(s)
 
 with q(x) = psi_1(x) - 1/x is the second derivative of log B in the direction (A, D), so it is also
 the integrand of a divergence between neighbours (a Bregman divergence):
@@ -44,6 +44,7 @@ from elbo_ref.special import (
     jensen_gap_difference,
     log_beta_remainder,
     trigamma_excess,
+    trigamma_excess_difference,
 )
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
@@ -117,6 +118,9 @@ class Beta:
     def __hash__(self) -> int:
         a, b = self.arrays()
         return hash((a.shape, a.tobytes(), b.tobytes()))
+
+    def __reduce__(self) -> tuple[type[Beta], tuple[float | FloatArray, float | FloatArray]]:
+        return Beta, (self.concentration1, self.concentration0)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -344,11 +348,9 @@ def _plain(array: FloatArray) -> float | FloatArray:
 
 
 def _tilt_variance(a: FloatArray, b: FloatArray, up: FloatArray, down: FloatArray) -> FloatArray:
-    s = a + b
-    cross = cross_difference(up, b, down, a)
-    both = up + down
-    excess = up**2 * trigamma_excess(a) + down**2 * trigamma_excess(b)
-    return (cross / a) * (cross / b) / s + (excess - both**2 * trigamma_excess(s))
+    cross, s = cross_difference(up, b, down, a), a + b
+    own = up**2 * trigamma_excess_difference(a, b) + down**2 * trigamma_excess_difference(b, a)
+    return (cross / a) * (cross / b) / s + (own - 2 * up * down * trigamma_excess(s))
 
 
 def _bregman(a: FloatArray, b: FloatArray, up: FloatArray, down: FloatArray) -> FloatArray:

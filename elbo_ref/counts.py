@@ -12,8 +12,9 @@ which would swamp it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -82,6 +83,12 @@ class Counts:
         _checked_sum("multiplicity", w)
         self._set(k, n, w, np.zeros(k.size), None)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            if name != "labels":
+                value.setflags(write=False)
+            object.__setattr__(self, name, value)
+
     def _set(
         self,
         k: IntArray,
@@ -90,11 +97,8 @@ class Counts:
         log_split: FloatArray,
         labels: tuple[Hashable, ...] | None,
     ) -> None:
-        fields = {"successes": k, "total_count": n, "multiplicity": w, "log_split": log_split}
-        for name, array in fields.items():
-            array.setflags(write=False)
-            object.__setattr__(self, name, array)
-        object.__setattr__(self, "labels", labels)
+        names = ("successes", "total_count", "multiplicity", "log_split", "labels")
+        self.__setstate__(dict(zip(names, (k, n, w, log_split, labels), strict=True)))
 
     @classmethod
     def shared(cls, successes: ArrayLike, total_count: ArrayLike) -> Counts:
@@ -110,21 +114,31 @@ class Counts:
 
     @classmethod
     def grouped(
-        cls, successes: ArrayLike, total_count: ArrayLike, groups: ArrayLike
+        cls,
+        successes: ArrayLike,
+        total_count: ArrayLike,
+        groups: Iterable[Hashable] | NDArray[Any],
     ) -> Counts:
         """One latent per distinct label, in the order of first appearance.
 
         Parameters
         ----------
         successes, total_count : int array_like, shape (R,)
-        groups : array_like of labels, shape (R,)
+        groups : R labels
+            Anything hashable; two labels are the same group if they are equal.
         """
         k, n = _rows(successes, total_count)
-        names = np.asarray(groups)
-        if names.ndim != 1 or names.size != k.size:
-            raise ValueError(f"groups of shape {names.shape} do not fit {k.size} rows")
+        if np.ma.isMaskedArray(groups):
+            raise TypeError("groups must not be a masked array")
+        labels = groups.tolist() if isinstance(groups, np.ndarray) else list(groups)
+        if len(labels) != k.size:
+            raise ValueError(f"groups has {len(labels)} labels for {k.size} rows")
         index: dict[Hashable, int] = {}
-        place = np.array([index.setdefault(label, len(index)) for label in names.tolist()])
+        for row, label in enumerate(labels):
+            if label is None or label != label:
+                raise ValueError(f"groups[{row}] = {label} is not a label")
+            index.setdefault(label, len(index))
+        place = np.array([index[label] for label in labels])
         return cls._merged(k, n, place, len(index), tuple(index))
 
     @classmethod
@@ -175,7 +189,8 @@ def log_choose(k: IntArray, n: IntArray) -> FloatArray:
     """log C(n, k), from its entropy and remainders: every large term is positive."""
     k, f, n = k.astype(np.float64), (n - k).astype(np.float64), n.astype(np.float64)
     size = np.where(n > 0, n, 1.0)
-    entropy = -sc.xlog1py(k, -f / size) - sc.xlog1py(f, -k / size)
+    less, more = np.minimum(k, f), np.maximum(k, f)
+    entropy = -sc.xlogy(less, less / size) - sc.xlog1py(more, -less / size)
     r = log_factorial_remainder
     return entropy + (r(n) - r(k) - r(f))
 

@@ -22,6 +22,7 @@ T. J. Dekker, Numer. Math. 18 (1971) 224, for the error-free product; NIST DLMF 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,11 @@ from elbo_ref.arguments import FloatArray, IntArray
 _HALF_LOG_2PI = 0.9189385332046727
 _SERIES_FROM = 16.0
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
-_DIFFERENCE_FROM = 64.0
+_LARGE = 64.0
 _DIGAMMA = (1 / 12, -1 / 120, 1 / 252, -1 / 240)
 _TRIGAMMA = (1 / 6, -1 / 30, 1 / 42, -1 / 30)
+_GAUSS_NODES, _GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(10)
+_GAUSS_NODES, _GAUSS_WEIGHTS = (1 + _GAUSS_NODES) / 2, _GAUSS_WEIGHTS / 2
 _ODD = (1 / 3, 1 / 5, 1 / 7, 1 / 9, 1 / 11, 1 / 13, 1 / 15)
 
 
@@ -153,25 +156,20 @@ def log_rising_ratio(x: FloatArray, h: FloatArray, n: FloatArray) -> FloatArray:
     return -(factors + np.where(left > 0, independence + remainder, 0.0))
 
 
-def _reciprocals(
-    x: FloatArray, n: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.bool_]]:
-    """x + n, 1/x, 1/(x + n), and where the series in them serve (made harmless elsewhere)."""
-    y = x + n
-    series = (x >= _DIFFERENCE_FROM) & (n < x)
-    small = 1 / _DIFFERENCE_FROM
-    return y, np.where(series, 1 / x, small), np.where(series, 1 / y, small), series
-
-
 def jensen_gap_difference(x: FloatArray, n: FloatArray) -> FloatArray:
-    """g(x) - g(x + n) >= 0 for the gap g(x) = log x - psi(x), n >= 0 (DLMF 5.11.2)."""
-    y, t, u, series = _reciprocals(x, n)
-    tails = t * t * _polynomial(_DIGAMMA, t * t) - u * u * _polynomial(_DIGAMMA, u * u)
-    return np.where(series, 0.5 * n * t * u + tails, (sc.psi(y) - sc.psi(x)) - np.log1p(n / x))
+    """g(x) - g(x + n) >= 0 for the gap g(x) = log x - psi(x), n >= 0 (DLMF 5.11.2).
+
+    It is the integral of `trigamma_excess` from x to x + n, and taken as one where n is small.
+    """
+    y = x + n
+    t, u = _reciprocal(x), _reciprocal(y)
+    far = 0.5 * n * t * u + (t * t * _polynomial(_DIGAMMA, t * t) - u * u * _polynomial(_DIGAMMA, u * u))
+    direct = (sc.psi(y) - sc.psi(x)) - np.log1p(n / x)
+    return _integrated_if_short(trigamma_excess, x, n, np.where(x >= _LARGE, far, direct))
 
 
 def digamma_difference(x: FloatArray, n: FloatArray) -> FloatArray:
-    """psi(x + n) - psi(x) for n >= 0; nearly full relative precision for whole n."""
+    """psi(x + n) - psi(x) for n >= 0, nearly to full relative precision."""
     return np.log1p(n / x) + jensen_gap_difference(x, n)
 
 
@@ -180,20 +178,53 @@ def trigamma(x: FloatArray) -> FloatArray:
     return sc.zeta(2.0, x)
 
 
-def trigamma_difference(x: FloatArray, n: FloatArray) -> FloatArray:
-    """psi_1(x) - psi_1(x + n) >= 0 for n >= 0; nearly full relative precision for whole n."""
-    y, t, u, series = _reciprocals(x, n)
-    tails = t**3 * _polynomial(_TRIGAMMA, t * t) - u**3 * _polynomial(_TRIGAMMA, u * u)
-    far = n * t * u * (1 + 0.5 * (t + u)) + tails
-    return np.where(series, far, trigamma(x) - trigamma(y))
-
-
 def trigamma_excess(x: FloatArray) -> FloatArray:
     """psi_1(x) - 1/x > 0 (DLMF 5.15.8)."""
-    large = x >= _DIFFERENCE_FROM
-    t = 1 / np.where(large, x, _DIFFERENCE_FROM)
+    t = _reciprocal(x)
     far = t * t * (0.5 + t * _polynomial(_TRIGAMMA, t * t))
-    return np.where(large, far, trigamma(x + 1) + (1 - x) / (x * x))
+    return np.where(x >= _LARGE, far, trigamma(x + 1) + (1 - x) / (x * x))
+
+
+def trigamma_excess_difference(x: FloatArray, n: FloatArray) -> FloatArray:
+    """The excess at x less that at x + n, for n >= 0; nearly to full relative precision."""
+
+    def slope(v: FloatArray) -> FloatArray:
+        return 2 * sc.zeta(3.0, v) - 1 / (v * v)
+
+    y = x + n
+    t, u = _reciprocal(x), _reciprocal(y)
+    tails = t**3 * _polynomial(_TRIGAMMA, t * t) - u**3 * _polynomial(_TRIGAMMA, u * u)
+    far = 0.5 * n * t * u * (t + u) + tails
+    direct = trigamma_excess(x) - trigamma_excess(y)
+    return _integrated_if_short(slope, x, n, np.where(x >= _LARGE, far, direct))
+
+
+def trigamma_difference(x: FloatArray, n: FloatArray) -> FloatArray:
+    """psi_1(x) - psi_1(x + n) for n >= 0, nearly to full relative precision."""
+    return n / x / (x + n) + trigamma_excess_difference(x, n)
+
+
+def _reciprocal(x: FloatArray) -> FloatArray:
+    """1/x where the asymptotic series serve, harmless elsewhere."""
+    return 1 / np.maximum(x, _LARGE)
+
+
+def _integrated_if_short(
+    slope: Callable[[FloatArray], FloatArray], x: FloatArray, n: FloatArray, difference: FloatArray
+) -> FloatArray:
+    """`difference`, replaced by the integral of `slope` over [x, x + n] where it would cancel.
+
+    That is where n < x/2 below the asymptotic range; ten Gauss-Legendre nodes are exact there.
+    """
+    short = (n < 0.5 * x) & (x < _LARGE)
+    if not short.any():
+        return difference
+    x, n, short = np.broadcast_arrays(x, n, short)
+    start, length = x[short], n[short]
+    integral = length * (_GAUSS_WEIGHTS @ slope(start + _GAUSS_NODES[:, None] * length))
+    difference = np.array(difference)
+    difference[short] = integral
+    return difference
 
 
 def log_sigmoid_pair(logit: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -1,9 +1,8 @@
 """The data sets: counts as their sources print them, and the values printed beside them.
 
-A value under `published` is what somebody printed, to the digits printed; where it is off, its note
-says how. `concentration1` and `concentration0` are given only where they were printed as such, and
-log likelihoods include the binomial coefficients except for single trials, which have none. The
-maximisers to many digits are computed elsewhere, by anything that needs them.
+A value under `published` is what somebody printed, to the digits printed; where it is off, its
+note says how. `concentration1` and `concentration0` are given only where they were printed as an
+estimate, and log likelihoods include the binomial coefficients.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from elbo_ref.counts import Counts
-
-_NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class PublishedValue:
     where : str or None
         Who prints it.
     concentration1, concentration0 : float or None
-        The concentrations it is about, where they are printed.
+        The estimate, where it is printed in these coordinates.
     log_likelihood : float or None
         The log likelihood printed, or minus the printed negative one.
     note : str
@@ -75,7 +72,7 @@ class DataSet:
     multiplicity: tuple[int, ...] | None = field(default=None, repr=False)
     shared: bool = False
     published: tuple[PublishedValue, ...] = ()
-    names: Mapping[str, str] = field(default_factory=lambda: _NO_NAMES, hash=False)
+    names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
 
     @property
     def counts(self) -> Counts:
@@ -115,11 +112,10 @@ _FORUM = DataSet(
     published=(
         PublishedValue(
             where="forum.pyro.ai/t/4338",
-            concentration1=1.0,
-            concentration0=1.0,
-            note="The start, not a result: a0 is passed as concentration0 and b0 as "
-            "concentration1, and probs=hp must be probs=c. Adam, lr 0.1, 100 steps of "
-            "TraceEnum_ELBO(num_particles=10). There is no maximiser: the evidence rises to 0.",
+            note="Nothing to compare with: there is no maximiser, the evidence rises to 0. The "
+            "thread passes a0 as concentration0 and b0 as concentration1, both starting at 1, and "
+            "its probs=hp must be probs=c. Adam, lr 0.1, TraceEnum_ELBO(num_particles=10), 100 "
+            "steps.",
         ),
     ),
     names=MappingProxyType({"concentration0": "a0", "concentration1": "b0"}),
@@ -162,8 +158,8 @@ _ALCOHOL_WEEK1 = _frequencies(
             concentration1=0.7229420,
             concentration0=0.5808483,
             log_likelihood=-813.4571,
-            note="Over-dispersion 1/(a + b + 1) = 0.4340673. An optimizer's answer: the maximiser "
-            "differs from the sixth digit on, near (0.7229404, 0.5808469).",
+            note="Over-dispersion 1/(a + b + 1) = 0.4340673. An optimizer's answer, 2e-6 from "
+            "the maximiser near (0.7229404, 0.5808469).",
         ),
     ),
 )
@@ -179,15 +175,15 @@ _ALCOHOL_WEEK2 = _frequencies(
             where="fitODBOD",
             concentration1=0.8575339,
             concentration0=0.7007620,
-            note="Over-dispersion 1/(a + b + 1) = 0.3908852. An optimizer's answer: the maximiser "
-            "differs from the seventh digit on, near (0.8575343, 0.7007623).",
+            note="Over-dispersion 1/(a + b + 1) = 0.3908852. An optimizer's answer, 5e-7 from "
+            "the maximiser near (0.8575343, 0.7007623).",
         ),
     ),
 )
 
 _CHROMOSOME = _frequencies(
     "chromosome",
-    "Secondary association of chromosomes, pairs among three, 337 cells",
+    "Secondary association of chromosomes, 337 observations",
     "Skellam (1948), Paul (1985), in the R package fitODBOD",
     trials=3,
     frequencies=(32, 103, 122, 80),
@@ -196,8 +192,8 @@ _CHROMOSOME = _frequencies(
 
 _COLDS_FATHER = _frequencies(
     "colds_father",
-    "Further colds in 88 households of four others, after the father's",
-    "in the R package fitODBOD",
+    "Common colds that follow the father's, 88 outbreaks",
+    "R package fitODBOD",
     trials=4,
     frequencies=(53, 31, 4, 0, 0),
 )
@@ -265,22 +261,27 @@ _OROBANCHE_1, _OROBANCHE_25, _OROBANCHE_625 = (
     )
 )
 
+# fmt: off
+_TUMORS = (
+     0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  1,  1,  1,  1,
+     1,  1,  1,  1,  2,  2,  2,  2,  2,  2,  2,  2,  2,  1,  5,  2,  5,  3,
+     2,  7,  7,  3,  3,  2,  9, 10,  4,  4,  4,  4,  4,  4,  4, 10,  4,  4,
+     4,  5, 11, 12,  5,  5,  6,  5,  6,  6,  6,  6, 16, 15, 15,  9,  4,
+)
+_RATS = (
+    20, 20, 20, 20, 20, 20, 20, 19, 19, 19, 19, 18, 18, 17, 20, 20, 20, 20,
+    19, 19, 18, 18, 25, 24, 23, 20, 20, 20, 20, 20, 20, 10, 49, 19, 46, 27,
+    17, 49, 47, 20, 20, 13, 48, 50, 20, 20, 20, 20, 20, 20, 20, 48, 19, 19,
+    19, 22, 46, 49, 20, 20, 23, 19, 22, 20, 20, 20, 52, 46, 47, 24, 14,
+)
+# fmt: on
+
 _RAT_TUMORS = DataSet(
     name="rat_tumors",
-    title="Rats with a tumour in 71 control groups",
+    title="Rats with a tumour, 71 groups",
     source="Tarone (1982), in Gelman et al., Bayesian Data Analysis, table 5.1",
-    # fmt: off
-    successes=(
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2,
-        2, 2, 2, 2, 2, 2, 2, 1, 5, 2, 5, 3, 2, 7, 7, 3, 3, 2, 9, 10, 4, 4, 4, 4,
-        4, 4, 4, 10, 4, 4, 4, 5, 11, 12, 5, 5, 6, 5, 6, 6, 6, 6, 16, 15, 15, 9, 4,
-    ),
-    total_count=(
-        20, 20, 20, 20, 20, 20, 20, 19, 19, 19, 19, 18, 18, 17, 20, 20, 20, 20, 19, 19, 18, 18, 25, 24,
-        23, 20, 20, 20, 20, 20, 20, 10, 49, 19, 46, 27, 17, 49, 47, 20, 20, 13, 48, 50, 20, 20, 20, 20,
-        20, 20, 20, 48, 19, 19, 19, 22, 46, 49, 20, 20, 23, 19, 22, 20, 20, 20, 52, 46, 47, 24, 14,
-    ),
-    # fmt: on
+    successes=_TUMORS,
+    total_count=_RATS,
     published=(
         PublishedValue(
             where="Gelman et al., Bayesian Data Analysis",
@@ -327,11 +328,9 @@ _COIN = DataSet(
     published=(
         PublishedValue(
             where="Pyro's tutorials",
-            concentration1=10.0,
-            concentration0=10.0,
-            note="The prior, fixed; its posterior is Beta(16, 14). The MLE is 0.6 and the MAP 15/28; "
-            "the MLE and MAP tutorial prints that figure but calls (10 + 6)/30, which is the "
-            "posterior mean, its closed form.",
+            note="Under the fixed prior Beta(10, 10) the posterior is Beta(16, 14). The MLE is 0.6 "
+            "and the MAP 15/28: the MLE and MAP tutorial prints that figure, but calls "
+            "(10 + 6)/30, which is the posterior mean, its closed form.",
         ),
     ),
 )

@@ -1,6 +1,6 @@
 """Write datasets.json: the largest evidence of each bundled data set, from mpmath.
 
-Run as ``python tests/reference/make_datasets.py`` where `elbo_ref` can be imported; it takes about
+Run as ``python tests/reference/make_datasets.py`` where `elbo_ref` can be imported; it takes half
 a minute. Only the counts come from `elbo_ref`. The evidence is (E1) as it stands, in log-gammas,
 
     log C(n, k) + log Gamma(a + k) + log Gamma(b + n - k) - log Gamma(s + n)
@@ -99,7 +99,7 @@ def newton(rows, a, b):
         for _ in range(60):
             moved = u + scale * step[0], v + scale * step[1]
             trial = log_evidence(rows, mp.exp(moved[0]), mp.exp(moved[1]))
-            if trial >= value or maximum and mp.norm(step) < mpf("1e-12"):
+            if trial >= value or (maximum and mp.norm(step) < mpf("1e-12")):
                 break
             scale /= 2
         (u, v), value = moved, trial

@@ -140,7 +140,7 @@ def main():
             da, db = (mp.nstr(x, 20) for x in derivatives(y, a, b))
             rows.append({"a": a, "b": b, "logit": y, "da": da, "db": db, "rtol": rtol})
     lines = ",\n".join(json.dumps(row) for row in rows)
-    Path(__file__).with_suffix("").with_name("pathwise.json").write_text(f"[\n{lines}\n]\n")
+    Path(__file__).with_name("pathwise.json").write_text(f"[\n{lines}\n]\n")
     print(f"{len(rows)} rows")
 
 
