@@ -1,8 +1,49 @@
+"""elbo_ref: the exact answers about SVI on a Beta-Binomial model.
+
+The public face, from the bottom up; each name's own module says more.
+"""
+
+from elbo_ref import datasets
 from elbo_ref.adam import Adam, ClippedAdam
 from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts
-from elbo_ref.evidence import (log_evidence, log_evidence_gradient, log_evidence_hessian, posterior)
+from elbo_ref.diagnosis import diagnose
+from elbo_ref.evidence import (
+    log_evidence,
+    log_evidence_gradient,
+    log_evidence_hessian,
+    posterior,
+)
 from elbo_ref.guides import Parameter
-from elbo_ref.objectives.exact import (elbo, elbo_gradient, elbo_variance, empty_guide_objective, empty_guide_objective_gradient)
+from elbo_ref.objectives.exact import (
+    elbo,
+    elbo_gradient,
+    elbo_variance,
+    empty_guide_objective,
+    empty_guide_objective_gradient,
+)
 from elbo_ref.pathwise import pathwise_gradient
 from elbo_ref.svi import maximize_elbo
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Adam",
+    "Beta",
+    "ClippedAdam",
+    "Counts",
+    "Parameter",
+    "datasets",
+    "diagnose",
+    "elbo",
+    "elbo_gradient",
+    "elbo_variance",
+    "empty_guide_objective",
+    "empty_guide_objective_gradient",
+    "log_evidence",
+    "log_evidence_gradient",
+    "log_evidence_hessian",
+    "maximize_elbo",
+    "pathwise_gradient",
+    "posterior",
+]

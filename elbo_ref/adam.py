@@ -24,7 +24,6 @@ import numpy as np
 from elbo_ref.arguments import FloatArray, scalar
 
 
-
 class AdamState(NamedTuple):
     """What Adam remembers: the number of updates made, the two moments, and the largest second one.
 

@@ -6,8 +6,8 @@ rows (logC in the equations). The last is kept relative to one row with the same
 
     log_split = sum over rows of log C(n, k) - log C(N, K) <= 0,
 
-zero for a single row: the evidence of counts in the billions then never contains log C(N, K) itself,
-which would swamp it.
+zero for a single row: the evidence of counts in the billions then never contains log C(N, K)
+itself, which would swamp it.
 """
 
 from __future__ import annotations
@@ -187,12 +187,13 @@ class Counts:
 
 def log_choose(k: IntArray, n: IntArray) -> FloatArray:
     """log C(n, k), from its entropy and remainders: every large term is positive."""
-    k, f, n = k.astype(np.float64), (n - k).astype(np.float64), n.astype(np.float64)
-    size = np.where(n > 0, n, 1.0)
-    less, more = np.minimum(k, f), np.maximum(k, f)
+    less = np.minimum(k, n - k).astype(np.float64)
+    more = np.maximum(k, n - k).astype(np.float64)
+    size = np.maximum(n, 1).astype(np.float64)
     entropy = -sc.xlogy(less, less / size) - sc.xlog1py(more, -less / size)
     r = log_factorial_remainder
-    return entropy + (r(n) - r(k) - r(f))
+    remainder = r(n.astype(np.float64)) - r(less) - r(more)
+    return np.asarray(entropy + remainder)
 
 
 def log_binomial(

@@ -82,7 +82,7 @@ def log_evidence_gradient(prior: Beta, counts: Counts) -> Gradient:
     --------
     >>> gradient = log_evidence_gradient(Beta(1.0, 1.0), Counts(3, 10))
     >>> round(gradient.concentration1, 12), round(gradient.concentration0, 12)
-    (-0.186544011544, 0.572420634921)
+    (-0.186544011544, 0.57297979798)
     """
     a, b = concentrations(prior, counts)
     k, f, n = _outcomes(counts)

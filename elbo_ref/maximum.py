@@ -87,8 +87,7 @@ def evidence_supremum(counts: Counts) -> Supremum:
         return Supremum("no_information", 0.0, None, None, None)
     if not k.any() or not f.any():
         return Supremum("degenerate", 0.0, 1.0 if k.any() else 0.0, None, None)
-    ups, downs = float((w * k.astype(np.float64)).sum()), float((w * f.astype(np.float64)).sum())
-    pooled = ups / (ups + downs)
+    pooled = pooled_mean(counts)
     if (k + f == 1).all():
         return Supremum("unidentified", pooled_log_likelihood(counts), pooled, None, None)
     if ((k == 0) | (f == 0)).all():
@@ -106,14 +105,27 @@ def evidence_supremum(counts: Counts) -> Supremum:
     return Supremum("binomial", limit, pooled, np.inf, None)
 
 
+def pooled_mean(counts: Counts) -> float:
+    """sum K/sum N over all latents; nan without trials."""
+    k, n = _totals(counts)
+    return k / n if n else np.nan
+
+
 def pooled_log_likelihood(counts: Counts) -> float:
-    """The binomial log likelihood at one c for all latents, c = sum K/sum N: the classical MLE's."""
-    w = counts.multiplicity.astype(np.float64)
-    k, f = w @ counts.successes, w @ counts.failures
-    mean = np.asarray(k / (k + f)), np.asarray(f / (k + f))
+    """The binomial log likelihood with one c for all latents, at its maximum c = `pooled_mean`."""
+    k, n = _totals(counts)
+    if not n:
+        return 0.0
+    mean = np.asarray(k / n), np.asarray((n - k) / n)
     difference = counts.successes * mean[1] - counts.failures * mean[0]
     each = log_binomial(counts.successes, counts.total_count, mean, difference)
-    return float(w @ (each + counts.log_split))
+    return float(counts.multiplicity @ (each + counts.log_split))
+
+
+def _totals(counts: Counts) -> tuple[float, float]:
+    """sum K and sum N over all latents."""
+    w = counts.multiplicity.astype(np.float64)
+    return float(w @ counts.successes), float(w @ counts.total_count)
 
 
 def _distinct(k: IntArray, n: IntArray, w: IntArray) -> Counts:
@@ -125,7 +137,7 @@ def _distinct(k: IntArray, n: IntArray, w: IntArray) -> Counts:
 
 def _search(counts: Counts, pooled: float) -> Beta | None:
     """The best finite local maximiser that a scan of the profile over log s finds."""
-    trials = float(counts.total_count.astype(np.float64) @ counts.multiplicity)
+    _, trials = _totals(counts)
     low, high = np.log(1e-4 / counts.num_latents), np.log(min(1e14, 1e3 * trials**2))
     grid = np.linspace(low, high, int(high - low) + 2)
     means, heights = np.empty(grid.size), np.empty(grid.size)

@@ -51,8 +51,8 @@ What is left is the rounding of (a + 1) u against b l, about 1e-16 min(a, b)^(1/
 beyond 1e15, and near min(a, b) = 1e28 no digit is left; up to 1e15 signs are right and nothing
 overflows that could be represented.
 
-Sources: M. Figurnov, S. Mohamed & A. Mnih, "Implicit Reparameterization Gradients" (2018), eq. 5,
-for (E6); M. Jankowiak & F. Obermeyer, "Pathwise Derivatives Beyond the Reparameterization Trick"
+Sources: M. Figurnov, S. Mohamed & A. Mnih, "Implicit Reparameterization Gradients" (2018), section
+3, for (E6); M. Jankowiak & F. Obermeyer, "Pathwise Derivatives Beyond the Reparameterization Trick"
 (2018), who approximate the same derivative for PyTorch; NIST DLMF 8.17.20 for the step. The
 integrals (1), the differentiated step (2) and the rule are worked out here.
 """
@@ -66,19 +66,15 @@ from numpy.typing import ArrayLike
 from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray, float_array, require
+from elbo_ref.special import digamma_difference
 
 _BLOCK = 1024
 
 
-def _unit_rule(order: int) -> tuple[FloatArray, FloatArray]:
-    """Nodes and weights of the Gauss-Legendre rule on [0, 1]."""
-    nodes, weights = np.polynomial.legendre.leggauss(order)
-    return (1 + nodes) / 2, weights / 2
-
-
 def _two_panels(order: int) -> tuple[FloatArray, FloatArray]:
     """Nodes and weights on [0, e1] and [e1, e2] as coefficients of e1 and of e2."""
-    nodes, weights = _unit_rule(order)
+    nodes, weights = np.polynomial.legendre.leggauss(order)
+    nodes, weights = (1 + nodes) / 2, weights / 2
     zero = np.zeros(order)
     return (
         np.block([[nodes, 1 - nodes], [zero, nodes]]),
@@ -88,7 +84,6 @@ def _two_panels(order: int) -> tuple[FloatArray, FloatArray]:
 
 _NODES, _WEIGHTS = _two_panels(32)
 _LEVELS = np.array([1.5, 38.0])
-_STEP_NODES, _STEP_WEIGHTS = _unit_rule(12)
 
 
 class PathwiseGradient(NamedTuple):
@@ -127,7 +122,7 @@ def pathwise_gradient(
 
     Notes
     -----
-    The derivative in the sense of Figurnov, Mohamed & Mnih (2018), eq. 5, on the logit scale.
+    The derivative in the sense of Figurnov, Mohamed & Mnih (2018), section 3, on the logit scale.
     `torch.distributions.Beta.rsample` has an approximation of it.
 
     Examples
@@ -147,15 +142,13 @@ def pathwise_gradient(
     require("logit", y, np.isfinite(y), "is not finite")
     require("concentration1", a, (a > 0) & np.isfinite(a), "is not positive and finite")
     require("concentration0", b, (b > 0) & np.isfinite(b), "is not positive and finite")
-    da, db = _pathwise_gradient(y, a, b)
+    da, db = logit_derivatives(y, a, b)
     if da.ndim == 0:
         return PathwiseGradient(float(da), float(db))
     return PathwiseGradient(da, db)
 
 
-def _pathwise_gradient(
-    y: FloatArray, a: FloatArray, b: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def logit_derivatives(y: FloatArray, a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
     """dy/da and dy/db for float64 arrays that broadcast; unchecked, in blocks of bounded memory."""
     shape = np.broadcast(y, a, b).shape
     y = np.broadcast_to(y, shape).reshape(-1, 1)
@@ -172,7 +165,7 @@ def _pathwise_gradient(
 
 def _either_side(y: FloatArray, pair: FloatArray) -> FloatArray:
     """Both derivatives at a column y, for pair = (a, b) of two columns as long or of length 1."""
-    rise = _digamma_difference(pair + 1, pair[::-1])
+    rise = digamma_difference(pair + 1, pair[::-1])
     upper = y > np.log(pair[0]) - np.log(pair[1])
     gradient = _lower_side(
         np.where(upper, -y, y),
@@ -227,16 +220,5 @@ def _panel_ends(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
     fall = np.expm1(-u)
     rise = -odds * fall
     u += (_LEVELS - a * u + b * np.log1p(rise)) / (a - drag * (1 + fall) / (1 + rise))
-    return u + np.log1p(-odds * np.expm1(-u))
-
-
-def _digamma_difference(x: FloatArray, n: FloatArray) -> FloatArray:
-    """psi(x + n) - psi(x) for x > 1, n > 0: the integral of z psi_1(z) over log z.
-
-    Full relative precision however small n is; psi itself serves where x is small beside n.
-    """
-    smooth = (n < x) | (x > 100)
-    log_ratio = np.where(smooth, np.log1p(n / x), 0.0)
-    z = x * np.exp(log_ratio * _STEP_NODES)
-    mean = (z * sc.zeta(2.0, z) * _STEP_WEIGHTS).sum(axis=-1, keepdims=True)
-    return np.where(smooth, log_ratio * mean, sc.psi(x + n) - sc.psi(x))
+    ends: FloatArray = u + np.log1p(-odds * np.expm1(-u))
+    return ends

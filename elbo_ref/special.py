@@ -35,8 +35,8 @@ _HALF_LOG_2PI = 0.9189385332046727
 _SERIES_FROM = 16.0
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
 _LARGE = 64.0
-_DIGAMMA = (1 / 12, -1 / 120, 1 / 252, -1 / 240)
-_TRIGAMMA = (1 / 6, -1 / 30, 1 / 42, -1 / 30)
+_GAP = (1 / 2, 1 / 12, 0.0, -1 / 120, 0.0, 1 / 252, 0.0, -1 / 240)
+_EXCESS = (0.0, 1 / 2, 1 / 6, 0.0, -1 / 30, 0.0, 1 / 42, 0.0, -1 / 30)
 _GAUSS_NODES, _GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(10)
 _GAUSS_NODES, _GAUSS_WEIGHTS = (1 + _GAUSS_NODES) / 2, _GAUSS_WEIGHTS / 2
 _ODD = (1 / 3, 1 / 5, 1 / 7, 1 / 9, 1 / 11, 1 / 13, 1 / 15)
@@ -150,80 +150,86 @@ def log_rising_ratio(x: FloatArray, h: FloatArray, n: FloatArray) -> FloatArray:
         step = np.log1p(h / z)
         orders = zip(_STIRLING, range(1, 2 * len(_STIRLING), 2), strict=True)
         terms = [-coefficient * np.expm1(-k * step) * z**-k for coefficient, k in orders]
-        return np.sum(terms, axis=0)
+        total: FloatArray = np.sum(terms, axis=0)
+        return total
 
     remainder = 0.5 * np.log1p(excess / x) + drop(x) - drop(x + left)
-    return -(factors + np.where(left > 0, independence + remainder, 0.0))
+    beyond = np.where(left > 0, independence + remainder, 0.0)
+    return np.asarray(-(factors + beyond))
 
 
 def jensen_gap_difference(x: FloatArray, n: FloatArray) -> FloatArray:
     """g(x) - g(x + n) >= 0 for the gap g(x) = log x - psi(x), n >= 0 (DLMF 5.11.2).
 
-    It is the integral of `trigamma_excess` from x to x + n, and taken as one where n is small.
+    To nearly full relative precision, however small n is; -g' is `trigamma_excess`.
     """
-    y = x + n
-    t, u = _reciprocal(x), _reciprocal(y)
-    far = 0.5 * n * t * u + (t * t * _polynomial(_DIGAMMA, t * t) - u * u * _polynomial(_DIGAMMA, u * u))
-    direct = (sc.psi(y) - sc.psi(x)) - np.log1p(n / x)
-    return _integrated_if_short(trigamma_excess, x, n, np.where(x >= _LARGE, far, direct))
+    direct = (sc.psi(x + n) - sc.psi(x)) - np.log1p(n / x)
+    return _without_cancellation(direct, _GAP, trigamma_excess, x, n)
 
 
 def digamma_difference(x: FloatArray, n: FloatArray) -> FloatArray:
-    """psi(x + n) - psi(x) for n >= 0, nearly to full relative precision."""
+    """psi(x + n) - psi(x) for n >= 0, to full relative precision."""
     return np.log1p(n / x) + jensen_gap_difference(x, n)
 
 
 def trigamma(x: FloatArray) -> FloatArray:
     """psi_1(x), the second derivative of log Gamma, for x > 0."""
-    return sc.zeta(2.0, x)
+    values: FloatArray = sc.zeta(2.0, x)
+    return values
 
 
 def trigamma_excess(x: FloatArray) -> FloatArray:
     """psi_1(x) - 1/x > 0 (DLMF 5.15.8)."""
-    t = _reciprocal(x)
-    far = t * t * (0.5 + t * _polynomial(_TRIGAMMA, t * t))
+    t = 1 / np.maximum(x, _LARGE)
+    far = t * _polynomial(_EXCESS, t)
     return np.where(x >= _LARGE, far, trigamma(x + 1) + (1 - x) / (x * x))
 
 
 def trigamma_excess_difference(x: FloatArray, n: FloatArray) -> FloatArray:
-    """The excess at x less that at x + n, for n >= 0; nearly to full relative precision."""
+    """The excess at x less that at x + n, for n >= 0, to full relative precision."""
 
     def slope(v: FloatArray) -> FloatArray:
-        return 2 * sc.zeta(3.0, v) - 1 / (v * v)
+        values: FloatArray = 2 * sc.zeta(3.0, v) - 1 / (v * v)
+        return values
 
-    y = x + n
-    t, u = _reciprocal(x), _reciprocal(y)
-    tails = t**3 * _polynomial(_TRIGAMMA, t * t) - u**3 * _polynomial(_TRIGAMMA, u * u)
-    far = 0.5 * n * t * u * (t + u) + tails
-    direct = trigamma_excess(x) - trigamma_excess(y)
-    return _integrated_if_short(slope, x, n, np.where(x >= _LARGE, far, direct))
+    direct = trigamma_excess(x) - trigamma_excess(x + n)
+    return _without_cancellation(direct, _EXCESS, slope, x, n)
 
 
 def trigamma_difference(x: FloatArray, n: FloatArray) -> FloatArray:
-    """psi_1(x) - psi_1(x + n) for n >= 0, nearly to full relative precision."""
+    """psi_1(x) - psi_1(x + n) for n >= 0, to full relative precision."""
     return n / x / (x + n) + trigamma_excess_difference(x, n)
 
 
-def _reciprocal(x: FloatArray) -> FloatArray:
-    """1/x where the asymptotic series serve, harmless elsewhere."""
-    return 1 / np.maximum(x, _LARGE)
-
-
-def _integrated_if_short(
-    slope: Callable[[FloatArray], FloatArray], x: FloatArray, n: FloatArray, difference: FloatArray
+def _without_cancellation(
+    direct: FloatArray,
+    series: tuple[float, ...],
+    slope: Callable[[FloatArray], FloatArray],
+    x: FloatArray,
+    n: FloatArray,
 ) -> FloatArray:
-    """`difference`, replaced by the integral of `slope` over [x, x + n] where it would cancel.
+    """f(x) - f(x + n) for f(x) ~ sum of series[m - 1] / x^m, given the `direct` difference.
 
-    That is where n < x/2 below the asymptotic range; ten Gauss-Legendre nodes are exact there.
+    For large x the powers' differences are t^m - u^m = (t - u)(t^(m-1) + ... + u^(m-1)) with
+    t - u = n t u; for smaller x and n < x/2 it is the integral of `slope`, for which ten
+    Gauss-Legendre nodes are exact. Nothing cancels in the rest.
     """
-    short = (n < 0.5 * x) & (x < _LARGE)
-    if not short.any():
-        return difference
-    x, n, short = np.broadcast_arrays(x, n, short)
-    start, length = x[short], n[short]
-    integral = length * (_GAUSS_WEIGHTS @ slope(start + _GAUSS_NODES[:, None] * length))
-    difference = np.array(difference)
-    difference[short] = integral
+    large = x >= _LARGE
+    t, u = 1 / np.maximum(x, _LARGE), 1 / np.maximum(x + n, _LARGE)
+    symmetric = power = np.ones(())
+    total = np.asarray(series[0])
+    for coefficient in series[1:]:
+        power = power * u
+        symmetric = symmetric * t + power
+        if coefficient:
+            total = total + coefficient * symmetric
+    difference = np.where(large, n * t * u * total, direct)
+    short = ~large & (n < 0.5 * x)
+    if short.any():
+        x, n, short = np.broadcast_arrays(x, n, short)
+        start, length = x[short], n[short]
+        nodes = start + _GAUSS_NODES[:, None] * length
+        difference[short] = length * (_GAUSS_WEIGHTS @ slope(nodes))
     return difference
 
 

@@ -74,8 +74,8 @@ class Run:
         The parameters of every step, ``steps + 1`` rows.
     stopped : str
         ``"completed"``; ``"converged"``: completed, and a maximum of the run's own exact objective;
-        ``"unbounded"``: ended early because a concentration left [1e-12, 1e15] or the objective left
-        float64; ``"interrupted"``: ended early by Ctrl-C.
+        ``"unbounded"``: ended early because a concentration left [1e-12, 1e15] or the objective
+        left float64; ``"interrupted"``: ended early by Ctrl-C.
     message : str
         The same in a sentence.
     counts, guide_name, loss_name, learn_prior, optimizer, num_particles, start
@@ -165,7 +165,7 @@ def maximize_elbo(
     Examples
     --------
     >>> run = maximize_elbo(Counts(3, 10), guide="beta", loss="exact", prior=Beta(1.0, 1.0),
-    ...                     learn_prior=False, optimizer=Adam(lr=0.1), num_steps=300)
+    ...                     learn_prior=False, optimizer=Adam(lr=0.1), num_steps=600)
     >>> run.stopped
     'converged'
     >>> run.guide.concentration1.round(6), run.guide.concentration0.round(6)
@@ -231,7 +231,7 @@ def _climb(
     vector, state = space.start, optimizer.init(space.start)
     try:
         with np.errstate(all="ignore"):
-            for step in range(num_steps):
+            for _ in range(num_steps):
                 gradient, value = space.gradient(objective, vector, num_particles, rng)
                 moved, state = optimizer.update(state, vector, -gradient)
                 outside = space.outside(moved)
@@ -247,7 +247,7 @@ def _climb(
 
 
 class _Record:
-    """Losses and rows of a run, settled in blocks: exact values cost least for many rows at once."""
+    """Losses and rows of a run, settled in blocks: exact values cost least many at once."""
 
     def __init__(self, space: Coordinates, objective: Objective, num_steps: int) -> None:
         self._space, self._objective = space, objective
@@ -282,7 +282,7 @@ class _Record:
         first = -len(self.losses) % self._stride
         self.losses = np.concatenate([self.losses, -values[:good]])
         self._priors.append(priors[:, :good, 0])
-        self._owns.append(owns[:, first:good:self._stride].copy())
+        self._owns.append(owns[:, first : good : self._stride].copy())
         self._pending.clear()
 
     def history(self) -> History:

@@ -175,7 +175,7 @@ _ALCOHOL_WEEK2 = _frequencies(
             where="fitODBOD",
             concentration1=0.8575339,
             concentration0=0.7007620,
-            note="Over-dispersion 1/(a + b + 1) = 0.3908852. An optimizer's answer, 5e-7 from "
+            note="Over-dispersion 1/(a + b + 1) = 0.3908852. An optimizer's answer, 4e-7 from "
             "the maximiser near (0.8575343, 0.7007623).",
         ),
     ),
@@ -235,7 +235,7 @@ _OROBANCHE = _orobanche(
             where="Crowder (1978)",
             log_likelihood=-34.991,
             note="Means 0.132, 0.871, 0.839 of the dilutions 1/1, 1/25, 1/625 and one "
-            "a + b = 78.424 for all three.",
+            "a + b = 78.424 for all three, whose last digit is off: it is 78.4233.",
         ),
         PublishedValue(
             where="Crowder (1978)",

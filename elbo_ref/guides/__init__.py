@@ -1,4 +1,4 @@
-"""The guides: `protocol` says what one is, each file holds one kind, `find` turns a name into one."""
+"""The guides: `protocol` says what one is, `find` turns a name into one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from elbo_ref.guides.beta import BetaGuide
 from elbo_ref.guides.from_prior import EmptyGuide, TiedGuide
 from elbo_ref.guides.none import NoLatent, Parameter
 from elbo_ref.guides.protocol import Guide
+
+__all__ = ["GUIDES", "Guide", "Parameter", "find"]
 
 GUIDES: dict[str, Guide] = {
     guide.name: guide for guide in (BetaGuide(), EmptyGuide(), TiedGuide(), NoLatent())

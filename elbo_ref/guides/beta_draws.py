@@ -16,18 +16,20 @@ from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import draw_logits
-from elbo_ref.pathwise import _pathwise_gradient
+from elbo_ref.pathwise import logit_derivatives
 from elbo_ref.special import trigamma
 
 
 def log_moments(x: FloatArray) -> FloatArray:
     """E log c and E log(1 - c)."""
-    return sc.psi(x) - sc.psi(x[0] + x[1])
+    moments: FloatArray = sc.psi(x) - sc.psi(x[0] + x[1])
+    return moments
 
 
 def pull_back(tilt: FloatArray, x: FloatArray) -> FloatArray:
     """Derivatives of E[A log c + D log(1 - c)] with respect to the rows of x."""
-    return tilt * trigamma(x) - (tilt[0] + tilt[1]) * trigamma(x[0] + x[1])
+    slopes: FloatArray = tilt * trigamma(x) - (tilt[0] + tilt[1]) * trigamma(x[0] + x[1])
+    return slopes
 
 
 def sample_logit(x: FloatArray, shape: tuple[int, int], rng: np.random.Generator) -> FloatArray:
@@ -37,4 +39,4 @@ def sample_logit(x: FloatArray, shape: tuple[int, int], rng: np.random.Generator
 
 def pathwise(logit: FloatArray, x: FloatArray) -> FloatArray:
     """(E6) for every draw, shape (2, particles, G)."""
-    return np.stack(_pathwise_gradient(logit, x[0], x[1]))
+    return np.stack(logit_derivatives(logit, x[0], x[1]))

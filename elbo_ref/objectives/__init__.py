@@ -1,4 +1,4 @@
-"""The objectives: `protocol` says what one is, each file holds one, `find` turns a name into one."""
+"""The objectives: `protocol` says what one is, `find` turns a name into one."""
 
 from __future__ import annotations
 

@@ -47,11 +47,11 @@ class Task:
 
     def per_entry(self, particles: FloatArray) -> FloatArray:
         """Average (rows, particles, latents) over particles and over equal latents."""
-        mean = particles.mean(axis=1)
+        mean: FloatArray = particles.mean(axis=1)
         if (self.weights == 1).all():
             return mean
         sums = [np.bincount(self.entry_of_latent, row, self.weights.size) for row in mean]
-        return sums / np.maximum(self.weights, 1.0)
+        return np.asarray(sums) / np.maximum(self.weights, 1.0)
 
 
 class Objective(Protocol):

@@ -60,4 +60,5 @@ class Trace:
 
     def settle(self, task: Task, values: FloatArray, priors: Beta, owns: FloatArray) -> FloatArray:
         constants = task.guide.normalizer(priors, owns) + task.log_coefficient
-        return values + np.sum(task.weights * constants, axis=-1)
+        totals: FloatArray = np.sum(task.weights * constants, axis=-1)
+        return values + totals

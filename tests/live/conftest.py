@@ -16,7 +16,8 @@ import pytest
 def _require(*modules: str) -> ModuleType:
     """Import all of them and return the first; skip, or fail, if one is not installed."""
     try:
-        return [importlib.import_module(module) for module in modules][0]
+        first, *_ = [importlib.import_module(module) for module in modules]
+        return first
     except ModuleNotFoundError as error:
         if error.name not in modules:
             raise
@@ -33,9 +34,11 @@ def require():
 
 @pytest.fixture(scope="session")
 def torch() -> ModuleType:
-    return _require("torch")
+    module = _require("torch")
+    module.set_num_threads(1)
+    return module
 
 
 @pytest.fixture(scope="session")
-def pyro() -> ModuleType:
-    return _require("pyro", "torch", "pyro.infer", "pyro.optim", "pyro.optim.clipped_adam")
+def pyro(torch: ModuleType) -> ModuleType:
+    return _require("pyro", "pyro.infer", "pyro.optim", "pyro.optim.clipped_adam")

@@ -26,7 +26,10 @@ from scipy import stats
 
 import elbo_ref as er
 
-pytestmark = pytest.mark.live
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.filterwarnings("ignore:Found vars in model but not guide:UserWarning"),
+]
 
 Z, BIAS = 5.0, 1e-3
 BATCHES, KINDS = 400, ("full", "empty", "tied")
@@ -50,7 +53,7 @@ class Case:
 
 
 CASES = {
-    "forum": Case((0,) * 5000, (1,) * 5000, True, (2.0, 8.0), (1.5, 4000.0), particles=40),
+    "forum": Case((0,) * 5000, (1,) * 5000, True, (2.0, 8.0), (1.5, 4000.0), particles=16),
     "3 of 10": Case((3,), (10,), True, (2.0, 3.0), (3.0, 5.0)),
     "1 of 4 and 2 of 6": Case((1, 2), (4, 6), True, (2.0, 3.0), (3.0, 5.0)),
     "eight": Case(
@@ -59,6 +62,7 @@ CASES = {
         False,
         (1.5, 2.5),
         ((1.5, 9.0, 3.0, 10.0, 1.5, 40.0, 2.0, 12.0), (7.0, 1.5, 9.0, 12.0, 4.0, 45.0, 30.0, 3.0)),
+        particles=100,
     ),
 }
 ALL = [(name, kind) for name in CASES for kind in KINDS]
@@ -77,7 +81,8 @@ def model_and_guide(pyro, case, kind):
         return pyro.param(name, torch.tensor(value, dtype=torch.float64), constraint=constraint)
 
     def beta(name, concentrations):
-        return dist.Beta(*(parameter(f"{name}.{i}", x) for i, x in zip("10", concentrations)))
+        one, zero = concentrations
+        return dist.Beta(parameter(f"{name}.1", one), parameter(f"{name}.0", zero))
 
     def latent():
         if kind == "none":
@@ -140,15 +145,33 @@ def estimate(pyro):
 
 @pytest.fixture(scope="session")
 def one_particle_losses(pyro):
-    """4000 losses of Trace_ELBO as it is by default, one particle."""
+    """20000 particles' losses, by Pyro's own traces; Trace_ELBO's loss is their average."""
 
-    @functools.cache
-    def losses(case, kind):
+    def losses(case, kind, particles=20_000):
+        torch, poutine = pyro.distributions.torch.torch, pyro.poutine
         model, guide = model_and_guide(pyro, case, kind)
-        torch, elbo = pyro.distributions.torch.torch, pyro.infer.Trace_ELBO()
+
+        def log_prob(program, replayed=None):
+            def together():
+                with pyro.plate("particles", particles, dim=-2):
+                    return (program if replayed is None else poutine.replay(program, replayed))()
+
+            trace = poutine.trace(together).get_trace()
+            trace.compute_log_prob()
+            sites = (site for site in trace.nodes.values() if site["type"] == "sample")
+            terms = (x["log_prob"] for x in sites if "log_prob" in x and x["log_prob"].ndim)
+            return trace, sum(term.reshape(particles, -1).sum(-1) for term in terms)
+
         with pyro.get_param_store().scope(), torch.no_grad():
             torch.manual_seed(2)
-            return np.array([elbo.loss(model, guide) for _ in range(4000)])
+            trace, from_guide = log_prob(guide)
+            _, from_model = log_prob(model, trace)
+            torch.manual_seed(2)
+            elbo = pyro.infer.Trace_ELBO(particles, max_plate_nesting=1, vectorize_particles=True)
+            average = elbo.loss(model, guide)
+        found = np.asarray(from_guide - from_model)
+        assert average == pytest.approx(found.mean(), rel=1e-12)
+        return found
 
     return losses
 
@@ -269,6 +292,10 @@ FAULTS = {
     "binomial coefficient forgotten": forgot_coefficient,
     "gradient in constrained coordinates": forgot_the_slope,
 }
+# 5000 Bernoulli rows have no coefficient, and their noise hides one density of c.
+FAULTS_TOO_SMALL_FOR_THE_FORUM = (
+    "binomial coefficient forgotten", "an ELBO after all", "not an ELBO after all"
+)  # fmt: skip
 CONTROLS = [
     (fault, name, kind)
     for fault in FAULTS
@@ -279,7 +306,7 @@ CONTROLS = [
         "an ELBO after all": ["empty"],
         "not an ELBO after all": ["tied"],
     }.get(fault, KINDS)
-    and (fault, name) != ("binomial coefficient forgotten", "forum")
+    and (name != "forum" or fault not in FAULTS_TOO_SMALL_FOR_THE_FORUM)
 ]  # fmt: skip
 
 
@@ -290,32 +317,33 @@ def test_planted_fault_is_found(estimate, fault, name, kind):
     z = z_scores(estimate(name, kind), case.particles, FAULTS[fault](case, kind))
     assert z[0] > 2 * Z or (z[1:] > 2 * Z).any()
     if fault == "binomial coefficient forgotten":
-        assert z[0] > Z and (z[1:] < Z).all()
-
-
-def own_sources(case, kind):
-    """Concentrations that each c is drawn with, and its tilt (A, D)."""
-    prior = np.array(case.prior)[:, None]
-    own = np.reshape(case.guide, (2, -1)) if kind == "full" else prior
-    counted = {"full": prior - own, "empty": prior - 1, "tied": 0 * prior}[kind]
-    tilt = np.stack([case.counts.successes, case.counts.failures]) + counted
-    return zip(*(np.broadcast_to(own, tilt.shape)), *tilt)
+        assert (z[1:] < Z).all()
 
 
 @pytest.mark.parametrize(("name", "kind"), ALL)
 def test_pytorch_bias_is_within_its_allowance(torch, name, kind):
     """(E6): PyTorch's derivative of a Beta draw, integrated over draws, against ours."""
-    backward = torch.distributions.dirichlet._Dirichlet_backward
-    u = (np.arange(20000) + 0.5) / 20000
-    for a, b, tilt1, tilt0 in own_sources(CASES[name], kind):
-        c, rest = stats.beta.ppf(u, a, b), stats.beta.ppf(1 - u, b, a)
-        slope = np.stack([tilt1 / c - tilt0 / rest, 0 * c], axis=-1)
-        x, concentration = torch.tensor(np.stack([c, rest], axis=-1)), torch.tensor([a, b])
-        theirs = backward(x, concentration.expand_as(x), torch.tensor(slope)).numpy()
-        ours = np.transpose(er.pathwise_gradient(np.log(c / rest), a, b))
-        ours = ours * (tilt1 * rest - tilt0 * c)[:, None]
-        bias, spread = (theirs - ours).mean(axis=0), ours.std(axis=0)
-        assert (np.abs(bias) < BIAS * spread).all(), (a, b, tilt1, tilt0, bias / spread)
+    case, counts = CASES[name], CASES[name].counts
+    prior = np.array(case.prior)[:, None]
+    own = np.reshape(case.guide, (2, -1)) if kind == "full" else prior
+    counted, score = {"full": (prior - own, -1), "empty": (prior - 1, 1), "tied": (0, 0)}[kind]
+    tilt = np.stack([counts.successes, counts.failures]) + counted
+    u, found = (np.arange(20_000) + 0.5) / 20_000, []
+    for (a, b), (tilt1, tilt0) in zip(np.broadcast_to(own, tilt.shape).T, tilt.T, strict=True):
+        draw = np.stack([stats.beta.ppf(u, a, b), stats.beta.ppf(1 - u, b, a)], axis=-1)
+        slope = np.stack([tilt1 / draw[:, 0] - tilt0 / draw[:, 1], 0 * u], axis=-1)
+        theirs = torch.distributions.dirichlet._Dirichlet_backward(
+            torch.tensor(draw), torch.tensor([a, b]).expand(u.size, 2), torch.tensor(slope)
+        ).numpy()
+        moved = np.transpose(er.pathwise_gradient(-np.diff(np.log(draw))[:, 0], a, b))
+        ours = moved * (tilt1 * draw[:, 1] - tilt0 * draw[:, 0])[:, None]
+        variance = (ours + score * np.log(draw)).var(axis=0)
+        found.append((theirs.mean(axis=0), ours.mean(axis=0), variance))
+    theirs, ours, variance = np.array(found).swapaxes(0, 1)
+    if kind != "full":
+        theirs, ours, variance = (x.sum(axis=0) for x in (theirs, ours, variance))
+    assert (np.abs(theirs - ours) < BIAS * np.sqrt(variance)).all()
+    assert (np.abs(1.02 * theirs - ours) > BIAS * np.sqrt(variance)).any()
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -325,8 +353,8 @@ def test_c_as_a_parameter_is_exact(estimate, name):
     pyros, (run, ours) = estimate(case, "none", batches=1), stand(case, "none", "exact")
     np.testing.assert_allclose(pyros, ours, rtol=2e-12)
     assert run.step_std == 0
-    wrong = replace(case, guide=case.guide[::-1])
-    assert not np.allclose(pyros, stand(wrong, "none", "exact")[1], rtol=1e-2)
+    near = replace(case, guide=(np.multiply(case.guide[0], 1 + 1e-9), case.guide[1]))
+    assert not np.allclose(pyros, stand(near, "none", "exact")[1], rtol=2e-11, atol=0)
 
 
 # Noise
@@ -340,7 +368,7 @@ def variance_and_error(values):
 
 @pytest.mark.parametrize(("name", "kind"), [(n, k) for n, k in ALL if n in ("3 of 10", "eight")])
 def test_variance_of_a_one_particle_loss(one_particle_losses, name, kind):
-    """(E5), within Z standard errors, here at most 25%; a planted fault of that size is found."""
+    """(E5), within Z standard errors, here at most 15%; planted faults are found."""
     case = CASES[name]
     run, _ = stand(case, kind, "exact")
     wanted = run.step_std**2
@@ -349,7 +377,7 @@ def test_variance_of_a_one_particle_loss(one_particle_losses, name, kind):
         assert wanted == pytest.approx(public, rel=1e-12)
     found, error = variance_and_error(one_particle_losses(case, kind))
     assert abs(found - wanted) < Z * error
-    assert Z * error < 0.25 * wanted
+    assert Z * error < 0.15 * wanted
     swapped, _ = stand(replace(case, prior=case.prior[::-1]), kind, "exact")
     for wrong in (run.step_std, 2 * wanted, wanted / 2, swapped.step_std**2):
         assert abs(found - wrong) > Z * error
@@ -359,14 +387,11 @@ def test_variance_of_a_one_particle_loss(one_particle_losses, name, kind):
 def test_at_the_posterior_every_loss_is_minus_the_evidence(one_particle_losses, name):
     """(E4), (E5): no noise at the posterior; half a pseudo-count away there is some."""
     case, prior = CASES[name], er.Beta(*CASES[name].prior)
-    posterior = er.posterior(prior, case.counts)
-    shape = () if case.shared else (-1,)
-    a, b = (x.reshape(shape).tolist() for x in posterior.arrays())
-    at = replace(case, guide=(a, b) if case.shared else (tuple(a), tuple(b)))
+    a, b = (x.tolist() for x in er.posterior(prior, case.counts).arrays())
+    at = replace(case, guide=(a[0], b[0]) if case.shared else (a, b))
     losses = one_particle_losses(at, "full")
     np.testing.assert_allclose(losses, -er.log_evidence(prior, case.counts), rtol=1e-12)
-    near = np.add(at.guide[0], 0.5)
-    near = replace(at, guide=(near.tolist() if case.shared else tuple(near), at.guide[1]))
+    near = replace(at, prior=(case.prior[0] + 0.5, case.prior[1]))
     assert one_particle_losses(near, "full").std() > 0.1
 
 
@@ -410,18 +435,19 @@ def test_a_run_without_latents_is_the_same_run(pyro, svi_path, name, optimizer):
         CASES[name].counts, start(CASES[name], "none"), "exact",
         optimizer=getattr(er, optimizer)(**settings), num_steps=500,
     )  # fmt: skip
-    np.testing.assert_allclose(run.losses, losses, rtol=1e-11)
-    np.testing.assert_allclose(run.history.guide.logits, rows, rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(run.losses, losses, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(run.history.guide.logits, rows, rtol=1e-11, atol=1e-11)
     assert not np.allclose(run.losses[1:], losses[:-1], rtol=1e-8)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_with_many_particles_follows_the_exact_path(pyro, svi_path, kind):
-    """40 svi.steps of 4000 particles stay within 0.02 of the exact path, in log concentrations.
+    """40 svi.steps of 4000 particles stay within 0.05 of the exact path, in log concentrations.
 
     Ours from draws does too. A run on 7 of 10 does not. Losses are compared as before each update.
     """
-    case, steps, particles = CASES["3 of 10"], 40, 4000
+    case = replace(CASES["3 of 10"], prior=(2.0, 2.0), guide=(6.0, 4.0))
+    steps, particles = 40, 4000
 
     def ours(case, loss):
         run = er.maximize_elbo(
@@ -435,7 +461,7 @@ def test_a_run_with_many_particles_follows_the_exact_path(pyro, svi_path, kind):
     adam = pyro.optim.Adam({"lr": 0.05})
     wanted_losses, wanted = ours(case, "exact")
     for losses, rows in (svi_path(case, kind, adam, steps, particles), ours(case, "trace")):
-        assert np.abs(rows - wanted).max() < 0.02
+        assert np.abs(rows - wanted).max() < 0.05
         assert np.abs(losses - wanted_losses).max() < 0.2
     _, wrong = ours(replace(case, successes=(7,)), "exact")
     assert np.abs(wrong - wanted).max() > 0.2

@@ -154,7 +154,8 @@ def beta_rows(rng):
     def kl_row(a, b, a0, b0):
         return row(kl, a=a, b=b, a0=a0, b0=b0, tolerances={"tolerance": 1e-11})
 
-    kls = [kl_row(1e12, 2e12, 2e12, 4e12), kl_row(3.0, 1e-10, 1e12, 1e-10)]
+    kls = [kl_row(1e12, 2e12, 2e12, 4e12)]
+    kls += [kl_row(a, 1e-10, 1e12, 1e-10) for a in (3.0, 64.0, 1e4)]
     for _ in range(30):
         p, q = pair(), pair()
         kls.append(kl_row(p["a"], p["b"], q["a"], q["b"]))
@@ -169,7 +170,8 @@ def beta_rows(rng):
         a, a0 = log_uniform(rng, 2, 12), log_uniform(rng, 2, 12)
         kls.append(kl_row(a, near(a, 0.5), a0, near(a0, 0.5)))
 
-    entropies = [row(entropy, **pair(), tolerances={"tolerance": 1e-12}) for _ in range(40)]
+    entropies = [row(entropy, a=1e12, b=b, tolerances={"tolerance": 1e-12}) for b in (1e12, 2e12)]
+    entropies += [row(entropy, **pair(), tolerances={"tolerance": 1e-12}) for _ in range(40)]
     for _ in range(20):
         a = log_uniform(rng, 1, 12)
         entropies.append(row(entropy, a=a, b=near(a, 0.9), tolerances={"tolerance": 1e-12}))
@@ -186,6 +188,9 @@ def beta_rows(rng):
             log_probs.append(row(log_prob, **p, c=c, tolerances={"tolerance": 1e-12}))
 
     variances = []
+    for a in (3.0, 64.0, 1e12):  # beside a tiny b
+        tilts = {"tilt1": 1.0, "tilt0": 0.0, "tolerances": {"tolerance": 1e-11}}
+        variances.append(row(variance, a=a, b=1e-10, **tilts))
     for tilts in ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (1.0, -1.0), (-3.0, 7.5), None):
         for _ in range(10):
             p = pair()

@@ -1,0 +1,280 @@
+"""What a run amounts to, seen by the oracle.
+
+A run knows its own objective. Beside it stand the evidence of the prior it reached, the gap
+
+    KL(guide || posterior) = evidence - ELBO                                                  (E4)
+
+where its objective is an ELBO, the highest evidence that any prior has (`elbo_ref.maximum`), and
+the supremum of the run's own objective: for a Beta guide the evidence's; for a tied guide the
+pooled binomial likelihood (E8); without a latent each row's own likelihood; for an empty guide
+infinity (E7). From these follow the words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_ref.arguments import FloatArray
+from elbo_ref.beta import Beta
+from elbo_ref.counts import Counts, log_binomial
+from elbo_ref.evidence import log_evidence, posterior
+from elbo_ref.maximum import Supremum, evidence_supremum, pooled_log_likelihood, pooled_mean
+from elbo_ref.svi import Run, maximize_elbo
+
+ARRIVED = 1e-3
+"""A run this close to its objective's supremum, in nats, has arrived for practical purposes."""
+
+_PATIENCE = (500, 10_000)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The oracle's view of a run; made by `diagnose`.
+
+    Attributes
+    ----------
+    run : Run
+    supremum : Supremum
+        The highest evidence that any prior has, and where.
+    log_evidence : float or None
+        Of the prior reached; None where the model has no prior (``guide="none"``).
+    gap : float or None
+        KL(guide || posterior), in nats, summed over latents; None where the objective is not an
+        ELBO.
+    objective : float
+        The run's own objective at the parameters reached, exactly.
+    objective_supremum : float
+        Its supremum over what the run may change; inf for an empty guide.
+    passes_at : int or None
+        For an empty guide: the step at which its exact path, from the same start with the same
+        optimizer, is first above the supremum of the evidence; None if that takes more than
+        10,000 steps.
+    """
+
+    run: Run
+    supremum: Supremum
+    log_evidence: float | None
+    gap: float | None
+    objective: float
+    objective_supremum: float
+    passes_at: int | None
+
+    @property
+    def distance(self) -> float | None:
+        """How far the evidence of the prior reached is below the highest, in nats."""
+        return None if self.log_evidence is None else self.supremum.log_evidence - self.log_evidence
+
+    @property
+    def shortfall(self) -> float:
+        """How far the objective is below its supremum, in nats."""
+        return self.objective_supremum - self.objective
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the run is at a maximum of its objective, or within 1e-3 nats of the supremum."""
+        return self.run.stopped == "converged" or self.shortfall <= ARRIVED
+
+    @property
+    def sentence(self) -> str:
+        """What the run maximises, where that leads, and how far it has come."""
+        goal = f"maximises {self._goal()}"
+        if self.run.guide_name == "empty":
+            return goal
+        steps = len(self.run.losses)
+        if self.run.stopped == "converged":
+            return f"{goal}; converged within {steps} steps"
+        verdict = "as good as there" if self.arrived else "far from converged"
+        return (
+            f"{goal}; after {steps} steps {number(max(self.shortfall, 0.0))} nats below: {verdict}"
+        )
+
+    def summary(self) -> str:
+        """The run in a few lines of text."""
+        lines = [
+            f"guide {self.run.guide_name}: {self.sentence}.",
+            f"  run: {self.run.message}",
+            f"  prior reached: {self.run.prior}",
+            f"  objective: {self.objective:.9g}",
+        ]
+        if self.log_evidence is not None:
+            lines.append(f"  log evidence there: {self.log_evidence:.9g}")
+        if self.gap is not None:
+            lines.append(f"  gap KL(guide || posterior): {self.gap:.6g}")
+        return "\n".join(lines)
+
+    def _goal(self) -> str:
+        height, best = _height(self.supremum), number(self.objective_supremum)
+        match self.run.guide_name:
+            case "empty":
+                passing = f"passes it at step {self.passes_at}"
+                if self.passes_at is None:
+                    passing = f"has not passed it by step {_PATIENCE[-1]}"
+                return (
+                    "E_prior[log lik] - H(prior), which is not an ELBO and is unbounded: "
+                    f"the evidence has the {height}, and its exact path {passing}"
+                )
+            case "tied":
+                return (
+                    f"E_prior[log lik], which leads to the pooled likelihood's supremum {best}, at "
+                    f"c = {number(pooled_mean(self.run.counts))}: the classical MLE, in the limit"
+                )
+            case "none":
+                return f"the likelihood, by c = K/N for each latent: the classical MLE, at {best}"
+        if self.run.learn_prior:
+            return f"the ELBO, which leads to the evidence's {height}, {_place(self.supremum)}"
+        return (
+            f"the ELBO of a fixed prior, which leads to its log evidence {best}, at the posterior"
+        )
+
+
+def diagnose(run: Run) -> Diagnosis:
+    """Say what a run amounts to.
+
+    Parameters
+    ----------
+    run : Run
+        From `elbo_ref.maximize_elbo`.
+
+    Returns
+    -------
+    Diagnosis
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+
+    Examples
+    --------
+    >>> from elbo_ref.adam import Adam
+    >>> counts = Counts([0, 1, 2], 2, multiplicity=[40, 30, 50])
+    >>> run = maximize_elbo(counts, loss="exact", optimizer=Adam(lr=0.1), num_steps=50)
+    >>> print(diagnose(run).sentence)  # doctest: +NORMALIZE_WHITESPACE
+    maximises the ELBO, which leads to the evidence's maximum -129.31, at Beta(0.5493, 0.46479);
+    after 50 steps 0.10541 nats below: far from converged
+    """
+    if not isinstance(run, Run):
+        raise TypeError(f"diagnose takes a Run, not {type(run).__name__}")
+    supremum = evidence_supremum(run.counts)
+    evidence = None if run.guide_name == "none" else log_evidence(run.prior, run.counts)
+    return Diagnosis(
+        run=run,
+        supremum=supremum,
+        log_evidence=evidence,
+        gap=_gap(run),
+        objective=run.objective,
+        objective_supremum=_objective_supremum(run, evidence, supremum),
+        passes_at=_passes_at(run, supremum.log_evidence) if run.guide_name == "empty" else None,
+    )
+
+
+def conclusion(diagnoses: Sequence[Diagnosis]) -> str:
+    """What runs with different guides on the same counts say together about the MLE."""
+    supremum = diagnoses[0].supremum
+    height = _height(supremum)
+    if supremum.kind == "no_information":
+        return "the counts hold no trials, so every prior has log evidence 0"
+    if supremum.kind == "unidentified":
+        return (
+            f"the evidence's {height} is attained by every prior of mean "
+            f"{number(supremum.mean)}, so that the runs differ in concentration means nothing"
+        )
+    if supremum.prior is not None:
+        missing = ", ".join(
+            f"{number(max(d.distance, 0.0))} ({d.run.guide_name})"
+            for d in diagnoses
+            if d.distance is not None
+        )
+        return (
+            f"the prior has an MLE, {describe(supremum.prior)}; only a guide that can be the "
+            f"posterior leads there. Log evidence still missing: {missing or 'not applicable'}"
+        )
+    arrived = [d.run.guide_name for d in diagnoses if d.arrived]
+    if arrived:
+        state = (
+            f"{' and '.join(arrived)} came within {ARRIVED:g} nats of it, and could go on for ever"
+        )
+    elif len(diagnoses) == 1:
+        state = "this is a snapshot of a run that has not arrived"
+    else:
+        how_many = {2: "both", 3: "all three"}.get(len(diagnoses), "all")
+        state = f"{how_many} are snapshots of runs that have not arrived"
+    return f"the evidence's {height} is never attained, so there is no MLE to agree on; {state}"
+
+
+def describe(prior: Beta) -> str:
+    """A scalar Beta in five digits."""
+    return f"Beta({number(prior.concentration1)}, {number(prior.concentration0)})"
+
+
+def number(value: float | FloatArray | None) -> str:
+    """Five significant digits, and no minus sign on zero."""
+    return f"{float(value) + 0.0:.5g}"  # type: ignore[arg-type]
+
+
+def _height(supremum: Supremum) -> str:
+    word = "maximum" if supremum.attained else "supremum"
+    return f"{word} {number(supremum.log_evidence)}"
+
+
+def _place(supremum: Supremum) -> str:
+    """Where the evidence is highest."""
+    if supremum.prior is not None:
+        return f"at {describe(supremum.prior)}"
+    match supremum.kind:
+        case "degenerate":
+            return f"as the prior's mean goes to {number(supremum.mean)}"
+        case "all_or_none":
+            return f"as the concentration goes to 0 with mean {number(supremum.mean)}"
+        case "binomial":
+            return f"as the concentration goes to infinity with mean {number(supremum.mean)}"
+        case "unidentified":
+            return f"at mean {number(supremum.mean)} for any concentration"
+    return "for any prior"
+
+
+def _gap(run: Run) -> float | None:
+    if run.guide_name not in ("beta", "tied"):
+        return None
+    assert isinstance(run.guide, Beta)
+    divergences = run.guide.kl(posterior(run.prior, run.counts))
+    return float(np.sum(run.counts.multiplicity * divergences))
+
+
+def _objective_supremum(run: Run, evidence: float | None, supremum: Supremum) -> float:
+    match run.guide_name:
+        case "empty":
+            return np.inf
+        case "none":
+            return _classical_log_likelihood(run.counts)
+        case "tied":
+            return pooled_log_likelihood(run.counts)
+    return supremum.log_evidence if run.learn_prior or evidence is None else evidence
+
+
+def _classical_log_likelihood(counts: Counts) -> float:
+    """The log likelihood with c = K/N for each latent."""
+    size = np.maximum(counts.total_count, 1)
+    mean = counts.successes / size, counts.failures / size
+    best = log_binomial(counts.successes, counts.total_count, mean, np.zeros(len(counts)))
+    return float(counts.multiplicity @ (best + counts.log_split))
+
+
+def _passes_at(run: Run, height: float) -> int | None:
+    """The step at which the exact path of an empty guide is above `height`."""
+    for num_steps in _PATIENCE:
+        path = maximize_elbo(
+            run.counts,
+            guide="empty",
+            loss="exact",
+            prior=run.start,
+            optimizer=run.optimizer,
+            num_steps=num_steps,
+        )
+        above = np.flatnonzero(-path.losses > height)
+        if above.size:
+            return int(above[0])
+    return None
