@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -36,6 +36,7 @@ class AdamState(NamedTuple):
     largest: FloatArray
 
 
+@runtime_checkable
 class Optimizer(Protocol):
     """Settings that know how to update parameters; state goes in and comes back."""
 

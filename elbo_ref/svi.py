@@ -84,11 +84,11 @@ class Run:
 
     prior: Beta
     guide: Beta | Parameter | None
-    losses: FloatArray
-    history: History
+    losses: FloatArray = field(repr=False)
+    history: History = field(repr=False)
     stopped: Stopped
     message: str
-    counts: Counts
+    counts: Counts = field(repr=False)
     guide_name: str
     loss_name: str
     learn_prior: bool
@@ -175,11 +175,15 @@ def maximize_elbo(
         raise TypeError(f"counts must be a Counts, not {type(counts).__name__}")
     if not isinstance(prior, Beta) or prior.shape != ():
         raise TypeError(f"prior must be one Beta, not {prior!r}")
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer must be an Adam or a ClippedAdam, not {optimizer!r}")
+    if not isinstance(learn_prior, bool):
+        raise TypeError(f"learn_prior must be True or False, not {learn_prior!r}")
     objective = objectives.find(loss)
     task = Task(guides.find(guide), counts)
     num_steps = count("num_steps", num_steps, 1)
     num_particles = count("num_particles", num_particles, 1)
-    learned = bool(learn_prior) and task.guide.has_prior
+    learned = learn_prior and task.guide.has_prior
     if not learned and not task.guide.parameter_names:
         raise ValueError(f"guide={task.guide.name!r} with learn_prior=False has nothing to learn")
     objective.prepare(task, num_particles)

@@ -106,7 +106,7 @@ def elbo_variance(guide: Beta, prior: Beta, counts: Counts) -> float:
     >>> elbo_variance(Beta(4.0, 8.0), Beta(1.0, 1.0), Counts(3, 10))
     0.0
     >>> round(elbo_variance(Beta(2.0, 2.0), Beta(1.0, 1.0), Counts(3, 10)), 12)
-    9.947252189353
+    7.632693506754
     """
     _check(counts, guide=guide, prior=prior)
     return one_particle_variance(Task(GUIDES["beta"], counts), prior, _column(guide))
