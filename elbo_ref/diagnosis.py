@@ -30,7 +30,7 @@ ARRIVED = 1e-3
 _PATIENCE = (500, 10_000)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Diagnosis:
     """The oracle's view of a run; made by `diagnose`.
 
@@ -80,16 +80,45 @@ class Diagnosis:
     @property
     def sentence(self) -> str:
         """What the run maximises, where that leads, and how far it has come."""
-        goal = f"maximises {self._goal()}"
-        if self.run.guide_name == "empty":
-            return goal
-        steps = len(self.run.losses)
+        run, best = self.run, number(self.objective_supremum)
+        if run.guide_name == "empty":
+            height = f"the evidence's {_height(self.supremum)}"
+            passing = f"passes {height} at step {self.passes_at}"
+            if self.passes_at is None:
+                passing = f"does not pass {height} in up to {_PATIENCE[-1]} steps"
+            return (
+                "maximises E_prior[log lik] - H(prior), not an ELBO and unbounded: its exact path "
+                f"{passing}{self._early()}"
+            )
+        match run.guide_name:
+            case "tied":
+                what = "E_prior[log lik]"
+                where = (
+                    f"the pooled likelihood's supremum {best} (the classical MLE, c = "
+                    f"{number(pooled_mean(run.counts))}, in the limit)"
+                )
+            case "none":
+                what = "the likelihood"
+                where = f"its supremum {best} (the classical MLE, c = K/N)"
+            case _ if run.learn_prior:
+                what = "an ELBO"
+                where = f"the evidence's {_height(self.supremum)} ({_place(self.supremum)})"
+            case _:
+                what = "an ELBO under a fixed prior"
+                where = f"its maximum {best}, the log evidence (at the posterior)"
+        below = f"{number(max(self.shortfall, 0.0))} nats below {where}"
+        return f"maximises {what}, {self._state()}: {below}{self._early()}"
+
+    def _early(self) -> str:
+        ended = self.run.stopped in ("unbounded", "interrupted")
+        return f"; {self.run.message}" if ended else ""
+
+    def _state(self) -> str:
         if self.run.stopped == "converged":
-            return f"{goal}; converged within {steps} steps"
-        verdict = "as good as there" if self.arrived else "far from converged"
-        return (
-            f"{goal}; after {steps} steps {number(max(self.shortfall, 0.0))} nats below: {verdict}"
-        )
+            return "converged"
+        if self.arrived:
+            return "as good as there"
+        return "far from converged" if self.shortfall > 1 else "not converged"
 
     def summary(self) -> str:
         """The run in a few lines of text."""
@@ -104,30 +133,6 @@ class Diagnosis:
         if self.gap is not None:
             lines.append(f"  gap KL(guide || posterior): {self.gap:.6g}")
         return "\n".join(lines)
-
-    def _goal(self) -> str:
-        height, best = _height(self.supremum), number(self.objective_supremum)
-        match self.run.guide_name:
-            case "empty":
-                passing = f"passes it at step {self.passes_at}"
-                if self.passes_at is None:
-                    passing = f"has not passed it by step {_PATIENCE[-1]}"
-                return (
-                    "E_prior[log lik] - H(prior), which is not an ELBO and is unbounded: "
-                    f"the evidence has the {height}, and its exact path {passing}"
-                )
-            case "tied":
-                return (
-                    f"E_prior[log lik], which leads to the pooled likelihood's supremum {best}, at "
-                    f"c = {number(pooled_mean(self.run.counts))}: the classical MLE, in the limit"
-                )
-            case "none":
-                return f"the likelihood, by c = K/N for each latent: the classical MLE, at {best}"
-        if self.run.learn_prior:
-            return f"the ELBO, which leads to the evidence's {height}, {_place(self.supremum)}"
-        return (
-            f"the ELBO of a fixed prior, which leads to its log evidence {best}, at the posterior"
-        )
 
 
 def diagnose(run: Run) -> Diagnosis:
@@ -153,8 +158,8 @@ def diagnose(run: Run) -> Diagnosis:
     >>> counts = Counts([0, 1, 2], 2, multiplicity=[40, 30, 50])
     >>> run = maximize_elbo(counts, loss="exact", optimizer=Adam(lr=0.1), num_steps=50)
     >>> print(diagnose(run).sentence)  # doctest: +NORMALIZE_WHITESPACE
-    maximises the ELBO, which leads to the evidence's maximum -129.31, at Beta(0.5493, 0.46479);
-    after 50 steps 0.10541 nats below: far from converged
+    maximises an ELBO, not converged: 0.10541 nats below the evidence's maximum -129.31
+    (Beta(0.5493, 0.46479))
     """
     if not isinstance(run, Run):
         raise TypeError(f"diagnose takes a Run, not {type(run).__name__}")
@@ -223,17 +228,17 @@ def _height(supremum: Supremum) -> str:
 def _place(supremum: Supremum) -> str:
     """Where the evidence is highest."""
     if supremum.prior is not None:
-        return f"at {describe(supremum.prior)}"
+        return describe(supremum.prior)
     match supremum.kind:
         case "degenerate":
-            return f"as the prior's mean goes to {number(supremum.mean)}"
+            return f"prior mean -> {number(supremum.mean)}"
         case "all_or_none":
-            return f"as the concentration goes to 0 with mean {number(supremum.mean)}"
+            return f"concentration -> 0, mean {number(supremum.mean)}"
         case "binomial":
-            return f"as the concentration goes to infinity with mean {number(supremum.mean)}"
+            return f"concentration -> infinity, mean {number(supremum.mean)}"
         case "unidentified":
-            return f"at mean {number(supremum.mean)} for any concentration"
-    return "for any prior"
+            return f"mean {number(supremum.mean)}, any concentration"
+    return "any prior"
 
 
 def _gap(run: Run) -> float | None:
@@ -274,6 +279,8 @@ def _passes_at(run: Run, height: float) -> int | None:
             optimizer=run.optimizer,
             num_steps=num_steps,
         )
+        if path.stopped == "interrupted":
+            raise KeyboardInterrupt
         above = np.flatnonzero(-path.losses > height)
         if above.size:
             return int(above[0])

@@ -15,7 +15,8 @@ The last two are told apart by search. For a fixed s the log evidence is concave
 best mean is unique; the profile over log s is scanned, and the best of its local maxima is polished
 by Newton's method in both log concentrations. One latent never has an interior maximiser (E9). The
 search is not a proof: on a profile with two maxima closer than the grid, or below 1e-10 in height,
-it may take the lower.
+it may take the lower; and what rises above the binomial limit by less than the rounding of the sum
+counts as binomial.
 """
 
 from __future__ import annotations
@@ -96,8 +97,8 @@ def evidence_supremum(counts: Counts) -> Supremum:
         height = sc.xlogy(full, fraction) + sc.xlog1py(latents - full, -fraction)
         return Supremum("all_or_none", float(height), fraction, 0.0, None)
     limit = pooled_log_likelihood(counts)
-    best = _search(_distinct(k, k + f, w), pooled) if w.sum() > 1 else None
-    if best is not None and log_evidence(best, counts) > limit + 1e-10:
+    best = _search(_distinct(k, k + f, w)) if w.sum() > 1 else None
+    if best is not None and log_evidence(best, counts) > limit + 1e-10 + 1e-13 * abs(limit):
         a, b = best.arrays()
         return Supremum(
             "interior", log_evidence(best, counts), float(a / (a + b)), float(a + b), best
@@ -107,25 +108,25 @@ def evidence_supremum(counts: Counts) -> Supremum:
 
 def pooled_mean(counts: Counts) -> float:
     """sum K/sum N over all latents; nan without trials."""
-    k, n = _totals(counts)
-    return k / n if n else np.nan
+    k, f = _totals(counts)
+    return k / (k + f) if k + f else np.nan
 
 
 def pooled_log_likelihood(counts: Counts) -> float:
     """The binomial log likelihood with one c for all latents, at its maximum c = `pooled_mean`."""
-    k, n = _totals(counts)
-    if not n:
+    k, f = _totals(counts)
+    if not k + f:
         return 0.0
-    mean = np.asarray(k / n), np.asarray((n - k) / n)
+    mean = np.asarray(k / (k + f)), np.asarray(f / (k + f))
     difference = counts.successes * mean[1] - counts.failures * mean[0]
     each = log_binomial(counts.successes, counts.total_count, mean, difference)
     return float(counts.multiplicity @ (each + counts.log_split))
 
 
-def _totals(counts: Counts) -> tuple[float, float]:
-    """sum K and sum N over all latents."""
-    w = counts.multiplicity.astype(np.float64)
-    return float(w @ counts.successes), float(w @ counts.total_count)
+def _totals(counts: Counts) -> tuple[int, int]:
+    """Successes and failures of all latents, exactly."""
+    w = counts.multiplicity.astype(object)
+    return int(w @ counts.successes), int(w @ counts.failures)
 
 
 def _distinct(k: IntArray, n: IntArray, w: IntArray) -> Counts:
@@ -135,9 +136,13 @@ def _distinct(k: IntArray, n: IntArray, w: IntArray) -> Counts:
     return Counts(pairs[0], pairs[1], total)
 
 
-def _search(counts: Counts, pooled: float) -> Beta | None:
+def _search(counts: Counts) -> Beta | None:
     """The best finite local maximiser that a scan of the profile over log s finds."""
-    _, trials = _totals(counts)
+    pooled = pooled_mean(counts)
+    if pooled > 0.5:
+        mirrored = _search(Counts(counts.failures, counts.total_count, counts.multiplicity))
+        return mirrored and Beta(mirrored.concentration0, mirrored.concentration1)
+    trials = float(sum(_totals(counts)))
     low, high = np.log(1e-4 / counts.num_latents), np.log(min(1e14, 1e3 * trials**2))
     grid = np.linspace(low, high, int(high - low) + 2)
     means, heights = np.empty(grid.size), np.empty(grid.size)

@@ -36,7 +36,7 @@ _BLOCK_NUMBERS = 2**16
 Stopped = Literal["completed", "converged", "unbounded", "interrupted"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class History:
     """The parameters of a run, row by row; row i belongs to ``losses[i]``.
 
@@ -58,7 +58,7 @@ class History:
         return self.prior.shape[0]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """The result of `maximize_elbo`.
 
@@ -78,8 +78,10 @@ class Run:
         left float64; ``"interrupted"``: ended early by Ctrl-C.
     message : str
         The same in a sentence.
-    counts, guide_name, loss_name, learn_prior, optimizer, num_particles, start
+    counts, guide_name, loss_name, learn_prior, optimizer, num_steps, num_particles, start
         What was asked for; `start` is the prior at the first step.
+    stationarity : Stationarity
+        How far the end is from a maximum of the run's own exact objective.
     """
 
     prior: Beta
@@ -93,6 +95,7 @@ class Run:
     loss_name: str
     learn_prior: bool
     optimizer: Optimizer
+    num_steps: int
     num_particles: int
     stationarity: Stationarity
     _own: FloatArray = field(repr=False)
@@ -198,6 +201,7 @@ def maximize_elbo(
     record.settle()
     if record.left_float64:
         stopped, message = "unbounded", "the objective left float64"
+    record.losses.setflags(write=False)
     reached = space.stationarity(record.last)
     if stopped == "completed":
         stopped = "converged" if reached.holds else "completed"
@@ -210,12 +214,13 @@ def maximize_elbo(
         losses=record.losses,
         history=record.history(),
         stopped=stopped,
-        message=f"{stopped} after {len(record.losses)} steps: {message}",
+        message=f"{stopped} at step {len(record.losses)}: {message}",
         counts=counts,
         guide_name=task.guide.name,
         loss_name=objective.name,
         learn_prior=learned,
         optimizer=optimizer,
+        num_steps=num_steps,
         num_particles=num_particles,
         stationarity=reached,
         _own=own,
@@ -246,7 +251,7 @@ def _climb(
                 if record.left_float64:
                     return "unbounded", "the objective left float64"
     except KeyboardInterrupt:
-        return "interrupted", f"interrupted before all {num_steps} steps were done"
+        return "interrupted", f"{num_steps} were asked for"
     return "completed", ""
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
@@ -25,8 +25,9 @@ ROWS = json.loads(REFERENCE.read_text(encoding="utf-8"))
 
 PROPERTY = settings(max_examples=60, deadline=None)
 WIDE = st.floats(-10, 12).map(lambda e: 10.0**e)
+UP_TO_1E9 = st.floats(-10, 9).map(lambda e: 10.0**e)
 MODERATE = st.floats(0.2, 200.0)
-DRAWS = 20_000
+DRAWS = 200_000
 CHANCE = 1e-6
 TINY_AND_MODERATE = [(2.0, 5.0), (0.3, 0.7), (40.0, 3.0), (1e-3, 3e-3), (1e-5, 3e-5), (1e-5, 2.0)]
 
@@ -96,7 +97,7 @@ def test_the_uniform_distribution():
     assert (uniform.mean, uniform.log_prob(0.3)) == (0.5, pytest.approx(0.0, abs=1e-15))
     assert uniform.entropy() == pytest.approx(0.0, abs=1e-15)
     assert uniform.variance == pytest.approx(1 / 12, rel=1e-15)
-    assert uniform.interval(0.5) == Interval(0.25, 0.75)
+    assert uniform.interval(0.5) == pytest.approx(Interval(0.25, 0.75), rel=1e-15)
     assert uniform.tilt_variance(1, 0) == pytest.approx(1.0, rel=1e-15)
 
 
@@ -208,14 +209,17 @@ def test_tilt_variance_at_the_posterior_is_zero_and_scales():
 
 
 @PROPERTY
-@given(WIDE, WIDE, st.sampled_from([0.5, 0.95, 0.999]))
+@given(UP_TO_1E9, UP_TO_1E9, st.sampled_from([0.5, 0.95, 0.999]))
+@example(1e3, 1e9, 0.95)  # scipy.special.betaincinv puts the lower end above the upper one
 def test_interval_holds_its_probability(a, b, prob):
+    """Up to 1e9: beyond it SciPy's distribution function, the judge here, loses digits itself."""
     lower, upper = Beta(a, b).interval(prob)
     tail = (1 - prob) / 2
     assert 0 <= lower <= upper <= 1
-    step = 4e-16  # the ends are floats: the tail must be reached within one of them
-    for end, cdf in ((lower, special.betainc), (1 - upper, lambda a, b, x: special.betainc(b, a, x))):
-        below, above = cdf(a, b, end * (1 - step)), cdf(a, b, min(1.0, end * (1 + step) + step))
+    for x, y, end, grain in ((a, b, lower, 3e-308), (b, a, 1 - upper, 3e-16)):
+        slack = 4e-16 * end + grain  # the ends are floats: the tail is reached within one of them
+        below = special.betainc(x, y, max(0.0, end - slack))
+        above = special.betainc(x, y, min(1.0, end + slack))
         assert below <= tail * (1 + 1e-6), (a, b, prob, lower, upper)
         assert above >= tail * (1 - 1e-6), (a, b, prob, lower, upper)
 
@@ -297,12 +301,11 @@ def test_sample_is_the_sigmoid_of_sample_logit():
 
 @pytest.mark.parametrize(
     "seed",
-    [lambda: 7, lambda: np.int64(7), lambda: np.random.SeedSequence(7), lambda: np.random.default_rng(7)],
-    ids=["int", "numpy int", "SeedSequence", "Generator"],
+    [int, np.int64, np.random.SeedSequence, np.random.default_rng],
 )
 def test_same_seed_same_bytes(seed):
     q = Beta([0.5, 2.0], 3.0)
-    assert q.sample_logit(5, seed()).tobytes() == q.sample_logit(5, rng=7).tobytes()
+    assert q.sample_logit(5, seed(7)).tobytes() == q.sample_logit(5, rng=7).tobytes()
     assert q.sample_logit(5, rng=8).tobytes() != q.sample_logit(5, rng=7).tobytes()
 
 
@@ -324,7 +327,7 @@ REAL = "must be real numbers, not"
         (lambda: Beta(1, -2.0), ValueError, f"concentration0 = -2.0 {RANGE}"),
         (lambda: Beta([1, np.nan], 1), ValueError, f"concentration1[1] = nan {RANGE}"),
         (lambda: Beta(1, [1, 1, np.inf]), ValueError, f"concentration0[2] = inf {RANGE}"),
-        (lambda: Beta([[1, 2], [3, 1e101]], 1), ValueError, f"concentration1[1, 1] = 1e+101 {RANGE}"),
+        (lambda: Beta(1, [[1], [9e101]]), ValueError, f"concentration0[1, 0] = 9e+101 {RANGE}"),
         (lambda: Beta("2", 1), TypeError, f"concentration1 {REAL} str of dtype <U1"),
         (lambda: Beta(1, None), TypeError, f"concentration0 {REAL} NoneType of dtype object"),
         (lambda: Beta(1 + 0j, 1), TypeError, f"concentration1 {REAL} complex of dtype complex128"),
@@ -374,8 +377,9 @@ def test_errors(call, error, message):
 
 def test_equality_and_hash():
     one, same, other = Beta([1, 2], 3), Beta([1.0, 2.0], [3, 3]), Beta([1, 2], 4)
-    assert one == same and hash(one) == hash(same)
-    assert one != other and one != "Beta" and Beta(1, 1) != Beta([1], [1])
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one not in (other, "Beta", Beta([1], [1]))
     assert len({one, same, other}) == 2
 
 

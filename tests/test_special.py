@@ -44,6 +44,7 @@ def gap(x):
 @example(2**63 - 1, 2**63 - 1, 2**63 - 2, 2**63 - 1)
 @example(1e15, 10**18 + 1, 1e15, 10**18)
 @example(0.1, 10, 0.3, 3)
+@example(3, 133352.1432163324, 3, 111507)
 def test_cross_difference_is_exact_but_for_the_last_roundings(a, d, b, c):
     left, right = Fraction(a) * Fraction(d), Fraction(b) * Fraction(c)
     got = special.cross_difference(*map(np.array, (a, d, b, c)))
@@ -92,7 +93,7 @@ def test_log_beta_remainder(a, b):
     log_beta = mp.loggamma(a) + mp.loggamma(b) - mp.loggamma(s)
     wanted = log_beta - a * mp.log(a / s) - b * mp.log(b / s)
     got = special.log_beta_remainder(*arrays(a, b))
-    assert abs(got - wanted) <= 1e-14 * max(1, abs(wanted)), (a, b, got, wanted)
+    assert abs(got - wanted) <= 3e-14 * max(1, abs(wanted)), (a, b, got, wanted)
 
 
 @PROPERTY

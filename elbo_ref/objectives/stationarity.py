@@ -11,20 +11,25 @@ parameter of *every* latent), and elimination of the latents leaves a matrix of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from elbo_ref.arguments import FloatArray
 
-_SHIFT = 1e-4
+_SHIFT = 1e-3
+_TRUSTED = 1e-9
 DECREMENT = 1e-10
 STEP = 1e-4
 
+Gradients: TypeAlias = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
+
 
 class Stationarity(NamedTuple):
-    """How far a point is from the nearest maximum, as Newton sees it; inf, inf where H is not
-    negative definite.
+    """How far a point is from the nearest maximum, as Newton sees it.
+
+    Both are inf where H is not negative definite, or not by enough to be told from its own error:
+    along a flat ridge at a concentration thousands of times the counts nothing can be said.
 
     `decrement` is lambda^2/2 in nats; `step` the largest component of Newton's step in
     unconstrained coordinates, so for a concentration its relative change.
@@ -47,7 +52,7 @@ class Stationarity(NamedTuple):
         if self.holds:
             return f"a maximum of its own objective (Newton would gain {self.decrement:.1g} nats)"
         if np.isinf(self.decrement):
-            return "not at a maximum of its own objective, which curves upwards here"
+            return "not known to be at a maximum: its own objective is flat or curves upwards here"
         if self.decrement <= DECREMENT:
             return "drifting: hardly anything to gain nearby, but Newton's step does not shrink"
         return (
@@ -55,11 +60,7 @@ class Stationarity(NamedTuple):
         )
 
 
-def stationarity(
-    gradient: Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]],
-    prior: FloatArray,
-    own: FloatArray,
-) -> Stationarity:
+def stationarity(gradient: Gradients, prior: FloatArray, own: FloatArray) -> Stationarity:
     """Newton's view of unconstrained parameters.
 
     Parameters
@@ -75,24 +76,21 @@ def stationarity(
     corner = np.zeros((p, p))
     arm = np.zeros((own.shape[1], k, p))
     blocks = np.zeros((own.shape[1], k, k))
-    for j in range(p):
-        shift = _SHIFT * (np.arange(p) == j)
-        above, below = gradient(prior + shift, own), gradient(prior - shift, own)
-        corner[:, j] = (above[0] - below[0]) / (2 * _SHIFT)
-        arm[:, :, j] = (above[1] - below[1]).T / (2 * _SHIFT)
-    for j in range(k):
-        shift = _SHIFT * (np.arange(k) == j)[:, None]
-        above, below = gradient(prior, own + shift), gradient(prior, own - shift)
-        blocks[:, :, j] = (above[1] - below[1]).T / (2 * _SHIFT)
+    for j, shift in enumerate(np.eye(p)):
+        by_prior, by_own = _slope(gradient, prior, own, shift, np.zeros((k, 1)))
+        corner[:, j], arm[:, :, j] = by_prior, by_own.T
+    for j, shift in enumerate(np.eye(k)):
+        _, by_own = _slope(gradient, prior, own, np.zeros(p), shift[:, None])
+        blocks[:, :, j] = by_own.T
     idle = ~g_own.any(axis=0) & ~blocks.any(axis=(1, 2))
     blocks[idle] = -np.eye(k)
     blocks = (blocks + blocks.swapaxes(1, 2)) / 2
-    if not _negative_definite(blocks):
+    if not _negative_definite(blocks, np.abs(blocks).max(axis=(1, 2), initial=0.0)):
         return Stationarity(np.inf, np.inf)
     solved = np.linalg.solve(blocks, np.concatenate([arm, g_own.T[:, :, None]], axis=2))
     reduced = corner - np.einsum("gkp,gkq->pq", arm, solved[:, :, :p])
     reduced = (reduced + reduced.T) / 2
-    if not _negative_definite(reduced):
+    if p and not _negative_definite(reduced, np.abs(corner).max()):
         return Stationarity(np.inf, np.inf)
     rest = g_prior - np.einsum("gkp,gk->p", arm, solved[:, :, p])
     prior_step = -np.linalg.solve(reduced, rest)
@@ -102,7 +100,29 @@ def stationarity(
     return Stationarity(float(max(gain, 0.0)), float(largest))
 
 
-def _negative_definite(matrices: FloatArray) -> bool:
+def _slope(
+    gradient: Gradients,
+    prior: FloatArray,
+    own: FloatArray,
+    by_prior: FloatArray,
+    by_own: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Derivative of the gradient in a direction, by central differences of fourth order."""
+
+    def at(shift: float) -> tuple[FloatArray, FloatArray]:
+        return gradient(prior + shift * by_prior, own + shift * by_own)
+
+    far, near, ahead, further = (at(h * _SHIFT) for h in (-2, -1, 1, 2))
+    prior_slope, own_slope = (
+        (8 * (c - b) - (d - a)) / (12 * _SHIFT)
+        for a, b, c, d in zip(far, near, ahead, further, strict=True)
+    )
+    return prior_slope, own_slope
+
+
+def _negative_definite(matrices: FloatArray, scale: FloatArray) -> bool:
+    """Whether all are, by more than the error of the differences, which grows with `scale`."""
     if not np.isfinite(matrices).all():
         return False
-    return not matrices.size or bool((np.linalg.eigvalsh(matrices) < 0).all())
+    highest = np.linalg.eigvalsh(matrices).max(axis=-1, initial=-np.inf)
+    return bool((highest < -_TRUSTED * scale).all())

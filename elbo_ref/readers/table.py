@@ -65,8 +65,9 @@ def read_counts(path: str | Path, *, shared: bool = False, group: str | None = N
     for name in needed:
         if names.count(name) != 1:
             problem = "has no" if name not in names else "repeats the"
+            hint = "" if len(names) > 1 else " (a comma-separated table is needed)"
             raise DataError(
-                f"{path}: line {line} {problem} column {name!r}; it has: {', '.join(names)}"
+                f"{path}: line {line} {problem} column {name!r}; it has {_short(names)}{hint}"
             )
     whole = ["successes", "total_count"] + ["multiplicity"] * ("multiplicity" in names)
     if len(whole) == 3 and (shared or group is not None):
@@ -75,14 +76,20 @@ def read_counts(path: str | Path, *, shared: bool = False, group: str | None = N
     labels: list[str] = []
     for line, cells in rows:
         if len(cells) != len(names):
-            raise DataError(f"{path}: line {line} has {len(cells)} cells, the header {len(names)}")
+            raise DataError(
+                f"{path}: line {line} has a different number of cells ({len(cells)}) than the "
+                f"header ({len(names)})"
+            )
         row = dict(zip(names, cells, strict=True))
         for name in whole:
             columns[name].append(_whole(row[name], f"{path}: line {line}, column {name}"))
         k, n = columns["successes"][-1], columns["total_count"][-1]
         if k > n:
             raise DataError(f"{path}: line {line}, column successes: {k} exceeds total_count = {n}")
-        labels.append(row[group] if group is not None else "")
+        label = row[group] if group is not None else "-"
+        if not label:
+            raise DataError(f"{path}: line {line}, column {group}: the label is blank")
+        labels.append(label)
     if not labels:
         raise DataError(f"{path}: there is a header but no row of counts")
     try:
@@ -96,22 +103,34 @@ def read_counts(path: str | Path, *, shared: bool = False, group: str | None = N
 
 
 def _rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
-    """Line number and stripped cells of every line that is not empty."""
+    """First line and stripped cells of every row that is not blank."""
     with open(path, encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
+        line = 1
         try:
             for cells in reader:
-                if cells:
-                    yield reader.line_num, [cell.strip(" ") for cell in cells]
+                cells = [cell.strip(" ") for cell in cells]
+                if any("\0" in cell for cell in cells):
+                    raise DataError(f"{path}: line {line} holds a NUL byte")
+                if cells not in ([], [""]):
+                    yield line, cells
+                line = reader.line_num + 1
         except UnicodeDecodeError:
             raise DataError(f"{path}: the file is not UTF-8 text") from None
         except csv.Error as error:
-            raise DataError(f"{path}: line {reader.line_num}: {error}") from None
+            raise DataError(f"{path}: line {line}: {error}") from None
 
 
 def _whole(cell: str, place: str) -> int:
     if not _INTEGER.fullmatch(cell):
-        raise DataError(f"{place}: {cell!r} is not a whole number")
-    if len(cell) > 20 or int(cell) >= 2**63:
-        raise DataError(f"{place}: {cell} is not below 2**63")
-    return int(cell)
+        raise DataError(f"{place}: {_short(cell)} is not a whole number")
+    digits = cell.lstrip("+").lstrip("0") or "0"
+    if len(digits) > 19 or int(digits) >= 2**63:
+        raise DataError(f"{place}: {_short(cell)} is not below 2**63")
+    return int(digits)
+
+
+def _short(value: object) -> str:
+    """The value on one line, cut after 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from elbo_ref.diagnosis import Diagnosis, conclusion, describe, number
 
-_WIDTH = 118
+_WIDTH = 120
 
 
 def comparison(title: str, diagnoses: Sequence[Diagnosis], names: Mapping[str, str]) -> str:
@@ -35,14 +35,14 @@ def comparison(title: str, diagnoses: Sequence[Diagnosis], names: Mapping[str, s
 
 def _settings(first: Diagnosis) -> str:
     run = first.run
-    latents = run.counts.num_latents
     weights = run.counts.multiplicity.astype(object)
     facts = [
         f"{weights @ run.counts.successes} of {weights @ run.counts.total_count} trials succeed",
-        f"{latents} latent{'s' if latents != 1 else ''}",
+        f"latents {run.counts.num_latents}",
         f"prior from {describe(run.start)}",
         f"{type(run.optimizer).__name__} lr {number(run.optimizer.lr)}",
-        f"{run.num_particles} particles" if run.loss_name == "trace" else "exact objective",
+        f"steps {run.num_steps}",
+        f"particles {run.num_particles}" if run.loss_name == "trace" else "exact objective",
     ]
     return ", ".join(facts)
 
@@ -78,14 +78,12 @@ def _table(diagnoses: Sequence[Diagnosis], names: Mapping[str, str]) -> list[str
 def _noise(diagnoses: Sequence[Diagnosis]) -> str:
     noise = min(d.run.step_std for d in diagnoses)
     particles = diagnoses[0].run.num_particles
-    text = f"one step's loss, of {particles} particles, has a standard deviation of {number(noise)}"
+    text = f"one step's loss ({particles} particles) has standard deviation {number(noise)}"
     if len(diagnoses) == 1:
         return text
     objectives = [d.objective for d in diagnoses]
     spread = max(objectives) - min(objectives)
-    if noise > spread:
-        return (
-            f"{text} or more; the guides' objectives are only {number(spread)} apart: "
-            "seeds differ more than guides"
-        )
-    return f"{text} or more; the guides' objectives are {number(spread)} apart"
+    if noise == spread:
+        return text
+    verdict = "seeds differ more than guides" if noise > spread else "guides differ more than seeds"
+    return f"{text} or more, the guides' objectives are {number(spread)} apart: {verdict}"

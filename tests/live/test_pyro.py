@@ -2,8 +2,9 @@
 
 A statistical comparison averages batches of vectorised particles, takes the standard error from
 the batches, and allows Z = 5 of them: false alarms come at 9e-7 per number compared (Student's t,
-399 degrees of freedom), and not at all here, since seeds are fixed. Beside each stands its
-negative control, the same comparison with a fault planted, which must fail.
+399 degrees of freedom; a few times that for variances, whose estimates are skewed). Seeds are
+fixed, so a pass stays one. Beside each stands its negative control, the same comparison with a
+fault planted, which must fail.
 
 PyTorch's own derivative of a Beta draw is approximate, so the expectation of Pyro's gradient is
 not exactly the gradient. `test_pytorch_bias_is_within_its_allowance` integrates that error over
@@ -16,8 +17,6 @@ beside 4000.
 
 from __future__ import annotations
 
-import functools
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,7 +30,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Found vars in model but not guide:UserWarning"),
 ]
 
-Z, BIAS = 5.0, 1e-3
+Z, BIAS = 5.0, 5e-4
 BATCHES, KINDS = 400, ("full", "empty", "tied")
 
 
@@ -51,6 +50,11 @@ class Case:
         make = er.Counts.shared if self.shared else er.Counts
         return make(self.successes, self.total_count)
 
+    @property
+    def probs(self):
+        """Where c stands as a parameter."""
+        return er.Beta(*self.guide).mean
+
 
 CASES = {
     "forum": Case((0,) * 5000, (1,) * 5000, True, (2.0, 8.0), (1.5, 4000.0), particles=16),
@@ -66,134 +70,6 @@ CASES = {
     ),
 }
 ALL = [(name, kind) for name in CASES for kind in KINDS]
-
-
-# Pyro's side
-
-
-def model_and_guide(torch, pyro, case, kind):
-    """What a Pyro user writes; `kind` says what the guide is, "none" that c is a parameter."""
-    dist, constraints = pyro.distributions, pyro.distributions.constraints
-    k, n = (torch.tensor(x, dtype=torch.float64) for x in (case.successes, case.total_count))
-
-    def parameter(name, value, constraint=constraints.positive):
-        return pyro.param(name, torch.tensor(value, dtype=torch.float64), constraint=constraint)
-
-    def beta(name, concentrations):
-        one, zero = concentrations
-        return dist.Beta(parameter(f"{name}.1", one), parameter(f"{name}.0", zero))
-
-    def latent():
-        if kind == "none":
-            mean = er.Beta(*case.guide).mean
-            return parameter("c", mean, constraints.unit_interval)
-        return pyro.sample("c", beta("prior", case.prior))
-
-    def observe(c):
-        bernoulli = max(case.total_count) == 1
-        likelihood = dist.Bernoulli(c) if bernoulli else dist.Binomial(n, c)
-        pyro.sample("successes", likelihood, obs=k)
-
-    def model():
-        if case.shared:
-            c = latent()
-            with pyro.plate("rows", len(k)):
-                observe(c)
-        else:
-            with pyro.plate("latents", len(k)):
-                observe(latent())
-
-    def guide():
-        if kind in ("full", "tied"):
-            q = beta("prior", case.prior) if kind == "tied" else beta("guide", case.guide)
-            with nullcontext() if case.shared else pyro.plate("latents", len(k)):
-                pyro.sample("c", q)
-
-    return model, guide
-
-
-def flat(pyro, part):
-    """One vector of all unconstrained parameters (or their gradients), in our order."""
-    store = dict(pyro.get_param_store().named_parameters())
-    names = ("prior.1", "prior.0", "guide.1", "guide.0", "c")
-    return np.concatenate([part(store[name]).numpy().ravel() for name in names if name in store])
-
-
-@pytest.fixture(scope="session")
-def estimate(torch, pyro):
-    """Batches of Pyro's loss and unconstrained gradient, a row each: [loss, prior, guide]."""
-
-    @functools.cache
-    def rows(name, kind, batches=BATCHES):
-        case = CASES[name] if isinstance(name, str) else name
-        model, guide = model_and_guide(torch, pyro, case, kind)
-        elbo = pyro.infer.Trace_ELBO(case.particles, max_plate_nesting=1, vectorize_particles=True)
-        found = []
-        with pyro.get_param_store().scope():
-            torch.manual_seed(1)
-            for _ in range(batches):
-                loss = elbo.loss_and_grads(model, guide)
-                found.append(np.append(loss, flat(pyro, lambda x: x.grad)))
-                pyro.infer.util.zero_grads(
-                    {x for _, x in pyro.get_param_store().named_parameters()}
-                )
-        return np.array(found)
-
-    return rows
-
-
-@pytest.fixture(scope="session")
-def one_particle_losses(torch, pyro):
-    """20000 particles' losses, by Pyro's own traces; Trace_ELBO's loss is their average."""
-
-    def losses(case, kind, particles=20_000):
-        poutine = pyro.poutine
-        model, guide = model_and_guide(torch, pyro, case, kind)
-
-        def log_prob(program, replayed=None):
-            def together():
-                with pyro.plate("particles", particles, dim=-2):
-                    return (program if replayed is None else poutine.replay(program, replayed))()
-
-            trace = poutine.trace(together).get_trace()
-            trace.compute_log_prob()
-            sites = (site for site in trace.nodes.values() if site["type"] == "sample")
-            terms = (x["log_prob"] for x in sites if "log_prob" in x and x["log_prob"].ndim)
-            return trace, sum(term.reshape(particles, -1).sum(-1) for term in terms)
-
-        with pyro.get_param_store().scope(), torch.no_grad():
-            torch.manual_seed(2)
-            trace, from_guide = log_prob(guide)
-            _, from_model = log_prob(model, trace)
-            torch.manual_seed(2)
-            elbo = pyro.infer.Trace_ELBO(particles, max_plate_nesting=1, vectorize_particles=True)
-            average = elbo.loss(model, guide)
-        found = np.asarray(from_guide - from_model)
-        assert average == pytest.approx(found.mean(), rel=1e-12)
-        return found
-
-    return losses
-
-
-@pytest.fixture
-def svi_path(torch, pyro):
-    """Losses and unconstrained parameters of `steps` svi.steps, as `maximize_elbo` records them."""
-
-    def path(case, kind, optimizer, steps, particles=1):
-        model, guide = model_and_guide(torch, pyro, case, kind)
-        elbo = pyro.infer.Trace_ELBO(particles, max_plate_nesting=1, vectorize_particles=True)
-        svi = pyro.infer.SVI(model, guide, optimizer, elbo)
-        losses, rows = [], []
-        with pyro.get_param_store().scope():
-            torch.manual_seed(3)
-            svi.loss(model, guide)
-            rows.append(flat(pyro, lambda x: x.detach()))
-            for _ in range(steps):
-                losses.append(svi.step())
-                rows.append(flat(pyro, lambda x: x.detach()))
-        return np.array(losses), np.array(rows)
-
-    return path
 
 
 # Our side
@@ -218,7 +94,7 @@ class Still:
 def start(case, kind):
     """The `guide` argument of `maximize_elbo`."""
     if kind == "none":
-        return er.Parameter(er.Beta(*case.guide).mean)
+        return er.Parameter(case.probs)
     return er.Beta(*case.guide) if kind == "full" else kind
 
 
@@ -264,7 +140,7 @@ def z_scores(rows, particles, wanted):
 @pytest.mark.parametrize(("name", "kind"), ALL)
 def test_loss_and_gradient(estimate, name, kind):
     """(E3), (E7), (E8): Pyro's expectations are the closed forms."""
-    case, rows = CASES[name], estimate(name, kind)
+    case, rows = CASES[name], estimate(CASES[name], kind, BATCHES)
     wanted = exact(case, kind)
     z = z_scores(rows, case.particles, wanted)
     assert (z < Z).all(), f"z = {z}\npyro {rows.mean(axis=0)}\nours {wanted}"
@@ -313,7 +189,7 @@ CONTROLS = [
 def test_planted_fault_is_found(estimate, fault, name, kind):
     """Negative control of `test_loss_and_gradient`."""
     case = CASES[name]
-    z = z_scores(estimate(name, kind), case.particles, FAULTS[fault](case, kind))
+    z = z_scores(estimate(CASES[name], kind, BATCHES), case.particles, FAULTS[fault](case, kind))
     assert z[0] > 2 * Z or (z[1:] > 2 * Z).any()
     if fault == "binomial coefficient forgotten":
         assert (z[1:] < Z).all()
@@ -349,11 +225,11 @@ def test_pytorch_bias_is_within_its_allowance(torch, name, kind):
 def test_c_as_a_parameter_is_exact(estimate, name):
     """No latent: nothing random, so Pyro and we agree to rounding."""
     case = replace(CASES[name], particles=1)
-    pyros, (run, ours) = estimate(case, "none", batches=1), stand(case, "none", "exact")
-    np.testing.assert_allclose(pyros, ours, rtol=2e-12)
+    pyros, (run, ours) = estimate(case, "none", 1), stand(case, "none", "exact")
+    np.testing.assert_allclose(pyros, ours, rtol=1e-11)
     assert run.step_std == 0
     near = replace(case, guide=(np.multiply(case.guide[0], 1 + 1e-9), case.guide[1]))
-    assert not np.allclose(pyros, stand(near, "none", "exact")[1], rtol=2e-11, atol=0)
+    assert not np.allclose(pyros, stand(near, "none", "exact")[1], rtol=1e-10, atol=0)
 
 
 # Noise
@@ -377,7 +253,8 @@ def test_variance_of_a_one_particle_loss(one_particle_losses, name, kind):
     found, error = variance_and_error(one_particle_losses(case, kind))
     assert abs(found - wanted) < Z * error
     assert Z * error < 0.15 * wanted
-    swapped, _ = stand(replace(case, prior=case.prior[::-1]), kind, "exact")
+    swapped = replace(case, prior=case.prior[::-1], guide=case.guide[::-1])
+    swapped, _ = stand(swapped, kind, "exact")
     for wrong in (run.step_std, 2 * wanted, wanted / 2, swapped.step_std**2):
         assert abs(found - wrong) > Z * error
 
@@ -403,7 +280,7 @@ def test_our_trace_is_as_noisy_as_pyros(estimate, name, kind):
     case = CASES[name]
     _, ours = stand(case, kind, "trace", BATCHES, case.particles)
     assert (z_scores(ours, case.particles, exact(case, kind)) < Z).all()
-    wanted, error = variance_and_error(estimate(name, kind))
+    wanted, error = variance_and_error(estimate(CASES[name], kind, BATCHES))
 
     def z(rows):
         found, uncertain = variance_and_error(rows)
@@ -424,7 +301,10 @@ OPTIMIZERS = {
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("name", CASES)
 def test_a_run_without_latents_is_the_same_run(pyro, svi_path, name, optimizer):
-    """500 svi.steps: the same losses, before each update, and the same parameters, to rounding."""
+    """500 svi.steps: the same losses, before each update, and the same parameters, to rounding.
+
+    Pyro's Bernoulli rounds log(1 - c) to 1e-16, so 5000 rows of it to about 5e-12.
+    """
     settings = OPTIMIZERS[optimizer]
     losses, rows = svi_path(
         CASES[name], "none", getattr(pyro.optim, optimizer)(dict(settings)), steps=500
@@ -433,14 +313,14 @@ def test_a_run_without_latents_is_the_same_run(pyro, svi_path, name, optimizer):
         CASES[name].counts, start(CASES[name], "none"), "exact",
         optimizer=getattr(er, optimizer)(**settings), num_steps=500,
     )  # fmt: skip
-    np.testing.assert_allclose(run.losses, losses, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(run.losses, losses, rtol=1e-11, atol=5e-11)
     np.testing.assert_allclose(run.history.guide.logits, rows, rtol=1e-11, atol=1e-11)
     assert not np.allclose(run.losses[1:], losses[:-1], rtol=1e-8)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_with_many_particles_follows_the_exact_path(pyro, svi_path, kind):
-    """40 svi.steps of 4000 particles stay within 0.05 of the exact path, in log concentrations.
+    """40 svi.steps of 4000 particles stay within 0.02 of the exact path, in log concentrations.
 
     Ours from draws does too. A run on 7 of 10 does not. Losses are compared as before each update.
     """
@@ -459,10 +339,16 @@ def test_a_run_with_many_particles_follows_the_exact_path(pyro, svi_path, kind):
     adam = pyro.optim.Adam({"lr": 0.05})
     wanted_losses, wanted = ours(case, "exact")
     for losses, rows in (svi_path(case, kind, adam, steps, particles), ours(case, "trace")):
-        assert np.abs(rows - wanted).max() < 0.05
+        assert np.abs(rows - wanted).max() < 0.02
         assert np.abs(losses - wanted_losses).max() < 0.2
     _, wrong = ours(replace(case, successes=(7,)), "exact")
     assert np.abs(wrong - wanted).max() > 0.2
+
+
+def test_pyro_says_that_a_guide_is_empty(svi_path, pyro):
+    """The one hint that what is maximised is (E7): a warning, and no error."""
+    with pytest.warns(UserWarning, match="Found vars in model but not guide: {'c'}"):
+        svi_path(CASES["3 of 10"], "empty", pyro.optim.Adam({"lr": 0.01}), steps=1)
 
 
 def test_what_is_missing_is_skipped_or_fails(require, monkeypatch):

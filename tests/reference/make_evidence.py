@@ -1,9 +1,9 @@
 """Write evidence.json: (E1), its derivatives, and Beta's kl, entropy, log_prob and (E5), by mpmath.
 
-Run as ``python make_evidence.py``; it takes about a minute. Nothing is shared with `elbo_ref`: every
+Run as ``python make_evidence.py``; it takes a few seconds. Nothing is shared with `elbo_ref`: every
 number is log-gamma, digamma and polygamma added up as in the textbook, with 120 digits, so that
-nothing is lost by subtracting. Every row is computed again with 160 and must agree to 25
-digits, or the program stops.
+nothing is lost by subtracting. Every row is computed again with 160 digits and must agree to 25,
+or the program stops.
 
 Floats are written so that they read back as the floats they are, counts as exact integers, values
 as the nearest float. Each row carries the error it allows:

@@ -1,0 +1,403 @@
+"""`elbo_ref.diagnosis`: the oracle's view of a run, in numbers and in words.
+
+The gap is held against evidence minus objective (E4), the suprema against scipy and the kinds'
+definitions, the step at which an empty guide passes the evidence's supremum against a plain loop.
+Of the sentences only numbers and key words are asserted, and that they change with the data.
+"""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import elbo_ref as er
+from elbo_ref.diagnosis import ARRIVED, conclusion, number
+from elbo_ref.maximum import evidence_supremum
+
+FAST = er.Adam(lr=0.1)
+FORUM = er.datasets.load("forum")
+OVERDISPERSED = er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50])
+RATS = er.datasets.load("rat_tumors")
+
+KINDS = {
+    "no_information": er.Counts([0, 3], [0, 5], multiplicity=[2, 0]),
+    "degenerate": er.Counts([0, 0], [4, 7]),
+    "unidentified": er.Counts([1, 0, 1], 1),
+    "all_or_none": er.Counts([0, 2, 5], [2, 2, 5]),
+    "binomial": er.Counts([3, 4, 3], 10),
+    "interior": OVERDISPERSED,
+}
+GUIDES = ("beta", "empty", "tied", "none")
+
+
+def exact(counts, guide="beta", num_steps=100, **settings):
+    settings = {"optimizer": FAST, **settings}
+    return er.maximize_elbo(counts, guide=guide, loss="exact", num_steps=num_steps, **settings)
+
+
+def says_converged(text):
+    return "converged" in text and "not converged" not in text and "far from" not in text
+
+
+# -- numbers -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("guide", GUIDES)
+def test_every_guide_on_every_kind(kind, guide):
+    """Nothing passes its supremum, no gap is negative, and the parts fit together."""
+    counts = KINDS[kind]
+    run = exact(counts, guide, num_steps=60, prior=er.Beta(0.7, 2.5))
+    seen = er.diagnose(run)
+    assert seen.run is run
+    assert seen.supremum == evidence_supremum(counts)
+    assert seen.supremum.kind == kind
+    assert seen.objective == run.objective
+    assert seen.shortfall == seen.objective_supremum - seen.objective
+    assert seen.shortfall > -1e-10
+    assert (seen.passes_at is not None) <= (guide == "empty")
+    assert seen.sentence in seen.summary()
+    if guide == "none":
+        assert (seen.log_evidence, seen.distance, seen.gap) == (None, None, None)
+        return
+    assert seen.log_evidence == er.log_evidence(run.prior, counts)
+    assert seen.distance == seen.supremum.log_evidence - seen.log_evidence
+    assert seen.distance > -1e-10
+    if guide == "empty":
+        assert seen.gap is None
+        assert seen.shortfall == seen.objective_supremum == np.inf
+        assert not seen.arrived
+    else:
+        assert seen.gap >= 0
+        np.testing.assert_allclose(seen.gap, seen.log_evidence - seen.objective, atol=1e-10)
+
+
+GAP_DATA = [er.Counts(3, 10), OVERDISPERSED, RATS, er.Counts.grouped([1, 2, 0], 3, "aba")]
+
+
+@pytest.mark.parametrize("counts", GAP_DATA)
+@pytest.mark.parametrize("guide", ["beta", "tied"])
+@pytest.mark.parametrize("loss", ["exact", "trace"])
+def test_gap_is_evidence_minus_elbo(counts, guide, loss):
+    """(E4), multiplicities and the rows' coefficients included."""
+    run = er.maximize_elbo(
+        counts, guide=guide, loss=loss, optimizer=FAST, num_steps=15, num_particles=2, rng=3
+    )
+    seen = er.diagnose(run)
+    elbo = er.elbo(run.guide, run.prior, counts)
+    np.testing.assert_allclose(seen.objective, elbo, rtol=1e-12)
+    np.testing.assert_allclose(seen.gap, seen.log_evidence - elbo, rtol=1e-9, atol=1e-11)
+    each = run.guide.kl(er.posterior(run.prior, counts))
+    np.testing.assert_allclose(seen.gap, np.sum(counts.multiplicity * each), rtol=1e-12)
+    assert seen.gap > 1e-3
+
+
+@pytest.mark.parametrize("guide", ["beta", "tied"])
+def test_a_swapped_guide_has_another_gap(guide):
+    """Negative control: the identity is not one that any guide value meets."""
+    run = exact(OVERDISPERSED, guide, num_steps=15)
+    swapped = er.Beta(*run.guide.arrays()[::-1])
+    elbo = er.elbo(swapped, run.prior, OVERDISPERSED)
+    assert abs(er.diagnose(run).gap - (er.log_evidence(run.prior, OVERDISPERSED) - elbo)) > 0.1
+
+
+@pytest.mark.parametrize("counts", KINDS.values(), ids=KINDS)
+def test_supremum_of_each_objective(counts):
+    """Evidence for a Beta guide, infinity for an empty one, else a binomial likelihood."""
+    k, n, w = counts.successes, counts.total_count, counts.multiplicity
+    trials = w @ n
+    pooled = w @ stats.binom.logpmf(k, n, (w @ k) / trials) if trials else 0.0
+    rows = w @ stats.binom.logpmf(k, n, k / np.maximum(n, 1))
+    wanted = {
+        "beta": evidence_supremum(counts).log_evidence,
+        "empty": np.inf,
+        "tied": pooled,
+        "none": rows,
+    }
+    for guide, height in wanted.items():
+        seen = er.diagnose(exact(counts, guide, num_steps=2))
+        np.testing.assert_allclose(seen.objective_supremum, height, rtol=1e-12, atol=1e-12)
+
+
+def test_a_fixed_prior():
+    """Then the highest ELBO is that prior's own log evidence, met at the posterior (E2)."""
+    counts = er.Counts([3, 9], [10, 12])
+    short, long = (
+        er.diagnose(exact(counts, num_steps=steps, learn_prior=False, prior=er.Beta(2.0, 8.0)))
+        for steps in (10, 1500)
+    )
+    evidence = er.log_evidence(er.Beta(2.0, 8.0), counts)
+    for seen in (short, long):
+        assert seen.log_evidence == seen.objective_supremum == evidence
+        assert seen.distance == evidence_supremum(counts).log_evidence - evidence
+        np.testing.assert_allclose(seen.shortfall, seen.gap, rtol=1e-9, atol=1e-12)
+        assert number(evidence) in seen.sentence
+        assert "posterior" in seen.sentence
+    assert (short.arrived, long.arrived) == (False, True)
+    assert not says_converged(short.sentence)
+    assert says_converged(long.sentence)
+    np.testing.assert_allclose(long.gap, 0, atol=1e-9)
+    np.testing.assert_allclose(long.run.guide.concentration1, [5, 11], rtol=1e-4)
+
+
+def test_no_latent():
+    """Without a latent the objective is the likelihood, highest at K/N: the classical MLE."""
+    counts = er.Counts([3, 4], [10, 5])
+    short, long = (er.diagnose(exact(counts, "none", num_steps=steps)) for steps in (3, 1500))
+    best = stats.binom.logpmf([3, 4], [10, 5], [0.3, 0.8]).sum()
+    np.testing.assert_allclose([short.objective_supremum, long.objective], best, rtol=1e-10)
+    np.testing.assert_allclose(long.run.guide.mean, [0.3, 0.8], rtol=1e-4)
+    assert (short.arrived, long.arrived) == (False, True)
+    assert says_converged(long.sentence)
+    assert "classical MLE" in long.sentence
+    assert number(best) in long.sentence
+
+
+# -- the step at which an empty guide passes the supremum ----------------------------------------
+
+
+def first_above(height, counts, start, optimizer, most=2000):
+    """A plain loop: parameters, objective, gradient, update."""
+    x = np.log(start)
+    state = optimizer.init(x)
+    for step in range(most):
+        prior = er.Beta(*np.exp(x))
+        if er.empty_guide_objective(prior, counts) > height:
+            return step
+        gradient = np.exp(x) * np.array(er.empty_guide_objective_gradient(prior, counts))
+        x, state = optimizer.update(state, x, -gradient)
+    return None
+
+
+def test_forum_passes_at_step_141():
+    assert first_above(0.0, FORUM, (1.0, 1.0), er.Adam(lr=0.1)) == 141
+    seen = er.diagnose(exact(FORUM, "empty"))
+    assert seen.passes_at == 141
+    assert seen.supremum.log_evidence == 0.0
+    assert "at step 141" in seen.sentence
+    assert "not an ELBO" in seen.sentence
+    assert "unbounded" in seen.sentence
+
+
+@pytest.mark.parametrize(
+    ("counts", "start", "optimizer"),
+    [
+        (FORUM, (1.0, 1.0), er.Adam(lr=0.3)),
+        (FORUM, (2.0, 3.0), er.Adam(lr=0.1)),
+        (er.Counts(3, 10), (1.0, 1.0), er.Adam(lr=0.1)),
+        (er.Counts(3, 10), (1.0, 1.0), er.Adam(lr=0.01)),
+        (er.Counts(3, 10), (4.0, 1.0), er.ClippedAdam(lr=0.05)),
+        (OVERDISPERSED, (1.0, 1.0), er.Adam(lr=0.05, betas=(0.8, 0.99))),
+        (RATS, (1.0, 1.0), er.Adam(lr=0.1)),
+        (er.Counts([0, 2, 5], [2, 2, 5]), (0.5, 0.5), er.Adam(lr=0.1)),
+    ],
+)
+def test_passing_depends_on_data_start_and_optimizer(counts, start, optimizer):
+    wanted = first_above(evidence_supremum(counts).log_evidence, counts, start, optimizer)
+    assert wanted is not None
+    run = exact(counts, "empty", num_steps=3, prior=er.Beta(*start), optimizer=optimizer)
+    seen = er.diagnose(run)
+    assert seen.passes_at == wanted
+    assert f"at step {wanted}" in seen.sentence
+    assert number(seen.supremum.log_evidence) in seen.sentence
+
+
+def test_passing_does_not_depend_on_the_run_itself():
+    """It is a fact about the exact path, so a noisy or a short run has the same one."""
+    runs = [
+        er.maximize_elbo(FORUM, guide="empty", optimizer=FAST, num_steps=n, rng=n) for n in (1, 30)
+    ]
+    assert {er.diagnose(run).passes_at for run in runs} == {141}
+
+
+def test_passed_from_the_start():
+    seen = er.diagnose(exact(FORUM, "empty", num_steps=2, prior=er.Beta(1e-6, 1.0)))
+    assert seen.passes_at == 0
+
+
+def test_too_slow_to_pass():
+    seen = er.diagnose(exact(FORUM, "empty", num_steps=2, optimizer=er.Adam(lr=1e-7)))
+    assert seen.passes_at is None
+    assert "10000" in seen.sentence.replace(",", "")
+    assert "None" not in seen.sentence
+
+
+# -- arrived, and the words for it ---------------------------------------------------------------
+
+
+def test_converged_on_rat_tumors():
+    seen = er.diagnose(exact(RATS, num_steps=2500))
+    assert seen.run.stopped == "converged"
+    assert seen.arrived
+    assert says_converged(seen.sentence)
+    assert says_converged(seen.summary())
+    assert "-156.57" in seen.sentence
+    assert "Beta(2.3416, 14.115)" in seen.sentence
+    np.testing.assert_allclose([seen.distance, seen.shortfall, seen.gap], 0, atol=1e-8)
+
+
+def test_far_from_converged():
+    seen = er.diagnose(exact(RATS, num_steps=10))
+    assert not seen.arrived
+    assert seen.shortfall > 1
+    assert not says_converged(seen.sentence)
+    assert number(seen.shortfall) in seen.sentence
+
+
+def test_arrived_without_converging():
+    """Near enough to a supremum that is not attained: as good as there, but never converged."""
+    for counts, guide in [(KINDS["all_or_none"], "beta"), (er.Counts(3, 10), "tied")]:
+        quick = er.Adam(lr=0.3)
+        early, late = (
+            er.diagnose(exact(counts, guide, num_steps=n, optimizer=quick)) for n in (20, 1500)
+        )
+        assert late.run.stopped == "completed"
+        assert 0 < late.shortfall <= ARRIVED < early.shortfall
+        assert (early.arrived, late.arrived) == (False, True)
+        assert not says_converged(late.sentence)
+        assert number(late.shortfall) in late.sentence
+        assert early.sentence != late.sentence
+
+
+PLACES = {
+    "degenerate": ["supremum 0", "mean", "0"],
+    "unidentified": ["maximum -1.9095", "mean", "0.66667", "any"],
+    "all_or_none": ["supremum -1.9095", "0.66667", "concentration"],
+    "binomial": ["supremum", "concentration", "inf", "0.33333"],
+    "interior": ["maximum -129.31", "Beta(0.5493, 0.46479)"],
+    "no_information": ["maximum 0", "any prior"],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_a_beta_guide_leads(kind):
+    text = er.diagnose(exact(KINDS[kind], num_steps=5)).sentence
+    for part in ["ELBO", *PLACES[kind]]:
+        assert part in text, text
+
+
+@pytest.mark.parametrize("kind", ["degenerate", "unidentified", "all_or_none", "binomial"])
+def test_where_a_tied_guide_leads(kind):
+    """The pooled likelihood at K/N (E8)."""
+    counts = KINDS[kind]
+    seen = er.diagnose(exact(counts, "tied", num_steps=5))
+    text = seen.sentence
+    assert "classical MLE" in text
+    assert "supremum" in text
+    assert number(counts.successes.sum() / counts.total_count.sum()) in text
+    assert number(seen.objective_supremum) in text
+
+
+def test_sentences_are_computed():
+    """No two runs on other data, or of other lengths, read alike."""
+    data = [er.Counts(3, 10), er.Counts(4, 10), OVERDISPERSED, RATS, KINDS["all_or_none"]]
+    for guide in ("beta", "tied"):
+        texts = [
+            er.diagnose(exact(counts, guide, num_steps=n)).sentence
+            for counts in data
+            for n in (5, 50)
+        ]
+        assert len(set(texts)) == len(texts)
+    texts = [er.diagnose(exact(counts, "empty", num_steps=2)).sentence for counts in data]
+    assert len(set(texts)) == len(texts)
+
+
+def test_summary():
+    run = exact(er.Counts(3, 10), num_steps=5)
+    seen = er.diagnose(run)
+    text = seen.summary()
+    for value in (seen.objective, seen.log_evidence):
+        assert f"{value:.9g}" in text
+    assert f"{seen.gap:.6g}" in text
+    assert run.message in text
+    none = er.diagnose(exact(er.Counts(3, 10), "none", num_steps=5)).summary()
+    assert "None" not in none
+
+
+# -- the conclusion ----------------------------------------------------------------------------
+
+
+def together(counts, guides=("beta", "empty", "tied"), **settings):
+    return [er.diagnose(exact(counts, guide, **settings)) for guide in guides]
+
+
+def test_conclusion_where_nothing_is_attained():
+    for kind in ("degenerate", "all_or_none", "binomial"):
+        seen = together(KINDS[kind], num_steps=20)
+        text = conclusion(seen)
+        assert f"supremum {number(seen[0].supremum.log_evidence)}" in text
+        assert "never attained" in text
+        assert "no MLE" in text
+        assert "all three" in text
+        assert "both" in conclusion(seen[:2])
+        assert "all three" not in conclusion(seen[:2])
+        assert "snapshot" in conclusion(seen[:1])
+    assert "supremum 0 " in conclusion(together(FORUM, num_steps=5))
+
+
+def test_conclusion_names_who_arrived():
+    counts = KINDS["all_or_none"]
+    seen = [er.diagnose(exact(counts, num_steps=n, optimizer=er.Adam(lr=0.3))) for n in (5, 1500)]
+    assert seen[1].distance <= ARRIVED
+    text = conclusion(seen[1:])
+    assert "never attained" in text
+    assert "beta" in text
+    assert "snapshot" not in text
+    assert text != conclusion(seen[:1])
+
+
+def test_conclusion_with_a_maximiser():
+    seen = together(OVERDISPERSED, guides=GUIDES, num_steps=30)
+    text = conclusion(seen)
+    assert "MLE" in text
+    assert "Beta(0.5493, 0.46479)" in text
+    assert "never attained" not in text
+    for diagnosis in seen[:3]:
+        assert number(diagnosis.distance) in text
+    assert "nan" not in conclusion(seen[3:])
+    assert "None" not in conclusion(seen[3:])
+
+
+def test_conclusion_of_single_trials():
+    text = conclusion(together(KINDS["unidentified"], num_steps=5))
+    assert "every prior" in text
+    assert "0.66667" in text
+    assert "-1.9095" in text
+    assert "never attained" not in text
+
+
+def test_conclusion_without_trials():
+    text = conclusion(together(KINDS["no_information"], num_steps=5))
+    assert "no trials" in text
+    assert "nan" not in text
+
+
+# -- odds and ends -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [None, 3, "run", OVERDISPERSED])
+def test_only_a_run_can_be_diagnosed(value):
+    with pytest.raises(TypeError, match="Run"):
+        er.diagnose(value)
+
+
+def test_frozen():
+    seen = er.diagnose(exact(er.Counts(3, 10), num_steps=2))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        seen.gap = 0.0
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (-0.0, "0"),
+        (1.0, "1"),
+        (-129.30675, "-129.31"),
+        (1e-9, "1e-09"),
+        (1e16, "1e+16"),
+    ],
+)
+def test_number(value, text):
+    assert number(value) == text

@@ -1,0 +1,399 @@
+"""`elbo_ref.guides` and the two objectives on them: one particle, the loop's gradient, `Trace`.
+
+One particle is compared with SciPy's densities, the loop's exact gradient with automatic
+differentiation of a textbook formula and with a difference along a random direction, and `Trace`
+with `Exact` by z-scores. Those fail by chance with probability 3e-7 each (|z| > 5.1, fixed seeds,
+fewer than 200 of them) and stand beside the same test with a planted fault, which must fail.
+"""
+
+import re
+
+import autograd
+import autograd.numpy as anp
+import numpy as np
+import pytest
+from autograd.scipy.special import gammaln, psi
+from scipy import special, stats
+
+import elbo_ref as er
+from elbo_ref import guides, objectives
+from elbo_ref.coordinates import Coordinates
+from elbo_ref.guides.beta import BetaGuide
+from elbo_ref.guides.from_prior import EmptyGuide, TiedGuide
+from elbo_ref.objectives.exact import Exact, objective_value, one_particle_variance
+from elbo_ref.objectives.protocol import Task
+from elbo_ref.objectives.trace import Trace
+
+GUIDES = ["beta", "empty", "tied", "none"]
+ROWS = [3, 0, 7, 12, 1], [10, 4, 7, 40, 20]
+SINGLE = er.Counts(*ROWS)
+SEVERAL = er.Counts(*ROWS, multiplicity=[1, 2, 0, 3, 1])
+MERGED = er.Counts.grouped(*ROWS, ["u", "v", "u", "w", "v"])
+COUNTS = pytest.mark.parametrize("counts", [SINGLE, SEVERAL, MERGED], ids=["1", "w", "merged"])
+
+
+def log_beta(x):
+    return anp.sum(gammaln(x), axis=0) - gammaln(x[0] + x[1])
+
+
+def textbook(vector, guide, counts, prior=None):
+    """Each guide's objective at unconstrained parameters, with psi and log-gammas, for autograd."""
+    learned = 2 if prior is None else 0
+    p = anp.reshape(anp.exp(vector[:2]), (2, 1)) if learned else np.reshape(prior.arrays(), (2, 1))
+    own = anp.reshape(vector[learned:], (-1, len(counts)))
+    q = anp.exp(own) if guide == "beta" else p
+    logs = psi(q) - psi(q[0] + q[1])
+    if guide == "none":
+        logs = -anp.log1p(anp.exp(anp.concatenate([-own, own])))
+    counted = 0.0
+    if guide in ("beta", "empty"):  # + E log prior
+        counted = counted + anp.sum((p - 1) * logs, axis=0) - log_beta(p)
+    if guide == "beta":  # - E log guide
+        counted = counted - anp.sum((q - 1) * logs, axis=0) + log_beta(q)
+    likelihood = anp.sum(np.stack([counts.successes, counts.failures]) * logs, axis=0)
+    return anp.sum(counts.multiplicity * (likelihood + counts.log_coefficient + counted))
+
+
+def a_space(name, counts, learned, rng):
+    """Coordinates of a task, and a random point."""
+    guide = guides.find(name)
+    prior = er.Beta(*np.exp(rng.normal(0.7, 0.7, 2)))
+    start = guide.start(name, len(counts))
+    space = Coordinates(Task(guide, counts), prior, learned and guide.has_prior, start)
+    return space, prior, space.start + rng.normal(0.4, 0.8, space.start.size)
+
+
+# -- one particle --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", GUIDES)
+@COUNTS
+def test_one_particle_is_what_the_model_counts_less_what_the_guide_counts(name, counts):
+    """The table of `elbo_ref.guides.protocol`, row by row of the data, by SciPy's densities."""
+    space, _, vector = a_space(name, counts, True, np.random.default_rng(0))
+    (prior, own), task = space.split(vector), space.task
+    c = np.random.default_rng(1).uniform(0.02, 0.98, len(counts))
+    model, q = er.Beta(*prior), own if name == "beta" else prior
+    log_prior = stats.beta.logpdf(c, *prior)
+    log_guide = {"beta": stats.beta.logpdf(c, *q), "tied": log_prior}.get(name, 0.0)
+
+    latent = [0, 1, 0, 2, 1] if counts is MERGED else range(5)
+    rows = stats.binom.logpmf(*ROWS, c[list(latent)])
+    wanted = np.bincount(latent, rows) + (log_prior if name != "none" else 0.0) - log_guide
+    tilt = task.guide.tilt(prior, own, task.outcomes)
+    got = tilt[0] * np.log(c) + tilt[1] * np.log1p(-c) + task.log_coefficient
+    np.testing.assert_allclose(got + task.guide.normalizer(model, own), wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_the_slope_is_that_of_the_constraint(name):
+    guide, x = guides.find(name), np.random.default_rng(2).normal(size=(2, 3))
+    wanted = (guide.constrain(x + 1e-5) - guide.constrain(x - 1e-5)) / 2e-5
+    np.testing.assert_allclose(guide.slope(guide.constrain(x)), wanted, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("beta", er.Beta([2.0, 3.0], 1.0)),
+        ("none", er.Parameter(probs=[0.2, 0.9])),
+        ("none", er.Parameter(logits=[-400.0, 2.0])),
+    ],
+)
+def test_a_value_finds_its_family_and_starts_it(name, value):
+    guide = guides.find(value)
+    assert guide is guides.find(name)
+    reached = guide.value(er.Beta(1, 1), guide.constrain(guide.start(value, 2)))
+    for got, wanted in zip(reached.mean_pair(), value.mean_pair(), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-14)
+    assert guide.start(name, 2).shape == guide.start(value, 2).shape
+
+
+def test_what_a_guide_without_parameters_shows():
+    prior, nothing = er.Beta(2, 3), np.zeros((0, 1))
+    assert guides.find("empty").value(prior, nothing) is None
+    assert guides.find("tied").value(prior, nothing) == prior
+
+
+# -- the loop's gradient -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("learned", [True, False], ids=["learned", "fixed"])
+@pytest.mark.parametrize("name", GUIDES)
+@COUNTS
+def test_the_loop_s_gradient(counts, name, learned, seed):
+    """(E3), (E7), (E8): by autograd, and the value's difference along a random direction."""
+    rng = np.random.default_rng(seed)
+    space, prior, vector = a_space(name, counts, learned, rng)
+    fixed = None if learned and name != "none" else prior
+
+    def value(x):
+        p, own = space.split(x)
+        return objective_value(space.task, er.Beta(*p), own)
+
+    got, _ = space.gradient(Exact(), vector, 1, rng)
+    assert value(vector) == pytest.approx(textbook(vector, name, counts, fixed), rel=1e-12)
+    if not vector.size:
+        return
+    wanted = autograd.grad(textbook)(vector, name, counts, fixed)
+    np.testing.assert_allclose(got, wanted, rtol=1e-11, atol=1e-11)
+
+    direction = rng.normal(size=vector.size)
+    near, far = (
+        (value(vector + h * direction) - value(vector - h * direction)) / (2 * h)
+        for h in (1e-3, 2e-3)
+    )
+    assert got @ direction == pytest.approx((4 * near - far) / 3, rel=1e-7, abs=1e-8)
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_a_latent_that_is_not_there_gets_no_gradient(name):
+    """Multiplicity 0; and for a parameter also no trials."""
+    space, _, vector = a_space(name, SEVERAL, True, np.random.default_rng(3))
+    prior, own = space.split(vector)
+    for objective in (Exact(), Trace()):
+        step = objective.step(space.task, prior, own, 2, np.random.default_rng(0))
+        assert not step.own[:, 2].any()
+    empty = Task(guides.find("none"), er.Counts(0, 0))
+    assert not Exact().step(empty, np.ones((2, 1)), np.ones((1, 1)), 1, None).own.any()
+
+
+# -- Trace against Exact -------------------------------------------------------------------------
+
+STEPS, PARTICLES, LIMIT = 1500, 3, 5.1
+PRIOR = np.array([[2.0], [1.4]])
+
+
+def own_of(name, counts):
+    """A point not far from the posterior, so that one wrong density shows."""
+    if name != "beta":
+        return np.zeros((0, len(counts)))
+    bend = np.array([[1.3], [0.8]])
+    return (PRIOR + np.stack([counts.successes, counts.failures])) * bend
+
+
+def z_scores(task, name, counts, seed=0):
+    """Standard errors between the average of many steps of `task` and the healthy exact values.
+
+    For each learned parameter, then the value, then the variance of the value.
+    """
+    own, rng = own_of(name, counts), np.random.default_rng(seed)
+    steps = [Trace().step(task, PRIOR, own, PARTICLES, rng) for _ in range(STEPS)]
+    raw = np.array([step.value for step in steps])
+    values = Trace().settle(task, raw, er.Beta(*PRIOR[:, None]), own[:, None])
+    sample = np.array([[*s.prior, *s.own.ravel(), v] for s, v in zip(steps, values, strict=True)])
+
+    healthy, prior = Task(guides.find(name), counts), er.Beta(*PRIOR)
+    exact = Exact().step(healthy, PRIOR, own, 1, rng)
+    wanted = [*exact.prior, *exact.own.ravel(), objective_value(healthy, prior, own)]
+    off = sample - sample.mean(axis=0)
+    spread = np.mean(off**2, axis=0)
+    errors = sample.mean(axis=0) - wanted, np.sqrt(spread / STEPS)
+    random = spread > 0  # a latent of multiplicity 0 is exact
+    assert (errors[0][~random] == 0).all()
+    expected = one_particle_variance(healthy, prior, own) / PARTICLES
+    fourth = np.sqrt((np.mean(off[:, -1] ** 4) - spread[-1] ** 2) / STEPS)
+    z = errors[0][random] / errors[1][random]
+    return np.abs(np.append(z, (spread[-1] - expected) / fourth))
+
+
+@pytest.mark.parametrize("name", ["beta", "empty", "tied"])
+@COUNTS
+def test_trace_is_unbiased_and_has_the_variance_it_should(name, counts):
+    """Gradient and value in the mean, and (E5)."""
+    z = z_scores(Task(guides.find(name), counts), name, counts)
+    assert (z < LIMIT).all(), z
+
+
+class Swapped:
+    """Draws with the two concentrations swapped."""
+
+    def sample_logit(self, prior, own, shape, rng):
+        return super().sample_logit(prior[::-1], own[::-1], shape, rng)
+
+
+class NoPriorDensity:
+    """The density of c in the model left out, as if the prior were flat."""
+
+    def tilt(self, prior, own, outcomes):
+        return super().tilt(np.ones_like(prior), own, outcomes)
+
+    def normalizer(self, prior, own):
+        return super().normalizer(er.Beta(np.ones(prior.shape), 1), own)
+
+
+class NoScore:
+    """Only the part of the gradient that goes through the draw."""
+
+    def collect(self, source, logs, expected, weights, prior, own):
+        return super().collect(source, expected, expected, weights, prior, own)
+
+
+class DoublePathwise:
+    """A draw that moves twice as far."""
+
+    def pathwise(self, logit, prior, own):
+        return 2 * super().pathwise(logit, prior, own)
+
+
+FAMILY = {"beta": BetaGuide, "empty": EmptyGuide, "tied": TiedGuide}
+FAULTS = [
+    *((Swapped, name) for name in FAMILY),
+    *((DoublePathwise, name) for name in FAMILY),
+    (NoPriorDensity, "beta"),
+    (NoPriorDensity, "empty"),
+    (NoScore, "empty"),
+]
+
+
+@pytest.mark.parametrize(("fault", "name"), FAULTS, ids=lambda x: getattr(x, "__name__", x))
+@COUNTS
+def test_a_planted_fault_shows(fault, name, counts):
+    """The negative controls."""
+    faulty = type("Faulty", (fault, FAMILY[name]), {})()
+    assert z_scores(Task(faulty, counts), name, counts).max() > LIMIT
+
+
+@pytest.mark.parametrize("name", FAMILY)
+@COUNTS
+def test_forgotten_coefficients_show_in_the_value_only(name, counts):
+    task = Task(guides.find(name), counts)
+    task.log_coefficient = np.zeros(len(counts))
+    z = z_scores(task, name, counts)
+    assert z[-2] > LIMIT > np.delete(z, -2).max()
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_forgotten_multiplicities_show(name):
+    """Rows that are one latent, taken for several, show as well."""
+    assert z_scores(Task(guides.find(name), SINGLE), name, SEVERAL).max() > LIMIT
+
+
+def test_without_anything_random_trace_is_exact():
+    """guide='none', also with multiplicities."""
+    logits, task = np.array([[-1.0, 0.3, 40.0, 2.0, -700.0]]), Task(guides.find("none"), SEVERAL)
+    exact = Exact().step(task, PRIOR, logits, 1, None)
+    traced = Trace().step(task, PRIOR, logits, 3, np.random.default_rng(0))
+    np.testing.assert_allclose(traced.own, exact.own, rtol=1e-14)
+    value = Trace().settle(task, np.array([traced.value]), er.Beta(*PRIOR), logits[:, None])
+    assert value[0] == pytest.approx(objective_value(task, er.Beta(*PRIOR), logits), rel=1e-13)
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_equal_latents_draw_separately(name):
+    """Multiplicity is repetition, draw by draw."""
+    point = np.random.default_rng(5).uniform(0.5, 3.0, (2, 5))
+    own = point[: len(guides.find(name).parameter_names)]
+    entry = np.repeat(np.arange(5), SEVERAL.multiplicity)
+    apart = er.Counts(SEVERAL.successes[entry], SEVERAL.total_count[entry])
+    one = Trace().step(Task(guides.find(name), SEVERAL), PRIOR, own, 4, np.random.default_rng(6))
+    many = Trace().step(
+        Task(guides.find(name), apart), PRIOR, own[:, entry], 4, np.random.default_rng(6)
+    )
+    assert one.value == pytest.approx(many.value, rel=1e-13)
+    np.testing.assert_allclose(one.prior, many.prior, rtol=1e-12, atol=1e-12)
+    sums = [np.bincount(entry, row, 5) for row in many.own]
+    np.testing.assert_allclose(one.own, np.reshape(sums, own.shape), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("guide", [er.Beta(3.0, 5.0), "empty", "tied"])
+def test_losses_of_a_run_that_hardly_moves(guide):
+    """Their mean is minus ``run.objective``, their standard deviation ``run.step_std`` (E5)."""
+    run = er.maximize_elbo(
+        SEVERAL,
+        guide=guide,
+        prior=er.Beta(2.0, 1.4),
+        optimizer=er.Adam(lr=1e-12),
+        num_steps=3000,
+        num_particles=2,
+    )
+    off = run.losses - run.losses.mean()
+    variance = np.mean(off**2)
+    assert abs(run.losses.mean() + run.objective) < LIMIT * np.sqrt(variance / 3000)
+    error = np.sqrt((np.mean(off**4) - variance**2) / 3000)
+    assert abs(variance - run.step_std**2) < LIMIT * error
+    assert abs(variance - 2 * run.step_std**2) > LIMIT * error  # one particle's
+
+
+# -- limits and bad arguments --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("w", "particles"), [(10**7 + 1, 1), (10**4, 1001), (10**12, 1)])
+def test_trace_refuses_more_than_ten_million_draws_a_step(w, particles):
+    message = (
+        f"loss='trace' would take {w * particles} draws a step ({w} latents times {particles} "
+        "particles), more than 10000000; use loss='exact'"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        er.maximize_elbo(er.Counts(3, 10, w), num_particles=particles)
+
+
+@pytest.mark.parametrize(("w", "particles"), [(10**7, 1), (10**4, 1000), (0, 10**9)])
+def test_trace_accepts_ten_million(w, particles):
+    Trace().prepare(Task(guides.find("beta"), er.Counts(3, 10, w)), particles)
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_exact_takes_a_million_million_latents(name):
+    """Which weigh as much, and move Adam no further."""
+    runs = [
+        er.maximize_elbo(er.Counts(3, 10, w), guide=name, loss="exact", num_steps=5)
+        for w in (1, 10**12)
+    ]
+    np.testing.assert_allclose(runs[1].losses, 1e12 * runs[0].losses, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("find", "bad", "error", "message"),
+    [
+        (
+            guides.find,
+            "normal",
+            ValueError,
+            "guide = 'normal' is not one of 'beta', 'empty', 'tied', 'none'",
+        ),
+        (guides.find, None, TypeError, "guide must be a name, a Beta or a Parameter, not NoneType"),
+        (objectives.find, "elbo", ValueError, "loss = 'elbo' is not one of 'exact', 'trace'"),
+        (objectives.find, 3, TypeError, "loss must be a name, not int"),
+    ],
+)
+def test_a_name_that_stands_for_nothing(find, bad, error, message):
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        find(bad)
+
+
+@pytest.mark.parametrize("value", [er.Beta([1, 2], 1), er.Parameter(probs=[0.1, 0.2])])
+def test_a_start_that_does_not_fit(value):
+    message = "guide of shape (2,) fits neither () nor 5 latents"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        er.maximize_elbo(SINGLE, guide=value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({}, TypeError, "Parameter takes exactly one of probs and logits"),
+        (
+            {"probs": 0.5, "logits": 0.0},
+            TypeError,
+            "Parameter takes exactly one of probs and logits",
+        ),
+        ({"probs": [0.5, 1.0]}, ValueError, "probs[1] = 1.0 must be inside (0, 1)"),
+        ({"probs": -0.5}, ValueError, "probs = -0.5 must lie in [0, 1]"),
+        ({"logits": [0.0, np.inf]}, ValueError, "logits[1] = inf is not finite"),
+    ],
+)
+def test_a_parameter_that_is_no_probability(arguments, error, message):
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        er.Parameter(**arguments)
+
+
+def test_a_parameter_as_a_value():
+    one, other = er.Parameter(probs=0.25), er.Parameter(logits=special.logit(0.25))
+    assert (one, hash(one), one.shape, repr(one)) == (other, hash(other), (), repr(other))
+    assert one != er.Parameter(probs=0.75)
+    assert one != 0.25
+    assert one.mean == pytest.approx(0.25, rel=1e-15)
+    far = er.Parameter(logits=[-700.0, 700.0])
+    assert far.mean_pair()[0][0] == far.mean_pair()[1][1] > 0

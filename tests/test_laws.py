@@ -1,0 +1,138 @@
+"""The laws of the house: who may import whom, what an import costs, what the front door shows."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import elbo_ref
+
+ROOT = Path(elbo_ref.__file__).parent
+
+ALLOWED = {
+    "arguments": set(),
+    "special": {"arguments"},
+    "adam": {"arguments"},
+    "beta": {"arguments", "special"},
+    "pathwise": {"arguments", "special"},
+    "counts": {"arguments", "special"},
+    "evidence": {"arguments", "special", "beta", "counts"},
+    "guides": {"arguments", "special", "beta", "pathwise"},
+    "objectives": {"arguments", "special", "beta", "counts", "guides"},
+    "coordinates": {"arguments", "beta", "guides", "objectives"},
+    "svi": {"arguments", "adam", "beta", "counts", "guides", "objectives", "coordinates"},
+    "maximum": {"arguments", "beta", "counts", "evidence"},
+    "diagnosis": {"arguments", "beta", "counts", "evidence", "maximum", "svi"},
+    "readers": {"counts"},
+    "datasets": {"counts"},
+    "report": {"diagnosis"},
+    "fit": {"adam", "counts", "datasets", "diagnosis", "readers", "report", "svi"},
+}
+"""What each room may import from the others, top level; `elbo_ref/__init__.py` may import all."""
+
+
+def room_of(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if parts[0] == "elbo_ref" and len(parts) > 1 else None
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every module that a file imports, also inside functions."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            found.add(node.module or "")
+            if node.module == "elbo_ref":
+                found |= {f"elbo_ref.{alias.name}" for alias in node.names}
+    return found
+
+
+def house() -> dict[str, set[str]]:
+    """For each room the rooms that its files import."""
+    rooms: dict[str, set[str]] = {}
+    for path in ROOT.rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if parts == ("__init__",):
+            continue
+        reached = {room_of(module) for module in imports_of(path)} - {None, parts[0]}
+        rooms.setdefault(parts[0], set()).update(reached)  # type: ignore[arg-type]
+    return rooms
+
+
+def closure(room: str, arrows: dict[str, set[str]]) -> set[str]:
+    reached: set[str] = set()
+    todo = {room}
+    while todo:
+        todo = set().union(*(arrows[r] for r in todo)) - reached
+        reached |= todo
+    return reached
+
+
+def test_every_room_is_in_the_table():
+    assert set(house()) == set(ALLOWED)
+
+
+@pytest.mark.parametrize("room", sorted(ALLOWED))
+def test_imports_are_allowed(room):
+    assert house()[room] <= ALLOWED[room]
+
+
+@pytest.mark.parametrize("room", ["guides", "objectives", "coordinates", "svi"])
+def test_the_oracle_is_independent(room):
+    assert not closure(room, house()) & {"evidence", "maximum", "diagnosis"}
+
+
+def test_the_closure_would_see_a_detour():
+    arrows = house()
+    arrows["adam"] = arrows["adam"] | {"evidence"}
+    assert "evidence" in closure("svi", arrows)
+
+
+def test_modules_are_imported_by_full_name_only():
+    """`import elbo_ref` inside the package would hide an arrow from this test."""
+    for path in ROOT.rglob("*.py"):
+        assert "elbo_ref" not in imports_of(path) - {"elbo_ref"} or path.name == "__init__.py"
+
+
+def run(code: str, *flags: str) -> str:
+    command = [sys.executable, *flags, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_import_brings_numpy_and_scipy_only():
+    code = (
+        "import sys; old = set(sys.modules); import elbo_ref;"
+        "new = [sys.modules[name] for name in set(sys.modules) - old];"
+        "files = [getattr(module, '__file__', None) or '' for module in new];"
+        "print(*{f.replace('\\\\', '/').split('/site-packages/')[1].split('/')[0]"
+        " for f in files if 'site-packages' in f})"
+    )
+    assert set(run(code).split()) - {"elbo_ref"} == {"numpy", "scipy"}
+
+
+def test_the_command_is_not_imported():
+    code = "import sys, elbo_ref; print('elbo_ref.fit' in sys.modules)"
+    assert run(code, "-W", "error").strip() == "False"
+
+
+def test_nothing_public_shares_the_name_of_a_module():
+    modules = {path.stem for path in ROOT.glob("*.py")} | {p.name for p in ROOT.iterdir()}
+    assert set(elbo_ref.__all__) & modules == {"datasets"}
+    assert elbo_ref.datasets.__name__ == "elbo_ref.datasets"
+
+
+def test_the_front_door_is_complete():
+    for name in elbo_ref.__all__:
+        assert getattr(elbo_ref, name).__doc__, name
+
+
+def test_files_are_one_idea():
+    for path in ROOT.rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 400, path
