@@ -34,6 +34,8 @@ def require(name: str, array: NDArray[Any], good: NDArray[np.bool_] | np.bool_, 
 def float_array(name: str, value: ArrayLike) -> FloatArray:
     """A float64 copy of real numbers; TypeError for anything else."""
     array = np.asarray(value)
+    if array.dtype.kind == "O" and all(isinstance(x, int) for x in array.flat):
+        array = array.astype(np.float64)
     if np.ma.isMaskedArray(value) or array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be real numbers, not {_kind(value, array)}")
     return array.astype(np.float64)

@@ -80,7 +80,7 @@ class Counts:
         w = np.ones_like(k)
         if multiplicity is not None:
             w = _fit("multiplicity", _whole("multiplicity", multiplicity), k.size)
-        _checked_sum("multiplicity", w)
+        _check_sums("multiplicity", w.sum(dtype=np.float64))
         self._set(k, n, w, np.zeros(k.size), None)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -130,6 +130,8 @@ class Counts:
         k, n = _rows(successes, total_count)
         if np.ma.isMaskedArray(groups):
             raise TypeError("groups must not be a masked array")
+        if isinstance(groups, str) or not isinstance(groups, Iterable):
+            raise TypeError(f"groups must be one label per row, not {groups!r}")
         labels = groups.tolist() if isinstance(groups, np.ndarray) else list(groups)
         if len(labels) != k.size:
             raise ValueError(f"groups has {len(labels)} labels for {k.size} rows")
@@ -151,7 +153,7 @@ class Counts:
         labels: tuple[Hashable, ...] | None,
     ) -> Counts:
         successes, total = np.zeros(size, np.int64), np.zeros(size, np.int64)
-        _checked_sum("total_count", n)
+        _check_sums("total_count", np.bincount(place, weights=n.astype(np.float64)))
         np.add.at(successes, place, k)
         np.add.at(total, place, n)
         counts = cls.__new__(cls)
@@ -274,6 +276,7 @@ def _whole(name: str, value: ArrayLike) -> IntArray:
     return array.astype(np.int64)
 
 
-def _checked_sum(name: str, array: IntArray) -> None:
-    if float(array.sum(dtype=np.float64)) >= 2.0**63 * (1 - 1e-9):
+def _check_sums(name: str, sums: FloatArray | np.float64) -> None:
+    """Refuse what int64 would wrap, by the sums in floating point with room for their rounding."""
+    if np.max(sums) >= 2.0**63 * (1 - 1e-9):
         raise ValueError(f"the sum of {name} does not fit into 63 bits")

@@ -63,9 +63,10 @@ def _two_product(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _high_low(x: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
-    """An int64 as a multiple of 2048 and the rest, both exact as floats; a float as itself."""
+    """An int64 as the sum of two exact floats, the second 0 below 2**53; a float as itself."""
     if x.dtype.kind == "i":
-        return (x & ~2047).astype(np.float64), (x & 2047).astype(np.float64)
+        low = np.where(x < 2**53, 0, x & 2047)
+        return (x - low).astype(np.float64), low.astype(np.float64)
     return x, np.zeros(())
 
 

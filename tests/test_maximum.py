@@ -216,6 +216,38 @@ def test_two_trials_as_printed():
     np.testing.assert_allclose([a, b], [0.549296, 0.464789], atol=5e-7)
 
 
+# -- large counts ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("w", [10**4, 10**6, 10**9, 10**12, 10**15])
+def test_many_latents(w):
+    """Rounding of a large log evidence is not mistaken for an interior maximum, nor hides one."""
+    found = evidence_supremum(er.Counts([0, 1, 2], 2, multiplicity=[w, 2 * w, w]))
+    assert (found.kind, found.mean) == ("binomial", 0.5)
+    np.testing.assert_allclose(found.log_evidence, 6 * w * np.log(1 / 2), rtol=1e-14)
+    a, b = concentrations(interior(er.Counts([0, 1, 2], 2, multiplicity=[4 * w, 3 * w, 5 * w])))
+    np.testing.assert_allclose([a, b], [39 / 71, 33 / 71], rtol=1e-9)
+
+
+N = 10**18
+
+
+@pytest.mark.parametrize("rare", [[1], [2], [1, 2], [3, 3, 3], [1, 10**6]])
+def test_rare_events_of_many_trials(rare):
+    """K or N - K beside N above 2**53: in the limit each latent is Poisson at the pooled rate."""
+    rare = np.array(rare)
+    height = stats.poisson.logpmf(rare, rare.mean()).sum()
+    for k in (rare, N - rare):
+        found = evidence_supremum(er.Counts(k, N))
+        check_shape(found)
+        if rare.max() > 3:
+            assert found.kind == "interior"
+            assert found.log_evidence > height
+        else:
+            assert (found.kind, found.concentration) == ("binomial", np.inf)
+            np.testing.assert_allclose(found.log_evidence, height, rtol=1e-13)
+
+
 # -- an independent grid -----------------------------------------------------------------------
 
 MOST_TRIALS = 6

@@ -1,0 +1,260 @@
+"""`elbo_ref.objectives.stationarity`: the Newton decrement, against dense linear algebra.
+
+The Hessian of all parameters comes from automatic differentiation of a textbook formula. What the
+verdict must say is known where the maximum is: at the posterior and the evidence's maximiser
+(E2), (E11), at K/N, or nowhere (E7), (E8), (E9).
+"""
+
+import autograd
+import autograd.numpy as anp
+import numpy as np
+import pytest
+from autograd.scipy.special import gammaln, psi
+
+import elbo_ref as er
+from elbo_ref import guides
+from elbo_ref.coordinates import Coordinates
+from elbo_ref.objectives.exact import Exact
+from elbo_ref.objectives.protocol import Task
+from elbo_ref.objectives.stationarity import Stationarity, stationarity
+
+# (E11): two trials each, n_y latents with y successes; the maximiser in closed form.
+PAIRS = er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50])
+M = (30 + 2 * 50) / (2 * 120)
+S = 1 / (1 - 30 / (2 * 120 * M * (1 - M))) - 1
+BEST = er.Beta(M * S, (1 - M) * S)
+SEVERAL = er.Counts([3, 0, 7, 12, 1], [10, 4, 7, 40, 20], multiplicity=[1, 2, 3, 1, 2])
+
+
+def space_at(name, counts, prior, learned, value=None):
+    """Coordinates whose `start` is the given prior and guide."""
+    guide = guides.find(name)
+    start = guide.start(value, len(counts))
+    return Coordinates(Task(guide, counts), prior, learned and guide.has_prior, start)
+
+
+def textbook(vector, name, counts, prior):
+    """The guide's objective at unconstrained parameters; `prior` where it is fixed."""
+    learned = 0 if prior else 2
+    p = np.reshape(prior.arrays(), (2, 1)) if prior else anp.reshape(anp.exp(vector[:2]), (2, 1))
+    own = anp.reshape(vector[learned:], (-1, len(counts)))
+    q = anp.exp(own) if name == "beta" else p
+    logs = psi(q) - psi(q[0] + q[1])
+    if name == "none":
+        logs = -anp.log1p(anp.exp(anp.concatenate([-own, own])))
+
+    def log_density(x):
+        return anp.sum((x - 1) * logs - gammaln(x), axis=0) + gammaln(x[0] + x[1])
+
+    counted = {"beta": [(1, p), (-1, q)], "empty": [(1, p)]}.get(name, [])
+    likelihood = anp.sum(np.stack([counts.successes, counts.failures]) * logs, axis=0)
+    total = sum((sign * log_density(x) for sign, x in counted), likelihood)
+    return anp.sum(counts.multiplicity * total)
+
+
+def dense(gradient, hessian):
+    """Newton's gain and largest step by a solve with the whole Hessian; inf where it curves up."""
+    if np.linalg.eigvalsh(hessian).max() >= 0:
+        return Stationarity(np.inf, np.inf)
+    step = -np.linalg.solve(hessian, gradient)
+    return Stationarity(gradient @ step / 2, np.abs(step).max())
+
+
+def curvature(name, counts, prior, vector):
+    return autograd.hessian(textbook)(vector, name, counts, prior)
+
+
+# -- against the dense Hessian -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("scale", [1e-3, 0.1, 1.0])
+@pytest.mark.parametrize(
+    ("name", "learned", "counts", "prior"),
+    [
+        ("beta", True, PAIRS, BEST),
+        ("beta", False, SEVERAL, er.Beta(2.0, 3.0)),
+        ("tied", True, SEVERAL, er.Beta(40.0, 50.0)),
+        ("empty", True, SEVERAL, er.Beta(0.6, 0.8)),
+        ("none", False, SEVERAL, er.Beta(1.0, 1.0)),
+    ],
+)
+def test_newton_with_the_dense_hessian(name, learned, counts, prior, scale, seed):
+    """Near a maximum where there is one, and anywhere; at upward curvature inf."""
+    start = {"beta": er.posterior(prior, counts)}.get(name)
+    space = space_at(name, counts, prior, learned, start)
+    vector = space.start + scale * np.random.default_rng(seed).normal(size=space.start.size)
+    fixed = None if learned else prior
+    gradient = autograd.grad(textbook)(vector, name, counts, fixed)
+    hessian = curvature(name, counts, fixed, vector)
+    top, bottom = np.linalg.eigvalsh(hessian)[[-1, 0]]
+    if abs(top) < 1e-5 * abs(bottom):
+        pytest.skip("too near to singular for a difference quotient")
+    np.testing.assert_allclose(space.stationarity(vector), dense(gradient, hessian), rtol=1e-3)
+
+
+@pytest.mark.parametrize("latents", [1, 4])
+@pytest.mark.parametrize(("p", "k"), [(2, 2), (2, 1), (0, 2), (2, 0), (0, 1)])
+@pytest.mark.parametrize("bend", ["none", "a corner", "a block"])
+def test_any_quadratic(p, k, latents, bend):
+    """An arrow-shaped Hessian, for which central differences are exact; bent upwards, inf."""
+    rng = np.random.default_rng(7)
+    size = p + k * latents
+    hessian = np.zeros((size, size))
+    for g in range(latents):
+        place = [*range(p), *range(p + g, size, latents)] if k else [*range(p)]
+        root = rng.normal(size=(len(place), len(place) + 2))
+        hessian[np.ix_(place, place)] -= root @ root.T
+    if bend == "a corner":
+        hessian[0, 0] += 100.0
+    elif bend == "a block":
+        hessian[-1, -1] += 100.0
+    optimum, at = rng.normal(size=(2, size))
+
+    def gradient(prior, own):
+        flat = hessian @ (np.concatenate([prior, own.ravel()]) - optimum)
+        return flat[:p], flat[p:].reshape(k, latents)
+
+    got = stationarity(gradient, at[:p], at[p:].reshape(k, latents))
+    wanted = dense(hessian @ (at - optimum), hessian)
+    assert np.isinf(wanted.step) == (bend != "none")
+    np.testing.assert_allclose(got, wanted, rtol=1e-6)
+
+
+def test_a_gradient_that_is_no_number():
+    def gradient(prior, own):
+        return prior * np.nan, own * np.nan
+
+    assert stationarity(gradient, np.ones(2), np.ones((2, 3))) == (np.inf, np.inf)
+
+
+# -- where it holds ------------------------------------------------------------------------------
+
+
+def test_at_the_evidence_s_maximiser_with_the_posterior_as_guide():
+    """(E2), (E4), (E11): there the ELBO has its maximum too."""
+    assert BEST.arrays() == pytest.approx((0.549296, 0.464789), abs=1e-6)
+    reached = space_at("beta", PAIRS, BEST, True, er.posterior(BEST, PAIRS))
+    verdict = reached.stationarity(reached.start)
+    assert verdict.holds, verdict
+    assert verdict.sentence().startswith("a maximum of its own objective (Newton would gain ")
+
+
+@pytest.mark.parametrize("which", range(8))
+def test_not_a_thousandth_away_from_it(which):
+    space = space_at("beta", PAIRS, BEST, True, er.posterior(BEST, PAIRS))
+    for off in (1e-3, -1e-3):
+        assert not space.stationarity(space.start + off * (np.arange(8) == which)).holds
+
+
+@pytest.mark.parametrize("counts", [SEVERAL, er.Counts([3, 0], [10, 0], [0, 5])], ids=str)
+def test_with_a_fixed_prior_at_the_posterior(counts):
+    """(E2); a latent of multiplicity 0 does not count, one without trials returns to the prior."""
+    prior = er.Beta(2.0, 3.0)
+    space = space_at("beta", counts, prior, False, er.posterior(prior, counts))
+    assert space.stationarity(space.start).holds
+    away = space.start + 0.1
+    assert not space.stationarity(away).holds
+
+
+def test_a_parameter_at_the_classical_estimate():
+    """c = K/N, and anything where there are no trials."""
+    counts = er.Counts([3, 5, 0], [10, 20, 0])
+    value = er.Parameter(probs=[0.3, 0.25, 0.9])
+    space = space_at("none", counts, er.Beta(1, 1), False, value)
+    assert space.stationarity(space.start).holds
+    assert not space.stationarity(space.start + [0, 1e-3, 0]).holds
+
+
+# -- where it does not ---------------------------------------------------------------------------
+
+INFINITE = [er.Counts(3, 10), er.Counts([3, 3], 10), er.Counts([3, 0, 9], [10, 4, 20])]
+POWERS = np.arange(1.0, 14.0, 0.25)
+
+
+@pytest.mark.parametrize("counts", INFINITE, ids=str)
+@pytest.mark.parametrize("name", ["beta", "tied", "empty"])
+def test_on_the_way_to_a_supremum_at_infinity(name, counts):
+    """(E7), (E8), (E9): nothing is a maximum however large the concentration has become."""
+    m = counts.successes.sum() / counts.total_count.sum()
+    if name == "beta" and len(counts) == 3:
+        pytest.skip("this evidence has a maximum")
+    held = []
+    for power in POWERS:
+        prior = er.Beta(m * 10**power, (1 - m) * 10**power)
+        guide = er.posterior(prior, counts) if name == "beta" else None
+        space = space_at(name, counts, prior, True, guide)
+        if space.stationarity(space.start).holds:
+            held.append(power)
+    assert not held, f"holds at concentrations 10 to the powers {held}"
+
+
+@pytest.mark.parametrize("name", ["beta", "tied"])
+def test_an_exact_run_does_not_converge_there(name):
+    run = er.maximize_elbo(
+        er.Counts(3, 10), guide=name, loss="exact", optimizer=er.Adam(lr=0.1), num_steps=3000
+    )
+    assert run.prior.concentration1 > 20
+    assert run.stopped == "completed"
+    assert "not at a maximum" in run.message or "drifting" in run.message
+
+
+def test_newton_s_step_towards_infinity_does_not_shrink():
+    """All or none: logit c -> -infinity gains nothing any more, but the step stays at 1."""
+    for logit in (-30.0, -100.0, -300.0, -700.0, -800.0, -1e5):
+        space = space_at("none", er.Counts(0, 10), er.Beta(1, 1), False, er.Parameter(logits=logit))
+        verdict = space.stationarity(space.start)
+        assert not verdict.holds, logit
+        if logit > -700:
+            assert verdict.step == pytest.approx(1.0, rel=1e-6)
+            assert verdict.sentence().startswith("drifting")
+
+
+def test_a_point_without_slope_that_curves_upwards():
+    """(E7): by symmetry the empty guide's objective has a point without slope that is no maximum."""
+    counts = er.Counts(10, 20)
+
+    def slope(log):
+        return np.sum(er.empty_guide_objective_gradient(er.Beta(*np.exp([log, log])), counts))
+
+    low, high = np.log([0.1, 1e3])
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if slope(middle) * slope(low) > 0 else (low, middle)
+    prior = er.Beta(*np.exp([low, low]))
+    space = space_at("empty", counts, prior, True)
+    gradient, _ = space.gradient(Exact(), space.start, 1, np.random.default_rng(0))
+    assert np.abs(gradient).max() < 1e-10
+    top = np.linalg.eigvalsh(curvature("empty", counts, None, space.start)).max()
+    assert top > 0
+    verdict = space.stationarity(space.start)
+    assert verdict == (np.inf, np.inf)
+    assert verdict.sentence() == (
+        "not at a maximum of its own objective, which curves upwards here"
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "holds", "sentence"),
+    [
+        ((1e-10, 1e-4), True, "a maximum of its own objective (Newton would gain 1e-10 nats)"),
+        (
+            (2e-10, 1e-4),
+            False,
+            "not at a maximum of its own objective (Newton would gain 2e-10 nats)",
+        ),
+        (
+            (1e-12, 0.9),
+            False,
+            "drifting: hardly anything to gain nearby, but Newton's step does not shrink",
+        ),
+        (
+            (np.inf, np.inf),
+            False,
+            "not at a maximum of its own objective, which curves upwards here",
+        ),
+    ],
+)
+def test_the_verdict_in_words(verdict, holds, sentence):
+    verdict = Stationarity(*verdict)
+    assert (verdict.holds, verdict.sentence()) == (holds, sentence)
