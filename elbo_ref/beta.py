@@ -363,7 +363,7 @@ def _logit_quantile(a: FloatArray, b: FloatArray, tail: float) -> FloatArray:
         middle = (low + high) / 2
         below = sc.betainc(a, b, sc.expit(middle)) < tail
         low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return (low + high) / 2
+    return np.asarray((low + high) / 2)
 
 
 def _plain(array: FloatArray) -> float | FloatArray:

@@ -276,7 +276,7 @@ def _whole(name: str, value: ArrayLike) -> IntArray:
     return array.astype(np.int64)
 
 
-def _check_sums(name: str, sums: FloatArray | np.float64) -> None:
+def _check_sums(name: str, sums: ArrayLike) -> None:
     """Refuse what int64 would wrap, by the sums in floating point with room for their rounding."""
     if np.max(sums) >= 2.0**63 * (1 - 1e-9):
         raise ValueError(f"the sum of {name} does not fit into 63 bits")

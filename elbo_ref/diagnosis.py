@@ -106,8 +106,9 @@ class Diagnosis:
             case _:
                 what = "an ELBO under a fixed prior"
                 where = f"its maximum {best}, the log evidence (at the posterior)"
-        below = f"{number(max(self.shortfall, 0.0))} nats below {where}"
-        return f"maximises {what}, {self._state()}: {below}{self._early()}"
+        rounding = 1e-9 * max(1.0, abs(self.objective))
+        below = f"{number(self.shortfall)} nats below" if self.shortfall > rounding else "at"
+        return f"maximises {what}, {self._state()}: {below} {where}{self._early()}"
 
     def _early(self) -> str:
         ended = self.run.stopped in ("unbounded", "interrupted")

@@ -240,15 +240,15 @@ def test_a_run_that_arrives(answer):
 
 @pytest.mark.parametrize("name", er.datasets.available())
 def test_every_example_runs(answer, name):
-    many = er.datasets.load(name).num_latents > 1000
-    text = answer("--example", name, "--num-steps", 3, *(["--loss", "exact"] if many else []))
-    assert text.startswith(f"{name}: {er.datasets.describe(name).title}\n")
+    text = answer("--example", name, "--num-steps", 3, "--loss", "exact", "--guide", "beta")
+    data = er.datasets.describe(name)
+    assert text.startswith(f"{name}: {data.title}\n")
+    assert mentions(text, data.counts.num_latents, "latent")
     header, rows = table(text)
-    named = bool(er.datasets.describe(name).names)
-    assert ("(" in "".join(header)) == named
+    assert ("(" in "".join(header)) == bool(data.names)
+    assert list(rows) == ["beta"]
     assert "nan" not in text
     assert "None" not in text
-    assert len(rows) == 3
 
 
 # -- files -------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from elbo_ref.maximum import (
 REFERENCE = json.loads(
     Path(__file__).with_name("reference").joinpath("datasets.json").read_text("utf-8")
 )
-PROPERTY = settings(max_examples=40, deadline=None, derandomize=True)
+PROPERTY = settings(max_examples=25, deadline=None, derandomize=True)
 ATTAINED = ("interior", "unidentified", "no_information")
 
 
@@ -219,7 +219,7 @@ def test_two_trials_as_printed():
 # -- large counts ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("w", [10**4, 10**6, 10**9, 10**12, 10**15])
+@pytest.mark.parametrize("w", [10**6, 10**10, 10**15])
 def test_many_latents(w):
     """Rounding of a large log evidence is not mistaken for an interior maximum, nor hides one."""
     found = evidence_supremum(er.Counts([0, 1, 2], 2, multiplicity=[w, 2 * w, w]))
@@ -281,7 +281,7 @@ def test_a_dense_grid_finds_nothing_higher(grid):
     """And comes near: the grid is 0.033 wide in logit mean, 0.23 in log concentration."""
     rng = np.random.default_rng(20240229)
     kinds, index = {}, {pair: i for i, pair in enumerate(PAIRS)}
-    for _ in range(200):
+    for _ in range(160):
         k, n, w = small_data(rng)
         found = evidence_supremum(er.Counts(k, n, multiplicity=w))
         check_shape(found)

@@ -312,7 +312,7 @@ def test_shared_and_group_exclude_each_other(write):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_counts(tmp_path / "missing.csv")
-    with pytest.raises(OSError):  # noqa: PT011 (which one depends on the system)
+    with pytest.raises(OSError):
         read_counts(tmp_path)
 
 

@@ -211,7 +211,7 @@ def test_newton_s_step_towards_infinity_does_not_shrink():
 
 
 def test_a_point_without_slope_that_curves_upwards():
-    """(E7): by symmetry the empty guide's objective has a point without slope that is no maximum."""
+    """(E7): by symmetry J has a point without slope that is no maximum."""
     counts = er.Counts(10, 20)
 
     def slope(log):
