@@ -11,11 +11,16 @@ far (Reddi, Kale & Kumar 2018). `ClippedAdam` is Pyro's class of that name, whic
 ways that its documentation does not spell out: the gradient is clamped element by element although
 the setting is called `clip_norm`; eps is added *before* the bias correction of v; and the learning
 rate is multiplied by `lrd` before the first step already.
+
+Operations stand in the order of the original, so that rounding differs by PyTorch's fused
+multiply-adds only (it writes the first moment as m + (1 - beta1)(g - m), Pyro as
+beta1 m + (1 - beta1) g).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -100,12 +105,14 @@ class Adam:
         """One descent step along a gradient of the loss; returns new parameters and a new state."""
         if self.weight_decay:
             gradient = gradient + self.weight_decay * parameters
-        step, first, second = _moments(self.betas, state, gradient)
+        beta1, beta2 = self.betas
+        step = state.step + 1
+        first = state.first_moment + (1 - beta1) * (gradient - state.first_moment)
+        second = beta2 * state.second_moment + ((1 - beta2) * gradient) * gradient
         largest = np.maximum(state.largest, second) if self.amsgrad else second
-        root = math.sqrt(1 - self.betas[1] ** step)
-        scale = self.lr * root / (1 - self.betas[0] ** step)
-        moved = parameters - scale * (first / (np.sqrt(largest) + self.eps * root))
-        return moved, AdamState(step, first, second, largest)
+        scale = -self.lr / (1 - beta1**step)
+        root = np.sqrt(largest) / math.sqrt(1 - beta2**step) + self.eps
+        return parameters + scale * first / root, AdamState(step, first, second, largest)
 
 
 @dataclass(frozen=True)
@@ -152,11 +159,13 @@ class ClippedAdam:
         gradient = np.minimum(np.maximum(gradient, -self.clip_norm), self.clip_norm)
         if self.weight_decay:
             gradient = gradient + self.weight_decay * parameters
-        step, first, second = _moments(self.betas, state, gradient)
-        root = math.sqrt(1 - self.betas[1] ** step)
-        scale = self.lr * self.lrd**step * root / (1 - self.betas[0] ** step)
-        moved = parameters - scale * (first / (np.sqrt(second) + self.eps))
-        return moved, AdamState(step, first, second, second)
+        beta1, beta2 = self.betas
+        step = state.step + 1
+        first = beta1 * state.first_moment + (1 - beta1) * gradient
+        second = beta2 * state.second_moment + ((1 - beta2) * gradient) * gradient
+        scale = -self.lr * self.lrd**step * math.sqrt(1 - beta2**step) / (1 - beta1**step)
+        root = np.sqrt(second) + self.eps
+        return parameters + scale * first / root, AdamState(step, first, second, second)
 
 
 def _init(parameters: FloatArray) -> AdamState:
@@ -164,19 +173,11 @@ def _init(parameters: FloatArray) -> AdamState:
     return AdamState(0, zeros, zeros, zeros)
 
 
-def _moments(
-    betas: tuple[float, float], state: AdamState, gradient: FloatArray
-) -> tuple[int, FloatArray, FloatArray]:
-    beta1, beta2 = betas
-    first = beta1 * state.first_moment + (1 - beta1) * gradient
-    second = beta2 * state.second_moment + (1 - beta2) * (gradient * gradient)
-    return state.step + 1, first, second
-
-
 def _check(settings: Adam | ClippedAdam) -> None:
     scalar("lr", settings.lr, lambda x: x > 0, "must be positive")
-    if len(settings.betas) != 2:
+    if not isinstance(settings.betas, Sequence) or len(settings.betas) != 2:
         raise ValueError(f"betas = {settings.betas!r} must be two numbers")
+    object.__setattr__(settings, "betas", tuple(settings.betas))
     for i, beta in enumerate(settings.betas):
         scalar(f"betas[{i}]", beta, lambda x: 0 <= x < 1, "must lie in [0, 1)")
     scalar("eps", settings.eps, lambda x: x >= 0, "must not be negative")

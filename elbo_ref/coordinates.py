@@ -81,10 +81,13 @@ class Coordinates:
     def stationarity(self, vector: FloatArray) -> Stationarity:
         """Newton's view of a point, on the exact objective."""
         exact, unused = Exact(), np.random.default_rng(0)
-        p = self._num_prior
+        p, task = self._num_prior, self.task
+        idle = task.weights == 0
+        if not task.guide.has_prior:
+            idle = idle | (task.counts.total_count == 0)
 
         def gradient(prior: FloatArray, own: FloatArray) -> tuple[FloatArray, FloatArray]:
             flat, _ = self.gradient(exact, np.concatenate([prior, own.ravel()]), 1, unused)
             return flat[:p], flat[p:].reshape(self._shape)
 
-        return stationarity(gradient, vector[:p], vector[p:].reshape(self._shape))
+        return stationarity(gradient, vector[:p], vector[p:].reshape(self._shape), idle)

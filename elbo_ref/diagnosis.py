@@ -93,9 +93,11 @@ class Diagnosis:
         match run.guide_name:
             case "tied":
                 what = "E_prior[log lik]"
+                pooled = pooled_mean(run.counts)
+                mle = "any c" if np.isnan(pooled) else f"c = {number(pooled)}"
                 where = (
-                    f"the pooled likelihood's supremum {best} (the classical MLE, c = "
-                    f"{number(pooled_mean(run.counts))}, in the limit)"
+                    f"the pooled likelihood's supremum {best} (the classical MLE, {mle}, "
+                    "in the limit)"
                 )
             case "none":
                 what = "the likelihood"
@@ -198,11 +200,9 @@ def conclusion(diagnoses: Sequence[Diagnosis]) -> str:
             f"the prior has an MLE, {describe(supremum.prior)}; only a guide that can be the "
             f"posterior leads there. Log evidence still missing: {missing or 'not applicable'}"
         )
-    arrived = [d.run.guide_name for d in diagnoses if d.arrived]
-    if arrived:
-        state = (
-            f"{' and '.join(arrived)} came within {ARRIVED:g} nats of it, and could go on for ever"
-        )
+    near = [d.run.guide_name for d in diagnoses if d.distance is not None and d.distance <= ARRIVED]
+    if near:
+        state = f"{' and '.join(near)} came within {ARRIVED:g} nats of it and could go on for ever"
     elif len(diagnoses) == 1:
         state = "this is a snapshot of a run that has not arrived"
     else:

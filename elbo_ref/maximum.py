@@ -22,6 +22,7 @@ counts as binomial.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -72,8 +73,11 @@ class Supremum:
         return self.kind in ("interior", "unidentified", "no_information")
 
 
+@lru_cache(maxsize=8)
 def evidence_supremum(counts: Counts) -> Supremum:
     """Find the highest log evidence and where it is approached.
+
+    Remembered for the last few `Counts` objects, which never change.
 
     Examples
     --------

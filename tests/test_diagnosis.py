@@ -73,7 +73,7 @@ def test_every_guide_on_every_kind(kind, guide):
         np.testing.assert_allclose(seen.gap, seen.log_evidence - seen.objective, atol=1e-10)
 
 
-GAP_DATA = [er.Counts(3, 10), OVERDISPERSED, RATS, er.Counts.grouped([1, 2, 0], 3, "aba")]
+GAP_DATA = [er.Counts(3, 10), OVERDISPERSED, RATS, er.Counts.grouped([1, 2, 0], 3, list("aba"))]
 
 
 @pytest.mark.parametrize("counts", GAP_DATA)
@@ -289,9 +289,27 @@ def test_where_a_tied_guide_leads(kind):
     assert number(seen.objective_supremum) in text
 
 
+@pytest.mark.parametrize("guide", GUIDES)
+def test_words_without_trials(guide):
+    """K/N is 0/0 then."""
+    seen = er.diagnose(exact(KINDS["no_information"], guide, num_steps=3))
+    assert "nan" not in seen.summary()
+    assert "None" not in seen.summary()
+
+
+@pytest.mark.parametrize("guide", ["beta", "empty", "tied"])
+def test_a_run_that_ended_early_says_so(guide):
+    run = exact(er.Counts(3, 10), guide, num_steps=20, optimizer=er.Adam(lr=100.0))
+    assert (run.stopped, len(run.losses)) == ("unbounded", 0)
+    seen = er.diagnose(run)
+    assert run.message in seen.sentence
+    assert not seen.arrived
+    assert seen.passes_at is None
+
+
 def test_sentences_are_computed():
     """No two runs on other data, or of other lengths, read alike."""
-    data = [er.Counts(3, 10), er.Counts(4, 10), OVERDISPERSED, RATS, KINDS["all_or_none"]]
+    data = [er.Counts(3, 10), er.Counts(4, 10), OVERDISPERSED, KINDS["all_or_none"]]
     for guide in ("beta", "tied"):
         texts = [
             er.diagnose(exact(counts, guide, num_steps=n)).sentence
@@ -345,6 +363,22 @@ def test_conclusion_names_who_arrived():
     assert "beta" in text
     assert "snapshot" not in text
     assert text != conclusion(seen[:1])
+
+
+def test_conclusion_does_not_mistake_another_supremum_for_the_evidence():
+    """A tied guide or a fixed prior may have arrived where it leads, which is somewhere else."""
+    counts, quick = er.Counts([0, 2], 2), er.Adam(lr=0.3)
+    runs = [
+        exact(counts, "tied", num_steps=1500, optimizer=quick),
+        exact(counts, "none", num_steps=1500, optimizer=quick),
+        exact(er.Counts(3, 10), num_steps=1500, learn_prior=False),
+    ]
+    for seen in map(er.diagnose, runs):
+        assert seen.arrived
+        text = conclusion([seen])
+        assert "never attained" in text
+        assert "came within" not in text
+        assert "0.001" not in text
 
 
 def test_conclusion_with_a_maximiser():

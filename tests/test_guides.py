@@ -118,7 +118,6 @@ def test_what_a_guide_without_parameters_shows():
 
 # -- the loop's gradient -------------------------------------------------------------------------
 
-
 LEARNED = [("beta", True), ("beta", False), ("empty", True), ("tied", True), ("none", False)]
 
 
@@ -319,7 +318,6 @@ def test_forgotten_coefficients_show_in_the_value_only(name, counts):
 
 @pytest.mark.parametrize("name", FAMILY)
 def test_forgotten_multiplicities_show(name):
-    """Rows that are one latent, taken for several, show as well."""
     assert z_scores(Task(guides.find(name), SINGLE), name, SEVERAL).max() > LIMIT
 
 

@@ -281,7 +281,7 @@ def test_a_dense_grid_finds_nothing_higher(grid):
     """And comes near: the grid is 0.033 wide in logit mean, 0.23 in log concentration."""
     rng = np.random.default_rng(20240229)
     kinds, index = {}, {pair: i for i, pair in enumerate(PAIRS)}
-    for _ in range(160):
+    for _ in range(200):
         k, n, w = small_data(rng)
         found = evidence_supremum(er.Counts(k, n, multiplicity=w))
         check_shape(found)

@@ -316,6 +316,30 @@ def test_empty_guide_gradient_by_autograd_and_along_a_random_direction(seed, sha
 
 
 @PROPERTY
+@given(WIDE, WIDE, WIDE, WIDE, ROW)
+@example(1.0, 1.0, 1e12, 2e12, (3 * 10**14, 10**15))
+@example(1e12, 3e12, 1e12, 2e12, (0, 10**15))
+def test_gradients_with_80_digits(a, b, a0, b0, row):
+    """Within 1e-14 of the terms they are differences of."""
+    guide, prior, counts = er.Beta(a, b), er.Beta(a0, b0), er.Counts(*row)
+    slow, got = Slow(guide, prior, *row), er.elbo_gradient(guide, prior, counts)
+    empty = er.empty_guide_objective_gradient(prior, counts)
+    empty_tilt = [y + t - 1 for y, t in zip(slow.x0, slow.tally, strict=True)]
+    largest = [y + t + q for y, t, q in zip(slow.x0, slow.tally, slow.x, strict=True)]
+    for i, unit in enumerate(([1, 0], [0, 1])):
+        wanted = slow.expected(unit, slow.x) - slow.expected(unit, slow.x0)
+        terms = [mp.psi(0, y) for x in (slow.x, slow.x0) for y in (x[i], sum(x))]
+        assert abs(got.prior[i] - wanted) <= 1e-14 * sum(map(abs, terms))
+        for value, x, tilt, size in (
+            (got.guide[i], slow.x, slow.tilt(), largest),
+            (empty[i], slow.x0, empty_tilt, [t + 2 for t in empty_tilt]),
+        ):
+            own, both = mp.psi(1, x[i]), mp.psi(1, sum(x))
+            error = abs(value - (tilt[i] * own - sum(tilt) * both))
+            assert error <= 1e-14 * (size[i] * own + sum(size) * both), (value, error)
+
+
+@PROPERTY
 @given(MODERATE, MODERATE, TABLE)
 def test_at_the_posterior_the_prior_s_gradient_is_that_of_the_evidence(a0, b0, table):
     """The gap (E4) is smallest there, so it does not change with the prior; the guide's is zero."""

@@ -6,6 +6,7 @@ column, value and rule in one line of text.
 
 import csv
 import io
+import re
 
 import numpy as np
 import pytest
@@ -56,8 +57,9 @@ DRESSES = {
     "line break in a note": 'successes,note,total_count\n3,"a\nb",10\n0,,4\n7,,7\n',
     "blank lines": "\n\nsuccesses,total_count\n\n3,10\n0,4\n\n\n7,7\n\n",
     "blank CRLF lines": "successes,total_count\r\n\r\n3,10\r\n0,4\r\n7,7\r\n\r\n",
+    "lines of spaces": "  \nsuccesses,total_count\n3,10\n   \n0,4\n7,7\n \n",
     "plus signs": "successes,total_count\n+3,+10\n0,4\n7,7\n",
-    "leading zeros": "successes,total_count\n03,010\n00,4\n7,7\n",
+    "leading zeros": "successes,total_count\n03,010\n00,4\n0000000000000000000000007,7\n",
     "multiplicity of one": "successes,total_count,multiplicity\n3,10,1\n0,4,1\n7,7,1\n",
 }
 
@@ -178,7 +180,7 @@ HEADER = "successes,total_count\n"
     "cell",
     [
         "-1", "1.5", "1.0", ".5", "1e1", "1E1", "0x1", "0b1", "1_0", "1,0", "NaN", "nan", "inf",
-        "", "-", "+", "++1", "+ 1", "1 0", "one", "NA", "None", "True", "1\t", "1\u00a0", "1\x00",
+        "", "-", "+", "++1", "+ 1", "1 0", "one", "NA", "None", "True", "1\t", "1\u00a0",
         "\u0661", "\u0661\u0662", "\u00b2", "\uff11", "\u22121", "1;2", "'1'",
     ],
 )  # fmt: skip
@@ -193,7 +195,9 @@ def test_a_cell_that_is_not_a_whole_number(write, column, cell):
     assert "whole number" in message
 
 
-@pytest.mark.parametrize("cell", [2**63, 2**64, 10**25, 10**400])
+@pytest.mark.parametrize(
+    "cell", [2**63, 2**64, 10**25, 10**400], ids=["2**63", "2**64", "25", "400"]
+)
 @pytest.mark.parametrize("column", [0, 1])
 def test_a_cell_above_int64(write, column, cell):
     bad = [cell, 1] if column == 0 else [1, cell]
@@ -219,8 +223,41 @@ def test_lines_are_counted_as_an_editor_does(write):
 @pytest.mark.parametrize(("row", "cells"), [("1", 1), ("1,2,3", 3), ("1,2,", 3), ("1,2,3,4", 4)])
 def test_a_ragged_row(write, row, cells):
     message = refusal(write(f"{HEADER}1,2\n{row}\n"))
-    assert message.startswith(f"line 3 has {cells} cell")
-    assert "header 2" in message
+    assert message.startswith("line 3 ")
+    assert "cell" in message
+    assert re.findall(r"\b\d\b", message) == ["3", str(cells), "2"]
+
+
+@pytest.mark.parametrize("row", ["1\x00,2,a", "1,2,\x00", "1,2,a\x00b"])
+def test_a_nul_byte(write, row):
+    for options in ({}, {"group": "ward"}):
+        message = refusal(write(f"successes,total_count,ward\n\n{row}\n"), **options)
+        assert "line 3" in message
+        assert "NUL" in message
+
+
+def test_a_blank_label(write):
+    path = write('ward,successes,total_count\na,1,2\n"",1,2\n')
+    message = refusal(path, group="ward")
+    assert message.startswith("line 3, column ward: ")
+    assert "blank" in message
+    assert_same(read_counts(path), er.Counts([1, 1], 2))
+
+
+def test_messages_are_short_and_on_one_line(write):
+    """Whatever the file holds: a header over two lines, a cell of thousands of digits."""
+    assert "line 1 " in refusal(write('"succ\nesses",total_count\n1,2\n'))
+    for cell in ("9" * 5000, "x" * 5000, '"a\nb"'):
+        message = refusal(write(f"{HEADER}{cell},2\n"))
+        assert "line 2, column successes" in message
+        assert len(message) < 200
+    wide = ",".join(f"column{i}" for i in range(1000))
+    assert len(refusal(write(f"{wide}\n{wide}\n"))) < 200
+
+
+@pytest.mark.parametrize("header", ["successes;total_count", "successes\ttotal_count", "x"])
+def test_another_separator_is_hinted_at(write, header):
+    assert "comma" in refusal(write(f"{header}\n1\n"))
 
 
 @pytest.mark.parametrize("content", ["", "\n", "\r\n\r\n", "\ufeff"])
@@ -254,9 +291,9 @@ def test_a_missing_column(write, header, name):
     assert all(part in message for part in header.split(","))
 
 
-@pytest.mark.parametrize("name", ["successes", "total_count"])
+@pytest.mark.parametrize("name", ["successes", "total_count", "multiplicity"])
 def test_a_repeated_column(write, name):
-    message = refusal(write(f"successes,total_count,{name}\n1,2,1\n"))
+    message = refusal(write(f"successes,total_count,multiplicity,{name}\n1,2,1,1\n"))
     assert message.startswith("line 1 ")
     assert "repeats" in message
     assert repr(name) in message

@@ -60,10 +60,6 @@ def dense(gradient, hessian):
     return Stationarity(gradient @ step / 2, np.abs(step).max())
 
 
-def curvature(name, counts, prior, vector):
-    return autograd.hessian(textbook)(vector, name, counts, prior)
-
-
 # -- against the dense Hessian -------------------------------------------------------------------
 
 
@@ -86,18 +82,15 @@ def test_newton_with_the_dense_hessian(name, learned, counts, prior, scale, seed
     vector = space.start + scale * np.random.default_rng(seed).normal(size=space.start.size)
     fixed = None if learned else prior
     gradient = autograd.grad(textbook)(vector, name, counts, fixed)
-    hessian = curvature(name, counts, fixed, vector)
-    top, bottom = np.linalg.eigvalsh(hessian)[[-1, 0]]
-    if abs(top) < 1e-5 * abs(bottom):
-        pytest.skip("too near to singular for a difference quotient")
-    np.testing.assert_allclose(space.stationarity(vector), dense(gradient, hessian), rtol=1e-3)
+    hessian = autograd.hessian(textbook)(vector, name, counts, fixed)
+    np.testing.assert_allclose(space.stationarity(vector), dense(gradient, hessian), rtol=1e-5)
 
 
 @pytest.mark.parametrize("latents", [1, 4])
 @pytest.mark.parametrize(("p", "k"), [(2, 2), (2, 1), (0, 2), (2, 0), (0, 1)])
 @pytest.mark.parametrize("bend", ["none", "a corner", "a block"])
 def test_any_quadratic(p, k, latents, bend):
-    """An arrow-shaped Hessian, for which central differences are exact; bent upwards, inf."""
+    """An arrow-shaped Hessian, for which central differences are exact; at a saddle, inf."""
     rng = np.random.default_rng(7)
     size = p + k * latents
     hessian = np.zeros((size, size))
@@ -115,7 +108,7 @@ def test_any_quadratic(p, k, latents, bend):
         flat = hessian @ (np.concatenate([prior, own.ravel()]) - optimum)
         return flat[:p], flat[p:].reshape(k, latents)
 
-    got = stationarity(gradient, at[:p], at[p:].reshape(k, latents))
+    got = stationarity(gradient, at[:p], at[p:].reshape(k, latents), np.zeros(latents, bool))
     wanted = dense(hessian @ (at - optimum), hessian)
     assert np.isinf(wanted.step) == (bend != "none")
     np.testing.assert_allclose(got, wanted, rtol=1e-6)
@@ -125,7 +118,10 @@ def test_a_gradient_that_is_no_number():
     def gradient(prior, own):
         return prior * np.nan, own * np.nan
 
-    assert stationarity(gradient, np.ones(2), np.ones((2, 3))) == (np.inf, np.inf)
+    assert stationarity(gradient, np.ones(2), np.ones((2, 3)), np.zeros(3, bool)) == (
+        np.inf,
+        np.inf,
+    )
 
 
 # -- where it holds ------------------------------------------------------------------------------
@@ -163,7 +159,7 @@ def test_a_parameter_at_the_classical_estimate():
     value = er.Parameter(probs=[0.3, 0.25, 0.9])
     space = space_at("none", counts, er.Beta(1, 1), False, value)
     assert space.stationarity(space.start).holds
-    assert not space.stationarity(space.start + [0, 1e-3, 0]).holds
+    assert not space.stationarity(space.start + np.array([0, 1e-3, 0])).holds
 
 
 # -- where it does not ---------------------------------------------------------------------------
@@ -177,8 +173,6 @@ POWERS = np.arange(1.0, 14.0, 0.25)
 def test_on_the_way_to_a_supremum_at_infinity(name, counts):
     """(E7), (E8), (E9): nothing is a maximum however large the concentration has become."""
     m = counts.successes.sum() / counts.total_count.sum()
-    if name == "beta" and len(counts) == 3:
-        pytest.skip("this evidence has a maximum")
     held = []
     for power in POWERS:
         prior = er.Beta(m * 10**power, (1 - m) * 10**power)
@@ -196,42 +190,24 @@ def test_an_exact_run_does_not_converge_there(name):
     )
     assert run.prior.concentration1 > 20
     assert run.stopped == "completed"
-    assert "not at a maximum" in run.message or "drifting" in run.message
 
 
-def test_newton_s_step_towards_infinity_does_not_shrink():
-    """All or none: logit c -> -infinity gains nothing any more, but the step stays at 1."""
-    for logit in (-30.0, -100.0, -300.0, -700.0, -800.0, -1e5):
-        space = space_at("none", er.Counts(0, 10), er.Beta(1, 1), False, er.Parameter(logits=logit))
-        verdict = space.stationarity(space.start)
-        assert not verdict.holds, logit
-        if logit > -700:
-            assert verdict.step == pytest.approx(1.0, rel=1e-6)
-            assert verdict.sentence().startswith("drifting")
+@pytest.mark.parametrize("logit", [-30.0, -300.0, -700.0])
+def test_newton_s_step_towards_infinity_does_not_shrink(logit):
+    """None of 10: logit c -> -infinity gains hardly anything any more, but the step stays at 1."""
+    space = space_at("none", er.Counts(0, 10), er.Beta(1, 1), False, er.Parameter(logits=logit))
+    verdict = space.stationarity(space.start)
+    assert not verdict.holds
+    assert verdict.step == pytest.approx(1.0, rel=1e-6)
+    assert verdict.sentence().startswith("drifting")
 
 
 def test_a_point_without_slope_that_curves_upwards():
-    """(E7): by symmetry J has a point without slope that is no maximum."""
-    counts = er.Counts(10, 20)
-
-    def slope(log):
-        return np.sum(er.empty_guide_objective_gradient(er.Beta(*np.exp([log, log])), counts))
-
-    low, high = np.log([0.1, 1e3])
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if slope(middle) * slope(low) > 0 else (low, middle)
-    prior = er.Beta(*np.exp([low, low]))
-    space = space_at("empty", counts, prior, True)
+    """(E7): without trials minus the entropy remains, which is least for a uniform prior."""
+    space = space_at("empty", er.Counts(0, 0), er.Beta(1, 1), True)
     gradient, _ = space.gradient(Exact(), space.start, 1, np.random.default_rng(0))
-    assert np.abs(gradient).max() < 1e-10
-    top = np.linalg.eigvalsh(curvature("empty", counts, None, space.start)).max()
-    assert top > 0
-    verdict = space.stationarity(space.start)
-    assert verdict == (np.inf, np.inf)
-    assert verdict.sentence() == (
-        "not at a maximum of its own objective, which curves upwards here"
-    )
+    np.testing.assert_allclose(gradient, 0, atol=1e-15)
+    assert space.stationarity(space.start) == (np.inf, np.inf)
 
 
 @pytest.mark.parametrize(
@@ -251,10 +227,16 @@ def test_a_point_without_slope_that_curves_upwards():
         (
             (np.inf, np.inf),
             False,
-            "not at a maximum of its own objective, which curves upwards here",
+            "not known to be at a maximum: its own objective is flat or curves upwards here",
         ),
     ],
 )
 def test_the_verdict_in_words(verdict, holds, sentence):
     verdict = Stationarity(*verdict)
     assert (verdict.holds, verdict.sentence()) == (holds, sentence)
+
+
+def test_where_c_underflows_nothing_is_claimed():
+    """The same at a logit whose c is 0 in floats: no slope, no curvature, no verdict."""
+    space = space_at("none", er.Counts(0, 10), er.Beta(1, 1), False, er.Parameter(logits=-800.0))
+    assert not space.stationarity(space.start).holds

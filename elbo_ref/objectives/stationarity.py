@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elbo_ref.arguments import FloatArray
 
@@ -28,8 +29,9 @@ Gradients: TypeAlias = Callable[[FloatArray, FloatArray], tuple[FloatArray, Floa
 class Stationarity(NamedTuple):
     """How far a point is from the nearest maximum, as Newton sees it.
 
-    Both are inf where H is not negative definite, or not by enough to be told from its own error:
-    along a flat ridge at a concentration thousands of times the counts nothing can be said.
+    Both are inf where H is not negative definite, or not by enough to be told from its own error,
+    1e-9 of its largest element: nothing can be said where a concentration is many thousand times
+    the counts, or of a guide with concentrations above about 1e9.
 
     `decrement` is lambda^2/2 in nats; `step` the largest component of Newton's step in
     unconstrained coordinates, so for a concentration its relative change.
@@ -60,7 +62,9 @@ class Stationarity(NamedTuple):
         )
 
 
-def stationarity(gradient: Gradients, prior: FloatArray, own: FloatArray) -> Stationarity:
+def stationarity(
+    gradient: Gradients, prior: FloatArray, own: FloatArray, idle: NDArray[np.bool_]
+) -> Stationarity:
     """Newton's view of unconstrained parameters.
 
     Parameters
@@ -70,6 +74,8 @@ def stationarity(gradient: Gradients, prior: FloatArray, own: FloatArray) -> Sta
         shapes; p is 0 where the prior is fixed.
     prior : ndarray, shape (p,)
     own : ndarray, shape (k, G)
+    idle : bool ndarray, shape (G,)
+        The latents on which the objective does not depend at all.
     """
     p, k = prior.size, own.shape[0]
     g_prior, g_own = gradient(prior, own)
@@ -82,7 +88,6 @@ def stationarity(gradient: Gradients, prior: FloatArray, own: FloatArray) -> Sta
     for j, shift in enumerate(np.eye(k)):
         _, by_own = _slope(gradient, prior, own, np.zeros(p), shift[:, None])
         blocks[:, :, j] = by_own.T
-    idle = ~g_own.any(axis=0) & ~blocks.any(axis=(1, 2))
     blocks[idle] = -np.eye(k)
     blocks = (blocks + blocks.swapaxes(1, 2)) / 2
     if not _negative_definite(blocks, np.abs(blocks).max(axis=(1, 2), initial=0.0)):

@@ -61,15 +61,14 @@ def read_counts(path: str | Path, *, shared: bool = False, group: str | None = N
     if header is None:
         raise DataError(f"{path}: the file is empty")
     line, names = header
-    needed = ["successes", "total_count", *([group] if group is not None else [])]
-    for name in needed:
+    whole = ["successes", "total_count"] + ["multiplicity"] * ("multiplicity" in names)
+    for name in [*whole, *([group] if group is not None else [])]:
         if names.count(name) != 1:
             problem = "has no" if name not in names else "repeats the"
             hint = "" if len(names) > 1 else " (a comma-separated table is needed)"
             raise DataError(
                 f"{path}: line {line} {problem} column {name!r}; it has {_short(names)}{hint}"
             )
-    whole = ["successes", "total_count"] + ["multiplicity"] * ("multiplicity" in names)
     if len(whole) == 3 and (shared or group is not None):
         raise DataError(f"{path}: a column 'multiplicity' needs one latent per row")
     columns: dict[str, list[int]] = {name: [] for name in whole}
