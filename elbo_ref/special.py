@@ -39,6 +39,7 @@ _GAP = (1 / 2, 1 / 12, 0.0, -1 / 120, 0.0, 1 / 252, 0.0, -1 / 240)
 _EXCESS = (0.0, 1 / 2, 1 / 6, 0.0, -1 / 30, 0.0, 1 / 42, 0.0, -1 / 30)
 _GAUSS_NODES, _GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(10)
 _GAUSS_NODES, _GAUSS_WEIGHTS = (1 + _GAUSS_NODES) / 2, _GAUSS_WEIGHTS / 2
+_TWO = np.array(2.0)
 _ODD = (1 / 3, 1 / 5, 1 / 7, 1 / 9, 1 / 11, 1 / 13, 1 / 15)
 
 
@@ -175,7 +176,7 @@ def digamma_difference(x: FloatArray, n: FloatArray) -> FloatArray:
 
 def trigamma(x: FloatArray) -> FloatArray:
     """psi_1(x), the second derivative of log Gamma, for x > 0."""
-    values: FloatArray = sc.zeta(2.0, x)
+    values: FloatArray = sc.zeta(_TWO, x)
     return values
 
 

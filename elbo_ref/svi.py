@@ -88,8 +88,6 @@ class Run:
     guide: Beta | Parameter | None
     losses: FloatArray = field(repr=False)
     history: History = field(repr=False)
-    stopped: Stopped
-    message: str
     counts: Counts = field(repr=False)
     guide_name: str
     loss_name: str
@@ -97,18 +95,38 @@ class Run:
     optimizer: Optimizer
     num_steps: int
     num_particles: int
-    stationarity: Stationarity
-    _own: FloatArray = field(repr=False)
+    _space: Coordinates = field(repr=False)
+    _end: FloatArray = field(repr=False)
+    _ended_early: tuple[Stopped, str] | None = field(repr=False)
+
+    @cached_property
+    def stationarity(self) -> Stationarity:
+        """How far the end is from a maximum of the run's own exact objective."""
+        return self._space.stationarity(self._end)
+
+    @property
+    def stopped(self) -> Stopped:
+        """How the run ended, in one word."""
+        if self._ended_early:
+            return self._ended_early[0]
+        return "converged" if self.stationarity.holds else "completed"
+
+    @property
+    def message(self) -> str:
+        """How the run ended, in a sentence."""
+        why = self._ended_early[1] if self._ended_early else self.stationarity.sentence()
+        return f"{self.stopped} at step {len(self.losses)}: {why}"
 
     @cached_property
     def objective(self) -> float:
         """The run's own objective at the parameters reached, exactly."""
-        return objective_value(self._task, self.prior, self._own)
+        return objective_value(self._space.task, self.prior, self._space.split(self._end)[1])
 
     @cached_property
     def step_std(self) -> float:
         """Standard deviation of one Monte Carlo loss there, `num_particles` averaged (E5)."""
-        variance = one_particle_variance(self._task, self.prior, self._own)
+        own = self._space.split(self._end)[1]
+        variance = one_particle_variance(self._space.task, self.prior, own)
         return float(np.sqrt(variance / self.num_particles))
 
     @property
@@ -116,10 +134,6 @@ class Run:
         """The prior at the first step."""
         a, b = self.history.prior.arrays()
         return Beta(a[0], b[0])
-
-    @cached_property
-    def _task(self) -> Task:
-        return Task(guides.find(self.guide_name), self.counts)
 
 
 def maximize_elbo(
@@ -195,26 +209,20 @@ def maximize_elbo(
     if index is not None:
         raise ValueError(f"{space.name(index)} must start in [1e-12, 1e+15]")
     record = _Record(space, objective, num_steps)
-    stopped, message = _climb(
+    ended_early = _climb(
         space, objective, optimizer, num_steps, num_particles, generator(rng), record
     )
     record.settle()
     if record.left_float64:
-        stopped, message = "unbounded", "the objective left float64"
+        ended_early = "unbounded", "the objective left float64"
     record.losses.setflags(write=False)
-    reached = space.stationarity(record.last)
-    if stopped == "completed":
-        stopped = "converged" if reached.holds else "completed"
-        message = reached.sentence()
     at_end, own = space.split(record.last)
-    prior_reached = Beta(float(at_end[0, 0]), float(at_end[1, 0]))
+    reached = Beta(float(at_end[0, 0]), float(at_end[1, 0]))
     return Run(
-        prior=prior_reached,
-        guide=task.guide.value(prior_reached, own),
+        prior=reached,
+        guide=task.guide.value(reached, own),
         losses=record.losses,
         history=record.history(),
-        stopped=stopped,
-        message=f"{stopped} at step {len(record.losses)}: {message}",
         counts=counts,
         guide_name=task.guide.name,
         loss_name=objective.name,
@@ -222,8 +230,9 @@ def maximize_elbo(
         optimizer=optimizer,
         num_steps=num_steps,
         num_particles=num_particles,
-        stationarity=reached,
-        _own=own,
+        _space=space,
+        _end=record.last,
+        _ended_early=ended_early,
     )
 
 
@@ -235,8 +244,8 @@ def _climb(
     num_particles: int,
     rng: np.random.Generator,
     record: _Record,
-) -> tuple[Stopped, str]:
-    """The loop; fills the record, and says how it ended."""
+) -> tuple[Stopped, str] | None:
+    """The loop; fills the record, and says how it ended if that was early."""
     vector, state = space.start, optimizer.init(space.start)
     try:
         with np.errstate(all="ignore"):
@@ -252,7 +261,7 @@ def _climb(
                     return "unbounded", "the objective left float64"
     except KeyboardInterrupt:
         return "interrupted", f"{num_steps} were asked for"
-    return "completed", ""
+    return None
 
 
 class _Record:
@@ -283,7 +292,8 @@ class _Record:
         vectors = np.array([vector for vector, _, _ in self._pending])
         estimates = np.array([value for _, value, _ in self._pending])
         priors, owns = self._space.split_rows(vectors)
-        values = self._objective.settle(self._space.task, estimates, Beta(*priors), owns)
+        with np.errstate(all="ignore"):
+            values = self._objective.settle(self._space.task, estimates, Beta(*priors), owns)
         finite = np.isfinite(values)
         self.left_float64 = not finite.all()
         good = int(np.argmin(finite)) if self.left_float64 else values.size

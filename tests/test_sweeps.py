@@ -1,0 +1,79 @@
+"""Sweeps that take a minute or two: more points than the fast tests, and the reference programs.
+
+`pytest -m slow` runs them; CI does.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+import elbo_ref as er
+
+REFERENCE = Path(__file__).parent / "reference"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["datasets", "evidence", "pathwise"])
+def test_reference_rows_are_what_their_program_makes(name, tmp_path):
+    program = shutil.copy(REFERENCE / f"make_{name}.py", tmp_path)
+    subprocess.run([sys.executable, program], check=True, capture_output=True)
+    made, committed = tmp_path / f"{name}.json", REFERENCE / f"{name}.json"
+    assert made.read_text() == committed.read_text()
+
+
+def anywhere(rng: random.Random) -> tuple[float, float, int, int]:
+    """Concentrations in [1e-10, 1e15], counts up to 1e18, often where a F and b K nearly cancel."""
+    n = int(10 ** rng.uniform(0, 18))
+    k = rng.choice([rng.randint(0, n), 0, n, min(n, int(10 ** rng.uniform(0, 18)))])
+    a, b = 10 ** rng.uniform(-10, 15), 10 ** rng.uniform(-10, 15)
+    if rng.random() < 0.5:
+        s, mean = 10 ** rng.uniform(-5, 15), (k + 0.5) / (n + 1)
+        a, b = max(s * mean, 1e-10), max(s * (1 - mean), 1e-10)
+    return a, b, k, n
+
+
+@pytest.mark.slow
+def test_evidence_anywhere():
+    """(E1) and its derivatives: 1e-12, and 1e-10 of the largest term; 5000 points."""
+    rng = random.Random(20261122)
+    with mp.workdps(80):
+        for _ in range(5000):
+            a, b, k, n = anywhere(rng)
+            prior, counts = er.Beta(a, b), er.Counts(k, n)
+            where = f"{a!r}, {b!r}, {k}, {n}"
+            x, y, f = mp.mpf(a), mp.mpf(b), n - k
+            want = (
+                sum(map(mp.loggamma, (x + k, y + f, x + y, n + 1)))
+                - sum(map(mp.loggamma, (x + y + n, x, y, k + 1, f + 1)))
+            )  # fmt: skip
+            got = er.log_evidence(prior, counts)
+            assert abs(got - want) <= 1e-12 * max(1, abs(want)), where
+            for order, derivative in enumerate(
+                (er.log_evidence_gradient(prior, counts), er.log_evidence_hessian(prior, counts))
+            ):
+                terms = [
+                    mp.psi(order, z + m) - mp.psi(order, z) for z, m in ((x, k), (y, f), (x + y, n))
+                ]
+                for i in range(2):
+                    got = derivative[i] if order == 0 else derivative[i, i]
+                    allowed = 1e-10 * max(abs(terms[i]), abs(terms[2]))
+                    assert abs(got - (terms[i] - terms[2])) <= allowed, (where, order, i)
+
+
+@pytest.mark.slow
+def test_probabilities_over_k_sum_to_one():
+    rng = np.random.default_rng(7)
+    for _ in range(200):
+        n = int(rng.integers(1, 400))
+        k = np.arange(n + 1)
+        prior = er.Beta(*10 ** rng.uniform(-6, 9, 2))
+        total = sum(np.exp(er.log_evidence(prior, er.Counts(i, n))) for i in k)
+        assert total == pytest.approx(1.0, abs=1e-12), (prior, n)
