@@ -13,11 +13,11 @@ import numpy as np
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
-from elbo_ref.guides import beta_draws
+from elbo_ref.guides.beta_draws import BetaDraws, log_moments
 from elbo_ref.guides.protocol import LOG_RANGE
 
 
-class BetaGuide:
+class BetaGuide(BetaDraws):
     """``guide="beta"``, or a `Beta` to start from; ``run.guide`` is a `Beta` of shape (G,)."""
 
     name = "beta"
@@ -37,6 +37,9 @@ class BetaGuide:
     def slope(self, own: FloatArray) -> FloatArray:
         return own
 
+    def concentrations(self, prior: FloatArray, own: FloatArray) -> FloatArray:
+        return own
+
     def draw(self, prior: Beta, own: FloatArray) -> Beta:
         return Beta(own[0], own[1])
 
@@ -52,20 +55,6 @@ class BetaGuide:
     def normalizer(self, prior: Beta, own: FloatArray) -> Any:
         return self.draw(prior, own).log_normalizer() - prior.log_normalizer()
 
-    def log_moments(self, prior: FloatArray, own: FloatArray) -> FloatArray:
-        return beta_draws.log_moments(own)
-
-    def pull_back(self, tilt: FloatArray, prior: FloatArray, own: FloatArray) -> FloatArray:
-        return beta_draws.pull_back(tilt, own)
-
-    def sample_logit(
-        self, prior: FloatArray, own: FloatArray, shape: tuple[int, int], rng: np.random.Generator
-    ) -> FloatArray:
-        return beta_draws.sample_logit(own, shape, rng)
-
-    def pathwise(self, logit: FloatArray, prior: FloatArray, own: FloatArray) -> FloatArray:
-        return beta_draws.pathwise(logit, own)
-
     def collect(
         self,
         source: FloatArray,
@@ -75,5 +64,5 @@ class BetaGuide:
         prior: FloatArray,
         own: FloatArray,
     ) -> tuple[FloatArray, FloatArray]:
-        by_prior = (logs - beta_draws.log_moments(prior)).dot(weights)
+        by_prior = (logs - log_moments(prior)).dot(weights)
         return by_prior, weights * (source - (logs - expected))

@@ -1,6 +1,6 @@
-"""Draws from a Beta whose concentrations are the rows of an array: what three guides share.
+"""`BetaDraws`: what the guides share whose c is drawn from some Beta.
 
-With x = (a, b) and s = a + b:
+With x = (a, b) the two rows of that Beta's concentrations and s = a + b:
 
     E log c = psi(a) - psi(s),
     d/da E[A log c + D log(1 - c)] = A psi_1(a) - (A + D) psi_1(s),       and the mirror images.
@@ -24,22 +24,32 @@ _SUM = np.ones((1, 2))
 
 
 def log_moments(x: FloatArray) -> FloatArray:
-    """E log c and E log(1 - c)."""
+    """E log c and E log(1 - c) under Beta(x[0], x[1])."""
     moments: FloatArray = sc.psi(x) - sc.psi(_SUM.dot(x))
     return moments
 
 
-def pull_back(tilt: FloatArray, x: FloatArray) -> FloatArray:
-    """Derivatives of E[A log c + D log(1 - c)] with respect to the rows of x."""
-    slopes: FloatArray = tilt * trigamma(x) - _SUM.dot(tilt) * trigamma(_SUM.dot(x))
-    return slopes
+class BetaDraws:
+    """The part of `elbo_ref.guides.protocol.Guide` that follows from where c is drawn from."""
 
+    def concentrations(self, prior: FloatArray, own: FloatArray) -> FloatArray:
+        """The concentrations of the Beta that c is drawn from."""
+        raise NotImplementedError
 
-def sample_logit(x: FloatArray, shape: tuple[int, int], rng: np.random.Generator) -> FloatArray:
-    """Logits of draws, (particles, G)."""
-    return draw_logits(x[0], x[1], shape, rng)
+    def log_moments(self, prior: FloatArray, own: FloatArray) -> FloatArray:
+        return log_moments(self.concentrations(prior, own))
 
+    def pull_back(self, tilt: FloatArray, prior: FloatArray, own: FloatArray) -> FloatArray:
+        x = self.concentrations(prior, own)
+        slopes: FloatArray = tilt * trigamma(x) - _SUM.dot(tilt) * trigamma(_SUM.dot(x))
+        return slopes
 
-def pathwise(logit: FloatArray, x: FloatArray) -> FloatArray:
-    """(E6) for every draw, shape (2, particles, G)."""
-    return np.stack(logit_derivatives(logit, x[0], x[1]))
+    def sample_logit(
+        self, prior: FloatArray, own: FloatArray, shape: tuple[int, int], rng: np.random.Generator
+    ) -> FloatArray:
+        x = self.concentrations(prior, own)
+        return draw_logits(x[0], x[1], shape, rng)
+
+    def pathwise(self, logit: FloatArray, prior: FloatArray, own: FloatArray) -> FloatArray:
+        x = self.concentrations(prior, own)
+        return np.stack(logit_derivatives(logit, x[0], x[1]))

@@ -25,11 +25,11 @@ import numpy as np
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
-from elbo_ref.guides import beta_draws
+from elbo_ref.guides.beta_draws import BetaDraws
 from elbo_ref.guides.protocol import LOG_RANGE
 
 
-class _FromPrior:
+class _FromPrior(BetaDraws):
     parameter_names: tuple[str, ...] = ()
     own_range = LOG_RANGE
     has_prior = True
@@ -43,22 +43,11 @@ class _FromPrior:
     def slope(self, own: FloatArray) -> FloatArray:
         return own
 
-    def draw(self, prior: Beta, own: FloatArray) -> Beta:
+    def concentrations(self, prior: FloatArray, own: FloatArray) -> FloatArray:
         return prior
 
-    def log_moments(self, prior: FloatArray, own: FloatArray) -> FloatArray:
-        return beta_draws.log_moments(prior)
-
-    def pull_back(self, tilt: FloatArray, prior: FloatArray, own: FloatArray) -> FloatArray:
-        return beta_draws.pull_back(tilt, prior)
-
-    def sample_logit(
-        self, prior: FloatArray, own: FloatArray, shape: tuple[int, int], rng: np.random.Generator
-    ) -> FloatArray:
-        return beta_draws.sample_logit(prior, shape, rng)
-
-    def pathwise(self, logit: FloatArray, prior: FloatArray, own: FloatArray) -> FloatArray:
-        return beta_draws.pathwise(logit, prior)
+    def draw(self, prior: Beta, own: FloatArray) -> Beta:
+        return prior
 
 
 class EmptyGuide(_FromPrior):
