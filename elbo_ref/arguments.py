@@ -18,6 +18,22 @@ Rng: TypeAlias = int | np.random.SeedSequence | np.random.Generator
 """What every `rng` argument takes; None is refused, because the same call gives the same bytes."""
 
 
+def check_type(name: str, value: object, kind: type) -> None:
+    """Raise TypeError unless `value` is of that kind."""
+    if not isinstance(value, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        found = type(value).__name__
+        raise TypeError(f"{name} must be {article} {kind.__name__}, not {found}")
+
+
+def check_fits(name: str, shape: tuple[int, ...], size: int) -> None:
+    """Raise ValueError unless the shape is that of one value, or of one for each entry."""
+    if shape not in ((), (size,)):
+        raise ValueError(
+            f"{name} of shape {shape} fits neither () nor the {size} entries of counts"
+        )
+
+
 def describe(name: str, array: NDArray[Any], index: tuple[int, ...]) -> str:
     """``name[i] = value``, or ``name = value`` for a scalar."""
     place = f"[{', '.join(map(str, index))}]" if index else ""
@@ -33,9 +49,12 @@ def require(name: str, array: NDArray[Any], good: NDArray[np.bool_] | np.bool_, 
 
 def float_array(name: str, value: ArrayLike) -> FloatArray:
     """A float64 copy of real numbers; TypeError for anything else."""
-    array = np.asarray(value)
-    if array.dtype.kind == "O" and all(isinstance(x, int) for x in array.flat):
-        array = array.astype(np.float64)
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind == "O" and all(isinstance(x, int) for x in array.flat):
+            array = array.astype(np.float64)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{name}: {error}") from None
     if np.ma.isMaskedArray(value) or array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be real numbers, not {_kind(value, array)}")
     return array.astype(np.float64)
@@ -69,6 +88,9 @@ def generator(rng: Rng) -> np.random.Generator:
     """The `numpy.random.Generator` that an `rng` argument stands for."""
     if isinstance(rng, np.random.Generator | np.random.SeedSequence):
         return np.random.default_rng(rng)
+    if isinstance(rng, bool) or not isinstance(rng, int | np.integer):
+        kinds = "an int, a SeedSequence or a numpy.random.Generator"
+        raise TypeError(f"rng must be {kinds}, not {type(rng).__name__}")
     return np.random.default_rng(count("rng", rng, 0))
 
 

@@ -5,8 +5,9 @@ A distribution is split at its own mean m = a/(a + b), s = a + b: with Jensen ga
     E log c = log m - g1,          g1 = [log a - psi(a)] - [log s - psi(s)] >= 0,
     log B(a, b) = a log m + b log(1 - m) + r(a, b),
 
-the entropy, the divergence and the log density are sums of deviances and small remainders, and
-stay accurate however large the concentrations are (`elbo_ref.special` says why). The variance
+the expectation of f(c) = A log c + D log(1 - c) + const is f(m) - A g1 - D g0, and the entropy, the
+divergence and the log density are sums of deviances and small remainders that stay accurate
+however large the concentrations are (`elbo_ref.special` says why). The variance
 
     Var[A log c + D log(1 - c)] = A^2 psi_1(a) + D^2 psi_1(b) - (A + D)^2 psi_1(s)             (E5)
         = (A b - D a)^2 / (a b s) + A^2 [q(a) - q(s)] + D^2 [q(b) - q(s)] - 2 A D q(s)
@@ -34,6 +35,7 @@ from elbo_ref.arguments import (
     FloatArray,
     IntArray,
     Rng,
+    check_type,
     float_array,
     float_in,
     generator,
@@ -209,8 +211,7 @@ class Beta:
         """
         a, b = self.arrays()
         g1, g0 = self.jensen_gaps()
-        log_m, log_rest = -np.log1p(b / a), -np.log1p(a / b)
-        return _plain(log_beta_remainder(a, b) + log_m + log_rest + (a - 1) * g1 + (b - 1) * g0)
+        return _plain((a - 1) * g1 + (b - 1) * g0 - self.log_prob_at_mean())
 
     def kl(self, other: Beta) -> float | FloatArray:
         """KL(self || other) in nats (E4), with the broadcast shape of the two.
@@ -220,24 +221,29 @@ class Beta:
         >>> round(Beta(2.0, 3.0).kl(Beta(1.0, 1.0)), 12)
         0.234906649788
         """
-        divergence = self.rounded_kl(other)
-        a, b, a0, b0, divergence = np.broadcast_arrays(*self.arrays(), *other.arrays(), divergence)
+        check_type("other", other, Beta)
+        (a, b), (a0, b0), (g1, g0) = self.arrays(), other.arrays(), self.jensen_gaps()
+        divergence = self.log_ratio_at_mean(other) + ((a0 - a) * g1 + (b0 - b) * g0)
+        a, b, a0, b0, divergence = np.broadcast_arrays(a, b, a0, b0, divergence)
         near = (divergence < 1e-2) & (np.abs(a0 - a) <= a / 4) & (np.abs(b0 - b) <= b / 4)
         if near.any():
             divergence = divergence.copy()
             divergence[near] = _bregman(a[near], b[near], a0[near] - a[near], b0[near] - b[near])
         return _plain(divergence)
 
-    def rounded_kl(self, other: Beta) -> FloatArray:
-        """`kl` to a precision of about 1e-14 nats, all that a sum of larger terms can use."""
+    def log_prob_at_mean(self) -> FloatArray:
+        """Log density at c = E c."""
+        a, b = self.arrays()
+        return np.log1p(b / a) + np.log1p(a / b) - log_beta_remainder(a, b)
+
+    def log_ratio_at_mean(self, other: Beta) -> FloatArray:
+        """Log density less that of `other`, at c = E c."""
         a, b = self.arrays()
         a0, b0 = other.arrays()
         s, s0 = a + b, a0 + b0
-        g1, g0 = self.jensen_gaps()
         difference = cross_difference(a0, b, b0, a) / s
-        means = deviance(a0, s0 * (a / s), difference) + deviance(b0, s0 * (b / s), -difference)
-        gaps = (a0 - a) * g1 + (b0 - b) * g0
-        return means + gaps + (log_beta_remainder(a0, b0) - log_beta_remainder(a, b))
+        away = deviance(a0, s0 * (a / s), difference) + deviance(b0, s0 * (b / s), -difference)
+        return away + (log_beta_remainder(a0, b0) - log_beta_remainder(a, b))
 
     def mean_pair(self) -> tuple[FloatArray, FloatArray]:
         """E c and E (1 - c), each to full relative precision."""
@@ -279,6 +285,9 @@ class Beta:
     def interval(self, prob: float) -> Interval:
         """The equal-tailed interval that holds c with probability `prob`.
 
+        As exact as ``scipy.special.betainc``: 1e-9 of its width for concentrations up to 1e9, a few
+        percent at 1e15, nothing beyond.
+
         Examples
         --------
         >>> lower, upper = Beta(1.0, 1.0).interval(0.5)
@@ -299,7 +308,10 @@ class Beta:
         return sc.expit(self.sample_logit(size, rng))
 
     def sample_logit(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:
-        """Draws of logit c = log c - log(1 - c), exact also where c rounds to 0 or 1.
+        """Draws of logit c = log c - log(1 - c), right also where c rounds to 0 or 1.
+
+        They are rounded to 2e-16, which is 1e-8 of their spread at concentrations of 1e15 and all
+        of it beyond 1e30.
 
         Parameters
         ----------
@@ -314,8 +326,8 @@ class Beta:
 
         Notes
         -----
-        logit c = log G_a - log G_b of two gamma draws, and G_a = G_{a+1} U^{1/a} (Devroye 1986,
-        IV.6.4 and exercise), so that log G_a is a logarithm of nothing small:
+        logit c = log G_a - log G_b of two gamma draws, and G_a = G_{a+1} U^{1/a} (Marsaglia
+        & Tsang 2000, section 6), so that log G_a is a logarithm of nothing small:
         log G_{a+1} - E/a with E a unit exponential.
 
         Examples
@@ -354,14 +366,15 @@ def draw_logits(
 
 
 def _logit_quantile(a: FloatArray, b: FloatArray, tail: float) -> FloatArray:
-    """The logit below which c ~ Beta(a, b) lies with probability `tail`, by bisection.
+    """The logit below which c ~ Beta(a, b) lies with probability `tail` < 1/2, by bisection.
 
     SciPy's betaincinv is off in its first digit at a = 1e3, b = 1e9; its betainc is not.
     """
     low, high = np.full(a.shape, -750.0), np.full(a.shape, 750.0)
     for _ in range(70):
         middle = (low + high) / 2
-        below = sc.betainc(a, b, sc.expit(middle)) < tail
+        small = sc.expit(-np.abs(middle))
+        below = np.where(middle < 0, sc.betainc(a, b, small), sc.betaincc(b, a, small)) < tail
         low, high = np.where(below, middle, low), np.where(below, high, middle)
     return np.asarray((low + high) / 2)
 

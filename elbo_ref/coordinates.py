@@ -78,6 +78,13 @@ class Coordinates:
         row, latent = np.unravel_index(index - self._num_prior, self._shape)
         return f"guide.{self.task.guide.parameter_names[row]}[{latent}]"
 
+    def range(self, index: int) -> str:
+        """Where that parameter must stay, as it is outside."""
+        if index < self._num_prior or self.task.guide.own_range == LOG_RANGE:
+            return "[1e-12, 1e+15]"
+        low, high = self.task.guide.own_range
+        return f"[{low:g}, {high:g}]"
+
     def stationarity(self, vector: FloatArray) -> Stationarity:
         """Newton's view of a point, on the exact objective."""
         exact, unused = Exact(), np.random.default_rng(0)

@@ -130,15 +130,15 @@ class Counts:
         k, n = _rows(successes, total_count)
         if np.ma.isMaskedArray(groups):
             raise TypeError("groups must not be a masked array")
-        if isinstance(groups, str) or not isinstance(groups, Iterable):
-            raise TypeError(f"groups must be one label per row, not {groups!r}")
+        if isinstance(groups, str | bytes | set | frozenset) or not isinstance(groups, Iterable):
+            raise TypeError(f"groups must be a sequence of labels, not {type(groups).__name__}")
         labels = groups.tolist() if isinstance(groups, np.ndarray) else list(groups)
         if len(labels) != k.size:
             raise ValueError(f"groups has {len(labels)} labels for {k.size} rows")
         index: dict[Hashable, int] = {}
         for row, label in enumerate(labels):
-            if label is None or label != label:
-                raise ValueError(f"groups[{row}] = {label} is not a label")
+            if label is None or not isinstance(label, Hashable) or label != label:
+                raise ValueError(f"groups[{row}] = {label!r} is not a label")
             index.setdefault(label, len(index))
         place = np.array([index[label] for label in labels])
         return cls._merged(k, n, place, len(index), tuple(index))
@@ -160,6 +160,18 @@ class Counts:
         split = _log_split(k, n, place, successes, total)
         counts._set(successes, total, np.ones(size, np.int64), split, labels)
         return counts
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Counts):
+            return NotImplemented
+        same = (
+            np.array_equal(getattr(self, name), getattr(other, name))
+            for name in ("successes", "total_count", "multiplicity", "log_split")
+        )
+        return self.labels == other.labels and all(same)
+
+    def __hash__(self) -> int:
+        return hash((self.successes.tobytes(), self.total_count.tobytes()))
 
     def __len__(self) -> int:
         """The number of entries, G; `num_latents` counts multiplicities."""
@@ -267,8 +279,11 @@ def _whole(name: str, value: ArrayLike) -> IntArray:
         good = np.array([0 <= x <= _LARGEST for x in array.flat]).reshape(array.shape)
         require(name, array, good, "must lie in [0, 2**63)")
     elif array.dtype.kind == "f":
-        require(name, array, array == np.floor(array), "is not a whole number")
-        require(name, array, np.abs(array) <= 2.0**53, "is a float above 2**53: pass an int")
+        finite = np.isfinite(array)
+        require(name, array, finite & (array == np.floor(array)), "is not a whole number")
+        digits = np.finfo(array.dtype).nmant + 1
+        exact = np.abs(array) <= 2.0**digits
+        require(name, array, exact, f"is a float above 2**{digits}: pass an int")
     elif array.size and array.dtype.kind not in "iub":
         raise TypeError(f"{name} must hold whole numbers, not dtype {array.dtype}")
     if array.dtype.kind != "b":

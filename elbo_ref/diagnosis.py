@@ -13,11 +13,11 @@ infinity (E7). From these follow the words.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray
+from elbo_ref.arguments import FloatArray, check_type
 from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts, log_binomial
 from elbo_ref.evidence import log_evidence, posterior
@@ -54,7 +54,7 @@ class Diagnosis:
         10,000 steps.
     """
 
-    run: Run
+    run: Run = field(repr=False)
     supremum: Supremum
     log_evidence: float | None
     gap: float | None
@@ -92,7 +92,7 @@ class Diagnosis:
             )
         match run.guide_name:
             case "tied":
-                what = "E_prior[log lik]"
+                what = "E_prior[log lik] (an ELBO, the prior its guide)"
                 pooled = pooled_mean(run.counts)
                 mle = "any c" if np.isnan(pooled) else f"c = {number(pooled)}"
                 where = (
@@ -120,7 +120,7 @@ class Diagnosis:
         if self.run.stopped == "converged":
             return "converged"
         if self.arrived:
-            return "as good as there"
+            return "practically there"
         return "far from converged" if self.shortfall > 1 else "not converged"
 
     def summary(self) -> str:
@@ -164,8 +164,7 @@ def diagnose(run: Run) -> Diagnosis:
     maximises an ELBO, not converged: 0.10541 nats below the evidence's maximum -129.31
     (Beta(0.5493, 0.46479))
     """
-    if not isinstance(run, Run):
-        raise TypeError(f"diagnose takes a Run, not {type(run).__name__}")
+    check_type("run", run, Run)
     supremum = evidence_supremum(run.counts)
     evidence = None if run.guide_name == "none" else log_evidence(run.prior, run.counts)
     return Diagnosis(
@@ -188,27 +187,35 @@ def conclusion(diagnoses: Sequence[Diagnosis]) -> str:
     if supremum.kind == "unidentified":
         return (
             f"the evidence's {height} is attained by every prior of mean "
-            f"{number(supremum.mean)}, so that the runs differ in concentration means nothing"
+            f"{number(supremum.mean)}, so the concentrations reached mean nothing"
         )
+    learners = [d for d in diagnoses if d.run.learn_prior]
     if supremum.prior is not None:
-        missing = ", ".join(
-            f"{number(max(d.distance, 0.0))} ({d.run.guide_name})"
-            for d in diagnoses
-            if d.distance is not None
+        below = ", ".join(
+            f"{number(max(d.distance or 0, 0))} ({d.run.guide_name})" for d in learners
+        )
+        reached = (
+            f"the log evidence reached is below its by {below}" if below else "none is learned here"
         )
         return (
-            f"the prior has an MLE, {describe(supremum.prior)}; only a guide that can be the "
-            f"posterior leads there. Log evidence still missing: {missing or 'not applicable'}"
+            f"the prior has an MLE, {describe(supremum.prior)}, and only a guide that can be the "
+            f"posterior leads there; {reached}"
         )
-    near = [d.run.guide_name for d in diagnoses if d.distance is not None and d.distance <= ARRIVED]
+    near = [
+        d.run.guide_name
+        for d in learners
+        if (d.distance or 0) <= ARRIVED and d.run.stopped in ("completed", "converged")
+    ]
     if near:
-        state = f"{' and '.join(near)} came within {ARRIVED:g} nats of it and could go on for ever"
-    elif len(diagnoses) == 1:
-        state = "this is a snapshot of a run that has not arrived"
+        state = f"; within {ARRIVED:g} nats of it, and only ever nearer: {', '.join(near)}"
+    elif len(learners) == 1:
+        state = "; this is a snapshot of a run that has not arrived"
+    elif learners:
+        how_many = {2: "both", 3: "all three"}.get(len(learners), "all")
+        state = f" and {how_many} are snapshots of runs that have not arrived"
     else:
-        how_many = {2: "both", 3: "all three"}.get(len(diagnoses), "all")
-        state = f"{how_many} are snapshots of runs that have not arrived"
-    return f"the evidence's {height} is never attained, so there is no MLE to agree on; {state}"
+        state = ""
+    return f"the evidence's {height} is never attained, so there is no MLE to agree on{state}"
 
 
 def describe(prior: Beta) -> str:
@@ -271,6 +278,8 @@ def _classical_log_likelihood(counts: Counts) -> float:
 
 def _passes_at(run: Run, height: float) -> int | None:
     """The step at which the exact path of an empty guide is above `height`."""
+    if run.loss_name == "exact" and (-run.losses > height).any():
+        return int(np.argmax(-run.losses > height))
     for num_steps in _PATIENCE:
         path = maximize_elbo(
             run.counts,

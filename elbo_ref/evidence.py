@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray
+from elbo_ref.arguments import FloatArray, check_fits, check_type
 from elbo_ref.beta import Beta, Gradient
 from elbo_ref.counts import Counts
 from elbo_ref.special import (
@@ -150,10 +150,9 @@ def latent_log_evidence(a: FloatArray, b: FloatArray, counts: Counts) -> FloatAr
 
 def concentrations(prior: Beta, counts: Counts) -> tuple[FloatArray, FloatArray]:
     """The prior's two concentrations, once its shape is known to fit the counts."""
-    if prior.shape not in ((), (len(counts),)):
-        raise ValueError(
-            f"prior of shape {prior.shape} fits neither () nor the {len(counts)} entries of counts"
-        )
+    check_type("prior", prior, Beta)
+    check_type("counts", counts, Counts)
+    check_fits("prior", prior.shape, len(counts))
     return prior.arrays()
 
 

@@ -12,14 +12,17 @@ from collections.abc import Mapping, Sequence
 from elbo_ref import datasets
 from elbo_ref.adam import Adam
 from elbo_ref.counts import Counts
-from elbo_ref.diagnosis import diagnose
+from elbo_ref.diagnosis import Diagnosis, diagnose
+from elbo_ref.objectives.trace import MOST_DRAWS
 from elbo_ref.readers import DataError, read_counts
 from elbo_ref.report import comparison
 from elbo_ref.svi import maximize_elbo
 
 GUIDES = ("beta", "empty", "tied")
 
-BAD_DATA, NO_INPUT = 65, 66
+BAD_DATA, NO_INPUT, INTERRUPTED = 65, 66, 130
+
+_MANY_DRAWS = 1_000_000
 
 _DESCRIPTION = """\
 Fit c ~ Beta(concentration1, concentration0), successes ~ Binomial(total_count, c) by SVI, with both
@@ -38,8 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if (options.file is None) == (options.example is None):
+    if options.file is None and options.example is None:
         parser.error("give a file of counts, or --example NAME")
+    if options.file is not None and options.example is not None:
+        parser.error("give a file of counts or --example NAME, not both")
     if options.example is not None and (options.shared or options.group is not None):
         parser.error("--shared and --group are for a file; an example has its own latents")
     try:
@@ -48,25 +53,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), BAD_DATA)
     except OSError as error:
         return _fail(f"{options.file}: {error.strerror or error}", NO_INPUT)
+    guides = GUIDES if options.guide == "all" else (options.guide,)
+    draws = counts.num_latents * options.num_particles * options.num_steps
+    if options.loss == "trace" and _MANY_DRAWS < draws <= MOST_DRAWS * options.num_steps:
+        print(f"elbo_ref: {draws} draws for each guide; --loss exact needs none", file=sys.stderr)
+    diagnoses: list[Diagnosis] = []
     try:
-        diagnoses = [
-            diagnose(
-                maximize_elbo(
-                    counts,
-                    guide=guide,
-                    loss=options.loss,
-                    optimizer=Adam(lr=options.lr),
-                    num_steps=options.num_steps,
-                    num_particles=options.num_particles,
-                    rng=options.seed,
-                )
+        for guide in guides:
+            run = maximize_elbo(
+                counts,
+                guide=guide,
+                loss=options.loss,
+                optimizer=Adam(lr=options.lr),
+                num_steps=options.num_steps,
+                num_particles=options.num_particles,
+                rng=options.seed,
             )
-            for guide in (GUIDES if options.guide == "all" else [options.guide])
-        ]
+            diagnoses.append(diagnose(run))
+            if run.stopped == "interrupted":
+                break
     except ValueError as error:
         parser.error(str(error))
-    print(comparison(title, diagnoses, names))
-    return 0
+    seed = f", seed {options.seed}" if options.loss == "trace" else ""
+    print(comparison(f"{title}{seed}", diagnoses, names))
+    return INTERRUPTED if diagnoses[-1].run.stopped == "interrupted" else 0
 
 
 def _parser() -> argparse.ArgumentParser:

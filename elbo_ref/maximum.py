@@ -73,11 +73,11 @@ class Supremum:
         return self.kind in ("interior", "unidentified", "no_information")
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=1)
 def evidence_supremum(counts: Counts) -> Supremum:
     """Find the highest log evidence and where it is approached.
 
-    Remembered for the last few `Counts` objects, which never change.
+    The answer for the last counts is remembered: guides are compared on the same ones.
 
     Examples
     --------

@@ -68,7 +68,7 @@ from scipy import special as sc
 from elbo_ref.arguments import FloatArray, float_array, require
 from elbo_ref.special import digamma_difference
 
-_BLOCK = 1024
+_BLOCK = 512
 
 
 def _two_panels(order: int) -> tuple[FloatArray, FloatArray]:

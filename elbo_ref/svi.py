@@ -19,7 +19,7 @@ import numpy as np
 
 from elbo_ref import guides, objectives
 from elbo_ref.adam import Adam, Optimizer
-from elbo_ref.arguments import FloatArray, IntArray, Rng, count, generator
+from elbo_ref.arguments import FloatArray, IntArray, Rng, check_type, count, generator
 from elbo_ref.beta import Beta
 from elbo_ref.coordinates import Coordinates
 from elbo_ref.counts import Counts
@@ -79,9 +79,14 @@ class Run:
     message : str
         The same in a sentence.
     counts, guide_name, loss_name, learn_prior, optimizer, num_steps, num_particles, start
-        What was asked for; `start` is the prior at the first step.
+        What was asked for; `start` is the prior at the first step, and `learn_prior` is False where
+        the model has no prior.
     stationarity : Stationarity
         How far the end is from a maximum of the run's own exact objective.
+    objective : float
+        That objective there.
+    step_std : float
+        Standard deviation of one Monte Carlo loss there, averaged over `num_particles` (E5).
     """
 
     prior: Beta
@@ -114,8 +119,9 @@ class Run:
     @property
     def message(self) -> str:
         """How the run ended, in a sentence."""
-        why = self._ended_early[1] if self._ended_early else self.stationarity.sentence()
-        return f"{self.stopped} at step {len(self.losses)}: {why}"
+        if self._ended_early is None:
+            return f"{self.stopped} at step {len(self.losses)}: {self.stationarity.sentence()}"
+        return f"ended early, at step {len(self.losses)}: {self._ended_early[1]}"
 
     @cached_property
     def objective(self) -> float:
@@ -188,11 +194,10 @@ def maximize_elbo(
     >>> run.guide.concentration1.round(6), run.guide.concentration0.round(6)
     (array([4.]), array([8.]))
     """
-    if not isinstance(counts, Counts):
-        raise TypeError(f"counts must be a Counts, not {type(counts).__name__}")
+    check_type("counts", counts, Counts)
     if not isinstance(prior, Beta) or prior.shape != ():
         raise TypeError(f"prior must be one Beta, not {prior!r}")
-    if not isinstance(optimizer, Optimizer):
+    if isinstance(optimizer, type) or not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be an Adam or a ClippedAdam, not {optimizer!r}")
     if not isinstance(learn_prior, bool):
         raise TypeError(f"learn_prior must be True or False, not {learn_prior!r}")
@@ -207,12 +212,11 @@ def maximize_elbo(
     space = Coordinates(task, prior, learned, task.guide.start(guide, len(counts)))
     index = space.outside(space.start)
     if index is not None:
-        raise ValueError(f"{space.name(index)} must start in [1e-12, 1e+15]")
+        raise ValueError(f"{space.name(index)} must start in {space.range(index)}")
     record = _Record(space, objective, num_steps)
     ended_early = _climb(
         space, objective, optimizer, num_steps, num_particles, generator(rng), record
     )
-    record.settle()
     if record.left_float64:
         ended_early = "unbounded", "the objective left float64"
     record.losses.setflags(write=False)
@@ -254,13 +258,16 @@ def _climb(
                 moved, state = optimizer.update(state, vector, -gradient)
                 outside = space.outside(moved)
                 if outside is not None:
-                    return "unbounded", f"{space.name(outside)} left [1e-12, 1e+15]"
+                    record.settle()
+                    return "unbounded", f"{space.name(outside)} left {space.range(outside)}"
                 record.add(vector, value, moved)
                 vector = moved
                 if record.left_float64:
-                    return "unbounded", "the objective left float64"
+                    break
+        record.settle()
     except KeyboardInterrupt:
-        return "interrupted", f"{num_steps} were asked for"
+        record.settle()
+        return "interrupted", f"interrupted, {num_steps} steps were asked for"
     return None
 
 
@@ -269,9 +276,9 @@ class _Record:
 
     def __init__(self, space: Coordinates, objective: Objective, num_steps: int) -> None:
         self._space, self._objective = space, objective
-        size = max(1, space.start.size)
+        size = max(space.start.size, len(space.task.counts))
         self._block = max(1, _BLOCK_NUMBERS // size)
-        self._stride = -(-8 * size * (num_steps + 1) // GUIDE_HISTORY_BYTES)
+        self._stride = -(-8 * space.start.size * (num_steps + 1) // GUIDE_HISTORY_BYTES)
         self._pending: list[tuple[FloatArray, float, FloatArray]] = []
         self._priors: list[FloatArray] = []
         self._owns: list[FloatArray] = []
@@ -311,6 +318,7 @@ class _Record:
         priors = np.concatenate([*self._priors, prior[:, :, 0]], axis=1)
         owns = np.concatenate([*self._owns, own], axis=1)
         kept = np.append(np.arange(0, steps, self._stride), steps)
+        kept.setflags(write=False)
         at_kept = Beta(priors[0, kept], priors[1, kept])
         guide = self._space.task.guide.value(at_kept, owns)
         return History(Beta(priors[0], priors[1]), guide, kept)

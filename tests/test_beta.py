@@ -31,6 +31,8 @@ DRAWS = 200_000
 CHANCE = 1e-6
 TINY_AND_MODERATE = [(2.0, 5.0), (0.3, 0.7), (40.0, 3.0), (1e-3, 3e-3), (1e-5, 3e-5), (1e-5, 2.0)]
 
+RNG = "rng must be an int, a SeedSequence or a numpy.random.Generator,"
+
 
 def misses(rows, wanted, compute, floor):
     """One line (inputs, got, wanted, error) for each row that misses its own tolerance."""
@@ -359,9 +361,9 @@ REAL = "must be real numbers, not"
             ValueError,
             "failures = inf must be finite and not negative",
         ),
-        (lambda: Beta(1, 1).sample(3, None), TypeError, "rng must be an int, not NoneType"),
-        (lambda: Beta(1, 1).sample_logit(3, True), TypeError, "rng must be an int, not bool"),
-        (lambda: Beta(1, 1).sample_logit(3, 0.5), TypeError, "rng must be an int, not float"),
+        (lambda: Beta(1, 1).sample(3, None), TypeError, f"{RNG} not NoneType"),
+        (lambda: Beta(1, 1).sample_logit(3, True), TypeError, f"{RNG} not bool"),
+        (lambda: Beta(1, 1).sample_logit(3, 0.5), TypeError, f"{RNG} not float"),
         (lambda: Beta(1, 1).sample(3, -1), ValueError, "rng = -1 must be at least 0"),
         (lambda: Beta(1, 1).tilt_variance("1", 1), TypeError, f"tilt1 {REAL} str of dtype <U1"),
     ],

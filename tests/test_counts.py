@@ -101,7 +101,7 @@ def test_grouped_keeps_the_order_of_first_appearance():
 def test_labels_of_different_types_stay_apart():
     labels = [1, "1", ("b", 1), ("b", 2)]
     assert Counts.grouped([1, 0, 1, 1], 1, labels).labels == tuple(labels)
-    with pytest.raises(TypeError, match="unhashable"):
+    with pytest.raises(ValueError, match=r"groups\[0\] = \['a'\] is not a label"):
         Counts.grouped([1, 0], 1, [["a"], ["b"]])
 
 
@@ -198,7 +198,7 @@ def masked(values):
         ((1, -10.0), ValueError, f"total_count = -10.0 {FITS}"),
         (([0, 1.5], 10), ValueError, "successes[1] = 1.5 is not a whole number"),
         ((np.nan, 10), ValueError, "successes = nan is not a whole number"),
-        ((1, [10, np.inf]), ValueError, "total_count[1] = inf is a float above 2**53: pass an int"),
+        ((1, [10, np.inf]), ValueError, "total_count[1] = inf is not a whole number"),
         ((1, 2.0**54), ValueError, f"total_count = {2.0**54} is a float above 2**53: pass an int"),
         ((1, np.array([2**63], np.uint64)), ValueError, f"total_count[0] = {2**63} {FITS}"),
         ((1, 2**64), ValueError, f"total_count = {2**64} {FITS}"),

@@ -416,7 +416,7 @@ def test_a_name_that_stands_for_nothing(find, bad, error, message):
 
 @pytest.mark.parametrize("value", [er.Beta([1, 2], 1), er.Parameter(probs=[0.1, 0.2])])
 def test_a_start_that_does_not_fit(value):
-    message = "guide of shape (2,) fits neither () nor 5 latents"
+    message = "guide of shape (2,) fits neither () nor the 5 entries of counts"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         er.maximize_elbo(SINGLE, guide=value)
 

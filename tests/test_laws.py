@@ -30,7 +30,16 @@ ALLOWED = {
     "readers": {"counts"},
     "datasets": {"counts"},
     "report": {"diagnosis"},
-    "fit": {"adam", "counts", "datasets", "diagnosis", "readers", "report", "svi"},
+    "fit": {
+        "adam",
+        "counts",
+        "datasets",
+        "diagnosis",
+        "objectives",
+        "readers",
+        "report",
+        "svi",
+    },
 }
 """What each room may import from the others, top level; `elbo_ref/__init__.py` may import all."""
 
@@ -98,7 +107,8 @@ def test_the_closure_would_see_a_detour():
 def test_modules_are_imported_by_full_name_only():
     """`import elbo_ref` inside the package would hide an arrow from this test."""
     for path in ROOT.rglob("*.py"):
-        assert "elbo_ref" not in imports_of(path) - {"elbo_ref"} or path.name == "__init__.py"
+        plain = [node for node in ast.walk(ast.parse(path.read_text())) if type(node) is ast.Import]
+        assert "elbo_ref" not in {alias.name for node in plain for alias in node.names}, path
 
 
 def run(code: str, *flags: str) -> str:

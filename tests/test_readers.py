@@ -179,8 +179,8 @@ HEADER = "successes,total_count\n"
 @pytest.mark.parametrize(
     "cell",
     [
-        "-1", "1.5", "1.0", ".5", "1e1", "1E1", "0x1", "0b1", "1_0", "1,0", "NaN", "nan", "inf",
-        "", "-", "+", "++1", "+ 1", "1 0", "one", "NA", "None", "True", "1\t", "1\u00a0",
+        "1.5", ".5", "-0.5", "1e1", "1E1", "0x1", "0b1", "1_0", "1,0", "NaN", "nan", "inf",
+        "-", "+", "++1", "+ 1", "1 0", "one", "NA", "None", "True", "1\t", "1\u00a0",
         "\u0661", "\u0661\u0662", "\u00b2", "\uff11", "\u22121", "1;2", "'1'",
     ],
 )  # fmt: skip
@@ -193,6 +193,19 @@ def test_a_cell_that_is_not_a_whole_number(write, column, cell):
     assert f"line 4, column {column}: " in message
     assert repr(cell) in message
     assert "whole number" in message
+
+
+@pytest.mark.parametrize(
+    ("cell", "rule"),
+    [("-1", "'-1' is negative"), ("-1.0", "'-1.0' is negative"), ("", "'' is blank")],
+)
+def test_a_cell_that_is_negative_or_blank(write, cell, rule):
+    assert refusal(write(f"{HEADER}1,2\n{cell},2\n")) == f"line 3, column successes: {rule}"
+
+
+@pytest.mark.parametrize("cell", ["3", "+3", "3.0", "3.", "003", "+3.000"])
+def test_the_ways_to_write_three(write, cell):
+    assert read_counts(write(f"{HEADER}{cell},7\n")) == er.Counts(3, 7)
 
 
 @pytest.mark.parametrize(

@@ -378,7 +378,10 @@ def test_trace_follows_the_exact_path():
         ({"counts": [1, 2]}, "counts must be a Counts, not list"),
         ({"guide": "normal"}, "guide = 'normal' is not one of 'beta', 'empty', 'tied', 'none'"),
         ({"guide": 3}, "guide must be a name, a Beta or a Parameter, not int"),
-        ({"guide": er.Beta([1.0, 2.0], 1.0)}, "guide of shape (2,) fits neither () nor 8 latents"),
+        (
+            {"guide": er.Beta([1.0, 2.0], 1.0)},
+            "guide of shape (2,) fits neither () nor the 8 entries of counts",
+        ),
         ({"loss": "renyi"}, "loss = 'renyi' is not one of 'exact', 'trace'"),
         ({"prior": 2.0}, "prior must be one Beta, not 2.0"),
         ({"prior": er.Beta([1.0], 1.0)}, "prior must be one Beta"),
@@ -392,7 +395,10 @@ def test_trace_follows_the_exact_path():
         ({"num_steps": 0}, "num_steps = 0 must be at least 1"),
         ({"num_steps": 1.5}, "num_steps must be an int, not float"),
         ({"num_particles": 0}, "num_particles = 0 must be at least 1"),
-        ({"rng": None}, "rng must be an int, not NoneType"),
+        (
+            {"rng": None},
+            "rng must be an int, a SeedSequence or a numpy.random.Generator, not NoneType",
+        ),
         ({"rng": -1}, "rng = -1 must be at least 0"),
         (
             {"guide": "empty", "learn_prior": False},

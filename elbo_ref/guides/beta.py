@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray
+from elbo_ref.arguments import FloatArray, check_fits
 from elbo_ref.beta import Beta
 from elbo_ref.guides.beta_draws import BetaDraws, log_moments
 from elbo_ref.guides.protocol import LOG_RANGE
@@ -27,8 +27,7 @@ class BetaGuide(BetaDraws):
 
     def start(self, value: object, size: int) -> FloatArray:
         start = value if isinstance(value, Beta) else Beta(1.0, 1.0)
-        if start.shape not in ((), (size,)):
-            raise ValueError(f"guide of shape {start.shape} fits neither () nor {size} latents")
+        check_fits("guide", start.shape, size)
         return np.log([np.broadcast_to(x, (size,)) for x in start.arrays()])
 
     def constrain(self, unconstrained: FloatArray) -> FloatArray:
@@ -46,8 +45,8 @@ class BetaGuide(BetaDraws):
     def value(self, prior: Beta, own: FloatArray) -> Beta:
         return self.draw(prior, own)
 
-    def latent_term(self, prior: Beta, own: FloatArray) -> Any:
-        return -self.draw(prior, own).rounded_kl(prior)
+    def counted_at_mean(self, prior: Beta, own: FloatArray) -> Any:
+        return -self.draw(prior, own).log_ratio_at_mean(prior)
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
         return (prior + outcomes) - own

@@ -5,8 +5,8 @@ With x = (a, b) the two rows of that Beta's concentrations and s = a + b:
     E log c = psi(a) - psi(s),
     d/da E[A log c + D log(1 - c)] = A psi_1(a) - (A + D) psi_1(s),       and the mirror images.
 
-These run at every step, and are the plain differences: they are as exact as the parameters, which
-are rounded as logarithms, let any gradient be. (Objective values are formed without cancellation.)
+These run at every step and are the plain differences, exact to about 1e-15 of their largest term:
+per unit of a concentration's logarithm, to about 1e-15 times the concentration or the counts.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ maximised is
     E_prior[log lik],                                                                         (E8)
 
 whose supremum is the pooled binomial likelihood, approached as the concentration grows: the
-classical MLE, in the limit. Since the guide is not the posterior this is an ELBO, and its gap is
+classical MLE, in the limit. The guide's density is subtracted, so this is an ELBO, and its gap is
 KL(prior || posterior).
 """
 
@@ -58,8 +58,8 @@ class EmptyGuide(_FromPrior):
     def value(self, prior: Beta, own: FloatArray) -> None:
         return None
 
-    def latent_term(self, prior: Beta, own: FloatArray) -> Any:
-        return -np.asarray(prior.entropy())
+    def counted_at_mean(self, prior: Beta, own: FloatArray) -> Any:
+        return prior.log_prob_at_mean()
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
         return prior - 1 + outcomes
@@ -87,7 +87,7 @@ class TiedGuide(_FromPrior):
     def value(self, prior: Beta, own: FloatArray) -> Beta:
         return prior
 
-    def latent_term(self, prior: Beta, own: FloatArray) -> float:
+    def counted_at_mean(self, prior: Beta, own: FloatArray) -> float:
         return 0.0
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:

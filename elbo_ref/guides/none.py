@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray, IntArray, float_array, float_in, require
+from elbo_ref.arguments import (
+    FloatArray,
+    IntArray,
+    check_fits,
+    float_array,
+    float_in,
+    require,
+)
 from elbo_ref.beta import Beta
 from elbo_ref.special import log_sigmoid_pair
 
@@ -39,8 +46,8 @@ class Parameter:
     --------
     >>> Parameter(probs=0.5)
     Parameter(logits=0.0)
-    >>> Parameter(logits=-2.0).mean.round(6)
-    np.float64(0.119203)
+    >>> round(Parameter(logits=-2.0).mean, 6)
+    0.119203
     """
 
     logits: float | FloatArray
@@ -55,6 +62,7 @@ class Parameter:
             given = float_in("probs", probs, 0.0, 1.0)  # type: ignore[arg-type]
             require("probs", given, (given > 0) & (given < 1), "must be inside (0, 1)")
             array = sc.logit(given)
+        array.setflags(write=False)
         object.__setattr__(self, "logits", array if array.ndim else float(array))
 
     def __eq__(self, other: object) -> bool:
@@ -73,7 +81,8 @@ class Parameter:
     @property
     def mean(self) -> float | FloatArray:
         """c itself."""
-        return sc.expit(self.logits)
+        c = sc.expit(self.logits)
+        return c if self.shape else float(c)
 
     def mean_pair(self) -> tuple[FloatArray, FloatArray]:
         """c and 1 - c."""
@@ -107,8 +116,7 @@ class NoLatent:
 
     def start(self, value: object, size: int) -> FloatArray:
         start = value if isinstance(value, Parameter) else Parameter(probs=0.5)
-        if start.shape not in ((), (size,)):
-            raise ValueError(f"guide of shape {start.shape} fits neither () nor {size} latents")
+        check_fits("guide", start.shape, size)
         return np.array(np.broadcast_to(start.logits, (1, size)))
 
     def constrain(self, unconstrained: FloatArray) -> FloatArray:
@@ -123,7 +131,7 @@ class NoLatent:
     def value(self, prior: Beta, own: FloatArray) -> Parameter:
         return self.draw(prior, own)
 
-    def latent_term(self, prior: Beta, own: FloatArray) -> float:
+    def counted_at_mean(self, prior: Beta, own: FloatArray) -> float:
         return 0.0
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:

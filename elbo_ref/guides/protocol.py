@@ -14,7 +14,8 @@ and which parameters the draw depends on.
     tied     the prior      + log p - log p        K               F
     none     (a parameter)                         K               F
 
-(A, D) is called the *tilt*. So a guide supplies the tilt, the normalizer, draws (as logits) with
+(A, D) is called the *tilt*; the expectation of f is f at the mean less A and D times the Jensen
+gaps of `elbo_ref.beta`. So a guide supplies the tilt, the normalizer, draws (as logits) with
 their pathwise derivatives, the expected logarithms with theirs, and `collect`, which says where
 the two kinds of derivative go. Objectives do the rest.
 
@@ -90,8 +91,8 @@ class Guide(Protocol):
     def value(self, prior: Beta, own: FloatArray) -> Any:
         """What `run.guide` shows; None if the guide is empty."""
 
-    def latent_term(self, prior: Beta, own: FloatArray) -> Any:
-        """Expectation of the counted log densities, nats per latent."""
+    def counted_at_mean(self, prior: Beta, own: FloatArray) -> Any:
+        """The counted log densities at the mean of what c is drawn from, nats per latent."""
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
         """(A, D), shape (2, G)."""

@@ -1,15 +1,14 @@
 """The objectives in closed form: values, gradients and one-particle variances.
 
-Each is, summed over latents (w equal ones count w times),
+A particle's estimate of a latent's objective is f = A log c + D log(1 - c) + const, with a guide's
+tilt (A, D) (`elbo_ref.guides.protocol`), and its expectation is taken at the mean m of what c is
+drawn from, with Jensen gaps g1 and g0 (`elbo_ref.beta`):
 
-    E[log lik] + (the counted log densities),
+    E f = f(m) - A g1 - D g0,      f(m) = log lik(m) + (the counted log densities at m),
 
-    log lik = log C(N, K) + K log c + F log(1 - c).
-
-At the mean m of what c is drawn from, log lik is a binomial probability, in deviance form; the rest
-of its expectation is the Jensen gaps, -K g1 - F g0. What is counted is -KL(guide || prior) for a
-Beta guide, which makes the ELBO (E3), and -H(prior) for an empty one (E7); with densities that
-cancel, nothing (E8).
+where log lik(m) is a binomial probability in deviance form. For a Beta guide this is the ELBO,
+E_q[log lik] - KL(q || prior) (E3), for an empty one E_prior[log lik] - H(prior) (E7), for a tied
+one E_prior[log lik] (E8). Summed over latents, w equal ones count w times.
 
 This module never asks the oracle: that the ELBO is the evidence less KL(guide || posterior) is a
 fact for the tests.
@@ -21,11 +20,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray
+from elbo_ref.arguments import FloatArray, check_fits, check_type
 from elbo_ref.beta import Beta, Gradient
 from elbo_ref.counts import Counts, log_binomial
 from elbo_ref.guides import GUIDES
-from elbo_ref.guides.protocol import Draw
 from elbo_ref.objectives.protocol import Step, Task
 
 
@@ -78,10 +76,11 @@ def elbo_gradient(guide: Beta, prior: Beta, counts: Counts) -> ElboGradient:
 
     Notes
     -----
-    This is the gradient that the SVI loop follows: a difference of digamma values, exact to about
-    1e-15 of the larger one. Times a concentration, so per unit of its logarithm, that is the
-    rounding of the logarithm itself. At the posterior the part of the prior is the gradient of the
-    evidence, and `log_evidence_gradient` has it to full precision.
+    This is the gradient that the SVI loop follows: plain differences of digamma values (prior) and
+    trigamma values (guide), exact to about 1e-15 of their largest term. Per unit of the logarithm
+    of a concentration that is about 1e-15 times the concentration or the counts. At the posterior
+    the part of the prior is the gradient of the evidence; `log_evidence_gradient` has all its
+    digits.
 
     Examples
     --------
@@ -146,14 +145,6 @@ def empty_guide_objective_gradient(prior: Beta, counts: Counts) -> Gradient:
     return _gradient(task.weights * source, prior)
 
 
-def expected_log_likelihood(draw: Draw, counts: Counts) -> FloatArray:
-    """E[log lik] of each latent when its c comes from `draw`; broadcasts over leading rows."""
-    k, f = counts.successes, counts.failures
-    at_mean = log_binomial(k, counts.total_count, draw.mean_pair(), draw.mean_difference(k, f))
-    gap1, gap0 = draw.jensen_gaps()
-    return at_mean - (k * gap1 + f * gap0) + counts.log_split
-
-
 def one_particle_variance(task: Task, prior: Beta, own: FloatArray) -> float:
     """Variance of one particle's estimate of the objective of any guide (E5)."""
     tilt1, tilt0 = task.guide.tilt(_column(prior), own, task.outcomes)
@@ -191,9 +182,17 @@ class Exact:
 
 
 def _value(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
-    likelihood = expected_log_likelihood(task.guide.draw(prior, own), task.counts)
-    counted = task.guide.latent_term(prior, own)
-    totals: FloatArray = np.sum(task.weights * (likelihood + counted), axis=-1)
+    """The objective, for one set of parameters or for rows of them."""
+    guide, counts = task.guide, task.counts
+    draw = guide.draw(prior, own)
+    successes, failures = counts.successes, counts.failures
+    difference = draw.mean_difference(successes, failures)
+    likelihood = log_binomial(successes, counts.total_count, draw.mean_pair(), difference)
+    at_mean = likelihood + counts.log_split + guide.counted_at_mean(prior, own)
+    outcomes = np.expand_dims(task.outcomes, tuple(range(1, own.ndim - 1)))
+    tilt1, tilt0 = guide.tilt(_column(prior), own, outcomes)
+    gap1, gap0 = draw.jensen_gaps()
+    totals: FloatArray = np.sum(task.weights * (at_mean - tilt1 * gap1 - tilt0 * gap0), axis=-1)
     return totals
 
 
@@ -222,11 +221,7 @@ def _columns(value: Beta, size: int) -> FloatArray:
 
 
 def _check(counts: Counts, **values: Beta) -> None:
+    check_type("counts", counts, Counts)
     for name, value in values.items():
-        if not isinstance(value, Beta):
-            raise TypeError(f"{name} must be a Beta, not {type(value).__name__}")
-        if value.shape not in ((), (len(counts),)):
-            raise ValueError(
-                f"{name} of shape {value.shape} fits neither () nor the {len(counts)} entries "
-                "of counts"
-            )
+        check_type(name, value, Beta)
+        check_fits(name, value.shape, len(counts))

@@ -20,7 +20,7 @@ from elbo_ref.arguments import FloatArray
 
 _SHIFT = 1e-3
 _TRUSTED = 1e-9
-DECREMENT = 1e-10
+DECREMENT, NEAR = 1e-10, 1e-3
 STEP = 1e-4
 
 Gradients: TypeAlias = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
@@ -54,11 +54,14 @@ class Stationarity(NamedTuple):
         if self.holds:
             return f"a maximum of its own objective (Newton would gain {self.decrement:.1g} nats)"
         if np.isinf(self.decrement):
-            return "not known to be at a maximum: its own objective is flat or curves upwards here"
+            return (
+                "not known to be at a maximum: its objective is too flat to tell, or curves upwards"
+            )
         if self.decrement <= DECREMENT:
             return "drifting: hardly anything to gain nearby, but Newton's step does not shrink"
+        place = "near" if self.decrement <= NEAR else "not at"
         return (
-            f"not at a maximum of its own objective (Newton would gain {self.decrement:.2g} nats)"
+            f"{place} a maximum of its own objective (Newton would gain {self.decrement:.2g} nats)"
         )
 
 

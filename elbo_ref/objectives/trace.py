@@ -21,7 +21,8 @@ from elbo_ref.beta import Beta
 from elbo_ref.objectives.protocol import Step, Task
 from elbo_ref.special import log_sigmoid_pair
 
-_MOST_DRAWS = 10_000_000
+MOST_DRAWS = 10_000_000
+"""A step that would take more is refused."""
 
 
 class Trace:
@@ -30,11 +31,11 @@ class Trace:
     name = "trace"
 
     def prepare(self, task: Task, num_particles: int) -> None:
-        draws = task.counts.num_latents * num_particles
-        if draws > _MOST_DRAWS:
+        draws = task.counts.num_latents * num_particles if task.guide.has_prior else 0
+        if draws > MOST_DRAWS:
             raise ValueError(
                 f"loss='trace' would take {draws} draws a step ({task.counts.num_latents} latents "
-                f"times {num_particles} particles), more than {_MOST_DRAWS}; use loss='exact'"
+                f"times {num_particles} particles), more than {MOST_DRAWS}; use loss='exact'"
             )
 
     def step(

@@ -2,8 +2,8 @@
 
 The columns `successes` and `total_count` are needed, `multiplicity` is understood, a column of
 labels is used when it is named, others are passed over. Reading is strict: a cell of counts is a
-plain ASCII integer of [0, 2**63), and every row has as many cells as the header. What is wrong is
-said with file, line, column, value and rule.
+plain ASCII integer of [0, 2**63), `12`, `+12` or `12.0`, and every row has as many cells as the
+header. What is wrong is said with file, line, column, value and rule.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from elbo_ref.counts import Counts
 
-_INTEGER = re.compile(r"\+?[0-9]+", re.ASCII)
+_INTEGER = re.compile(r"\+?([0-9]+)(?:\.0*)?")
 
 
 class DataError(ValueError):
@@ -121,9 +121,12 @@ def _rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _whole(cell: str, place: str) -> int:
-    if not _INTEGER.fullmatch(cell):
-        raise DataError(f"{place}: {_short(cell)} is not a whole number")
-    digits = cell.lstrip("+").lstrip("0") or "0"
+    match = _INTEGER.fullmatch(cell)
+    if not match:
+        negative = cell.startswith("-") and _INTEGER.fullmatch(cell[1:])
+        rule = "is negative" if negative else "is not a whole number" if cell else "is blank"
+        raise DataError(f"{place}: {_short(cell)} {rule}")
+    digits = match[1].lstrip("0") or "0"
     if len(digits) > 19 or int(digits) >= 2**63:
         raise DataError(f"{place}: {_short(cell)} is not below 2**63")
     return int(digits)

@@ -42,7 +42,8 @@ def _settings(first: Diagnosis) -> str:
         f"prior from {describe(run.start)}",
         f"{type(run.optimizer).__name__} lr {number(run.optimizer.lr)}",
         f"steps {run.num_steps}",
-        f"particles {run.num_particles}" if run.loss_name == "trace" else "exact objective",
+        f"loss {run.loss_name}",
+        *([f"particles {run.num_particles}"] if run.loss_name == "trace" else []),
     ]
     return ", ".join(facts)
 
@@ -76,14 +77,16 @@ def _table(diagnoses: Sequence[Diagnosis], names: Mapping[str, str]) -> list[str
 
 
 def _noise(diagnoses: Sequence[Diagnosis]) -> str:
-    noise = min(d.run.step_std for d in diagnoses)
+    noises = sorted({number(d.run.step_std) for d in diagnoses}, key=float)
     particles = diagnoses[0].run.num_particles
-    text = f"one step's loss ({particles} particles) has standard deviation {number(noise)}"
+    text = f"one step's loss ({particles} particles) has standard deviation {noises[0]}"
+    if len(noises) > 1:
+        text += f" to {noises[-1]}"
     if len(diagnoses) == 1:
         return text
     objectives = [d.objective for d in diagnoses]
     spread = max(objectives) - min(objectives)
-    if noise == spread:
-        return text
-    verdict = "seeds differ more than guides" if noise > spread else "guides differ more than seeds"
-    return f"{text} or more, the guides' objectives are {number(spread)} apart: {verdict}"
+    text += f", the guides' objectives are {number(spread)} apart"
+    if spread < min(d.run.step_std for d in diagnoses):
+        text += ": in their losses, seeds differ more than guides"
+    return text
