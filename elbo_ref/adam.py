@@ -20,13 +20,12 @@ beta1 m + (1 - beta1) g).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray, scalar
+from elbo_ref.arguments import FloatArray, check_type, scalar
 
 
 class AdamState(NamedTuple):
@@ -94,6 +93,7 @@ class Adam:
 
     def __post_init__(self) -> None:
         _check(self)
+        check_type("amsgrad", self.amsgrad, bool)
 
     def init(self, parameters: FloatArray) -> AdamState:
         """The state before the first update."""
@@ -174,11 +174,16 @@ def _init(parameters: FloatArray) -> AdamState:
 
 
 def _check(settings: Adam | ClippedAdam) -> None:
-    scalar("lr", settings.lr, lambda x: x > 0, "must be positive")
-    if not isinstance(settings.betas, Sequence) or len(settings.betas) != 2:
+    """Refuse what is outside its range, and keep the numbers as floats."""
+    if np.shape(settings.betas) != (2,):
         raise ValueError(f"betas = {settings.betas!r} must be two numbers")
-    object.__setattr__(settings, "betas", tuple(settings.betas))
-    for i, beta in enumerate(settings.betas):
+    beta1, beta2 = (
         scalar(f"betas[{i}]", beta, lambda x: 0 <= x < 1, "must lie in [0, 1)")
-    scalar("eps", settings.eps, lambda x: x >= 0, "must not be negative")
-    scalar("weight_decay", settings.weight_decay, lambda x: x >= 0, "must not be negative")
+        for i, beta in enumerate(settings.betas)
+    )
+    object.__setattr__(settings, "betas", (beta1, beta2))
+    lr = scalar("lr", settings.lr, lambda x: x > 0, "must be positive")
+    object.__setattr__(settings, "lr", lr)
+    for name in ("eps", "weight_decay"):
+        value = scalar(name, getattr(settings, name), lambda x: x >= 0, "must not be negative")
+        object.__setattr__(settings, name, value)

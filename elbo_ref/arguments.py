@@ -69,8 +69,10 @@ def float_in(name: str, value: ArrayLike, low: float, high: float) -> FloatArray
 
 def scalar(name: str, value: float, good: Callable[[float], bool], rule: str) -> float:
     """One finite real number that satisfies `good`."""
+    if isinstance(value, bool | np.bool_) or np.ndim(value):
+        raise TypeError(f"{name} must be a real number, not {value!r}")
     array = float_array(name, value)
-    if array.ndim or not np.isfinite(array) or not good(float(array)):
+    if not np.isfinite(array) or not good(float(array)):
         raise ValueError(f"{name} = {value!r} {rule}")
     return float(array)
 
@@ -82,6 +84,11 @@ def count(name: str, value: int, minimum: int) -> int:
     if value < minimum:
         raise ValueError(f"{name} = {value} must be at least {minimum}")
     return int(value)
+
+
+def sample_shape(size: int | tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that a `size` argument stands for."""
+    return tuple(count("size", x, 0) for x in (size if isinstance(size, tuple) else (size,)))
 
 
 def generator(rng: Rng) -> np.random.Generator:

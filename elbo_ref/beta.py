@@ -40,6 +40,7 @@ from elbo_ref.arguments import (
     float_in,
     generator,
     require,
+    sample_shape,
     scalar,
 )
 from elbo_ref.special import (
@@ -336,8 +337,7 @@ class Beta:
         array([ 1419.032, -3075.699,   715.531])
         """
         a, b = self.arrays()
-        shape = (size if isinstance(size, tuple) else (size,)) + a.shape
-        return draw_logits(a, b, shape, generator(rng))
+        return draw_logits(a, b, sample_shape(size) + a.shape, generator(rng))
 
     def conjugate_update(self, successes: ArrayLike, failures: ArrayLike) -> Beta:
         """The posterior Beta(a + successes, b + failures) (E2).

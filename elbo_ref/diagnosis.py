@@ -21,7 +21,7 @@ from elbo_ref.arguments import FloatArray, check_type
 from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts, log_binomial
 from elbo_ref.evidence import log_evidence, posterior
-from elbo_ref.maximum import Supremum, evidence_supremum, pooled_log_likelihood, pooled_mean
+from elbo_ref.maximum import Supremum, evidence_supremum, pooled_log_likelihood, pooled_mean, totals
 from elbo_ref.svi import Run, maximize_elbo
 
 ARRIVED = 1e-3
@@ -277,12 +277,19 @@ def _classical_log_likelihood(counts: Counts) -> float:
 
 
 def _passes_at(run: Run, height: float) -> int | None:
-    """The step at which the exact path of an empty guide is above `height`."""
+    """The step at which the exact path of an empty guide is above `height`.
+
+    Its objective (E7) knows the counts through their totals only, so one latent with all trials,
+    and the others without any, follow the same path up to the binomial coefficients.
+    """
     if run.loss_name == "exact" and (-run.losses > height).any():
         return int(np.argmax(-run.losses > height))
+    k, f = totals(run.counts)
+    pooled = Counts([k, 0], [k + f, 0], [1, max(run.counts.num_latents - 1, 0)])
+    offset = run.counts.multiplicity @ run.counts.log_coefficient - pooled.log_coefficient[0]
     for num_steps in _PATIENCE:
         path = maximize_elbo(
-            run.counts,
+            pooled,
             guide="empty",
             loss="exact",
             prior=run.start,
@@ -291,7 +298,7 @@ def _passes_at(run: Run, height: float) -> int | None:
         )
         if path.stopped == "interrupted":
             raise KeyboardInterrupt
-        above = np.flatnonzero(-path.losses > height)
+        above = np.flatnonzero(offset - path.losses > height)
         if above.size:
             return int(above[0])
     return None

@@ -112,13 +112,13 @@ def evidence_supremum(counts: Counts) -> Supremum:
 
 def pooled_mean(counts: Counts) -> float:
     """sum K/sum N over all latents; nan without trials."""
-    k, f = _totals(counts)
+    k, f = totals(counts)
     return k / (k + f) if k + f else np.nan
 
 
 def pooled_log_likelihood(counts: Counts) -> float:
     """The binomial log likelihood with one c for all latents, at its maximum c = `pooled_mean`."""
-    k, f = _totals(counts)
+    k, f = totals(counts)
     if not k + f:
         return 0.0
     mean = np.asarray(k / (k + f)), np.asarray(f / (k + f))
@@ -127,7 +127,7 @@ def pooled_log_likelihood(counts: Counts) -> float:
     return float(counts.multiplicity @ (each + counts.log_split))
 
 
-def _totals(counts: Counts) -> tuple[int, int]:
+def totals(counts: Counts) -> tuple[int, int]:
     """Successes and failures of all latents, exactly."""
     w = counts.multiplicity.astype(object)
     return int(w @ counts.successes), int(w @ counts.failures)
@@ -146,7 +146,7 @@ def _search(counts: Counts) -> Beta | None:
     if pooled > 0.5:
         mirrored = _search(Counts(counts.failures, counts.total_count, counts.multiplicity))
         return mirrored and Beta(mirrored.concentration0, mirrored.concentration1)
-    trials = float(sum(_totals(counts)))
+    trials = float(sum(totals(counts)))
     low, high = np.log(1e-4 / counts.num_latents), np.log(min(1e14, 1e3 * trials**2))
     grid = np.linspace(low, high, int(high - low) + 2)
     means, heights = np.empty(grid.size), np.empty(grid.size)

@@ -408,3 +408,20 @@ def test_frozen_and_not_aliased():
 
 def test_repr():
     assert repr(Beta(2, 8)) == "Beta(concentration1=2.0, concentration0=8.0)"
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "lower", "upper"),
+    [
+        (1e3, 1e9, 9.3897211e-07, 1.0629201e-06),
+        (2.0, 1e20, 2.4220928e-21, 5.5716434e-20),
+        (1e-3, 1e4, 0.0, 1.3e-15),
+    ],
+)
+def test_interval_near_an_end(a, b, lower, upper):
+    """Where the whole distribution is near 0; its mirror image is near 1."""
+    got = Beta(a, b).interval(0.95)
+    assert got.lower == pytest.approx(lower, rel=1e-6, abs=1e-300)
+    assert got.upper == pytest.approx(upper, rel=1e-6) or a < 1
+    mirrored = Beta(b, a).interval(0.95)
+    assert 1 - mirrored.lower == pytest.approx(got.upper, abs=3e-16)

@@ -435,3 +435,13 @@ def test_frozen():
 )
 def test_number(value, text):
     assert number(value) == text
+
+
+def test_the_step_of_passing_is_that_of_the_whole_data():
+    """The pooled shortcut of many latents against the exact path on all of them."""
+    for name in ("rat_tumors", "colds_father", "litters_control"):
+        counts = er.datasets.load(name)
+        path = exact(counts, "empty", num_steps=120)
+        direct = int(np.argmax(-path.losses > evidence_supremum(counts).log_evidence))
+        noisy = er.maximize_elbo(counts, "empty", optimizer=path.optimizer, num_steps=2)
+        assert er.diagnose(noisy).passes_at == direct > 0, name

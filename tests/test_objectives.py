@@ -534,3 +534,18 @@ def test_a_guide_or_prior_that_does_not_fit(shape):
         message = f"{name} of shape {shape} fits neither () nor the 5 entries of counts"
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             function(*arguments, SOME)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "want"),
+    [(1e-12, 5.0, -28.631021115929435), (1e-10, 1.0, -24.02585092994)],
+)
+def test_empty_guide_where_large_terms_cancel(a, b, want):
+    """One success of one trial: E log lik and H are of order 1/a, J (E7) of order log a."""
+    with mp.workdps(60):
+        x, y = mp.mpf(a), mp.mpf(b)
+        up, down = mp.psi(0, x) - mp.psi(0, x + y), mp.psi(0, y) - mp.psi(0, x + y)
+        true = x * up + (y - 1) * down - mp.log(mp.beta(x, y))
+    assert float(true) == pytest.approx(want, rel=1e-9)
+    got = er.empty_guide_objective(er.Beta(a, b), er.Counts(1, 1))
+    assert got == pytest.approx(float(true), rel=1e-13)

@@ -263,6 +263,14 @@ def test_guide_history_is_thinned(monkeypatch):
     assert thin.losses.tobytes() == whole.losses.tobytes()
 
 
+def test_blocks_are_bounded_by_the_latents_too():
+    """An empty guide has two parameters, however many latents its values are summed over."""
+    many = er.Counts(np.arange(5000) % 7, 7)
+    run = exact(many, "empty", num_steps=3)
+    record = svi._Record(run._space, svi.objectives.find("exact"), 3)
+    assert record._block * 5000 <= svi._BLOCK_NUMBERS
+
+
 # Where runs go.
 
 

@@ -62,7 +62,7 @@ class EmptyGuide(_FromPrior):
         return prior.log_prob_at_mean()
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
-        return prior - 1 + outcomes
+        return prior + (outcomes - 1)
 
     def normalizer(self, prior: Beta, own: FloatArray) -> Any:
         return -prior.log_normalizer()
