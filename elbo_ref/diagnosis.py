@@ -194,9 +194,7 @@ def conclusion(diagnoses: Sequence[Diagnosis]) -> str:
         below = ", ".join(
             f"{number(max(d.distance or 0, 0))} ({d.run.guide_name})" for d in learners
         )
-        reached = (
-            f"the log evidence reached is below its by {below}" if below else "none is learned here"
-        )
+        reached = f"the runs' log evidence is lower by {below}" if below else "none is learned here"
         return (
             f"the prior has an MLE, {describe(supremum.prior)}, and only a guide that can be the "
             f"posterior leads there; {reached}"

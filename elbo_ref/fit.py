@@ -74,8 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 break
     except ValueError as error:
         parser.error(str(error))
-    seed = f", seed {options.seed}" if options.loss == "trace" else ""
-    print(comparison(f"{title}{seed}", diagnoses, names))
+    print(comparison(title, diagnoses, names, options.seed))
     return INTERRUPTED if diagnoses[-1].run.stopped == "interrupted" else 0
 
 

@@ -10,7 +10,9 @@ from elbo_ref.diagnosis import Diagnosis, conclusion, describe, number
 _WIDTH = 120
 
 
-def comparison(title: str, diagnoses: Sequence[Diagnosis], names: Mapping[str, str]) -> str:
+def comparison(
+    title: str, diagnoses: Sequence[Diagnosis], names: Mapping[str, str], seed: int
+) -> str:
     """A table of the guides, a sentence on each, the noise, and the conclusion.
 
     Parameters
@@ -21,6 +23,8 @@ def comparison(title: str, diagnoses: Sequence[Diagnosis], names: Mapping[str, s
         One for each guide, on the same counts with the same settings.
     names : mapping
         The data's own names of ``"concentration1"`` and ``"concentration0"``, where they have some.
+    seed : int
+        Of the runs' draws.
     """
     paragraphs = [(f"{d.run.guide_name}: ", f"{d.sentence}.") for d in diagnoses]
     if diagnoses[0].run.loss_name == "trace":
@@ -30,10 +34,12 @@ def comparison(title: str, diagnoses: Sequence[Diagnosis], names: Mapping[str, s
         textwrap.fill(text, _WIDTH, initial_indent=head, subsequent_indent="    ")
         for head, text in paragraphs
     ]
-    return "\n".join([title, _settings(diagnoses[0]), "", *_table(diagnoses, names), "", *wrapped])
+    return "\n".join(
+        [title, _settings(diagnoses[0], seed), "", *_table(diagnoses, names), "", *wrapped]
+    )
 
 
-def _settings(first: Diagnosis) -> str:
+def _settings(first: Diagnosis, seed: int) -> str:
     run = first.run
     weights = run.counts.multiplicity.astype(object)
     facts = [
@@ -43,7 +49,7 @@ def _settings(first: Diagnosis) -> str:
         f"{type(run.optimizer).__name__} lr {number(run.optimizer.lr)}",
         f"steps {run.num_steps}",
         f"loss {run.loss_name}",
-        *([f"particles {run.num_particles}"] if run.loss_name == "trace" else []),
+        *([f"particles {run.num_particles}, seed {seed}"] if run.loss_name == "trace" else []),
     ]
     return ", ".join(facts)
 
