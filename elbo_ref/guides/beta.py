@@ -14,7 +14,7 @@ import numpy as np
 from elbo_ref.arguments import FloatArray, check_fits
 from elbo_ref.beta import Beta
 from elbo_ref.guides.beta_draws import BetaDraws, log_moments
-from elbo_ref.guides.protocol import LOG_RANGE
+from elbo_ref.guides.protocol import LOG_RANGE, Parts
 
 
 class BetaGuide(BetaDraws):
@@ -55,13 +55,8 @@ class BetaGuide(BetaDraws):
         return self.draw(prior, own).log_normalizer() - prior.log_normalizer()
 
     def collect(
-        self,
-        source: FloatArray,
-        logs: FloatArray,
-        expected: FloatArray,
-        weights: FloatArray,
-        prior: FloatArray,
-        own: FloatArray,
+        self, parts: Parts, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        by_prior = (logs - log_moments(prior)).dot(weights)
-        return by_prior, weights * (source - (logs - expected))
+        by_prior = (parts.logs - log_moments(prior)).dot(parts.weights)
+        by_own = parts.weights * (parts.through_draw - (parts.logs - parts.expected))
+        return by_prior, by_own

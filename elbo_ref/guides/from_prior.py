@@ -26,7 +26,7 @@ import numpy as np
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.guides.beta_draws import BetaDraws
-from elbo_ref.guides.protocol import LOG_RANGE
+from elbo_ref.guides.protocol import LOG_RANGE, Parts
 
 
 class _FromPrior(BetaDraws):
@@ -68,15 +68,10 @@ class EmptyGuide(_FromPrior):
         return -prior.log_normalizer()
 
     def collect(
-        self,
-        source: FloatArray,
-        logs: FloatArray,
-        expected: FloatArray,
-        weights: FloatArray,
-        prior: FloatArray,
-        own: FloatArray,
+        self, parts: Parts, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        return (source + (logs - expected)).dot(weights), own
+        by_prior = parts.through_draw + (parts.logs - parts.expected)
+        return by_prior.dot(parts.weights), own
 
 
 class TiedGuide(_FromPrior):
@@ -97,12 +92,6 @@ class TiedGuide(_FromPrior):
         return 0.0
 
     def collect(
-        self,
-        source: FloatArray,
-        logs: FloatArray,
-        expected: FloatArray,
-        weights: FloatArray,
-        prior: FloatArray,
-        own: FloatArray,
+        self, parts: Parts, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        return source.dot(weights), own
+        return parts.through_draw.dot(parts.weights), own

@@ -21,6 +21,7 @@ from elbo_ref.arguments import (
     require,
 )
 from elbo_ref.beta import Beta
+from elbo_ref.guides.protocol import Parts
 from elbo_ref.special import log_sigmoid_pair
 
 
@@ -155,12 +156,6 @@ class NoLatent:
         return np.ones((1, *logit.shape))
 
     def collect(
-        self,
-        source: FloatArray,
-        logs: FloatArray,
-        expected: FloatArray,
-        weights: FloatArray,
-        prior: FloatArray,
-        own: FloatArray,
+        self, parts: Parts, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        return np.zeros(2), weights * source
+        return np.zeros(2), parts.weights * parts.through_draw

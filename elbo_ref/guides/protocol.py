@@ -28,7 +28,7 @@ that c is drawn from.
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -56,6 +56,21 @@ class Draw(Protocol):
 
     def tilt_variance(self, tilt1: Any, tilt0: Any) -> float | FloatArray:
         """Var[tilt1 log c + tilt0 log(1 - c)] (E5)."""
+
+
+class Parts(NamedTuple):
+    """What the gradient of an objective is made of; all but `weights` for one latent of each entry.
+
+    `through_draw` is the source gradient of the linear form with its tilt held fixed; `logs` are
+    log c and log(1 - c), averaged over draws or in expectation, and `expected` their expectations,
+    so that `logs - expected` is the derivative of the draw's own log density; `weights` counts the
+    equal latents of each entry.
+    """
+
+    through_draw: FloatArray
+    logs: FloatArray
+    expected: FloatArray
+    weights: FloatArray
 
 
 class Guide(Protocol):
@@ -115,17 +130,6 @@ class Guide(Protocol):
         """Derivatives of the draws' logits, (rows of the source gradient, particles, G)."""
 
     def collect(
-        self,
-        source: FloatArray,
-        logs: FloatArray,
-        expected: FloatArray,
-        weights: FloatArray,
-        prior: FloatArray,
-        own: FloatArray,
+        self, parts: Parts, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """The gradient with respect to the constrained parameters, (2,) and (k, G).
-
-        `source` is the source gradient, `logs` holds log c and log(1 - c) of the draws and
-        `expected` their expectations, all for one latent of each column; `weights` says how many
-        there are.
-        """
+        """The gradient with respect to the constrained parameters, (2,) and (k, G)."""

@@ -24,6 +24,7 @@ from elbo_ref.arguments import FloatArray, check_fits, check_type
 from elbo_ref.beta import Beta, Gradient
 from elbo_ref.counts import Counts, log_binomial
 from elbo_ref.guides import GUIDES
+from elbo_ref.guides.protocol import Parts
 from elbo_ref.objectives.protocol import Step, Task
 
 
@@ -173,8 +174,9 @@ class Exact:
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
-        source, logs = _source_and_logs(task, prior, own)
-        by_prior, by_own = task.guide.collect(source, logs, logs, task.weights, prior, own)
+        through_draw, logs = _source_and_logs(task, prior, own)
+        parts = Parts(through_draw, logs, logs, task.weights)
+        by_prior, by_own = task.guide.collect(parts, prior, own)
         return Step(by_prior, by_own, np.nan)
 
     def settle(self, task: Task, values: FloatArray, priors: Beta, owns: FloatArray) -> FloatArray:

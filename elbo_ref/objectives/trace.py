@@ -18,6 +18,7 @@ import numpy as np
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
+from elbo_ref.guides.protocol import Parts
 from elbo_ref.objectives.protocol import Step, Task
 from elbo_ref.special import log_sigmoid_pair
 
@@ -31,7 +32,7 @@ class Trace:
     name = "trace"
 
     def prepare(self, task: Task, num_particles: int) -> None:
-        draws = task.counts.num_latents * num_particles if task.guide.has_prior else 0
+        draws = task.counts.num_latents * num_particles
         if draws > MOST_DRAWS:
             raise ValueError(
                 f"loss='trace' would take {draws} draws a step ({task.counts.num_latents} latents "
@@ -53,11 +54,14 @@ class Trace:
         logs = np.stack(log_sigmoid_pair(logits))
         c, rest = np.exp(logs)
         through_draw = (tilt[0] * rest - tilt[1] * c) * guide.pathwise(logits, prior, each)
-        source, mean_logs = task.per_entry(through_draw), task.per_entry(logs)
         value = float(np.sum(tilt * logs.mean(axis=1)))
-        expected = guide.log_moments(prior, own)
-        collected = guide.collect(source, mean_logs, expected, task.weights, prior, own)
-        return Step(*collected, value)
+        parts = Parts(
+            through_draw=task.per_entry(through_draw),
+            logs=task.per_entry(logs),
+            expected=guide.log_moments(prior, own),
+            weights=task.weights,
+        )
+        return Step(*guide.collect(parts, prior, own), value)
 
     def settle(self, task: Task, values: FloatArray, priors: Beta, owns: FloatArray) -> FloatArray:
         constants = task.guide.normalizer(priors, owns) + task.log_coefficient
