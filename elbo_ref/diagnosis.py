@@ -86,6 +86,8 @@ class Diagnosis:
             passing = f"passes {height} at step {self.passes_at}"
             if self.passes_at is None:
                 passing = f"does not pass {height} in up to {_PATIENCE[-1]} steps"
+                if self.objective > self.supremum.log_evidence:
+                    passing += ", but this run has"
             return (
                 "maximises E_prior[log lik] - H(prior), not an ELBO and unbounded: its exact path "
                 f"{passing}{self._early()}"

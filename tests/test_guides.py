@@ -373,8 +373,8 @@ def test_losses_of_a_run_that_hardly_moves(guide):
 @pytest.mark.parametrize(("w", "particles"), [(10**7 + 1, 1), (10**4, 1001), (10**12, 1)])
 def test_trace_refuses_more_than_ten_million_draws_a_step(w, particles):
     message = (
-        f"loss='trace' would take {w * particles} draws a step ({w} latents times {particles} "
-        "particles), more than 10000000; use loss='exact'"
+        f'loss="trace" would take {w * particles} draws a step ({w} latents times {particles} '
+        'particles), more than 10000000; use loss="exact"'
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         er.maximize_elbo(er.Counts(3, 10, w), num_particles=particles)

@@ -412,7 +412,7 @@ def test_trace_follows_the_exact_path():
             {"guide": "empty", "learn_prior": False},
             "guide='empty' with learn_prior=False has nothing to learn",
         ),
-        ({"num_particles": 2_000_000}, "use loss='exact'"),
+        ({"num_particles": 2_000_000}, 'use loss="exact"'),
     ],
 )
 def test_bad_arguments(options, message):

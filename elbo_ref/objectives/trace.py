@@ -35,8 +35,8 @@ class Trace:
         draws = task.counts.num_latents * num_particles
         if draws > MOST_DRAWS:
             raise ValueError(
-                f"loss='trace' would take {draws} draws a step ({task.counts.num_latents} latents "
-                f"times {num_particles} particles), more than {MOST_DRAWS}; use loss='exact'"
+                f'loss="trace" would take {draws} draws a step ({task.counts.num_latents} latents '
+                f'times {num_particles} particles), more than {MOST_DRAWS}; use loss="exact"'
             )
 
     def step(
