@@ -217,8 +217,6 @@ def maximize_elbo(
     ended_early = _climb(
         space, objective, optimizer, num_steps, num_particles, generator(rng), record
     )
-    if record.left_float64:
-        ended_early = "unbounded", "the objective left float64"
     record.losses.setflags(write=False)
     at_end, own = space.split(record.last)
     reached = Beta(float(at_end[0, 0]), float(at_end[1, 0]))
@@ -251,6 +249,7 @@ def _climb(
 ) -> tuple[Stopped, str] | None:
     """The loop; fills the record, and says how it ended if that was early."""
     vector, state = space.start, optimizer.init(space.start)
+    ended_early: tuple[Stopped, str] | None = None
     try:
         with np.errstate(all="ignore"):
             for _ in range(num_steps):
@@ -258,17 +257,18 @@ def _climb(
                 moved, state = optimizer.update(state, vector, -gradient)
                 outside = space.outside(moved)
                 if outside is not None:
-                    record.settle()
-                    return "unbounded", f"{space.name(outside)} left {space.range(outside)}"
+                    left = f"{space.name(outside)} left {space.range(outside)}"
+                    ended_early = "unbounded", left
+                    break
                 record.add(vector, value, moved)
                 vector = moved
                 if record.left_float64:
                     break
         record.settle()
     except KeyboardInterrupt:
+        ended_early = "interrupted", f"interrupted, {num_steps} steps were asked for"
         record.settle()
-        return "interrupted", f"interrupted, {num_steps} steps were asked for"
-    return None
+    return ("unbounded", "the objective left float64") if record.left_float64 else ended_early
 
 
 class _Record:
@@ -287,7 +287,7 @@ class _Record:
         self.left_float64 = False
 
     def add(self, vector: FloatArray, value: float, moved: FloatArray) -> None:
-        """One step: its parameters, its value if known, and where the update led."""
+        """One step: its parameters, its value to settle, and where the update led."""
         self._pending.append((vector, value, moved))
         if len(self._pending) >= self._block:
             self.settle()

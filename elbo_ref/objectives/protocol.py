@@ -55,7 +55,7 @@ class Task:
 
 
 class Objective(Protocol):
-    """Something to maximise; bound to a task, it is evaluated at every step."""
+    """Something to maximise, evaluated at every step of a task."""
 
     @property
     def name(self) -> str: ...
