@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray, IntArray, describe, require
-from elbo_ref.special import cross_difference, deviance, log_factorial_remainder
+from elbo_ref.special import cross_difference, deviance, log_choose_remainder
 
 _LARGEST = 2**63 - 1
 
@@ -205,9 +205,7 @@ def log_choose(k: IntArray, n: IntArray) -> FloatArray:
     more = np.maximum(k, n - k).astype(np.float64)
     size = np.maximum(n, 1).astype(np.float64)
     entropy = -sc.xlogy(less, less / size) - sc.xlog1py(more, -less / size)
-    r = log_factorial_remainder
-    remainder = r(n.astype(np.float64)) - r(less) - r(more)
-    return np.asarray(entropy + remainder)
+    return np.asarray(entropy + log_choose_remainder(less, more))
 
 
 def log_binomial(
@@ -222,9 +220,8 @@ def log_binomial(
     """
     k, n = successes.astype(np.float64), total_count.astype(np.float64)
     f = (total_count - successes).astype(np.float64)
-    r = log_factorial_remainder
     away = deviance(k, n * mean[0], difference) + deviance(f, n * mean[1], -difference)
-    return (r(n) - r(k) - r(f)) - away
+    return log_choose_remainder(k, f) - away
 
 
 def _log_split(

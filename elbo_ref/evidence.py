@@ -35,7 +35,7 @@ from elbo_ref.special import (
     cross_difference,
     deviance,
     digamma_difference,
-    log_factorial_remainder,
+    log_choose_remainder,
     log_rising_ratio,
     trigamma_difference,
 )
@@ -132,7 +132,7 @@ def posterior(prior: Beta, counts: Counts) -> Beta:
 def latent_log_evidence(a: FloatArray, b: FloatArray, counts: Counts) -> FloatArray:
     """(E1) of each entry of the counts, broadcast against arrays of concentrations."""
     k, f, n = _outcomes(counts)
-    s, r = a + b, log_factorial_remainder
+    s = a + b
     total = s + n
     up, down = (a + k) / total, (b + f) / total
     cross = cross_difference(a, counts.failures, b, counts.successes) / total
@@ -142,8 +142,9 @@ def latent_log_evidence(a: FloatArray, b: FloatArray, counts: Counts) -> FloatAr
         + deviance(k, n * up, -cross)
         + deviance(f, n * down, cross)
     )
-    rows = (r(s) - r(a) - r(b)) + (r(n) - r(k) - r(f)) - (r(total) - r(a + k) - r(b + f))
-    both = rows - dependence - (np.log1p(k / a) + np.log1p(f / b) - np.log1p(n / s))
+    choose = log_choose_remainder
+    remainders = choose(a, b) + choose(k, f) - choose(a + k, b + f)
+    both = remainders - dependence - (np.log1p(k / a) + np.log1p(f / b) - np.log1p(n / s))
     one_sided = np.where(k == 0, log_rising_ratio(b, a, f), log_rising_ratio(a, b, k))
     return np.where((k > 0) & (f > 0), both, one_sided) + counts.log_split
 

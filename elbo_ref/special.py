@@ -119,11 +119,15 @@ def log_factorial_remainder(x: FloatArray) -> FloatArray:
     )
 
 
+def log_choose_remainder(x: FloatArray, y: FloatArray) -> FloatArray:
+    """R(x + y) - R(x) - R(y): log C(x + y, x) less its entropy part."""
+    r = log_factorial_remainder
+    return r(x + y) - r(x) - r(y)
+
+
 def log_beta_remainder(a: FloatArray, b: FloatArray) -> FloatArray:
     """log B(a, b) - [a log m + b log(1 - m)], with m = a/(a + b)."""
-    s = a + b
-    r = log_factorial_remainder
-    return r(a) + r(b) - r(s) - np.log(a * (b / s))
+    return -log_choose_remainder(a, b) - np.log(a * (b / (a + b)))
 
 
 def log_rising_ratio(x: FloatArray, h: FloatArray, n: FloatArray) -> FloatArray:
