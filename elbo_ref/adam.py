@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -106,13 +107,18 @@ class Adam:
         if self.weight_decay:
             gradient = gradient + self.weight_decay * parameters
         beta1, beta2 = self.betas
+        _, rest1, keep2, rest2, eps = self._arrays
         step = state.step + 1
-        first = state.first_moment + (1 - beta1) * (gradient - state.first_moment)
-        second = beta2 * state.second_moment + ((1 - beta2) * gradient) * gradient
+        first = state.first_moment + rest1 * (gradient - state.first_moment)
+        second = keep2 * state.second_moment + (rest2 * gradient) * gradient
         largest = np.maximum(state.largest, second) if self.amsgrad else second
-        scale = -self.lr / (1 - beta1**step)
-        root = np.sqrt(largest) / math.sqrt(1 - beta2**step) + self.eps
+        scale = np.asarray(-self.lr / (1 - beta1**step))
+        root = np.sqrt(largest) / np.asarray(math.sqrt(1 - beta2**step)) + eps
         return parameters + scale * first / root, AdamState(step, first, second, largest)
+
+    @cached_property
+    def _arrays(self) -> tuple[FloatArray, ...]:
+        return _arrays(self)
 
 
 @dataclass(frozen=True)
@@ -160,17 +166,28 @@ class ClippedAdam:
         if self.weight_decay:
             gradient = gradient + self.weight_decay * parameters
         beta1, beta2 = self.betas
+        keep1, rest1, keep2, rest2, eps = self._arrays
         step = state.step + 1
-        first = beta1 * state.first_moment + (1 - beta1) * gradient
-        second = beta2 * state.second_moment + ((1 - beta2) * gradient) * gradient
+        first = keep1 * state.first_moment + rest1 * gradient
+        second = keep2 * state.second_moment + (rest2 * gradient) * gradient
         scale = -self.lr * self.lrd**step * math.sqrt(1 - beta2**step) / (1 - beta1**step)
-        root = np.sqrt(second) + self.eps
-        return parameters + scale * first / root, AdamState(step, first, second, second)
+        root = np.sqrt(second) + eps
+        return parameters + np.asarray(scale) * first / root, AdamState(step, first, second, second)
+
+    @cached_property
+    def _arrays(self) -> tuple[FloatArray, ...]:
+        return _arrays(self)
 
 
 def _init(parameters: FloatArray) -> AdamState:
     zeros = np.zeros_like(parameters)
     return AdamState(0, zeros, zeros, zeros)
+
+
+def _arrays(settings: Adam | ClippedAdam) -> tuple[FloatArray, ...]:
+    """beta1, 1 - beta1, beta2, 1 - beta2 and eps as NumPy multiplies by them fastest."""
+    beta1, beta2 = settings.betas
+    return tuple(np.asarray(x) for x in (beta1, 1 - beta1, beta2, 1 - beta2, settings.eps))
 
 
 def _check(settings: Adam | ClippedAdam) -> None:

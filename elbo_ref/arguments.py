@@ -42,7 +42,7 @@ def describe(name: str, array: NDArray[Any], index: tuple[int, ...]) -> str:
 
 def require(name: str, array: NDArray[Any], good: NDArray[np.bool_] | np.bool_, rule: str) -> None:
     """Raise ValueError for the first element of `array` where `good` is False."""
-    if not np.all(good):
+    if not good.all():
         index = tuple(int(i) for i in np.argwhere(~np.atleast_1d(good))[0])[: np.ndim(array)]
         raise ValueError(f"{describe(name, array, index)} {rule}")
 

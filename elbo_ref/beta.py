@@ -104,14 +104,15 @@ class Beta:
     def __post_init__(self) -> None:
         a = float_in("concentration1", self.concentration1, 1e-100, 1e100)
         b = float_in("concentration0", self.concentration0, 1e-100, 1e100)
-        try:
-            a, b = np.broadcast_arrays(a, b)
-        except ValueError:
-            raise ValueError(
-                f"concentration1 of shape {a.shape} and concentration0 of shape {b.shape} "
-                "do not broadcast"
-            ) from None
-        for name, array in (("concentration1", a.copy()), ("concentration0", b.copy())):
+        if a.shape != b.shape:
+            try:
+                a, b = (x.copy() for x in np.broadcast_arrays(a, b))
+            except ValueError:
+                raise ValueError(
+                    f"concentration1 of shape {a.shape} and concentration0 of shape {b.shape} "
+                    "do not broadcast"
+                ) from None
+        for name, array in (("concentration1", a), ("concentration0", b)):
             array.setflags(write=False)
             object.__setattr__(self, name, _plain(array))
 

@@ -237,9 +237,3 @@ def _without_cancellation(
         nodes = start + _GAUSS_NODES[:, None] * length
         difference[short] = length * (_GAUSS_WEIGHTS @ slope(nodes))
     return difference
-
-
-def log_sigmoid_pair(logit: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """log c and log(1 - c) of a draw c held as its logit."""
-    small = np.log1p(np.exp(-np.abs(logit)))
-    return np.minimum(logit, 0.0) - small, np.minimum(-logit, 0.0) - small

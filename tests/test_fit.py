@@ -164,7 +164,7 @@ def test_forum_sentences(answer):
         assert word in said["empty"]
     for word in ("classical MLE", "supremum 0", "limit", "far from converged"):
         assert word in said["tied"]
-    for word in ("standard deviation", "10 particles", "seeds differ more than guides"):
+    for word in ("a step's loss", "standard deviation", "seeds differ more than guides"):
         assert word in said["noise"]
     for word in ("supremum 0", "never attained", "no MLE", "all three"):
         assert word in said["conclusion"]

@@ -165,14 +165,3 @@ def test_recurrences():
     one = np.ones_like(x)
     np.testing.assert_allclose(special.digamma_difference(x, one), 1 / x, rtol=1e-13)
     np.testing.assert_allclose(special.trigamma_difference(x, one), 1 / x**2, rtol=1e-13)
-
-
-@PROPERTY
-@given(st.floats(-1e6, 1e6))
-@example(-800.0)
-@example(0.0)
-def test_log_sigmoid_pair(logit):
-    wanted = -mp.log1p(mp.exp(-mp.mpf(logit))), -mp.log1p(mp.exp(mp.mpf(logit)))
-    for got, value in zip(special.log_sigmoid_pair(*arrays(logit)), wanted, strict=True):
-        if abs(value) > 1e-300:
-            close(got, value, 4e-16, logit=logit)

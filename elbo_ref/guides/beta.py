@@ -14,7 +14,7 @@ import numpy as np
 from elbo_ref.arguments import FloatArray, check_fits
 from elbo_ref.beta import Beta
 from elbo_ref.guides.beta_draws import BetaDraws, log_moments
-from elbo_ref.guides.protocol import LOG_RANGE, Parts
+from elbo_ref.guides.protocol import LOG_RANGE
 
 
 class BetaGuide(BetaDraws):
@@ -24,6 +24,7 @@ class BetaGuide(BetaDraws):
     parameter_names: tuple[str, ...] = ("concentration1", "concentration0")
     own_range = LOG_RANGE
     has_prior = True
+    own_density = -1
 
     def start(self, value: object, size: int) -> FloatArray:
         start = value if isinstance(value, Beta) else Beta(1.0, 1.0)
@@ -45,8 +46,8 @@ class BetaGuide(BetaDraws):
     def value(self, prior: Beta, own: FloatArray) -> Beta:
         return self.draw(prior, own)
 
-    def counted_at_mean(self, prior: Beta, own: FloatArray) -> Any:
-        return -self.draw(prior, own).log_ratio_at_mean(prior)
+    def counted_at_mean(self, prior: Beta, draw: Beta) -> Any:
+        return -draw.log_ratio_at_mean(prior)
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
         return (prior + outcomes) - own
@@ -55,8 +56,6 @@ class BetaGuide(BetaDraws):
         return self.draw(prior, own).log_normalizer() - prior.log_normalizer()
 
     def collect(
-        self, parts: Parts, prior: FloatArray, own: FloatArray
+        self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        by_prior = (parts.logs - log_moments(prior)).dot(parts.weights)
-        by_own = parts.weights * (parts.through_draw - (parts.logs - parts.expected))
-        return by_prior, by_own
+        return logs - log_moments(prior), source

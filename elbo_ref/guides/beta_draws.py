@@ -19,13 +19,16 @@ from elbo_ref.beta import draw_logits
 from elbo_ref.pathwise import logit_derivatives
 from elbo_ref.special import trigamma
 
-_SUM = np.ones((1, 2))
-"""Times an array of two rows it adds them, in a third of the time of ``sum`` for one latent."""
+_WITH_SUM = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+"""Takes two rows to those rows and their sum, in a third of the time of ``sum`` for one latent."""
+
+_LESS_THIRD = np.array([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0]])
+"""Takes three rows to the first two less the third; exactly, as every product is by 0 or 1."""
 
 
 def log_moments(x: FloatArray) -> FloatArray:
     """E log c and E log(1 - c) under Beta(x[0], x[1])."""
-    moments: FloatArray = sc.psi(x) - sc.psi(_SUM.dot(x))
+    moments: FloatArray = _LESS_THIRD.dot(sc.psi(_WITH_SUM.dot(x)))
     return moments
 
 
@@ -41,7 +44,8 @@ class BetaDraws:
 
     def pull_back(self, tilt: FloatArray, prior: FloatArray, own: FloatArray) -> FloatArray:
         x = self.concentrations(prior, own)
-        slopes: FloatArray = tilt * trigamma(x) - _SUM.dot(tilt) * trigamma(_SUM.dot(x))
+        terms = _WITH_SUM.dot(tilt) * trigamma(_WITH_SUM.dot(x))
+        slopes: FloatArray = _LESS_THIRD.dot(terms)
         return slopes
 
     def sample_logit(

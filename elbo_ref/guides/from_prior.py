@@ -26,7 +26,7 @@ import numpy as np
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.guides.beta_draws import BetaDraws
-from elbo_ref.guides.protocol import LOG_RANGE, Parts
+from elbo_ref.guides.protocol import LOG_RANGE
 
 
 class _FromPrior(BetaDraws):
@@ -49,16 +49,22 @@ class _FromPrior(BetaDraws):
     def draw(self, prior: Beta, own: FloatArray) -> Beta:
         return prior
 
+    def collect(
+        self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        return source, own
+
 
 class EmptyGuide(_FromPrior):
     """``guide="empty"``; ``run.guide`` is None."""
 
     name = "empty"
+    own_density = 1
 
     def value(self, prior: Beta, own: FloatArray) -> None:
         return None
 
-    def counted_at_mean(self, prior: Beta, own: FloatArray) -> Any:
+    def counted_at_mean(self, prior: Beta, draw: Beta) -> Any:
         return prior.log_prob_at_mean()
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
@@ -67,22 +73,17 @@ class EmptyGuide(_FromPrior):
     def normalizer(self, prior: Beta, own: FloatArray) -> Any:
         return -prior.log_normalizer()
 
-    def collect(
-        self, parts: Parts, prior: FloatArray, own: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        by_prior = parts.through_draw + (parts.logs - parts.expected)
-        return by_prior.dot(parts.weights), own
-
 
 class TiedGuide(_FromPrior):
     """``guide="tied"``; ``run.guide`` is ``run.prior``."""
 
     name = "tied"
+    own_density = 0
 
     def value(self, prior: Beta, own: FloatArray) -> Beta:
         return prior
 
-    def counted_at_mean(self, prior: Beta, own: FloatArray) -> float:
+    def counted_at_mean(self, prior: Beta, draw: Beta) -> float:
         return 0.0
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
@@ -90,8 +91,3 @@ class TiedGuide(_FromPrior):
 
     def normalizer(self, prior: Beta, own: FloatArray) -> float:
         return 0.0
-
-    def collect(
-        self, parts: Parts, prior: FloatArray, own: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        return parts.through_draw.dot(parts.weights), own

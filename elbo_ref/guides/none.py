@@ -21,8 +21,6 @@ from elbo_ref.arguments import (
     require,
 )
 from elbo_ref.beta import Beta
-from elbo_ref.guides.protocol import Parts
-from elbo_ref.special import log_sigmoid_pair
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -107,6 +105,9 @@ class Parameter:
         return np.zeros(np.broadcast_shapes(self.shape, np.shape(tilt1)))
 
 
+_SIGNS = np.array([[1.0], [-1.0]])
+
+
 class NoLatent:
     """``guide="none"``, or a `Parameter` to start from; ``run.guide`` is a `Parameter`, (G,)."""
 
@@ -114,6 +115,7 @@ class NoLatent:
     parameter_names: tuple[str, ...] = ("logits",)
     own_range = (-1e300, 1e300)
     has_prior = False
+    own_density = 0
 
     def start(self, value: object, size: int) -> FloatArray:
         start = value if isinstance(value, Parameter) else Parameter(probs=0.5)
@@ -132,7 +134,7 @@ class NoLatent:
     def value(self, prior: Beta, own: FloatArray) -> Parameter:
         return self.draw(prior, own)
 
-    def counted_at_mean(self, prior: Beta, own: FloatArray) -> float:
+    def counted_at_mean(self, prior: Beta, draw: Parameter) -> float:
         return 0.0
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
@@ -142,7 +144,8 @@ class NoLatent:
         return 0.0
 
     def log_moments(self, prior: FloatArray, own: FloatArray) -> FloatArray:
-        return np.stack(log_sigmoid_pair(own[0]))
+        logs: FloatArray = sc.log_expit(_SIGNS * own)
+        return logs
 
     def pull_back(self, tilt: FloatArray, prior: FloatArray, own: FloatArray) -> FloatArray:
         return tilt[:1] * sc.expit(-own) - tilt[1:] * sc.expit(own)
@@ -156,6 +159,6 @@ class NoLatent:
         return np.ones((1, *logit.shape))
 
     def collect(
-        self, parts: Parts, prior: FloatArray, own: FloatArray
+        self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        return np.zeros(2), parts.weights * parts.through_draw
+        return np.zeros_like(logs), source

@@ -8,16 +8,17 @@ the two logarithms of the draw,
 and the guides differ in three ways only: where c is drawn from, which densities of c are counted,
 and which parameters the draw depends on.
 
-    guide    c drawn from   counted                A               D
-    beta     the guide      + log p - log q        a0 + K - a      b0 + F - b
-    empty    the prior      + log p                K + a0 - 1      F + b0 - 1
-    tied     the prior      + log p - log p        K               F
-    none     (a parameter)                         K               F
+    guide    c drawn from   counted                A               D             own density
+    beta     the guide      + log p - log q        a0 + K - a      b0 + F - b    -1
+    empty    the prior      + log p                K + a0 - 1      F + b0 - 1    +1
+    tied     the prior      + log p - log p        K               F              0
+    none     (a parameter)                         K               F              0
 
 (A, D) is called the *tilt*; the expectation of f is f at the mean less A and D times the Jensen
-gaps of `elbo_ref.beta`. So a guide supplies the tilt, the normalizer, draws (as logits) with
-their pathwise derivatives, the expected logarithms with theirs, and `collect`, which says where
-the two kinds of derivative go. Objectives do the rest.
+gaps of `elbo_ref.beta`. The last column counts the log density of what c is drawn from. So a guide
+supplies the tilt, the normalizer, draws (as logits) with their pathwise derivatives, the expected
+logarithms with theirs, and `collect`, which says to whose parameters the derivatives belong.
+Objectives do the rest.
 
 Arrays have one row per parameter and one column per latent: `prior` is (2, 1) or (2, G), rows
 concentration1 and concentration0; `own`, the guide's constrained parameters, is (k, G); `outcomes`
@@ -28,7 +29,7 @@ that c is drawn from.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -58,21 +59,6 @@ class Draw(Protocol):
         """Var[tilt1 log c + tilt0 log(1 - c)] (E5)."""
 
 
-class Parts(NamedTuple):
-    """What the gradient of an objective is made of; all but `weights` for one latent of each entry.
-
-    `through_draw` is the source gradient of the linear form with its tilt held fixed; `logs` are
-    log c and log(1 - c), averaged over draws or in expectation, and `expected` their expectations,
-    so that `logs - expected` is the derivative of the draw's own log density; `weights` counts the
-    equal latents of each entry.
-    """
-
-    through_draw: FloatArray
-    logs: FloatArray
-    expected: FloatArray
-    weights: FloatArray
-
-
 class Guide(Protocol):
     """A way to fit the model; stateless."""
 
@@ -91,6 +77,13 @@ class Guide(Protocol):
     def has_prior(self) -> bool:
         """Whether the prior is part of the model at all."""
 
+    @property
+    def own_density(self) -> int:
+        """How often the log density of what c is drawn from is counted: -1, 0 or 1.
+
+        Its derivative at a draw, `logs` less `log_moments`, has expectation zero.
+        """
+
     def start(self, value: object, size: int) -> FloatArray:
         """Unconstrained parameters (k, size) for a value of this family, or for None."""
 
@@ -106,8 +99,8 @@ class Guide(Protocol):
     def value(self, prior: Beta, own: FloatArray) -> Any:
         """What `run.guide` shows; None if the guide is empty."""
 
-    def counted_at_mean(self, prior: Beta, own: FloatArray) -> Any:
-        """The counted log densities at the mean of what c is drawn from, nats per latent."""
+    def counted_at_mean(self, prior: Beta, draw: Any) -> Any:
+        """The counted log densities at the mean of `draw`, nats per latent."""
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
         """(A, D), shape (2, G)."""
@@ -130,6 +123,10 @@ class Guide(Protocol):
         """Derivatives of the draws' logits, (rows of the source gradient, particles, G)."""
 
     def collect(
-        self, parts: Parts, prior: FloatArray, own: FloatArray
+        self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """The gradient with respect to the constrained parameters, (2,) and (k, G)."""
+        """The gradient of one latent of each entry, for the prior's and its own parameters.
+
+        `source` is the whole source gradient, `logs` are log c and log(1 - c), averaged over draws
+        or in expectation; the result is (2, G) and (k, G), constrained parameters.
+        """

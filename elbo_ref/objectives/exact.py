@@ -24,7 +24,6 @@ from elbo_ref.arguments import FloatArray, check_fits, check_type
 from elbo_ref.beta import Beta, Gradient
 from elbo_ref.counts import Counts, log_binomial
 from elbo_ref.guides import GUIDES
-from elbo_ref.guides.protocol import Parts
 from elbo_ref.objectives.protocol import Step, Task
 
 
@@ -174,10 +173,8 @@ class Exact:
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
-        through_draw, logs = _source_and_logs(task, prior, own)
-        parts = Parts(through_draw, logs, logs, task.weights)
-        by_prior, by_own = task.guide.collect(parts, prior, own)
-        return Step(by_prior, by_own, np.nan)
+        source, logs = _source_and_logs(task, prior, own)
+        return Step(*task.gradient(source, logs, prior, own), np.nan)
 
     def settle(self, task: Task, values: FloatArray, priors: Beta, owns: FloatArray) -> FloatArray:
         return _value(task, priors, owns)
@@ -190,7 +187,7 @@ def _value(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
     successes, failures = counts.successes, counts.failures
     difference = draw.mean_difference(successes, failures)
     likelihood = log_binomial(successes, counts.total_count, draw.mean_pair(), difference)
-    at_mean = likelihood + counts.log_split + guide.counted_at_mean(prior, own)
+    at_mean = likelihood + counts.log_split + guide.counted_at_mean(prior, draw)
     outcomes = np.expand_dims(task.outcomes, tuple(range(1, own.ndim - 1)))
     tilt1, tilt0 = guide.tilt(_column(prior), own, outcomes)
     gap1, gap0 = draw.jensen_gaps()

@@ -35,6 +35,15 @@ class Task:
         self.outcomes = np.stack([counts.successes, counts.failures]).astype(np.float64)
         self.weights = counts.multiplicity.astype(np.float64)
 
+        self._own_weights = np.repeat(self.weights[None], len(guide.parameter_names), axis=0)
+
+    def gradient(
+        self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """The gradient over all latents, (2,) and (k, G), from `Guide.collect`'s of each."""
+        by_prior, by_own = self.guide.collect(source, logs, prior, own)
+        return by_prior.dot(self.weights), by_own * self._own_weights
+
     @cached_property
     def log_coefficient(self) -> FloatArray:
         """logC of each entry."""

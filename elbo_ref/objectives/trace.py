@@ -15,12 +15,11 @@ as it likes; the densities stay with respect to c.
 from __future__ import annotations
 
 import numpy as np
+from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
-from elbo_ref.guides.protocol import Parts
 from elbo_ref.objectives.protocol import Step, Task
-from elbo_ref.special import log_sigmoid_pair
 
 MOST_DRAWS = 10_000_000
 """A step that would take more is refused."""
@@ -51,17 +50,14 @@ class Trace:
         each = own[:, entry]
         tilt = guide.tilt(prior, each, task.outcomes[:, entry])
         logits = guide.sample_logit(prior, each, (num_particles, entry.size), rng)
-        logs = np.stack(log_sigmoid_pair(logits))
-        c, rest = np.exp(logs)
+        each_logs = sc.log_expit(np.stack((logits, -logits)))
+        c, rest = np.exp(each_logs)
         through_draw = (tilt[0] * rest - tilt[1] * c) * guide.pathwise(logits, prior, each)
-        value = float(np.sum(tilt * logs.mean(axis=1)))
-        parts = Parts(
-            through_draw=task.per_entry(through_draw),
-            logs=task.per_entry(logs),
-            expected=guide.log_moments(prior, own),
-            weights=task.weights,
-        )
-        return Step(*guide.collect(parts, prior, own), value)
+        value = float(np.sum(tilt * each_logs.mean(axis=1)))
+        source, logs = task.per_entry(through_draw), task.per_entry(each_logs)
+        if guide.own_density:
+            source = source + guide.own_density * (logs - guide.log_moments(prior, own))
+        return Step(*task.gradient(source, logs, prior, own), value)
 
     def settle(self, task: Task, values: FloatArray, priors: Beta, owns: FloatArray) -> FloatArray:
         constants = task.guide.normalizer(priors, owns) + task.log_coefficient

@@ -84,15 +84,14 @@ def _table(diagnoses: Sequence[Diagnosis], names: Mapping[str, str]) -> list[str
 
 def _noise(diagnoses: Sequence[Diagnosis]) -> str:
     noises = sorted({number(d.run.step_std) for d in diagnoses}, key=float)
-    particles = diagnoses[0].run.num_particles
-    text = f"one step's loss ({particles} particles) has standard deviation {noises[0]}"
+    text = f"a step's loss has standard deviation {noises[0]}"
     if len(noises) > 1:
         text += f" to {noises[-1]}"
     if len(diagnoses) == 1:
         return text
     objectives = [d.objective for d in diagnoses]
     spread = max(objectives) - min(objectives)
-    text += f", the guides' objectives are {number(spread)} apart"
+    text += f", objectives differ by {number(spread)}"
     if spread < min(d.run.step_std for d in diagnoses):
-        text += ": in their losses, seeds differ more than guides"
+        text += ": seeds differ more than guides"
     return text
