@@ -24,7 +24,7 @@ from elbo_ref.beta import Beta
 from elbo_ref.coordinates import Coordinates
 from elbo_ref.counts import Counts
 from elbo_ref.guides import Parameter
-from elbo_ref.objectives.exact import objective_value, one_particle_variance
+from elbo_ref.objectives.exact import Exact, objective_value, one_particle_variance
 from elbo_ref.objectives.protocol import Objective, Task
 from elbo_ref.objectives.stationarity import Stationarity
 
@@ -53,6 +53,7 @@ class History:
     prior: Beta
     guide: Beta | Parameter | None
     guide_steps: IntArray
+    _own: FloatArray = field(repr=False)
 
     def __len__(self) -> int:
         return self.prior.shape[0]
@@ -134,6 +135,14 @@ class Run:
         own = self._space.split(self._end)[1]
         variance = one_particle_variance(self._space.task, self.prior, own)
         return float(np.sqrt(variance / self.num_particles))
+
+    @cached_property
+    def objectives(self) -> FloatArray:
+        """The run's own objective at the rows ``history.guide_steps``, exactly."""
+        a, b = self.history.prior.arrays()
+        kept = self.history.guide_steps
+        priors = Beta(a[kept, None], b[kept, None])
+        return Exact().settle(self._space.task, np.empty(kept.size), priors, self.history._own)
 
     @property
     def start(self) -> Beta:
@@ -321,4 +330,4 @@ class _Record:
         kept.setflags(write=False)
         at_kept = Beta(priors[0, kept], priors[1, kept])
         guide = self._space.task.guide.value(at_kept, owns)
-        return History(Beta(priors[0], priors[1]), guide, kept)
+        return History(Beta(priors[0], priors[1]), guide, kept, owns)
