@@ -15,6 +15,7 @@ from elbo_ref.evidence import (
     posterior,
 )
 from elbo_ref.guides import Parameter
+from elbo_ref.latents import posterior_table
 from elbo_ref.objectives.exact import (
     elbo,
     elbo_gradient,
@@ -24,8 +25,7 @@ from elbo_ref.objectives.exact import (
 )
 from elbo_ref.pathwise import pathwise_gradient
 from elbo_ref.svi import maximize_elbo
-
-__version__ = "0.1.0"
+from elbo_ref.version import __version__
 
 __all__ = [
     "Adam",
@@ -33,6 +33,7 @@ __all__ = [
     "ClippedAdam",
     "Counts",
     "Parameter",
+    "__version__",
     "datasets",
     "diagnose",
     "elbo",
@@ -46,4 +47,5 @@ __all__ = [
     "maximize_elbo",
     "pathwise_gradient",
     "posterior",
+    "posterior_table",
 ]

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray, IntArray, describe, require
+from elbo_ref.arguments import FloatArray, IntArray, describe, float_array, require
 from elbo_ref.special import cross_difference, deviance, log_choose_remainder
 
 _LARGEST = 2**63 - 1
@@ -109,8 +109,7 @@ class Counts:
         >>> Counts.shared([3, 4], [10, 5])
         Counts(successes=[7], total_count=[15])
         """
-        k, n = _rows(successes, total_count)
-        return cls._merged(k, n, np.zeros(k.size, dtype=np.intp), 1, None)
+        return cls(successes, total_count).pooled()
 
     @classmethod
     def grouped(
@@ -127,38 +126,26 @@ class Counts:
         groups : R labels
             Anything hashable; two labels are the same group if they are equal.
         """
-        k, n = _rows(successes, total_count)
-        if np.ma.isMaskedArray(groups):
-            raise TypeError("groups must not be a masked array")
-        if isinstance(groups, str | bytes | set | frozenset) or not isinstance(groups, Iterable):
-            raise TypeError(f"groups must be a sequence of labels, not {type(groups).__name__}")
-        labels = groups.tolist() if isinstance(groups, np.ndarray) else list(groups)
-        if len(labels) != k.size:
-            raise ValueError(f"groups has {len(labels)} labels for {k.size} rows")
-        index: dict[Hashable, int] = {}
-        for row, label in enumerate(labels):
-            if label is None or not isinstance(label, Hashable) or label != label:
-                raise ValueError(f"groups[{row}] = {label!r} is not a label")
-            index.setdefault(label, len(index))
-        place = np.array([index[label] for label in labels])
-        return cls._merged(k, n, place, len(index), tuple(index))
+        return cls(successes, total_count).pooled(groups)
 
-    @classmethod
-    def _merged(
-        cls,
-        k: IntArray,
-        n: IntArray,
-        place: NDArray[np.intp],
-        size: int,
-        labels: tuple[Hashable, ...] | None,
-    ) -> Counts:
-        successes, total = np.zeros(size, np.int64), np.zeros(size, np.int64)
-        _check_sums("total_count", np.bincount(place, weights=n.astype(np.float64)))
-        np.add.at(successes, place, k)
-        np.add.at(total, place, n)
-        counts = cls.__new__(cls)
-        split = _log_split(k, n, place, successes, total)
-        counts._set(successes, total, np.ones(size, np.int64), split, labels)
+    def pooled(self, groups: Iterable[Hashable] | NDArray[Any] | None = None) -> Counts:
+        """The entries as rows: one latent for each distinct label, or without labels one in all.
+
+        An entry of multiplicity w is w equal rows.
+
+        Examples
+        --------
+        >>> Counts([0, 1], 1, multiplicity=[7, 3]).pooled()
+        Counts(successes=[3], total_count=[10])
+        """
+        place, labels = np.zeros(len(self), dtype=np.intp), None
+        if groups is not None:
+            place, labels = _places(groups, len(self))
+        k, n, split = pool(
+            self.successes, self.total_count, self.multiplicity, self.log_split, place
+        )
+        counts = Counts.__new__(Counts)
+        counts._set(k, n, np.ones_like(k), split, labels)
         return counts
 
     def __eq__(self, other: object) -> bool:
@@ -198,6 +185,72 @@ class Counts:
         """logC: the rows' log binomial coefficients, summed for each latent."""
         return log_choose(self.successes, self.total_count) + self.log_split
 
+    def summary(self) -> str:
+        """The totals in words.
+
+        Examples
+        --------
+        >>> Counts([3, 0, 7], 10).summary()
+        '10 of 30 trials succeed, latents 3'
+        """
+        w = self.multiplicity.astype(object)
+        total = f"{w @ self.successes} of {w @ self.total_count} trials succeed"
+        return f"{total}, latents {self.num_latents}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entries as lists of plain values: the columns of the interchange table.
+
+        `labels` only where there are groups, as text unless a label is a number or a boolean.
+
+        Examples
+        --------
+        >>> Counts.grouped([1, 0, 2], [1, 1, 2], ["b", "a", "b"]).to_dict()["labels"]
+        ['b', 'a']
+        """
+        columns = ("successes", "total_count", "multiplicity", "log_split")
+        document = {name: getattr(self, name).tolist() for name in columns}
+        if self.labels is not None:
+            plain = bool | int | float
+            document["labels"] = [x if isinstance(x, plain) else str(x) for x in self.labels]
+        return document
+
+    @classmethod
+    def from_columns(
+        cls,
+        successes: ArrayLike,
+        total_count: ArrayLike,
+        multiplicity: ArrayLike | None = None,
+        log_split: ArrayLike | None = None,
+        labels: Iterable[Hashable] | None = None,
+    ) -> Counts:
+        """Counts from the columns of `to_dict`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `Counts`; and if a `log_split` is positive or not finite, or the labels are not one
+            distinct label for each entry.
+
+        Examples
+        --------
+        >>> counts = Counts.grouped([1, 0, 2], [1, 1, 3], ["b", "a", "b"])
+        >>> Counts.from_columns(**counts.to_dict()) == counts
+        True
+        """
+        counts = cls(successes, total_count, multiplicity)
+        split, size = counts.log_split, len(counts)
+        if log_split is not None:
+            split = float_array("log_split", log_split)
+            require("log_split", split, (split <= 0) & np.isfinite(split), "must be at most 0")
+            if split.shape != (size,):
+                raise ValueError(f"log_split has shape {split.shape} where ({size},) is needed")
+        names = None if labels is None else tuple(labels)
+        if names is not None and (len(names) != size or len(set(names)) != size):
+            raise ValueError(f"labels must be {size} distinct labels, not {len(names)}")
+        k, n, w = counts.successes, counts.total_count, counts.multiplicity
+        counts._set(k, n, w, split, names)
+        return counts
+
 
 def log_choose(k: IntArray, n: IntArray) -> FloatArray:
     """log C(n, k), from its entropy and remainders: every large term is positive."""
@@ -224,23 +277,60 @@ def log_binomial(
     return log_choose_remainder(k, f) - away
 
 
-def _log_split(
-    k: IntArray, n: IntArray, place: NDArray[np.intp], successes: IntArray, total: IntArray
-) -> FloatArray:
-    """sum of log C(n, k) over the rows of each latent, minus log C(N, K).
+def pool(
+    successes: IntArray,
+    total_count: IntArray,
+    multiplicity: IntArray,
+    log_split: FloatArray,
+    place: NDArray[np.intp],
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """Successes, total counts and log_split of latents, row i belonging to latent ``place[i]``.
 
-    Both are taken as log binomial probabilities at c = K/N, where c^K (1 - c)^(N - K) cancels.
+    log C(n, k) of the rows and log C(N, K) are both taken as log binomial probabilities at
+    c = K/N, where c^K (1 - c)^(N - K) cancels.
+
+    Raises
+    ------
+    ValueError
+        If a sum does not fit into 63 bits.
     """
-    size = np.maximum(total, 1).astype(np.float64)
-    mean = successes / size, (total - successes) / size
-    mixed = (successes > 0) & (successes < total)
-    failures = total - successes
-    row_difference = cross_difference(k, failures[place], n - k, successes[place]) / size[place]
-    rows = log_binomial(k, n, (mean[0][place], mean[1][place]), row_difference)
-    together = log_binomial(successes, total, mean, np.zeros(total.size))
-    split = np.bincount(place, weights=rows, minlength=total.size) - together
-    single = np.bincount(place[n > 0], minlength=total.size) < 2
-    return np.where(mixed & ~single, split, 0.0)
+    k, n, w = successes, total_count, multiplicity
+    weights = w.astype(np.float64)
+    _check_sums("total_count", np.bincount(place, weights * n))
+    size = int(place.max()) + 1
+    total_k, total_n = np.zeros(size, np.int64), np.zeros(size, np.int64)
+    np.add.at(total_k, place, np.where(n > 0, w, 0) * k)
+    np.add.at(total_n, place, np.where(n > 0, w, 0) * n)
+    total_f = total_n - total_k
+    scale = np.maximum(total_n, 1).astype(np.float64)
+    mean = total_k / scale, total_f / scale
+    difference = cross_difference(k, total_f[place], n - k, total_k[place]) / scale[place]
+    rows = log_binomial(k, n, (mean[0][place], mean[1][place]), difference)
+    together = log_binomial(total_k, total_n, mean, np.zeros(size))
+    given = np.bincount(place, weights * log_split, size)
+    split = given + (np.bincount(place, weights * rows, size) - together)
+    mixed = (total_k > 0) & (total_f > 0)
+    single = np.bincount(place, np.where(n > 0, weights, 0.0), size) < 2
+    return total_k, total_n, np.where(single, given, np.where(mixed, split, 0.0))
+
+
+def _places(
+    groups: Iterable[Hashable] | NDArray[Any], size: int
+) -> tuple[NDArray[np.intp], tuple[Hashable, ...]]:
+    """For each row the number of its group, and the groups in the order of first appearance."""
+    if np.ma.isMaskedArray(groups):
+        raise TypeError("groups must not be a masked array")
+    if isinstance(groups, str | bytes | set | frozenset) or not isinstance(groups, Iterable):
+        raise TypeError(f"groups must be a sequence of labels, not {type(groups).__name__}")
+    labels = groups.tolist() if isinstance(groups, np.ndarray) else list(groups)
+    if len(labels) != size:
+        raise ValueError(f"groups has {len(labels)} labels for {size} rows")
+    index: dict[Hashable, int] = {}
+    for row, label in enumerate(labels):
+        if label is None or not isinstance(label, Hashable) or label != label:
+            raise ValueError(f"groups[{row}] = {label!r} is not a label")
+        index.setdefault(label, len(index))
+    return np.array([index[label] for label in labels], dtype=np.intp), tuple(index)
 
 
 def _rows(successes: ArrayLike, total_count: ArrayLike) -> tuple[IntArray, IntArray]:

@@ -17,17 +17,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray, check_type
+from elbo_ref.arguments import check_type
 from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts, log_binomial
+from elbo_ref.documents import Document, document, put, to_json
 from elbo_ref.evidence import log_evidence, posterior
+from elbo_ref.latents import PosteriorTable
 from elbo_ref.maximum import Supremum, evidence_supremum, pooled_log_likelihood, pooled_mean, totals
-from elbo_ref.svi import Run, maximize_elbo
+from elbo_ref.run import Run
+from elbo_ref.svi import maximize_elbo
+from elbo_ref.words import describe, number
 
 ARRIVED = 1e-3
 """A run this close to its objective's supremum, in nats, has arrived for practical purposes."""
 
 _PATIENCE = (500, 10_000)
+_NAMES = ("concentration1", "concentration0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +130,54 @@ class Diagnosis:
             return "practically there"
         return "far from converged" if self.shortfall > 1 else "not converged"
 
+    @property
+    def posterior(self) -> PosteriorTable | None:
+        """The exact posterior of each latent under the prior reached; None without a prior."""
+        return None if self.log_evidence is None else self.run.posterior_table()
+
+    def body(self) -> Document:
+        """The part of `to_dict` that is about this run alone."""
+        no_prior = "the model has no prior under this guide"
+        supremum: Document = {
+            "kind": self.supremum.kind,
+            "attained": self.supremum.attained,
+            "log_evidence": self.supremum.log_evidence,
+        }
+        prior = self.supremum.prior
+        put(supremum, "mean", self.supremum.mean, "any prior")
+        put(
+            supremum,
+            "prior",
+            None if prior is None else dict(zip(_NAMES, map(float, prior.arrays()), strict=True)),
+            "no single prior attains it",
+        )
+        unbounded = "the objective has no upper bound"
+        never = f"not within {_PATIENCE[-1]} steps, or not a question for this guide"
+        body: Document = {
+            "arrived": self.arrived,
+            "evidence_supremum": supremum,
+            "objective": self.objective,
+            "run": self.run.body(),
+            "sentence": self.sentence,
+        }
+        put(body, "log_evidence", self.log_evidence, no_prior)
+        put(body, "distance", self.distance, no_prior)
+        put(body, "gap", self.gap, "the objective is not an ELBO")
+        put(body, "objective_supremum", self.objective_supremum, unbounded)
+        put(body, "shortfall", self.shortfall, unbounded)
+        put(body, "passes_at", self.passes_at, never)
+        table = self.posterior
+        put(body, "posterior", None if table is None else table.to_dict(), no_prior)
+        return body
+
+    def to_dict(self) -> Document:
+        """The diagnosis as a document of plain values; see docs/results.md."""
+        return {**document("diagnosis"), "counts": self.run.counts.to_dict(), **self.body()}
+
+    def to_json(self) -> str:
+        """The same as text."""
+        return to_json(self.to_dict())
+
     def summary(self) -> str:
         """The run in a few lines of text."""
         lines = [
@@ -216,16 +269,6 @@ def conclusion(diagnoses: Sequence[Diagnosis]) -> str:
     else:
         state = ""
     return f"the evidence's {height} is never attained, so there is no MLE to agree on{state}"
-
-
-def describe(prior: Beta) -> str:
-    """A scalar Beta in five digits."""
-    return f"Beta({number(prior.concentration1)}, {number(prior.concentration0)})"
-
-
-def number(value: float | FloatArray | None) -> str:
-    """Five significant digits, and no minus sign on zero."""
-    return f"{float(value) + 0.0:.5g}"  # type: ignore[arg-type]
 
 
 def _height(supremum: Supremum) -> str:

@@ -6,21 +6,40 @@ Argument parsing and composition; no mathematics.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from elbo_ref import datasets
+from elbo_ref import atomic, datasets
 from elbo_ref.adam import Adam
+from elbo_ref.arguments import count
+from elbo_ref.beta import Beta
+from elbo_ref.checkpoint import Checkpoint
+from elbo_ref.climb import Climb
+from elbo_ref.console import (
+    CANNOT_WRITE,
+    FINE,
+    INTERRUPTED,
+    NOT_CONVERGED,
+    CommandError,
+    Interrupts,
+    Progress,
+    guarded,
+    say,
+)
 from elbo_ref.counts import Counts
 from elbo_ref.diagnosis import Diagnosis, diagnose
+from elbo_ref.documents import to_json
+from elbo_ref.inputs import LIST, add_counts_arguments, read_input
 from elbo_ref.objectives.trace import MOST_DRAWS
-from elbo_ref.readers import DataError, read_counts
-from elbo_ref.report import comparison
-from elbo_ref.svi import maximize_elbo
+from elbo_ref.report import comparison, fit_document, posteriors_csv, save_figure
+from elbo_ref.run import Run
+from elbo_ref.svi import begin
+from elbo_ref.version import __version__
 
 GUIDES = ("beta", "empty", "tied")
-
-BAD_DATA, NO_INPUT, INTERRUPTED = 65, 66, 130
 
 _MANY_DRAWS = 1_000_000
 
@@ -30,52 +49,69 @@ concentrations learnable, under a full Beta guide, an empty guide and a guide ti
 say of each what it really maximises, where that leads, and how far this run has come."""
 
 _EPILOG = """\
+guides:
+  beta   a Beta of its own for each latent: maximises the ELBO, which leads to the evidence
+  empty  no guide: c is drawn in the model; not an ELBO, and unbounded
+  tied   the prior is the guide: leads to the pooled binomial likelihood
+  none   no latent: c is a parameter of each row, the classical likelihood
+
 examples:
   python -m elbo_ref.fit --example forum           the experiment of the Pyro forum's question
   python -m elbo_ref.fit counts.csv                one latent per row of successes,total_count
   python -m elbo_ref.fit counts.csv --group ward   one latent per ward
-  python -m elbo_ref.fit --example rat_tumors --loss exact --num-steps 3000 --guide beta"""
+  cut -f 2,5 wide.tsv | python -m elbo_ref.fit - --successes hits --total-count shots
+  python -m elbo_ref.fit counts.csv --guide beta --loss exact --num-steps 3000 --output fit.json
+
+exit codes:
+  0 fine, 2 wrong usage, 3 not converged (with --require-converged), 65 bad data, 66 no such input,
+  73 cannot write, 130 interrupted; 1 is a bug"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
+    return guarded(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.file is None and options.example is None:
-        parser.error("give a file of counts, or --example NAME")
-    if options.file is not None and options.example is not None:
-        parser.error("give a file of counts or --example NAME, not both")
-    if options.example is not None and (options.shared or options.group is not None):
-        parser.error("--shared and --group are for a file; an example has its own latents")
-    try:
-        title, counts, names = _data(options)
-    except DataError as error:
-        return _fail(str(error), BAD_DATA)
-    except OSError as error:
-        return _fail(f"{options.file}: {error.strerror or error}", NO_INPUT)
-    guides = GUIDES if options.guide == "all" else (options.guide,)
-    draws = counts.num_latents * options.num_particles * options.num_steps
-    if options.loss == "trace" and _MANY_DRAWS < draws <= MOST_DRAWS * options.num_steps:
-        print(f"elbo_ref: {draws} draws for each guide; --loss exact needs none", file=sys.stderr)
-    diagnoses: list[Diagnosis] = []
-    try:
-        for guide in guides:
-            run = maximize_elbo(
-                counts,
-                guide=guide,
-                loss=options.loss,
-                optimizer=Adam(lr=options.lr),
-                num_steps=options.num_steps,
-                num_particles=options.num_particles,
-                rng=options.seed,
-            )
-            diagnoses.append(diagnose(run))
-            if run.stopped == "interrupted":
-                break
-    except ValueError as error:
-        parser.error(str(error))
-    print(comparison(title, diagnoses, names, options.seed))
-    return INTERRUPTED if diagnoses[-1].run.stopped == "interrupted" else 0
+    if options.example == LIST:
+        _list_examples()
+        return FINE
+    guides = _guides(parser, options)
+    _check_files(parser, options)
+    data = read_input(parser, options)
+    climbs = {guide: _begin(parser, options, guide, data.counts) for guide in guides}
+    saving = Checkpoint(options.checkpoint, climbs, options.num_steps)
+    if options.resume:
+        try:
+            saving.take_up()
+        except ValueError as error:
+            parser.error(str(error))
+    _warn(options, data.counts)
+    with Interrupts() as interrupts:
+        diagnoses = _climb(options, saving, interrupts)
+        left = [guide for guide in guides if guide not in [d.run.guide_name for d in diagnoses]]
+        document = fit_document(diagnoses, data.source, left)
+        if options.output is not None:
+            csv = options.output.suffix == ".csv"
+            text = posteriors_csv(diagnoses) if csv else to_json(document)
+            _write(options.output, text.encode(), options.force)
+        if options.plot is not None:
+            picture = io.BytesIO()
+            save_figure(diagnoses, picture, options.plot.suffix[1:])
+            _write(options.plot, picture.getvalue(), options.force)
+        text = comparison(data.title, diagnoses, data.names) + "\n"
+        sys.stdout.write(to_json(document) if options.json else text)
+        sys.stdout.flush()
+    if document["interrupted"]:
+        say("interrupted" + (f" before guide {', '.join(left)}" if left else ""))
+        return INTERRUPTED
+    away = [d.run.guide_name for d in diagnoses if d.run.stopped != "converged"]
+    if options.require_converged and away:
+        say(f"not converged: {', '.join(away)}")
+        return NOT_CONVERGED
+    return FINE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,38 +121,166 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    source = parser.add_argument_group("data")
-    source.add_argument("file", nargs="?", help="comma-separated, with successes,total_count")
-    source.add_argument(
-        "--example",
-        choices=datasets.available(),
-        metavar="NAME",
-        help=f"a bundled data set: {', '.join(datasets.available())}",
+    parser.add_argument("--version", action="version", version=f"elbo_ref {__version__}")
+    add_counts_arguments(parser)
+    how = parser.add_argument_group("fit (the defaults are the forum question's)")
+    how.add_argument("--guide", choices=(*GUIDES, "none", "all"), default="all", help="which (all)")
+    how.add_argument(
+        "--loss",
+        choices=("trace", "exact"),
+        default="trace",
+        help="trace: Monte Carlo, as Pyro's Trace_ELBO (the default); exact: the closed form",
     )
-    latents = source.add_mutually_exclusive_group()
-    latents.add_argument("--shared", action="store_true", help="one latent for all rows")
-    latents.add_argument("--group", metavar="COLUMN", help="one latent per label in this column")
-    how = parser.add_argument_group("fit (as in the forum's question)")
-    how.add_argument("--guide", choices=(*GUIDES, "all"), default="all", help="default: all")
-    how.add_argument("--loss", choices=("trace", "exact"), default="trace", help="default: trace")
     how.add_argument("--lr", type=float, default=0.1, help="Adam's learning rate (0.1)")
-    how.add_argument("--num-steps", type=int, default=100, metavar="N", help="default: 100")
-    how.add_argument("--num-particles", type=int, default=10, metavar="N", help="default: 10")
-    how.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    how.add_argument("--num-steps", type=int, default=100, metavar="N", help="steps (100)")
+    how.add_argument(
+        "--num-particles", type=int, default=10, metavar="N", help="draws a step, for trace (10)"
+    )
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (0)")
+    prior = how.add_mutually_exclusive_group()
+    pair: dict[str, Any] = {"type": _pair, "metavar": "C1,C0"}
+    prior.add_argument("--init-prior", **pair, help="where the prior's concentrations start (1,1)")
+    prior.add_argument("--fix-prior", **pair, help="what they are; they are then not learned")
+    how.add_argument("--init-guide", **pair, help="where the Beta guide starts (1,1)")
+    out = parser.add_argument_group("result")
+    out.add_argument("--json", action="store_true", help="print the result as JSON")
+    out.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="also write it: .json everything, .csv the posterior of each latent",
+    )
+    out.add_argument("--plot", type=Path, metavar="FILE", help="also draw it: .png or .svg")
+    out.add_argument("--checkpoint", type=Path, metavar="FILE", help="save the run as it goes")
+    out.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the checkpoint, if it is there; more steps than before are fine",
+    )
+    out.add_argument("--force", action="store_true", help="overwrite files")
+    out.add_argument("--quiet", action="store_true", help="no warnings and no progress line")
+    out.add_argument(
+        "--require-converged",
+        action="store_true",
+        help="exit with 3 unless every run has converged",
+    )
     return parser
 
 
-def _data(options: argparse.Namespace) -> tuple[str, Counts, Mapping[str, str]]:
-    """What the data are called, the counts, and the data's own parameter names."""
-    if options.example is not None:
-        data = datasets.describe(options.example)
-        return f"{data.name}: {data.title}", data.counts, data.names
-    return options.file, read_counts(options.file, shared=options.shared, group=options.group), {}
+def _pair(text: str) -> Beta:
+    """Two concentrations, separated by a comma."""
+    try:
+        concentration1, concentration0 = map(float, text.split(","))
+        return Beta(concentration1, concentration0)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not two positive numbers, concentration1,concentration0"
+        ) from None
 
 
-def _fail(message: str, code: int) -> int:
-    print(f"elbo_ref: {message}", file=sys.stderr)
-    return code
+def _list_examples() -> None:
+    width = max(map(len, datasets.available()))
+    for name in datasets.available():
+        print(f"{name:{width}}  {datasets.describe(name).title}")
+
+
+def _guides(parser: argparse.ArgumentParser, options: argparse.Namespace) -> tuple[str, ...]:
+    """The guides to run: all that have something to learn, or the one asked for."""
+    if options.init_guide is not None and options.guide not in ("beta", "all"):
+        parser.error(f"--init-guide is for a Beta guide, not for --guide {options.guide}")
+    if options.resume and options.checkpoint is None:
+        parser.error("--resume needs --checkpoint FILE")
+    if options.guide != "all":
+        return (options.guide,)
+    return GUIDES if options.fix_prior is None else ("beta",)
+
+
+def _check_files(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse files that could not be written in the end, before anything is done."""
+    for name, endings in (("output", (".json", ".csv")), ("plot", (".png", ".svg"))):
+        path = getattr(options, name)
+        if path is not None and path.suffix not in endings:
+            parser.error(f"--{name} {path} must end in {' or '.join(endings)}")
+    if options.output is not None and options.output.suffix == ".csv" and options.guide == "none":
+        parser.error("--output FILE.csv is the posterior of each latent: --guide none has none")
+    if options.plot is not None:
+        try:
+            import matplotlib  # noqa: F401
+        except ImportError:
+            parser.error("--plot needs matplotlib: pip install 'elbo_ref[plot]'")
+    files = [(options.output, options.force), (options.plot, options.force)]
+    files.append((options.checkpoint, options.force or options.resume))
+    for path, overwrite in files:
+        if path is not None:
+            try:
+                atomic.check_free(path, overwrite)
+            except OSError as error:
+                raise _cannot_write(path, error) from None
+
+
+def _begin(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, guide: str, counts: Counts
+) -> Climb:
+    try:
+        count("num_steps", options.num_steps, 1)
+        return begin(
+            counts,
+            guide=options.init_guide if guide == "beta" and options.init_guide else guide,
+            loss=options.loss,
+            prior=options.fix_prior or options.init_prior or Beta(1.0, 1.0),
+            learn_prior=options.fix_prior is None,
+            optimizer=Adam(lr=options.lr),
+            num_particles=options.num_particles,
+            rng=options.seed,
+        )
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _warn(options: argparse.Namespace, counts: Counts) -> None:
+    draws = counts.num_latents * options.num_particles * options.num_steps
+    many = _MANY_DRAWS < draws <= MOST_DRAWS * options.num_steps
+    if options.loss == "trace" and many and not options.quiet:
+        say(f"{draws} draws for each guide; --loss exact needs none")
+
+
+def _climb(
+    options: argparse.Namespace, saving: Checkpoint, interrupts: Interrupts
+) -> list[Diagnosis]:
+    """Run the guides one after the other; the one that an interrupt ends is the last."""
+    progress = Progress(options.quiet)
+    diagnoses: list[Diagnosis] = []
+    try:
+        for guide, climb in saving.climbs.items():
+            if interrupts.asked and diagnoses:
+                break
+
+            def pause(guide: str = guide, climb: Climb = climb) -> bool:
+                progress.show(guide, climb.now.steps, options.num_steps)
+                saving.save_now_and_then()
+                return interrupts.asked
+
+            if not interrupts.asked:
+                climb.climb(options.num_steps, pause)
+            saving.save()
+            diagnoses.append(diagnose(Run.of(climb, options.num_steps)))
+    except OSError as error:
+        raise _cannot_write(options.checkpoint, error) from None
+    finally:
+        progress.clear()
+    return diagnoses
+
+
+def _write(path: Path, content: bytes, overwrite: bool) -> None:
+    try:
+        atomic.write(path, content, overwrite)
+    except OSError as error:
+        raise _cannot_write(path, error) from None
+
+
+def _cannot_write(path: Path, error: OSError) -> CommandError:
+    hint = "; --force overwrites it" if isinstance(error, FileExistsError) else ""
+    return CommandError(f"{path}: {error.strerror or error}{hint}", CANNOT_WRITE)
 
 
 if __name__ == "__main__":

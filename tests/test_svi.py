@@ -18,7 +18,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import elbo_ref as er
-from elbo_ref import svi
+from elbo_ref import climb, objectives
 from elbo_ref.maximum import evidence_supremum
 
 FORUM = er.datasets.load("forum")
@@ -208,9 +208,10 @@ class Leaving:
     """An objective that leaves float64 at its fourth evaluation."""
 
     name = "leaving"
+    random = False
 
     def __init__(self):
-        self.exact, self.calls = svi.objectives.find("exact"), 0
+        self.exact, self.calls = objectives.find("exact"), 0
 
     def prepare(self, task, num_particles):
         pass
@@ -224,7 +225,7 @@ class Leaving:
 
 
 def test_an_objective_that_leaves_float64(monkeypatch):
-    monkeypatch.setitem(svi.objectives.OBJECTIVES, "leaving", Leaving())
+    monkeypatch.setitem(objectives.OBJECTIVES, "leaving", Leaving())
     run = er.maximize_elbo(EIGHT, loss="leaving", optimizer=FAST, num_steps=9)
     assert (run.stopped, len(run.losses), len(run.history)) == ("unbounded", 3, 4)
     assert run.prior == exact(EIGHT, num_steps=3).prior
@@ -253,11 +254,11 @@ def test_drifting_is_not_converged():
 
 def test_guide_history_is_thinned(monkeypatch):
     whole = exact(EIGHT, num_steps=30)
-    monkeypatch.setattr(svi, "GUIDE_HISTORY_BYTES", 1000)
-    monkeypatch.setattr(svi, "_BLOCK_NUMBERS", 18 * 4)
+    monkeypatch.setattr(climb, "GUIDE_HISTORY_BYTES", 1000)
+    monkeypatch.setattr(climb, "_BLOCK_NUMBERS", 18 * 4)
     thin = exact(EIGHT, num_steps=30)
     steps = thin.history.guide_steps
-    assert steps.tolist() == [0, 5, 10, 15, 20, 25, 30]
+    assert steps.tolist() == [0, 8, 16, 24, 30]
     assert thin.history.guide == er.Beta(*(x[steps] for x in whole.history.guide.arrays()))
     assert thin.history.prior == whole.history.prior
     assert thin.losses.tobytes() == whole.losses.tobytes()
@@ -267,8 +268,7 @@ def test_blocks_are_bounded_by_the_latents_too():
     """An empty guide has two parameters, however many latents its values are summed over."""
     many = er.Counts(np.arange(5000) % 7, 7)
     run = exact(many, "empty", num_steps=3)
-    record = svi._Record(run._space, svi.objectives.find("exact"), 3)
-    assert record._block * 5000 <= svi._BLOCK_NUMBERS
+    assert climb.Climb(run.snapshot)._size * 5000 <= climb._BLOCK_NUMBERS
 
 
 # Where runs go.

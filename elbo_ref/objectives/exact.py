@@ -161,6 +161,7 @@ class Exact:
     """``loss="exact"``: the closed-form objective and its gradient; particles play no part."""
 
     name = "exact"
+    random = False
 
     def prepare(self, task: Task, num_particles: int) -> None:
         pass

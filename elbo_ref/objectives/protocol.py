@@ -69,6 +69,10 @@ class Objective(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def random(self) -> bool:
+        """Whether a step draws."""
+
     def prepare(self, task: Task, num_particles: int) -> None:
         """Refuse what cannot be done, before the first step."""
 

@@ -29,6 +29,7 @@ class Trace:
     """``loss="trace"``: the average over particles, each drawing once per latent."""
 
     name = "trace"
+    random = True
 
     def prepare(self, task: Task, num_particles: int) -> None:
         draws = task.counts.num_latents * num_particles

@@ -5,14 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from elbo_ref.diagnosis import Diagnosis, conclusion, describe, number
+from elbo_ref.diagnosis import Diagnosis, conclusion
+from elbo_ref.words import number
 
 _WIDTH = 120
 
 
-def comparison(
-    title: str, diagnoses: Sequence[Diagnosis], names: Mapping[str, str], seed: int
-) -> str:
+def comparison(title: str, diagnoses: Sequence[Diagnosis], names: Mapping[str, str]) -> str:
     """A table of the guides, a sentence on each, the noise, and the conclusion.
 
     Parameters
@@ -23,8 +22,6 @@ def comparison(
         One for each guide, on the same counts with the same settings.
     names : mapping
         The data's own names of ``"concentration1"`` and ``"concentration0"``, where they have some.
-    seed : int
-        Of the runs' draws.
     """
     paragraphs = [(f"{d.run.guide_name}: ", f"{d.sentence}.") for d in diagnoses]
     if diagnoses[0].run.loss_name == "trace":
@@ -34,24 +31,9 @@ def comparison(
         textwrap.fill(text, _WIDTH, initial_indent=head, subsequent_indent="    ")
         for head, text in paragraphs
     ]
-    return "\n".join(
-        [title, _settings(diagnoses[0], seed), "", *_table(diagnoses, names), "", *wrapped]
-    )
-
-
-def _settings(first: Diagnosis, seed: int) -> str:
-    run = first.run
-    weights = run.counts.multiplicity.astype(object)
-    facts = [
-        f"{weights @ run.counts.successes} of {weights @ run.counts.total_count} trials succeed",
-        f"latents {run.counts.num_latents}",
-        f"prior from {describe(run.start)}",
-        f"{type(run.optimizer).__name__} lr {number(run.optimizer.lr)}",
-        f"steps {run.num_steps}",
-        f"loss {run.loss_name}",
-        *([f"particles {run.num_particles}, seed {seed}"] if run.loss_name == "trace" else []),
-    ]
-    return ", ".join(facts)
+    first = diagnoses[0].run
+    facts = f"{first.counts.summary()}, {first.settings()}"
+    return "\n".join([title, facts, "", *_table(diagnoses, names), "", *wrapped])
 
 
 def _table(diagnoses: Sequence[Diagnosis], names: Mapping[str, str]) -> list[str]:

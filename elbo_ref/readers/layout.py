@@ -1,0 +1,101 @@
+"""What a file's columns mean, and what comes out of reading it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from elbo_ref.counts import Counts
+
+
+class DataError(ValueError):
+    """A file that cannot be read as counts; the message says where and why."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which columns hold what, and what is one latent.
+
+    Parameters
+    ----------
+    successes, total_count : str
+        Names of the columns of counts.
+    multiplicity : str, optional
+        Name of the column that says how many equal latents (or, under `shared` and `group`, equal
+        rows) a row stands for; without it ``"multiplicity"``, if there is one.
+    group : str, optional
+        Name of a column of labels: one latent for each, instead of one for each row.
+    shared : bool
+        Instead: one latent for all rows.
+    columns : tuple of str, optional
+        Names of all columns of a text that has no header.
+    drop_blank : bool
+        Whether to skip rows where a cell that is needed is blank or ``NA``, instead of refusing
+        them.
+
+    Raises
+    ------
+    ValueError
+        If the settings contradict each other.
+    """
+
+    successes: str = "successes"
+    total_count: str = "total_count"
+    multiplicity: str | None = None
+    group: str | None = None
+    shared: bool = False
+    columns: tuple[str, ...] | None = None
+    drop_blank: bool = False
+
+    def __post_init__(self) -> None:
+        if self.shared and self.group is not None:
+            raise ValueError("shared and group exclude each other")
+        roles = [self.successes, self.total_count, self.multiplicity]
+        named = [name for name in roles if name is not None]
+        if len(set(named)) != len(named):
+            raise ValueError(f"two of the columns of counts have the same name: {named}")
+        if self.columns is not None:
+            self.check(list(self.columns))
+
+    def check(self, names: list[str]) -> None:
+        """Refuse the names of a table's columns unless all that are needed are there, once."""
+        for name in names:
+            if names.count(name) != 1:
+                raise DataError(f"repeats the column {name!r}; it has {short(names)}")
+        for needed in (self.successes, self.total_count, self.multiplicity, self.group):
+            if needed is not None and needed not in names:
+                raise DataError(f"has no column {needed!r}; it has {short(names)}")
+
+    def counted(self, names: list[str]) -> list[str]:
+        """The columns of counts that a table with these columns has."""
+        weight = self.multiplicity
+        if weight is None and "multiplicity" in names:
+            weight = "multiplicity"
+        return [self.successes, self.total_count] + ([] if weight is None else [weight])
+
+
+class Source(NamedTuple):
+    """Where counts came from.
+
+    `format` is ``"table"``, ``"json"`` or ``"npz"``; `sha256` of the bytes; `rows` were read and
+    `dropped` skipped because of blanks.
+    """
+
+    name: str
+    format: str
+    sha256: str
+    rows: int
+    dropped: int
+
+
+class CountsFile(NamedTuple):
+    """Counts and where they came from."""
+
+    counts: Counts
+    source: Source
+
+
+def short(value: object) -> str:
+    """The value on one line, cut after 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."

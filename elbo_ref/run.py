@@ -1,0 +1,352 @@
+"""`Run`: what an SVI run reached, how, and everything to go on from there.
+
+A run knows only what it saw: its own parameters, its losses, its own objective. What the evidence
+says of it is `elbo_ref.diagnosis`.
+"""
+
+from __future__ import annotations
+
+import html
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from elbo_ref.adam import Optimizer
+from elbo_ref.arguments import FloatArray, IntArray, count
+from elbo_ref.beta import Beta
+from elbo_ref.climb import Climb, Setup, Snapshot
+from elbo_ref.coordinates import Coordinates
+from elbo_ref.counts import Counts
+from elbo_ref.documents import Document, document, put, to_json
+from elbo_ref.guides import Parameter
+from elbo_ref.latents import PosteriorTable, posterior_table
+from elbo_ref.objectives.exact import Exact, objective_value, one_particle_variance
+from elbo_ref.objectives.stationarity import Stationarity
+from elbo_ref.words import describe, number
+
+Stopped = Literal["completed", "converged", "unbounded", "interrupted"]
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """The parameters of a run, row by row; row i belongs to ``losses[i]``.
+
+    Attributes
+    ----------
+    prior : Beta, shape (rows,)
+        One more row than there are losses: the last is where the run ended.
+    guide : Beta or Parameter of shape (len(guide_steps), G), or None
+        The guide at the rows `guide_steps`: every row, unless that took more than 64 MiB, else
+        every second, fourth, ..., and always the last.
+    guide_steps : int64 ndarray
+    """
+
+    prior: Beta
+    guide: Beta | Parameter | None
+    guide_steps: IntArray
+
+    def __len__(self) -> int:
+        return self.prior.shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """The result of `elbo_ref.maximize_elbo`.
+
+    Attributes
+    ----------
+    prior : Beta
+        The model-side concentrations reached (the ones given, where they are not learned).
+    guide : Beta, Parameter or None
+        The guide reached; the prior itself for ``"tied"``, None for ``"empty"``.
+    losses : ndarray, shape (steps,)
+        What ``svi.step`` returns: minus the objective at the parameters before each update.
+    history : History
+        The parameters of every step, ``steps + 1`` rows.
+    num_steps : int
+        How many steps were asked for.
+    snapshot : Snapshot
+        Where it stands, for `resume` and `elbo_ref.checkpoint`.
+    """
+
+    prior: Beta
+    guide: Beta | Parameter | None
+    losses: FloatArray = field(repr=False)
+    history: History = field(repr=False)
+    num_steps: int
+    _end: FloatArray = field(repr=False)
+    _ended: str | None = field(repr=False)
+    _own: FloatArray = field(repr=False)
+    snapshot: Snapshot = field(repr=False)
+
+    @classmethod
+    def of(cls, climb: Climb, num_steps: int) -> Run:
+        """A climb as it stands, of which so many steps were wanted."""
+        trail, guide = climb.trail(), climb.space.task.guide
+        for array in (trail.losses, trail.kept):
+            array.setflags(write=False)
+        prior, own = climb.space.split(trail.last)
+        reached = Beta(float(prior[0, 0]), float(prior[1, 0]))
+        priors = Beta(*trail.priors)
+        at_kept = guide.value(Beta(*trail.priors[:, trail.kept]), trail.owns)
+        return cls(
+            prior=reached,
+            guide=guide.value(reached, own),
+            losses=trail.losses,
+            history=History(priors, at_kept, trail.kept),
+            num_steps=num_steps,
+            _end=trail.last,
+            _ended=trail.ended,
+            _own=trail.owns,
+            snapshot=climb.snapshot(),
+        )
+
+    @property
+    def counts(self) -> Counts:
+        """What it was fitted to."""
+        return self._setup.counts
+
+    @property
+    def guide_name(self) -> str:
+        """``"beta"``, ``"empty"``, ``"tied"`` or ``"none"``."""
+        return self._setup.guide
+
+    @property
+    def loss_name(self) -> str:
+        """``"trace"`` or ``"exact"``."""
+        return self._setup.loss
+
+    @property
+    def learn_prior(self) -> bool:
+        """Whether the prior was learned; False where the model has none."""
+        return self._setup.learn_prior
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer's settings."""
+        return self._setup.optimizer
+
+    @property
+    def num_particles(self) -> int:
+        """How many draws a loss is averaged over."""
+        return self._setup.num_particles
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of the draws; None where a generator was given."""
+        return self._setup.seed
+
+    @property
+    def start(self) -> Beta:
+        """The prior at the first step."""
+        a, b = self.history.prior.arrays()
+        return Beta(a[0], b[0])
+
+    @property
+    def _setup(self) -> Setup:
+        return self.snapshot.setup
+
+    @cached_property
+    def _space(self) -> Coordinates:
+        return self._setup.space()
+
+    @cached_property
+    def stationarity(self) -> Stationarity:
+        """How far the end is from a maximum of the run's own exact objective."""
+        return self._space.stationarity(self._end)
+
+    @property
+    def stopped(self) -> Stopped:
+        """How the run ended, in one word.
+
+        ``"completed"``; ``"converged"``: completed, and a maximum of the run's own exact objective;
+        ``"unbounded"``: ended early because a concentration left [1e-12, 1e15] or the objective
+        left float64; ``"interrupted"``: ended early from outside.
+        """
+        if self._ended is not None:
+            return "unbounded"
+        if len(self.losses) < self.num_steps:
+            return "interrupted"
+        return "converged" if self.stationarity.holds else "completed"
+
+    @property
+    def message(self) -> str:
+        """How the run ended, in a sentence."""
+        stopped, steps = self.stopped, len(self.losses)
+        if stopped == "unbounded":
+            return f"ended early, at step {steps}: {self._ended}"
+        if stopped == "interrupted":
+            return f"interrupted at step {steps}, {self.num_steps} were asked for"
+        return f"{stopped} at step {steps}: {self.stationarity.sentence()}"
+
+    @cached_property
+    def objective(self) -> float:
+        """The run's own objective at the parameters reached, exactly."""
+        return objective_value(self._space.task, self.prior, self._space.split(self._end)[1])
+
+    @cached_property
+    def objectives(self) -> FloatArray:
+        """The run's own objective at the rows ``history.guide_steps``, exactly."""
+        a, b = self.history.prior.arrays()
+        kept = self.history.guide_steps
+        priors = Beta(a[kept, None], b[kept, None])
+        return Exact().settle(self._space.task, np.empty(kept.size), priors, self._own)
+
+    @cached_property
+    def step_std(self) -> float:
+        """Standard deviation of one Monte Carlo loss there, `num_particles` averaged (E5)."""
+        own = self._space.split(self._end)[1]
+        variance = one_particle_variance(self._space.task, self.prior, own)
+        return float(np.sqrt(variance / self.num_particles))
+
+    def resume(self, num_steps: int | None = None) -> Run:
+        """Go on from where the run stands, as if it had never stopped.
+
+        Parameters
+        ----------
+        num_steps : int, optional
+            How many steps more; without it, those that an interrupted run still lacks.
+
+        Returns
+        -------
+        Run
+            The whole run from its first step, to the last bit the one that asks for all the steps
+            at once.
+
+        Raises
+        ------
+        ValueError
+            If the run cannot go on, or nothing is left to do.
+
+        Examples
+        --------
+        >>> from elbo_ref.svi import maximize_elbo
+        >>> counts = Counts(3, 10)
+        >>> half, whole = (maximize_elbo(counts, num_steps=n) for n in (50, 100))
+        >>> half.resume(num_steps=50).prior == whole.prior
+        True
+        """
+        steps = len(self.losses)
+        if num_steps is None and steps >= self.num_steps:
+            raise ValueError("the run is complete: say how many steps more with num_steps")
+        if self._ended is not None:
+            raise ValueError(f"the run cannot go on: {self.message}")
+        more = self.num_steps - steps if num_steps is None else count("num_steps", num_steps, 1)
+        climb = Climb(self.snapshot)
+        with suppress(KeyboardInterrupt):
+            climb.climb(steps + more)
+        return Run.of(climb, steps + more)
+
+    def posterior_table(self, prob: float = 0.95) -> PosteriorTable:
+        """The exact posterior of each latent under the prior reached."""
+        return posterior_table(self.prior, self.counts, prob)
+
+    def summary(self) -> str:
+        """The run in a few lines of text.
+
+        Examples
+        --------
+        >>> from elbo_ref.svi import maximize_elbo
+        >>> print(maximize_elbo(Counts(3, 10), loss="exact", num_steps=20).summary())  # doctest: +ELLIPSIS
+        guide beta, loss exact: completed at step 20: not at a maximum of its own objective ...
+        counts: 3 of 10 trials succeed, latents 1
+        settings: prior from Beta(1, 1), Adam lr 0.01, steps 20, loss exact
+        prior reached: Beta(0.83828, 1.1963)
+        objective: -4.31337345
+        """
+        return "\n".join(f"{name}: {text}" for name, text in self._facts().items())
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>"
+            for name, text in self._facts().items()
+        )
+        table = self.posterior_table()._repr_html_() if self._space.task.guide.has_prior else ""
+        return f"<table>{rows}</table>{table}"
+
+    def _facts(self) -> dict[str, str]:
+        run = f"guide {self.guide_name}, loss {self.loss_name}"
+        has_prior = self._space.task.guide.has_prior
+        facts = {run: self.message, "counts": self.counts.summary(), "settings": self.settings()}
+        if has_prior:
+            facts["prior reached"] = describe(self.prior)
+        facts["objective"] = f"{self.objective:.9g}"
+        if self.loss_name == "trace":
+            facts["standard deviation of one loss"] = number(self.step_std)
+        return facts
+
+    def settings(self) -> str:
+        """How the run was made, on one line."""
+        setup = self._setup
+        facts = [
+            f"prior {'from' if setup.learn_prior else 'fixed at'} {describe(self.start)}",
+            f"{type(setup.optimizer).__name__} lr {number(setup.optimizer.lr)}",
+            f"steps {self.num_steps}",
+            f"loss {setup.loss}",
+        ]
+        if setup.loss == "trace":
+            facts.append(f"particles {setup.num_particles}")
+            facts.append("a generator given" if setup.seed is None else f"seed {setup.seed}")
+        return ", ".join(facts if self._space.task.guide.has_prior else facts[1:])
+
+    def body(self) -> Document:
+        """The part of `to_dict` that is about this run alone."""
+        setup = self._setup
+        settings: Document = {
+            "guide": setup.guide,
+            "learn_prior": setup.learn_prior,
+            "loss": setup.loss,
+            "num_particles": setup.num_particles,
+            "num_steps": self.num_steps,
+            "optimizer": _optimizer(setup.optimizer),
+            "start": _pair(self.start),
+        }
+        put(settings, "seed", setup.seed, "draws came from a generator that was given")
+        body: Document = {
+            "history": {"concentration1": self.history.prior.arrays()[0].tolist()},
+            "losses": self.losses.tolist(),
+            "message": self.message,
+            "objective": self.objective,
+            "settings": settings,
+            "step_std": self.step_std,
+            "stopped": self.stopped,
+        }
+        body["history"]["concentration0"] = self.history.prior.arrays()[1].tolist()
+        no_prior = "the model has no prior under this guide"
+        has_prior = self._space.task.guide.has_prior
+        put(body, "prior", _pair(self.prior) if has_prior else None, no_prior)
+        put(body, "history", body["history"] if has_prior else None, no_prior)
+        put(body, "guide", _guide(self.guide), "the guide is empty")
+        unknown = "the objective is too flat there to tell, or curves upwards"
+        for name, value in self.stationarity._asdict().items():
+            put(body.setdefault("stationarity", {}), name, value, unknown)
+        return body
+
+    def to_dict(self) -> Document:
+        """The run as a document of plain values; see `elbo_ref.documents` and docs/results.md."""
+        return {**document("run"), "counts": self.counts.to_dict(), **self.body()}
+
+    def to_json(self) -> str:
+        """The same as text."""
+        return to_json(self.to_dict())
+
+
+def _optimizer(optimizer: Optimizer) -> Document:
+    settings: Document = asdict(optimizer) if is_dataclass(optimizer) else {"lr": optimizer.lr}
+    return {"name": type(optimizer).__name__, **settings}
+
+
+def _pair(value: Beta) -> Document:
+    a, b = value.arrays()
+    return {"concentration1": a.tolist(), "concentration0": b.tolist()}
+
+
+def _guide(value: Beta | Parameter | None) -> Document | None:
+    if isinstance(value, Beta):
+        return {"family": "Beta", **_pair(value)}
+    if isinstance(value, Parameter):
+        return {"family": "Parameter", "logits": np.asarray(value.logits).tolist()}
+    return None
