@@ -3,9 +3,10 @@
 The public face, from the bottom up; each name's own module says more.
 """
 
-from elbo_ref import datasets
+from elbo_ref import datasets, report
 from elbo_ref.adam import Adam, ClippedAdam
 from elbo_ref.beta import Beta
+from elbo_ref.checkpoint import load_run, save_run
 from elbo_ref.counts import Counts
 from elbo_ref.diagnosis import diagnose
 from elbo_ref.evidence import (
@@ -24,8 +25,12 @@ from elbo_ref.objectives.exact import (
     empty_guide_objective_gradient,
 )
 from elbo_ref.pathwise import pathwise_gradient
+from elbo_ref.readers import read_counts
+from elbo_ref.run import Run
 from elbo_ref.svi import maximize_elbo
 from elbo_ref.version import __version__
+
+Run.plot = report.plot
 
 __all__ = [
     "Adam",
@@ -41,6 +46,7 @@ __all__ = [
     "elbo_variance",
     "empty_guide_objective",
     "empty_guide_objective_gradient",
+    "load_run",
     "log_evidence",
     "log_evidence_gradient",
     "log_evidence_hessian",
@@ -48,4 +54,6 @@ __all__ = [
     "pathwise_gradient",
     "posterior",
     "posterior_table",
+    "read_counts",
+    "save_run",
 ]

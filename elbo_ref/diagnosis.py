@@ -26,13 +26,12 @@ from elbo_ref.latents import PosteriorTable
 from elbo_ref.maximum import Supremum, evidence_supremum, pooled_log_likelihood, pooled_mean, totals
 from elbo_ref.run import Run
 from elbo_ref.svi import maximize_elbo
-from elbo_ref.words import describe, number
+from elbo_ref.words import describe, number, pair
 
 ARRIVED = 1e-3
 """A run this close to its objective's supremum, in nats, has arrived for practical purposes."""
 
 _PATIENCE = (500, 10_000)
-_NAMES = ("concentration1", "concentration0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,21 +144,18 @@ class Diagnosis:
         }
         prior = self.supremum.prior
         put(supremum, "mean", self.supremum.mean, "any prior")
-        put(
-            supremum,
-            "prior",
-            None if prior is None else dict(zip(_NAMES, map(float, prior.arrays()), strict=True)),
-            "no single prior attains it",
-        )
+        put(supremum, "prior", prior and pair(prior), "no single prior attains it")
         unbounded = "the objective has no upper bound"
-        never = f"not within {_PATIENCE[-1]} steps, or not a question for this guide"
+        never = f"not within {_PATIENCE[-1]} steps"
+        if self.run.guide_name != "empty":
+            never = "a question for an empty guide only"
         body: Document = {
             "arrived": self.arrived,
             "evidence_supremum": supremum,
-            "objective": self.objective,
             "run": self.run.body(),
             "sentence": self.sentence,
         }
+        put(body, "objective", self.objective, "it leaves float64")
         put(body, "log_evidence", self.log_evidence, no_prior)
         put(body, "distance", self.distance, no_prior)
         put(body, "gap", self.gap, "the objective is not an ELBO")

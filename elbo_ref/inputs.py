@@ -109,7 +109,7 @@ def read_input(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
         raise CommandError(f"{options.file}: {error.strerror or error}", NO_INPUT) from None
     title = origin.name
     if origin.dropped:
-        title += f" ({origin.dropped} rows dropped, {origin.rows} kept)"
+        title += f" ({origin.rows} rows, and {origin.dropped} blank dropped)"
     return Input(counts, title, {}, origin._asdict())
 
 

@@ -10,7 +10,8 @@ import html
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, is_dataclass
 from functools import cached_property
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from elbo_ref.guides import Parameter
 from elbo_ref.latents import PosteriorTable, posterior_table
 from elbo_ref.objectives.exact import Exact, objective_value, one_particle_variance
 from elbo_ref.objectives.stationarity import Stationarity
-from elbo_ref.words import describe, number
+from elbo_ref.words import describe, number, pair
 
 Stopped = Literal["completed", "converged", "unbounded", "interrupted"]
 
@@ -81,6 +82,9 @@ class Run:
     _ended: str | None = field(repr=False)
     _own: FloatArray = field(repr=False)
     snapshot: Snapshot = field(repr=False)
+
+    plot: ClassVar[Callable[..., Any]]
+    """The run in three pictures; `elbo_ref.report` lends it, which may ask the oracle."""
 
     @classmethod
     def of(cls, climb: Climb, num_steps: int) -> Run:
@@ -302,23 +306,21 @@ class Run:
             "num_particles": setup.num_particles,
             "num_steps": self.num_steps,
             "optimizer": _optimizer(setup.optimizer),
-            "start": _pair(self.start),
+            "start": pair(self.start),
         }
         put(settings, "seed", setup.seed, "draws came from a generator that was given")
         body: Document = {
-            "history": {"concentration1": self.history.prior.arrays()[0].tolist()},
             "losses": self.losses.tolist(),
             "message": self.message,
-            "objective": self.objective,
             "settings": settings,
-            "step_std": self.step_std,
             "stopped": self.stopped,
         }
-        body["history"]["concentration0"] = self.history.prior.arrays()[1].tolist()
         no_prior = "the model has no prior under this guide"
         has_prior = self._space.task.guide.has_prior
-        put(body, "prior", _pair(self.prior) if has_prior else None, no_prior)
-        put(body, "history", body["history"] if has_prior else None, no_prior)
+        put(body, "prior", pair(self.prior) if has_prior else None, no_prior)
+        put(body, "history", pair(self.history.prior) if has_prior else None, no_prior)
+        put(body, "objective", self.objective, "it leaves float64")
+        put(body, "step_std", self.step_std, "it leaves float64")
         put(body, "guide", _guide(self.guide), "the guide is empty")
         unknown = "the objective is too flat there to tell, or curves upwards"
         for name, value in self.stationarity._asdict().items():
@@ -339,14 +341,9 @@ def _optimizer(optimizer: Optimizer) -> Document:
     return {"name": type(optimizer).__name__, **settings}
 
 
-def _pair(value: Beta) -> Document:
-    a, b = value.arrays()
-    return {"concentration1": a.tolist(), "concentration0": b.tolist()}
-
-
 def _guide(value: Beta | Parameter | None) -> Document | None:
     if isinstance(value, Beta):
-        return {"family": "Beta", **_pair(value)}
+        return {"family": "Beta", **pair(value)}
     if isinstance(value, Parameter):
         return {"family": "Parameter", "logits": np.asarray(value.logits).tolist()}
     return None

@@ -1,6 +1,8 @@
-"""Numbers and distributions as the sentences and tables write them."""
+"""Numbers and distributions as sentences, tables and documents write them."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
@@ -14,3 +16,9 @@ def number(value: float | FloatArray | None) -> str:
 def describe(prior: Beta) -> str:
     """A scalar Beta in five digits."""
     return f"Beta({number(prior.concentration1)}, {number(prior.concentration0)})"
+
+
+def pair(value: Beta) -> dict[str, Any]:
+    """A Beta of any shape as plain values, by name."""
+    a, b = value.arrays()
+    return {"concentration1": a.tolist(), "concentration0": b.tolist()}
