@@ -12,6 +12,7 @@ infinity (E7). From these follow the words.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -187,6 +188,10 @@ class Diagnosis:
         if self.gap is not None:
             lines.append(f"  gap KL(guide || posterior): {self.gap:.6g}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        name, sentence = self.run.guide_name, html.escape(self.sentence)
+        return f"<p><b>guide {name}</b>: {sentence}.</p>{self.run._repr_html_()}"
 
 
 def diagnose(run: Run) -> Diagnosis:

@@ -108,6 +108,9 @@ def test_html(guide):
     assert page.startswith("<table>")
     assert "<i>" not in page
     assert ("&lt;i&gt;" in page) == (guide != "none")
+    seen = er.diagnose(fit(guide))
+    assert seen._repr_html_().endswith(page)
+    assert "<i>" not in seen._repr_html_()
 
 
 def test_objectives_are_the_exact_losses():
