@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special as sc
 
+from elbo_ref.arguments import FloatArray, IntArray, check_type, count
 from elbo_ref.beta import Beta
 from elbo_ref.diagnosis import Diagnosis
 from elbo_ref.evidence import latent_log_evidence, posterior
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-FloatArray = NDArray[np.float64]
 OWN, PALE, PRIOR, EXACT = "#0059a8", "#8fc1ea", "#d95f02", "black"
 LEVELS = (0.0, 0.1, 0.5, 2.0, 10.0, 50.0, 200.0, 1e3, 5e3, 2e4, 1e5)
 _HALF_DECADES = np.ravel([(0.3 * 10.0**e, 10.0**e) for e in range(290)])
@@ -50,7 +50,13 @@ def plot_losses(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
     -------
     matplotlib Axes
         Heights are relative to the supremum of the evidence; long runs are thinned.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib, as the others here.
     """
+    check_type("diagnosis", diagnosis, Diagnosis)
     ax = _new_axes() if ax is None else ax
     run, best = diagnosis.run, diagnosis.supremum.log_evidence
     estimates, label = -run.losses - best, "objective = -loss"
@@ -91,16 +97,22 @@ def plot_densities(diagnosis: Diagnosis, latent: int = 0, ax: Axes | None = None
     -------
     matplotlib Axes
         Its x is logit c, labelled by c. For ``guide="none"``: the likelihood, and the c reached.
+
+    Raises
+    ------
+    ValueError
+        If there is no such entry.
     """
+    check_type("diagnosis", diagnosis, Diagnosis)
     run, counts = diagnosis.run, diagnosis.run.counts
-    if not 0 <= latent < len(counts):
+    if count("latent", latent, 0) >= len(counts):
         raise ValueError(f"latent = {latent} must lie in [0, {len(counts)})")
     ax = _new_axes() if ax is None else ax
     k, n = int(counts.successes[latent]), int(counts.total_count[latent])
     exact: dict[str, Any] = {"color": EXACT, "ls": "--", "lw": 1.6, "zorder": 3}
     own: dict[str, Any] = {"color": PALE, "lw": 5, "zorder": 1}
-    if run.guide_name == "none":
-        reached, what = np.ravel(run.guide.logits)[latent], "likelihood"  # type: ignore[union-attr]
+    if run.guide is not None and not isinstance(run.guide, Beta):
+        reached, what = np.ravel(run.guide.logits)[latent], "likelihood"
         y = np.linspace(-8, 8, 801) * np.sqrt(1 / (k + 0.5) + 1 / (n - k + 0.5))
         y += np.log((k + 0.5) / (n - k + 0.5))
         height = k * sc.log_expit(y) + (n - k) * sc.log_expit(-y)
@@ -140,15 +152,18 @@ def plot_path(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
         Its x is the logit of the prior's mean, labelled by the mean, its y is a + b. A star marks
         the maximiser, a triangle on the edge the way to a supremum that is not attained.
     """
+    check_type("diagnosis", diagnosis, Diagnosis)
     ax = _new_axes() if ax is None else ax
     run, top = diagnosis.run, diagnosis.supremum
     a, b = (x[_thinned(len(run.history), 2000)] for x in run.history.prior.arrays())
     x, s = np.log(a) - np.log(b), a + b
     goal_x = x[-1] if top.mean is None else sc.logit(top.mean)
-    goal_s = s[-1] if top.concentration is None else max(top.concentration, 1e-300)
+    goal_s = s[-1] if top.concentration is None else top.concentration
     left, right = _padded([*x, goal_x], 0.62, 1.5)
     low, high = np.exp(_padded(np.log([*s, goal_s if top.prior else s[-1]]), 0.62, 2.4))
-    xs, ss = np.linspace(left, right, 64), np.geomspace(low, high, 64)
+    pairs = {*zip(run.counts.successes.tolist(), run.counts.total_count.tolist(), strict=True)}
+    size = int(np.clip(np.sqrt(5e5 / len(pairs)), 20, 64))
+    xs, ss = np.linspace(left, right, size), np.geomspace(low, high, size)
     heights = _log_evidence(np.outer(ss, sc.expit(xs)), np.outer(ss, sc.expit(-xs)), diagnosis)
     below = np.maximum(-heights, 0.0)
     ax.set_yscale("log")
@@ -164,7 +179,7 @@ def plot_path(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
         ax.plot(x[-1:], s[-1:], "o", ms=8, color=PRIOR, label="end")
     marks = {
         "interior": ("*", "maximum"),
-        "degenerate": ("<" if goal_x < 0 else ">", f"supremum, mean -> {top.mean:g}"),
+        "degenerate": ("<" if goal_x < 0 else ">", f"supremum, mean -> {int(goal_x > 0)}"),
         "binomial": ("^", "supremum, a + b -> inf"),
         "all_or_none": ("v", "supremum, a + b -> 0"),
     }
@@ -194,6 +209,11 @@ def plot_run(diagnosis: Diagnosis, axes: Any = None) -> NDArray[Any]:
     Returns
     -------
     ndarray of three matplotlib Axes
+
+    Raises
+    ------
+    ValueError
+        If there are not three axes.
     """
     axes = np.ravel(_row(_figure(12, 4), diagnosis) if axes is None else axes)
     if axes.size != 3:
@@ -217,6 +237,11 @@ def save_figure(
     file : path or binary file
     format : str
         ``"png"`` or ``"svg"``.
+
+    Raises
+    ------
+    ValueError
+        For more or fewer diagnoses, or another format.
     """
     unnamed = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
     if not 1 <= len(diagnoses) <= 4:
@@ -243,7 +268,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _new_axes() -> Axes:
-    return _figure(4.5, 4).subplots(gridspec_kw={"left": 0.17, "right": 0.95, "top": 0.8})
+    return _figure(4.5, 4).subplots(gridspec_kw={"left": 0.2, "right": 0.96, "top": 0.8})
 
 
 def _row(figure: Figure | SubFigure, diagnosis: Diagnosis) -> Any:
@@ -263,7 +288,7 @@ def _headed(ax: Axes, title: str) -> Axes:
     return ax
 
 
-def _thinned(size: int, most: int) -> NDArray[np.int64]:
+def _thinned(size: int, most: int) -> IntArray:
     """At most so many of the indices below `size`, the first and the last among them."""
     return np.unique(np.linspace(0, size - 1, min(size, most)).round().astype(np.int64))
 
@@ -318,7 +343,7 @@ def _logit_axis(ax: Axes, low: float, high: float) -> None:
     """An x axis in logits, labelled by round probabilities."""
     from matplotlib.ticker import MaxNLocator
 
-    ticks = _ticks(-sc.logit(0.3 / _HALF_DECADES[1:]), low, high, 6)
+    ticks = _ticks(-sc.logit(0.3 / _HALF_DECADES[1:]), low, high, 5 if high - low < 200 else 4)
     if high - low < 3:
         bins = 4 if high - low > 1e-4 else 2
         side = 1 if low + high < 0 else -1
