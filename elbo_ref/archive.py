@@ -1,12 +1,16 @@
 """Arrays out of an npz file that is not trusted.
 
-Nothing is unpickled. The header of each member is read first, and what it promises must be what the
-archive holds and no more than a limit, before any of it is read into memory.
+Nothing is unpickled and nothing is evaluated: of what NumPy can write, only plain arrays of
+numbers, truth values and text are read. The header of each member is read first, and what it
+promises must be what the archive holds, and no more than a limit, before the rest is.
 """
 
 from __future__ import annotations
 
 import math
+import re
+import struct
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,19 +20,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_BYTES = 2**31
-"""An archive whose arrays take more, unpacked, is refused."""
+"""An archive whose members take more, unpacked, is refused."""
 
-_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
+_MAGIC = b"\x93NUMPY\x01\x00"
+_HEADER = re.compile(
+    rb"\{'descr': '([^']*)', 'fortran_order': (True|False), "
+    rb"'shape': \(((?:[0-9]{1,18}(?:, [0-9]{1,18}){0,31},?)?)\), \} *\n"
+)
+_PLAIN = re.compile(rb"[<>|](?:b1|[iu][1248]|f[248]|U[1-9][0-9]{0,8})")
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_UNSOUND = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,  # a place before the beginning of the file
+    ValueError,
+    RuntimeError,  # also NotImplementedError
+)
+"""What `zipfile` raises for a file that is damaged, or of a kind that it does not read."""
 
 
 class ArchiveError(ValueError):
-    """A file that is not an npz of plain arrays; the message says why."""
+    """A file that is not an npz of plain arrays; the message says why, in one line."""
 
 
-def read_arrays(file: str | Path | BinaryIO) -> dict[str, NDArray[Any]]:
+def read_arrays(
+    file: str | Path | BinaryIO, most_bytes: int = MOST_BYTES
+) -> dict[str, NDArray[Any]]:
     """All members of an npz, by name.
 
     Raises
@@ -36,44 +55,51 @@ def read_arrays(file: str | Path | BinaryIO) -> dict[str, NDArray[Any]]:
     ArchiveError
         If it is none, holds anything but plain arrays, or is too large.
     OSError
-        If it cannot be read.
+        If it cannot be opened.
     """
+    if isinstance(file, str | Path):
+        with open(file, "rb") as opened:
+            return read_arrays(opened, most_bytes)
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
-            total = sum(_check(archive, member) for member in members)
-            if total > MOST_BYTES:
-                raise ArchiveError(f"its arrays take {total} bytes, more than {MOST_BYTES}")
-            names = [member.filename.removesuffix(".npy") for member in members]
-            if len(set(names)) != len(names):
-                raise ArchiveError("a name occurs twice")
-            return {
-                name: _read(archive, member) for name, member in zip(names, members, strict=True)
-            }
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ArchiveError(f"it is not a sound npz file: {error}") from None
-
-
-def _check(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
-    """The size of a member's array, if it holds one and nothing else."""
-    name = member.filename
-    if not name.endswith(".npy"):
-        raise ArchiveError(f"{name!r} is not an array")
-    with archive.open(member) as stream:
-        try:
-            version = np.lib.format.read_magic(stream)
-            shape, _, dtype = _HEADERS[version](stream)
-        except (ValueError, KeyError, TypeError) as error:
-            raise ArchiveError(f"{name!r} is not an array: {error}") from None
-        if dtype.hasobject:
-            raise ArchiveError(f"{name!r} holds Python objects, which are never read")
-        size = math.prod(shape) * dtype.itemsize
-        if size != member.file_size - stream.tell():
-            raise ArchiveError(f"{name!r} has not the size that it says")
-    return size
+            total = sum(member.file_size for member in members)
+            if total > most_bytes:
+                raise ArchiveError(f"the archive unpacks to {total} bytes, more than {most_bytes}")
+            arrays: dict[str, NDArray[Any]] = {}
+            for member in members:
+                name = member.filename.removesuffix(".npy")
+                if name in arrays:
+                    raise ArchiveError(f"the archive holds {name!r:.60} twice")
+                arrays[name] = _read(archive, member)
+            return arrays
+    except ArchiveError:
+        raise
+    except _UNSOUND as error:
+        raise ArchiveError(f"the archive is damaged: {error!s:.120}") from None
 
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+    name = f"{member.filename!r:.60}"
+    if member.compress_type not in _PACKED:
+        raise ArchiveError(f"the member {name} is packed in a way that NumPy does not use")
     with archive.open(member) as stream:
-        array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
-    return array
+        start = stream.read(10)
+        length = int.from_bytes(start[8:], "little")
+        match = _HEADER.fullmatch(stream.read(length))
+        if start[:8] != _MAGIC or match is None:
+            raise ArchiveError(f"the member {name} is not a plain array")
+        descr = match[1].decode("latin-1")
+        if not _PLAIN.fullmatch(match[1]):
+            what = "Python objects" if b"O" in match[1] else f"the type {descr!r:.60}"
+            raise ArchiveError(f"the member {name} holds {what}, not plain numbers or text")
+        dtype = np.dtype(descr)
+        shape = [int(size) for size in re.findall(rb"[0-9]+", match[3])]
+        size = math.prod(shape) * dtype.itemsize
+        if size != member.file_size - 10 - length:
+            raise ArchiveError(f"the member {name} does not have the size that its header says")
+        content = stream.read(size)
+    if dtype.kind == "U" and (np.frombuffer(content, f"{descr[0]}u4") > sys.maxunicode).any():
+        raise ArchiveError(f"the member {name} holds characters that do not exist")
+    flat = np.frombuffer(content, dtype)
+    return flat.reshape(shape, order="F" if match[2] == b"True" else "C").copy()

@@ -2,13 +2,24 @@
 
 The bytes go to a new file in the same folder, reach the disk, and take the name in one operation.
 Without `overwrite` that operation fails if the name is taken, so nothing is ever lost to a race.
+A writer that is killed leaves its new file behind; the next writer of the same file removes it.
 """
 
 from __future__ import annotations
 
 import glob
 import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
+
+if sys.platform != "win32":
+    import fcntl
+
+_TOKEN_BYTES = 4
 
 
 def check_free(path: str | Path, overwrite: bool) -> None:
@@ -21,15 +32,11 @@ def check_free(path: str | Path, overwrite: bool) -> None:
     OSError
         If the folder is not there or cannot be written to, or the path is not a plain file's.
     """
-    target = Path(os.path.realpath(path))
-    if target.exists():
-        if not target.is_file():
-            raise OSError(None, "not a plain file", str(path))
-        if not overwrite:
-            raise FileExistsError(None, "the file exists", str(path))
-    temporary, descriptor = _open_beside(target)
-    os.close(descriptor)
-    temporary.unlink()
+    target = _target(path)
+    if target.exists() and not overwrite:
+        raise FileExistsError(None, "the file exists", str(path))
+    with _beside(target):
+        pass
 
 
 def write(path: str | Path, content: bytes, overwrite: bool = False) -> None:
@@ -50,32 +57,74 @@ def write(path: str | Path, content: bytes, overwrite: bool = False) -> None:
     OSError
         If it cannot be written; an existing file is then as it was.
     """
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        raise OSError(None, "not a plain file", str(path))
-    temporary, descriptor = _open_beside(target)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+    target = _target(path)
+    _sweep(target)
+    with _beside(target) as (file, temporary):
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+        if sys.platform == "win32":  # where a file that is open cannot be renamed
+            file.close()
         if overwrite:
             os.replace(temporary, target)
         else:
-            os.link(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+            _claim(temporary, target)
 
 
-def sweep(path: str | Path) -> None:
-    """Remove what writers of this file have left behind that were killed."""
+def _target(path: str | Path) -> Path:
+    """Where a path leads, links followed, if a plain file is there or could be."""
     target = Path(os.path.realpath(path))
-    for partial in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
-        partial.unlink(missing_ok=True)
+    if target.exists() and not target.is_file():
+        raise OSError(None, "not a plain file", str(path))
+    return target
 
 
-def _open_beside(target: Path) -> tuple[Path, int]:
-    """A new file in the same folder, with the mode that any new file has."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | getattr(os, "O_BINARY", 0)
-    return temporary, os.open(temporary, flags, 0o666)
+@contextmanager
+def _beside(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """A new file in the same folder, with the mode that any new file has; gone afterwards."""
+    held = False
+    while not held:
+        token = secrets.token_hex(_TOKEN_BYTES)
+        temporary = target.with_name(f".{target.name}.{token}.partial")
+        try:
+            with open(temporary, "xb") as file:
+                with suppress(OSError):  # not every file system has locks
+                    _hold(file)
+                held = temporary.exists()
+                if held:  # else it was swept away meanwhile
+                    yield file, temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _claim(temporary: Path, target: Path) -> None:
+    """Give the file its name, unless that is taken."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise
+    except OSError:  # not every file system has links: reserve the name, then replace
+        target.touch(exist_ok=False)
+        try:
+            os.replace(temporary, target)
+        except BaseException:
+            target.unlink()
+            raise
+
+
+def _sweep(target: Path) -> None:
+    """Remove what writers of this file have left behind that were killed: it is held by nobody."""
+    token = "[0-9a-f]" * (2 * _TOKEN_BYTES)
+    for partial in target.parent.glob(f".{glob.escape(target.name)}.{token}.partial"):
+        with suppress(OSError), open(partial, "r+b") as file:
+            _hold(file, wait=False)
+            partial.unlink()
+
+
+def _hold(file: BinaryIO, wait: bool = True) -> None:
+    """Keep others from sweeping the file away until it is closed; OSError if that cannot be had.
+
+    Windows does so by itself, and leaves such files for good.
+    """
+    if sys.platform != "win32":
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -20,8 +20,8 @@ import numpy as np
 
 from elbo_ref.adam import Adam, AdamState, ClippedAdam
 from elbo_ref.archive import read_arrays
-from elbo_ref.arguments import FloatArray
-from elbo_ref.atomic import sweep, write
+from elbo_ref.arguments import FloatArray, check_type, count
+from elbo_ref.atomic import write
 from elbo_ref.beta import Beta
 from elbo_ref.climb import Block, Climb, Moment, Setup, Snapshot
 from elbo_ref.counts import Counts
@@ -33,7 +33,11 @@ _OPTIMIZERS = {"Adam": Adam, "ClippedAdam": ClippedAdam}
 _SECONDS, _SHARE = 1.0, 20
 """A file is written at most once a second, and in no more than a twentieth of the time."""
 
+_ARRAYS = ("own", "vector", "losses", "priors", "owns", "rows", "values")
 _ADAM = ("first_moment", "second_moment", "largest")
+_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
+_WRONG = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+_WORDS = {"learn_prior": "whether the prior is learned", "own": "where the guide starts"}
 
 
 class CheckpointError(ValueError):
@@ -54,7 +58,7 @@ def save_run(run: Run, path: str | Path, overwrite: bool = False) -> None:
     Raises
     ------
     TypeError
-        If the optimizer is not an Adam or a ClippedAdam.
+        If the optimizer is not an Adam or a ClippedAdam, or the generator not one of NumPy's.
     OSError
         If the file cannot be written, or exists and is not to be overwritten.
 
@@ -82,11 +86,10 @@ def load_run(path: str | Path) -> Run:
     OSError
         If it cannot be read.
     """
-    snapshots = load(path)
-    if len(snapshots) != 1:
-        raise CheckpointError(f"{path}: it holds {len(snapshots)} runs, not one")
-    snapshot, num_steps = snapshots[0]
-    return Run.of(Climb(snapshot), num_steps)
+    climbs = load(path)
+    if len(climbs) != 1:
+        raise CheckpointError(f"{path}: it holds {len(climbs)} runs, not one")
+    return Run.of(*climbs[0])
 
 
 class Checkpoint:
@@ -111,23 +114,25 @@ class Checkpoint:
         Raises
         ------
         ValueError
-            If it is no checkpoint, or one of other runs.
+            If it is one of other runs; `CheckpointError` if it is no checkpoint.
+        OSError
+            If it cannot be read.
         """
         assert self.path is not None
-        sweep(self.path)
         if not self.path.exists():
             return
-        for snapshot, _ in load(self.path):
-            guide, steps = snapshot.setup.guide, snapshot.now.steps
+        for climb, _ in load(self.path):
+            guide, steps = climb.setup.guide, climb.now.steps
             if guide not in self.climbs:
                 raise ValueError(f"{self.path} holds a run with guide {guide}, not asked for")
             asked = self.climbs[guide].setup
-            for name, old, new in zip(Setup._fields, snapshot.setup, asked, strict=True):
+            for name, old, new in zip(Setup._fields, climb.setup, asked, strict=True):
                 if _differs(old, new):
-                    raise ValueError(f"{self.path} holds a run with another {name}")
+                    what = _WORDS.get(name, name)
+                    raise ValueError(f"{self.path} holds a run that differs in {what}")
             if steps > self.num_steps:
                 raise ValueError(f"{self.path} holds a run of {steps} steps already")
-            self.climbs[guide] = Climb(snapshot)
+            self.climbs[guide] = climb
 
     def save(self) -> None:
         """Write the file.
@@ -159,6 +164,9 @@ def pack(runs: list[tuple[Snapshot, int]]) -> bytes:
         name = type(setup.optimizer).__name__
         if type(setup.optimizer) not in _OPTIMIZERS.values():
             raise TypeError(f"a run with the optimizer {name} cannot be saved")
+        if now.generator["bit_generator"] not in _GENERATORS:
+            generator = now.generator["bit_generator"]
+            raise TypeError(f"a run with the generator {generator} cannot be saved")
         notes.append(
             {
                 "counts": setup.counts.to_dict(),
@@ -177,61 +185,77 @@ def pack(runs: list[tuple[Snapshot, int]]) -> bytes:
                 "ended": snapshot.ended,
             }
         )
-        own = {"own": setup.own, "vector": now.vector, "rows": snapshot.rows}
-        moments = {name: getattr(now.adam, name) for name in _ADAM}
-        past = {name: getattr(settled, name) for name in ("losses", "priors", "owns")}
-        for key, array in {**own, **moments, **past, "values": snapshot.values}.items():
-            arrays[f"{i}/{key}"] = array
-    text = json.dumps({"schema": _SCHEMA, "runs": notes}, sort_keys=True)
+        parts = [setup.own, now.vector, *settled[1:4], snapshot.rows, snapshot.values]
+        arrays |= {f"{i}/{key}": part for key, part in zip(_ARRAYS, parts, strict=True)}
+        arrays |= {f"{i}/{key}": getattr(now.adam, key) for key in _ADAM}
+    text = json.dumps({"schema": _SCHEMA, "runs": notes}, sort_keys=True, allow_nan=False)
     file = io.BytesIO()
     np.savez(file, runs=np.array(text), **arrays)
     return file.getvalue()
 
 
-def load(path: str | Path) -> list[tuple[Snapshot, int]]:
-    """The snapshots of a file, each with its number of steps."""
+def load(path: str | Path) -> list[tuple[Climb, int]]:
+    """The runs of a file as climbs, each with its number of steps."""
     try:
-        members = read_arrays(path)
-        document = json.loads(str(members.pop("runs")))
+        members = read_arrays(io.BytesIO(Path(path).read_bytes()))
+        document = json.loads(str(members.pop("runs")), parse_constant=int)  # no NaN, no Infinity
         if document["schema"] != _SCHEMA:
-            raise CheckpointError(f"{path}: schema {document['schema']!r} is not {_SCHEMA!r}")
-        return [_snapshot(note, members, f"{i}/") for i, note in enumerate(document["runs"])]
-    except CheckpointError:
-        raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not a checkpoint of elbo_ref: {error}") from None
+            raise ValueError(f"its schema {document['schema']!r} is not {_SCHEMA!r}")
+        return [_climb(note, members, f"{i}/") for i, note in enumerate(document["runs"])]
+    except _WRONG as error:
+        what = f"{error} is missing or unknown" if isinstance(error, KeyError) else error
+        raise CheckpointError(f"{path}: not a checkpoint of elbo_ref: {what}") from None
 
 
-def _snapshot(
-    note: dict[str, Any], members: dict[str, FloatArray], place: str
-) -> tuple[Snapshot, int]:
-    own, vector, rows, values = (members[place + x] for x in ("own", "vector", "rows", "values"))
-    losses, priors, owns = (members[place + x] for x in ("losses", "priors", "owns"))
+def _climb(note: dict[str, Any], members: dict[str, Any], place: str) -> tuple[Climb, int]:
+    arrays = {name: members[place + name] for name in (*_ARRAYS, *_ADAM)}
+    for name, least in {"num_steps": 1, "steps": 0, "stride": 1, "adam_step": 0}.items():
+        count(name, note[name], least)
+    setup = _setup(note, arrays["own"])
+    generator = _from_plain(note["generator"])
+    if generator["bit_generator"] not in _GENERATORS:
+        raise ValueError(f"the generator {generator['bit_generator']!r} is not known")
+    adam = AdamState(note["adam_step"], *(arrays[name] for name in _ADAM))
+    now = Moment(note["steps"], arrays["vector"], adam, generator)
+    settled = Block(0, arrays["losses"], arrays["priors"], arrays["owns"], note["stride"])
+    _check_shapes(arrays, setup, now.steps, settled)
+    if not isinstance(note["ended"], str | None):
+        raise TypeError("its end is not text")
+    snapshot = Snapshot(setup, now, settled, arrays["rows"], arrays["values"], note["ended"])
+    climb = Climb(snapshot)
+    Run.of(climb, note["num_steps"])  # what no run can be made of is refused here
+    return climb, note["num_steps"]
+
+
+def _setup(note: dict[str, Any], own: FloatArray) -> Setup:
     settings = dict(note["optimizer"])
-    optimizer = _OPTIMIZERS[settings.pop("name")]
-    adam = AdamState(note["adam_step"], *(members[place + name] for name in _ADAM))
-    setup = Setup(
+    check_type("learn_prior", note["learn_prior"], bool)
+    return Setup(
         counts=Counts.from_columns(**note["counts"]),
         guide=GUIDES[note["guide"]].name,
         loss=note["loss"],
-        prior=Beta(*note["prior"]),
+        prior=Beta(*map(float, note["prior"])),
         learn_prior=note["learn_prior"],
         own=own,
-        optimizer=optimizer(**settings),
-        num_particles=note["num_particles"],
-        seed=note["seed"],
+        optimizer=_OPTIMIZERS[settings.pop("name")](**settings),
+        num_particles=count("num_particles", note["num_particles"], 1),
+        seed=None if note["seed"] is None else count("seed", note["seed"], 0),
     )
-    now = Moment(note["steps"], vector, adam, _from_plain(note["generator"]))
-    settled = Block(0, losses, priors, owns, note["stride"])
-    sizes = {
-        "steps": settled.end + len(rows),
-        "rows": len(values),
-        "vector": setup.space().start.size,
-    }
-    found = {"steps": now.steps, "rows": len(rows), "vector": vector.size}
-    if sizes != found or rows.shape[1:] != vector.shape:
-        raise ValueError(f"its parts have sizes {found} where {sizes} are needed")
-    return Snapshot(setup, now, settled, rows, values, note["ended"]), note["num_steps"]
+
+
+def _check_shapes(arrays: dict[str, Any], setup: Setup, steps: int, settled: Block) -> None:
+    """Refuse arrays that do not fit together."""
+    k, size = len(GUIDES[setup.guide].parameter_names), len(setup.counts)
+    parameters = (2 * setup.learn_prior + k * size,)
+    done, pending = settled.end, steps - settled.end
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("vector", *_ADAM), parameters)
+    shapes |= {"own": (k, size), "owns": (k, -(-done // settled.stride), size)}
+    shapes |= {"losses": (done,), "priors": (2, done)}
+    shapes |= {"rows": (pending, *parameters), "values": (pending,)}
+    for name, shape in shapes.items():
+        array = arrays[name]
+        if array.shape != shape or array.dtype != np.float64:
+            raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, not {shape}")
 
 
 def _differs(old: Any, new: Any) -> bool:

@@ -6,13 +6,15 @@ each, whatever a file is called or holds.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType, TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 FINE, USAGE, NOT_CONVERGED = 0, 2, 3
 BAD_DATA, NO_INPUT, CANNOT_WRITE, INTERRUPTED = 65, 66, 73, 130
@@ -31,39 +33,106 @@ class CommandError(Exception):
 
 def guarded(command: Callable[[], int]) -> int:
     """Run a command to its exit code; a closed pipe or an interrupt is no traceback."""
+    if sys.stderr is None:  # closed by the shell, as is stdout below
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    before = _listen(_abort)
+    try:
+        return _ended(command)
+    finally:
+        _restore(before)
+        try:
+            sys.stderr.flush()
+        except OSError:
+            _abandon(sys.stderr)
+
+
+def _ended(command: Callable[[], int]) -> int:
+    if sys.stdout is None:
+        say("standard output: it is closed")
+        return CANNOT_WRITE
+    sys.stdout = _buffered(sys.stdout)
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = command()
-        sys.stdout.flush()
+        try:
+            return command()
+        finally:
+            if not _aborted():
+                sys.stdout.flush()
+    except BaseException as error:
+        code = _code(error)
+        if code is None:
+            raise
         return code
-    except CommandError as error:
-        say(str(error))
-        return error.code
-    except BrokenPipeError:
+
+
+def _code(error: BaseException) -> int | None:
+    """Say what ended the command, and give its exit code; None for a bug."""
+    if _aborted() or isinstance(error, KeyboardInterrupt):  # also what a library made of that
         _abandon(sys.stdout)
-        return FINE
-    except OSError as error:
-        _abandon(sys.stdout)
-        say(f"standard output: {error.strerror or error}")
-        return CANNOT_WRITE
-    except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
+    if isinstance(error, CommandError):
+        say(str(error))
+        return error.code
+    if not isinstance(error, OSError) or error.filename is not None:
+        return None
+    _abandon(sys.stdout)
+    if isinstance(error, BrokenPipeError):
+        return FINE
+    say(f"standard output: {error.strerror or error}")
+    return CANNOT_WRITE
 
 
 def say(message: str) -> None:
-    """One line on standard error."""
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
-    print(f"elbo_ref: {line}", file=sys.stderr)
+    """One line on standard error, if it can be written to."""
+    with suppress(OSError):
+        print(f"elbo_ref: {printable(message)}", file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """The text with line breaks, escapes and the like spelled out."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _buffered(stream: TextIO) -> TextIO:
+    """The stream with a buffer: under ``python -u`` the rest of a short write would be lost."""
+    if not isinstance(getattr(stream, "buffer", None), io.RawIOBase):
+        return stream
+    return open(stream.fileno(), "w", encoding=stream.encoding, closefd=False)
 
 
 def _abandon(stream: TextIO) -> None:
     """Let what cannot be written go, so that the interpreter does not try again as it ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+    with suppress(io.UnsupportedOperation), open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def _listen(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
+    """Send Ctrl-C and SIGTERM to the handler, unless they are ignored, as under nohup."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in heard}
+
+
+def _restore(handlers: dict[int, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def _abort(number: int, frame: FrameType | None) -> None:
+    """Interrupt, and be deaf from then on: what cleans up on the way out is not interrupted."""
+    _listen(_nothing)  # SIG_IGN would have Python complain about signals that are under way
+    raise KeyboardInterrupt
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    """Hear and go on."""
+
+
+def _aborted() -> bool:
+    return _nothing in (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
 
 
 class Interrupts:
@@ -71,11 +140,10 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.asked = False
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._ask)
+        self._before = _listen(self._ask)
         return self
 
     def __exit__(
@@ -84,12 +152,12 @@ class Interrupts:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+        if not _aborted():
+            _restore(self._before)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
-            raise KeyboardInterrupt
+            _abort(number, frame)
         self.asked = True
 
 
@@ -118,5 +186,6 @@ class Progress:
             self._width = 0
 
     def _write(self, line: str) -> None:
-        sys.stderr.write(f"\r{self._dim}{line}{self._normal}\r")
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.write(f"\r{self._dim}{line}{self._normal}\r")
+            sys.stderr.flush()

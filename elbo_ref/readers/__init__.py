@@ -12,7 +12,7 @@ from pathlib import Path
 from elbo_ref.counts import Counts
 from elbo_ref.readers.arrays import read_archive, read_json
 from elbo_ref.readers.layout import CountsFile, DataError, Layout, Source
-from elbo_ref.readers.stream import Stream, opened
+from elbo_ref.readers.stream import opened
 from elbo_ref.readers.table import read_table
 
 __all__ = ["CountsFile", "DataError", "Layout", "Source", "read", "read_counts"]
@@ -62,15 +62,13 @@ def read(path: str | Path, layout: Layout) -> CountsFile:
     with opened(path) as stream:
         first = stream.read_block()
         try:
-            if first.startswith(b"PK\x03\x04"):
-                return _file("npz", stream, 0, *read_archive(stream.rest(first), layout))
-            if first.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
-                return _file("json", stream, 0, *read_json(stream.rest(first), layout))
-            counts, rows, dropped = read_table(stream.blocks(first), layout)
-            return _file("table", stream, dropped, counts, rows)
+            if first.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+                kind, found = "npz", read_archive(stream.rest(first), layout)
+            elif first.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+                kind, found = "json", read_json(stream.rest(first), layout)
+            else:
+                kind, found = "table", read_table(stream.blocks(first), layout)
         except DataError as error:
             raise DataError(f"{stream.name}: {error}") from None
-
-
-def _file(kind: str, stream: Stream, dropped: int, counts: Counts, rows: int) -> CountsFile:
+    counts, rows, dropped = found
     return CountsFile(counts, Source(stream.name, kind, stream.digest(), rows, dropped))

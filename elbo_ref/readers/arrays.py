@@ -11,119 +11,193 @@ Both are a mapping from names to columns, as three lines of any program write it
     numpy.savez("counts.npz", successes=k, total_count=n)
 
 `multiplicity`, `labels` and `log_split` may stand beside them (`Counts.to_dict`), and a JSON result
-of this package holds such a mapping under ``"counts"``.
+of this package holds such a mapping under ``"counts"``. Every row stays an entry of its own. A
+count is a whole number: in JSON written `12` or `12.0`, in npz of an integer or floating point type
+(where a float above 2**53 is no count any more, and a truth value is none).
 """
 
 from __future__ import annotations
 
 import io
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elbo_ref.archive import ArchiveError, read_arrays
 from elbo_ref.arguments import IntArray
 from elbo_ref.counts import Counts
-from elbo_ref.readers.layout import DataError, Layout, short
+from elbo_ref.readers.cells import flaw, whole
+from elbo_ref.readers.layout import DataError, Layout, bare, short
 
-_WHOLE = re.compile(r"([0-9]+)\.0+")
+_MOST_UNPACKED = 2**29
+_INTEGER = re.compile("-?[0-9]{1,999}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def read_json(data: bytes, layout: Layout) -> tuple[Counts, int]:
-    """Counts, and the number of rows."""
+class _Number(str):
+    """A number of JSON as it is written."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def read_json(data: bytes, layout: Layout) -> tuple[Counts, int, int]:
+    """Counts, the number of rows, and how many were dropped."""
+    columns = _columns(data)
+    for name, column in columns.items():
+        if not isinstance(column, list):
+            raise DataError(f"the column {bare(name)} is not a list: {short(column)}")
+    names, size = _names(columns, layout)
+    rows: Sequence[int] = range(size)
+    if layout.drop_blank:
+        needed = [columns[name] for name in (*names, layout.group) if name is not None]
+        rows = [row for row in rows if all(column[row] is not None for column in needed)]
+        columns = {name: [column[row] for row in rows] for name, column in columns.items()}
+    for name in names:
+        cells = zip(rows, columns[name], strict=True)
+        columns[name] = np.array([_count(name, row, cell) for row, cell in cells], np.int64)
+    if "log_split" in columns:
+        cells = zip(rows, columns["log_split"], strict=True)
+        columns["log_split"] = [_float("log_split", row, cell) for row, cell in cells]
+    return _assemble(columns, names, rows, layout), len(rows), size - len(rows)
+
+
+def read_archive(data: bytes, layout: Layout) -> tuple[Counts, int, int]:
+    """Counts, the number of rows, and how many were dropped: none, as no row can have a blank."""
+    try:
+        columns: dict[str, Any] = dict(read_arrays(io.BytesIO(data), _MOST_UNPACKED))
+    except ArchiveError as error:
+        raise DataError(str(error)) from None
+    for name, array in columns.items():
+        if array.ndim != 1:
+            raise DataError(f"{bare(name)} has {array.ndim} dimensions where one is needed")
+    names, size = _names(columns, layout)
+    for name in names:
+        columns[name] = _counts(name, columns[name])
+    return _assemble(columns, names, range(size), layout), size, 0
+
+
+def _names(columns: Mapping[str, Any], layout: Layout) -> tuple[list[str], int]:
+    """The names of the columns of counts, and the number of rows."""
+    if layout.columns is not None:
+        raise DataError("the file names its columns itself; columns names those of a bare text")
+    layout.check(list(columns), "the file")
+    size = len(columns[layout.successes])
+    for name, column in columns.items():
+        if len(column) != size:
+            rule = f"has {len(column)} rows where {bare(layout.successes)} has {size}"
+            raise DataError(f"{bare(name)} {rule}")
+    return layout.counted(list(columns)), size
+
+
+def _assemble(
+    columns: Mapping[str, Any], names: Sequence[str], rows: Sequence[int], layout: Layout
+) -> Counts:
+    """Counts from columns, those of counts sound each for itself; `rows` are the rows' numbers."""
+    k, n = (columns[name] for name in names[:2])
+    if not k.size:
+        raise DataError("the file has no row of counts")
+    if (k > n).any():
+        at = int(np.argmax(k > n))
+        successes, total_count = (f"{bare(name)}[{rows[at]}]" for name in names[:2])
+        raise DataError(f"{successes} = {k[at]} exceeds {total_count} = {n[at]}")
+    w = columns[names[2]] if len(names) > 2 else None
+    split, labels = columns.get("log_split"), None
+    if layout.group is not None:
+        labels = _labels(layout.group, columns[layout.group], rows)
+    elif "labels" in columns and not layout.shared:
+        labels = _labels("labels", columns["labels"], rows)
+        label, times = Counter(labels).most_common(1)[0]
+        if times > 1:
+            raise DataError(f"labels holds {short(label)} twice, and is not named as the group")
+    try:
+        if layout.group is not None:
+            return Counts.from_columns(k, n, w, split).pooled(labels)
+        counts = Counts.from_columns(k, n, w, split, labels)
+        return counts.pooled() if layout.shared else counts
+    except (ValueError, TypeError) as error:
+        raise DataError(str(error)) from None
+
+
+def _columns(data: bytes) -> dict[str, Any]:
+    """The columns of a JSON document, or of what is under its key ``"counts"``."""
     try:
         document = json.loads(
             data.decode("utf-8-sig"),
-            parse_float=_number,
-            parse_constant=_number,
+            parse_int=_Number,
+            parse_float=_Number,
+            parse_constant=_Number,
             object_pairs_hook=_distinct,
         )
     except UnicodeDecodeError:
         raise DataError("the file is not UTF-8 text") from None
     except json.JSONDecodeError as error:
-        raise DataError(f"line {error.lineno} is not JSON: {error.msg}") from None
+        place = f"line {error.lineno}, character {error.colno}"
+        raise DataError(f"{place} is not JSON: {error.msg}") from None
     except RecursionError:
-        raise DataError("the JSON is nested too deeply") from None
-    columns = document.get("counts", document)
-    if not isinstance(columns, dict):
-        raise DataError(f"'counts' is not a mapping of columns: {short(columns)}")
-    for name, column in columns.items():
-        if not isinstance(column, list):
-            raise DataError(f"column {name!r} is not a list: {short(column)}")
-    return _counts(columns, layout)
-
-
-def read_archive(data: bytes, layout: Layout) -> tuple[Counts, int]:
-    """Counts, and the number of rows."""
-    try:
-        arrays = read_arrays(io.BytesIO(data))
-    except ArchiveError as error:
-        raise DataError(str(error)) from None
-    for name, array in arrays.items():
-        if array.ndim != 1:
-            raise DataError(f"column {name!r} has {array.ndim} dimensions, not one")
-    return _counts({name: array.tolist() for name, array in arrays.items()}, layout)
-
-
-def _counts(columns: Mapping[str, list[Any]], layout: Layout) -> tuple[Counts, int]:
-    if layout.columns is not None:
-        raise DataError("its columns have names of their own")
-    names = list(columns)
-    try:
-        layout.check(names)
-    except DataError as error:
-        raise DataError(f"the file {error}") from None
-    size = len(columns[layout.successes])
-    for name, column in columns.items():
-        if len(column) != size:
-            raise DataError(f"column {name!r} has {len(column)} rows where {size} are needed")
-    k, n, *w = _counted(columns, layout)
-    try:
-        counts = Counts.from_columns(
-            k,
-            n,
-            w[0] if w else None,
-            log_split=columns.get("log_split"),
-            labels=None if layout.group is not None else columns.get("labels"),
-        )
-        if layout.shared:
-            return counts.pooled(), size
-        if layout.group is not None:
-            return counts.pooled(columns[layout.group]), size
-        return counts, size
-    except (ValueError, TypeError) as error:
-        raise DataError(str(error)) from None
-
-
-def _counted(columns: Mapping[str, list[Any]], layout: Layout) -> list[IntArray]:
-    """The columns of counts, every one a whole number of [0, 2**63)."""
-    names = layout.counted(list(columns))
-    for name in names:
-        for row, value in enumerate(columns[name]):
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise DataError(f"column {name}, row {row}: {short(value)} is not a whole number")
-            if not 0 <= value < 2**63:
-                raise DataError(f"column {name}, row {row}: {value} must lie in [0, 2**63)")
-    k, n, *w = (np.array(columns[name], dtype=np.int64) for name in names)
-    if (k > n).any():
-        row = int(np.argmax(k > n))
-        raise DataError(f"column {names[0]}, row {row}: {k[row]} exceeds {names[1]} = {n[row]}")
-    return [k, n, *w]
-
-
-def _number(text: str) -> int | float | str:
-    """``12.0`` is a count; other floats are kept, ``NaN`` and ``1e1`` as what they are written."""
-    match = _WHOLE.fullmatch(text)
-    if match:
-        return int(match[1])
-    return float(text) if re.fullmatch(r"-?[0-9]+\.[0-9]+(e-?[0-9]+)?", text) else text
+        raise DataError("the file nests its JSON too deeply") from None
+    inner = document.get("counts")
+    return inner if isinstance(inner, dict) else document
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
-        raise DataError(f"a key occurs twice among {short([name for name, _ in pairs])}")
+        name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise DataError(f"the file repeats the key {short(name)}")
     return document
+
+
+def _count(name: str, row: int, cell: object) -> int:
+    text = cell if isinstance(cell, _Number) else "no number"
+    count = whole(text)
+    if count is None:
+        raise DataError(f"{bare(name)}[{row}] = {short(cell)} {flaw(text)}")
+    return count
+
+
+def _counts(name: str, array: NDArray[Any]) -> IntArray:
+    if array.dtype.kind not in "iuf":
+        raise DataError(f"{bare(name)} holds {array.dtype}, not whole numbers")
+    floating = array.dtype.kind == "f"
+    if floating:
+        array = array.astype(np.float64)
+    most = 2**53 if floating else 2**63 - 1
+    good = (array >= 0) & (array <= most) & (array == np.floor(array))
+    if not good.all():
+        row = int(np.argmin(good))
+        rule = "is negative" if array[row] < 0 else "is not a whole number"
+        if array[row] > most:
+            rule = "is a float above 2**53" if floating else "is not below 2**63"
+        raise DataError(f"{bare(name)}[{row}] = {array[row]} {rule}")
+    return array.astype(np.int64)
+
+
+def _float(name: str, row: int, cell: object) -> float:
+    if not isinstance(cell, _Number):
+        raise DataError(f"{bare(name)}[{row}] = {short(cell)} is not a number")
+    return float(cell)
+
+
+def _labels(name: str, column: Sequence[object] | NDArray[Any], rows: Sequence[int]) -> list[Any]:
+    """Labels as plain values: text, truth values, or finite numbers."""
+    cells = column.tolist() if isinstance(column, np.ndarray) else column
+    labels = []
+    for row, cell in zip(rows, cells, strict=True):
+        label = cell
+        if isinstance(cell, _Number):
+            label = int(cell) if _INTEGER.fullmatch(cell) else float(cell)
+        if isinstance(label, str):
+            good = not _SURROGATE.search(label)
+        else:
+            good = isinstance(label, int) or (isinstance(label, float) and math.isfinite(label))
+        if not good:
+            raise DataError(f"{bare(name)}[{row}] = {short(cell)} is not a label")
+        labels.append(label)
+    return labels

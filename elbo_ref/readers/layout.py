@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from reprlib import Repr
 from typing import NamedTuple
 
 from elbo_ref.counts import Counts
 
+_SHORT = Repr()
+_SHORT.maxlist = _SHORT.maxtuple = 20
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
+
 
 class DataError(ValueError):
-    """A file that cannot be read as counts; the message says where and why."""
+    """A file that cannot be read as counts; the message says where and why, in one line."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +37,8 @@ class Layout:
     columns : tuple of str, optional
         Names of all columns of a text that has no header.
     drop_blank : bool
-        Whether to skip rows where a cell that is needed is blank or ``NA``, instead of refusing
-        them.
+        Whether to skip rows where a cell that is needed is blank or ``NA`` (in JSON: ``null``),
+        instead of refusing them.
 
     Raises
     ------
@@ -55,21 +62,32 @@ class Layout:
         if len(set(named)) != len(named):
             raise ValueError(f"two of the columns of counts have the same name: {named}")
         if self.columns is not None:
-            self.check(list(self.columns))
+            self.check(self.columns, "the table")
 
-    def check(self, names: list[str]) -> None:
-        """Refuse the names of a table's columns unless all that are needed are there, once."""
-        for name in names:
-            if names.count(name) != 1:
-                raise DataError(f"repeats the column {name!r}; it has {short(names)}")
+    def check(self, names: Sequence[str], place: str) -> None:
+        """Refuse the names of a table's columns unless all that are needed are there, once.
+
+        Raises
+        ------
+        DataError
+            What it says, it says of `place`.
+        """
+        name, times = Counter(names).most_common(1)[0] if names else ("", 0)
+        if times > 1:
+            raise DataError(
+                f"{place} repeats the column {short(name)}; it has {short(list(names))}"
+            )
         for needed in (self.successes, self.total_count, self.multiplicity, self.group):
             if needed is not None and needed not in names:
-                raise DataError(f"has no column {needed!r}; it has {short(names)}")
+                raise DataError(
+                    f"{place} has no column {short(needed)}; it has {short(list(names))}"
+                )
 
-    def counted(self, names: list[str]) -> list[str]:
-        """The columns of counts that a table with these columns has."""
+    def counted(self, names: Sequence[str]) -> list[str]:
+        """The columns of counts that a table with these columns has: two, or three."""
+        others = (self.successes, self.total_count, self.group)
         weight = self.multiplicity
-        if weight is None and "multiplicity" in names:
+        if weight is None and "multiplicity" in names and "multiplicity" not in others:
             weight = "multiplicity"
         return [self.successes, self.total_count] + ([] if weight is None else [weight])
 
@@ -96,6 +114,11 @@ class CountsFile(NamedTuple):
 
 
 def short(value: object) -> str:
-    """The value on one line, cut after 60 characters."""
-    text = repr(value)
+    """The value as Python writes it, on one line and shortened."""
+    text = _SHORT.repr(value)
     return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def bare(name: str) -> str:
+    """A name without quotes, if that is as clear."""
+    return name if name.isprintable() and len(name) <= 60 else short(name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ from typing import BinaryIO
 from elbo_ref.readers.layout import DataError
 
 _BLOCK_BYTES = 2**20
-_MOST_BYTES = 2**30
+_MOST_BYTES = 2**28
 
 
 class Stream:
@@ -26,7 +28,9 @@ class Stream:
 
     def read_block(self) -> bytes:
         """The next block; shorter only at the end."""
-        block = self._file.read(_BLOCK_BYTES)
+        block: bytes | None = self._file.read(_BLOCK_BYTES)
+        if block is None:  # a pipe that does not wait
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         self._hash.update(block)
         return block
 
@@ -53,9 +57,11 @@ class Stream:
         """SHA-256 of the bytes read, in hexadecimal."""
         return self._hash.hexdigest()
 
-    def _stamp(self) -> tuple[int, int]:
+    def _stamp(self) -> tuple[int, int] | None:
+        """Size and time of a file; what a pipe says of itself means nothing."""
         status = os.fstat(self._file.fileno())
-        return status.st_size, status.st_mtime_ns
+        regular = stat.S_ISREG(status.st_mode)
+        return (status.st_size, status.st_mtime_ns) if regular else None
 
 
 @contextmanager
@@ -67,8 +73,10 @@ def opened(path: str | Path) -> Iterator[Stream]:
     OSError
         If it cannot be opened.
     """
-    if str(path) == "-":
-        yield Stream(sys.stdin.buffer, "standard input")
-    else:
+    if str(path) != "-":
         with open(path, "rb") as file:
             yield Stream(file, str(path))
+    elif sys.stdin is None:
+        raise OSError(errno.EBADF, "standard input is closed")
+    else:
+        yield Stream(sys.stdin.buffer, "standard input")
