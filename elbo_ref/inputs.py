@@ -37,8 +37,8 @@ def add_counts_arguments(parser: argparse.ArgumentParser) -> None:
         "--example",
         choices=(LIST, *datasets.available()),
         metavar="NAME",
-        help=f"instead of a file, a bundled data set: {', '.join(datasets.available())}, or {LIST}, "
-        "which says what they are",
+        help=f"instead of a file, a bundled data set: {', '.join(datasets.available())}, or "
+        f"{LIST}, which says what they are",
     )
     for option, what in (
         ("--successes", "successes"),

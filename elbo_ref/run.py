@@ -7,10 +7,10 @@ says of it is `elbo_ref.diagnosis`.
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, is_dataclass
 from functools import cached_property
-from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -254,7 +254,8 @@ class Run:
         Examples
         --------
         >>> from elbo_ref.svi import maximize_elbo
-        >>> print(maximize_elbo(Counts(3, 10), loss="exact", num_steps=20).summary())  # doctest: +ELLIPSIS
+        >>> run = maximize_elbo(Counts(3, 10), loss="exact", num_steps=20)
+        >>> print(run.summary())  # doctest: +ELLIPSIS
         guide beta, loss exact: completed at step 20: not at a maximum of its own objective ...
         counts: 3 of 10 trials succeed, latents 1
         settings: prior from Beta(1, 1), Adam lr 0.01, steps 20, loss exact

@@ -71,7 +71,16 @@ ALLOWED = {
     },
     "readers": {"archive", "arguments", "counts"},
     "datasets": {"counts"},
-    "report": {"arguments", "beta", "diagnosis", "documents", "evidence", "latents", "run", "words"},
+    "report": {
+        "arguments",
+        "beta",
+        "diagnosis",
+        "documents",
+        "evidence",
+        "latents",
+        "run",
+        "words",
+    },
     "console": set(),
     "inputs": {"console", "counts", "datasets", "documents", "readers"},
     "fit": {
@@ -146,7 +155,9 @@ def test_imports_are_allowed(room):
     assert house()[room] <= ALLOWED[room]
 
 
-@pytest.mark.parametrize("room", ["guides", "objectives", "coordinates", "climb", "run", "svi", "checkpoint"])
+@pytest.mark.parametrize(
+    "room", ["guides", "objectives", "coordinates", "climb", "run", "svi", "checkpoint"]
+)
 def test_the_oracle_is_independent(room):
     assert not closure(room, house()) & {"evidence", "maximum", "diagnosis"}
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 import elbo_ref as er
@@ -194,10 +194,18 @@ def counts_of(rows, layout):
         raise RefusedError from None
 
 
+def is_json(data):
+    """Whether a file is taken for JSON, by its first sign."""
+    return data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+
+
 def check_against_twin(path, data, **options):
     """The same counts, rows and dropped rows; or a refusal of the same line."""
     path.write_bytes(data)
     layout = Layout(**options)
+    if is_json(data):
+        refusal(path, **options)
+        return
     try:
         rows, dropped = slow_read(data, layout)
         wanted = counts_of(rows, layout)
@@ -641,6 +649,7 @@ def fits_another_separator(data, roles):
 def test_round_trip(one_file, table):
     """The rows that were written, as a histogram, grouped and pooled; and so says the twin."""
     data, rows, roles, group = table
+    assume(not is_json(data))
     one_file.write_bytes(data)
     for how in ({}, {"group": group}, {"shared": True}):
         layout = Layout(**roles, **how)
@@ -1347,8 +1356,9 @@ DRINK = """
 import resource, sys
 from elbo_ref.readers import read_counts
 counts = read_counts("-", group="ward" if sys.argv[1:] else None)
-used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-print(len(counts), counts.num_latents, counts.total_count.sum(), used)
+used = resource.getrusage(resource.RUSAGE_SELF)
+seconds = int(used.ru_utime + used.ru_stime)
+print(len(counts), counts.num_latents, counts.total_count.sum(), used.ru_maxrss // 1024, seconds)
 """
 
 
@@ -1357,8 +1367,7 @@ print(len(counts), counts.num_latents, counts.total_count.sum(), used)
     ("group", "entries", "latents"), [([], 210, 10**7), (["ward"], 1000, 1000)]
 )
 def test_ten_million_rows_in_constant_memory(group, entries, latents):
-    """Well under a minute, in less than 400 MB, all libraries included."""
-    begun = time.monotonic()
+    """Well under a minute of work, in less than 400 MB, all libraries included."""
     with subprocess.Popen([sys.executable, "-c", FEED], stdout=subprocess.PIPE) as feed:
         drink = [sys.executable, "-c", DRINK, *group]
         done = subprocess.run(drink, stdin=feed.stdout, capture_output=True, text=True, check=True)
@@ -1367,4 +1376,4 @@ def test_ten_million_rows_in_constant_memory(group, entries, latents):
     if group:
         assert found[2] == 100 * sum(7 + i % 30 for i in range(100000))
     assert found[3] < 400
-    assert time.monotonic() - begun < 60
+    assert found[4] < 60

@@ -70,7 +70,7 @@ def test_interrupted_and_resumed(loss):
 
 
 def test_what_cannot_go_on():
-    with pytest.raises(ValueError, match="complete.*num_steps"):
+    with pytest.raises(ValueError, match=r"complete.*num_steps"):
         fit().resume()
     for bad in (0, -1):
         with pytest.raises(ValueError, match="num_steps"):

@@ -35,7 +35,7 @@ class Layout:
     shared : bool
         Instead: one latent for all rows.
     columns : tuple of str, optional
-        Names of all columns of a text that has no header.
+        Names of all columns of a text that has no header; its first row fixes the separator.
     drop_blank : bool
         Whether to skip rows where a cell that is needed is blank or ``NA`` (in JSON: ``null``),
         instead of refusing them.

@@ -87,18 +87,17 @@ class Rows:
 
     def _all_cells(self, lines: Iterable[str], text: str) -> Iterator[Cells]:
         """The cells of every line; of those that look odd, with care."""
-        rows: Iterable[list[str]] = (line.split(self._separator) for line in lines)
-        if '"' in text:
-            rows = csv.reader(lines, delimiter=self._separator, strict=True)
-        care = "\r" in text
+        quoted, care = '"' in text, "\r" in text
+        reader = csv.reader(lines, delimiter=self._separator, strict=True)
+        rows = reader if quoted else (line.split(self._separator) for line in lines)
         try:
             for line, cells in zip(lines, rows, strict=True):
                 if len(cells) != self._width or len(line) > MOST_LINE or care:
                     yield self.cells(line, "a line")
                 else:
                     yield self._pick(cells)
-        except (csv.Error, ValueError):
-            raise DataError("a line is wrong, or a cell goes on in the next") from None
+        except (csv.Error, ValueError):  # a cell that goes on in the next line makes less rows
+            raise DataError("a line has quotes that do not match") from None
 
     def cells(self, line: str, place: str) -> Cells:
         """The cells that are needed; of a blank line that is to be dropped, blank ones."""
