@@ -150,13 +150,13 @@ class Climb:
             generator = self._rng.bit_generator.state
         self._pending.append((steps, vector, value))
         self.now = Moment(steps + 1, moved, adam, generator)
-        if len(self._pending) >= self._size:
-            self._settle()
+        self._settle_if_full()
 
     def climb(self, num_steps: int, stop: Callable[[], bool] = lambda: False) -> None:
         """Advance until `num_steps` are made, the run has ended, or `stop` says so after a step."""
         with np.errstate(all="ignore"):
             try:
+                self._settle_if_full()  # an interrupt may have come before that
                 while self.now.steps < num_steps and self.ended is None:
                     self.advance()
                     if stop():
@@ -188,8 +188,10 @@ class Climb:
         owns = np.concatenate([settled.owns, own], axis=1)
         return Trail(settled.losses, priors, owns, kept, last, ended)
 
-    def _settle(self) -> None:
-        """Turn the block under way into losses and rows; end where a value is not finite."""
+    def _settle_if_full(self) -> None:
+        """Turn a whole block into losses and rows; end where a value is not finite."""
+        if len(self._pending) < self._size:
+            return
         block, bad = self._worked_out()
         stride = block.fitting()
         if stride != block.stride:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,17 +17,20 @@ from elbo_ref import atomic, datasets
 from elbo_ref.adam import Adam
 from elbo_ref.arguments import count
 from elbo_ref.beta import Beta
-from elbo_ref.checkpoint import Checkpoint
+from elbo_ref.checkpoint import Checkpoint, CheckpointError
 from elbo_ref.climb import Climb
 from elbo_ref.console import (
+    BAD_DATA,
     CANNOT_WRITE,
     FINE,
     INTERRUPTED,
+    NO_INPUT,
     NOT_CONVERGED,
     CommandError,
     Interrupts,
     Progress,
     guarded,
+    printable,
     say,
 )
 from elbo_ref.counts import Counts
@@ -84,10 +88,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     climbs = {guide: _begin(parser, options, guide, data.counts) for guide in guides}
     saving = Checkpoint(options.checkpoint, climbs, options.num_steps)
     if options.resume:
-        try:
-            saving.take_up()
-        except ValueError as error:
-            parser.error(str(error))
+        _take_up(parser, saving, options.checkpoint)
     _warn(options, data.counts)
     with Interrupts() as interrupts:
         diagnoses = _climb(options, saving, interrupts)
@@ -101,7 +102,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             picture = io.BytesIO()
             save_figure(diagnoses, picture, options.plot.suffix[1:])
             _write(options.plot, picture.getvalue(), options.force)
-        text = comparison(data.title, diagnoses, data.names) + "\n"
+        text = comparison(printable(data.title), diagnoses, data.names) + "\n"
         sys.stdout.write(to_json(document) if options.json else text)
         sys.stdout.flush()
     if document["interrupted"]:
@@ -210,6 +211,9 @@ def _check_files(parser: argparse.ArgumentParser, options: argparse.Namespace) -
             parser.error("--plot needs matplotlib: pip install 'elbo_ref[plot]'")
     files = [(options.output, options.force), (options.plot, options.force)]
     files.append((options.checkpoint, options.force or options.resume))
+    targets = [os.path.realpath(path) for path, _ in files if path is not None]
+    if len(set(targets)) < len(targets):
+        parser.error("--output, --plot and --checkpoint must be different files")
     for path, overwrite in files:
         if path is not None:
             try:
@@ -235,6 +239,18 @@ def _begin(
         )
     except ValueError as error:
         parser.error(str(error))
+
+
+def _take_up(parser: argparse.ArgumentParser, saving: Checkpoint, path: Path) -> None:
+    """Go on from the checkpoint, if it is there."""
+    try:
+        saving.take_up()
+    except CheckpointError as error:
+        raise CommandError(str(error), BAD_DATA) from None
+    except ValueError as error:
+        parser.error(str(error))
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror or error}", NO_INPUT) from None
 
 
 def _warn(options: argparse.Namespace, counts: Counts) -> None:
