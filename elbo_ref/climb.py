@@ -189,9 +189,11 @@ class Climb:
         return Trail(settled.losses, priors, owns, kept, last, ended)
 
     def _settle_if_full(self) -> None:
-        """Turn a whole block into losses and rows; end where a value is not finite."""
-        if len(self._pending) < self._size:
-            return
+        if len(self._pending) >= self._size:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Turn the block under way into losses and rows; end where a value is not finite."""
         block, bad = self._worked_out()
         stride = block.fitting()
         if stride != block.stride:
