@@ -199,7 +199,7 @@ def _check(settings: Adam | ClippedAdam) -> None:
         for i, beta in enumerate(settings.betas)
     )
     object.__setattr__(settings, "betas", (beta1, beta2))
-    lr = scalar("lr", settings.lr, lambda x: x > 0, "must be positive")
+    lr = scalar("lr", settings.lr, lambda x: x > 0, "must be positive and finite")
     object.__setattr__(settings, "lr", lr)
     for name in ("eps", "weight_decay"):
         value = scalar(name, getattr(settings, name), lambda x: x >= 0, "must not be negative")

@@ -198,10 +198,10 @@ class Climb:
         stride = block.fitting()
         if stride != block.stride:
             self._blocks[:] = [b.thinned(stride) for b in self._blocks]
-        if bad is not None:
-            self.now = self.now._replace(steps=block.end, vector=bad)
-            self.ended = _LEFT_FLOAT64
         self._blocks.append(block.thinned(stride))
+        if bad is not None:
+            self.ended = _LEFT_FLOAT64
+            self.now = self.now._replace(steps=block.end, vector=bad)
         self._pending = []
 
     def _worked_out(self) -> tuple[Block, FloatArray | None]:

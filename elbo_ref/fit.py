@@ -172,11 +172,14 @@ def _pair(text: str) -> Beta:
     """Two concentrations, separated by a comma."""
     try:
         concentration1, concentration0 = map(float, text.split(","))
-        return Beta(concentration1, concentration0)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not two positive numbers, concentration1,concentration0"
+            f"{text!r} is not two numbers, concentration1,concentration0"
         ) from None
+    try:
+        return Beta(concentration1, concentration0)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _list_examples() -> None:

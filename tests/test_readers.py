@@ -240,6 +240,7 @@ DRESSES = {
     "extra columns": 'id,successes,note,total_count\nx,3,"a, b",10\ny,0,,4\nz,7,ü,7\n',
     "an index without a name": ",successes,total_count\n0,3,10\n1,0,4\n2,7,7\n",
     "other separators in a header": '"a;b","c\td",successes,total_count\n,,3,10\n,;,0,4\n\t,,7,7\n',
+    "more of another separator": "a;b;c;d,successes,total_count\n;,3,10\n,0,4\n;;;;,7,7\n",
     "other separators inside": 'note,successes,total_count\n;,3,10\n"\t,;",0,4\n;\t;,7,7\n',
     "quotes inside": 'note,successes,total_count\na"b,3,10\n"a""b",0,4\n"",7,7\n',
     "a key called PK": "PK,successes,total_count\nx,3,10\ny,0,4\nz,7,7\n",
@@ -286,6 +287,10 @@ def test_shared_and_group(write):
     grouped = read_counts(path, group="ward")
     assert_same(grouped, rows.pooled(["a", "b", "a", "c"]))
     assert grouped.log_split[0] < 0
+    for times in (2, 5):
+        again = write(text + "1,5,a,3\n" * times + '"1",5,a,3\n')
+        rows = er.Counts([3, 0, 1, 0], [10, 4, 5, 0], [1, 2, 3 * (times + 2), 1])
+        assert_same(read_counts(again, group="ward"), rows.pooled(["a", "b", "a", "c"]))
     check_against_twin(path, text.encode(), group="ward")
 
 
@@ -313,9 +318,11 @@ def test_largest_numbers(write):
     assert (counts.successes[0], counts.total_count[0]) == (2**62 + 1, 2**63 - 1)
 
 
-def test_the_longest_line(write):
-    label = "ü" * (2**16 - 4)
-    path = write(f"ward,successes,total_count\n{label},1,2\n{label},0,2\n")
+@pytest.mark.parametrize("block", [2**20, 2**15, 12345])
+def test_the_longest_line(write, small_blocks, block):
+    small_blocks(block)
+    label = "東" * (2**16 - 4)
+    path = write(f"ward,successes,total_count\r\n{label},1,2\r\n{label},0,2")
     assert read_counts(path, group="ward").labels == (label,)
     message = refusal(write(f"ward,successes,total_count\na,1,2\n{label}u,1,2\n"), group="ward")
     assert message == "line 3 is longer than 65536 characters"
@@ -416,6 +423,28 @@ def test_a_bad_row(write, row, message):
     assert refusal(path, columns=("successes", "total_count")) == message
 
 
+@pytest.mark.parametrize(
+    ("note", "message"),
+    [
+        (b"a\rb", "line 3 holds a carriage return without a line feed: 'a\\rb,1,2'"),
+        (b"\r", "line 3 holds a carriage return without a line feed: '\\r,1,2'"),
+        (b'"a', "line 3 has quotes that do not match (a cell ends on its line): '\"a,1,2'"),
+        (b'"a"b', "line 3 has quotes that do not match (a cell ends on its line): '\"a\"b,1,2'"),
+        (b"\0", "line 3 holds a NUL byte"),
+        (b"\xed\xa0\x80", "line 3 is not UTF-8 text"),
+        (b"a,b", "line 3 has 4 cells where the header has 3; the separator is a comma: 'a,b,1,2'"),
+        (b"a" * 65533, "line 3 is longer than 65536 characters"),
+    ],
+    ids=lambda value: value[:9],
+)
+def test_a_cell_that_is_not_needed_is_not_trusted(write, note, message):
+    for other in (b"a", b'"a"', b'"a""b"'):
+        data = b"note,successes,total_count\n" + other + b",1,2\n" + note + b",1,2\n"
+        assert refusal(write(data + other + b",3,4\n")) == message
+        check_against_twin(write(data), data)
+        check_against_twin(write(data), data, group="note")
+
+
 def test_the_longest_messages(write):
     """Whatever the file holds: a cell of thousands of digits, a thousand names, signs unseen."""
     long = "x" * 5000
@@ -453,6 +482,7 @@ def test_the_longest_messages(write):
         (b"\x93NUMPY\x01\x00", "line 1 is not UTF-8 text"),
         ("successes,total_count,ort\n1,2,Köln\n".encode("latin-1"), "line 2 is not UTF-8 text"),
         ('"succ\nesses",total_count\n', "line 1 has quotes that do not match"),
+        ("\ufeff\ufeff" + HEADER, "line 1 has no column 'successes'; it has ['\\ufeffsuccesses', "),
         ("successes,total_count\r1,2\r", "line 1 holds a carriage return without"),
         ("x\n1\n", "line 1 is not separated by one of comma, tab, semicolon: 'x'"),
         ("successes total_count\n1 2\n", "line 1 is not separated by one of comma, tab,"),
