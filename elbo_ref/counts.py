@@ -210,8 +210,7 @@ class Counts:
         columns = ("successes", "total_count", "multiplicity", "log_split")
         document = {name: getattr(self, name).tolist() for name in columns}
         if self.labels is not None:
-            plain = bool | int | float
-            document["labels"] = [x if isinstance(x, plain) else str(x) for x in self.labels]
+            document["labels"] = [_plain(label) for label in self.labels]
         return document
 
     @classmethod
@@ -312,6 +311,14 @@ def pool(
     mixed = (total_k > 0) & (total_f > 0)
     single = np.bincount(place, np.where(n > 0, weights, 0.0), size) < 2
     return total_k, total_n, np.where(single, given, np.where(mixed, split, 0.0))
+
+
+def _plain(label: Hashable) -> bool | int | float | str:
+    """A label as JSON can hold it."""
+    value = label.item() if isinstance(label, np.generic) else label
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    return value if isinstance(value, bool | int | float) else str(value)
 
 
 def _places(

@@ -284,3 +284,38 @@ def test_inputs_are_not_aliased():
 def test_repr():
     assert repr(Counts([3, 0], 10)) == "Counts(successes=[3 0], total_count=[10 10])"
     assert repr(Counts(3, 10, 2)) == "Counts(successes=[3], total_count=[10], multiplicity=[2])"
+
+
+def test_labels_in_a_document():
+    """Numbers stay numbers, whatever type holds them; the rest is text."""
+    labels = [np.int64(3), "3", 2.5, np.float32(0.5), True, float("inf"), ("a", 1)]
+    counts = Counts.grouped([1] * 7, [2] * 7, labels)
+    assert counts.to_dict()["labels"] == [3, "3", 2.5, 0.5, True, "inf", "('a', 1)"]
+    assert Counts.from_columns(**counts.to_dict()).to_dict() == counts.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"log_split": [0.5]}, "log_split"),
+        ({"log_split": [np.nan]}, "log_split"),
+        ({"log_split": [0.0, 0.0]}, "log_split"),
+        ({"labels": ["a", "b"]}, "labels"),
+    ],
+)
+def test_columns_that_do_not_fit(columns, message):
+    with pytest.raises(ValueError, match=message):
+        Counts.from_columns([1], [2], **columns)
+
+
+def test_pooled_takes_multiplicities_as_rows():
+    rows = Counts([0, 1, 3], [1, 2, 5], multiplicity=[4, 3, 2])
+    pooled = rows.pooled(["a", "b", "a"])
+    slow = Counts.grouped(
+        [0] * 4 + [1] * 3 + [3] * 2, [1] * 4 + [2] * 3 + [5] * 2, list("aaaabbbaa")
+    )
+    assert pooled.labels == slow.labels
+    assert pooled.successes.tolist() == slow.successes.tolist()
+    assert pooled.log_split == pytest.approx(slow.log_split, rel=1e-13)
+    again = pooled.pooled()
+    assert again.log_split == pytest.approx(rows.pooled().log_split, rel=1e-13)
