@@ -307,7 +307,7 @@ def pool(
     rows = log_binomial(k, n, (mean[0][place], mean[1][place]), difference)
     together = log_binomial(total_k, total_n, mean, np.zeros(size))
     given = np.bincount(place, weights * log_split, size)
-    split = given + (np.bincount(place, weights * rows, size) - together)
+    split = np.minimum(given + (np.bincount(place, weights * rows, size) - together), 0.0)
     mixed = (total_k > 0) & (total_f > 0)
     single = np.bincount(place, np.where(n > 0, weights, 0.0), size) < 2
     return total_k, total_n, np.where(single, given, np.where(mixed, split, 0.0))

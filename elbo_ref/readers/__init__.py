@@ -1,8 +1,9 @@
 """Counts from files: comma-, tab- or semicolon-separated text, JSON, npz, or standard input.
 
 The interchange is a table with the columns successes, total_count and (optionally) multiplicity;
-whatever can count can write one. What a file is, is told by its first bytes. Reading is strict, and
-a `DataError` says in one line what is wrong where: file, line, column, value and rule.
+whatever can count can write one. What a file is, is told by its first bytes; one that opens with a
+brace is JSON. Reading is strict, and a `DataError` says in one line what is wrong where: file,
+line, column, value and rule.
 """
 
 from __future__ import annotations
