@@ -9,6 +9,7 @@ from elbo_ref.beta import Beta
 from elbo_ref.checkpoint import load_run, save_run
 from elbo_ref.counts import Counts
 from elbo_ref.diagnosis import diagnose
+from elbo_ref.estimates import estimate_table
 from elbo_ref.evidence import (
     log_evidence,
     log_evidence_gradient,
@@ -16,7 +17,14 @@ from elbo_ref.evidence import (
     posterior,
 )
 from elbo_ref.guides import Parameter
+from elbo_ref.inference import (
+    expected_counts,
+    likelihood_ratio_test,
+    shrunken_estimates,
+    tarone_test,
+)
 from elbo_ref.latents import posterior_table
+from elbo_ref.maximum import maximize_evidence
 from elbo_ref.objectives.exact import (
     elbo,
     elbo_gradient,
@@ -46,14 +54,20 @@ __all__ = [
     "elbo_variance",
     "empty_guide_objective",
     "empty_guide_objective_gradient",
+    "estimate_table",
+    "expected_counts",
+    "likelihood_ratio_test",
     "load_run",
     "log_evidence",
     "log_evidence_gradient",
     "log_evidence_hessian",
     "maximize_elbo",
+    "maximize_evidence",
     "pathwise_gradient",
     "posterior",
     "posterior_table",
     "read_counts",
     "save_run",
+    "shrunken_estimates",
+    "tarone_test",
 ]

@@ -20,12 +20,18 @@ import numpy as np
 
 from elbo_ref.arguments import check_type
 from elbo_ref.beta import Beta
-from elbo_ref.counts import Counts, log_binomial
+from elbo_ref.counts import Counts
 from elbo_ref.documents import Document, document, put, to_json
 from elbo_ref.evidence import log_evidence, posterior
 from elbo_ref.latents import PosteriorTable
-from elbo_ref.maximum import Supremum, evidence_supremum, pooled_log_likelihood, pooled_mean, totals
+from elbo_ref.maximum import EvidenceMaximum, maximize_evidence
 from elbo_ref.run import Run
+from elbo_ref.supremum import (
+    own_log_likelihood,
+    pooled_log_likelihood,
+    pooled_mean,
+    totals,
+)
 from elbo_ref.svi import maximize_elbo
 from elbo_ref.words import describe, number, pair
 
@@ -60,7 +66,7 @@ class Diagnosis:
     """
 
     run: Run = field(repr=False)
-    supremum: Supremum
+    supremum: EvidenceMaximum
     log_evidence: float | None
     gap: float | None
     objective: float
@@ -111,7 +117,7 @@ class Diagnosis:
                 where = f"its supremum {best} (the classical MLE, c = K/N)"
             case _ if run.learn_prior:
                 what = "an ELBO"
-                where = f"the evidence's {_height(self.supremum)} ({_place(self.supremum)})"
+                where = f"the evidence's {_height(self.supremum)} ({self.supremum.place})"
             case _:
                 what = "an ELBO under a fixed prior"
                 where = f"its maximum {best}, the log evidence (at the posterior)"
@@ -221,7 +227,7 @@ def diagnose(run: Run) -> Diagnosis:
     (Beta(0.5493, 0.46479))
     """
     check_type("run", run, Run)
-    supremum = evidence_supremum(run.counts)
+    supremum = maximize_evidence(run.counts)
     evidence = None if run.guide_name == "none" else log_evidence(run.prior, run.counts)
     return Diagnosis(
         run=run,
@@ -272,25 +278,9 @@ def conclusion(diagnoses: Sequence[Diagnosis]) -> str:
     return f"the evidence's {height} is never attained, so there is no MLE to agree on{state}"
 
 
-def _height(supremum: Supremum) -> str:
+def _height(supremum: EvidenceMaximum) -> str:
     word = "maximum" if supremum.attained else "supremum"
     return f"{word} {number(supremum.log_evidence)}"
-
-
-def _place(supremum: Supremum) -> str:
-    """Where the evidence is highest."""
-    if supremum.prior is not None:
-        return describe(supremum.prior)
-    match supremum.kind:
-        case "degenerate":
-            return f"prior mean -> {number(supremum.mean)}"
-        case "all_or_none":
-            return f"concentration -> 0, mean {number(supremum.mean)}"
-        case "binomial":
-            return f"concentration -> infinity, mean {number(supremum.mean)}"
-        case "unidentified":
-            return f"mean {number(supremum.mean)}, any concentration"
-    return "any prior"
 
 
 def _gap(run: Run) -> float | None:
@@ -301,23 +291,15 @@ def _gap(run: Run) -> float | None:
     return float(np.sum(run.counts.multiplicity * divergences))
 
 
-def _objective_supremum(run: Run, evidence: float | None, supremum: Supremum) -> float:
+def _objective_supremum(run: Run, evidence: float | None, supremum: EvidenceMaximum) -> float:
     match run.guide_name:
         case "empty":
             return np.inf
         case "none":
-            return _classical_log_likelihood(run.counts)
+            return own_log_likelihood(run.counts)
         case "tied":
             return pooled_log_likelihood(run.counts)
     return supremum.log_evidence if run.learn_prior or evidence is None else evidence
-
-
-def _classical_log_likelihood(counts: Counts) -> float:
-    """The log likelihood with c = K/N for each latent."""
-    size = np.maximum(counts.total_count, 1)
-    mean = counts.successes / size, counts.failures / size
-    best = log_binomial(counts.successes, counts.total_count, mean, np.zeros(len(counts)))
-    return float(counts.multiplicity @ (best + counts.log_split))
 
 
 def _passes_at(run: Run, height: float) -> int | None:

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray, check_fits, check_type
+from elbo_ref.arguments import FloatArray, IntArray, check_fits, check_type
 from elbo_ref.beta import Beta, Gradient
 from elbo_ref.counts import Counts
 from elbo_ref.special import (
@@ -66,8 +66,12 @@ def log_evidence(prior: Beta, counts: Counts) -> float:
     >>> round(log_evidence(Beta(1.0, 1.0), Counts(3, 10)), 12)   # every count is equally probable
     -2.397895272798
     """
-    a, b = concentrations(prior, counts)
-    return float(np.sum(counts.multiplicity * latent_log_evidence(a, b, counts)))
+    return float(np.sum(counts.multiplicity * log_evidence_terms(prior, counts)))
+
+
+def log_evidence_terms(prior: Beta, counts: Counts) -> FloatArray:
+    """(E1) of each entry of the counts, shape (G,), whatever its multiplicity."""
+    return latent_log_evidence(*concentrations(prior, counts), counts)
 
 
 def log_evidence_gradient(prior: Beta, counts: Counts) -> Gradient:
@@ -131,11 +135,26 @@ def posterior(prior: Beta, counts: Counts) -> Beta:
 
 def latent_log_evidence(a: FloatArray, b: FloatArray, counts: Counts) -> FloatArray:
     """(E1) of each entry of the counts, broadcast against arrays of concentrations."""
-    k, f, n = _outcomes(counts)
-    s = a + b
+    k, f = counts.successes, counts.failures
+    values = np.empty(np.broadcast_shapes(a.shape, b.shape, k.shape))
+    for chosen, formula in (
+        ((k > 0) & (f > 0), _mixed),
+        (k == 0, lambda a, b, _, f: log_rising_ratio(b, a, f.astype(np.float64))),
+        ((f == 0) & (k > 0), lambda a, b, k, _: log_rising_ratio(a, b, k.astype(np.float64))),
+    ):
+        if chosen.any():
+            p, q = (x[..., chosen] if x.shape[-1:] == k.shape else x for x in (a, b))
+            values[..., chosen] = formula(p, q, k[chosen], f[chosen])
+    return values + counts.log_split
+
+
+def _mixed(a: FloatArray, b: FloatArray, successes: IntArray, failures: IntArray) -> FloatArray:
+    """(E1) in deviances, for entries with successes and failures."""
+    k, f = successes.astype(np.float64), failures.astype(np.float64)
+    n, s = (successes + failures).astype(np.float64), a + b
     total = s + n
     up, down = (a + k) / total, (b + f) / total
-    cross = cross_difference(a, counts.failures, b, counts.successes) / total
+    cross = cross_difference(a, failures, b, successes) / total
     dependence = (
         deviance(a, s * up, cross)
         + deviance(b, s * down, -cross)
@@ -144,9 +163,8 @@ def latent_log_evidence(a: FloatArray, b: FloatArray, counts: Counts) -> FloatAr
     )
     choose = log_choose_remainder
     remainders = choose(a, b) + choose(k, f) - choose(a + k, b + f)
-    both = remainders - dependence - (np.log1p(k / a) + np.log1p(f / b) - np.log1p(n / s))
-    one_sided = np.where(k == 0, log_rising_ratio(b, a, f), log_rising_ratio(a, b, k))
-    return np.where((k > 0) & (f > 0), both, one_sided) + counts.log_split
+    near: FloatArray = np.log1p(k / a) + np.log1p(f / b) - np.log1p(n / s)
+    return remainders - dependence - near
 
 
 def concentrations(prior: Beta, counts: Counts) -> tuple[FloatArray, FloatArray]:

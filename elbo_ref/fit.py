@@ -36,7 +36,9 @@ from elbo_ref.console import (
 from elbo_ref.counts import Counts
 from elbo_ref.diagnosis import Diagnosis, diagnose
 from elbo_ref.documents import to_json
-from elbo_ref.inputs import LIST, add_counts_arguments, read_input
+from elbo_ref.estimates import EstimateTable, estimate_table
+from elbo_ref.inputs import LIST, Input, add_counts_arguments, read_input
+from elbo_ref.maximum import EvidenceMaximum, maximize_evidence
 from elbo_ref.objectives.trace import MOST_DRAWS
 from elbo_ref.report import comparison, fit_document, posteriors_csv, save_figure
 from elbo_ref.run import Run
@@ -63,6 +65,8 @@ examples:
   python -m elbo_ref.fit --example forum           the experiment of the Pyro forum's question
   python -m elbo_ref.fit counts.csv                one latent per row of successes,total_count
   python -m elbo_ref.fit counts.csv --group ward   one latent per ward
+  python -m elbo_ref.fit counts.csv --exact        is there an MLE of the prior, and where
+  python -m elbo_ref.fit counts.csv --estimates    every estimate beside every other
   cut -f 2,5 wide.tsv | python -m elbo_ref.fit - --successes hits --total-count shots
   python -m elbo_ref.fit counts.csv --guide beta --loss exact --num-steps 3000 --output fit.json
 
@@ -85,6 +89,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     guides = _guides(parser, options)
     _check_files(parser, options)
     data = read_input(parser, options)
+    if options.exact or options.estimates:
+        return _answer(options, data)
     climbs = {guide: _begin(parser, options, guide, data.counts) for guide in guides}
     saving = Checkpoint(options.checkpoint, climbs, options.num_steps)
     if options.resume:
@@ -115,6 +121,22 @@ def _run(arguments: Sequence[str] | None) -> int:
     return FINE
 
 
+def _answer(options: argparse.Namespace, data: Input) -> int:
+    """What needs no run: the evidence's maximum, or the table of estimates."""
+    result: EvidenceMaximum | EstimateTable
+    if options.exact:
+        result = maximize_evidence(data.counts)
+    else:
+        result = estimate_table(data.counts, options.fix_prior or options.init_prior)
+    text = to_json({**result.to_dict(), "input": data.source})
+    if options.output is not None:
+        _write(options.output, text.encode(), options.force)
+    shown = f"{printable(data.title)}\n{result.summary()}\n"
+    sys.stdout.write(text if options.json else shown)
+    sys.stdout.flush()
+    return FINE
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m elbo_ref.fit",
@@ -124,6 +146,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"elbo_ref {__version__}")
     add_counts_arguments(parser)
+    instead = parser.add_argument_group("instead of a fit").add_mutually_exclusive_group()
+    instead.add_argument(
+        "--exact", action="store_true", help="the evidence's maximum, or that there is none; proven"
+    )
+    instead.add_argument(
+        "--estimates",
+        action="store_true",
+        help="MLE, MAP, posterior mean, empirical Bayes and where each guide leads",
+    )
     how = parser.add_argument_group("fit (the defaults are the forum question's)")
     how.add_argument("--guide", choices=(*GUIDES, "none", "all"), default="all", help="which (all)")
     how.add_argument(
@@ -190,6 +221,8 @@ def _list_examples() -> None:
 
 def _guides(parser: argparse.ArgumentParser, options: argparse.Namespace) -> tuple[str, ...]:
     """The guides to run: all that have something to learn, or the one asked for."""
+    if options.exact or options.estimates:
+        _refuse_run_options(parser, options)
     if options.init_guide is not None and options.guide not in ("beta", "all"):
         parser.error(f"--init-guide is for a Beta guide, not for --guide {options.guide}")
     if options.resume and options.checkpoint is None:
@@ -197,6 +230,20 @@ def _guides(parser: argparse.ArgumentParser, options: argparse.Namespace) -> tup
     if options.guide != "all":
         return (options.guide,)
     return GUIDES if options.fix_prior is None else ("beta",)
+
+
+def _refuse_run_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """What belongs to a run only would be ignored; say so instead."""
+    which = "--exact" if options.exact else "--estimates"
+    names = ["guide", "loss", "lr", "num_steps", "num_particles", "seed", "init_guide", "plot"]
+    names += ["checkpoint", "resume", "require_converged"]
+    if options.exact:
+        names += ["init_prior", "fix_prior"]
+    given = [name for name in names if getattr(options, name) != parser.get_default(name)]
+    if given:
+        parser.error(f"--{given[0].replace('_', '-')} is for a fit, not for {which}")
+    if options.output is not None and options.output.suffix == ".csv":
+        parser.error(f"--output FILE.csv is for a fit; {which} writes .json")
 
 
 def _check_files(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:

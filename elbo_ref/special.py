@@ -108,14 +108,19 @@ def _stirling_tail(x: FloatArray) -> FloatArray:
 
 
 def log_factorial_remainder(x: FloatArray) -> FloatArray:
-    """R(x) = log Gamma(x + 1) - x log x + x for x >= 0."""
+    """R(x) = log Gamma(x + 1) - x log x + x for x >= 0, to a few units of 2**-53.
+
+    Between 1 and 16, where the terms are alike, it is the logarithm of a product.
+    """
     large = x >= _SERIES_FROM
     big = np.where(large, x, _SERIES_FROM)
-    small = np.where(large, 0.0, x)
+    middle = np.where((x >= 1) & ~large, x, 1.0)
+    small = np.where(x < 1, x, 0.0)
+    product = sc.gamma(middle + 1) * (np.exp(middle) / middle**middle)
     return np.where(
         large,
         0.5 * np.log(big) + _HALF_LOG_2PI + _stirling_tail(big),
-        sc.gammaln(small + 1) - sc.xlogy(small, small) + small,
+        np.where(x < 1, sc.gammaln(small + 1) - sc.xlogy(small, small) + small, np.log(product)),
     )
 
 

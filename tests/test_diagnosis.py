@@ -13,7 +13,7 @@ from scipy import stats
 
 import elbo_ref as er
 from elbo_ref.diagnosis import ARRIVED, conclusion, number
-from elbo_ref.maximum import evidence_supremum
+from elbo_ref.maximum import maximize_evidence
 
 FAST = er.Adam(lr=0.1)
 FORUM = er.datasets.load("forum")
@@ -51,7 +51,7 @@ def test_every_guide_on_every_kind(kind, guide):
     run = exact(counts, guide, num_steps=60, prior=er.Beta(0.7, 2.5))
     seen = er.diagnose(run)
     assert seen.run is run
-    assert seen.supremum == evidence_supremum(counts)
+    assert seen.supremum == maximize_evidence(counts)
     assert seen.supremum.kind == kind
     assert seen.objective == run.objective
     assert seen.shortfall == seen.objective_supremum - seen.objective
@@ -110,7 +110,7 @@ def test_supremum_of_each_objective(counts):
     pooled = w @ stats.binom.logpmf(k, n, (w @ k) / trials) if trials else 0.0
     rows = w @ stats.binom.logpmf(k, n, k / np.maximum(n, 1))
     wanted = {
-        "beta": evidence_supremum(counts).log_evidence,
+        "beta": maximize_evidence(counts).log_evidence,
         "empty": np.inf,
         "tied": pooled,
         "none": rows,
@@ -130,7 +130,7 @@ def test_a_fixed_prior():
     evidence = er.log_evidence(er.Beta(2.0, 8.0), counts)
     for seen in (short, long):
         assert seen.log_evidence == seen.objective_supremum == evidence
-        assert seen.distance == evidence_supremum(counts).log_evidence - evidence
+        assert seen.distance == maximize_evidence(counts).log_evidence - evidence
         np.testing.assert_allclose(seen.shortfall, seen.gap, rtol=1e-9, atol=1e-12)
         assert number(evidence) in seen.sentence
         assert "posterior" in seen.sentence
@@ -194,7 +194,7 @@ def test_forum_passes_at_step_141():
     ],
 )
 def test_passing_depends_on_data_start_and_optimizer(counts, start, optimizer):
-    wanted = first_above(evidence_supremum(counts).log_evidence, counts, start, optimizer)
+    wanted = first_above(maximize_evidence(counts).log_evidence, counts, start, optimizer)
     assert wanted is not None
     run = exact(counts, "empty", num_steps=3, prior=er.Beta(*start), optimizer=optimizer)
     seen = er.diagnose(run)
@@ -442,6 +442,6 @@ def test_the_step_of_passing_is_that_of_the_whole_data():
     for name in ("rat_tumors", "colds_father", "litters_control"):
         counts = er.datasets.load(name)
         path = exact(counts, "empty", num_steps=120)
-        direct = int(np.argmax(-path.losses > evidence_supremum(counts).log_evidence))
+        direct = int(np.argmax(-path.losses > maximize_evidence(counts).log_evidence))
         noisy = er.maximize_elbo(counts, "empty", optimizer=path.optimizer, num_steps=2)
         assert er.diagnose(noisy).passes_at == direct > 0, name

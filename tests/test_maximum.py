@@ -16,12 +16,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import elbo_ref as er
-from elbo_ref.maximum import (
-    Supremum,
-    evidence_supremum,
-    pooled_log_likelihood,
-    pooled_mean,
-)
+from elbo_ref.maximum import EvidenceMaximum, maximize_evidence
+from elbo_ref.supremum import pooled_log_likelihood, pooled_mean
 
 REFERENCE = json.loads(
     Path(__file__).with_name("reference").joinpath("datasets.json").read_text("utf-8")
@@ -42,7 +38,7 @@ def binomial(successes, trials):
 
 def interior(counts):
     """The supremum of counts that must have a maximiser."""
-    found = evidence_supremum(counts)
+    found = maximize_evidence(counts)
     assert found.kind == "interior", (counts, found)
     return found
 
@@ -53,7 +49,7 @@ def concentrations(found):
 
 def check_shape(found):
     """What holds of every answer."""
-    assert isinstance(found, Supremum)
+    assert isinstance(found, EvidenceMaximum)
     assert found.attained == (found.kind in ATTAINED)
     assert (found.prior is not None) == (found.kind == "interior")
     assert found.log_evidence <= 0
@@ -87,7 +83,7 @@ CONSTRUCTED = [
 
 @pytest.mark.parametrize(("kind", "k", "n", "w", "height", "mean", "concentration"), CONSTRUCTED)
 def test_constructed(kind, k, n, w, height, mean, concentration):
-    found = evidence_supremum(er.Counts(k, n, multiplicity=w))
+    found = maximize_evidence(er.Counts(k, n, multiplicity=w))
     check_shape(found)
     assert found.kind == kind
     if height is not None:
@@ -100,7 +96,7 @@ def test_constructed(kind, k, n, w, height, mean, concentration):
 
 def test_shared_rows_keep_their_coefficients():
     """One latent never has an interior maximiser (E9); rows n = 1 have no coefficient at all."""
-    found = evidence_supremum(er.datasets.load("coin"))
+    found = maximize_evidence(er.datasets.load("coin"))
     assert (found.kind, found.mean, found.concentration) == ("binomial", 0.6, np.inf)
     np.testing.assert_allclose(found.log_evidence, 6 * np.log(0.6) + 4 * np.log(0.4), rtol=1e-14)
     grouped = er.Counts.grouped([1, 2, 0, 3], [2, 4, 3, 3], ["a", "a", "b", "c"])
@@ -115,7 +111,7 @@ def test_shared_rows_keep_their_coefficients():
 @given(trials=st.integers(2, 10**6), data=st.data())
 def test_one_latent_is_never_interior(trials, data):
     """(E9)"""
-    found = evidence_supremum(er.Counts(data.draw(st.integers(1, trials - 1)), trials))
+    found = maximize_evidence(er.Counts(data.draw(st.integers(1, trials - 1)), trials))
     check_shape(found)
     assert (found.kind, found.concentration) == ("binomial", np.inf)
 
@@ -128,7 +124,7 @@ def test_a_supremum_that_is_not_attained_is_approached(case):
     """Along the limit that is named, the evidence rises to the supremum and stays below it."""
     kind, k, n, w, *_ = case
     counts = er.Counts(k, n, multiplicity=w)
-    found = evidence_supremum(counts)
+    found = maximize_evidence(counts)
     missing = []
     for small in (1e-2, 1e-4, 1e-6):
         match kind:
@@ -146,7 +142,7 @@ def test_a_supremum_that_is_not_attained_is_approached(case):
 
 def test_unidentified_is_attained_by_every_concentration():
     counts = er.Counts([1, 0, 1], 1)
-    found = evidence_supremum(counts)
+    found = maximize_evidence(counts)
     for size in (1e-3, 1.0, 1e6):
         prior = er.Beta(size * 2 / 3, size / 3)
         np.testing.assert_allclose(er.log_evidence(prior, counts), found.log_evidence, atol=1e-12)
@@ -178,7 +174,7 @@ NUMBERS = st.integers(0, 60)
 @example(60, 1, 0)
 @example(59, 59, 15)
 def test_two_trials(n0, n1, n2):
-    found = evidence_supremum(er.Counts([0, 1, 2], 2, multiplicity=[n0, n1, n2]))
+    found = maximize_evidence(er.Counts([0, 1, 2], 2, multiplicity=[n0, n1, n2]))
     check_shape(found)
     latents = n0 + n1 + n2
     mean_, rho_of, over = closed_form(n0, n1, n2) if latents else (None, None, None)
@@ -222,7 +218,7 @@ def test_two_trials_as_printed():
 @pytest.mark.parametrize("w", [10**6, 10**10, 10**15])
 def test_many_latents(w):
     """Rounding of a large log evidence is not mistaken for an interior maximum, nor hides one."""
-    found = evidence_supremum(er.Counts([0, 1, 2], 2, multiplicity=[w, 2 * w, w]))
+    found = maximize_evidence(er.Counts([0, 1, 2], 2, multiplicity=[w, 2 * w, w]))
     assert (found.kind, found.mean) == ("binomial", 0.5)
     np.testing.assert_allclose(found.log_evidence, 6 * w * np.log(1 / 2), rtol=1e-14)
     a, b = concentrations(interior(er.Counts([0, 1, 2], 2, multiplicity=[4 * w, 3 * w, 5 * w])))
@@ -238,7 +234,7 @@ def test_rare_events_of_many_trials(rare):
     rare = np.array(rare)
     height = stats.poisson.logpmf(rare, rare.mean()).sum()
     for k in (rare, N - rare):
-        found = evidence_supremum(er.Counts(k, N))
+        found = maximize_evidence(er.Counts(k, N))
         check_shape(found)
         if rare.max() > 3:
             assert found.kind == "interior"
@@ -283,7 +279,7 @@ def test_a_dense_grid_finds_nothing_higher(grid):
     kinds, index = {}, {pair: i for i, pair in enumerate(PAIRS)}
     for _ in range(200):
         k, n, w = small_data(rng)
-        found = evidence_supremum(er.Counts(k, n, multiplicity=w))
+        found = maximize_evidence(er.Counts(k, n, multiplicity=w))
         check_shape(found)
         kinds[found.kind] = kinds.get(found.kind, 0) + 1
         rows = [index[pair] for pair in zip(k.tolist(), n.tolist(), strict=True)]
@@ -351,8 +347,8 @@ def test_swapping_successes_and_failures(counts):
 def test_swapping_mirrors_the_mean(case):
     _, k, n, w, *_ = case
     counts = er.Counts(k, n, multiplicity=w)
-    one = evidence_supremum(counts)
-    other = evidence_supremum(er.Counts(counts.failures, n, multiplicity=w))
+    one = maximize_evidence(counts)
+    other = maximize_evidence(er.Counts(counts.failures, n, multiplicity=w))
     assert one.kind == other.kind
     np.testing.assert_allclose(one.log_evidence, other.log_evidence, rtol=1e-13)
     assert (one.mean is None) == (other.mean is None)
@@ -376,7 +372,7 @@ def test_what_says_nothing_does_not_change_the_kind(case):
     kind, k, n, w, *_ = case
     w = [1] * len(k) if w is None else w
     padded = er.Counts([*k, 0, 2], [*n, 0, 3], multiplicity=[*w, 4, 0])
-    assert evidence_supremum(padded).kind == kind
+    assert maximize_evidence(padded).kind == kind
 
 
 # -- bundled data ------------------------------------------------------------------------------
@@ -386,7 +382,7 @@ def test_what_says_nothing_does_not_change_the_kind(case):
 def test_bundled_data(name):
     wanted = REFERENCE[name]
     counts = er.datasets.load(name)
-    found = evidence_supremum(counts)
+    found = maximize_evidence(counts)
     check_shape(found)
     np.testing.assert_allclose(found.log_evidence, float(wanted["log_evidence"]), rtol=1e-12)
     assert found.attained == wanted["attained"]

@@ -1,0 +1,169 @@
+"""All maxima of a profile of the evidence that may be the highest, by branch and bound.
+
+A profile P over one coordinate x (`elbo_ref.terrain`) is searched by intervals. An interval is done
+with when
+
+* P is below the best height known on all of it: P lies below two straight lines through the ends,
+  tangents of A minus the chord of B, or with the greatest and the least slope P can have there;
+* or its slope has one sign on all of it, so that it holds no maximum;
+* or its second derivative is negative on all of it (in x or in log x, which is as good), so that it
+  holds one maximum if its ends rise toward each other, a `Peak`, and none otherwise.
+
+Everything else is split. What is left when nothing is left to split are the peaks, and *flat*
+intervals, if any, that arithmetic of 53 bits can neither discard nor resolve, or that were still
+there when the budget was spent. Each comparison allows for rounding.
+
+Source: bounds by tangents and chords for differences of convex functions, Horst & Tuy, Global
+Optimization (1996), chapter X.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from elbo_ref.arguments import FloatArray
+from elbo_ref.terrain import Points, Slopes
+
+BUDGET = 2_000_000
+"""The most work that is begun in one round: intervals times rungs."""
+
+_PARTS = 4
+_THIN = 1e-9
+_STALLED = 2
+
+
+class Peak(NamedTuple):
+    """An interval on which P is concave, with ends that rise toward each other."""
+
+    low: float
+    high: float
+    x: float
+    """Where the lines through the ends cross: near the maximum."""
+    bend: float
+    """The greatest second derivative, in v, of the interval; negative."""
+
+
+class Flat(NamedTuple):
+    """An interval left over, with an upper bound of P."""
+
+    low: float
+    high: float
+    bound: float
+
+
+@dataclass
+class Found:
+    """What a search has found.
+
+    Attributes
+    ----------
+    peaks : list of Peak
+    flats : list of Flat
+    best : float
+        The highest value of P seen, less its noise.
+    intervals : int
+        How many were bounded.
+    """
+
+    peaks: list[Peak]
+    flats: list[Flat]
+    best: float
+    intervals: int
+
+
+def search(profile: Slopes, grid: FloatArray, best: float, sign_at_0: int | None) -> Found:
+    """Find the maxima of P on [grid[0], grid[-1]] that may be the highest.
+
+    Parameters
+    ----------
+    profile : Slopes
+    grid : ndarray
+        Rising values of x to begin with; the first may be 0.
+    best : float
+        A height that is reached somewhere.
+    sign_at_0 : int or None
+        The sign of the slope at grid[0], where it is known exactly.
+    """
+    points = profile.points(grid)
+    low, high = points.take(slice(None, -1)), points.take(slice(1, None))
+    stalled = np.zeros(low.x.size)
+    found = Found([], [], max(best, float((points.height - points.noise).max())), 0)
+    while low.x.size:
+        found.intervals += low.x.size
+        length = high.x - low.x
+        before, after = profile.overshoot(low.x, high.x)
+        noise = low.noise + high.noise + (low.slope_noise + high.slope_noise) * length
+        bound, share = _roof(low, high, low.slope + before, high.slope - after, length)
+        keep = bound + noise > found.best
+        low, high, bound, share = low.take(keep), high.take(keep), bound[keep], share[keep]
+        noise, length, stalled = noise[keep], length[keep], stalled[keep]
+        box = profile.box(low.x, high.x)
+        other, _ = _roof(low, high, box.most, box.least, box.length)
+        bound = np.minimum(bound, other) + noise
+        concave = box.bend < 0
+        rises = low.slope > -low.slope_noise
+        if sign_at_0 is not None:
+            rises = np.where(low.x == grid[0], sign_at_0 > 0, rises)
+        alive = (bound > found.best) & (box.most >= 0) & (box.least <= 0)
+        level = (np.abs(low.slope) < low.slope_noise) & (np.abs(high.slope) < high.slope_noise)
+        turns = alive & concave & rises & (high.slope < high.slope_noise) & ~level
+        crossing = low.x + share * length
+        found.peaks += [
+            Peak(*map(float, row))
+            for row in zip(
+                low.x[turns], high.x[turns], crossing[turns], box.bend[turns], strict=True
+            )
+        ]
+        rest = alive & ~concave
+        stalled = np.where(bound - found.best <= 2 * noise, stalled + 1, 0)
+        thin = length <= _THIN * high.x
+        flat = rest & (thin | (stalled > _STALLED) | (rest.sum() * profile.rungs > BUDGET))
+        flat |= alive & concave & level
+        found.flats += [
+            Flat(*map(float, row))
+            for row in zip(low.x[flat], high.x[flat], bound[flat], strict=True)
+        ]
+        rest &= ~flat
+        low, high = _split(profile, low.take(rest), high.take(rest))
+        stalled = np.repeat(stalled[rest], _PARTS)
+        if low.x.size:
+            found.best = max(found.best, float((low.height - low.noise).max()))
+    return found
+
+
+def _roof(
+    low: Points, high: Points, left: FloatArray, right: FloatArray, length: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """The top under lines of slope `left` and `right` through the ends, and where, in [0, 1]."""
+    turn = np.maximum(left - right, 1e-300)
+    along = np.clip((high.height - low.height - right * length) / turn, 0.0, length)
+    along = np.where(left <= 0, 0.0, along)
+    top = np.where(right >= 0, high.height, low.height + np.maximum(left, 0.0) * along)
+    return np.maximum(top, np.maximum(low.height, high.height)), along / length
+
+
+def _split(profile: Slopes, low: Points, high: Points) -> tuple[Points, Points]:
+    """Each interval in four, by equal ratios where it does not begin at 0."""
+    if not low.x.size:
+        return low, high
+    part = np.arange(1, _PARTS) / _PARTS
+    start = np.where(low.x == 0, high.x, low.x)[:, None]
+    inner = np.where(
+        low.x[:, None] == 0,
+        high.x[:, None] * 8.0 ** -np.arange(_PARTS - 1, 0, -1),
+        start * (high.x[:, None] / start) ** part,
+    )
+    new = profile.points(inner.ravel())
+
+    def ends(old: Points, first: bool) -> Points:
+        columns = []
+        for edge, middle in zip(old, new, strict=True):
+            table = middle.reshape(-1, _PARTS - 1)
+            pair = (edge[:, None], table) if first else (table, edge[:, None])
+            columns.append(np.concatenate(pair, axis=1).ravel())
+        return Points(*columns)
+
+    return ends(low, True), ends(high, False)

@@ -1,0 +1,344 @@
+"""Where the evidence is highest over both concentrations, or that it is nowhere so, with proof.
+
+In mean m = a/(a + b) and concentration s = a + b the answer is one of six kinds. Latents without
+trials say nothing and are dropped; then the first that applies:
+
+    no_information   nothing is left: the log evidence is 0 whatever the prior
+    degenerate       only failures, or only successes: supremum 0 as m -> 0, or 1, for every s
+    unidentified     every N = 1: the maximum is attained at m = sum K/sum N for every s
+    all_or_none      every K is 0 or N: supremum as s -> 0, where a latent is full with
+                     probability f, the fraction that are: G (f log f + (1 - f) log(1 - f))
+    binomial         supremum as s -> infinity, the binomial at m = sum K/sum N
+    interior         a finite maximiser
+
+The last two are told apart by `elbo_ref.proof`, which finds every maximum that may be the highest,
+and by the exact sign of the slope at the binomial limit (`elbo_ref.charts`): positive, and the
+limit is no maximum; zero or negative, and it is a candidate beside the others. Each candidate's
+height is (E1) itself. One latent never has an interior maximiser (E9).
+
+With something held fixed the kinds follow. A given mean: supremum at s -> 0 for all-or-none data,
+where a latent is full with probability m; else binomial or interior as above, the limit being the
+binomial at m. A given concentration a or b: only failures or only successes are degenerate, all
+else is interior. A given s: likewise, and there is one maximum only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+from elbo_ref.beta import Beta
+from elbo_ref.candidates import Candidate, Proof
+from elbo_ref.charts import Polished, Sheet, best_at, binomial_slope, one_sheet, two_sheets
+from elbo_ref.counts import Counts, log_binomial
+from elbo_ref.evidence import log_evidence
+from elbo_ref.ladder import Ladder
+from elbo_ref.proof import Flat, Peak, search
+from elbo_ref.terrain import Slice
+
+_ROUNDING = (4.5e-15, 1.5e-14)
+"""Of a log evidence, relative, for total counts up to 1e4, and beyond."""
+_SAME = 1e-6
+_TRIES = 8
+
+
+class _Data(NamedTuple):
+    """The counts that say something, equal pairs together."""
+
+    counts: Counts
+    log_split: float
+    successes: int
+    failures: int
+
+    @classmethod
+    def of(cls, counts: Counts) -> _Data:
+        says = (counts.total_count > 0) & (counts.multiplicity > 0)
+        split = float(counts.multiplicity @ counts.log_split)
+        if not says.any():
+            return cls(Counts(0, 0), split, 0, 0)
+        k, n, w = (x[says] for x in (counts.successes, counts.total_count, counts.multiplicity))
+        order = np.lexsort((k, n))
+        k, n = k[order], n[order]
+        first = np.flatnonzero(np.diff(k, prepend=-1) | np.diff(n, prepend=-1))
+        distinct = Counts(k[first], n[first], np.add.reduceat(w[order], first))
+        return cls(distinct, split, *totals(distinct))
+
+    @property
+    def mirrored(self) -> _Data:
+        """Successes and failures exchanged."""
+        c = self.counts
+        mirrored = Counts(c.failures, c.total_count, c.multiplicity)
+        return _Data(mirrored, self.log_split, self.failures, self.successes)
+
+    def log_evidence(self, prior: Beta) -> float:
+        return log_evidence(prior, self.counts) + self.log_split
+
+    def rounding(self, height: float) -> float:
+        large = int(self.counts.total_count.max()) > 10**4
+        return _ROUNDING[large] * abs(height)
+
+
+def prove(counts: Counts, fixed: tuple[str, float] | None = None) -> Proof:
+    """The highest log evidence, with nothing held fixed or one thing.
+
+    Parameters
+    ----------
+    counts : Counts
+    fixed : (name, value), optional
+        Of ``"mean"``, ``"concentration"`` (a + b), ``"concentration1"`` or ``"concentration0"``;
+        already checked.
+    """
+    data = _Data.of(counts)
+    match fixed:
+        case None:
+            if data.successes > data.failures:
+                return _mirrored(_both_free(data.mirrored))
+            return _both_free(data)
+        case ("mean", mean):
+            if mean > 0.5:
+                return _mirrored(_given_mean(data.mirrored, 1 - Fraction(mean)))
+            return _given_mean(data, Fraction(mean))
+        case ("concentration", concentration):
+            return _given_concentration(data, concentration)
+        case ("concentration1", concentration1):
+            return _mirrored(_given_concentration0(data.mirrored, concentration1))
+        case (_, concentration0):
+            return _given_concentration0(data, concentration0)
+
+
+def _both_free(data: _Data) -> Proof:
+    k, f = data.successes, data.failures
+    if not k + f:
+        return _closed(data, Candidate("no_information", data.log_split, None, None, None))
+    if not (k and f):
+        return _closed(data, Candidate("degenerate", data.log_split, float(k > 0), None, None))
+    latents = data.counts.num_latents
+    if (data.counts.total_count == 1).all():
+        height = _log_likelihood(k, f, Fraction(k, latents)) + data.log_split
+        return _closed(data, Candidate("unidentified", height, k / latents, None, None))
+    if not _mixed(data.counts):
+        full = int(data.counts.multiplicity @ (data.counts.successes > 0))
+        fraction = Fraction(full, latents)
+        height = _log_likelihood(full, latents - full, fraction) + data.log_split
+        return _closed(data, Candidate("all_or_none", height, float(fraction), 0.0, None))
+    return _limit_or_interior(data, Fraction(k, k + f), free=True)
+
+
+def _given_mean(data: _Data, mean: Fraction) -> Proof:
+    k, f, m = data.successes, data.failures, float(mean)
+    if not k + f:
+        return _closed(data, Candidate("no_information", data.log_split, m, None, None))
+    if not _mixed(data.counts):
+        full = int(data.counts.multiplicity @ (data.counts.successes > 0))
+        height = _log_likelihood(full, data.counts.num_latents - full, mean) + data.log_split
+        if (data.counts.total_count == 1).all():
+            return _closed(data, Candidate("unidentified", height, m, None, None))
+        return _closed(data, Candidate("all_or_none", height, m, 0.0, None))
+    return _limit_or_interior(data, mean, free=False)
+
+
+def _given_concentration(data: _Data, s: float) -> Proof:
+    k, f = data.successes, data.failures
+    if not k + f:
+        return _closed(data, Candidate("no_information", data.log_split, None, s, None))
+    if not (k and f):
+        return _closed(data, Candidate("degenerate", data.log_split, float(k > 0), s, None))
+    best = _interior(data, best_at(s, Ladder.of(data.counts)))
+    return _closed(data, best, "the log evidence is concave in the mean")
+
+
+def _given_concentration0(data: _Data, b: float) -> Proof:
+    k, f = data.successes, data.failures
+    if not k + f:
+        return _closed(data, Candidate("no_information", data.log_split, None, None, None))
+    if not (k and f):
+        s = np.inf if k else b
+        return _closed(data, Candidate("degenerate", data.log_split, float(k > 0), s, None))
+    return _searched(data, [one_sheet(Ladder.of(data.counts), b)], None, -1)
+
+
+def _limit_or_interior(data: _Data, mean: Fraction, free: bool) -> Proof:
+    counts, m, rest = data.counts, float(mean), float(1 - mean)
+    difference = counts.successes * rest - counts.failures * m
+    pair = np.asarray(m), np.asarray(rest)
+    each = log_binomial(counts.successes, counts.total_count, pair, difference)
+    height = float(counts.multiplicity @ each) + data.log_split
+    limit = Candidate("binomial", height, m, np.inf, None)
+    if free and counts.num_latents == 1:
+        return _closed(data, limit, "one latent has no interior maximum (E9)")
+    slope = binomial_slope(counts, mean)
+    sheets = two_sheets(Ladder.of(counts), _mixed(counts), mean, slope, free)
+    return _searched(data, sheets, limit, slope)
+
+
+def _searched(
+    data: _Data, sheets: Sequence[Sheet], limit: Candidate | None, slope: Fraction | int
+) -> Proof:
+    """Branch and bound; with a slope that is not positive the limit is itself a candidate."""
+    reached, flats, intervals = [], [], 0
+    best = -np.inf
+    if limit is not None:
+        best = limit.log_evidence - data.rounding(limit.log_evidence)
+        if slope <= 0:
+            reached.append((limit, 0.0))
+    x = 0.0 if limit is not None else float(sheets[0].grid[0])
+    height = limit.log_evidence if limit is not None else data.log_evidence(sheets[0].prior(x))
+    for sheet in sheets:
+        noise, height = _start(sheet, x, height)
+        doubt = noise + data.rounding(height)
+        x = 1 / float(sheet.grid[-1])
+        found = search(sheet.profile, sheet.grid, best - doubt, sheet.sign_at_0)
+        best = max(best, found.best - doubt)
+        intervals += found.intervals
+        reached += [_peak(data, sheet, peak) for peak in found.peaks]
+        for flat in _merged(found.flats):
+            reached.append((_on_flat(data, sheet, flat), 0.0))
+            flats.append(flat.bound + doubt)
+    distinct = _distinct(sorted(reached, key=lambda pair: -pair[0].log_evidence))
+    top = distinct[0][0]
+    rounding = data.rounding(top.log_evidence)
+    lower = top.log_evidence - rounding
+    ceilings = [c.log_evidence + slack + rounding for c, slack in distinct]
+    close = [c for (c, _), ceiling in zip(distinct, ceilings, strict=True) if ceiling >= lower]
+    close.sort(key=lambda c: c.kind != "binomial")
+    how = f"branch and bound over {intervals} intervals"
+    if flats:
+        how += f", {len(flats)} of them left over where 53 bits cannot tell"
+    upper = max(ceilings + [bound + rounding for bound in flats])
+    return Proof(lower, upper, len(close) == 1 and not flats, how, tuple(close))
+
+
+def _start(sheet: Sheet, x: float, height: float) -> tuple[float, float]:
+    """Have heights measured from the best point of the grid, given the height of one.
+
+    Returns how far rounding may have moved that point, and the height of the grid's last.
+    """
+    sheet.profile.start_from(x, height)
+    points = sheet.profile.points(sheet.grid)
+    i = int(np.argmax(points.height))
+    sheet.profile.start_from(float(points.x[i]), float(points.height[i]))
+    return float(points.noise[i]), float(points.height[-1])
+
+
+def _peak(data: _Data, sheet: Sheet, peak: Peak) -> tuple[Candidate, float]:
+    """The maximum in an interval, and how much higher than that P may be there."""
+    low, high, x = peak.low, peak.high, peak.x
+    for _ in range(_TRIES):
+        polished = sheet.polish(sheet.prior(x))
+        reached = sheet.coordinate(polished.prior)
+        if peak.low * (1 - 1e-9) <= reached <= peak.high * (1 + 1e-9):
+            break
+        for _ in range(_TRIES):
+            rising = sheet.profile.points(np.array([x])).slope[0] > 0
+            low, high = (x, high) if rising else (low, x)
+            x = (low + high) / 2
+    else:
+        polished, reached = Polished(sheet.prior(x), high / max(low, 1e-300) - 1), x
+    at = sheet.profile.points(np.array([reached]))
+    scale = 1.0 if sheet.sign_at_0 is not None or isinstance(sheet.profile, Slice) else reached
+    residual = scale * (abs(float(at.slope[0])) + float(at.slope_noise[0]))
+    return _interior(data, polished), residual**2 / (-2 * peak.bend)
+
+
+def _on_flat(data: _Data, sheet: Sheet, flat: Flat) -> Candidate:
+    prior = sheet.prior(flat.low + (flat.high - flat.low) / 2)
+    start = _interior(data, Polished(prior, flat.high / max(flat.low, 1e-300) - 1))
+    polished = _interior(data, sheet.polish(prior))
+    return max(start, polished, key=lambda c: c.log_evidence)
+
+
+def _merged(flats: list[Flat]) -> list[Flat]:
+    """Intervals that touch, as one."""
+    merged: list[Flat] = []
+    for flat in sorted(flats):
+        if merged and flat.low <= merged[-1].high:
+            last = merged.pop()
+            flat = Flat(last.low, max(last.high, flat.high), max(last.bound, flat.bound))
+        merged.append(flat)
+    return merged
+
+
+def _distinct(reached: list[tuple[Candidate, float]]) -> list[tuple[Candidate, float]]:
+    """Without what has been reached twice, from both sides of an end."""
+    kept: list[tuple[Candidate, float]] = []
+    for candidate, slack in reached:
+        for other, _ in kept:
+            if candidate.prior is not None and other.prior is not None:
+                ratio = np.array(candidate.prior.arrays()) / np.array(other.prior.arrays())
+                if np.abs(ratio - 1).max() < _SAME:
+                    break
+        else:
+            kept.append((candidate, slack))
+    return kept
+
+
+def _interior(data: _Data, polished: Polished) -> Candidate:
+    prior = polished.prior
+    a, b = map(float, prior.arrays())
+    height = data.log_evidence(prior)
+    return Candidate("interior", height, a / (a + b), a + b, prior, polished.relative_error)
+
+
+def _closed(data: _Data, candidate: Candidate, how: str = "closed form") -> Proof:
+    rounding = data.rounding(candidate.log_evidence)
+    lower, upper = candidate.log_evidence - rounding, candidate.log_evidence + rounding
+    return Proof(lower, upper, True, how, (candidate,))
+
+
+def _mirrored(proof: Proof) -> Proof:
+    candidates = []
+    for c in proof.candidates:
+        prior = None if c.prior is None else Beta(c.prior.concentration0, c.prior.concentration1)
+        mean = None if c.mean is None else 1 - c.mean
+        if prior is not None:
+            mean = float(prior.mean)
+        candidates.append(c._replace(prior=prior, mean=mean))
+    return replace(proof, candidates=tuple(candidates))
+
+
+def _mixed(counts: Counts) -> int:
+    """The number of latents with successes and failures."""
+    return int(counts.multiplicity @ ((counts.successes > 0) & (counts.failures > 0)))
+
+
+def _log_likelihood(k: int, f: int, mean: Fraction) -> float:
+    """k log mean + f log(1 - mean)."""
+    m, rest = float(mean), float(1 - mean)
+    log_m = float(np.log(m) if m < 0.5 else np.log1p(-rest))
+    log_rest = float(np.log1p(-m) if m < 0.5 else np.log(rest))
+    return (k * log_m if k else 0.0) + (f * log_rest if f else 0.0)
+
+
+def pooled_mean(counts: Counts) -> float:
+    """sum K/sum N over all latents; nan without trials."""
+    k, f = totals(counts)
+    return k / (k + f) if k + f else np.nan
+
+
+def pooled_log_likelihood(counts: Counts) -> float:
+    """The binomial log likelihood with one c for all latents, at its maximum c = `pooled_mean`."""
+    k, f = totals(counts)
+    if not k + f:
+        return 0.0
+    mean = np.asarray(k / (k + f)), np.asarray(f / (k + f))
+    difference = counts.successes * mean[1] - counts.failures * mean[0]
+    each = log_binomial(counts.successes, counts.total_count, mean, difference)
+    return float(counts.multiplicity @ (each + counts.log_split))
+
+
+def own_log_likelihood(counts: Counts) -> float:
+    """The log likelihood with c = K/N for each latent."""
+    size = np.maximum(counts.total_count, 1)
+    mean = counts.successes / size, counts.failures / size
+    best = log_binomial(counts.successes, counts.total_count, mean, np.zeros(len(counts)))
+    return float(counts.multiplicity @ (best + counts.log_split))
+
+
+def totals(counts: Counts) -> tuple[int, int]:
+    """Successes and failures of all latents, exactly."""
+    w = counts.multiplicity.astype(object)
+    return int(w @ counts.successes), int(w @ counts.failures)
