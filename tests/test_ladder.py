@@ -1,0 +1,120 @@
+"""`elbo_ref.ladder`: sums over rungs against the sums themselves, and rungs of huge counts."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import elbo_ref as er
+from elbo_ref.ladder import Ladder, Rungs
+
+FUNCTIONS = {
+    "log(1 + t/a)": lambda t, a: np.log1p(t / a),
+    "1/(a + t)": lambda t, a: 1 / (a + t),
+    "t/(a + t)": lambda t, a: t / (a + t),
+    "1/(a + t)^2": lambda t, a: 1 / (a + t) ** 2,
+    "t^2/(a + t)^2": lambda t, a: (t / (a + t)) ** 2,
+}
+PROPERTY = settings(max_examples=40, deadline=None, derandomize=True)
+
+
+def every_rung(outcome, multiplicity):
+    """The slow twin: one rung for each j, weighted by how many latents have an outcome above j."""
+    j = np.arange(outcome.max(initial=0))
+    weight = (multiplicity[:, None] * (outcome[:, None] > j)).sum(axis=0)
+    return Rungs(j.astype(float), weight.astype(float))
+
+
+def total(rungs, function, a):
+    return math.fsum((rungs.weight * function(rungs.offset, a)).tolist())
+
+
+@PROPERTY
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 3000), st.integers(0, 3000), st.integers(0, 9)), min_size=1,
+        max_size=8,
+    ),
+    log_a=st.floats(-7, 16),
+)  # fmt: skip
+def test_sums_are_the_sums_over_all_rungs(rows, log_a):
+    k, f, w = (np.array(column) for column in zip(*rows, strict=True))
+    ladder = Ladder.of(er.Counts(k, k + f, w))
+    a = math.exp(log_a)
+    up, down, both = (every_rung(x, w) for x in (k, f, k + f))
+    excess = Rungs(both.offset, both.weight.copy())
+    excess.weight[: down.weight.size] -= down.weight
+    for name, function in FUNCTIONS.items():
+        for rungs, slow in zip(ladder, (up, down, both, excess), strict=True):
+            got, wanted = total(rungs, function, a), total(slow, function, a)
+            assert got == pytest.approx(wanted, rel=4e-15, abs=1e-300), (name, a, rows)
+
+
+def test_a_rule_of_too_few_nodes_would_be_noticed():
+    """Negative control: the same comparison with one octave left to 3 Gauss nodes."""
+    n, name = np.array([256]), "1/(a + t)"
+    rungs, slow = Ladder.of(er.Counts(n, n)).up, every_rung(n, np.array([1]))
+    octave = rungs.offset >= 128
+    nodes, weights = np.polynomial.legendre.leggauss(3)
+    few = Rungs(
+        np.append(rungs.offset[~octave], 191.5 + 64 * nodes),
+        np.append(rungs.weight[~octave], 64 * weights),
+    )
+    wanted = total(slow, FUNCTIONS[name], 40.0)
+    assert total(rungs, FUNCTIONS[name], 40.0) == pytest.approx(wanted, rel=1e-15)
+    assert abs(total(few, FUNCTIONS[name], 40.0) / wanted - 1) > 1e-7
+
+
+@pytest.mark.parametrize("n", [10**6, 2**40 + 1, 10**18, 2**63 - 1])
+@pytest.mark.parametrize("a", [1e-3, 7.0, 1e6, 1e15])
+def test_huge_counts_against_polygammas(n, a):
+    """sum 1/(a + t) = psi(a + n) - psi(a), and two more, at 40 digits."""
+    rungs = Ladder.of(er.Counts(n, n)).up
+    assert rungs.offset.size < 750
+    with mpmath.workdps(60):
+        x, m = mpmath.mpf(a), mpmath.mpf(n)
+        digamma = mpmath.psi(0, x + m) - mpmath.psi(0, x)
+        trigamma = mpmath.psi(1, x) - mpmath.psi(1, x + m)
+        logs = mpmath.loggamma(x + m) - mpmath.loggamma(x) - m * mpmath.log(x)
+    wanted = [float(digamma), float(trigamma), float(logs)]
+    names = ("1/(a + t)", "1/(a + t)^2", "log(1 + t/a)")
+    got = [total(rungs, FUNCTIONS[name], a) for name in names]
+    np.testing.assert_allclose(got, wanted, rtol=3e-15)
+
+
+def test_many_distinct_outcomes():
+    """More runs in an octave than nodes: Lanczos's rule is still the sum."""
+    rng = np.random.default_rng(5)
+    k = rng.integers(0, 40_000, 3000)
+    ladder = Ladder.of(er.Counts(k, 40_000))
+    slow = every_rung(k, np.ones_like(k))
+    assert ladder.up.offset.size <= 32 + 12 * 11
+    for function in FUNCTIONS.values():
+        for a in (0.01, 30.0, 1e5):
+            assert total(ladder.up, function, a) == pytest.approx(
+                total(slow, function, a), rel=4e-15
+            )
+
+
+def test_weights_are_positive_and_offsets_rise():
+    rng = np.random.default_rng(6)
+    for scale in (5, 100, 10**5, 10**12):
+        n = rng.integers(0, scale, 50)
+        for rungs in Ladder.of(er.Counts(rng.binomial(n, 0.3), n)):
+            assert (rungs.weight > 0).all()
+            assert (np.diff(rungs.offset) > 0).all()
+
+
+def test_mixed_counts_latents_with_both_outcomes():
+    counts = er.Counts([0, 3, 5, 2, 0], [4, 5, 5, 7, 0], multiplicity=[2, 3, 4, 5, 6])
+    assert Ladder.of(counts).mixed == 8.0
+
+
+def test_empty_sides():
+    ladder = Ladder.of(er.Counts(0, 5))
+    assert [rungs.offset.size for rungs in ladder] == [0, 5, 5, 0]
+    assert ladder.up.raised.offset.size == 0
+    assert ladder.down.raised.offset.tolist() == [1, 2, 3, 4]
