@@ -29,6 +29,8 @@ class Candidate(NamedTuple):
         None for a limit, and where it is not one prior.
     relative_error : float
         Estimated, of the prior's concentrations; 0.0 without a prior.
+    spread : tuple or None
+        The inverse observed information of (logit m, log s): variance, covariance, variance.
     """
 
     kind: Kind
@@ -37,6 +39,7 @@ class Candidate(NamedTuple):
     concentration: float | None
     prior: Beta | None
     relative_error: float = 0.0
+    spread: tuple[float, float, float] | None = None
 
     @property
     def place(self) -> str:
@@ -66,7 +69,7 @@ class Candidate(NamedTuple):
                 return f"the evidence has its maximum {height} at every prior of {place}"
             case "interior":
                 return f"the evidence has its maximum {height} at {place}"
-        why = ": the counts vary no more than a binomial's" if self.kind == "binomial" else ""
+        why = ": one c for all latents fits best" if self.kind == "binomial" else ""
         return f"the evidence only tends to its supremum {height} ({place}){why}"
 
     def body(self) -> Document:

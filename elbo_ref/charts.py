@@ -54,10 +54,13 @@ class Polished:
     prior : Beta
     relative_error : float
         Of both concentrations, estimated from the rounding of the gradient and the Hessian.
+    spread : tuple or None
+        The inverse of minus the Hessian in (logit m, log s): variance, covariance, variance.
     """
 
     prior: Beta
     relative_error: float
+    spread: tuple[float, float, float] | None
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,8 @@ def best_at(concentration: float, ladder: Ladder) -> Polished:
     m, rest = (float(part[0]) for part in ridge(ladder, gamma, gamma))
     a, b = concentration * m, concentration * rest
     _, hessian, noise = _derivatives(a, b, ladder)
-    return Polished(Beta(a, b), float(noise[0] / -hessian[0, 0]) + 4 * EPS)
+    variance = float(-1 / hessian[0, 0])
+    return Polished(Beta(a, b), float(noise[0]) * variance + 4 * EPS, (variance, 0.0, 0.0))
 
 
 def _middle(total: Rungs) -> float:
@@ -201,7 +205,7 @@ def _polish(prior: Beta, ladder: Ladder, free: bool) -> Polished:
             gradient[0], noise[0] = 0.0, 0.0
             hessian = np.diag([-1.0, hessian[1, 1]])
         if not np.linalg.det(hessian) > 0:
-            return Polished(prior, np.inf)
+            return Polished(prior, np.inf, None)
         inverse = np.linalg.inv(hessian)
         doubt = np.abs(inverse) @ noise
         step = -inverse @ gradient
@@ -214,7 +218,9 @@ def _polish(prior: Beta, ladder: Ladder, free: bool) -> Polished:
         a, b = s * m * (1 + odds) / part, s * rest / part
         if largest <= max(1e-15, 0.1 * error):
             break
-    return Polished(Beta(a, b), error + 4 * EPS)
+    variance = -float(inverse[0, 0]) if free else 0.0
+    spread = variance, -float(inverse[0, 1]), -float(inverse[1, 1])
+    return Polished(Beta(a, b), error + 4 * EPS, spread)
 
 
 def _derivatives(a: float, b: float, ladder: Ladder) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -254,7 +260,8 @@ def _polish_first(prior: Beta, ladder: Ladder) -> Polished:
         a *= float(np.exp(step / max(1.0, abs(step))))
         if abs(step) <= max(1e-15, 0.1 * error):
             break
-    return Polished(Beta(a, b), error + 4 * EPS)
+    variance, m = 1 / abs(bend), a / (a + b)
+    return Polished(Beta(a, b), error + 4 * EPS, (variance, variance * m, variance * m * m))
 
 
 def _polish_near_limit(
@@ -296,7 +303,7 @@ def _polish_near_limit(
             hessian[0, :] = hessian[:, 0] = [-1.0, 0.0]
             gradient[0] = noise[0] = 0.0
         if not np.linalg.det(hessian) > 0:
-            return Polished(prior, np.inf)
+            return Polished(prior, np.inf, None)
         inverse = np.linalg.inv(hessian)
         step = -inverse @ gradient
         largest = max(abs(step[1]) / gamma, abs(step[0]) / (m0 * f0))
@@ -306,4 +313,8 @@ def _polish_near_limit(
         error = float(doubt[1] / gamma + doubt[0] / min(m0 + shift, f0 - shift))
         if largest <= max(1e-15, 0.1 * error):
             break
-    return Polished(Beta((m0 + shift) / gamma, (f0 - shift) / gamma), error + 2 * EPS)
+    m, rest = m0 + shift, f0 - shift
+    scale = np.array([1 / (m * rest), -1 / gamma])
+    (variance, both), (_, log) = -scale[:, None] * inverse * scale
+    spread = float(variance) if free else 0.0, float(both), float(log)
+    return Polished(Beta(m / gamma, rest / gamma), error + 2 * EPS, spread)

@@ -34,7 +34,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.maximum import maximize_evidence
 from elbo_ref.objectives.exact import elbo, empty_guide_objective, empty_guide_objective_gradient
 from elbo_ref.special import trigamma, trigamma_difference
-from elbo_ref.supremum import pooled_log_likelihood, pooled_mean, totals
+from elbo_ref.supremum import as_totals, pooled_log_likelihood, pooled_mean, totals
 from elbo_ref.words import describe, number
 
 Learnable = Literal["both", "concentration1", "concentration0"]
@@ -71,9 +71,12 @@ class Destination(NamedTuple):
         a, b = self.concentration0, self.concentration1
         mean = None if self.mean is None else 1 - self.mean
         place = self.place.replace("concentration1", "concentration0")
+        reason = self.reason.replace("many failures", "many successes")
         if self.attained and a and b:
             place = describe(Beta(a, b))
-        return self._replace(place=place, concentration1=a, concentration0=b, mean=mean)
+        return self._replace(
+            place=place, concentration1=a, concentration0=b, mean=mean, reason=reason
+        )
 
 
 def of_evidence(counts: Counts, prior: Beta, learnable: Learnable) -> Destination:
@@ -123,9 +126,10 @@ def of_tied(counts: Counts, prior: Beta, learnable: Learnable) -> Destination:
         return float(k * trigamma_difference(a, np.asarray(b)) / trigamma(a + b) - f)
 
     best = Beta(float(np.exp(optimize.brentq(slope, -150.0, 150.0, xtol=1e-14))), b)
-    guides = Beta(*(np.full(len(counts), float(x)) for x in best.arrays()))
+    together, added = as_totals(counts)
+    guides = Beta(*(np.full(len(together), float(x)) for x in best.arrays()))
     why = "with one concentration held the prior cannot collapse to the classical MLE"
-    return _at(best, elbo(guides, best, counts), why)
+    return _at(best, elbo(guides, best, together) + added, why)
 
 
 def of_empty(counts: Counts, prior: Beta, learnable: Learnable) -> Destination:
@@ -145,8 +149,11 @@ def of_empty(counts: Counts, prior: Beta, learnable: Learnable) -> Destination:
         place = f"concentration1 -> {' or '.join(ends)}"
         return Destination(place, None, b, None, np.inf, False, why + "collapses to an end")
 
+    together, added = as_totals(counts)
+
     def slope(log_a: float) -> float:
-        return float(empty_guide_objective_gradient(Beta(np.exp(log_a), b), counts).concentration1)
+        at = Beta(float(np.exp(log_a)), b)
+        return float(empty_guide_objective_gradient(at, together).concentration1)
 
     grid = np.linspace(np.log(1e-12), np.log(1e6 * (k + f + b)), 500)
     slopes = np.array([slope(x) for x in grid])
@@ -155,7 +162,7 @@ def of_empty(counts: Counts, prior: Beta, learnable: Learnable) -> Destination:
         Beta(float(np.exp(optimize.brentq(slope, grid[i], grid[i + 1], xtol=1e-14))), b)
         for i in turns
     ]
-    found = [(empty_guide_objective(peak, counts), peak) for peak in peaks]
+    found = [(empty_guide_objective(peak, together) + added, peak) for peak in peaks]
     height, best = max(found, key=lambda pair: pair[0], default=(-np.inf, prior))
     if f == latents:
         level = latents * float(b * sc.psi(b) - b - sc.gammaln(b))

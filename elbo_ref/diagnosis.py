@@ -20,18 +20,12 @@ import numpy as np
 
 from elbo_ref.arguments import check_type
 from elbo_ref.beta import Beta
-from elbo_ref.counts import Counts
 from elbo_ref.documents import Document, document, put, to_json
 from elbo_ref.evidence import log_evidence, posterior
 from elbo_ref.latents import PosteriorTable
 from elbo_ref.maximum import EvidenceMaximum, maximize_evidence
 from elbo_ref.run import Run
-from elbo_ref.supremum import (
-    own_log_likelihood,
-    pooled_log_likelihood,
-    pooled_mean,
-    totals,
-)
+from elbo_ref.supremum import as_totals, own_log_likelihood, pooled_log_likelihood, pooled_mean
 from elbo_ref.svi import maximize_elbo
 from elbo_ref.words import describe, number, pair
 
@@ -48,7 +42,7 @@ class Diagnosis:
     Attributes
     ----------
     run : Run
-    supremum : Supremum
+    supremum : EvidenceMaximum
         The highest evidence that any prior has, and where.
     log_evidence : float or None
         Of the prior reached; None where the model has no prior (``guide="none"``).
@@ -220,6 +214,7 @@ def diagnose(run: Run) -> Diagnosis:
     Examples
     --------
     >>> from elbo_ref.adam import Adam
+    >>> from elbo_ref.counts import Counts
     >>> counts = Counts([0, 1, 2], 2, multiplicity=[40, 30, 50])
     >>> run = maximize_elbo(counts, loss="exact", optimizer=Adam(lr=0.1), num_steps=50)
     >>> print(diagnose(run).sentence)  # doctest: +NORMALIZE_WHITESPACE
@@ -305,14 +300,11 @@ def _objective_supremum(run: Run, evidence: float | None, supremum: EvidenceMaxi
 def _passes_at(run: Run, height: float) -> int | None:
     """The step at which the exact path of an empty guide is above `height`.
 
-    Its objective (E7) knows the counts through their totals only, so one latent with all trials,
-    and the others without any, follow the same path up to the binomial coefficients.
+    Its objective (E7) knows the counts through their totals only.
     """
     if run.loss_name == "exact" and (-run.losses > height).any():
         return int(np.argmax(-run.losses > height))
-    k, f = totals(run.counts)
-    pooled = Counts([k, 0], [k + f, 0], [1, max(run.counts.num_latents - 1, 0)])
-    offset = run.counts.multiplicity @ run.counts.log_coefficient - pooled.log_coefficient[0]
+    pooled, offset = as_totals(run.counts)
     for num_steps in _PATIENCE:
         path = maximize_elbo(
             pooled,

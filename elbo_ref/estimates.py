@@ -14,6 +14,7 @@ What is "the" estimate of c, and of the prior? It depends on what is maximised, 
 from __future__ import annotations
 
 import html
+import textwrap
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ from elbo_ref.evidence import log_evidence, posterior
 from elbo_ref.supremum import own_log_likelihood, pooled_log_likelihood, pooled_mean
 from elbo_ref.words import describe, number
 
+_WIDTH = 120
 _TIGHT = "the guide can be the posterior: the evidence's own maximum, with no gap"
 
 
@@ -111,7 +113,10 @@ class EstimateTable:
                     row.name if row.learnable in ("-", "both") else f"{row.name}, {row.learnable}"
                 )
                 reasons.setdefault(row.reason, []).append(label)
-        notes = [f"{'; '.join(names)}: {reason}." for reason, names in reasons.items()]
+        notes = [
+            textwrap.fill(f"{'; '.join(names)}: {why}.", _WIDTH, subsequent_indent="    ")
+            for why, names in reasons.items()
+        ]
         head = f"{self.counts.summary()}; prior {describe(self.prior)}"
         return "\n".join([head, "", *lines, "", *notes])
 
@@ -239,12 +244,14 @@ def _maps(prior: Beta, counts: Counts) -> list[Estimate]:
     named = np.where(flat, "flat", np.where(both, "both", ""))
     named = np.where((mode == 0) & (named == ""), "at 0", named)
     named = np.where((mode == 1) & (named == ""), "at 1", named)
-    at_end = (named != "") & (named != "flat") & ((a < 1) | (b < 1))
+    says = counts.multiplicity > 0
+    at_end = (named != "") & (named != "flat") & ((a < 1) | (b < 1)) & says
     evidence = log_evidence(prior, counts)
     height = np.inf
     if not at_end.any():
         at = np.where(flat, 0.5, mode)
-        height = evidence + float(counts.multiplicity @ np.asarray(after.log_prob(at)))
+        density = np.where(says, np.asarray(after.log_prob(at)), 0.0)
+        height = evidence + float(counts.multiplicity @ density)
     edge = "" if not (named != "").any() else "the density has no interior mode there"
     jacobian = np.asarray(after.log_prob(np.clip(mean, 1e-300, 1.0)))
     logit_height = evidence + float(

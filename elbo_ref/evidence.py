@@ -162,7 +162,7 @@ def _mixed(a: FloatArray, b: FloatArray, successes: IntArray, failures: IntArray
         + deviance(f, n * down, cross)
     )
     choose = log_choose_remainder
-    remainders = choose(a, b) + choose(k, f) - choose(a + k, b + f)
+    remainders = choose(a, k) + choose(b, f) - choose(s, n)
     near: FloatArray = np.log1p(k / a) + np.log1p(f / b) - np.log1p(n / s)
     return remainders - dependence - near
 

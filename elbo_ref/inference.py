@@ -270,8 +270,9 @@ def _joined(
         o[-1] += seen
         e[-1] += wanted
     if len(e) > 1 and e[-1] < least:
-        o[-2] += o.pop()
-        e[-2] += e.pop()
+        seen, wanted = o.pop(), e.pop()
+        o[-1] += seen
+        e[-1] += wanted
     return np.array(o), np.array(e)
 
 
@@ -281,7 +282,7 @@ def _log_prob(maximum: EvidenceMaximum, k: IntArray, n: IntArray) -> FloatArray:
     if maximum.prior is not None:
         return log_evidence_terms(maximum.prior, cells)
     m = np.asarray(maximum.mean)
-    if maximum.kind in ("binomial", "degenerate"):
+    if maximum.kind == "binomial":
         return log_binomial(k, n, (m, 1 - m), k * (1 - m) - (n - k) * m)
     with np.errstate(divide="ignore"):
         return np.where(k == 0, np.log1p(-m), np.where(k == n, np.log(m), -np.inf))

@@ -13,7 +13,6 @@ from typing import Literal
 import numpy as np
 from scipy import optimize
 
-from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta, Interval
 
 Parameter = Literal["concentration1", "concentration0", "mean", "concentration"]
@@ -26,22 +25,10 @@ PARAMETERS: dict[Parameter, Callable[[float, float], float]] = {
 }
 """What may be held fixed or asked an interval for, as functions of the concentrations."""
 
-_ENDS = {"mean": (-700.0, 36.0)}
-_LOG_ENDS = (np.log(1e-12), np.log(1e15))
-
-
-def outer_gradient(of: str, prior: Beta) -> FloatArray:
-    """The derivatives of a parameter with respect to (a, b)."""
-    a, b = map(float, prior.arrays())
-    s = a + b
-    match of:
-        case "concentration1":
-            return np.array([1.0, 0.0])
-        case "concentration0":
-            return np.array([0.0, 1.0])
-        case "mean":
-            return np.array([b / s, -a / s]) / s
-    return np.array([1.0, 1.0])
+_ENDS = {"mean": (-200.0, 36.0)}
+_LOG_ENDS = (float(np.log(1e-12)), float(np.log(1e15)))
+_STARTS = 61
+_LOWEST = -1e9
 
 
 def prior_of(known: Mapping[str, float]) -> Beta | None:
@@ -80,20 +67,30 @@ def profile_interval(
     Returns
     -------
     Interval
-        An end is 0.0, 1.0 or inf where the profile never falls below the level on that side.
+        An end is 0.0, 1.0 or inf where the profile never falls below the level on that side. Where
+        the set is narrower than rounding, both ends are `at`; where it is all beyond [1e-12, 1e15],
+        one end is there.
     """
     low, high = _ENDS.get(of, _LOG_ENDS)
     into, out_of = (_logit, _expit) if of == "mean" else (np.log, np.exp)
     limits = (0.0, 1.0) if of == "mean" else (0.0, np.inf)
 
     def excess(x: float) -> float:
-        return profile(float(out_of(x))) - level
+        return max(profile(float(out_of(x))) - level, _LOWEST)
 
-    if at is None:
-        start = 0.0
-    else:
-        with np.errstate(divide="ignore"):
-            start = float(np.clip(into(at), low, high))
+    with np.errstate(divide="ignore"):
+        start = low if at is None else float(np.clip(into(at), low, high))
+    if at is None or excess(start) < 0:
+        grid = np.linspace(low, high, _STARTS)
+        heights = [excess(x) for x in grid]
+        best = int(np.argmax(heights))
+        if heights[best] < 0:
+            only = out_of(start) if at is None or start in (low, high) else at
+            below, above = start == low, start == high
+            return Interval(
+                limits[0] if below else float(only), limits[1] if above else float(only)
+            )
+        start = float(grid[best])
     lower = _crossing(excess, start, low)
     upper = _crossing(excess, start, high)
     return Interval(

@@ -3,9 +3,10 @@
 The kinds of answer, and how they are told apart, are in `elbo_ref.supremum`. Here they are what
 people expect around a maximum-likelihood estimate: standard errors from the observed information
 
-    I = -(Hessian of the log evidence in (concentration1, concentration0)),     covariance I^-1,
+    I = -(Hessian of the log evidence),     covariance I^-1,
 
-for functions of the two by the delta method; intervals; AIC and BIC; expected counts.
+taken in (logit m, log s), where it keeps its digits near the binomial limit, and turned into that
+of a, b, m and s by the delta method; intervals; AIC and BIC.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from elbo_ref.beta import Beta, Interval
 from elbo_ref.candidates import Candidate, Kind, Proof
 from elbo_ref.counts import Counts
 from elbo_ref.documents import Document, document, put, to_json
-from elbo_ref.evidence import log_evidence, log_evidence_hessian
-from elbo_ref.intervals import PARAMETERS, Parameter, outer_gradient, prior_of, profile_interval
+from elbo_ref.evidence import log_evidence
+from elbo_ref.intervals import PARAMETERS, Parameter, prior_of, profile_interval
 from elbo_ref.supremum import prove
 from elbo_ref.words import number
 
@@ -106,15 +107,8 @@ class EvidenceMaximum:
         ValueError
             If there is no interior maximum.
         """
-        if self.prior is None:
-            raise ValueError(f"no standard errors: {self.sentence}")
-        information = -log_evidence_hessian(self.prior, self.counts)
-        if not self.fixed:
-            return np.asarray(np.linalg.inv(information), np.float64)
-        (held,) = self.fixed
-        normal = outer_gradient(held, self.prior)
-        along = np.array([-normal[1], normal[0]])
-        return np.outer(along, along) / float(along @ information @ along)
+        slopes = np.array([self._slope("concentration1"), self._slope("concentration0")])
+        return np.asarray(slopes @ self._spread() @ slopes.T, np.float64)
 
     def standard_error(self, of: Parameter) -> float:
         """The standard error of one of `PARAMETERS`, by the delta method.
@@ -126,10 +120,28 @@ class EvidenceMaximum:
         0.039345
         """
         _check_parameter("of", of)
-        covariance = self.covariance
-        assert self.prior is not None
-        slope = outer_gradient(of, self.prior)
-        return float(np.sqrt(slope @ covariance @ slope))
+        slope, spread = self._slope(of), self._spread()
+        return 0.0 if of in self.fixed else float(np.sqrt(slope @ spread @ slope))
+
+    def _spread(self) -> FloatArray:
+        """The covariance of (logit m, log s)."""
+        if self._best.spread is None:
+            raise ValueError(f"no standard errors: {self.sentence}")
+        logit, both, log = self._best.spread
+        return np.array([[logit, both], [both, log]])
+
+    def _slope(self, of: Parameter) -> FloatArray:
+        """The derivatives of a parameter with respect to (logit m, log s)."""
+        if self.prior is None:
+            raise ValueError(f"no standard errors: {self.sentence}")
+        a, b = map(float, self.prior.arrays())
+        s = a + b
+        return {
+            "concentration1": a * np.array([b / s, 1.0]),
+            "concentration0": b * np.array([-a / s, 1.0]),
+            "mean": a / s * (b / s) * np.array([1.0, 0.0]),
+            "concentration": s * np.array([0.0, 1.0]),
+        }[of]
 
     def interval(
         self,
@@ -222,20 +234,13 @@ class EvidenceMaximum:
     def summary(self) -> str:
         """The answer in a few lines of text."""
         lines = [f"{self.counts.summary()}{self._held()}", f"{self.kind}: {self.sentence}"]
-        lines.append(f"log evidence: {self.log_evidence!r}")
+        lines.append(f"log evidence: {self.log_evidence:.13g}")
         if self.prior is not None:
-            a, b = map(float, self.prior.arrays())
-            lines.append(f"concentration1: {a!r}{self._plus_minus('concentration1')}")
-            lines.append(f"concentration0: {b!r}{self._plus_minus('concentration0')}")
-            lines.append(f"mean: {self.mean!r}{self._plus_minus('mean')}")
-            lines.append(
-                f"concentration: {self.concentration!r}{self._plus_minus('concentration')}"
-            )
+            for name, of in PARAMETERS.items():
+                value = of(*map(float, self.prior.arrays()))
+                lines.append(f"{name}: {value:.13g}{self._plus_minus(name)}")
         proof = self.proof
-        lines.append(
-            f"proof: between {proof.lower!r} and {proof.upper!r}, {number(proof.width)} apart "
-            f"({proof.how})"
-        )
+        lines.append(f"proof: to {proof.width:.2g} nats ({proof.how})")
         if not proof.decided:
             lines.append(f"undecided: {proof.undecided}")
         return "\n".join(lines)
@@ -244,11 +249,7 @@ class EvidenceMaximum:
         return "".join(f", {name} held at {value:g}" for name, value in self.fixed.items())
 
     def _plus_minus(self, of: Parameter) -> str:
-        try:
-            error = self.standard_error(of)
-        except np.linalg.LinAlgError:
-            return ""
-        return "" if of in self.fixed or not np.isfinite(error) else f" +- {number(error)}"
+        return "" if of in self.fixed else f" +- {number(self.standard_error(of))}"
 
     def to_dict(self) -> Document:
         """The answer as a document of plain values; see docs/results.md."""
@@ -293,7 +294,11 @@ class EvidenceMaximum:
     def _at(self, of: Parameter) -> float | None:
         if self.prior is not None:
             return PARAMETERS[of](*map(float, self.prior.arrays()))
-        return self.mean if of == "mean" else self.concentration
+        if of == "mean":
+            return self.mean
+        if of == "concentration" or self.kind in ("binomial", "all_or_none"):
+            return self.concentration
+        return None
 
 
 @dataclass(frozen=True)
@@ -344,12 +349,12 @@ def maximize_evidence(counts: Counts, fixed: Mapping[str, float] | None = None) 
     >>> print(maximize_evidence(counts).summary())  # doctest: +ELLIPSIS
     130 of 240 trials succeed, latents 120
     interior: the evidence has its maximum -129.31 at Beta(0.5493, 0.46479)
-    log evidence: -129.306759...
-    concentration1: 0.54929577464... +- 0.18029
-    concentration0: 0.46478873239... +- 0.15206
-    mean: 0.54166666666... +- 0.039345
-    concentration: 1.01408450704... +- 0.32256
-    proof: between -129.306759... and -129.306759..., ...e-12 apart (branch and bound ...)
+    log evidence: -129.306759248
+    concentration1: 0.5492957746479 +- 0.18029
+    concentration0: 0.4647887323944 +- 0.15206
+    mean: 0.5416666666667 +- 0.039345
+    concentration: 1.014084507042 +- 0.32256
+    proof: to 1e-12 nats (branch and bound over ... intervals)
     >>> maximize_evidence(Counts(3, 10)).kind
     'binomial'
     >>> held = maximize_evidence(Counts(3, 10), fixed={"concentration0": 3.0})

@@ -63,7 +63,9 @@ class Found:
     peaks : list of Peak
     flats : list of Flat
     best : float
-        The highest value of P seen, less its noise.
+        The highest value of P seen, less its noise, or the height that was given.
+    at : float or None
+        Where, if it was seen here.
     intervals : int
         How many were bounded.
     """
@@ -71,7 +73,15 @@ class Found:
     peaks: list[Peak]
     flats: list[Flat]
     best: float
+    at: float | None
     intervals: int
+
+    def see(self, points: Points) -> None:
+        """Take note of the highest of some points."""
+        heights = points.height - points.noise
+        i = int(np.argmax(heights))
+        if heights[i] > self.best:
+            self.best, self.at = float(heights[i]), float(points.x[i])
 
 
 def search(profile: Slopes, grid: FloatArray, best: float, sign_at_0: int | None) -> Found:
@@ -90,7 +100,8 @@ def search(profile: Slopes, grid: FloatArray, best: float, sign_at_0: int | None
     points = profile.points(grid)
     low, high = points.take(slice(None, -1)), points.take(slice(1, None))
     stalled = np.zeros(low.x.size)
-    found = Found([], [], max(best, float((points.height - points.noise).max())), 0)
+    found = Found([], [], best, None, 0)
+    found.see(points)
     while low.x.size:
         found.intervals += low.x.size
         length = high.x - low.x
@@ -130,7 +141,7 @@ def search(profile: Slopes, grid: FloatArray, best: float, sign_at_0: int | None
         low, high = _split(profile, low.take(rest), high.take(rest))
         stalled = np.repeat(stalled[rest], _PARTS)
         if low.x.size:
-            found.best = max(found.best, float((low.height - low.noise).max()))
+            found.see(low)
     return found
 
 

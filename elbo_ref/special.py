@@ -32,15 +32,18 @@ from scipy import special as sc
 from elbo_ref.arguments import FloatArray, IntArray
 
 _HALF_LOG_2PI = 0.9189385332046727
-_SERIES_FROM = 16.0
-_STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
+_SERIES_FROM = 8.0
+_STIRLING = (
+    1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400,
+    43867 / 244188, -174611 / 125400,
+)  # fmt: skip
 _LARGE = 64.0
 _GAP = (1 / 2, 1 / 12, 0.0, -1 / 120, 0.0, 1 / 252, 0.0, -1 / 240)
 _EXCESS = (0.0, 1 / 2, 1 / 6, 0.0, -1 / 30, 0.0, 1 / 42, 0.0, -1 / 30)
 _GAUSS_NODES, _GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(10)
 _GAUSS_NODES, _GAUSS_WEIGHTS = (1 + _GAUSS_NODES) / 2, _GAUSS_WEIGHTS / 2
 _TWO = np.array(2.0)
-_ODD = (1 / 3, 1 / 5, 1 / 7, 1 / 9, 1 / 11, 1 / 13, 1 / 15)
+_ODD = tuple(1 / odd for odd in range(3, 33, 2))
 
 
 def _polynomial(coefficients: tuple[float, ...], x: FloatArray) -> FloatArray:
@@ -91,11 +94,11 @@ def cross_difference(
 def deviance(observed: FloatArray, expected: FloatArray, difference: FloatArray) -> FloatArray:
     """d(O, E) = O log(O/E) - (O - E), handed the difference O - E; 0 where O = E = 0.
 
-    With v = (O - E)/(O + E) it is (O - E) v + 2 O (v^3/3 + v^5/5 + ...), used for abs(v) < 0.1.
+    With v = (O - E)/(O + E) it is (O - E) v + 2 O (v^3/3 + v^5/5 + ...), used for abs(v) < 1/4.
     """
     total = observed + expected
     v = difference / np.where(total == 0, 1.0, total)
-    close = np.abs(v) < 0.1
+    close = np.abs(v) < 0.25
     square = np.where(close, v * v, 0.0)
     near = difference * v + 2 * observed * v * square * _polynomial(_ODD, square)
     ratio = observed / np.where(expected == 0, 1.0, expected)
@@ -103,31 +106,48 @@ def deviance(observed: FloatArray, expected: FloatArray, difference: FloatArray)
 
 
 def _stirling_tail(x: FloatArray) -> FloatArray:
-    """log Gamma(x) - [(x - 1/2) log x - x + log(2 pi)/2] for x >= 16 (DLMF 5.11.1)."""
+    """log Gamma(x) - [(x - 1/2) log x - x + log(2 pi)/2] for x >= 8 (DLMF 5.11.1)."""
     return _polynomial(_STIRLING, 1 / (x * x)) / x
 
 
 def log_factorial_remainder(x: FloatArray) -> FloatArray:
     """R(x) = log Gamma(x + 1) - x log x + x for x >= 0, to a few units of 2**-53.
 
-    Between 1 and 16, where the terms are alike, it is the logarithm of a product.
+    Between 2 and 8, where the terms are alike, it is R(x + 8) and eight steps
+    R(y) - R(y + 1) = y log(1 + 1/y) - 1.
     """
-    large = x >= _SERIES_FROM
-    big = np.where(large, x, _SERIES_FROM)
-    middle = np.where((x >= 1) & ~large, x, 1.0)
-    small = np.where(x < 1, x, 0.0)
-    product = sc.gamma(middle + 1) * (np.exp(middle) / middle**middle)
-    return np.where(
-        large,
-        0.5 * np.log(big) + _HALF_LOG_2PI + _stirling_tail(big),
-        np.where(x < 1, sc.gammaln(small + 1) - sc.xlogy(small, small) + small, np.log(product)),
-    )
+    x = np.asarray(x)
+    values = np.empty(x.shape)
+    large, small = x >= _SERIES_FROM, x <= 2
+    between = ~(large | small)
+    values[large] = _remainder_series(x[large])
+    y = x[small]
+    values[small] = sc.gammaln(y + 1) - sc.xlogy(y, y) + y
+    y = x[between]
+    steps = y[..., None] + np.arange(_SERIES_FROM)
+    down = (steps * np.log1p(1 / steps) - 1).sum(axis=-1)
+    values[between] = _remainder_series(y + _SERIES_FROM) + down
+    return values
+
+
+def _remainder_series(x: FloatArray) -> FloatArray:
+    return np.asarray(0.5 * np.log(x) + _HALF_LOG_2PI + _stirling_tail(x))
 
 
 def log_choose_remainder(x: FloatArray, y: FloatArray) -> FloatArray:
-    """R(x + y) - R(x) - R(y): log C(x + y, x) less its entropy part."""
+    """R(x + y) - R(x) - R(y): log C(x + y, x) less its entropy part.
+
+    R(x + y) less the R of the larger is formed as a difference, so that what remains is no larger
+    than the R of the smaller.
+    """
+    more, less = np.maximum(x, y), np.minimum(x, y)
     r = log_factorial_remainder
-    return r(x + y) - r(x) - r(y)
+    large = more >= _SERIES_FROM
+    base = np.where(large, more, _SERIES_FROM)
+    far = 0.5 * np.log1p(less / base) + (_stirling_tail(base + less) - _stirling_tail(base))
+    near = np.where(large, 0.0, more)
+    rise = np.where(large, far, r(near + np.where(large, 0.0, less)) - r(near))
+    return rise - r(less)
 
 
 def log_beta_remainder(a: FloatArray, b: FloatArray) -> FloatArray:
@@ -138,7 +158,7 @@ def log_beta_remainder(a: FloatArray, b: FloatArray) -> FloatArray:
 def log_rising_ratio(x: FloatArray, h: FloatArray, n: FloatArray) -> FloatArray:
     """log of (x)_n / (x + h)_n = prod_{j < n} (x + j)/(x + h + j), to full relative precision.
 
-    Factors with x + j < 16 are taken one by one. Beyond them the four log-gammas are the deviances
+    Factors with x + j < 8 are taken one by one. Beyond them the four log-gammas are the deviances
     of the table ((x, h), (n, 0)) from independence and a second difference of Stirling remainders:
     every term has one sign.
     """

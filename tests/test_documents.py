@@ -80,6 +80,16 @@ def test_other_runs(run):
     assert_sound(er.diagnose(run).to_json())
 
 
+@pytest.mark.parametrize("counts", DATA.values(), ids=DATA)
+def test_maxima_and_estimates(counts):
+    assert_sound(er.maximize_evidence(counts).to_json())
+    held = er.maximize_evidence(counts, fixed={"concentration0": 2.0})
+    assert_sound(held.to_json())
+    table = er.estimate_table(counts, er.Beta(0.5, 2.0))
+    document = json.loads(table.to_json(), parse_constant=lambda word: pytest.fail(word))
+    VALIDATOR.validate(document)
+
+
 def test_the_schema_is_sound_and_strict():
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     good = json.loads(er.diagnose(finished()).to_json())

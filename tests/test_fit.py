@@ -5,6 +5,7 @@ through the Python API and compared to the digits printed; sentences are held by
 key words.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -393,6 +394,56 @@ def test_bad_usage(command, arguments):
     assert err.startswith("usage: python -m elbo_ref.fit")
     assert "error: " in err
     assert "Traceback" not in err
+
+
+# -- without a run -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", er.datasets.available())
+def test_exact_prints_the_evidence_maximum(answer, name):
+    out = answer("--example", name, "--exact")
+    maximum = er.maximize_evidence(er.datasets.load(name))
+    title, rest = out.split("\n", 1)
+    assert title.startswith(f"{name}: ")
+    assert rest == maximum.summary() + "\n"
+    assert f"\n{maximum.kind}: " in out
+
+
+def test_estimates_print_the_table(answer, write):
+    path = write("successes,total_count\n3,10\n")
+    out = answer(path, "--estimates", "--fix-prior", "2,3")
+    table = er.estimate_table(er.Counts(3, 10), er.Beta(2, 3))
+    assert out.split("\n", 1)[1] == table.summary() + "\n"
+    assert "guide empty      concentration1  Beta(1.628, 3)" in out
+
+
+@pytest.mark.parametrize("which", ["--exact", "--estimates"])
+def test_what_needs_no_run_is_written_as_a_document(answer, write, tmp_path, which):
+    path = write("successes,total_count\n3,10\n7,9\n")
+    target = tmp_path / "answer.json"
+    out = answer(path, which, "--json", "--output", target)
+    assert target.read_text() == out
+    document = json.loads(out)
+    assert document["counts"]["successes"] == [3, 7]
+    assert document["input"]["rows"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--exact", "--seed", "3"), "--seed is for a fit, not for --exact"),
+        (("--exact", "--init-prior", "2,3"), "--init-prior is for a fit, not for --exact"),
+        (("--estimates", "--guide", "beta"), "--guide is for a fit, not for --estimates"),
+        (("--estimates", "--require-converged"), "--require-converged is for a fit"),
+        (("--exact", "--plot", "x.png"), "--plot is for a fit"),
+        (("--exact", "--output", "x.csv"), "--output FILE.csv is for a fit; --exact writes .json"),
+        (("--exact", "--estimates"), "not allowed with argument"),
+    ],
+)
+def test_what_belongs_to_a_run_is_refused_without_one(command, arguments, text):
+    code, out, err = command("--example", "coin", *arguments)
+    assert (code, out) == (2, "")
+    assert text in err
 
 
 def test_help(command):

@@ -69,6 +69,7 @@ ALLOWED = {
         "evidence",
         "ladder",
         "proof",
+        "special",
         "terrain",
     },
     "intervals": {"arguments", "beta"},

@@ -26,6 +26,21 @@ def test_the_forum_answer_is_as_printed(capsys):
     assert capsys.readouterr().out == blocks("text")[0]
 
 
+def test_the_maximum_is_as_printed(capsys):
+    (command,) = (line for line in README.splitlines() if line.endswith("--exact"))
+    assert fit.main(shlex.split(command.split("elbo_ref.fit")[1])) == 0
+    assert capsys.readouterr().out == blocks("text")[1]
+
+
+def test_the_estimates_are_as_printed(capsys, tmp_path):
+    path = tmp_path / "counts.csv"
+    path.write_text("successes,total_count\n3,10\n")
+    assert fit.main([str(path), "--estimates", "--init-prior", "2,3"]) == 0
+    title, rest = capsys.readouterr().out.split("\n", 1)
+    assert title.strip() == str(path)
+    assert rest.startswith(blocks("text")[2])
+
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
