@@ -27,7 +27,7 @@ PARAMETERS: dict[Parameter, Callable[[float, float], float]] = {
 
 _ENDS = {"mean": (-200.0, 36.0)}
 _LOG_ENDS = (float(np.log(1e-12)), float(np.log(1e15)))
-_STARTS = 61
+_STARTS = 31
 _LOWEST = -1e9
 
 

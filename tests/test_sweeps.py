@@ -21,7 +21,7 @@ REFERENCE = Path(__file__).parent / "reference"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["datasets", "evidence", "pathwise"])
+@pytest.mark.parametrize("name", ["datasets", "evidence", "maxima", "pathwise"])
 def test_reference_rows_are_what_their_program_makes(name, tmp_path):
     program = shutil.copy(REFERENCE / f"make_{name}.py", tmp_path)
     subprocess.run([sys.executable, program], check=True, capture_output=True)
