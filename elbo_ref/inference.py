@@ -17,6 +17,7 @@ expectation before a Pearson chi-square.
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -200,6 +201,16 @@ class ExpectedCounts:
 
     def __str__(self) -> str:
         return self.summary()
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self.summary())}</pre>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        columns = ("total_count", "successes", "observed", "expected")
+        plain = {name: getattr(self, name).tolist() for name in columns}
+        rest = ("least", "statistic", "cells", "degrees", "p_value")
+        return {**plain, **{name: getattr(self, name) for name in rest}}
 
 
 def expected_counts(maximum: EvidenceMaximum, least: float = 5.0) -> ExpectedCounts:

@@ -7,6 +7,7 @@ is printed for two data sets. A statistical test uses a fixed seed, says how oft
 chance, and stands beside the same test with a planted fault.
 """
 
+import json
 import re
 from fractions import Fraction
 
@@ -697,3 +698,12 @@ def test_expected_counts_want_a_maximum():
 def test_least_is_positive(least):
     with pytest.raises(ValueError, match=f"^least = {re.escape(repr(least))} must be positive$"):
         er.expected_counts(er.maximize_evidence(er.Counts([3, 4, 9], 10)), least)
+
+
+def test_expected_counts_as_plain_values():
+    found = er.expected_counts(er.maximize_evidence(er.Counts([0, 1, 2], 2, [40, 30, 50])))
+    plain = found.to_dict()
+    assert plain["observed"] == [40, 30, 50]
+    assert (plain["cells"], plain["degrees"], plain["p_value"]) == (3, 0, None)
+    assert json.loads(json.dumps(plain)) == plain
+    assert found.summary().splitlines()[0] in found._repr_html_()

@@ -183,6 +183,53 @@ def test_bounds_close_in_with_the_square_of_the_length():
         np.testing.assert_allclose(gaps[:-1] / gaps[1:], 4, rtol=0.15)
 
 
+# -- where the answer has a closed form, the profile says the same ---------------------------------
+
+
+@PROPERTY
+@given(k=st.integers(1, 5000), f=st.integers(1, 5000))
+def test_one_latent_always_gains_by_concentration(k, f):
+    """(E9): P falls in gamma everywhere, and is the binomial at gamma = 0."""
+    terrain = Terrain(Ladder.of(er.Counts(k, k + f)), True)
+    points = terrain.points(np.concatenate([[0.0], 1 / GRID[::-1]]))
+    assert (points.slope <= points.slope_noise).all()
+    m, rest = terrain.best_mean(np.zeros(1))
+    np.testing.assert_allclose([m[0], rest[0]], [k / (k + f), f / (k + f)], rtol=1e-14)
+
+
+ENDS = st.lists(st.tuples(st.integers(1, 400), st.booleans()), min_size=2, max_size=6)
+
+
+@PROPERTY
+@given(ENDS)
+def test_all_or_none_data_always_lose_by_concentration(rows):
+    """P falls in s everywhere, to G (f log f + (1 - f) log(1 - f)) as s -> 0."""
+    n, full = (np.array(column) for column in zip(*rows, strict=True))
+    n[0], full[0], full[1] = max(n[0], 2), True, False
+    counts = er.Counts(np.where(full, n, 0), n)
+    terrain = Terrain(Ladder.of(counts), False)
+    x = np.concatenate([[1e-13], GRID])
+    fraction = full.mean()
+    limit = n.size * (fraction * np.log(fraction) + (1 - fraction) * np.log1p(-fraction))
+    terrain.start_from(float(x[0]), limit)
+    points = terrain.points(x)
+    assert (points.slope <= points.slope_noise).all()
+    slow = [profile(counts, s) for s in GRID]
+    np.testing.assert_allclose(points.height[1:], slow, rtol=1e-9, atol=1e-9)
+    assert er.maximize_evidence(counts).log_evidence == pytest.approx(limit, rel=1e-13)
+
+
+@PROPERTY
+@given(ups=st.integers(1, 10**6), downs=st.integers(1, 10**6))
+def test_single_trials_do_not_care_about_concentration(ups, downs):
+    """Every N = 1: P is flat, at the binomial."""
+    terrain = Terrain(Ladder.of(er.Counts([0, 1], 1, multiplicity=[downs, ups])), False)
+    terrain.start_from(1.0, 0.0)
+    points = terrain.points(GRID)
+    assert (np.abs(points.height) <= points.noise + 1e-12).all()
+    assert (np.abs(points.slope) <= points.slope_noise + 1e-15).all()
+
+
 # -- the search ------------------------------------------------------------------------------------
 
 
