@@ -3,8 +3,9 @@
 A profile P over one coordinate x (`elbo_ref.terrain`) is searched by intervals. An interval is done
 with when
 
-* P is below the best height known on all of it: P lies below two straight lines through the ends,
-  tangents of A minus the chord of B, or with the greatest and the least slope P can have there;
+* P is below the best height known on all of it: P lies below two lines through the ends, tangents
+  of A minus the chord of B; or lines with the greatest and the least slope P can have there; or
+  parabolas with its own slopes at the ends and the greatest second derivative it can have;
 * or its slope has one sign on all of it, so that it holds no maximum;
 * or its second derivative is negative on all of it (in x or in log x, which is as good), so that it
   holds one maximum if its ends rise toward each other, a `Peak`, and none otherwise.
@@ -25,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from elbo_ref.arguments import FloatArray
-from elbo_ref.terrain import Points, Slopes
+from elbo_ref.terrain import Box, Points, Slopes
 
 BUDGET = 2_000_000
 """The most work that is begun in one round: intervals times rungs."""
@@ -113,12 +114,18 @@ def search(profile: Slopes, grid: FloatArray, best: float, sign_at_0: int | None
         noise, length, stalled = noise[keep], length[keep], stalled[keep]
         box = profile.box(low.x, high.x)
         other, _ = _roof(low, high, box.most, box.least, box.length)
-        bound = np.minimum(bound, other) + noise
+        start, end = profile.slope_in_v(low), profile.slope_in_v(high)
+        arched = _arch(low.height, high.height, start, end, box)
+        bound = np.minimum(np.minimum(bound, other), arched) + noise
         concave = box.bend < 0
         rises = low.slope > -low.slope_noise
         if sign_at_0 is not None:
             rises = np.where(low.x == grid[0], sign_at_0 > 0, rises)
-        alive = (bound > found.best) & (box.most >= 0) & (box.least <= 0)
+        climb = np.maximum(box.bend, 0.0) * box.length
+        doubt = (low.slope_noise + high.slope_noise) * length / box.length
+        most = np.minimum(box.most, start + climb + doubt)
+        least = np.maximum(box.least, end - climb - doubt)
+        alive = (bound > found.best) & (most >= 0) & (least <= 0)
         level = (np.abs(low.slope) < low.slope_noise) & (np.abs(high.slope) < high.slope_noise)
         turns = alive & concave & rises & (high.slope < high.slope_noise) & ~level
         crossing = low.x + share * length
@@ -154,6 +161,22 @@ def _roof(
     along = np.where(left <= 0, 0.0, along)
     top = np.where(right >= 0, high.height, low.height + np.maximum(left, 0.0) * along)
     return np.maximum(top, np.maximum(low.height, high.height)), along / length
+
+
+def _arch(
+    low: FloatArray, high: FloatArray, start: FloatArray, end: FloatArray, box: Box
+) -> FloatArray:
+    """The top under two parabolas that leave the ends with P's slopes and bend as P at most may.
+
+    Their difference is linear. Where the left one is the lower it is convex, and so highest at an
+    end of that part; and so is the right one.
+    """
+    bend, length = np.maximum(box.bend, 0.0), box.length
+    steep = np.maximum(start - end + bend * length, 1e-300)
+    meet = (high - low - end * length + bend * length**2 / 2) / steep
+    meet = np.clip(meet, 0.0, length)
+    top: FloatArray = low + meet * (start + bend * meet / 2)
+    return np.maximum(top, np.maximum(low, high))
 
 
 def _split(profile: Slopes, low: Points, high: Points) -> tuple[Points, Points]:

@@ -180,7 +180,8 @@ def log_rising_ratio(x: FloatArray, h: FloatArray, n: FloatArray) -> FloatArray:
         """_stirling_tail(z) - _stirling_tail(z + h), accurate however small h is."""
         step = np.log1p(h / z)
         orders = zip(_STIRLING, range(1, 2 * len(_STIRLING), 2), strict=True)
-        terms = [-coefficient * np.expm1(-k * step) * z**-k for coefficient, k in orders]
+        with np.errstate(under="ignore"):
+            terms = [-coefficient * np.expm1(-k * step) * z**-k for coefficient, k in orders]
         total: FloatArray = np.sum(terms, axis=0)
         return total
 

@@ -196,8 +196,8 @@ def _searched(
         reached += [_peak(data, sheet, peak) for peak in found.peaks]
         for flat in _merged(found.flats):
             inside = found.at is not None and flat.low <= found.at <= flat.high
-            x = found.at if inside and found.at else flat.low + (flat.high - flat.low) / 2
-            reached.append((_near(data, sheet, x), 0.0))
+            spot = found.at if inside and found.at else flat.low + (flat.high - flat.low) / 2
+            reached.append((_near(data, sheet, spot), 0.0))
             flats.append(flat.bound + doubt)
         if found.at:
             highest = sheet, found.at

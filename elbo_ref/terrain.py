@@ -78,7 +78,10 @@ class Slopes(Protocol):
         """B' at the lower end less the slope of B's chord, and that less B' at the upper; >= 0."""
 
     def box(self, low: FloatArray, high: FloatArray) -> Box:
-        """Bounds of the slope and of the second derivative on intervals."""
+        """Bounds of the slope and of the second derivative on intervals, in v."""
+
+    def slope_in_v(self, points: Points) -> FloatArray:
+        """The slope in the coordinate of the boxes."""
 
 
 class Terrain:
@@ -176,6 +179,9 @@ class Terrain:
         if not low.size:
             return Box(low, low, low, low)
         return _in_blocks(self._box, self.ladder, low, high)
+
+    def slope_in_v(self, points: Points) -> FloatArray:
+        return points.slope if self.by_gamma else points.x * points.slope
 
     def _mean_ranges(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, ...]:
         """The least and the most of m and of 1 - m between two values of x."""
@@ -310,6 +316,9 @@ class Slice:
         gap, weight = np.log1p(step), self.ladder.total.weight
         before, after = step - gap, gap - step / (1 + step)
         return before @ weight / length[:, 0], after @ weight / length[:, 0]
+
+    def slope_in_v(self, points: Points) -> FloatArray:
+        return points.slope
 
     def box(self, low: FloatArray, high: FloatArray) -> Box:
         up, total = self.ladder.up, self.ladder.total

@@ -12,7 +12,7 @@ from scipy import optimize
 
 import elbo_ref as er
 from elbo_ref.ladder import Ladder, Rungs
-from elbo_ref.proof import search
+from elbo_ref.proof import _arch, search
 from elbo_ref.terrain import Slice, Terrain, ridge
 
 PROPERTY = settings(max_examples=30, deadline=None, derandomize=True)
@@ -128,8 +128,10 @@ def violations(bounds, counts, start, end):
         scale = 1e-11 * (1 + np.abs(inside.height).max() + counts.total_count.sum())
         tangents = roof(a, b, a.slope + before, b.slope - after, high - low, share)
         lines = roof(a, b, box.most, box.least, box.length, way)
+        arch = _arch(a.height, b.height, terrain.slope_in_v(a), terrain.slope_in_v(b), box)
         worst.append(np.max(inside.height - tangents) / scale)
         worst.append(np.max(inside.height - lines) / scale)
+        worst.append(np.max(inside.height - arch) / scale)
         rise = 1e-9 * (np.abs(slope).max() + 1e-3)
         worst.append(np.max(slope - box.most) / rise)
         worst.append(np.max(box.least - slope) / rise)
@@ -162,15 +164,12 @@ def test_bounds_a_little_too_tight_would_be_noticed():
     assert violations(tight, *case).max() > 100
 
 
-def test_bounds_close_in_with_the_square_of_the_length():
-    """Halving an interval quarters the distance of both roofs from P."""
+def test_bounds_close_in_with_the_length():
+    """Half the interval: the lines are four times closer, the second derivative's bound twice."""
     counts = DATA["overdispersed"]
-    for terrain, x in (
-        (Terrain(Ladder.of(counts), True), 0.3),
-        (Terrain(Ladder.of(counts), False), 3.0),
-    ):
+    for by_gamma, x in ((True, 0.3), (False, 3.0)):
+        terrain, gaps = Terrain(Ladder.of(counts), by_gamma), []
         terrain.start_from(x, 0.0)
-        gaps = []
         for length in (0.04, 0.02, 0.01):
             low, high = np.array([x]), np.array([x * (1 + length)])
             a, b, middle = (terrain.points(y) for y in (low, high, (low + high) / 2))
@@ -178,9 +177,11 @@ def test_bounds_close_in_with_the_square_of_the_length():
             box = terrain.box(low, high)
             first = roof(a, b, a.slope + before, b.slope - after, high - low, 0.5)
             second = roof(a, b, box.most, box.least, box.length, 0.5)
-            gaps.append([float((line - middle.height)[0]) for line in (first, second)])
+            bend = (terrain.slope_in_v(b) - terrain.slope_in_v(a)) / box.length
+            gaps.append([float(x[0]) for x in (first - middle.height, second - middle.height,
+                                               box.bend - bend)])  # fmt: skip
         gaps = np.array(gaps)
-        np.testing.assert_allclose(gaps[:-1] / gaps[1:], 4, rtol=0.15)
+        np.testing.assert_allclose(gaps[:-1] / gaps[1:], [[4, 4, 2]] * 2, rtol=0.15)
 
 
 # -- where the answer has a closed form, the profile says the same ---------------------------------
@@ -261,6 +262,9 @@ class Double:
 
     def overshoot(self, low, high):
         return 50 * (high - low), 50 * (high - low)
+
+    def slope_in_v(self, points):
+        return points.slope
 
     def box(self, low, high):
         from elbo_ref.terrain import Box
