@@ -26,6 +26,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.destinations import Destination, Learnable, of_empty, of_evidence, of_tied
 from elbo_ref.documents import Document, document, put, to_json
 from elbo_ref.evidence import log_evidence, posterior
+from elbo_ref.intervals import CONCENTRATIONS
 from elbo_ref.supremum import own_log_likelihood, pooled_log_likelihood, pooled_mean
 from elbo_ref.words import describe, number
 
@@ -169,7 +170,8 @@ def estimate_table(counts: Counts, prior: Beta | None = None) -> EstimateTable:
     Raises
     ------
     TypeError, ValueError
-        If an argument is something else, or the prior is an array.
+        If an argument is something else; if the prior is an array, or a concentration of it is
+        outside [1e-12, 1e15].
 
     Examples
     --------
@@ -185,6 +187,12 @@ def estimate_table(counts: Counts, prior: Beta | None = None) -> EstimateTable:
     check_type("prior", prior, Beta)
     if prior.shape:
         raise ValueError(f"prior must be one Beta, not an array of shape {prior.shape}")
+    for name in ("concentration1", "concentration0"):
+        low, high = CONCENTRATIONS
+        if not low <= getattr(prior, name) <= high:
+            raise ValueError(
+                f"prior: {name} = {getattr(prior, name)} must lie in [{low:g}, {high:g}]"
+            )
     rows = [_classical(counts), *_maps(prior, counts), _posterior_mean(prior, counts)]
     best = of_evidence(counts, prior, "both")
     rows.append(_row("empirical Bayes", "both", "log evidence", best, best.reason))

@@ -90,7 +90,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     _check_files(parser, options)
     data = read_input(parser, options)
     if options.exact or options.estimates:
-        return _answer(options, data)
+        return _answer(parser, options, data)
     climbs = {guide: _begin(parser, options, guide, data.counts) for guide in guides}
     saving = Checkpoint(options.checkpoint, climbs, options.num_steps)
     if options.resume:
@@ -121,13 +121,16 @@ def _run(arguments: Sequence[str] | None) -> int:
     return FINE
 
 
-def _answer(options: argparse.Namespace, data: Input) -> int:
+def _answer(parser: argparse.ArgumentParser, options: argparse.Namespace, data: Input) -> int:
     """What needs no run: the evidence's maximum, or the table of estimates."""
     result: EvidenceMaximum | EstimateTable
     if options.exact:
         result = maximize_evidence(data.counts)
     else:
-        result = estimate_table(data.counts, options.fix_prior or options.init_prior)
+        try:
+            result = estimate_table(data.counts, options.fix_prior or options.init_prior)
+        except ValueError as error:
+            parser.error(str(error))
     text = to_json({**result.to_dict(), "input": data.source})
     if options.output is not None:
         _write(options.output, text.encode(), options.force)

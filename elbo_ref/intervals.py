@@ -25,8 +25,11 @@ PARAMETERS: dict[Parameter, Callable[[float, float], float]] = {
 }
 """What may be held fixed or asked an interval for, as functions of the concentrations."""
 
+CONCENTRATIONS = (1e-12, 1e15)
+"""The range of a, b and a + b in which they may be held, and intervals are looked for."""
+
 _ENDS = {"mean": (-200.0, 36.0)}
-_LOG_ENDS = (float(np.log(1e-12)), float(np.log(1e15)))
+_LOG_ENDS = (float(np.log(CONCENTRATIONS[0])), float(np.log(CONCENTRATIONS[1])))
 _STARTS = 31
 _LOWEST = -1e9
 

@@ -435,6 +435,7 @@ def test_what_needs_no_run_is_written_as_a_document(answer, write, tmp_path, whi
         (("--exact", "--init-prior", "2,3"), "--init-prior is for a fit, not for --exact"),
         (("--estimates", "--guide", "beta"), "--guide is for a fit, not for --estimates"),
         (("--estimates", "--require-converged"), "--require-converged is for a fit"),
+        (("--estimates", "--init-prior", "1e-13,1"), "prior: concentration1 = 1e-13 must lie in"),
         (("--exact", "--plot", "x.png"), "--plot is for a fit"),
         (("--exact", "--output", "x.csv"), "--output FILE.csv is for a fit; --exact writes .json"),
         (("--exact", "--estimates"), "not allowed with argument"),

@@ -102,6 +102,7 @@ ALLOWED = {
         "destinations",
         "documents",
         "evidence",
+        "intervals",
         "supremum",
         "words",
     },
