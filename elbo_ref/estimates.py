@@ -26,7 +26,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.destinations import Destination, Learnable, of_empty, of_evidence, of_tied
 from elbo_ref.documents import Document, document, put, to_json
 from elbo_ref.evidence import log_evidence, posterior
-from elbo_ref.intervals import CONCENTRATIONS
+from elbo_ref.intervals import CONCENTRATIONS, IN_RANGE
 from elbo_ref.supremum import own_log_likelihood, pooled_log_likelihood, pooled_mean
 from elbo_ref.words import describe, number
 
@@ -190,9 +190,7 @@ def estimate_table(counts: Counts, prior: Beta | None = None) -> EstimateTable:
     for name in ("concentration1", "concentration0"):
         low, high = CONCENTRATIONS
         if not low <= getattr(prior, name) <= high:
-            raise ValueError(
-                f"prior: {name} = {getattr(prior, name)} must lie in [{low:g}, {high:g}]"
-            )
+            raise ValueError(f"prior: {name} = {getattr(prior, name)} {IN_RANGE}")
     rows = [_classical(counts), *_maps(prior, counts), _posterior_mean(prior, counts)]
     best = of_evidence(counts, prior, "both")
     rows.append(_row("empirical Bayes", "both", "log evidence", best, best.reason))

@@ -27,6 +27,7 @@ PARAMETERS: dict[Parameter, Callable[[float, float], float]] = {
 
 CONCENTRATIONS = (1e-12, 1e15)
 """The range of a, b and a + b in which they may be held, and intervals are looked for."""
+IN_RANGE = "must lie in [1e-12, 1e15]"
 
 _ENDS = {"mean": (-200.0, 36.0)}
 _LOG_ENDS = (float(np.log(CONCENTRATIONS[0])), float(np.log(CONCENTRATIONS[1])))

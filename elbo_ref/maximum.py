@@ -26,7 +26,14 @@ from elbo_ref.candidates import Candidate, Kind, Proof
 from elbo_ref.counts import Counts
 from elbo_ref.documents import Document, document, put, to_json
 from elbo_ref.evidence import log_evidence
-from elbo_ref.intervals import CONCENTRATIONS, PARAMETERS, Parameter, prior_of, profile_interval
+from elbo_ref.intervals import (
+    CONCENTRATIONS,
+    IN_RANGE,
+    PARAMETERS,
+    Parameter,
+    prior_of,
+    profile_interval,
+)
 from elbo_ref.supremum import prove
 from elbo_ref.words import number
 
@@ -386,4 +393,4 @@ def _value(name: str, value: float) -> float:
     if name == "mean":
         return scalar(name, value, lambda m: 0 < m < 1, "must lie strictly between 0 and 1")
     low, high = CONCENTRATIONS
-    return scalar(name, value, lambda x: low <= x <= high, f"must lie in [{low:g}, {high:g}]")
+    return scalar(name, value, lambda x: low <= x <= high, IN_RANGE)
