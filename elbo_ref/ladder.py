@@ -30,6 +30,7 @@ from elbo_ref.counts import Counts
 _SINGLE = 32
 _ORDER = 12
 _FEW = 1000
+_MANY, _PIECES, _PIECE_ORDER = 20_000, 64, 5
 _RELATIVE_LENGTHS = (1e-8, 1e-4, 2e-3)
 """Runs of equal weight shorter than this, relative to their octave, need 1, 2, 3 nodes."""
 
@@ -104,8 +105,9 @@ class _Steps(NamedTuple):
 
 def _steps(outcome: IntArray, multiplicity: IntArray) -> _Steps:
     order = np.argsort(outcome)
-    level, first = np.unique(outcome[order], return_index=True)
-    return _Steps(level, np.cumsum(multiplicity[order][::-1])[::-1][first])
+    rising = outcome[order]
+    first = np.flatnonzero(np.diff(rising, prepend=-1))
+    return _Steps(rising[first], np.cumsum(multiplicity[order][::-1])[::-1][first])
 
 
 def _rungs(steps: _Steps, less: _Steps | None = None) -> Rungs:
@@ -113,8 +115,8 @@ def _rungs(steps: _Steps, less: _Steps | None = None) -> Rungs:
     levels = steps.level if less is None else np.concatenate([steps.level, less.level])
     top = int(levels.max())
     octaves = 2 ** np.arange(_SINGLE.bit_length() - 1, top.bit_length(), dtype=np.int64)
-    cuts = np.unique(np.concatenate([np.arange(_SINGLE), octaves, levels]))
-    cuts = cuts[cuts <= top]
+    cuts = np.sort(np.concatenate([np.arange(_SINGLE), octaves, levels]))
+    cuts = cuts[(np.diff(cuts, prepend=-1) > 0) & (cuts <= top)]
     start, length = cuts[:-1], np.diff(cuts)
     weight = steps.at(start) - (0 if less is None else less.at(start))
     start, length = start[weight > 0], length[weight > 0]
@@ -142,30 +144,50 @@ def _octave(start: IntArray, length: IntArray, weight: FloatArray) -> Rungs:
     if offset.size <= _ORDER:
         rising = np.argsort(offset)
         return Rungs(offset[rising], mass[rising])
-    return _lanczos(offset, mass)
+    if offset.size > _MANY:
+        offset, mass = _in_pieces(offset, mass)
+    return _lanczos(offset, mass, _ORDER)
 
 
 def _equidistant(length: IntArray, order: int) -> tuple[FloatArray, FloatArray]:
     """Gauss rules for equal weights on 0, 1, ..., length - 1; one row each, weights adding to 1."""
     m = length.astype(np.float64)[:, None]
     k = np.arange(1.0, order)
-    beta = k * np.sqrt((1 - (k / m) ** 2) / (4 * k**2 - 1))
-    x, share = _golub_welsch(np.zeros((m.size, order)), beta)
+    square = k**2 * (1 - (k / m) ** 2) / (4 * k**2 - 1)
+    if order == 1:
+        x, share = np.zeros_like(m), np.ones_like(m)
+    elif order == 2:
+        x, share = np.sqrt(square) * [-1.0, 1.0], np.full((m.size, 2), 0.5)
+    else:
+        x, share = _golub_welsch(np.zeros((m.size, order)), np.sqrt(square))
     return (m - 1) / 2 + m / 2 * x, share
 
 
-def _lanczos(offset: FloatArray, mass: FloatArray) -> Rungs:
+def _in_pieces(offset: FloatArray, mass: FloatArray) -> Rungs:
+    """Very many nodes of an octave, by a Gauss rule of few nodes on each 64th of it."""
+    rising = np.argsort(offset)
+    offset, mass = offset[rising], mass[rising]
+    edges = np.linspace(offset[0], offset[-1], _PIECES + 1)[1:-1]
+    bounds = [0, *np.searchsorted(offset, edges).tolist(), offset.size]
+    parts = []
+    for low, high in pairwise(bounds):
+        piece = Rungs(offset[low:high], mass[low:high])
+        parts.append(_lanczos(*piece, _PIECE_ORDER) if high - low > _PIECE_ORDER else piece)
+    return Rungs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _lanczos(offset: FloatArray, mass: FloatArray, order: int) -> Rungs:
     """The Gauss rule of a discrete measure."""
     low, high = offset.min(), offset.max()
     middle, half = (low + high) / 2, (high - low) / 2
     x = (offset - middle) / half
-    basis = np.empty((_ORDER, x.size))
+    basis = np.empty((order, x.size))
     basis[0] = np.sqrt(mass / mass.sum())
-    alpha, beta = np.zeros(_ORDER), np.zeros(_ORDER - 1)
-    for k in range(_ORDER):
+    alpha, beta = np.zeros(order), np.zeros(order - 1)
+    for k in range(order):
         following = x * basis[k]
         alpha[k] = basis[k] @ following
-        if k + 1 < _ORDER:
+        if k + 1 < order:
             following -= (basis[: k + 1] @ following) @ basis[: k + 1]
             if x.size < _FEW:
                 following -= (basis[: k + 1] @ following) @ basis[: k + 1]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import special
 
 import elbo_ref as er
 from elbo_ref.ladder import Ladder, Rungs
@@ -97,6 +98,25 @@ def test_many_distinct_outcomes():
             assert total(ladder.up, function, a) == pytest.approx(
                 total(slow, function, a), rel=4e-15
             )
+
+
+def test_very_many_distinct_outcomes(monkeypatch):
+    """Tens of thousands of runs in one octave, in pieces first: as without the pieces, and
+    sum_j U_j/(a + j) = sum over latents of psi(a + K) - psi(a)."""
+    k = np.random.default_rng(9).integers(2**20, 2**21, 60_000)
+    counts = er.Counts(k, 2**21)
+    rungs = Ladder.of(counts).up
+    assert rungs.offset.size <= 32 + 12 * 16
+    for a in (0.3, 40.0, 1e4):
+        wanted = math.fsum((special.psi(a + k) - special.psi(a)).tolist())
+        assert total(rungs, FUNCTIONS["1/(a + t)"], a) == pytest.approx(wanted, rel=1e-13)
+    monkeypatch.setattr("elbo_ref.ladder._MANY", 10**9)
+    whole = Ladder.of(counts).up
+    assert not np.array_equal(whole.offset, rungs.offset)
+    for function in FUNCTIONS.values():
+        for a in (0.3, 1e4, 1e8):
+            wanted = total(whole, function, a)
+            assert total(rungs, function, a) == pytest.approx(wanted, rel=4e-15)
 
 
 def test_weights_are_positive_and_offsets_rise():
