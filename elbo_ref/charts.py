@@ -159,22 +159,23 @@ def two_sheets(
     return sheets
 
 
-def one_sheet(ladder: Ladder, concentration0: float) -> Sheet:
-    """The profile over a, for a given b.
+def one_sheet(up: Rungs, excess: Rungs, concentration0: float) -> Sheet:
+    """The profile over a, for a given b, with V = T - U.
 
-    a d/da log evidence is positive while a sum_total 1/(b + t) is below the number of latents with
-    a success, and negative once sum_total (b + t)/a is below the number of failures.
+    a d/da log evidence = sum_U a b/[(a + t)(a + b + t)] - sum_V a/(a + b + t) is positive for
+    a < b with a sum_V 1/(b + t) below half the number of latents with a success, and negative for
+    a > N with a > 2 b (successes)/(failures).
     """
-    up, down, total, _ = ladder
-    after = concentration0 + total.offset
-    low = 0.5 * up.weight[0] / float((total.weight / after).sum())
-    high = 2.0 * float(total.weight @ after) / float(down.weight.sum())
+    b = concentration0
+    low = 0.5 * min(b, 0.5 * up.weight[0] / float((excess.weight / (b + excess.offset)).sum()))
+    most = max(up.offset[-1], excess.offset[-1]) + 1
+    high = 2.0 * max(most, 2 * b * float(up.weight.sum()) / float(excess.weight.sum()))
     return Sheet(
-        Slice(ladder, concentration0),
+        Slice(up, excess, b),
         np.geomspace(low, high, int(np.log(high / low)) + 2),
-        lambda x: Beta(x, concentration0),
+        lambda x: Beta(x, b),
         lambda prior: float(prior.arrays()[0]),
-        lambda prior: _polish_first(prior, ladder),
+        lambda prior: _polish_first(prior, up, excess),
     )
 
 
@@ -246,21 +247,23 @@ def _derivatives(a: float, b: float, ladder: Ladder) -> tuple[FloatArray, FloatA
     return gradient, np.array([[first, cross], [cross, second]]), noise
 
 
-def _polish_first(prior: Beta, ladder: Ladder) -> Polished:
+def _polish_first(prior: Beta, up: Rungs, excess: Rungs) -> Polished:
     """Newton's method in log a, b held."""
     a, b = map(float, prior.arrays())
-    up, total, error = ladder.up, ladder.total, np.inf
     for _ in range(60):
-        z, e = a + up.offset, a + b + total.offset
-        gain, loss = a * float((1 / z) @ up.weight), a * float((1 / e) @ total.weight)
-        bend = a * float((up.offset / (z * z)) @ up.weight)
-        bend -= a * float(((b + total.offset) / (e * e)) @ total.weight)
-        step = (gain - loss) / abs(bend)
-        error = 4 * EPS * (gain + loss) / abs(bend)
+        z, e = a + up.offset, a + b + excess.offset
+        w = z + b
+        each = a / z * (b / w) * up.weight
+        gain, loss = float(each.sum()), a * float((1 / e) @ excess.weight)
+        bend = float(each @ (up.offset / z - a / w))
+        bend -= float((a / e * (b + excess.offset) / e) @ excess.weight)
+        if not bend < 0:
+            return Polished(prior, np.inf, None)
+        step, error = (loss - gain) / bend, -4 * EPS * (gain + loss) / bend
         a *= float(np.exp(step / max(1.0, abs(step))))
         if abs(step) <= max(1e-15, 0.1 * error):
             break
-    variance, m = 1 / abs(bend), a / (a + b)
+    variance, m = -1 / bend, a / (a + b)
     return Polished(Beta(a, b), error + 4 * EPS, (variance, variance * m, variance * m * m))
 
 

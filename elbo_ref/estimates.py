@@ -256,6 +256,7 @@ def _maps(prior: Beta, counts: Counts) -> list[Estimate]:
     height = np.inf
     if not at_end.any():
         at = np.where(flat, 0.5, mode)
+        at = np.where(says, at, 0.5)
         density = np.where(says, np.asarray(after.log_prob(at)), 0.0)
         height = evidence + float(counts.multiplicity @ density)
     edge = "" if not (named != "").any() else "the density has no interior mode there"

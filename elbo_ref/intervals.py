@@ -45,8 +45,9 @@ def prior_of(known: Mapping[str, float]) -> Beta | None:
         a = x.get("concentration1", x.get("concentration0", 0.0) * odds)
         b = x.get("concentration0", x.get("concentration1", 0.0) / odds)
     elif "concentration" in x:
-        a = x.get("concentration1", x["concentration"] - x.get("concentration0", 0.0))
-        b = x["concentration"] - a
+        s = x["concentration"]
+        a = x["concentration1"] if "concentration1" in x else s - x["concentration0"]
+        b = x["concentration0"] if "concentration0" in x else s - x["concentration1"]
     else:
         a, b = x["concentration1"], x["concentration0"]
     inside = min(a, b) >= 1e-100 and max(a, b) <= 1e100

@@ -256,7 +256,9 @@ class EvidenceMaximum:
         return "".join(f", {name} held at {value:g}" for name, value in self.fixed.items())
 
     def _plus_minus(self, of: Parameter) -> str:
-        return "" if of in self.fixed else f" +- {number(self.standard_error(of))}"
+        if of in self.fixed or self._best.spread is None:
+            return ""
+        return f" +- {number(self.standard_error(of))}"
 
     def to_dict(self) -> Document:
         """The answer as a document of plain values; see docs/results.md."""
@@ -274,7 +276,7 @@ class EvidenceMaximum:
             "proof": self.proof.body(),
         }
         errors = None
-        if self.prior is not None:
+        if self._best.spread is not None:
             errors = {of: self.standard_error(of) for of in PARAMETERS if of not in self.fixed}
         put(body, "standard_errors", errors, "there is no interior maximum")
         return body
@@ -305,6 +307,9 @@ class EvidenceMaximum:
             return self.mean
         if of == "concentration" or self.kind in ("binomial", "all_or_none"):
             return self.concentration
+        if self.kind == "degenerate" and self.concentration is not None:
+            ends = {"concentration1": self.mean == 1, "concentration0": self.mean == 0}
+            return self.concentration * (1 - 1e-12) if ends[of] else 0.0
         return None
 
 

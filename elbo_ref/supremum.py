@@ -158,7 +158,8 @@ def _given_concentration0(data: _Data, b: float) -> Proof:
     if not (k and f):
         s = np.inf if k else b
         return _closed(data, Candidate("degenerate", data.log_split, float(k > 0), s, None))
-    return _searched(data, [one_sheet(Ladder.of(data.counts), b)], None, -1)
+    up, excess = Ladder.of(data.counts).up, Ladder.of(data.mirrored.counts).excess
+    return _searched(data, [one_sheet(up, excess, b)], None, -1)
 
 
 def _limit_or_interior(data: _Data, mean: Fraction, free: bool) -> Proof:
@@ -256,7 +257,9 @@ def _near(data: _Data, sheet: Sheet, x: float) -> Candidate:
     prior = sheet.prior(x)
     start = _interior(data, Polished(prior, np.inf, None))
     polished = _interior(data, sheet.polish(prior))
-    return max(polished, start, key=lambda c: c.log_evidence)
+    least = start.log_evidence - data.rounding(start.log_evidence)
+    known = np.isfinite(polished.relative_error)
+    return polished if known and polished.log_evidence >= least else start
 
 
 def _merged(flats: list[Flat]) -> list[Flat]:

@@ -36,6 +36,7 @@ from elbo_ref.ladder import Ladder, Rungs
 
 EPS = 2.0**-52
 _BLOCK = 2**19
+_FARTHEST = 300.0
 
 
 class Points(NamedTuple):
@@ -280,40 +281,44 @@ def _log_box(
 
 
 class Slice:
-    """The profile over a, for a given b: sum_U log(a + t) - sum_T log(a + b + t).
+    """The profile over a, for a given b, with V = T - U:
 
-    Parameters
-    ----------
-    ladder : Ladder
-    concentration0 : float
+        sum_U log[(a + t)/(a + b + t)] - sum_V log(a + b + t),
+
+    again a difference of two concave functions. `up` is U, `excess` V.
     """
 
-    def __init__(self, ladder: Ladder, concentration0: float) -> None:
-        self.ladder, self.after = ladder, concentration0 + ladder.total.offset
+    def __init__(self, up: Rungs, excess: Rungs, concentration0: float) -> None:
+        self.up, self.excess, self.b = up, excess, concentration0
         self._from, self._base = 1.0, 0.0
 
     @property
     def rungs(self) -> int:
-        return self.ladder.up.offset.size + self.ladder.total.offset.size
+        return 2 * self.up.offset.size + self.excess.offset.size
 
     def start_from(self, x: float, height: float) -> None:
         """Measure heights from a point whose height is known otherwise."""
         self._from, self._base = x, height
 
+    def _lines(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """a + t and a + b + t over U, and a + b + t over V."""
+        z = x[:, None] + self.up.offset
+        return z, z + self.b, x[:, None] + self.b + self.excess.offset
+
     def points(self, x: FloatArray) -> Points:
-        up, total, away = self.ladder.up, self.ladder.total, (x - self._from)[:, None]
-        z, z0 = x[:, None] + up.offset, self._from + up.offset
-        e, e0 = x[:, None] + self.after, self._from + self.after
-        rises, sinks = _log_ratio(z, z0, away / z0), _log_ratio(e, e0, away / e0)
-        height = self._base + rises @ up.weight - sinks @ total.weight
-        noise = np.abs(rises) @ up.weight + np.abs(sinks) @ total.weight
-        gains, losses = (1 / z) @ up.weight, (1 / e) @ total.weight
+        up, excess, b, away = self.up, self.excess, self.b, (x - self._from)[:, None]
+        (z, w, e), (z0, w0, e0) = self._lines(x), self._lines(np.array([self._from]))
+        rises = _log_ratio(z / w, z0 / w0, away / w * (b / z0))
+        sinks = _log_ratio(e, e0, away / e0)
+        height = self._base + rises @ up.weight - sinks @ excess.weight
+        noise = np.abs(rises) @ up.weight + np.abs(sinks) @ excess.weight
+        gains, losses = (b / z / w) @ up.weight, (1 / e) @ excess.weight
         return Points(x, height, 4 * EPS * noise, gains - losses, 8 * EPS * (gains + losses))
 
     def overshoot(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
         length = (high - low)[:, None]
-        step = length / (low[:, None] + self.after)
-        gap, weight = np.log1p(step), self.ladder.total.weight
+        step = length / self._lines(low)[2]
+        gap, weight = np.log1p(step), self.excess.weight
         before, after = step - gap, gap - step / (1 + step)
         return before @ weight / length[:, 0], after @ weight / length[:, 0]
 
@@ -321,15 +326,14 @@ class Slice:
         return points.slope
 
     def box(self, low: FloatArray, high: FloatArray) -> Box:
-        up, total = self.ladder.up, self.ladder.total
-        z0, z1 = low[:, None] + up.offset, high[:, None] + up.offset
-        e0, e1 = low[:, None] + self.after, high[:, None] + self.after
-        most = (1 / z0) @ up.weight - (1 / e1) @ total.weight
-        least = (1 / z1) @ up.weight - (1 / e0) @ total.weight
-        rounding = 8 * EPS * ((1 / z0) @ up.weight + (1 / e0) @ total.weight)
-        plus, minus = (1 / e0**2) @ total.weight, (1 / z1**2) @ up.weight
+        up, excess, b = self.up.weight, self.excess.weight, self.b
+        (z0, w0, e0), (z1, w1, e1) = self._lines(low), self._lines(high)
+        gain0, gain1 = (b / z0 / w0) @ up, (b / z1 / w1) @ up
+        loss0, loss1 = (1 / e0) @ excess, (1 / e1) @ excess
+        rounding = 8 * EPS * (gain0 + loss0)
+        plus, minus = (1 / e0**2) @ excess, (b / z1 / w1 * (1 / z1 + 1 / w1)) @ up
         bend = plus - minus + 8 * EPS * (plus + minus)
-        return Box(high - low, least - rounding, most + rounding, bend)
+        return Box(high - low, gain1 - loss0 - rounding, gain0 - loss1 + rounding, bend)
 
 
 def ridge(ladder: Ladder, up: FloatArray, down: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -355,6 +359,7 @@ def ridge(ladder: Ladder, up: FloatArray, down: FloatArray) -> tuple[FloatArray,
         bounded = ~inside & np.isfinite(low) & np.isfinite(high)
         half = np.where(bounded, low, theta) / 2 + np.where(bounded, high, theta) / 2
         moved = np.where(inside, moved, np.where(bounded, half, theta + unequal))
+        moved = np.clip(moved, -_FARTHEST, _FARTHEST)
         settled = np.abs(moved - theta) <= 1e-8 * (1 + np.abs(theta))
         theta = moved
         if settled.all():

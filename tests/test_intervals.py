@@ -854,3 +854,19 @@ def test_summary_and_repr_say_what_is_held():
         f"EvidenceMaximum(kind='interior', log_evidence={maximum_of('three').log_evidence!r}, "
         f"prior={maximum_of('three').prior!r})"
     )
+
+
+def test_held_at_the_supremum_of_degenerate_data():
+    """0 of 10 with a + b = 10 held: the supremum is at b = 10, and 7.58 is on the level."""
+    found = er.maximize_evidence(er.Counts(0, 10), fixed={"concentration": 10.0})
+    lower, upper = found.interval(of="concentration0")
+    assert (lower, upper) == (pytest.approx(7.5799, abs=1e-4), pytest.approx(10, rel=1e-9))
+    mirror = er.maximize_evidence(er.Counts(10, 10), fixed={"concentration": 10.0})
+    assert mirror.interval(of="concentration1") == pytest.approx((lower, upper), rel=1e-9)
+
+
+def test_a_tiny_concentration0_held_beside_a_large_total():
+    """Beta(s - b, b) with b = 1e-10: b is what was held, not s less the rounded rest."""
+    maximum = er.maximize_evidence(er.Counts(1, 1), fixed={"concentration0": 1e-10})
+    assert maximum.profile("concentration", 1e7) == pytest.approx(-1e-17, rel=1e-9)
+    assert maximum.interval(of="concentration").upper == np.inf

@@ -299,6 +299,35 @@ def test_swapping_outcomes_swaps_what_is_fixed(rows, name, value):
         np.testing.assert_allclose(two.prior.arrays(), (b, a), rtol=1e-7)
 
 
+@pytest.mark.parametrize("w", [10**3, 10**6, 10**9, 10**15])
+def test_a_held_concentration_beside_many_latents_that_end_alike(w):
+    """w times 0 of 5 and once 1 of 5, a = 1 held: b is near 5 w + 4, and the terms nearly cancel."""
+    counts = er.Counts([0, 1], 5, multiplicity=[w, 1])
+    maximum = er.maximize_evidence(counts, fixed={"concentration1": 1.0})
+    assert maximum.proof.decided
+    assert maximum.proof.width < 1e-9
+    b, (n0, n1) = mpmath.mpf(5 * w), (w, 1)
+    with mpmath.workdps(40):
+
+        def slope(b):
+            both = (n0 + n1) * mpmath.fsum(1 / (1 + b + j) for j in range(5))
+            down = n0 * mpmath.fsum(1 / (b + j) for j in range(5))
+            return down + n1 * mpmath.fsum(1 / (b + j) for j in range(4)) - both
+
+        wanted = mpmath.findroot(slope, (b, b + 8), solver="secant", tol=1e-60, verify=False)
+    assert maximum.prior.concentration0 == pytest.approx(float(wanted), rel=1e-13)
+
+
+def test_held_close_to_an_end():
+    maximum = er.maximize_evidence(er.Counts(3, 5), fixed={"concentration0": 1e-9})
+    assert maximum.proof.decided
+    assert "+-" in maximum.summary()
+    many = er.Counts([10**9, 10**9], [10**9 + 1, 10**9], [1, 10**9])
+    assert er.maximize_evidence(many, fixed={"concentration0": 1e-6}).kind == "interior"
+    far = er.Counts([0, 3 * 10**15], 10**16, [10**6, 1])
+    assert er.maximize_evidence(far).proof.decided
+
+
 @pytest.mark.parametrize(
     ("fixed", "error", "text"),
     [

@@ -73,13 +73,18 @@ def test_the_ridge_is_where_the_derivative_in_the_mean_vanishes(counts):
 @pytest.mark.parametrize("counts", DATA.values(), ids=DATA)
 def test_the_slice_is_the_evidence_at_a_given_concentration0(counts):
     b = 2.5
-    cut = Slice(Ladder.of(counts), b)
+    cut = slice_of(counts, b)
     cut.start_from(1.3, er.log_evidence(er.Beta(1.3, b), counts))
     points = cut.points(GRID)
     slow = [er.log_evidence(er.Beta(a, b), counts) for a in GRID]
     slopes = [er.log_evidence_gradient(er.Beta(a, b), counts)[0] for a in GRID]
     np.testing.assert_allclose(points.height, slow, rtol=1e-12, atol=1e-11)
     np.testing.assert_allclose(points.slope, slopes, rtol=1e-10, atol=1e-9)
+
+
+def slice_of(counts, b):
+    mirrored = er.Counts(counts.failures, counts.total_count, counts.multiplicity)
+    return Slice(Ladder.of(counts).up, Ladder.of(mirrored).excess, b)
 
 
 def roof(low, high, left, right, length, at):
@@ -108,7 +113,7 @@ def bounded_profiles(counts, low, high):
     yield Terrain(ladder, False), low, high
     yield Terrain(ladder, True, (0.3, 0.7)), low, high
     yield Terrain(ladder, False, (0.3, 0.7)), low, high
-    yield Slice(ladder, 1.7), low, high
+    yield slice_of(counts, 1.7), low, high
 
 
 def violations(bounds, counts, start, end):
