@@ -295,8 +295,6 @@ class EvidenceMaximum:
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(self.summary())}</pre>"
 
-    # -- profiles --------------------------------------------------------------------------------
-
     def _profile(self, of: Parameter) -> _Profile:
         return _Profile(self.counts, of, self.fixed)
 

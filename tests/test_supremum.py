@@ -301,7 +301,7 @@ def test_swapping_outcomes_swaps_what_is_fixed(rows, name, value):
 
 @pytest.mark.parametrize("w", [10**3, 10**6, 10**9, 10**15])
 def test_a_held_concentration_beside_many_latents_that_end_alike(w):
-    """w times 0 of 5 and once 1 of 5, a = 1 held: b is near 5 w + 4, and the terms nearly cancel."""
+    """w times 0 of 5 and once 1 of 5, a = 1 held: b is near 5 w + 4, and terms nearly cancel."""
     counts = er.Counts([0, 1], 5, multiplicity=[w, 1])
     maximum = er.maximize_evidence(counts, fixed={"concentration1": 1.0})
     assert maximum.proof.decided
