@@ -106,16 +106,13 @@ def _exact_sum(x: IntArray, y: IntArray, w: IntArray) -> int:
     return sum(map(int, x.astype(object) * y.astype(object) * w.astype(object)))
 
 
-def two_sheets(
-    ladder: Ladder, mixed: int, mean: Fraction, slope: Fraction, free: bool
-) -> list[Sheet]:
+def two_sheets(ladder: Ladder, mean: Fraction, slope: Fraction, free: bool) -> list[Sheet]:
     """Profiles over gamma and s, on all of the half-line that may hold a maximum.
 
     Parameters
     ----------
     ladder : Ladder
-    mixed : int
-        M, at least 1.
+        With a mixed latent at least.
     mean, slope : Fraction
         At the binomial limit.
     free : bool
@@ -123,7 +120,7 @@ def two_sheets(
     """
     total = ladder.total
     limit = float(mean), float(1 - mean), float(slope)
-    least = mixed / float((total.weight[1:] / total.offset[1:]).sum())
+    least = ladder.mixed / float((total.weight[1:] / total.offset[1:]).sum())
     middle = max(_middle(ladder.total), least)
 
     def prior_at(profile: Terrain) -> Callable[[float], Beta]:
@@ -135,7 +132,7 @@ def two_sheets(
 
     def polish(prior: Beta) -> Polished:
         ways = [_polish(prior, ladder, free)]
-        if all(rungs.offset[-1] <= x for rungs, x in zip(ladder, prior.arrays(), strict=False)):
+        if all(rungs.offset[-1] <= x for rungs, x in zip(ladder[:2], prior.arrays(), strict=True)):
             ways.append(_polish_near_limit(prior, ladder, limit, free))
         return min(ways, key=lambda way: way.relative_error)
 
@@ -280,7 +277,7 @@ def _polish_near_limit(
         Whether the mean may change.
     """
     m0, f0, slope = limit
-    up, down, total, _ = ladder
+    up, down, total = ladder.up, ladder.down, ladder.total
     a, b = map(float, prior.arrays())
     gamma = 1 / (a + b)
     shift = (a * f0 - b * m0) * gamma if free else 0.0

@@ -58,13 +58,15 @@ class Ladder(NamedTuple):
     """The rungs of successes (`up`), failures (`down`) and trials (`total`).
 
     `excess` has the rungs of trials that failures do not have, T_j - D_j: D and T alike may be far
-    larger than what is left of their difference.
+    larger than what is left of their difference. `mixed` is the number of latents with successes
+    and failures, U_0 - E_0, from whole numbers.
     """
 
     up: Rungs
     down: Rungs
     total: Rungs
     excess: Rungs
+    mixed: float
 
     @classmethod
     def of(cls, counts: Counts) -> Ladder:
@@ -83,12 +85,13 @@ class Ladder(NamedTuple):
             _steps(outcome, w)
             for outcome in (counts.successes, counts.failures, counts.total_count)
         )
-        return cls(_rungs(up), _rungs(down), _rungs(total), _rungs(total, down))
+        rungs = _rungs(up), _rungs(down), _rungs(total), _rungs(total, down)
+        return cls(*rungs, mixed=float(mixed_latents(counts)))
 
-    @property
-    def mixed(self) -> float:
-        """The number of latents with successes and failures, U_0 - E_0."""
-        return float(self.up.weight[0] - self.excess.weight[self.excess.offset == 0].sum())
+
+def mixed_latents(counts: Counts) -> int:
+    """The number of latents with successes and failures."""
+    return int(counts.multiplicity @ ((counts.successes > 0) & (counts.failures > 0)))
 
 
 class _Steps(NamedTuple):

@@ -37,7 +37,7 @@ from elbo_ref.candidates import Candidate, Proof
 from elbo_ref.charts import Polished, Sheet, best_at, binomial_slope, one_sheet, two_sheets
 from elbo_ref.counts import Counts, log_binomial
 from elbo_ref.evidence import log_evidence
-from elbo_ref.ladder import Ladder
+from elbo_ref.ladder import Ladder, mixed_latents
 from elbo_ref.proof import Flat, Peak, search
 from elbo_ref.special import cross_difference
 from elbo_ref.terrain import Slice
@@ -120,7 +120,7 @@ def _both_free(data: _Data) -> Proof:
     if (data.counts.total_count == 1).all():
         height = _log_likelihood(k, f, Fraction(k, latents)) + data.log_split
         return _closed(data, Candidate("unidentified", height, k / latents, None, None))
-    if not _mixed(data.counts):
+    if not mixed_latents(data.counts):
         full = int(data.counts.multiplicity @ (data.counts.successes > 0))
         fraction = Fraction(full, latents)
         height = _log_likelihood(full, latents - full, fraction) + data.log_split
@@ -132,7 +132,7 @@ def _given_mean(data: _Data, mean: Fraction) -> Proof:
     k, f, m = data.successes, data.failures, float(mean)
     if not k + f:
         return _closed(data, Candidate("no_information", data.log_split, m, None, None))
-    if not _mixed(data.counts):
+    if not mixed_latents(data.counts):
         full = int(data.counts.multiplicity @ (data.counts.successes > 0))
         height = _log_likelihood(full, data.counts.num_latents - full, mean) + data.log_split
         if (data.counts.total_count == 1).all():
@@ -169,7 +169,7 @@ def _limit_or_interior(data: _Data, mean: Fraction, free: bool) -> Proof:
     if free and counts.num_latents == 1:
         return _closed(data, limit, "one latent has no interior maximum (E9)")
     slope = binomial_slope(counts, mean)
-    sheets = two_sheets(Ladder.of(counts), _mixed(counts), mean, slope, free)
+    sheets = two_sheets(Ladder.of(counts), mean, slope, free)
     return _searched(data, sheets, limit, slope)
 
 
@@ -312,11 +312,6 @@ def _mirrored(proof: Proof) -> Proof:
         spread = None if c.spread is None else (c.spread[0], -c.spread[1], c.spread[2])
         candidates.append(c._replace(prior=prior, mean=mean, spread=spread))
     return replace(proof, candidates=tuple(candidates))
-
-
-def _mixed(counts: Counts) -> int:
-    """The number of latents with successes and failures."""
-    return int(counts.multiplicity @ ((counts.successes > 0) & (counts.failures > 0)))
 
 
 def _log_likelihood(k: int, f: int, mean: Fraction) -> float:

@@ -106,7 +106,7 @@ class Terrain:
 
     @property
     def rungs(self) -> int:
-        return sum(rungs.offset.size for rungs in self.ladder)
+        return sum(rungs.offset.size for rungs in self.ladder[:4])
 
     def best_mean(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """m and 1 - m at each x."""
@@ -128,7 +128,7 @@ class Terrain:
         return _in_blocks(self._points, self.ladder, x)
 
     def _points(self, x: FloatArray) -> Points:
-        up, down, _, excess = self.ladder
+        up, down, excess = self.ladder.up, self.ladder.down, self.ladder.excess
         start = np.array([self._from[0]])
         (q, r), (q0, r0) = self._scales(x), self._scales(start)
         (m, rest), (m0, rest0) = self.best_mean(x), self._from[1:]
@@ -210,7 +210,7 @@ def _gamma_box(
     high: FloatArray,
     free: bool,
 ) -> Box:
-    up, down, _, excess = ladder
+    up, down, excess = ladder.up, ladder.down, ladder.excess
     t, d = up.offset, down.offset
     z0, z1 = _grid(m[0], low, up), _grid(m[1], high, up)
     w0, w1 = _grid(rest[0], low, down), _grid(rest[1], high, down)

@@ -49,7 +49,7 @@ def test_sums_are_the_sums_over_all_rungs(rows, log_a):
     excess = Rungs(both.offset, both.weight.copy())
     excess.weight[: down.weight.size] -= down.weight
     for name, function in FUNCTIONS.items():
-        for rungs, slow in zip(ladder, (up, down, both, excess), strict=True):
+        for rungs, slow in zip(ladder[:4], (up, down, both, excess), strict=True):
             got, wanted = total(rungs, function, a), total(slow, function, a)
             assert got == pytest.approx(wanted, rel=4e-15, abs=1e-300), (name, a, rows)
 
@@ -123,7 +123,7 @@ def test_weights_are_positive_and_offsets_rise():
     rng = np.random.default_rng(6)
     for scale in (5, 100, 10**5, 10**12):
         n = rng.integers(0, scale, 50)
-        for rungs in Ladder.of(er.Counts(rng.binomial(n, 0.3), n)):
+        for rungs in Ladder.of(er.Counts(rng.binomial(n, 0.3), n))[:4]:
             assert (rungs.weight > 0).all()
             assert (np.diff(rungs.offset) > 0).all()
 
@@ -135,6 +135,6 @@ def test_mixed_counts_latents_with_both_outcomes():
 
 def test_empty_sides():
     ladder = Ladder.of(er.Counts(0, 5))
-    assert [rungs.offset.size for rungs in ladder] == [0, 5, 5, 0]
+    assert [rungs.offset.size for rungs in ladder[:4]] == [0, 5, 5, 0]
     assert ladder.up.raised.offset.size == 0
     assert ladder.down.raised.offset.tolist() == [1, 2, 3, 4]

@@ -205,7 +205,7 @@ def test_maximisers_far_out_keep_their_digits(w):
     np.testing.assert_allclose(prior.arrays(), 2 * w - 1, rtol=1e-14)
 
 
-@pytest.mark.parametrize("w", [10**3, 10**6, 10**12])
+@pytest.mark.parametrize("w", [10**3, 10**6, 10**12, 10**15, 10**18])
 def test_maximisers_close_to_all_or_none_keep_theirs(w):
     """(E11) with (w, 1, w): rho = 1 - 2/(2w + 1), so a + b = 2/(2w - 1)."""
     prior = er.maximize_evidence(er.Counts([0, 1, 2], 2, multiplicity=[w, 1, w])).prior
