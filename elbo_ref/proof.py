@@ -114,7 +114,7 @@ def search(profile: Slopes, grid: FloatArray, best: float, sign_at_0: int | None
         noise, length, stalled = noise[keep], length[keep], stalled[keep]
         box = profile.box(low.x, high.x)
         other, _ = _roof(low, high, box.most, box.least, box.length)
-        start, end = profile.slope_in_v(low), profile.slope_in_v(high)
+        start, end = profile.in_v(low.x, low.slope), profile.in_v(high.x, high.slope)
         arched = _arch(low.height, high.height, start, end, box)
         bound = np.minimum(np.minimum(bound, other), arched) + noise
         concave = box.bend < 0

@@ -40,7 +40,6 @@ from elbo_ref.evidence import log_evidence
 from elbo_ref.ladder import Ladder, mixed_latents
 from elbo_ref.proof import Flat, Peak, search
 from elbo_ref.special import cross_difference
-from elbo_ref.terrain import Slice
 
 _ROUNDING = 4e-15
 """Of a log evidence, relative; 2.4e-15 is the worst of 12,000 random latents."""
@@ -118,12 +117,12 @@ def _both_free(data: _Data) -> Proof:
         return _closed(data, Candidate("degenerate", data.log_split, float(k > 0), None, None))
     latents = data.counts.num_latents
     if (data.counts.total_count == 1).all():
-        height = _log_likelihood(k, f, Fraction(k, latents)) + data.log_split
+        height = _single_trials(k, f, Fraction(k, latents)) + data.log_split
         return _closed(data, Candidate("unidentified", height, k / latents, None, None))
     if not mixed_latents(data.counts):
         full = int(data.counts.multiplicity @ (data.counts.successes > 0))
         fraction = Fraction(full, latents)
-        height = _log_likelihood(full, latents - full, fraction) + data.log_split
+        height = _single_trials(full, latents - full, fraction) + data.log_split
         return _closed(data, Candidate("all_or_none", height, float(fraction), 0.0, None))
     return _limit_or_interior(data, Fraction(k, k + f), free=True)
 
@@ -134,7 +133,7 @@ def _given_mean(data: _Data, mean: Fraction) -> Proof:
         return _closed(data, Candidate("no_information", data.log_split, m, None, None))
     if not mixed_latents(data.counts):
         full = int(data.counts.multiplicity @ (data.counts.successes > 0))
-        height = _log_likelihood(full, data.counts.num_latents - full, mean) + data.log_split
+        height = _single_trials(full, data.counts.num_latents - full, mean) + data.log_split
         if (data.counts.total_count == 1).all():
             return _closed(data, Candidate("unidentified", height, m, None, None))
         return _closed(data, Candidate("all_or_none", height, m, 0.0, None))
@@ -247,8 +246,7 @@ def _peak(data: _Data, sheet: Sheet, peak: Peak) -> tuple[Candidate, float]:
             reached = float(optimize.brentq(slope, low, peak.high, xtol=1e-300, rtol=1e-12))
         polished = sheet.polish(sheet.prior(reached))
     at = sheet.profile.points(np.array([sheet.coordinate(polished.prior)]))
-    scale = 1.0 if sheet.sign_at_0 is not None or isinstance(sheet.profile, Slice) else reached
-    residual = scale * (abs(float(at.slope[0])) + float(at.slope_noise[0]))
+    residual = float(sheet.profile.in_v(at.x, np.abs(at.slope) + at.slope_noise)[0])
     return _interior(data, polished), residual**2 / (-2 * peak.bend)
 
 
@@ -314,12 +312,9 @@ def _mirrored(proof: Proof) -> Proof:
     return replace(proof, candidates=tuple(candidates))
 
 
-def _log_likelihood(k: int, f: int, mean: Fraction) -> float:
+def _single_trials(k: int, f: int, mean: Fraction) -> float:
     """k log mean + f log(1 - mean)."""
-    m, rest = float(mean), float(1 - mean)
-    log_m = float(np.log(m) if m < 0.5 else np.log1p(-rest))
-    log_rest = float(np.log1p(-m) if m < 0.5 else np.log(rest))
-    return (k * log_m if k else 0.0) + (f * log_rest if f else 0.0)
+    return _binomial_log_likelihood(Counts([1, 0], 1, multiplicity=[k, f]), mean)
 
 
 def pooled_mean(counts: Counts) -> float:

@@ -26,7 +26,7 @@ second bound: the least and the greatest slope, and the greatest second derivati
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,9 @@ from elbo_ref.ladder import Ladder, Rungs
 EPS = 2.0**-52
 _BLOCK = 2**19
 _FARTHEST = 300.0
+
+_Range: TypeAlias = tuple[FloatArray, FloatArray]
+"""The least and the greatest value on each interval."""
 
 
 class Points(NamedTuple):
@@ -81,8 +84,8 @@ class Slopes(Protocol):
     def box(self, low: FloatArray, high: FloatArray) -> Box:
         """Bounds of the slope and of the second derivative on intervals, in v."""
 
-    def slope_in_v(self, points: Points) -> FloatArray:
-        """The slope in the coordinate of the boxes."""
+    def in_v(self, x: FloatArray, slope: FloatArray) -> FloatArray:
+        """A slope in x at x, in the coordinate of the boxes."""
 
 
 class Terrain:
@@ -181,36 +184,28 @@ class Terrain:
             return Box(low, low, low, low)
         return _in_blocks(self._box, self.ladder, low, high)
 
-    def slope_in_v(self, points: Points) -> FloatArray:
-        return points.slope if self.by_gamma else points.x * points.slope
+    def in_v(self, x: FloatArray, slope: FloatArray) -> FloatArray:
+        return slope if self.by_gamma else x * slope
 
-    def _mean_ranges(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, ...]:
+    def _mean_ranges(self, low: FloatArray, high: FloatArray) -> tuple[_Range, _Range]:
         """The least and the most of m and of 1 - m between two values of x."""
         if self.mean is not None:
             m, rest = self.best_mean(low)
-            return m, m, rest, rest
+            return (m, m), (rest, rest)
         (q0, r0), (q1, r1) = self._scales(low), self._scales(high)
         one, other = q0 / r0, q1 / r1
         gamma, more = np.minimum(one, other), np.maximum(one, other)
         most, rest_least = ridge(self.ladder, gamma, more)
         least, rest_most = ridge(self.ladder, more, gamma)
-        return least, most, rest_least, rest_most
+        return (least, most), (rest_least, rest_most)
 
     def _box(self, low: FloatArray, high: FloatArray) -> Box:
-        m0, m1, f0, f1 = self._mean_ranges(low, high)
         bounds = _gamma_box if self.by_gamma else _log_box
-        return bounds(self.ladder, (m0, m1), (f0, f1), low, high, self.mean is None)
+        return bounds(self.ladder, (low, high), *self._mean_ranges(low, high), self.mean is None)
 
 
-def _gamma_box(
-    ladder: Ladder,
-    m: tuple[FloatArray, FloatArray],
-    rest: tuple[FloatArray, FloatArray],
-    low: FloatArray,
-    high: FloatArray,
-    free: bool,
-) -> Box:
-    up, down, excess = ladder.up, ladder.down, ladder.excess
+def _gamma_box(ladder: Ladder, x: _Range, m: _Range, rest: _Range, free: bool) -> Box:
+    up, down, excess, (low, high) = ladder.up, ladder.down, ladder.excess, x
     t, d = up.offset, down.offset
     z0, z1 = _grid(m[0], low, up), _grid(m[1], high, up)
     w0, w1 = _grid(rest[0], low, down), _grid(rest[1], high, down)
@@ -231,15 +226,8 @@ def _gamma_box(
     return Box(high - low, least - rounding, most + rounding, bend)
 
 
-def _log_box(
-    ladder: Ladder,
-    m: tuple[FloatArray, FloatArray],
-    rest: tuple[FloatArray, FloatArray],
-    low: FloatArray,
-    high: FloatArray,
-    free: bool,
-) -> Box:
-    up, down, excess = ladder.up.raised, ladder.down, ladder.excess.raised
+def _log_box(ladder: Ladder, x: _Range, m: _Range, rest: _Range, free: bool) -> Box:
+    up, down, excess, (low, high) = ladder.up.raised, ladder.down, ladder.excess.raised, x
     t, d, g = up.offset, down.offset, excess.offset
     a0, a1, b0, b1 = m[0] * low, m[1] * high, rest[0] * low, rest[1] * high
     one = np.ones_like(low)
@@ -322,8 +310,8 @@ class Slice:
         before, after = step - gap, gap - step / (1 + step)
         return before @ weight / length[:, 0], after @ weight / length[:, 0]
 
-    def slope_in_v(self, points: Points) -> FloatArray:
-        return points.slope
+    def in_v(self, x: FloatArray, slope: FloatArray) -> FloatArray:
+        return slope
 
     def box(self, low: FloatArray, high: FloatArray) -> Box:
         up, excess, b = self.up.weight, self.excess.weight, self.b

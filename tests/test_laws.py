@@ -70,7 +70,6 @@ ALLOWED = {
         "ladder",
         "proof",
         "special",
-        "terrain",
     },
     "intervals": {"arguments", "beta"},
     "maximum": {

@@ -133,7 +133,9 @@ def violations(bounds, counts, start, end):
         scale = 1e-11 * (1 + np.abs(inside.height).max() + counts.total_count.sum())
         tangents = roof(a, b, a.slope + before, b.slope - after, high - low, share)
         lines = roof(a, b, box.most, box.least, box.length, way)
-        arch = _arch(a.height, b.height, terrain.slope_in_v(a), terrain.slope_in_v(b), box)
+        arch = _arch(
+            a.height, b.height, terrain.in_v(a.x, a.slope), terrain.in_v(b.x, b.slope), box
+        )
         worst.append(np.max(inside.height - tangents) / scale)
         worst.append(np.max(inside.height - lines) / scale)
         worst.append(np.max(inside.height - arch) / scale)
@@ -182,7 +184,7 @@ def test_bounds_close_in_with_the_length():
             box = terrain.box(low, high)
             first = roof(a, b, a.slope + before, b.slope - after, high - low, 0.5)
             second = roof(a, b, box.most, box.least, box.length, 0.5)
-            bend = (terrain.slope_in_v(b) - terrain.slope_in_v(a)) / box.length
+            bend = (terrain.in_v(b.x, b.slope) - terrain.in_v(a.x, a.slope)) / box.length
             gaps.append([float(x[0]) for x in (first - middle.height, second - middle.height,
                                                box.bend - bend)])  # fmt: skip
         gaps = np.array(gaps)
@@ -268,8 +270,8 @@ class Double:
     def overshoot(self, low, high):
         return 50 * (high - low), 50 * (high - low)
 
-    def slope_in_v(self, points):
-        return points.slope
+    def in_v(self, x, slope):
+        return slope
 
     def box(self, low, high):
         from elbo_ref.terrain import Box
