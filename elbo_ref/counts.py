@@ -185,6 +185,12 @@ class Counts:
         """logC: the rows' log binomial coefficients, summed for each latent."""
         return log_choose(self.successes, self.total_count) + self.log_split
 
+    @property
+    def mirrored(self) -> Counts:
+        """Successes and failures exchanged."""
+        columns = self.failures, self.total_count, self.multiplicity, self.log_split, self.labels
+        return Counts.from_columns(*columns)
+
     def summary(self) -> str:
         """The totals in words.
 

@@ -101,7 +101,7 @@ def of_evidence(counts: Counts, prior: Beta, learnable: Learnable) -> Destinatio
 def of_tied(counts: Counts, prior: Beta, learnable: Learnable) -> Destination:
     """The supremum of E_prior[log lik] (E8)."""
     if learnable == "concentration0":
-        return of_tied(_mirror(counts), _swap(prior), "concentration1").mirrored
+        return of_tied(counts.mirrored, _swap(prior), "concentration1").mirrored
     k, f = totals(counts)
     coefficient = float(counts.multiplicity @ counts.log_coefficient)
     if not k + f:
@@ -138,7 +138,7 @@ def of_empty(counts: Counts, prior: Beta, learnable: Learnable) -> Destination:
         why = "not an ELBO: -H(prior) grows without bound as the prior collapses"
         return Destination("nowhere", None, None, None, np.inf, False, why)
     if learnable == "concentration0":
-        return of_empty(_mirror(counts), _swap(prior), "concentration1").mirrored
+        return of_empty(counts.mirrored, _swap(prior), "concentration1").mirrored
     (k, f), latents = totals(counts), counts.num_latents
     if not latents:
         return Destination("any prior", None, None, None, 0.0, True, "there are no latents")
@@ -177,12 +177,6 @@ def of_empty(counts: Counts, prior: Beta, learnable: Learnable) -> Destination:
 def _at(prior: Beta, value: float, reason: str) -> Destination:
     a, b = map(float, prior.arrays())
     return Destination(describe(prior), a, b, a / (a + b), value, True, reason)
-
-
-def _mirror(counts: Counts) -> Counts:
-    return Counts.from_columns(
-        counts.failures, counts.total_count, counts.multiplicity, counts.log_split
-    )
 
 
 def _swap(prior: Beta) -> Beta:

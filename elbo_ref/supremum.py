@@ -70,9 +70,7 @@ class _Data(NamedTuple):
     @property
     def mirrored(self) -> _Data:
         """Successes and failures exchanged."""
-        c = self.counts
-        mirrored = Counts(c.failures, c.total_count, c.multiplicity)
-        return _Data(mirrored, self.log_split, self.failures, self.successes)
+        return _Data(self.counts.mirrored, self.log_split, self.failures, self.successes)
 
     def log_evidence(self, prior: Beta) -> float:
         return log_evidence(prior, self.counts) + self.log_split

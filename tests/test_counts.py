@@ -319,3 +319,15 @@ def test_pooled_takes_multiplicities_as_rows():
     assert pooled.log_split == pytest.approx(slow.log_split, rel=1e-13)
     again = pooled.pooled()
     assert again.log_split == pytest.approx(rows.pooled().log_split, rel=1e-13)
+
+
+def test_mirrored():
+    """Everything but the outcomes stays, and twice is nothing."""
+    counts = Counts.grouped([1, 2, 0], [2, 4, 3], ["a", "a", "b"])
+    mirrored = counts.mirrored
+    assert mirrored.successes.tolist() == counts.failures.tolist()
+    assert (mirrored.labels, mirrored.log_split.tolist()) == (
+        counts.labels,
+        counts.log_split.tolist(),
+    )
+    assert mirrored.mirrored == counts

@@ -83,8 +83,7 @@ def test_the_slice_is_the_evidence_at_a_given_concentration0(counts):
 
 
 def slice_of(counts, b):
-    mirrored = er.Counts(counts.failures, counts.total_count, counts.multiplicity)
-    return Slice(Ladder.of(counts).up, Ladder.of(mirrored).excess, b)
+    return Slice(Ladder.of(counts).up, Ladder.of(counts.mirrored).excess, b)
 
 
 def roof(low, high, left, right, length, at):
