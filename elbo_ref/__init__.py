@@ -32,7 +32,7 @@ from elbo_ref.objectives.exact import (
     empty_guide_objective,
     empty_guide_objective_gradient,
 )
-from elbo_ref.pathwise import pathwise_gradient
+from elbo_ref.pathwise import pathwise_gradient, pathwise_gradient_of_draw
 from elbo_ref.readers import read_counts
 from elbo_ref.run import Run
 from elbo_ref.svi import maximize_elbo
@@ -64,6 +64,7 @@ __all__ = [
     "maximize_elbo",
     "maximize_evidence",
     "pathwise_gradient",
+    "pathwise_gradient_of_draw",
     "posterior",
     "posterior_table",
     "read_counts",

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
+BoolArray: TypeAlias = NDArray[np.bool_]
 Rng: TypeAlias = int | np.random.SeedSequence | np.random.Generator
 """What every `rng` argument takes; None is refused, because the same call gives the same bytes."""
 
@@ -63,7 +64,9 @@ def float_array(name: str, value: ArrayLike) -> FloatArray:
 def float_in(name: str, value: ArrayLike, low: float, high: float) -> FloatArray:
     """A float64 copy with every element in [low, high]."""
     array = float_array(name, value)
-    require(name, array, (array >= low) & (array <= high), f"must lie in [{low:g}, {high:g}]")
+    good = (array >= low) & (array <= high)
+    if not good.all():
+        require(name, array, good, f"must lie in [{low:g}, {high:g}]")
     return array
 
 

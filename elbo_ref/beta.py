@@ -361,6 +361,8 @@ def draw_logits(
     a: FloatArray, b: FloatArray, shape: tuple[int, ...], rng: np.random.Generator
 ) -> FloatArray:
     """Draws of logit c ~ Beta(a, b); `Beta.sample_logit` says how."""
+    if a.size == b.size == 1:
+        a, b = a.reshape(()), b.reshape(())
     ratio = rng.standard_gamma(a + 1, shape) / rng.standard_gamma(b + 1, shape)
     boost = rng.standard_exponential(shape) / b - rng.standard_exponential(shape) / a
     return np.log(ratio) + boost

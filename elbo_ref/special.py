@@ -42,6 +42,9 @@ _GAP = (1 / 2, 1 / 12, 0.0, -1 / 120, 0.0, 1 / 252, 0.0, -1 / 240)
 _EXCESS = (0.0, 1 / 2, 1 / 6, 0.0, -1 / 30, 0.0, 1 / 42, 0.0, -1 / 30)
 _GAUSS_NODES, _GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(10)
 _GAUSS_NODES, _GAUSS_WEIGHTS = (1 + _GAUSS_NODES) / 2, _GAUSS_WEIGHTS / 2
+SHIFT = 20
+"""How many steps of the recurrence `digamma_remainders` takes."""
+_STEPS = np.arange(SHIFT + 1.0)
 _TWO = np.array(2.0)
 _ODD = tuple(1 / odd for odd in range(3, 33, 2))
 
@@ -202,6 +205,31 @@ def jensen_gap_difference(x: FloatArray, n: FloatArray) -> FloatArray:
 def digamma_difference(x: FloatArray, n: FloatArray) -> FloatArray:
     """psi(x + n) - psi(x) for n >= 0, to full relative precision."""
     return np.log1p(n / x) + jensen_gap_difference(x, n)
+
+
+def digamma_remainders(
+    a: FloatArray | float, b: FloatArray | float
+) -> tuple[FloatArray, FloatArray]:
+    """D(a + 1, b) and D(b + 1, a), for two floats or two arrays of one dimension, where
+
+        D(x, n) = psi(x + n) - psi(x) - log((x + n + SHIFT)/(x + SHIFT)) > 0.
+
+    To full relative precision, however small n is: SHIFT steps n / ((x + j)(x + n + j)) and, beyond
+    them, four terms of the series (DLMF 5.11.2), whose powers are subtracted by hand.
+    """
+    inverse = 1 / np.add.outer(_STEPS, np.array((a + 1, b + 1, a + b + 1)))
+    d_a, d_b = (inverse[:-1, :2] * inverse[:-1, 2:]).sum(axis=0)
+    t, t_b, u = inverse[-1]
+    return b * (d_a + _gap_slope(t, u)), a * (d_b + _gap_slope(t_b, u))
+
+
+def _gap_slope(t: FloatArray, u: FloatArray) -> FloatArray:
+    """[g(x) - g(z)] / (z - x) for g(x) = log x - psi(x), t = 1/x and u = 1/z, from x = 20 on."""
+    product, squares = t * u, t * t + u * u
+    square, squared = product * product, squares * squares
+    tail = squares / 120 - (squared - square) / 252 + squares * (squared - 2 * square) / 240
+    slope: FloatArray = product * (0.5 + (t + u) * (1 / 12 - tail))
+    return slope
 
 
 def trigamma(x: FloatArray) -> FloatArray:

@@ -56,4 +56,4 @@ class BetaDraws:
 
     def pathwise(self, logit: FloatArray, prior: FloatArray, own: FloatArray) -> FloatArray:
         x = self.concentrations(prior, own)
-        return np.stack(logit_derivatives(logit, x[0], x[1]))
+        return logit_derivatives(logit, x[0], x[1])

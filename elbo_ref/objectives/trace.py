@@ -19,7 +19,7 @@ from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
-from elbo_ref.objectives.protocol import Step, Task
+from elbo_ref.objectives.protocol import Step, Task, over_particles
 
 MOST_DRAWS = 10_000_000
 """A step that would take more is refused."""
@@ -51,10 +51,10 @@ class Trace:
         each = own[:, entry]
         tilt = guide.tilt(prior, each, task.outcomes[:, entry])
         logits = guide.sample_logit(prior, each, (num_particles, entry.size), rng)
-        each_logs = sc.log_expit(np.stack((logits, -logits)))
+        each_logs = sc.log_expit(np.array((logits, -logits)))
         c, rest = np.exp(each_logs)
         through_draw = (tilt[0] * rest - tilt[1] * c) * guide.pathwise(logits, prior, each)
-        value = float(np.sum(tilt * each_logs.mean(axis=1)))
+        value = float((tilt * over_particles(each_logs)).sum())
         source, logs = task.per_entry(through_draw), task.per_entry(each_logs)
         if guide.own_density:
             source = source + guide.own_density * (logs - guide.log_moments(prior, own))

@@ -1,0 +1,62 @@
+"""The pathwise derivatives (E6) of single draws: which of the three ways serves which draw.
+
+A draw is first reflected to y <= 0. If one way serves all draws it is taken, since a call costs as
+much as some dozens of draws; else `series` is taken where it reaches, `mode` where that reaches,
+and `tail` for the rest. `tail` reaches everywhere else, but loses digits where `mode` reaches.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from elbo_ref.arguments import BoolArray, FloatArray
+from elbo_ref.pathwise import mode, series, tail
+from elbo_ref.pathwise.left import Concentration, Left
+
+
+class Way(Protocol):
+    """What the modules of the three ways are."""
+
+    def reaches(self, draws: Left) -> BoolArray: ...
+
+    def derivatives(self, draws: Left) -> FloatArray: ...
+
+
+_BLOCK = 1024
+_WAYS: tuple[Way, ...] = (series, mode, tail)
+
+
+def derivatives(y: FloatArray, a: Concentration, b: Concentration) -> FloatArray:
+    """The rows dy/da and dy/db for n draws y."""
+    with np.errstate(over="ignore", under="ignore"):
+        if y.size <= _BLOCK:
+            return _of_block(y, a, b)
+        gradient = np.empty((2, y.size))
+        for start in range(0, y.size, _BLOCK):
+            block = slice(start, start + _BLOCK)
+            own = (x[block] if isinstance(x, np.ndarray) else x for x in (a, b))
+            gradient[:, block] = _of_block(y[block], *own)
+    return gradient
+
+
+def _of_block(y: FloatArray, a: Concentration, b: Concentration) -> FloatArray:
+    upper = y > 0
+    p, q = _of_left(Left.of(y, upper, a, b))
+    return np.array((np.where(upper, -q, p), np.where(upper, -p, q)))
+
+
+def _of_left(draws: Left) -> FloatArray:
+    by_series, by_mode, by_tail = (way.reaches(draws) for way in _WAYS)
+    by_tail &= ~by_mode
+    for way, served in zip(_WAYS, (by_series, by_mode, by_tail), strict=True):
+        if np.count_nonzero(served) == served.size:
+            return way.derivatives(draws)
+    by_mode &= ~by_series
+    by_tail = ~(by_series | by_mode)
+    gradient = np.empty((2, draws.y.size))
+    for way, chosen in zip(_WAYS, (by_series, by_mode, by_tail), strict=True):
+        if np.count_nonzero(chosen):
+            gradient[:, chosen] = way.derivatives(draws.among(chosen))
+    return gradient

@@ -1,0 +1,158 @@
+"""The public door to the pathwise derivatives, and the unchecked one for the house."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special as sc
+
+from elbo_ref.arguments import FloatArray, float_array, float_in, require
+from elbo_ref.pathwise import field
+from elbo_ref.pathwise.table import TOLERANCE, WORTHWHILE, Table
+
+RANGE = 1e-100, 1e100
+"""Of a concentration, as in `elbo_ref.beta.Beta`."""
+
+
+class PathwiseGradient(NamedTuple):
+    """Derivatives of a draw, or of its logit, with respect to the two concentrations."""
+
+    concentration1: float | FloatArray
+    concentration0: float | FloatArray
+
+
+def pathwise_gradient(
+    logit: ArrayLike, concentration1: ArrayLike, concentration0: ArrayLike
+) -> PathwiseGradient:
+    """Move the logit of a Beta draw with the concentrations, its quantile held fixed (E6).
+
+    Parameters
+    ----------
+    logit : float or array_like
+        log(c / (1 - c)) of a draw c; any finite value.
+    concentration1, concentration0 : float or array_like
+        In [1e-100, 1e100]. The three arguments broadcast against each other.
+
+    Returns
+    -------
+    PathwiseGradient
+        `concentration1`, the derivative dlogit/dconcentration1 > 0, and `concentration0`, the
+        derivative dlogit/dconcentration0 < 0: floats if every argument is a scalar, else arrays of
+        the broadcast shape. Times c (1 - c) they are the derivatives of c itself, which
+        `pathwise_gradient_of_draw` gives.
+
+    Raises
+    ------
+    ValueError
+        If a concentration is out of range, a logit is not finite, or the shapes do not
+        broadcast.
+    TypeError
+        If an argument is not made of real numbers.
+
+    Notes
+    -----
+    The derivative in the sense of Figurnov, Mohamed & Mnih (2018), section 3, on the logit scale;
+    docs/pathwise.md says how exact it is. `torch.distributions.Beta.rsample` has an approximation
+    of it. A derivative out of the range of a float is infinite.
+
+    Examples
+    --------
+    Under Beta(a, 1) the quantile function is c = u^(1/a), so dlogit/da = -log(c) / (a (1 - c)):
+
+    >>> from elbo_ref.pathwise import pathwise_gradient
+    >>> gradient = pathwise_gradient(0.0, concentration1=2.0, concentration0=1.0)
+    >>> round(gradient.concentration1, 12)  # log(2)
+    0.69314718056
+    >>> pathwise_gradient([-1e6, 0.0, 1e6], 2.0, 1.0).concentration1.round(6)
+    array([5.00000e+05, 6.93147e-01, 5.00000e-01])
+    """
+    y = float_array("logit", logit)
+    require("logit", y, np.isfinite(y), "is not finite")
+    a, b = _concentrations(concentration1, concentration0)
+    return _plain(*logit_derivatives(y, a, b))
+
+
+def pathwise_gradient_of_draw(
+    c: ArrayLike, concentration1: ArrayLike, concentration0: ArrayLike
+) -> PathwiseGradient:
+    """Move a Beta draw itself with the concentrations, its quantile held fixed (E6).
+
+    Parameters
+    ----------
+    c : float or array_like
+        A draw, in [0, 1]. At 0 and 1, where a draw is when a float cannot hold it, the derivatives
+        are 0, their limits. A draw within 1e-16 of 1 is not known well enough: hold its logit, and
+        take `pathwise_gradient`.
+    concentration1, concentration0 : float or array_like
+        In [1e-100, 1e100]. The three arguments broadcast against each other.
+
+    Returns
+    -------
+    PathwiseGradient
+        `concentration1`, the derivative dc/dconcentration1 >= 0, and `concentration0`, the
+        derivative dc/dconcentration0 <= 0: floats if every argument is a scalar, else arrays.
+
+    Raises
+    ------
+    ValueError
+        If a concentration is out of range, a draw not in [0, 1], or the shapes do not
+        broadcast.
+    TypeError
+        If an argument is not made of real numbers.
+
+    Notes
+    -----
+    This is what PyTorch calls the gradient of ``Beta.rsample`` (Figurnov, Mohamed & Mnih 2018,
+    section 3).
+
+    Examples
+    --------
+    Under Beta(a, 1), c = u^(1/a) and dc/da = -c log(c) / a:
+
+    >>> from elbo_ref.pathwise import pathwise_gradient_of_draw
+    >>> round(pathwise_gradient_of_draw(0.5, 2.0, 1.0).concentration1, 12)  # log(2) / 4
+    0.17328679514
+    """
+    draw = float_array("c", c)
+    require("c", draw, (draw >= 0) & (draw <= 1), "is not in [0, 1]")
+    a, b = _concentrations(concentration1, concentration0)
+    inside = (draw > 0) & (draw < 1)
+    with np.errstate(under="ignore"):
+        y = sc.logit(np.where(inside, draw, 0.5))
+        slope = np.where(inside, draw * (1 - draw), 0.0)
+        return _plain(*(slope * row + 0.0 for row in logit_derivatives(y, a, b)))
+
+
+def logit_derivatives(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
+    """dy/da and dy/db, stacked, for float64 arrays that broadcast; unchecked, in blocks."""
+    shape = np.broadcast(y, a, b).shape
+    if a.size == b.size == 1:
+        gradient = _of_shared(y.ravel(), a.item(), b.item())
+    else:
+        gradient = field.derivatives(*(np.broadcast_to(x, shape).ravel() for x in (y, a, b)))
+    return gradient.reshape(2, *shape)
+
+
+def _of_shared(y: FloatArray, a: float, b: float) -> FloatArray:
+    if y.size >= WORTHWHILE:
+        table = Table.covering(a, b, float(y.min()), float(y.max()))
+        if table.error <= TOLERANCE:
+            return table(y)
+    return field.derivatives(y, a, b)
+
+
+def _concentrations(
+    concentration1: ArrayLike, concentration0: ArrayLike
+) -> tuple[FloatArray, FloatArray]:
+    return (
+        float_in("concentration1", concentration1, *RANGE),
+        float_in("concentration0", concentration0, *RANGE),
+    )
+
+
+def _plain(da: FloatArray, db: FloatArray) -> PathwiseGradient:
+    if np.ndim(da) == 0:
+        return PathwiseGradient(float(da), float(db))
+    return PathwiseGradient(da, db)
