@@ -142,6 +142,19 @@ def test_polygamma_differences_over_whole_numbers(x, n):
 
 
 @PROPERTY
+@given(POSITIVE, POSITIVE)
+@example(1e-12, 1e15)
+@example(1e-6, 1e-6)
+def test_digamma_remainders(a, b):
+    for order in ((a, b), (b, a)):
+        x, n = mp.mpf(order[0]) + 1, mp.mpf(order[1])
+        logarithm = mp.log((x + n + special.SHIFT) / (x + special.SHIFT))
+        wanted = mp.digamma(x + n) - mp.digamma(x) - logarithm
+        close(special.digamma_remainders(*arrays(*order))[0], wanted, 2e-15, order=order)
+        close(special.digamma_remainders(*order[::-1])[1], wanted, 2e-15, order=order)
+
+
+@PROPERTY
 @given(POSITIVE)
 @example(63.999)
 @example(64.0)

@@ -7,25 +7,13 @@ and `tail` for the rest. `tail` reaches everywhere else, but loses digits where 
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 
 from elbo_ref.arguments import BoolArray, FloatArray
 from elbo_ref.pathwise import mode, series, tail
 from elbo_ref.pathwise.left import Concentration, Left
 
-
-class Way(Protocol):
-    """What the modules of the three ways are."""
-
-    def reaches(self, draws: Left) -> BoolArray: ...
-
-    def derivatives(self, draws: Left) -> FloatArray: ...
-
-
 _BLOCK = 1024
-_WAYS: tuple[Way, ...] = (series, mode, tail)
 
 
 def derivatives(y: FloatArray, a: Concentration, b: Concentration) -> FloatArray:
@@ -43,20 +31,26 @@ def derivatives(y: FloatArray, a: Concentration, b: Concentration) -> FloatArray
 
 def _of_block(y: FloatArray, a: Concentration, b: Concentration) -> FloatArray:
     upper = y > 0
-    p, q = _of_left(Left.of(y, upper, a, b))
-    return np.array((np.where(upper, -q, p), np.where(upper, -p, q)))
+    gradient = _of_left(Left.of(y, upper, a, b))
+    return np.where(upper, -gradient[::-1], gradient)
 
 
 def _of_left(draws: Left) -> FloatArray:
-    by_series, by_mode, by_tail = (way.reaches(draws) for way in _WAYS)
-    by_tail &= ~by_mode
-    for way, served in zip(_WAYS, (by_series, by_mode, by_tail), strict=True):
-        if np.count_nonzero(served) == served.size:
-            return way.derivatives(draws)
+    by_series = series.reaches(draws)
+    if _all(by_series):
+        return series.derivatives(draws)
+    by_mode = mode.reaches(draws)
+    if _all(by_mode):
+        return mode.derivatives(draws)
+    if _all(tail.reaches(draws) & ~by_mode):
+        return tail.derivatives(draws)
     by_mode &= ~by_series
-    by_tail = ~(by_series | by_mode)
     gradient = np.empty((2, draws.y.size))
-    for way, chosen in zip(_WAYS, (by_series, by_mode, by_tail), strict=True):
+    for way, chosen in ((series, by_series), (mode, by_mode), (tail, ~(by_series | by_mode))):
         if np.count_nonzero(chosen):
             gradient[:, chosen] = way.derivatives(draws.among(chosen))
     return gradient
+
+
+def _all(reached: BoolArray) -> bool:
+    return bool(np.count_nonzero(reached) == reached.size)

@@ -10,7 +10,7 @@ from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray, float_array, float_in, require
 from elbo_ref.pathwise import field
-from elbo_ref.pathwise.table import TOLERANCE, WORTHWHILE, Table
+from elbo_ref.pathwise.table import FEWEST, FEWEST_A_CELL, TOLERANCE, Table, extent
 
 RANGE = 1e-100, 1e100
 """Of a concentration, as in `elbo_ref.beta.Beta`."""
@@ -136,10 +136,12 @@ def logit_derivatives(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray
 
 
 def _of_shared(y: FloatArray, a: float, b: float) -> FloatArray:
-    if y.size >= WORTHWHILE:
-        table = Table.covering(a, b, float(y.min()), float(y.max()))
-        if table.error <= TOLERANCE:
-            return table(y)
+    if y.size >= FEWEST:
+        low, cells = extent(a, b, float(y.min()), float(y.max()))
+        if y.size >= FEWEST_A_CELL * cells:
+            table = Table.covering(a, b, low, cells)
+            if table.error <= TOLERANCE:
+                return table(y)
     return field.derivatives(y, a, b)
 
 

@@ -22,8 +22,8 @@ import numpy as np
 from elbo_ref.arguments import FloatArray
 from elbo_ref.pathwise import field
 
-WORTHWHILE = 4096
-"""Fewer draws are computed one by one."""
+FEWEST, FEWEST_A_CELL = 200, 20
+"""Fewer draws, in all or for each cell, are computed one by one."""
 
 TOLERANCE = 5e-14
 _WIDTH = 1 / 3
@@ -43,6 +43,13 @@ _POINTS, _TO_POWERS = _powers_through_chebyshev_points(_DEGREE)
 _OFF_NODES = (_POINTS[3] + _POINTS[4]) / 2
 
 
+def extent(a: float, b: float, low: float, high: float) -> tuple[float, int]:
+    """Where the cells for logits between two begin, and how many they are."""
+    low = max(low, float(np.log((a + 1) / (a + b))) - _QUIET)
+    high = min(high, float(np.log((a + b) / (b + 1))) + _QUIET)
+    return low, 1 + max(0, int((high - low) / _WIDTH))
+
+
 class Table(NamedTuple):
     """P and Q as polynomials on equal cells from `low`, linear or constant outside the cells."""
 
@@ -53,13 +60,10 @@ class Table(NamedTuple):
     """Of shape (2, degree + 1, cells)."""
 
     @classmethod
-    def covering(cls, a: float, b: float, low: float, high: float) -> Table:
-        """For logits between two."""
-        low = max(low, float(np.log((a + 1) / (a + b))) - _QUIET)
-        high = min(high, float(np.log((a + b) / (b + 1))) + _QUIET)
-        cells = np.arange(1 + max(0, int((high - low) / _WIDTH)))
-        y = low + _WIDTH * (cells[:, None] + (1 + _POINTS) / 2)
-        values = field.derivatives(y.ravel(), a, b).reshape(2, cells.size, -1)
+    def covering(cls, a: float, b: float, low: float, cells: int) -> Table:
+        """On so many cells from `low`."""
+        y = low + _WIDTH * (np.arange(cells)[:, None] + (1 + _POINTS) / 2)
+        values = field.derivatives(y.ravel(), a, b).reshape(2, cells, -1)
         middle = values[:, :, _DEGREE // 2]
         powers = _TO_POWERS @ (values - middle[:, :, None]).swapaxes(1, 2)
         powers[:, 0] = middle

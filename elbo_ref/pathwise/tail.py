@@ -113,8 +113,7 @@ def _panel_end(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
     drag = b * odds
     slope = a - drag
     u = 2 * _LEVEL / (slope + np.sqrt(slope * slope + 2 * _LEVEL * drag * (1 + odds)))
-    fall = np.expm1(-u)
-    rise = -odds * fall
-    u += (_LEVEL - a * u + b * np.log1p(rise)) / (a - drag * (1 + fall) / (1 + rise))
+    rise = -odds * np.expm1(-u)
+    u += (_LEVEL - a * u + b * np.log1p(rise)) / (a - b * (odds - rise) / (1 + rise))
     end: FloatArray = u + np.log1p(-odds * np.expm1(-u))
     return end
