@@ -11,12 +11,12 @@ import numpy as np
 
 from elbo_ref.arguments import BoolArray, FloatArray
 from elbo_ref.pathwise import mode, series, tail
-from elbo_ref.pathwise.left import Concentration, Left
+from elbo_ref.pathwise.left import Left, OneOrEach
 
 _BLOCK = 1024
 
 
-def derivatives(y: FloatArray, a: Concentration, b: Concentration) -> FloatArray:
+def derivatives(y: FloatArray, a: OneOrEach, b: OneOrEach) -> FloatArray:
     """The rows dy/da and dy/db for n draws y."""
     with np.errstate(over="ignore", under="ignore"):
         if y.size <= _BLOCK:
@@ -29,7 +29,7 @@ def derivatives(y: FloatArray, a: Concentration, b: Concentration) -> FloatArray
     return gradient
 
 
-def _of_block(y: FloatArray, a: Concentration, b: Concentration) -> FloatArray:
+def _of_block(y: FloatArray, a: OneOrEach, b: OneOrEach) -> FloatArray:
     upper = y > 0
     gradient = _of_left(Left.of(y, upper, a, b))
     return np.where(upper, -gradient[::-1], gradient)

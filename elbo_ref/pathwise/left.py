@@ -9,7 +9,7 @@ large: with S = SHIFT + 1 and the remainders D of `elbo_ref.special.digamma_rema
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from scipy import special as sc
@@ -22,40 +22,53 @@ _FAR = -700.0
 _S = SHIFT + 1.0
 
 
-Concentration: TypeAlias = FloatArray | float
-"""One for each draw, or one for all."""
+OneOrEach: TypeAlias = FloatArray | float
+"""One value for all draws, or one for each."""
 
 
 class Left(NamedTuple):
-    """Arrays of length n: draws and what is known of them."""
+    """n draws with y <= 0, and what is known of them."""
 
     y: FloatArray
     c: FloatArray
     v: FloatArray
     """c s, which is a at the mode."""
-    a: FloatArray
-    b: FloatArray
-    s: FloatArray
+    a: OneOrEach
+    b: OneOrEach
+    s: OneOrEach
     up: FloatArray
     """psi(a + 1) - psi(s + 1) - log c."""
-    rise: FloatArray
+    rise: OneOrEach
     """psi(s + 1) - psi(b + 1)."""
 
     @classmethod
-    def of(cls, y: FloatArray, upper: BoolArray, a: Concentration, b: Concentration) -> Left:
+    def of(cls, y: FloatArray, upper: BoolArray, a: OneOrEach, b: OneOrEach) -> Left:
         """From n logits, reflected where `upper`."""
-        d_a, d_b = digamma_remainders(a, b)
-        s = a + b
-        far_a, far_b = (s + _S) / (a + _S), (s + _S) / (b + _S)
-        left = np.array((a, b, far_a * np.exp(d_a), np.log1p(a / (b + _S)) + d_b))
-        right = np.array((b, a, far_b * np.exp(d_b), np.log1p(b / (a + _S)) + d_a))
-        own_a, own_b, scale, rise = np.where(upper, right.reshape(4, -1), left.reshape(4, -1))
+        s, (d_a, d_b) = a + b, digamma_remainders(a, b)
+        left = a, b, (s + _S) / (a + _S) * np.exp(d_a), np.log1p(a / (b + _S)) + d_b
+        right = b, a, (s + _S) / (b + _S) * np.exp(d_b), np.log1p(b / (a + _S)) + d_a
+        a, b, scale, rise = _either(upper, right, left)
         y = -np.abs(y)
         near = np.maximum(y, _FAR)
-        c, own_s = sc.expit(near), own_a + own_b
-        up = (near - y) - np.log(c * scale)
-        return cls(y, c, c * own_s, own_a, own_b, own_s, up, rise)
+        c, s = sc.expit(near), a + b
+        return cls(y, c, c * s, a, b, s, (near - y) - np.log(c * scale), rise)
 
     def among(self, chosen: BoolArray) -> Left:
         """Only the chosen draws."""
-        return Left(*np.array(self)[:, chosen])
+
+        def pick(x: OneOrEach) -> Any:
+            return x[chosen] if isinstance(x, np.ndarray) else x
+
+        return Left(*map(pick, self))
+
+
+def _either(
+    first: BoolArray, one: tuple[OneOrEach, ...], other: tuple[OneOrEach, ...]
+) -> tuple[OneOrEach, ...]:
+    """``np.where`` for each pair of values, or only the one tuple that is wanted."""
+    count = np.count_nonzero(first)
+    if count == 0:
+        return other
+    if count == first.size:
+        return one
+    return tuple(np.where(first, *(np.array(rows).reshape(len(one), -1) for rows in (one, other))))

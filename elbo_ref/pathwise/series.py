@@ -59,8 +59,8 @@ def derivatives(draws: Left) -> FloatArray:
     g = _accumulated(np.add, g)
     h = _accumulated(np.add, less / (above * below))
     total = 1 + _ONES.dot(r)
-    p = ((draws.up + 1 / s) * total + _ONES.dot(np.multiply(h, r, out=h))) / a
-    q = _ONES.dot(np.multiply(g, r, out=g)) - (draws.rise / a + 1 / (s * draws.b)) * total
+    p = ((draws.up + 1 / s) * total + _ONES.dot(h * r)) / a
+    q = _ONES.dot(g * r) - (draws.rise / a + 1 / (s * draws.b)) * total
     return np.array((p, q))
 
 
