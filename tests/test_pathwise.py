@@ -13,7 +13,7 @@ from mpmath import mp, mpf
 from scipy import special as sc
 
 import elbo_ref as er
-from elbo_ref.pathwise import logit_derivatives, mode, series, tail
+from elbo_ref.pathwise import field, logit_derivatives, mode, series, tail
 from elbo_ref.pathwise.table import Table
 
 ROWS = json.loads((Path(__file__).parent / "reference" / "pathwise.json").read_text("utf-8"))
@@ -280,8 +280,9 @@ def test_finite_and_signed_wherever_a_run_may_wander(y, a, b, from_mode):
 
 
 def test_what_cannot_be_represented_overflows_quietly():
-    da, db = er.pathwise_gradient(-1e308, 1e-12, 1.0)
-    assert da == math.inf and math.isfinite(db)
+    for draws in (-1e308, np.full(300, -1e308)):
+        da, db = er.pathwise_gradient(draws, 1e-12, 1.0)
+        assert np.all(da == math.inf) and np.all(np.isfinite(db))
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -327,6 +328,27 @@ def test_the_table_is_checked_off_its_nodes(monkeypatch):
     used = er.pathwise_gradient(draws, 2.0, 3.0).concentration1
     alone = er.pathwise_gradient(draws[:1000], 2.0, 3.0).concentration1
     np.testing.assert_allclose(used[:1000], alone, rtol=4e-15)
+
+
+def test_neighbours_with_the_same_pair_are_done_together():
+    """Columns of draws, some with equal pairs, and columns long enough to be worth a table."""
+    rng = np.random.default_rng(6)
+    for columns_of in ([3000, 1, 2, 5000], [1] * 5):
+        a, b = (np.repeat(rng.gamma(2, size=len(columns_of)), columns_of) for _ in range(2))
+        y = rng.normal(size=(3 if a.size > 5 else 1000, a.size))
+        for first, second in ((a, b), (a[None], b), (a, 2.0), (0.7, b), (a, b[:1, None])):
+            got = np.array(er.pathwise_gradient(y, first, second))
+            each = (np.broadcast_to(x, y.shape).ravel() for x in (y, first, second))
+            wanted = field.derivatives(*each).reshape(2, *y.shape)
+            np.testing.assert_allclose(got, wanted, rtol=LARGEST)
+
+
+def test_pairs_that_vary_along_another_axis_are_not_taken_for_columns():
+    rng = np.random.default_rng(8)
+    y, a = rng.normal(size=(30, 30)), np.repeat([0.5, 4.0], 15)
+    rows = np.array(er.pathwise_gradient(y, a[:, None], 2.0))
+    columns_of = np.array(er.pathwise_gradient(y.T, a, 2.0)).swapaxes(1, 2)
+    np.testing.assert_allclose(rows, columns_of, rtol=LARGEST)
 
 
 def test_blocks_do_not_show():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray, float_array, float_in, require
+from elbo_ref.arguments import FloatArray, IntArray, float_array, float_in, require
 from elbo_ref.pathwise import field
 from elbo_ref.pathwise.table import FEWEST, FEWEST_A_CELL, TOLERANCE, Table, extent
 
@@ -129,10 +131,24 @@ def logit_derivatives(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray
     """dy/da and dy/db, stacked, for float64 arrays that broadcast; unchecked, in blocks."""
     shape = np.broadcast(y, a, b).shape
     if a.size == b.size == 1:
-        gradient = _of_shared(y.ravel(), a.item(), b.item())
-    else:
-        gradient = field.derivatives(*(np.broadcast_to(x, shape).ravel() for x in (y, a, b)))
-    return gradient.reshape(2, *shape)
+        return _of_shared(y.ravel(), a.item(), b.item()).reshape(2, *shape)
+    if math.prod(shape) >= FEWEST and all(x.size in (1, *x.shape[-1:]) for x in (a, b)):
+        pair = np.stack([np.broadcast_to(x.ravel(), shape[-1:]) for x in (a, b)])
+        starts = 1 + np.flatnonzero(np.any(pair[:, 1:] != pair[:, :-1], axis=0))
+        if (starts.size + 1) * FEWEST <= math.prod(shape):
+            return _of_runs(np.broadcast_to(y, shape), pair, starts)
+    flat = (np.broadcast_to(x, shape).ravel() for x in (y, a, b))
+    return field.derivatives(*flat).reshape(2, *shape)
+
+
+def _of_runs(y: FloatArray, pair: FloatArray, starts: IntArray) -> FloatArray:
+    """For columns of draws, each with its pair, where equal pairs stand together."""
+    gradient = np.empty((2, *y.shape))
+    for start, stop in itertools.pairwise((0, *starts.tolist(), y.shape[-1])):
+        draws = y[..., start:stop]
+        found = _of_shared(draws.ravel(), *pair[:, start].tolist())
+        gradient[..., start:stop] = found.reshape(2, *draws.shape)
+    return gradient
 
 
 def _of_shared(y: FloatArray, a: float, b: float) -> FloatArray:

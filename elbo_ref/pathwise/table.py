@@ -47,7 +47,7 @@ def extent(a: float, b: float, low: float, high: float) -> tuple[float, int]:
     """Where the cells for logits between two begin, and how many they are."""
     low = max(low, float(np.log((a + 1) / (a + b))) - _QUIET)
     high = min(high, float(np.log((a + b) / (b + 1))) + _QUIET)
-    return low, 1 + max(0, int((high - low) / _WIDTH))
+    return low, 1 + int(max(high - low, 0.0) / _WIDTH)
 
 
 class Table(NamedTuple):
@@ -79,9 +79,10 @@ class Table(NamedTuple):
     def __call__(self, y: FloatArray) -> FloatArray:
         """The rows dy/da and dy/db for n draws."""
         gradient = np.empty((2, y.size))
-        for start in range(0, y.size, _BLOCK):
-            block = slice(start, start + _BLOCK)
-            gradient[:, block] = self._of_block(y[block])
+        with np.errstate(over="ignore"):
+            for start in range(0, y.size, _BLOCK):
+                block = slice(start, start + _BLOCK)
+                gradient[:, block] = self._of_block(y[block])
         return gradient
 
     def _of_block(self, y: FloatArray) -> FloatArray:
