@@ -18,18 +18,16 @@ every integrand has the sign of the result, so nothing cancels: psi(x + 1) - log
 log x, the first falling and the second rising in x, settle each case. And h is convex with slope at
 least b/s at d = 0 and a + 1 >= 1 far out.
 
-**Exponent and panel.** With u = log(c/t) and l = log((1 - t)/(1 - c)), so that d = u + l,
-
-    h = (a + 1) u - b l,      u = log(1 + (1 - c)(e^d - 1)),      l = -log(1 - c (1 - e^-d)).
-
-Of u and l the one with the smaller factor, 1 - c or c, is formed, and the other is the rest of d.
-The panel ends where h is about 37. In terms of u, l = log(1 + e^y (1 - e^-u)) and h is convex with
-a concave slope, so a quadratic start and one Newton step find the end well enough.
+**Exponent and panel.** With l = log((1 - t)/(1 - c)) and u = log(c/t) = d - l, h = (a + 1) u - b l.
+What is formed is log((1 - c)/(1 - t)) = log(1 + c (e^-d - 1)) for a draw below the mode, and with
+e^d for one above it: c <= 1/2 is the smaller of c and 1 - c. The panel ends where h is about 37. In
+terms of u, l = log(1 + e^y (1 - e^-u)) and h is convex with a concave slope, so a quadratic start
+and one Newton step find the end well enough.
 
 **Rule.** Gauss-Legendre in w on [0, 1] with d = e (w + w^2)/2, e the panel's end: between w, which
 suits the exponential e^-h of a far tail, and w^2, which would crowd the nodes where the bell near a
-mode does not need them. 36 nodes leave 1e-15 wherever `series` does not reach; without it, the
-plateau of a small b, along which e^-h is flat until it falls at once, would want more.
+mode does not need them. 36 nodes leave 1e-15, but for the plateau of a small b far above the mode,
+along which e^-h is flat until it falls at once: there `series` reaches.
 """
 
 from __future__ import annotations
