@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -96,11 +98,34 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+class _Pipe(io.RawIOBase):
+    """Writes only what there is room for: a signal just before a write that waits is not heard."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        while not select.select((), (self._descriptor,), (), _EVERY)[1]:
+            pass
+        return os.write(self._descriptor, data[: select.PIPE_BUF])
+
+
 def _buffered(stream: TextIO) -> TextIO:
     """The stream with a buffer: under ``python -u`` the rest of a short write would be lost."""
-    if not isinstance(getattr(stream, "buffer", None), io.RawIOBase):
+    buffer = getattr(stream, "buffer", None)
+    if not isinstance(buffer, io.BufferedWriter | io.RawIOBase):
         return stream
-    return open(stream.fileno(), "w", encoding=stream.encoding, closefd=False)
+    if os.name == "posix" and stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):
+        return io.TextIOWrapper(io.BufferedWriter(_Pipe(stream.fileno())), stream.encoding)
+    if isinstance(buffer, io.RawIOBase):
+        return open(stream.fileno(), "w", encoding=stream.encoding, closefd=False)
+    return stream
 
 
 def _abandon(stream: TextIO) -> None:
