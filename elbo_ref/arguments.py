@@ -15,6 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
 BoolArray: TypeAlias = NDArray[np.bool_]
+CONCENTRATION_RANGE = 1e-100, 1e100
+"""The range of a concentration: a product of three is still in that of a float."""
+
 Rng: TypeAlias = int | np.random.SeedSequence | np.random.Generator
 """What every `rng` argument takes; None is refused, because the same call gives the same bytes."""
 
@@ -68,6 +71,11 @@ def float_in(name: str, value: ArrayLike, low: float, high: float) -> FloatArray
     if not good.all():
         require(name, array, good, f"must lie in [{low:g}, {high:g}]")
     return array
+
+
+def concentration(name: str, value: ArrayLike) -> FloatArray:
+    """A float64 copy with every element in the range of a concentration."""
+    return float_in(name, value, *CONCENTRATION_RANGE)
 
 
 def scalar(name: str, value: float, good: Callable[[float], bool], rule: str) -> float:

@@ -36,6 +36,7 @@ from elbo_ref.arguments import (
     IntArray,
     Rng,
     check_type,
+    concentration,
     float_array,
     float_in,
     generator,
@@ -102,8 +103,8 @@ class Beta:
     concentration0: float | FloatArray
 
     def __post_init__(self) -> None:
-        a = float_in("concentration1", self.concentration1, 1e-100, 1e100)
-        b = float_in("concentration0", self.concentration0, 1e-100, 1e100)
+        a = concentration("concentration1", self.concentration1)
+        b = concentration("concentration0", self.concentration0)
         if a.shape != b.shape:
             try:
                 a, b = (x.copy() for x in np.broadcast_arrays(a, b))

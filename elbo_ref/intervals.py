@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from scipy import optimize
 
+from elbo_ref.arguments import CONCENTRATION_RANGE
 from elbo_ref.beta import Beta, Interval
 
 Parameter = Literal["concentration1", "concentration0", "mean", "concentration"]
@@ -50,8 +51,8 @@ def prior_of(known: Mapping[str, float]) -> Beta | None:
         b = x["concentration0"] if "concentration0" in x else s - x["concentration1"]
     else:
         a, b = x["concentration1"], x["concentration0"]
-    inside = min(a, b) >= 1e-100 and max(a, b) <= 1e100
-    return Beta(a, b) if inside else None
+    low, high = CONCENTRATION_RANGE
+    return Beta(a, b) if min(a, b) >= low and max(a, b) <= high else None
 
 
 def profile_interval(

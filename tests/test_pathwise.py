@@ -429,7 +429,7 @@ def test_bad_values(arguments, message):
 
 def test_bad_draws():
     for bad in (-1e-300, 1.5, math.nan):
-        with pytest.raises(ValueError, match=r"c\[1\] = .* is not in \[0, 1\]"):
+        with pytest.raises(ValueError, match=r"c\[1\] = .* must lie in \[0, 1\]"):
             er.pathwise_gradient_of_draw([0.5, bad], 1.0, 1.0)
 
 

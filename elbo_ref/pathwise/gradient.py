@@ -10,12 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray, IntArray, float_array, float_in, require
+from elbo_ref.arguments import FloatArray, IntArray, concentration, float_array, float_in, require
 from elbo_ref.pathwise import field
 from elbo_ref.pathwise.table import FEWEST, FEWEST_A_CELL, TOLERANCE, Table, extent
-
-RANGE = 1e-100, 1e100
-"""Of a concentration, as in `elbo_ref.beta.Beta`."""
 
 
 class PathwiseGradient(NamedTuple):
@@ -72,7 +69,8 @@ def pathwise_gradient(
     """
     y = float_array("logit", logit)
     require("logit", y, np.isfinite(y), "is not finite")
-    a, b = _concentrations(concentration1, concentration0)
+    a = concentration("concentration1", concentration1)
+    b = concentration("concentration0", concentration0)
     return _plain(*logit_derivatives(y, a, b))
 
 
@@ -117,9 +115,9 @@ def pathwise_gradient_of_draw(
     >>> round(pathwise_gradient_of_draw(0.5, 2.0, 1.0).concentration1, 12)  # log(2) / 4
     0.17328679514
     """
-    draw = float_array("c", c)
-    require("c", draw, (draw >= 0) & (draw <= 1), "is not in [0, 1]")
-    a, b = _concentrations(concentration1, concentration0)
+    draw = float_in("c", c, 0.0, 1.0)
+    a = concentration("concentration1", concentration1)
+    b = concentration("concentration0", concentration0)
     inside = (draw > 0) & (draw < 1)
     with np.errstate(under="ignore"):
         y = sc.logit(np.where(inside, draw, 0.5))
@@ -159,15 +157,6 @@ def _of_shared(y: FloatArray, a: float, b: float) -> FloatArray:
             if table.error <= TOLERANCE:
                 return table(y)
     return field.derivatives(y, a, b)
-
-
-def _concentrations(
-    concentration1: ArrayLike, concentration0: ArrayLike
-) -> tuple[FloatArray, FloatArray]:
-    return (
-        float_in("concentration1", concentration1, *RANGE),
-        float_in("concentration0", concentration0, *RANGE),
-    )
 
 
 def _plain(da: FloatArray, db: FloatArray) -> PathwiseGradient:
