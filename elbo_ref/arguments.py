@@ -73,6 +73,11 @@ def float_in(name: str, value: ArrayLike, low: float, high: float) -> FloatArray
     return array
 
 
+def plain(array: FloatArray) -> float | FloatArray:
+    """What a public function hands out: a float where there are no dimensions."""
+    return array if np.ndim(array) else float(array)
+
+
 def concentration(name: str, value: ArrayLike) -> FloatArray:
     """A float64 copy with every element in the range of a concentration."""
     return float_in(name, value, *CONCENTRATION_RANGE)

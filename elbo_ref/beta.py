@@ -40,6 +40,7 @@ from elbo_ref.arguments import (
     float_array,
     float_in,
     generator,
+    plain,
     require,
     sample_shape,
     scalar,
@@ -47,14 +48,14 @@ from elbo_ref.arguments import (
 from elbo_ref.special import (
     cross_difference,
     deviance,
+    gauss_legendre,
     jensen_gap_difference,
     log_beta_remainder,
     trigamma_excess,
     trigamma_excess_difference,
 )
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
-_NODES, _WEIGHTS = (1 + _NODES) / 2, _WEIGHTS / 2
+_NODES, _WEIGHTS = gauss_legendre(6)
 
 
 class Gradient(NamedTuple):
@@ -115,7 +116,7 @@ class Beta:
                 ) from None
         for name, array in (("concentration1", a), ("concentration0", b)):
             array.setflags(write=False)
-            object.__setattr__(self, name, _plain(array))
+            object.__setattr__(self, name, plain(array))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Beta):
@@ -142,14 +143,14 @@ class Beta:
     def mean(self) -> float | FloatArray:
         """E c = a/(a + b)."""
         a, b = self.arrays()
-        return _plain(a / (a + b))
+        return plain(a / (a + b))
 
     @property
     def variance(self) -> float | FloatArray:
         """Var c = m (1 - m)/(a + b + 1)."""
         a, b = self.arrays()
         s = a + b
-        return _plain((a / s) * (b / s) / (s + 1))
+        return plain((a / s) * (b / s) / (s + 1))
 
     @property
     def mode(self) -> float | FloatArray:
@@ -162,7 +163,7 @@ class Beta:
         inner = up / np.where(up + down > 0, up + down, 1.0)
         only_one = (up + down == 0) & (a != b) & (np.maximum(a, b) == 1)
         at_end = np.where(a > b, 1.0, 0.0)
-        return _plain(np.where(up + down > 0, inner, np.where(only_one, at_end, np.nan)))
+        return plain(np.where(up + down > 0, inner, np.where(only_one, at_end, np.nan)))
 
     def log_prob(self, c: ArrayLike) -> float | FloatArray:
         """Log density at c in [0, 1], with respect to c.
@@ -202,7 +203,7 @@ class Beta:
         exponent, other = np.where(c > 0, b, a), np.where(c > 0, a, b)
         with np.errstate(divide="ignore"):
             end = np.where(exponent == 1, np.log(other), np.where(exponent < 1, np.inf, -np.inf))
-        return _plain(np.where(inside, inner, end))
+        return plain(np.where(inside, inner, end))
 
     def entropy(self) -> float | FloatArray:
         """-E log density, in nats; tends to minus infinity as the distribution collapses.
@@ -214,7 +215,7 @@ class Beta:
         """
         a, b = self.arrays()
         g1, g0 = self.jensen_gaps()
-        return _plain((a - 1) * g1 + (b - 1) * g0 - self.log_prob_at_mean())
+        return plain((a - 1) * g1 + (b - 1) * g0 - self.log_prob_at_mean())
 
     def kl(self, other: Beta) -> float | FloatArray:
         """KL(self || other) in nats (E4), with the broadcast shape of the two.
@@ -232,7 +233,7 @@ class Beta:
         if near.any():
             divergence = divergence.copy()
             divergence[near] = _bregman(a[near], b[near], a0[near] - a[near], b0[near] - b[near])
-        return _plain(divergence)
+        return plain(divergence)
 
     def log_prob_at_mean(self) -> FloatArray:
         """Log density at c = E c."""
@@ -281,9 +282,7 @@ class Beta:
         1.0
         """
         a, b = self.arrays()
-        return _plain(
-            _tilt_variance(a, b, float_array("tilt1", tilt1), float_array("tilt0", tilt0))
-        )
+        return plain(_tilt_variance(a, b, float_array("tilt1", tilt1), float_array("tilt0", tilt0)))
 
     def interval(self, prob: float) -> Interval:
         """The equal-tailed interval that holds c with probability `prob`.
@@ -301,7 +300,7 @@ class Beta:
         a, b = self.arrays()
         tail = (1 - prob) / 2
         lower, upper = _logit_quantile(a, b, tail), -_logit_quantile(b, a, tail)
-        return Interval(_plain(sc.expit(lower)), _plain(sc.expit(upper)))
+        return Interval(plain(sc.expit(lower)), plain(sc.expit(upper)))
 
     def sample(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:
         """Draws of c, of shape `size` followed by the shape of the distribution.
@@ -362,7 +361,7 @@ def draw_logits(
     a: FloatArray, b: FloatArray, shape: tuple[int, ...], rng: np.random.Generator
 ) -> FloatArray:
     """Draws of logit c ~ Beta(a, b); `Beta.sample_logit` says how."""
-    if a.size == b.size == 1:
+    if a.size == b.size == 1:  # the same draws, in half the time
         a, b = a.reshape(()), b.reshape(())
     ratio = rng.standard_gamma(a + 1, shape) / rng.standard_gamma(b + 1, shape)
     boost = rng.standard_exponential(shape) / b - rng.standard_exponential(shape) / a
@@ -381,10 +380,6 @@ def _logit_quantile(a: FloatArray, b: FloatArray, tail: float) -> FloatArray:
         below = np.where(middle < 0, sc.betainc(a, b, small), sc.betaincc(b, a, small)) < tail
         low, high = np.where(below, middle, low), np.where(below, high, middle)
     return np.asarray((low + high) / 2)
-
-
-def _plain(array: FloatArray) -> float | FloatArray:
-    return array if np.ndim(array) else float(array)
 
 
 def _tilt_variance(a: FloatArray, b: FloatArray, up: FloatArray, down: FloatArray) -> FloatArray:

@@ -23,6 +23,7 @@ T. J. Dekker, Numer. Math. 18 (1971) 224, for the error-free product; NIST DLMF 
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal, localcontext
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,28 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray, IntArray
+
+
+def gauss_legendre(order: int) -> tuple[FloatArray, FloatArray]:
+    """Nodes and weights on [0, 1], each to its last digit, by Newton steps in 34 digits.
+
+    Those of NumPy and SciPy lose up to 1e-12 of themselves near the ends.
+    """
+    nodes, weights = [], []
+    with localcontext() as context:
+        context.prec = 34
+        for start in np.polynomial.legendre.leggauss(order)[0]:
+            x = Decimal(float(start))
+            for _ in range(2):
+                below, value = Decimal(1), x
+                for k in range(2, order + 1):
+                    below, value = value, ((2 * k - 1) * x * value - (k - 1) * below) / k
+                slope = order * (below - x * value) / (1 - x * x)
+                x -= value / slope
+            nodes.append((1 + x) / 2)
+            weights.append(1 / ((1 - x * x) * slope * slope))
+    return np.array(nodes, dtype=np.float64), np.array(weights, dtype=np.float64)
+
 
 _HALF_LOG_2PI = 0.9189385332046727
 _SERIES_FROM = 8.0
@@ -40,8 +63,7 @@ _STIRLING = (
 _LARGE = 64.0
 _GAP = (1 / 2, 1 / 12, 0.0, -1 / 120, 0.0, 1 / 252, 0.0, -1 / 240)
 _EXCESS = (0.0, 1 / 2, 1 / 6, 0.0, -1 / 30, 0.0, 1 / 42, 0.0, -1 / 30)
-_GAUSS_NODES, _GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(10)
-_GAUSS_NODES, _GAUSS_WEIGHTS = (1 + _GAUSS_NODES) / 2, _GAUSS_WEIGHTS / 2
+_GAUSS_NODES, _GAUSS_WEIGHTS = gauss_legendre(10)
 SHIFT = 20
 """How many steps of the recurrence `digamma_remainders` takes."""
 _STEPS = np.arange(SHIFT + 1.0)

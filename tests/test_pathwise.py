@@ -1,5 +1,6 @@
 """`elbo_ref.pathwise`: reference values, closed forms, identities, slow twins, and its edges."""
 
+import importlib.util
 import json
 import math
 import tracemalloc
@@ -9,14 +10,18 @@ import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from mpmath import mp, mpf
 from scipy import special as sc
 
 import elbo_ref as er
 from elbo_ref.pathwise import field, logit_derivatives, mode, series, tail
 from elbo_ref.pathwise.table import Table
 
-ROWS = json.loads((Path(__file__).parent / "reference" / "pathwise.json").read_text("utf-8"))
+REFERENCE = Path(__file__).parent / "reference"
+ROWS = json.loads((REFERENCE / "pathwise.json").read_text("utf-8"))
+_SPEC = importlib.util.spec_from_file_location("make_pathwise", REFERENCE / "make_pathwise.py")
+make_pathwise = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(make_pathwise)
+
 PAIRS = [(a, b) for a in (0.3, 1.0, 2.5, 40.0) for b in (0.5, 1.0, 7.0)]
 LOGITS = np.concatenate([-np.geomspace(700, 1e-3, 40), [0.0], np.geomspace(1e-3, 700, 40)])
 LARGEST = 2e-14
@@ -57,36 +62,7 @@ def assert_close(got, wanted, rtol, **inputs):
 
 def by_integral(y, a, b):
     """Slow twin: the derivative of the density, integrated over the tail beyond y."""
-    with mp.workdps(30):
-        y, a, b = mpf(y), mpf(a), mpf(b)
-        side = 1 if y > mp.log(a / b) else -1
-        means = [mp.digamma(x) - mp.digamma(a + b) for x in (a, b)]
-
-        def logs(s):
-            return -mp.log1p(mp.exp(-s)), -mp.log1p(mp.exp(s))
-
-        here = logs(y)
-
-        def h(d):
-            there = logs(y + side * d)
-            return a * (here[0] - there[0]) + b * (here[1] - there[1])
-
-        end = mpf(1)
-        while h(end) < 60:
-            end *= 2
-        while h(end / 2) > 60:
-            end /= 2
-        edges = {mpf(0), *(end / 2**k for k in range(40) if h(end / 2**k) > 0.1)}
-        edges.update(x - side * y for x in range(-60, 61, 2) if 0 < x - side * y < end)
-
-        def moved(i):
-            return mp.quad(
-                lambda d: side * (logs(y + side * d)[i] - means[i]) * mp.exp(-h(d)),
-                sorted(edges),
-                method="gauss-legendre",
-            )
-
-        return float(moved(0)), float(moved(1))
+    return tuple(map(float, make_pathwise.by_integrals(y, a, b)))
 
 
 # Reference values

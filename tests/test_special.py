@@ -172,6 +172,21 @@ def test_differences_over_nothing_are_zero(function):
     assert (function(x, np.zeros_like(x)) == 0).all()
 
 
+def test_gauss_legendre_to_the_last_digit():
+    """NumPy's nodes and weights of the same order are not."""
+    nodes, weights = special.gauss_legendre(36)
+    with mpmath.workdps(30):
+        for node, weight in zip(nodes, weights, strict=True):
+            start = mpmath.mpf(float(2 * node - 1))
+            exact = mpmath.findroot(lambda x: mpmath.legendre(36, x), start)
+            slope = 36 * (exact * mpmath.legendre(36, exact) - mpmath.legendre(35, exact))
+            slope /= exact**2 - 1
+            assert float(abs(node / ((1 + exact) / 2) - 1)) < 2e-16
+            assert float(abs(weight * (1 - exact**2) * slope**2 - 1)) < 2e-16
+    theirs = np.polynomial.legendre.leggauss(36)[1] / 2
+    assert np.abs(theirs / weights - 1).max() > 1e-13
+
+
 def test_recurrences():
     """psi(x + 1) - psi(x) = 1/x and psi_1(x) - psi_1(x + 1) = 1/x^2."""
     x = np.logspace(-10, 15, 101)

@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray, IntArray, concentration, float_array, float_in, require
+from elbo_ref.arguments import (
+    FloatArray,
+    IntArray,
+    concentration,
+    float_array,
+    float_in,
+    plain,
+    require,
+)
 from elbo_ref.pathwise import field
 from elbo_ref.pathwise.table import FEWEST, FEWEST_A_CELL, TOLERANCE, Table, extent
 
@@ -71,7 +79,7 @@ def pathwise_gradient(
     require("logit", y, np.isfinite(y), "is not finite")
     a = concentration("concentration1", concentration1)
     b = concentration("concentration0", concentration0)
-    return _plain(*logit_derivatives(y, a, b))
+    return PathwiseGradient(*map(plain, logit_derivatives(y, a, b)))
 
 
 def pathwise_gradient_of_draw(
@@ -122,7 +130,8 @@ def pathwise_gradient_of_draw(
     with np.errstate(under="ignore"):
         y = sc.logit(np.where(inside, draw, 0.5))
         slope = np.where(inside, draw * (1 - draw), 0.0)
-        return _plain(*(slope * row + 0.0 for row in logit_derivatives(y, a, b)))
+        moved = slope * logit_derivatives(y, a, b) + 0.0
+    return PathwiseGradient(*map(plain, moved))
 
 
 def logit_derivatives(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
@@ -157,9 +166,3 @@ def _of_shared(y: FloatArray, a: float, b: float) -> FloatArray:
             if table.error <= TOLERANCE:
                 return table(y)
     return field.derivatives(y, a, b)
-
-
-def _plain(da: FloatArray, db: FloatArray) -> PathwiseGradient:
-    if np.ndim(da) == 0:
-        return PathwiseGradient(float(da), float(db))
-    return PathwiseGradient(da, db)

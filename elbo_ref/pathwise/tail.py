@@ -32,35 +32,13 @@ along which e^-h is flat until it falls at once: there `series` reaches.
 
 from __future__ import annotations
 
-from decimal import Decimal, localcontext
-
 import numpy as np
 
 from elbo_ref.arguments import BoolArray, FloatArray
 from elbo_ref.pathwise.left import Left
+from elbo_ref.special import gauss_legendre
 
 _LEVEL = 37.0
-
-
-def gauss_legendre(order: int) -> tuple[FloatArray, FloatArray]:
-    """Nodes and weights on [0, 1], each to its last digit, by Newton steps in 34 digits.
-
-    Those of NumPy and SciPy lose up to 1e-12 of themselves near the ends, where our mass is.
-    """
-    nodes, weights = [], []
-    with localcontext() as context:
-        context.prec = 34
-        for start in np.polynomial.legendre.leggauss(order)[0]:
-            x = Decimal(float(start))
-            for _ in range(2):
-                below, value = Decimal(1), x
-                for k in range(2, order + 1):
-                    below, value = value, ((2 * k - 1) * x * value - (k - 1) * below) / k
-                slope = order * (below - x * value) / (1 - x * x)
-                x -= value / slope
-            nodes.append((1 + x) / 2)
-            weights.append(1 / ((1 - x * x) * slope * slope))
-    return np.array(nodes, dtype=np.float64), np.array(weights, dtype=np.float64)
 
 
 _W, _WEIGHTS = gauss_legendre(36)
