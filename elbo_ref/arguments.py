@@ -46,7 +46,7 @@ def describe(name: str, array: NDArray[Any], index: tuple[int, ...]) -> str:
 
 def require(name: str, array: NDArray[Any], good: NDArray[np.bool_] | np.bool_, rule: str) -> None:
     """Raise ValueError for the first element of `array` where `good` is False."""
-    if not good.all():
+    if np.count_nonzero(good) != good.size:
         index = tuple(int(i) for i in np.argwhere(~np.atleast_1d(good))[0])[: np.ndim(array)]
         raise ValueError(f"{describe(name, array, index)} {rule}")
 
@@ -67,15 +67,15 @@ def float_array(name: str, value: ArrayLike) -> FloatArray:
 def float_in(name: str, value: ArrayLike, low: float, high: float) -> FloatArray:
     """A float64 copy with every element in [low, high]."""
     array = float_array(name, value)
-    good = (array >= low) & (array <= high)
-    if not good.all():
+    if array.ndim or not low <= array.item() <= high:
+        good = (array >= low) & (array <= high)
         require(name, array, good, f"must lie in [{low:g}, {high:g}]")
     return array
 
 
 def plain(array: FloatArray) -> float | FloatArray:
     """What a public function hands out: a float where there are no dimensions."""
-    return array if np.ndim(array) else float(array)
+    return array if array.ndim else float(array)
 
 
 def concentration(name: str, value: ArrayLike) -> FloatArray:

@@ -361,10 +361,12 @@ def draw_logits(
     a: FloatArray, b: FloatArray, shape: tuple[int, ...], rng: np.random.Generator
 ) -> FloatArray:
     """Draws of logit c ~ Beta(a, b); `Beta.sample_logit` says how."""
+    x: FloatArray | float = a
+    z: FloatArray | float = b
     if a.size == b.size == 1:  # the same draws, in half the time
-        a, b = a.reshape(()), b.reshape(())
-    ratio = rng.standard_gamma(a + 1, shape) / rng.standard_gamma(b + 1, shape)
-    boost = rng.standard_exponential(shape) / b - rng.standard_exponential(shape) / a
+        x, z = a.item(), b.item()
+    ratio = rng.standard_gamma(x + 1, shape) / rng.standard_gamma(z + 1, shape)
+    boost = rng.standard_exponential(shape) / z - rng.standard_exponential(shape) / x
     return np.log(ratio) + boost
 
 

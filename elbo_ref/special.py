@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal, localcontext
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,8 @@ def gauss_legendre(order: int) -> tuple[FloatArray, FloatArray]:
             weights.append(1 / ((1 - x * x) * slope * slope))
     return np.array(nodes, dtype=np.float64), np.array(weights, dtype=np.float64)
 
+
+_OneOrMany = TypeVar("_OneOrMany", float, FloatArray)
 
 _HALF_LOG_2PI = 0.9189385332046727
 _SERIES_FROM = 8.0
@@ -243,16 +245,15 @@ def digamma_remainders(
     inverse = 1 / np.add.outer(_STEPS, np.array((a + 1, b + 1, a + b + 1)))
     d_a, d_b = (inverse[:-1, :2] * inverse[:-1, 2:]).sum(axis=0)
     t, t_b, u = inverse[-1] if inverse.ndim > 2 else inverse[-1].tolist()
-    return b * (d_a + _gap_slope(t, u)), a * (d_b + _gap_slope(t_b, u))
+    return b * (d_a + gap_slope(t, u)), a * (d_b + gap_slope(t_b, u))
 
 
-def _gap_slope(t: FloatArray, u: FloatArray) -> FloatArray:
+def gap_slope(t: _OneOrMany, u: _OneOrMany) -> _OneOrMany:
     """[g(x) - g(z)] / (z - x) for g(x) = log x - psi(x), t = 1/x and u = 1/z, from x = 20 on."""
     product, squares = t * u, t * t + u * u
     square, squared = product * product, squares * squares
     tail = squares / 120 - (squared - square) / 252 + squares * (squared - 2 * square) / 240
-    slope: FloatArray = product * (0.5 + (t + u) * (1 / 12 - tail))
-    return slope
+    return product * (0.5 + (t + u) * (1 / 12 - tail))
 
 
 def trigamma(x: FloatArray) -> FloatArray:

@@ -25,7 +25,8 @@ _SPEC.loader.exec_module(make_pathwise)
 PAIRS = [(a, b) for a in (0.3, 1.0, 2.5, 40.0) for b in (0.5, 1.0, 7.0)]
 LOGITS = np.concatenate([-np.geomspace(700, 1e-3, 40), [0.0], np.geomspace(1e-3, 700, 40)])
 LARGEST = 2e-14
-"""The largest error that docs/pathwise.md promises, in the domain of concentrations."""
+FEW = 6e-14
+"""The largest errors that docs/pathwise.md promises, in general and for few draws of one pair."""
 
 
 def columns(rows):
@@ -87,7 +88,7 @@ def test_one_by_one_is_as_good_as_all_at_once():
     together = np.array(er.pathwise_gradient(y, a, b)).T
     for i in range(0, len(ROWS), 3):
         alone = er.pathwise_gradient(y[i], a[i], b[i])
-        assert together[i] == pytest.approx(alone, rel=4e-15), ROWS[i]
+        assert together[i] == pytest.approx(tuple(alone), rel=FEW), ROWS[i]
 
 
 def test_every_draw_is_reached_and_company_does_not_matter():
@@ -97,7 +98,7 @@ def test_every_draw_is_reached_and_company_does_not_matter():
     for i in range(0, len(ROWS), 7):
         others = y[i] + np.array([0.0, 1e-3, 0.5, 3.0, -1e-3, -0.5, -3.0])
         got = np.array(er.pathwise_gradient(others, a[i], b[i]))[:, 0]
-        assert got == pytest.approx(wanted[:, i], rel=LARGEST), ROWS[i]
+        assert got == pytest.approx(wanted[:, i], rel=FEW), ROWS[i]
 
 
 @pytest.mark.parametrize("way", [series, mode, tail])

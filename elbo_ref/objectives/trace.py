@@ -19,7 +19,7 @@ from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
-from elbo_ref.objectives.protocol import Step, Task, over_particles
+from elbo_ref.objectives.protocol import Step, Task
 
 MOST_DRAWS = 10_000_000
 """A step that would take more is refused."""
@@ -47,15 +47,15 @@ class Trace:
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
-        guide, entry = task.guide, task.entry_of_latent
-        each = own[:, entry]
-        tilt = guide.tilt(prior, each, task.outcomes[:, entry])
-        logits = guide.sample_logit(prior, each, (num_particles, entry.size), rng)
+        guide, each = task.guide, task.per_latent(own)
+        tilt = guide.tilt(prior, own, task.outcomes)
+        logits = guide.sample_logit(prior, each, (num_particles, each.shape[1]), rng)
         each_logs = sc.log_expit(np.array((logits, -logits)))
-        c, rest = np.exp(each_logs)
-        through_draw = (tilt[0] * rest - tilt[1] * c) * guide.pathwise(logits, prior, each)
-        value = float((tilt * over_particles(each_logs)).sum())
+        c, each_tilt = np.exp(each_logs), task.per_latent(tilt)
+        slope = each_tilt[0] * c[1] - each_tilt[1] * c[0]
+        through_draw = slope * guide.pathwise(logits, prior, each)
         source, logs = task.per_entry(through_draw), task.per_entry(each_logs)
+        value = sum((tilt * logs).dot(task.weights).tolist())
         if guide.own_density:
             source = source + guide.own_density * (logs - guide.log_moments(prior, own))
         return Step(*task.gradient(source, logs, prior, own), value)

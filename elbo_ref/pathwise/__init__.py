@@ -22,7 +22,8 @@ that do not. It is solved in three ways, each where it is best (`field` chooses)
 * `mode`: in powers of c/m - 1, from the mode m = a/s, for two large concentrations;
 * `tail`: by variation of constants, an integral over the tail, everywhere else.
 
-`table` does one pair of concentrations for very many draws: P and Q are then smooth functions of y
+One pair of concentrations for all draws has ways of its own: `few` draws share the coefficients of
+the two power series, and for very many a `table` is made, as P and Q are then smooth functions of y
 alone, linear in one tail and constant in the other.
 
 **Reflection.** 1 - c is a draw of Beta(b, a), so dy/db (y; a, b) = -dy/da (-y; b, a): each way is

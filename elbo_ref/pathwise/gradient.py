@@ -19,7 +19,7 @@ from elbo_ref.arguments import (
     plain,
     require,
 )
-from elbo_ref.pathwise import field
+from elbo_ref.pathwise import few, field
 from elbo_ref.pathwise.table import FEWEST, FEWEST_A_CELL, TOLERANCE, Table, extent
 
 
@@ -79,7 +79,8 @@ def pathwise_gradient(
     require("logit", y, np.isfinite(y), "is not finite")
     a = concentration("concentration1", concentration1)
     b = concentration("concentration0", concentration0)
-    return PathwiseGradient(*map(plain, logit_derivatives(y, a, b)))
+    by_a, by_b = logit_derivatives(y, a, b)
+    return PathwiseGradient(plain(by_a), plain(by_b))
 
 
 def pathwise_gradient_of_draw(
@@ -131,14 +132,14 @@ def pathwise_gradient_of_draw(
         y = sc.logit(np.where(inside, draw, 0.5))
         slope = np.where(inside, draw * (1 - draw), 0.0)
         moved = slope * logit_derivatives(y, a, b) + 0.0
-    return PathwiseGradient(*map(plain, moved))
+    return PathwiseGradient(plain(moved[0]), plain(moved[1]))
 
 
 def logit_derivatives(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
     """dy/da and dy/db, stacked, for float64 arrays that broadcast; unchecked, in blocks."""
+    if a.size == b.size == 1 and max(a.ndim, b.ndim) <= y.ndim:
+        return _of_shared(y.ravel(), a.item(), b.item()).reshape(2, *y.shape)
     shape = np.broadcast(y, a, b).shape
-    if a.size == b.size == 1:
-        return _of_shared(y.ravel(), a.item(), b.item()).reshape(2, *shape)
     if math.prod(shape) >= FEWEST and all(x.size in (1, *x.shape[-1:]) for x in (a, b)):
         pair = np.stack([np.broadcast_to(x.ravel(), shape[-1:]) for x in (a, b)])
         starts = 1 + np.flatnonzero(np.any(pair[:, 1:] != pair[:, :-1], axis=0))
@@ -165,4 +166,8 @@ def _of_shared(y: FloatArray, a: float, b: float) -> FloatArray:
             table = Table.covering(a, b, low, cells)
             if table.error <= TOLERANCE:
                 return table(y)
+    elif y.size:
+        gradient = few.derivatives(y, a, b)
+        if gradient is not None:
+            return gradient
     return field.derivatives(y, a, b)

@@ -98,7 +98,11 @@ class Table(NamedTuple):
             for power in powers[-2::-1]:
                 row *= place
                 row += power.take(cell)
-        beyond = inside - y
-        gradient[0] += np.maximum(beyond, 0.0) / self.a
-        gradient[1] += np.minimum(beyond, 0.0) / self.b
-        return gradient
+        return on_lines(gradient, inside - y, self.a, self.b)
+
+
+def on_lines(gradient: FloatArray, beyond: FloatArray, a: float, b: float) -> FloatArray:
+    """The gradient so far beyond a point from which dy/da or dy/db is a line; changed in place."""
+    gradient[0] += np.maximum(beyond, 0.0) / a
+    gradient[1] += np.minimum(beyond, 0.0) / b
+    return gradient
