@@ -16,7 +16,7 @@ from elbo_ref.evidence import (
     log_evidence_hessian,
     posterior,
 )
-from elbo_ref.guides import Parameter
+from elbo_ref.guides import Delta, Parameter
 from elbo_ref.inference import (
     expected_counts,
     likelihood_ratio_test,
@@ -24,6 +24,7 @@ from elbo_ref.inference import (
     tarone_test,
 )
 from elbo_ref.latents import posterior_table
+from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.maximum import maximize_evidence
 from elbo_ref.objectives.exact import (
     elbo,
@@ -45,6 +46,8 @@ __all__ = [
     "Beta",
     "ClippedAdam",
     "Counts",
+    "Delta",
+    "LogitNormal",
     "Parameter",
     "__version__",
     "datasets",

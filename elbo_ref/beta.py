@@ -174,10 +174,6 @@ class Beta:
             Broadcasts against the shape of the distribution. At the ends it is the limit, which
             may be infinite.
 
-        Returns
-        -------
-        float or ndarray
-
         Raises
         ------
         ValueError
@@ -214,7 +210,7 @@ class Beta:
         -0.234906649788
         """
         a, b = self.arrays()
-        g1, g0 = self.jensen_gaps()
+        g1, g0 = self.log_gaps()
         return plain((a - 1) * g1 + (b - 1) * g0 - self.log_prob_at_mean())
 
     def kl(self, other: Beta) -> float | FloatArray:
@@ -226,7 +222,7 @@ class Beta:
         0.234906649788
         """
         check_type("other", other, Beta)
-        (a, b), (a0, b0), (g1, g0) = self.arrays(), other.arrays(), self.jensen_gaps()
+        (a, b), (a0, b0), (g1, g0) = self.arrays(), other.arrays(), self.log_gaps()
         divergence = self.log_ratio_at_mean(other) + ((a0 - a) * g1 + (b0 - b) * g0)
         a, b, a0, b0, divergence = np.broadcast_arrays(a, b, a0, b0, divergence)
         near = (divergence < 1e-2) & (np.abs(a0 - a) <= a / 4) & (np.abs(b0 - b) <= b / 4)
@@ -240,6 +236,14 @@ class Beta:
         a, b = self.arrays()
         return np.log1p(b / a) + np.log1p(a / b) - log_beta_remainder(a, b)
 
+    def log_prob_of_logit(self, y: FloatArray) -> FloatArray:
+        """Log density of the logit at y: a log c + b log(1 - c) - log B(a, b)."""
+        a, b = self.arrays()
+        s, c, rest = a + b, sc.expit(y), sc.expit(-y)
+        difference = cross_difference(a, rest, b, c)
+        away = deviance(a, s * c, difference) + deviance(b, s * rest, -difference)
+        return -away - log_beta_remainder(a, b)
+
     def log_ratio_at_mean(self, other: Beta) -> FloatArray:
         """Log density less that of `other`, at c = E c."""
         a, b = self.arrays()
@@ -249,12 +253,12 @@ class Beta:
         away = deviance(a0, s0 * (a / s), difference) + deviance(b0, s0 * (b / s), -difference)
         return away + (log_beta_remainder(a0, b0) - log_beta_remainder(a, b))
 
-    def mean_pair(self) -> tuple[FloatArray, FloatArray]:
+    def center_pair(self) -> tuple[FloatArray, FloatArray]:
         """E c and E (1 - c), each to full relative precision."""
         a, b = self.arrays()
         return a / (a + b), b / (a + b)
 
-    def mean_difference(
+    def center_difference(
         self, successes: FloatArray | IntArray, failures: FloatArray | IntArray
     ) -> FloatArray:
         """successes E(1 - c) - failures E c: how far the counts are from N E c."""
@@ -266,7 +270,7 @@ class Beta:
         a, b = self.arrays()
         return log_beta_remainder(a, b) - sc.xlog1py(a, b / a) - sc.xlog1py(b, a / b)
 
-    def jensen_gaps(self) -> tuple[FloatArray, FloatArray]:
+    def log_gaps(self) -> tuple[FloatArray, FloatArray]:
         """log m - E log c and log(1 - m) - E log(1 - c), both positive."""
         a, b = self.arrays()
         return jensen_gap_difference(a, b), jensen_gap_difference(b, a)
@@ -361,10 +365,7 @@ def draw_logits(
     a: FloatArray, b: FloatArray, shape: tuple[int, ...], rng: np.random.Generator
 ) -> FloatArray:
     """Draws of logit c ~ Beta(a, b); `Beta.sample_logit` says how."""
-    x: FloatArray | float = a
-    z: FloatArray | float = b
-    if a.size == b.size == 1:  # the same draws, in half the time
-        x, z = a.item(), b.item()
+    x, z = (a.item(), b.item()) if a.size == b.size == 1 else (a, b)  # the same, in half the time
     ratio = rng.standard_gamma(x + 1, shape) / rng.standard_gamma(z + 1, shape)
     boost = rng.standard_exponential(shape) / z - rng.standard_exponential(shape) / x
     return np.log(ratio) + boost

@@ -20,10 +20,11 @@ import numpy as np
 
 from elbo_ref.adam import Adam, AdamState, ClippedAdam
 from elbo_ref.archive import read_arrays
-from elbo_ref.arguments import FloatArray, check_type, count
+from elbo_ref.arguments import FloatArray, count
 from elbo_ref.atomic import write
 from elbo_ref.beta import Beta
 from elbo_ref.climb import Block, Climb, Moment, Setup, Snapshot
+from elbo_ref.coordinates import check_learned
 from elbo_ref.counts import Counts
 from elbo_ref.guides import GUIDES
 from elbo_ref.run import Run
@@ -229,7 +230,7 @@ def _climb(note: dict[str, Any], members: dict[str, Any], place: str) -> tuple[C
 
 def _setup(note: dict[str, Any], own: FloatArray) -> Setup:
     settings = dict(note["optimizer"])
-    check_type("learn_prior", note["learn_prior"], bool)
+    check_learned(note["learn_prior"])
     return Setup(
         counts=Counts.from_columns(**note["counts"]),
         guide=GUIDES[note["guide"]].name,
@@ -245,11 +246,16 @@ def _setup(note: dict[str, Any], own: FloatArray) -> Setup:
 
 def _check_shapes(arrays: dict[str, Any], setup: Setup, steps: int, settled: Block) -> None:
     """Refuse arrays that do not fit together."""
-    k, size = len(GUIDES[setup.guide].parameter_names), len(setup.counts)
-    parameters = (2 * setup.learn_prior + k * size,)
+    family = GUIDES[setup.guide]
+    k, size = len(family.parameter_names), 1 if family.shared else len(setup.counts)
+    if setup.own.shape != (k, size) or setup.own.dtype != np.float64:
+        raise ValueError(f"own is {setup.own.dtype} of shape {setup.own.shape}, not {(k, size)}")
+    space = setup.space()
+    parameters = space.start.shape
+    k, size = space.split(space.start)[1].shape
     done, pending = settled.end, steps - settled.end
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("vector", *_ADAM), parameters)
-    shapes |= {"own": (k, size), "owns": (k, -(-done // settled.stride), size)}
+    shapes |= {"owns": (k, -(-done // settled.stride), size)}
     shapes |= {"losses": (done,), "priors": (2, done)}
     shapes |= {"rows": (pending, *parameters), "values": (pending,)}
     for name, shape in shapes.items():

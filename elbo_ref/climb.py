@@ -18,7 +18,7 @@ from elbo_ref import guides, objectives
 from elbo_ref.adam import AdamState, Optimizer
 from elbo_ref.arguments import FloatArray, IntArray
 from elbo_ref.beta import Beta
-from elbo_ref.coordinates import Coordinates
+from elbo_ref.coordinates import Coordinates, Learned
 from elbo_ref.counts import Counts
 from elbo_ref.objectives.protocol import Task
 
@@ -35,7 +35,7 @@ class Setup(NamedTuple):
     guide: str
     loss: str
     prior: Beta
-    learn_prior: bool
+    learn_prior: Learned
     own: FloatArray
     optimizer: Optimizer
     num_particles: int

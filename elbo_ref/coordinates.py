@@ -6,16 +6,29 @@ row by row. Optimizers, histories and Newton's view of a point see only this vec
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 import numpy as np
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
-from elbo_ref.guides.protocol import LOG_RANGE
+from elbo_ref.guides.protocol import ANY_REAL, LOG_RANGE
 from elbo_ref.objectives.exact import Exact
 from elbo_ref.objectives.protocol import Objective, Task
 from elbo_ref.objectives.stationarity import Stationarity, stationarity
 
-_NAMES = ("concentration1", "concentration0")
+NAMES = ("concentration1", "concentration0")
+
+Learned: TypeAlias = bool | Literal["concentration1", "concentration0"]
+"""What of the prior is learned."""
+
+
+def check_learned(learned: object) -> None:
+    """Raise TypeError or ValueError unless it says what of the prior is learned."""
+    if isinstance(learned, str) and learned not in NAMES:
+        raise ValueError(f"learn_prior = {learned!r} is not one of {', '.join(map(repr, NAMES))}")
+    if not isinstance(learned, bool | str):
+        raise TypeError(f"learn_prior must be True, False or a name, not {learned!r}")
 
 
 class Coordinates:
@@ -26,34 +39,41 @@ class Coordinates:
     task : Task
     prior : Beta, shape ()
         Where the prior starts, or what it is.
-    learned : bool
-        Whether the prior is part of the vector.
+    learned : bool or str
+        Whether the prior is part of the vector; ``"concentration1"`` or ``"concentration0"``: only
+        that one.
     own : ndarray, shape (k, G)
         Where the guide's unconstrained parameters start.
     """
 
-    def __init__(self, task: Task, prior: Beta, learned: bool, own: FloatArray) -> None:
+    def __init__(self, task: Task, prior: Beta, learned: Learned, own: FloatArray) -> None:
         self.task = task
         self._fixed = np.array(prior.arrays())[:, None]
-        self._num_prior = 2 if learned else 0
+        self._rows = [row for row, name in enumerate(NAMES) if learned in (True, name)]
+        self._num_prior = len(self._rows)
         self._shape = own.shape
-        self.start = np.concatenate([np.log(self._fixed[: self._num_prior, 0]), own.ravel()])
-        ranges = [LOG_RANGE] * self._num_prior + [task.guide.own_range] * own.size
+        self.start = np.concatenate([np.log(self._fixed[self._rows, 0]), own.ravel()])
+        ranges = [LOG_RANGE] * self._num_prior
+        ranges += [limits for limits in task.guide.own_ranges for _ in range(own.shape[1])]
         low, high = np.transpose(ranges)
         self._center, self._reach = (low + high) / 2, (high - low) / 2
 
     def split(self, vector: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Constrained prior (2, 1) and guide (k, G) at a vector."""
         p = self._num_prior
-        prior = np.exp(vector[:p]).reshape(2, 1) if p else self._fixed
+        prior = np.exp(vector[:p]).reshape(2, 1) if p == 2 else self._fixed
+        if p == 1:
+            prior = prior.copy()
+            prior[self._rows, 0] = np.exp(vector[0])
         return prior, self.task.guide.constrain(vector[p:].reshape(self._shape))
 
     def split_rows(self, vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Constrained priors (2, R, 1) and guides (k, R, G) at R vectors."""
         p, rows = self._num_prior, len(vectors)
-        learned = np.exp(vectors[:, :p].T) if p else np.repeat(self._fixed, rows, axis=1)
+        priors = np.repeat(self._fixed, rows, axis=1)
+        priors[self._rows] = np.exp(vectors[:, :p].T)
         own = np.moveaxis(vectors[:, p:].reshape(rows, *self._shape), 0, 1)
-        return learned[:, :, None], self.task.guide.constrain(own)
+        return priors[:, :, None], self.task.guide.constrain(own)
 
     def gradient(
         self, objective: Objective, vector: FloatArray, num_particles: int, rng: np.random.Generator
@@ -64,7 +84,10 @@ class Coordinates:
         by_own = (step.own * self.task.guide.slope(own)).ravel()
         if not self._num_prior:
             return by_own, step.value
-        return np.concatenate((step.prior * prior[:, 0], by_own)), step.value
+        by_prior = step.prior * prior[:, 0]
+        if self._num_prior == 1:
+            by_prior = by_prior[self._rows]
+        return np.concatenate((by_prior, by_own)), step.value
 
     def outside(self, vector: FloatArray) -> int | None:
         """Index of a parameter that is out of its range or not a number; None if all are well."""
@@ -78,15 +101,17 @@ class Coordinates:
     def name(self, index: int) -> str:
         """What a parameter is called outside."""
         if index < self._num_prior:
-            return f"prior.{_NAMES[index]}"
+            return f"prior.{NAMES[self._rows[index]]}"
         row, latent = np.unravel_index(index - self._num_prior, self._shape)
         return f"guide.{self.task.guide.parameter_names[row]}[{latent}]"
 
     def range(self, index: int) -> str:
         """Where that parameter must stay, as it is outside."""
-        if index < self._num_prior or self.task.guide.own_range == LOG_RANGE:
+        row = (index - self._num_prior) // self._shape[1]
+        limits = LOG_RANGE if index < self._num_prior else self.task.guide.own_ranges[row]
+        if limits != ANY_REAL:
             return "[1e-12, 1e+15]"
-        low, high = self.task.guide.own_range
+        low, high = limits
         return f"[{low:g}, {high:g}]"
 
     def stationarity(self, vector: FloatArray) -> Stationarity:
@@ -96,6 +121,14 @@ class Coordinates:
         idle = task.weights == 0
         if not task.guide.has_prior:
             idle = idle | (task.counts.total_count == 0)
+
+        if task.guide.shared:
+            nothing = np.zeros((0, idle.size))
+
+            def dense(vector: FloatArray, _: FloatArray) -> tuple[FloatArray, FloatArray]:
+                return self.gradient(exact, vector, 1, unused)[0], nothing
+
+            return stationarity(dense, vector, nothing, idle)
 
         def gradient(prior: FloatArray, own: FloatArray) -> tuple[FloatArray, FloatArray]:
             flat, _ = self.gradient(exact, np.concatenate([prior, own.ravel()]), 1, unused)

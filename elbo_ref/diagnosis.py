@@ -20,12 +20,17 @@ import numpy as np
 
 from elbo_ref.arguments import check_type
 from elbo_ref.beta import Beta
+from elbo_ref.coordinates import NAMES
+from elbo_ref.destinations import Destination
 from elbo_ref.documents import Document, document, put, to_json
 from elbo_ref.evidence import log_evidence, posterior
 from elbo_ref.latents import PosteriorTable
+from elbo_ref.leads import destination
+from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.maximum import EvidenceMaximum, maximize_evidence
+from elbo_ref.objectives.exact import elbo
 from elbo_ref.run import Run
-from elbo_ref.supremum import as_totals, own_log_likelihood, pooled_log_likelihood, pooled_mean
+from elbo_ref.supremum import as_totals, pooled_mean
 from elbo_ref.svi import maximize_elbo
 from elbo_ref.words import describe, number, pair
 
@@ -57,6 +62,8 @@ class Diagnosis:
         For an empty guide: the step at which its exact path, from the same start with the same
         optimizer, is first above the supremum of the evidence; None if that takes more than
         10,000 steps.
+    lead : Destination
+        Where the objective is highest over what the run may change, or what it tends to.
     """
 
     run: Run = field(repr=False)
@@ -66,6 +73,7 @@ class Diagnosis:
     objective: float
     objective_supremum: float
     passes_at: int | None
+    lead: Destination
 
     @property
     def distance(self) -> float | None:
@@ -86,7 +94,7 @@ class Diagnosis:
     def sentence(self) -> str:
         """What the run maximises, where that leads, and how far it has come."""
         run, best = self.run, number(self.objective_supremum)
-        if run.guide_name == "empty":
+        if run.guide_name == "empty" and np.isinf(self.objective_supremum):
             height = f"the evidence's {_height(self.supremum)}"
             passing = f"passes {height} at step {self.passes_at}"
             if self.passes_at is None:
@@ -97,8 +105,9 @@ class Diagnosis:
                 "maximises E_prior[log lik] - H(prior), not an ELBO and unbounded: its exact path "
                 f"{passing}{self._early()}"
             )
+        held = run.learn_prior is not True
         match run.guide_name:
-            case "tied":
+            case "tied" if not held:
                 what = "E_prior[log lik] (an ELBO, the prior its guide)"
                 pooled = pooled_mean(run.counts)
                 mle = "any c" if np.isnan(pooled) else f"c = {number(pooled)}"
@@ -109,12 +118,25 @@ class Diagnosis:
             case "none":
                 what = "the likelihood"
                 where = f"its supremum {best} (the classical MLE, c = K/N)"
-            case _ if run.learn_prior:
+            case "beta" | "conjugate" | "conjugate_detached" if run.learn_prior:
                 what = "an ELBO"
                 where = f"the evidence's {_height(self.supremum)} ({self.supremum.place})"
-            case _:
+            case "beta" | "conjugate" | "conjugate_detached":
                 what = "an ELBO under a fixed prior"
                 where = f"its maximum {best}, the log evidence (at the posterior)"
+            case _:
+                what = {
+                    "beta_shared": "an ELBO with one guide for all latents",
+                    "normal": "the ELBO of a normal on the logit",
+                    "delta": "the joint density of data and c",
+                    "laplace": "the joint density of data and logit c",
+                    "tied": "E_prior[log lik] (an ELBO, the prior its guide)",
+                    "empty": "E_prior[log lik] - H(prior)",
+                }[run.guide_name]
+                if np.isinf(self.objective_supremum):
+                    return f"maximises {what}: {self.lead.reason}{self._early()}"
+                word = "maximum" if self.lead.attained else "supremum"
+                where = f"its {word} {best} ({self.lead.place}): {self.lead.reason}"
         rounding = 1e-9 * max(1.0, abs(self.objective))
         below = f"{number(self.shortfall)} nats below" if self.shortfall > rounding else "at"
         return f"maximises {what}, {self._state()}: {below} {where}{self._early()}"
@@ -222,16 +244,23 @@ def diagnose(run: Run) -> Diagnosis:
     (Beta(0.5493, 0.46479))
     """
     check_type("run", run, Run)
-    supremum = maximize_evidence(run.counts)
+    held, learnable = {}, "both" if run.learn_prior is True else run.learn_prior or "nothing"
+    for name, value in zip(NAMES, run.start.arrays(), strict=True):
+        if learnable in NAMES and name != learnable:
+            held[name] = float(value)
+    supremum = maximize_evidence(run.counts, held or None)
     evidence = None if run.guide_name == "none" else log_evidence(run.prior, run.counts)
+    lead = destination(run.guide_name, run.counts, run.start, learnable)
+    unbounded = run.guide_name == "empty" and np.isinf(lead.value)
     return Diagnosis(
         run=run,
         supremum=supremum,
         log_evidence=evidence,
-        gap=_gap(run),
+        gap=_gap(run, evidence),
         objective=run.objective,
-        objective_supremum=_objective_supremum(run, evidence, supremum),
-        passes_at=_passes_at(run, supremum.log_evidence) if run.guide_name == "empty" else None,
+        objective_supremum=lead.value,
+        passes_at=_passes_at(run, supremum.log_evidence) if unbounded else None,
+        lead=lead,
     )
 
 
@@ -278,23 +307,14 @@ def _height(supremum: EvidenceMaximum) -> str:
     return f"{word} {number(supremum.log_evidence)}"
 
 
-def _gap(run: Run) -> float | None:
-    if run.guide_name not in ("beta", "tied"):
-        return None
-    assert isinstance(run.guide, Beta)
-    divergences = run.guide.kl(posterior(run.prior, run.counts))
-    return float(np.sum(run.counts.multiplicity * divergences))
-
-
-def _objective_supremum(run: Run, evidence: float | None, supremum: EvidenceMaximum) -> float:
-    match run.guide_name:
-        case "empty":
-            return np.inf
-        case "none":
-            return own_log_likelihood(run.counts)
-        case "tied":
-            return pooled_log_likelihood(run.counts)
-    return supremum.log_evidence if run.learn_prior or evidence is None else evidence
+def _gap(run: Run, evidence: float | None) -> float | None:
+    """KL(guide || posterior), where what is reached is a distribution of the latents."""
+    weights = run.counts.multiplicity
+    if isinstance(run.guide, Beta):
+        return float(np.sum(weights * run.guide.kl(posterior(run.prior, run.counts))))
+    if isinstance(run.guide, LogitNormal) and evidence is not None:
+        return max(evidence - elbo(run.guide, run.prior, run.counts), 0.0)
+    return None
 
 
 def _passes_at(run: Run, height: float) -> int | None:
@@ -311,6 +331,7 @@ def _passes_at(run: Run, height: float) -> int | None:
             guide="empty",
             loss="exact",
             prior=run.start,
+            learn_prior=run.learn_prior,
             optimizer=run.optimizer,
             num_steps=num_steps,
         )

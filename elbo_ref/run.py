@@ -19,11 +19,12 @@ from elbo_ref.adam import Optimizer
 from elbo_ref.arguments import FloatArray, IntArray, count
 from elbo_ref.beta import Beta
 from elbo_ref.climb import Climb, Setup, Snapshot
-from elbo_ref.coordinates import Coordinates
+from elbo_ref.coordinates import Coordinates, Learned
 from elbo_ref.counts import Counts
 from elbo_ref.documents import Document, document, put, to_json
-from elbo_ref.guides import Parameter
+from elbo_ref.guides import Delta, GuideValue, Parameter
 from elbo_ref.latents import PosteriorTable, posterior_table
+from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.objectives.exact import Exact, objective_value, one_particle_variance
 from elbo_ref.objectives.stationarity import Stationarity
 from elbo_ref.words import describe, number, pair
@@ -39,14 +40,14 @@ class History:
     ----------
     prior : Beta, shape (rows,)
         One more row than there are losses: the last is where the run ended.
-    guide : Beta or Parameter of shape (len(guide_steps), G), or None
+    guide : Beta, LogitNormal, Delta or Parameter of shape (len(guide_steps), G), or None
         The guide at the rows `guide_steps`: every row, unless that took more than 64 MiB, else
         every second, fourth, ..., and always the last.
     guide_steps : int64 ndarray
     """
 
     prior: Beta
-    guide: Beta | Parameter | None
+    guide: GuideValue | None
     guide_steps: IntArray
 
     def __len__(self) -> int:
@@ -61,7 +62,7 @@ class Run:
     ----------
     prior : Beta
         The model-side concentrations reached (the ones given, where they are not learned).
-    guide : Beta, Parameter or None
+    guide : Beta, LogitNormal, Delta, Parameter or None
         The guide reached; the prior itself for ``"tied"``, None for ``"empty"``.
     losses : ndarray, shape (steps,)
         What ``svi.step`` returns: minus the objective at the parameters before each update.
@@ -74,7 +75,7 @@ class Run:
     """
 
     prior: Beta
-    guide: Beta | Parameter | None
+    guide: GuideValue | None
     losses: FloatArray = field(repr=False)
     history: History = field(repr=False)
     num_steps: int
@@ -115,7 +116,7 @@ class Run:
 
     @property
     def guide_name(self) -> str:
-        """``"beta"``, ``"empty"``, ``"tied"`` or ``"none"``."""
+        """The name of its family, as ``guide=`` takes it."""
         return self._setup.guide
 
     @property
@@ -124,8 +125,8 @@ class Run:
         return self._setup.loss
 
     @property
-    def learn_prior(self) -> bool:
-        """Whether the prior was learned; False where the model has none."""
+    def learn_prior(self) -> Learned:
+        """What of the prior was learned; False where the model has none."""
         return self._setup.learn_prior
 
     @property
@@ -287,7 +288,8 @@ class Run:
         """How the run was made, on one line."""
         setup = self._setup
         facts = [
-            f"prior {'from' if setup.learn_prior else 'fixed at'} {describe(self.start)}",
+            f"prior {'from' if setup.learn_prior else 'fixed at'} {describe(self.start)}"
+            + (f" (only {setup.learn_prior})" if isinstance(setup.learn_prior, str) else ""),
             f"{type(setup.optimizer).__name__} lr {number(setup.optimizer.lr)}",
             f"steps {self.num_steps}",
             f"loss {setup.loss}",
@@ -342,9 +344,13 @@ def _optimizer(optimizer: Optimizer) -> Document:
     return {"name": type(optimizer).__name__, **settings}
 
 
-def _guide(value: Beta | Parameter | None) -> Document | None:
+def _guide(value: GuideValue | None) -> Document | None:
     if isinstance(value, Beta):
         return {"family": "Beta", **pair(value)}
+    if isinstance(value, LogitNormal):
+        loc, scale = (x.tolist() for x in value.arrays())
+        return {"family": "LogitNormal", "loc": loc, "scale": scale}
     if isinstance(value, Parameter):
-        return {"family": "Parameter", "logits": np.asarray(value.logits).tolist()}
+        family = "Delta" if isinstance(value, Delta) else "Parameter"
+        return {"family": family, "logits": np.asarray(value.logits).tolist()}
     return None

@@ -16,18 +16,19 @@ from elbo_ref.adam import Adam, Optimizer
 from elbo_ref.arguments import Rng, check_type, count, generator
 from elbo_ref.beta import Beta
 from elbo_ref.climb import Climb, Setup
+from elbo_ref.coordinates import Learned, check_learned
 from elbo_ref.counts import Counts
-from elbo_ref.guides import Parameter
+from elbo_ref.guides import GuideValue
 from elbo_ref.objectives.protocol import Task
 from elbo_ref.run import Run
 
 
 def maximize_elbo(
     counts: Counts,
-    guide: str | Beta | Parameter = "beta",
+    guide: str | GuideValue = "beta",
     loss: str = "trace",
     prior: Beta = Beta(1.0, 1.0),  # noqa: B008 (a frozen value)
-    learn_prior: bool = True,
+    learn_prior: Learned = True,
     optimizer: Optimizer = Adam(lr=0.01),  # noqa: B008
     num_steps: int = 1000,
     num_particles: int = 1,
@@ -40,16 +41,21 @@ def maximize_elbo(
     counts : Counts
     guide : str or value
         ``"beta"``: a Beta guide, one pair of parameters per entry of the counts, from (1, 1);
-        ``"empty"``: no guide, so not an ELBO (E7); ``"tied"``: the prior is the guide (E8);
-        ``"none"``: no latent, c is a parameter, from 0.5. A `Beta` or a `Parameter` says where a
-        guide of its family starts; ``run.guide`` can be handed back in.
+        ``"beta_shared"``: one pair for all; ``"empty"``: no guide, so not an ELBO (E7); ``"tied"``:
+        the prior is the guide (E8); ``"conjugate"``: the exact posterior, and
+        ``"conjugate_detached"``, which passes no gradient to it; ``"normal"``: a normal on the
+        logit, from (0, 0.1), as ``AutoNormal``; ``"laplace"`` and ``"delta"``: a point, from 0.5,
+        as ``AutoLaplaceApproximation`` and ``AutoDelta``; ``"none"``: no latent, c is a parameter,
+        from 0.5. A `Beta`, `LogitNormal`, `Delta` or `Parameter` says where a guide of its family
+        starts; ``run.guide`` can be handed back in.
     loss : str
         ``"trace"``: Monte Carlo with pathwise gradients, as ``Trace_ELBO``; ``"exact"``: the closed
         form.
     prior : Beta, shape ()
         Where the model's concentrations start, or what they are.
-    learn_prior : bool
-        Whether the concentrations are learned, under exp.
+    learn_prior : bool or str
+        Whether the concentrations are learned, under exp; ``"concentration1"`` or
+        ``"concentration0"``: only that one.
     optimizer : Adam or ClippedAdam
     num_steps, num_particles : int
         Positive; particles are for ``"trace"``.
@@ -83,10 +89,10 @@ def maximize_elbo(
 
 def begin(
     counts: Counts,
-    guide: str | Beta | Parameter,
+    guide: str | GuideValue,
     loss: str,
     prior: Beta,
-    learn_prior: bool,
+    learn_prior: Learned,
     optimizer: Optimizer,
     num_particles: int,
     rng: Rng,
@@ -97,11 +103,10 @@ def begin(
         raise TypeError(f"prior must be one Beta, not {prior!r}")
     if isinstance(optimizer, type) or not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be an Adam or a ClippedAdam, not {optimizer!r}")
-    if not isinstance(learn_prior, bool):
-        raise TypeError(f"learn_prior must be True or False, not {learn_prior!r}")
+    check_learned(learn_prior)
     objective, family = objectives.find(loss), guides.find(guide)
     num_particles = count("num_particles", num_particles, 1)
-    learned = learn_prior and family.has_prior
+    learned = learn_prior if family.has_prior else False
     if not learned and not family.parameter_names:
         raise ValueError(f"guide={family.name!r} with learn_prior=False has nothing to learn")
     objective.prepare(Task(family, counts), num_particles)
@@ -111,7 +116,7 @@ def begin(
         loss=objective.name,
         prior=prior,
         learn_prior=learned,
-        own=family.start(guide, len(counts)),
+        own=family.start(guide, 1 if family.shared else len(counts)),
         optimizer=optimizer,
         num_particles=num_particles,
         seed=int(rng) if isinstance(rng, int | np.integer) else None,

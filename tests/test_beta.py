@@ -235,8 +235,8 @@ def test_interval_of_a_narrow_distribution_is_nearly_gaussian(a, b):
 
 def test_mean_pair_and_mean_difference_do_not_cancel():
     q = Beta(1e15, 1e-10)
-    np.testing.assert_allclose(q.mean_pair(), [1.0, 1e-25], rtol=1e-15)
-    difference = Beta(1e15, 1e15).mean_difference(np.array(10**18 + 1), np.array(10**18))
+    np.testing.assert_allclose(q.center_pair(), [1.0, 1e-25], rtol=1e-15)
+    difference = Beta(1e15, 1e15).center_difference(np.array(10**18 + 1), np.array(10**18))
     assert difference == 0.5
 
 

@@ -573,7 +573,7 @@ EDITS = {
     **{f"no {name}": drop(name) for name in ("counts", "guide", "steps", "ended", "generator")},
     "counts": put("counts", {"successes": [3], "total_count": [2]}),
     "other counts": put("counts", {"successes": [3], "total_count": [4]}),
-    "guide": put("guide", "normal"),
+    "guide": put("guide", "gamma"),
     "another guide": put("guide", "none"),
     "loss": put("loss", "renyi"),
     "prior": put("prior", [1.0, -1.0]),

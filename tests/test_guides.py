@@ -105,7 +105,7 @@ def test_a_value_finds_its_family_and_starts_it(name, value):
     guide = guides.find(value)
     assert guide is guides.find(name)
     reached = guide.value(er.Beta(1, 1), guide.constrain(guide.start(value, 2)))
-    for got, wanted in zip(reached.mean_pair(), value.mean_pair(), strict=True):
+    for got, wanted in zip(reached.center_pair(), value.center_pair(), strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-14)
     assert guide.start(name, 2).shape == guide.start(value, 2).shape
 
@@ -399,11 +399,17 @@ def test_exact_takes_a_million_million_latents(name):
     [
         (
             guides.find,
-            "normal",
+            "gamma",
             ValueError,
-            "guide = 'normal' is not one of 'beta', 'empty', 'tied', 'none'",
+            "guide = 'gamma' is not one of 'beta', 'empty', 'tied', 'none', 'beta_shared', "
+            "'conjugate', 'conjugate_detached', 'delta', 'normal', 'laplace'",
         ),
-        (guides.find, None, TypeError, "guide must be a name, a Beta or a Parameter, not NoneType"),
+        (
+            guides.find,
+            None,
+            TypeError,
+            "guide must be a name or one of Beta, LogitNormal, Delta, Parameter, not NoneType",
+        ),
         (objectives.find, "elbo", ValueError, "loss = 'elbo' is not one of 'exact', 'trace'"),
         (objectives.find, 3, TypeError, "loss must be a name, not int"),
     ],
@@ -446,4 +452,4 @@ def test_a_parameter_as_a_value():
     assert one != 0.25
     assert one.mean == pytest.approx(0.25, rel=1e-15)
     far = er.Parameter(logits=[-700.0, 700.0])
-    assert far.mean_pair()[0][0] == far.mean_pair()[1][1] > 0
+    assert far.center_pair()[0][0] == far.center_pair()[1][1] > 0

@@ -384,8 +384,11 @@ def test_trace_follows_the_exact_path():
     ("options", "message"),
     [
         ({"counts": [1, 2]}, "counts must be a Counts, not list"),
-        ({"guide": "normal"}, "guide = 'normal' is not one of 'beta', 'empty', 'tied', 'none'"),
-        ({"guide": 3}, "guide must be a name, a Beta or a Parameter, not int"),
+        ({"guide": "gamma"}, "guide = 'gamma' is not one of 'beta', 'empty', 'tied', 'none'"),
+        (
+            {"guide": 3},
+            "guide must be a name or one of Beta, LogitNormal, Delta, Parameter, not int",
+        ),
         (
             {"guide": er.Beta([1.0, 2.0], 1.0)},
             "guide of shape (2,) fits neither () nor the 8 entries of counts",
@@ -398,7 +401,10 @@ def test_trace_follows_the_exact_path():
             {"guide": er.Beta(np.where(np.arange(8) == 3, 1e20, 1.0), 1.0)},
             "guide.concentration1[3] must start in [1e-12, 1e+15]",
         ),
-        ({"learn_prior": "concentration1"}, "learn_prior must be True or False"),
+        (
+            {"learn_prior": "both"},
+            "learn_prior = 'both' is not one of 'concentration1', 'concentration0'",
+        ),
         ({"optimizer": "adam"}, "optimizer must be an Adam or a ClippedAdam, not 'adam'"),
         ({"num_steps": 0}, "num_steps = 0 must be at least 1"),
         ({"num_steps": 1.5}, "num_steps must be an int, not float"),

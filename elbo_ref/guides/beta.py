@@ -22,8 +22,7 @@ class BetaGuide(BetaDraws):
 
     name = "beta"
     parameter_names: tuple[str, ...] = ("concentration1", "concentration0")
-    own_range = LOG_RANGE
-    has_prior = True
+    own_ranges = (LOG_RANGE, LOG_RANGE)
     own_density = -1
 
     def start(self, value: object, size: int) -> FloatArray:
@@ -46,7 +45,7 @@ class BetaGuide(BetaDraws):
     def value(self, prior: Beta, own: FloatArray) -> Beta:
         return self.draw(prior, own)
 
-    def counted_at_mean(self, prior: Beta, draw: Beta) -> Any:
+    def counted_at_center(self, prior: Beta, draw: Beta) -> Any:
         return -draw.log_ratio_at_mean(prior)
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
@@ -59,3 +58,20 @@ class BetaGuide(BetaDraws):
         self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         return logs - log_moments(prior), source
+
+
+class SharedBetaGuide(BetaGuide):
+    """``guide="beta_shared"``: one pair of parameters for all latents, amortised away.
+
+    ``run.guide`` is a `Beta` of shape (1,). But for the coefficients what it maximises is G times
+    the ELBO of one latent with the average counts.
+    """
+
+    name = "beta_shared"
+    shared = True
+
+    def collect(
+        self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        by_prior, by_own = super().collect(source, logs, prior, own)
+        return np.broadcast_to(by_prior, by_own.shape), by_own

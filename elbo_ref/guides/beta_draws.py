@@ -16,6 +16,7 @@ from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import draw_logits
+from elbo_ref.guides.protocol import GuideDefaults
 from elbo_ref.pathwise import logit_derivatives
 from elbo_ref.special import trigamma
 
@@ -32,7 +33,7 @@ def log_moments(x: FloatArray) -> FloatArray:
     return moments
 
 
-class BetaDraws:
+class BetaDraws(GuideDefaults):
     """The part of `elbo_ref.guides.protocol.Guide` that follows from where c is drawn from."""
 
     def concentrations(self, prior: FloatArray, own: FloatArray) -> FloatArray:

@@ -26,13 +26,11 @@ import numpy as np
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.guides.beta_draws import BetaDraws
-from elbo_ref.guides.protocol import LOG_RANGE
 
 
 class _FromPrior(BetaDraws):
     parameter_names: tuple[str, ...] = ()
-    own_range = LOG_RANGE
-    has_prior = True
+    own_ranges: tuple[tuple[float, float], ...] = ()
 
     def start(self, value: object, size: int) -> FloatArray:
         return np.zeros((0, size))
@@ -64,7 +62,7 @@ class EmptyGuide(_FromPrior):
     def value(self, prior: Beta, own: FloatArray) -> None:
         return None
 
-    def counted_at_mean(self, prior: Beta, draw: Beta) -> Any:
+    def counted_at_center(self, prior: Beta, draw: Beta) -> Any:
         return prior.log_prob_at_mean()
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
@@ -83,7 +81,7 @@ class TiedGuide(_FromPrior):
     def value(self, prior: Beta, own: FloatArray) -> Beta:
         return prior
 
-    def counted_at_mean(self, prior: Beta, draw: Beta) -> float:
+    def counted_at_center(self, prior: Beta, draw: Beta) -> float:
         return 0.0
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:

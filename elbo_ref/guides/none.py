@@ -1,7 +1,7 @@
-"""No latent: each c is a parameter of the model, kept in (0, 1) by a sigmoid.
+"""Nothing is drawn: each c is a parameter, kept in (0, 1) by a sigmoid.
 
-What is maximised is the binomial log likelihood itself, by c = K/N: the classical MLE. Nothing is
-drawn and the prior plays no part.
+`PointGuide` is what all such guides share. `none` has no latent at all: what is maximised is the
+binomial log likelihood itself, by c = K/N: the classical MLE, in which the prior plays no part.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from elbo_ref.arguments import (
     require,
 )
 from elbo_ref.beta import Beta
+from elbo_ref.guides.protocol import ANY_REAL, GuideDefaults
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -83,19 +84,19 @@ class Parameter:
         c = sc.expit(self.logits)
         return c if self.shape else float(c)
 
-    def mean_pair(self) -> tuple[FloatArray, FloatArray]:
+    def center_pair(self) -> tuple[FloatArray, FloatArray]:
         """c and 1 - c."""
         logits = np.asarray(self.logits)
         return sc.expit(logits), sc.expit(-logits)
 
-    def mean_difference(
+    def center_difference(
         self, successes: FloatArray | IntArray, failures: FloatArray | IntArray
     ) -> FloatArray:
         """successes (1 - c) - failures c."""
-        c, rest = self.mean_pair()
+        c, rest = self.center_pair()
         return successes * rest - failures * c
 
-    def jensen_gaps(self) -> tuple[FloatArray, FloatArray]:
+    def log_gaps(self) -> tuple[FloatArray, FloatArray]:
         """0 and 0: there is nothing random."""
         zero = np.zeros(self.shape)
         return zero, zero
@@ -108,14 +109,11 @@ class Parameter:
 _SIGNS = np.array([[1.0], [-1.0]])
 
 
-class NoLatent:
-    """``guide="none"``, or a `Parameter` to start from; ``run.guide`` is a `Parameter`, (G,)."""
+class PointGuide(GuideDefaults):
+    """One logit for each latent, from 1/2, at which c stands with certainty."""
 
-    name = "none"
     parameter_names: tuple[str, ...] = ("logits",)
-    own_range = (-1e300, 1e300)
-    has_prior = False
-    own_density = 0
+    own_ranges: tuple[tuple[float, float], ...] = (ANY_REAL,)
 
     def start(self, value: object, size: int) -> FloatArray:
         start = value if isinstance(value, Parameter) else Parameter(probs=0.5)
@@ -131,18 +129,6 @@ class NoLatent:
     def draw(self, prior: Beta, own: FloatArray) -> Parameter:
         return Parameter(logits=own[0])
 
-    def value(self, prior: Beta, own: FloatArray) -> Parameter:
-        return self.draw(prior, own)
-
-    def counted_at_mean(self, prior: Beta, draw: Parameter) -> float:
-        return 0.0
-
-    def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
-        return outcomes
-
-    def normalizer(self, prior: Beta, own: FloatArray) -> float:
-        return 0.0
-
     def log_moments(self, prior: FloatArray, own: FloatArray) -> FloatArray:
         logs: FloatArray = sc.log_expit(_SIGNS * own)
         return logs
@@ -157,6 +143,25 @@ class NoLatent:
 
     def pathwise(self, logit: FloatArray, prior: FloatArray, own: FloatArray) -> FloatArray:
         return np.ones((1, *logit.shape))
+
+
+class NoLatent(PointGuide):
+    """``guide="none"``, or a `Parameter` to start from; ``run.guide`` is a `Parameter`, (G,)."""
+
+    name = "none"
+    has_prior = False
+
+    def value(self, prior: Beta, own: FloatArray) -> Parameter:
+        return self.draw(prior, own)
+
+    def counted_at_center(self, prior: Beta, draw: Parameter) -> float:
+        return 0.0
+
+    def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
+        return outcomes
+
+    def normalizer(self, prior: Beta, own: FloatArray) -> float:
+        return 0.0
 
     def collect(
         self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray

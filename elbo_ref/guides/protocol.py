@@ -6,16 +6,22 @@ the two logarithms of the draw,
     f = A log c + D log(1 - c) + normalizer + logC,
 
 and the guides differ in three ways only: where c is drawn from, which densities of c are counted,
-and which parameters the draw depends on.
+and which parameters the draw depends on. With A' = a0 + K and D' = b0 + F of the posterior:
 
-    guide    c drawn from   counted                A               D             own density
-    beta     the guide      + log p - log q        a0 + K - a      b0 + F - b    -1
-    empty    the prior      + log p                K + a0 - 1      F + b0 - 1    +1
-    tied     the prior      + log p - log p        K               F              0
-    none     (a parameter)                         K               F              0
+    guide        c drawn from   counted                A         D         own density
+    beta         the guide      + log p - log q        A' - a    D' - b    -1
+    beta_shared  one for all    + log p - log q        A' - a    D' - b    -1
+    conjugate    the posterior  + log p - log q        0         0         -1
+    empty        the prior      + log p                A' - 1    D' - 1    +1
+    tied         the prior      + log p - log p        K         F         0
+    normal       the guide      + log p - log q        A'        D'        0 (see there)
+    delta        (a point)      + log p                A' - 1    D' - 1
+    laplace      (a point)      + log p of the logit   A'        D'
+    none         (a parameter)                         K         F
 
-(A, D) is called the *tilt*; the expectation of f is f at the mean less A and D times the Jensen
-gaps of `elbo_ref.beta`. The last column counts the log density of what c is drawn from. So a guide
+(A, D) is called the *tilt*; the expectation of f is f at a center m, the mean of a Beta, less A and
+D times the gaps log m - E log c and log(1 - m) - E log(1 - c). The last column counts the log
+density of what c is drawn from, as far as its parameters are differentiated in it. So a guide
 supplies the tilt, the normalizer, draws (as logits) with their pathwise derivatives, the expected
 logarithms with theirs, and `collect`, which says to whose parameters the derivatives belong.
 Objectives do the rest.
@@ -39,6 +45,8 @@ from elbo_ref.beta import Beta
 LOG_RANGE = (math.log(1e-12), math.log(1e15))
 """Where the logarithm of a concentration may wander; a run that leaves it is stopped."""
 
+ANY_REAL = (-1e300, 1e300)
+
 
 class Draw(Protocol):
     """A value that c is drawn from: what the expected log likelihood needs of it."""
@@ -46,14 +54,14 @@ class Draw(Protocol):
     @property
     def mean(self) -> float | FloatArray: ...
 
-    def mean_pair(self) -> tuple[FloatArray, FloatArray]:
-        """E c and E (1 - c), each to full relative precision."""
+    def center_pair(self) -> tuple[FloatArray, FloatArray]:
+        """The center m and 1 - m, each to full relative precision."""
 
-    def mean_difference(self, successes: Any, failures: Any) -> FloatArray:
-        """successes E(1 - c) - failures E c, formed exactly where that is possible."""
+    def center_difference(self, successes: Any, failures: Any) -> FloatArray:
+        """successes (1 - m) - failures m, formed exactly where that is possible."""
 
-    def jensen_gaps(self) -> tuple[FloatArray, FloatArray]:
-        """log E c - E log c, and the same for 1 - c."""
+    def log_gaps(self) -> tuple[FloatArray, FloatArray]:
+        """log m - E log c, and the same for 1 - c."""
 
     def tilt_variance(self, tilt1: Any, tilt0: Any) -> float | FloatArray:
         """Var[tilt1 log c + tilt0 log(1 - c)] (E5)."""
@@ -70,8 +78,12 @@ class Guide(Protocol):
         """The k parameters that each latent has of its own."""
 
     @property
-    def own_range(self) -> tuple[float, float]:
-        """Where the guide's unconstrained parameters must stay."""
+    def own_ranges(self) -> tuple[tuple[float, float], ...]:
+        """Where each of the k unconstrained parameters must stay."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether all latents share the k parameters; G is then 1 in the shapes of `own`."""
 
     @property
     def has_prior(self) -> bool:
@@ -83,6 +95,9 @@ class Guide(Protocol):
 
         Its derivative at a draw, `logs` less `log_moments`, has expectation zero.
         """
+
+    def on(self, outcomes: FloatArray) -> Guide:
+        """The guide for these outcomes; most are the same for all."""
 
     def start(self, value: object, size: int) -> FloatArray:
         """Unconstrained parameters (k, size) for a value of this family, or for None."""
@@ -99,14 +114,20 @@ class Guide(Protocol):
     def value(self, prior: Beta, own: FloatArray) -> Any:
         """What `run.guide` shows; None if the guide is empty."""
 
-    def counted_at_mean(self, prior: Beta, draw: Any) -> Any:
-        """The counted log densities at the mean of `draw`, nats per latent."""
+    def counted_at_center(self, prior: Beta, draw: Any) -> Any:
+        """The counted log densities at the center of `draw`, nats per latent."""
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
         """(A, D), shape (2, G)."""
 
     def normalizer(self, prior: Beta, own: FloatArray) -> Any:
-        """What remains of the counted log densities beside the tilt."""
+        """What remains of the counted log densities beside the tilt, in expectation."""
+
+    def residual(self, logit: FloatArray, own: FloatArray) -> FloatArray | float:
+        """What remains at a draw, less its expectation: it does not depend on any parameter."""
+
+    def variance(self, draw: Any, tilt: FloatArray) -> Any:
+        """Variance of one particle's f."""
 
     def log_moments(self, prior: FloatArray, own: FloatArray) -> FloatArray:
         """E log c and E log(1 - c), shape (2, G) or (2, 1)."""
@@ -130,3 +151,20 @@ class Guide(Protocol):
         `source` is the whole source gradient, `logs` are log c and log(1 - c), averaged over draws
         or in expectation; the result is (2, G) and (k, G), constrained parameters.
         """
+
+
+class GuideDefaults:
+    """What most guides have in common."""
+
+    has_prior = True
+    own_density = 0
+    shared = False
+
+    def on(self, outcomes: FloatArray) -> Any:
+        return self
+
+    def residual(self, logit: FloatArray, own: FloatArray) -> FloatArray | float:
+        return 0.0
+
+    def variance(self, draw: Any, tilt: FloatArray) -> Any:
+        return draw.tilt_variance(*tilt)

@@ -16,31 +16,40 @@ fact for the tests.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from elbo_ref.arguments import FloatArray, check_fits, check_type
 from elbo_ref.beta import Beta, Gradient
 from elbo_ref.counts import Counts, log_binomial
-from elbo_ref.guides import GUIDES
+from elbo_ref.guides import GUIDES, find
+from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.objectives.protocol import Step, Task
 
 
+class LogitNormalGradient(NamedTuple):
+    """Derivatives with respect to the two parameters of a `LogitNormal`."""
+
+    loc: float | FloatArray
+    scale: float | FloatArray
+
+
 class ElboGradient(NamedTuple):
-    """Derivatives of an ELBO, for the prior's concentrations and the guide's."""
+    """Derivatives of an ELBO, for the prior's concentrations and the guide's parameters."""
 
     prior: Gradient
-    guide: Gradient
+    guide: Gradient | LogitNormalGradient
 
 
-def elbo(guide: Beta, prior: Beta, counts: Counts) -> float:
-    """The evidence lower bound of any Beta guide, exactly (E3).
+def elbo(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> float:
+    """The evidence lower bound of any guide that is a distribution, exactly (E3).
 
     Parameters
     ----------
-    guide : Beta, shape () or (G,)
-        One guide distribution for all latents, or one for each.
+    guide : Beta or LogitNormal, shape () or (G,)
+        One guide distribution for all latents, or one for each. A Beta in closed form, a
+        LogitNormal to 1e-12 by quadrature.
     prior : Beta, shape () or (G,)
     counts : Counts, G entries
 
@@ -52,7 +61,7 @@ def elbo(guide: Beta, prior: Beta, counts: Counts) -> float:
     Raises
     ------
     TypeError, ValueError
-        If a guide or prior is not a Beta or does not fit the counts.
+        If a guide or prior is of another kind or does not fit the counts.
 
     Examples
     --------
@@ -63,16 +72,17 @@ def elbo(guide: Beta, prior: Beta, counts: Counts) -> float:
     -2.397895272798
     """
     _check(counts, guide=guide, prior=prior)
-    return objective_value(Task(GUIDES["beta"], counts), prior, _column(guide))
+    return objective_value(Task(find(guide), counts), prior, _column(guide))
 
 
-def elbo_gradient(guide: Beta, prior: Beta, counts: Counts) -> ElboGradient:
-    """Derivatives of `elbo` with respect to all four concentrations.
+def elbo_gradient(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> ElboGradient:
+    """Derivatives of `elbo` with respect to the prior's concentrations and the guide's parameters.
 
     Returns
     -------
     ElboGradient
-        ``.prior`` and ``.guide``, each a `Gradient` with the shape of its argument.
+        ``.prior`` and ``.guide``, a `Gradient` with the shape of its argument or, of a LogitNormal,
+        a `LogitNormalGradient`.
 
     Notes
     -----
@@ -93,16 +103,15 @@ def elbo_gradient(guide: Beta, prior: Beta, counts: Counts) -> ElboGradient:
     _check(counts, guide=guide, prior=prior)
     size = len(counts)
     p, q = (_columns(x, size) for x in (prior, guide))
-    task = Task(GUIDES["beta"], counts)
-    source, logs = _source_and_logs(task, p, q)
-    by_prior = logs - task.guide.log_moments(p, p)
+    task = Task(find(guide), counts)
+    by_prior, by_own = task.guide.collect(*_source_and_logs(task, p, q), p, q)
     return ElboGradient(
         prior=_gradient(task.weights * by_prior, prior),
-        guide=_gradient(task.weights * source, guide),
+        guide=_gradient(task.weights * by_own, guide),
     )
 
 
-def elbo_variance(guide: Beta, prior: Beta, counts: Counts) -> float:
+def elbo_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> float:
     """Variance of the one-particle Monte Carlo estimate of `elbo` (E5).
 
     Divide by the number of particles for that of their average. Exactly zero at the posterior.
@@ -115,7 +124,7 @@ def elbo_variance(guide: Beta, prior: Beta, counts: Counts) -> float:
     7.632693506754
     """
     _check(counts, guide=guide, prior=prior)
-    return one_particle_variance(Task(GUIDES["beta"], counts), prior, _column(guide))
+    return one_particle_variance(Task(find(guide), counts), prior, _column(guide))
 
 
 def empty_guide_objective(prior: Beta, counts: Counts) -> float:
@@ -142,13 +151,14 @@ def empty_guide_objective_gradient(prior: Beta, counts: Counts) -> Gradient:
     _check(counts, prior=prior)
     task, p = Task(GUIDES["empty"], counts), _columns(prior, len(counts))
     source, _ = _source_and_logs(task, p, p)
-    return _gradient(task.weights * source, prior)
+    gradient: Gradient = _gradient(task.weights * source, prior)
+    return gradient
 
 
 def one_particle_variance(task: Task, prior: Beta, own: FloatArray) -> float:
     """Variance of one particle's estimate of the objective of any guide (E5)."""
-    tilt1, tilt0 = task.guide.tilt(_column(prior), own, task.outcomes)
-    variances = task.guide.draw(prior, own).tilt_variance(tilt1, tilt0)
+    tilt = task.guide.tilt(_column(prior), own, task.outcomes)
+    variances = task.guide.variance(task.guide.draw(prior, own), tilt)
     return float(np.sum(task.weights * variances))
 
 
@@ -186,12 +196,12 @@ def _value(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
     guide, counts = task.guide, task.counts
     draw = guide.draw(prior, own)
     successes, failures = counts.successes, counts.failures
-    difference = draw.mean_difference(successes, failures)
-    likelihood = log_binomial(successes, counts.total_count, draw.mean_pair(), difference)
-    at_mean = likelihood + counts.log_split + guide.counted_at_mean(prior, draw)
+    difference = draw.center_difference(successes, failures)
+    likelihood = log_binomial(successes, counts.total_count, draw.center_pair(), difference)
+    at_mean = likelihood + counts.log_split + guide.counted_at_center(prior, draw)
     outcomes = np.expand_dims(task.outcomes, tuple(range(1, own.ndim - 1)))
     tilt1, tilt0 = guide.tilt(_column(prior), own, outcomes)
-    gap1, gap0 = draw.jensen_gaps()
+    gap1, gap0 = draw.log_gaps()
     totals: FloatArray = np.sum(task.weights * (at_mean - tilt1 * gap1 - tilt0 * gap0), axis=-1)
     return totals
 
@@ -205,23 +215,25 @@ def _source_and_logs(
     return guide.pull_back(tilt, prior, own), guide.log_moments(prior, own)
 
 
-def _gradient(rows: FloatArray, of: Beta) -> Gradient:
+def _gradient(rows: FloatArray, of: Beta | LogitNormal) -> Any:
     """Rows (2, G) as a gradient of the shape of `of`."""
+    kind = Gradient if isinstance(of, Beta) else LogitNormalGradient
     if of.shape:
-        return Gradient(rows[0], rows[1])
-    return Gradient(float(rows[0].sum()), float(rows[1].sum()))
+        return kind(rows[0], rows[1])
+    return kind(float(rows[0].sum()), float(rows[1].sum()))
 
 
-def _column(value: Beta) -> FloatArray:
+def _column(value: Beta | LogitNormal) -> FloatArray:
     return np.stack([np.atleast_1d(x) for x in value.arrays()])
 
 
-def _columns(value: Beta, size: int) -> FloatArray:
+def _columns(value: Beta | LogitNormal, size: int) -> FloatArray:
     return np.broadcast_to(_column(value), (2, size))
 
 
-def _check(counts: Counts, **values: Beta) -> None:
+def _check(counts: Counts, **values: Beta | LogitNormal) -> None:
     check_type("counts", counts, Counts)
     for name, value in values.items():
-        check_type(name, value, Beta)
+        if name == "prior" or not isinstance(value, LogitNormal):
+            check_type(name, value, Beta)
         check_fits(name, value.shape, len(counts))

@@ -30,9 +30,9 @@ class Task:
     """A guide and the counts it is fitted to, in the arrays of `elbo_ref.guides.protocol`."""
 
     def __init__(self, guide: Guide, counts: Counts) -> None:
-        self.guide = guide
         self.counts = counts
         self.outcomes = np.stack([counts.successes, counts.failures]).astype(np.float64)
+        self.guide = guide.on(self.outcomes)
         self.weights = counts.multiplicity.astype(np.float64)
 
         self._own_weights = np.repeat(self.weights[None], len(guide.parameter_names), axis=0)
@@ -42,6 +42,8 @@ class Task:
     ) -> tuple[FloatArray, FloatArray]:
         """The gradient over all latents, (2,) and (k, G), from `Guide.collect`'s of each."""
         by_prior, by_own = self.guide.collect(source, logs, prior, own)
+        if self.guide.shared:
+            return by_prior.dot(self.weights), by_own.dot(self.weights)[:, None]
         return by_prior.dot(self.weights), by_own * self._own_weights
 
     @cached_property
@@ -60,7 +62,9 @@ class Task:
 
     def per_latent(self, rows: FloatArray) -> FloatArray:
         """From one column for each entry to one for each single latent."""
-        return rows if self._all_single else rows[:, self.entry_of_latent]
+        if self._all_single or rows.shape[1] == 1:
+            return rows
+        return rows[:, self.entry_of_latent]
 
     def per_entry(self, particles: FloatArray) -> FloatArray:
         """Average (rows, particles, latents) over particles and over equal latents."""

@@ -49,13 +49,14 @@ class Trace:
     ) -> Step:
         guide, each = task.guide, task.per_latent(own)
         tilt = guide.tilt(prior, own, task.outcomes)
-        logits = guide.sample_logit(prior, each, (num_particles, each.shape[1]), rng)
+        logits = guide.sample_logit(prior, each, (num_particles, task.counts.num_latents), rng)
         each_logs = sc.log_expit(np.array((logits, -logits)))
         c, each_tilt = np.exp(each_logs), task.per_latent(tilt)
         slope = each_tilt[0] * c[1] - each_tilt[1] * c[0]
         through_draw = slope * guide.pathwise(logits, prior, each)
         source, logs = task.per_entry(through_draw), task.per_entry(each_logs)
         value = sum((tilt * logs).dot(task.weights).tolist())
+        value += float(np.sum(guide.residual(logits, each))) / num_particles
         if guide.own_density:
             source = source + guide.own_density * (logs - guide.log_moments(prior, own))
         return Step(*task.gradient(source, logs, prior, own), value)

@@ -26,6 +26,8 @@ from elbo_ref.arguments import FloatArray, IntArray, check_type, count
 from elbo_ref.beta import Beta
 from elbo_ref.diagnosis import Diagnosis
 from elbo_ref.evidence import latent_log_evidence, posterior
+from elbo_ref.guides import Delta, Parameter
+from elbo_ref.logit_normal import LogitNormal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,7 +113,8 @@ def plot_densities(diagnosis: Diagnosis, latent: int = 0, ax: Axes | None = None
     k, n = int(counts.successes[latent]), int(counts.total_count[latent])
     exact: dict[str, Any] = {"color": EXACT, "ls": "--", "lw": 1.6, "zorder": 3}
     own: dict[str, Any] = {"color": PALE, "lw": 5, "zorder": 1}
-    if run.guide is not None and not isinstance(run.guide, Beta):
+    if run.guide_name == "none":
+        assert isinstance(run.guide, Parameter)
         reached, what = np.ravel(run.guide.logits)[latent], "likelihood"
         y = np.linspace(-8, 8, 801) * np.sqrt(1 / (k + 0.5) + 1 / (n - k + 0.5))
         y += np.log((k + 0.5) / (n - k + 0.5))
@@ -121,15 +124,17 @@ def plot_densities(diagnosis: Diagnosis, latent: int = 0, ax: Axes | None = None
         low, high = _padded([reached, *y[height > height.max() + np.log(0.03)]], 0.53)
     else:
         what, tied = "density of logit c", ", tied: the prior" * (run.guide_name == "tied")
-        curves: dict[str, tuple[Beta, dict[str, Any]]]
+        curves: dict[str, tuple[Beta | LogitNormal, dict[str, Any]]]
         curves = {"prior": (run.prior, {"color": PRIOR, "lw": 1.8})}
         curves["posterior"] = posterior(run.prior, counts), exact
-        if isinstance(run.guide, Beta):
+        if isinstance(run.guide, Beta | LogitNormal):
             curves[f"guide{tied}"] = run.guide, own
-        drawn = [_density(beta, latent) for beta, _ in curves.values()]
+        drawn = [_density(value, latent) for value, _ in curves.values()]
         low, high = _padded(np.concatenate([y[height > 0.03] for y, height in drawn]), 0.53)
-        for label, (beta, style) in curves.items():
-            ax.plot(*_density(beta, latent, np.linspace(low, high, 200)), label=label, **style)
+        for label, (value, style) in curves.items():
+            ax.plot(*_density(value, latent, np.linspace(low, high, 200)), label=label, **style)
+        if isinstance(run.guide, Delta):
+            ax.axvline(np.ravel(run.guide.logits)[latent], label="guide, a point", **own)
     _logit_axis(ax, low, high)
     ax.set(ylim=(0, 1.05), xlabel="c (logit scale)", ylabel=f"{what}, peak = 1")
     text = f"latent {latent}" if counts.labels is None else str(counts.labels[latent])
@@ -308,9 +313,15 @@ def _log_evidence(a: FloatArray, b: FloatArray, diagnosis: Diagnosis) -> FloatAr
     return (np.concatenate(heights) + offset).reshape(a.shape)
 
 
-def _density(beta: Beta, latent: int, also: Any = ()) -> tuple[FloatArray, FloatArray]:
+def _density(
+    value: Beta | LogitNormal, latent: int, also: Any = ()
+) -> tuple[FloatArray, FloatArray]:
     """Logits, and the density there relative to its peak; mirrored where c would round to 1."""
-    a, b = (float(np.ravel(x)[latent if beta.shape else 0]) for x in beta.arrays())
+    place = latent if value.shape not in ((), (1,)) else 0
+    a, b = (float(np.ravel(x)[place]) for x in value.arrays())
+    if isinstance(value, LogitNormal):
+        y = np.unique([*np.linspace(a - 10 * b, a + 10 * b, 801), *also])
+        return y, np.exp(-(((y - a) / b) ** 2) / 2)
     peak, spread = np.log(a) - np.log(b), 10 * np.sqrt(1 / a + 1 / b)
     low, high = max(peak - max(spread, 10 / a), -650), min(peak + max(spread, 10 / b), 650)
     y = np.unique([*np.linspace(low, peak, 400), *np.linspace(peak, high, 400), *also])

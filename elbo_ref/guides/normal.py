@@ -1,0 +1,142 @@
+"""Guides that are normal on the logit: Pyro's ``AutoNormal`` and ``AutoLaplaceApproximation``.
+
+`normal`: y = l + s z with z standard normal. Its density with respect to c is that of y over
+c (1 - c), so that with A' = a0 + K and D' = b0 + F
+
+    log p - log q = A' log c + D' log(1 - c) + z^2/2 + log s + log(2 pi)/2 - log B(a0, b0) + logC.
+
+z does not move with l and s, which is why z^2/2 needs no derivative, and the own density of Pyro's
+estimate, whose two derivatives cancel draw by draw, counts 0. The entropy gives d/ds log s = 1/s.
+The optimum of this ELBO over l and s is unique, the objective being concave in them; its gap to the
+evidence is not zero, so that over the prior it is not the evidence that is maximised.
+
+`laplace`: training finds the mode of the density of the *logit*, Jacobian included,
+c = A'/(A' + D'); what is reached is the normal with that mode and curvature,
+s = 1/sqrt((A' + D') c (1 - c)), which at the mode is sqrt((A' + D')/(A' D')).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import special as sc
+
+from elbo_ref.arguments import FloatArray, check_fits
+from elbo_ref.beta import Beta
+from elbo_ref.guides.beta_draws import log_moments
+from elbo_ref.guides.none import Parameter, PointGuide
+from elbo_ref.guides.protocol import ANY_REAL, GuideDefaults
+from elbo_ref.logit_normal import LogitNormal, moments
+
+_SMALLEST, _LARGEST = 1e-12, 1e15
+
+
+def _softplus_inverse(x: Any) -> Any:
+    return x + np.log(-np.expm1(-x))
+
+
+class NormalGuide(GuideDefaults):
+    """``guide="normal"``, or a `LogitNormal` to start from; ``run.guide`` is one of shape (G,)."""
+
+    name = "normal"
+    parameter_names: tuple[str, ...] = ("loc", "scale")
+    own_ranges = (ANY_REAL, (float(_softplus_inverse(_SMALLEST)), _LARGEST))
+
+    def start(self, value: object, size: int) -> FloatArray:
+        start = value if isinstance(value, LogitNormal) else LogitNormal(0.0, 0.1)
+        check_fits("guide", start.shape, size)
+        loc, scale = start.arrays()
+        return np.array([np.broadcast_to(x, (size,)) for x in (loc, _softplus_inverse(scale))])
+
+    def constrain(self, unconstrained: FloatArray) -> FloatArray:
+        return np.array((unconstrained[0], np.logaddexp(0.0, unconstrained[1])))
+
+    def slope(self, own: FloatArray) -> FloatArray:
+        return np.array((np.ones_like(own[0]), -np.expm1(-own[1])))
+
+    def draw(self, prior: Beta, own: FloatArray) -> LogitNormal:
+        return LogitNormal(own[0], own[1])
+
+    def value(self, prior: Beta, own: FloatArray) -> LogitNormal:
+        return self.draw(prior, own)
+
+    def counted_at_center(self, prior: Beta, draw: LogitNormal) -> Any:
+        return prior.log_prob_of_logit(np.asarray(draw.loc)) + draw.entropy_of_logit()
+
+    def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
+        return prior + outcomes
+
+    def normalizer(self, prior: Beta, own: FloatArray) -> Any:
+        return self.draw(prior, own).entropy_of_logit() - prior.log_normalizer()
+
+    def residual(self, logit: FloatArray, own: FloatArray) -> FloatArray:
+        excess: FloatArray = ((logit - own[0]) / own[1]) ** 2 / 2 - 0.5
+        return excess
+
+    def variance(self, draw: LogitNormal, tilt: FloatArray) -> FloatArray:
+        return draw.tilt_variance(tilt[0], tilt[1], square=0.5)
+
+    def log_moments(self, prior: FloatArray, own: FloatArray) -> FloatArray:
+        gap = moments(own[0], own[1]).gap
+        logs: FloatArray = np.array((sc.log_expit(own[0]), sc.log_expit(-own[0]))) - gap
+        return logs
+
+    def pull_back(self, tilt: FloatArray, prior: FloatArray, own: FloatArray) -> FloatArray:
+        found = moments(own[0], own[1])
+        by_loc = tilt[0] * found.rest - tilt[1] * found.c
+        source: FloatArray = np.array((by_loc, -own[1] * (tilt[0] + tilt[1]) * found.slope))
+        return source
+
+    def sample_logit(
+        self, prior: FloatArray, own: FloatArray, shape: tuple[int, int], rng: np.random.Generator
+    ) -> FloatArray:
+        logits: FloatArray = own[0] + own[1] * rng.standard_normal(shape)
+        return logits
+
+    def pathwise(self, logit: FloatArray, prior: FloatArray, own: FloatArray) -> FloatArray:
+        return np.array((np.ones_like(logit), (logit - own[0]) / own[1]))
+
+    def collect(
+        self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        by_own = np.array((source[0], source[1] + 1 / own[1]))
+        return logs - log_moments(prior), by_own
+
+
+class LaplaceGuide(PointGuide):
+    """``guide="laplace"``; ``run.guide`` is a `LogitNormal` of shape (G,)."""
+
+    name = "laplace"
+    _outcomes: FloatArray
+
+    def on(self, outcomes: FloatArray) -> LaplaceGuide:
+        bound = type(self)()
+        bound._outcomes = outcomes
+        return bound
+
+    def start(self, value: object, size: int) -> FloatArray:
+        if isinstance(value, LogitNormal):
+            value = Parameter(logits=value.loc)
+        return super().start(value, size)
+
+    def value(self, prior: Beta, own: FloatArray) -> LogitNormal:
+        a, b = prior.arrays()
+        logits = own[0]
+        total = (a + b)[..., None] if a.ndim else a + b
+        curvature = (total + self._outcomes.sum(axis=0)) * sc.expit(logits) * sc.expit(-logits)
+        return LogitNormal(logits, 1 / np.sqrt(np.maximum(curvature, 1e-200)))
+
+    def counted_at_center(self, prior: Beta, draw: Parameter) -> Any:
+        return prior.log_prob_of_logit(np.asarray(draw.logits))
+
+    def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
+        return prior + outcomes
+
+    def normalizer(self, prior: Beta, own: FloatArray) -> Any:
+        return -prior.log_normalizer()
+
+    def collect(
+        self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        return logs - log_moments(prior), source
