@@ -26,6 +26,7 @@ from elbo_ref.inference import (
 from elbo_ref.latents import posterior_table
 from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.maximum import maximize_evidence
+from elbo_ref.objectives import Renyi, ScoreFunction
 from elbo_ref.objectives.exact import (
     elbo,
     elbo_gradient,
@@ -33,6 +34,7 @@ from elbo_ref.objectives.exact import (
     empty_guide_objective,
     empty_guide_objective_gradient,
 )
+from elbo_ref.objectives.noise import gradient_variance
 from elbo_ref.pathwise import pathwise_gradient, pathwise_gradient_of_draw
 from elbo_ref.readers import read_counts
 from elbo_ref.run import Run
@@ -49,6 +51,8 @@ __all__ = [
     "Delta",
     "LogitNormal",
     "Parameter",
+    "Renyi",
+    "ScoreFunction",
     "__version__",
     "datasets",
     "diagnose",
@@ -59,6 +63,7 @@ __all__ = [
     "empty_guide_objective_gradient",
     "estimate_table",
     "expected_counts",
+    "gradient_variance",
     "likelihood_ratio_test",
     "load_run",
     "log_evidence",

@@ -27,6 +27,7 @@ from elbo_ref.climb import Block, Climb, Moment, Setup, Snapshot
 from elbo_ref.coordinates import check_learned
 from elbo_ref.counts import Counts
 from elbo_ref.guides import GUIDES
+from elbo_ref.objectives import LossValue, Renyi, ScoreFunction, find
 from elbo_ref.run import Run
 
 _SCHEMA = "elbo_ref/checkpoint/1"
@@ -38,6 +39,7 @@ _ARRAYS = ("own", "vector", "losses", "priors", "owns", "rows", "values")
 _ADAM = ("first_moment", "second_moment", "largest")
 _GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 _WRONG = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+_LOSSES: dict[str, Any] = {value.name: value for value in (Renyi, ScoreFunction)}
 _WORDS = {"learn_prior": "whether the prior is learned", "own": "where the guide starts"}
 
 
@@ -172,7 +174,7 @@ def pack(runs: list[tuple[Snapshot, int]]) -> bytes:
             {
                 "counts": setup.counts.to_dict(),
                 "guide": setup.guide,
-                "loss": setup.loss,
+                "loss": _loss(setup.loss),
                 "prior": [x.tolist() for x in setup.prior.arrays()],
                 "learn_prior": setup.learn_prior,
                 "optimizer": {"name": name, **asdict(setup.optimizer)},  # type: ignore[call-overload]
@@ -234,7 +236,7 @@ def _setup(note: dict[str, Any], own: FloatArray) -> Setup:
     return Setup(
         counts=Counts.from_columns(**note["counts"]),
         guide=GUIDES[note["guide"]].name,
-        loss=note["loss"],
+        loss=_from_loss(note["loss"]),
         prior=Beta(*map(float, note["prior"])),
         learn_prior=note["learn_prior"],
         own=own,
@@ -282,4 +284,16 @@ def _from_plain(value: Any) -> Any:
         return np.array(value["items"], value["dtype"])
     if isinstance(value, dict):
         return {key: _from_plain(x) for key, x in value.items()}
+    return value
+
+
+def _loss(loss: str | LossValue) -> Any:
+    return loss if isinstance(loss, str) else {"name": loss.name, **asdict(loss)}
+
+
+def _from_loss(note: Any) -> str | LossValue:
+    if isinstance(note, str):
+        return find(note).name
+    settings = dict(note)
+    value: LossValue = _LOSSES[settings.pop("name")](**settings)
     return value

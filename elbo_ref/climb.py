@@ -20,6 +20,7 @@ from elbo_ref.arguments import FloatArray, IntArray
 from elbo_ref.beta import Beta
 from elbo_ref.coordinates import Coordinates, Learned
 from elbo_ref.counts import Counts
+from elbo_ref.objectives import LossValue
 from elbo_ref.objectives.protocol import Task
 
 GUIDE_HISTORY_BYTES = 64 * 2**20
@@ -33,7 +34,7 @@ class Setup(NamedTuple):
 
     counts: Counts
     guide: str
-    loss: str
+    loss: str | LossValue
     prior: Beta
     learn_prior: Learned
     own: FloatArray
@@ -43,7 +44,8 @@ class Setup(NamedTuple):
 
     def space(self) -> Coordinates:
         """The parameters as one vector."""
-        task = Task(guides.GUIDES[self.guide], self.counts)
+        guide = objectives.find(self.loss).adapted(guides.GUIDES[self.guide])
+        task = Task(guide, self.counts)
         return Coordinates(task, self.prior, self.learn_prior, self.own)
 
 

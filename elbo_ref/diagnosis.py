@@ -15,19 +15,21 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
 from elbo_ref.arguments import check_type
 from elbo_ref.beta import Beta
 from elbo_ref.coordinates import NAMES
-from elbo_ref.destinations import Destination
+from elbo_ref.destinations import Destination, Learnable
 from elbo_ref.documents import Document, document, put, to_json
 from elbo_ref.evidence import log_evidence, posterior
 from elbo_ref.latents import PosteriorTable
 from elbo_ref.leads import destination
 from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.maximum import EvidenceMaximum, maximize_evidence
+from elbo_ref.objectives import Renyi
 from elbo_ref.objectives.exact import elbo
 from elbo_ref.run import Run
 from elbo_ref.supremum import as_totals, pooled_mean
@@ -88,7 +90,7 @@ class Diagnosis:
     @property
     def arrived(self) -> bool:
         """Whether the run is at a maximum of its objective, or within 1e-3 nats of the supremum."""
-        return self.run.stopped == "converged" or self.shortfall <= ARRIVED
+        return self.run.stopped == "converged" or bool(self.shortfall <= ARRIVED)
 
     @property
     def sentence(self) -> str:
@@ -105,6 +107,9 @@ class Diagnosis:
                 "maximises E_prior[log lik] - H(prior), not an ELBO and unbounded: its exact path "
                 f"{passing}{self._early()}"
             )
+        if np.isnan(self.objective_supremum):
+            what = f"the expected loss of {run.loss_name} with guide {run.guide_name}"
+            return f"maximises {what}, {self.lead.reason}; {run.message}"
         held = run.learn_prior is not True
         match run.guide_name:
             case "tied" if not held:
@@ -168,7 +173,7 @@ class Diagnosis:
         prior = self.supremum.prior
         put(supremum, "mean", self.supremum.mean, "any prior")
         put(supremum, "prior", prior and pair(prior), "no single prior attains it")
-        unbounded = "the objective has no upper bound"
+        unbounded = "the objective has no upper bound, or none that is known"
         never = f"not within {_PATIENCE[-1]} steps"
         if self.run.guide_name != "empty":
             never = "a question for an empty guide only"
@@ -244,13 +249,14 @@ def diagnose(run: Run) -> Diagnosis:
     (Beta(0.5493, 0.46479))
     """
     check_type("run", run, Run)
-    held, learnable = {}, "both" if run.learn_prior is True else run.learn_prior or "nothing"
+    held: dict[str, float] = {}
+    learnable = "both" if run.learn_prior is True else run.learn_prior or "nothing"
     for name, value in zip(NAMES, run.start.arrays(), strict=True):
         if learnable in NAMES and name != learnable:
             held[name] = float(value)
     supremum = maximize_evidence(run.counts, held or None)
     evidence = None if run.guide_name == "none" else log_evidence(run.prior, run.counts)
-    lead = destination(run.guide_name, run.counts, run.start, learnable)
+    lead = _lead(run, learnable)
     unbounded = run.guide_name == "empty" and np.isinf(lead.value)
     return Diagnosis(
         run=run,
@@ -262,6 +268,22 @@ def diagnose(run: Run) -> Diagnosis:
         passes_at=_passes_at(run, supremum.log_evidence) if unbounded else None,
         lead=lead,
     )
+
+
+def _lead(run: Run, learnable: Learnable | Literal["nothing"]) -> Destination:
+    """Where the run's own objective is highest, by its guide and its loss."""
+    guide, loss = run.guide_name, run.loss
+    if loss.name == "trace_mean_field" and guide == "laplace":
+        guide = "delta"
+    lead = destination(guide, run.counts, run.start, learnable)
+    without_jacobian = loss.name == "trace_mean_field" and guide == "normal"
+    tight = guide in ("beta", "conjugate", "conjugate_detached", "none")
+    if without_jacobian or (isinstance(loss, Renyi) and not (tight and 0 <= loss.alpha < 1)):
+        why = (
+            "not an ELBO" if without_jacobian else "a Renyi bound, whose maximum is not known here"
+        )
+        return Destination("not known", None, None, None, np.nan, False, why)
+    return lead
 
 
 def conclusion(diagnoses: Sequence[Diagnosis]) -> str:

@@ -25,6 +25,8 @@ from elbo_ref.documents import Document, document, put, to_json
 from elbo_ref.guides import Delta, GuideValue, Parameter
 from elbo_ref.latents import PosteriorTable, posterior_table
 from elbo_ref.logit_normal import LogitNormal
+from elbo_ref.objectives import Objective
+from elbo_ref.objectives import find as find_objective
 from elbo_ref.objectives.exact import Exact, objective_value, one_particle_variance
 from elbo_ref.objectives.stationarity import Stationarity
 from elbo_ref.words import describe, number, pair
@@ -121,8 +123,13 @@ class Run:
 
     @property
     def loss_name(self) -> str:
-        """``"trace"`` or ``"exact"``."""
-        return self._setup.loss
+        """The name of the objective, as ``loss=`` takes it."""
+        return self.loss.name
+
+    @property
+    def loss(self) -> Objective:
+        """The objective."""
+        return find_objective(self._setup.loss)
 
     @property
     def learn_prior(self) -> Learned:
@@ -189,7 +196,10 @@ class Run:
 
     @cached_property
     def objective(self) -> float:
-        """The run's own objective at the parameters reached, exactly."""
+        """The expectation of one loss at the parameters reached, its sign turned, exactly.
+
+        Of a Renyi bound it is that for one sample: the ELBO.
+        """
         return objective_value(self._space.task, self.prior, self._space.split(self._end)[1])
 
     @cached_property
@@ -280,7 +290,7 @@ class Run:
         if has_prior:
             facts["prior reached"] = describe(self.prior)
         facts["objective"] = f"{self.objective:.9g}"
-        if self.loss_name == "trace":
+        if self.loss_name != "exact":
             facts["standard deviation of one loss"] = number(self.step_std)
         return facts
 
@@ -292,9 +302,9 @@ class Run:
             + (f" (only {setup.learn_prior})" if isinstance(setup.learn_prior, str) else ""),
             f"{type(setup.optimizer).__name__} lr {number(setup.optimizer.lr)}",
             f"steps {self.num_steps}",
-            f"loss {setup.loss}",
+            f"loss {setup.loss if isinstance(setup.loss, str) else repr(setup.loss)}",
         ]
-        if setup.loss == "trace":
+        if self.loss_name != "exact":
             facts.append(f"particles {setup.num_particles}")
             facts.append("a generator given" if setup.seed is None else f"seed {setup.seed}")
         return ", ".join(facts if self._space.task.guide.has_prior else facts[1:])
@@ -305,12 +315,14 @@ class Run:
         settings: Document = {
             "guide": setup.guide,
             "learn_prior": setup.learn_prior,
-            "loss": setup.loss,
+            "loss": self.loss_name,
             "num_particles": setup.num_particles,
             "num_steps": self.num_steps,
             "optimizer": _optimizer(setup.optimizer),
             "start": pair(self.start),
         }
+        if not isinstance(setup.loss, str):
+            settings["loss_settings"] = asdict(setup.loss)
         put(settings, "seed", setup.seed, "draws came from a generator that was given")
         body: Document = {
             "losses": self.losses.tolist(),

@@ -19,6 +19,7 @@ from elbo_ref.climb import Climb, Setup
 from elbo_ref.coordinates import Learned, check_learned
 from elbo_ref.counts import Counts
 from elbo_ref.guides import GuideValue
+from elbo_ref.objectives import LossValue
 from elbo_ref.objectives.protocol import Task
 from elbo_ref.run import Run
 
@@ -26,7 +27,7 @@ from elbo_ref.run import Run
 def maximize_elbo(
     counts: Counts,
     guide: str | GuideValue = "beta",
-    loss: str = "trace",
+    loss: str | LossValue = "trace",
     prior: Beta = Beta(1.0, 1.0),  # noqa: B008 (a frozen value)
     learn_prior: Learned = True,
     optimizer: Optimizer = Adam(lr=0.01),  # noqa: B008
@@ -48,9 +49,11 @@ def maximize_elbo(
         as ``AutoLaplaceApproximation`` and ``AutoDelta``; ``"none"``: no latent, c is a parameter,
         from 0.5. A `Beta`, `LogitNormal`, `Delta` or `Parameter` says where a guide of its family
         starts; ``run.guide`` can be handed back in.
-    loss : str
-        ``"trace"``: Monte Carlo with pathwise gradients, as ``Trace_ELBO``; ``"exact"``: the closed
-        form.
+    loss : str, Renyi or ScoreFunction
+        ``"trace"``: Monte Carlo with pathwise gradients, as ``Trace_ELBO``; here ``"trace_graph"``
+        and ``"trace_enum"`` are the same; ``"trace_mean_field"``: the divergence in closed form;
+        ``"sticking_the_landing"``; ``"score_function"``; ``"renyi"``; ``"exact"``: the closed form,
+        without draws.
     prior : Beta, shape ()
         Where the model's concentrations start, or what they are.
     learn_prior : bool or str
@@ -90,7 +93,7 @@ def maximize_elbo(
 def begin(
     counts: Counts,
     guide: str | GuideValue,
-    loss: str,
+    loss: str | LossValue,
     prior: Beta,
     learn_prior: Learned,
     optimizer: Optimizer,
@@ -113,7 +116,7 @@ def begin(
     setup = Setup(
         counts=counts,
         guide=family.name,
-        loss=objective.name,
+        loss=objective.name if isinstance(loss, str) else loss,
         prior=prior,
         learn_prior=learned,
         own=family.start(guide, 1 if family.shared else len(counts)),

@@ -575,7 +575,7 @@ EDITS = {
     "other counts": put("counts", {"successes": [3], "total_count": [4]}),
     "guide": put("guide", "gamma"),
     "another guide": put("guide", "none"),
-    "loss": put("loss", "renyi"),
+    "loss": put("loss", "elbo"),
     "prior": put("prior", [1.0, -1.0]),
     "priors": put("prior", [[1.0, 1.0], [1.0, 1.0]]),
     "learn_prior": put("learn_prior", "yes"),

@@ -410,8 +410,19 @@ def test_exact_takes_a_million_million_latents(name):
             TypeError,
             "guide must be a name or one of Beta, LogitNormal, Delta, Parameter, not NoneType",
         ),
-        (objectives.find, "elbo", ValueError, "loss = 'elbo' is not one of 'exact', 'trace'"),
-        (objectives.find, 3, TypeError, "loss must be a name, not int"),
+        (
+            objectives.find,
+            "elbo",
+            ValueError,
+            "loss = 'elbo' is not one of 'exact', 'trace', 'trace_graph', 'trace_enum', "
+            "'trace_mean_field', 'sticking_the_landing', 'score_function', 'renyi'",
+        ),
+        (
+            objectives.find,
+            3,
+            TypeError,
+            "loss must be a name, a Renyi or a ScoreFunction, not int",
+        ),
     ],
 )
 def test_a_name_that_stands_for_nothing(find, bad, error, message):

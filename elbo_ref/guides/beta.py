@@ -24,6 +24,7 @@ class BetaGuide(BetaDraws):
     parameter_names: tuple[str, ...] = ("concentration1", "concentration0")
     own_ranges = (LOG_RANGE, LOG_RANGE)
     own_density = -1
+    has_score = True
 
     def start(self, value: object, size: int) -> FloatArray:
         start = value if isinstance(value, Beta) else Beta(1.0, 1.0)
@@ -53,6 +54,9 @@ class BetaGuide(BetaDraws):
 
     def normalizer(self, prior: Beta, own: FloatArray) -> Any:
         return self.draw(prior, own).log_normalizer() - prior.log_normalizer()
+
+    def score(self, logit: FloatArray, logs: FloatArray, own: FloatArray) -> FloatArray:
+        return logs - log_moments(own)[:, None]
 
     def collect(
         self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray

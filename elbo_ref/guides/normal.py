@@ -40,6 +40,8 @@ class NormalGuide(GuideDefaults):
     """``guide="normal"``, or a `LogitNormal` to start from; ``run.guide`` is one of shape (G,)."""
 
     name = "normal"
+    less = 0.0
+    has_score = True
     parameter_names: tuple[str, ...] = ("loc", "scale")
     own_ranges = (ANY_REAL, (float(_softplus_inverse(_SMALLEST)), _LARGEST))
 
@@ -61,11 +63,15 @@ class NormalGuide(GuideDefaults):
     def value(self, prior: Beta, own: FloatArray) -> LogitNormal:
         return self.draw(prior, own)
 
+    def without_jacobian(self) -> NormalGuide:
+        return _NormalOnC()
+
     def counted_at_center(self, prior: Beta, draw: LogitNormal) -> Any:
-        return prior.log_prob_of_logit(np.asarray(draw.loc)) + draw.entropy_of_logit()
+        on_logit = prior.log_prob_of_logit(np.asarray(draw.loc)) + draw.entropy_of_logit()
+        return on_logit - self.less * sum(map(np.log, draw.center_pair()))
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
-        return prior + outcomes
+        return prior + (outcomes - self.less)
 
     def normalizer(self, prior: Beta, own: FloatArray) -> Any:
         return self.draw(prior, own).entropy_of_logit() - prior.log_normalizer()
@@ -73,6 +79,15 @@ class NormalGuide(GuideDefaults):
     def residual(self, logit: FloatArray, own: FloatArray) -> FloatArray:
         excess: FloatArray = ((logit - own[0]) / own[1]) ** 2 / 2 - 0.5
         return excess
+
+    def stuck(self, logit: FloatArray, own: FloatArray) -> FloatArray:
+        """d(z^2/2)/dy times dy/dl and dy/ds, less the 1/s that `collect` adds."""
+        z = (logit - own[0]) / own[1]
+        slopes: FloatArray = np.array((z, z * z - 1)) / own[1]
+        return slopes
+
+    def score(self, logit: FloatArray, logs: FloatArray, own: FloatArray) -> FloatArray:
+        return self.stuck(logit, own)
 
     def variance(self, draw: LogitNormal, tilt: FloatArray) -> FloatArray:
         return draw.tilt_variance(tilt[0], tilt[1], square=0.5)
@@ -108,7 +123,11 @@ class LaplaceGuide(PointGuide):
     """``guide="laplace"``; ``run.guide`` is a `LogitNormal` of shape (G,)."""
 
     name = "laplace"
+    less = 0.0
     _outcomes: FloatArray
+
+    def without_jacobian(self) -> LaplaceGuide:
+        return _LaplaceOnC()
 
     def on(self, outcomes: FloatArray) -> LaplaceGuide:
         bound = type(self)()
@@ -128,10 +147,11 @@ class LaplaceGuide(PointGuide):
         return LogitNormal(logits, 1 / np.sqrt(np.maximum(curvature, 1e-200)))
 
     def counted_at_center(self, prior: Beta, draw: Parameter) -> Any:
-        return prior.log_prob_of_logit(np.asarray(draw.logits))
+        on_logit = prior.log_prob_of_logit(np.asarray(draw.logits))
+        return on_logit - self.less * sum(map(np.log, draw.center_pair()))
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
-        return prior + outcomes
+        return prior + (outcomes - self.less)
 
     def normalizer(self, prior: Beta, own: FloatArray) -> Any:
         return -prior.log_normalizer()
@@ -140,3 +160,11 @@ class LaplaceGuide(PointGuide):
         self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         return logs - log_moments(prior), source
+
+
+class _NormalOnC(NormalGuide):
+    less = 1.0
+
+
+class _LaplaceOnC(LaplaceGuide):
+    less = 1.0

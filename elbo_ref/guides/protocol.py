@@ -99,6 +99,9 @@ class Guide(Protocol):
     def on(self, outcomes: FloatArray) -> Guide:
         """The guide for these outcomes; most are the same for all."""
 
+    def without_jacobian(self) -> Guide:
+        """The guide as `trace_mean_field` sees it."""
+
     def start(self, value: object, size: int) -> FloatArray:
         """Unconstrained parameters (k, size) for a value of this family, or for None."""
 
@@ -128,6 +131,16 @@ class Guide(Protocol):
 
     def variance(self, draw: Any, tilt: FloatArray) -> Any:
         """Variance of one particle's f."""
+
+    def stuck(self, logit: FloatArray, own: FloatArray) -> FloatArray:
+        """What sticking the landing adds to the part through the draw, of k parameters."""
+
+    @property
+    def has_score(self) -> bool:
+        """Whether c is drawn from a density with parameters of its own."""
+
+    def score(self, logit: FloatArray, logs: FloatArray, own: FloatArray) -> FloatArray:
+        """d log q(c) / d(own parameter) at draws, (k, particles, latents)."""
 
     def log_moments(self, prior: FloatArray, own: FloatArray) -> FloatArray:
         """E log c and E log(1 - c), shape (2, G) or (2, 1)."""
@@ -159,12 +172,22 @@ class GuideDefaults:
     has_prior = True
     own_density = 0
     shared = False
+    has_score = False
 
     def on(self, outcomes: FloatArray) -> Any:
         return self
 
+    def without_jacobian(self) -> Any:
+        return self
+
     def residual(self, logit: FloatArray, own: FloatArray) -> FloatArray | float:
         return 0.0
+
+    def stuck(self, logit: FloatArray, own: FloatArray) -> FloatArray:
+        return np.zeros((len(own), *logit.shape))
+
+    def score(self, logit: FloatArray, logs: FloatArray, own: FloatArray) -> FloatArray:
+        raise NotImplementedError
 
     def variance(self, draw: Any, tilt: FloatArray) -> Any:
         return draw.tilt_variance(*tilt)

@@ -3,16 +3,42 @@
 from __future__ import annotations
 
 from elbo_ref.objectives.exact import Exact
+from elbo_ref.objectives.mean_field import TraceMeanField
 from elbo_ref.objectives.protocol import Objective
+from elbo_ref.objectives.renyi import Renyi
+from elbo_ref.objectives.score import ScoreFunction
 from elbo_ref.objectives.trace import Trace
 
-OBJECTIVES: dict[str, Objective] = {loss.name: loss for loss in (Exact(), Trace())}
+__all__ = ["OBJECTIVES", "LossValue", "Objective", "Renyi", "ScoreFunction", "find"]
+
+LossValue = Renyi | ScoreFunction
+"""An objective with settings of its own."""
+
+OBJECTIVES: dict[str, Objective] = {
+    loss.name: loss
+    for loss in (
+        Exact(),
+        Trace(),
+        Trace("trace_graph"),
+        Trace("trace_enum"),
+        TraceMeanField(),
+        Trace("sticking_the_landing", stick=True),
+        ScoreFunction(),
+        Renyi(),
+    )
+}
 
 
-def find(loss: str) -> Objective:
-    """The objective that a name stands for."""
+def find(loss: str | LossValue) -> Objective:
+    """The objective that a name stands for; a value is one already."""
+    if isinstance(loss, LossValue):
+        return loss
     if not isinstance(loss, str):
-        raise TypeError(f"loss must be a name, not {type(loss).__name__}")
+        raise TypeError(f"loss must be a name, a Renyi or a ScoreFunction, not {_kind(loss)}")
     if loss not in OBJECTIVES:
         raise ValueError(f"loss = {loss!r} is not one of {', '.join(map(repr, OBJECTIVES))}")
     return OBJECTIVES[loss]
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__

@@ -23,7 +23,7 @@ import numpy as np
 from elbo_ref.arguments import FloatArray, check_fits, check_type
 from elbo_ref.beta import Beta, Gradient
 from elbo_ref.counts import Counts, log_binomial
-from elbo_ref.guides import GUIDES, find
+from elbo_ref.guides import GUIDES, Guide, find
 from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.objectives.protocol import Step, Task
 
@@ -172,6 +172,9 @@ class Exact:
 
     name = "exact"
     random = False
+
+    def adapted(self, guide: Guide) -> Guide:
+        return guide
 
     def prepare(self, task: Task, num_particles: int) -> None:
         pass

@@ -41,7 +41,10 @@ class Task:
         self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """The gradient over all latents, (2,) and (k, G), from `Guide.collect`'s of each."""
-        by_prior, by_own = self.guide.collect(source, logs, prior, own)
+        return self.summed(*self.guide.collect(source, logs, prior, own))
+
+    def summed(self, by_prior: FloatArray, by_own: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Gradients of one latent of each entry, (2, G) and (k, G), added over all latents."""
         if self.guide.shared:
             return by_prior.dot(self.weights), by_own.dot(self.weights)[:, None]
         return by_prior.dot(self.weights), by_own * self._own_weights
@@ -84,6 +87,9 @@ class Objective(Protocol):
     @property
     def random(self) -> bool:
         """Whether a step draws."""
+
+    def adapted(self, guide: Guide) -> Guide:
+        """The guide as this objective sees it."""
 
     def prepare(self, task: Task, num_particles: int) -> None:
         """Refuse what cannot be done, before the first step."""

@@ -1,12 +1,19 @@
-"""The Monte Carlo objective with pathwise gradients, as Pyro's ``Trace_ELBO`` estimates it.
+"""The Monte Carlo objectives with pathwise gradients.
 
 A particle draws c for every latent and evaluates f = A log c + D log(1 - c) + normalizer + logC
 (`elbo_ref.guides.protocol`). Its gradient has two parts: through the draw,
 
     (A (1 - c) - D c) d logit(c) / d(parameter),                                              (E6)
 
-and through the densities themselves, d f / d(parameter) at fixed c. Pyro keeps both, and so do we:
-the second has expectation zero for a guide's parameters but is not zero draw by draw.
+and through the densities themselves, d f / d(parameter) at fixed c.
+
+* ``trace`` keeps both, as Pyro's ``Trace_ELBO`` does: the second has expectation zero for a guide's
+  parameters but is not zero draw by draw. ``TraceGraph_ELBO`` takes the same gradient, because a
+  Beta and a normal can be reparameterized, and ``TraceEnum_ELBO`` has nothing to enumerate: under
+  their names it is the same objective here. `elbo_ref.objectives.score` is what they do to a guide
+  that cannot.
+* ``sticking_the_landing`` drops the part of the guide's own density (Roeder, Wu & Duvenaud 2017):
+  the same expectation, and no noise at all once the guide is the posterior.
 
 w equal latents are w draws. A draw is carried as its logit, so that c may come as near to 0 or 1
 as it likes; the densities stay with respect to c.
@@ -14,30 +21,82 @@ as it likes; the densities stay with respect to c.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
+from elbo_ref.guides.protocol import Guide
 from elbo_ref.objectives.protocol import Step, Task
 
 MOST_DRAWS = 10_000_000
 """A step that would take more is refused."""
 
 
-class Trace:
-    """``loss="trace"``: the average over particles, each drawing once per latent."""
+class Drawn(NamedTuple):
+    """Draws for every latent, P particles of L latents."""
 
-    name = "trace"
+    logits: FloatArray
+    logs: FloatArray
+    """log c and log(1 - c), (2, P, L)."""
+    tilt: FloatArray
+    """Of each entry, (2, G)."""
+    slope: FloatArray
+    """A (1 - c) - D c, (P, L)."""
+    own: FloatArray
+    """The guide's parameters of each latent, (k, L)."""
+
+    @classmethod
+    def of(
+        cls, task: Task, prior: FloatArray, own: FloatArray, size: int, rng: np.random.Generator
+    ) -> Drawn:
+        """So many particles."""
+        guide, each = task.guide, task.per_latent(own)
+        tilt = guide.tilt(prior, own, task.outcomes)
+        logits = guide.sample_logit(prior, each, (size, task.counts.num_latents), rng)
+        logs = sc.log_expit(np.array((logits, -logits)))
+        c, each_tilt = np.exp(logs), task.per_latent(tilt)
+        return cls(logits, logs, tilt, each_tilt[0] * c[1] - each_tilt[1] * c[0], each)
+
+    def linear_form(self, task: Task) -> FloatArray:
+        """f of each particle and latent, but for what is the same for all particles."""
+        up, down = task.per_latent(self.tilt)
+        residual = task.guide.residual(self.logits, self.own)
+        form: FloatArray = up * self.logs[0] + down * self.logs[1] + residual
+        return form
+
+
+class MonteCarlo:
+    """What all objectives that draw have in common."""
+
+    name: str
     random = True
+
+    def adapted(self, guide: Guide) -> Guide:
+        return guide
 
     def prepare(self, task: Task, num_particles: int) -> None:
         draws = task.counts.num_latents * num_particles
         if draws > MOST_DRAWS:
             raise ValueError(
-                f'loss="trace" would take {draws} draws a step ({task.counts.num_latents} latents '
-                f'times {num_particles} particles), more than {MOST_DRAWS}; use loss="exact"'
+                f'loss="{self.name}" would take {draws} draws a step ({task.counts.num_latents} '
+                f"latents times {num_particles} particles), more than {MOST_DRAWS}; "
+                'use loss="exact"'
             )
+
+    def settle(self, task: Task, values: FloatArray, priors: Beta, owns: FloatArray) -> FloatArray:
+        constants = task.guide.normalizer(priors, owns) + task.log_coefficient
+        totals: FloatArray = np.sum(task.weights * constants, axis=-1)
+        return values + totals
+
+
+class Trace(MonteCarlo):
+    """``loss="trace"``: the average over particles, each drawing once per latent."""
+
+    def __init__(self, name: str = "trace", stick: bool = False) -> None:
+        self.name, self._stick = name, stick
 
     def step(
         self,
@@ -47,21 +106,13 @@ class Trace:
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
-        guide, each = task.guide, task.per_latent(own)
-        tilt = guide.tilt(prior, own, task.outcomes)
-        logits = guide.sample_logit(prior, each, (num_particles, task.counts.num_latents), rng)
-        each_logs = sc.log_expit(np.array((logits, -logits)))
-        c, each_tilt = np.exp(each_logs), task.per_latent(tilt)
-        slope = each_tilt[0] * c[1] - each_tilt[1] * c[0]
-        through_draw = slope * guide.pathwise(logits, prior, each)
-        source, logs = task.per_entry(through_draw), task.per_entry(each_logs)
-        value = sum((tilt * logs).dot(task.weights).tolist())
-        value += float(np.sum(guide.residual(logits, each))) / num_particles
-        if guide.own_density:
+        guide, drawn = task.guide, Drawn.of(task, prior, own, num_particles, rng)
+        through_draw = drawn.slope * guide.pathwise(drawn.logits, prior, drawn.own)
+        source, logs = task.per_entry(through_draw), task.per_entry(drawn.logs)
+        value = sum((drawn.tilt * logs).dot(task.weights).tolist())
+        value += float(np.sum(guide.residual(drawn.logits, drawn.own))) / num_particles
+        if self._stick and guide.parameter_names:
+            source = source + task.per_entry(guide.stuck(drawn.logits, drawn.own))
+        elif guide.own_density:
             source = source + guide.own_density * (logs - guide.log_moments(prior, own))
         return Step(*task.gradient(source, logs, prior, own), value)
-
-    def settle(self, task: Task, values: FloatArray, priors: Beta, owns: FloatArray) -> FloatArray:
-        constants = task.guide.normalizer(priors, owns) + task.log_coefficient
-        totals: FloatArray = np.sum(task.weights * constants, axis=-1)
-        return values + totals

@@ -1,0 +1,90 @@
+r"""The Renyi bound, and the importance-weighted one, as Pyro's ``RenyiELBO`` estimates them.
+
+With K samples c_1, ..., c_K of a latent and log weights f_k = log p(x, c_k) - log q(c_k),
+
+    1/(1 - alpha) log[ (1/K) sum_k exp((1 - alpha) f_k) ],      alpha != 1
+
+(Li & Turner 2016, eq. 11). alpha = 0 is the importance-weighted bound of Burda, Grosse &
+Salakhutdinov (2016), below the evidence in expectation and rising with K; K = 1 is the ELBO,
+whatever alpha. The gradient weights each sample's by exp((1 - alpha) f_k) over their sum.
+
+The mean over samples is taken for each latent, as Pyro does inside a plate. Outside one Pyro takes
+it over the product of all latents' weights, which is a lower and noisier value.
+
+Under an empty guide nothing is subtracted: the weights are log p(x, c) with c from the prior, and
+what is maximised is neither (E7) nor a bound.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_ref.arguments import FloatArray, count, scalar
+from elbo_ref.objectives.protocol import Step, Task
+from elbo_ref.objectives.trace import Drawn, MonteCarlo
+
+
+@dataclass(frozen=True)
+class Renyi(MonteCarlo):
+    """``loss=Renyi(alpha, num_samples)``.
+
+    Parameters
+    ----------
+    alpha : float
+        Finite and not 1; 0 is the importance-weighted bound.
+    num_samples : int
+        K, at least 1; Pyro calls it `num_particles`. `num_particles` of a run averages so many
+        independent estimates.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If one is out of range.
+
+    Examples
+    --------
+    >>> Renyi(alpha=0.5).num_samples
+    2
+    """
+
+    alpha: float = 0.0
+    num_samples: int = 2
+    name = "renyi"
+
+    def __post_init__(self) -> None:
+        alpha = scalar("alpha", self.alpha, lambda x: x != 1, "must not be 1: that is the ELBO")
+        object.__setattr__(self, "alpha", alpha)
+        object.__setattr__(self, "num_samples", count("num_samples", self.num_samples, 1))
+
+    def prepare(self, task: Task, num_particles: int) -> None:
+        super().prepare(task, num_particles * self.num_samples)
+
+    def step(
+        self,
+        task: Task,
+        prior: FloatArray,
+        own: FloatArray,
+        num_particles: int,
+        rng: np.random.Generator,
+    ) -> Step:
+        guide, samples, rest = task.guide, self.num_samples, 1 - self.alpha
+        drawn = Drawn.of(task, prior, own, num_particles * samples, rng)
+        powers = rest * drawn.linear_form(task).reshape(samples, num_particles, -1)
+        highest = powers.max(axis=0)
+        weights = np.exp(powers - highest)
+        total = weights.sum(axis=0)
+        bounds = (highest + np.log(total) - math.log(samples)) / rest
+        weights = (weights / total * samples).reshape(drawn.logits.shape)
+
+        through_draw = drawn.slope * guide.pathwise(drawn.logits, prior, drawn.own)
+        source, logs, share = (
+            task.per_entry(weights * rows)
+            for rows in (through_draw, drawn.logs, np.ones((1, *weights.shape)))
+        )
+        if guide.own_density:
+            moments = guide.log_moments(prior, own)
+            source = source + guide.own_density * (logs - share * moments)
+        return Step(*task.gradient(source, logs, prior, own), float(bounds.sum()) / num_particles)
