@@ -33,12 +33,15 @@ from elbo_ref.console import (
     printable,
     say,
 )
+from elbo_ref.coordinates import NAMES
 from elbo_ref.counts import Counts
 from elbo_ref.diagnosis import Diagnosis, diagnose
 from elbo_ref.documents import to_json
 from elbo_ref.estimates import EstimateTable, estimate_table
+from elbo_ref.guides import GUIDES as FAMILIES
 from elbo_ref.inputs import LIST, Input, add_counts_arguments, read_input
 from elbo_ref.maximum import EvidenceMaximum, maximize_evidence
+from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.objectives.trace import MOST_DRAWS
 from elbo_ref.report import comparison, fit_document, posteriors_csv, save_figure
 from elbo_ref.run import Run
@@ -60,6 +63,16 @@ guides:
   empty  no guide: c is drawn in the model; not an ELBO, and unbounded
   tied   the prior is the guide: leads to the pooled binomial likelihood
   none   no latent: c is a parameter of each row, the classical likelihood
+  beta_shared         one Beta for all latents; an ELBO, but it leads where tied does
+  conjugate           the exact posterior: every step is exact; conjugate_detached: with noise
+  normal              a normal on the logit, as AutoNormal: an ELBO with a gap
+  delta, laplace      a point, as AutoDelta and AutoLaplaceApproximation: not an ELBO
+
+losses:
+  trace               Trace_ELBO; trace_graph and trace_enum are the same here
+  trace_mean_field    the divergence in closed form
+  sticking_the_landing, score_function, renyi         see docs/guides.md
+  exact               the closed form, without draws
 
 examples:
   python -m elbo_ref.fit --example forum           the experiment of the Pyro forum's question
@@ -159,12 +172,20 @@ def _parser() -> argparse.ArgumentParser:
         help="MLE, MAP, posterior mean, empirical Bayes and where each guide leads",
     )
     how = parser.add_argument_group("fit (the defaults are the forum question's)")
-    how.add_argument("--guide", choices=(*GUIDES, "none", "all"), default="all", help="which (all)")
+    how.add_argument(
+        "--guide",
+        choices=(*FAMILIES, "all"),
+        default="all",
+        metavar="GUIDE",
+        help="which of those below, or all: beta, empty and tied (all)",
+    )
     how.add_argument(
         "--loss",
-        choices=("trace", "exact"),
+        choices=tuple(OBJECTIVES),
         default="trace",
-        help="trace: Monte Carlo, as Pyro's Trace_ELBO (the default); exact: the closed form",
+        metavar="LOSS",
+        help="trace: Monte Carlo, as Pyro's Trace_ELBO (the default); exact: the closed form; or "
+        "another of those below",
     )
     how.add_argument("--lr", type=float, default=0.1, help="Adam's learning rate (0.1)")
     how.add_argument("--num-steps", type=int, default=100, metavar="N", help="steps (100)")
@@ -176,6 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     pair: dict[str, Any] = {"type": _pair, "metavar": "C1,C0"}
     prior.add_argument("--init-prior", **pair, help="where the prior's concentrations start (1,1)")
     prior.add_argument("--fix-prior", **pair, help="what they are; they are then not learned")
+    how.add_argument("--learn", choices=NAMES, help="learn only this concentration of the prior")
     how.add_argument("--init-guide", **pair, help="where the Beta guide starts (1,1)")
     out = parser.add_argument_group("result")
     out.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -230,6 +252,8 @@ def _guides(parser: argparse.ArgumentParser, options: argparse.Namespace) -> tup
         parser.error(f"--init-guide is for a Beta guide, not for --guide {options.guide}")
     if options.resume and options.checkpoint is None:
         parser.error("--resume needs --checkpoint FILE")
+    if options.learn is not None and options.fix_prior is not None:
+        parser.error("--learn and --fix-prior exclude each other: --init-prior says where to start")
     if options.guide != "all":
         return (options.guide,)
     return GUIDES if options.fix_prior is None else ("beta",)
@@ -238,7 +262,17 @@ def _guides(parser: argparse.ArgumentParser, options: argparse.Namespace) -> tup
 def _refuse_run_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """What belongs to a run only would be ignored; say so instead."""
     which = "--exact" if options.exact else "--estimates"
-    names = ["guide", "loss", "lr", "num_steps", "num_particles", "seed", "init_guide", "plot"]
+    names = [
+        "guide",
+        "loss",
+        "learn",
+        "lr",
+        "num_steps",
+        "num_particles",
+        "seed",
+        "init_guide",
+        "plot",
+    ]
     names += ["checkpoint", "resume", "require_converged"]
     if options.exact:
         names += ["init_prior", "fix_prior"]
@@ -285,7 +319,7 @@ def _begin(
             guide=options.init_guide if guide == "beta" and options.init_guide else guide,
             loss=options.loss,
             prior=options.fix_prior or options.init_prior or Beta(1.0, 1.0),
-            learn_prior=options.fix_prior is None,
+            learn_prior=options.learn or options.fix_prior is None,
             optimizer=Adam(lr=options.lr),
             num_particles=options.num_particles,
             rng=options.seed,
@@ -309,7 +343,7 @@ def _take_up(parser: argparse.ArgumentParser, saving: Checkpoint, path: Path) ->
 def _warn(options: argparse.Namespace, counts: Counts) -> None:
     draws = counts.num_latents * options.num_particles * options.num_steps
     many = _MANY_DRAWS < draws <= MOST_DRAWS * options.num_steps
-    if options.loss == "trace" and many and not options.quiet:
+    if options.loss != "exact" and many and not options.quiet:
         say(f"{draws} draws for each guide; --loss exact needs none")
 
 

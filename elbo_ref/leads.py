@@ -166,7 +166,7 @@ def _of_normal(counts: Counts, prior: Beta, learnable: str) -> Destination:
     if learnable == "concentration0":
         return _mirrored("normal", counts, prior)
     tight = of_evidence(counts, prior, learnable)  # type: ignore[arg-type]
-    if not tight.attained and tight.concentration1 == np.inf:
+    if learnable == "both" and not tight.attained and tight.concentration1 != 0.0:
         why = "the gap of the family vanishes as the concentration grows"
         return tight._replace(reason=why)
     free = np.array([True, learnable == "both"])

@@ -175,6 +175,8 @@ ALLOWED = {
     "console": set(),
     "inputs": {"console", "counts", "datasets", "documents", "readers"},
     "fit": {
+        "coordinates",
+        "guides",
         "adam",
         "arguments",
         "atomic",

@@ -36,6 +36,13 @@ def _softplus_inverse(x: Any) -> Any:
     return x + np.log(-np.expm1(-x))
 
 
+def _log_jacobian(draw: LogitNormal | Parameter) -> FloatArray:
+    """log c + log(1 - c) at the center."""
+    loc = np.asarray(draw.loc if isinstance(draw, LogitNormal) else draw.logits)
+    logs: FloatArray = sc.log_expit(loc) + sc.log_expit(-loc)
+    return logs
+
+
 class NormalGuide(GuideDefaults):
     """``guide="normal"``, or a `LogitNormal` to start from; ``run.guide`` is one of shape (G,)."""
 
@@ -68,7 +75,7 @@ class NormalGuide(GuideDefaults):
 
     def counted_at_center(self, prior: Beta, draw: LogitNormal) -> Any:
         on_logit = prior.log_prob_of_logit(np.asarray(draw.loc)) + draw.entropy_of_logit()
-        return on_logit - self.less * sum(map(np.log, draw.center_pair()))
+        return on_logit - self.less * _log_jacobian(draw)
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
         return prior + (outcomes - self.less)
@@ -148,7 +155,7 @@ class LaplaceGuide(PointGuide):
 
     def counted_at_center(self, prior: Beta, draw: Parameter) -> Any:
         on_logit = prior.log_prob_of_logit(np.asarray(draw.logits))
-        return on_logit - self.less * sum(map(np.log, draw.center_pair()))
+        return on_logit - self.less * _log_jacobian(draw)
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
         return prior + (outcomes - self.less)

@@ -24,7 +24,7 @@ def comparison(title: str, diagnoses: Sequence[Diagnosis], names: Mapping[str, s
         The data's own names of ``"concentration1"`` and ``"concentration0"``, where they have some.
     """
     paragraphs = [(f"{d.run.guide_name}: ", f"{d.sentence}.") for d in diagnoses]
-    if diagnoses[0].run.loss_name == "trace":
+    if diagnoses[0].run.loss_name != "exact":
         paragraphs.append(("noise: ", f"{_noise(diagnoses)}."))
     paragraphs.append(("conclusion: ", f"{conclusion(diagnoses)}."))
     wrapped = [

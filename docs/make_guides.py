@@ -1,0 +1,67 @@
+"""Write the tables of guides.md: where each guide leads on four data sets.
+
+    python docs/make_guides.py          prints them
+    python docs/make_guides.py --write  puts them between the marks in guides.md
+
+tests/test_guides_page.py holds every row.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import elbo_ref as er
+from elbo_ref.evidence import log_evidence
+from elbo_ref.leads import destination
+from elbo_ref.words import number
+
+PAGE = Path(__file__).parent / "guides.md"
+MARK = "<!-- tables: docs/make_guides.py -->\n"
+DATA = ("forum", "rat_tumors", "saxony", "colds_father")
+GUIDES = ("beta", "conjugate", "beta_shared", "tied", "empty", "normal", "laplace", "delta", "none")
+
+
+def rows(counts: er.Counts) -> list[tuple[str, str, str, str, str]]:
+    """(guide, where, its objective's maximum or supremum, evidence there, why)."""
+    found = []
+    for guide in GUIDES:
+        lead = destination(guide, counts, er.Beta(1.0, 1.0), "both")
+        height = "unbounded" if np.isinf(lead.value) else number(lead.value)
+        if not lead.attained and np.isfinite(lead.value):
+            height += ", not attained"
+        at = lead.concentration1, lead.concentration0
+        evidence = "-"
+        if all(x is not None and 0 < x < np.inf for x in at):
+            evidence = number(log_evidence(er.Beta(*at), counts))
+        found.append((f"`{guide}`", lead.place, height, evidence, lead.reason))
+    return found
+
+
+def tables() -> str:
+    """One table for each data set."""
+    lines = []
+    for name in DATA:
+        about, counts = er.datasets.describe(name), er.datasets.load(name)
+        lines += [f"### {name}: {about.title}", "", f"{counts.summary()}.", ""]
+        lines += [
+            "| guide | leads to | highest | log evidence there | why |",
+            "|---|---|---|---|---|",
+        ]
+        lines += ["| " + " | ".join(row) + " |" for row in rows(counts)]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    if "--write" not in sys.argv[1:]:
+        print(tables())
+        return
+    before, _, after = PAGE.read_text("utf-8").split(MARK)
+    PAGE.write_text(before + MARK + "\n" + tables() + "\n" + MARK + after, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
