@@ -230,6 +230,17 @@ class Climb:
         self._rng.bit_generator.state = self.now.generator
 
 
+def noise_floor(setup: Setup, space: Coordinates, vector: FloatArray, steps: int) -> float | None:
+    """`elbo_ref.run.Run.noise_floor` at a point, after so many steps."""
+    if setup.loss == "exact":
+        return 0.0
+    if not isinstance(setup.loss, str) or setup.loss not in ("trace", "trace_graph", "trace_enum"):
+        return None
+    sigma = space.gradient_std(vector) / np.sqrt(setup.num_particles)
+    rate = setup.optimizer.lr * getattr(setup.optimizer, "lrd", 1.0) ** steps
+    return float(rate / 4 * sigma.sum())
+
+
 _LEFT_FLOAT64 = "the objective left float64"
 
 

@@ -14,6 +14,7 @@ from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.guides.protocol import ANY_REAL, LOG_RANGE
 from elbo_ref.objectives.exact import Exact
+from elbo_ref.objectives.noise import trace_variance
 from elbo_ref.objectives.protocol import Objective, Task
 from elbo_ref.objectives.stationarity import Stationarity, stationarity
 
@@ -88,6 +89,14 @@ class Coordinates:
         if self._num_prior == 1:
             by_prior = by_prior[self._rows]
         return np.concatenate((by_prior, by_own)), step.value
+
+    def gradient_std(self, vector: FloatArray) -> FloatArray:
+        """Standard deviation of one particle's gradient under ``trace``, for each parameter."""
+        prior, own = self.split(vector)
+        by_prior, by_own = trace_variance(self.task, prior, own)
+        slope = np.broadcast_to(self.task.guide.slope(own), by_own.shape)
+        learned = np.sqrt(by_prior[self._rows]) * prior[self._rows, 0]
+        return np.concatenate((learned, (np.sqrt(by_own) * np.abs(slope)).ravel()))
 
     def outside(self, vector: FloatArray) -> int | None:
         """Index of a parameter that is out of its range or not a number; None if all are well."""

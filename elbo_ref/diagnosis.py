@@ -13,14 +13,15 @@ infinity (E7). From these follow the words.
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
 from elbo_ref.arguments import check_type
 from elbo_ref.beta import Beta
+from elbo_ref.climb import Climb
 from elbo_ref.coordinates import NAMES
 from elbo_ref.destinations import Destination, Learnable
 from elbo_ref.documents import Document, document, put, to_json
@@ -34,7 +35,9 @@ from elbo_ref.objectives.exact import elbo
 from elbo_ref.run import Run
 from elbo_ref.supremum import as_totals, pooled_mean
 from elbo_ref.svi import maximize_elbo
-from elbo_ref.words import describe, number, pair
+from elbo_ref.words import number, pair
+
+Case = Literal["converged", "climbing", "drifting", "unbounded", "noise floor"]
 
 ARRIVED = 1e-3
 """A run this close to its objective's supremum, in nats, has arrived for practical purposes."""
@@ -93,11 +96,53 @@ class Diagnosis:
         return self.run.stopped == "converged" or bool(self.shortfall <= ARRIVED)
 
     @property
+    def case(self) -> Case:
+        """Which it is.
+
+        ``"converged"``: at a maximum of its own exact objective; ``"unbounded"``: there is none;
+        ``"drifting"``: to a supremum that is not attained; ``"noise floor"``: no farther below its
+        maximum than twice what its learning rate and number of particles allow
+        (`Run.noise_floor`); ``"climbing"``: still on its way.
+        """
+        if np.isposinf(self.objective_supremum):
+            return "unbounded"
+        if self.run.stationarity.holds:
+            return "converged"
+        if not self.lead.attained and not np.isnan(self.objective_supremum):
+            return "drifting"
+        if self.shortfall <= 2 * (self.run.noise_floor or 0.0):
+            return "noise floor"
+        return "climbing"
+
+    @cached_property
+    def steps_needed(self) -> int | None:
+        """How many steps more a run that is still climbing would need.
+
+        With the same optimizer, started anew, on the exact gradient: until it is within 1e-3 nats
+        of its maximum, or at its noise floor. None in any other case, or after 10,000 steps.
+        """
+        if self.case != "climbing" or np.isnan(self.objective_supremum):
+            return None
+        run, setup = self.run, self.run.snapshot.setup
+        vector = run.snapshot.now.vector
+        own = vector[vector.size - setup.own.size :].reshape(setup.own.shape)
+        path = Climb.start(
+            setup._replace(loss="exact", prior=run.prior, own=own), np.random.default_rng(0)
+        )
+        near = self.objective_supremum - max(ARRIVED, run.noise_floor or 0.0)
+        for num_steps in _PATIENCE:
+            path.climb(num_steps)
+            above = np.flatnonzero(-path.trail().losses >= near)
+            if above.size:
+                return int(above[0])
+        return None
+
+    @property
     def sentence(self) -> str:
         """What the run maximises, where that leads, and how far it has come."""
         run, best = self.run, number(self.objective_supremum)
         if run.guide_name == "empty" and np.isinf(self.objective_supremum):
-            height = f"the evidence's {_height(self.supremum)}"
+            height = f"the evidence's {height_in_words(self.supremum)}"
             passing = f"passes {height} at step {self.passes_at}"
             if self.passes_at is None:
                 passing = f"does not pass {height} in up to {_PATIENCE[-1]} steps"
@@ -125,7 +170,7 @@ class Diagnosis:
                 where = f"its supremum {best} (the classical MLE, c = K/N)"
             case "beta" | "conjugate" | "conjugate_detached" if run.learn_prior:
                 what = "an ELBO"
-                where = f"the evidence's {_height(self.supremum)} ({self.supremum.place})"
+                where = f"the evidence's {height_in_words(self.supremum)} ({self.supremum.place})"
             case "beta" | "conjugate" | "conjugate_detached":
                 what = "an ELBO under a fixed prior"
                 where = f"its maximum {best}, the log evidence (at the posterior)"
@@ -179,6 +224,7 @@ class Diagnosis:
             never = "a question for an empty guide only"
         body: Document = {
             "arrived": self.arrived,
+            "case": self.case,
             "evidence_supremum": supremum,
             "run": self.run.body(),
             "sentence": self.sentence,
@@ -189,6 +235,9 @@ class Diagnosis:
         put(body, "gap", self.gap, "the objective is not an ELBO")
         put(body, "objective_supremum", self.objective_supremum, unbounded)
         put(body, "shortfall", self.shortfall, unbounded)
+        put(body, "noise_floor", self.run.noise_floor, "not known for this loss")
+        few = f"not climbing, or not within {_PATIENCE[-1]} steps"
+        put(body, "steps_needed", self.steps_needed, few)
         put(body, "passes_at", self.passes_at, never)
         table = self.posterior
         put(body, "posterior", None if table is None else table.to_dict(), no_prior)
@@ -207,6 +256,7 @@ class Diagnosis:
         lines = [
             f"guide {self.run.guide_name}: {self.sentence}.",
             f"  run: {self.run.message}",
+            f"  case: {self._case_in_words()}",
             f"  prior reached: {self.run.prior}",
             f"  objective: {self.objective:.9g}",
         ]
@@ -215,6 +265,13 @@ class Diagnosis:
         if self.gap is not None:
             lines.append(f"  gap KL(guide || posterior): {self.gap:.6g}")
         return "\n".join(lines)
+
+    def _case_in_words(self) -> str:
+        floor, needed = self.run.noise_floor, self.steps_needed
+        noise = f" (noise floor {number(floor)} nats)" if floor else ""
+        if self.case == "climbing" and needed is not None:
+            return f"climbing, about {needed} exact steps from its maximum{noise}"
+        return self.case + noise
 
     def _repr_html_(self) -> str:
         name, sentence = self.run.guide_name, html.escape(self.sentence)
@@ -286,45 +343,8 @@ def _lead(run: Run, learnable: Learnable | Literal["nothing"]) -> Destination:
     return lead
 
 
-def conclusion(diagnoses: Sequence[Diagnosis]) -> str:
-    """What runs with different guides on the same counts say together about the MLE."""
-    supremum = diagnoses[0].supremum
-    height = _height(supremum)
-    if supremum.kind == "no_information":
-        return "the counts hold no trials, so every prior has log evidence 0"
-    if supremum.kind == "unidentified":
-        return (
-            f"the evidence's {height} is attained by every prior of mean "
-            f"{number(supremum.mean)}, so the concentrations reached mean nothing"
-        )
-    learners = [d for d in diagnoses if d.run.learn_prior]
-    if supremum.prior is not None:
-        below = ", ".join(
-            f"{number(max(d.distance or 0, 0))} ({d.run.guide_name})" for d in learners
-        )
-        reached = f"the runs' log evidence is lower by {below}" if below else "none is learned here"
-        return (
-            f"the prior has an MLE, {describe(supremum.prior)}, and only a guide that can be the "
-            f"posterior leads there; {reached}"
-        )
-    near = [
-        d.run.guide_name
-        for d in learners
-        if (d.distance or 0) <= ARRIVED and d.run.stopped in ("completed", "converged")
-    ]
-    if near:
-        state = f"; within {ARRIVED:g} nats of it, and only ever nearer: {', '.join(near)}"
-    elif len(learners) == 1:
-        state = "; this is a snapshot of a run that has not arrived"
-    elif learners:
-        how_many = {2: "both", 3: "all three"}.get(len(learners), "all")
-        state = f" and {how_many} are snapshots of runs that have not arrived"
-    else:
-        state = ""
-    return f"the evidence's {height} is never attained, so there is no MLE to agree on{state}"
-
-
-def _height(supremum: EvidenceMaximum) -> str:
+def height_in_words(supremum: EvidenceMaximum) -> str:
+    """``maximum -156.57`` or ``supremum 0``."""
     word = "maximum" if supremum.attained else "supremum"
     return f"{word} {number(supremum.log_evidence)}"
 

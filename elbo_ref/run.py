@@ -18,7 +18,7 @@ import numpy as np
 from elbo_ref.adam import Optimizer
 from elbo_ref.arguments import FloatArray, IntArray, count
 from elbo_ref.beta import Beta
-from elbo_ref.climb import Climb, Setup, Snapshot
+from elbo_ref.climb import Climb, Setup, Snapshot, noise_floor
 from elbo_ref.coordinates import Coordinates, Learned
 from elbo_ref.counts import Counts
 from elbo_ref.documents import Document, document, put, to_json
@@ -216,6 +216,19 @@ class Run:
         own = self._space.split(self._end)[1]
         variance = one_particle_variance(self._space.task, self.prior, own)
         return float(np.sqrt(variance / self.num_particles))
+
+    @cached_property
+    def noise_floor(self) -> float | None:
+        """How far below its maximum this learning rate and number of particles keep a run, in nats.
+
+        Near a maximum Adam divides each gradient by its noise sigma_i. With Hessian -H, step D =
+        lr diag(1/sigma) and the noise's covariance C the stationary covariance S of the parameters
+        solves D H S + S H D = D C D, so that the mean loss of height is tr(H S)/2 = lr/4 sum
+        sigma_i, whatever H and whatever the momentum (to first order in lr). sigma_i is exact, at
+        the parameters reached. 0 for ``loss="exact"``; None for a loss other than ``trace``, whose
+        gradients have another variance.
+        """
+        return noise_floor(self._setup, self._space, self._end, len(self.losses))
 
     def resume(self, num_steps: int | None = None) -> Run:
         """Go on from where the run stands, as if it had never stopped.

@@ -15,13 +15,15 @@ from elbo_ref import guides, objectives
 from elbo_ref.adam import Adam, Optimizer
 from elbo_ref.arguments import Rng, check_type, count, generator
 from elbo_ref.beta import Beta
-from elbo_ref.climb import Climb, Setup
+from elbo_ref.climb import Climb, Setup, noise_floor
 from elbo_ref.coordinates import Learned, check_learned
 from elbo_ref.counts import Counts
 from elbo_ref.guides import GuideValue
 from elbo_ref.objectives import LossValue
 from elbo_ref.objectives.protocol import Task
 from elbo_ref.run import Run
+
+_LOOK_EVERY = 100
 
 
 def maximize_elbo(
@@ -34,6 +36,7 @@ def maximize_elbo(
     num_steps: int = 1000,
     num_particles: int = 1,
     rng: Rng = 0,
+    until: str | None = None,
 ) -> Run:
     """Maximise an objective over the guide's and the model's parameters, as Pyro's SVI does.
 
@@ -64,6 +67,10 @@ def maximize_elbo(
         Positive; particles are for ``"trace"``.
     rng : int, SeedSequence or Generator
         The same seed gives the same run.
+    until : None or "converged"
+        ``"converged"`` ends the run before `num_steps` when, at a multiple of 100 steps, it is at a
+        maximum of its own exact objective, or no farther below one than its noise floor
+        (`Run.noise_floor`).
 
     Returns
     -------
@@ -85,9 +92,26 @@ def maximize_elbo(
     """
     num_steps = count("num_steps", num_steps, 1)
     climb = begin(counts, guide, loss, prior, learn_prior, optimizer, num_particles, rng)
+    if until not in (None, "converged"):
+        raise ValueError(f"until = {until!r} is not None or 'converged'")
+    arrived = False
+
+    def stop() -> bool:
+        nonlocal arrived
+        arrived = climb.now.steps % _LOOK_EVERY == 0 and _has_arrived(climb)
+        return arrived
+
     with suppress(KeyboardInterrupt):
-        climb.climb(num_steps)
-    return Run.of(climb, num_steps)
+        climb.climb(num_steps, stop if until else lambda: False)
+    return Run.of(climb, climb.now.steps if arrived else num_steps)
+
+
+def _has_arrived(climb: Climb) -> bool:
+    seen = climb.space.stationarity(climb.now.vector)
+    if seen.holds or not np.isfinite(seen.decrement) or seen.step > 1:
+        return seen.holds
+    floor = noise_floor(climb.setup, climb.space, climb.now.vector, climb.now.steps)
+    return floor is not None and seen.decrement <= floor
 
 
 def begin(

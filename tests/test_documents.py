@@ -55,7 +55,7 @@ def assert_sound(text):
     return document
 
 
-@pytest.mark.parametrize("guide", ["beta", "empty", "tied", "none"])
+@pytest.mark.parametrize("guide", ["beta", "empty", "tied", "none", "delta", "normal"])
 @pytest.mark.parametrize("counts", DATA.values(), ids=DATA)
 def test_runs_and_diagnoses(counts, guide):
     run = finished(counts, guide)

@@ -143,6 +143,7 @@ ALLOWED = {
     "diagnosis": {
         "arguments",
         "beta",
+        "climb",
         "coordinates",
         "counts",
         "destinations",
@@ -160,9 +161,11 @@ ALLOWED = {
     },
     "readers": {"archive", "arguments", "counts"},
     "datasets": {"counts"},
+    "conclusion": {"diagnosis", "words"},
     "report": {
         "arguments",
         "beta",
+        "conclusion",
         "diagnosis",
         "documents",
         "evidence",

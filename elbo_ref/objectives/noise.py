@@ -163,6 +163,36 @@ def gradient_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) ->
     )
 
 
+def trace_variance(task: Task, prior: FloatArray, own: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Variance of one particle's gradient under ``trace``: (2,) and the shape of the own part.
+
+    For constrained parameters (2, 1) and (k, G), all latents of an entry together.
+    """
+    guide, weights_of = task.guide, task.weights
+    each = np.broadcast_to(own, (len(own), weights_of.size))
+    by_prior = np.zeros((2, weights_of.size))
+    by_own = np.zeros((len(guide.parameter_names), weights_of.size))
+    for g in np.flatnonzero(weights_of):
+        column = each[:, g : g + 1]
+        draw = guide.draw(Beta(*prior), column)
+        if not isinstance(draw, Beta | LogitNormal):
+            continue
+        y, weights = _nodes(draw)
+        logs = sc.log_expit(np.array((y, -y)))
+        tilt = guide.tilt(prior, column, task.outcomes[:, g : g + 1])
+        slope = tilt[0] * np.exp(logs[1]) - tilt[1] * np.exp(logs[0])
+        source = slope * guide.pathwise(y[:, None], prior, column)[:, :, 0]
+        if guide.own_density:
+            source = source + guide.own_density * (logs - guide.log_moments(prior, column))
+        rows = guide.collect(source, logs, prior, column)
+        by_prior[:, g], by_own[:, g] = (
+            _variance(np.broadcast_to(x, (len(x), y.size)), weights) for x in rows
+        )
+    if guide.shared:
+        return by_prior @ weights_of, (by_own @ weights_of)[:, None]
+    return by_prior @ weights_of, by_own * weights_of
+
+
 def _variance(rows: FloatArray, weights: FloatArray) -> FloatArray:
     away = rows - (rows @ weights)[:, None]
     variance: FloatArray = away**2 @ weights

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from elbo_ref.diagnosis import Diagnosis, conclusion
+from elbo_ref.conclusion import conclusion
+from elbo_ref.diagnosis import Diagnosis
 from elbo_ref.documents import Document, document
 from elbo_ref.latents import csv_text
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from elbo_ref.diagnosis import Diagnosis, conclusion
+from elbo_ref.conclusion import conclusion
+from elbo_ref.diagnosis import Diagnosis
 from elbo_ref.words import number
 
 _WIDTH = 120
