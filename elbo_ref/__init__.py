@@ -4,7 +4,7 @@ The public face, from the bottom up; each name's own module says more.
 """
 
 from elbo_ref import datasets, report
-from elbo_ref.adam import Adam, ClippedAdam
+from elbo_ref.adam import Adam, ClippedAdam, ExponentialLR
 from elbo_ref.beta import Beta
 from elbo_ref.checkpoint import load_run, save_run
 from elbo_ref.counts import Counts
@@ -49,6 +49,7 @@ __all__ = [
     "ClippedAdam",
     "Counts",
     "Delta",
+    "ExponentialLR",
     "LogitNormal",
     "Parameter",
     "Renyi",

@@ -20,7 +20,7 @@ beta1 m + (1 - beta1) g).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -177,6 +177,61 @@ class ClippedAdam:
     @cached_property
     def _arrays(self) -> tuple[FloatArray, ...]:
         return _arrays(self)
+
+
+@dataclass(frozen=True)
+class ExponentialLR:
+    """Adam whose learning rate falls by a factor after every step.
+
+    As ``pyro.optim.ExponentialLR`` does with ``torch.optim.Adam`` when its ``step()`` is called
+    after each ``svi.step``: lr at the first step, lr gamma at the second. (`ClippedAdam` multiplies
+    by its `lrd` before the first step already.)
+
+    Parameters
+    ----------
+    optimizer : Adam
+        The settings at the first step.
+    gamma : float
+        In (0, 1].
+
+    Examples
+    --------
+    >>> optimizer, x = ExponentialLR(Adam(lr=0.1), gamma=0.5), np.array([1.0])
+    >>> state = optimizer.init(x)
+    >>> for _ in range(2):
+    ...     x, state = optimizer.update(state, x, gradient=np.array([5.0]))
+    >>> x.round(6)
+    array([0.85])
+    """
+
+    optimizer: Adam
+    gamma: float
+
+    def __post_init__(self) -> None:
+        check_type("optimizer", self.optimizer, Adam)
+        gamma = scalar("gamma", self.gamma, lambda x: 0 < x <= 1, "must lie in (0, 1]")
+        object.__setattr__(self, "gamma", gamma)
+
+    @property
+    def lr(self) -> float:
+        """At the first step."""
+        return self.optimizer.lr
+
+    @property
+    def lrd(self) -> float:
+        """The factor of each step, by the name that `ClippedAdam` gives it."""
+        return self.gamma
+
+    def init(self, parameters: FloatArray) -> AdamState:
+        """The state before the first update."""
+        return _init(parameters)
+
+    def update(
+        self, state: AdamState, parameters: FloatArray, gradient: FloatArray
+    ) -> tuple[FloatArray, AdamState]:
+        """One descent step along a gradient of the loss; returns new parameters and a new state."""
+        now = replace(self.optimizer, lr=self.optimizer.lr * self.gamma**state.step)
+        return now.update(state, parameters, gradient)
 
 
 def _init(parameters: FloatArray) -> AdamState:

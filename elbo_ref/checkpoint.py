@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from elbo_ref.adam import Adam, AdamState, ClippedAdam
+from elbo_ref.adam import Adam, AdamState, ClippedAdam, ExponentialLR
 from elbo_ref.archive import read_arrays
 from elbo_ref.arguments import FloatArray, count
 from elbo_ref.atomic import write
@@ -31,7 +31,7 @@ from elbo_ref.objectives import LossValue, Renyi, ScoreFunction, find
 from elbo_ref.run import Run
 
 _SCHEMA = "elbo_ref/checkpoint/1"
-_OPTIMIZERS = {"Adam": Adam, "ClippedAdam": ClippedAdam}
+_OPTIMIZERS: dict[str, Any] = {kind.__name__: kind for kind in (Adam, ClippedAdam, ExponentialLR)}
 _SECONDS, _SHARE = 1.0, 20
 """A file is written at most once a second, and in no more than a twentieth of the time."""
 
@@ -61,7 +61,7 @@ def save_run(run: Run, path: str | Path, overwrite: bool = False) -> None:
     Raises
     ------
     TypeError
-        If the optimizer is not an Adam or a ClippedAdam, or the generator not one of NumPy's.
+        If the optimizer is none of this package, or the generator not one of NumPy's.
     OSError
         If the file cannot be written, or exists and is not to be overwritten.
 
@@ -232,6 +232,8 @@ def _climb(note: dict[str, Any], members: dict[str, Any], place: str) -> tuple[C
 
 def _setup(note: dict[str, Any], own: FloatArray) -> Setup:
     settings = dict(note["optimizer"])
+    if "optimizer" in settings:
+        settings["optimizer"] = Adam(**settings["optimizer"])
     check_learned(note["learn_prior"])
     return Setup(
         counts=Counts.from_columns(**note["counts"]),

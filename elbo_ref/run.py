@@ -16,13 +16,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from elbo_ref.adam import Optimizer
-from elbo_ref.arguments import FloatArray, IntArray, count
+from elbo_ref.arguments import FloatArray, count, scalar
 from elbo_ref.beta import Beta
 from elbo_ref.climb import Climb, Setup, Snapshot, noise_floor
 from elbo_ref.coordinates import Coordinates, Learned
 from elbo_ref.counts import Counts
 from elbo_ref.documents import Document, document, put, to_json
 from elbo_ref.guides import Delta, GuideValue, Parameter
+from elbo_ref.history import Average, History
 from elbo_ref.latents import PosteriorTable, posterior_table
 from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.objectives import Objective
@@ -32,28 +33,6 @@ from elbo_ref.objectives.stationarity import Stationarity
 from elbo_ref.words import describe, number, pair
 
 Stopped = Literal["completed", "converged", "unbounded", "interrupted"]
-
-
-@dataclass(frozen=True, eq=False)
-class History:
-    """The parameters of a run, row by row; row i belongs to ``losses[i]``.
-
-    Attributes
-    ----------
-    prior : Beta, shape (rows,)
-        One more row than there are losses: the last is where the run ended.
-    guide : Beta, LogitNormal, Delta or Parameter of shape (len(guide_steps), G), or None
-        The guide at the rows `guide_steps`: every row, unless that took more than 64 MiB, else
-        every second, fourth, ..., and always the last.
-    guide_steps : int64 ndarray
-    """
-
-    prior: Beta
-    guide: GuideValue | None
-    guide_steps: IntArray
-
-    def __len__(self) -> int:
-        return self.prior.shape[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,6 +247,32 @@ class Run:
             climb.climb(steps + more)
         return Run.of(climb, steps + more)
 
+    def average(self, last: float = 0.5) -> Average:
+        """The average of the parameters over the last part of the run, against its noise.
+
+        Of unconstrained parameters, so that concentrations are averaged geometrically (Polyak &
+        Juditsky 1992). Of the guide, over the rows that `history.guide_steps` keeps.
+
+        Parameters
+        ----------
+        last : float
+            The share of the rows, in (0, 1].
+
+        Examples
+        --------
+        >>> from elbo_ref.svi import maximize_elbo
+        >>> run = maximize_elbo(Counts(3, 10), guide="beta", num_steps=50)
+        >>> round(run.average(last=0.5).prior.mean, 3), round(run.prior.mean, 3)
+        (0.499, 0.484)
+        """
+        last = scalar("last", last, lambda x: 0 < x <= 1, "must lie in (0, 1]")
+        first = min(int(len(self.history) * (1 - last)), len(self.history) - 1)
+        logs = [np.log(x[first:]).mean() for x in self.history.prior.arrays()]
+        prior = Beta(*np.exp(logs)) if self.learn_prior else self.prior
+        family, kept = self._space.task.guide, self.history.guide_steps >= first
+        own = family.constrain(family.unconstrain(self._own[:, kept]).mean(axis=1))
+        return Average(prior, family.value(prior, own))
+
     def posterior_table(self, prob: float = 0.95) -> PosteriorTable:
         """The exact posterior of each latent under the prior reached."""
         return posterior_table(self.prior, self.counts, prob)
@@ -365,8 +370,8 @@ class Run:
 
 
 def _optimizer(optimizer: Optimizer) -> Document:
-    settings: Document = asdict(optimizer) if is_dataclass(optimizer) else {"lr": optimizer.lr}
-    return {"name": type(optimizer).__name__, **settings}
+    settings: Document = asdict(optimizer) if is_dataclass(optimizer) else {}
+    return {"name": type(optimizer).__name__, "lr": optimizer.lr, **settings}
 
 
 def _guide(value: GuideValue | None) -> Document | None:

@@ -62,7 +62,7 @@ def maximize_elbo(
     learn_prior : bool or str
         Whether the concentrations are learned, under exp; ``"concentration1"`` or
         ``"concentration0"``: only that one.
-    optimizer : Adam or ClippedAdam
+    optimizer : Adam, ClippedAdam or ExponentialLR
     num_steps, num_particles : int
         Positive; particles are for ``"trace"``.
     rng : int, SeedSequence or Generator
@@ -129,7 +129,9 @@ def begin(
     if not isinstance(prior, Beta) or prior.shape != ():
         raise TypeError(f"prior must be one Beta, not {prior!r}")
     if isinstance(optimizer, type) or not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer must be an Adam or a ClippedAdam, not {optimizer!r}")
+        raise TypeError(
+            f"optimizer must be an Adam, a ClippedAdam or an ExponentialLR, not {optimizer!r}"
+        )
     check_learned(learn_prior)
     objective, family = objectives.find(loss), guides.find(guide)
     num_particles = count("num_particles", num_particles, 1)

@@ -103,3 +103,59 @@ def test_the_cases():
     for loss in ("renyi", "score_function"):
         run = er.maximize_elbo(TWO, "beta", loss, num_steps=20)
         assert run.noise_floor is None and er.diagnose(run).to_json()
+
+
+@pytest.mark.parametrize(
+    "guide", ["beta", "normal", "delta", "laplace", "conjugate_detached", "none"]
+)
+def test_an_average_is_nearer_than_the_end(guide):
+    """Over the noisy half of a run; without noise it is between its rows."""
+    learned = guide == "conjugate_detached"
+    counts = PAIRS if learned else TWO
+    best = best_of(guide, counts, learned)
+    start = best.guide if guide in ("beta", "normal", "delta", "none") else guide
+    runs = [
+        er.maximize_elbo(
+            counts, start, "trace", best.prior, learned, er.Adam(lr=0.02),
+            num_steps=2000, num_particles=2, rng=seed,
+        )
+        for seed in range(6)
+    ]  # fmt: skip
+
+    def away(value):
+        return np.abs(np.asarray(value.mean) - np.asarray(best.guide.mean)).max()
+
+    ends, averages = (
+        np.mean([away(value(run)) for run in runs])
+        for value in (lambda run: run.guide, lambda run: run.average(0.8).guide)
+    )
+    assert averages < ends / 2 or ends < 1e-2 * np.mean(best.guide.mean)
+    assert away(runs[0].average(1e-4).guide) == pytest.approx(away(runs[0].guide), rel=1e-12)
+
+
+def test_an_average_is_checked():
+    run = er.maximize_elbo(TWO, "tied", num_steps=5)
+    assert run.average().guide == run.average().prior
+    with pytest.raises(ValueError, match=r"last = 0 must lie in \(0, 1\]"):
+        run.average(last=0)
+
+
+def test_a_rate_that_falls(tmp_path):
+    """`ExponentialLR` is Adam with lr gamma^t; saved, described, and back."""
+    falling = er.ExponentialLR(er.Adam(lr=0.1, betas=(0.8, 0.99)), gamma=0.97)
+    x, state = np.array([1.0, -2.0]), falling.init(np.zeros(2))
+    y, other = x, falling.init(np.zeros(2))
+    for t in range(30):
+        gradient = np.sin(x + t)
+        x, state = falling.update(state, x, gradient)
+        y, other = er.Adam(0.1 * 0.97**t, betas=(0.8, 0.99)).update(other, y, gradient)
+        np.testing.assert_array_equal(x, y)
+    run = er.maximize_elbo(TWO, "beta", "exact", optimizer=falling, num_steps=40)
+    er.save_run(run, tmp_path / "run.npz")
+    again = er.load_run(tmp_path / "run.npz")
+    assert again.to_json() == run.to_json() and again.optimizer == falling
+    assert run.to_dict()["settings"]["optimizer"]["gamma"] == 0.97
+    with pytest.raises(ValueError, match=r"gamma = 1.5 must lie in \(0, 1\]"):
+        er.ExponentialLR(er.Adam(), gamma=1.5)
+    with pytest.raises(TypeError, match="optimizer must be an Adam"):
+        er.ExponentialLR(er.ClippedAdam(), 0.9)

@@ -40,7 +40,9 @@ ALLOWED = {
     "coordinates": {"arguments", "beta", "guides", "objectives"},
     "latents": {"arguments", "beta", "counts", "documents", "words"},
     "climb": {"arguments", "adam", "beta", "counts", "guides", "objectives", "coordinates"},
+    "history": {"arguments", "beta", "guides"},
     "run": {
+        "history",
         "arguments",
         "adam",
         "beta",

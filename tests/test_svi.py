@@ -408,7 +408,10 @@ def test_trace_follows_the_exact_path():
             {"learn_prior": "both"},
             "learn_prior = 'both' is not one of 'concentration1', 'concentration0'",
         ),
-        ({"optimizer": "adam"}, "optimizer must be an Adam or a ClippedAdam, not 'adam'"),
+        (
+            {"optimizer": "adam"},
+            "optimizer must be an Adam, a ClippedAdam or an ExponentialLR, not 'adam'",
+        ),
         ({"num_steps": 0}, "num_steps = 0 must be at least 1"),
         ({"num_steps": 1.5}, "num_steps must be an int, not float"),
         ({"num_particles": 0}, "num_particles = 0 must be at least 1"),

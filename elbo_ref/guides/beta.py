@@ -34,6 +34,9 @@ class BetaGuide(BetaDraws):
     def constrain(self, unconstrained: FloatArray) -> FloatArray:
         return np.exp(unconstrained)
 
+    def unconstrain(self, own: FloatArray) -> FloatArray:
+        return np.log(own)
+
     def slope(self, own: FloatArray) -> FloatArray:
         return own
 

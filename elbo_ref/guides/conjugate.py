@@ -46,6 +46,9 @@ class ConjugateGuide(BetaDraws):
         rows = np.expand_dims(self._outcomes, tuple(range(1, unconstrained.ndim - 1)))
         return np.broadcast_to(rows, (2, *unconstrained.shape[1:]))
 
+    def unconstrain(self, own: FloatArray) -> FloatArray:
+        return np.zeros((0, *own.shape[1:]))
+
     def slope(self, own: FloatArray) -> FloatArray:
         return np.zeros((0, *own.shape[1:]))
 

@@ -38,6 +38,9 @@ class _FromPrior(BetaDraws):
     def constrain(self, unconstrained: FloatArray) -> FloatArray:
         return unconstrained
 
+    def unconstrain(self, own: FloatArray) -> FloatArray:
+        return own
+
     def slope(self, own: FloatArray) -> FloatArray:
         return own
 

@@ -123,6 +123,9 @@ class PointGuide(GuideDefaults):
     def constrain(self, unconstrained: FloatArray) -> FloatArray:
         return unconstrained
 
+    def unconstrain(self, own: FloatArray) -> FloatArray:
+        return own
+
     def slope(self, own: FloatArray) -> FloatArray:
         return np.ones_like(own)
 

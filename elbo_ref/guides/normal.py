@@ -61,6 +61,9 @@ class NormalGuide(GuideDefaults):
     def constrain(self, unconstrained: FloatArray) -> FloatArray:
         return np.array((unconstrained[0], np.logaddexp(0.0, unconstrained[1])))
 
+    def unconstrain(self, own: FloatArray) -> FloatArray:
+        return np.array((own[0], _softplus_inverse(own[1])))
+
     def slope(self, own: FloatArray) -> FloatArray:
         return np.array((np.ones_like(own[0]), -np.expm1(-own[1])))
 

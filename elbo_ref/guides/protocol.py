@@ -108,6 +108,9 @@ class Guide(Protocol):
     def constrain(self, unconstrained: FloatArray) -> FloatArray:
         """Constrained from unconstrained parameters, any shape."""
 
+    def unconstrain(self, own: FloatArray) -> FloatArray:
+        """The inverse."""
+
     def slope(self, own: FloatArray) -> FloatArray:
         """Derivative of the constrained with respect to the unconstrained parameters."""
 
