@@ -1,0 +1,208 @@
+"""What does an SVI step cost, and the way to the optimum, beside Pyro and NumPyro?
+
+    OPENBLAS_NUM_THREADS=1 python benchmarks/svi_steps.py
+
+A Beta guide, both concentrations learnable, Adam; data drawn from Beta(2, 5) and Binomial(20, c).
+For 1, 100 and 10,000 latents and 1, 10 and 1000 particles, in one run on one thread, float64:
+
+* microseconds a step: ours (`loss="trace"`), Pyro with its particles one after the other (its
+  default) and vectorised, NumPyro's compiled `update` called from Python, and its fused loop
+  (`svi.run`); ratios to ours. A cell whose step would take more than SLOWEST seconds is left out;
+* for each number of latents the steps from (1, 1) to within 1e-3 nats of the optimum on the exact
+  path, the time of that path (`loss="exact"`), and the time of `maximize_evidence`, which proves
+  its answer. With one latent there is no optimum.
+
+A peer that is not installed is left out.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import numpy as np
+import scipy
+
+import elbo_ref as er
+
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+
+LATENTS, PARTICLES = (1, 100, 10_000), (1, 10, 1000)
+SLOWEST, RATE, ROUNDS = 1.0, 1e-3, 3
+
+
+def data(latents: int) -> er.Counts:
+    rng = np.random.default_rng(0)
+    return er.Counts(rng.binomial(20, rng.beta(2, 5, latents)), 20)
+
+
+def per_step(run: Callable[[int], object], budget: float = 0.4) -> float:
+    """Median microseconds a step, of runs as long as the budget allows."""
+    run(1)
+    start = time.perf_counter()
+    run(2)
+    once = (time.perf_counter() - start) / 2
+    if once > SLOWEST:
+        return float("nan")
+    steps = int(np.clip(budget / once, 2, 300))
+    times = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        run(steps)
+        times.append((time.perf_counter() - start) / steps * 1e6)
+    return statistics.median(times)
+
+
+def fused_per_step(run: Callable[[int], object], update: float) -> float:
+    """The same for a loop that compiles anew in each call: of long runs less shorter ones."""
+    more = int(np.clip(1e6 / update, 20, 2000))
+    times = []
+    for _ in range(2):
+        start = time.perf_counter()
+        run(more)
+        middle = time.perf_counter()
+        run(2 * more)
+        times.append((time.perf_counter() - 2 * middle + start) / more * 1e6)
+    return statistics.median(times)
+
+
+def ours(counts: er.Counts, particles: int) -> Callable[[int], object]:
+    settings = {"optimizer": er.Adam(lr=RATE), "num_particles": particles}
+    return lambda steps: er.maximize_elbo(counts, "beta", "trace", num_steps=steps, **settings)
+
+
+def pyro_step(counts: er.Counts, particles: int, vectorized: bool) -> Callable[[int], object]:
+    import pyro
+    import torch
+    from pyro.distributions import Beta, Binomial
+    from torch.distributions.constraints import positive
+
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
+    k, n = (torch.tensor(x, dtype=torch.float64) for x in (counts.successes, counts.total_count))
+
+    def parameter(name: str, *shape: int) -> torch.Tensor:
+        return pyro.param(name, lambda: torch.ones(shape), constraint=positive)
+
+    def model() -> None:
+        a, b = parameter("a0"), parameter("b0")
+        with pyro.plate("latents", len(k)):
+            c = pyro.sample("c", Beta(a, b))
+            pyro.sample("k", Binomial(n, c), obs=k)
+
+    def guide() -> None:
+        a, b = parameter("a", len(k)), parameter("b", len(k))
+        with pyro.plate("latents", len(k)):
+            pyro.sample("c", Beta(a, b))
+
+    pyro.clear_param_store()
+    loss = pyro.infer.Trace_ELBO(
+        num_particles=particles, vectorize_particles=vectorized, max_plate_nesting=1
+    )
+    svi = pyro.infer.SVI(model, guide, pyro.optim.Adam({"lr": RATE}), loss)
+    return lambda steps: [svi.step() for _ in range(steps)]
+
+
+def numpyro_step(counts: er.Counts, particles: int, fused: bool) -> Callable[[int], object]:
+    import jax
+    import numpyro
+    from numpyro.distributions import Beta, Binomial
+    from numpyro.distributions.constraints import positive
+
+    jax.config.update("jax_enable_x64", True)
+    k, n = (jax.numpy.asarray(x, dtype=float) for x in (counts.successes, counts.total_count))
+
+    def parameter(name: str, *shape: int) -> object:
+        return numpyro.param(name, jax.numpy.ones(shape), constraint=positive)
+
+    def model() -> None:
+        a, b = parameter("a0"), parameter("b0")
+        with numpyro.plate("latents", len(k)):
+            c = numpyro.sample("c", Beta(a, b))
+            numpyro.sample("k", Binomial(n, c), obs=k)
+
+    def guide() -> None:
+        a, b = parameter("a", len(k)), parameter("b", len(k))
+        with numpyro.plate("latents", len(k)):
+            numpyro.sample("c", Beta(a, b))
+
+    loss = numpyro.infer.Trace_ELBO(num_particles=particles)
+    svi = numpyro.infer.SVI(model, guide, numpyro.optim.Adam(RATE), loss)
+    if fused:
+        return lambda steps: svi.run(jax.random.key(0), steps, progress_bar=False)
+    state, update = svi.init(jax.random.key(0)), jax.jit(svi.update)
+
+    def run(steps: int) -> None:
+        now = state
+        for _ in range(steps):
+            now, value = update(now)
+        jax.block_until_ready(value)
+
+    return run
+
+
+def has(*modules: str) -> bool:
+    return all(find_spec(module) for module in modules)
+
+
+def steps() -> None:
+    peers: dict[str, Callable[[er.Counts, int], Callable[[int], object]]] = {}
+    if has("torch", "pyro"):
+        peers["Pyro sequential"] = lambda c, p: pyro_step(c, p, False)
+        peers["Pyro vectorised"] = lambda c, p: pyro_step(c, p, True)
+    if has("jax", "numpyro"):
+        peers["NumPyro update"] = lambda c, p: numpyro_step(c, p, False)
+        peers["NumPyro fused"] = lambda c, p: numpyro_step(c, p, True)
+    head = "".join(f"{name:>26}" for name in peers)
+    print(f"{'latents':>8}{'particles':>10}{'elbo_ref':>12}{head}   microseconds a step (ratio)")
+    for latents in LATENTS:
+        counts = data(latents)
+        for particles in PARTICLES:
+            if latents * particles > 1_000_000:
+                continue
+            mine = per_step(ours(counts, particles))
+            line = f"{latents:8}{particles:10}{mine:12.0f}"
+            theirs = float("nan")
+            for name, peer in peers.items():
+                if name.endswith("fused"):
+                    theirs = fused_per_step(peer(counts, particles), theirs)
+                else:
+                    theirs = per_step(peer(counts, particles))
+                line += f"{theirs:14.0f} ({theirs / mine:8.2f})"
+            print(line, flush=True)
+
+
+def optimum() -> None:
+    print("\nto within 1e-3 nats of the optimum, Adam lr 0.1, exact gradients; the exact solver")
+    for latents in LATENTS[1:]:
+        counts = data(latents)
+        start = time.perf_counter()
+        best = er.maximize_evidence(counts)
+        solved = time.perf_counter() - start
+        settings = {"optimizer": er.Adam(lr=0.1), "num_steps": 2000}
+        start = time.perf_counter()
+        run = er.maximize_elbo(counts, "beta", "exact", **settings)
+        taken = (time.perf_counter() - start) / 2000
+        there = -run.losses >= best.log_evidence - 1e-3
+        needed = str(int(np.argmax(there))) if there.any() else "more than 2000"
+        cost = f"{int(np.argmax(there)) * taken:.2f} s" if there.any() else "-"
+        print(f"{latents:8} latents: {needed} steps, {cost}; maximize_evidence {solved:.3f} s")
+
+
+def main() -> None:
+    versions = [f"Python {platform.python_version()}", f"NumPy {np.__version__}"]
+    versions += [f"SciPy {scipy.__version__}", platform.machine()]
+    for module in ("torch", "pyro", "jax", "numpyro"):
+        if has(module):
+            versions.append(f"{module} {__import__(module).__version__}")
+    print(", ".join(versions) + "; one thread\n")
+    steps()
+    optimum()
+
+
+if __name__ == "__main__":
+    main()
