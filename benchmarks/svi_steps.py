@@ -59,7 +59,7 @@ def per_step(run: Callable[[int], object], budget: float = 0.4) -> float:
 
 def fused_per_step(run: Callable[[int], object], update: float) -> float:
     """The same for a loop that compiles anew in each call: of long runs less shorter ones."""
-    more = int(np.clip(1e6 / update, 20, 2000))
+    more = int(np.clip(4e6 / update, 20, 20_000))
     times = []
     for _ in range(2):
         start = time.perf_counter()

@@ -35,6 +35,7 @@ from elbo_ref.objectives.exact import (
     empty_guide_objective_gradient,
 )
 from elbo_ref.objectives.noise import gradient_variance
+from elbo_ref.objectives.renyi import renyi_bound
 from elbo_ref.pathwise import pathwise_gradient, pathwise_gradient_of_draw
 from elbo_ref.readers import read_counts
 from elbo_ref.run import Run
@@ -77,6 +78,7 @@ __all__ = [
     "posterior",
     "posterior_table",
     "read_counts",
+    "renyi_bound",
     "save_run",
     "shrunken_estimates",
     "tarone_test",

@@ -128,7 +128,7 @@ def gradient_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) ->
     own = np.array([np.atleast_1d(x) for x in guide.arrays()])
     task = Task(find(guide), counts)
     p = np.array([np.atleast_1d(x) for x in prior.arrays()])
-    y, weights = _nodes(guide)
+    y, weights = logit_nodes(guide)
     logits = y[:, None]
     logs = sc.log_expit(np.array((logits, -logits)))
     tilt = task.guide.tilt(p, own, task.outcomes)
@@ -177,7 +177,7 @@ def trace_variance(task: Task, prior: FloatArray, own: FloatArray) -> tuple[Floa
         draw = guide.draw(Beta(*prior), column)
         if not isinstance(draw, Beta | LogitNormal):
             continue
-        y, weights = _nodes(draw)
+        y, weights = logit_nodes(draw)
         logs = sc.log_expit(np.array((y, -y)))
         tilt = guide.tilt(prior, column, task.outcomes[:, g : g + 1])
         slope = tilt[0] * np.exp(logs[1]) - tilt[1] * np.exp(logs[0])
@@ -206,7 +206,7 @@ def _noise(variance: FloatArray, gradient: FloatArray) -> Noise:
     return Noise((float(variance[0]), float(variance[1])), float(particles))
 
 
-def _nodes(guide: Beta | LogitNormal) -> tuple[FloatArray, FloatArray]:
+def logit_nodes(guide: Beta | LogitNormal) -> tuple[FloatArray, FloatArray]:
     """Logits and weights of the trapezoidal rule under the guide."""
     first, second = (float(np.ravel(x)[0]) for x in guide.arrays())
     if isinstance(guide, LogitNormal):
