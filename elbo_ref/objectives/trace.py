@@ -110,7 +110,9 @@ class Trace(MonteCarlo):
         through_draw = drawn.slope * guide.pathwise(drawn.logits, prior, drawn.own)
         source, logs = task.per_entry(through_draw), task.per_entry(drawn.logs)
         value = sum((drawn.tilt * logs).dot(task.weights).tolist())
-        value += float(np.sum(guide.residual(drawn.logits, drawn.own))) / num_particles
+        residual = guide.residual(drawn.logits, drawn.own)
+        if isinstance(residual, np.ndarray):
+            value += float(residual.sum()) / num_particles
         if self._stick and guide.parameter_names:
             source = source + task.per_entry(guide.stuck(drawn.logits, drawn.own))
         elif guide.own_density:
