@@ -43,6 +43,8 @@ ARRIVED = 1e-3
 """A run this close to its objective's supremum, in nats, has arrived for practical purposes."""
 
 _PATIENCE = (500, 10_000)
+_MOST_WORK = 500_000
+"""Steps times latents that `Diagnosis.steps_needed` may take: some seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +121,8 @@ class Diagnosis:
         """How many steps more a run that is still climbing would need.
 
         With the same optimizer, started anew, on the exact gradient: until it is within 1e-3 nats
-        of its maximum, or at its noise floor. None in any other case, or after 10,000 steps.
+        of its maximum, or at its noise floor. None in any other case, or if it takes more than
+        10,000 steps, fewer for more than 50 latents.
         """
         if self.case != "climbing" or np.isnan(self.objective_supremum):
             return None
@@ -130,7 +133,8 @@ class Diagnosis:
             setup._replace(loss="exact", prior=run.prior, own=own), np.random.default_rng(0)
         )
         near = self.objective_supremum - max(ARRIVED, run.noise_floor or 0.0)
-        for num_steps in _PATIENCE:
+        most = min(_PATIENCE[-1], max(100, _MOST_WORK // len(run.counts)))
+        for num_steps in (most // 20, most):
             path.climb(num_steps)
             above = np.flatnonzero(-path.trail().losses >= near)
             if above.size:
@@ -236,8 +240,6 @@ class Diagnosis:
         put(body, "objective_supremum", self.objective_supremum, unbounded)
         put(body, "shortfall", self.shortfall, unbounded)
         put(body, "noise_floor", self.run.noise_floor, "not known for this loss")
-        few = f"not climbing, or not within {_PATIENCE[-1]} steps"
-        put(body, "steps_needed", self.steps_needed, few)
         put(body, "passes_at", self.passes_at, never)
         table = self.posterior
         put(body, "posterior", None if table is None else table.to_dict(), no_prior)

@@ -41,6 +41,8 @@ from elbo_ref.objectives.protocol import Task
 from elbo_ref.pathwise import logit_derivatives
 
 _NODES = 1601
+_FEW_NODES = 161
+"""For one latent of many, where three digits do."""
 _GAMMA_LIMIT = 1e13
 _T_NODES = 161
 
@@ -166,7 +168,7 @@ def gradient_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) ->
 def trace_variance(task: Task, prior: FloatArray, own: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Variance of one particle's gradient under ``trace``: (2,) and the shape of the own part.
 
-    For constrained parameters (2, 1) and (k, G), all latents of an entry together.
+    For constrained parameters (2, 1) and (k, G), all latents of an entry together; to three digits.
     """
     guide, weights_of = task.guide, task.weights
     each = np.broadcast_to(own, (len(own), weights_of.size))
@@ -177,7 +179,7 @@ def trace_variance(task: Task, prior: FloatArray, own: FloatArray) -> tuple[Floa
         draw = guide.draw(Beta(*prior), column)
         if not isinstance(draw, Beta | LogitNormal):
             continue
-        y, weights = logit_nodes(draw)
+        y, weights = logit_nodes(draw, _FEW_NODES)
         logs = sc.log_expit(np.array((y, -y)))
         tilt = guide.tilt(prior, column, task.outcomes[:, g : g + 1])
         slope = tilt[0] * np.exp(logs[1]) - tilt[1] * np.exp(logs[0])
@@ -206,14 +208,16 @@ def _noise(variance: FloatArray, gradient: FloatArray) -> Noise:
     return Noise((float(variance[0]), float(variance[1])), float(particles))
 
 
-def logit_nodes(guide: Beta | LogitNormal) -> tuple[FloatArray, FloatArray]:
+def logit_nodes(
+    guide: Beta | LogitNormal, nodes: int | None = None
+) -> tuple[FloatArray, FloatArray]:
     """Logits and weights of the trapezoidal rule under the guide."""
     first, second = (float(np.ravel(x)[0]) for x in guide.arrays())
     if isinstance(guide, LogitNormal):
-        z = np.linspace(-9.0, 9.0, _NODES)
+        z = np.linspace(-9.0, 9.0, nodes or _NODES)
         weights = np.exp(-z * z / 2)
         return first + second * z, weights / weights.sum()
-    return _beta_nodes(first, second, _NODES)
+    return _beta_nodes(first, second, nodes or _NODES)
 
 
 def _beta_nodes(a: float, b: float, nodes: int) -> tuple[FloatArray, FloatArray]:
