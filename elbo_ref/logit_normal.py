@@ -111,7 +111,7 @@ def _wide(loc: FloatArray, scale: FloatArray) -> FloatArray:
     r = np.hypot(scale, _SOFT)
     u = loc / r
     ramp = loc * sc.ndtr(u) + r * np.exp(-u * u / 2 - _HALF_LOG_2PI)
-    gap = ramp + _RAMP_REST @ weights - np.logaddexp(0, loc)
+    gap = np.maximum(ramp + _RAMP_REST @ weights - np.logaddexp(0, loc), 0.0)
     step = _STEP_REST @ weights
     return np.array((gap, sc.ndtr(u) + step, sc.ndtr(-u) - step, _SLOPE @ weights))
 
