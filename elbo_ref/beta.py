@@ -54,6 +54,7 @@ from elbo_ref.special import (
     trigamma_excess,
     trigamma_excess_difference,
 )
+from elbo_ref.values import Pair
 
 _NODES, _WEIGHTS = gauss_legendre(6)
 
@@ -73,7 +74,7 @@ class Interval(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Beta:
+class Beta(Pair):
     """A Beta distribution of a success probability c, or an array of them.
 
     Parameters
@@ -103,41 +104,12 @@ class Beta:
     concentration1: float | FloatArray
     concentration0: float | FloatArray
 
+    _names = ("concentration1", "concentration0")
+
     def __post_init__(self) -> None:
         a = concentration("concentration1", self.concentration1)
         b = concentration("concentration0", self.concentration0)
-        if a.shape != b.shape:
-            try:
-                a, b = (x.copy() for x in np.broadcast_arrays(a, b))
-            except ValueError:
-                raise ValueError(
-                    f"concentration1 of shape {a.shape} and concentration0 of shape {b.shape} "
-                    "do not broadcast"
-                ) from None
-        for name, array in (("concentration1", a), ("concentration0", b)):
-            array.setflags(write=False)
-            object.__setattr__(self, name, plain(array))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Beta):
-            return NotImplemented
-        return np.array_equal(self.arrays(), other.arrays())
-
-    def __hash__(self) -> int:
-        a, b = self.arrays()
-        return hash((a.shape, a.tobytes(), b.tobytes()))
-
-    def __reduce__(self) -> tuple[type[Beta], tuple[float | FloatArray, float | FloatArray]]:
-        return Beta, (self.concentration1, self.concentration0)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the array of distributions; () for one."""
-        return np.shape(self.concentration1)
-
-    def arrays(self) -> tuple[FloatArray, FloatArray]:
-        """Both concentrations as (read-only) arrays."""
-        return np.asarray(self.concentration1), np.asarray(self.concentration0)
+        self._hold(a, b)
 
     @property
     def mean(self) -> float | FloatArray:

@@ -22,6 +22,7 @@ from elbo_ref.coordinates import Coordinates, Learned
 from elbo_ref.counts import Counts
 from elbo_ref.objectives import LossValue
 from elbo_ref.objectives.protocol import Task
+from elbo_ref.objectives.trace import Trace
 
 GUIDE_HISTORY_BYTES = 64 * 2**20
 """The guide's history is thinned so that it takes no more than this, ends excepted."""
@@ -232,9 +233,10 @@ class Climb:
 
 def noise_floor(setup: Setup, space: Coordinates, vector: FloatArray, steps: int) -> float | None:
     """`elbo_ref.run.Run.noise_floor` at a point, after so many steps."""
-    if setup.loss == "exact":
+    objective = objectives.find(setup.loss)
+    if not objective.random:
         return 0.0
-    if not isinstance(setup.loss, str) or setup.loss not in ("trace", "trace_graph", "trace_enum"):
+    if not (isinstance(objective, Trace) and objective.keeps_score):
         return None
     sigma = space.gradient_std(vector) / np.sqrt(setup.num_particles)
     rate = setup.optimizer.lr * getattr(setup.optimizer, "lrd", 1.0) ** steps

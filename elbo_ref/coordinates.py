@@ -50,8 +50,9 @@ class Coordinates:
     def __init__(self, task: Task, prior: Beta, learned: Learned, own: FloatArray) -> None:
         self.task = task
         self._fixed = np.array(prior.arrays())[:, None]
-        self._rows = [row for row, name in enumerate(NAMES) if learned in (True, name)]
-        self._num_prior = len(self._rows)
+        rows = [row for row, name in enumerate(NAMES) if learned in (True, name)]
+        self._rows = slice(rows[0], rows[-1] + 1) if rows else slice(0)
+        self._num_prior = len(rows)
         self._shape = own.shape
         self.start = np.concatenate([np.log(self._fixed[self._rows, 0]), own.ravel()])
         ranges = [LOG_RANGE] * self._num_prior
@@ -62,10 +63,8 @@ class Coordinates:
     def split(self, vector: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Constrained prior (2, 1) and guide (k, G) at a vector."""
         p = self._num_prior
-        prior = np.exp(vector[:p]).reshape(2, 1) if p == 2 else self._fixed
-        if p == 1:
-            prior = prior.copy()
-            prior[self._rows, 0] = np.exp(vector[0])
+        prior = self._fixed.copy()
+        np.exp(vector[:p], prior[self._rows, 0])
         return prior, self.task.guide.constrain(vector[p:].reshape(self._shape))
 
     def split_rows(self, vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -86,9 +85,7 @@ class Coordinates:
         if not self._num_prior:
             return by_own, step.value
         by_prior = step.prior * prior[:, 0]
-        if self._num_prior == 1:
-            by_prior = by_prior[self._rows]
-        return np.concatenate((by_prior, by_own)), step.value
+        return np.concatenate((by_prior[self._rows], by_own)), step.value
 
     def gradient_std(self, vector: FloatArray) -> FloatArray:
         """Standard deviation of one particle's gradient under ``trace``, for each parameter."""
@@ -110,7 +107,7 @@ class Coordinates:
     def name(self, index: int) -> str:
         """What a parameter is called outside."""
         if index < self._num_prior:
-            return f"prior.{NAMES[self._rows[index]]}"
+            return f"prior.{NAMES[self._rows][index]}"
         row, latent = np.unravel_index(index - self._num_prior, self._shape)
         return f"guide.{self.task.guide.parameter_names[row]}[{latent}]"
 

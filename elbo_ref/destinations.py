@@ -101,7 +101,7 @@ def of_evidence(counts: Counts, prior: Beta, learnable: Learnable) -> Destinatio
 def of_tied(counts: Counts, prior: Beta, learnable: Learnable) -> Destination:
     """The supremum of E_prior[log lik] (E8)."""
     if learnable == "concentration0":
-        return of_tied(counts.mirrored, _swap(prior), "concentration1").mirrored
+        return of_tied(counts.mirrored, swapped(prior), "concentration1").mirrored
     k, f = totals(counts)
     coefficient = float(counts.multiplicity @ counts.log_coefficient)
     if not k + f:
@@ -129,7 +129,7 @@ def of_tied(counts: Counts, prior: Beta, learnable: Learnable) -> Destination:
     together, added = as_totals(counts)
     guides = Beta(*(np.full(len(together), float(x)) for x in best.arrays()))
     why = "with one concentration held the prior cannot collapse to the classical MLE"
-    return _at(best, elbo(guides, best, together) + added, why)
+    return at_prior(best, elbo(guides, best, together) + added, why)
 
 
 def of_empty(counts: Counts, prior: Beta, learnable: Learnable) -> Destination:
@@ -138,7 +138,7 @@ def of_empty(counts: Counts, prior: Beta, learnable: Learnable) -> Destination:
         why = "not an ELBO: -H(prior) grows without bound as the prior collapses"
         return Destination("nowhere", None, None, None, np.inf, False, why)
     if learnable == "concentration0":
-        return of_empty(counts.mirrored, _swap(prior), "concentration1").mirrored
+        return of_empty(counts.mirrored, swapped(prior), "concentration1").mirrored
     (k, f), latents = totals(counts), counts.num_latents
     if not latents:
         return Destination("any prior", None, None, None, 0.0, True, "there are no latents")
@@ -171,13 +171,15 @@ def of_empty(counts: Counts, prior: Beta, learnable: Learnable) -> Destination:
             why = "not an ELBO; as many failures as latents, it levels off as the prior collapses"
             return Destination("concentration1 -> inf", np.inf, b, 1.0, level, False, why)
     why = "not an ELBO; bounded here, as the prior can collapse to an end only"
-    return _at(best, height, why)
+    return at_prior(best, height, why)
 
 
-def _at(prior: Beta, value: float, reason: str) -> Destination:
+def at_prior(prior: Beta, value: float, reason: str) -> Destination:
+    """A maximum that is attained."""
     a, b = map(float, prior.arrays())
     return Destination(describe(prior), a, b, a / (a + b), value, True, reason)
 
 
-def _swap(prior: Beta) -> Beta:
+def swapped(prior: Beta) -> Beta:
+    """The prior of the mirrored data."""
     return Beta(prior.concentration0, prior.concentration1)

@@ -39,14 +39,22 @@ from elbo_ref import guides
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts
-from elbo_ref.destinations import Destination, Learnable, of_empty, of_evidence, of_tied
+from elbo_ref.destinations import (
+    Destination,
+    Learnable,
+    at_prior,
+    of_empty,
+    of_evidence,
+    of_tied,
+    swapped,
+)
 from elbo_ref.evidence import log_evidence
 from elbo_ref.logit_normal import LogitNormal, moments
 from elbo_ref.objectives.exact import elbo, objective_value
 from elbo_ref.objectives.protocol import Task
 from elbo_ref.special import digamma_difference
 from elbo_ref.supremum import own_log_likelihood, totals
-from elbo_ref.words import describe, number
+from elbo_ref.words import number
 
 _GRID = np.linspace(np.log(1e-9), np.log(1e9), 400)
 
@@ -62,7 +70,7 @@ def destination(
         case "beta" | "conjugate" | "conjugate_detached":
             if learnable != "nothing":
                 return of_evidence(counts, prior, learnable)
-            return _at(prior, log_evidence(prior, counts), "the guide is the exact posterior")
+            return at_prior(prior, log_evidence(prior, counts), "the guide is the exact posterior")
         case "beta_shared":
             return _of_shared(counts, prior, learnable)
         case "normal":
@@ -76,18 +84,12 @@ def destination(
     if learnable == "nothing":
         why = "nothing is left to maximise"
         task, nothing = Task(guides.GUIDES[guide], counts), np.zeros((0, len(counts)))
-        return _at(prior, objective_value(task, prior, nothing), why)
+        return at_prior(prior, objective_value(task, prior, nothing), why)
     return (of_tied if guide == "tied" else of_empty)(counts, prior, learnable)
 
 
-def _at(prior: Beta, value: float, reason: str) -> Destination:
-    a, b = map(float, prior.arrays())
-    return Destination(describe(prior), a, b, a / (a + b), value, True, reason)
-
-
 def _mirrored(guide: str, counts: Counts, prior: Beta) -> Destination:
-    swapped = Beta(prior.concentration0, prior.concentration1)
-    return destination(guide, counts.mirrored, swapped, "concentration1").mirrored
+    return destination(guide, counts.mirrored, swapped(prior), "concentration1").mirrored
 
 
 def _of_shared(counts: Counts, prior: Beta, learnable: str) -> Destination:
@@ -111,7 +113,7 @@ def _of_shared(counts: Counts, prior: Beta, learnable: str) -> Destination:
 
         prior = Beta(float(np.exp(optimize.brentq(slope, -60.0, 60.0, xtol=1e-14))), b)
     best = prior.conjugate_update(mean_k, mean_f)
-    return _at(prior, elbo(best, prior, counts), why)
+    return at_prior(prior, elbo(best, prior, counts), why)
 
 
 def best_normal(prior: Beta, counts: Counts) -> LogitNormal:
@@ -162,7 +164,7 @@ def _of_normal(counts: Counts, prior: Beta, learnable: str) -> Destination:
     if learnable == "nothing":
         height = elbo(best_normal(prior, counts), prior, counts)
         why = "below the evidence by the gap of the family; E c is that of the posterior"
-        return _at(prior, height, why)
+        return at_prior(prior, height, why)
     if learnable == "concentration0":
         return _mirrored("normal", counts, prior)
     tight = of_evidence(counts, prior, learnable)  # type: ignore[arg-type]
@@ -200,7 +202,7 @@ def _of_normal(counts: Counts, prior: Beta, learnable: str) -> Destination:
         f"{tight.place}; it costs {number(cost)} nats of evidence"
     )
     at_limit = any(np.isclose(x, end) for x in found.x for end in limits[0])
-    return _at(best, -float(found.fun), why)._replace(attained=not at_limit)
+    return at_prior(best, -float(found.fun), why)._replace(attained=not at_limit)
 
 
 def _of_point(guide: str, counts: Counts, prior: Beta, learnable: str) -> Destination:
@@ -217,7 +219,7 @@ def _of_point(guide: str, counts: Counts, prior: Beta, learnable: str) -> Destin
         place, attained = _places(a - less + k, b - less + f)
         best = float(w @ _joint(a, b, k, f, less)) + added
         why = "the mode of the joint density; not an ELBO, as no entropy is counted"
-        return _at(prior, best, why)._replace(place=f"c {place}", attained=attained)
+        return at_prior(prior, best, why)._replace(place=f"c {place}", attained=attained)
     if learnable == "both":
         why = "not an ELBO: the density of the latents grows without bound as the prior collapses"
         return Destination("nowhere", None, None, None, np.inf, False, why)
@@ -247,7 +249,7 @@ def _of_point(guide: str, counts: Counts, prior: Beta, learnable: str) -> Destin
             why = "not an ELBO; it levels off as the prior collapses to 1"
             return Destination("concentration1 -> inf", np.inf, b, 1.0, level + added, False, why)
     why = "not an ELBO; bounded, as the prior can collapse to an end only"
-    return _at(Beta(best_a, b), best + added, why)
+    return at_prior(Beta(best_a, b), best + added, why)
 
 
 def _joint(a: float, b: float, k: FloatArray, f: FloatArray, less: int) -> FloatArray:

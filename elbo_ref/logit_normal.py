@@ -36,7 +36,6 @@ from scipy import special as sc
 
 from elbo_ref.arguments import (
     FloatArray,
-    IntArray,
     Rng,
     float_array,
     float_in,
@@ -47,6 +46,7 @@ from elbo_ref.arguments import (
     scalar,
 )
 from elbo_ref.beta import Interval
+from elbo_ref.values import CenteredOnLogit, Pair
 
 SCALE_RANGE = 1e-100, 1e100
 _WIDE = 4.0
@@ -117,7 +117,7 @@ def _wide(loc: FloatArray, scale: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True, eq=False)
-class LogitNormal:
+class LogitNormal(Pair, CenteredOnLogit):
     """The distribution of c = 1/(1 + exp(-y)) with y normal, or an array of them.
 
     What Pyro's ``AutoNormal`` and ``AutoLaplaceApproximation`` fit to a latent in (0, 1).
@@ -147,31 +147,13 @@ class LogitNormal:
     loc: float | FloatArray
     scale: float | FloatArray
 
+    _names = ("loc", "scale")
+
     def __post_init__(self) -> None:
         loc = float_array("loc", self.loc)
         require("loc", loc, np.isfinite(loc), "is not finite")
         scale = float_in("scale", self.scale, *SCALE_RANGE)
-        for name, array in zip(("loc", "scale"), np.broadcast_arrays(loc, scale), strict=True):
-            array = array.copy()
-            array.setflags(write=False)
-            object.__setattr__(self, name, plain(array))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, LogitNormal):
-            return NotImplemented
-        return all(map(np.array_equal, self.arrays(), other.arrays()))
-
-    def __hash__(self) -> int:
-        return hash((self.shape, *(x.tobytes() for x in self.arrays())))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the array; () for one."""
-        return np.shape(self.loc)
-
-    def arrays(self) -> tuple[FloatArray, FloatArray]:
-        """loc and scale as arrays."""
-        return np.asarray(self.loc), np.asarray(self.scale)
+        self._hold(loc, scale)
 
     @property
     def mean(self) -> float | FloatArray:
@@ -215,17 +197,8 @@ class LogitNormal:
         shape = (*sample_shape(size), *self.shape)
         return loc + scale * generator(rng).standard_normal(shape)
 
-    def center_pair(self) -> tuple[FloatArray, FloatArray]:
-        """c0 = sigma(loc) and 1 - c0."""
-        loc = np.asarray(self.loc)
-        return sc.expit(loc), sc.expit(-loc)
-
-    def center_difference(
-        self, successes: FloatArray | IntArray, failures: FloatArray | IntArray
-    ) -> FloatArray:
-        """successes (1 - c0) - failures c0."""
-        c, rest = self.center_pair()
-        return successes * rest - failures * c
+    def _center(self) -> FloatArray:
+        return np.asarray(self.loc)
 
     def log_gaps(self) -> tuple[FloatArray, FloatArray]:
         """log c0 - E log c and log(1 - c0) - E log(1 - c), which are equal."""

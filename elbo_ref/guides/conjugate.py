@@ -20,6 +20,7 @@ import numpy as np
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.guides.beta_draws import BetaDraws, log_moments
+from elbo_ref.guides.protocol import bound
 
 
 class ConjugateGuide(BetaDraws):
@@ -35,9 +36,7 @@ class ConjugateGuide(BetaDraws):
     _outcomes: FloatArray
 
     def on(self, outcomes: FloatArray) -> ConjugateGuide:
-        bound = type(self)()
-        bound._outcomes = outcomes
-        return bound
+        return bound(self, outcomes)
 
     def start(self, value: object, size: int) -> FloatArray:
         return np.zeros((0, size))

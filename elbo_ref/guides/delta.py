@@ -50,21 +50,24 @@ class Delta(Parameter):
         return np.broadcast_to(self.mean, (*sample_shape(size), *self.shape)).copy()
 
 
-class DeltaGuide(PointGuide):
-    """``guide="delta"``, or a `Delta` to start from; ``run.guide`` is a `Delta` of shape (G,)."""
+def log_jacobian(logits: float | FloatArray) -> FloatArray:
+    """log c + log(1 - c), the logarithm of dc/d(logit)."""
+    y = np.asarray(logits)
+    logs: FloatArray = sc.log_expit(y) + sc.log_expit(-y)
+    return logs
 
-    name = "delta"
 
-    def value(self, prior: Beta, own: FloatArray) -> Delta:
-        return Delta(logits=own[0])
+class JointGuide(PointGuide):
+    """The joint density of data and a point: of c if `less` is 1, of its logit if it is 0."""
+
+    less: float
 
     def counted_at_center(self, prior: Beta, draw: Parameter) -> Any:
-        logits = np.asarray(draw.logits)
-        jacobian = sc.log_expit(logits) + sc.log_expit(-logits)
-        return prior.log_prob_of_logit(logits) - jacobian
+        on_logit = prior.log_prob_of_logit(np.asarray(draw.logits))
+        return on_logit - self.less * log_jacobian(draw.logits)
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
-        return prior + (outcomes - 1)
+        return prior + (outcomes - self.less)
 
     def normalizer(self, prior: Beta, own: FloatArray) -> Any:
         return -prior.log_normalizer()
@@ -73,3 +76,13 @@ class DeltaGuide(PointGuide):
         self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         return logs - log_moments(prior), source
+
+
+class DeltaGuide(JointGuide):
+    """``guide="delta"``, or a `Delta` to start from; ``run.guide`` is a `Delta` of shape (G,)."""
+
+    name = "delta"
+    less = 1.0
+
+    def value(self, prior: Beta, own: FloatArray) -> Delta:
+        return Delta(logits=own[0])

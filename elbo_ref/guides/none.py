@@ -14,7 +14,6 @@ from scipy import special as sc
 
 from elbo_ref.arguments import (
     FloatArray,
-    IntArray,
     check_fits,
     float_array,
     float_in,
@@ -22,10 +21,11 @@ from elbo_ref.arguments import (
 )
 from elbo_ref.beta import Beta
 from elbo_ref.guides.protocol import ANY_REAL, GuideDefaults
+from elbo_ref.values import CenteredOnLogit
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class Parameter:
+class Parameter(CenteredOnLogit):
     """A success probability that is a parameter, or an array of them.
 
     Parameters
@@ -84,17 +84,8 @@ class Parameter:
         c = sc.expit(self.logits)
         return c if self.shape else float(c)
 
-    def center_pair(self) -> tuple[FloatArray, FloatArray]:
-        """c and 1 - c."""
-        logits = np.asarray(self.logits)
-        return sc.expit(logits), sc.expit(-logits)
-
-    def center_difference(
-        self, successes: FloatArray | IntArray, failures: FloatArray | IntArray
-    ) -> FloatArray:
-        """successes (1 - c) - failures c."""
-        c, rest = self.center_pair()
-        return successes * rest - failures * c
+    def _center(self) -> FloatArray:
+        return np.asarray(self.logits)
 
     def log_gaps(self) -> tuple[FloatArray, FloatArray]:
         """0 and 0: there is nothing random."""

@@ -25,8 +25,9 @@ from scipy import special as sc
 from elbo_ref.arguments import FloatArray, check_fits
 from elbo_ref.beta import Beta
 from elbo_ref.guides.beta_draws import log_moments
-from elbo_ref.guides.none import Parameter, PointGuide
-from elbo_ref.guides.protocol import ANY_REAL, GuideDefaults
+from elbo_ref.guides.delta import JointGuide, log_jacobian
+from elbo_ref.guides.none import Parameter
+from elbo_ref.guides.protocol import ANY_REAL, GuideDefaults, bound
 from elbo_ref.logit_normal import LogitNormal, moments
 
 _SMALLEST, _LARGEST = 1e-12, 1e15
@@ -34,13 +35,6 @@ _SMALLEST, _LARGEST = 1e-12, 1e15
 
 def _softplus_inverse(x: Any) -> Any:
     return x + np.log(-np.expm1(-x))
-
-
-def _log_jacobian(draw: LogitNormal | Parameter) -> FloatArray:
-    """log c + log(1 - c) at the center."""
-    loc = np.asarray(draw.loc if isinstance(draw, LogitNormal) else draw.logits)
-    logs: FloatArray = sc.log_expit(loc) + sc.log_expit(-loc)
-    return logs
 
 
 class NormalGuide(GuideDefaults):
@@ -78,7 +72,7 @@ class NormalGuide(GuideDefaults):
 
     def counted_at_center(self, prior: Beta, draw: LogitNormal) -> Any:
         on_logit = prior.log_prob_of_logit(np.asarray(draw.loc)) + draw.entropy_of_logit()
-        return on_logit - self.less * _log_jacobian(draw)
+        return on_logit - self.less * log_jacobian(draw.loc)
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
         return prior + (outcomes - self.less)
@@ -129,20 +123,18 @@ class NormalGuide(GuideDefaults):
         return logs - log_moments(prior), by_own
 
 
-class LaplaceGuide(PointGuide):
+class LaplaceGuide(JointGuide):
     """``guide="laplace"``; ``run.guide`` is a `LogitNormal` of shape (G,)."""
 
     name = "laplace"
     less = 0.0
     _outcomes: FloatArray
 
+    def on(self, outcomes: FloatArray) -> LaplaceGuide:
+        return bound(self, outcomes)
+
     def without_jacobian(self) -> LaplaceGuide:
         return _LaplaceOnC()
-
-    def on(self, outcomes: FloatArray) -> LaplaceGuide:
-        bound = type(self)()
-        bound._outcomes = outcomes
-        return bound
 
     def start(self, value: object, size: int) -> FloatArray:
         if isinstance(value, LogitNormal):
@@ -155,21 +147,6 @@ class LaplaceGuide(PointGuide):
         total = (a + b)[..., None] if a.ndim else a + b
         curvature = (total + self._outcomes.sum(axis=0)) * sc.expit(logits) * sc.expit(-logits)
         return LogitNormal(logits, 1 / np.sqrt(np.maximum(curvature, 1e-200)))
-
-    def counted_at_center(self, prior: Beta, draw: Parameter) -> Any:
-        on_logit = prior.log_prob_of_logit(np.asarray(draw.logits))
-        return on_logit - self.less * _log_jacobian(draw)
-
-    def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
-        return prior + (outcomes - self.less)
-
-    def normalizer(self, prior: Beta, own: FloatArray) -> Any:
-        return -prior.log_normalizer()
-
-    def collect(
-        self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        return logs - log_moments(prior), source
 
 
 class _NormalOnC(NormalGuide):

@@ -35,7 +35,7 @@ that c is drawn from.
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -167,6 +167,16 @@ class Guide(Protocol):
         `source` is the whole source gradient, `logs` are log c and log(1 - c), averaged over draws
         or in expectation; the result is (2, G) and (k, G), constrained parameters.
         """
+
+
+_AnyGuide = TypeVar("_AnyGuide", bound="GuideDefaults")
+
+
+def bound(guide: _AnyGuide, outcomes: FloatArray) -> _AnyGuide:
+    """A guide of the same kind that knows the outcomes of each entry."""
+    knowing = type(guide)()
+    knowing._outcomes = outcomes  # type: ignore[attr-defined]
+    return knowing
 
 
 class GuideDefaults:

@@ -22,7 +22,7 @@ OBJECTIVES: dict[str, Objective] = {
         Trace("trace_graph"),
         Trace("trace_enum"),
         TraceMeanField(),
-        Trace("sticking_the_landing", stick=True),
+        Trace("sticking_the_landing", keeps_score=False),
         ScoreFunction(),
         Renyi(),
     )
@@ -34,11 +34,8 @@ def find(loss: str | LossValue) -> Objective:
     if isinstance(loss, LossValue):
         return loss
     if not isinstance(loss, str):
-        raise TypeError(f"loss must be a name, a Renyi or a ScoreFunction, not {_kind(loss)}")
+        kind = type(loss).__name__
+        raise TypeError(f"loss must be a name, a Renyi or a ScoreFunction, not {kind}")
     if loss not in OBJECTIVES:
         raise ValueError(f"loss = {loss!r} is not one of {', '.join(map(repr, OBJECTIVES))}")
     return OBJECTIVES[loss]
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__

@@ -71,8 +71,8 @@ def elbo(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> float:
     >>> round(elbo(Beta(4.0, 8.0), prior, counts), 12)   # the posterior: the evidence, log(1/11)
     -2.397895272798
     """
-    _check(counts, guide=guide, prior=prior)
-    return objective_value(Task(find(guide), counts), prior, _column(guide))
+    check_model(counts, guide=guide, prior=prior)
+    return objective_value(Task(find(guide), counts), prior, column(guide))
 
 
 def elbo_gradient(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> ElboGradient:
@@ -100,9 +100,9 @@ def elbo_gradient(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> Elb
     >>> round(at_posterior.prior.concentration1, 12)    # there it is that of the evidence
     -0.186544011544
     """
-    _check(counts, guide=guide, prior=prior)
+    check_model(counts, guide=guide, prior=prior)
     size = len(counts)
-    p, q = (_columns(x, size) for x in (prior, guide))
+    p, q = (columns(x, size) for x in (prior, guide))
     task = Task(find(guide), counts)
     by_prior, by_own = task.guide.collect(*_source_and_logs(task, p, q), p, q)
     return ElboGradient(
@@ -123,8 +123,8 @@ def elbo_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> flo
     >>> round(elbo_variance(Beta(2.0, 2.0), Beta(1.0, 1.0), Counts(3, 10)), 12)
     7.632693506754
     """
-    _check(counts, guide=guide, prior=prior)
-    return one_particle_variance(Task(find(guide), counts), prior, _column(guide))
+    check_model(counts, guide=guide, prior=prior)
+    return one_particle_variance(Task(find(guide), counts), prior, column(guide))
 
 
 def empty_guide_objective(prior: Beta, counts: Counts) -> float:
@@ -135,7 +135,7 @@ def empty_guide_objective(prior: Beta, counts: Counts) -> float:
     >>> round(empty_guide_objective(Beta(2.0, 3.0), Counts(3, 10)), 6)
     -2.310935
     """
-    _check(counts, prior=prior)
+    check_model(counts, prior=prior)
     return objective_value(Task(GUIDES["empty"], counts), prior, np.zeros((0, len(counts))))
 
 
@@ -148,8 +148,8 @@ def empty_guide_objective_gradient(prior: Beta, counts: Counts) -> Gradient:
     >>> round(2.0 * gradient.concentration1, 6), round(3.0 * gradient.concentration0, 6)
     (-0.594924, 2.031625)
     """
-    _check(counts, prior=prior)
-    task, p = Task(GUIDES["empty"], counts), _columns(prior, len(counts))
+    check_model(counts, prior=prior)
+    task, p = Task(GUIDES["empty"], counts), columns(prior, len(counts))
     source, _ = _source_and_logs(task, p, p)
     gradient: Gradient = _gradient(task.weights * source, prior)
     return gradient
@@ -157,7 +157,7 @@ def empty_guide_objective_gradient(prior: Beta, counts: Counts) -> Gradient:
 
 def one_particle_variance(task: Task, prior: Beta, own: FloatArray) -> float:
     """Variance of one particle's estimate of the objective of any guide (E5)."""
-    tilt = task.guide.tilt(_column(prior), own, task.outcomes)
+    tilt = task.guide.tilt(column(prior), own, task.outcomes)
     variances = task.guide.variance(task.guide.draw(prior, own), tilt)
     return float(np.sum(task.weights * variances))
 
@@ -203,7 +203,7 @@ def _value(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
     likelihood = log_binomial(successes, counts.total_count, draw.center_pair(), difference)
     at_mean = likelihood + counts.log_split + guide.counted_at_center(prior, draw)
     outcomes = np.expand_dims(task.outcomes, tuple(range(1, own.ndim - 1)))
-    tilt1, tilt0 = guide.tilt(_column(prior), own, outcomes)
+    tilt1, tilt0 = guide.tilt(column(prior), own, outcomes)
     gap1, gap0 = draw.log_gaps()
     totals: FloatArray = np.sum(task.weights * (at_mean - tilt1 * gap1 - tilt0 * gap0), axis=-1)
     return totals
@@ -226,15 +226,18 @@ def _gradient(rows: FloatArray, of: Beta | LogitNormal) -> Any:
     return kind(float(rows[0].sum()), float(rows[1].sum()))
 
 
-def _column(value: Beta | LogitNormal) -> FloatArray:
+def column(value: Beta | LogitNormal) -> FloatArray:
+    """Its two parameters as rows, (2, 1) or (2, G)."""
     return np.stack([np.atleast_1d(x) for x in value.arrays()])
 
 
-def _columns(value: Beta | LogitNormal, size: int) -> FloatArray:
-    return np.broadcast_to(_column(value), (2, size))
+def columns(value: Beta | LogitNormal, size: int) -> FloatArray:
+    """The same with a column for each entry."""
+    return np.broadcast_to(column(value), (2, size))
 
 
-def _check(counts: Counts, **values: Beta | LogitNormal) -> None:
+def check_model(counts: Counts, **values: Beta | LogitNormal) -> None:
+    """Raise unless they are of their kinds, and each fits the counts."""
     check_type("counts", counts, Counts)
     for name, value in values.items():
         if name == "prior" or not isinstance(value, LogitNormal):

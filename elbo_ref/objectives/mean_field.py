@@ -53,11 +53,8 @@ class TraceMeanField(MonteCarlo):
         rng: np.random.Generator,
     ) -> Step:
         guide = task.guide
-        drawn = Drawn.of(task, prior, own, num_particles, rng)
-        c = np.exp(drawn.logs)
-        outcomes = task.per_latent(task.outcomes)
-        slope = outcomes[0] * c[1] - outcomes[1] * c[0]
-        source = task.per_entry(slope * guide.pathwise(drawn.logits, prior, drawn.own))
+        drawn = Drawn.of(task, prior, own, task.outcomes, num_particles, rng)
+        source = task.per_entry(drawn.slope * guide.pathwise(drawn.logits, prior, drawn.own))
         logs = task.per_entry(drawn.logs)
         value = sum((task.outcomes * logs).dot(task.weights).tolist())
         rest = guide.tilt(prior, own, np.zeros_like(task.outcomes))

@@ -32,19 +32,62 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray, check_fits, check_type
+from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts
 from elbo_ref.guides import find
 from elbo_ref.logit_normal import LogitNormal
+from elbo_ref.objectives.exact import check_model, column
 from elbo_ref.objectives.protocol import Task
 from elbo_ref.pathwise import logit_derivatives
 
-_NODES = 1601
+NODES = 1601
 _FEW_NODES = 161
 """For one latent of many, where three digits do."""
 _GAMMA_LIMIT = 1e13
 _T_NODES = 161
+
+
+class OneLatent(NamedTuple):
+    """One entry's latent at the nodes of a quadrature over its draw; rows are (.., nodes)."""
+
+    weights: FloatArray
+    logs: FloatArray
+    """log c and log(1 - c)."""
+    form: FloatArray
+    """f, but for what is the same at all draws."""
+    through: FloatArray
+    """The part of the source gradient through the draw, under the guide's tilt."""
+    logit: FloatArray
+    slope: FloatArray
+    """A (1 - c) - D c."""
+
+    @classmethod
+    def of(
+        cls, task: Task, prior: FloatArray, column: FloatArray, entry: int, nodes: int
+    ) -> OneLatent | None:
+        """None if nothing is drawn; `column` are the guide's parameters (k, 1)."""
+        guide = task.guide
+        draw = guide.draw(Beta(*prior), column)
+        if not isinstance(draw, Beta | LogitNormal):
+            return None
+        y, weights = _nodes(draw, nodes)
+        logs = sc.log_expit(np.array((y, -y)))
+        up, down = guide.tilt(prior, column, task.outcomes[:, entry : entry + 1])
+        slope = up * np.exp(logs[1]) - down * np.exp(logs[0])
+        form = up * logs[0] + down * logs[1] + guide.residual(y, column)
+        through = slope * guide.pathwise(y[:, None], prior, column)[:, :, 0]
+        return cls(weights, logs, form, through, y, slope)
+
+    def trace_rows(
+        self, task: Task, prior: FloatArray, column: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """The gradient that ``trace`` takes of each draw, for the prior and the own parameters."""
+        guide, source = task.guide, self.through
+        if guide.own_density:
+            expected = guide.log_moments(prior, column)
+            source = source + guide.own_density * (self.logs - expected)
+        return guide.collect(source, self.logs, prior, column)
 
 
 class Noise(NamedTuple):
@@ -119,44 +162,30 @@ def gradient_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) ->
     best baseline                        1.16019                1.32343                     1000
     sticking the landing                0.751894               0.514753                    510.2
     """
-    check_type("counts", counts, Counts)
-    check_type("prior", prior, Beta)
-    if not isinstance(guide, LogitNormal):
-        check_type("guide", guide, Beta)
+    check_model(counts, guide=guide, prior=prior)
     if len(counts) != 1 or counts.num_latents != 1:
         raise ValueError(f"counts must be one latent, not {counts.num_latents}")
-    check_fits("prior", prior.shape, 1)
-    check_fits("guide", guide.shape, 1)
-    own = np.array([np.atleast_1d(x) for x in guide.arrays()])
-    task = Task(find(guide), counts)
-    p = np.array([np.atleast_1d(x) for x in prior.arrays()])
-    y, weights = logit_nodes(guide)
-    logits = y[:, None]
-    logs = sc.log_expit(np.array((logits, -logits)))
-    tilt = task.guide.tilt(p, own, task.outcomes)
-    form = tilt[0] * logs[0] + tilt[1] * logs[1] + task.guide.residual(logits, own)
-    constant = task.guide.normalizer(prior, own) + task.log_coefficient
-    slope = (tilt[0] * np.exp(logs[1]) - tilt[1] * np.exp(logs[0]))[:, 0]
-    f = (form + constant)[:, 0]
-    score = task.guide.score(logits, logs, own)[:, :, 0]
-    through = slope * task.guide.pathwise(logits, p, own)[:, :, 0]
-    beta = isinstance(guide, Beta)
-    stuck = through if beta else through + task.guide.stuck(logits, own)[:, :, 0]
-    whole = through - score if beta else through
-    added = 0.0 if beta else np.array((0.0, 1 / own[1, 0]))
-    gradient = whole @ weights + added
+    task, p, own = Task(find(guide), counts), column(prior), column(guide)
+    latent = OneLatent.of(task, p, own, 0, NODES)
+    assert latent is not None
+    weights, logits = latent.weights, latent.logit[:, None]
+    f = latent.form + (task.guide.normalizer(prior, own) + task.log_coefficient)
+    score = task.guide.score(logits, latent.logs[:, :, None], own)[:, :, 0]
+    stuck = latent.through + task.guide.stuck(logits, own)[:, :, 0]
+    whole = latent.trace_rows(task, p, own)[1]
+    gradient = whole @ weights
     squares = score**2
     baseline = (squares * f) @ weights / (squares @ weights)
     pair = None
-    if beta:
-        extra = _gamma_noise(float(own[0, 0]), float(own[1, 0]), y, weights, slope)
+    if isinstance(guide, Beta):
+        extra = _gamma_noise(float(own[0, 0]), float(own[1, 0]), latent)
         pair = _noise(_variance(whole, weights) + extra, gradient)
     names = task.guide.parameter_names
     return GradientVariance(
         (names[0], names[1]),
         (float(gradient[0]), float(gradient[1])),
         float(_variance(f[None], weights)[0]),
-        float(_variance((task.outcomes[:, 0] @ logs[:, :, 0])[None], weights)[0]),
+        float(_variance((task.outcomes[:, 0] @ latent.logs)[None], weights)[0]),
         _noise(_variance(whole, weights), gradient),
         pair,
         _noise(_variance(score * f, weights), gradient),
@@ -175,20 +204,13 @@ def trace_variance(task: Task, prior: FloatArray, own: FloatArray) -> tuple[Floa
     by_prior = np.zeros((2, weights_of.size))
     by_own = np.zeros((len(guide.parameter_names), weights_of.size))
     for g in np.flatnonzero(weights_of):
-        column = each[:, g : g + 1]
-        draw = guide.draw(Beta(*prior), column)
-        if not isinstance(draw, Beta | LogitNormal):
+        one = each[:, g : g + 1]
+        latent = OneLatent.of(task, prior, one, int(g), _FEW_NODES)
+        if latent is None:
             continue
-        y, weights = logit_nodes(draw, _FEW_NODES)
-        logs = sc.log_expit(np.array((y, -y)))
-        tilt = guide.tilt(prior, column, task.outcomes[:, g : g + 1])
-        slope = tilt[0] * np.exp(logs[1]) - tilt[1] * np.exp(logs[0])
-        source = slope * guide.pathwise(y[:, None], prior, column)[:, :, 0]
-        if guide.own_density:
-            source = source + guide.own_density * (logs - guide.log_moments(prior, column))
-        rows = guide.collect(source, logs, prior, column)
+        rows = latent.trace_rows(task, prior, one)
         by_prior[:, g], by_own[:, g] = (
-            _variance(np.broadcast_to(x, (len(x), y.size)), weights) for x in rows
+            _variance(np.broadcast_to(x, (len(x), _FEW_NODES)), latent.weights) for x in rows
         )
     if guide.shared:
         return by_prior @ weights_of, (by_own @ weights_of)[:, None]
@@ -208,16 +230,14 @@ def _noise(variance: FloatArray, gradient: FloatArray) -> Noise:
     return Noise((float(variance[0]), float(variance[1])), float(particles))
 
 
-def logit_nodes(
-    guide: Beta | LogitNormal, nodes: int | None = None
-) -> tuple[FloatArray, FloatArray]:
+def _nodes(guide: Beta | LogitNormal, nodes: int) -> tuple[FloatArray, FloatArray]:
     """Logits and weights of the trapezoidal rule under the guide."""
     first, second = (float(np.ravel(x)[0]) for x in guide.arrays())
     if isinstance(guide, LogitNormal):
-        z = np.linspace(-9.0, 9.0, nodes or _NODES)
+        z = np.linspace(-9.0, 9.0, nodes)
         weights = np.exp(-z * z / 2)
         return first + second * z, weights / weights.sum()
-    return _beta_nodes(first, second, nodes or _NODES)
+    return _beta_nodes(first, second, nodes)
 
 
 def _beta_nodes(a: float, b: float, nodes: int) -> tuple[FloatArray, FloatArray]:
@@ -232,20 +252,18 @@ def _beta_nodes(a: float, b: float, nodes: int) -> tuple[FloatArray, FloatArray]
     return y, weights / weights.sum()
 
 
-def _gamma_noise(
-    a: float, b: float, y: FloatArray, weights: FloatArray, slope: FloatArray
-) -> FloatArray:
+def _gamma_noise(a: float, b: float, latent: OneLatent) -> FloatArray:
     """E[(A (1 - c) - D c)^2 Var(w | c)] for both concentrations."""
     s = a + b
     log_t, t_weights = _gamma_nodes(s)
     extras = []
-    for x, log_share in ((a, sc.log_expit(y)), (b, sc.log_expit(-y))):
+    for x, log_share in zip((a, b), latent.logs, strict=True):
         log_g = log_share[:, None] + log_t
         limit = np.array(_GAMMA_LIMIT)
         w = logit_derivatives(log_g.ravel() - np.log(_GAMMA_LIMIT), np.array(x), limit)[0]
         w = w.reshape(log_g.shape)
         mean = w @ t_weights
-        extras.append((slope**2 * ((w - mean[:, None]) ** 2 @ t_weights)) @ weights)
+        extras.append((latent.slope**2 * ((w - mean[:, None]) ** 2 @ t_weights)) @ latent.weights)
     return np.array(extras)
 
 

@@ -21,14 +21,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray, check_fits, check_type, count, scalar
+from elbo_ref.arguments import FloatArray, check_fits, count, scalar
 from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts
 from elbo_ref.guides import find
 from elbo_ref.logit_normal import LogitNormal
-from elbo_ref.objectives.noise import logit_nodes
+from elbo_ref.objectives.exact import check_model, column, columns
+from elbo_ref.objectives.noise import NODES, OneLatent
 from elbo_ref.objectives.protocol import Step, Task
 from elbo_ref.objectives.trace import Drawn, MonteCarlo
 
@@ -77,7 +77,8 @@ class Renyi(MonteCarlo):
         rng: np.random.Generator,
     ) -> Step:
         guide, samples, rest = task.guide, self.num_samples, 1 - self.alpha
-        drawn = Drawn.of(task, prior, own, num_particles * samples, rng)
+        tilt = guide.tilt(prior, own, task.outcomes)
+        drawn = Drawn.of(task, prior, own, tilt, num_particles * samples, rng)
         powers = rest * drawn.linear_form(task).reshape(samples, num_particles, -1)
         highest = powers.max(axis=0)
         weights = np.exp(powers - highest)
@@ -134,24 +135,17 @@ def renyi_bound(
     loss = Renyi(alpha, num_samples)
     if loss.num_samples > 2:
         raise ValueError(f"num_samples = {num_samples} must be 1 or 2 for an exact value")
-    check_type("counts", counts, Counts)
-    check_type("prior", prior, Beta)
-    if not isinstance(guide, LogitNormal):
-        check_type("guide", guide, Beta)
+    check_model(counts, guide=guide, prior=prior)
     check_fits("prior", prior.shape, 1)
-    check_fits("guide", guide.shape, len(counts))
     task, rest = Task(find(guide), counts), 1 - loss.alpha
-    p = np.array([np.atleast_1d(x) for x in prior.arrays()])
-    own = np.array([np.broadcast_to(x, (len(counts),)) for x in guide.arrays()])
+    p, own = column(prior), columns(guide, len(counts))
     constants = np.broadcast_to(task.guide.normalizer(prior, own), own.shape[1:])
     constants = constants + task.log_coefficient
     total = 0.0
     for g in np.flatnonzero(task.weights):
-        column = own[:, g : g + 1]
-        y, weights = logit_nodes(type(guide)(*column[:, 0]))
-        tilt = task.guide.tilt(p, column, task.outcomes[:, g : g + 1])
-        residual = task.guide.residual(y, column)
-        f = tilt[0] * sc.log_expit(y) + tilt[1] * sc.log_expit(-y) + residual
+        latent = OneLatent.of(task, p, own[:, g : g + 1], int(g), NODES)
+        assert latent is not None
+        weights, f = latent.weights, latent.form
         if loss.num_samples == 1:
             value = float(f @ weights)
         else:

@@ -68,7 +68,8 @@ class ScoreFunction(MonteCarlo):
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
-        guide, drawn = task.guide, Drawn.of(task, prior, own, num_particles, rng)
+        guide, tilt = task.guide, task.guide.tilt(prior, own, task.outcomes)
+        drawn = Drawn.of(task, prior, own, tilt, num_particles, rng)
         form = drawn.linear_form(task)
         model = Beta(prior[0], prior[1])
         constant = np.broadcast_to(guide.normalizer(model, own), task.weights.shape)

@@ -50,12 +50,17 @@ class Drawn(NamedTuple):
 
     @classmethod
     def of(
-        cls, task: Task, prior: FloatArray, own: FloatArray, size: int, rng: np.random.Generator
+        cls,
+        task: Task,
+        prior: FloatArray,
+        own: FloatArray,
+        tilt: FloatArray,
+        size: int,
+        rng: np.random.Generator,
     ) -> Drawn:
-        """So many particles."""
-        guide, each = task.guide, task.per_latent(own)
-        tilt = guide.tilt(prior, own, task.outcomes)
-        logits = guide.sample_logit(prior, each, (size, task.counts.num_latents), rng)
+        """So many particles, for a tilt of each entry."""
+        each = task.per_latent(own)
+        logits = task.guide.sample_logit(prior, each, (size, task.counts.num_latents), rng)
         logs = sc.log_expit(np.array((logits, -logits)))
         c, each_tilt = np.exp(logs), task.per_latent(tilt)
         return cls(logits, logs, tilt, each_tilt[0] * c[1] - each_tilt[1] * c[0], each)
@@ -95,8 +100,8 @@ class MonteCarlo:
 class Trace(MonteCarlo):
     """``loss="trace"``: the average over particles, each drawing once per latent."""
 
-    def __init__(self, name: str = "trace", stick: bool = False) -> None:
-        self.name, self._stick = name, stick
+    def __init__(self, name: str = "trace", keeps_score: bool = True) -> None:
+        self.name, self.keeps_score = name, keeps_score
 
     def step(
         self,
@@ -106,14 +111,15 @@ class Trace(MonteCarlo):
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
-        guide, drawn = task.guide, Drawn.of(task, prior, own, num_particles, rng)
+        guide, tilt = task.guide, task.guide.tilt(prior, own, task.outcomes)
+        drawn = Drawn.of(task, prior, own, tilt, num_particles, rng)
         through_draw = drawn.slope * guide.pathwise(drawn.logits, prior, drawn.own)
         source, logs = task.per_entry(through_draw), task.per_entry(drawn.logs)
-        value = sum((drawn.tilt * logs).dot(task.weights).tolist())
+        value = sum((tilt * logs).dot(task.weights).tolist())
         residual = guide.residual(drawn.logits, drawn.own)
         if isinstance(residual, np.ndarray):
             value += float(residual.sum()) / num_particles
-        if self._stick and guide.parameter_names:
+        if not self.keeps_score and guide.parameter_names:
             source = source + task.per_entry(guide.stuck(drawn.logits, drawn.own))
         elif guide.own_density:
             source = source + guide.own_density * (logs - guide.log_moments(prior, own))

@@ -1,0 +1,72 @@
+"""What the values of this package share: two arrays of one shape, and a center on the logit."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy import special as sc
+
+from elbo_ref.arguments import FloatArray, IntArray, plain
+
+
+class Pair:
+    """Two read-only parameters of one shape, compared, hashed and pickled by value."""
+
+    _names: ClassVar[tuple[str, str]]
+
+    def _hold(self, first: FloatArray, second: FloatArray) -> None:
+        """Keep both under their names, broadcast against each other."""
+        if first.shape != second.shape:
+            try:
+                first, second = (x.copy() for x in np.broadcast_arrays(first, second))
+            except ValueError:
+                one, other = self._names
+                raise ValueError(
+                    f"{one} of shape {first.shape} and {other} of shape {second.shape} "
+                    "do not broadcast"
+                ) from None
+        for name, array in zip(self._names, (first, second), strict=True):
+            array.setflags(write=False)
+            object.__setattr__(self, name, plain(array))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, type(self)):
+            return NotImplemented
+        return np.array_equal(self.arrays(), other.arrays())
+
+    def __hash__(self) -> int:
+        first, second = self.arrays()
+        return hash((first.shape, first.tobytes(), second.tobytes()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(getattr(self, name) for name in self._names)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array of distributions; () for one."""
+        return np.shape(getattr(self, self._names[0]))
+
+    def arrays(self) -> tuple[FloatArray, FloatArray]:
+        """Both parameters as (read-only) arrays."""
+        first, second = (np.asarray(getattr(self, name)) for name in self._names)
+        return first, second
+
+
+class CenteredOnLogit:
+    """A value whose center is c = sigma(y) at some logit y."""
+
+    def _center(self) -> FloatArray:
+        raise NotImplementedError
+
+    def center_pair(self) -> tuple[FloatArray, FloatArray]:
+        """c and 1 - c at the center."""
+        logit = self._center()
+        return sc.expit(logit), sc.expit(-logit)
+
+    def center_difference(
+        self, successes: FloatArray | IntArray, failures: FloatArray | IntArray
+    ) -> FloatArray:
+        """successes (1 - c) - failures c there."""
+        c, rest = self.center_pair()
+        return successes * rest - failures * c
