@@ -14,7 +14,7 @@ with a matrix of powers, and no more terms are taken than the farthest of these 
 for any k; the digamma differences come out of the same reciprocals. A draw above the middle, which
 is the mode or, for a concentration below 1, where s c = 1, is seen from the other end, c = 1. Where
 that end is too far a draw may be seen from across the middle: its terms cancel by a factor that
-grows as 1/f, and `_ACROSS` keeps what is lost below 6e-14.
+grows as 1/f, and `_is_near` keeps what is lost below 5e-13.
 
 **From the mode**, for concentrations from `_LARGE` on. In the downward recurrence of `mode` a start
 at n = N is forgotten at least by the product of n/a over every second n, about (N/(e a))^(N/2).
@@ -43,8 +43,6 @@ _SIZES = [
 """Numbers of terms, the place of about the mean ratio of two neighbours, and what it may be."""
 _LONG = 80
 """From more terms than that on it is worth a look across the middle."""
-_ACROSS = 1.0
-"""How much less than in the middle log f may be at a draw that is seen from across it."""
 _MOST_GROWTH = 650.0
 """The largest logarithm of a coefficient."""
 _LARGE = 250.0
@@ -82,9 +80,9 @@ def _from_ends(y: FloatArray, a: float, b: float, low: float, high: float) -> Fl
         other_end = _terms(1 / low, b, a)
     else:
         both = max(_terms(middle, a, b), _terms(1 / middle, b, a))
-        if both > _LONG and _drop(middle, high, a, b) <= _ACROSS:
+        if both > _LONG and _is_near(middle, high, a, b):
             one_end = _terms(high, a, b)
-        if both > _LONG and _drop(middle, low, a, b) <= _ACROSS:
+        if both > _LONG and _is_near(1 / middle, 1 / low, b, a):
             other_end = _terms(1 / low, b, a)
     terms = min(one_end, other_end, both)
     if math.isinf(terms):
@@ -106,19 +104,20 @@ def _terms(odds: float, a: float, b: float) -> float:
     return math.inf
 
 
-def _drop(odds: float, other: float, a: float, b: float) -> float:
-    """log f at the one less log f at the other."""
-    return a * math.log(odds / other) + (a + b) * math.log((1 + other) / (1 + odds))
+def _is_near(middle: float, odds: float, a: float, b: float) -> bool:
+    """Whether a draw above the middle may be seen from across it, from the end c = 0."""
+    drop = a * math.log(middle / odds) + (a + b) * math.log((1 + odds) / (1 + middle))
+    return drop <= 1 + 2 * min(a, 1.0)
 
 
 def _from_one_end(y: FloatArray, a: float, b: float, terms: int) -> FloatArray:
-    inverse, factors, reciprocals, (d_a, d_b) = _steps(a, b, terms)
+    steps, inverse, (d_a, d_b) = _steps(a, b, terms)
     s, after = a + b, a + 1 + terms
     to_k = d_a + math.log1p(-(b / (s + 1)) * (terms / after))
     rise_b = d_b + math.log1p(a / (b + 1 + terms))
     coefficients = np.empty((3, terms + 1))
     coefficients[:, 0] = 1 / a, 1 / s - to_k, -rise_b - a / s / b
-    _fill(coefficients, inverse[0], factors, reciprocals)
+    _fill(coefficients, steps[2], inverse[0], inverse[2])
     c = sc.expit(y)
     sums = coefficients.dot(_powers(c, terms))
     c *= (s + 1) / (a + 1)
@@ -128,70 +127,66 @@ def _from_one_end(y: FloatArray, a: float, b: float, terms: int) -> FloatArray:
 
 
 def _from_both_ends(y: FloatArray, a: float, b: float, terms: int, upper: BoolArray) -> FloatArray:
-    inverse, factors, reciprocals, (d_a, d_b) = _steps(a, b, terms)
-    s, rise_a, rise_b = (
-        a + b,
-        d_a + math.log1p(b / (a + 1 + terms)),
-        d_b + math.log1p(a / (b + 1 + terms)),
-    )
+    steps, inverse, (d_a, d_b) = _steps(a, b, terms)
+    s = a + b
+    rise_a = d_a + math.log1p(b / (a + 1 + terms))
+    rise_b = d_b + math.log1p(a / (b + 1 + terms))
     coefficients = np.empty((3, 2, terms + 1))
     coefficients[:, :, 0] = (
         (1 / a, 1 / b),
         (1 / s - rise_a, 1 / s - rise_b),
         (-rise_b - a / s / b, -rise_a - b / s / a),
     )
-    _fill(coefficients, inverse, factors, reciprocals)
+    _fill(coefficients, steps[2], inverse[:2], inverse[2])
     c = sc.expit(np.where(upper, -y, y))
     sums = coefficients.reshape(6, -1).dot(_powers(c, terms))
-    sums = np.where(upper, sums[1::2], sums[::2])
-    gradient: FloatArray = sums[1:]
-    gradient[0] -= np.log(c) * sums[0]
-    return np.where(upper, -gradient[::-1], gradient)
+    sums[2:4] -= np.log(c) * sums[:2]
+    gradient: FloatArray = np.where(upper, -sums[5:2:-2], sums[2:5:2])
+    return gradient
 
 
-def _steps(
-    a: float, b: float, terms: int
-) -> tuple[FloatArray, FloatArray, FloatArray, tuple[float, float]]:
-    """1/(x + n) for both x; s + n and 1/(s + n) from n = 0 on; and for both x
+def _steps(a: float, b: float, terms: int) -> tuple[FloatArray, FloatArray, tuple[float, float]]:
+    """The rows a + 1 + n, b + 1 + n and s + n, their reciprocals, and for both x
 
     D = psi(s + 1) - psi(x + 1) - log((s + 1 + terms) / (x + 1 + terms)).
     """
-    from_0, from_1, _ = _counting(terms)
-    s, factors = a + b, from_0 + (a + b)
-    inverse, reciprocals = 1 / (np.array(((a,), (b,))) + from_1), 1 / factors
-    sum_a, sum_b = inverse.dot(reciprocals[1:]).tolist()
-    after_a, after_b, u = a + 1 + terms, b + 1 + terms, 1 / (s + 1 + terms)
-    d_a = b * (sum_a + gap_slope(1 / after_a, u))
-    d_b = a * (sum_b + gap_slope(1 / after_b, u))
-    return inverse, factors, reciprocals, (d_a, d_b)
+    s = a + b
+    steps = np.array((a + 1, b + 1, s))[:, None] + _counting(terms)[0]
+    inverse = 1 / steps
+    sum_a, sum_b = inverse[:2, :-1].dot(inverse[2, 1:]).tolist()
+    u = 1 / (s + 1 + terms)
+    d_a = b * (sum_a + gap_slope(1 / (a + 1 + terms), u))
+    d_b = a * (sum_b + gap_slope(1 / (b + 1 + terms), u))
+    return steps, inverse, (d_a, d_b)
 
 
 def _fill(
-    coefficients: FloatArray, inverse: FloatArray, factors: FloatArray, reciprocals: FloatArray
+    coefficients: FloatArray, up: FloatArray, inverse: FloatArray, reciprocals: FloatArray
 ) -> None:
     """R_n, P_n and Q_n, given R_0, P_0 / R_0 and Q_0 / R_0."""
     r, brackets, later = coefficients[0], coefficients[1:], coefficients[..., 1:]
-    np.multiply(factors[:-1], inverse, later[0])
+    inverse = inverse[..., :-1]
+    np.multiply(up[:-1], inverse, later[0])
     np.multiply.accumulate(r, -1, None, r)
     np.subtract(inverse, reciprocals[:-1], later[1])
-    np.divide(inverse * _counting(inverse.shape[-1])[2], later[0], later[2])
+    np.divide(inverse * _counting(inverse.shape[-1])[1], later[0], later[2])
     np.add.accumulate(brackets, -1, None, brackets)
     brackets *= r
 
 
 @functools.cache
-def _counting(terms: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """n from 0 and from 1 on, and 1/n."""
+def _counting(terms: int) -> tuple[FloatArray, FloatArray]:
+    """n from 0 to `terms`, and 1/n from 1 on."""
     n = np.arange(terms + 1.0)
-    return n, n[1:], 1 / n[1:]
+    return n, 1 / n[1:]
 
 
 def _powers(x: FloatArray, highest: int) -> FloatArray:
-    powers = np.empty((highest + 1, x.size))
-    powers[0] = 1.0
-    powers[1:] = x
-    np.multiply.accumulate(powers, 0, None, powers)
-    return powers
+    powers = np.empty((x.size, highest + 1))
+    powers[:, 0] = 1.0
+    powers[:, 1:] = x[:, None]
+    np.multiply.accumulate(powers, 1, None, powers)
+    return powers.T
 
 
 def _from_mode(y: FloatArray, a: float, b: float, low: float, high: float) -> FloatArray | None:
