@@ -17,6 +17,7 @@ from elbo_ref.evidence import (
     posterior,
 )
 from elbo_ref.guides import Delta, Parameter
+from elbo_ref.importance import pareto_k
 from elbo_ref.inference import (
     expected_counts,
     likelihood_ratio_test,
@@ -73,6 +74,7 @@ __all__ = [
     "log_evidence_hessian",
     "maximize_elbo",
     "maximize_evidence",
+    "pareto_k",
     "pathwise_gradient",
     "pathwise_gradient_of_draw",
     "posterior",

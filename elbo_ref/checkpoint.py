@@ -23,12 +23,14 @@ from elbo_ref.archive import read_arrays
 from elbo_ref.arguments import FloatArray, count
 from elbo_ref.atomic import write
 from elbo_ref.beta import Beta
-from elbo_ref.climb import Block, Climb, Moment, Setup, Snapshot
+from elbo_ref.climb import Block, Climb, Moment, Snapshot
 from elbo_ref.coordinates import check_learned
 from elbo_ref.counts import Counts
 from elbo_ref.guides import GUIDES
+from elbo_ref.guides.positive import find_constraint
 from elbo_ref.objectives import LossValue, Renyi, ScoreFunction, find
 from elbo_ref.run import Run
+from elbo_ref.settings import Setup
 
 _SCHEMA = "elbo_ref/checkpoint/1"
 _OPTIMIZERS: dict[str, Any] = {kind.__name__: kind for kind in (Adam, ClippedAdam, ExponentialLR)}
@@ -179,6 +181,8 @@ def pack(runs: list[tuple[Snapshot, int]]) -> bytes:
                 "learn_prior": setup.learn_prior,
                 "optimizer": {"name": name, **asdict(setup.optimizer)},  # type: ignore[call-overload]
                 "num_particles": setup.num_particles,
+                "constraint": setup.constraint,
+                "subsample_size": setup.subsample_size,
                 "num_steps": num_steps,
                 "seed": setup.seed,
                 "generator": _plain(now.generator),
@@ -231,7 +235,7 @@ def _climb(note: dict[str, Any], members: dict[str, Any], place: str) -> tuple[C
 
 
 def _setup(note: dict[str, Any], own: FloatArray) -> Setup:
-    settings = dict(note["optimizer"])
+    settings, size = dict(note["optimizer"]), note["subsample_size"]
     if "optimizer" in settings:
         settings["optimizer"] = Adam(**settings["optimizer"])
     check_learned(note["learn_prior"])
@@ -245,6 +249,8 @@ def _setup(note: dict[str, Any], own: FloatArray) -> Setup:
         optimizer=_OPTIMIZERS[settings.pop("name")](**settings),
         num_particles=count("num_particles", note["num_particles"], 1),
         seed=None if note["seed"] is None else count("seed", note["seed"], 0),
+        constraint=find_constraint(note["constraint"]).name,
+        subsample_size=None if size is None else count("subsample_size", size, 1),
     )
 
 

@@ -14,40 +14,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elbo_ref import guides, objectives
-from elbo_ref.adam import AdamState, Optimizer
+from elbo_ref.adam import AdamState
 from elbo_ref.arguments import FloatArray, IntArray
 from elbo_ref.beta import Beta
-from elbo_ref.coordinates import Coordinates, Learned
-from elbo_ref.counts import Counts
-from elbo_ref.objectives import LossValue
-from elbo_ref.objectives.protocol import Task
+from elbo_ref.coordinates import Coordinates
 from elbo_ref.objectives.trace import Trace
+from elbo_ref.settings import Setup
 
 GUIDE_HISTORY_BYTES = 64 * 2**20
 """The guide's history is thinned so that it takes no more than this, ends excepted."""
 
 _BLOCK_NUMBERS = 2**16
-
-
-class Setup(NamedTuple):
-    """What was asked for, checked; `own` are the guide's unconstrained parameters at the start."""
-
-    counts: Counts
-    guide: str
-    loss: str | LossValue
-    prior: Beta
-    learn_prior: Learned
-    own: FloatArray
-    optimizer: Optimizer
-    num_particles: int
-    seed: int | None
-
-    def space(self) -> Coordinates:
-        """The parameters as one vector."""
-        guide = objectives.find(self.loss).adapted(guides.GUIDES[self.guide])
-        task = Task(guide, self.counts)
-        return Coordinates(task, self.prior, self.learn_prior, self.own)
 
 
 class Moment(NamedTuple):
@@ -121,7 +98,7 @@ class Climb:
     def __init__(self, snapshot: Snapshot, rng: np.random.Generator | None = None) -> None:
         setup, now, settled, rows, values, self.ended = snapshot
         self.setup, self.now = setup, now
-        self.space, self._objective = setup.space(), objectives.find(setup.loss)
+        self.space, self._objective = setup.space(), setup.objective()
         size = max(self.space.start.size, len(setup.counts))
         self._size = max(1, _BLOCK_NUMBERS // size)
         self._blocks = [settled]
@@ -233,7 +210,7 @@ class Climb:
 
 def noise_floor(setup: Setup, space: Coordinates, vector: FloatArray, steps: int) -> float | None:
     """`elbo_ref.run.Run.noise_floor` at a point, after so many steps."""
-    objective = objectives.find(setup.loss)
+    objective = setup.objective()
     if not objective.random:
         return 0.0
     if not (isinstance(objective, Trace) and objective.keeps_score):

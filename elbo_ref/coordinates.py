@@ -1,7 +1,7 @@
 """All parameters of a fit as one flat vector of unconstrained numbers.
 
-The prior's two log concentrations come first (where they are learned), then the guide's parameters,
-row by row. Optimizers, histories and Newton's view of a point see only this vector.
+The prior's two concentrations come first (where they are learned), then the guide's parameters, row
+by row. Optimizers, histories and Newton's view of a point see only this vector.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import numpy as np
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
-from elbo_ref.guides.protocol import ANY_REAL, LOG_RANGE
+from elbo_ref.guides.positive import EXP, LARGEST, SMALLEST, Positive
+from elbo_ref.guides.protocol import ANY_REAL
 from elbo_ref.objectives.exact import Exact
 from elbo_ref.objectives.noise import trace_variance
 from elbo_ref.objectives.protocol import Objective, Task
@@ -45,17 +46,26 @@ class Coordinates:
         that one.
     own : ndarray, shape (k, G)
         Where the guide's unconstrained parameters start.
+    positive : Positive
+        How the prior's concentrations are held positive.
     """
 
-    def __init__(self, task: Task, prior: Beta, learned: Learned, own: FloatArray) -> None:
-        self.task = task
+    def __init__(
+        self,
+        task: Task,
+        prior: Beta,
+        learned: Learned,
+        own: FloatArray,
+        positive: Positive = EXP,
+    ) -> None:
+        self.task, self._positive = task, positive
         self._fixed = np.array(prior.arrays())[:, None]
         rows = [row for row, name in enumerate(NAMES) if learned in (True, name)]
         self._rows = slice(rows[0], rows[-1] + 1) if rows else slice(0)
         self._num_prior = len(rows)
         self._shape = own.shape
-        self.start = np.concatenate([np.log(self._fixed[self._rows, 0]), own.ravel()])
-        ranges = [LOG_RANGE] * self._num_prior
+        self.start = np.concatenate([positive.unconstrain(self._fixed[self._rows, 0]), own.ravel()])
+        ranges = [positive.range] * self._num_prior
         ranges += [limits for limits in task.guide.own_ranges for _ in range(own.shape[1])]
         low, high = np.transpose(ranges)
         self._center, self._reach = (low + high) / 2, (high - low) / 2
@@ -64,14 +74,14 @@ class Coordinates:
         """Constrained prior (2, 1) and guide (k, G) at a vector."""
         p = self._num_prior
         prior = self._fixed.copy()
-        np.exp(vector[:p], prior[self._rows, 0])
+        prior[self._rows, 0] = self._positive.constrain(vector[:p])
         return prior, self.task.guide.constrain(vector[p:].reshape(self._shape))
 
     def split_rows(self, vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Constrained priors (2, R, 1) and guides (k, R, G) at R vectors."""
         p, rows = self._num_prior, len(vectors)
         priors = np.repeat(self._fixed, rows, axis=1)
-        priors[self._rows] = np.exp(vectors[:, :p].T)
+        priors[self._rows] = self._positive.constrain(vectors[:, :p].T)
         own = np.moveaxis(vectors[:, p:].reshape(rows, *self._shape), 0, 1)
         return priors[:, :, None], self.task.guide.constrain(own)
 
@@ -84,7 +94,7 @@ class Coordinates:
         by_own = (step.own * self.task.guide.slope(own)).ravel()
         if not self._num_prior:
             return by_own, step.value
-        by_prior = step.prior * prior[:, 0]
+        by_prior = step.prior * self._positive.slope(prior[:, 0])
         return np.concatenate((by_prior[self._rows], by_own)), step.value
 
     def gradient_std(self, vector: FloatArray) -> FloatArray:
@@ -92,7 +102,7 @@ class Coordinates:
         prior, own = self.split(vector)
         by_prior, by_own = trace_variance(self.task, prior, own)
         slope = np.broadcast_to(self.task.guide.slope(own), by_own.shape)
-        learned = np.sqrt(by_prior[self._rows]) * prior[self._rows, 0]
+        learned = np.sqrt(by_prior[self._rows]) * self._positive.slope(prior[self._rows, 0])
         return np.concatenate((learned, (np.sqrt(by_own) * np.abs(slope)).ravel()))
 
     def outside(self, vector: FloatArray) -> int | None:
@@ -114,10 +124,9 @@ class Coordinates:
     def range(self, index: int) -> str:
         """Where that parameter must stay, as it is outside."""
         row = (index - self._num_prior) // self._shape[1]
-        limits = LOG_RANGE if index < self._num_prior else self.task.guide.own_ranges[row]
-        if limits != ANY_REAL:
-            return "[1e-12, 1e+15]"
-        low, high = limits
+        if index < self._num_prior or self.task.guide.own_ranges[row] != ANY_REAL:
+            return f"[{SMALLEST:g}, {LARGEST:g}]"
+        low, high = ANY_REAL
         return f"[{low:g}, {high:g}]"
 
     def stationarity(self, vector: FloatArray) -> Stationarity:

@@ -130,7 +130,8 @@ class Diagnosis:
         vector = run.snapshot.now.vector
         own = vector[vector.size - setup.own.size :].reshape(setup.own.shape)
         path = Climb.start(
-            setup._replace(loss="exact", prior=run.prior, own=own), np.random.default_rng(0)
+            setup._replace(loss="exact", prior=run.prior, own=own, subsample_size=None),
+            np.random.default_rng(0),
         )
         near = self.objective_supremum - max(ARRIVED, run.noise_floor or 0.0)
         most = min(_PATIENCE[-1], max(100, _MOST_WORK // len(run.counts)))
@@ -378,6 +379,7 @@ def _passes_at(run: Run, height: float) -> int | None:
             learn_prior=run.learn_prior,
             optimizer=run.optimizer,
             num_steps=num_steps,
+            constraint=run.constraint,
         )
         if path.stopped == "interrupted":
             raise KeyboardInterrupt

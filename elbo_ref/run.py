@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -18,18 +18,20 @@ import numpy as np
 from elbo_ref.adam import Optimizer
 from elbo_ref.arguments import FloatArray, count, scalar
 from elbo_ref.beta import Beta
-from elbo_ref.climb import Climb, Setup, Snapshot, noise_floor
+from elbo_ref.climb import Climb, Snapshot, noise_floor
 from elbo_ref.coordinates import Coordinates, Learned
 from elbo_ref.counts import Counts
 from elbo_ref.documents import Document, document, put, to_json
 from elbo_ref.guides import Delta, GuideValue, Parameter
+from elbo_ref.guides.positive import Constraint, find_constraint
 from elbo_ref.history import Average, History
 from elbo_ref.latents import PosteriorTable, posterior_table
 from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.objectives import Objective
 from elbo_ref.objectives import find as find_objective
-from elbo_ref.objectives.exact import Exact, objective_value, one_particle_variance
+from elbo_ref.objectives.exact import Exact, objective_value
 from elbo_ref.objectives.stationarity import Stationarity
+from elbo_ref.settings import Setup
 from elbo_ref.words import describe, number, pair
 
 Stopped = Literal["completed", "converged", "unbounded", "interrupted"]
@@ -107,7 +109,7 @@ class Run:
 
     @property
     def loss(self) -> Objective:
-        """The objective."""
+        """The objective, but for how it is subsampled."""
         return find_objective(self._setup.loss)
 
     @property
@@ -124,6 +126,16 @@ class Run:
     def num_particles(self) -> int:
         """How many draws a loss is averaged over."""
         return self._setup.num_particles
+
+    @property
+    def subsample_size(self) -> int | None:
+        """How many latents, or observations of a single one, each particle sees; None for all."""
+        return self._setup.subsample_size
+
+    @property
+    def constraint(self) -> Constraint:
+        """How concentrations were kept positive."""
+        return self._setup.constraint
 
     @property
     def seed(self) -> int | None:
@@ -190,11 +202,15 @@ class Run:
         return Exact().settle(self._space.task, np.empty(kept.size), priors, self._own)
 
     @cached_property
-    def step_std(self) -> float:
-        """Standard deviation of one Monte Carlo loss there, `num_particles` averaged (E5)."""
+    def step_std(self) -> float | None:
+        """Standard deviation of one Monte Carlo loss there, `num_particles` averaged (E5).
+
+        For ``loss="exact"`` what it would be under ``"trace"``; None for a Renyi bound of more than
+        one sample, where it is not known.
+        """
         own = self._space.split(self._end)[1]
-        variance = one_particle_variance(self._space.task, self.prior, own)
-        return float(np.sqrt(variance / self.num_particles))
+        variance = self._setup.objective().variance(self._space.task, self.prior, own)
+        return None if variance is None else float(np.sqrt(variance / self.num_particles))
 
     @cached_property
     def noise_floor(self) -> float | None:
@@ -204,8 +220,8 @@ class Run:
         lr diag(1/sigma) and the noise's covariance C the stationary covariance S of the parameters
         solves D H S + S H D = D C D, so that the mean loss of height is tr(H S)/2 = lr/4 sum
         sigma_i, whatever H and whatever the momentum (to first order in lr). sigma_i is exact, at
-        the parameters reached. 0 for ``loss="exact"``; None for a loss other than ``trace``, whose
-        gradients have another variance.
+        the parameters reached. 0 for ``loss="exact"``; None for a loss other than ``trace``, or on
+        subsamples, whose gradients have another variance.
         """
         return noise_floor(self._setup, self._space, self._end, len(self.losses))
 
@@ -250,8 +266,8 @@ class Run:
     def average(self, last: float = 0.5) -> Average:
         """The average of the parameters over the last part of the run, against its noise.
 
-        Of unconstrained parameters, so that concentrations are averaged geometrically (Polyak &
-        Juditsky 1992). Of the guide, over the rows that `history.guide_steps` keeps.
+        Of unconstrained parameters, so that concentrations under exp are averaged geometrically
+        (Polyak & Juditsky 1992). Of the guide, over the rows that `history.guide_steps` keeps.
 
         Parameters
         ----------
@@ -267,8 +283,9 @@ class Run:
         """
         last = scalar("last", last, lambda x: 0 < x <= 1, "must lie in (0, 1]")
         first = min(int(len(self.history) * (1 - last)), len(self.history) - 1)
-        logs = [np.log(x[first:]).mean() for x in self.history.prior.arrays()]
-        prior = Beta(*np.exp(logs)) if self.learn_prior else self.prior
+        positive, rows = find_constraint(self.constraint), np.array(self.history.prior.arrays())
+        mean = positive.constrain(positive.unconstrain(rows[:, first:]).mean(axis=1))
+        prior = Beta(*mean) if self.learn_prior else self.prior
         family, kept = self._space.task.guide, self.history.guide_steps >= first
         own = family.constrain(family.unconstrain(self._own[:, kept]).mean(axis=1))
         return Average(prior, family.value(prior, own))
@@ -308,44 +325,20 @@ class Run:
         if has_prior:
             facts["prior reached"] = describe(self.prior)
         facts["objective"] = f"{self.objective:.9g}"
-        if self.loss_name != "exact":
+        if self.loss_name != "exact" and self.step_std is not None:
             facts["standard deviation of one loss"] = number(self.step_std)
         return facts
 
     def settings(self) -> str:
         """How the run was made, on one line."""
-        setup = self._setup
-        facts = [
-            f"prior {'from' if setup.learn_prior else 'fixed at'} {describe(self.start)}"
-            + (f" (only {setup.learn_prior})" if isinstance(setup.learn_prior, str) else ""),
-            f"{type(setup.optimizer).__name__} lr {number(setup.optimizer.lr)}",
-            f"steps {self.num_steps}",
-            f"loss {setup.loss if isinstance(setup.loss, str) else repr(setup.loss)}",
-        ]
-        if self.loss_name != "exact":
-            facts.append(f"particles {setup.num_particles}")
-            facts.append("a generator given" if setup.seed is None else f"seed {setup.seed}")
-        return ", ".join(facts if self._space.task.guide.has_prior else facts[1:])
+        return self._setup.in_words(self.num_steps)
 
     def body(self) -> Document:
         """The part of `to_dict` that is about this run alone."""
-        setup = self._setup
-        settings: Document = {
-            "guide": setup.guide,
-            "learn_prior": setup.learn_prior,
-            "loss": self.loss_name,
-            "num_particles": setup.num_particles,
-            "num_steps": self.num_steps,
-            "optimizer": _optimizer(setup.optimizer),
-            "start": pair(self.start),
-        }
-        if not isinstance(setup.loss, str):
-            settings["loss_settings"] = asdict(setup.loss)
-        put(settings, "seed", setup.seed, "draws came from a generator that was given")
         body: Document = {
             "losses": self.losses.tolist(),
             "message": self.message,
-            "settings": settings,
+            "settings": self._setup.document(self.num_steps),
             "stopped": self.stopped,
         }
         no_prior = "the model has no prior under this guide"
@@ -353,7 +346,7 @@ class Run:
         put(body, "prior", pair(self.prior) if has_prior else None, no_prior)
         put(body, "history", pair(self.history.prior) if has_prior else None, no_prior)
         put(body, "objective", self.objective, "it leaves float64")
-        put(body, "step_std", self.step_std, "it leaves float64")
+        put(body, "step_std", self.step_std, "it leaves float64, or is not known for this loss")
         put(body, "guide", _guide(self.guide), "the guide is empty")
         unknown = "the objective is too flat there to tell, or curves upwards"
         for name, value in self.stationarity._asdict().items():
@@ -367,11 +360,6 @@ class Run:
     def to_json(self) -> str:
         """The same as text."""
         return to_json(self.to_dict())
-
-
-def _optimizer(optimizer: Optimizer) -> Document:
-    settings: Document = asdict(optimizer) if is_dataclass(optimizer) else {}
-    return {"name": type(optimizer).__name__, "lr": optimizer.lr, **settings}
 
 
 def _guide(value: GuideValue | None) -> Document | None:

@@ -2,7 +2,8 @@
 
 The loop (`elbo_ref.climb`) is Pyro's. What it maximises depends on the guide (`elbo_ref.guides`)
 and how it is evaluated on the loss (`elbo_ref.objectives`). Positive parameters are exponentials of
-unconstrained ones, as under Pyro's ``constraints.positive``; probabilities are sigmoids.
+unconstrained ones, as under Pyro's ``constraints.positive``, or their softplus; probabilities are
+sigmoids.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from elbo_ref import guides, objectives
 from elbo_ref.adam import Adam, Optimizer
 from elbo_ref.arguments import Rng, check_type, count, generator
 from elbo_ref.beta import Beta
-from elbo_ref.climb import Climb, Setup, noise_floor
+from elbo_ref.climb import Climb, noise_floor
 from elbo_ref.coordinates import Learned, check_learned
 from elbo_ref.counts import Counts
 from elbo_ref.guides import GuideValue
+from elbo_ref.guides.positive import Constraint, find_constraint
 from elbo_ref.objectives import LossValue
 from elbo_ref.objectives.protocol import Task
 from elbo_ref.run import Run
+from elbo_ref.settings import Setup
 
 _LOOK_EVERY = 100
 
@@ -37,6 +40,8 @@ def maximize_elbo(
     num_particles: int = 1,
     rng: Rng = 0,
     until: str | None = None,
+    constraint: Constraint = "positive",
+    subsample_size: int | None = None,
 ) -> Run:
     """Maximise an objective over the guide's and the model's parameters, as Pyro's SVI does.
 
@@ -60,7 +65,7 @@ def maximize_elbo(
     prior : Beta, shape ()
         Where the model's concentrations start, or what they are.
     learn_prior : bool or str
-        Whether the concentrations are learned, under exp; ``"concentration1"`` or
+        Whether the concentrations are learned; ``"concentration1"`` or
         ``"concentration0"``: only that one.
     optimizer : Adam, ClippedAdam or ExponentialLR
     num_steps, num_particles : int
@@ -71,6 +76,11 @@ def maximize_elbo(
         ``"converged"`` ends the run before `num_steps` when, at a multiple of 100 steps, it is at a
         maximum of its own exact objective, or no farther below one than its noise floor
         (`Run.noise_floor`).
+    constraint : str
+        How concentrations are kept positive: ``"positive"``, by exp; ``"softplus_positive"``.
+    subsample_size : int, optional
+        Each particle sees so many latents, as in ``pyro.plate(subsample_size=)``; of a single
+        latent so many of its observations, which must then be single trials.
 
     Returns
     -------
@@ -91,7 +101,10 @@ def maximize_elbo(
     (array([4.]), array([8.]))
     """
     num_steps = count("num_steps", num_steps, 1)
-    climb = begin(counts, guide, loss, prior, learn_prior, optimizer, num_particles, rng)
+    climb = begin(
+        counts, guide, loss, prior, learn_prior, optimizer, num_particles, rng,
+        constraint, subsample_size,
+    )  # fmt: skip
     if until not in (None, "converged"):
         raise ValueError(f"until = {until!r} is not None or 'converged'")
     arrived = False
@@ -123,6 +136,8 @@ def begin(
     optimizer: Optimizer,
     num_particles: int,
     rng: Rng,
+    constraint: Constraint = "positive",
+    subsample_size: int | None = None,
 ) -> Climb:
     """The arguments of `maximize_elbo`, checked, as a climb before its first step."""
     check_type("counts", counts, Counts)
@@ -133,12 +148,14 @@ def begin(
             f"optimizer must be an Adam, a ClippedAdam or an ExponentialLR, not {optimizer!r}"
         )
     check_learned(learn_prior)
-    objective, family = objectives.find(loss), guides.find(guide)
+    objective, positive = objectives.find(loss), find_constraint(constraint)
+    family = guides.find(guide).under(positive)
     num_particles = count("num_particles", num_particles, 1)
     learned = learn_prior if family.has_prior else False
     if not learned and not family.parameter_names:
         raise ValueError(f"guide={family.name!r} with learn_prior=False has nothing to learn")
-    objective.prepare(Task(family, counts), num_particles)
+    if subsample_size is not None:
+        subsample_size = count("subsample_size", subsample_size, 1)
     setup = Setup(
         counts=counts,
         guide=family.name,
@@ -149,7 +166,10 @@ def begin(
         optimizer=optimizer,
         num_particles=num_particles,
         seed=int(rng) if isinstance(rng, int | np.integer) else None,
+        constraint=positive.name,
+        subsample_size=subsample_size,
     )
+    setup.objective().prepare(Task(family, counts), num_particles)
     space = setup.space()
     index = space.outside(space.start)
     if index is not None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import elbo_ref as er
-from elbo_ref import documents, fit
+from elbo_ref import documents, fit, fit_options
 from elbo_ref.documents import put, to_json
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -167,7 +167,9 @@ def test_the_command_s_document(capsys, name):
     code, streams = command(capsys, "--example", name, "--json")
     assert (code, streams.err) == (0, "")
     document = assert_sound(streams.out)
-    assert [d["run"]["settings"]["guide"] for d in document["diagnoses"]] == list(fit.GUIDES)
+    assert [d["run"]["settings"]["guide"] for d in document["diagnoses"]] == list(
+        fit_options.GUIDES
+    )
     assert document["input"]["name"] == name
     assert not document["interrupted"]
     code, again = command(capsys, "--example", name, "--json")

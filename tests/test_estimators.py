@@ -41,7 +41,7 @@ OWN = {
 
 
 def refused(loss, name):
-    if name in ("empty", "conjugate") and loss == "trace_mean_field":
+    if name == "empty" and loss == "trace_mean_field":
         return True
     scored = isinstance(LOSSES[loss], er.ScoreFunction) or loss == "score_function"
     return scored and name not in ("beta", "beta_shared", "normal")

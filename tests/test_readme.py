@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from elbo_ref import fit
+from elbo_ref import fit, fit_options
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -60,7 +60,7 @@ def test_links_lead_somewhere(page):
 
 
 def test_commands_name_real_options():
-    options = fit._parser().format_help()
+    options = fit_options.fit_parser().format_help()
     for block in blocks("sh"):
         for option in re.findall(r" (--[a-z-]+)", block):
             assert option in options

@@ -1,4 +1,4 @@
-"""The full guide: c ~ Beta(a, b), one pair of its own parameters per latent, kept positive by exp.
+"""The full guide: c ~ Beta(a, b), one pair of its own positive parameters per latent.
 
 What is maximised is the ELBO (E3),
 
@@ -14,7 +14,7 @@ import numpy as np
 from elbo_ref.arguments import FloatArray, check_fits
 from elbo_ref.beta import Beta
 from elbo_ref.guides.beta_draws import BetaDraws, log_moments
-from elbo_ref.guides.protocol import LOG_RANGE
+from elbo_ref.guides.positive import EXP, Positive
 
 
 class BetaGuide(BetaDraws):
@@ -22,23 +22,28 @@ class BetaGuide(BetaDraws):
 
     name = "beta"
     parameter_names: tuple[str, ...] = ("concentration1", "concentration0")
-    own_ranges = (LOG_RANGE, LOG_RANGE)
     own_density = -1
     has_score = True
+
+    def __init__(self, positive: Positive = EXP) -> None:
+        self.positive, self.own_ranges = positive, (positive.range, positive.range)
+
+    def under(self, positive: Positive) -> BetaGuide:
+        return type(self)(positive)
 
     def start(self, value: object, size: int) -> FloatArray:
         start = value if isinstance(value, Beta) else Beta(1.0, 1.0)
         check_fits("guide", start.shape, size)
-        return np.log([np.broadcast_to(x, (size,)) for x in start.arrays()])
+        return self.unconstrain(np.array([np.broadcast_to(x, (size,)) for x in start.arrays()]))
 
     def constrain(self, unconstrained: FloatArray) -> FloatArray:
-        return np.exp(unconstrained)
+        return self.positive.constrain(unconstrained)
 
     def unconstrain(self, own: FloatArray) -> FloatArray:
-        return np.log(own)
+        return self.positive.unconstrain(own)
 
     def slope(self, own: FloatArray) -> FloatArray:
-        return own
+        return self.positive.slope(own)
 
     def concentrations(self, prior: FloatArray, own: FloatArray) -> FloatArray:
         return own

@@ -1,9 +1,10 @@
 """The exact posterior as guide: Beta(a0 + K, b0 + F), without parameters of its own.
 
 The ELBO is then the evidence, whatever the prior. `conjugate` has the prior's parameters in the
-guide too: c cancels from log p(x, c) - log q(c) altogether, and each step is an optimizer step on
-the exact gradient of the evidence, with zero variance. `conjugate_detached` takes the posterior's
-concentrations as constants (``.detach()``): the gradient is that of log p alone,
+guide too: c cancels from log p(x, c) - log q(c) altogether (but on batches of observations), and
+each step is an optimizer step on the exact gradient of the evidence, with zero variance.
+`conjugate_detached` takes the posterior's concentrations as constants (``.detach()``): the gradient
+is that of log p alone,
 
     log c - E_prior log c    and    log(1 - c) - E_prior log(1 - c),
 
@@ -32,7 +33,6 @@ class ConjugateGuide(BetaDraws):
     name = "conjugate"
     parameter_names: tuple[str, ...] = ()
     own_ranges: tuple[tuple[float, float], ...] = ()
-    own_density = -1
     _outcomes: FloatArray
 
     def on(self, outcomes: FloatArray) -> ConjugateGuide:
@@ -66,7 +66,8 @@ class ConjugateGuide(BetaDraws):
         return -draw.log_ratio_at_mean(prior)
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
-        return np.zeros(np.broadcast_shapes(prior.shape, outcomes.shape))
+        """0, unless the likelihood is of a batch only."""
+        return np.broadcast_to(outcomes - own, np.broadcast_shapes(prior.shape, outcomes.shape))
 
     def normalizer(self, prior: Beta, own: FloatArray) -> Any:
         return self.draw(prior, own).log_normalizer() - prior.log_normalizer()
@@ -74,7 +75,7 @@ class ConjugateGuide(BetaDraws):
     def collect(
         self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        moved = self.log_moments(prior, own) - log_moments(prior)
+        moved = source + (self.log_moments(prior, own) - log_moments(prior))
         return moved, np.zeros((0, moved.shape[1]))
 
 
@@ -82,7 +83,6 @@ class DetachedConjugateGuide(ConjugateGuide):
     """``guide="conjugate_detached"``: the posterior, whose concentrations pass no gradient on."""
 
     name = "conjugate_detached"
-    own_density = 0
 
     def collect(
         self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray

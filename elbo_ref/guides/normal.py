@@ -27,14 +27,9 @@ from elbo_ref.beta import Beta
 from elbo_ref.guides.beta_draws import log_moments
 from elbo_ref.guides.delta import JointGuide, log_jacobian
 from elbo_ref.guides.none import Parameter
+from elbo_ref.guides.positive import SOFTPLUS
 from elbo_ref.guides.protocol import ANY_REAL, GuideDefaults, bound
 from elbo_ref.logit_normal import LogitNormal, moments
-
-_SMALLEST, _LARGEST = 1e-12, 1e15
-
-
-def _softplus_inverse(x: Any) -> Any:
-    return x + np.log(-np.expm1(-x))
 
 
 class NormalGuide(GuideDefaults):
@@ -44,22 +39,22 @@ class NormalGuide(GuideDefaults):
     less = 0.0
     has_score = True
     parameter_names: tuple[str, ...] = ("loc", "scale")
-    own_ranges = (ANY_REAL, (float(_softplus_inverse(_SMALLEST)), _LARGEST))
+    own_ranges = (ANY_REAL, SOFTPLUS.range)
 
     def start(self, value: object, size: int) -> FloatArray:
         start = value if isinstance(value, LogitNormal) else LogitNormal(0.0, 0.1)
         check_fits("guide", start.shape, size)
         loc, scale = start.arrays()
-        return np.array([np.broadcast_to(x, (size,)) for x in (loc, _softplus_inverse(scale))])
+        return self.unconstrain(np.array([np.broadcast_to(x, (size,)) for x in (loc, scale)]))
 
     def constrain(self, unconstrained: FloatArray) -> FloatArray:
-        return np.array((unconstrained[0], np.logaddexp(0.0, unconstrained[1])))
+        return np.array((unconstrained[0], SOFTPLUS.constrain(unconstrained[1])))
 
     def unconstrain(self, own: FloatArray) -> FloatArray:
-        return np.array((own[0], _softplus_inverse(own[1])))
+        return np.array((own[0], SOFTPLUS.unconstrain(own[1])))
 
     def slope(self, own: FloatArray) -> FloatArray:
-        return np.array((np.ones_like(own[0]), -np.expm1(-own[1])))
+        return np.array((np.ones_like(own[0]), SOFTPLUS.slope(own[1])))
 
     def draw(self, prior: Beta, own: FloatArray) -> LogitNormal:
         return LogitNormal(own[0], own[1])

@@ -11,7 +11,7 @@ and which parameters the draw depends on. With A' = a0 + K and D' = b0 + F of th
     guide        c drawn from   counted                A         D         own density
     beta         the guide      + log p - log q        A' - a    D' - b    -1
     beta_shared  one for all    + log p - log q        A' - a    D' - b    -1
-    conjugate    the posterior  + log p - log q        0         0         -1
+    conjugate    the posterior  + log p - log q        0         0         0 (see there)
     empty        the prior      + log p                A' - 1    D' - 1    +1
     tied         the prior      + log p - log p        K         F         0
     normal       the guide      + log p - log q        A'        D'        0 (see there)
@@ -34,16 +34,13 @@ that c is drawn from.
 
 from __future__ import annotations
 
-import math
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
-
-LOG_RANGE = (math.log(1e-12), math.log(1e15))
-"""Where the logarithm of a concentration may wander; a run that leaves it is stopped."""
+from elbo_ref.guides.positive import Positive
 
 ANY_REAL = (-1e300, 1e300)
 
@@ -98,6 +95,9 @@ class Guide(Protocol):
 
     def on(self, outcomes: FloatArray) -> Guide:
         """The guide for these outcomes; most are the same for all."""
+
+    def under(self, positive: Positive) -> Guide:
+        """The guide with its concentrations held positive so; most have none of their own."""
 
     def without_jacobian(self) -> Guide:
         """The guide as `trace_mean_field` sees it."""
@@ -188,6 +188,9 @@ class GuideDefaults:
     has_score = False
 
     def on(self, outcomes: FloatArray) -> Any:
+        return self
+
+    def under(self, positive: Positive) -> Any:
         return self
 
     def without_jacobian(self) -> Any:

@@ -157,14 +157,34 @@ def empty_guide_objective_gradient(prior: Beta, counts: Counts) -> Gradient:
 
 def one_particle_variance(task: Task, prior: Beta, own: FloatArray) -> float:
     """Variance of one particle's estimate of the objective of any guide (E5)."""
+    return float(np.sum(task.weights * latent_variances(task, prior, own)))
+
+
+def latent_variances(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
+    """The same for one latent of each entry, (G,)."""
     tilt = task.guide.tilt(column(prior), own, task.outcomes)
     variances = task.guide.variance(task.guide.draw(prior, own), tilt)
-    return float(np.sum(task.weights * variances))
+    return np.broadcast_to(variances, task.weights.shape)
 
 
 def objective_value(task: Task, prior: Beta, own: FloatArray) -> float:
     """The objective of any guide at one set of parameters, `own` being (k, G)."""
     return float(_value(task, prior, own))
+
+
+def latent_values(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
+    """The objective of one latent of each entry, (..., G), at one set of parameters or at rows."""
+    guide, counts = task.guide, task.counts
+    draw = guide.draw(prior, own)
+    successes, failures = counts.successes, counts.failures
+    difference = draw.center_difference(successes, failures)
+    likelihood = log_binomial(successes, counts.total_count, draw.center_pair(), difference)
+    at_mean = likelihood + counts.log_split + guide.counted_at_center(prior, draw)
+    outcomes = np.expand_dims(task.outcomes, tuple(range(1, own.ndim - 1)))
+    tilt1, tilt0 = guide.tilt(column(prior), own, outcomes)
+    gap1, gap0 = draw.log_gaps()
+    values: FloatArray = at_mean - tilt1 * gap1 - tilt0 * gap0
+    return values
 
 
 class Exact:
@@ -193,19 +213,14 @@ class Exact:
     def settle(self, task: Task, values: FloatArray, priors: Beta, owns: FloatArray) -> FloatArray:
         return _value(task, priors, owns)
 
+    def variance(self, task: Task, prior: Beta, own: FloatArray) -> float | None:
+        """What it would be if it were drawn."""
+        return one_particle_variance(task, prior, own)
+
 
 def _value(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
     """The objective, for one set of parameters or for rows of them."""
-    guide, counts = task.guide, task.counts
-    draw = guide.draw(prior, own)
-    successes, failures = counts.successes, counts.failures
-    difference = draw.center_difference(successes, failures)
-    likelihood = log_binomial(successes, counts.total_count, draw.center_pair(), difference)
-    at_mean = likelihood + counts.log_split + guide.counted_at_center(prior, draw)
-    outcomes = np.expand_dims(task.outcomes, tuple(range(1, own.ndim - 1)))
-    tilt1, tilt0 = guide.tilt(column(prior), own, outcomes)
-    gap1, gap0 = draw.log_gaps()
-    totals: FloatArray = np.sum(task.weights * (at_mean - tilt1 * gap1 - tilt0 * gap0), axis=-1)
+    totals: FloatArray = np.sum(task.weights * latent_values(task, prior, own), axis=-1)
     return totals
 
 

@@ -33,9 +33,9 @@ class Task:
         self.counts = counts
         self.outcomes = np.stack([counts.successes, counts.failures]).astype(np.float64)
         self.guide = guide.on(self.outcomes)
-        self.weights = counts.multiplicity.astype(np.float64)
-
-        self._own_weights = np.repeat(self.weights[None], len(guide.parameter_names), axis=0)
+        self.multiplicity = counts.multiplicity.astype(np.float64)
+        self.weights = self.multiplicity
+        self.num_latents = counts.num_latents
 
     def gradient(
         self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
@@ -50,6 +50,10 @@ class Task:
         return by_prior.dot(self.weights), by_own * self._own_weights
 
     @cached_property
+    def _own_weights(self) -> FloatArray:
+        return np.repeat(self.weights[None], len(self.guide.parameter_names), axis=0)
+
+    @cached_property
     def log_coefficient(self) -> FloatArray:
         """logC of each entry."""
         return self.counts.log_coefficient
@@ -61,7 +65,7 @@ class Task:
 
     @cached_property
     def _all_single(self) -> bool:
-        return bool(np.all(self.weights == 1))
+        return bool(np.all(self.multiplicity == 1))
 
     def per_latent(self, rows: FloatArray) -> FloatArray:
         """From one column for each entry to one for each single latent."""
@@ -74,8 +78,8 @@ class Task:
         mean: FloatArray = np.add.reduce(particles, axis=1) / particles.shape[1]  # faster than mean
         if self._all_single:
             return mean
-        sums = [np.bincount(self.entry_of_latent, row, self.weights.size) for row in mean]
-        return np.asarray(sums) / np.maximum(self.weights, 1.0)
+        sums = [np.bincount(self.entry_of_latent, row, self.multiplicity.size) for row in mean]
+        return np.asarray(sums) / np.maximum(self.multiplicity, 1.0)
 
 
 class Objective(Protocol):
@@ -109,3 +113,6 @@ class Objective(Protocol):
 
         `priors` has shape (R, 1), `owns` is (k, R, G).
         """
+
+    def variance(self, task: Task, prior: Beta, own: FloatArray) -> float | None:
+        """Of one particle's estimate; None if that is not known."""

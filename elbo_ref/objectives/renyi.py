@@ -96,6 +96,9 @@ class Renyi(MonteCarlo):
             source = source + guide.own_density * (logs - share * moments)
         return Step(*task.gradient(source, logs, prior, own), float(bounds.sum()) / num_particles)
 
+    def variance(self, task: Task, prior: Beta, own: FloatArray) -> float | None:
+        return None if self.num_samples > 1 else super().variance(task, prior, own)
+
 
 def renyi_bound(
     guide: Beta | LogitNormal,

@@ -82,4 +82,5 @@ class ScoreFunction(MonteCarlo):
         logs = task.per_entry(drawn.logs)
         by_prior, _ = guide.collect(np.zeros_like(logs), logs, prior, own)
         by_own = task.per_entry(away * score)
-        return Step(*task.summed(by_prior, by_own), float(form.sum()) / num_particles)
+        value = float(task.per_entry(form[None])[0].dot(task.weights))
+        return Step(*task.summed(by_prior, by_own), value)

@@ -29,6 +29,7 @@ from scipy import special as sc
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.guides.protocol import Guide
+from elbo_ref.objectives.exact import latent_variances
 from elbo_ref.objectives.protocol import Step, Task
 
 MOST_DRAWS = 10_000_000
@@ -60,7 +61,7 @@ class Drawn(NamedTuple):
     ) -> Drawn:
         """So many particles, for a tilt of each entry."""
         each = task.per_latent(own)
-        logits = task.guide.sample_logit(prior, each, (size, task.counts.num_latents), rng)
+        logits = task.guide.sample_logit(prior, each, (size, task.num_latents), rng)
         logs = sc.log_expit(np.array((logits, -logits)))
         c, each_tilt = np.exp(logs), task.per_latent(tilt)
         return cls(logits, logs, tilt, each_tilt[0] * c[1] - each_tilt[1] * c[0], each)
@@ -83,10 +84,10 @@ class MonteCarlo:
         return guide
 
     def prepare(self, task: Task, num_particles: int) -> None:
-        draws = task.counts.num_latents * num_particles
+        draws = task.num_latents * num_particles
         if draws > MOST_DRAWS:
             raise ValueError(
-                f'loss="{self.name}" would take {draws} draws a step ({task.counts.num_latents} '
+                f'loss="{self.name}" would take {draws} draws a step ({task.num_latents} '
                 f"latents times {num_particles} particles), more than {MOST_DRAWS}; "
                 'use loss="exact"'
             )
@@ -95,6 +96,13 @@ class MonteCarlo:
         constants = task.guide.normalizer(priors, owns) + task.log_coefficient
         totals: FloatArray = np.sum(task.weights * constants, axis=-1)
         return values + totals
+
+    def variance(self, task: Task, prior: Beta, own: FloatArray) -> float | None:
+        return float(task.weights @ self.latent_variances(task, prior, own))
+
+    def latent_variances(self, task: Task, prior: Beta, own: FloatArray) -> FloatArray:
+        """Variance of one particle's estimate for one latent of each entry (E5)."""
+        return latent_variances(task, prior, own)
 
 
 class Trace(MonteCarlo):
@@ -118,7 +126,7 @@ class Trace(MonteCarlo):
         value = sum((tilt * logs).dot(task.weights).tolist())
         residual = guide.residual(drawn.logits, drawn.own)
         if isinstance(residual, np.ndarray):
-            value += float(residual.sum()) / num_particles
+            value += float(task.per_entry(residual[None])[0].dot(task.weights))
         if not self.keeps_score and guide.parameter_names:
             source = source + task.per_entry(guide.stuck(drawn.logits, drawn.own))
         elif guide.own_density:

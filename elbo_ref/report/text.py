@@ -66,7 +66,10 @@ def _table(diagnoses: Sequence[Diagnosis], names: Mapping[str, str]) -> list[str
 
 
 def _noise(diagnoses: Sequence[Diagnosis]) -> str:
-    noises = sorted({number(d.run.step_std) for d in diagnoses}, key=float)
+    known = [d.run.step_std for d in diagnoses if d.run.step_std is not None]
+    if not known:
+        return "the standard deviation of a step's loss is not known"
+    noises = sorted(map(number, set(known)), key=float)
     text = f"a step's loss has standard deviation {noises[0]}"
     if len(noises) > 1:
         text += f" to {noises[-1]}"
@@ -75,6 +78,6 @@ def _noise(diagnoses: Sequence[Diagnosis]) -> str:
     objectives = [d.objective for d in diagnoses]
     spread = max(objectives) - min(objectives)
     text += f", objectives differ by {number(spread)}"
-    if spread < min(d.run.step_std for d in diagnoses):
+    if spread < min(known):
         text += ": seeds differ more than guides"
     return text

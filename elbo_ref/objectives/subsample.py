@@ -1,0 +1,158 @@
+r"""Minibatches, as ``pyro.plate(..., subsample_size=B)`` takes them.
+
+Each particle sees B of M, drawn without replacement, and counts them M/B times: its estimate has
+the expectation of the whole one (Hoffman, Blei, Wang & Paisley 2013, section 2.3), and more noise.
+
+* Where latents are many the plate is theirs, M = L: prior, guide and likelihood of B latents.
+* A single latent is drawn outside the plate of its observations, M = N single trials: only the
+  likelihood is of a batch, in which the successes k are hypergeometric.
+
+With f_g = mu_g + noise of variance v_g one particle's variance is, for latents,
+
+    (L/B) sum v_g + L^2/B (1 - B/L) S^2,        S^2 = sum (mu_g - mean mu)^2 / (L - 1),
+
+and for observations, f being linear in k with slope (N/B) (log c - log(1 - c)),
+
+    Var f + (N/B)^2 Var(k) {Var[log c - log(1 - c)] + (E[log c - log(1 - c)])^2}.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elbo_ref.arguments import FloatArray
+from elbo_ref.beta import Beta
+from elbo_ref.guides.protocol import Guide
+from elbo_ref.objectives.exact import latent_values
+from elbo_ref.objectives.mean_field import TraceMeanField
+from elbo_ref.objectives.protocol import Objective, Step, Task
+from elbo_ref.objectives.score import ScoreFunction
+from elbo_ref.objectives.trace import MOST_DRAWS, Trace
+
+
+class Batch(Task):
+    """The particles' batches side by side: one column, and one draw, for each that is in one.
+
+    Parameters
+    ----------
+    whole : Task
+    entry : int ndarray, shape (C,)
+        The entry of the whole task that each column belongs to.
+    outcomes : ndarray, shape (2, C)
+    weight : float
+        How often each column counts.
+    """
+
+    def __init__(
+        self, whole: Task, entry: NDArray[np.intp], outcomes: FloatArray, weight: float
+    ) -> None:
+        self.entry, self.outcomes, self._entries = entry, outcomes, whole.weights.size
+        self.guide = whole.guide.on(whole.outcomes[:, entry])
+        self.num_latents = entry.size
+        self.multiplicity = np.ones(entry.size)
+        self.weights = np.full(entry.size, weight)
+        self.log_coefficient = whole.log_coefficient[entry]
+
+    def own(self, own: FloatArray) -> FloatArray:
+        """The guide's parameters of each column."""
+        return own if own.shape[1] == 1 else own[:, self.entry]
+
+    def collected(self, by_own: FloatArray) -> FloatArray:
+        """The gradient of each entry's parameters, from that of each column."""
+        if self.guide.shared:
+            return by_own
+        of_entry = np.zeros((len(by_own), self._entries))
+        for row, columns in zip(of_entry, by_own, strict=True):
+            row[:] = np.bincount(self.entry, columns, self._entries)
+        return of_entry
+
+
+class Subsampled:
+    """An objective on batches of `size`."""
+
+    random = True
+
+    def __init__(self, whole: Objective, size: int) -> None:
+        if not isinstance(whole, Trace | TraceMeanField | ScoreFunction):
+            raise ValueError(f'subsample_size is not for loss="{whole.name}"')
+        self._whole: Trace | TraceMeanField | ScoreFunction = whole
+        self._size = size
+        self.name = whole.name
+
+    def adapted(self, guide: Guide) -> Guide:
+        return self._whole.adapted(guide)
+
+    def prepare(self, task: Task, num_particles: int) -> None:
+        total, what = _total(task)
+        if self._size > total:
+            raise ValueError(f"subsample_size = {self._size} exceeds the {total} {what}")
+        if what == "observations":
+            coefficient = abs(float(task.log_coefficient[0]))
+            if coefficient > 1e-9 * max(1.0, abs(float(task.counts.log_split[0]))):
+                raise ValueError(
+                    "subsample_size: the observations of the latent must be single trials, as "
+                    "counts of several trials are not kept apart"
+                )
+        draws = num_particles * (self._size if what == "latents" else 1)
+        if draws > MOST_DRAWS:
+            raise ValueError(f"{draws} draws a step, more than {MOST_DRAWS}")
+        self._whole.prepare(self._batch(task, num_particles, np.random.default_rng(0)), 1)
+
+    def step(
+        self,
+        task: Task,
+        prior: FloatArray,
+        own: FloatArray,
+        num_particles: int,
+        rng: np.random.Generator,
+    ) -> Step:
+        batch = self._batch(task, num_particles, rng)
+        each = batch.own(own)
+        found = self._whole.step(batch, prior, each, 1, rng)
+        value = np.array([found.value])
+        settled = self._whole.settle(batch, value, Beta(*prior[:, None]), each[:, None])
+        return Step(found.prior, batch.collected(found.own), float(settled[0]))
+
+    def settle(self, task: Task, values: FloatArray, priors: Beta, owns: FloatArray) -> FloatArray:
+        return values
+
+    def variance(self, task: Task, prior: Beta, own: FloatArray) -> float:
+        total, what = _total(task)
+        factor = total / self._size
+        whole = float(task.weights @ self._whole.latent_variances(task, prior, own))
+        if what == "latents":
+            values = latent_values(task, prior, own)
+            away = values - task.weights @ values / total
+            spread = float(task.weights @ away**2) / max(total - 1, 1)
+            return factor * whole + total * (factor - 1) * spread
+        share = task.outcomes[:, 0] / total
+        variance = factor * (total - self._size) * total * share[0] * share[1] / max(total - 1, 1)
+        draw = task.guide.draw(prior, own)
+        up, down = task.guide.log_moments(np.reshape(prior.arrays(), (2, 1)), own)
+        slope = float(np.ravel(draw.tilt_variance(1.0, -1.0))[0] + np.ravel(up - down)[0] ** 2)
+        return whole + float(variance) * slope
+
+    def _batch(self, task: Task, num_particles: int, rng: np.random.Generator) -> Batch:
+        total, what = _total(task)
+        scale = total / self._size
+        if what == "observations":
+            successes, failures = task.counts.successes[0], task.counts.failures[0]
+            k = rng.hypergeometric(successes, failures, self._size, num_particles)
+            outcomes = scale * np.array((k, self._size - k), dtype=np.float64)
+            entry = np.zeros(num_particles, dtype=np.intp)
+            return Batch(task, entry, outcomes, 1 / num_particles)
+        chosen = [
+            rng.choice(total, self._size, replace=False, shuffle=False)
+            for _ in range(num_particles)
+        ]
+        last = np.cumsum(task.counts.multiplicity)
+        entry = np.searchsorted(last, np.concatenate(chosen), "right")
+        return Batch(task, entry, task.outcomes[:, entry], scale / num_particles)
+
+
+def _total(task: Task) -> tuple[int, str]:
+    """What a batch is taken of."""
+    if len(task.counts) == task.num_latents == 1:
+        return int(task.counts.total_count[0]), "observations"
+    return task.num_latents, "latents"
