@@ -28,6 +28,7 @@ from elbo_ref.latents import posterior_table
 from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.maximum import maximize_evidence
 from elbo_ref.objectives import Renyi, ScoreFunction
+from elbo_ref.objectives.estimators import gradient_variance
 from elbo_ref.objectives.exact import (
     elbo,
     elbo_gradient,
@@ -35,7 +36,6 @@ from elbo_ref.objectives.exact import (
     empty_guide_objective,
     empty_guide_objective_gradient,
 )
-from elbo_ref.objectives.noise import gradient_variance
 from elbo_ref.objectives.renyi import renyi_bound
 from elbo_ref.pathwise import pathwise_gradient, pathwise_gradient_of_draw
 from elbo_ref.readers import read_counts

@@ -18,7 +18,6 @@ from elbo_ref.adam import AdamState
 from elbo_ref.arguments import FloatArray, IntArray
 from elbo_ref.beta import Beta
 from elbo_ref.coordinates import Coordinates
-from elbo_ref.objectives.trace import Trace
 from elbo_ref.settings import Setup
 
 GUIDE_HISTORY_BYTES = 64 * 2**20
@@ -210,14 +209,11 @@ class Climb:
 
 def noise_floor(setup: Setup, space: Coordinates, vector: FloatArray, steps: int) -> float | None:
     """`elbo_ref.run.Run.noise_floor` at a point, after so many steps."""
-    objective = setup.objective()
-    if not objective.random:
-        return 0.0
-    if not (isinstance(objective, Trace) and objective.keeps_score):
+    std = space.gradient_std(setup.objective(), vector)
+    if std is None:
         return None
-    sigma = space.gradient_std(vector) / np.sqrt(setup.num_particles)
     rate = setup.optimizer.lr * getattr(setup.optimizer, "lrd", 1.0) ** steps
-    return float(rate / 4 * sigma.sum())
+    return float(rate / 4 * std.sum() / np.sqrt(setup.num_particles))
 
 
 _LEFT_FLOAT64 = "the objective left float64"

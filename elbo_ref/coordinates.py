@@ -15,7 +15,6 @@ from elbo_ref.beta import Beta
 from elbo_ref.guides.positive import EXP, LARGEST, SMALLEST, Positive
 from elbo_ref.guides.protocol import ANY_REAL
 from elbo_ref.objectives.exact import Exact
-from elbo_ref.objectives.noise import trace_variance
 from elbo_ref.objectives.protocol import Objective, Task
 from elbo_ref.objectives.stationarity import Stationarity, stationarity
 
@@ -97,10 +96,13 @@ class Coordinates:
         by_prior = step.prior * self._positive.slope(prior[:, 0])
         return np.concatenate((by_prior[self._rows], by_own)), step.value
 
-    def gradient_std(self, vector: FloatArray) -> FloatArray:
-        """Standard deviation of one particle's gradient under ``trace``, for each parameter."""
+    def gradient_std(self, objective: Objective, vector: FloatArray) -> FloatArray | None:
+        """Standard deviation of one particle's gradient, for each parameter; None if not known."""
         prior, own = self.split(vector)
-        by_prior, by_own = trace_variance(self.task, prior, own)
+        found = objective.gradient_variance(self.task, prior, own)
+        if found is None:
+            return None
+        by_prior, by_own = found
         slope = np.broadcast_to(self.task.guide.slope(own), by_own.shape)
         learned = np.sqrt(by_prior[self._rows]) * self._positive.slope(prior[self._rows, 0])
         return np.concatenate((learned, (np.sqrt(by_own) * np.abs(slope)).ravel()))

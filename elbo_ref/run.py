@@ -220,8 +220,8 @@ class Run:
         lr diag(1/sigma) and the noise's covariance C the stationary covariance S of the parameters
         solves D H S + S H D = D C D, so that the mean loss of height is tr(H S)/2 = lr/4 sum
         sigma_i, whatever H and whatever the momentum (to first order in lr). sigma_i is exact, at
-        the parameters reached. 0 for ``loss="exact"``; None for a loss other than ``trace``, or on
-        subsamples, whose gradients have another variance.
+        the parameters reached. 0 for ``loss="exact"``; None for a Renyi bound of more than one
+        sample and a leave-one-out baseline, whose variance is not known.
         """
         return noise_floor(self._setup, self._space, self._end, len(self.losses))
 

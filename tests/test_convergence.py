@@ -6,20 +6,26 @@ import pytest
 import elbo_ref as er
 from elbo_ref import guides
 from elbo_ref.coordinates import Coordinates
-from elbo_ref.objectives.noise import trace_variance
 from elbo_ref.objectives.protocol import Task
 from elbo_ref.objectives.trace import Trace
 
 PAIRS = er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50])
 TWO = er.Counts([3, 5], [10, 20])
+TRIALS = er.Counts.shared([0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0], 1)
 FLOORS = [
-    ("beta", PAIRS, True, 0.02, 10),
-    ("beta", PAIRS, True, 0.005, 1),
-    ("normal", TWO, False, 0.02, 5),
-    ("beta", TWO, False, 0.02, 5),
-    ("beta_shared", TWO, False, 0.02, 5),
-    ("tied", TWO, "concentration1", 0.02, 5),
-    ("conjugate_detached", PAIRS, True, 0.005, 10),
+    ("beta", PAIRS, True, 0.02, 10, "trace", None),
+    pytest.param("beta", PAIRS, True, 0.005, 1, "trace", None, marks=pytest.mark.slow),
+    ("normal", TWO, False, 0.02, 5, "trace", None),
+    ("beta", TWO, False, 0.02, 5, "trace", None),
+    ("beta_shared", TWO, False, 0.02, 5, "trace", None),
+    ("tied", TWO, "concentration1", 0.02, 5, "trace", None),
+    pytest.param(
+        "conjugate_detached", PAIRS, True, 0.005, 10, "trace", None, marks=pytest.mark.slow
+    ),
+    ("beta", TWO, False, 0.02, 5, "trace_mean_field", None),
+    ("beta", TWO, False, 0.01, 5, "score_function", None),
+    pytest.param("beta", PAIRS, True, 0.005, 10, "trace", 30, marks=pytest.mark.slow),
+    ("beta", TRIALS, False, 0.02, 5, "trace", 5),
 ]
 
 
@@ -30,15 +36,19 @@ def best_of(guide, counts, learned):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("guide", "counts", "learned", "lr", "particles"), FLOORS)
-def test_the_noise_floor_is_where_runs_end(guide, counts, learned, lr, particles):
+@pytest.mark.parametrize(
+    ("guide", "counts", "learned", "lr", "particles", "loss", "subsample_size"), FLOORS
+)
+def test_the_noise_floor_is_where_runs_end(
+    guide, counts, learned, lr, particles, loss, subsample_size
+):
     """lr/4 sum sigma_i against the mean shortfall of a long run, within a factor of 2."""
     best = best_of(guide, counts, learned)
     assert best.stopped == "converged"
     start = best.guide if guide in ("beta", "normal") else guide
     run = er.maximize_elbo(
-        counts, start, "trace", best.prior, learned, er.Adam(lr=lr),
-        num_steps=5000, num_particles=particles, rng=1,
+        counts, start, loss, best.prior, learned, er.Adam(lr=lr),
+        num_steps=5000, num_particles=particles, rng=1, subsample_size=subsample_size,
     )  # fmt: skip
     shortfall = np.mean(best.objective - run.objectives[-3500:])
     assert 0.5 < shortfall / run.noise_floor < 2, (shortfall, run.noise_floor)
@@ -55,7 +65,7 @@ def test_the_variance_behind_it(name):
     prior, own = space.split(space.start + rng.normal(0.2, 0.3, space.start.size))
     rows = [Trace().step(space.task, prior, own, 1, rng) for _ in range(4000)]
     sample = np.array([[*step.prior, *step.own.ravel()] for step in rows])
-    by_prior, by_own = trace_variance(space.task, prior, own)
+    by_prior, by_own = Trace().gradient_variance(space.task, prior, own)
     wanted = np.array([*by_prior, *by_own.ravel()])
     away = (sample - sample.mean(axis=0)) ** 2
     error = np.maximum(away.std(axis=0) / np.sqrt(len(rows)), 1e-12)
@@ -100,8 +110,8 @@ def test_the_cases():
     assert er.diagnose(er.maximize_elbo(TWO, "empty", "exact", num_steps=50)).case == "unbounded"
     assert er.diagnose(er.maximize_elbo(TWO, "delta", "exact", num_steps=50)).case == "unbounded"
     assert er.diagnose(er.maximize_elbo(TWO, "tied", "exact", num_steps=50)).case == "drifting"
-    for loss in ("renyi", "score_function"):
-        run = er.maximize_elbo(TWO, "beta", loss, num_steps=20)
+    for loss in ("renyi", er.ScoreFunction(baseline="leave_one_out")):
+        run = er.maximize_elbo(TWO, "beta", loss, num_steps=20, num_particles=2)
         assert run.noise_floor is None and er.diagnose(run).to_json()
 
 

@@ -250,3 +250,22 @@ def test_the_exact_renyi_bound(name, guide, alpha):
 def test_an_exact_bound_of_more_samples_is_refused():
     with pytest.raises(ValueError, match="num_samples = 3 must be 1 or 2"):
         er.renyi_bound(er.Beta(1, 1), er.Beta(1, 1), SEVERAL, num_samples=3)
+
+
+@pytest.mark.parametrize(("loss", "name"), CASES)
+def test_the_variance_of_the_gradient(loss, name):
+    """One particle's, against samples; where it is not known, None is said."""
+    objective, own = objectives.find(LOSSES[loss]), OWN[name]
+    task = Task(objective.adapted(guides.find(name)), SEVERAL)
+    found = objective.gradient_variance(task, PRIOR, own)
+    if loss == "leave one out":
+        assert found is None
+        return
+    rows = sample_of(objective, task, own, 6000, 1)[:, :-1]
+    squares = (rows - rows.mean(axis=0)) ** 2
+    wanted = np.concatenate([found[0], found[1].ravel()])
+    error = np.maximum(squares.std(axis=0) / np.sqrt(len(rows)), 1e-20)
+    away = np.maximum(np.abs(squares.mean(axis=0) - wanted) - 1e-3 * wanted, 0)
+    assert (away / error < 5.1).all()
+    if wanted.max() > 1e-9:  # negative control
+        assert (np.abs(squares.mean(axis=0) - 1.5 * wanted) / error).max() > 5.1

@@ -9,7 +9,7 @@ from scipy import special as sc
 
 import elbo_ref as er
 from elbo_ref import guides, objectives
-from elbo_ref.objectives import noise
+from elbo_ref.objectives import estimators
 from elbo_ref.objectives.protocol import Task
 from elbo_ref.pathwise import logit_derivatives
 
@@ -102,7 +102,7 @@ def test_the_best_baseline_is_the_best_constant(guide, prior, counts):
 @ALL
 def test_half_the_nodes_would_do(guide, prior, counts, monkeypatch):
     whole = er.gradient_variance(guide, prior, counts)
-    monkeypatch.setattr(noise, "NODES", 801)
+    monkeypatch.setattr(estimators, "NODES", 801)
     half = er.gradient_variance(guide, prior, counts)
     for name in ("pathwise", "score_function", "best_baseline", "sticking_the_landing"):
         got, wanted = (np.array(getattr(x, name).variance) for x in (half, whole))
@@ -113,7 +113,7 @@ def test_at_the_posterior():
     """Sticking the landing has no noise, and a score function none if its baseline is f."""
     prior, counts = er.Beta(1.0, 1.0), er.Counts(3, 10)
     found = er.gradient_variance(er.Beta(4.0, 8.0), prior, counts)
-    assert found.sticking_the_landing == noise.Noise((0.0, 0.0), 0.0)
+    assert found.sticking_the_landing == estimators.Noise((0.0, 0.0), 0.0)
     assert found.objective < 1e-20 and max(found.best_baseline.variance) < 1e-20
     assert min(found.pathwise.variance) > 0.01 and found.pathwise.particles > 1e10
     assert "sticking the landing" in str(found)
@@ -122,7 +122,7 @@ def test_at_the_posterior():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ((er.Beta(1, 1), er.Beta(1, 1), er.Counts([1, 2], 3)), ValueError, "must be one latent"),
+        ((er.Beta([1, 1], 2), er.Beta(1, 1), er.Counts(1, 3)), ValueError, "shape"),
         ((er.Delta(0.5), er.Beta(1, 1), er.Counts(1, 3)), TypeError, "guide must be a Beta"),
         ((er.Beta(1, 1), 3, er.Counts(1, 3)), TypeError, "prior must be a Beta"),
     ],
@@ -130,3 +130,29 @@ def test_at_the_posterior():
 def test_refusals(arguments, error, message):
     with pytest.raises(error, match=message):
         er.gradient_variance(*arguments)
+
+
+def test_several_latents():
+    """Each has the variance it has alone; printed they are added; so is one pair for all."""
+    guide = er.Beta([2.0, 4.0], [3.0, 1.5])
+    counts, prior = er.Counts([3, 7], [10, 8], multiplicity=[1, 3]), er.Beta(1.0, 2.0)
+    found = er.gradient_variance(guide, prior, counts)
+    alone = [
+        er.gradient_variance(er.Beta(*pair), prior, er.Counts(k, n, multiplicity=w))
+        for pair, k, n, w in (((2.0, 3.0), 3, 10, 1), ((4.0, 1.5), 7, 8, 3))
+    ]
+    for name in estimators._ESTIMATORS:
+        for i in range(2):
+            each = [getattr(x, name).variance[i] for x in alone]
+            np.testing.assert_allclose(getattr(found, name).variance[i], each, rtol=1e-12)
+    exact = er.elbo_gradient(guide, prior, counts).guide
+    np.testing.assert_allclose(found.gradient, exact, rtol=1e-9)
+    size = np.sum(np.square(exact))
+    noise = found.pathwise
+    assert noise.particles == pytest.approx(100 * np.sum(noise.variance) / size, rel=1e-9)
+    assert found.objective == pytest.approx(er.elbo_variance(guide, prior, counts), rel=1e-9)
+    assert f"{np.sum(noise.variance[0]):.6g}" in str(found)
+    shared = er.gradient_variance(er.Beta(2.0, 3.0), prior, counts)
+    each = er.gradient_variance(er.Beta([2.0, 2.0], 3.0), prior, counts)
+    for one, many in zip(shared.pathwise.variance, each.pathwise.variance, strict=True):
+        assert one == pytest.approx(many.sum(), rel=1e-12)

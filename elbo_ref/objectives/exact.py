@@ -217,6 +217,11 @@ class Exact:
         """What it would be if it were drawn."""
         return one_particle_variance(task, prior, own)
 
+    def gradient_variance(
+        self, task: Task, prior: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray] | None:
+        return np.zeros(2), np.zeros((len(task.guide.parameter_names), own.shape[1]))
+
 
 def _value(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
     """The objective, for one set of parameters or for rows of them."""

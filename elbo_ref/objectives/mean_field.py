@@ -19,6 +19,7 @@ import numpy as np
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.guides.protocol import Guide
+from elbo_ref.objectives.noise import OneLatent
 from elbo_ref.objectives.protocol import Step, Task
 from elbo_ref.objectives.trace import Drawn, MonteCarlo
 
@@ -57,6 +58,18 @@ class TraceMeanField(MonteCarlo):
         value += float(np.sum((rest * expected) @ task.weights))
         source = source + guide.pull_back(rest, prior, own)
         return Step(*task.gradient(source, expected, prior, own), value)
+
+    def tilt(self, task: Task, prior: FloatArray, own: FloatArray) -> FloatArray:
+        return task.outcomes
+
+    def gradient_rows(
+        self, task: Task, latent: OneLatent, prior: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        guide = task.guide
+        rest = guide.tilt(prior, own, np.zeros((2, 1)))
+        source = latent.through + guide.pull_back(rest, prior, own)
+        expected = np.broadcast_to(guide.log_moments(prior, own), latent.logs.shape)
+        return guide.collect(source, expected, prior, own)
 
     def latent_variances(self, task: Task, prior: Beta, own: FloatArray) -> FloatArray:
         """That of the likelihood alone."""

@@ -116,3 +116,8 @@ class Objective(Protocol):
 
     def variance(self, task: Task, prior: Beta, own: FloatArray) -> float | None:
         """Of one particle's estimate; None if that is not known."""
+
+    def gradient_variance(
+        self, task: Task, prior: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray] | None:
+        """Of one particle's gradient, in the shapes of a `Step`; None if that is not known."""

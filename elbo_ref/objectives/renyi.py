@@ -28,7 +28,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.guides import find
 from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.objectives.exact import check_model, column, columns
-from elbo_ref.objectives.noise import NODES, OneLatent
+from elbo_ref.objectives.noise import NODES, GradientNoise, OneLatent
 from elbo_ref.objectives.protocol import Step, Task
 from elbo_ref.objectives.trace import Drawn, MonteCarlo
 
@@ -99,6 +99,11 @@ class Renyi(MonteCarlo):
     def variance(self, task: Task, prior: Beta, own: FloatArray) -> float | None:
         return None if self.num_samples > 1 else super().variance(task, prior, own)
 
+    def gradient_noise(
+        self, task: Task, prior: FloatArray, own: FloatArray
+    ) -> GradientNoise | None:
+        return None if self.num_samples > 1 else super().gradient_noise(task, prior, own)
+
 
 def renyi_bound(
     guide: Beta | LogitNormal,
@@ -142,17 +147,15 @@ def renyi_bound(
     check_fits("prior", prior.shape, 1)
     task, rest = Task(find(guide), counts), 1 - loss.alpha
     p, own = column(prior), columns(guide, len(counts))
-    constants = np.broadcast_to(task.guide.normalizer(prior, own), own.shape[1:])
-    constants = constants + task.log_coefficient
+    tilts = task.guide.tilt(p, own, task.outcomes)
     total = 0.0
     for g in np.flatnonzero(task.weights):
-        latent = OneLatent.of(task, p, own[:, g : g + 1], int(g), NODES)
-        assert latent is not None
+        latent = OneLatent.of(task, p, own[:, g : g + 1], tilts[:, g : g + 1], int(g), NODES)
         weights, f = latent.weights, latent.form
         if loss.num_samples == 1:
             value = float(f @ weights)
         else:
             pairs = np.logaddexp(rest * f[:, None], rest * f) - math.log(2)
             value = float(weights @ pairs @ weights) / rest
-        total += task.weights[g] * (value + float(constants[g]))
+        total += task.weights[g] * (value + latent.constant)
     return float(total)

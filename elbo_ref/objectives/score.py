@@ -18,6 +18,7 @@ import numpy as np
 
 from elbo_ref.arguments import FloatArray, scalar
 from elbo_ref.beta import Beta
+from elbo_ref.objectives.noise import GradientNoise, OneLatent
 from elbo_ref.objectives.protocol import Step, Task
 from elbo_ref.objectives.trace import Drawn, MonteCarlo
 
@@ -84,3 +85,17 @@ class ScoreFunction(MonteCarlo):
         by_own = task.per_entry(away * score)
         value = float(task.per_entry(form[None])[0].dot(task.weights))
         return Step(*task.summed(by_prior, by_own), value)
+
+    def gradient_noise(
+        self, task: Task, prior: FloatArray, own: FloatArray
+    ) -> GradientNoise | None:
+        leave_one_out = isinstance(self.baseline, str)
+        return None if leave_one_out else super().gradient_noise(task, prior, own)
+
+    def gradient_rows(
+        self, task: Task, latent: OneLatent, prior: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        assert not isinstance(self.baseline, str)
+        score = task.guide.score(latent.logit[:, None], latent.logs[:, :, None], own)[:, :, 0]
+        by_prior, _ = task.guide.collect(np.zeros_like(latent.logs), latent.logs, prior, own)
+        return by_prior, (latent.form + latent.constant - self.baseline) * score

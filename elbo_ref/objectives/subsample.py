@@ -26,6 +26,7 @@ from elbo_ref.beta import Beta
 from elbo_ref.guides.protocol import Guide
 from elbo_ref.objectives.exact import latent_values
 from elbo_ref.objectives.mean_field import TraceMeanField
+from elbo_ref.objectives.noise import GradientNoise
 from elbo_ref.objectives.protocol import Objective, Step, Task
 from elbo_ref.objectives.score import ScoreFunction
 from elbo_ref.objectives.trace import MOST_DRAWS, Trace
@@ -126,12 +127,55 @@ class Subsampled:
             away = values - task.weights @ values / total
             spread = float(task.weights @ away**2) / max(total - 1, 1)
             return factor * whole + total * (factor - 1) * spread
-        share = task.outcomes[:, 0] / total
-        variance = factor * (total - self._size) * total * share[0] * share[1] / max(total - 1, 1)
         draw = task.guide.draw(prior, own)
         up, down = task.guide.log_moments(np.reshape(prior.arrays(), (2, 1)), own)
         slope = float(np.ravel(draw.tilt_variance(1.0, -1.0))[0] + np.ravel(up - down)[0] ** 2)
-        return whole + float(variance) * slope
+        return whole + self._tilt_variance(task) * slope
+
+    def gradient_variance(
+        self, task: Task, prior: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray] | None:
+        noise = self._whole.gradient_noise(task, prior, own)
+        if noise is None:
+            return None
+        total, what = _total(task)
+        factor = total / self._size
+        if what == "observations":
+            low, high = (self._aside(task, prior, own, shift) for shift in (-1.0, 1.0))
+            moves = self._tilt_variance(task) / 4
+            by_prior, by_own = (
+                here + moves * (2 * (less + more - 2 * here) + (up - down) ** 2)
+                for here, less, more, down, up in zip(
+                    noise[1::2], low[1::2], high[1::2], low[::2], high[::2], strict=True
+                )
+            )
+            return by_prior[:, 0], by_own
+        w, rest = task.weights, (total - self._size) / max(total - 1, 1)
+
+        def of_sum(mean: FloatArray, variance: FloatArray) -> FloatArray:
+            away = mean - (mean @ w / total)[:, None]
+            spread: FloatArray = factor * (variance @ w + rest * (away**2 @ w))
+            return spread
+
+        by_prior = of_sum(noise.prior_mean, noise.prior_variance)
+        if task.guide.shared:
+            return by_prior, of_sum(noise.own_mean, noise.own_variance)[:, None]
+        chosen = factor * w * (noise.own_variance + rest * (1 - w / total) * noise.own_mean**2)
+        return by_prior, chosen
+
+    def _tilt_variance(self, task: Task) -> float:
+        """The variance of (N/B) k."""
+        total, (successes, failures) = float(task.counts.total_count[0]), task.outcomes[:, 0]
+        rest = (total - self._size) / self._size / max(total - 1, 1)
+        return float(successes * failures * rest)
+
+    def _aside(self, task: Task, prior: FloatArray, own: FloatArray, shift: float) -> GradientNoise:
+        """The noise with so many successes more and failures less."""
+        moved = task.outcomes + np.array(((shift,), (-shift,)))
+        batch = Batch(task, np.zeros(1, dtype=np.intp), moved, 1.0)
+        noise = self._whole.gradient_noise(batch, prior, own)
+        assert noise is not None
+        return noise
 
     def _batch(self, task: Task, num_particles: int, rng: np.random.Generator) -> Batch:
         total, what = _total(task)

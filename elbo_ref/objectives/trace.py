@@ -30,6 +30,7 @@ from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.guides.protocol import Guide
 from elbo_ref.objectives.exact import latent_variances
+from elbo_ref.objectives.noise import GradientNoise, OneLatent
 from elbo_ref.objectives.protocol import Step, Task
 
 MOST_DRAWS = 10_000_000
@@ -104,6 +105,38 @@ class MonteCarlo:
         """Variance of one particle's estimate for one latent of each entry (E5)."""
         return latent_variances(task, prior, own)
 
+    def gradient_variance(
+        self, task: Task, prior: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray] | None:
+        noise = self.gradient_noise(task, prior, own)
+        return None if noise is None else noise.summed(task)
+
+    def gradient_noise(
+        self, task: Task, prior: FloatArray, own: FloatArray
+    ) -> GradientNoise | None:
+        """Mean and variance of the gradient of one latent of each entry; None if not known."""
+
+        def rows(latent: OneLatent, one: FloatArray) -> tuple[FloatArray, FloatArray]:
+            return self.gradient_rows(task, latent, prior, one)
+
+        return GradientNoise.of(task, prior, own, self.tilt(task, prior, own), rows)
+
+    def tilt(self, task: Task, prior: FloatArray, own: FloatArray) -> FloatArray:
+        """(A, D) of what is evaluated at the draws."""
+        return task.guide.tilt(prior, own, task.outcomes)
+
+    def gradient_rows(
+        self, task: Task, latent: OneLatent, prior: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """The gradient of one latent at each node of its draw, for prior and own parameters.
+
+        By default that of ``trace``, to which a Renyi bound of one sample comes down.
+        """
+        guide, source = task.guide, latent.through
+        if guide.own_density:
+            source = source + guide.own_density * (latent.logs - guide.log_moments(prior, own))
+        return guide.collect(source, latent.logs, prior, own)
+
 
 class Trace(MonteCarlo):
     """``loss="trace"``: the average over particles, each drawing once per latent."""
@@ -132,3 +165,11 @@ class Trace(MonteCarlo):
         elif guide.own_density:
             source = source + guide.own_density * (logs - guide.log_moments(prior, own))
         return Step(*task.gradient(source, logs, prior, own), value)
+
+    def gradient_rows(
+        self, task: Task, latent: OneLatent, prior: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        if self.keeps_score or not task.guide.parameter_names:
+            return super().gradient_rows(task, latent, prior, own)
+        stuck = task.guide.stuck(latent.logit[:, None], own)[:, :, 0]
+        return task.guide.collect(latent.through + stuck, latent.logs, prior, own)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import special, stats
 
 import elbo_ref as er
 from elbo_ref import guides
@@ -220,6 +221,36 @@ def test_renyi_in_a_plate(theirs, pyro, name, alpha):
     variance = rows.var(axis=0) / len(rows) + mine.var(axis=0) / len(mine)
     z = (rows.mean(axis=0) - mine.mean(axis=0)) / np.sqrt(variance)
     assert (np.abs(z) < Z).all(), z
+
+
+def test_renyi_outside_a_plate_is_another_value(torch, pyro):
+    """There Pyro averages the product of all latents' weights, which ours are put together to."""
+    dist, alpha, particles = pyro.distributions, 0.0, 3
+    k, n, one, zero = (
+        torch.tensor(np.array(x), dtype=torch.float64) for x in (K, N, *BETA.arrays())
+    )
+    first, second = (torch.tensor(float(x), dtype=torch.float64) for x in PRIOR.arrays())
+
+    def model():
+        c = pyro.sample("c", dist.Beta(first, second).expand([3]).to_event(1))
+        pyro.sample("successes", dist.Binomial(n, c).to_event(1), obs=k)
+
+    def guide():
+        pyro.sample("c", dist.Beta(one, zero).to_event(1))
+
+    torch.manual_seed(2)
+    elbo = pyro.infer.RenyiELBO(alpha=alpha, num_particles=particles)
+    theirs = -np.array([elbo.loss(model, guide) for _ in range(3000)])
+    draws = BETA.sample((20_000, particles), rng=1)
+    weights = PRIOR.log_prob(draws) - BETA.log_prob(draws) + stats.binom.logpmf(K, N, draws)
+    product = special.logsumexp(weights.sum(axis=2), axis=1) - np.log(particles)
+    separate = (special.logsumexp(weights, axis=1) - np.log(particles)).sum(axis=1)
+
+    def z(mine):
+        error = np.sqrt(theirs.var() / theirs.size + mine.var() / mine.size)
+        return (theirs.mean() - mine.mean()) / error
+
+    assert abs(z(product)) < Z < abs(z(separate)) and separate.mean() > product.mean()
 
 
 def test_a_guide_that_cannot_be_reparameterized(theirs, pyro):
