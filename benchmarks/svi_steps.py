@@ -7,7 +7,8 @@ For 1, 100 and 10,000 latents and 1, 10 and 1000 particles, in one run on one th
 
 * microseconds a step: ours (`loss="trace"`), Pyro with its particles one after the other (its
   default) and vectorised, NumPyro's compiled `update` called from Python, and the same in a
-  compiled loop, as `svi.run` has it; ratios to ours. A cell whose step would take more than SLOWEST seconds is left out;
+  compiled loop, as `svi.run` has it; ratios to ours. A cell whose step would take more than
+  SLOWEST seconds is left out;
 * for each number of latents the steps from (1, 1) to within 1e-3 nats of the optimum on the exact
   path, the time of that path (`loss="exact"`), and the time of `maximize_evidence`, which proves
   its answer. With one latent there is no optimum.
@@ -155,7 +156,7 @@ def steps() -> None:
                 continue
             mine = per_step(ours(counts, particles))
             line = f"{latents:8}{particles:10}{mine:12.0f}"
-            for name, peer in peers.items():
+            for peer in peers.values():
                 theirs = per_step(peer(counts, particles))
                 line += f"{theirs:14.0f} ({theirs / mine:8.2f})"
             print(line, flush=True)

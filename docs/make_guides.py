@@ -15,28 +15,41 @@ import numpy as np
 
 import elbo_ref as er
 from elbo_ref.evidence import log_evidence
-from elbo_ref.leads import destination
+from elbo_ref.losses import destination_under
+from elbo_ref.objectives import find
 from elbo_ref.words import number
 
 PAGE = Path(__file__).parent / "guides.md"
 MARK = "<!-- tables: docs/make_guides.py -->\n"
 DATA = ("forum", "rat_tumors", "saxony", "colds_father")
 GUIDES = ("beta", "conjugate", "beta_shared", "tied", "empty", "normal", "laplace", "delta", "none")
+CHANGED = (
+    ("normal", "trace_mean_field"),
+    ("laplace", "trace_mean_field"),
+    ("normal", "renyi"),
+    ("tied", "renyi"),
+    ("beta_shared", "renyi"),
+)
+"""Guides and losses under which the objective is another; under `renyi` alpha = 0, two samples."""
 
 
-def rows(counts: er.Counts) -> list[tuple[str, str, str, str, str]]:
-    """(guide, where, its objective's maximum or supremum, evidence there, why)."""
+def rows(counts: er.Counts) -> list[tuple[str, str, str, str, str, str]]:
+    """(guide, loss, where, its objective's maximum or supremum, evidence there, why)."""
     found = []
-    for guide in GUIDES:
-        lead = destination(guide, counts, er.Beta(1.0, 1.0), "both")
+    for guide, loss in (*((guide, "any") for guide in GUIDES), *CHANGED):
+        objective = find("trace" if loss == "any" else loss)
+        lead = destination_under(objective, guide, counts, er.Beta(1.0, 1.0), "both")
         height = "unbounded" if np.isinf(lead.value) else number(lead.value)
-        if not lead.attained and np.isfinite(lead.value):
+        if np.isnan(lead.value):
+            height = "not known"
+        elif not lead.attained and np.isfinite(lead.value):
             height += ", not attained"
         at = lead.concentration1, lead.concentration0
         evidence = "-"
         if all(x is not None and 0 < x < np.inf for x in at):
             evidence = number(log_evidence(er.Beta(*at), counts))
-        found.append((f"`{guide}`", lead.place, height, evidence, lead.reason))
+        name = loss if loss == "any" else f"`{loss}`"
+        found.append((f"`{guide}`", name, lead.place, height, evidence, lead.reason))
     return found
 
 
@@ -47,8 +60,8 @@ def tables() -> str:
         about, counts = er.datasets.describe(name), er.datasets.load(name)
         lines += [f"### {name}: {about.title}", "", f"{counts.summary()}.", ""]
         lines += [
-            "| guide | leads to | highest | log evidence there | why |",
-            "|---|---|---|---|---|",
+            "| guide | loss | leads to | highest | log evidence there | why |",
+            "|---|---|---|---|---|---|",
         ]
         lines += ["| " + " | ".join(row) + " |" for row in rows(counts)]
         lines.append("")

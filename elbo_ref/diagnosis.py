@@ -23,14 +23,13 @@ from elbo_ref.arguments import check_type
 from elbo_ref.beta import Beta
 from elbo_ref.climb import Climb
 from elbo_ref.coordinates import NAMES
-from elbo_ref.destinations import Destination, Learnable
+from elbo_ref.destinations import Destination
 from elbo_ref.documents import Document, document, put, to_json
 from elbo_ref.evidence import log_evidence, posterior
 from elbo_ref.latents import PosteriorTable
-from elbo_ref.leads import destination
 from elbo_ref.logit_normal import LogitNormal
+from elbo_ref.losses import destination_under
 from elbo_ref.maximum import EvidenceMaximum, maximize_evidence
-from elbo_ref.objectives import Renyi
 from elbo_ref.objectives.exact import elbo
 from elbo_ref.run import Run
 from elbo_ref.supremum import as_totals, pooled_mean
@@ -188,6 +187,8 @@ class Diagnosis:
                     "tied": "E_prior[log lik] (an ELBO, the prior its guide)",
                     "empty": "E_prior[log lik] - H(prior)",
                 }[run.guide_name]
+                if run.loss_name == "trace_mean_field" and run.guide_name in ("normal", "laplace"):
+                    what += " without its Jacobian"
                 if np.isinf(self.objective_supremum):
                     return f"maximises {what}: {self.lead.reason}{self._early()}"
                 word = "maximum" if self.lead.attained else "supremum"
@@ -267,6 +268,10 @@ class Diagnosis:
             lines.append(f"  log evidence there: {self.log_evidence:.9g}")
         if self.gap is not None:
             lines.append(f"  gap KL(guide || posterior): {self.gap:.6g}")
+            elbo = (self.log_evidence or 0.0) - self.gap
+            if self.run.guide_name == "normal" and self.run.loss_name == "trace_mean_field":
+                above = number(self.objective - elbo)
+                lines.append(f"  ELBO there: {elbo:.9g}; the objective is {above} above it")
         return "\n".join(lines)
 
     def _case_in_words(self) -> str:
@@ -316,7 +321,7 @@ def diagnose(run: Run) -> Diagnosis:
             held[name] = float(value)
     supremum = maximize_evidence(run.counts, held or None)
     evidence = None if run.guide_name == "none" else log_evidence(run.prior, run.counts)
-    lead = _lead(run, learnable)
+    lead = destination_under(run.loss, run.guide_name, run.counts, run.start, learnable)
     unbounded = run.guide_name == "empty" and np.isinf(lead.value)
     return Diagnosis(
         run=run,
@@ -328,22 +333,6 @@ def diagnose(run: Run) -> Diagnosis:
         passes_at=_passes_at(run, supremum.log_evidence) if unbounded else None,
         lead=lead,
     )
-
-
-def _lead(run: Run, learnable: Learnable | Literal["nothing"]) -> Destination:
-    """Where the run's own objective is highest, by its guide and its loss."""
-    guide, loss = run.guide_name, run.loss
-    if loss.name == "trace_mean_field" and guide == "laplace":
-        guide = "delta"
-    lead = destination(guide, run.counts, run.start, learnable)
-    without_jacobian = loss.name == "trace_mean_field" and guide == "normal"
-    tight = guide in ("beta", "conjugate", "conjugate_detached", "none")
-    if without_jacobian or (isinstance(loss, Renyi) and not (tight and 0 <= loss.alpha < 1)):
-        why = (
-            "not an ELBO" if without_jacobian else "a Renyi bound, whose maximum is not known here"
-        )
-        return Destination("not known", None, None, None, np.nan, False, why)
-    return lead
 
 
 def height_in_words(supremum: EvidenceMaximum) -> str:

@@ -117,13 +117,17 @@ def _of_shared(counts: Counts, prior: Beta, learnable: str) -> Destination:
 
 
 def best_normal(prior: Beta, counts: Counts) -> LogitNormal:
-    """The optimum of the normal guide under one prior, for each entry, by Newton's method.
+    """The optimum of the normal guide under one prior, for each entry."""
+    a, b = prior.arrays()
+    return normal_optimum(a + counts.successes, b + counts.failures)
+
+
+def normal_optimum(up: FloatArray, down: FloatArray) -> LogitNormal:
+    """The optimum for the exponents A' and D' > 0 of each entry, by Newton's method.
 
     The objective A' E log c + D' E log(1 - c) + log s is concave in l and s, so that steps which
     are halved until it rises cannot miss. Its second derivatives need few digits: differences.
     """
-    a, b = prior.arrays()
-    up, down = a + counts.successes, b + counts.failures
     total = up + down
     loc, scale = sc.logit(up / total), np.sqrt(total / up / down)
 

@@ -206,7 +206,7 @@ class Run:
         """Standard deviation of one Monte Carlo loss there, `num_particles` averaged (E5).
 
         For ``loss="exact"`` what it would be under ``"trace"``; None for a Renyi bound of more than
-        one sample, where it is not known.
+        two samples, where it is not known.
         """
         own = self._space.split(self._end)[1]
         variance = self._setup.objective().variance(self._space.task, self.prior, own)

@@ -269,3 +269,17 @@ def test_the_variance_of_the_gradient(loss, name):
     assert (away / error < 5.1).all()
     if wanted.max() > 1e-9:  # negative control
         assert (np.abs(squares.mean(axis=0) - 1.5 * wanted) / error).max() > 5.1
+
+
+@pytest.mark.parametrize("name", ["beta", "beta_shared", "normal", "tied", "empty", "conjugate"])
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 2.0])
+def test_the_variance_of_a_renyi_bound_of_two_samples(name, alpha):
+    loss, own = er.Renyi(alpha=alpha, num_samples=2), OWN[name]
+    task = Task(guides.find(name), SEVERAL)
+    values = sample_of(loss, task, own, 3000, 1)[:, -1]
+    wanted = loss.variance(task, er.Beta(*PRIOR), own)
+    squares = (values - values.mean()) ** 2
+    error = squares.std() / np.sqrt(values.size) + 1e-20
+    assert abs(squares.mean() - wanted) < 5.1 * error
+    assert name == "conjugate" or abs(squares.mean() - 1.5 * wanted) > 5.1 * error
+    assert er.Renyi(alpha=alpha, num_samples=3).variance(task, er.Beta(*PRIOR), own) is None

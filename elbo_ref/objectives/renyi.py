@@ -97,7 +97,31 @@ class Renyi(MonteCarlo):
         return Step(*task.gradient(source, logs, prior, own), float(bounds.sum()) / num_particles)
 
     def variance(self, task: Task, prior: Beta, own: FloatArray) -> float | None:
-        return None if self.num_samples > 1 else super().variance(task, prior, own)
+        return None if self.num_samples > 2 else super().variance(task, prior, own)
+
+    def latent_variances(self, task: Task, prior: Beta, own: FloatArray) -> FloatArray:
+        return self.latent_moments(task, column(prior), own)[1]
+
+    def latent_moments(
+        self, task: Task, prior: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Mean and variance of the bound of one latent of each entry, for K at most 2."""
+        rest, size = 1 - self.alpha, task.weights.size
+        own = np.broadcast_to(own, (len(own), size))
+        tilts = np.broadcast_to(task.guide.tilt(prior, own, task.outcomes), (2, size))
+        mean, variance = np.zeros(size), np.zeros(size)
+        for g in np.flatnonzero(task.weights):
+            one = slice(g, g + 1)
+            latent = OneLatent.of(task, prior, own[:, one], tilts[:, one], int(g), NODES)
+            weights, bound = latent.weights, latent.form
+            if self.num_samples == 2:
+                powers = rest * latent.form
+                bound = (np.logaddexp(powers[:, None], powers) - math.log(2)) / rest
+                weights = weights[:, None] * weights
+            expected = np.sum(weights * bound)
+            mean[g] = expected + latent.constant
+            variance[g] = np.sum(weights * (bound - expected) ** 2)
+        return mean, variance
 
     def gradient_noise(
         self, task: Task, prior: FloatArray, own: FloatArray
@@ -145,17 +169,5 @@ def renyi_bound(
         raise ValueError(f"num_samples = {num_samples} must be 1 or 2 for an exact value")
     check_model(counts, guide=guide, prior=prior)
     check_fits("prior", prior.shape, 1)
-    task, rest = Task(find(guide), counts), 1 - loss.alpha
-    p, own = column(prior), columns(guide, len(counts))
-    tilts = task.guide.tilt(p, own, task.outcomes)
-    total = 0.0
-    for g in np.flatnonzero(task.weights):
-        latent = OneLatent.of(task, p, own[:, g : g + 1], tilts[:, g : g + 1], int(g), NODES)
-        weights, f = latent.weights, latent.form
-        if loss.num_samples == 1:
-            value = float(f @ weights)
-        else:
-            pairs = np.logaddexp(rest * f[:, None], rest * f) - math.log(2)
-            value = float(weights @ pairs @ weights) / rest
-        total += task.weights[g] * (value + latent.constant)
-    return float(total)
+    task, p, own = Task(find(guide), counts), column(prior), columns(guide, len(counts))
+    return float(task.weights @ loss.latent_moments(task, p, own)[0])

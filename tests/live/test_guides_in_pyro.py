@@ -226,8 +226,9 @@ def test_renyi_in_a_plate(theirs, pyro, name, alpha):
 def test_renyi_outside_a_plate_is_another_value(torch, pyro):
     """There Pyro averages the product of all latents' weights, which ours are put together to."""
     dist, alpha, particles = pyro.distributions, 0.0, 3
+    wide = er.Beta([1.5, 2.0, 2.0], [2.5, 1.5, 3.0])
     k, n, one, zero = (
-        torch.tensor(np.array(x), dtype=torch.float64) for x in (K, N, *BETA.arrays())
+        torch.tensor(np.array(x), dtype=torch.float64) for x in (K, N, *wide.arrays())
     )
     first, second = (torch.tensor(float(x), dtype=torch.float64) for x in PRIOR.arrays())
 
@@ -241,8 +242,8 @@ def test_renyi_outside_a_plate_is_another_value(torch, pyro):
     torch.manual_seed(2)
     elbo = pyro.infer.RenyiELBO(alpha=alpha, num_particles=particles)
     theirs = -np.array([elbo.loss(model, guide) for _ in range(3000)])
-    draws = BETA.sample((20_000, particles), rng=1)
-    weights = PRIOR.log_prob(draws) - BETA.log_prob(draws) + stats.binom.logpmf(K, N, draws)
+    draws = wide.sample((20_000, particles), rng=1)
+    weights = PRIOR.log_prob(draws) - wide.log_prob(draws) + stats.binom.logpmf(K, N, draws)
     product = special.logsumexp(weights.sum(axis=2), axis=1) - np.log(particles)
     separate = (special.logsumexp(weights, axis=1) - np.log(particles)).sum(axis=1)
 

@@ -1,0 +1,104 @@
+r"""Where SVI leads under a loss that changes the objective; under all others `elbo_ref.leads` says.
+
+**The mean field.** `TraceMeanField_ELBO` drops the Jacobian c (1 - c) of a guide on the logit.
+`laplace` is then `delta`. With `normal` the exponents of c and 1 - c are A' - 1 and D' - 1: what is
+maximised is the ELBO of a normal guide for counts with a success and a failure less in each latent.
+Where a latent has none to give, and the prior does not make up for it, the exponent can be 0 or
+less, the normal leaves for that end with a growing scale, and log s grows without bound.
+
+**The Renyi bound.** For alpha >= 0 it is below the evidence in expectation, so that a guide that
+can be the posterior leads where the evidence does; a point has no noise that it could weight; and
+what a `conjugate` guide gives is the evidence, for each alpha. Between 0 and 1 it is above the
+ELBO, for other guides somewhere between that and the evidence. Above 1 it is below the ELBO, and
+`tied` leads where it does: all its weights become equal as the prior collapses. Under an empty
+guide the log weights are log p(x, c), all of which grow without bound as the prior collapses.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from elbo_ref.beta import Beta
+from elbo_ref.counts import Counts
+from elbo_ref.destinations import Destination, Learnable, at_prior
+from elbo_ref.guides import GUIDES
+from elbo_ref.leads import destination, normal_optimum
+from elbo_ref.objectives import Objective, Renyi
+from elbo_ref.objectives.exact import objective_value
+from elbo_ref.objectives.protocol import Task
+from elbo_ref.words import number
+
+_NO_JACOBIAN = "not an ELBO: without the Jacobian, as if each latent had a trial of each kind less"
+
+
+def destination_under(
+    loss: Objective,
+    guide: str,
+    counts: Counts,
+    prior: Beta,
+    learnable: Literal["nothing"] | Learnable,
+) -> Destination:
+    """`elbo_ref.leads.destination` under a loss; its value is nan where that is not known."""
+    if loss.name == "trace_mean_field" and guide == "normal":
+        return _normal_without_jacobian(counts, prior, learnable)
+    if loss.name == "trace_mean_field" and guide == "laplace":
+        return destination("delta", counts, prior, learnable)
+    lead = destination(guide, counts, prior, learnable)
+    return (
+        _of_renyi(loss, guide, lead, counts, prior, learnable) if isinstance(loss, Renyi) else lead
+    )
+
+
+def _normal_without_jacobian(
+    counts: Counts, prior: Beta, learnable: Literal["nothing"] | Learnable
+) -> Destination:
+    live = counts.multiplicity > 0
+    k, f = counts.successes[live].astype(np.float64), counts.failures[live].astype(np.float64)
+    n, w = counts.total_count[live], counts.multiplicity[live]
+    a, b = map(float, prior.arrays())
+    lost_a = k == 0 if learnable in ("both", "concentration1") else a + k <= 1
+    lost_b = f == 0 if learnable in ("both", "concentration0") else b + f <= 1
+    if (lost_a | lost_b).any():
+        why = "not an ELBO: without the Jacobian the scale of a latent grows without bound"
+        return Destination("nowhere", None, None, None, np.inf, False, why)
+    if learnable == "nothing":
+        best = normal_optimum(a + k - 1, b + f - 1)
+        task = Task(GUIDES["normal"].without_jacobian(), Counts(counts.successes[live], n, w))
+        split = float(w @ counts.log_split[live])
+        value = objective_value(task, prior, np.array(best.arrays())) + split
+        return at_prior(prior, value, _NO_JACOBIAN)
+    if ((k == 0) | (f == 0)).any():
+        why = "not an ELBO, without the Jacobian; its maximum is not known here"
+        return Destination("not known", None, None, None, np.nan, False, why)
+    fewer = Counts(counts.successes[live] - 1, n - 2, w)
+    added = float(w @ (counts.log_coefficient[live] - fewer.log_coefficient))
+    lead = destination("normal", fewer, prior, learnable)
+    return lead._replace(value=lead.value + added, reason=_NO_JACOBIAN)
+
+
+def _of_renyi(
+    loss: Renyi,
+    guide: str,
+    lead: Destination,
+    counts: Counts,
+    prior: Beta,
+    learnable: Literal["nothing"] | Learnable,
+) -> Destination:
+    known = guide in ("conjugate", "conjugate_detached", "none", "delta", "laplace")
+    known |= guide == "beta" and loss.alpha >= 0
+    known |= guide == "tied" and loss.alpha > 1 and learnable == "both"
+    known |= guide == "empty" and learnable == "both"
+    if known or loss.num_samples == 1:
+        return lead
+    why = "a Renyi bound, whose maximum is not known here"
+    evidence = destination("beta", counts, prior, learnable).value
+    if guide in ("tied", "beta_shared", "normal") and 0 <= loss.alpha < 1:
+        if lead.value >= evidence - 1e-9 * (1 + abs(evidence)):
+            return lead
+        why = (
+            "a Renyi bound, whose maximum is not known here: between the ELBO's, "
+            f"{number(lead.value)}, and the evidence's, {number(evidence)}"
+        )
+    return Destination("not known", None, None, None, np.nan, False, why)
