@@ -178,7 +178,8 @@ def _take_up(parser: argparse.ArgumentParser, saving: Checkpoint, path: Path) ->
 
 
 def _warn(options: argparse.Namespace, counts: Counts) -> None:
-    draws = counts.num_latents * options.num_particles * options.num_steps
+    latents = min(counts.num_latents, options.subsample_size or counts.num_latents)
+    draws = latents * options.num_particles * options.num_steps
     many = _MANY_DRAWS < draws <= MOST_DRAWS * options.num_steps
     if options.loss != "exact" and many and not options.quiet:
         say(f"{draws} draws for each guide; --loss exact needs none")

@@ -3,11 +3,13 @@
 z-scores: |z| < 5.1, 3e-7 each; fixed seeds. Beside them stands a planted fault.
 """
 
+import json
+
 import numpy as np
 import pytest
 
 import elbo_ref as er
-from elbo_ref import guides, objectives
+from elbo_ref import fit, guides, objectives
 from elbo_ref.checkpoint import load_run, save_run
 from elbo_ref.objectives.exact import Exact, objective_value
 from elbo_ref.objectives.protocol import Task
@@ -134,27 +136,41 @@ def test_a_run_is_resumed_and_says_what_it_is(tmp_path):
     assert not np.array_equal(whole.losses, er.maximize_elbo(SEVERAL, num_steps=60).losses)
 
 
+def test_the_command_takes_it(capsys):
+    options = "--example rat_tumors --guide beta --num-steps 5 --subsample-size 10"
+    more = "--constraint softplus_positive --json"
+    assert fit.main(f"{options} {more}".split()) == 0
+    (diagnosis,) = json.loads(capsys.readouterr().out)["diagnoses"]
+    settings = diagnosis["run"]["settings"]
+    assert settings["subsample_size"] == 10 and settings["constraint"] == "softplus_positive"
+    with pytest.raises(SystemExit):
+        fit.main(["--example", "rat_tumors", "--subsample-size", "72"])
+    assert "subsample_size = 72 exceeds the 71 latents" in capsys.readouterr().err
+
+
 def test_what_is_refused():
-    def fit(counts, **settings):
+    def run(counts, **settings):
         er.maximize_elbo(counts, num_steps=1, **settings)
 
     with pytest.raises(ValueError, match='subsample_size is not for loss="exact"'):
-        fit(SEVERAL, loss="exact", subsample_size=2)
+        run(SEVERAL, loss="exact", subsample_size=2)
     with pytest.raises(ValueError, match='subsample_size is not for loss="renyi"'):
-        fit(SEVERAL, loss="renyi", subsample_size=2)
+        run(SEVERAL, loss="renyi", subsample_size=2)
     with pytest.raises(ValueError, match="subsample_size = 8 exceeds the 7 latents"):
-        fit(SEVERAL, subsample_size=8)
+        run(SEVERAL, subsample_size=8)
     with pytest.raises(ValueError, match="subsample_size = 10 exceeds the 9 observations"):
-        fit(SINGLE, subsample_size=10)
+        run(SINGLE, subsample_size=10)
     with pytest.raises(ValueError, match="must be single trials"):
-        fit(er.Counts.shared([3, 4], [10, 5]), subsample_size=1)
+        run(er.Counts.shared([3, 4], [10, 5]), subsample_size=1)
+    with pytest.raises(ValueError, match="2000000000 observations are more than can be drawn from"):
+        run(er.Counts(0, 2 * 10**9), subsample_size=10)
     with pytest.raises(ValueError, match="subsample_size = 0 must be at least 1"):
-        fit(SEVERAL, subsample_size=0)
+        run(SEVERAL, subsample_size=0)
     with pytest.raises(TypeError, match="subsample_size must be an int"):
-        fit(SEVERAL, subsample_size=2.0)
+        run(SEVERAL, subsample_size=2.0)
     loss = er.ScoreFunction(baseline="leave_one_out")
     with pytest.raises(ValueError, match="needs at least 2 particles"):
-        fit(SEVERAL, loss=loss, num_particles=4, subsample_size=2)
+        run(SEVERAL, loss=loss, num_particles=4, subsample_size=2)
 
 
 def test_a_batch_of_very_many_latents():

@@ -31,6 +31,9 @@ from elbo_ref.objectives.protocol import Objective, Step, Task
 from elbo_ref.objectives.score import ScoreFunction
 from elbo_ref.objectives.trace import MOST_DRAWS, Trace
 
+_MOST_OBSERVATIONS = 10**9
+"""NumPy's hypergeometric draws take fewer of each kind."""
+
 
 class Batch(Task):
     """The particles' batches side by side: one column, and one draw, for each that is in one.
@@ -94,6 +97,11 @@ class Subsampled:
                 raise ValueError(
                     "subsample_size: the observations of the latent must be single trials, as "
                     "counts of several trials are not kept apart"
+                )
+            if max(task.outcomes[:, 0]) >= _MOST_OBSERVATIONS:
+                raise ValueError(
+                    f"subsample_size: {total} observations are more than can be drawn from, "
+                    f"{_MOST_OBSERVATIONS:.0e} of a kind"
                 )
         draws = num_particles * (self._size if what == "latents" else 1)
         if draws > MOST_DRAWS:
