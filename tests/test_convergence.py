@@ -13,7 +13,7 @@ PAIRS = er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50])
 TWO = er.Counts([3, 5], [10, 20])
 TRIALS = er.Counts.shared([0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0], 1)
 FLOORS = [
-    ("beta", PAIRS, True, 0.02, 10, "trace", None),
+    pytest.param("beta", PAIRS, True, 0.02, 10, "trace", None, marks=pytest.mark.slow),
     pytest.param("beta", PAIRS, True, 0.005, 1, "trace", None, marks=pytest.mark.slow),
     ("normal", TWO, False, 0.02, 5, "trace", None),
     ("beta", TWO, False, 0.02, 5, "trace", None),
