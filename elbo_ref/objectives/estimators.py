@@ -134,14 +134,11 @@ def gradient_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) ->
     check_fits("prior", prior.shape, 1)
     task, p, own = Task(find(guide), counts), column(prior), columns(guide, len(counts))
     tilts = task.guide.tilt(p, own, task.outcomes)
-    latents = [
-        OneLatent.of(task, p, own[:, g : g + 1], tilts[:, g : g + 1], g, NODES)
-        for g in range(len(counts))
-    ]
-    found = [
-        _of_latent(task, p, own[:, g : g + 1], latent, task.outcomes[:, g])
-        for g, latent in enumerate(latents)
-    ]
+    found = []
+    for g in range(len(counts)):
+        one = slice(g, g + 1)
+        latent = OneLatent.of(task, p, own[:, one], tilts[:, one], g, NODES)
+        found.append(_of_latent(task, p, own[:, one], latent, task.outcomes[:, g]))
     each = {name: np.stack([row[name] for row in found], axis=-1) for name in found[0]}
 
     def shaped(rows: FloatArray) -> Pair:

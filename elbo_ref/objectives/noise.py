@@ -7,7 +7,7 @@ with both ends where the density is below 1e-17 of its peak: exponentially conve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -69,6 +69,17 @@ class OneLatent(NamedTuple):
         return variance
 
 
+def each_latent(
+    task: Task, prior: FloatArray, own: FloatArray, tilts: FloatArray, nodes: int
+) -> Iterator[tuple[int, FloatArray, OneLatent]]:
+    """Of each entry that has latents: its number, its own parameters (k, 1), and one of them."""
+    size = task.weights.size
+    own, tilts = np.broadcast_to(own, (len(own), size)), np.broadcast_to(tilts, (2, size))
+    for g in map(int, np.flatnonzero(task.weights)):
+        one = slice(g, g + 1)
+        yield g, own[:, one], OneLatent.of(task, prior, own[:, one], tilts[:, one], g, nodes)
+
+
 Rows: TypeAlias = Callable[[OneLatent, FloatArray], tuple[FloatArray, FloatArray]]
 """From a latent and its own parameters (k, 1) to its gradient at the nodes, prior's and own."""
 
@@ -90,14 +101,10 @@ class GradientNoise(NamedTuple):
     ) -> GradientNoise:
         """To three digits; `tilts` is (2, G). 0 where there is no latent."""
         size = task.weights.size
-        each = np.broadcast_to(own, (len(own), size))
-        tilts = np.broadcast_to(tilts, (2, size))
         names = len(task.guide.parameter_names)
         noise = cls(*(np.zeros((rows, size)) for rows in (2, 2, names, names)))
-        for g in np.flatnonzero(task.weights):
-            one = slice(g, g + 1)
-            latent = OneLatent.of(task, prior, each[:, one], tilts[:, one], int(g), _FEW_NODES)
-            found = gradient(latent, each[:, one])
+        for g, one, latent in each_latent(task, prior, own, tilts, _FEW_NODES):
+            found = gradient(latent, one)
             for rows, mean, variance in zip(found, noise[::2], noise[1::2], strict=True):
                 at_nodes = np.broadcast_to(rows, (len(rows), latent.weights.size))
                 mean[:, g], variance[:, g] = at_nodes @ latent.weights, latent.variance(at_nodes)

@@ -59,6 +59,11 @@ class Task:
         return self.counts.log_coefficient
 
     @cached_property
+    def latents_up_to(self) -> NDArray[np.int64]:
+        """How many latents there are up to and with each entry."""
+        return np.cumsum(self.counts.multiplicity)
+
+    @cached_property
     def entry_of_latent(self) -> NDArray[np.intp]:
         """For each single latent the entry of the counts that it is one of."""
         return np.repeat(np.arange(len(self.counts)), self.counts.multiplicity)

@@ -28,7 +28,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.guides import find
 from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.objectives.exact import check_model, column, columns
-from elbo_ref.objectives.noise import NODES, GradientNoise, OneLatent
+from elbo_ref.objectives.noise import NODES, GradientNoise, each_latent
 from elbo_ref.objectives.protocol import Step, Task
 from elbo_ref.objectives.trace import Drawn, MonteCarlo
 
@@ -107,12 +107,8 @@ class Renyi(MonteCarlo):
     ) -> tuple[FloatArray, FloatArray]:
         """Mean and variance of the bound of one latent of each entry, for K at most 2."""
         rest, size = 1 - self.alpha, task.weights.size
-        own = np.broadcast_to(own, (len(own), size))
-        tilts = np.broadcast_to(task.guide.tilt(prior, own, task.outcomes), (2, size))
         mean, variance = np.zeros(size), np.zeros(size)
-        for g in np.flatnonzero(task.weights):
-            one = slice(g, g + 1)
-            latent = OneLatent.of(task, prior, own[:, one], tilts[:, one], int(g), NODES)
+        for g, _, latent in each_latent(task, prior, own, self.tilt(task, prior, own), NODES):
             weights, bound = latent.weights, latent.form
             if self.num_samples == 2:
                 powers = rest * latent.form

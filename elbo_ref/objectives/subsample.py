@@ -198,8 +198,7 @@ class Subsampled:
             rng.choice(total, self._size, replace=False, shuffle=False)
             for _ in range(num_particles)
         ]
-        last = np.cumsum(task.counts.multiplicity)
-        entry = np.searchsorted(last, np.concatenate(chosen), "right")
+        entry = np.searchsorted(task.latents_up_to, np.concatenate(chosen), "right")
         return Batch(task, entry, task.outcomes[:, entry], scale / num_particles)
 
 
