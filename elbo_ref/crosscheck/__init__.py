@@ -1,0 +1,5 @@
+"""Somebody's run against what it should have been: findings, and a verdict."""
+
+from elbo_ref.crosscheck.findings import Finding, Verdict
+
+__all__ = ["Finding", "Verdict"]
