@@ -1,18 +1,24 @@
-"""Arrays out of an npz file that is not trusted.
+"""Arrays out of an npz file that is not trusted, and members out of a zip that is not.
 
 Nothing is unpickled and nothing is evaluated: of what NumPy can write, only plain arrays of
 numbers, truth values and text are read. The header of each member is read first, and what it
 promises must be what the archive holds, and no more than a limit, before the rest is.
+
+A zip whose members are only stored, as `torch.save` writes it, is read whole: it takes no more
+memory than the file. The checksums of both are compared.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import struct
 import sys
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -60,19 +66,70 @@ def read_arrays(
     if isinstance(file, str | Path):
         with open(file, "rb") as opened:
             return read_arrays(opened, most_bytes)
+    with _opened(file) as archive:
+        members = archive.infolist()
+        total = sum(member.file_size for member in members)
+        if total > most_bytes:
+            raise ArchiveError(f"the archive unpacks to {total} bytes, more than {most_bytes}")
+        arrays: dict[str, NDArray[Any]] = {}
+        for member in members:
+            name = member.filename.removesuffix(".npy")
+            if name in arrays:
+                raise ArchiveError(f"the archive holds {name!r:.60} twice")
+            arrays[name] = _read(archive, member)
+        return arrays
+
+
+def member_names(data: bytes) -> list[str]:
+    """The names of all members of a zip, given its bytes.
+
+    Raises
+    ------
+    ArchiveError
+        If it is none.
+    """
+    with _opened(io.BytesIO(data)) as archive:
+        return archive.namelist()
+
+
+def read_stored(data: bytes) -> dict[str, bytes]:
+    """All members of a zip that does not compress them, by name, given its bytes.
+
+    Raises
+    ------
+    ArchiveError
+        If it is none, or damaged; if a member is compressed, or there twice, or together they are
+        larger than the file.
+
+    Examples
+    --------
+    >>> file = io.BytesIO()
+    >>> with zipfile.ZipFile(file, "w") as archive:
+    ...     archive.writestr("a", b"12")
+    >>> read_stored(file.getvalue())
+    {'a': b'12'}
+    """
+    with _opened(io.BytesIO(data)) as archive:
+        members = archive.infolist()
+        total = sum(member.file_size for member in members)
+        if total > len(data):
+            raise ArchiveError(f"the archive unpacks to {total} bytes, more than the file has")
+        contents: dict[str, bytes] = {}
+        for member in members:
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise ArchiveError(f"the member {member.filename!r:.60} is compressed")
+            if member.filename in contents:
+                raise ArchiveError(f"the archive holds {member.filename!r:.60} twice")
+            contents[member.filename] = archive.read(member)
+        return contents
+
+
+@contextmanager
+def _opened(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
+    """The archive; what is wrong with it, also later, is an `ArchiveError`."""
     try:
         with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
-            total = sum(member.file_size for member in members)
-            if total > most_bytes:
-                raise ArchiveError(f"the archive unpacks to {total} bytes, more than {most_bytes}")
-            arrays: dict[str, NDArray[Any]] = {}
-            for member in members:
-                name = member.filename.removesuffix(".npy")
-                if name in arrays:
-                    raise ArchiveError(f"the archive holds {name!r:.60} twice")
-                arrays[name] = _read(archive, member)
-            return arrays
+            yield archive
     except ArchiveError:
         raise
     except _UNSOUND as error:

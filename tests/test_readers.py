@@ -1332,7 +1332,7 @@ def test_a_bomb_is_not_unpacked(write, monkeypatch):
 
 def test_a_file_too_large_for_memory(write, monkeypatch):
     monkeypatch.setattr(stream, "_MOST_BYTES", 1000)
-    message = "the file is larger than 1000 bytes; a text table may be"
+    message = "the file is larger than 1000 bytes; only a table of counts may be"
     for data in (json.dumps({"successes": [1] * 1000}).encode(), npz(successes=[1] * 1000)):
         assert refusal(write(data)) == message
     assert_same(read_counts(write(HEADER + "1,2\n" * 1000)), er.Counts(1, 2, 1000))

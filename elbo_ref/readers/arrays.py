@@ -19,7 +19,6 @@ count is a whole number: in JSON written `12` or `12.0`, in npz of an integer or
 from __future__ import annotations
 
 import io
-import json
 import math
 import re
 from collections import Counter
@@ -34,6 +33,7 @@ from elbo_ref.arguments import IntArray
 from elbo_ref.counts import Counts
 from elbo_ref.readers.cells import flaw, whole
 from elbo_ref.readers.layout import DataError, Layout, bare, short
+from elbo_ref.readers.objects import read_object
 
 _MOST_UNPACKED = 2**29
 _INTEGER = re.compile("-?[0-9]{1,999}")
@@ -127,31 +127,9 @@ def _assemble(
 
 def _columns(data: bytes) -> dict[str, Any]:
     """The columns of a JSON document, or of what is under its key ``"counts"``."""
-    try:
-        document = json.loads(
-            data.decode("utf-8-sig"),
-            parse_int=_Number,
-            parse_float=_Number,
-            parse_constant=_Number,
-            object_pairs_hook=_distinct,
-        )
-    except UnicodeDecodeError:
-        raise DataError("the file is not UTF-8 text") from None
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, character {error.colno}"
-        raise DataError(f"{place} is not JSON: {error.msg}") from None
-    except RecursionError:
-        raise DataError("the file nests its JSON too deeply") from None
+    document = read_object(data, _Number)
     inner = document.get("counts")
     return inner if isinstance(inner, dict) else document
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise DataError(f"the file repeats the key {short(name)}")
-    return document
 
 
 def _count(name: str, row: int, cell: object) -> int:

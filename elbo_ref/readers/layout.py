@@ -16,7 +16,7 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
 
 class DataError(ValueError):
-    """A file that cannot be read as counts; the message says where and why, in one line."""
+    """A file that cannot be read; the message says where and why, in one line."""
 
 
 @dataclass(frozen=True)

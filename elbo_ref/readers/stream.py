@@ -50,7 +50,8 @@ class Stream:
             parts.append(block)
             size += len(block)
             if size > _MOST_BYTES:
-                raise DataError(f"the file is larger than {_MOST_BYTES} bytes; a text table may be")
+                rule = "only a table of counts may be"
+                raise DataError(f"the file is larger than {_MOST_BYTES} bytes; {rule}")
         return b"".join(parts)
 
     def digest(self) -> str:

@@ -1,0 +1,49 @@
+"""A JSON object that is not trusted: its keys once each, its numbers as the caller wants them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from elbo_ref.readers.layout import DataError, short
+
+
+def read_object(data: bytes, number: Callable[[str], object]) -> dict[str, Any]:
+    """The object that a text holds; `number` makes a value of each number, NaN and Infinity too.
+
+    Raises
+    ------
+    DataError
+        If it is not JSON, or repeats a key; of a text that opens with a brace.
+
+    Examples
+    --------
+    >>> read_object(b'{"a": [1, 2.50]}', str)
+    {'a': ['1', '2.50']}
+    """
+    try:
+        found: dict[str, Any] = json.loads(
+            data.decode("utf-8-sig"),
+            parse_int=number,
+            parse_float=number,
+            parse_constant=number,
+            object_pairs_hook=_distinct,
+        )
+    except UnicodeDecodeError:
+        raise DataError("the file is not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, character {error.colno}"
+        raise DataError(f"{place} is not JSON: {error.msg}") from None
+    except RecursionError:
+        raise DataError("the file nests its JSON too deeply") from None
+    return found
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise DataError(f"the file repeats the key {short(name)}")
+    return document
