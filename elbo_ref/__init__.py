@@ -8,6 +8,7 @@ from elbo_ref.adam import Adam, ClippedAdam, ExponentialLR
 from elbo_ref.beta import Beta
 from elbo_ref.checkpoint import load_run, save_run
 from elbo_ref.counts import Counts
+from elbo_ref.crosscheck import cross_check
 from elbo_ref.diagnosis import diagnose
 from elbo_ref.estimates import estimate_table
 from elbo_ref.evidence import (
@@ -57,6 +58,7 @@ __all__ = [
     "Renyi",
     "ScoreFunction",
     "__version__",
+    "cross_check",
     "datasets",
     "diagnose",
     "elbo",

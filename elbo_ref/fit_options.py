@@ -6,11 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from elbo_ref.beta import Beta
 from elbo_ref.coordinates import NAMES
 from elbo_ref.guides import GUIDES as FAMILIES
 from elbo_ref.guides.positive import CONSTRAINTS
-from elbo_ref.inputs import add_counts_arguments
+from elbo_ref.inputs import add_counts_arguments, two_concentrations
 from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.version import __version__
 
@@ -100,7 +99,7 @@ def fit_parser() -> argparse.ArgumentParser:
     )
     how.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (0)")
     prior = how.add_mutually_exclusive_group()
-    pair: dict[str, Any] = {"type": _pair, "metavar": "C1,C0"}
+    pair: dict[str, Any] = {"type": two_concentrations, "metavar": "C1,C0"}
     prior.add_argument("--init-prior", **pair, help="where the prior's concentrations start (1,1)")
     prior.add_argument("--fix-prior", **pair, help="what they are; they are then not learned")
     how.add_argument("--learn", choices=NAMES, help="learn only this concentration of the prior")
@@ -134,20 +133,6 @@ def fit_parser() -> argparse.ArgumentParser:
         help="exit with 3 unless every run has converged",
     )
     return parser
-
-
-def _pair(text: str) -> Beta:
-    """Two concentrations, separated by a comma."""
-    try:
-        concentration1, concentration0 = map(float, text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not two numbers, concentration1,concentration0"
-        ) from None
-    try:
-        return Beta(concentration1, concentration0)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def guides_asked_for(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from elbo_ref import datasets
+from elbo_ref.beta import Beta
 from elbo_ref.console import BAD_DATA, NO_INPUT, CommandError
 from elbo_ref.counts import Counts
 from elbo_ref.documents import Document, put
@@ -64,8 +65,10 @@ def add_counts_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_input(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Input:
-    """The counts asked for.
+def read_input(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, in_order: bool = False
+) -> Input:
+    """The counts asked for; with every row an entry of its own, if the order of the rows matters.
 
     Raises
     ------
@@ -81,12 +84,14 @@ def read_input(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
         "group": options.group,
         "columns": options.columns,
         "shared": options.shared or None,
+        "in_order": in_order or None,
         "drop_blank": options.na == "drop" or None,
     }
     given = {name: value for name, value in given.items() if value is not None}
     if options.example is not None:
         if options.file is not None:
             parser.error("give a file of counts or --example NAME, not both")
+        given.pop("in_order", None)
         if given:
             option = next(iter(given)).replace("_", "-").replace("drop-blank", "na")
             parser.error(f"--{option} is for a file; an example has its own latents")
@@ -111,6 +116,20 @@ def read_input(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
     if origin.dropped:
         title += f" ({origin.rows} rows, and {origin.dropped} blank dropped)"
     return Input(counts, title, {}, origin._asdict())
+
+
+def two_concentrations(text: str) -> Beta:
+    """Two concentrations, separated by a comma."""
+    try:
+        concentration1, concentration0 = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not two numbers, concentration1,concentration0"
+        ) from None
+    try:
+        return Beta(concentration1, concentration0)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _columns(text: str) -> tuple[str, ...]:

@@ -170,6 +170,7 @@ ALLOWED = {
     "crosscheck": {
         "arguments",
         "beta",
+        "climb",
         "coordinates",
         "counts",
         "destinations",
@@ -183,7 +184,6 @@ ALLOWED = {
         "objectives",
         "pathwise",
         "readers",
-        "recording",
         "special",
         "words",
         "adam",
@@ -191,8 +191,8 @@ ALLOWED = {
         "console",
         "inputs",
         "version",
+        "run",
     },
-    "recording": {"archive", "arguments", "atomic"},
     "diagnosis": {
         "arguments",
         "beta",
@@ -229,7 +229,7 @@ ALLOWED = {
         "words",
     },
     "console": set(),
-    "inputs": {"console", "counts", "datasets", "documents", "readers"},
+    "inputs": {"beta", "console", "counts", "datasets", "documents", "readers"},
     "fit_options": {
         "beta",
         "coordinates",

@@ -5,6 +5,8 @@ guide's own, ``guide.concentration1``, ``guide.loc``, ...: `roles_of` lists them
 called anything. `names` says which is which; what it leaves out is guessed only where one name
 says what it is (``guide_alpha``, ``AutoNormal.locs.c``) and no other does, and every guess is told.
 
+A point may be given as a probability instead, ``guide.probs``.
+
 A parameter is one set of values, of shape () or (1,) or, one for each latent, (G,), or a history
 with a leading axis of steps.
 """
@@ -16,8 +18,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray
+from elbo_ref.arguments import FloatArray, float_in
 from elbo_ref.beta import Beta
 from elbo_ref.coordinates import NAMES
 from elbo_ref.guides.protocol import Guide
@@ -28,6 +31,7 @@ _WORDS = {
     "loc": ("loc", "locs", "mu", "mean"),
     "scale": ("scale", "scales", "sigma"),
 }
+_LOGITS, _PROBS = "guide.logits", "guide.probs"
 _OF_GUIDE = ("guide", "q", "posterior", "variational", "autonormal", "autodelta")
 _OF_PRIOR = ("prior", "p", "model")
 
@@ -90,7 +94,9 @@ def read_roles(
     ValueError
         If a role is not known, has no parameter, or has values of the wrong shape or sign.
     """
-    roles, names = roles_of(guide), dict(names or {})
+    roles, names, values = roles_of(guide), dict(names or {}), dict(values)
+    if _LOGITS in roles:
+        names = _as_logits(values, names)
     for role, name in names.items():
         if role not in roles:
             raise ValueError(f"names: {role!r} is none of the roles {', '.join(roles)}")
@@ -104,7 +110,9 @@ def read_roles(
     }
     found, guessed = dict(names), []
     for role in roles:
-        if role not in names:
+        if role in left:
+            found[role] = role
+        elif role not in names:
             fitting = [name for name, words in left.items() if _fits(role, words, roles)]
             if len(fitting) == 1:
                 found[role] = fitting[0]
@@ -123,6 +131,17 @@ def read_roles(
         else:
             raise ValueError(f"names= does not say which parameter is {role}; {_has(values)}")
     return _shaped(arrays, found, tuple(guessed), guide, size)
+
+
+def _as_logits(values: dict[str, FloatArray], names: Mapping[str, str]) -> dict[str, str]:
+    """Turn the parameter that is a probability into a logit; the names, with it in that role."""
+    points = [name for name in values if {"probs", "autodelta"} & {*_split(name)}]
+    name = names.get(_PROBS, points[0] if len(points) == 1 and _LOGITS not in names else None)
+    if name in values:
+        values[name] = float_in(name, values[name], 0.0, 1.0)
+        values[name] = sc.logit(values[name])
+    kept = {role: x for role, x in names.items() if role != _PROBS}
+    return kept if name is None else {**kept, _LOGITS: name}
 
 
 def _has(values: Mapping[str, FloatArray]) -> str:

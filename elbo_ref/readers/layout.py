@@ -36,6 +36,9 @@ class Layout:
         Instead: one latent for all rows.
     columns : tuple of str, optional
         Names of all columns of a text that has no header; its first row fixes the separator.
+    in_order : bool
+        Whether each row stays an entry of its own, in the order of the file; equal rows are counted
+        otherwise.
     drop_blank : bool
         Whether to skip rows where a cell that is needed is blank or ``NA`` (in JSON: ``null``),
         instead of refusing them.
@@ -53,6 +56,7 @@ class Layout:
     shared: bool = False
     columns: tuple[str, ...] | None = None
     drop_blank: bool = False
+    in_order: bool = False
 
     def __post_init__(self) -> None:
         if self.shared and self.group is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from operator import itemgetter
 from typing import TypeAlias
 
@@ -78,8 +79,11 @@ class Rows:
     def tally(self, lines: Sequence[str], text: str) -> Iterable[tuple[Cells, int]]:
         """How often which needed cells occur in lines; `text` is all of them together.
 
-        Equal lines are counted before they are split, unless other cells make them differ.
+        Equal lines are counted before they are split, unless other cells make them differ; where
+        the order matters, every line is told once.
         """
+        if self._layout.in_order:
+            return zip(self._all_cells(lines, text), repeat(1))
         if self._num_needed < self._width:
             return Counter(self._all_cells(lines, text)).items()
         times = Counter(lines)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from elbo_ref.counts import Counts
 from elbo_ref.readers.layout import DataError, Layout
 from elbo_ref.readers.rows import MOST_LINE, Cells, Row, Rows
-from elbo_ref.readers.totals import Groups, Pairs
+from elbo_ref.readers.totals import Entries, Groups, Pairs
 
 
 def read_table(blocks: Iterable[bytes], layout: Layout) -> tuple[Counts, int, int]:
@@ -44,7 +44,8 @@ class _Table:
         self._layout = layout
         self._rows: Rows | None = None
         pooled = layout.shared or layout.group is not None
-        self._totals = Groups(layout) if pooled else Pairs(layout)
+        kept: type[Groups | Entries | Pairs] = Entries if layout.in_order else Pairs
+        self._totals = (Groups if pooled else kept)(layout)
         self._num_rows = self._dropped = 0
 
     def add(self, data: bytes) -> None:

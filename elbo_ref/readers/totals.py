@@ -1,4 +1,4 @@
-"""What is kept of a table's rows: a histogram of their counts, or the totals of their groups.
+"""What is kept of a table's rows: a histogram of their counts, the totals of their groups, or all.
 
 The first has an entry for each distinct pair of counts, the second one for each group; neither
 grows with the rows.
@@ -37,6 +37,22 @@ class Pairs:
             raise _too_large(self._layout.multiplicity or "multiplicity")
         k, n = zip(*self._times, strict=True)
         return Counts(k, n, list(self._times.values()))
+
+
+class Entries:
+    """Every row, in order."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._rows: list[tuple[int, int, int]] = []
+
+    def add(self, rows: Iterable[tuple[Row, int]]) -> None:
+        """Take in rows, each told once."""
+        self._rows += [(k, n, w) for (k, n, w, _), _ in rows]
+
+    def counts(self, labels: Sequence[str]) -> Counts:
+        """An entry for each row."""
+        return Counts(*zip(*self._rows, strict=True))
 
 
 class Groups:

@@ -1,0 +1,203 @@
+"""``python -m elbo_ref.crosscheck``: hand in somebody's Pyro run, get a verdict.
+
+Argument parsing and composition; no mathematics.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from elbo_ref.adam import Adam
+from elbo_ref.console import BAD_DATA, NO_INPUT, CommandError, guarded, printable
+from elbo_ref.crosscheck import Verdict, cross_check
+from elbo_ref.crosscheck.live import LOSSES, run_live
+from elbo_ref.documents import to_json
+from elbo_ref.guides import GUIDES
+from elbo_ref.inputs import Input, add_counts_arguments, read_input, two_concentrations
+from elbo_ref.objectives import OBJECTIVES
+from elbo_ref.readers import DataError
+from elbo_ref.readers.numbers import read_numbers
+from elbo_ref.readers.parameters import read_parameters
+from elbo_ref.version import __version__
+
+_DESCRIPTION = """\
+Say whether somebody's Pyro or NumPyro numbers are what they are taken for: the parameters beside
+the exact objective, evidence and optimum, the losses beside their own exact distribution, and,
+where they do not agree, which mistake explains them."""
+
+_EPILOG = """\
+examples:
+  python -m elbo_ref.crosscheck counts.csv --params store.pt --losses losses.txt \\
+      --names prior.concentration1=b0,prior.concentration0=a0 --num-particles 10
+  python -m elbo_ref.crosscheck counts.csv --params params.json --evaluations losses.txt
+  python -m elbo_ref.crosscheck --live --example forum --guide empty
+  python -m elbo_ref.crosscheck --live counts.csv --guide beta --num-steps 300
+
+exit codes:
+  0 agrees, 3 agrees but is not at an optimum, 4 a mistake, 5 too little to tell; 2 wrong usage,
+  65 unreadable, 66 no such input; 1 is a bug"""
+
+
+_Content = TypeVar("_Content")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    return guarded(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.live == (options.params is not None):
+        parser.error("give --params FILE, or --live to run Pyro here")
+    data = read_input(parser, options, in_order=True)
+    try:
+        checked = _live(options, data) if options.live else [_given(options, data)]
+    except (ValueError, ImportError) as error:
+        parser.error(str(error))
+    verdicts = [verdict for verdict, _ in checked]
+    if options.json:
+        documents = [{**verdict.to_dict(), "input": data.source} for verdict in verdicts]
+        sys.stdout.write("".join(map(to_json, documents)))
+    else:
+        print(printable(data.title))
+        print(*(text for _, text in checked), sep="\n\n")
+    sys.stdout.flush()
+    return max((verdict.exit_code for verdict in verdicts), key=_WEIGHTS.index)
+
+
+_WEIGHTS = (0, 5, 3, 4)
+"""Exit codes, the heavier ones last."""
+
+
+def _live(options: argparse.Namespace, data: Input) -> list[tuple[Verdict, str]]:
+    """Pyro's runs beside ours: of the guide asked for, or of both of the forum question's."""
+    found = []
+    for guide in (options.guide,) if options.guide else ("beta", "empty"):
+        live = run_live(
+            data.counts,
+            guide,
+            options.loss,
+            options.lr or 0.1,
+            options.num_steps,
+            options.num_particles or 10,
+            options.seed,
+            options.dtype or "float32",
+        )
+        found.append((live.verdict, live.summary()))
+    return found
+
+
+def _given(options: argparse.Namespace, data: Input) -> tuple[Verdict, str]:
+    """The verdict on what was handed in."""
+    verdict = cross_check(
+        data.counts,
+        _opened(read_parameters, options.params),
+        options.guide or "beta",
+        options.loss,
+        options.num_particles or 1,
+        losses=options.losses and _opened(read_numbers, options.losses),
+        evaluations=options.evaluations and _opened(read_numbers, options.evaluations),
+        names=options.names,
+        dtype=options.dtype,
+        prior=options.fix_prior,
+        optimizer=None if options.lr is None else Adam(lr=options.lr),
+        subsample_size=options.subsample_size,
+        rng=options.seed,
+    )
+    return verdict, verdict.summary()
+
+
+def _opened(read: Callable[[Path], _Content], path: Path) -> _Content:
+    """What a reader makes of a file."""
+    try:
+        return read(path)
+    except DataError as error:
+        raise CommandError(str(error), BAD_DATA) from None
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror or error}", NO_INPUT) from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m elbo_ref.crosscheck",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"elbo_ref {__version__}")
+    add_counts_arguments(parser)
+    what = parser.add_argument_group("what is checked")
+    what.add_argument(
+        "--params",
+        type=Path,
+        metavar="FILE",
+        help="parameters: written by Pyro's param_store.save or torch.save, or JSON or npz; one "
+        "set, or a history with a leading axis of steps",
+    )
+    what.add_argument(
+        "--names",
+        type=_names,
+        metavar="ROLE=NAME,...",
+        help="which parameter is prior.concentration1, prior.concentration0, "
+        "guide.concentration1, guide.loc, ...",
+    )
+    what.add_argument(
+        "--losses",
+        type=Path,
+        metavar="FILE",
+        help="what each svi.step returned, in order, one number a line",
+    )
+    what.add_argument(
+        "--evaluations",
+        type=Path,
+        metavar="FILE",
+        help="losses at exactly these parameters, one number a line",
+    )
+    what.add_argument("--live", action="store_true", help="instead: run Pyro here, beside ours")
+    how = parser.add_argument_group("how it was made")
+    how.add_argument(
+        "--guide",
+        choices=tuple(GUIDES),
+        metavar="GUIDE",
+        help="the guide (beta; live: beta and then empty)",
+    )
+    how.add_argument(
+        "--loss",
+        choices=tuple(OBJECTIVES),
+        default="trace",
+        metavar="LOSS",
+        help=f"the loss (trace); live: {', '.join(LOSSES)}",
+    )
+    how.add_argument("--num-particles", type=int, metavar="N", help="draws a step (1; live: 10)")
+    how.add_argument("--dtype", choices=("float32", "float64"), help="what it computed in")
+    how.add_argument("--lr", type=float, help="Adam's learning rate")
+    how.add_argument("--num-steps", type=int, default=100, metavar="N", help="live: steps (100)")
+    how.add_argument(
+        "--fix-prior", type=two_concentrations, metavar="C1,C0", help="a prior that is not learned"
+    )
+    how.add_argument("--subsample-size", type=int, metavar="N", help="latents, or trials, a step")
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="of what is simulated (0)")
+    parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    return parser
+
+
+def _names(text: str) -> dict[str, str]:
+    """Roles and names, each pair joined by an equals sign."""
+    pairs = [part.split("=", 1) for part in text.split(",")]
+    for pair in pairs:
+        if len(pair) != 2 or not all(pair):
+            raise argparse.ArgumentTypeError(f"{'='.join(pair)!r} is not ROLE=NAME")
+    found = {role.strip(): name.strip() for role, name in pairs}
+    if len(found) < len(pairs):
+        raise argparse.ArgumentTypeError(f"{text!r} gives a role twice")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

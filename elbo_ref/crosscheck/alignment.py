@@ -1,0 +1,118 @@
+"""Each loss beside the parameters that it belongs to."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from elbo_ref.adam import Adam
+from elbo_ref.arguments import FloatArray
+from elbo_ref.coordinates import NAMES
+from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.judging import Losses
+from elbo_ref.crosscheck.laws import Story, means_of
+from elbo_ref.guides import GUIDES
+from elbo_ref.readers.parameters import Parameters
+
+
+class Aligned(NamedTuple):
+    """Losses beside the parameters that they belong to."""
+
+    story: Story
+    losses: Losses
+    what: str
+    labels: tuple[str, ...]
+
+
+def align(
+    story: Story, told: FloatArray, repeated: FloatArray, optimizer: Adam | None
+) -> Aligned | None:
+    """A column of parameters for each loss; None if there is nothing to compare."""
+    steps, labels = story.prior.shape[1], [f"loss of step {t}" for t in range(told.size)]
+    moving = np.zeros(0)
+    if told.size and steps == 1:
+        place, moving = np.zeros(1, np.intp), _one_step(story, optimizer)
+        told, labels = told[-1:], labels[-1:]
+    elif told.size in (steps, steps - 1):
+        place = np.arange(told.size)
+        moving = np.zeros(told.size)
+    elif told.size:
+        raise ValueError(
+            f"there are {told.size} losses and {steps} sets of parameters: a history has one for "
+            "each step, before it, and may have the last one after it"
+        )
+    else:
+        place = np.zeros(0, np.intp)
+    values = np.concatenate([told, repeated])
+    if not values.size:
+        return None
+    place = np.concatenate([place, np.full(repeated.size, steps - 1)]).astype(np.intp)
+    finite = np.isfinite(values)
+    if not finite.all():
+        where = int(np.argmin(finite))
+        raise ValueError(f"loss {where} is {values[where]}: leave out what is not finite")
+    printed = np.full(repeated.size, resolution(repeated))
+    allowance = np.concatenate([moving + resolution(told), printed])
+    labels += [f"evaluation {t}" for t in range(repeated.size)]
+    what = "losses" if told.size else "evaluations"
+    columns = story._replace(prior=story.prior[:, place], own=story.own[:, place])
+    return Aligned(columns, Losses(values, allowance), what, tuple(labels))
+
+
+def resolution(values: FloatArray) -> float:
+    """Half of the last decimal that was printed; 0 where all were.
+
+    Examples
+    --------
+    >>> resolution(np.array([1.25, 3.5])), resolution(np.array([1 / 3]))
+    (0.005, 0.0)
+    """
+    for decimals in range(1, 13):
+        if values.size and np.array_equal(np.round(values, decimals), values):
+            return 0.5 * 10.0**-decimals
+    return 0.0
+
+
+def _one_step(story: Story, optimizer: Adam | None) -> FloatArray:
+    """How far the expected loss can be away one step earlier, (1,)."""
+    rate = _RATE if optimizer is None else optimizer.lr
+    total = 0.0
+    here, guide = means_of(story), GUIDES[story.guide]
+    for row in range(len(NAMES)):
+        for shift in (rate, -rate):
+            prior = story.prior.copy()
+            prior[row] *= np.exp(shift)
+            total += float(np.abs(means_of(story._replace(prior=prior)) - here).max()) / 2
+    for row in range(len(story.own)):
+        for shift in (rate, -rate):
+            loose = guide.unconstrain(story.own)
+            loose[row] += shift
+            own = guide.constrain(loose)
+            total += float(np.abs(means_of(story._replace(own=own)) - here).max()) / 2
+    return np.array([total])
+
+
+_RATE = 0.1
+"""Adam's learning rate where nobody says it: the forum question's."""
+
+
+def batch_of(counts: Counts, size: int | None) -> dict[str, Any]:
+    """The part of a `Story` that a minibatch of some size is, scaled as it should be."""
+    if size is None:
+        return {}
+    total = counts.num_latents if len(counts) > 1 else int(counts.total_count[0])
+    if size > total:
+        raise ValueError(f"subsample_size = {size} exceeds the {total} there are")
+    return {"batch": size, "batch_scale": total / size}
+
+
+def looks_like(given: Parameters, *numbers: FloatArray) -> str:
+    """float32 if the parameters say so, or if every loss is such a number."""
+    kinds = set(given.dtypes.values())
+    if "float32" in kinds:
+        return "float32"
+    values = np.concatenate(numbers)
+    values = values[np.isfinite(values)]
+    short = np.float32(values).astype(np.float64) == values
+    return "float32" if values.size >= 2 and short.all() and resolution(values) == 0 else "float64"

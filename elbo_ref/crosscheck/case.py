@@ -1,0 +1,121 @@
+"""Parameters of somebody's in their roles, and what had to be assumed for that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from elbo_ref.arguments import FloatArray
+from elbo_ref.beta import Beta
+from elbo_ref.coordinates import NAMES, Learned
+from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.crosscheck.roles import Reading, read_roles
+from elbo_ref.guides import GUIDES
+from elbo_ref.guides.protocol import Guide
+from elbo_ref.readers.parameters import Parameters
+
+_POSITIVE = ("concentration1", "concentration0", "scale")
+
+
+class Case(NamedTuple):
+    """Parameters in their roles, and what had to be assumed for that."""
+
+    counts: Counts
+    guide: str
+    reading: Reading
+    findings: tuple[Finding, ...]
+
+    @classmethod
+    def of(
+        cls,
+        counts: Counts,
+        given: Parameters,
+        guide: str,
+        names: Mapping[str, str] | None,
+        prior: Beta | None,
+    ) -> Case:
+        findings = [note("parameters", text) for text in given.notes]
+        family, values = GUIDES[guide], dict(given.values)
+        if _without_guide(values, family, names, prior):
+            what = f"the store has no parameter of a {guide} guide"
+            findings.append(mistake("latent_not_in_guide", what, "from the names alone"))
+            guide, family = "empty", GUIDES["empty"]
+        counts = _single(counts, values, family)
+        reading = read_roles(values, family, len(counts), names, prior)
+        for role in reading.guessed:
+            findings.append(note("names", f"{reading.names[role]} was taken for {role}"))
+        reading, more = _positive(reading, family)
+        return cls(counts, guide, reading, (*findings, *more))
+
+    @property
+    def learned(self) -> Learned:
+        """Which of the prior's concentrations are parameters."""
+        first, second = (f"prior.{name}" in self.reading.names for name in NAMES)
+        if first and second:
+            return True
+        return "concentration1" if first else "concentration0" if second else False
+
+
+def _without_guide(
+    values: Mapping[str, FloatArray],
+    family: Guide,
+    names: Mapping[str, str] | None,
+    prior: Beta | None,
+) -> bool:
+    """Whether the store holds the prior's parameters and no other."""
+    if (
+        not family.parameter_names
+        or prior is not None
+        or any(role.startswith("guide.") for role in names or {})
+    ):
+        return False
+    return len(values) == len(NAMES)
+
+
+def _single(counts: Counts, values: Mapping[str, FloatArray], family: Guide) -> Counts:
+    """Equal latents one by one, where there are parameters for each of them."""
+    sizes = {array.shape[-1] for array in values.values() if array.ndim}
+    latents = counts.num_latents
+    if not family.parameter_names or len(counts) == latents or latents not in sizes:
+        return counts
+    times = counts.multiplicity
+    columns = counts.successes, counts.total_count, np.ones_like(times), counts.log_split
+    return Counts.from_columns(*(np.repeat(column, times) for column in columns))
+
+
+def _positive(reading: Reading, family: Guide) -> tuple[Reading, tuple[Finding, ...]]:
+    """Concentrations and scales that are none must be unconstrained ones."""
+    rows = [name != "loc" and name in _POSITIVE for name in family.parameter_names]
+    own = reading.own[rows]
+    for name, array in (("prior", reading.prior), ("guide", own)):
+        if not np.isfinite(array).all():
+            where = int(np.argmax(~np.isfinite(array).all(axis=(0, 2))))
+            raise ValueError(f"the {name}'s parameters are not finite at step {where}")
+    if (reading.prior > 0).all() and (own > 0).all():
+        return reading, ()
+    lowest = float(min(reading.prior.min(), own.min(initial=np.inf)))
+    positive = reading.own.copy()
+    positive[rows] = np.exp(own)
+    finding = Finding(
+        "unconstrained_values",
+        "the smallest parameter that must be positive",
+        lowest,
+        None,
+        None,
+        "exp was applied to go on",
+        "mistake",
+    )
+    return reading._replace(prior=np.exp(reading.prior), own=positive), (finding,)
+
+
+def note(name: str, what: str) -> Finding:
+    """Something worth knowing."""
+    return Finding(name, what, None, None, None, "", "note")
+
+
+def mistake(name: str, what: str, reason: str) -> Finding:
+    """A mistake without a number."""
+    return Finding(name, what, None, None, None, reason, "mistake")

@@ -1,0 +1,175 @@
+r"""Tail probabilities of a random number, from its cumulants or from draws of it.
+
+The loss of one step is far from normal: where a concentration is small it has a long exponential
+tail. But its cumulant generating function K(s) = log E exp(s X) is known, and the saddlepoint
+approximation turns that into tail probabilities with a *relative* error of some percent, however
+far out x lies (Lugannani & Rice 1980, equation 10; Daniels 1987, section 4): with K'(s) = x,
+
+    P(X > x) ~ 1 - Phi(r) + phi(r) (1/u - 1/r),    r = sign(s) sqrt(2 (s x - K(s))),
+                                                   u = s sqrt(K''(s)).
+
+A weighted sum of independent numbers has K(s) = sum_t K_t(w_t s), and so the same.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special as sc
+
+from elbo_ref.arguments import FloatArray
+
+_ROUNDS = 100
+_NEAR = 1e-3
+"""Within so many standard deviations of the mean the two terms of the formula cancel."""
+
+
+class Law(Protocol):
+    """How T independent numbers are distributed."""
+
+    @property
+    def mean(self) -> FloatArray: ...
+
+    @property
+    def variance(self) -> FloatArray: ...
+
+    def outer_tail(self, x: FloatArray) -> FloatArray:
+        """The probability to lie farther out than x, on the side of the mean where x is."""
+
+    def weighted(self, weights: FloatArray) -> Law:
+        """The law of one weighted sum of the numbers."""
+
+
+def p_values(law: Law, x: FloatArray, allowance: FloatArray) -> FloatArray:
+    """Two-sided, of numbers that may be off by an allowance beside."""
+    away = x - law.mean
+    outside = np.abs(away) > allowance
+    near = law.mean + np.sign(away) * np.maximum(np.abs(away) - allowance, 0.0)
+    p: FloatArray = np.where(outside, np.minimum(1.0, 2 * law.outer_tail(near)), 1.0)
+    return p
+
+
+class Cumulants(Protocol):
+    """K of T numbers, with its first two derivatives, and where it is finite."""
+
+    @property
+    def low(self) -> FloatArray: ...
+
+    @property
+    def high(self) -> FloatArray: ...
+
+    def at(self, s: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """K, K' and K'' at s, (T,) each."""
+
+
+class SaddlepointLaw:
+    """A law by its cumulants."""
+
+    def __init__(self, cumulants: Cumulants) -> None:
+        self.cumulants = cumulants
+        _, self.mean, self.variance = cumulants.at(np.zeros_like(cumulants.low))
+
+    def weighted(self, weights: FloatArray) -> SaddlepointLaw:
+        return SaddlepointLaw(_Weighted(self.cumulants, weights))
+
+    def outer_tail(self, x: FloatArray) -> FloatArray:
+        with np.errstate(all="ignore"):  # beyond the end of what X can be, s goes to infinity
+            return self._outer_tail(x)
+
+    def _outer_tail(self, x: FloatArray) -> FloatArray:
+        s, (k, slope, curvature) = self._saddle(x)
+        std = np.sqrt(np.maximum(self.variance, 0.0))
+        r = np.sqrt(np.maximum(2 * (s * x - k), 0.0))
+        u = np.abs(s) * np.sqrt(np.maximum(curvature, 0.0))
+        near = np.abs(x - self.mean) <= _NEAR * std
+        reached = near | (np.abs(slope - x) <= 1e-3 * np.abs(x - self.mean))
+        tail = sc.ndtr(-r) + np.exp(-r * r / 2) / np.sqrt(2 * np.pi) * (1 / u - 1 / r)
+        found: FloatArray = np.where(reached, np.where(near, 0.5, np.clip(tail, 0.0, 0.5)), 0.0)
+        return found
+
+    def _saddle(self, x: FloatArray) -> tuple[FloatArray, tuple[FloatArray, ...]]:
+        """s with K'(s) = x; where there is none, as far as it goes."""
+        std = np.sqrt(np.maximum(self.variance, 1e-300))
+        up = x > self.mean
+        inner = np.zeros_like(std)
+        outer = np.where(up, self.cumulants.high, self.cumulants.low)
+        s = inner + (x - self.mean) / std**2
+        for _ in range(_ROUNDS):
+            inside = (np.minimum(inner, outer) < s) & (s < np.maximum(inner, outer))
+            s = np.where(inside, s, _farther(inner, outer, std))
+            found = self.cumulants.at(s)
+            off = x - found[1]
+            if np.all(np.abs(off) <= 1e-6 * np.maximum(np.abs(x - self.mean), 1e-6 * std)):
+                break
+            short = np.where(up, off > 0, off < 0)
+            inner, outer = np.where(short, s, inner), np.where(short, outer, s)
+            s = s + off / np.maximum(found[2], 1e-300)
+        return s, found
+
+
+def _farther(inner: FloatArray, outer: FloatArray, std: FloatArray) -> FloatArray:
+    """Half of the way to the end of a bracket, or twice as far if it has none."""
+    open_ended = 2 * inner + np.sign(outer) / std
+    farther: FloatArray = np.where(np.isfinite(outer), (inner + outer) / 2, open_ended)
+    return farther
+
+
+class _Weighted(NamedTuple):
+    cumulants: Cumulants
+    weights: FloatArray
+
+    @property
+    def low(self) -> FloatArray:
+        ends = self._ends()
+        return np.array([ends[ends < 0].max(initial=-np.inf)])
+
+    @property
+    def high(self) -> FloatArray:
+        ends = self._ends()
+        return np.array([ends[ends > 0].min(initial=np.inf)])
+
+    def _ends(self) -> FloatArray:
+        moving = self.weights != 0
+        ends = np.concatenate([self.cumulants.low[moving], self.cumulants.high[moving]])
+        scaled: FloatArray = ends / np.tile(self.weights[moving], 2)
+        return scaled
+
+    def at(self, s: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        w = self.weights
+        k, slope, curvature = self.cumulants.at(s * w)
+        return k.sum(keepdims=True), (w @ slope)[None], (w**2 @ curvature)[None]
+
+
+class SampledLaw:
+    """A law by independent draws of each number, (T, M); exponential beyond the last of them."""
+
+    def __init__(self, draws: FloatArray) -> None:
+        self._draws = np.sort(draws, axis=1)
+        self.mean, self.variance = draws.mean(axis=1), draws.var(axis=1)
+        self._unsorted = draws
+
+    def weighted(self, weights: FloatArray) -> SampledLaw:
+        return SampledLaw((weights @ self._unsorted)[None])
+
+    def outer_tail(self, x: FloatArray) -> FloatArray:
+        size = self._draws.shape[1]
+        tail = max(size // 100, 5)
+        found = np.empty(len(x))
+        for t, (row, value) in enumerate(zip(self._draws, x, strict=True)):
+            if value < self.mean[t]:
+                row, value = -row[::-1], -value
+            beyond = size - int(np.searchsorted(row, value, "left"))
+            scale = float(np.mean(row[-tail:]) - row[-tail - 1])
+            if beyond < tail and scale > 0:
+                found[t] = tail / size * np.exp(-(value - row[-tail - 1]) / scale)
+            else:
+                found[t] = beyond / size
+        return found
+
+
+def bonferroni(p: FloatArray | list[float], *, share: int = 1) -> float:
+    """The level at which the smallest of several p-values would be rejected."""
+    values: NDArray[np.float64] = np.asarray(p)
+    return float(min(1.0, values.min(initial=1.0) * max(values.size, 1) * share))
