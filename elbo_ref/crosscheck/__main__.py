@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from elbo_ref.adam import Adam
 from elbo_ref.console import BAD_DATA, NO_INPUT, CommandError, guarded, printable
@@ -21,7 +20,6 @@ from elbo_ref.inputs import Input, add_counts_arguments, read_input, two_concent
 from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.readers import DataError
 from elbo_ref.readers.numbers import read_numbers
-from elbo_ref.readers.parameters import read_parameters
 from elbo_ref.version import __version__
 
 _DESCRIPTION = """\
@@ -42,9 +40,6 @@ exit codes:
   65 unreadable, 66 no such input; 1 is a bug"""
 
 
-_Content = TypeVar("_Content")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     return guarded(lambda: _run(arguments))
@@ -58,8 +53,12 @@ def _run(arguments: Sequence[str] | None) -> int:
     data = read_input(parser, options, in_order=True)
     try:
         checked = _live(options, data) if options.live else [_given(options, data)]
+    except DataError as error:
+        raise CommandError(str(error), BAD_DATA) from None
     except (ValueError, ImportError) as error:
         parser.error(str(error))
+    except OSError as error:
+        raise CommandError(f"{error.filename}: {error.strerror or error}", NO_INPUT) from None
     verdicts = [verdict for verdict, _ in checked]
     if options.json:
         documents = [{**verdict.to_dict(), "input": data.source} for verdict in verdicts]
@@ -97,12 +96,12 @@ def _given(options: argparse.Namespace, data: Input) -> tuple[Verdict, str]:
     """The verdict on what was handed in."""
     verdict = cross_check(
         data.counts,
-        _opened(read_parameters, options.params),
+        options.params,
         options.guide or "beta",
         options.loss,
         options.num_particles or 1,
-        losses=options.losses and _opened(read_numbers, options.losses),
-        evaluations=options.evaluations and _opened(read_numbers, options.evaluations),
+        losses=None if options.losses is None else read_numbers(options.losses),
+        evaluations=None if options.evaluations is None else read_numbers(options.evaluations),
         names=options.names,
         dtype=options.dtype,
         prior=options.fix_prior,
@@ -111,16 +110,6 @@ def _given(options: argparse.Namespace, data: Input) -> tuple[Verdict, str]:
         rng=options.seed,
     )
     return verdict, verdict.summary()
-
-
-def _opened(read: Callable[[Path], _Content], path: Path) -> _Content:
-    """What a reader makes of a file."""
-    try:
-        return read(path)
-    except DataError as error:
-        raise CommandError(str(error), BAD_DATA) from None
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror or error}", NO_INPUT) from None
 
 
 def _parser() -> argparse.ArgumentParser:

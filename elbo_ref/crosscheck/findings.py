@@ -15,12 +15,15 @@ that over ``"too little to tell"``, and that over ``"agrees"``.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from elbo_ref.documents import Document, document, put, to_json
 from elbo_ref.words import number
+
+_WIDTH = 120
 
 Status = Literal["agrees", "mistake", "optimum", "untested", "note"]
 Outcome = Literal["agrees", "not at an optimum", "a mistake", "too little to tell"]
@@ -113,12 +116,12 @@ class Finding(NamedTuple):
         agrees    losses: mean loss 3.25, should be 3 +- 0.5 (Monte Carlo)
         """
         text = f"{self.status:8}  {self.name}: {self.quantity}"
-        if self.theirs is not None:
+        if self.theirs is not None and self.status != "optimum":
             text += f" {number(self.theirs)}"
-        if self.ours is not None:
-            text += f", should be {number(self.ours)}"
-        if self.allowance is not None:
-            text += f" +- {number(self.allowance)}"
+            if self.ours is not None:
+                text += f", should be {number(self.ours)}"
+            if self.allowance is not None:
+                text += f" +- {number(self.allowance)}"
         return f"{text} ({self.reason})" if self.reason else text
 
 
@@ -196,12 +199,11 @@ class Verdict:
 
     def summary(self) -> str:
         """The findings, one a line, and the verdict in words."""
-        lines = [f"{self.subject}: {self.outcome}"]
-        width = max(map(len, self.exact), default=0)
-        for name, value in self.exact.items():
-            lines.append(f"  {name:{width}}  {'-' if value is None else f'{value:.9g}'}")
-        lines += [f"  {finding.line()}" for finding in self.findings]
-        return "\n".join([*lines, self.paragraph])
+        values = (f"{name} {number(x)}" for name, x in self.exact.items() if x is not None)
+        lines = [self.subject, *_wrapped(f"exact: {', '.join(values)}")]
+        for finding in self.findings:
+            lines += _wrapped(finding.line(), 10)
+        return "\n".join([*lines, *_wrapped(f"verdict: {self.outcome}. {self.paragraph}")])
 
     __str__ = summary
 
@@ -225,3 +227,10 @@ class Verdict:
     def to_json(self) -> str:
         """The same as text."""
         return to_json(self.to_dict())
+
+
+def _wrapped(text: str, indent: int = 4) -> list[str]:
+    """Lines of a width that fits a terminal, all but the first indented."""
+    return textwrap.wrap(
+        text, _WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
