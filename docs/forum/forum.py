@@ -1,4 +1,4 @@
-"""The Pyro forum's question as a script: both concentrations of a Beta prior learnable, a full guide.
+"""The Pyro forum's question as a script: a Beta prior, both concentrations learnable, full guide.
 
 Writes what a cross-check reads: the parameter store, the losses, and the loss evaluated again and
 again at the parameters that were reached.

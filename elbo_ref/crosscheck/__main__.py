@@ -14,7 +14,7 @@ from elbo_ref.adam import Adam
 from elbo_ref.console import BAD_DATA, NO_INPUT, CommandError, guarded, printable
 from elbo_ref.crosscheck import Verdict, cross_check
 from elbo_ref.crosscheck.live import LOSSES, run_live
-from elbo_ref.documents import to_json
+from elbo_ref.documents import document, to_json
 from elbo_ref.guides import GUIDES
 from elbo_ref.inputs import Input, add_counts_arguments, read_input, two_concentrations
 from elbo_ref.objectives import OBJECTIVES
@@ -61,8 +61,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         raise CommandError(f"{error.filename}: {error.strerror or error}", NO_INPUT) from None
     verdicts = [verdict for verdict, _ in checked]
     if options.json:
-        documents = [{**verdict.to_dict(), "input": data.source} for verdict in verdicts]
-        sys.stdout.write("".join(map(to_json, documents)))
+        found = {"input": data.source, "verdicts": [verdict.body() for verdict in verdicts]}
+        sys.stdout.write(to_json({**document("crosscheck"), **found}))
     else:
         print(printable(data.title))
         print(*(text for _, text in checked), sep="\n\n")

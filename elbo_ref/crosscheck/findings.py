@@ -175,7 +175,8 @@ class Verdict:
     @property
     def paragraph(self) -> str:
         """The verdict in words."""
-        return " ".join([self._genuine(), self._maximum(), self._tested(), *self.advice]).strip()
+        parts = [self._genuine(), self._maximum(), *self._tested(), *self.advice]
+        return " ".join(part for part in parts if part)
 
     def _genuine(self) -> str:
         if self.mistakes:
@@ -192,14 +193,20 @@ class Verdict:
         at = [f for f in self.having("agrees") if f.name == "at_optimum"]
         return f"They are a maximum: {at[0].quantity}." if at else ""
 
-    def _tested(self) -> str:
-        text = f"Ruled out: {', '.join(self.ruled_out)}." if self.ruled_out else ""
+    def _tested(self) -> tuple[str, str]:
         untested = [finding.quantity for finding in self.having("untested")]
-        return text + (f" Could not be tested: {'; '.join(untested)}." if untested else "")
+        return (
+            f"Ruled out: {', '.join(self.ruled_out)}." if self.ruled_out else "",
+            f"Could not be tested: {'; '.join(untested)}." if untested else "",
+        )
 
     def summary(self) -> str:
         """The findings, one a line, and the verdict in words."""
-        values = (f"{name} {number(x)}" for name, x in self.exact.items() if x is not None)
+        values = (
+            f"{name.replace('_', ' ')} {number(x)}"
+            for name, x in self.exact.items()
+            if x is not None
+        )
         lines = [self.subject, *_wrapped(f"exact: {', '.join(values)}")]
         for finding in self.findings:
             lines += _wrapped(finding.line(), 10)
@@ -209,11 +216,14 @@ class Verdict:
 
     def to_dict(self) -> Document:
         """The verdict as a document of plain values; see docs/results.md."""
+        return {**document("verdict"), **self.body()}
+
+    def body(self) -> Document:
+        """The same without the document's head."""
         exact: dict[str, Any] = {}
         for name, value in self.exact.items():
             put(exact, name, value, "there is no such number")
         return {
-            **document("verdict"),
             "subject": self.subject,
             "outcome": self.outcome,
             "exit_code": self.exit_code,
@@ -221,6 +231,7 @@ class Verdict:
             "findings": [finding.to_dict() for finding in self.findings],
             "exact": exact,
             "ruled_out": list(self.ruled_out),
+            "advice": list(self.advice),
             "paragraph": self.paragraph,
         }
 

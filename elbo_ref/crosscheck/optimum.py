@@ -61,13 +61,13 @@ class Place(NamedTuple):
             evidence = float(log_evidence(self.model, self.counts))
             if self.guide in _ELBOS:
                 elbo = objective_value(Task(GUIDES[self.guide], self.counts), self.model, self.own)
-                found["ELBO"], found["gap"] = elbo, evidence - elbo
+                found["elbo"], found["gap"] = elbo, evidence - elbo
             highest = maximize_evidence(self.counts).log_evidence
-            found |= {"log evidence": evidence, "highest log evidence": highest}
+            found |= {"log_evidence": evidence, "highest_log_evidence": highest}
             after = posterior(self.model, self.counts)
             if len(self.counts) == 1:
                 for name, value in zip(("1", "0"), after.arrays(), strict=True):
-                    found[f"posterior concentration{name}"] = float(np.ravel(value)[0])
+                    found[f"posterior_concentration{name}"] = float(np.ravel(value)[0])
         return found
 
     def finding(self) -> Finding:

@@ -1,0 +1,170 @@
+"""``python -m elbo_ref.crosscheck``: exit codes, what is printed, what is refused."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import elbo_ref as er
+from elbo_ref.crosscheck.findings import Finding, Verdict
+
+command = importlib.import_module("elbo_ref.crosscheck.__main__")
+
+FORUM = Path(__file__).parents[1] / "docs" / "forum"
+ROLES = {
+    "prior.concentration1": "b0",
+    "prior.concentration0": "a0",
+    "guide.concentration1": "b",
+    "guide.concentration0": "a",
+}
+NAMES = ",".join(f"{role}={name}" for role, name in ROLES.items())
+FORUM_RUN = ["--example", "forum", "--params", str(FORUM / "store.pt"), "--num-particles", "10"]
+
+
+@pytest.fixture
+def counts(tmp_path):
+    path = tmp_path / "counts.csv"
+    path.write_text("successes,total_count\n3,10\n0,4\n3,10\n")
+    return path
+
+
+def params(folder, **values):
+    path = folder / "params.json"
+    path.write_text(json.dumps(values))
+    return str(path)
+
+
+def numbers(folder, name, values):
+    path = folder / name
+    path.write_text("loss\n" + "".join(f"{value!r}\n" for value in map(float, values)))
+    return str(path)
+
+
+def document(text):
+    found = json.loads(text, parse_constant=lambda word: pytest.fail(word))
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads(resources.files("elbo_ref").joinpath("schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(found)
+    return found
+
+
+def test_the_forum_run_is_genuine_and_drifts(capsys):
+    given = [*FORUM_RUN, "--losses", str(FORUM / "losses.txt"), "--names", NAMES]
+    assert command.main([*given, "--evaluations", str(FORUM / "evaluations.txt")]) == 3
+    text = capsys.readouterr().out
+    assert "verdict: not at an optimum. These numbers are genuine" in text
+    assert "drifting" in text
+
+
+def test_the_questions_own_names_are_a_swap(capsys):
+    """`a` is its concentration0: who takes it for concentration1 is told."""
+    swapped = NAMES.replace("=b", "=x").replace("=a", "=b").replace("=x", "=a")
+    given = [*FORUM_RUN, "--evaluations", str(FORUM / "evaluations.txt"), "--names", swapped]
+    assert command.main([*given, "--json"]) == 4
+    (verdict,) = document(capsys.readouterr().out)["verdicts"]
+    assert verdict["mistakes"] == ["swapped_concentrations"]
+
+
+def test_an_exact_posterior_under_a_fixed_prior_agrees(counts, tmp_path, capsys):
+    """Equal rows stay apart and in order, as the parameters of the guide are."""
+    store = params(tmp_path, alpha_q=[5.0, 2.0, 5.0], beta_q=[10.0, 7.0, 10.0])
+    data = er.Counts([3, 0, 3], [10, 4, 10])
+    value = -er.log_evidence(er.Beta(2.0, 3.0), data)
+    losses = numbers(tmp_path, "evaluations.txt", [value] * 3)
+    given = [str(counts), "--params", store, "--evaluations", losses, "--fix-prior", "2,3"]
+    assert command.main(given) == 0
+    text = capsys.readouterr().out
+    assert "alpha_q was taken for guide.concentration1" in text
+    assert "verdict: agrees" in text
+
+
+def test_parameters_alone_are_too_little_where_no_maximum_is_known(counts, tmp_path, capsys):
+    counts.write_text("successes,total_count\n0,10\n9,10\n4,8\n")
+    store = params(tmp_path, alpha=2.0, beta=3.0)
+    given = [str(counts), "--params", store, "--guide", "tied", "--loss", "renyi"]
+    assert command.main(given) == 5
+    assert "too little to tell" in capsys.readouterr().out
+
+
+def test_exit_codes_by_weight():
+    def verdict(*statuses):
+        return Verdict(
+            "x", tuple(Finding("wrong_sign", "q", 1.0, 2.0, 3.0, "", s) for s in statuses)
+        )
+
+    assert verdict().exit_code == 5
+    assert verdict("untested", "note").exit_code == 5
+    assert verdict("agrees", "untested").exit_code == 0
+    assert verdict("agrees", "optimum").exit_code == 3
+    assert verdict("optimum", "mistake", "agrees").exit_code == 4
+
+
+def test_a_verdict_is_a_document():
+    verdict = er.cross_check(
+        er.Counts(3, 10),
+        {"prior.concentration1": 1.0, "prior.concentration0": 1.0, "alpha_q": 4.0, "beta_q": 8.0},
+        evaluations=[2.0, 2.5],
+    )
+    found = document(verdict.to_json())
+    assert found["exact"]["gap"] == 0.0
+    assert found["exit_code"] == verdict.exit_code == 4
+    assert verdict.to_json() == verdict.to_json()
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "words"),
+    [
+        (["--example", "forum"], 2, "give --params FILE, or --live"),
+        (
+            FORUM_RUN,
+            2,
+            "does not say which parameter is prior.concentration1; the store has",
+        ),
+        ([*FORUM_RUN, "--names", "prior.concentration1"], 2, "is not ROLE=NAME"),
+        ([*FORUM_RUN, "--names", NAMES.replace("=b0", "=z")], 2, "there is no parameter 'z'"),
+        ([*FORUM_RUN, "--names", NAMES + ",guide.loc=a"], 2, "is none of the roles"),
+        ([*FORUM_RUN, "--losses", str(FORUM / "forum.py")], 65, "forum.py"),
+        ([*FORUM_RUN, "--losses", str(FORUM / "nothing")], 66, "nothing: No such file"),
+        (["--example", "forum", "--params", str(FORUM / "losses.txt")], 65, "losses.txt"),
+    ],
+)
+def test_what_is_refused(given, code, words, capsys):
+    try:
+        found = command.main(given)
+    except SystemExit as error:
+        found = error.code
+    captured = capsys.readouterr()
+    assert found == code
+    assert captured.out == ""
+    assert words in captured.err
+    assert code == 2 or captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"losses": np.ones(7)}, "7 losses and 3 sets of parameters"),
+        ({"losses": np.ones((3, 2))}, "losses has shape"),
+        ({"losses": [1.0, np.nan, 2.0]}, "loss 1 is nan"),
+        ({"guide": "full"}, "is not one of"),
+        ({"num_particles": 0}, "num_particles"),
+        ({"dtype": "float16"}, "neither 'float32' nor 'float64'"),
+        ({"subsample_size": 3}, "exceeds the 1"),
+        ({"params": {"a": [1.0, 2.0, np.inf], "b": 1.0}}, "not finite at step 2"),
+        ({"params": {"a": np.ones((3, 4)), "b": 1.0}}, "a (prior.concentration1) has shape (3, 4)"),
+        ({"names": {"prior.concentration1": "a", "prior.concentration0": "a"}}, "has two roles"),
+    ],
+)
+def test_bad_arguments(change, words):
+    given = {"params": {"a": [1.0, 1.1, 1.2], "b": [1.0, 1.0, 1.0]}, "guide": "empty"}
+    given["names"] = {"prior.concentration1": "a", "prior.concentration0": "b"}
+    given |= change
+    with pytest.raises(ValueError) as caught:
+        er.cross_check(er.Counts(1, 1), given.pop("params"), **given)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
