@@ -164,7 +164,7 @@ class _Collected:
         if note:
             self._notes.append(f"{bare(_dotted(name))}: {note}")
         if values is None:
-            self._skipped.append(name)
+            self._skipped.append(_dotted(name))
         else:
             self._keep(name, values, value.kind)
 
