@@ -198,6 +198,15 @@ def test_big_endian():
     assert "byte order b'middle'" in refusal(packed(body, [ONE * 2], byteorder=b"middle"))
 
 
+def test_integers_under_a_constraint():
+    data = packed(
+        state({"a": tensor(storage(1, "Long"))}, {"a": POSITIVE}), [np.array([1]).tobytes()]
+    )
+    found = parse(data)
+    assert abs(found.values["a"] - np.e) < 1e-15
+    assert found.dtypes["a"] == "int64"
+
+
 def test_the_larger_format():
     """PyTorch writes zip64 where it must, and may write it elsewhere."""
     file, program = io.BytesIO(), b"\x80\x02" + mapping(a=SCALAR) + b"."
@@ -378,7 +387,7 @@ ENDLESS = (
                 {"a": SCALAR},
                 {"a": constraint(TORCH + "_LessThan", upper_bound=tensor(storage(1), (1,), (1,)))},
             ),
-            "a: the constraint less_than has a upper_bound of shape (1,) for a tensor of shape ()",
+            "a: the upper_bound of less_than has shape (1,) for a tensor of shape ()",
         ),
         (
             state({"a": SCALAR}, {"a": constraint(TORCH + "_Simplex")}),
