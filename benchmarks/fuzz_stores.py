@@ -21,7 +21,6 @@ import pickletools
 import platform
 import random
 import re
-import resource
 import struct
 import sys
 import time
@@ -352,6 +351,8 @@ def fuzz(inputs: int, seed: int) -> tuple[dict[str, Counter[str]], list[str], fl
 
 
 def main() -> int:
+    import resource  # of Unix alone; the rest runs anywhere
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)

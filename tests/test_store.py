@@ -151,6 +151,14 @@ def test_genuine(file):
         assert (error <= room[finite]).all(), (name, values, wanted, error)
 
 
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_a_probability_stays_inside(kind):
+    """PyTorch holds its sigmoid a little inside the interval, and a model sees that."""
+    values = read_parameters(STORES / f"constraints_{kind}.pt").values["unit_interval"]
+    assert np.nanmax(values) == 1.0 - EPSILON[kind]
+    assert np.nanmin(values) == np.finfo(kind).tiny
+
+
 def test_what_is_left_out_or_applied_is_said():
     found = read_parameters(STORES / "score.pt")
     assert found.skipped == ("__baseline_avg_downstream_cost_c",)
