@@ -41,6 +41,7 @@ _UNSOUND = (
     struct.error,
     EOFError,
     OSError,  # a place before the beginning of the file
+    OverflowError,  # a place beyond 2**63
     ValueError,
     RuntimeError,  # also NotImplementedError
 )

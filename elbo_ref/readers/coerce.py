@@ -50,7 +50,7 @@ def numbers_of(name: str, value: object) -> Numbers:
 
 def _numbers(name: str, value: object, depth: int) -> Numbers:
     if isinstance(value, Tensor):
-        return Numbers(value.elements.astype(np.float64, order="C"), value.kind)
+        return Numbers(_widened(value.elements), value.kind)
     if isinstance(value, list | tuple):
         return _stacked(name, value, depth)
     if type(value) in (int, float):
@@ -59,7 +59,7 @@ def _numbers(name: str, value: object, depth: int) -> Numbers:
     if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
         found = "" if isinstance(value, np.ndarray) else f"a {type(value).__name__} of "
         raise TypeError(f"{name} must be real numbers, not {found}dtype {array.dtype}")
-    return Numbers(np.array(array, np.float64, order="C"), kind)
+    return Numbers(_widened(array), kind)
 
 
 def _stacked(name: str, values: list[Any] | tuple[Any, ...], depth: int) -> Numbers:
@@ -76,6 +76,11 @@ def _stacked(name: str, values: list[Any] | tuple[Any, ...], depth: int) -> Numb
     kinds = {part.dtype for part in parts}
     kind = kinds.pop() if len(kinds) == 1 else None
     return Numbers(np.stack([part.values for part in parts]), kind)
+
+
+def _widened(array: NDArray[Any]) -> FloatArray:
+    with np.errstate(invalid="ignore"):  # of a signalling NaN
+        return np.array(array, np.float64, order="C")
 
 
 def _plain(name: str, numbers: object) -> FloatArray:

@@ -23,7 +23,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.readers.layout import DataError
@@ -101,15 +100,17 @@ def constrain(tensor: Tensor, constraint: Instance) -> Constrained:
         return Constrained(None, f"left out (constraint {name}: its elements are not separate)")
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         elements = tensor.elements
-        values, note = _transformed(elements, constraint)
-        rounded = np.asarray(values, elements.dtype)
-        return Constrained(np.array(rounded, np.float64, order="C"), note)
+        own = elements.dtype if elements.dtype.kind == "f" else np.dtype(np.float64)
+        x = elements.astype(np.float64)
+        values, note = _transformed(x, constraint, np.finfo(own))
+        return Constrained(np.array(np.asarray(values, own), np.float64, order="C"), note)
 
 
-def _transformed(array: NDArray[Any], constraint: Instance) -> tuple[FloatArray, str]:
+def _transformed(
+    x: FloatArray, constraint: Instance, limits: np.finfo[Any]
+) -> tuple[FloatArray, str]:
     """The transform in float64, and which it was."""
     name = _EACH[constraint.name]
-    x = array.astype(np.float64)
     match name:
         case "real":
             return x, ""
@@ -131,7 +132,6 @@ def _transformed(array: NDArray[Any], constraint: Instance) -> tuple[FloatArray,
     high, said_high = _bound(constraint, "upper_bound", x.shape)
     unit = (name, said_low, said_high) == ("interval", "0", "1")
     name = "unit_interval" if unit else f"{name} {said_low} to {said_high}"
-    limits = np.finfo(array.dtype if array.dtype.kind == "f" else np.float64)
     sigmoid = np.clip(1.0 / (1.0 + np.exp(-x)), float(limits.tiny), 1.0 - float(limits.eps))
     return low + (high - low) * sigmoid, f"sigmoid applied (constraint {name})"
 
@@ -149,4 +149,4 @@ def _bound(constraint: Instance, key: str, shape: tuple[int, ...]) -> tuple[Floa
         return fitted.elements.astype(np.float64), "a tensor"
     except ValueError:
         sizes = f"shape {bound.array.shape} for a tensor of shape {shape}"
-        raise DataError(f"the constraint {_EACH[constraint.name]} has a {key} of {sizes}") from None
+        raise DataError(f"the {key} of {_EACH[constraint.name]} has {sizes}") from None

@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from elbo_ref.archive import ArchiveError, member_names, read_arrays
 from elbo_ref.arguments import FloatArray
@@ -25,6 +24,7 @@ from elbo_ref.readers.coerce import numbers_of
 from elbo_ref.readers.constraints import constrain
 from elbo_ref.readers.layout import DataError, bare, short
 from elbo_ref.readers.objects import read_object
+from elbo_ref.readers.pickle_machine import Instance
 from elbo_ref.readers.store import PROGRAM, Store, read_store
 from elbo_ref.readers.stream import opened
 from elbo_ref.readers.tensors import Tensor
@@ -44,7 +44,8 @@ class Parameters:
     values : mapping of str to float64 array
         Read-only, in C order; NaN and infinities are kept.
     dtypes : mapping of str to str or None
-        The type that each had, as ``"float32"``; None for plain numbers, which do not say.
+        The type that each had, as ``"float32"``; None for plain numbers, which do not say, and
+        where a list holds several.
     skipped : tuple of str
         Names that were there and are left out.
     notes : tuple of str
@@ -151,7 +152,7 @@ class _Collected:
             raise TypeError(f"{bare(name)} is a mapping where {rule}")
         self._keep(name, *numbers_of(name, value))
 
-    def add_saved(self, name: str, value: object, constraint: Any) -> None:
+    def add_saved(self, name: str, value: object, constraint: Instance) -> None:
         """Take in a parameter of a store, from its unconstrained value."""
         if self._leave_out(name):
             return
@@ -164,7 +165,7 @@ class _Collected:
         if note:
             self._notes.append(f"{bare(_dotted(name))}: {note}")
         if values is None:
-            self._skipped.append(name)
+            self._skipped.append(_dotted(name))
         else:
             self._keep(name, values, value.kind)
 

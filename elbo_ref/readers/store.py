@@ -109,7 +109,7 @@ def _maker(name: str) -> Call:
 
 
 def _check_size(found: dict[str, object], most: int) -> None:
-    """Refuse what is small in the file only because the same is meant again and again."""
+    """Refuse what is no plain value, or is small only because the same is meant many times."""
     values: list[tuple[object, int]] = [(found, 0)]
     count = 0
     while values:
@@ -121,6 +121,8 @@ def _check_size(found: dict[str, object], most: int) -> None:
             inner = list(value.values())
         elif type(value) in (list, tuple):
             inner = list(value)  # type: ignore[call-overload]
+        elif not isinstance(value, float | int | str | None):
+            raise DataError(f"the file holds one {type(value).__name__} where a number is needed")
         count += len(inner)
         if count > most:
             raise DataError(f"the file unfolds to more values than it has bytes, {most}")

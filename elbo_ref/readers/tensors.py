@@ -100,15 +100,8 @@ class Tensors:
     def rebuild(self, arguments: tuple[object, ...]) -> Tensor:
         """The tensor that `torch._utils._rebuild_tensor_v2` makes of its arguments."""
         match arguments:
-            case (
-                Storage(elements, kind, name),
-                int(offset),
-                tuple(size),
-                tuple(stride),
-                bool(),
-                dict(),
-            ):
-                pass
+            case (Storage() as storage, int(offset), tuple(size), tuple(stride), bool(), dict()):
+                elements, kind, name = storage
             case _:
                 raise DataError("a tensor is rebuilt from something else than a storage and sizes")
         sizes, strides = _whole(size), _whole(stride)
@@ -148,5 +141,5 @@ def _whole(values: tuple[object, ...]) -> tuple[int, ...]:
         raise DataError(f"a tensor has {len(values)} dimensions, more than {MOST_DIMENSIONS}")
     whole = tuple(value for value in values if type(value) is int and value >= 0)
     if len(whole) != len(values):
-        raise DataError(f"a tensor has sizes or strides that are no counts: {short(values)}")
+        raise DataError("a tensor has sizes or strides that are no counts")
     return whole
