@@ -1,0 +1,252 @@
+"""Are these the gradients of these draws? If not, what are they?
+
+The gradient of one step follows from its draws, as the loss does; but PyTorch differentiates a Beta
+draw by an approximation. So theirs are compared with the exact gradient first; what is left is put
+down to PyTorch's kernel as far as its own value at those draws accounts for it, or where there is
+no PyTorch, as far as `kernel.ENVELOPE` allows; and of what is left then, the cause is looked for in
+every step: no gradient, one of its two parts alone, a factor, the score function.
+
+The kernel *matters* where it moves the gradient, on the average over these draws, by more than a
+tenth of the gradient's Monte Carlo standard deviation, which is known exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_ref import objectives
+from elbo_ref.arguments import FloatArray
+from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.crosscheck.replaying.emulation import Columns
+from elbo_ref.crosscheck.replaying.kernel import envelope, torch_pathwise
+from elbo_ref.crosscheck.replaying.losses import Judged
+from elbo_ref.crosscheck.replaying.tape import Tape
+from elbo_ref.guides.positive import EXP, SOFTPLUS
+from elbo_ref.objectives.protocol import Task
+from elbo_ref.words import number
+
+RULED_OUT = ("gradient_detached", "gradient_scaled", "gradient_estimator", "gradient_mismatch")
+MATTERS = 0.1
+"""Bias over standard deviation from which the kernel matters."""
+
+_PLACES = 8
+"""Steps at which the standard deviation is worked out."""
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The gradient of the loss for one unconstrained parameter, (T, 1 or L), and its rivals."""
+
+    role: str
+    theirs: FloatArray
+    density: FloatArray
+    through: FloatArray
+    by_kernel: FloatArray | None
+    """What `through` is by PyTorch's own derivative."""
+    score: FloatArray | None
+    allowance: FloatArray
+    kernel_allowance: FloatArray
+    """How far off PyTorch's derivative may be, where it cannot be asked."""
+
+    @property
+    def exact(self) -> FloatArray:
+        """The whole."""
+        return self.density + self.through
+
+    @property
+    def expected(self) -> FloatArray:
+        """What PyTorch makes of it, as far as that is known."""
+        return self.exact if self.by_kernel is None else self.density + self.by_kernel
+
+    @property
+    def slack(self) -> FloatArray:
+        """How far theirs may be from `expected`."""
+        return self.allowance + (self.kernel_allowance if self.by_kernel is None else 0.0)
+
+    def is_(self, other: FloatArray) -> bool:
+        """Whether theirs are those in every step."""
+        return bool(np.all(np.abs(self.theirs - other) <= self.slack))
+
+
+def judge_gradients(judged: Judged, counts: Counts) -> list[Finding]:
+    """Compare the gradient of every parameter that the optimizer had, at every step."""
+    tape = judged.tape
+    if not judged.explained:
+        reason = "the losses are not explained, so there is nothing to compare them with"
+        return [Finding("gradients", "the gradients", None, None, None, reason, "untested")]
+    slopes = list(_slopes(judged))
+    findings = []
+    for slope in slopes:
+        exactly = np.abs(slope.theirs - slope.exact) <= slope.allowance
+        if exactly.all() or slope.is_(slope.expected):
+            findings.append(_agrees(slope, exact=bool(exactly.all())))
+        elif judged.factor != 1 and slope.is_(judged.factor * slope.expected):
+            findings.append(_agrees(slope, exact=False, factor=judged.factor))
+        else:
+            findings.append(_departs(slope))
+    if any(np.any(slope.kernel_allowance) for slope in slopes):
+        findings.append(_kernel(slopes, tape, counts))
+    return findings
+
+
+def _slopes(judged: Judged) -> Iterator[Slope]:
+    tape, scale = judged.tape, judged.likelihood
+    from_beta = hasattr(tape.guide, "concentrations")
+
+    def look(columns: Columns) -> FloatArray:
+        program, guide = tape.program, tape.guide
+        exact = guide.pathwise(columns.logit, columns.prior, columns.own)
+        parts = program.parts(columns, exact, scale)
+        found = [parts.density, parts.through, parts.size, parts.blur]
+        found.append(np.full_like(parts.density, np.nan) if parts.score is None else parts.score)
+        theirs, off = np.full_like(parts.density, np.nan), np.zeros_like(parts.density)
+        if from_beta:
+            a, b = guide.concentrations(columns.prior, columns.own)
+            off = envelope(a, b, program.dtype) * parts.through_size
+            kernel = torch_pathwise(columns.c, a, b)
+            if kernel is not None:
+                theirs = program.parts(columns, kernel, scale).through
+        return np.array([*found, theirs, off])
+
+    looked = tape.over_steps(look)
+    eps = float(np.finfo(tape.program.dtype).eps)
+    for row, role, name in tape.learned():
+        recorded = tape.recording
+        steps = recorded.num_steps
+        theirs = recorded.gradients[name].reshape(steps, -1).astype(np.float64)
+        jacobian = _jacobian(tape, name)
+        wide = looked[:, row]
+        if theirs.shape[1] == 1:
+            wide = wide.sum(axis=-1, keepdims=True)
+        density, through, size, blur, score, kernel, off = wide * jacobian
+        yield Slope(
+            role=role,
+            theirs=theirs,
+            density=-density,
+            through=-through,
+            by_kernel=None if np.isnan(kernel).any() else -kernel,
+            score=None if np.isnan(score).any() else -score,
+            allowance=tape.rounding * np.abs(size) + 4 * eps * np.abs(blur),
+            kernel_allowance=np.abs(off),
+        )
+
+
+def _jacobian(tape: Tape, name: str) -> FloatArray:
+    """d constrained / d unconstrained; a point has its logit for a parameter already."""
+    steps = tape.recording.num_steps
+    x = tape.recording.constrained[name].reshape(steps, -1).astype(np.float64)
+    kind = tape.recording.header.get("constraints", {}).get(name, "positive")
+    if kind in ("real", "unit_interval"):
+        return np.ones_like(x)
+    return {"positive": EXP, "softplus_positive": SOFTPLUS}[kind].slope(x)
+
+
+def _numbers(slope: Slope, ours: FloatArray, where: tuple[int, ...]) -> tuple[float, ...]:
+    return tuple(float(np.broadcast_to(x, ours.shape)[where]) for x in (
+        slope.theirs, ours, slope.slack))
+
+
+def _place(slope: Slope, where: tuple[int, ...]) -> str:
+    latent = f", latent {where[1]}" if slope.theirs.shape[1] > 1 else ""
+    return f"gradient of {slope.role} at step {where[0]}{latent}"
+
+
+def _agrees(slope: Slope, exact: bool, factor: float = 1.0) -> Finding:
+    ours = slope.exact if exact else factor * slope.expected
+    ratio = np.abs(slope.theirs - ours) / np.maximum(slope.slack, 1e-300)
+    where = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
+    reason = "rounding of the terms"
+    if not exact:
+        known = slope.by_kernel is not None
+        reason = (
+            "by PyTorch's own derivative at these draws"
+            if known
+            else "within what PyTorch's derivative may be off"
+        )
+    if factor != 1:
+        reason += f"; multiplied by {number(factor)}, as the losses are"
+    words = f"all steps, the farthest: {_place(slope, where)}"
+    return Finding("gradients", words, *_numbers(slope, ours, where), reason, "agrees")
+
+
+def _departs(slope: Slope) -> Finding:
+    ours = slope.expected
+    off = ~(np.abs(slope.theirs - ours) <= slope.slack)
+    where = np.unravel_index(int(np.argmax(off)), off.shape)
+    name, reason = _cause(slope)
+    return Finding(name, _place(slope, where), *_numbers(slope, ours, where), reason, "mistake")
+
+
+def _cause(slope: Slope) -> tuple[str, str]:
+    """The mistake that gives these gradients in every step."""
+    through = slope.expected - slope.density
+    if not np.any(slope.theirs):
+        return "gradient_detached", "they are all zero"
+    if np.any(through) and slope.is_(slope.density):
+        return "gradient_detached", "they lack the part through the draws"
+    if np.any(slope.density) and slope.is_(through):
+        return "gradient_detached", "they lack the part through the densities"
+    if slope.score is not None and slope.is_(slope.score):
+        return "gradient_estimator", "they are those of the score function, which are noisier"
+    ours = slope.expected
+    factor = float((slope.theirs * ours).sum() / (ours * ours).sum())
+    if np.all(np.abs(slope.theirs - factor * ours) <= slope.slack * max(1.0, abs(factor))):
+        return "gradient_scaled", f"they are ours times {number(factor)}"
+    return "gradient_mismatch", "no known mistake gives them"
+
+
+def _kernel(slopes: list[Slope], tape: Tape, counts: Counts) -> Finding:
+    """What PyTorch's kernel does to the gradients of these draws."""
+    worst, what = 0.0, ""
+    deviations = _deviations(tape, counts)
+    for slope in slopes:
+        if slope.by_kernel is None or slope.role not in deviations:
+            continue
+        bias = np.abs((slope.by_kernel - slope.through).mean(axis=0))
+        ratio = bias / deviations[slope.role]
+        place = int(np.argmax(ratio))
+        if ratio[place] >= worst:
+            latent = f", latent {place}" if ratio.size > 1 else ""
+            worst, what = float(ratio[place]), f"{slope.role}{latent}"
+    if not what:
+        return Finding(
+            "kernel_error",
+            "what PyTorch's derivative of a Beta draw does to these gradients",
+            None,
+            None,
+            None,
+            "PyTorch is not installed, or there is no standard deviation to compare with",
+            "untested",
+        )
+    return Finding(
+        "kernel_error",
+        f"bias of PyTorch's Beta derivative over these draws, for {what}, in standard deviations "
+        "of a step's gradient:",
+        worst,
+        0.0,
+        MATTERS,
+        "its own value at these draws, less the exact derivative",
+        "mistake" if worst > MATTERS else "note",
+    )
+
+
+def _deviations(tape: Tape, counts: Counts) -> dict[str, FloatArray]:
+    """The Monte Carlo standard deviation of a step's gradient, by role; (1 or L,)."""
+    objective = objectives.find(tape.loss)
+    task = Task(tape.guide, counts)
+    steps, particles = tape.draws.shape[:2]
+    found: dict[str, list[FloatArray]] = {}
+    for step in np.unique(np.linspace(0, steps - 1, _PLACES).astype(int)):
+        prior, own = tape.reading.prior[:, step], tape.reading.own[:, step]
+        variances = objective.gradient_variance(task, prior, np.array(own))
+        if variances is None:
+            return {}
+        rows = [*variances[0], *variances[1]]
+        for row, role, name in tape.learned():
+            size = np.sqrt(np.ravel(rows[row]) / particles) * np.abs(_jacobian(tape, name)[step])
+            found.setdefault(role, []).append(size)
+    return {role: np.maximum(np.mean(sizes, axis=0), 1e-300) for role, sizes in found.items()}

@@ -1,0 +1,197 @@
+"""Are these the losses of these draws? If not, of what?
+
+A loss follows from its step's draws but for rounding, 1e-10 of the sum of its terms in float64. So
+a mistake is recognised by a rival formula that reproduces *every* step within that: one without a
+free number (another sign, concentrations exchanged, no guide), one with a number that is the same
+in all steps (a factor, a constant, a scale of the likelihood), or one with two (other total counts:
+the sum of log(1 - c) times how many more trials, and a constant).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from elbo_ref.arguments import FloatArray
+from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.crosscheck.replaying.emulation import Terms
+from elbo_ref.crosscheck.replaying.tape import PLAYED, Tape
+from elbo_ref.words import number
+
+RULED_OUT = (
+    "wrong_sign",
+    "swapped_concentrations",
+    "latent_not_in_guide",
+    "normalised_loss",
+    "missing_coefficients",
+    "unexplained_constant",
+    "subsample_unscaled",
+    "subsample_scaled_twice",
+    "wrong_total_count",
+    "loss_mismatch",
+)
+
+
+class Sums(NamedTuple):
+    """The terms of the loss of each step, (T,), averaged over particles, summed over latents."""
+
+    likelihood: FloatArray
+    coefficients: FloatArray
+    prior: FloatArray
+    own: FloatArray
+    size: FloatArray
+    rest: FloatArray
+    """The sum of log(1 - c)."""
+
+    @classmethod
+    def of(cls, tape: Tape) -> Sums:
+        """What Pyro computes of the draws of a tape."""
+
+        def look(columns: object) -> FloatArray:
+            terms: Terms = tape.program.terms(columns)  # type: ignore[arg-type]
+            rest = np.log1p(-columns.c.astype(np.float64))  # type: ignore[attr-defined]
+            return np.array([*(term.value for term in terms), terms.size, rest]).mean(axis=1)
+
+        return cls(*tape.over_steps(look).sum(axis=-1))
+
+    def loss(self, likelihood: float = 1.0) -> FloatArray:
+        """As ``svi.step`` returns it, the likelihood scaled."""
+        return self.own - self.prior - likelihood * (self.likelihood + self.coefficients)
+
+
+class Rival(NamedTuple):
+    """A formula for the losses that may be theirs."""
+
+    name: str
+    reason: str
+    losses: FloatArray
+    tape: Tape
+    likelihood: float = 1.0
+    factor: float = 1.0
+
+
+class Judged(NamedTuple):
+    """What became of the losses, and what the gradients are then to be compared with."""
+
+    findings: tuple[Finding, ...]
+    tape: Tape
+    likelihood: float = 1.0
+    factor: float = 1.0
+    explained: bool = True
+
+
+def judge_losses(tape: Tape) -> Judged:
+    """Compare every loss, and name the mistake if they are others."""
+    if tape.loss not in PLAYED:
+        reason = f"loss {tape.loss} does not follow from the draws by a formula known here"
+        return Judged((_untested(reason),), tape, explained=False)
+    theirs, sums = tape.recording.losses, Sums.of(tape)
+    ours, allowance = sums.loss(), tape.rounding * sums.size
+    off = ~(np.abs(theirs - ours) <= allowance)
+    if not off.any():
+        worst = int(np.argmax(np.abs(theirs - ours) / allowance))
+        words = f"all {theirs.size} losses, the farthest at step {worst}:"
+        finding = Finding(
+            "losses",
+            words,
+            float(theirs[worst]),
+            float(ours[worst]),
+            float(allowance[worst]),
+            "rounding of the terms",
+            "agrees",
+        )
+        return Judged((finding,), tape)
+    first = int(np.argmax(off))
+    for rival in _rivals(tape, sums):
+        if np.all(np.abs(theirs - rival.losses) <= allowance * max(1.0, abs(rival.factor))):
+            finding = _departs(rival.name, rival.reason, first, theirs, ours, allowance)
+            if rival.name == "latent_not_in_guide":
+                return Judged((finding,), tape, explained=False)
+            return Judged((finding,), rival.tape, rival.likelihood, rival.factor)
+    count = int(off.sum())
+    reason = f"{count} of {theirs.size} losses depart, and no known mistake gives them"
+    finding = _departs("loss_mismatch", reason, first, theirs, ours, allowance)
+    return Judged((finding,), tape, explained=count < theirs.size)
+
+
+def _departs(
+    name: str,
+    reason: str,
+    step: int,
+    theirs: FloatArray,
+    ours: FloatArray,
+    allowance: FloatArray,
+) -> Finding:
+    numbers = (float(x[step]) for x in (theirs, ours, allowance))
+    return Finding(name, f"loss at step {step}", *numbers, reason, "mistake")
+
+
+def _untested(reason: str) -> Finding:
+    return Finding("losses", "the losses", None, None, None, reason, "untested")
+
+
+def _rivals(tape: Tape, sums: Sums) -> Iterator[Rival]:
+    """Simplest first."""
+    theirs, ours = tape.recording.losses, sums.loss()
+    yield Rival("wrong_sign", "minus these are the losses", -ours, tape, factor=-1.0)
+    logc = float(sums.coefficients[0])
+    if logc:
+        yield Rival(
+            "missing_coefficients",
+            f"they lack the log coefficients, {number(logc)} in all",
+            ours + logc,
+            tape,
+        )
+    yield from _swaps(tape)
+    if np.any(sums.own):
+        yield Rival(
+            "latent_not_in_guide",
+            "the guide's density is not subtracted in them",
+            ours - sums.own,
+            tape,
+        )
+    if theirs.size > 1:
+        yield from _fitted(tape, sums)
+
+
+def _swaps(tape: Tape) -> Iterator[Rival]:
+    own = tape.guide.name in ("beta", "beta_shared")
+    for prior, guide in ((True, False), (False, True), (True, True)):
+        if guide and not own:
+            continue
+        whose = "both" if prior and guide else "the prior" if prior else "the guide"
+        other = tape.swapped(prior, guide)
+        yield Rival(
+            "swapped_concentrations",
+            f"they are those with concentration1 and concentration0 of {whose} exchanged",
+            Sums.of(other).loss(),
+            other,
+        )
+
+
+def _fitted(tape: Tape, sums: Sums) -> Iterator[Rival]:
+    """With numbers that all steps share, by least squares."""
+    theirs, ours = tape.recording.losses, sums.loss()
+    if not np.all(np.isfinite(theirs)):
+        return
+    factor = float(theirs @ ours / (ours @ ours))
+    if factor:
+        reason = f"they are ours times {number(factor)}, divided by {number(1 / factor)}"
+        yield Rival("normalised_loss", reason, factor * ours, tape, factor=factor)
+    data = sums.likelihood + sums.coefficients
+    scale = float((theirs - sums.loss(0.0)) @ -data / (data @ data))
+    if scale > 0:
+        name = "subsample_unscaled" if scale < 1 else "subsample_scaled_twice"
+        reason = f"they have the likelihood times {number(scale)}"
+        yield Rival(name, reason, sums.loss(scale), tape, likelihood=scale)
+    constant = float(np.median(theirs - ours))
+    reason = f"they are ours plus {number(constant)}"
+    yield Rival("unexplained_constant", reason, ours + constant, tape)
+    if theirs.size > 3:
+        basis = np.array((sums.rest, np.ones_like(ours))).T
+        (slope, shift), *_ = np.linalg.lstsq(basis, theirs - ours, rcond=None)
+        each = number(-slope)
+        reason = f"they have {each} more trials for each latent"
+        yield Rival("wrong_total_count", reason, ours + basis @ (slope, shift), tape)
