@@ -128,10 +128,11 @@ def record(svi: Any) -> Iterator[Recorder]:
     kind = type(elbo).__name__ if isinstance(elbo, pyro.infer.ELBO) else None
     if kind is not None and kind.startswith("Jit"):
         raise ValueError(f"{kind} is compiled and cannot be recorded: use {kind[3:]}")
-    loss = {"class": kind}
-    if kind is not None:
-        vectorized = bool(elbo.vectorize_particles)  # type: ignore[union-attr]
-        loss |= {"num_particles": elbo.num_particles, "vectorize_particles": vectorized}  # type: ignore[union-attr]
+    loss: dict[str, Any] = {"class": kind}
+    if elbo is not None and kind is not None:
+        loss["bases"] = [base.__name__ for base in type(elbo).__mro__[1:]]
+        loss["num_particles"] = int(elbo.num_particles)
+        loss["vectorize_particles"] = bool(elbo.vectorize_particles)
     recorder = Recorder(
         {
             "framework": "pyro",

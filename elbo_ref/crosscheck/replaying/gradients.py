@@ -76,8 +76,9 @@ def judge_gradients(judged: Judged, counts: Counts) -> list[Finding]:
     """Compare the gradient of every parameter that the optimizer had, at every step."""
     tape = judged.tape
     if not judged.explained:
-        reason = "the losses are not explained, so there is nothing to compare them with"
-        return [Finding("gradients", "the gradients", None, None, None, reason, "untested")]
+        return [_untested("the losses are not explained, so there is nothing to compare with")]
+    if tape.derived:
+        return [_untested(f"{', '.join(tape.derived)}: computed from parameters")]
     slopes = list(_slopes(judged))
     findings = []
     for slope in slopes:
@@ -91,6 +92,10 @@ def judge_gradients(judged: Judged, counts: Counts) -> list[Finding]:
     if any(np.any(slope.kernel_allowance) for slope in slopes):
         findings.append(_kernel(slopes, tape, counts))
     return findings
+
+
+def _untested(reason: str) -> Finding:
+    return Finding("gradients", "the gradients", None, None, None, reason, "untested")
 
 
 def _slopes(judged: Judged) -> Iterator[Slope]:
@@ -146,8 +151,9 @@ def _jacobian(tape: Tape, name: str) -> FloatArray:
 
 
 def _numbers(slope: Slope, ours: FloatArray, where: tuple[int, ...]) -> tuple[float, ...]:
-    return tuple(float(np.broadcast_to(x, ours.shape)[where]) for x in (
-        slope.theirs, ours, slope.slack))
+    return tuple(
+        float(np.broadcast_to(x, ours.shape)[where]) for x in (slope.theirs, ours, slope.slack)
+    )
 
 
 def _place(slope: Slope, where: tuple[int, ...]) -> str:

@@ -10,6 +10,7 @@ the sum of log(1 - c) times how many more trials, and a constant).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,16 @@ RULED_OUT = (
     "wrong_total_count",
     "loss_mismatch",
 )
+
+
+_FITTED = ("normalised_loss", "subsample_unscaled", "subsample_scaled_twice")
+_FITTED += ("unexplained_constant", "wrong_total_count")
+
+
+def blind(tape: Tape) -> tuple[str, ...]:
+    """What these losses could not have shown."""
+    names = () if np.any(tape.log_coefficient) else ("missing_coefficients",)
+    return names + (_FITTED if tape.recording.num_steps == 1 else ())
 
 
 class Sums(NamedTuple):
@@ -192,6 +203,6 @@ def _fitted(tape: Tape, sums: Sums) -> Iterator[Rival]:
     if theirs.size > 3:
         basis = np.array((sums.rest, np.ones_like(ours))).T
         (slope, shift), *_ = np.linalg.lstsq(basis, theirs - ours, rcond=None)
-        each = number(-slope)
-        reason = f"they have {each} more trials for each latent"
-        yield Rival("wrong_total_count", reason, ours + basis @ (slope, shift), tape)
+        reason = f"they have {number(-slope)} more trials for each latent"
+        more = replace(tape, outcomes=tape.outcomes - [[0.0], [slope]])
+        yield Rival("wrong_total_count", reason, ours + basis @ (slope, shift), more)

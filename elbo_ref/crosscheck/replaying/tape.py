@@ -35,6 +35,9 @@ _LOSSES = {
 PLAYED = tuple(_LOSSES.values())
 """The losses whose every value follows from the draws."""
 
+REPLAYED = ("beta", "beta_shared", "empty", "tied", "normal", "delta")
+"""The guides."""
+
 _BLOCK = 200_000
 """Draws that are looked at together."""
 
@@ -91,6 +94,16 @@ class Tape:
             name = self.reading.names.get(role)
             if name in self.recording.before:
                 yield row + shift, role, name
+
+    @property
+    def derived(self) -> tuple[str, ...]:
+        """Roles that are computed from parameters, and move."""
+        arguments, names = self.recording.arguments, self.reading.names
+        return tuple(
+            role
+            for role, name in names.items()
+            if name in arguments and np.any(arguments[name] != arguments[name][:1])
+        )
 
     def swapped(self, prior: bool, own: bool) -> Tape:
         """With the two concentrations exchanged, of the prior, of the guide or of both."""
@@ -159,13 +172,13 @@ def read_tape(
     ValueError
         If the recording does not say what is needed, and the arguments do not either.
     """
-    if loss is None:
-        kind = (recording.header.get("loss") or {}).get("class")
-        loss = _LOSSES.get(str(kind), "trace" if kind is None else str(kind))
-    site = _latent_site(recording)
+    loss = loss or _loss_of(recording)
+    site = latent_site(recording)
     draws = recording.draws[site]
     size = int(draws.shape[2])
     kind_of_guide = guides.find(guide or _guide_of(recording, site, size))
+    if kind_of_guide.name not in REPLAYED:
+        raise ValueError(f"guide = {kind_of_guide.name!r} is none of {', '.join(REPLAYED)}")
     given, values = dict(names or {}), _values(recording, kind_of_guide)
     for role, (array, key) in _arguments(recording, kind_of_guide, site).items():
         held = prior is not None and role.startswith("prior.")
@@ -205,7 +218,14 @@ def sites_of(recording: Recording, program: str, observed: bool) -> list[Mapping
     ]
 
 
-def _latent_site(recording: Recording) -> str:
+def latent_site(recording: Recording) -> str:
+    """Of the one latent site that the model has.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or another one.
+    """
     found = [site["name"] for site in sites_of(recording, "model", observed=False)]
     found = found or [name for name in recording.draws if not name.endswith("_unconstrained")]
     if len(found) != 1 or found[0] not in recording.draws:
@@ -235,6 +255,14 @@ def _guide_of(recording: Recording, site: str, size: int) -> str:
         return "tied"
     shared = all(x is not None and x.shape[1] == 1 for x in pairs[0])
     return "beta_shared" if shared and size > 1 else "beta"
+
+
+def _loss_of(recording: Recording) -> str:
+    """By the class or the first of its bases that is known; a loss without a class is a `trace`."""
+    noted = recording.header.get("loss") or {}
+    kinds = [noted.get("class"), *noted.get("bases", [])]
+    known = [_LOSSES[kind] for kind in kinds if kind in _LOSSES]
+    return known[0] if known else str(kinds[0] or "trace")
 
 
 def _arguments(
