@@ -176,7 +176,7 @@ class Recording:
         }
         text = json.dumps(document, sort_keys=True, allow_nan=False)
         file = io.BytesIO()
-        np.savez(file, header=np.array(text), losses=self.losses, **members)  # type: ignore[arg-type]
+        np.savez(file, header=np.array(text), losses=self.losses, **members)
         write(path, file.getvalue(), overwrite)
 
     @classmethod

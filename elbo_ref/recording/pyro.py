@@ -199,10 +199,10 @@ class _Watch:
         import pyro
 
         store = pyro.get_param_store()
-        named = {store.param_name(p): p for p in params}
-        if None in named:
+        found = [(store.param_name(p), p) for p in params]
+        if any(name is None for name, _ in found):
             raise ValueError("a parameter outside Pyro's parameter store cannot be recorded")
-        named = dict(sorted(named.items()))
+        named: dict[str, Any] = dict(sorted(found, key=lambda pair: pair[0]))
         if not self.recorder.num_steps:
             self._note_start(named, store)
         step = self.step

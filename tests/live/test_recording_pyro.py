@@ -94,8 +94,8 @@ class Play:
         return model, guide
 
     def run(
-        self, kind="beta", dtype="float64", steps=12, particles=3, vectorize=True, loss="Trace_ELBO",
-        optimizer=None, between=None, watch=True, elbo=None, **wrong,
+        self, kind="beta", dtype="float64", steps=12, particles=3, vectorize=True,
+        loss="Trace_ELBO", optimizer=None, between=None, watch=True, elbo=None, **wrong,
     ):  # fmt: skip
         """A recording, or without watching the losses and the parameters."""
         pyro, torch = self.pyro, self.torch

@@ -91,11 +91,11 @@ def mend_parameters(recording: Recording) -> tuple[Recording, list[Finding]]:
         free = recording.before[name]
         right = CONSTRAINTS[kind].constrain(free.astype(np.float64)).astype(free.dtype)
         if np.array_equal(constrained[name], free) and not np.array_equal(right, free):
-            numbers = (float(x.ravel()[0]) for x in (free, right))
-            words = f"{name} at step 0"
-            reason = "it equals the unconstrained one"
-            finding = Finding("unconstrained_values", words, *numbers, None, reason, "mistake")
-            findings.append(finding)
+            first, wanted = float(free.ravel()[0]), float(right.ravel()[0])
+            words, reason = f"{name} at step 0", "it equals the unconstrained one"
+            findings.append(
+                Finding("unconstrained_values", words, first, wanted, None, reason, "mistake")
+            )
             constrained[name] = right
     return replace(recording, constrained=constrained), findings
 

@@ -26,7 +26,9 @@ from scipy import stats
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.crosscheck.replaying.emulation import Columns
 from elbo_ref.crosscheck.replaying.tape import Tape
+from elbo_ref.guides.beta_draws import BetaDraws
 
 RULED_OUT = ("draw_mismatch", "float32_saturation")
 LEVEL = 1e-3
@@ -106,12 +108,12 @@ def _finding(tape: Tape, words: str, bias: float | None) -> Finding:
 
 def clip_bias(tape: Tape) -> FloatArray:
     """What keeping draws off 0 and 1 adds to the loss of each step, in expectation; (T,)."""
-    info = np.finfo(tape.draws.dtype)
+    info, guide = np.finfo(tape.draws.dtype), tape.guide
+    assert isinstance(guide, BetaDraws)
 
-    def look(columns: Any) -> FloatArray:
+    def look(columns: Columns) -> FloatArray:
         prior, own, outcomes = columns.prior, columns.own, columns.outcomes
-        guide = tape.guide
-        x = guide.concentrations(prior, own)  # type: ignore[attr-defined]
+        x = guide.concentrations(prior, own)
         tilt = guide.tilt(prior, own, np.zeros_like(outcomes))
         total = np.zeros(x.shape[1])
         for end, t in ((0, float(info.tiny)), (1, float(info.epsneg))):

@@ -136,9 +136,8 @@ class Program:
         if self.guide.name in ("beta", "beta_shared"):
             return Terms(*data, counted, _log_beta(c, *own))
         if self.guide.name == "normal":
-            return Terms(
-                *data, counted, _log_normal(columns.logit.astype(kind), *own, self.mean_field)
-            )
+            y, (loc, scale) = columns.logit.astype(kind), own
+            return Terms(*data, counted, _log_normal(y, loc, scale, self.mean_field))
         return Terms(*data, counted, zero)
 
     def parts(self, columns: Columns, pathwise: FloatArray, likelihood_scale: float) -> Parts:
@@ -217,7 +216,7 @@ def _rows(
 
 
 def _psi_sizes(x: FloatArray) -> FloatArray:
-    return 2 + np.abs(sc.psi(x)) + np.abs(sc.psi(x.sum(axis=0)))
+    return np.asarray(2 + np.abs(sc.psi(x)) + np.abs(sc.psi(x.sum(axis=0))))
 
 
 def _likelihood(c: Floats, k: Floats, f: Floats) -> Term:

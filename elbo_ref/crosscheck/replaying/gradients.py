@@ -21,11 +21,13 @@ from elbo_ref import objectives
 from elbo_ref.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.crosscheck.replaying.comparison import Comparison
 from elbo_ref.crosscheck.replaying.emulation import Columns
 from elbo_ref.crosscheck.replaying.kernel import envelope, torch_pathwise
 from elbo_ref.crosscheck.replaying.losses import Judged
 from elbo_ref.crosscheck.replaying.tape import Tape
-from elbo_ref.guides.positive import EXP, SOFTPLUS
+from elbo_ref.guides.beta_draws import BetaDraws
+from elbo_ref.guides.positive import CONSTRAINTS
 from elbo_ref.objectives.protocol import Task
 from elbo_ref.words import number
 
@@ -67,9 +69,18 @@ class Slope:
         """How far theirs may be from `expected`."""
         return self.allowance + (self.kernel_allowance if self.by_kernel is None else 0.0)
 
+    def against(self, other: FloatArray) -> Comparison:
+        """Theirs beside others."""
+        return Comparison(self.theirs, np.broadcast_to(other, self.theirs.shape), self.slack)
+
     def is_(self, other: FloatArray) -> bool:
         """Whether theirs are those in every step."""
-        return bool(np.all(np.abs(self.theirs - other) <= self.slack))
+        return self.against(other).agree
+
+    def at(self, where: tuple[int, ...]) -> str:
+        """What stands at a place."""
+        latent = f", latent {where[1]}" if self.theirs.shape[1] > 1 else ""
+        return f"gradient of {self.role} at step {where[0]}{latent}"
 
 
 def judge_gradients(judged: Judged, counts: Counts) -> list[Finding]:
@@ -80,15 +91,7 @@ def judge_gradients(judged: Judged, counts: Counts) -> list[Finding]:
     if tape.derived:
         return [_untested(f"{', '.join(tape.derived)}: computed from parameters")]
     slopes = list(_slopes(judged))
-    findings = []
-    for slope in slopes:
-        exactly = np.abs(slope.theirs - slope.exact) <= slope.allowance
-        if exactly.all() or slope.is_(slope.expected):
-            findings.append(_agrees(slope, exact=bool(exactly.all())))
-        elif judged.factor != 1 and slope.is_(judged.factor * slope.expected):
-            findings.append(_agrees(slope, exact=False, factor=judged.factor))
-        else:
-            findings.append(_departs(slope))
+    findings = [_judge(slope, judged.factor) for slope in slopes]
     if any(np.any(slope.kernel_allowance) for slope in slopes):
         findings.append(_kernel(slopes, tape, counts))
     return findings
@@ -100,7 +103,6 @@ def _untested(reason: str) -> Finding:
 
 def _slopes(judged: Judged) -> Iterator[Slope]:
     tape, scale = judged.tape, judged.likelihood
-    from_beta = hasattr(tape.guide, "concentrations")
 
     def look(columns: Columns) -> FloatArray:
         program, guide = tape.program, tape.guide
@@ -109,7 +111,7 @@ def _slopes(judged: Judged) -> Iterator[Slope]:
         found = [parts.density, parts.through, parts.size, parts.blur]
         found.append(np.full_like(parts.density, np.nan) if parts.score is None else parts.score)
         theirs, off = np.full_like(parts.density, np.nan), np.zeros_like(parts.density)
-        if from_beta:
+        if isinstance(guide, BetaDraws):
             a, b = guide.concentrations(columns.prior, columns.own)
             off = envelope(a, b, program.dtype) * parts.through_size
             kernel = torch_pathwise(columns.c, a, b)
@@ -147,44 +149,27 @@ def _jacobian(tape: Tape, name: str) -> FloatArray:
     kind = tape.recording.header.get("constraints", {}).get(name, "positive")
     if kind in ("real", "unit_interval"):
         return np.ones_like(x)
-    return {"positive": EXP, "softplus_positive": SOFTPLUS}[kind].slope(x)
+    return CONSTRAINTS[kind].slope(x)
 
 
-def _numbers(slope: Slope, ours: FloatArray, where: tuple[int, ...]) -> tuple[float, ...]:
-    return tuple(
-        float(np.broadcast_to(x, ours.shape)[where]) for x in (slope.theirs, ours, slope.slack)
-    )
-
-
-def _place(slope: Slope, where: tuple[int, ...]) -> str:
-    latent = f", latent {where[1]}" if slope.theirs.shape[1] > 1 else ""
-    return f"gradient of {slope.role} at step {where[0]}{latent}"
-
-
-def _agrees(slope: Slope, exact: bool, factor: float = 1.0) -> Finding:
-    ours = slope.exact if exact else factor * slope.expected
-    ratio = np.abs(slope.theirs - ours) / np.maximum(slope.slack, 1e-300)
-    where = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
-    reason = "rounding of the terms"
-    if not exact:
-        known = slope.by_kernel is not None
-        reason = (
-            "by PyTorch's own derivative at these draws"
-            if known
-            else "within what PyTorch's derivative may be off"
-        )
+def _judge(slope: Slope, factor: float) -> Finding:
+    """Against the exact gradient, then PyTorch's, then that times what the losses are times."""
+    exactly = Comparison(slope.theirs, slope.exact, slope.allowance)
+    by_torch = "by PyTorch's own derivative at these draws"
+    if slope.by_kernel is None:
+        by_torch = "within what PyTorch's derivative may be off"
+    candidates = [(exactly, "rounding of the terms"), (slope.against(slope.expected), by_torch)]
     if factor != 1:
-        reason += f"; multiplied by {number(factor)}, as the losses are"
-    words = f"all steps, the farthest: {_place(slope, where)}"
-    return Finding("gradients", words, *_numbers(slope, ours, where), reason, "agrees")
-
-
-def _departs(slope: Slope) -> Finding:
-    ours = slope.expected
-    off = ~(np.abs(slope.theirs - ours) <= slope.slack)
-    where = np.unravel_index(int(np.argmax(off)), off.shape)
+        times = f"multiplied by {number(factor)}, as the losses are"
+        candidates.append((slope.against(factor * slope.expected), times))
+    for found, reason in candidates:
+        if found.agree:
+            where = found.farthest()
+            words = f"all steps, the farthest: {slope.at(where)}"
+            return found.finding("gradients", words, where, reason, "agrees")
+    found = slope.against(slope.expected)
     name, reason = _cause(slope)
-    return Finding(name, _place(slope, where), *_numbers(slope, ours, where), reason, "mistake")
+    return found.finding(name, slope.at(found.first()), found.first(), reason, "mistake")
 
 
 def _cause(slope: Slope) -> tuple[str, str]:

@@ -17,26 +17,28 @@ import numpy as np
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.crosscheck.replaying.emulation import Terms
+from elbo_ref.crosscheck.replaying.comparison import Comparison
+from elbo_ref.crosscheck.replaying.emulation import Columns
 from elbo_ref.crosscheck.replaying.tape import PLAYED, Tape
 from elbo_ref.words import number
+
+_FITTED = (
+    "normalised_loss",
+    "unexplained_constant",
+    "subsample_unscaled",
+    "subsample_scaled_twice",
+    "wrong_total_count",
+)
+"""What takes more than one loss to see."""
 
 RULED_OUT = (
     "wrong_sign",
     "swapped_concentrations",
     "latent_not_in_guide",
-    "normalised_loss",
     "missing_coefficients",
-    "unexplained_constant",
-    "subsample_unscaled",
-    "subsample_scaled_twice",
-    "wrong_total_count",
+    *_FITTED,
     "loss_mismatch",
 )
-
-
-_FITTED = ("normalised_loss", "subsample_unscaled", "subsample_scaled_twice")
-_FITTED += ("unexplained_constant", "wrong_total_count")
 
 
 def blind(tape: Tape) -> tuple[str, ...]:
@@ -60,10 +62,11 @@ class Sums(NamedTuple):
     def of(cls, tape: Tape) -> Sums:
         """What Pyro computes of the draws of a tape."""
 
-        def look(columns: object) -> FloatArray:
-            terms: Terms = tape.program.terms(columns)  # type: ignore[arg-type]
-            rest = np.log1p(-columns.c.astype(np.float64))  # type: ignore[attr-defined]
-            return np.array([*(term.value for term in terms), terms.size, rest]).mean(axis=1)
+        def look(columns: Columns) -> FloatArray:
+            terms = tape.program.terms(columns)
+            rest = np.log1p(-columns.c.astype(np.float64))
+            rows = np.array([*(term.value for term in terms), terms.size, rest])
+            return np.asarray(rows.mean(axis=1))
 
         return cls(*tape.over_steps(look).sum(axis=-1))
 
@@ -98,45 +101,25 @@ def judge_losses(tape: Tape) -> Judged:
     if tape.loss not in PLAYED:
         reason = f"loss {tape.loss} does not follow from the draws by a formula known here"
         return Judged((_untested(reason),), tape, explained=False)
-    theirs, sums = tape.recording.losses, Sums.of(tape)
-    ours, allowance = sums.loss(), tape.rounding * sums.size
-    off = ~(np.abs(theirs - ours) <= allowance)
-    if not off.any():
-        worst = int(np.argmax(np.abs(theirs - ours) / allowance))
-        words = f"all {theirs.size} losses, the farthest at step {worst}:"
-        finding = Finding(
-            "losses",
-            words,
-            float(theirs[worst]),
-            float(ours[worst]),
-            float(allowance[worst]),
-            "rounding of the terms",
-            "agrees",
-        )
+    sums = Sums.of(tape)
+    found = Comparison(tape.recording.losses, sums.loss(), tape.rounding * sums.size)
+    if found.agree:
+        (worst,) = found.farthest()
+        words = f"all {tape.recording.num_steps} losses, the farthest at step {worst}:"
+        finding = found.finding("losses", words, (worst,), "rounding of the terms", "agrees")
         return Judged((finding,), tape)
-    first = int(np.argmax(off))
+    where = found.first()
+    words = f"loss at step {where[0]}"
     for rival in _rivals(tape, sums):
-        if np.all(np.abs(theirs - rival.losses) <= allowance * max(1.0, abs(rival.factor))):
-            finding = _departs(rival.name, rival.reason, first, theirs, ours, allowance)
-            if rival.name == "latent_not_in_guide":
-                return Judged((finding,), tape, explained=False)
-            return Judged((finding,), rival.tape, rival.likelihood, rival.factor)
-    count = int(off.sum())
-    reason = f"{count} of {theirs.size} losses depart, and no known mistake gives them"
-    finding = _departs("loss_mismatch", reason, first, theirs, ours, allowance)
-    return Judged((finding,), tape, explained=count < theirs.size)
-
-
-def _departs(
-    name: str,
-    reason: str,
-    step: int,
-    theirs: FloatArray,
-    ours: FloatArray,
-    allowance: FloatArray,
-) -> Finding:
-    numbers = (float(x[step]) for x in (theirs, ours, allowance))
-    return Finding(name, f"loss at step {step}", *numbers, reason, "mistake")
+        allowance = found.allowance * max(1.0, abs(rival.factor))
+        if Comparison(found.theirs, rival.losses, allowance).agree:
+            finding = found.finding(rival.name, words, where, rival.reason, "mistake")
+            explained = rival.name != "latent_not_in_guide"
+            return Judged((finding,), rival.tape, rival.likelihood, rival.factor, explained)
+    count = int(found.off.sum())
+    reason = f"{count} of {found.theirs.size} losses depart, and no known mistake gives them"
+    finding = found.finding("loss_mismatch", words, where, reason, "mistake")
+    return Judged((finding,), tape, explained=count < found.theirs.size)
 
 
 def _untested(reason: str) -> Finding:

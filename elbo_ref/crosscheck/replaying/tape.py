@@ -91,7 +91,7 @@ class Tape:
         """Row in `Parts`, role and name of each parameter that the optimizer had."""
         shift = 0 if self.guide.has_prior else 2
         for row, role in enumerate(roles_of(self.guide)):
-            name = self.reading.names.get(role)
+            name = self.reading.names.get(role, "")
             if name in self.recording.before:
                 yield row + shift, role, name
 
@@ -231,7 +231,7 @@ def latent_site(recording: Recording) -> str:
     if len(found) != 1 or found[0] not in recording.draws:
         told = ", ".join(map(repr, found)) or "none"
         raise ValueError(f"a replay needs a model with one latent site; its latent sites: {told}")
-    return found[0]
+    return str(found[0])
 
 
 def _guide_of(recording: Recording, site: str, size: int) -> str:

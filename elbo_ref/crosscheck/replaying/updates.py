@@ -20,6 +20,7 @@ import numpy as np
 from elbo_ref.adam import Adam, AdamState, ClippedAdam
 from elbo_ref.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.crosscheck.replaying.comparison import Comparison
 from elbo_ref.recording import Recording
 from elbo_ref.words import number
 
@@ -61,14 +62,14 @@ class Path(NamedTuple):
             moves.append(after - before)
         return np.array(moves)
 
-    def slack(self, moves: FloatArray, lr: FloatArray) -> FloatArray:
-        """How far a parameter may be from where it should have gone."""
-        return 8 * self.eps * np.abs(self.before) + 512 * self.eps * lr * (1 + np.abs(moves))
+    def against(self, moves: FloatArray, lr: FloatArray) -> Comparison:
+        """Where they went, and where they should have gone."""
+        room = 8 * self.eps * np.abs(self.before) + 512 * self.eps * lr * (1 + np.abs(moves))
+        return Comparison(self.after, self.before + lr * moves, room)
 
     def is_(self, moves: FloatArray, lr: FloatArray) -> bool:
         """Whether they went so."""
-        off = np.abs(self.after - self.before - lr * moves)
-        return bool(np.all(off <= self.slack(moves, lr)))
+        return self.against(moves, lr).agree
 
 
 def judge_updates(recording: Recording) -> list[Finding]:
@@ -76,7 +77,7 @@ def judge_updates(recording: Recording) -> list[Finding]:
     noted = recording.header.get("optimizer") or {}
     if noted.get("class") not in ("Adam", "ClippedAdam"):
         return [_untested(f"the optimizer {noted.get('class') or 'is not recorded'}")]
-    if not isinstance(noted.get("clip", {}), dict) or noted["class"] == "":
+    if not isinstance(noted.get("clip", {}), dict):
         return [_untested("clipping by a function")]
     findings = [_judge(name, path, noted) for name, path in _paths(recording, noted)]
     return findings or [_untested("no settings that are known here")]
@@ -129,48 +130,30 @@ def _told(optimizer: Adam | ClippedAdam, earlier: int, steps: int) -> FloatArray
 
 def _judge(name: str, path: Path, noted: dict[str, Any]) -> Finding:
     moves = path.moves(path.optimizer)
-    expected, slack = path.before + path.lr * moves, path.slack(moves, path.lr)
-    off = ~(np.abs(path.after - expected) <= slack)
-    if not off.any():
-        ratio = np.abs(path.after - expected) / slack
-        where = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
-        words = f"all updates of {name}, the farthest at step {where[0]}:"
-        if np.allclose(path.lr, path.told, rtol=1e-6, atol=0.0):
-            reason = "rounding of the moments"
-            return _finding("updates", words, path, expected, slack, where, reason, "agrees")
-        first, last = number(path.lr[0, 0]), number(path.lr[-1, 0])
-        if noted.get("scheduler"):
-            reason = f"learning rate {first} to {last} by {noted['scheduler']}"
-            return _finding("updates", words, path, expected, slack, where, reason, "agrees")
-        step = int(np.argmax(~np.isclose(path.lr, path.told, rtol=1e-6, atol=0.0)))
-        constant = np.allclose(path.lr, path.lr[0], rtol=1e-6, atol=0.0)
-        return Finding(
-            "optimizer_settings" if constant else "learning_rate_decay",
-            f"learning rate of {name} at step {step}",
-            float(path.lr[step, 0]),
-            float(path.told[step, 0]),
-            None,
-            f"as the optimizer had it, {first} to {last}, by no scheduler that is known",
-            "mistake",
-        )
-    where = np.unravel_index(int(np.argmax(off)), off.shape)
-    words = f"{name} after step {where[0]}"
-    cause, reason = _cause(path, moves)
-    return _finding(cause, words, path, expected, slack, where, reason, "mistake")
-
-
-def _finding(
-    name: str,
-    words: str,
-    path: Path,
-    expected: FloatArray,
-    slack: FloatArray,
-    where: tuple[Any, ...],
-    reason: str,
-    status: Any,
-) -> Finding:
-    numbers = (float(x[where]) for x in (path.after, expected, slack))
-    return Finding(name, words, *numbers, reason, status)
+    found = path.against(moves, path.lr)
+    if not found.agree:
+        where = found.first()
+        cause, reason = _cause(path, moves)
+        return found.finding(cause, f"{name} after step {where[0]}", where, reason, "mistake")
+    where = found.farthest()
+    words = f"all updates of {name}, the farthest at step {where[0]}:"
+    first, last = number(path.lr[0, 0]), number(path.lr[-1, 0])
+    as_told = np.isclose(path.lr, path.told, rtol=1e-6, atol=0.0)[:, 0]
+    if as_told.all() or noted.get("scheduler"):
+        reason = "rounding of the moments"
+        if first != last:
+            reason += f"; the learning rate goes from {first} to {last}, as it was told to"
+        return found.finding("updates", words, where, reason, "agrees")
+    step = int(np.argmin(as_told))
+    return Finding(
+        "optimizer_settings" if first == last else "learning_rate_decay",
+        f"learning rate of {name} at step {step}",
+        float(path.lr[step, 0]),
+        float(path.told[step, 0]),
+        None,
+        f"the optimizer had {first} to {last}, of which its settings do not tell",
+        "mistake",
+    )
 
 
 def _cause(path: Path, moves: FloatArray) -> tuple[str, str]:
