@@ -9,8 +9,10 @@ Losses are computed in the arithmetic of the run, operation by operation as PyTo
 * a draw of a Beta is kept in [tiny, 1 - eps/2], one that a sigmoid makes in [tiny, 1 - eps]:
   a recorded draw has been through that already.
 
-What is left between theirs and ours is rounding, a few eps of the sum of all terms without their
-signs, which is returned beside each value as its *size*.
+NumPyro has tiny where Pyro has eps, for the probability of a Binomial or Bernoulli.
+
+What is left between theirs and ours is rounding, a few eps of the sum of all that a value is made
+of without the signs, which is returned beside it as its *size*.
 
 A gradient is exact, at the draws as they are, and in two parts (`elbo_ref.objectives.trace`):
 `density`, at fixed draws, and `through` the draws, in which the likelihood has no part where its
@@ -108,11 +110,14 @@ class Program:
     dtype : str
     mean_field : bool
         Whether the loss is ``TraceMeanField_ELBO``.
+    least : float
+        What the probability of a Binomial or Bernoulli is kept above.
     """
 
     guide: Guide
     dtype: str
     mean_field: bool = False
+    least: float = float(np.finfo(np.float64).eps)
 
     @property
     def closed(self) -> bool:
@@ -126,7 +131,9 @@ class Program:
         zero = Term(np.zeros(c.shape), np.zeros(c.shape))
         constant = np.broadcast_to(columns.log_coefficient, c.shape)
         size = np.broadcast_to(columns.coefficient_size, c.shape)
-        data = _likelihood(c, *columns.outcomes.astype(kind)), Term(constant, size)
+        k, f = columns.outcomes.astype(kind)
+        likelihood = _likelihood(c, k, f, self.least)
+        data = likelihood, Term(constant, size)
         if self.closed:
             q = own if len(own) else prior
             return Terms(*data, -_divergence(q, prior, c.shape), zero)
@@ -147,7 +154,7 @@ class Program:
         c, rest = columns.c.astype(np.float64), sc.expit(-y)
         eps = np.finfo(self.dtype).eps
         k, f = likelihood_scale * columns.outcomes
-        free = (c >= eps) & (c <= 1 - eps)
+        free = (c >= self.least) & (c <= 1 - eps)
         data = np.where(free, k * rest - f * c, 0.0)
         logs = np.array((np.log(c), np.log1p(-c)))
         base = guide.tilt(prior, own, np.zeros_like(columns.outcomes))
@@ -219,10 +226,9 @@ def _psi_sizes(x: FloatArray) -> FloatArray:
     return np.asarray(2 + np.abs(sc.psi(x)) + np.abs(sc.psi(x.sum(axis=0))))
 
 
-def _likelihood(c: Floats, k: Floats, f: Floats) -> Term:
+def _likelihood(c: Floats, k: Floats, f: Floats, least: float) -> Term:
     """As ``Binomial.log_prob``, coefficients apart; as ``Bernoulli.log_prob`` in all but order."""
-    eps = np.finfo(c.dtype).eps
-    p = np.clip(c, eps, 1 - eps)
+    p = np.clip(c, c.dtype.type(least), 1 - np.finfo(c.dtype).eps)
     logit = np.log(p) - np.log1p(-p)
     softplus = np.maximum(logit, 0) + np.log1p(np.exp(-np.abs(logit)))
     n = k + f

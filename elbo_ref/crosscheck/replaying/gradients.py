@@ -35,6 +35,9 @@ RULED_OUT = ("gradient_detached", "gradient_scaled", "gradient_estimator", "grad
 MATTERS = 0.1
 """Bias over standard deviation from which the kernel matters."""
 
+DIGITS = 1e-10
+"""What is allowed in float64, of all terms without signs: PyTorch's polygammas are no better."""
+
 _PLACES = 8
 """Steps at which the standard deviation is worked out."""
 
@@ -53,11 +56,18 @@ class Slope:
     allowance: FloatArray
     kernel_allowance: FloatArray
     """How far off PyTorch's derivative may be, where it cannot be asked."""
+    other_path: bool
+    """Whether a draw is differentiated in a way of its own, as NumPyro does."""
 
     @property
     def exact(self) -> FloatArray:
         """The whole."""
         return self.density + self.through
+
+    @property
+    def paths(self) -> list[FloatArray]:
+        """The part through the draws: by PyTorch's derivative if that is known, and exactly."""
+        return [x for x in (self.by_kernel, self.through) if x is not None]
 
     @property
     def expected(self) -> FloatArray:
@@ -92,7 +102,7 @@ def judge_gradients(judged: Judged, counts: Counts) -> list[Finding]:
         return [_untested(f"{', '.join(tape.derived)}: computed from parameters")]
     slopes = list(_slopes(judged))
     findings = [_judge(slope, judged.factor) for slope in slopes]
-    if any(np.any(slope.kernel_allowance) for slope in slopes):
+    if any(np.any(slope.kernel_allowance) and not slope.other_path for slope in slopes):
         findings.append(_kernel(slopes, tape, counts))
     return findings
 
@@ -113,7 +123,7 @@ def _slopes(judged: Judged) -> Iterator[Slope]:
         theirs, off = np.full_like(parts.density, np.nan), np.zeros_like(parts.density)
         if isinstance(guide, BetaDraws):
             a, b = guide.concentrations(columns.prior, columns.own)
-            off = envelope(a, b, program.dtype) * parts.through_size
+            off = envelope(a, b) * parts.through_size
             kernel = torch_pathwise(columns.c, a, b)
             if kernel is not None:
                 theirs = program.parts(columns, kernel, scale).through
@@ -121,6 +131,9 @@ def _slopes(judged: Judged) -> Iterator[Slope]:
 
     looked = tape.over_steps(look)
     eps = float(np.finfo(tape.program.dtype).eps)
+    rounding = max(8 * eps, DIGITS)
+    elsewhere = tape.recording.header.get("framework") == "numpyro"
+    elsewhere &= isinstance(tape.guide, BetaDraws)
     for row, role, name in tape.learned():
         recorded = tape.recording
         steps = recorded.num_steps
@@ -137,8 +150,9 @@ def _slopes(judged: Judged) -> Iterator[Slope]:
             through=-through,
             by_kernel=None if np.isnan(kernel).any() else -kernel,
             score=None if np.isnan(score).any() else -score,
-            allowance=tape.rounding * np.abs(size) + 4 * eps * np.abs(blur),
+            allowance=rounding * np.abs(size) + 4 * eps * np.abs(blur),
             kernel_allowance=np.abs(off),
+            other_path=elsewhere and bool(np.any(through)),
         )
 
 
@@ -158,35 +172,46 @@ def _judge(slope: Slope, factor: float) -> Finding:
     by_torch = "by PyTorch's own derivative at these draws"
     if slope.by_kernel is None:
         by_torch = "within what PyTorch's derivative may be off"
+    if slope.other_path and not exactly.agree:
+        reason = "NumPyro differentiates a pair of gammas, which the draw alone does not determine"
+        return _untested(f"{slope.role}: {reason}")
     candidates = [(exactly, "rounding of the terms"), (slope.against(slope.expected), by_torch)]
     if factor != 1:
         times = f"multiplied by {number(factor)}, as the losses are"
-        candidates.append((slope.against(factor * slope.expected), times))
+        candidates += [
+            (slope.against(factor * (slope.density + path)), times) for path in slope.paths
+        ]
     for found, reason in candidates:
         if found.agree:
             where = found.farthest()
             words = f"all steps, the farthest: {slope.at(where)}"
             return found.finding("gradients", words, where, reason, "agrees")
     found = slope.against(slope.expected)
+    if not np.all(np.isfinite(slope.slack)):
+        return _untested(
+            f"{slope.role}: no bound is known of PyTorch's derivative, which is absent"
+        )
     name, reason = _cause(slope)
     return found.finding(name, slope.at(found.first()), found.first(), reason, "mistake")
 
 
 def _cause(slope: Slope) -> tuple[str, str]:
     """The mistake that gives these gradients in every step."""
-    through = slope.expected - slope.density
     if not np.any(slope.theirs):
         return "gradient_detached", "they are all zero"
-    if np.any(through) and slope.is_(slope.density):
+    if np.any(slope.through) and slope.is_(slope.density):
         return "gradient_detached", "they lack the part through the draws"
-    if np.any(slope.density) and slope.is_(through):
+    if np.any(slope.density) and any(slope.is_(path) for path in slope.paths):
         return "gradient_detached", "they lack the part through the densities"
     if slope.score is not None and slope.is_(slope.score):
         return "gradient_estimator", "they are those of the score function, which are noisier"
-    ours = slope.expected
-    factor = float((slope.theirs * ours).sum() / (ours * ours).sum())
-    if np.all(np.abs(slope.theirs - factor * ours) <= slope.slack * max(1.0, abs(factor))):
-        return "gradient_scaled", f"they are ours times {number(factor)}"
+    for path in slope.paths:
+        ours = slope.density + path
+        square = float((ours * ours).sum())
+        factor = float((slope.theirs * ours).sum()) / square if square else 0.0
+        slack = slope.slack * max(1.0, abs(factor))
+        if factor and Comparison(slope.theirs, factor * ours, slack).agree:
+            return "gradient_scaled", f"they are ours times {number(factor)}"
     return "gradient_mismatch", "no known mistake gives them"
 
 

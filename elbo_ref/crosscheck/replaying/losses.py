@@ -1,7 +1,8 @@
 """Are these the losses of these draws? If not, of what?
 
-A loss follows from its step's draws but for rounding, 1e-10 of the sum of its terms in float64. So
-a mistake is recognised by a rival formula that reproduces *every* step within that: one without a
+A loss follows from its step's draws but for rounding: 4 eps of the sum of all that its terms are
+made of, without signs, and in float64 1e-10 of the terms themselves, the log densities of the
+sites. So a mistake is recognised by a rival formula that reproduces *every* step within that: one without a
 free number (another sign, concentrations exchanged, no guide), one with a number that is the same
 in all steps (a factor, a constant, a scale of the likelihood), or one with two (other total counts:
 the sum of log(1 - c) times how many more trials, and a constant).
@@ -54,7 +55,10 @@ class Sums(NamedTuple):
     coefficients: FloatArray
     prior: FloatArray
     own: FloatArray
+    whole: FloatArray
+    """The sum of the log densities of all sites without their signs."""
     size: FloatArray
+    """The same of all that they are made of."""
     rest: FloatArray
     """The sum of log(1 - c)."""
 
@@ -65,10 +69,17 @@ class Sums(NamedTuple):
         def look(columns: Columns) -> FloatArray:
             terms = tape.program.terms(columns)
             rest = np.log1p(-columns.c.astype(np.float64))
-            rows = np.array([*(term.value for term in terms), terms.size, rest])
+            values = [term.value for term in terms]
+            whole = np.abs(values[0] + values[1]) + np.abs(values[2]) + np.abs(values[3])
+            rows = np.array([*values, whole, terms.size, rest])
             return np.asarray(rows.mean(axis=1))
 
         return cls(*tape.over_steps(look).sum(axis=-1))
+
+    def allowance(self, dtype: str) -> FloatArray:
+        """How far a loss may be from ours."""
+        rounding = 4 * np.finfo(dtype).eps * self.size
+        return np.asarray(rounding if dtype == "float32" else rounding + 1e-10 * self.whole)
 
     def loss(self, likelihood: float = 1.0) -> FloatArray:
         """As ``svi.step`` returns it, the likelihood scaled."""
@@ -102,7 +113,7 @@ def judge_losses(tape: Tape) -> Judged:
         reason = f"loss {tape.loss} does not follow from the draws by a formula known here"
         return Judged((_untested(reason),), tape, explained=False)
     sums = Sums.of(tape)
-    found = Comparison(tape.recording.losses, sums.loss(), tape.rounding * sums.size)
+    found = Comparison(tape.recording.losses, sums.loss(), sums.allowance(tape.program.dtype))
     if found.agree:
         (worst,) = found.farthest()
         words = f"all {tape.recording.num_steps} losses, the farthest at step {worst}:"

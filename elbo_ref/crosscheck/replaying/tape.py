@@ -82,11 +82,6 @@ class Tape:
         """L."""
         return int(self.draws.shape[2])
 
-    @property
-    def rounding(self) -> float:
-        """How far two computations of a sum may be apart, in units of its terms without signs."""
-        return ROUNDING[self.program.dtype]
-
     def learned(self) -> Iterator[tuple[int, str, str]]:
         """Row in `Parts`, role and name of each parameter that the optimizer had."""
         shift = 0 if self.guide.has_prior else 2
@@ -153,10 +148,6 @@ class Tape:
         return np.concatenate(found, axis=-2)
 
 
-ROUNDING = {"float64": 1e-10, "float32": 8 * float(np.finfo(np.float32).eps)}
-"""By precision: 1e-10 of the sum of all terms without signs, or 8 eps."""
-
-
 def read_tape(
     recording: Recording,
     counts: Counts,
@@ -193,18 +184,21 @@ def read_tape(
         reading = read_roles(values, kind_of_guide, size, given, prior)
     except ValueError as error:
         raise ValueError(f"{error} (the recording's parameters are: {_told(recording)})") from None
-    k = np.repeat(counts.successes, counts.multiplicity)
-    n = np.repeat(counts.total_count, counts.multiplicity)
+    k, n = counts.successes, counts.total_count
+    info = np.finfo(recording.dtype)
+    least = info.tiny if recording.header.get("framework") == "numpyro" else info.eps
     return Tape(
         recording=recording,
-        program=Program(kind_of_guide, recording.dtype, mean_field=loss == "trace_mean_field"),
+        program=Program(
+            kind_of_guide, recording.dtype, loss == "trace_mean_field", least=float(least)
+        ),
         loss=loss,
         reading=_all_steps(reading, recording.num_steps),
         site=site,
         draws=draws,
         logits=_logits(recording, site),
         outcomes=np.array((k, n - k), dtype=np.float64),
-        log_coefficient=np.repeat(counts.log_coefficient, counts.multiplicity),
+        log_coefficient=counts.log_coefficient,
         coefficient_size=_coefficient_size(recording, k, n),
     )
 

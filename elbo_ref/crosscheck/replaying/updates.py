@@ -162,7 +162,7 @@ def _cause(path: Path, moves: FloatArray) -> tuple[str, str]:
         return "optimizer_settings", "the parameter does not move"
     scale = (moves**2).sum(axis=1, keepdims=True)
     rates = (gone * moves).sum(axis=1, keepdims=True) / np.where(scale, scale, 1.0)
-    overall = float((rates * scale).sum() / scale.sum())
+    overall = float((rates * scale).sum() / max(scale.sum(), 1e-300))
     if overall > 0 and path.is_(moves, np.full_like(path.lr, overall)):
         return "optimizer_settings", f"they are those with lr = {number(overall)}"
     if np.all(rates >= 0) and rates[0] > rates[-1] and path.is_(moves, rates):

@@ -162,6 +162,7 @@ def _verdict(
     blind: tuple[str, ...] = (),
 ) -> Verdict:
     agreeing = {finding.name for finding in findings if finding.status == "agrees"}
+    agreeing -= {finding.name for finding in findings if finding.status == "untested"}
     found = {finding.name for finding in findings if finding.status == "mistake"}
     judges = {"losses": losses, "gradients": gradients, "updates": updates, "draws": draws}
     ruled_out = [
