@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -129,6 +130,7 @@ def test_hostile_files(tmp_path):
 def test_what_is_not_installed_is_named_with_its_extra(monkeypatch):
     for missing in ("pyro", "torch"):
         with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, "pyro", ModuleType("pyro"))
             patch.setitem(sys.modules, missing, None)
             words = r"record needs .*: pip install 'elbo_ref\[pyro\]'"
             with pytest.raises(ModuleNotFoundError, match=words), record(None):

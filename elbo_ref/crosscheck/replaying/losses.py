@@ -2,10 +2,10 @@
 
 A loss follows from its step's draws but for rounding: 4 eps of the sum of all that its terms are
 made of, without signs, and in float64 1e-10 of the terms themselves, the log densities of the
-sites. So a mistake is recognised by a rival formula that reproduces *every* step within that: one without a
-free number (another sign, concentrations exchanged, no guide), one with a number that is the same
-in all steps (a factor, a constant, a scale of the likelihood), or one with two (other total counts:
-the sum of log(1 - c) times how many more trials, and a constant).
+sites. So a mistake is recognised by a rival formula that reproduces *every* step within that: one
+without a free number (another sign, concentrations exchanged, no guide), one with a number that is
+the same in all steps (a factor, a constant, a scale of the likelihood), or one with two (other
+total counts: the sum of log(1 - c) times how many more trials, and a constant).
 """
 
 from __future__ import annotations
