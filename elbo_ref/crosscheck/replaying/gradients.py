@@ -123,7 +123,8 @@ def _slopes(judged: Judged) -> Iterator[Slope]:
         theirs, off = np.full_like(parts.density, np.nan), np.zeros_like(parts.density)
         if isinstance(guide, BetaDraws):
             a, b = guide.concentrations(columns.prior, columns.own)
-            off = envelope(a, b) * parts.through_size
+            size = parts.through_size
+            off = np.where(size > 0, envelope(a, b) * np.maximum(size, 1e-300), 0.0)
             kernel = torch_pathwise(columns.c, a, b)
             if kernel is not None:
                 theirs = program.parts(columns, kernel, scale).through
