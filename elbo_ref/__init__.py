@@ -3,12 +3,12 @@
 The public face, from the bottom up; each name's own module says more.
 """
 
-from elbo_ref import datasets, report
+from elbo_ref import datasets, recording, report
 from elbo_ref.adam import Adam, ClippedAdam, ExponentialLR
 from elbo_ref.beta import Beta
 from elbo_ref.checkpoint import load_run, save_run
 from elbo_ref.counts import Counts
-from elbo_ref.crosscheck import cross_check
+from elbo_ref.crosscheck import cross_check, replay
 from elbo_ref.diagnosis import diagnose
 from elbo_ref.estimates import estimate_table
 from elbo_ref.evidence import (
@@ -82,7 +82,9 @@ __all__ = [
     "posterior",
     "posterior_table",
     "read_counts",
+    "recording",
     "renyi_bound",
+    "replay",
     "save_run",
     "shrunken_estimates",
     "tarone_test",

@@ -2,5 +2,6 @@
 
 from elbo_ref.crosscheck.findings import Finding, Verdict
 from elbo_ref.crosscheck.numbers import cross_check
+from elbo_ref.crosscheck.replaying.verdict import replay
 
-__all__ = ["Finding", "Verdict", "cross_check"]
+__all__ = ["Finding", "Verdict", "cross_check", "replay"]

@@ -53,6 +53,7 @@ MISTAKES = {
     "gradient_detached": "a parameter does not receive its gradient",
     "gradient_scaled": "the gradients are multiplied by a number",
     "gradient_estimator": "the gradients are those of another estimator",
+    "gradient_mismatch": "the gradients do not follow from these draws",
     "kernel_error": "PyTorch's approximate Beta gradient matters here",
     "loss_mismatch": "the losses do not follow from these parameters",
     "draw_mismatch": "the draws do not follow from these parameters",

@@ -1,0 +1,130 @@
+"""Do the recorded sites hold the data that the counts say? And the recorded parameters themselves?
+
+A mistake that a recording shows by itself is named here and mended, so that what follows compares
+with what the run really had and does not find it over and over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from elbo_ref.arguments import FloatArray
+from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.crosscheck.replaying.tape import sites_of
+from elbo_ref.guides.positive import CONSTRAINTS
+from elbo_ref.recording import Recording
+
+_GROUPS = ("draws", "before", "constrained", "after", "gradients", "lr", "arguments")
+
+
+class Rows(NamedTuple):
+    """Observed values and total counts, one for each row."""
+
+    value: FloatArray
+    total_count: FloatArray
+
+
+def mend_data(
+    recording: Recording, counts: Counts, size: int
+) -> tuple[Counts | None, list[Finding]]:
+    """Counts of as many latents as were recorded, if there are any; and what is wrong with ours."""
+    rows = observed_rows(recording)
+    if len(counts) != size:
+        finding = Finding(
+            "wrong_latents",
+            "number of latents",
+            size,
+            len(counts),
+            0.0,
+            "recorded draws",
+            "mistake",
+        )
+        if size == 1:
+            return counts.pooled(), [finding]
+        if rows is not None and rows.value.size == size:
+            return Counts(*rows), [finding]
+        return None, [finding]
+    if rows is None or rows.value.size != size != 1:
+        return counts, []
+    theirs = Counts.shared(*rows) if size == 1 else Counts(*rows)
+    for name, what in (("total_count", "wrong_total_count"), ("successes", "loss_mismatch")):
+        mine, seen = getattr(counts, name), getattr(theirs, name)
+        off = np.flatnonzero(mine != seen)
+        if off.size:
+            first = int(off[0])
+            reason = f"as observed; {off.size} of {size} latents are others than the counts"
+            words = f"{name} of latent {first}"
+            numbers = float(seen[first]), float(mine[first]), 0.0
+            return theirs, [Finding(what, words, *numbers, reason, "mistake")]
+    return counts, []
+
+
+def observed_rows(recording: Recording) -> Rows | None:
+    """The rows of all observed Binomial and Bernoulli sites, if they are the same at all steps."""
+    found = []
+    for site in sites_of(recording, "model", observed=True):
+        value = recording.observed.get(f"{site['name']}.value")
+        total = recording.observed.get(f"{site['name']}.total_count", np.ones((1, 1)))
+        if site["class"] not in ("Binomial", "Bernoulli") or value is None:
+            return None
+        if len(value) != 1 or len(total) != 1:
+            return None
+        both = np.broadcast_arrays(value[0].astype(np.float64), total[0].astype(np.float64))
+        if np.any(both[0] != np.floor(both[0])) or np.any(both[0] > both[1]):
+            return None
+        found.append(both)
+    if not found:
+        return None
+    return Rows(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+
+def mend_parameters(recording: Recording) -> tuple[Recording, list[Finding]]:
+    """With constrained parameters in the place of unconstrained ones."""
+    findings, constrained = [], dict(recording.constrained)
+    for name, kind in recording.header.get("constraints", {}).items():
+        if kind not in CONSTRAINTS or name not in constrained:
+            continue
+        free = recording.before[name]
+        right = CONSTRAINTS[kind].constrain(free.astype(np.float64)).astype(free.dtype)
+        if np.array_equal(constrained[name], free) and not np.array_equal(right, free):
+            first, wanted = float(free.ravel()[0]), float(right.ravel()[0])
+            words, reason = f"{name} at step 0", "it equals the unconstrained one"
+            findings.append(
+                Finding("unconstrained_values", words, first, wanted, None, reason, "mistake")
+            )
+            constrained[name] = right
+    return replace(recording, constrained=constrained), findings
+
+
+def finite_part(recording: Recording) -> tuple[Recording | None, list[Finding]]:
+    """The steps before the first in which something is not a finite number."""
+    good = np.isfinite(recording.losses)
+    for group in ("draws", "before", "constrained", "gradients"):
+        for array in getattr(recording, group).values():
+            good &= np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    if good.all():
+        return recording, []
+    stop = int(np.argmin(good))
+    finding = Finding(
+        "finite",
+        f"step {stop} holds what is no finite number; the steps before it are replayed",
+        None,
+        None,
+        None,
+        "",
+        "note",
+    )
+    if not stop:
+        return None, [finding]
+    groups = {
+        group: {name: array[:stop] for name, array in getattr(recording, group).items()}
+        for group in _GROUPS
+    }
+    observed = {name: array[:stop] for name, array in recording.observed.items()}
+    return replace(recording, losses=recording.losses[:stop], observed=observed, **groups), [
+        finding
+    ]

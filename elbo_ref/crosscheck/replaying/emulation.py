@@ -1,0 +1,267 @@
+r"""What Pyro computes from given draws: the terms of the loss, and its gradients in their parts.
+
+Losses are computed in the arithmetic of the run, operation by operation as PyTorch does them:
+
+* a Beta's log density is ``xlogy(a - 1, c) + xlogy(b - 1, 1 - c) + lgamma(a + b) - lgamma(a) -
+  lgamma(b)``, with 1 - c rounded;
+* a Binomial and a Bernoulli see c clamped to [eps, 1 - eps], eps that of the precision, take its
+  logit, and clamp in float64 too;
+* a draw of a Beta is kept in [tiny, 1 - eps/2], one that a sigmoid makes in [tiny, 1 - eps]:
+  a recorded draw has been through that already.
+
+NumPyro has tiny where Pyro has eps, for the probability of a Binomial or Bernoulli.
+
+What is left between theirs and ours is rounding, a few eps of the sum of all that a value is made
+of without the signs, which is returned beside it as its *size*.
+
+A gradient is exact, at the draws as they are, and in two parts (`elbo_ref.objectives.trace`):
+`density`, at fixed draws, and `through` the draws, in which the likelihood has no part where its
+clamp holds. `score` is the score-function estimator of the same gradient.
+
+All steps stand side by side: a column is one latent at one step. C is their number, P that of the
+particles; `prior` is (2, C), `own` (k, C), draws are (P, C).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special as sc
+
+from elbo_ref.arguments import FloatArray
+from elbo_ref.guides.protocol import Guide
+
+Floats = NDArray[Any]
+"""In the precision of the run."""
+
+_HALF_LOG_2PI = float(np.log(2 * np.pi) / 2)
+
+
+class Columns(NamedTuple):
+    """Draws, parameters and data of steps side by side."""
+
+    c: Floats
+    logit: FloatArray
+    prior: FloatArray
+    own: FloatArray
+    outcomes: FloatArray
+    log_coefficient: FloatArray
+    coefficient_size: FloatArray
+    """Of each latent: the log factorials that its coefficients are made of, without signs."""
+
+
+class Term(NamedTuple):
+    """Something in the loss, (P, C), and the sum of what it is made of without signs."""
+
+    value: FloatArray
+    size: FloatArray
+
+    def __neg__(self) -> Term:
+        return Term(-self.value, self.size)
+
+
+class Terms(NamedTuple):
+    """Of the objective: likelihood + coefficients + prior - own."""
+
+    likelihood: Term
+    coefficients: Term
+    prior: Term
+    own: Term
+
+    def objective(self, likelihood_scale: float = 1.0) -> FloatArray:
+        """f of each particle and latent."""
+        data = self.likelihood.value + self.coefficients.value
+        return likelihood_scale * data + self.prior.value - self.own.value
+
+    @property
+    def size(self) -> FloatArray:
+        """Of all together."""
+        return sum(term.size for term in self)  # type: ignore[return-value]
+
+
+class Parts(NamedTuple):
+    """Gradients of the objective for parameters as they are constrained, (rows, C).
+
+    The rows are the prior's two concentrations and the guide's own parameters; particles are
+    averaged.
+    """
+
+    density: FloatArray
+    through: FloatArray
+    score: FloatArray | None
+    size: FloatArray
+    """Of `density` and `through`, as that of a `Term`."""
+    through_size: FloatArray
+    """Of `through` alone, and of what the rounding of 1 - c does to it."""
+    blur: FloatArray
+    """That, in units of eps."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A model and a guide under one of Pyro's losses.
+
+    Attributes
+    ----------
+    guide : Guide
+    dtype : str
+    mean_field : bool
+        Whether the loss is ``TraceMeanField_ELBO``.
+    least : float
+        What the probability of a Binomial or Bernoulli is kept above.
+    """
+
+    guide: Guide
+    dtype: str
+    mean_field: bool = False
+    least: float = float(np.finfo(np.float64).eps)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the divergence of guide and prior is taken in closed form."""
+        return self.mean_field and self.guide.name in ("beta", "beta_shared", "tied")
+
+    def terms(self, columns: Columns) -> Terms:
+        """The terms of the loss at the draws."""
+        kind = np.dtype(self.dtype).type
+        c, prior, own = columns.c, columns.prior.astype(kind), columns.own.astype(kind)
+        zero = Term(np.zeros(c.shape), np.zeros(c.shape))
+        constant = np.broadcast_to(columns.log_coefficient, c.shape)
+        size = np.broadcast_to(columns.coefficient_size, c.shape)
+        k, f = columns.outcomes.astype(kind)
+        likelihood = _likelihood(c, k, f, self.least)
+        data = likelihood, Term(constant, size)
+        if self.closed:
+            q = own if len(own) else prior
+            return Terms(*data, -_divergence(q, prior, c.shape), zero)
+        counted = _log_beta(c, *prior)
+        if self.guide.name == "tied":
+            return Terms(*data, counted, counted)
+        if self.guide.name in ("beta", "beta_shared"):
+            return Terms(*data, counted, _log_beta(c, *own))
+        if self.guide.name == "normal":
+            y, (loc, scale) = columns.logit.astype(kind), own
+            return Terms(*data, counted, _log_normal(y, loc, scale, self.mean_field))
+        return Terms(*data, counted, zero)
+
+    def parts(self, columns: Columns, pathwise: FloatArray, likelihood_scale: float) -> Parts:
+        """The gradient, for derivatives of the logits of the draws that are given."""
+        guide = self.guide.without_jacobian() if self.mean_field else self.guide
+        prior, own, y = columns.prior, columns.own, columns.logit
+        c, rest = columns.c.astype(np.float64), sc.expit(-y)
+        eps = np.finfo(self.dtype).eps
+        k, f = likelihood_scale * columns.outcomes
+        free = (c >= self.least) & (c <= 1 - eps)
+        data = np.where(free, k * rest - f * c, 0.0)
+        logs = np.array((np.log(c), np.log1p(-c)))
+        base = guide.tilt(prior, own, np.zeros_like(columns.outcomes))
+        if self.closed:
+            slope, slope_size = data, np.zeros_like(data)
+            moments = np.broadcast_to(guide.log_moments(prior, own), base.shape)
+            fixed = guide.pull_back(base, prior, own)
+            seen = moments
+        else:
+            slope = base[0] * rest - base[1] * c + data
+            bounds = np.abs(prior) + 1
+            if guide.name in ("beta", "beta_shared"):
+                bounds = bounds + np.abs(own) + 1
+            slope_size = bounds[0] * rest + bounds[1] * c
+            fixed = np.zeros((len(pathwise), y.shape[1]))
+            seen = logs.mean(axis=1)
+            if guide.own_density:
+                fixed = fixed + guide.own_density * (seen - guide.log_moments(prior, own))
+        slope_size = slope_size + k + 2 * (k + f) * c
+        through = (slope * pathwise).mean(axis=1)
+        density = _rows(guide, fixed, seen, prior, own)
+        whole = _rows(guide, fixed + through, seen, prior, own)
+        sizes = np.abs(pathwise) * slope_size
+        logs_size = np.abs(logs).mean(axis=1) + _psi_sizes(prior)
+        if len(own) and guide.name in ("beta", "beta_shared"):
+            logs_size = logs_size + _psi_sizes(own)
+        return Parts(
+            density=density,
+            through=whole - density,
+            score=self._score(columns, logs, likelihood_scale),
+            size=self._spread(logs_size, sizes.mean(axis=1)),
+            through_size=self._spread(None, sizes.mean(axis=1)),
+            blur=self._spread(None, (sizes / rest).mean(axis=1)),
+        )
+
+    def _spread(self, logs: FloatArray | None, sizes: FloatArray) -> FloatArray:
+        """Sizes of a source gradient in the rows of the gradient."""
+        columns = sizes.shape[1]
+        prior = np.zeros((2, columns)) if logs is None else logs
+        own = np.zeros((len(self.guide.parameter_names), columns))
+        if not len(own):
+            return prior + sizes
+        if logs is not None and self.guide.name in ("beta", "beta_shared"):
+            own = own + logs
+        if logs is not None and self.guide.name == "normal":
+            own = own + 10
+        return np.concatenate((prior, own + sizes))
+
+    def _score(
+        self, columns: Columns, logs: FloatArray, likelihood_scale: float
+    ) -> FloatArray | None:
+        if not self.guide.has_score or self.mean_field:
+            return None
+        f = self.terms(columns).objective(likelihood_scale)
+        score = (self.guide.score(columns.logit, logs, columns.own) * f).mean(axis=1)
+        seen = logs.mean(axis=1)
+        by_prior = self.guide.collect(np.zeros_like(score), seen, columns.prior, columns.own)[0]
+        return np.concatenate((by_prior, score))
+
+
+def _rows(
+    guide: Guide, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
+) -> FloatArray:
+    by_prior, by_own = guide.collect(source, logs, prior, own)
+    return np.concatenate((np.broadcast_to(by_prior, logs.shape), by_own))
+
+
+def _psi_sizes(x: FloatArray) -> FloatArray:
+    return np.asarray(2 + np.abs(sc.psi(x)) + np.abs(sc.psi(x.sum(axis=0))))
+
+
+def _likelihood(c: Floats, k: Floats, f: Floats, least: float) -> Term:
+    """As ``Binomial.log_prob``, coefficients apart; as ``Bernoulli.log_prob`` in all but order."""
+    p = np.clip(c, c.dtype.type(least), 1 - np.finfo(c.dtype).eps)
+    logit = np.log(p) - np.log1p(-p)
+    softplus = np.maximum(logit, 0) + np.log1p(np.exp(-np.abs(logit)))
+    n = k + f
+    value = (k * logit - n * softplus).astype(np.float64)
+    return Term(value, (k * np.abs(logit) + n * softplus).astype(np.float64))
+
+
+def _log_beta(c: Floats, a: Floats, b: Floats) -> Term:
+    parts = [sc.xlogy(a - 1, c), sc.xlogy(b - 1, 1 - c)]
+    parts += [np.broadcast_to(x, c.shape) for x in _log_gammas(a, b)]
+    return _summed(parts)
+
+
+def _log_normal(y: Floats, loc: Floats, scale: Floats, bare: bool) -> Term:
+    """Of a logit, or unless `bare` of c with respect to c."""
+    parts = [-((y - loc) ** 2) / (2 * scale**2), -np.log(scale) - y.dtype.type(_HALF_LOG_2PI)]
+    if not bare:
+        parts += [np.logaddexp(y.dtype.type(0), -y), np.logaddexp(y.dtype.type(0), y)]
+    return _summed([np.broadcast_to(x, y.shape) for x in parts])
+
+
+def _divergence(q: Floats, p: Floats, shape: tuple[int, ...]) -> Term:
+    """KL(q || p) as ``kl_divergence`` of two Betas."""
+    parts = [*_log_gammas(*q), *(-x for x in _log_gammas(*p))]
+    parts += [(q[0] - p[0]) * sc.psi(q[0]), (q[1] - p[1]) * sc.psi(q[1])]
+    parts += [((p[0] + p[1]) - (q[0] + q[1])) * sc.psi(q[0] + q[1])]
+    return _summed([np.broadcast_to(x, shape) for x in parts])
+
+
+def _log_gammas(a: Floats, b: Floats) -> list[Floats]:
+    return [sc.gammaln(a + b), -sc.gammaln(a), -sc.gammaln(b)]
+
+
+def _summed(parts: list[Floats]) -> Term:
+    wide = [x.astype(np.float64) for x in parts]
+    return Term(np.sum(wide, axis=0), np.sum(np.abs(wide), axis=0))

@@ -1,0 +1,269 @@
+"""Are these the gradients of these draws? If not, what are they?
+
+The gradient of one step follows from its draws, as the loss does; but PyTorch differentiates a Beta
+draw by an approximation. So theirs are compared with the exact gradient first; what is left is put
+down to PyTorch's kernel as far as its own value at those draws accounts for it, or where there is
+no PyTorch, as far as `kernel.ENVELOPE` allows; and of what is left then, the cause is looked for in
+every step: no gradient, one of its two parts alone, a factor, the score function.
+
+The kernel *matters* where it moves the gradient, on the average over these draws, by more than a
+tenth of the gradient's Monte Carlo standard deviation, which is known exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_ref import objectives
+from elbo_ref.arguments import FloatArray
+from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.crosscheck.replaying.comparison import Comparison
+from elbo_ref.crosscheck.replaying.emulation import Columns
+from elbo_ref.crosscheck.replaying.kernel import envelope, torch_pathwise
+from elbo_ref.crosscheck.replaying.losses import Judged
+from elbo_ref.crosscheck.replaying.tape import Tape
+from elbo_ref.guides.beta_draws import BetaDraws
+from elbo_ref.guides.positive import CONSTRAINTS
+from elbo_ref.objectives.protocol import Task
+from elbo_ref.words import number
+
+RULED_OUT = ("gradient_detached", "gradient_scaled", "gradient_estimator", "gradient_mismatch")
+MATTERS = 0.1
+"""Bias over standard deviation from which the kernel matters."""
+
+DIGITS = 1e-10
+"""What is allowed in float64, of all terms without signs: PyTorch's polygammas are no better."""
+
+_PLACES = 8
+"""Steps at which the standard deviation is worked out."""
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The gradient of the loss for one unconstrained parameter, (T, 1 or L), and its rivals."""
+
+    role: str
+    theirs: FloatArray
+    density: FloatArray
+    through: FloatArray
+    by_kernel: FloatArray | None
+    """What `through` is by PyTorch's own derivative."""
+    score: FloatArray | None
+    allowance: FloatArray
+    kernel_allowance: FloatArray
+    """How far off PyTorch's derivative may be, where it cannot be asked."""
+    other_path: bool
+    """Whether a draw is differentiated in a way of its own, as NumPyro does."""
+
+    @property
+    def exact(self) -> FloatArray:
+        """The whole."""
+        return self.density + self.through
+
+    @property
+    def paths(self) -> list[FloatArray]:
+        """The part through the draws: by PyTorch's derivative if that is known, and exactly."""
+        return [x for x in (self.by_kernel, self.through) if x is not None]
+
+    @property
+    def expected(self) -> FloatArray:
+        """What PyTorch makes of it, as far as that is known."""
+        return self.exact if self.by_kernel is None else self.density + self.by_kernel
+
+    @property
+    def slack(self) -> FloatArray:
+        """How far theirs may be from `expected`."""
+        return self.allowance + (self.kernel_allowance if self.by_kernel is None else 0.0)
+
+    def against(self, other: FloatArray) -> Comparison:
+        """Theirs beside others."""
+        return Comparison(self.theirs, np.broadcast_to(other, self.theirs.shape), self.slack)
+
+    def is_(self, other: FloatArray) -> bool:
+        """Whether theirs are those in every step."""
+        return self.against(other).agree
+
+    def at(self, where: tuple[int, ...]) -> str:
+        """What stands at a place."""
+        latent = f", latent {where[1]}" if self.theirs.shape[1] > 1 else ""
+        return f"gradient of {self.role} at step {where[0]}{latent}"
+
+
+def judge_gradients(judged: Judged, counts: Counts) -> list[Finding]:
+    """Compare the gradient of every parameter that the optimizer had, at every step."""
+    tape = judged.tape
+    if not judged.explained:
+        return [_untested("the losses are not explained, so there is nothing to compare with")]
+    if tape.derived:
+        return [_untested(f"{', '.join(tape.derived)}: computed from parameters")]
+    slopes = list(_slopes(judged))
+    findings = [_judge(slope, judged.factor) for slope in slopes]
+    if any(np.any(slope.kernel_allowance) and not slope.other_path for slope in slopes):
+        findings.append(_kernel(slopes, tape, counts))
+    return findings
+
+
+def _untested(reason: str) -> Finding:
+    return Finding("gradients", "the gradients", None, None, None, reason, "untested")
+
+
+def _slopes(judged: Judged) -> Iterator[Slope]:
+    tape, scale = judged.tape, judged.likelihood
+
+    def look(columns: Columns) -> FloatArray:
+        program, guide = tape.program, tape.guide
+        exact = guide.pathwise(columns.logit, columns.prior, columns.own)
+        parts = program.parts(columns, exact, scale)
+        found = [parts.density, parts.through, parts.size, parts.blur]
+        found.append(np.full_like(parts.density, np.nan) if parts.score is None else parts.score)
+        theirs, off = np.full_like(parts.density, np.nan), np.zeros_like(parts.density)
+        if isinstance(guide, BetaDraws):
+            a, b = guide.concentrations(columns.prior, columns.own)
+            size = parts.through_size
+            off = np.where(size > 0, envelope(a, b) * np.maximum(size, 1e-300), 0.0)
+            kernel = torch_pathwise(columns.c, a, b)
+            if kernel is not None:
+                theirs = program.parts(columns, kernel, scale).through
+        return np.array([*found, theirs, off])
+
+    looked = tape.over_steps(look)
+    eps = float(np.finfo(tape.program.dtype).eps)
+    rounding = max(8 * eps, DIGITS)
+    elsewhere = tape.recording.header.get("framework") == "numpyro"
+    elsewhere &= isinstance(tape.guide, BetaDraws)
+    for row, role, name in tape.learned():
+        recorded = tape.recording
+        steps = recorded.num_steps
+        theirs = recorded.gradients[name].reshape(steps, -1).astype(np.float64)
+        jacobian = _jacobian(tape, name)
+        wide = looked[:, row]
+        if theirs.shape[1] == 1:
+            wide = wide.sum(axis=-1, keepdims=True)
+        density, through, size, blur, score, kernel, off = wide * jacobian
+        yield Slope(
+            role=role,
+            theirs=theirs,
+            density=-density,
+            through=-through,
+            by_kernel=None if np.isnan(kernel).any() else -kernel,
+            score=None if np.isnan(score).any() else -score,
+            allowance=rounding * np.abs(size) + 4 * eps * np.abs(blur),
+            kernel_allowance=np.abs(off),
+            other_path=elsewhere and bool(np.any(through)),
+        )
+
+
+def _jacobian(tape: Tape, name: str) -> FloatArray:
+    """d constrained / d unconstrained; a point has its logit for a parameter already."""
+    steps = tape.recording.num_steps
+    x = tape.recording.constrained[name].reshape(steps, -1).astype(np.float64)
+    kind = tape.recording.header.get("constraints", {}).get(name, "positive")
+    if kind in ("real", "unit_interval"):
+        return np.ones_like(x)
+    return CONSTRAINTS[kind].slope(x)
+
+
+def _judge(slope: Slope, factor: float) -> Finding:
+    """Against the exact gradient, then PyTorch's, then that times what the losses are times."""
+    exactly = Comparison(slope.theirs, slope.exact, slope.allowance)
+    by_torch = "by PyTorch's own derivative at these draws"
+    if slope.by_kernel is None:
+        by_torch = "within what PyTorch's derivative may be off"
+    if slope.other_path and not exactly.agree:
+        reason = "NumPyro differentiates a pair of gammas, which the draw alone does not determine"
+        return _untested(f"{slope.role}: {reason}")
+    candidates = [(exactly, "rounding of the terms"), (slope.against(slope.expected), by_torch)]
+    if factor != 1:
+        times = f"multiplied by {number(factor)}, as the losses are"
+        candidates += [
+            (slope.against(factor * (slope.density + path)), times) for path in slope.paths
+        ]
+    for found, reason in candidates:
+        if found.agree:
+            where = found.farthest()
+            words = f"all steps, the farthest: {slope.at(where)}"
+            return found.finding("gradients", words, where, reason, "agrees")
+    found = slope.against(slope.expected)
+    if not np.all(np.isfinite(slope.slack)):
+        return _untested(
+            f"{slope.role}: no bound is known of PyTorch's derivative, which is absent"
+        )
+    name, reason = _cause(slope)
+    return found.finding(name, slope.at(found.first()), found.first(), reason, "mistake")
+
+
+def _cause(slope: Slope) -> tuple[str, str]:
+    """The mistake that gives these gradients in every step."""
+    if not np.any(slope.theirs):
+        return "gradient_detached", "they are all zero"
+    if np.any(slope.through) and slope.is_(slope.density):
+        return "gradient_detached", "they lack the part through the draws"
+    if np.any(slope.density) and any(slope.is_(path) for path in slope.paths):
+        return "gradient_detached", "they lack the part through the densities"
+    if slope.score is not None and slope.is_(slope.score):
+        return "gradient_estimator", "they are those of the score function, which are noisier"
+    for path in slope.paths:
+        ours = slope.density + path
+        square = float((ours * ours).sum())
+        factor = float((slope.theirs * ours).sum()) / square if square else 0.0
+        slack = slope.slack * max(1.0, abs(factor))
+        if factor and Comparison(slope.theirs, factor * ours, slack).agree:
+            return "gradient_scaled", f"they are ours times {number(factor)}"
+    return "gradient_mismatch", "no known mistake gives them"
+
+
+def _kernel(slopes: list[Slope], tape: Tape, counts: Counts) -> Finding:
+    """What PyTorch's kernel does to the gradients of these draws."""
+    worst, what = 0.0, ""
+    deviations = _deviations(tape, counts)
+    for slope in slopes:
+        if slope.by_kernel is None or slope.role not in deviations:
+            continue
+        bias = np.abs((slope.by_kernel - slope.through).mean(axis=0))
+        ratio = bias / deviations[slope.role]
+        place = int(np.argmax(ratio))
+        if ratio[place] >= worst:
+            latent = f", latent {place}" if ratio.size > 1 else ""
+            worst, what = float(ratio[place]), f"{slope.role}{latent}"
+    if not what:
+        return Finding(
+            "kernel_error",
+            "what PyTorch's derivative of a Beta draw does to these gradients",
+            None,
+            None,
+            None,
+            "PyTorch is not installed, or there is no standard deviation to compare with",
+            "untested",
+        )
+    return Finding(
+        "kernel_error",
+        f"bias of PyTorch's Beta derivative over these draws, for {what}, in standard deviations "
+        "of a step's gradient:",
+        worst,
+        0.0,
+        MATTERS,
+        "its own value at these draws, less the exact derivative",
+        "mistake" if worst > MATTERS else "note",
+    )
+
+
+def _deviations(tape: Tape, counts: Counts) -> dict[str, FloatArray]:
+    """The Monte Carlo standard deviation of a step's gradient, by role; (1 or L,)."""
+    objective = objectives.find(tape.loss)
+    task = Task(tape.guide, counts)
+    steps, particles = tape.draws.shape[:2]
+    found: dict[str, list[FloatArray]] = {}
+    for step in np.unique(np.linspace(0, steps - 1, _PLACES).astype(int)):
+        prior, own = tape.reading.prior[:, step], tape.reading.own[:, step]
+        variances = objective.gradient_variance(task, prior, np.array(own))
+        if variances is None:
+            return {}
+        rows = [*variances[0], *variances[1]]
+        for row, role, name in tape.learned():
+            size = np.sqrt(np.ravel(rows[row]) / particles) * np.abs(_jacobian(tape, name)[step])
+            found.setdefault(role, []).append(size)
+    return {role: np.maximum(np.mean(sizes, axis=0), 1e-300) for role, sizes in found.items()}

@@ -1,0 +1,329 @@
+"""A recording in the roles of the model: whose parameter is whose, and what was drawn for whom.
+
+Which guide it is follows from the sites that the recording saw, unless it is said. Which parameter
+is which follows from what the sites were distributed by: a parameter that equals an argument of a
+site in every step has that role. A site whose argument no parameter equals still has its values,
+and there is no gradient to compare. What remains open is guessed as `read_roles` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special as sc
+
+from elbo_ref import guides
+from elbo_ref.arguments import FloatArray
+from elbo_ref.beta import Beta
+from elbo_ref.coordinates import NAMES
+from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.replaying.emulation import Columns, Program
+from elbo_ref.crosscheck.roles import Reading, read_roles, roles_of
+from elbo_ref.guides.protocol import Guide
+from elbo_ref.recording import Recording
+
+_LOSSES = {
+    "Trace_ELBO": "trace",
+    "TraceGraph_ELBO": "trace_graph",
+    "TraceEnum_ELBO": "trace_enum",
+    "TraceMeanField_ELBO": "trace_mean_field",
+}
+PLAYED = tuple(_LOSSES.values())
+"""The losses whose every value follows from the draws."""
+
+REPLAYED = ("beta", "beta_shared", "empty", "tied", "normal", "delta")
+"""The guides."""
+
+_BLOCK = 200_000
+"""Draws that are looked at together."""
+
+
+@dataclass(frozen=True)
+class Tape:
+    """A recording, read.
+
+    Attributes
+    ----------
+    recording : Recording
+    program : Program
+    loss : str
+    reading : Reading
+    site : str
+        The latent's.
+    draws : array, (T, P, L)
+    logits : array, (T, P, L)
+    outcomes : array, (2, L)
+        Successes and failures of each latent.
+    log_coefficient, coefficient_size : array, (L,)
+    """
+
+    recording: Recording
+    program: Program
+    loss: str
+    reading: Reading
+    site: str
+    draws: NDArray[Any]
+    logits: FloatArray
+    outcomes: FloatArray
+    log_coefficient: FloatArray
+    coefficient_size: FloatArray
+
+    @property
+    def guide(self) -> Guide:
+        """Of the program."""
+        return self.program.guide
+
+    @property
+    def num_latents(self) -> int:
+        """L."""
+        return int(self.draws.shape[2])
+
+    def learned(self) -> Iterator[tuple[int, str, str]]:
+        """Row in `Parts`, role and name of each parameter that the optimizer had."""
+        shift = 0 if self.guide.has_prior else 2
+        for row, role in enumerate(roles_of(self.guide)):
+            name = self.reading.names.get(role, "")
+            if name in self.recording.before:
+                yield row + shift, role, name
+
+    @property
+    def derived(self) -> tuple[str, ...]:
+        """Roles that are computed from parameters, and move."""
+        arguments, names = self.recording.arguments, self.reading.names
+        return tuple(
+            role
+            for role, name in names.items()
+            if name in arguments and np.any(arguments[name] != arguments[name][:1])
+        )
+
+    def swapped(self, prior: bool, own: bool) -> Tape:
+        """With the two concentrations exchanged, of the prior, of the guide or of both."""
+        reading, names = self.reading, dict(self.reading.names)
+        for exchanged, owner in ((prior, "prior"), (own, "guide")):
+            one, zero = (f"{owner}.{name}" for name in NAMES)
+            if exchanged:
+                was = dict(names)
+                names.pop(one, None), names.pop(zero, None)
+                names |= {new: was[old] for new, old in ((one, zero), (zero, one)) if old in was}
+        reading = reading._replace(
+            prior=reading.prior[::-1] if prior else reading.prior,
+            own=reading.own[::-1] if own else reading.own,
+            names=names,
+        )
+        return replace(self, reading=reading)
+
+    def columns(self, steps: slice) -> Columns:
+        """Some steps side by side."""
+        c, y = self.draws[steps], self.logits[steps]
+        count, particles, latents = c.shape
+
+        def flat(x: FloatArray) -> FloatArray:
+            wide = np.broadcast_to(x[:, steps], (len(x), count, latents))
+            return wide.reshape(len(x), count * latents)
+
+        def tiled(x: FloatArray) -> FloatArray:
+            return np.tile(x, count)
+
+        return Columns(
+            c=c.transpose(1, 0, 2).reshape(particles, -1),
+            logit=y.transpose(1, 0, 2).reshape(particles, -1),
+            prior=flat(self.reading.prior),
+            own=flat(self.reading.own),
+            outcomes=np.tile(self.outcomes, (1, count)),
+            log_coefficient=tiled(self.log_coefficient),
+            coefficient_size=tiled(self.coefficient_size),
+        )
+
+    def over_steps(self, look: Callable[[Columns], FloatArray]) -> FloatArray:
+        """Something of each latent, (..., C), for all steps: (..., T, L)."""
+        size = max(1, _BLOCK // max(1, self.draws[0].size))
+        found = []
+        for start in range(0, self.recording.num_steps, size):
+            values = look(self.columns(slice(start, start + size)))
+            found.append(values.reshape(*values.shape[:-1], -1, self.num_latents))
+        return np.concatenate(found, axis=-2)
+
+
+def read_tape(
+    recording: Recording,
+    counts: Counts,
+    guide: str | None,
+    loss: str | None,
+    names: Mapping[str, str] | None,
+    prior: Beta | None,
+) -> Tape:
+    """Put a recording into roles.
+
+    Raises
+    ------
+    ValueError
+        If the recording does not say what is needed, and the arguments do not either.
+    """
+    loss = loss or _loss_of(recording)
+    site = latent_site(recording)
+    draws = recording.draws[site]
+    size = int(draws.shape[2])
+    kind_of_guide = guides.find(guide or _guide_of(recording, site, size))
+    if kind_of_guide.name not in REPLAYED:
+        raise ValueError(f"guide = {kind_of_guide.name!r} is none of {', '.join(REPLAYED)}")
+    given, values = dict(names or {}), _values(recording, kind_of_guide)
+    for role, (array, key) in _arguments(recording, kind_of_guide, site).items():
+        held = prior is not None and role.startswith("prior.")
+        if role in given:
+            continue
+        fitting = [name for name, value in values.items() if _same(value, array)]
+        if len(fitting) == 1 and fitting[0] not in given.values():
+            given[role] = fitting[0]
+        elif not fitting and not held:
+            given[role], values[key] = key, array
+    try:
+        reading = read_roles(values, kind_of_guide, size, given, prior)
+    except ValueError as error:
+        raise ValueError(f"{error} (the recording's parameters are: {_told(recording)})") from None
+    k, n = counts.successes, counts.total_count
+    info = np.finfo(recording.dtype)
+    least = info.tiny if recording.header.get("framework") == "numpyro" else info.eps
+    return Tape(
+        recording=recording,
+        program=Program(
+            kind_of_guide, recording.dtype, loss == "trace_mean_field", least=float(least)
+        ),
+        loss=loss,
+        reading=_all_steps(reading, recording.num_steps),
+        site=site,
+        draws=draws,
+        logits=_logits(recording, site),
+        outcomes=np.array((k, n - k), dtype=np.float64),
+        log_coefficient=counts.log_coefficient,
+        coefficient_size=_coefficient_size(recording, k, n),
+    )
+
+
+def sites_of(recording: Recording, program: str, observed: bool) -> list[Mapping[str, Any]]:
+    """The sites of the model or the guide, as the header lists them."""
+    return [
+        site
+        for site in recording.header.get("sites", [])
+        if site["program"] == program and site["observed"] == observed
+    ]
+
+
+def latent_site(recording: Recording) -> str:
+    """Of the one latent site that the model has.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or another one.
+    """
+    found = [site["name"] for site in sites_of(recording, "model", observed=False)]
+    found = found or [name for name in recording.draws if not name.endswith("_unconstrained")]
+    if len(found) != 1 or found[0] not in recording.draws:
+        told = ", ".join(map(repr, found)) or "none"
+        raise ValueError(f"a replay needs a model with one latent site; its latent sites: {told}")
+    return str(found[0])
+
+
+def _guide_of(recording: Recording, site: str, size: int) -> str:
+    """The guide's name, from its sites."""
+    kinds = {x["name"]: x["class"] for x in sites_of(recording, "guide", observed=False)}
+    if "sites" not in recording.header:
+        raise ValueError("guide= is needed: the recording does not say what the guide sampled")
+    if site not in kinds:
+        return "empty"
+    if f"{site}_unconstrained" in kinds and kinds[f"{site}_unconstrained"] == "Normal":
+        return "normal"
+    if kinds[site] == "Delta":
+        return "delta"
+    if kinds[site] != "Beta":
+        raise ValueError(f"the guide samples {site!r} from a {kinds[site]}, which is not replayed")
+    pairs = [
+        [recording.arguments.get(f"{program}.{site}.{name}") for name in NAMES]
+        for program in ("guide", "model")
+    ]
+    if all(x is not None and y is not None and _same(x, y) for x, y in zip(*pairs, strict=True)):
+        return "tied"
+    shared = all(x is not None and x.shape[1] == 1 for x in pairs[0])
+    return "beta_shared" if shared and size > 1 else "beta"
+
+
+def _loss_of(recording: Recording) -> str:
+    """By the class or the first of its bases that is known; a loss without a class is a `trace`."""
+    noted = recording.header.get("loss") or {}
+    kinds = [noted.get("class"), *noted.get("bases", [])]
+    known = [_LOSSES[kind] for kind in kinds if kind in _LOSSES]
+    return known[0] if known else str(kinds[0] or "trace")
+
+
+def _arguments(
+    recording: Recording, guide: Guide, site: str
+) -> dict[str, tuple[NDArray[Any], str]]:
+    """For each role what its site was distributed by, and what that is called."""
+    places = {"guide.loc": f"guide.{site}_unconstrained.loc"}
+    places["guide.scale"] = f"guide.{site}_unconstrained.scale"
+    for name in NAMES:
+        places |= {f"prior.{name}": f"model.{site}.{name}", f"guide.{name}": f"guide.{site}.{name}"}
+    known = {
+        role: (recording.arguments[place], place)
+        for role in roles_of(guide)
+        if (place := places.get(role, "")) in recording.arguments
+    }
+    if guide.name == "delta":
+        values = _values(recording, guide)
+        for name, value in values.items():
+            if _same(recording.constrained[name], recording.draws[site][:, 0]):
+                known["guide.logits"] = (value, name)
+    return known
+
+
+def _values(recording: Recording, guide: Guide) -> dict[str, NDArray[Any]]:
+    """Parameters as their role has them: constrained, but a point as its logit."""
+    constraints = recording.header.get("constraints", {})
+    logits = [name for name, kind in constraints.items() if kind == "unit_interval"]
+    keep = logits if guide.name == "delta" else []
+    return {
+        name: recording.before[name] if name in keep else array
+        for name, array in recording.constrained.items()
+    }
+
+
+def _same(x: NDArray[Any], y: NDArray[Any]) -> bool:
+    flat = [z.reshape(len(z), -1) for z in (x, y)]
+    return flat[0].shape == flat[1].shape and bool(np.all(flat[0] == flat[1]))
+
+
+def _told(recording: Recording) -> str:
+    return ", ".join(recording.before) or "none"
+
+
+def _all_steps(reading: Reading, steps: int) -> Reading:
+    if reading.num_steps not in (1, steps):
+        raise ValueError(f"the parameters have {reading.num_steps} steps, the losses {steps}")
+    return reading._replace(
+        prior=np.broadcast_to(reading.prior, (2, steps, 1)),
+        own=np.broadcast_to(reading.own, (len(reading.own), steps, reading.own.shape[2])),
+    )
+
+
+def _logits(recording: Recording, site: str) -> FloatArray:
+    """Of the draws; a guide that draws on the logit says them itself."""
+    own = recording.draws.get(f"{site}_unconstrained")
+    if own is not None:
+        return own.astype(np.float64)
+    c = recording.draws[site].astype(np.float64)
+    if not np.all((c > 0) & (c < 1)):
+        step = int(np.argwhere(~((c > 0) & (c < 1)))[0][0])
+        raise ValueError(f"a draw of {site!r} at step {step} is not inside (0, 1)")
+    return np.asarray(np.log(c) - np.log1p(-c))
+
+
+def _coefficient_size(recording: Recording, k: NDArray[Any], n: NDArray[Any]) -> FloatArray:
+    """The log factorials of the coefficients; a Bernoulli has none."""
+    kinds = {site["class"] for site in sites_of(recording, "model", observed=True)}
+    if kinds == {"Bernoulli"}:
+        return np.zeros(k.size)
+    return np.asarray(sc.gammaln(n + 1.0) + sc.gammaln(k + 1.0) + sc.gammaln(n - k + 1.0))

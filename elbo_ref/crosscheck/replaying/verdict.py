@@ -1,0 +1,176 @@
+"""`replay`: a recorded run made again, step by step, from its own draws.
+
+The order matters. The losses come first: what explains them is what the gradients are compared
+with, so that a mistake that moves everything is named once. Then the gradients, the updates, which
+need nothing but themselves, and where the draws come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elbo_ref.arguments import check_type
+from elbo_ref.beta import Beta
+from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.findings import Finding, Verdict
+from elbo_ref.crosscheck.replaying import draws, gradients, losses, updates
+from elbo_ref.crosscheck.replaying.data import finite_part, mend_data, mend_parameters
+from elbo_ref.crosscheck.replaying.tape import Tape, latent_site, read_tape, sites_of
+from elbo_ref.evidence import log_evidence
+from elbo_ref.objectives.exact import elbo, empty_guide_objective
+from elbo_ref.recording import Recording
+
+_ORDER = ("mistake", "optimum", "agrees", "untested", "note")
+
+
+def replay(
+    recording: Recording | str | Path,
+    counts: Counts,
+    *,
+    guide: str | None = None,
+    loss: str | None = None,
+    names: Mapping[str, str] | None = None,
+    prior: Beta | None = None,
+) -> Verdict:
+    """Recompute every step of a recorded run from the same draws, and name what departs.
+
+    Parameters
+    ----------
+    recording : Recording, str or Path
+        From `elbo_ref.recording.record`, or its file.
+    counts : Counts
+        The data, an entry for each latent in the order of the plate; equal entries may share one.
+    guide, loss : str, optional
+        As of `maximize_elbo`; by default what the recording says.
+    names : mapping, optional
+        Which parameter is ``prior.concentration1`` and so on; by default the one that the site was
+        distributed by.
+    prior : Beta, optional
+        The prior, where it is no parameter and not recorded.
+
+    Returns
+    -------
+    Verdict
+        Its findings name the first step that departs, and what.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the recording does not say what is needed, or is not one.
+    OSError
+        If a file cannot be read.
+
+    Examples
+    --------
+    >>> c, a = np.array([[[0.25]]]), np.array([1.0])
+    >>> made = Recording(
+    ...     losses=[-np.log(120 * 0.25**3 * 0.75**7)],  # binomial(10, 3) is 120, the prior is flat
+    ...     draws={"c": c},
+    ...     before={"a": 0 * a, "b": 0 * a}, constrained={"a": a, "b": a},
+    ...     after={"a": 0 * a, "b": 0 * a}, gradients={"a": 0 * a, "b": 0 * a},
+    ... )
+    >>> names = {"prior.concentration1": "a", "prior.concentration0": "b"}
+    >>> found = replay(made, Counts(3, 10), guide="empty", loss="trace", names=names)
+    >>> [finding.name for finding in found.having("agrees")]
+    ['losses', 'draws']
+    """
+    if isinstance(recording, str | Path):
+        recording = Recording.load(recording)
+    check_type("recording", recording, Recording)
+    check_type("counts", counts, Counts)
+    subject = _subject(recording)
+    found = updates.judge_updates(recording)
+    part, notes = finite_part(recording)
+    found += notes
+    if part is None or any(name.endswith(".index") for name in part.observed):
+        what = "a run of minibatches" if part else "a run without a finite step"
+        return _verdict(subject, [*found, _untested(f"{what} is not replayed")])
+    part, unconstrained = mend_parameters(part)
+    found += unconstrained
+    used, wrong = mend_data(part, _single(counts), part.draws[latent_site(part)].shape[2])
+    found += wrong
+    if used is None:
+        reason = "the counts have other latents than the draws"
+        return _verdict(subject, [*found, _untested(reason)])
+    guide, claimed = _guide(part, guide)
+    found += claimed
+    if claimed and sites_of(part, "guide", observed=False):
+        reason = "the guide's own latent is none of the model's"
+        return _verdict(subject, [*found, _untested(reason)])
+    tape = read_tape(part, used, guide, loss, names, prior)
+    judged = losses.judge_losses(tape)
+    found += judged.findings
+    found += gradients.judge_gradients(judged, used)
+    found += draws.judge_draws(judged.tape)
+    blind = losses.blind(tape)
+    return _verdict(subject, found, _exact(judged.tape, used), blind)
+
+
+def _single(counts: Counts) -> Counts:
+    """One entry for each latent."""
+    columns = (counts.successes, counts.total_count, counts.log_split)
+    k, n, split = (np.repeat(column, counts.multiplicity) for column in columns)
+    return Counts.from_columns(k, n, log_split=split)
+
+
+def _guide(recording: Recording, guide: str | None) -> tuple[str | None, list[Finding]]:
+    """What the guide is, where its sites say that it does not sample the latent."""
+    sampled = [site["name"] for site in sites_of(recording, "guide", observed=False)]
+    if "sites" not in recording.header or latent_site(recording) in sampled:
+        return guide, []
+    meant = sampled or guide not in (None, "empty")
+    words = "the guide does not sample the latent: what is maximised is no ELBO"
+    reason = f"it samples {', '.join(map(repr, sampled))}" if sampled else "it samples nothing"
+    status: Any = "mistake" if meant else "note"
+    return "empty", [Finding("latent_not_in_guide", words, None, None, None, reason, status)]
+
+
+def _untested(reason: str) -> Finding:
+    words = "losses, gradients and draws"
+    return Finding("losses", words, None, None, None, reason, "untested")
+
+
+def _subject(recording: Recording) -> str:
+    framework = recording.header.get("framework", "an SVI")
+    kind = (recording.header.get("loss") or {}).get("class") or "a loss of its own"
+    return f"{recording.num_steps} steps of {framework} with {kind} in {recording.dtype}"
+
+
+def _exact(tape: Tape, counts: Counts) -> dict[str, float | None]:
+    """At the parameters of the last step, before its update."""
+    try:
+        prior = Beta(*(float(x[-1, 0]) for x in tape.reading.prior))
+        evidence = log_evidence(prior, counts)
+        if tape.guide.name == "empty":
+            return {"objective": empty_guide_objective(prior, counts), "log_evidence": evidence}
+        if tape.guide.name not in ("beta", "beta_shared", "normal", "tied"):
+            return {"log_evidence": evidence}
+        bound = elbo(tape.guide.value(prior, tape.reading.own[:, -1]), prior, counts)
+    except ValueError:
+        return {}
+    return {"elbo": bound, "log_evidence": evidence, "gap": evidence - bound}
+
+
+def _verdict(
+    subject: str,
+    findings: list[Finding],
+    exact: Mapping[str, float | None] | None = None,
+    blind: tuple[str, ...] = (),
+) -> Verdict:
+    agreeing = {finding.name for finding in findings if finding.status == "agrees"}
+    agreeing -= {finding.name for finding in findings if finding.status == "untested"}
+    found = {finding.name for finding in findings if finding.status == "mistake"}
+    judges = {"losses": losses, "gradients": gradients, "updates": updates, "draws": draws}
+    ruled_out = [
+        name
+        for judge, module in judges.items()
+        if judge in agreeing
+        for name in module.RULED_OUT
+        if name not in found and name not in blind
+    ]
+    ordered = sorted(findings, key=lambda finding: _ORDER.index(finding.status))
+    return Verdict(subject, tuple(ordered), exact or {}, tuple(ruled_out))

@@ -1,0 +1,226 @@
+"""`Recording`: what happened in every step of somebody's SVI, as plain arrays, and its file.
+
+A step draws, evaluates a loss and its gradients, and moves the parameters. All of that is kept in
+the precision in which it happened; what is not an array is the header, a tree of plain values.
+
+The file is an npz of plain arrays, the header being JSON text in the member ``header``. The other
+members are ``losses`` and, of each group below, ``<group>/<i>`` for the i-th of the names that the
+header lists for the group: a name can be anything. Nothing is pickled, and reading runs no code
+from the file.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elbo_ref.archive import read_arrays
+from elbo_ref.arguments import FloatArray
+from elbo_ref.atomic import write
+
+SCHEMA = "elbo_ref/recording/1"
+
+Arrays: TypeAlias = Mapping[str, NDArray[Any]]
+
+_GROUPS = (
+    "draws",
+    "before",
+    "constrained",
+    "after",
+    "gradients",
+    "lr",
+    "moments",
+    "arguments",
+    "observed",
+)
+_OF_PARAMETERS = ("constrained", "after", "gradients")
+_WRONG = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+
+
+class RecordingError(ValueError):
+    """A file that is not a recording, or arrays that do not make one; the message says why."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """T steps of an SVI; made by `elbo_ref.recording.record`.
+
+    Attributes
+    ----------
+    losses : array, (T,)
+        As ``svi.step`` returns them: evaluated before the step's update.
+    draws : mapping of site names to arrays (T, particles, latents)
+    before, after : mapping of parameter names to arrays (T, ...)
+        Unconstrained parameters around each update.
+    constrained : mapping of parameter names to arrays (T, ...)
+        The constrained ones before the update.
+    gradients : mapping of parameter names to arrays (T, ...)
+        Of the loss, for the unconstrained parameter, as they were handed to the optimizer.
+    lr : mapping of parameter names to arrays (T,)
+        The learning rate that each update used, where it is known.
+    moments : mapping of parameter names to arrays (3, ...)
+        Adam's first, second and largest second moment before the first step here, where there was
+        an earlier one.
+    arguments : mapping of names to arrays (T, 1 or latents)
+        What sites are distributed by, as ``guide.c.concentration1``.
+    observed : mapping of names to arrays (1 or T, 1 or rows)
+        Observed values, total counts and scales, as ``obs.value``; one row if all steps have it.
+    header : mapping
+        What is no array: versions, dtype, sites, the classes of loss and optimizer, settings.
+
+    Raises
+    ------
+    RecordingError
+        If the arrays do not belong together.
+
+    Examples
+    --------
+    >>> recording = Recording(losses=np.array([2.5, 2.0]), draws={"c": np.full((2, 1, 1), 0.5)})
+    >>> recording.num_steps
+    2
+    >>> recording
+    Recording(2 steps; draws of c; parameters none)
+    """
+
+    losses: FloatArray
+    draws: Arrays = field(default_factory=dict)
+    before: Arrays = field(default_factory=dict)
+    constrained: Arrays = field(default_factory=dict)
+    after: Arrays = field(default_factory=dict)
+    gradients: Arrays = field(default_factory=dict)
+    lr: Arrays = field(default_factory=dict)
+    moments: Arrays = field(default_factory=dict)
+    arguments: Arrays = field(default_factory=dict)
+    observed: Arrays = field(default_factory=dict)
+    header: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "losses", _numbers("losses", self.losses).astype(np.float64))
+        if self.losses.ndim != 1 or not self.losses.size:
+            raise RecordingError(f"losses of shape {self.losses.shape} are not one for each step")
+        steps = self.losses.size
+        for group in _GROUPS:
+            arrays = {
+                name: _numbers(f"{group} {name!r}", array)
+                for name, array in getattr(self, group).items()
+            }
+            for name, array in arrays.items():
+                lengths = {"moments": (3,), "observed": (1, steps)}.get(group, (steps,))
+                if array.ndim == 0 or len(array) not in lengths:
+                    wanted = " or ".join(map(str, lengths))
+                    raise RecordingError(
+                        f"{group} {name!r} has shape {array.shape} where the first is {wanted}"
+                    )
+            object.__setattr__(self, group, MappingProxyType(arrays))
+        for group, dims in (("draws", 3), ("arguments", 2), ("observed", 2), ("lr", 1)):
+            for name, array in getattr(self, group).items():
+                if array.ndim != dims:
+                    raise RecordingError(f"{group} {name!r} has shape {array.shape}, not {dims}-d")
+        for group in _OF_PARAMETERS:
+            shapes = {name: array.shape for name, array in getattr(self, group).items()}
+            if shapes != {name: array.shape for name, array in self.before.items()}:
+                raise RecordingError(f"{group} and before are not the same parameters")
+        for group in ("lr", "moments"):
+            for name, array in getattr(self, group).items():
+                before = self.before.get(name)
+                if before is None or array.shape[1:] != (before.shape[1:] if group != "lr" else ()):
+                    raise RecordingError(f"{group} {name!r} does not fit that parameter")
+        object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
+
+    def __repr__(self) -> str:
+        draws, parameters = (", ".join(x) or "none" for x in (self.draws, self.before))
+        return f"Recording({self.num_steps} steps; draws of {draws}; parameters {parameters})"
+
+    @property
+    def num_steps(self) -> int:
+        """T."""
+        return int(self.losses.size)
+
+    @property
+    def dtype(self) -> str:
+        """``"float32"`` if any draw or parameter is one, else ``"float64"``."""
+        parts = (*self.draws.values(), *self.before.values())
+        return "float32" if any(x.dtype == np.float32 for x in parts) else "float64"
+
+    def save(self, path: str | Path, overwrite: bool = False) -> None:
+        """Write the recording whole or not at all, as a plain npz.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written, or exists and is not to be overwritten.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> recording = Recording(losses=np.array([2.5, 2.0]))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     recording.save(Path(folder, "run.npz"))
+        ...     Recording.load(Path(folder, "run.npz")).losses
+        array([2.5, 2. ])
+        """
+        names = {group: list(getattr(self, group)) for group in _GROUPS}
+        document = {"schema": SCHEMA, "names": names, "header": dict(self.header)}
+        members = {
+            f"{group}/{i}": array
+            for group in _GROUPS
+            for i, array in enumerate(getattr(self, group).values())
+        }
+        text = json.dumps(document, sort_keys=True, allow_nan=False)
+        file = io.BytesIO()
+        np.savez(file, header=np.array(text), losses=self.losses, **members)
+        write(path, file.getvalue(), overwrite)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Recording:
+        """A recording from `save`.
+
+        Raises
+        ------
+        RecordingError
+            If the file is not one.
+        OSError
+            If it cannot be read.
+        """
+        try:
+            members = read_arrays(path)
+            document = json.loads(str(members.pop("header")), parse_constant=int)
+            if document["schema"] != SCHEMA:
+                raise ValueError(f"its schema {document['schema']!r} is not {SCHEMA!r}")
+            if not isinstance(document["header"], dict):
+                raise TypeError("its header is not an object")
+            groups: dict[str, Any] = {}
+            for group in _GROUPS:
+                names = document["names"][group]
+                if not all(isinstance(name, str) for name in names):
+                    raise TypeError(f"a name in {group} is not text")
+                if len(set(names)) != len(names):
+                    raise ValueError(f"a name in {group} stands twice")
+                groups[group] = {name: members.pop(f"{group}/{i}") for i, name in enumerate(names)}
+            losses = members.pop("losses")
+            if members:
+                raise ValueError(f"the member {min(members)!r} belongs to nothing")
+            return cls(losses=losses, header=document["header"], **groups)
+        except _WRONG as error:
+            what = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise RecordingError(f"{path}: not a recording of elbo_ref: {what}") from None
+
+
+def _numbers(what: str, value: Any) -> NDArray[Any]:
+    """Real numbers, kept in their precision and read-only."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise RecordingError(f"{what} is not made of real numbers but of {array.dtype}")
+    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+        array = array.astype(np.float64)
+    array = array.view()
+    array.setflags(write=False)
+    return array

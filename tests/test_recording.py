@@ -1,0 +1,144 @@
+"""`Recording` as a value and as a file, and what is said of files that are none."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import elbo_ref as er
+from elbo_ref.recording import Recording, RecordingError, record, record_numpyro
+
+
+def recording(**changed):
+    steps = np.zeros(3, np.float32)
+    groups = {
+        "losses": [1.5, -0.0, np.nan],
+        "draws": {"c": np.full((3, 2, 4), 0.25, np.float32), "ü/..\\": np.ones((3, 1, 1))},
+        **{group: {"a": steps} for group in ("before", "constrained", "after", "gradients")},
+        "lr": {"a": np.full(3, 0.1)},
+        "moments": {"a": np.zeros(3)},
+        "arguments": {"model.c.concentration1": np.ones((3, 1))},
+        "observed": {"obs.value": np.array([[1, 2, 3]])},
+        "header": {"framework": "pyro", "loss": {"class": None}},
+    }
+    return Recording(**{**groups, **changed})
+
+
+def members(tmp_path):
+    recording().save(tmp_path / "good.npz")
+    with np.load(tmp_path / "good.npz") as archive:
+        return dict(archive)
+
+
+def write(path, **arrays):
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    path.write_bytes(file.getvalue())
+    return path
+
+
+def test_a_file_gives_back_what_it_was_given(tmp_path):
+    made = recording()
+    made.save(tmp_path / "run.npz")
+    loaded = Recording.load(tmp_path / "run.npz")
+    assert loaded.losses.tobytes() == made.losses.tobytes()
+    assert dict(loaded.header) == dict(made.header) and loaded.dtype == "float32"
+    for group in ("draws", "before", "lr", "moments", "arguments", "observed"):
+        mine, theirs = getattr(made, group), getattr(loaded, group)
+        assert mine.keys() == theirs.keys()
+        for name, array in mine.items():
+            assert (array == theirs[name]).all() and array.dtype == theirs[name].dtype
+    loaded.save(tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "run.npz").read_bytes()
+    with pytest.raises(FileExistsError):
+        made.save(tmp_path / "run.npz")
+    made.save(tmp_path / "run.npz", overwrite=True)
+
+
+def test_it_is_frozen():
+    made = recording()
+    with pytest.raises(ValueError, match="read-only"):
+        made.draws["c"][0] = 0
+    with pytest.raises(TypeError):
+        made.header["framework"] = "other"
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"losses": []}, "not one for each step"),
+        ({"losses": [[1.0]]}, "not one for each step"),
+        ({"losses": ["one"]}, "losses is not made of real numbers"),
+        ({"draws": {"c": np.zeros((2, 1, 1))}}, "draws 'c' has shape .2, 1, 1. where the first"),
+        ({"draws": {"c": np.zeros((3, 1))}}, "not 3-d"),
+        ({"draws": {"c": np.zeros((3, 1, 1), object)}}, "real numbers but of object"),
+        ({"before": {}}, "constrained and before are not the same parameters"),
+        ({"gradients": {"a": np.zeros((3, 1))}}, "gradients and before are not"),
+        ({"moments": {"a": np.zeros((3, 2))}}, "moments 'a' does not fit"),
+        ({"lr": {"b": np.zeros(3)}}, "lr 'b' does not fit"),
+        ({"observed": {"obs.value": np.zeros((2, 3))}}, "the first is 1 or 3"),
+    ],
+)
+def test_arrays_that_do_not_belong_together(changed, words):
+    with pytest.raises(RecordingError, match=words):
+        recording(**changed)
+
+
+def test_hostile_files(tmp_path):
+    good = members(tmp_path)
+    document = json.loads(str(good["header"]))
+    path = tmp_path / "bad.npz"
+
+    def with_header(**changed):
+        return {**good, "header": np.array(json.dumps({**document, **changed}))}
+
+    names = document["names"]
+    cases = [
+        ({**good, "header": np.array("{")}, "Expecting property name"),
+        ({**good, "header": np.array("[" * 100_000)}, "recursion"),
+        ({**good, "header": np.array("[]")}, "list indices"),
+        (with_header(schema="other/1"), "its schema 'other/1'"),
+        (with_header(header=[]), "its header is not an object"),
+        (with_header(names={}), "'draws' is missing"),
+        (with_header(names={**names, "draws": ["c", "d", "e"]}), "'draws/2' is missing"),
+        (with_header(names={**names, "draws": ["c", "c"]}), "stands twice"),
+        (with_header(names={**names, "draws": ["c", 1]}), "a name in draws is not text"),
+        (with_header(names={**names, "draws": ["c"]}), "'draws/1' belongs to nothing"),
+        ({k: v for k, v in good.items() if k != "header"}, "'header' is missing"),
+        ({k: v for k, v in good.items() if k != "losses"}, "'losses' is missing"),
+        ({**good, "losses": np.array([None, 1])}, "Python objects"),
+        ({**good, "losses": np.array(["a", "b", "c"])}, "real numbers"),
+        ({**good, "losses": np.zeros(7)}, "where the first is 7"),
+    ]
+    for arrays, words in cases:
+        with pytest.raises(RecordingError, match=words) as caught:
+            Recording.load(write(path, **arrays))
+        assert str(caught.value).startswith(f"{path}: not a recording of elbo_ref: ")
+        assert "\n" not in str(caught.value)
+    path.write_bytes((tmp_path / "good.npz").read_bytes()[:500])
+    with pytest.raises(RecordingError, match="damaged"):
+        Recording.load(path)
+    with pytest.raises(FileNotFoundError):
+        Recording.load(tmp_path / "none.npz")
+
+
+def test_what_is_not_installed_is_named_with_its_extra(monkeypatch):
+    for missing in ("pyro", "torch"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, "pyro", ModuleType("pyro"))
+            patch.setitem(sys.modules, missing, None)
+            words = r"record needs .*: pip install 'elbo_ref\[pyro\]'"
+            with pytest.raises(ModuleNotFoundError, match=words), record(None):
+                pass
+    monkeypatch.setitem(sys.modules, "jax", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'elbo_ref\[numpyro\]'"):
+        record_numpyro(None, None, 1)
+
+
+def test_it_is_at_the_front_door():
+    assert er.recording.Recording is Recording and er.replay.__module__.startswith("elbo_ref.")

@@ -1,0 +1,411 @@
+"""`replay` without a framework: runs made by hand, clean or with a mistake planted in them.
+
+The runs come from `Made`: draws by NumPy, losses by SciPy's distributions, gradients from the
+formulas of docs/pathwise.md spelled out, updates by our Adam. A clean one is the negative control.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import integrate, special, stats
+
+import elbo_ref as er
+from elbo_ref import guides
+from elbo_ref.crosscheck import replay
+from elbo_ref.crosscheck.replaying import gradients
+from elbo_ref.crosscheck.replaying.draws import clip_bias
+from elbo_ref.crosscheck.replaying.emulation import Columns, Program
+from elbo_ref.crosscheck.replaying.kernel import envelope
+from elbo_ref.crosscheck.replaying.tape import read_tape
+from elbo_ref.recording import Recording
+
+K, N = np.array([3, 7, 12]), np.array([10, 9, 40])
+COUNTS = er.Counts(K, N)
+LOGC = float(COUNTS.log_coefficient.sum())
+STEPS, PARTICLES, LR = 40, 2, 0.03
+NAMES = {
+    "prior.concentration1": "a",
+    "prior.concentration0": "b",
+    "guide.concentration1": "qa",
+    "guide.concentration0": "qb",
+}
+SETTINGS = {"lr": LR, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0}
+
+
+class Made:
+    """A run by hand, and its parts for those who plant mistakes."""
+
+    def __init__(self, kind="beta", source=None, seed=0, likelihood=1.0):
+        rng = np.random.default_rng(seed)
+        self.kind, self.names = kind, dict(list(NAMES.items())[: 4 if kind == "beta" else 2])
+        free = {"a": np.log(2.0), "b": np.log(5.0)}
+        if kind == "beta":
+            free |= {"qa": np.log([4.0, 8.0, 15.0]), "qb": np.log([9.0, 6.0, 30.0])}
+        free = {name: np.array(value) for name, value in free.items()}
+        adam = er.Adam(lr=LR)
+        states = {name: adam.init(value) for name, value in free.items()}
+        self.rows, self.parts = [], []
+        for _ in range(STEPS):
+            x = {name: np.exp(value) for name, value in free.items()}
+            one, zero = (x["qa"], x["qb"]) if kind == "beta" else (x["a"], x["b"])
+            drawn = (one, zero) if source is None else source(x)
+            c = rng.beta(*drawn, size=(PARTICLES, 3))
+            density, through, score = self._gradients(x, c, one, zero, likelihood)
+            gradient = {name: density[name] + through[name] for name in free}
+            moved = {}
+            for name in free:
+                moved[name], states[name] = adam.update(states[name], free[name], gradient[name])
+            self.rows.append(
+                {
+                    "losses": -np.mean(np.sum(self._f(x, c, one, zero, likelihood), axis=1)),
+                    "draws": {"c": c},
+                    "before": free,
+                    "constrained": x,
+                    "gradients": gradient,
+                    "after": moved,
+                }
+            )
+            self.parts.append({"density": density, "through": through, "score": score})
+            free = moved
+
+    def _f(self, x, c, one, zero, likelihood=1.0):
+        f = likelihood * stats.binom.logpmf(K, N, c) + stats.beta.logpdf(c, x["a"], x["b"])
+        return f - (0 if self.kind == "empty" else stats.beta.logpdf(c, one, zero))
+
+    def _gradients(self, x, c, one, zero, likelihood):
+        """Of the loss, for the logarithms: at fixed draws, through them, and by the score."""
+        y = np.log(c) - np.log1p(-c)
+        slope = likelihood * (K * (1 - c) - (N - K) * c)
+        if self.kind != "tied":
+            slope = slope + (x["a"] - 1) * (1 - c) - (x["b"] - 1) * c
+        if self.kind == "beta":
+            slope = slope - (one - 1) * (1 - c) + (zero - 1) * c
+        moved = er.pathwise_gradient(y, one, zero)
+        logs = np.log(c), np.log1p(-c)
+        psi = special.psi
+        by_prior = [
+            log - psi(z) + psi(x["a"] + x["b"])
+            for log, z in zip(logs, (x["a"], x["b"]), strict=True)
+        ]
+        density, through, score = {}, {}, {}
+        for i, (name, own) in enumerate((("a", "qa"), ("b", "qb"))):
+            paths = slope * moved[i]
+            if self.kind != "beta":
+                counted = by_prior[i] * (self.kind == "empty")
+                density[name] = -x[name] * np.mean(np.sum(counted, axis=1))
+                through[name] = -x[name] * np.mean(np.sum(paths, axis=1))
+                continue
+            density[name] = -x[name] * np.mean(np.sum(by_prior[i], axis=1))
+            through[name], score[name] = 0.0 * density[name], density[name]
+            q = (one, zero)[i]
+            scores = logs[i] - psi(q) + psi(one + zero)
+            density[own] = q * np.mean(scores, axis=0)
+            through[own] = -q * np.mean(paths, axis=0)
+            score[own] = -q * np.mean(scores * self._f(x, c, one, zero, likelihood), axis=0)
+        return density, through, score
+
+    def recording(self, **changed):
+        """All steps; a change is a function of the recording's own arrays."""
+        rows = self.rows
+        groups = {
+            group: {name: np.array([row[group][name] for row in rows]) for name in rows[0][group]}
+            for group in ("draws", "before", "constrained", "gradients", "after")
+        }
+        settings = dict.fromkeys(rows[0]["before"], SETTINGS)
+        made = Recording(
+            losses=np.array([row["losses"] for row in rows]),
+            header={
+                "loss": {"class": "Trace_ELBO"},
+                "optimizer": {"class": "Adam", "settings": settings},
+                "constraints": dict.fromkeys(settings, "positive"),
+            },
+            **groups,
+        )
+        return replace(made, **{name: change(made) for name, change in changed.items()})
+
+    def gradient(self, part):
+        return {
+            name: np.array([parts[part][name] for parts in self.parts])
+            for name in self.parts[0][part]
+        }
+
+    def replay(self, recording=None, counts=COUNTS, **claims):
+        claims = {"guide": self.kind, "names": self.names, **claims}
+        return replay(recording or self.recording(), counts, **claims)
+
+
+@pytest.fixture(scope="module")
+def made():
+    return Made()
+
+
+@pytest.mark.parametrize("kind", ["beta", "empty", "tied"])
+def test_a_clean_run_agrees(kind):
+    verdict = Made(kind).replay()
+    assert verdict.outcome == "agrees", verdict
+    assert {f.name for f in verdict.having("agrees")} == {"losses", "gradients", "updates", "draws"}
+    assert len(verdict.ruled_out) == 18 and "missing_coefficients" in verdict.ruled_out
+    assert ("gap" in verdict.exact) == (kind != "empty")
+
+
+def test_the_first_step_that_departs_is_named(made):
+    def change(recording):
+        losses = recording.losses.copy()
+        losses[[7, 9]] *= 1 + 1e-9
+        return losses
+
+    verdict = made.replay(made.recording(losses=change))
+    (finding,) = verdict.having("mistake")
+    assert finding.name == "loss_mismatch" and finding.quantity == "loss at step 7"
+    assert 0 < finding.difference < 1e-7 and finding.allowance < 1e-7
+    assert "2 of 40 losses" in finding.reason and "losses" not in verdict.ruled_out
+
+
+def test_what_is_below_the_allowance_is_rounding(made):
+    changed = made.recording(losses=lambda r: r.losses * (1 + 1e-12))
+    assert made.replay(changed).outcome == "agrees"
+
+
+LOSSES = {
+    "wrong_sign": lambda r: -r.losses,
+    "normalised_loss": lambda r: r.losses / 59,
+    "missing_coefficients": lambda r: r.losses + LOGC,
+    "unexplained_constant": lambda r: r.losses + 1.0,
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_that_are_others(made, name):
+    verdict = made.replay(made.recording(losses=LOSSES[name]))
+    assert verdict.mistakes == (name,), verdict
+
+
+def test_losses_without_the_guide(made):
+    c, x = (np.array([row[group] for row in made.rows]) for group in ("draws", "constrained"))
+    own = [
+        np.mean(np.sum(stats.beta.logpdf(a["c"], b["qa"], b["qb"]), axis=1))
+        for a, b in zip(c, x, strict=True)
+    ]
+    verdict = made.replay(made.recording(losses=lambda r: r.losses - own))
+    assert verdict.mistakes == ("latent_not_in_guide",), verdict
+
+
+@pytest.mark.parametrize("owner", ["prior", "guide"])
+def test_names_that_are_exchanged(made, owner):
+    one, zero = f"{owner}.concentration1", f"{owner}.concentration0"
+    verdict = made.replay(names={**NAMES, one: NAMES[zero], zero: NAMES[one]})
+    assert verdict.mistakes == ("swapped_concentrations",), verdict
+    assert ("the prior" if owner == "prior" else "the guide") in str(verdict)
+
+
+@pytest.mark.parametrize("factor", [0.25, 4.0])
+def test_a_likelihood_that_is_scaled(factor):
+    """Under a tied guide it is all there is, so that nothing but a factor is seen."""
+    for kind in ("beta", "empty", "tied"):
+        verdict = Made(kind, likelihood=factor).replay()
+        name = "subsample_unscaled" if factor < 1 else "subsample_scaled_twice"
+        name = "normalised_loss" if kind == "tied" else name
+        assert verdict.mistakes == (name,), verdict
+
+
+def test_other_counts(made):
+    verdict = made.replay(counts=er.Counts(K, N + 2))
+    assert verdict.mistakes == ("wrong_total_count",), verdict
+    assert made.replay(counts=er.Counts(K, [10, 10, 40])).mistakes[0] == "loss_mismatch"
+    verdict = made.replay(counts=er.Counts([3, 19], [10, 49]))
+    assert verdict.mistakes == ("wrong_latents",), verdict
+    assert verdict.having("untested")[0].quantity == "losses, gradients and draws"
+
+
+def test_equal_latents_may_share_an_entry():
+    verdict = Made("tied").replay(counts=er.Counts([3, 7], [10, 9], multiplicity=[1, 2]))
+    assert verdict.mistakes[0] == "loss_mismatch"  # three latents, but not these
+
+
+def test_unconstrained_values(made):
+    verdict = made.replay(made.recording(constrained=lambda r: r.before))
+    assert verdict.mistakes == ("unconstrained_values",), verdict
+
+
+def test_draws_from_elsewhere():
+    verdict = Made(source=lambda x: (x["qa"] * 1.5, x["qb"])).replay()
+    assert verdict.mistakes == ("draw_mismatch",), verdict
+    verdict = Made(source=lambda x: (x["a"], x["b"])).replay()
+    assert verdict.mistakes == ("latent_not_in_guide",), verdict
+
+
+def parts(made, **wanted):
+    """Gradients made of parts, by parameter; what is not named stays."""
+    return lambda r: {**r.gradients, **wanted}
+
+
+def test_gradients_that_are_others(made):
+    density, through, score = (made.gradient(part) for part in ("density", "through", "score"))
+    whole = {name: density[name] + through[name] for name in density}
+    cases = {
+        "gradient_detached": [0 * whole["qa"], density["qa"], through["qa"]],
+        "gradient_scaled": [3.0 * whole["qa"], -whole["qa"], whole["qa"] / PARTICLES],
+        "gradient_estimator": [score["qa"]],
+        "gradient_mismatch": [whole["qa"] + 1e-6],
+    }
+    for name, values in cases.items():
+        for value in values:
+            verdict = made.replay(made.recording(gradients=parts(made, qa=value)))
+            assert name in verdict.mistakes, (name, verdict)
+            finding = next(f for f in verdict.having("mistake") if f.name == name)
+            assert finding.quantity.startswith("gradient of guide.concentration1 at step 0")
+            assert set(verdict.mistakes) <= {name, "optimizer_settings"}
+
+
+def test_without_pytorch_the_kernel_may_be_off_by_its_envelope(made, monkeypatch):
+    monkeypatch.setattr(gradients, "torch_pathwise", lambda *_: None)
+    density, through = (made.gradient(part) for part in ("density", "through"))
+
+    def verdict(error):
+        value = density["qa"] + through["qa"] * (1 + error)
+        return made.replay(made.recording(gradients=parts(made, qa=value)))
+
+    within = verdict(1e-3).having("agrees")
+    assert any("within what PyTorch's derivative may be off" in f.reason for f in within)
+    assert "gradient_mismatch" in verdict(0.5).mistakes
+    (kernel,) = (f for f in verdict(1e-3).findings if f.name == "kernel_error")
+    assert kernel.status == "untested"
+
+
+def test_the_envelope_has_no_bound_beside_the_poles():
+    assert np.isinf(envelope(np.array(0.1), np.array(2e4)))
+    a, b = np.array([1e-5, 3.0, 1e9]), np.array([1e-5, 30.0, 1e9])
+    assert (envelope(a, b) == envelope(b, a)).all() and (envelope(a, b) < 0.1).all()
+
+
+def test_updates_that_are_others(made):
+    def moved(lr, **settings):
+        after = {}
+        recording = made.recording()
+        for name, gradient in recording.gradients.items():
+            adam, rows = er.Adam(lr=1.0, **settings), []
+            state = adam.init(gradient[0])
+            for step in range(STEPS):
+                before = recording.before[name][step]
+                go, state = adam.update(state, before, gradient[step])
+                rows.append(before + lr(step) * (go - before))
+            after[name] = np.array(rows)
+        return made.replay(made.recording(after=lambda _: after))
+
+    assert moved(lambda _: LR).outcome == "agrees"
+    for name, words, verdict in (
+        ("optimizer_settings", "lr = 0.06", moved(lambda _: 2 * LR)),
+        ("optimizer_settings", "betas = (0.5, 0.999)", moved(lambda _: LR, betas=(0.5, 0.999))),
+        ("optimizer_settings", "eps = 0.001", moved(lambda _: LR, eps=1e-3)),
+        ("optimizer_settings", "does not move", moved(lambda _: 0.0)),
+        ("optimizer_settings", "no other setting", moved(lambda t: LR * (1 + t % 2))),
+        ("learning_rate_decay", "falls from 0.03 to", moved(lambda t: LR * 0.9**t)),
+        ("learning_rate_decay", "falls from 0.03 to", moved(lambda t: LR * 0.1 ** (t // 20))),
+    ):
+        assert verdict.mistakes == (name,), verdict
+        assert words in verdict.findings[0].reason
+
+
+def saturating(dtype, at):
+    """A tied run of one step whose draws stand at the end of a precision."""
+    x = {"a": np.array([0.005], dtype), "b": np.array([5.0], dtype)}
+    free = {name: np.log(value) for name, value in x.items()}
+    c = np.array([[[at, 0.3, 0.3]]], dtype)
+    loss = -np.sum(special.xlogy(K, np.maximum(c, np.finfo(dtype).eps)) + (N - K) * np.log1p(-c))
+    groups = {"before": free, "constrained": x, "after": free, "gradients": free}
+    return Recording(losses=[loss - LOGC], draws={"c": c}, **groups)
+
+
+def test_draws_at_the_ends_of_a_precision():
+    names = dict(list(NAMES.items())[:2])
+    for dtype, status in ((np.float32, "mistake"), (np.float64, "note")):
+        tiny = np.finfo(dtype).tiny
+        verdict = replay(saturating(dtype, tiny), COUNTS, guide="tied", names=names)
+        (finding,) = (f for f in verdict.findings if f.name == "float32_saturation")
+        assert finding.status == status and finding.quantity.startswith("1 of 3 draws")
+        assert "losses" in {f.name for f in verdict.having("agrees")}
+        off = replay(saturating(dtype, 4 * tiny), COUNTS, guide="tied", names=names)
+        assert not [f for f in off.findings if f.name == "float32_saturation"]
+
+
+@pytest.mark.parametrize("kind", ["tied", "empty"])
+def test_the_bias_of_clipping_by_quadrature(kind):
+    recording = saturating(np.float32, 0.3)
+    tape = read_tape(recording, COUNTS, kind, "trace", dict(list(NAMES.items())[:2]), None)
+    a, b = (float(recording.constrained[name][0]) for name in "ab")
+    info = np.finfo(np.float32)
+
+    def raised(a, b, t):
+        """E[log max(c, t) - log c], over s = a log(t / c)."""
+
+        def part(s):
+            c = t * np.exp(-s / a)
+            return s * np.exp(-s) * (1 - c) ** (b - 1)
+
+        return t**a / a**2 * integrate.quad(part, 0, np.inf)[0] / special.beta(a, b)
+
+    gain = K.sum() * raised(a, b, info.eps) + (N - K).sum() * raised(b, a, info.eps)
+    if kind == "empty":
+        gain += 3 * ((a - 1) * raised(a, b, info.tiny) + (b - 1) * raised(b, a, info.epsneg))
+    np.testing.assert_allclose(clip_bias(tape), [-gain], rtol=1e-5)
+
+
+def test_the_emulation_clamps_as_pyro_does():
+    c = np.array([[1e-30, 0.25, 1 - 1e-17]])
+    zeros = np.zeros(3)
+    outcomes = np.array([[2.0, 3.0, 1.0], [5.0, 7.0, 4.0]])
+    columns = Columns(c, special.logit(c), np.ones((2, 3)), np.ones((0, 3)), outcomes, zeros, zeros)
+    eps = np.finfo(float).eps
+    clamped = np.clip(c, eps, 1 - eps)
+    wanted = outcomes[0] * np.log(clamped) + outcomes[1] * np.log1p(-clamped)
+    found = Program(guides.find("tied"), "float64").terms(columns).likelihood
+    np.testing.assert_allclose(found.value, wanted, rtol=1e-14)
+    free = Program(guides.find("tied"), "float64", least=np.finfo(float).tiny)
+    assert free.terms(columns).likelihood.value[0, 0] == pytest.approx(2 * np.log(1e-30))
+
+
+def test_a_run_that_stops_being_finite(made):
+    def broken(recording):
+        losses = recording.losses.copy()
+        losses[30:] = np.nan
+        return losses
+
+    verdict = made.replay(made.recording(losses=broken))
+    assert verdict.outcome == "agrees" and "step 30" in verdict.having("note")[0].quantity
+    nothing = made.replay(made.recording(losses=lambda r: r.losses * np.nan))
+    assert "a run without a finite step" in nothing.having("untested")[0].reason
+
+
+def test_what_the_recording_does_not_say_is_asked_for(made):
+    recording = made.recording()
+    with pytest.raises(ValueError, match="guide= is needed"):
+        replay(recording, COUNTS)
+    with pytest.raises(ValueError, match=r"names= does not say .* prior\.concentration1"):
+        replay(recording, COUNTS, guide="beta")
+    with pytest.raises(ValueError, match="'laplace' is none of beta, "):
+        replay(recording, COUNTS, guide="laplace")
+    with pytest.raises(TypeError, match="counts must be a Counts"):
+        replay(recording, [3, 10])
+    with pytest.raises(ValueError, match="one latent site; its latent sites: none"):
+        replay(Recording(losses=[1.0]), COUNTS)
+    with pytest.raises(ValueError, match="step 0 is not inside"):
+        made.replay(made.recording(draws=lambda r: {"c": 0 * r.draws["c"]}))
+    unknown = replace(recording, header={**recording.header, "loss": {"class": "Own"}})
+    assert "loss Own" in made.replay(unknown).having("untested")[0].reason
+
+
+def test_a_fixed_prior_is_an_argument(made):
+    """Held at another value than it was, the losses depart."""
+    kept = ("qa", "qb")
+    recording = made.recording()
+    groups = {
+        group: {name: getattr(recording, group)[name] for name in kept}
+        for group in ("before", "constrained", "gradients", "after")
+    }
+    names = {role: name for role, name in NAMES.items() if name in kept}
+    verdict = made.replay(replace(recording, **groups), names=names, prior=er.Beta(2.0, 5.0))
+    assert verdict.mistakes[0] == "loss_mismatch"  # it moved, after the first step
+    assert verdict.findings[0].quantity == "loss at step 1"
