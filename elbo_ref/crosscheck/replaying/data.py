@@ -90,7 +90,8 @@ def mend_parameters(recording: Recording) -> tuple[Recording, list[Finding]]:
             continue
         free = recording.before[name]
         right = CONSTRAINTS[kind].constrain(free.astype(np.float64)).astype(free.dtype)
-        if np.array_equal(constrained[name], free) and not np.array_equal(right, free):
+        same = np.array_equal(constrained[name], free)
+        if same and not np.allclose(right, free, rtol=1e-6, atol=0.0):
             first, wanted = float(free.ravel()[0]), float(right.ravel()[0])
             words, reason = f"{name} at step 0", "it equals the unconstrained one"
             findings.append(

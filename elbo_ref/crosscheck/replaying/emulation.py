@@ -5,7 +5,8 @@ Losses are computed in the arithmetic of the run, operation by operation as PyTo
 * a Beta's log density is ``xlogy(a - 1, c) + xlogy(b - 1, 1 - c) + lgamma(a + b) - lgamma(a) -
   lgamma(b)``, with 1 - c rounded;
 * a Binomial and a Bernoulli see c clamped to [eps, 1 - eps], eps that of the precision, take its
-  logit, and clamp in float64 too;
+  logit, and clamp in float64 too; of a failure a Bernoulli then takes log sigmoid(x) - x, whose
+  two terms cancel where c is small;
 * a draw of a Beta is kept in [tiny, 1 - eps/2], one that a sigmoid makes in [tiny, 1 - eps]:
   a recorded draw has been through that already.
 
@@ -13,6 +14,10 @@ NumPyro has tiny where Pyro has eps, for the probability of a Binomial or Bernou
 
 What is left between theirs and ours is rounding, a few eps of the sum of all that a value is made
 of without the signs, which is returned beside it as its *size*.
+
+In a gradient, ``Binomial.log_prob`` adds half of total_count and takes it away again
+(``_clamp_by_zero``), which in float32 leaves little of the derivative for many trials and a small
+c: the sizes count it. PyTorch's trigamma is right to 5e-10 only, in float64 too.
 
 A gradient is exact, at the draws as they are, and in two parts (`elbo_ref.objectives.trace`):
 `density`, at fixed draws, and `through` the draws, in which the likelihood has no part where its
@@ -33,6 +38,7 @@ from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.guides.protocol import Guide
+from elbo_ref.special import trigamma
 
 Floats = NDArray[Any]
 """In the precision of the run."""
@@ -112,12 +118,15 @@ class Program:
         Whether the loss is ``TraceMeanField_ELBO``.
     least : float
         What the probability of a Binomial or Bernoulli is kept above.
+    single_trials : bool
+        Whether the data are seen as Bernoulli trials of PyTorch, one by one.
     """
 
     guide: Guide
     dtype: str
     mean_field: bool = False
     least: float = float(np.finfo(np.float64).eps)
+    single_trials: bool = False
 
     @property
     def closed(self) -> bool:
@@ -132,7 +141,8 @@ class Program:
         constant = np.broadcast_to(columns.log_coefficient, c.shape)
         size = np.broadcast_to(columns.coefficient_size, c.shape)
         k, f = columns.outcomes.astype(kind)
-        likelihood = _likelihood(c, k, f, self.least)
+        seen = _trials if self.single_trials else _likelihood
+        likelihood = seen(c, k, f, self.least)
         data = likelihood, Term(constant, size)
         if self.closed:
             q = own if len(own) else prior
@@ -160,20 +170,21 @@ class Program:
         base = guide.tilt(prior, own, np.zeros_like(columns.outcomes))
         if self.closed:
             slope, slope_size = data, np.zeros_like(data)
-            moments = np.broadcast_to(guide.log_moments(prior, own), base.shape)
             fixed = guide.pull_back(base, prior, own)
-            seen = moments
+            seen = np.broadcast_to(guide.log_moments(prior, own), base.shape)
+            fixed_size = _pull_size(own if len(own) else prior, prior)
         else:
             slope = base[0] * rest - base[1] * c + data
             bounds = np.abs(prior) + 1
             if guide.name in ("beta", "beta_shared"):
                 bounds = bounds + np.abs(own) + 1
             slope_size = bounds[0] * rest + bounds[1] * c
+            fixed_size = np.zeros((2, y.shape[1]))
             fixed = np.zeros((len(pathwise), y.shape[1]))
             seen = logs.mean(axis=1)
             if guide.own_density:
                 fixed = fixed + guide.own_density * (seen - guide.log_moments(prior, own))
-        slope_size = slope_size + k + 2 * (k + f) * c
+        slope_size = slope_size + k + 2 * (k + f)
         through = (slope * pathwise).mean(axis=1)
         density = _rows(guide, fixed, seen, prior, own)
         whole = _rows(guide, fixed + through, seen, prior, own)
@@ -185,7 +196,7 @@ class Program:
             density=density,
             through=whole - density,
             score=self._score(columns, logs, likelihood_scale),
-            size=self._spread(logs_size, sizes.mean(axis=1)),
+            size=self._spread(logs_size, sizes.mean(axis=1) + fixed_size[: len(sizes)]),
             through_size=self._spread(None, sizes.mean(axis=1)),
             blur=self._spread(None, (sizes / rest).mean(axis=1)),
         )
@@ -222,18 +233,41 @@ def _rows(
     return np.concatenate((np.broadcast_to(by_prior, logs.shape), by_own))
 
 
+_TRIGAMMA = 10.0
+"""How much less exact PyTorch's trigamma is than the rest."""
+
+
+def _pull_size(q: FloatArray, p: FloatArray) -> FloatArray:
+    """Of the derivative of a divergence by the concentrations of q."""
+    both, total = p + q, (p + q).sum(axis=0)
+    return np.asarray(_TRIGAMMA * (both * trigamma(q) + total * trigamma(q.sum(axis=0))))
+
+
 def _psi_sizes(x: FloatArray) -> FloatArray:
     return np.asarray(2 + np.abs(sc.psi(x)) + np.abs(sc.psi(x.sum(axis=0))))
 
 
 def _likelihood(c: Floats, k: Floats, f: Floats, least: float) -> Term:
-    """As ``Binomial.log_prob``, coefficients apart; as ``Bernoulli.log_prob`` in all but order."""
-    p = np.clip(c, c.dtype.type(least), 1 - np.finfo(c.dtype).eps)
-    logit = np.log(p) - np.log1p(-p)
+    """As ``Binomial.log_prob``, coefficients apart."""
+    logit = _logit(c, least)
     softplus = np.maximum(logit, 0) + np.log1p(np.exp(-np.abs(logit)))
     n = k + f
     value = (k * logit - n * softplus).astype(np.float64)
     return Term(value, (k * np.abs(logit) + n * softplus).astype(np.float64))
+
+
+def _trials(c: Floats, k: Floats, f: Floats, least: float) -> Term:
+    """As ``Bernoulli.log_prob`` of each trial: of a failure log sigmoid(x) - x, which cancels."""
+    logit = _logit(c, least)
+    success = np.minimum(logit, 0) - np.log1p(np.exp(-np.abs(logit)))
+    value = (k * success + f * (success - logit)).astype(np.float64)
+    return Term(value, (k * np.abs(success) + f * (np.abs(success) + np.abs(logit))).astype(float))
+
+
+def _logit(c: Floats, least: float) -> Floats:
+    """Of the clamped probability."""
+    p = np.clip(c, c.dtype.type(least), 1 - np.finfo(c.dtype).eps)
+    return np.asarray(np.log(p) - np.log1p(-p))
 
 
 def _log_beta(c: Floats, a: Floats, b: Floats) -> Term:

@@ -38,6 +38,9 @@ MATTERS = 0.1
 DIGITS = 1e-10
 """What is allowed in float64, of all terms without signs: PyTorch's polygammas are no better."""
 
+_NOISE = 16.0
+"""How often the spread of PyTorch's kernel over neighbouring draws it may be off."""
+
 _PLACES = 8
 """Steps at which the standard deviation is worked out."""
 
@@ -55,7 +58,7 @@ class Slope:
     score: FloatArray | None
     allowance: FloatArray
     kernel_allowance: FloatArray
-    """How far off PyTorch's derivative may be, where it cannot be asked."""
+    """How far off PyTorch's derivative may be; where it can be asked, by its own rounding."""
     other_path: bool
     """Whether a draw is differentiated in a way of its own, as NumPyro does."""
 
@@ -77,7 +80,7 @@ class Slope:
     @property
     def slack(self) -> FloatArray:
         """How far theirs may be from `expected`."""
-        return self.allowance + (self.kernel_allowance if self.by_kernel is None else 0.0)
+        return self.allowance + self.kernel_allowance
 
     def against(self, other: FloatArray) -> Comparison:
         """Theirs beside others."""
@@ -127,7 +130,8 @@ def _slopes(judged: Judged) -> Iterator[Slope]:
             off = np.where(size > 0, envelope(a, b) * np.maximum(size, 1e-300), 0.0)
             kernel = torch_pathwise(columns.c, a, b)
             if kernel is not None:
-                theirs = program.parts(columns, kernel, scale).through
+                theirs = program.parts(columns, kernel.slopes, scale).through
+                off = _NOISE * program.parts(columns, kernel.spread, scale).through_size
         return np.array([*found, theirs, off])
 
     looked = tape.over_steps(look)

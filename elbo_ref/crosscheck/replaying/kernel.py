@@ -7,7 +7,7 @@ relative error over the table of `benchmarks/kernel_envelope.py`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,24 +15,45 @@ from numpy.typing import NDArray
 from elbo_ref.arguments import FloatArray
 
 
-def torch_pathwise(c: NDArray[Any], a: FloatArray, b: FloatArray) -> FloatArray | None:
-    """d logit/da and d logit/db at draws as ``Beta(a, b).rsample()`` has them, (2, ...).
+class Pathwise(NamedTuple):
+    """d logit/da and d logit/db by PyTorch, (2, ...), and how far the last bit of a draw moves it.
 
-    None without PyTorch. With G = _dirichlet_grad its backward is dc/da = G_1 (1 - c) and
-    dc/db = -G_2 c, in the precision of the draws.
+    Near the mode of large concentrations its expansion loses up to half of the digits in float64,
+    and where it goes over from one approximation into another it jumps.
+    """
+
+    slopes: FloatArray
+    spread: FloatArray
+
+
+def torch_pathwise(c: NDArray[Any], a: FloatArray, b: FloatArray) -> Pathwise | None:
+    """The derivatives at draws as ``Beta(a, b).rsample()`` has them; None without PyTorch.
+
+    With G = _dirichlet_grad its backward is dc/da = G_1 (1 - c) and dc/db = -G_2 c, in the
+    precision of the draws. It has kept 1 - c apart, before c was rounded: both are moved by what
+    the other may be off.
     """
     try:
         import torch
     except ModuleNotFoundError:
         return None
-    x = torch.from_numpy(np.stack([c, 1 - c], axis=-1))
-    pair = np.stack([np.broadcast_to(z, c.shape) for z in (a, b)], axis=-1).astype(c.dtype)
+    kind = c.dtype.type
+    rest, half = 1 - c, np.finfo(kind).epsneg
+    pair = np.stack([np.broadcast_to(z, c.shape) for z in (a, b)], axis=-1).astype(kind)
     concentration = torch.from_numpy(pair)
     total = concentration.sum(-1, True).expand_as(concentration)
-    grad = torch._dirichlet_grad(x, concentration, total).double().numpy()
-    held = x.double().numpy()
-    slopes: FloatArray = np.array((grad[..., 0], -grad[..., 1])) / np.moveaxis(held, -1, 0)
-    return slopes
+
+    def at(c: NDArray[Any], rest: NDArray[Any]) -> FloatArray:
+        x = np.stack([c, rest], axis=-1)
+        grad = torch._dirichlet_grad(torch.from_numpy(x), concentration, total).double().numpy()
+        wide = np.moveaxis(x.astype(np.float64), -1, 0)
+        return np.array((grad[..., 0], -grad[..., 1])) / wide
+
+    slopes = at(c, rest)
+    moved = [at(np.nextafter(c, kind(end)), rest) for end in (0, 1)]
+    low, high = np.maximum(rest * kind(0.5), rest - kind(half)), rest + kind(half)
+    moved += [at(c, x.astype(kind)) for x in (low, np.minimum(high, 1))]
+    return Pathwise(slopes, np.max(np.abs(np.array(moved) - slopes), axis=0))
 
 
 DECADES = range(-3, 5)

@@ -186,11 +186,16 @@ def read_tape(
         raise ValueError(f"{error} (the recording's parameters are: {_told(recording)})") from None
     k, n = counts.successes, counts.total_count
     info = np.finfo(recording.dtype)
-    least = info.tiny if recording.header.get("framework") == "numpyro" else info.eps
+    numpyro = recording.header.get("framework") == "numpyro"
+    seen = {site["class"] for site in sites_of(recording, "model", observed=True)}
     return Tape(
         recording=recording,
         program=Program(
-            kind_of_guide, recording.dtype, loss == "trace_mean_field", least=float(least)
+            kind_of_guide,
+            recording.dtype,
+            loss == "trace_mean_field",
+            least=float(info.tiny if numpyro else info.eps),
+            single_trials=seen == {"Bernoulli"} and not numpyro,
         ),
         loss=loss,
         reading=_all_steps(reading, recording.num_steps),

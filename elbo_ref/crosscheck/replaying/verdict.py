@@ -83,12 +83,12 @@ def replay(
     check_type("recording", recording, Recording)
     check_type("counts", counts, Counts)
     subject = _subject(recording)
-    found = updates.judge_updates(recording)
-    part, notes = finite_part(recording)
-    found += notes
-    if part is None or any(name.endswith(".index") for name in part.observed):
-        what = "a run of minibatches" if part else "a run without a finite step"
-        return _verdict(subject, [*found, _untested(f"{what} is not replayed")])
+    part, found = finite_part(recording)
+    if part is None:
+        return _verdict(subject, [*found, _untested("there is no step of finite numbers")])
+    found += updates.judge_updates(part)
+    if any(name.endswith(".index") for name in part.observed):
+        return _verdict(subject, [*found, _untested("a run of minibatches is not replayed")])
     part, unconstrained = mend_parameters(part)
     found += unconstrained
     used, wrong = mend_data(part, _single(counts), part.draws[latent_site(part)].shape[2])

@@ -1,0 +1,64 @@
+"""Recorded steps of a live NumPyro, where it is installed: no bit is changed, clean ones agree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import elbo_ref as er
+
+numpyro = pytest.importorskip("numpyro")
+pytestmark = [pytest.mark.live, pytest.mark.filterwarnings("ignore")]
+
+K, N = [3, 7, 12], [10, 9, 40]
+
+
+def programs(kind):
+    import jax.numpy as jnp
+    from numpyro import distributions as dist
+    from numpyro.infer import autoguide
+
+    def parameter(name, value):
+        positive = dist.constraints.positive
+        return numpyro.param(name, jnp.asarray(value), constraint=positive)
+
+    def prior():
+        return parameter("a", 2.0), parameter("b", 5.0)
+
+    def model():
+        a, b = prior()
+        with numpyro.plate("latents", 3):
+            c = numpyro.sample("c", dist.Beta(a, b))
+            numpyro.sample("successes", dist.Binomial(jnp.array(N), c), obs=jnp.array(K))
+
+    def guide():
+        if kind == "empty":
+            return
+        own = parameter("qa", [4.0, 8.0, 15.0]), parameter("qb", [9.0, 6.0, 30.0])
+        with numpyro.plate("latents", 3):
+            numpyro.sample("c", dist.Beta(*(prior() if kind == "tied" else own)))
+
+    automatic = {"normal": "AutoNormal", "delta": "AutoDelta"}
+    return model, getattr(autoguide, automatic[kind])(model) if kind in automatic else guide
+
+
+@pytest.mark.parametrize("particles", [1, 3])
+@pytest.mark.parametrize("kind", ["beta", "empty", "tied", "normal", "delta"])
+def test_a_clean_run_agrees(kind, particles):
+    import jax
+
+    model, guide = programs(kind)
+    loss = numpyro.infer.Trace_ELBO(num_particles=particles)
+    svi = numpyro.infer.SVI(model, guide, numpyro.optim.Adam(0.05), loss)
+    start = alone = svi.init(jax.random.PRNGKey(0))
+    for _ in range(3):
+        alone, last = svi.update(alone)
+    state, recording = er.recording.record_numpyro(svi, start, 3)
+    assert recording.losses[-1] == float(last)
+    theirs, ours = (jax.tree_util.tree_leaves(svi.get_params(x)) for x in (alone, state))
+    assert all(np.array_equal(x, y) for x, y in zip(theirs, ours, strict=True))
+    verdict = er.replay(recording, er.Counts(K, N))
+    assert verdict.outcome == "agrees", verdict
+    through_beta = kind in ("beta", "empty", "tied")
+    untested = {finding.name for finding in verdict.having("untested")}
+    assert untested == ({"updates", "gradients"} if through_beta else {"updates"})
