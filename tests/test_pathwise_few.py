@@ -103,7 +103,7 @@ def test_the_last_draw_that_each_number_of_terms_serves(a, b):
     assert sizes
 
 
-@pytest.mark.parametrize("a", [250.0, 400.0, 1000.0, 1e6])
+@pytest.mark.parametrize("a", [200.0, 250.0, 1000.0, 1e6])
 @pytest.mark.parametrize("ratio", [1.0, 2.5, 1e4])
 def test_the_mode_at_its_ends(a, ratio):
     """As far from the mode as it reaches, both ways, seen from both sides; no farther."""
@@ -112,7 +112,18 @@ def test_the_mode_at_its_ends(a, ratio):
     for r in (-0.3999, -0.1, -1e-3, 0.0, 0.05, 0.3999):
         y = sc.logit(m * (1 + r))
         assert error(y, a, b) <= LARGEST and error(-y, b, a) <= LARGEST, r
-    assert few.derivatives(np.array([sc.logit(m * 0.59)]), a, b) is None
+    far = float(sc.logit(m * 0.59))
+    assert few._from_mode(np.array([far]), a, b, far, far) is None
+
+
+@pytest.mark.parametrize(("a", "ratio"), [(40.0, 1.0), (50.0, 1.6), (75.0, 3.0), (110.0, 12.0)])
+def test_the_mode_at_its_longest(a, ratio):
+    """Pairs that only just have a series about the mode; beside them, ones that have none."""
+    y = math.log(1 / ratio) + np.linspace(-0.3, 0.3, 10)
+    found = few._from_mode(y, a, a * ratio, y[0], y[-1])
+    assert found is not None
+    assert np.abs(found / field.derivatives(y, a, a * ratio) - 1).max() <= LARGEST
+    assert few._from_mode(y, 0.7 * a, 0.7 * a * ratio, y[0], y[-1]) is None
 
 
 def test_lines_far_out():

@@ -12,12 +12,14 @@ with a matrix of powers, and no more terms are taken than the farthest of these 
     Q_n = R_n (psi(b) - psi(s) + sum_{j <= n} 1/(j (a + j) R_j)),
 
 for any k; the digamma differences come out of the same reciprocals. A draw above the middle, which
-is the mode or, for a concentration below 1, where s c = 1, is seen from the other end, c = 1. Where
-that end is too far a draw may be seen from across the middle: its terms cancel by a factor that
-grows as 1/f, and `_is_near` keeps what is lost below 5e-13.
+is the mode or, for a concentration below 1, where s c = 1, or c = 1/2 beside it, is seen from the
+other end, c = 1. Where that end is too far a draw may be seen from across the middle: its terms
+cancel by a factor that grows as 1/f, and `_is_near` keeps what is lost below 5e-13.
 
-**From the mode**, for concentrations from `_LARGE` on. In the downward recurrence of `mode` a start
-at n = N is forgotten at least by the product of n/a over every second n, about (N/(e a))^(N/2).
+**From the mode**, for two concentrations from `_LARGE` on. In the downward recurrence of `mode` a
+start at n = N is forgotten by the product of the factors (1 - m) n / (a + m (n - 2)) over every
+second n. The neighbour's factor (1 - 2 m) n / a is kept below 1/3: where it comes to 1 the
+recurrence diverges, whatever N.
 """
 
 from __future__ import annotations
@@ -43,18 +45,23 @@ _SIZES = [
 """Numbers of terms, the place of about the mean ratio of two neighbours, and what it may be."""
 _LONG = 80
 """From more terms than that on it is worth a look across the middle."""
+_EVEN = 0.25
+"""Where log f falls by no more from the mode to c = 1/2, that is the middle."""
 _MOST_GROWTH = 650.0
 """The largest logarithm of a coefficient."""
-_LARGE = 250.0
-_FARTHEST = 0.4
-_FORGOTTEN = 78.0
+_LARGE, _FARTHEST, _LONGEST = 40.0, 0.4, 64
+"""Concentrations, draws and terms that the series about the mode is for."""
+_FORGOTTEN = 1e-17
+"""What may be left of the start of its recurrence."""
 
 
 def derivatives(y: FloatArray, a: float, b: float) -> FloatArray | None:
-    """The rows dy/da and dy/db for n draws y; None if they would need too many terms."""
+    """The rows dy/da and dy/db for n draws y; None if they would need too many terms.
+
+    Its callers see to it that NumPy keeps silent: to say so here takes longer than an operation.
+    """
     draws = y.tolist()
-    with np.errstate(over="ignore", under="ignore"):
-        return _between(y, a, b, min(draws), max(draws))
+    return _between(y, a, b, min(draws), max(draws))
 
 
 def _between(y: FloatArray, a: float, b: float, low: float, high: float) -> FloatArray | None:
@@ -62,12 +69,8 @@ def _between(y: FloatArray, a: float, b: float, low: float, high: float) -> Floa
         near = np.minimum(np.maximum(y, -_FAR), _FAR)
         gradient = _between(near, a, b, min(max(low, -_FAR), _FAR), max(min(high, _FAR), -_FAR))
         return None if gradient is None else on_lines(gradient, near - y, a, b)
-    if a >= _LARGE and b >= _LARGE:
-        if a <= b:
-            return _from_mode(y, a, b, low, high)
-        gradient = _from_mode(-y, b, a, -high, -low)
-        return None if gradient is None else -gradient[::-1]
-    return _from_ends(y, a, b, math.exp(low), math.exp(high))
+    gradient = _from_mode(y, a, b, low, high) if min(a, b) >= _LARGE else None
+    return _from_ends(y, a, b, math.exp(low), math.exp(high)) if gradient is None else gradient
 
 
 def _from_ends(y: FloatArray, a: float, b: float, low: float, high: float) -> FloatArray | None:
@@ -79,6 +82,8 @@ def _from_ends(y: FloatArray, a: float, b: float, low: float, high: float) -> Fl
     elif low >= middle:
         other_end = _terms(1 / low, b, a)
     else:
+        if _drop(middle, 1.0, a, b) < _EVEN:
+            middle = 1.0
         both = max(_terms(middle, a, b), _terms(1 / middle, b, a))
         if both > _LONG and _is_near(middle, high, a, b):
             one_end = _terms(high, a, b)
@@ -106,8 +111,12 @@ def _terms(odds: float, a: float, b: float) -> float:
 
 def _is_near(middle: float, odds: float, a: float, b: float) -> bool:
     """Whether a draw above the middle may be seen from across it, from the end c = 0."""
-    drop = a * math.log(middle / odds) + (a + b) * math.log((1 + odds) / (1 + middle))
-    return drop <= 1 + 2 * min(a, 1.0)
+    return _drop(middle, odds, a, b) <= 1 + 2 * min(a, 1.0)
+
+
+def _drop(middle: float, odds: float, a: float, b: float) -> float:
+    """By how much log f is less than at the middle."""
+    return a * math.log(middle / odds) + (a + b) * math.log((1 + odds) / (1 + middle))
 
 
 def _from_one_end(y: FloatArray, a: float, b: float, terms: int) -> FloatArray:
@@ -190,15 +199,21 @@ def _powers(x: FloatArray, highest: int) -> FloatArray:
 
 
 def _from_mode(y: FloatArray, a: float, b: float, low: float, high: float) -> FloatArray | None:
-    """For a <= b."""
+    if a > b:
+        mirrored = _from_mode(-y, b, a, -high, -low)
+        return None if mirrored is None else -mirrored[::-1]
     s, odds = a + b, a / b
     m, rest = a / s, b / s
     farthest = max(abs(1 / (1 + math.exp(-x)) / m - 1) for x in (low, high))
     if farthest > _FARTHEST:
         return None
-    terms = 1 + max(9, math.ceil(_LAST / math.log(farthest + 1e-9)))
-    while terms * (1 + math.log(a / terms)) < _FORGOTTEN:
+    terms, kept = 0, 1.0
+    while kept > _FORGOTTEN:
         terms += 2
+        kept *= rest * terms / (a + m * (terms - 2))
+        if terms > _LONGEST or 3 * (rest - m) * terms > a:
+            return None
+    terms = max(terms, 1 + math.ceil(_LAST / math.log(farthest + 1e-9)))
     p = later_p = q = later_q = 0.0
     coefficients = []
     for n in range(terms, 0, -1):

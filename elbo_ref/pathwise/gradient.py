@@ -79,7 +79,8 @@ def pathwise_gradient(
     require("logit", y, np.isfinite(y), "is not finite")
     a = concentration("concentration1", concentration1)
     b = concentration("concentration0", concentration0)
-    by_a, by_b = logit_derivatives(y, a, b)
+    with np.errstate(over="ignore", under="ignore"):
+        by_a, by_b = logit_derivatives(y, a, b)
     return PathwiseGradient(plain(by_a), plain(by_b))
 
 
@@ -128,7 +129,7 @@ def pathwise_gradient_of_draw(
     a = concentration("concentration1", concentration1)
     b = concentration("concentration0", concentration0)
     inside = (draw > 0) & (draw < 1)
-    with np.errstate(under="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         y = sc.logit(np.where(inside, draw, 0.5))
         slope = np.where(inside, draw * (1 - draw), 0.0)
         moved = slope * logit_derivatives(y, a, b) + 0.0
