@@ -329,6 +329,30 @@ def test_the_kernel_accounts_for_its_own_share(play):
     assert [finding.name for finding in verdict.having("note")] == ["kernel_error"]
 
 
+def test_of_minibatches_the_updates_are_made_again(play):
+    pyro, torch, dist = play.pyro, play.torch, play.dist
+    k, n = (torch.tensor(x, dtype=torch.float32) for x in (K, N))
+
+    def model():
+        a, b = play.parameter("a", 2.0), play.parameter("b", 5.0)
+        with pyro.plate("latents", 3, subsample_size=2) as some:
+            c = pyro.sample("c", dist.Beta(a, b))
+            pyro.sample("successes", dist.Binomial(n[some], c), obs=k[some])
+
+    with pyro.get_param_store().scope():
+        torch.manual_seed(0)
+        svi = pyro.infer.SVI(model, lambda: None, play.adam(), pyro.infer.Trace_ELBO())
+        with record(svi) as recorder:
+            for _ in range(4):
+                svi.step()
+    recording = recorder.recording
+    assert recording.observed["latents.index"].shape == (4, 2)
+    assert recording.header["sites"][0]["scale"] == 1.5
+    verdict = replay(recording, COUNTS[False])
+    assert {finding.name for finding in verdict.having("agrees")} == {"updates"}
+    assert verdict.having("untested")[0].reason == "a run of minibatches is not replayed"
+
+
 def test_what_cannot_be_recorded_is_refused(play):
     pyro = play.pyro
     model, guide = play.programs()

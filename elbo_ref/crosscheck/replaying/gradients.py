@@ -41,8 +41,8 @@ DIGITS = 1e-10
 _NOISE = 16.0
 """How often the spread of PyTorch's kernel over neighbouring draws it may be off."""
 
-_PLACES = 8
-"""Steps at which the standard deviation is worked out."""
+_PLACES, _MOST = 8, 2000
+"""Steps at which the standard deviation is worked out; fewer for more latents in all."""
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,8 @@ def _deviations(tape: Tape, counts: Counts) -> dict[str, FloatArray]:
     task = Task(tape.guide, counts)
     steps, particles = tape.draws.shape[:2]
     found: dict[str, list[FloatArray]] = {}
-    for step in np.unique(np.linspace(0, steps - 1, _PLACES).astype(int)):
+    places = max(1, min(_PLACES, _MOST // tape.num_latents))
+    for step in np.unique(np.linspace(steps - 1, 0, places).astype(int)):
         prior, own = tape.reading.prior[:, step], tape.reading.own[:, step]
         variances = objective.gradient_variance(task, prior, np.array(own))
         if variances is None:
