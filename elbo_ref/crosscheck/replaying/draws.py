@@ -14,7 +14,8 @@ what that adds to the loss. With c kept above t, to first order in t,
     E[log max(c, t) - log c] = t^a / (a^2 B(a, b)),
 
 which counts A times at t = tiny in the densities, and K times at t = eps in the likelihood; and
-the mirror image, 1 - c being kept above eps/2 and eps.
+the mirror image, 1 - c being kept above eps/2 and eps. It is a mistake where it is more than 0.1
+standard deviations of the step's loss.
 """
 
 from __future__ import annotations
@@ -26,13 +27,18 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray
-from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.beta import Beta
+from elbo_ref.crosscheck.findings import Finding, Status
 from elbo_ref.crosscheck.replaying.emulation import Columns
 from elbo_ref.crosscheck.replaying.tape import Tape
 from elbo_ref.guides.beta_draws import BetaDraws
 
 RULED_OUT = ("draw_mismatch", "float32_saturation")
 LEVEL = 1e-3
+MATTERS = 0.1
+"""A bias of fewer standard deviations of a step's loss does not matter."""
+
+_NAME = "float32_saturation"
 
 
 def judge_draws(tape: Tape) -> list[Finding]:
@@ -103,20 +109,30 @@ def _saturation(tape: Tape) -> list[Finding]:
     count = int(np.count_nonzero((tape.draws <= low) | (tape.draws >= high)))
     if not count:
         return []
-    words = f"{count} of {tape.draws.size} draws at the ends of {tape.program.dtype}"
+    words, name = f"{count} of {tape.draws.size} draws at the ends of {tape.program.dtype}", _NAME
     if tape.guide.name == "normal" or tape.program.closed:
-        return [_finding(tape, words, None)]
-    bias = clip_bias(tape)
-    where = int(np.argmax(np.abs(bias)))
-    words += f"; expected effect on the loss, at step {where} where it is largest,"
-    return [_finding(tape, words, float(bias[where]))]
+        return [Finding(name, words, None, None, None, "", "note")]
+    share = clip_bias(tape) / _loss_std(tape)
+    where = int(np.argmax(np.abs(share)))
+    words += (
+        f"; expected effect on the loss, in its standard deviations, at step {where} where it is "
+        "largest,"
+    )
+    reason = "what c and 1 - c are kept above, in expectation"
+    status: Status = "mistake" if abs(share[where]) > MATTERS else "note"
+    if tape.program.dtype == "float64":
+        status = "note"
+    return [Finding(name, words, float(share[where]), 0.0, MATTERS, reason, status)]
 
 
-def _finding(tape: Tape, words: str, bias: float | None) -> Finding:
-    reason = "what c and 1 - c are kept above, in expectation" if bias is not None else ""
-    status: Any = "mistake" if tape.program.dtype == "float32" else "note"
-    ours = None if bias is None else 0.0
-    return Finding("float32_saturation", words, bias, ours, None, reason, status)
+def _loss_std(tape: Tape) -> FloatArray:
+    """Of the loss of each step, exactly (E5); (T,)."""
+    guide, (prior, own) = tape.guide, tape.reading[:2]
+    assert isinstance(guide, BetaDraws)
+    tilt = guide.tilt(prior, own, tape.outcomes[:, None])
+    draw = Beta(*guide.concentrations(prior, own))
+    variance = np.broadcast_to(guide.variance(draw, tilt), tape.draws.shape[::2]).sum(axis=1)
+    return np.asarray(np.sqrt(np.maximum(variance / tape.draws.shape[1], 1e-300)))
 
 
 def clip_bias(tape: Tape) -> FloatArray:

@@ -13,15 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from elbo_ref.adam import Adam
 from elbo_ref.arguments import check_type
 from elbo_ref.beta import Beta
+from elbo_ref.coordinates import NAMES, Learned
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding, Verdict
+from elbo_ref.crosscheck.optimum import Place
 from elbo_ref.crosscheck.replaying import draws, gradients, losses, updates
 from elbo_ref.crosscheck.replaying.data import finite_part, mend_data, mend_parameters
 from elbo_ref.crosscheck.replaying.tape import Tape, latent_site, read_tape, sites_of
-from elbo_ref.evidence import log_evidence
-from elbo_ref.objectives.exact import elbo, empty_guide_objective
+from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.recording import Recording
 
 _ORDER = ("mistake", "optimum", "agrees", "untested", "note")
@@ -107,7 +109,9 @@ def replay(
     found += gradients.judge_gradients(judged, used)
     found += draws.judge_draws(judged.tape)
     blind = losses.blind(tape)
-    return _verdict(subject, found, _exact(judged.tape, used), blind)
+    place = _place(judged.tape, used)
+    found += [place.finding()] if place else []
+    return _verdict(subject, found, place.exact() if place else None, blind)
 
 
 def _single(counts: Counts) -> Counts:
@@ -140,19 +144,27 @@ def _subject(recording: Recording) -> str:
     return f"{recording.num_steps} steps of {framework} with {kind} in {recording.dtype}"
 
 
-def _exact(tape: Tape, counts: Counts) -> dict[str, float | None]:
-    """At the parameters of the last step, before its update."""
+def _place(tape: Tape, counts: Counts) -> Place | None:
+    """The parameters of the last step, before its update; None where there is no such value."""
+    roles = {role for _, role, _ in tape.learned()}
+    first, second = (f"prior.{name}" in roles for name in NAMES)
+    held: Learned = "concentration1" if first else "concentration0" if second else False
+    rates = [rate[-1] for rate in tape.recording.lr.values() if np.all(np.isfinite(rate[-1]))]
     try:
-        prior = Beta(*(float(x[-1, 0]) for x in tape.reading.prior))
-        evidence = log_evidence(prior, counts)
-        if tape.guide.name == "empty":
-            return {"objective": empty_guide_objective(prior, counts), "log_evidence": evidence}
-        if tape.guide.name not in ("beta", "beta_shared", "normal", "tied"):
-            return {"log_evidence": evidence}
-        bound = elbo(tape.guide.value(prior, tape.reading.own[:, -1]), prior, counts)
+        place = Place(
+            counts=counts,
+            guide=tape.guide.name,
+            loss=OBJECTIVES.get(tape.loss, OBJECTIVES["trace"]),
+            prior=tape.reading.prior[:, -1, 0],
+            own=tape.reading.own[:, -1],
+            learned=True if first and second else held,
+            optimizer=Adam(lr=float(np.max(rates[0]))) if rates else None,
+            num_particles=tape.draws.shape[1],
+        )
+        place.model  # noqa: B018
     except ValueError:
-        return {}
-    return {"elbo": bound, "log_evidence": evidence, "gap": evidence - bound}
+        return None
+    return place
 
 
 def _verdict(
