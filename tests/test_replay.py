@@ -140,7 +140,7 @@ def made():
 @pytest.mark.parametrize("kind", ["beta", "empty", "tied"])
 def test_a_clean_run_agrees(kind):
     verdict = Made(kind).replay()
-    assert verdict.outcome == "agrees", verdict
+    assert verdict.genuine, verdict
     assert {f.name for f in verdict.having("agrees")} == {"losses", "gradients", "updates", "draws"}
     assert len(verdict.ruled_out) == 18 and "missing_coefficients" in verdict.ruled_out
     assert ("gap" in verdict.exact) == (kind != "empty")
@@ -161,7 +161,7 @@ def test_the_first_step_that_departs_is_named(made):
 
 def test_what_is_below_the_allowance_is_rounding(made):
     changed = made.recording(losses=lambda r: r.losses * (1 + 1e-12))
-    assert made.replay(changed).outcome == "agrees"
+    assert made.replay(changed).genuine
 
 
 LOSSES = {
@@ -284,7 +284,7 @@ def test_updates_that_are_others(made):
             after[name] = np.array(rows)
         return made.replay(made.recording(after=lambda _: after))
 
-    assert moved(lambda _: LR).outcome == "agrees"
+    assert moved(lambda _: LR).genuine
     for name, words, verdict in (
         ("optimizer_settings", "lr = 0.06", moved(lambda _: 2 * LR)),
         ("optimizer_settings", "betas = (0.5, 0.999)", moved(lambda _: LR, betas=(0.5, 0.999))),
@@ -305,7 +305,7 @@ def test_a_run_that_stops_being_finite(made):
         return losses
 
     verdict = made.replay(made.recording(losses=broken))
-    assert verdict.outcome == "agrees" and "step 30" in verdict.having("note")[0].quantity
+    assert verdict.genuine and "step 30" in verdict.having("note")[0].quantity
     nothing = made.replay(made.recording(losses=lambda r: r.losses * np.nan))
     assert "no step of finite numbers" in nothing.having("untested")[0].reason
 

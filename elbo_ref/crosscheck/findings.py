@@ -160,6 +160,11 @@ class Verdict:
         return tuple(dict.fromkeys(finding.name for finding in self.having("mistake")))
 
     @property
+    def genuine(self) -> bool:
+        """Whether something could be compared, and everything that could agrees."""
+        return bool(self.having("agrees")) and not self.mistakes
+
+    @property
     def outcome(self) -> Outcome:
         """What it comes to."""
         if self.having("mistake"):
@@ -183,7 +188,7 @@ class Verdict:
         if self.mistakes:
             found = "; ".join(f"{name} ({MISTAKES[name]})" for name in self.mistakes)
             return f"These numbers are not what they are taken for: {found}."
-        if self.having("agrees"):
+        if self.genuine:
             return "These numbers are genuine: everything that could be compared agrees."
         return "There is too little here to say whether these numbers are genuine."
 

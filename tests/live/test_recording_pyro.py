@@ -201,7 +201,7 @@ def test_a_clean_run_agrees(play, tmp_path, kind, shared, dtype):
     recording = play.run(kind, dtype, shared=shared, loss=loss, vectorize=not shared)
     recording.save(tmp_path / "run.npz")
     verdict = replay(tmp_path / "run.npz", COUNTS[shared])
-    assert verdict.outcome == "agrees", verdict
+    assert verdict.genuine, verdict
     assert not verdict.having("untested")
     tested = {finding.name for finding in verdict.having("agrees")}
     assert tested >= {"losses", "gradients", "updates"}
@@ -212,7 +212,7 @@ def test_a_clean_run_agrees(play, tmp_path, kind, shared, dtype):
 def test_bernoulli_rows_agree(play):
     data = ([1.0, 0.0, 1.0, 1.0], [1.0] * 4)
     recording = play.run(shared=True, data=data, dtype="float32")
-    assert replay(recording, er.Counts.shared([1, 0, 1, 1], 1)).outcome == "agrees"
+    assert replay(recording, er.Counts.shared([1, 0, 1, 1], 1)).genuine
 
 
 @pytest.mark.parametrize("optimizer", ["exponential", "own", "clipped"])
@@ -220,7 +220,7 @@ def test_other_optimizers_agree(play, optimizer):
     between = decay if optimizer == "exponential" else None
     recording = play.run(optimizer=getattr(play, optimizer), between=between)
     verdict = replay(recording, COUNTS[False])
-    assert verdict.outcome == "agrees", verdict
+    assert verdict.genuine, verdict
     assert "learning_rate_decay" in verdict.ruled_out
 
 
@@ -238,7 +238,7 @@ def test_a_recording_may_begin_late_and_stop_early(play):
         svi.step()
     assert recorder.recording.header["earlier_steps"] == {"a": 5, "b": 5}
     verdict = replay(recorder.recording, COUNTS[False])
-    assert verdict.outcome == "agrees" and recorder.num_steps == 3, verdict
+    assert verdict.genuine and recorder.num_steps == 3, verdict
 
 
 class _Times:
@@ -325,7 +325,7 @@ def test_the_kernel_accounts_for_its_own_share(play):
         prior=(1.0, 1.0), start=(0.07, 11.0), shared=True, data=([0.0] * 50, [100.0] * 50)
     )
     verdict = replay(forum, er.Counts.shared([0] * 50, 100))
-    assert verdict.outcome == "agrees", verdict
+    assert verdict.genuine, verdict
     assert [finding.name for finding in verdict.having("note")] == ["kernel_error"]
 
 
