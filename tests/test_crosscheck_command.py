@@ -119,7 +119,7 @@ def test_a_verdict_is_a_document():
 @pytest.mark.parametrize(
     ("given", "code", "words"),
     [
-        (["--example", "forum"], 2, "give --params FILE, or --live"),
+        (["--example", "forum"], 2, "give --params FILE, or --recording FILE, or --live"),
         (
             FORUM_RUN,
             2,

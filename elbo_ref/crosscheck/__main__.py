@@ -12,7 +12,7 @@ from pathlib import Path
 
 from elbo_ref.adam import Adam
 from elbo_ref.console import BAD_DATA, NO_INPUT, CommandError, guarded, printable
-from elbo_ref.crosscheck import Verdict, cross_check
+from elbo_ref.crosscheck import Verdict, cross_check, replay
 from elbo_ref.crosscheck.live import LOSSES, run_live
 from elbo_ref.documents import document, to_json
 from elbo_ref.guides import GUIDES
@@ -20,6 +20,7 @@ from elbo_ref.inputs import Input, add_counts_arguments, read_input, two_concent
 from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.readers import DataError
 from elbo_ref.readers.numbers import read_numbers
+from elbo_ref.recording import RecordingError
 from elbo_ref.version import __version__
 
 _DESCRIPTION = """\
@@ -32,6 +33,7 @@ examples:
   python -m elbo_ref.crosscheck counts.csv --params store.pt --losses losses.txt \\
       --names prior.concentration1=b0,prior.concentration0=a0 --num-particles 10
   python -m elbo_ref.crosscheck counts.csv --params params.json --evaluations losses.txt
+  python -m elbo_ref.crosscheck counts.csv --recording run.npz
   python -m elbo_ref.crosscheck --live --example forum --guide empty
   python -m elbo_ref.crosscheck --live counts.csv --guide beta --num-steps 300
 
@@ -48,12 +50,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.live == (options.params is not None):
-        parser.error("give --params FILE, or --live to run Pyro here")
+    given = [options.params is not None, options.recording is not None, options.live]
+    if sum(given) != 1:
+        parser.error("give --params FILE, or --recording FILE, or --live to run Pyro here")
     data = read_input(parser, options, in_order=True)
     try:
-        checked = _live(options, data) if options.live else [_given(options, data)]
-    except DataError as error:
+        if options.live:
+            checked = _live(options, data)
+        elif options.recording is not None:
+            checked = [_replayed(options, data)]
+        else:
+            checked = [_given(options, data)]
+    except (DataError, RecordingError) as error:
         raise CommandError(str(error), BAD_DATA) from None
     except (ValueError, ImportError) as error:
         parser.error(str(error))
@@ -112,6 +120,18 @@ def _given(options: argparse.Namespace, data: Input) -> tuple[Verdict, str]:
     return verdict, verdict.summary()
 
 
+def _replayed(options: argparse.Namespace, data: Input) -> tuple[Verdict, str]:
+    """The verdict on a recording."""
+    verdict = replay(
+        options.recording,
+        data.counts,
+        guide=options.guide,
+        names=options.names,
+        prior=options.fix_prior,
+    )
+    return verdict, verdict.summary()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m elbo_ref.crosscheck",
@@ -147,6 +167,12 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="losses at exactly these parameters, one number a line",
+    )
+    what.add_argument(
+        "--recording",
+        type=Path,
+        metavar="FILE",
+        help="instead: a run that elbo_ref.recording has noted, to be replayed draw by draw",
     )
     what.add_argument("--live", action="store_true", help="instead: run Pyro here, beside ours")
     how = parser.add_argument_group("how it was made")

@@ -68,6 +68,10 @@ OPTIMUM = {
 """The same for status ``"optimum"``."""
 
 
+ORDER = ("mistake", "optimum", "agrees", "note", "untested")
+"""Statuses, in the order in which findings are told."""
+
+
 class Finding(NamedTuple):
     """One quantity, theirs and ours.
 

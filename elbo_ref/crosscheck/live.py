@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -19,8 +20,10 @@ from elbo_ref.adam import Adam
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts
-from elbo_ref.crosscheck.findings import Verdict
+from elbo_ref.crosscheck.findings import OPTIMUM, ORDER, Verdict
 from elbo_ref.crosscheck.numbers import cross_check
+from elbo_ref.crosscheck.replaying.verdict import replay
+from elbo_ref.recording import Recording, record
 from elbo_ref.run import Run
 from elbo_ref.svi import maximize_elbo
 
@@ -91,7 +94,8 @@ def run_live(
         np.repeat(counts.successes, counts.multiplicity),
         np.repeat(counts.total_count, counts.multiplicity),
     )
-    params, losses = _pyro(counts, guide, loss, lr, num_steps, num_particles, seed, dtype)
+    params, recording = _pyro(counts, guide, loss, lr, num_steps, num_particles, seed, dtype)
+    losses = np.asarray(recording.losses)
     optimizer = Adam(lr=lr)
     ours = maximize_elbo(
         counts,
@@ -114,7 +118,22 @@ def run_live(
         dtype=dtype,
         optimizer=optimizer,
     )
-    return Live(params, losses, ours, verdict)
+    played = replay(recording, counts, guide=guide, loss=loss)
+    return Live(params, losses, ours, _together(verdict, played))
+
+
+def _together(numbers: Verdict, played: Verdict) -> Verdict:
+    """What the numbers show, and what the replay of the recording adds."""
+    better = ("untested", "float32_saturation")  # of these the replay knows more
+    kept = [x for x in numbers.findings if x.name not in better or x.status == "mistake"]
+    kept += [x for x in played.findings if x.name not in (*OPTIMUM, "at_optimum")]
+    found = {x.name for x in kept}
+    ruled_out = dict.fromkeys((*numbers.ruled_out, *played.ruled_out))
+    return replace(
+        numbers,
+        findings=tuple(sorted(kept, key=lambda x: ORDER.index(x.status))),
+        ruled_out=tuple(name for name in ruled_out if name not in found),
+    )
 
 
 _ROLES = {
@@ -132,8 +151,8 @@ def _pyro(
     num_particles: int,
     seed: int,
     dtype: str,
-) -> tuple[dict[str, FloatArray], FloatArray]:
-    """The constrained parameters before each step and at the end, and the losses."""
+) -> tuple[dict[str, FloatArray], Recording]:
+    """The constrained parameters before each step and at the end, and all that was noted."""
     pyro, torch = _modules()
     with warnings.catch_warnings(), _own_state(pyro, torch, getattr(torch, dtype)):
         warnings.simplefilter("ignore")
@@ -147,16 +166,16 @@ def _pyro(
             elbo(num_particles=num_particles, vectorize_particles=True, max_plate_nesting=1),
         )
         rows: dict[str, list[Any]] = {}
-        losses = []
         svi.evaluate_loss()  # makes the parameters
         pyro.set_rng_seed(seed)
-        for step in range(num_steps + 1):
-            for name, value in pyro.get_param_store().items():
-                rows.setdefault(name, []).append(value.detach().numpy().copy())
-            if step < num_steps:
-                losses.append(svi.step())
+        with record(svi) as recorder:
+            for step in range(num_steps + 1):
+                for name, value in pyro.get_param_store().items():
+                    rows.setdefault(name, []).append(value.detach().numpy().copy())
+                if step < num_steps:
+                    svi.step()
     history = {name: np.stack(values).astype(np.float64) for name, values in rows.items()}
-    return history, np.array(losses)
+    return history, recorder.recording
 
 
 def _modules() -> tuple[Any, Any]:

@@ -18,15 +18,13 @@ from elbo_ref.arguments import check_type
 from elbo_ref.beta import Beta
 from elbo_ref.coordinates import NAMES, Learned
 from elbo_ref.counts import Counts
-from elbo_ref.crosscheck.findings import Finding, Verdict
+from elbo_ref.crosscheck.findings import ORDER, Finding, Verdict
 from elbo_ref.crosscheck.optimum import Place
 from elbo_ref.crosscheck.replaying import draws, gradients, losses, updates
 from elbo_ref.crosscheck.replaying.data import finite_part, mend_data, mend_parameters
 from elbo_ref.crosscheck.replaying.tape import Tape, latent_site, read_tape, sites_of
 from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.recording import Recording
-
-_ORDER = ("mistake", "optimum", "agrees", "untested", "note")
 
 
 def replay(
@@ -184,5 +182,5 @@ def _verdict(
         for name in module.RULED_OUT
         if name not in found and name not in blind
     ]
-    ordered = sorted(findings, key=lambda finding: _ORDER.index(finding.status))
+    ordered = sorted(findings, key=lambda finding: ORDER.index(finding.status))
     return Verdict(subject, tuple(ordered), exact or {}, tuple(ruled_out))
