@@ -86,6 +86,23 @@ def _single(counts: Counts, values: Mapping[str, FloatArray], family: Guide) -> 
     return Counts.from_columns(*(np.repeat(column, times) for column in columns))
 
 
+def other_latents(counts: Counts, given: Parameters) -> tuple[Finding, ...]:
+    """What the shapes say: parameters with an axis that is not one of these latents."""
+    shapes = {
+        name: array.shape[: -1 if array.shape[-1:] == (1,) else None]
+        for name, array in given.values.items()
+    }
+    fewest = min(map(len, shapes.values()), default=0)
+    known = {len(counts), counts.num_latents}
+    for name, shape in shapes.items():
+        if len(shape) > fewest and shape[-1] not in known:
+            what = (
+                f"{name} has values for {shape[-1]} latents; the counts have {counts.num_latents}"
+            )
+            return (mistake("wrong_latents", what, "from the shapes alone"),)
+    return ()
+
+
 def _positive(reading: Reading, family: Guide) -> tuple[Reading, tuple[Finding, ...]]:
     """Concentrations and scales that are none must be unconstrained ones."""
     rows = [name != "loc" and name in _POSITIVE for name in family.parameter_names]

@@ -17,13 +17,14 @@ from elbo_ref.arguments import FloatArray, Rng, check_type, count, generator
 from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.alignment import Aligned, align, batch_of, looks_like
-from elbo_ref.crosscheck.case import Case, note
+from elbo_ref.crosscheck.case import Case, note, other_latents
 from elbo_ref.crosscheck.findings import Finding, Verdict
 from elbo_ref.crosscheck.judging import LEVEL, Judgement, Trial, judge
-from elbo_ref.crosscheck.laws import Story, clamped_draws
+from elbo_ref.crosscheck.laws import clamped_draws
 from elbo_ref.crosscheck.optimum import Place
 from elbo_ref.crosscheck.roles import Reading
 from elbo_ref.crosscheck.steps import step_findings
+from elbo_ref.crosscheck.story import Story
 from elbo_ref.guides import GuideValue, find
 from elbo_ref.maximum import maximize_evidence
 from elbo_ref.objectives import LossValue
@@ -113,6 +114,10 @@ def cross_check(
     given = read_parameters(params)
     told = _numbers("losses", losses)
     repeated = _numbers("evaluations", evaluations)
+    strange = other_latents(counts, given)
+    if strange:
+        subject = f"{family.name} guide, {objective.name} loss, {counts.summary()}"
+        return Verdict(subject, strange, advice=_advice(True, set(), told, repeated))
     case = Case.of(counts, given, family.name, names, prior)
     computed = dtype or looks_like(given, told, repeated)
     if computed not in ("float32", "float64"):
@@ -135,9 +140,16 @@ def cross_check(
     judgement = None
     if aligned is not None:
         judgement = judge(aligned.story, aligned.losses, generator(rng))
+        later = aligned.one_later() if judgement.rejected else None
+        if later is not None:
+            shifted = judge(later.story, later.losses, generator(rng))
+            if not shifted.rejected:
+                aligned, judgement = later, shifted
+                findings.append(note("recorded_after", _AFTER))
         findings += _of_losses(aligned, judgement, computed)
     findings += _impossible(story, told, findings)
-    findings += step_findings(story, case.learned, optimizer)
+    from_start = told.size == reading.num_steps - 1
+    findings += step_findings(story, case.learned, optimizer, from_start)
     place = Place(
         counts=case.counts,
         guide=case.guide,
@@ -161,6 +173,10 @@ def cross_check(
     )
 
 
+_AFTER = (
+    "the history was recorded after each step: every loss fits the entry before its own, "
+    "and the first loss belongs to parameters that were not recorded"
+)
 _ORDER = {"mistake": 0, "optimum": 1, "agrees": 2, "note": 3, "untested": 4}
 
 
@@ -223,9 +239,7 @@ def _saturation(aligned: Aligned, dtype: str) -> list[Finding]:
     clamped = clamped_draws(aligned.story) if aligned.story.batch is None else 0.0
     if not np.isfinite(clamped) or clamped < 1:
         return []
-    exact = Trial.of(
-        aligned.story._replace(clamped=False), aligned.losses, np.random.default_rng(0)
-    )
+    exact = Trial(aligned.story._replace(clamped=False), aligned.losses, np.random.default_rng(0))
     what = f"about {number(clamped)} draws of c are clamped at the ends of {dtype}"
     if 2 * exact.p_any >= LEVEL:
         return [note("float32_saturation", f"{what}, which does not show in the losses")]

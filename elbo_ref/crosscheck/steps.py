@@ -16,40 +16,68 @@ from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.coordinates import NAMES, Learned
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.crosscheck.laws import Story
+from elbo_ref.crosscheck.story import Story
 from elbo_ref.guides import GUIDES
+from elbo_ref.guides.positive import EXP, SOFTPLUS, Positive
 from elbo_ref.objectives import LossValue
 from elbo_ref.objectives.exact import objective_value
 from elbo_ref.objectives.protocol import Task
 from elbo_ref.svi import maximize_elbo
 
 _RUNS, _MOST_WORK = 4, 300_000
+_ALIKE = 1e-2
+_AT_ONCE = 0.9
+"""A first step shorter than this part of the learning rate is not that of a decay which begins."""
 _SHORT = 0.25
 """Late steps shorter than this part of our own shortest are those of a decayed learning rate."""
 
 
-def step_findings(story: Story, learned: Learned, optimizer: Adam | None) -> list[Finding]:
-    """What the steps between the columns of a story show."""
+def step_findings(
+    story: Story, learned: Learned, optimizer: Adam | None, from_start: bool
+) -> list[Finding]:
+    """What the steps between the columns of a story show.
+
+    `from_start` says that the first of them is certainly the run's first.
+    """
     if story.prior.shape[1] < 3:
         return []
-    rows = _moving_rows(story, learned)
-    lengths = np.array([np.abs(np.diff(row)) for row in rows.values()])
+    rows, lengths = _rows_and_lengths(story, learned, optimizer)
     if not lengths.any():
         return []
     found = _detached(story, rows, lengths)
     rate = _first_rate(lengths)
-    if optimizer is not None:
-        found += _settings(lengths, rate, optimizer)
     if not found and (rate is not None or optimizer is not None):
         found += _decay(story, learned, lengths, rate or optimizer.lr)  # type: ignore[union-attr]
+    if optimizer is not None:
+        settings = _settings(lengths, rate, optimizer, from_start)
+        decayed = bool(found) and rate is not None and _AT_ONCE <= rate / optimizer.lr <= 1
+        found += [x for x in settings if x.status == "agrees" or not decayed]
     return found
 
 
-def _moving_rows(story: Story, learned: Learned) -> dict[str, FloatArray]:
+def _rows_and_lengths(
+    story: Story, learned: Learned, optimizer: Adam | None
+) -> tuple[tuple[str, ...], FloatArray]:
+    """Names of all learnable coordinates, and the lengths of their steps, (rows, T - 1).
+
+    Concentrations are taken to be held positive by exp, or by softplus if that makes the first
+    steps alike.
+    """
+    for positive in (SOFTPLUS, EXP):
+        rows = _coordinates(story, learned, positive)
+        lengths = np.array([np.abs(np.diff(row)) for row in rows.values()])
+        if _first_rate(lengths) is not None and (
+            optimizer is None or _alike(lengths, optimizer.lr)
+        ):
+            break
+    return tuple(rows), lengths
+
+
+def _coordinates(story: Story, learned: Learned, positive: Positive) -> dict[str, FloatArray]:
     """Unconstrained coordinates of everything learnable, by name, (T,) each."""
-    guide = GUIDES[story.guide]
+    guide = GUIDES[story.guide].under(positive)
     rows = {
-        f"prior.{name}": np.log(story.prior[i, :, 0])
+        f"prior.{name}": positive.unconstrain(story.prior[i, :, 0])
         for i, name in enumerate(NAMES)
         if learned in (True, name)
     }
@@ -61,13 +89,13 @@ def _moving_rows(story: Story, learned: Learned) -> dict[str, FloatArray]:
     return rows
 
 
-def _detached(story: Story, rows: dict[str, FloatArray], lengths: FloatArray) -> list[Finding]:
+def _detached(story: Story, rows: tuple[str, ...], lengths: FloatArray) -> list[Finding]:
     """Parameters of the prior that never move although their gradient is not zero."""
     task = Task(story.loss.adapted(GUIDES[story.guide]), story.counts)
     prior, own = story.prior[:, 0, 0], story.own[:, 0]
     found = []
     for i, name in enumerate(NAMES):
-        row = list(rows).index(f"prior.{name}") if f"prior.{name}" in rows else None
+        row = rows.index(f"prior.{name}") if f"prior.{name}" in rows else None
         if row is None or lengths[row].any():
             continue
         ends = []
@@ -84,28 +112,41 @@ def _detached(story: Story, rows: dict[str, FloatArray], lengths: FloatArray) ->
 
 
 def _first_rate(lengths: FloatArray) -> float | None:
-    """The learning rate, if the first step is Adam's: equally long in every coordinate."""
-    first = lengths[:, 0][lengths.any(axis=1)]
-    typical = float(np.median(first))
-    if first.size < 2 or typical == 0 or np.abs(first / typical - 1).max() > 1e-2:
-        return None
-    return typical
+    """The learning rate, if the first step is Adam's: equally long in nearly every coordinate."""
+    first = _first(lengths)
+    typical = float(np.median(first)) if first.size > 1 else 0.0
+    return typical if typical > 0 and _alike(lengths, typical) else None
 
 
-def _settings(lengths: FloatArray, rate: float | None, optimizer: Adam) -> list[Finding]:
-    beta1, beta2 = optimizer.betas
-    longest = optimizer.lr * max(1.0, (1 - beta1) / np.sqrt(1 - beta2))
-    name = "optimizer_settings"
+def _first(lengths: FloatArray) -> FloatArray:
+    """The first steps of what moves."""
+    return lengths[lengths.any(axis=1), 0]
+
+
+def _alike(lengths: FloatArray, rate: float) -> bool:
+    """Whether most first steps have a length; a gradient of zero makes none."""
+    first = _first(lengths)
+    return bool(np.mean(np.abs(first / rate - 1) <= _ALIKE) > 0.5)
+
+
+def _settings(
+    lengths: FloatArray, rate: float | None, optimizer: Adam, from_start: bool
+) -> list[Finding]:
+    name, reason, lr = "optimizer_settings", "Adam's first step", optimizer.lr
     if rate is not None:
-        what, allowance = "length of the first step, Adam's learning rate,", 1e-2 * optimizer.lr
-        reason = "Adam's first step"
-        if abs(rate - optimizer.lr) <= allowance:
-            return [Finding("first_step", what, rate, optimizer.lr, allowance, reason, "agrees")]
-        return [Finding(name, what, rate, optimizer.lr, allowance, reason, "mistake")]
+        what, allowance = "length of the first step, Adam's learning rate,", _ALIKE * lr
+        if abs(rate - lr) <= allowance:
+            return [Finding("first_step", what, rate, lr, allowance, reason, "agrees")]
+        return [Finding(name, what, rate, lr, allowance, reason, "mistake")]
+    first = _first(lengths)
+    if from_start and first.size > 1:
+        what, typical = "the first step is not equally long in all coordinates;", np.median(first)
+        return [Finding(name, what, float(typical), lr, _ALIKE * lr, reason, "mistake")]
+    beta1, beta2 = optimizer.betas
+    longest = lr * max(1.0, (1 - beta1) / np.sqrt(1 - beta2))
     if lengths.max() > longest * (1 + 1e-3):
-        what = "the longest step"
-        reason = "Adam's bound: at most"
-        return [Finding(name, what, float(lengths.max()), longest, 0.0, reason, "mistake")]
+        what, theirs = "the longest step", float(lengths.max())
+        return [Finding(name, what, theirs, longest, 0.0, "Adam's bound: at most", "mistake")]
     return []
 
 
@@ -140,7 +181,7 @@ def _decay(story: Story, learned: Learned, lengths: FloatArray, rate: float) -> 
         )
         a, b = run.history.prior.arrays()
         ours.append(typical(np.abs(np.diff(np.log(np.array((a, b)))))))
-    theirs = typical(lengths[:2] if learned is True else lengths[:1])
+    theirs = typical(lengths[: 2 if learned is True else 1])
     lowest = min(ours)
     if theirs >= _SHORT * lowest:
         return []

@@ -16,7 +16,8 @@ import numpy as np
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.counts import Counts
-from elbo_ref.crosscheck.laws import Story, means_of
+from elbo_ref.crosscheck.laws import means_of
+from elbo_ref.crosscheck.story import Story
 from elbo_ref.guides import GUIDES
 from elbo_ref.guides.positive import SOFTPLUS
 
@@ -31,18 +32,21 @@ class Suspect(NamedTuple):
     """How many numbers of the story were fitted to the losses."""
 
 
-def told(given: Story) -> Iterator[Suspect]:
+def told(given: Story) -> list[Suspect]:
     """The stories without anything to fit that differ from the given one."""
-    for suspect in (
-        *_swapped(given),
-        *_other_guide(given),
-        *_scaled(given),
-        *_other_latents(given),
-        *_constrained(given),
-        *_batches(given),
-    ):
-        if not _same(suspect.story, given):
-            yield suspect
+    return _others(
+        given,
+        _swapped(given),
+        _other_guide(given),
+        _scaled(given),
+        _other_latents(given),
+        _constrained(given),
+        _batches(given),
+    )
+
+
+def _others(given: Story, *groups: Iterator[Suspect]) -> list[Suspect]:
+    return [x for group in groups for x in group if not _same(x.story, given)]
 
 
 def _same(one: Story, other: Story) -> bool:
@@ -69,7 +73,18 @@ def _other_guide(given: Story) -> Iterator[Suspect]:
     if given.guide not in ("empty", "none") and given.loss.name != "trace_mean_field":
         own = np.zeros((0, *given.own.shape[1:]))
         story = given._replace(guide="empty", own=own)
-        yield Suspect("latent_not_in_guide", "c is drawn in the model", story)
+        name = "latent_not_in_guide"
+        yield Suspect(name, "c is drawn in the model", story)
+        if given.guide in ("beta", "beta_shared"):
+            other = given._replace(counts=_nothing(given.counts), prior=np.ones_like(given.prior))
+            what = "c is drawn in the model, the guide samples under another name"
+            yield Suspect(name, what, story._replace(beside=other))
+
+
+def _nothing(counts: Counts) -> Counts:
+    """As many latents without any trial."""
+    none = np.zeros_like(counts.successes)
+    return Counts(none, none, counts.multiplicity)
 
 
 def _scaled(given: Story) -> Iterator[Suspect]:
@@ -79,6 +94,7 @@ def _scaled(given: Story) -> Iterator[Suspect]:
     for number, what in (
         (counts.num_latents, f"the {counts.num_latents} latents"),
         (trials, f"the {trials} trials"),
+        (given.num_particles, f"the {given.num_particles} particles"),
     ):
         if number > 1:
             story = given._replace(factor=given.factor / number)
@@ -90,10 +106,23 @@ def _scaled(given: Story) -> Iterator[Suspect]:
 
 
 def _other_latents(given: Story) -> Iterator[Suspect]:
-    counts, free = given.counts, not len(given.own)
-    if len(counts) > 1 and (free or given.own.shape[2] == 1):
-        pooled = given._replace(counts=counts.pooled())
+    counts = given.counts
+    alike = bool((given.own == given.own[:, :, :1]).all())
+    if len(counts) > 1 and alike:
+        pooled = given._replace(counts=counts.pooled(), own=given.own[:, :, :1])
         yield Suspect("wrong_latents", "one latent for all rows", pooled)
+    trials = int(counts.total_count[0])
+    if len(counts) == 1 and trials > 1 and _single_trials(counts):
+        k = int(counts.successes[0])
+        own = given.own.repeat(1 if GUIDES[given.guide].shared else 2, axis=2)
+        rows = given._replace(counts=Counts([1, 0], 1, [k, trials - k]), own=own)
+        yield Suspect("wrong_latents", "one latent for each trial", rows)
+
+
+def _single_trials(counts: Counts) -> bool:
+    """Whether the rows of a latent can only have been single trials."""
+    coefficient, split = float(counts.log_coefficient[0]), float(counts.log_split[0])
+    return abs(coefficient) <= 1e-9 * abs(split)
 
 
 def _constrained(given: Story) -> Iterator[Suspect]:
@@ -116,14 +145,21 @@ def _batches(given: Story) -> Iterator[Suspect]:
 
 def fitted(
     given: Story, losses: FloatArray, mean: FloatArray, variance: FloatArray
-) -> Iterator[Suspect]:
+) -> list[Suspect]:
     """The stories with one number that is fitted to the losses.
 
     `mean` and `variance` are what the given story says of the losses.
     """
+    found = [_constant(given, losses, mean, variance), _divided(given, losses, mean, variance)]
     if given.batch is None:
-        yield from _other_totals(given, losses, variance)
-        yield from _unscaled(given, losses, mean, variance)
+        found.append(_other_totals(given, losses, variance))
+        found.append(_untold_batches(given, losses, mean, variance))
+    return _others(given, *found)
+
+
+def _constant(
+    given: Story, losses: FloatArray, mean: FloatArray, variance: FloatArray
+) -> Iterator[Suspect]:
     weights = 1 / variance
     shift = float(weights @ (losses - mean) / weights.sum())
     story = given._replace(constant=given.constant + shift)
@@ -167,20 +203,36 @@ def _lowest(height: Callable[[int], float], low: int, high: int) -> int:
     return min(range(low, high + 1), key=height)
 
 
-def _unscaled(
+def _divided(
     given: Story, losses: FloatArray, mean: FloatArray, variance: FloatArray
 ) -> Iterator[Suspect]:
-    """Minibatches of some size that nobody has told of."""
+    """Losses divided by a whole number."""
+    share = float(np.sum(mean * losses / variance) / np.sum(mean**2 / variance))
+    number = round(1 / share) if share > 1e-9 else 1
+    if number > 1:
+        story = given._replace(factor=given.factor / number)
+        yield Suspect("normalised_loss", f"divided by {number}", story, 1)
+
+
+def _untold_batches(
+    given: Story, losses: FloatArray, mean: FloatArray, variance: FloatArray
+) -> Iterator[Suspect]:
+    """Minibatches of some size that nobody has told of, not scaled or scaled twice."""
     counts = given.counts
     whole, still = counts.num_latents, np.zeros(1)
     if len(counts) == 1:
         whole = int(counts.total_count[0])
-        if abs(float(counts.log_coefficient[0])) > 1e-9 * abs(float(counts.log_split[0])):
+        if not _single_trials(counts):
             return
         still = means_of(given._replace(scale=0.0))
     slope = mean - still
     share = float(np.sum(slope * (losses - still) / variance) / np.sum(slope**2 / variance))
-    size = round(whole * share) if np.isfinite(share) else 0
-    if 0 < size < whole:
-        story = given._replace(batch=size, batch_scale=1.0)
-        yield Suspect("subsample_unscaled", f"batches of {size}, scaled by 1", story, 1)
+    size = round(whole * min(share, 1 / share)) if np.isfinite(share) and share > 0 else 0
+    if not 0 < size < whole:
+        return
+    if share < 1:
+        name, words, scale = "subsample_unscaled", "scaled by 1", 1.0
+    else:
+        name, words, scale = "subsample_scaled_twice", "scaled twice", (whole / size) ** 2
+    story = given._replace(batch=size, batch_scale=scale)
+    yield Suspect(name, f"batches of {size}, {words}", story, 1)

@@ -8,7 +8,10 @@ far out x lies (Lugannani & Rice 1980, equation 10; Daniels 1987, section 4): wi
     P(X > x) ~ 1 - Phi(r) + phi(r) (1/u - 1/r),    r = sign(s) sqrt(2 (s x - K(s))),
                                                    u = s sqrt(K''(s)).
 
-A weighted sum of independent numbers has K(s) = sum_t K_t(w_t s), and so the same.
+A weighted sum of independent numbers has K(s) = sum_t K_t(w_t s), and so the same. Where
+there is no such s, exp(K(s) - s x) at the last one tried is an upper bound (Chernoff); it stands in
+as well where the formula gives far less, which happens where the law that s tilts X to is far from
+normal; and where it is below any doubt, no better s is looked for.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from scipy import special as sc
 from elbo_ref.arguments import FloatArray
 
 _ROUNDS = 100
+_NO_DOUBT, _LEAST = -50.0, 0.1
 _NEAR = 1e-3
 """Within so many standard deviations of the mean the two terms of the formula cancel."""
 
@@ -63,6 +67,9 @@ class Cumulants(Protocol):
     def at(self, s: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """K, K' and K'' at s, (T,) each."""
 
+    def only(self, rows: NDArray[np.bool_]) -> Cumulants:
+        """Of some of the numbers."""
+
 
 class SaddlepointLaw:
     """A law by its cumulants."""
@@ -83,30 +90,39 @@ class SaddlepointLaw:
         std = np.sqrt(np.maximum(self.variance, 0.0))
         r = np.sqrt(np.maximum(2 * (s * x - k), 0.0))
         u = np.abs(s) * np.sqrt(np.maximum(curvature, 0.0))
+        bound = np.exp(-r * r / 2)
         near = np.abs(x - self.mean) <= _NEAR * std
-        reached = near | (np.abs(slope - x) <= 1e-3 * np.abs(x - self.mean))
-        tail = sc.ndtr(-r) + np.exp(-r * r / 2) / np.sqrt(2 * np.pi) * (1 / u - 1 / r)
-        found: FloatArray = np.where(reached, np.where(near, 0.5, np.clip(tail, 0.0, 0.5)), 0.0)
+        reached = np.abs(slope - x) <= 1e-3 * np.abs(x - self.mean)
+        tail = sc.ndtr(-r) + bound / np.sqrt(2 * np.pi) * (1 / u - 1 / r)
+        tail = np.where(reached & (tail > _LEAST * bound / (1 + r)), tail, bound)
+        found: FloatArray = np.where(near, 0.5, np.clip(tail, 0.0, 0.5))
         return found
 
     def _saddle(self, x: FloatArray) -> tuple[FloatArray, tuple[FloatArray, ...]]:
         """s with K'(s) = x; where there is none, as far as it goes."""
         std = np.sqrt(np.maximum(self.variance, 1e-300))
+        close = 1e-6 * np.maximum(np.abs(x - self.mean), 1e-6 * std)
         up = x > self.mean
         inner = np.zeros_like(std)
         outer = np.where(up, self.cumulants.high, self.cumulants.low)
         s = inner + (x - self.mean) / std**2
+        found = np.zeros((3, s.size))
+        cumulants, left = self.cumulants, np.ones(s.size, bool)
         for _ in range(_ROUNDS):
             inside = (np.minimum(inner, outer) < s) & (s < np.maximum(inner, outer))
-            s = np.where(inside, s, _farther(inner, outer, std))
-            found = self.cumulants.at(s)
+            s = np.where(inside | ~left, s, _farther(inner, outer, std))
+            found[:, left] = cumulants.at(s[left])
             off = x - found[1]
-            if np.all(np.abs(off) <= 1e-6 * np.maximum(np.abs(x - self.mean), 1e-6 * std)):
+            hopeless = found[0] - s * x < _NO_DOUBT
+            going = left & ~(np.abs(off) <= close) & ~hopeless
+            if not going.any():
                 break
+            if not np.array_equal(going, left):
+                cumulants, left = cumulants.only(going[left]), going
             short = np.where(up, off > 0, off < 0)
             inner, outer = np.where(short, s, inner), np.where(short, outer, s)
-            s = s + off / np.maximum(found[2], 1e-300)
-        return s, found
+            s = np.where(left, s + off / np.maximum(found[2], 1e-300), s)
+        return s, tuple(found)
 
 
 def _farther(inner: FloatArray, outer: FloatArray, std: FloatArray) -> FloatArray:
@@ -141,6 +157,9 @@ class _Weighted(NamedTuple):
         k, slope, curvature = self.cumulants.at(s * w)
         return k.sum(keepdims=True), (w @ slope)[None], (w**2 @ curvature)[None]
 
+    def only(self, rows: NDArray[np.bool_]) -> _Weighted:
+        return self
+
 
 class SampledLaw:
     """A law by independent draws of each number, (T, M); exponential beyond the last of them."""
@@ -155,7 +174,7 @@ class SampledLaw:
 
     def outer_tail(self, x: FloatArray) -> FloatArray:
         size = self._draws.shape[1]
-        tail = max(size // 100, 5)
+        tail = int(np.clip(size // 100, 5, 50))
         found = np.empty(len(x))
         for t, (row, value) in enumerate(zip(self._draws, x, strict=True)):
             if value < self.mean[t]:

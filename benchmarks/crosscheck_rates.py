@@ -1,0 +1,256 @@
+"""How often does `cross_check` name the mistake in a live Pyro run, and call a clean one wrong?
+
+    python benchmarks/crosscheck_rates.py --output benchmarks/results/crosscheck_rates.txt
+
+Runs of varied data, guide, loss, dtype and length are made by Pyro, clean or with one mistake of
+`mistakes.py`, and handed in with the evidence of three levels: ``history`` (the parameters before
+each step and all losses), ``evaluations`` (the final parameters and evaluations of the loss at
+them) and ``final`` (the final parameters and the losses of the run).
+
+A run counts for a mistake at a level if the mistake's effect is above six standard errors of the
+evidence there: of the losses' exact means as they should be, m, and under the mistake, m', and the
+larger of their exact variances, v, the *matched filter* sqrt(sum (m' - m)^2 / v). What is exact has
+an infinite effect: steps of another optimizer, a shape, a sign that cannot be. For a decayed
+learning rate it is the log ratio of the late step lengths over the standard deviation of those of
+six runs of ours. Named means: first among the verdict's mistakes; `rival` counts the runs in which
+the finding says that another mistake explains the numbers as well. The bound is Clopper and
+Pearson's, one-sided, 95%.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyro
+import scipy
+import torch
+from mistakes import MISTAKES, ClippedDecay, SmallConcentrations
+from planted import Program, Recorded, Setting, at_level, record
+from scipy import stats
+
+import elbo_ref as er
+from elbo_ref.crosscheck.alignment import align
+from elbo_ref.crosscheck.case import Case, other_latents
+from elbo_ref.crosscheck.laws import law_of
+from elbo_ref.crosscheck.story import Story
+from elbo_ref.objectives import find as find_loss
+from elbo_ref.readers.parameters import read_parameters
+
+ENOUGH = 6.0
+LEVELS = ("history", "evaluations", "final")
+GUIDES = ("beta", "beta", "beta", "beta_shared", "empty", "tied", "normal", "delta")
+
+
+def rows(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Successes, total counts, and whether one latent is behind them all."""
+    kind = rng.choice(["shared", "many", "extreme", "bernoulli", "bernoulli_each", "forum"])
+    if kind == "forum":
+        return np.array([0]), np.array([5000]), True
+    if kind == "shared":
+        n, c, shared = rng.integers(1, 61, rng.integers(1, 8)), rng.beta(2, 4), True
+    elif kind == "many":
+        n = rng.integers(1, 61, rng.integers(2, 31))
+        c, shared = rng.beta(2, 4, n.size), False
+    elif kind == "extreme":
+        n = rng.integers(1, 2001, rng.integers(2, 11))
+        c, shared = rng.beta(0.3, 0.3, n.size), bool(rng.random() < 0.3)
+    elif kind == "bernoulli":
+        n, c, shared = np.ones(rng.integers(5, 61), int), rng.beta(2, 4), True
+    else:
+        n = np.ones(rng.integers(5, 31), int)
+        c, shared = rng.beta(2, 4, n.size), False
+    return rng.binomial(n, c), n, shared
+
+
+def settings(rng: np.random.Generator, longest: float) -> Iterator[Setting]:
+    """Runs of all kinds, of 20 to 20 `longest` steps, without end."""
+    while True:
+        successes, total_count, shared = rows(rng)
+        guide = str(rng.choice(GUIDES))
+        losses = ["trace", "trace_graph"] + ["trace_mean_field"] * (guide.startswith("beta"))
+        yield Setting(
+            successes,
+            total_count,
+            shared,
+            guide,
+            str(rng.choice(losses)),
+            str(rng.choice(["float32", "float64"])),
+            float(10 ** rng.uniform(-2, -1)),
+            int(20 * longest ** rng.random()),
+            int(rng.choice([1, 1, 2, 5, 20])),
+            int(rng.integers(2**31)),
+            tuple(np.exp(rng.normal(0.5, 0.7, 4)).tolist()),
+            evaluations=int(rng.integers(20, 51)),
+        )
+
+
+def given_story(arguments: dict[str, Any], dtype: str) -> Story | None:
+    """The story that the numbers are taken for; None if the parameters alone refute it."""
+    params = read_parameters(arguments["params"])
+    if other_latents(arguments["counts"], params):
+        return None
+    case = Case.of(arguments["counts"], params, arguments["guide"], arguments.get("names"), None)
+    if any(finding.status == "mistake" for finding in case.findings):
+        return None
+    return Story(
+        counts=case.counts,
+        guide=case.guide,
+        loss=find_loss(arguments["loss"]),
+        num_particles=arguments["num_particles"],
+        prior=case.reading.prior,
+        own=case.reading.own,
+        dtype=dtype,
+    )
+
+
+def effect(program: Program, recorded: Recorded, level: str) -> float:
+    """In standard errors of the evidence."""
+    arguments = at_level(recorded, level)
+    if isinstance(program, ClippedDecay):
+        return decay_effect(program)
+    if program.levels == ("history",):
+        return np.inf
+    given = given_story(arguments, program.setting.dtype)
+    if given is None:
+        return np.inf
+    told, repeated = (np.asarray(arguments.get(x, ())) for x in ("losses", "evaluations"))
+    aligned = align(given, told, repeated, arguments["optimizer"])
+    rng = np.random.default_rng(0)
+    (ours, rounding), (theirs, _) = (
+        law_of(story, rng) for story in (aligned.story, program.account(aligned.story))
+    )
+    spread = np.maximum(ours.variance, theirs.variance)
+    spread = spread + (rounding + aligned.losses.allowance) ** 2
+    return float(np.sqrt(np.sum((theirs.mean - ours.mean) ** 2 / np.maximum(spread, 1e-300))))
+
+
+def decay_effect(program: ClippedDecay) -> float:
+    """The log ratio of late step lengths, over its standard deviation in runs of ours."""
+    setting, lengths = program.setting, []
+    late = slice(-(setting.steps // 4), None)
+    a, b, *own = setting.start
+    for seed in range(6):
+        run = er.maximize_elbo(
+            setting.counts,
+            guide=er.Beta(*own) if setting.guide == "beta" else setting.guide,
+            prior=er.Beta(a, b),
+            optimizer=er.Adam(lr=setting.lr),
+            num_steps=setting.steps,
+            num_particles=setting.particles,
+            rng=seed,
+        )
+        steps = np.diff(np.log(np.array(run.history.prior.arrays())))[:, late]
+        lengths.append(np.log(np.mean(steps**2)) / 2)
+    left = program.last ** np.linspace(0, 1, setting.steps)[late]
+    return float(-np.log(np.mean(left**2)) / 2 / np.std(lengths, ddof=1))
+
+
+class Tally:
+    """What came of the runs of one mistake at one level."""
+
+    def __init__(self) -> None:
+        self.runs = self.visible = self.named = self.rivals = 0
+        self.instead: collections.Counter[str] = collections.Counter()
+
+    def add(self, name: str, strength: float, verdict: er.Verdict) -> None:
+        self.runs += 1
+        if strength <= ENOUGH:
+            return
+        self.visible += 1
+        first = verdict.having("mistake")[:1]
+        if first and first[0].name == name:
+            self.named += 1
+            self.rivals += ", or " in first[0].quantity
+        else:
+            self.instead[first[0].name if first else verdict.outcome] += 1
+
+    def line(self, name: str, level: str) -> str:
+        share = self.named / self.visible if self.visible else float("nan")
+        low = stats.beta.ppf(0.05, self.named, self.visible - self.named + 1) if self.named else 0.0
+        instead = ", ".join(f"{key} {times}" for key, times in self.instead.most_common())
+        text = f"{name:24}{level:13}{self.runs:6}{self.visible:8}{self.named:7}{share:8.3f}"
+        return f"{text}{low:8.3f}{self.rivals:7}  {instead}".rstrip()
+
+
+HEAD = f"{'mistake':24}{'level':13}{'runs':>6}{'effect':>8}{'named':>7}{'share':>8}{'bound':>8}"
+
+
+def planted(name: str, runs: int, seed: int) -> Iterator[str]:
+    """The table of one mistake: its programs in turn, each in the next setting that it fits."""
+    programs = [program for program in MISTAKES if program.name == name]
+    tallies = {level: Tally() for level in programs[0].levels}
+    source = settings(np.random.default_rng(seed), 5.0)
+    for number in range(runs):
+        kind = programs[number % len(programs)]
+        setting = next(x for x in source if kind.fits(x))
+        program = kind(setting)
+        recorded = record(kind, setting)
+        for level, tally in tallies.items():
+            verdict = er.cross_check(**at_level(recorded, level))
+            tally.add(name, effect(program, recorded, level), verdict)
+    for level, tally in tallies.items():
+        yield tally.line(name, level)
+
+
+def clean(runs: int, seed: int) -> Iterator[str]:
+    """Clean runs at the three levels: a run is called wrong if it is at any of them."""
+    codes: collections.Counter[tuple[str, int]] = collections.Counter()
+    wrong, saturated = collections.Counter(), 0
+    source = settings(np.random.default_rng(seed), 15.0)
+    for _ in range(runs):
+        setting = next(source)
+        recorded = record(Program, setting)
+        named = set()
+        for level in LEVELS:
+            verdict = er.cross_check(**at_level(recorded, level))
+            codes[level, verdict.exit_code] += 1
+            named |= set(verdict.mistakes)
+        saturated += named == {SmallConcentrations.name}
+        wrong.update(named - {SmallConcentrations.name})
+    told = ", ".join(f"{name} {times}" for name, times in wrong.items()) or "none"
+    yield f"{runs} clean runs: called wrong {sum(wrong.values())} ({told})"
+    yield f"  beside, float32_saturation by itself: {saturated}"
+    for level in LEVELS:
+        found = ", ".join(f"{c}: {n}" for (at, c), n in sorted(codes.items()) if at == level)
+        yield f"  exit codes, {level}: {found}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=200, help="of each kind")
+    parser.add_argument("--only", help="one mistake, or clean")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    versions = {"Python": platform.python_version(), "NumPy": np.__version__}
+    versions |= {"SciPy": scipy.__version__, "torch": torch.__version__, "Pyro": pyro.__version__}
+    names = list(dict.fromkeys(program.name for program in MISTAKES))
+    command = " ".join(["python", "benchmarks/crosscheck_rates.py", *sys.argv[1:]])
+    with options.output.open("w") if options.output else sys.stdout as out:
+
+        def tell(line: str) -> None:
+            print(line, file=out, flush=True)
+
+        tell(", ".join(f"{name} {version}" for name, version in versions.items()))
+        tell(command + "\n")
+        if options.only in (None, "clean"):
+            for line in clean(options.runs, options.seed):
+                tell(line)
+        if options.only != "clean":
+            tell(f"\n{HEAD}{'rival':>7}  instead")
+        for name in names if options.only is None else [options.only]:
+            if name in names:
+                for line in planted(name, options.runs, options.seed + 1):
+                    tell(line)
+
+
+if __name__ == "__main__":
+    main()

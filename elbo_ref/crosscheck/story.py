@@ -1,0 +1,172 @@
+r"""One account of how losses came about, and the linear forms in a draw that it makes of them.
+
+A particle's estimate for a latent is f = A log c + D log(1 - c) + r + const with c drawn from the
+guide (`elbo_ref.guides.protocol`); a step's loss with P particles is -(1/P) sum_p sum_g f.
+
+PyTorch clips draws of a Beta to [tiny, 1 - eps/2] and sigmoids to [tiny, 1 - eps], rounds 1 - c
+to a multiple of eps/2, and clamps the probability of the likelihood to [eps, 1 - eps] (``torch.distributions``: ``dirichlet`` in its C++ kernels, ``transforms._clipped_sigmoid``,
+``utils.clamp_probs``). The Jacobian of a sigmoid is never clamped.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special as sc
+
+from elbo_ref.arguments import FloatArray
+from elbo_ref.beta import Beta
+from elbo_ref.counts import Counts
+from elbo_ref.guides import GUIDES, Parameter
+from elbo_ref.guides.normal import NormalGuide
+from elbo_ref.logit_normal import LogitNormal
+from elbo_ref.objectives import Objective
+from elbo_ref.objectives.protocol import Task
+
+
+class Arithmetic(NamedTuple):
+    """What a run's own floating point does to a draw of c."""
+
+    dtype: str
+    eps: float
+    tiny: float
+
+    @classmethod
+    def of(cls, dtype: str) -> Arithmetic:
+        """Of ``"float32"`` or ``"float64"``."""
+        info = np.finfo(dtype)
+        return cls(dtype, float(info.eps), float(info.tiny))
+
+    def logs(self, logit: FloatArray, kind: type) -> tuple[FloatArray, FloatArray]:
+        """log c and log(1 - c), (2, ...), as densities of c and as the likelihood see them."""
+        highest = 1 - (self.eps / 2 if kind is Beta else self.eps)
+        c = np.clip(sc.expit(logit).astype(self.dtype).astype(np.float64), self.tiny, highest)
+        p = np.clip(c, self.eps, 1 - self.eps)
+        return np.log((c, 1 - c)), np.log((p, 1 - p))
+
+
+class Story(NamedTuple):
+    """One account of how losses came about: which parameters, data and formula they belong to.
+
+    `prior` is (2, T, 1) and `own` (k, T, G), one column for each loss. The loss is `factor` times
+    what it should be, plus `constant`; the likelihood counts `scale` times; a step sees `batch` of
+    the latents, or of a shared latent's single trials, all of them if None, and multiplies what
+    it sees by `batch_scale`. Another independent story may be added, `beside` it.
+    """
+
+    counts: Counts
+    guide: str
+    loss: Objective
+    num_particles: int
+    prior: FloatArray
+    own: FloatArray
+    dtype: str
+    clamped: bool = True
+    factor: float = 1.0
+    constant: float = 0.0
+    scale: float = 1.0
+    batch: int | None = None
+    batch_scale: float = 1.0
+    beside: Story | None = None
+
+    def at(self, steps: slice) -> Story:
+        """The same for some of the losses."""
+        return self._replace(
+            prior=self.prior[:, steps],
+            own=self.own[:, steps],
+            beside=self.beside and self.beside.at(steps),
+        )
+
+    def alone(self) -> Story:
+        """Without what is beside it."""
+        return self._replace(beside=None)
+
+
+class Terms(NamedTuple):
+    """The linear forms of a story: of T losses, G latents."""
+
+    task: Task
+    first: FloatArray
+    """Of the distribution that c is drawn from, (T, G): concentration1, or loc, or the logit."""
+    second: FloatArray
+    """concentration0, or scale, or 0."""
+    kind: type
+    up: FloatArray
+    down: FloatArray
+    constants: FloatArray
+    """(T, G)."""
+    likelihood: FloatArray
+    """How many successes and failures of the tilt are the likelihood's, (2, 1, G)."""
+
+    @classmethod
+    def of(cls, story: Story) -> Terms:
+        task = Task(story.loss.adapted(GUIDES[story.guide]), story.counts)
+        guide, outcomes = task.guide, task.outcomes[:, None]
+        prior, own = Beta(*story.prior), story.own
+        draw = guide.draw(prior, own)
+        shape = (story.prior.shape[1], len(story.counts))
+        whole = np.broadcast_to(guide.tilt(story.prior, own, outcomes), (2, *shape))
+        constants = np.broadcast_to(guide.normalizer(prior, own) + task.log_coefficient, shape)
+        tilts = whole
+        if story.loss.name == "trace_mean_field" and isinstance(draw, Beta):
+            tilts = np.broadcast_to(outcomes, whole.shape)
+            ends = np.array([np.broadcast_to(x, shape) for x in draw.arrays()])
+            moments = sc.psi(ends) - sc.psi(ends.sum(axis=0))
+            constants = constants + ((whole - tilts) * moments).sum(axis=0)
+        tilts = tilts + (story.scale - 1) * outcomes
+        if isinstance(draw, Parameter):
+            first, second = np.asarray(draw.logits), np.zeros(())
+        else:
+            assert isinstance(draw, Beta | LogitNormal)
+            first, second = draw.arrays()
+        return cls(
+            task,
+            np.broadcast_to(first, shape),
+            np.broadcast_to(second, shape),
+            type(draw),
+            tilts[0],
+            tilts[1],
+            constants + (story.scale - 1) * task.log_coefficient,
+            story.scale * outcomes,
+        )
+
+    def form(
+        self,
+        story: Story,
+        logit: FloatArray,
+        tilt: FloatArray,
+        likelihood: FloatArray,
+        own: FloatArray,
+    ) -> FloatArray:
+        """The form at draws, as the run's arithmetic sees them; all shapes broadcast."""
+        exact = sc.log_expit(np.array((logit, -logit)))
+        residual = self.task.guide.residual(logit, own)
+        if not story.clamped:
+            return np.asarray((tilt * exact).sum(axis=0) + residual)
+        seen, likely = Arithmetic.of(story.dtype).logs(logit, self.kind)
+        guide = self.task.guide
+        jacobian = 1.0 - guide.less if isinstance(guide, NormalGuide) else 0.0
+        counted = (tilt - likelihood - jacobian) * seen + likelihood * likely + jacobian * exact
+        return np.asarray(counted.sum(axis=0) + residual)
+
+    def expected_logs(self, story: Story) -> FloatArray:
+        """E log c and E log(1 - c), (2, T, G)."""
+        if self.kind is Beta:
+            ends = sc.psi(np.array((self.first, self.second)))
+            return np.asarray(ends - sc.psi(self.first + self.second))
+        if self.kind is LogitNormal:
+            return self.task.guide.log_moments(story.prior, story.own)
+        return np.asarray(sc.log_expit(np.array((self.first, -self.first))))
+
+    def magnitude(self, story: Story) -> FloatArray:
+        """The sum of the absolute values of what a loss is made of, (T,)."""
+        counts, logs = self.task.counts, np.abs(self.expected_logs(story))
+        each = np.abs(self.constants) + counts.total_count * logs.sum(axis=0)
+        each = each + 2 * sc.gammaln(counts.total_count + 1.0)
+        if self.kind is Beta:
+            x = np.array((self.first, self.second))
+            each = each + ((x + 1) * logs + np.abs(sc.gammaln(x))).sum(axis=0)
+            each = each + np.abs(sc.gammaln(x.sum(axis=0)))
+        found: FloatArray = each @ self.task.weights
+        return found
