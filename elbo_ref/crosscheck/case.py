@@ -37,7 +37,7 @@ class Case(NamedTuple):
         names: Mapping[str, str] | None,
         prior: Beta | None,
     ) -> Case:
-        findings = [note("parameters", text) for text in given.notes]
+        findings = [note("parameters", text) for text in _grouped(given.notes)]
         family, values = GUIDES[guide], dict(given.values)
         if _without_guide(values, family, names, prior):
             what = f"the store has no parameter of a {guide} guide"
@@ -57,6 +57,15 @@ class Case(NamedTuple):
         if first and second:
             return True
         return "concentration1" if first else "concentration0" if second else False
+
+
+def _grouped(notes: tuple[str, ...]) -> list[str]:
+    """Notes that say the same of several parameters, once."""
+    names: dict[str, list[str]] = {}
+    for text in notes:
+        name, _, what = text.partition(": ")
+        names.setdefault(what, []).append(name)
+    return [f"{', '.join(group)}: {what}" for what, group in names.items()]
 
 
 def _without_guide(
@@ -86,8 +95,11 @@ def _single(counts: Counts, values: Mapping[str, FloatArray], family: Guide) -> 
     return Counts.from_columns(*(np.repeat(column, times) for column in columns))
 
 
-def other_latents(counts: Counts, given: Parameters) -> tuple[Finding, ...]:
+def other_latents(
+    counts: Counts, given: Parameters, names: Mapping[str, str] | None
+) -> tuple[Finding, ...]:
     """What the shapes say: parameters with an axis that is not one of these latents."""
+    priors = {name for role, name in (names or {}).items() if role.startswith("prior.")}
     shapes = {
         name: array.shape[: -1 if array.shape[-1:] == (1,) else None]
         for name, array in given.values.items()
@@ -95,7 +107,7 @@ def other_latents(counts: Counts, given: Parameters) -> tuple[Finding, ...]:
     fewest = min(map(len, shapes.values()), default=0)
     known = {len(counts), counts.num_latents}
     for name, shape in shapes.items():
-        if len(shape) > fewest and shape[-1] not in known:
+        if len(shape) > fewest and shape[-1] not in known and name not in priors:
             what = (
                 f"{name} has values for {shape[-1]} latents; the counts have {counts.num_latents}"
             )

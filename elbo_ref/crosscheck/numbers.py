@@ -18,7 +18,7 @@ from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.alignment import Aligned, align, batch_of, looks_like
 from elbo_ref.crosscheck.case import Case, note, other_latents
-from elbo_ref.crosscheck.findings import Finding, Verdict
+from elbo_ref.crosscheck.findings import ORDER, Finding, Verdict
 from elbo_ref.crosscheck.judging import LEVEL, Judgement, Trial, judge
 from elbo_ref.crosscheck.laws import clamped_draws
 from elbo_ref.crosscheck.optimum import Place
@@ -114,7 +114,7 @@ def cross_check(
     given = read_parameters(params)
     told = _numbers("losses", losses)
     repeated = _numbers("evaluations", evaluations)
-    strange = other_latents(counts, given)
+    strange = other_latents(counts, given, names)
     if strange:
         subject = f"{family.name} guide, {objective.name} loss, {counts.summary()}"
         return Verdict(subject, strange, advice=_advice(True, set(), told, repeated))
@@ -150,12 +150,14 @@ def cross_check(
     findings += _impossible(story, told, findings)
     from_start = told.size == reading.num_steps - 1
     findings += step_findings(story, case.learned, optimizer, from_start)
+    reached, undone = _undone(story, aligned, judgement)
+    findings += undone
     place = Place(
-        counts=case.counts,
-        guide=case.guide,
+        counts=reached.counts,
+        guide=reached.guide,
         loss=objective,
-        prior=reading.prior[:, -1, 0],
-        own=reading.own[:, -1],
+        prior=reached.prior[:, -1, 0],
+        own=reached.own[:, -1],
         learned=case.learned,
         optimizer=optimizer,
         num_particles=particles,
@@ -166,7 +168,7 @@ def cross_check(
     ruled_out = judgement.ruled_out if judgement else ()
     return Verdict(
         subject=f"{case.guide} guide, {objective.name} loss, {case.counts.summary()}",
-        findings=tuple(sorted(findings, key=lambda finding: _ORDER[finding.status])),
+        findings=tuple(sorted(findings, key=lambda finding: ORDER.index(finding.status))),
         exact=place.exact(),
         ruled_out=tuple(name for name in ruled_out if name not in found),
         advice=_advice(any(x.status == "mistake" for x in findings), found, told, repeated),
@@ -177,7 +179,22 @@ _AFTER = (
     "the history was recorded after each step: every loss fits the entry before its own, "
     "and the first loss belongs to parameters that were not recorded"
 )
-_ORDER = {"mistake": 0, "optimum": 1, "agrees": 2, "note": 3, "untested": 4}
+
+
+def _undone(
+    given: Story, aligned: Aligned | None, judgement: Judgement | None
+) -> tuple[Story, list[Finding]]:
+    """The given account, or that of the losses where it has other parameters or another guide."""
+    if aligned is None or judgement is None or not judgement.explanations:
+        return given, []
+    best, before = judgement.explanations[0][0].story, aligned.story
+    same = best.guide == before.guide and all(
+        np.array_equal(theirs[:, -1], ours[:, -1])
+        for theirs, ours in ((best.prior, before.prior), (best.own, before.own))
+    )
+    if same:
+        return given, []
+    return best, [note("exact", "the exact numbers are those with the mistake undone")]
 
 
 def _numbers(name: str, values: ArrayLike | None) -> FloatArray:
