@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from elbo_ref import fit, fit_options
+
+crosscheck = importlib.import_module("elbo_ref.crosscheck.__main__")
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -19,17 +22,42 @@ def blocks(language: str, text: str = README) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
 
 
+def commands(text: str, module: str) -> list[list[str]]:
+    """The arguments of each command line for a module."""
+    joined = text.replace("\\\n", " ")
+    lines = (line for block in blocks("sh", joined) for line in block.splitlines())
+    return [shlex.split(line.split(module)[1]) for line in lines if module in line]
+
+
+def test_the_verdict_is_as_printed(capsys, monkeypatch):
+    """On this page and on docs/crosscheck.md, which also prints the swapped reading."""
+    monkeypatch.chdir(ROOT)
+    page = (ROOT / "docs" / "crosscheck.md").read_text()
+    (given,) = commands(README, "elbo_ref.crosscheck")
+    assert commands(page, "elbo_ref.crosscheck")[0] == given
+    assert crosscheck.main(given) == 3
+    out = capsys.readouterr().out
+    assert out == blocks("text")[0]
+    assert out in blocks("text", page)
+    swapped = str.maketrans("ab", "ba")
+    names = ",".join(
+        f"{role}={name.translate(swapped)}"
+        for role, name in (pair.split("=") for pair in given[-1].split(","))
+    )
+    assert crosscheck.main([*given[:-1], names]) == 4
+    assert capsys.readouterr().out in blocks("text", page)
+
+
 def test_the_forum_answer_is_as_printed(capsys):
-    (command,) = (line for line in README.splitlines() if "--example forum" in line)
-    arguments = shlex.split(command.split("elbo_ref.fit")[1])
+    (arguments,) = (x for x in commands(README, "elbo_ref.fit") if x == ["--example", "forum"])
     assert fit.main(arguments) == 0
-    assert capsys.readouterr().out == blocks("text")[0]
+    assert capsys.readouterr().out == blocks("text")[1]
 
 
 def test_the_maximum_is_as_printed(capsys):
     (command,) = (line for line in README.splitlines() if line.endswith("--exact"))
     assert fit.main(shlex.split(command.split("elbo_ref.fit")[1])) == 0
-    assert capsys.readouterr().out == blocks("text")[1]
+    assert capsys.readouterr().out == blocks("text")[2]
 
 
 def test_the_estimates_are_as_printed(capsys, tmp_path):
@@ -38,7 +66,7 @@ def test_the_estimates_are_as_printed(capsys, tmp_path):
     assert fit.main([str(path), "--estimates", "--init-prior", "2,3"]) == 0
     title, rest = capsys.readouterr().out.split("\n", 1)
     assert title.strip() == str(path)
-    assert rest.startswith(blocks("text")[2])
+    assert rest.startswith(blocks("text")[3])
 
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -60,7 +88,7 @@ def test_links_lead_somewhere(page):
 
 
 def test_commands_name_real_options():
-    options = fit_options.fit_parser().format_help()
+    options = fit_options.fit_parser().format_help() + crosscheck.crosscheck_parser().format_help()
     for block in blocks("sh"):
         for option in re.findall(r" (--[a-z-]+)", block):
             assert option in options

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    parser = _parser()
+    parser = crosscheck_parser()
     options = parser.parse_args(arguments)
     given = [options.params is not None, options.recording is not None, options.live]
     if sum(given) != 1:
@@ -132,7 +132,8 @@ def _replayed(options: argparse.Namespace, data: Input) -> tuple[Verdict, str]:
     return verdict, verdict.summary()
 
 
-def _parser() -> argparse.ArgumentParser:
+def crosscheck_parser() -> argparse.ArgumentParser:
+    """The parser."""
     parser = argparse.ArgumentParser(
         prog="python -m elbo_ref.crosscheck",
         description=_DESCRIPTION,
