@@ -14,8 +14,9 @@ def number(value: float | FloatArray | None) -> str:
 
 
 def describe(prior: Beta) -> str:
-    """A scalar Beta in five digits."""
-    return f"Beta({number(prior.concentration1)}, {number(prior.concentration0)})"
+    """A single Beta in five digits."""
+    a, b = (number(x.item()) for x in prior.arrays())
+    return f"Beta({a}, {b})"
 
 
 def pair(value: Beta) -> dict[str, Any]:

@@ -20,8 +20,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
+from elbo_ref.beta import Beta
 from elbo_ref.documents import Document, document, put, to_json
-from elbo_ref.words import number
+from elbo_ref.words import describe, number, pair
 
 _WIDTH = 120
 
@@ -146,6 +149,8 @@ class Verdict:
         Names of the mistakes that would have been seen, and were not.
     advice : tuple of str
         What to do next.
+    posterior : Beta of shape (G,), or None
+        The exact posterior of each latent under the prior given.
     """
 
     subject: str
@@ -153,6 +158,7 @@ class Verdict:
     exact: Mapping[str, float | None] = field(default_factory=dict)
     ruled_out: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
+    posterior: Beta | None = None
 
     def having(self, status: Status) -> tuple[Finding, ...]:
         """The findings of a status."""
@@ -217,10 +223,16 @@ class Verdict:
             for name, x in self.exact.items()
             if x is not None
         )
-        lines = [self.subject, *_wrapped(f"exact: {', '.join(values)}")]
+        lines = [self.subject, *_wrapped(f"exact: {', '.join(values)}{self._after()}")]
         for finding in self.findings:
             lines += _wrapped(finding.line(), 10)
         return "\n".join([*lines, *_wrapped(f"verdict: {self.outcome}. {self.paragraph}")])
+
+    def _after(self) -> str:
+        """The posterior of a single latent."""
+        if self.posterior is None or np.size(self.posterior.concentration1) != 1:
+            return ""
+        return f", posterior {describe(self.posterior)}"
 
     __str__ = summary
 
@@ -233,7 +245,8 @@ class Verdict:
         exact: dict[str, Any] = {}
         for name, value in self.exact.items():
             put(exact, name, value, "there is no such number")
-        return {
+        after = self.posterior and pair(self.posterior)
+        body: Document = {
             "subject": self.subject,
             "outcome": self.outcome,
             "exit_code": self.exit_code,
@@ -244,6 +257,8 @@ class Verdict:
             "advice": list(self.advice),
             "paragraph": self.paragraph,
         }
+        put(body, "posterior", after, "no prior was given, or it is none")
+        return body
 
     def to_json(self) -> str:
         """The same as text."""

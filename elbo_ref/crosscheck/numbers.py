@@ -170,6 +170,7 @@ def cross_check(
         subject=f"{case.guide} guide, {objective.name} loss, {case.counts.summary()}",
         findings=tuple(sorted(findings, key=lambda finding: ORDER.index(finding.status))),
         exact=place.exact(),
+        posterior=place.posterior(),
         ruled_out=tuple(name for name in ruled_out if name not in found),
         advice=_advice(any(x.status == "mistake" for x in findings), found, told, repeated),
     )

@@ -54,6 +54,10 @@ class Place(NamedTuple):
         """What is maximised, exactly."""
         return objective_value(self.task, self.model, self.own)
 
+    def posterior(self) -> Beta | None:
+        """The exact posterior of each latent; None without a prior."""
+        return posterior(self.model, self.counts) if GUIDES[self.guide].has_prior else None
+
     def exact(self) -> dict[str, float | None]:
         """The exact numbers here, by name."""
         found: dict[str, float | None] = {"objective": self.objective}
@@ -64,10 +68,6 @@ class Place(NamedTuple):
                 found["elbo"], found["gap"] = elbo, evidence - elbo
             highest = maximize_evidence(self.counts).log_evidence
             found |= {"log_evidence": evidence, "highest_log_evidence": highest}
-            after = posterior(self.model, self.counts)
-            if len(self.counts) == 1:
-                for name, value in zip(("1", "0"), after.arrays(), strict=True):
-                    found[f"posterior_concentration{name}"] = float(np.ravel(value)[0])
         return found
 
     def finding(self) -> Finding:

@@ -109,7 +109,7 @@ def replay(
     blind = losses.blind(tape)
     place = _place(judged.tape, used)
     found += [place.finding()] if place else []
-    return _verdict(subject, found, place.exact() if place else None, blind)
+    return _verdict(subject, found, place, blind)
 
 
 def _single(counts: Counts) -> Counts:
@@ -168,7 +168,7 @@ def _place(tape: Tape, counts: Counts) -> Place | None:
 def _verdict(
     subject: str,
     findings: list[Finding],
-    exact: Mapping[str, float | None] | None = None,
+    place: Place | None = None,
     blind: tuple[str, ...] = (),
 ) -> Verdict:
     agreeing = {finding.name for finding in findings if finding.status == "agrees"}
@@ -183,4 +183,10 @@ def _verdict(
         if name not in found and name not in blind
     ]
     ordered = sorted(findings, key=lambda finding: ORDER.index(finding.status))
-    return Verdict(subject, tuple(ordered), exact or {}, tuple(ruled_out))
+    return Verdict(
+        subject,
+        tuple(ordered),
+        place.exact() if place else {},
+        tuple(ruled_out),
+        posterior=place.posterior() if place else None,
+    )
