@@ -13,7 +13,8 @@ larger of their exact variances, v, the *matched filter* sqrt(sum (m' - m)^2 / v
 an infinite effect: steps of another optimizer, a shape, a sign that cannot be. For a decayed
 learning rate it is the log ratio of the late step lengths over the standard deviation of those of
 six runs of ours. Named means: first among the verdict's mistakes; `rival` counts the runs in which
-the finding says that another mistake explains the numbers as well. The bound is Clopper and
+the finding says that another mistake explains the numbers as well, `second` those in which this one
+is such another. The bound is Clopper and
 Pearson's, one-sided, 95%.
 """
 
@@ -156,7 +157,7 @@ class Tally:
     """What came of the runs of one mistake at one level."""
 
     def __init__(self) -> None:
-        self.runs = self.visible = self.named = self.rivals = 0
+        self.runs = self.visible = self.named = self.rivals = self.listed = 0
         self.instead: collections.Counter[str] = collections.Counter()
 
     def add(self, name: str, strength: float, verdict: er.Verdict) -> None:
@@ -169,6 +170,7 @@ class Tally:
             self.named += 1
             self.rivals += ", or " in first[0].quantity
         else:
+            self.listed += any(f"or {name}:" in finding.quantity for finding in first)
             self.instead[first[0].name if first else verdict.outcome] += 1
 
     def line(self, name: str, level: str) -> str:
@@ -176,7 +178,7 @@ class Tally:
         low = stats.beta.ppf(0.05, self.named, self.visible - self.named + 1) if self.named else 0.0
         instead = ", ".join(f"{key} {times}" for key, times in self.instead.most_common())
         text = f"{name:24}{level:13}{self.runs:6}{self.visible:8}{self.named:7}{share:8.3f}"
-        return f"{text}{low:8.3f}{self.rivals:7}  {instead}".rstrip()
+        return f"{text}{low:8.3f}{self.rivals:7}{self.listed:7}  {instead}".rstrip()
 
 
 HEAD = f"{'mistake':24}{'level':13}{'runs':>6}{'effect':>8}{'named':>7}{'share':>8}{'bound':>8}"
@@ -245,7 +247,7 @@ def main() -> None:
             for line in clean(options.runs, options.seed):
                 tell(line)
         if options.only != "clean":
-            tell(f"\n{HEAD}{'rival':>7}  instead")
+            tell(f"\n{HEAD}{'rival':>7}{'second':>7}  instead")
         for name in names if options.only is None else [options.only]:
             if name in names:
                 for line in planted(name, options.runs, options.seed + 1):

@@ -192,6 +192,9 @@ class OwnBatches(Program):
     name = "subsample_unscaled"
     says_size = True
 
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting._replace(particles=1))  # vectorised ones would share a batch
+
     @staticmethod
     def fits(setting: Setting) -> bool:
         alone = not setting.shared or bool((setting.total_count == 1).all())
@@ -286,7 +289,7 @@ class ScaledTwiceUntold(ScaledTwice):
 
 class MoreTrials(Program):
     name = "wrong_total_count"
-    more = 3
+    more = 5
 
     @staticmethod
     def fits(setting: Setting) -> bool:
@@ -300,7 +303,7 @@ class MoreTrials(Program):
         return self.total_count + self.more
 
     def account(self, given: Story) -> Story:
-        return given._replace(counts=er.Counts(self.setting.successes, self.totals().numpy()))
+        return given._replace(counts=er.Counts(self.setting.successes, self.total_count.numpy()))
 
 
 class LargestTrials(MoreTrials):
@@ -363,7 +366,7 @@ class Unconstrained(Program):
     def handed_in(self, history: Any, losses: Any, evaluations: Any) -> Recorded:
         constraints = pyro.get_param_store()._constraints
         free = {
-            name: dist.transform_to(constraints[name]).inv(torch.tensor(x)).numpy()
+            name: torch.distributions.transform_to(constraints[name]).inv(torch.tensor(x)).numpy()
             for name, x in history.items()
         }
         return super().handed_in(free, losses, evaluations)

@@ -59,6 +59,10 @@ class Sum(NamedTuple):
     parts: tuple[Cumulants, ...]
 
     @property
+    def closed(self) -> bool:
+        return all(part.closed for part in self.parts)
+
+    @property
     def low(self) -> FloatArray:
         found: FloatArray = np.max([part.low for part in self.parts], axis=0)
         return found
@@ -88,6 +92,10 @@ class _BetaCumulants(NamedTuple):
     """(T,), of these latents."""
     unit: float
     particles: int
+
+    @property
+    def closed(self) -> bool:
+        return True
 
     @classmethod
     def of(cls, story: Story, terms: Terms, chosen: NDArray[np.bool_]) -> _BetaCumulants:
@@ -154,6 +162,10 @@ class _NodeCumulants(NamedTuple):
     constants: FloatArray
     unit: float
     particles: int
+
+    @property
+    def closed(self) -> bool:
+        return False
 
     @classmethod
     def of(cls, story: Story, terms: Terms, chosen: NDArray[np.bool_]) -> _NodeCumulants:

@@ -4,6 +4,7 @@ An account (`elbo_ref.crosscheck.laws.Story`) says how each loss is distributed,
 
 * the smallest of the losses' own p-values, Bonferroni over the run: one impossible loss;
 * their mean, weighted by precision: a small departure in all of them;
+* their sum of squares, each made a standard normal number by its p-value: departures that cancel;
 * for each rival account, the sum weighted by where the two differ, which is the most powerful
   test there is for telling them apart.
 
@@ -18,12 +19,13 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.crosscheck.laws import law_of, sampled_law
 from elbo_ref.crosscheck.story import Story
 from elbo_ref.crosscheck.suspects import Suspect, fitted, told
-from elbo_ref.crosscheck.tails import Law, p_values
+from elbo_ref.crosscheck.tails import Law, normal_log_density, p_values
 
 LEVEL = 0.01
 """The rate of false alarms of a whole run."""
@@ -33,7 +35,9 @@ _AS_LIKELY, _PRICE = 3.0, 4.0
 """In units of log likelihood: what counts as equal, and what a fitted number costs."""
 
 _NO_DOUBT = 1e-12
-_MANY, _DRAWS = 200, 400_000
+_SPREAD = 100.0
+"""Small errors of the tails' formula add up in a sum of squares: what allows for them."""
+_MANY = 200
 """For a sum of so many draws the saddlepoint formula is as good as exact."""
 
 
@@ -60,9 +64,11 @@ class Trial:
 
     @cached_property
     def log_likelihood(self) -> float:
-        """As if the losses were normal."""
-        away = self._losses - self.law.mean
-        return float(-np.sum(away**2 / self._spread + np.log(self._spread)) / 2)
+        """As if normal where the allowance matters beside the law's own spread."""
+        away = (self._losses - self.law.mean) / np.sqrt(self._spread)
+        normal = normal_log_density(away, self._spread)
+        own = self.law.variance > 100 * self.allowance**2
+        return float(np.where(own, self.law.log_density(self._losses), normal).sum())
 
     @cached_property
     def p(self) -> FloatArray:
@@ -70,8 +76,9 @@ class Trial:
         found = p_values(self.law, self._losses, self.allowance)
         for t in np.argsort(found) if self._summands < _MANY else ():
             before, one = found[t], slice(t, t + 1)
-            if _NO_DOUBT < before < LEVEL / (2 * len(found)):
-                drawn = sampled_law(self._story.at(one), self._rng, _DRAWS)
+            doubted = before > _NO_DOUBT or not self.law.closed
+            if doubted and 2 * len(found) * before < LEVEL:
+                drawn = sampled_law(self._story.at(one), self._rng)
                 found[t] = max(before, *p_values(drawn, self._losses[one], self.allowance[one]))
             if 2 * len(found) * found[t] < LEVEL or found[t] == before:
                 break
@@ -79,17 +86,27 @@ class Trial:
 
     @cached_property
     def p_mean(self) -> float:
-        """Of their mean, weighted by precision; from draws as well if it would decide."""
+        """Of their mean, weighted by precision; from draws where there is no closed form."""
         weights = self._spread.min() / self._spread
+        few = len(weights) * self._summands < _MANY
+        if few and not self.law.closed:
+            return self._p_of_sum(sampled_law(self._story, self._rng), weights)
         found = self._p_of_sum(self.law, weights)
-        if _NO_DOUBT < found < LEVEL / 2 and len(weights) * self._summands < _MANY:
-            found = max(found, self._p_of_sum(sampled_law(self._story, self._rng, _DRAWS), weights))
+        if few and _NO_DOUBT < found < LEVEL / 2:
+            found = max(found, self._p_of_sum(sampled_law(self._story, self._rng), weights))
         return found
 
     @property
+    def p_spread(self) -> float:
+        """Of their sum of squares, each loss by its p-value made normal; too large only."""
+        scores = sc.ndtri(np.maximum(self.p, 1e-300) / 2)
+        return float(sc.chdtrc(scores.size, np.sum(scores**2)))
+
+    @property
     def p_any(self) -> float:
-        """Bonferroni over the losses and their mean."""
-        return float(min(1.0, 2 * min(len(self.p) * self.p.min(), self.p_mean)))
+        """Bonferroni over the losses, their mean and their spread."""
+        each = len(self.p) * self.p.min(), self.p_mean, _SPREAD * self.p_spread
+        return float(min(1.0, 3 * min(each)))
 
     def against(self, rival: Trial) -> float:
         """The p-value of the sum that tells this account from a rival."""
@@ -144,7 +161,7 @@ def judge(given: Story, losses: Losses, rng: np.random.Generator) -> Judgement:
     rejected = p < LEVEL
     excluded = [suspect.name for suspect, other in tried if not other.passes(trial)]
     if rejected:
-        more = fitted(given, losses.values, trial.law.mean, spread)
+        more = fitted(given, losses.values, trial.law, spread)
         tried += [(suspect, Trial(suspect.story, losses, rng)) for suspect in more]
     passing = [pair for pair in tried if rejected and pair[1].passes(trial)]
     names = [suspect.name for suspect, _ in passing]

@@ -56,7 +56,7 @@ def clamped_draws(story: Story) -> float:
     return float(clamped(story, terms).sum())
 
 
-def sampled_law(story: Story, rng: np.random.Generator, most: int = 2_000_000) -> SampledLaw:
+def sampled_law(story: Story, rng: np.random.Generator, most: int = 400_000) -> SampledLaw:
     """The law of losses drawn as the run draws them, with at most so many draws of c."""
     draws = _sampled(story, Terms.of(story), rng, most)
     if story.beside is not None:

@@ -171,8 +171,11 @@ def _shaped(
 ) -> Reading:
     own_size = 1 if guide.shared else size
     tables = {}
+    lengths = {x.size for role, x in arrays.items() if role.startswith("prior.") and x.ndim}
     for role, array in arrays.items():
         columns = 1 if role.startswith("prior.") else own_size
+        if array.ndim == 1 and array.size != columns and array.size in lengths:
+            array = array[:, None]
         tables[role] = _as_table(role, array, columns, found.get(role, role))
     lengths = {table.shape[0] for table in tables.values()} - {1}
     if len(lengths) > 1:

@@ -91,24 +91,28 @@ def _coordinates(story: Story, learned: Learned, positive: Positive) -> dict[str
 
 def _detached(story: Story, rows: tuple[str, ...], lengths: FloatArray) -> list[Finding]:
     """Parameters of the prior that never move although their gradient is not zero."""
-    task = Task(story.loss.adapted(GUIDES[story.guide]), story.counts)
-    prior, own = story.prior[:, 0, 0], story.own[:, 0]
     found = []
     for i, name in enumerate(NAMES):
         row = rows.index(f"prior.{name}") if f"prior.{name}" in rows else None
         if row is None or lengths[row].any():
             continue
-        ends = []
-        for shift in (1e-4, -1e-4):
-            moved = prior.copy()
-            moved[i] *= np.exp(shift)
-            ends.append(objective_value(task, Beta(*map(float, moved)), own))
-        slope = (ends[0] - ends[1]) / 2e-4
+        slope = max((_slope(story, i, t) for t in (0, lengths.shape[1])), key=abs)
         if abs(slope) > 1e-3:
             what = f"prior.{name} never moves; the exact gradient of its logarithm is"
             reason = f"{lengths.shape[1]} steps"
             found.append(Finding("gradient_detached", what, 0.0, slope, 1e-3, reason, "mistake"))
     return found
+
+
+def _slope(story: Story, row: int, step: int) -> float:
+    """The exact derivative of the objective by the logarithm of a concentration of the prior."""
+    task = Task(story.loss.adapted(GUIDES[story.guide]), story.counts)
+    prior, ends = story.prior[:, step, 0], []
+    for shift in (1e-4, -1e-4):
+        moved = prior.copy()
+        moved[row] *= np.exp(shift)
+        ends.append(objective_value(task, Beta(*map(float, moved)), story.own[:, step]))
+    return (ends[0] - ends[1]) / 2e-4
 
 
 def _first_rate(lengths: FloatArray) -> float | None:

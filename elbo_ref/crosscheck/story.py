@@ -4,7 +4,8 @@ A particle's estimate for a latent is f = A log c + D log(1 - c) + r + const wit
 guide (`elbo_ref.guides.protocol`); a step's loss with P particles is -(1/P) sum_p sum_g f.
 
 PyTorch clips draws of a Beta to [tiny, 1 - eps/2] and sigmoids to [tiny, 1 - eps], rounds 1 - c
-to a multiple of eps/2, and clamps the probability of the likelihood to [eps, 1 - eps] (``torch.distributions``: ``dirichlet`` in its C++ kernels, ``transforms._clipped_sigmoid``,
+to a multiple of eps/2, and clamps the probability of the likelihood to [eps, 1 - eps]
+(``torch.distributions``: ``dirichlet`` in its C++ kernels, ``transforms._clipped_sigmoid`` and
 ``utils.clamp_probs``). The Jacobian of a sigmoid is never clamped.
 """
 

@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.laws import means_of
 from elbo_ref.crosscheck.story import Story
+from elbo_ref.crosscheck.tails import Law
 from elbo_ref.guides import GUIDES
 from elbo_ref.guides.positive import SOFTPLUS
 
@@ -75,7 +77,7 @@ def _other_guide(given: Story) -> Iterator[Suspect]:
         story = given._replace(guide="empty", own=own)
         name = "latent_not_in_guide"
         yield Suspect(name, "c is drawn in the model", story)
-        if given.guide in ("beta", "beta_shared"):
+        if given.guide in ("beta", "beta_shared") and given.batch is None:
             other = given._replace(counts=_nothing(given.counts), prior=np.ones_like(given.prior))
             what = "c is drawn in the model, the guide samples under another name"
             yield Suspect(name, what, story._replace(beside=other))
@@ -100,13 +102,20 @@ def _scaled(given: Story) -> Iterator[Suspect]:
             story = given._replace(factor=given.factor / number)
             yield Suspect("normalised_loss", f"divided by {what}", story)
     coefficients = float(counts.multiplicity @ counts.log_coefficient)
-    if abs(coefficients) > 1e-9:
-        story = given._replace(constant=given.constant + coefficients)
-        yield Suspect("missing_coefficients", "the log coefficients of all rows", story)
+    split = float(counts.multiplicity @ counts.log_split)
+    for name, what, constant in (
+        ("missing_coefficients", "the log coefficients of all rows", coefficients),
+        ("unexplained_constant", "the log coefficients counted twice", -coefficients),
+        ("unexplained_constant", "the totals' log coefficients, not the rows'", split),
+    ):
+        if abs(constant) > 1e-9:
+            yield Suspect(name, what, given._replace(constant=given.constant + constant))
 
 
 def _other_latents(given: Story) -> Iterator[Suspect]:
     counts = given.counts
+    if given.batch is not None:
+        return
     alike = bool((given.own == given.own[:, :, :1]).all())
     if len(counts) > 1 and alike:
         pooled = given._replace(counts=counts.pooled(), own=given.own[:, :, :1])
@@ -143,27 +152,38 @@ def _batches(given: Story) -> Iterator[Suspect]:
         yield Suspect("subsample_scaled_twice", f"scaled by {scale:g} squared", twice)
 
 
-def fitted(
-    given: Story, losses: FloatArray, mean: FloatArray, variance: FloatArray
-) -> list[Suspect]:
+def fitted(given: Story, losses: FloatArray, law: Law, variance: FloatArray) -> list[Suspect]:
     """The stories with one number that is fitted to the losses.
 
-    `mean` and `variance` are what the given story says of the losses.
+    `law` is what the given story says of the losses, `variance` what they may vary by.
     """
-    found = [_constant(given, losses, mean, variance), _divided(given, losses, mean, variance)]
+    found = [_constant(given, losses, law, variance), _divided(given, losses, law.mean, variance)]
     if given.batch is None:
         found.append(_other_totals(given, losses, variance))
-        found.append(_untold_batches(given, losses, mean, variance))
+        found.append(_untold_batches(given, losses, law.mean, variance))
     return _others(given, *found)
 
 
 def _constant(
-    given: Story, losses: FloatArray, mean: FloatArray, variance: FloatArray
+    given: Story, losses: FloatArray, law: Law, variance: FloatArray
 ) -> Iterator[Suspect]:
+    """The most likely constant; where the law has an end, the mean is not it."""
     weights = 1 / variance
-    shift = float(weights @ (losses - mean) / weights.sum())
-    story = given._replace(constant=given.constant + shift)
+    shift = float(weights @ (losses - law.mean) / weights.sum())
+    error = 1 / np.sqrt(weights.sum())
+    if law.variance.min() > 0:
+        around = shift - _AROUND * error, shift + _AROUND * error
+        shift = minimize_scalar(
+            lambda x: -law.log_density(losses - x).sum(),
+            bounds=around,
+            method="bounded",
+            options={"xatol": float(error / 50)},
+        ).x
+    story = given._replace(constant=given.constant + float(shift))
     yield Suspect("unexplained_constant", f"{shift:.6g} nats", story, 1)
+
+
+_AROUND = 5.0
 
 
 def _other_totals(given: Story, losses: FloatArray, variance: FloatArray) -> Iterator[Suspect]:

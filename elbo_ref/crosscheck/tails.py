@@ -39,8 +39,15 @@ class Law(Protocol):
     @property
     def variance(self) -> FloatArray: ...
 
+    @property
+    def closed(self) -> bool:
+        """Whether it rests on a closed form."""
+
     def outer_tail(self, x: FloatArray) -> FloatArray:
         """The probability to lie farther out than x, on the side of the mean where x is."""
+
+    def log_density(self, x: FloatArray) -> FloatArray:
+        """Of each number, approximately."""
 
     def weighted(self, weights: FloatArray) -> Law:
         """The law of one weighted sum of the numbers."""
@@ -57,6 +64,10 @@ def p_values(law: Law, x: FloatArray, allowance: FloatArray) -> FloatArray:
 
 class Cumulants(Protocol):
     """K of T numbers, with its first two derivatives, and where it is finite."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is a closed form; a quadrature does not know the very ends of a number."""
 
     @property
     def low(self) -> FloatArray: ...
@@ -76,10 +87,17 @@ class SaddlepointLaw:
 
     def __init__(self, cumulants: Cumulants) -> None:
         self.cumulants = cumulants
+        self.closed = cumulants.closed
         _, self.mean, self.variance = cumulants.at(np.zeros_like(cumulants.low))
 
     def weighted(self, weights: FloatArray) -> SaddlepointLaw:
         return SaddlepointLaw(_Weighted(self.cumulants, weights))
+
+    def log_density(self, x: FloatArray) -> FloatArray:
+        """Daniels 1954, equation 2.6."""
+        with np.errstate(all="ignore"):
+            s, (k, _, curvature) = self._saddle(x)
+        return normal_log_density(np.sqrt(np.maximum(2 * (s * x - k), 0.0)), curvature)
 
     def outer_tail(self, x: FloatArray) -> FloatArray:
         with np.errstate(all="ignore"):  # beyond the end of what X can be, s goes to infinity
@@ -137,6 +155,10 @@ class _Weighted(NamedTuple):
     weights: FloatArray
 
     @property
+    def closed(self) -> bool:
+        return self.cumulants.closed
+
+    @property
     def low(self) -> FloatArray:
         ends = self._ends()
         return np.array([ends[ends < 0].max(initial=-np.inf)])
@@ -167,7 +189,17 @@ class SampledLaw:
     def __init__(self, draws: FloatArray) -> None:
         self._draws = np.sort(draws, axis=1)
         self.mean, self.variance = draws.mean(axis=1), draws.var(axis=1)
-        self._unsorted = draws
+        self._unsorted, self.closed = draws, False
+
+    def log_density(self, x: FloatArray) -> FloatArray:
+        """By a normal kernel (Silverman 1986, equation 3.31)."""
+        size = self._draws.shape[1]
+        quarter, three = self._draws[:, size // 4], self._draws[:, 3 * size // 4]
+        width = 0.9 * np.minimum(np.sqrt(self.variance), (three - quarter) / 1.34) * size**-0.2
+        away = (x[:, None] - self._draws) / np.maximum(width, 1e-150)[:, None]
+        each = normal_log_density(away, width[:, None] ** 2)
+        found: FloatArray = sc.logsumexp(each, axis=1) - np.log(size)
+        return found
 
     def weighted(self, weights: FloatArray) -> SampledLaw:
         return SampledLaw((weights @ self._unsorted)[None])
@@ -188,7 +220,7 @@ class SampledLaw:
         return found
 
 
-def bonferroni(p: FloatArray | list[float], *, share: int = 1) -> float:
-    """The level at which the smallest of several p-values would be rejected."""
-    values: NDArray[np.float64] = np.asarray(p)
-    return float(min(1.0, values.min(initial=1.0) * max(values.size, 1) * share))
+def normal_log_density(standardized: FloatArray, variance: FloatArray) -> FloatArray:
+    """Of a normal number; also the form of the saddlepoint's."""
+    found: FloatArray = -(standardized**2 + np.log(2 * np.pi * np.maximum(variance, 1e-300))) / 2
+    return found

@@ -1,0 +1,271 @@
+"""`cross_check` on numbers: each mistake recognised where it can be seen, and nothing else.
+
+The losses come from a slow twin: draws by NumPy, densities by SciPy's distributions, one step after
+the other. Seeds are fixed; a clean run is called wrong in 1% of all seeds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import elbo_ref as er
+
+K, N = np.array([3, 11, 0, 7, 5, 9]), np.array([10, 20, 6, 7, 30, 12])
+STEPS, EVALUATIONS = 60, 30
+ROLES = ("prior.concentration1", "prior.concentration0")
+OWN = ("guide.concentration1", "guide.concentration0")
+
+
+def path(k, n, seed=1):
+    """Parameters that wander near the posterior: (2, STEPS + 1) and (2, STEPS + 1, G)."""
+    rng = np.random.default_rng(seed)
+    prior = np.exp(np.array([[0.7], [1.2]]) + np.cumsum(rng.normal(0, 0.02, (2, STEPS + 1)), 1))
+    steps = np.cumsum(rng.normal(0, 0.02, (2, STEPS + 1, k.size)), 1)
+    return prior, 1.1 * np.exp(steps) * (np.array([2.0, 3.3])[:, None] + [k, n - k])[:, None]
+
+
+def densities(c, prior, own, k, n, guide="beta"):
+    """log p(x, c) - log q(c) of draws (..., G), by SciPy."""
+    found = stats.binom.logpmf(k, n, c)
+    if guide != "tied":
+        found = found + stats.beta.logpdf(c, *prior)
+    if guide in ("beta", "beta_shared"):
+        found = found - stats.beta.logpdf(c, *own)
+    return found
+
+
+def one_loss(prior, own, k, n, rng, guide="beta", particles=1):
+    """One step's loss."""
+    source = own if guide in ("beta", "beta_shared") else prior[:, None]
+    c = rng.beta(*np.broadcast_to(source[:, None], (2, particles, k.size)))
+    return -densities(c, prior, own, k, n, guide).sum(axis=-1).mean()
+
+
+def numbers(loss, prior, own, level):
+    """What somebody hands in: a loss for each step, or evaluations of the last."""
+    if level == "history":
+        given = {"losses": [loss(prior[:, t], own[:, t]) for t in range(STEPS)]}
+        first, second = prior, own
+    else:
+        given = {"evaluations": [loss(prior[:, -1], own[:, -1]) for _ in range(EVALUATIONS)]}
+        first, second = prior[:, -1], own[:, -1]
+    values = (*first, *second)
+    return {"params": dict(zip(ROLES + OWN, values, strict=True)), **given}
+
+
+def planted(name, level, **options):
+    """The verdict on numbers with a mistake in them."""
+    rng, counts = np.random.default_rng(0), er.Counts(K, N)
+    k, n, prior, own = K, N, *path(K, N)
+    size = options.get("subsample_size")
+
+    def batch():
+        return rng.permutation(K.size)[:3]
+
+    losses = {
+        "clean": lambda p, q: one_loss(p, q, k, n, rng),
+        "swapped_concentrations": lambda p, q: one_loss(p[::-1], q, k, n, rng),
+        "latent_not_in_guide": lambda p, q: one_loss(p, q, k, n, rng, "empty"),
+        "wrong_sign": lambda p, q: -one_loss(p, q, k, n, rng),
+        "normalised_loss": lambda p, q: one_loss(p, q, k, n, rng) / N.sum(),
+        "missing_coefficients": lambda p, q: (
+            one_loss(p, q, k, n, rng) + counts.log_coefficient.sum()
+        ),
+        "unexplained_constant": lambda p, q: one_loss(p, q, k, n, rng) + 7.25,
+        "wrong_total_count": lambda p, q: one_loss(p, q, k, n + 4, rng),
+        "wrong_latents": lambda p, q: _pooled(p, q, k, n, rng),
+        "unconstrained_values": lambda p, q: one_loss(p, q, k, n, rng),
+    }
+    if name in losses:
+        loss = losses[name]
+    else:
+        scale = 1.0 if name == "subsample_unscaled" else (K.size / 3) ** 2
+
+        def loss(p, q):
+            seen = batch()
+            return scale * one_loss(p, q[:, seen], k[seen], n[seen], rng)
+
+        options.setdefault("subsample_size", size)
+    if name == "wrong_latents":
+        _, own = path(K.sum(keepdims=True), N.sum(keepdims=True))
+        own = np.repeat(own, K.size, axis=2)
+    given = numbers(loss, prior, own, level)
+    if name == "unconstrained_values":
+        given["params"] = {key: np.log(value) for key, value in given["params"].items()}
+    return er.cross_check(counts, optimizer=None, **given, **options)
+
+
+def _pooled(prior, own, k, n, rng):
+    c = rng.beta(*own[:, 0])
+    prior_and_guide = stats.beta.logpdf(c, *prior) - stats.beta.logpdf(c, *own[:, 0])
+    return -(prior_and_guide + stats.binom.logpmf(k, n, c).sum())
+
+
+NAMES = (
+    "swapped_concentrations",
+    "latent_not_in_guide",
+    "wrong_sign",
+    "normalised_loss",
+    "missing_coefficients",
+    "unexplained_constant",
+    "wrong_total_count",
+    "wrong_latents",
+    "unconstrained_values",
+    "subsample_unscaled",
+    "subsample_scaled_twice",
+)
+
+
+@pytest.mark.parametrize("level", ["history", "evaluations"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_mistake_is_named(name, level):
+    assert planted(name, level).mistakes[0] == name
+
+
+@pytest.mark.parametrize("name", ["subsample_unscaled", "subsample_scaled_twice"])
+def test_a_minibatch_that_was_told(name):
+    verdict = planted(name, "history", subsample_size=3)
+    assert verdict.mistakes == (name,)
+
+
+@pytest.mark.parametrize("level", ["history", "evaluations"])
+def test_a_clean_run_agrees(level):
+    verdict = planted("clean", level)
+    assert verdict.mistakes == ()
+    assert "swapped_concentrations" in verdict.ruled_out
+
+
+def _evaluations(loss, size=EVALUATIONS):
+    return [loss() for _ in range(size)]
+
+
+def test_a_symmetric_swap_is_not_suggested():
+    """Beta(2, 2) swapped is Beta(2, 2): it can neither be named nor ruled out."""
+    rng, prior, own = np.random.default_rng(0), np.array([2.0, 2.0]), np.array([[3.0], [4.0]])
+    k, n = np.array([3]), np.array([7])
+    params = dict(zip(ROLES + OWN, (*prior, *own[:, 0]), strict=True))
+    for added in (0.0, 5.0):
+        given = _evaluations(lambda added=added: one_loss(prior, own, k, n, rng) + added)
+        verdict = er.cross_check(er.Counts(k, n), params, evaluations=given)
+        prior_alone = [f for f in verdict.findings if "the prior's:" in f.quantity]
+        assert not prior_alone
+    assert "swapped_concentrations" not in verdict.mistakes
+
+
+def test_single_trials_have_no_coefficients_to_miss():
+    """A constant in them is unexplained."""
+    rng, prior, own = np.random.default_rng(0), np.array([2.0, 3.0]), np.full((2, 5), 2.0)
+    k, n = np.array([1, 0, 0, 1, 0]), np.ones(5, int)
+    params = dict(zip(ROLES + OWN, (*prior, *own), strict=True))
+    given = _evaluations(lambda: one_loss(prior, own, k, n, rng) + 30.0)
+    assert er.cross_check(er.Counts(k, n), params, evaluations=given).mistakes[0] != (
+        "missing_coefficients"
+    )
+
+
+def test_pooled_rows_are_a_constant_of_their_own():
+    """The coefficient of the totals stands where those of the rows are meant: not a missing one."""
+    rng, prior, own = np.random.default_rng(0), np.array([2.0, 3.0]), np.array([[9.0], [11.0]])
+    total = (np.array([K.sum()]), np.array([N.sum()]))
+    params = dict(zip(ROLES + OWN, (*prior, *own[:, 0]), strict=True))
+    given = _evaluations(lambda: one_loss(prior, own, *total, rng))
+    found = er.cross_check(er.Counts.shared(K, N), params, evaluations=given)
+    assert found.mistakes[0] == "unexplained_constant"
+    assert er.cross_check(er.Counts(*total), params, evaluations=given).mistakes == ()
+
+
+def test_a_left_out_latent_shows_in_the_store():
+    """The store has the prior's parameters and no other."""
+    params = dict(zip(ROLES, (2.0, 3.0), strict=True))
+    assert er.cross_check(er.Counts(K, N), params).mistakes == ("latent_not_in_guide",)
+
+
+def test_impossible_losses_show_without_parameters():
+    """Below minus the supremum of the evidence, where no draw is clamped."""
+    lowest = -er.maximize_evidence(er.Counts(K, N)).log_evidence
+    prior, own = path(K, N)
+    params = dict(zip(ROLES + OWN, (*prior[:, -1], *own[:, -1]), strict=True))
+    losses = lowest - 5 + np.random.default_rng(0).normal(0, 0.5, 60)
+    last_fits = er.cross_check(er.Counts(K, N), params, losses=losses)
+    assert "latent_not_in_guide" in last_fits.mistakes
+
+
+def test_latents_by_shape():
+    """Six pairs where the counts have one latent, in a history and at its end."""
+    prior, own = path(K, N)
+    for values in ((*prior, *own), (*prior[:, -1], *own[:, -1])):
+        params = dict(zip(ROLES + OWN, values, strict=True))
+        assert er.cross_check(er.Counts.shared(K, N), params).mistakes == ("wrong_latents",)
+
+
+def test_few_digits_do_no_harm():
+    """Losses as they are printed: two decimals, of parameters near the posterior."""
+    rng, counts = np.random.default_rng(0), er.Counts(K, N)
+    prior, size = np.array([2.0, 3.0]), 40
+    own = prior[:, None] + [K, N - K]
+    params = dict(zip(ROLES + OWN, (*prior, *own), strict=True))
+    given = [round(one_loss(prior, own, K, N, rng), 2) for _ in range(size)]
+    assert er.cross_check(counts, params, evaluations=given).mistakes == ()
+
+
+def fitted(optimizer, steps=80, **options):
+    """A run of ours: its history and losses."""
+    run = er.maximize_elbo(er.Counts(K, N), optimizer=optimizer, num_steps=steps, rng=0, **options)
+    rows = (*run.history.prior.arrays(), *run.history.guide.arrays())
+    return dict(zip(ROLES + OWN, rows, strict=True)), run.losses
+
+
+def checked(params, losses, lr=0.05):
+    return er.cross_check(er.Counts(K, N), params, losses=losses, optimizer=er.Adam(lr=lr))
+
+
+def test_the_right_optimizer_agrees():
+    assert checked(*fitted(er.Adam(lr=0.05))).mistakes == ()
+
+
+def test_another_learning_rate():
+    assert checked(*fitted(er.Adam(lr=0.1))).mistakes == ("optimizer_settings",)
+
+
+def test_a_decaying_learning_rate():
+    """Also where the decay starts with the first step, as in ClippedAdam."""
+    decaying = er.ClippedAdam(lr=0.05, lrd=0.02 ** (1 / 80))
+    assert checked(*fitted(decaying)).mistakes == ("learning_rate_decay",)
+
+
+def test_softplus_is_no_mistake():
+    """Steps of a parameter held positive by softplus are alike in other coordinates."""
+    run = fitted(er.Adam(lr=0.05), constraint="softplus_positive", prior=er.Beta(0.5, 2.0))
+    assert checked(*run).mistakes == ()
+
+
+@pytest.mark.parametrize("row", [0, 1])
+def test_a_detached_parameter(row):
+    other = "concentration0" if row == 0 else "concentration1"
+    verdict = checked(*fitted(er.Adam(lr=0.05), learn_prior=other))
+    assert verdict.mistakes == ("gradient_detached",)
+    moving, still = ROLES[1 - row], ROLES[row]
+    finding = verdict.having("mistake")[0].quantity
+    assert finding.startswith(still)
+    assert moving not in finding
+
+
+def test_a_history_recorded_after_each_step():
+    """Entries belong to the loss after theirs; this is said, and no mistake."""
+    optimizer = er.Adam(lr=0.1)
+    run = er.maximize_elbo(
+        er.Counts(K, N), guide=er.Delta(np.full(K.size, 0.5)), optimizer=optimizer, num_steps=50
+    )
+    rows = (*run.history.prior.arrays(), run.history.guide.mean)
+    names = (*ROLES, "guide.probs")
+    params = {name: row[1:] for name, row in zip(names, rows, strict=True)}
+    verdict = er.cross_check(
+        er.Counts(K, N), params, "delta", losses=run.losses, optimizer=optimizer
+    )
+    assert verdict.mistakes == ()
+    assert "recorded_after" in {finding.name for finding in verdict.having("note")}
+    before = {name: row[:-1] for name, row in zip(names, rows, strict=True)}
+    verdict = er.cross_check(er.Counts(K, N), before, "delta", losses=run.losses)
+    assert "recorded_after" not in {finding.name for finding in verdict.findings}
