@@ -108,7 +108,7 @@ def test_a_verdict_is_a_document():
     verdict = er.cross_check(
         er.Counts(3, 10),
         {"prior.concentration1": 1.0, "prior.concentration0": 1.0, "alpha_q": 4.0, "beta_q": 8.0},
-        evaluations=[2.0, 2.5],
+        evaluations=[-2.397895, -2.397895],
     )
     found = document(verdict.to_json())
     assert found["exact"]["gap"] == 0.0

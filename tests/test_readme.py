@@ -70,9 +70,14 @@ def test_the_estimates_are_as_printed(capsys, tmp_path):
 
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LONG = "guides.md"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(p, marks=[pytest.mark.slow] if p.name == LONG else []) for p in PAGES],
+    ids=lambda page: page.name,
+)
 def test_python_examples(page):
     parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(verbose=False)
     for i, block in enumerate(blocks("python", page.read_text())):

@@ -555,6 +555,7 @@ def test_a_pickle_cut_at_every_byte(file):
         refusal(zipped(list((members | {name: program[:end]}).items())))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["auto_normal", "plain_dict"])
 def test_flipped_bits(file):
     """One in every byte: refused, or read as the same values: every content has its checksum."""
@@ -581,6 +582,7 @@ def test_the_checksum_is_what_finds_a_flipped_bit():
     assert (parse(GOOD).values["a"], good.values["a"]) == (1.0, 2.0)
 
 
+@pytest.mark.slow
 def test_flipped_bits_of_a_pickle():
     """Every one, in an archive whose checksums are right: refused, or a store of other values."""
     members = members_of("auto_delta")

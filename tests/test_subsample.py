@@ -47,8 +47,9 @@ def applies(loss, name):
     return not (loss == "trace_mean_field" and name == "empty")
 
 
+RARE = ("sticking_the_landing", "trace_mean_field")
 CASES = [
-    (counts, loss, name)
+    pytest.param(counts, loss, name, marks=[pytest.mark.slow] if loss in RARE else [])
     for counts in (SEVERAL, SINGLE)
     for loss in LOSSES
     for name in NAMES
