@@ -86,12 +86,10 @@ class Trial:
 
     @cached_property
     def p_mean(self) -> float:
-        """Of their mean, weighted by precision; from draws where there is no closed form."""
+        """Of their mean, weighted by precision; from draws as well if it would decide."""
         weights = self._spread.min() / self._spread
-        few = len(weights) * self._summands < _MANY
-        if few and not self.law.closed:
-            return self._p_of_sum(sampled_law(self._story, self._rng), weights)
         found = self._p_of_sum(self.law, weights)
+        few = len(weights) * self._summands < _MANY
         if few and _NO_DOUBT < found < LEVEL / 2:
             found = max(found, self._p_of_sum(sampled_law(self._story, self._rng), weights))
         return found

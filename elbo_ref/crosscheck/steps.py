@@ -28,7 +28,7 @@ _RUNS, _MOST_WORK = 4, 300_000
 _ALIKE = 1e-2
 _AT_ONCE = 0.9
 """A first step shorter than this part of the learning rate is not that of a decay which begins."""
-_SHORT = 0.25
+_SHORT = 0.15
 """Late steps shorter than this part of our own shortest are those of a decayed learning rate."""
 
 

@@ -165,8 +165,8 @@ class Terms(NamedTuple):
         counts, logs = self.task.counts, np.abs(self.expected_logs(story))
         each = np.abs(self.constants) + counts.total_count * logs.sum(axis=0)
         each = each + 2 * sc.gammaln(counts.total_count + 1.0)
-        if self.kind is Beta:
-            x = np.array((self.first, self.second))
+        drawn = np.array((self.first, self.second))
+        for x in (story.prior, drawn) if self.kind is Beta else (story.prior,):
             each = each + ((x + 1) * logs + np.abs(sc.gammaln(x))).sum(axis=0)
             each = each + np.abs(sc.gammaln(x.sum(axis=0)))
         found: FloatArray = each @ self.task.weights

@@ -124,12 +124,12 @@ class SaddlepointLaw:
         inner = np.zeros_like(std)
         outer = np.where(up, self.cumulants.high, self.cumulants.low)
         s = inner + (x - self.mean) / std**2
-        found = np.zeros((3, s.size))
+        found, tried = np.zeros((3, s.size)), s
         cumulants, left = self.cumulants, np.ones(s.size, bool)
         for _ in range(_ROUNDS):
             inside = (np.minimum(inner, outer) < s) & (s < np.maximum(inner, outer))
             s = np.where(inside | ~left, s, _farther(inner, outer, std))
-            found[:, left] = cumulants.at(s[left])
+            found[:, left], tried = cumulants.at(s[left]), s
             off = x - found[1]
             hopeless = found[0] - s * x < _NO_DOUBT
             going = left & ~(np.abs(off) <= close) & ~hopeless
@@ -140,7 +140,7 @@ class SaddlepointLaw:
             short = np.where(up, off > 0, off < 0)
             inner, outer = np.where(short, s, inner), np.where(short, outer, s)
             s = np.where(left, s + off / np.maximum(found[2], 1e-300), s)
-        return s, tuple(found)
+        return tried, tuple(found)
 
 
 def _farther(inner: FloatArray, outer: FloatArray, std: FloatArray) -> FloatArray:
