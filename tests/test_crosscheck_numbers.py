@@ -269,3 +269,23 @@ def test_a_history_recorded_after_each_step():
     before = {name: row[:-1] for name, row in zip(names, rows, strict=True)}
     verdict = er.cross_check(er.Counts(K, N), before, "delta", losses=run.losses)
     assert "recorded_after" not in {finding.name for finding in verdict.findings}
+
+
+@pytest.mark.parametrize("loss", ["trace", "renyi"])
+@pytest.mark.parametrize("guide", ["beta", "conjugate", "laplace", "beta_shared"])
+def test_runs_of_other_guides_agree(guide, loss):
+    counts = er.Counts([3, 7, 12], [10, 9, 40])
+    run = er.maximize_elbo(
+        counts, guide, loss, optimizer=er.Adam(lr=0.05), num_steps=40, num_particles=3, rng=1
+    )
+    a, b = run.history.prior.arrays()
+    params = {"prior.concentration1": a, "prior.concentration0": b}
+    if guide.startswith("beta"):
+        for name in ("concentration1", "concentration0"):
+            params[f"guide.{name}"] = getattr(run.history.guide, name)
+    if guide == "laplace":
+        params["guide.logits"] = run.history.guide.loc
+    verdict = er.cross_check(
+        counts, params, guide, loss, 3, losses=run.losses, optimizer=er.Adam(lr=0.05)
+    )
+    assert verdict.genuine, verdict

@@ -15,6 +15,7 @@ from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.roles import Reading, read_roles
 from elbo_ref.guides import GUIDES
 from elbo_ref.guides.protocol import Guide
+from elbo_ref.objectives.protocol import Task
 from elbo_ref.readers.parameters import Parameters
 
 _POSITIVE = ("concentration1", "concentration0", "scale")
@@ -48,6 +49,9 @@ class Case(NamedTuple):
         for role in reading.guessed:
             findings.append(note("names", f"{reading.names[role]} was taken for {role}"))
         reading, more = _positive(reading, family)
+        if not family.parameter_names:
+            own = Task(family, counts).guide.constrain(reading.own)
+            reading = reading._replace(own=own)
         return cls(counts, guide, reading, (*findings, *more))
 
     @property

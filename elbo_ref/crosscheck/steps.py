@@ -17,7 +17,7 @@ from elbo_ref.beta import Beta
 from elbo_ref.coordinates import NAMES, Learned
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.story import Story
-from elbo_ref.guides import GUIDES
+from elbo_ref.guides import GUIDES, GuideValue
 from elbo_ref.guides.positive import EXP, SOFTPLUS, Positive
 from elbo_ref.objectives import LossValue
 from elbo_ref.objectives.exact import objective_value
@@ -30,6 +30,8 @@ _AT_ONCE = 0.9
 """A first step shorter than this part of the learning rate is not that of a decay which begins."""
 _SHORT = 0.15
 """Late steps shorter than this part of our own shortest are those of a decayed learning rate."""
+_STILL = 1e-3
+"""A first step shorter than this part of the longest is that of a gradient of zero."""
 
 
 def step_findings(
@@ -123,12 +125,14 @@ def _first_rate(lengths: FloatArray) -> float | None:
 
 
 def _first(lengths: FloatArray) -> FloatArray:
-    """The first steps of what moves."""
-    return lengths[lengths.any(axis=1), 0]
+    """The first steps of what moves; a gradient of zero makes none."""
+    first: FloatArray = lengths[:, 0]
+    moving: FloatArray = first[first > _STILL * first.max()]
+    return moving
 
 
 def _alike(lengths: FloatArray, rate: float) -> bool:
-    """Whether most first steps have a length; a gradient of zero makes none."""
+    """Whether most first steps have a length."""
     first = _first(lengths)
     return bool(np.mean(np.abs(first / rate - 1) <= _ALIKE) > 0.5)
 
@@ -166,15 +170,15 @@ def _decay(story: Story, learned: Learned, lengths: FloatArray, rate: float) -> 
     def typical(paths: FloatArray) -> float:
         return float(np.sqrt(np.mean(paths[:, late] ** 2)))
 
-    guide = GUIDES[story.guide]
     start = Beta(*map(float, story.prior[:, 0, 0]))
+    begun: str | GuideValue = story.guide
+    if story.guide in ("beta", "normal", "delta", "none"):
+        begun = GUIDES[story.guide].value(start, story.own[:, 0])
     ours = []
     for seed in range(_RUNS):
         run = maximize_elbo(
             story.counts,
-            guide=story.guide
-            if guide.shared
-            else guide.value(start, story.own[:, 0]) or story.guide,
+            guide=begun,
             loss=story.loss if isinstance(story.loss, LossValue) else story.loss.name,
             prior=start,
             learn_prior=learned,

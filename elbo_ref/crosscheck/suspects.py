@@ -22,6 +22,7 @@ from elbo_ref.crosscheck.story import Story
 from elbo_ref.crosscheck.tails import Law
 from elbo_ref.guides import GUIDES
 from elbo_ref.guides.positive import SOFTPLUS
+from elbo_ref.objectives import Renyi
 
 
 class Suspect(NamedTuple):
@@ -77,7 +78,8 @@ def _other_guide(given: Story) -> Iterator[Suspect]:
         story = given._replace(guide="empty", own=own)
         name = "latent_not_in_guide"
         yield Suspect(name, "c is drawn in the model", story)
-        if given.guide in ("beta", "beta_shared") and given.batch is None:
+        drawn = given.batch is not None or isinstance(given.loss, Renyi)
+        if given.guide in ("beta", "beta_shared") and not drawn:
             other = given._replace(counts=_nothing(given.counts), prior=np.ones_like(given.prior))
             what = "c is drawn in the model, the guide samples under another name"
             yield Suspect(name, what, story._replace(beside=other))
