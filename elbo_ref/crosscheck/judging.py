@@ -1,6 +1,6 @@
 r"""Which account of how losses came about the losses bear out.
 
-An account (`elbo_ref.crosscheck.laws.Story`) says how each loss is distributed, and is tried by
+An account (`elbo_ref.crosscheck.story.Story`) says how each loss is distributed, and is tried by
 
 * the smallest of the losses' own p-values, Bonferroni over the run: one impossible loss;
 * their mean, weighted by precision: a small departure in all of them;

@@ -21,7 +21,7 @@ from elbo_ref.crosscheck.laws import means_of
 from elbo_ref.crosscheck.story import Story
 from elbo_ref.crosscheck.tails import Law
 from elbo_ref.guides import GUIDES
-from elbo_ref.guides.positive import SOFTPLUS
+from elbo_ref.guides.positive import LARGEST, SOFTPLUS
 
 
 class Suspect(NamedTuple):
@@ -142,7 +142,7 @@ def _constrained(given: Story) -> Iterator[Suspect]:
     for what, constrain in (("exp", np.exp), ("softplus", SOFTPLUS.constrain)):
         with np.errstate(over="ignore"):
             prior, own = constrain(given.prior), constrain(given.own) if pair else given.own
-        if np.isfinite(prior).all() and np.isfinite(own).all() and own.max(initial=0) < 1e12:
+        if max(prior.max(), own.max(initial=0.0)) < LARGEST:
             story = given._replace(prior=prior, own=own)
             yield Suspect("unconstrained_values", f"{what} is still to be applied", story)
 
