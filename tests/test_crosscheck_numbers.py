@@ -187,7 +187,9 @@ def test_impossible_losses_show_without_parameters():
     lowest = -er.maximize_evidence(er.Counts(K, N)).log_evidence
     prior, own = path(K, N)
     params = dict(zip(ROLES + OWN, (*prior[:, -1], *own[:, -1]), strict=True))
-    losses = lowest - 5 + np.random.default_rng(0).normal(0, 0.5, 60)
+    rng = np.random.default_rng(0)
+    last = one_loss(prior[:, -1], own[:, -1], K, N, rng)
+    losses = [*(lowest - 5 + rng.normal(0, 0.5, 60)), last]
     last_fits = er.cross_check(er.Counts(K, N), params, losses=losses)
     assert "latent_not_in_guide" in last_fits.mistakes
 

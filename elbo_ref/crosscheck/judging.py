@@ -1,6 +1,6 @@
 r"""Which account of how losses came about the losses bear out.
 
-An account (`elbo_ref.crosscheck.laws.Story`) says how each loss is distributed, and is tried by
+An account (`elbo_ref.crosscheck.story.Story`) says how each loss is distributed, and is tried by
 
 * the smallest of the losses' own p-values, Bonferroni over the run: one impossible loss;
 * their mean, weighted by precision: a small departure in all of them;
@@ -31,9 +31,8 @@ LEVEL = 0.01
 """The rate of false alarms of a whole run."""
 
 _PASSES = 1e-3
-_AS_LIKELY, _PRICE = 3.0, 4.0
-"""In units of log likelihood: what counts as equal, and what a fitted number costs."""
-
+_AS_LIKELY = 3.0
+"""In units of log likelihood."""
 _NO_DOUBT = 1e-12
 _SPREAD = 100.0
 """Small errors of the tails' formula add up in a sum of squares: what allows for them."""
@@ -181,7 +180,9 @@ def _best(passing: list[tuple[Suspect, Trial]]) -> tuple[tuple[Suspect, Trial], 
     """The best explanation, and those that nothing tells from it."""
 
     def score(pair: tuple[Suspect, Trial]) -> float:
-        return pair[1].log_likelihood - _PRICE * pair[0].free
+        return pair[1].log_likelihood - pair[0].price
 
-    ranked = sorted(passing, key=score, reverse=True)
+    reasons = {suspect.of for suspect, _ in passing if not suspect.price} - {""}
+    kept = [pair for pair in passing if not (pair[0].price and pair[0].of in reasons)]
+    ranked = sorted(kept, key=score, reverse=True)
     return tuple(pair for pair in ranked if score(ranked[0]) - score(pair) <= _AS_LIKELY)

@@ -21,7 +21,7 @@ from elbo_ref.crosscheck.laws import means_of
 from elbo_ref.crosscheck.story import Story
 from elbo_ref.crosscheck.tails import Law
 from elbo_ref.guides import GUIDES
-from elbo_ref.guides.positive import SOFTPLUS
+from elbo_ref.guides.positive import LARGEST, SOFTPLUS
 from elbo_ref.objectives import Renyi
 
 
@@ -31,8 +31,10 @@ class Suspect(NamedTuple):
     name: str
     what: str
     story: Story
-    free: int = 0
-    """How many numbers of the story were fitted to the losses."""
+    price: float = 0.0
+    """What a number that was fitted costs, in log likelihood: its range over its precision."""
+    of: str = ""
+    """Which number; a story in which it has a reason is preferred to one in which it is fitted."""
 
 
 def told(given: Story) -> list[Suspect]:
@@ -102,7 +104,7 @@ def _scaled(given: Story) -> Iterator[Suspect]:
     ):
         if number > 1:
             story = given._replace(factor=given.factor / number)
-            yield Suspect("normalised_loss", f"divided by {what}", story)
+            yield Suspect("normalised_loss", f"divided by {what}", story, of="factor")
     coefficients = float(counts.multiplicity @ counts.log_coefficient)
     split = float(counts.multiplicity @ counts.log_split)
     for name, what, constant in (
@@ -111,7 +113,8 @@ def _scaled(given: Story) -> Iterator[Suspect]:
         ("unexplained_constant", "the totals' log coefficients, not the rows'", split),
     ):
         if abs(constant) > 1e-9:
-            yield Suspect(name, what, given._replace(constant=given.constant + constant))
+            story = given._replace(constant=given.constant + constant)
+            yield Suspect(name, what, story, of="constant")
 
 
 def _other_latents(given: Story) -> Iterator[Suspect]:
@@ -141,7 +144,7 @@ def _constrained(given: Story) -> Iterator[Suspect]:
     for what, constrain in (("exp", np.exp), ("softplus", SOFTPLUS.constrain)):
         with np.errstate(over="ignore"):
             prior, own = constrain(given.prior), constrain(given.own) if pair else given.own
-        if np.isfinite(prior).all() and np.isfinite(own).all() and own.max(initial=0) < 1e12:
+        if max(prior.max(), own.max(initial=0.0)) < LARGEST:
             story = given._replace(prior=prior, own=own)
             yield Suspect("unconstrained_values", f"{what} is still to be applied", story)
 
@@ -159,7 +162,7 @@ def fitted(given: Story, losses: FloatArray, law: Law, variance: FloatArray) -> 
 
     `law` is what the given story says of the losses, `variance` what they may vary by.
     """
-    found = [_constant(given, losses, law, variance), _divided(given, losses, law.mean, variance)]
+    found = [_constant(given, losses, law, variance), _divided(given, losses, law, variance)]
     if given.batch is None:
         found.append(_other_totals(given, losses, variance))
         found.append(_untold_batches(given, losses, law.mean, variance))
@@ -174,18 +177,24 @@ def _constant(
     shift = float(weights @ (losses - law.mean) / weights.sum())
     error = 1 / np.sqrt(weights.sum())
     if law.variance.min() > 0:
-        around = shift - _AROUND * error, shift + _AROUND * error
-        shift = minimize_scalar(
-            lambda x: -law.log_density(losses - x).sum(),
-            bounds=around,
-            method="bounded",
-            options={"xatol": float(error / 50)},
-        ).x
-    story = given._replace(constant=given.constant + float(shift))
-    yield Suspect("unexplained_constant", f"{shift:.6g} nats", story, 1)
+        shift = _likeliest(lambda x: law.log_density(losses - x), shift, _AROUND * error)
+    story = given._replace(constant=given.constant + shift)
+    price = float(np.log1p(4 * (1 + abs(shift)) / error))
+    yield Suspect("unexplained_constant", f"{shift:.6g} nats", story, price, "constant")
 
 
 _AROUND = 5.0
+
+
+def _likeliest(log_density: Callable[[float], FloatArray], start: float, around: float) -> float:
+    """Where a sum of log densities is highest."""
+    found = minimize_scalar(
+        lambda x: -log_density(x).sum(),
+        bounds=(start - around, start + around),
+        method="bounded",
+        options={"xatol": around / 250},
+    )
+    return float(found.x)
 
 
 def _other_totals(given: Story, losses: FloatArray, variance: FloatArray) -> Iterator[Suspect]:
@@ -210,8 +219,14 @@ def _other_totals(given: Story, losses: FloatArray, variance: FloatArray) -> Ite
         def off(number: int, family: Callable[[int], Story] = family) -> float:
             return float(np.sum((losses - means_of(family(number))) ** 2 / variance))
 
-        best = _lowest(off, low, high)
-        yield Suspect("wrong_total_count", words.format(best), family(best), 1)
+        def height(number: int, family: Callable[[int], Story] = family) -> float:
+            return float(np.sum(means_of(family(number)) / variance))
+
+        turn = _lowest(height, low, high)  # a likelihood rises and falls with the total count
+        for ends in ((low, turn), (turn, high)):
+            best = _lowest(off, *ends)
+            price = 1 + 2 * float(np.log1p(abs(best)))
+            yield Suspect("wrong_total_count", words.format(best), family(best), price)
 
 
 def _lowest(height: Callable[[int], float], low: int, high: int) -> int:
@@ -225,15 +240,19 @@ def _lowest(height: Callable[[int], float], low: int, high: int) -> int:
     return min(range(low, high + 1), key=height)
 
 
-def _divided(
-    given: Story, losses: FloatArray, mean: FloatArray, variance: FloatArray
-) -> Iterator[Suspect]:
+def _divided(given: Story, losses: FloatArray, law: Law, variance: FloatArray) -> Iterator[Suspect]:
     """Losses divided by a whole number."""
-    share = float(np.sum(mean * losses / variance) / np.sum(mean**2 / variance))
-    number = round(1 / share) if share > 1e-9 else 1
+    share = np.sum(law.mean * losses / variance) / np.sum(law.mean**2 / variance)
+    if not 0 < share < 1:
+        return
+    power = -float(np.log(share))
+    if law.variance.min() > 0:
+        power = _likeliest(lambda x: law.log_density(losses * np.exp(x)) + x, power, 1.0)
+    number = round(np.exp(power))
     if number > 1:
         story = given._replace(factor=given.factor / number)
-        yield Suspect("normalised_loss", f"divided by {number}", story, 1)
+        price = 1 + float(np.log(number))
+        yield Suspect("normalised_loss", f"divided by {number}", story, price, "factor")
 
 
 def _untold_batches(
@@ -257,4 +276,4 @@ def _untold_batches(
     else:
         name, words, scale = "subsample_scaled_twice", "scaled twice", (whole / size) ** 2
     story = given._replace(batch=size, batch_scale=scale)
-    yield Suspect(name, f"batches of {size}, {words}", story, 1)
+    yield Suspect(name, f"batches of {size}, {words}", story, 1 + float(np.log(whole)))
