@@ -29,6 +29,7 @@ from elbo_ref import checkpoint, console
 if os.name != "posix":
     pytest.skip("signals and files of POSIX", allow_module_level=True)
 
+pytestmark = pytest.mark.slow
 fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
 
 PATIENCE = 120

@@ -115,6 +115,7 @@ def test_the_cases():
         assert run.noise_floor is None and er.diagnose(run).to_json()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "guide", ["beta", "normal", "delta", "laplace", "conjugate_detached", "none"]
 )

@@ -596,6 +596,7 @@ def test_flipped_bits_of_a_pickle():
     assert min(ends.values()) > 100
 
 
+@pytest.mark.slow
 def test_a_short_fuzzing_run():
     ends, failures, slowest = fuzz_stores.fuzz(2500, seed=3)
     assert not failures
