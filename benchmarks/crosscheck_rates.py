@@ -97,7 +97,7 @@ def settings(rng: np.random.Generator, longest: float) -> Iterator[Setting]:
 def given_story(arguments: dict[str, Any], dtype: str) -> Story | None:
     """The story that the numbers are taken for; None if the parameters alone refute it."""
     params = read_parameters(arguments["params"])
-    if other_latents(arguments["counts"], params):
+    if other_latents(arguments["counts"], params, arguments.get("names")):
         return None
     case = Case.of(arguments["counts"], params, arguments["guide"], arguments.get("names"), None)
     if any(finding.status == "mistake" for finding in case.findings):
