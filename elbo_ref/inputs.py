@@ -84,14 +84,12 @@ def read_input(
         "group": options.group,
         "columns": options.columns,
         "shared": options.shared or None,
-        "in_order": in_order or None,
         "drop_blank": options.na == "drop" or None,
     }
     given = {name: value for name, value in given.items() if value is not None}
     if options.example is not None:
         if options.file is not None:
             parser.error("give a file of counts or --example NAME, not both")
-        given.pop("in_order", None)
         if given:
             option = next(iter(given)).replace("_", "-").replace("drop-blank", "na")
             parser.error(f"--{option} is for a file; an example has its own latents")
@@ -103,7 +101,7 @@ def read_input(
     if options.file is None:
         parser.error("give a file of counts, or --example NAME")
     try:
-        layout = Layout(**given)
+        layout = Layout(**given, in_order=in_order)
     except ValueError as error:
         parser.error(f"argument --columns: {error}" if options.columns else str(error))
     try:

@@ -12,7 +12,7 @@ from elbo_ref.beta import Beta
 from elbo_ref.coordinates import NAMES, Learned
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.crosscheck.roles import Reading, read_roles
+from elbo_ref.crosscheck.roles import Reading, learned_of, read_roles
 from elbo_ref.guides import GUIDES
 from elbo_ref.guides.protocol import Guide
 from elbo_ref.objectives.protocol import Task
@@ -57,10 +57,7 @@ class Case(NamedTuple):
     @property
     def learned(self) -> Learned:
         """Which of the prior's concentrations are parameters."""
-        first, second = (f"prior.{name}" in self.reading.names for name in NAMES)
-        if first and second:
-            return True
-        return "concentration1" if first else "concentration0" if second else False
+        return learned_of(self.reading.names)
 
 
 def _grouped(notes: tuple[str, ...]) -> list[str]:
@@ -88,15 +85,26 @@ def _without_guide(
     return len(values) == len(NAMES)
 
 
+def one_by_one(counts: Counts) -> Counts:
+    """An entry for each latent.
+
+    Examples
+    --------
+    >>> one_by_one(Counts([0, 1], 1, multiplicity=[2, 1]))
+    Counts(successes=[0 0 1], total_count=[1 1 1])
+    """
+    times = counts.multiplicity
+    columns = counts.successes, counts.total_count, np.ones_like(times), counts.log_split
+    return Counts.from_columns(*(np.repeat(column, times) for column in columns))
+
+
 def _single(counts: Counts, values: Mapping[str, FloatArray], family: Guide) -> Counts:
     """Equal latents one by one, where there are parameters for each of them."""
     sizes = {array.shape[-1] for array in values.values() if array.ndim}
     latents = counts.num_latents
     if not family.parameter_names or len(counts) == latents or latents not in sizes:
         return counts
-    times = counts.multiplicity
-    columns = counts.successes, counts.total_count, np.ones_like(times), counts.log_split
-    return Counts.from_columns(*(np.repeat(column, times) for column in columns))
+    return one_by_one(counts)
 
 
 def other_latents(

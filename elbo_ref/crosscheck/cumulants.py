@@ -22,6 +22,7 @@ from elbo_ref.beta import Beta
 from elbo_ref.crosscheck.story import Story, Terms
 from elbo_ref.crosscheck.tails import Cumulants
 from elbo_ref.logit_normal import LogitNormal
+from elbo_ref.objectives.noise import beta_nodes
 from elbo_ref.special import trigamma
 
 _NODES = 161
@@ -80,6 +81,38 @@ class Sum(NamedTuple):
         return Sum(tuple(part.only(rows) for part in self.parts))
 
 
+class _Scale(NamedTuple):
+    """From K_g of the latents to K of the losses: P sum_g w_g K_g(unit s) + s const."""
+
+    weights: FloatArray
+    constants: FloatArray
+    """(T,)."""
+    unit: float
+    particles: int
+
+    def of_losses(
+        self, s: FloatArray, k: FloatArray, slope: FloatArray, curve: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """K, K' and K'' from those of each latent at unit s, (T, G)."""
+        times, unit = self.particles, self.unit
+        return (
+            times * (k @ self.weights) + s * self.constants,
+            times * unit * (slope @ self.weights) + self.constants,
+            times * unit**2 * np.maximum(curve @ self.weights, 0.0),
+        )
+
+    def only(self, rows: NDArray[np.bool_]) -> _Scale:
+        """Of some of the losses."""
+        return self._replace(constants=self.constants[rows])
+
+
+def _scale_of(story: Story, terms: Terms, chosen: NDArray[np.bool_]) -> _Scale:
+    """Of the latents that are chosen."""
+    weights = terms.task.weights[chosen]
+    constants = story.constant - story.factor * (terms.constants[:, chosen] @ weights)
+    return _Scale(weights, constants, -story.factor / story.num_particles, story.num_particles)
+
+
 class _BetaCumulants(NamedTuple):
     """In closed form, of some latents; arrays are (T, G)."""
 
@@ -87,11 +120,7 @@ class _BetaCumulants(NamedTuple):
     second: FloatArray
     up: FloatArray
     down: FloatArray
-    weights: FloatArray
-    constants: FloatArray
-    """(T,), of these latents."""
-    unit: float
-    particles: int
+    scale: _Scale
 
     @property
     def closed(self) -> bool:
@@ -99,17 +128,10 @@ class _BetaCumulants(NamedTuple):
 
     @classmethod
     def of(cls, story: Story, terms: Terms, chosen: NDArray[np.bool_]) -> _BetaCumulants:
-        weights = terms.task.weights[chosen]
-        return cls(
-            terms.first[:, chosen],
-            terms.second[:, chosen],
-            terms.up[:, chosen],
-            terms.down[:, chosen],
-            weights,
-            story.constant - story.factor * (terms.constants[:, chosen] @ weights),
-            -story.factor / story.num_particles,
-            story.num_particles,
+        first, second, up, down = (
+            x[:, chosen] for x in (terms.first, terms.second, terms.up, terms.down)
         )
+        return cls(first, second, up, down, _scale_of(story, terms, chosen))
 
     @property
     def low(self) -> FloatArray:
@@ -124,15 +146,14 @@ class _BetaCumulants(NamedTuple):
         return found
 
     def _ends(self) -> FloatArray:
-        present, ends = self.weights > 0, []
+        present, ends = self.scale.weights > 0, []
         for x, tilt in ((self.first, self.up), (self.second, self.down)):
             with np.errstate(divide="ignore"):
-                ends.append(np.where(present & (tilt != 0), -x / (tilt * self.unit), np.inf))
+                ends.append(np.where(present & (tilt != 0), -x / (tilt * self.scale.unit), np.inf))
         return np.concatenate(ends, axis=1)
 
     def at(self, s: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        up, down, weights, unit = self.up, self.down, self.weights, self.unit
-        scaled = (s * unit)[:, None]
+        up, down, scaled = self.up, self.down, (s * self.scale.unit)[:, None]
         floor = 1e-300
         a = np.maximum(self.first + scaled * up, floor)
         b = np.maximum(self.second + scaled * down, floor)
@@ -140,16 +161,11 @@ class _BetaCumulants(NamedTuple):
         k = sc.betaln(a, b) - sc.betaln(self.first, self.second)
         slope = up * sc.psi(a) + down * sc.psi(b) - both * sc.psi(a + b)
         curve = up**2 * trigamma(a) + down**2 * trigamma(b) - both**2 * trigamma(a + b)
-        times = self.particles
-        return (
-            times * (k @ weights) + s * self.constants,
-            times * unit * (slope @ weights) + self.constants,
-            times * unit**2 * np.maximum(curve @ weights, 0.0),
-        )
+        return self.scale.of_losses(s, k, slope, curve)
 
     def only(self, rows: NDArray[np.bool_]) -> _BetaCumulants:
-        names = ("first", "second", "up", "down", "constants")
-        return self._replace(**{name: getattr(self, name)[rows] for name in names})
+        first, second, up, down = (x[rows] for x in (self.first, self.second, self.up, self.down))
+        return _BetaCumulants(first, second, up, down, self.scale.only(rows))
 
 
 class _NodeCumulants(NamedTuple):
@@ -158,10 +174,9 @@ class _NodeCumulants(NamedTuple):
     form: FloatArray
     log_weights: FloatArray
     """(T, G, nodes)."""
-    weights: FloatArray
-    constants: FloatArray
-    unit: float
-    particles: int
+    scale: _Scale
+    end: float
+    """Where K stops being finite; infinite if it never does."""
 
     @property
     def closed(self) -> bool:
@@ -173,20 +188,9 @@ class _NodeCumulants(NamedTuple):
         tilt = np.array((terms.up, terms.down))[:, :, chosen, None]
         likelihood = terms.likelihood[:, :, chosen, None]
         own = np.broadcast_to(story.own, (len(story.own), *terms.first.shape))[:, :, chosen, None]
-        weights = terms.task.weights[chosen]
-        unit = -story.factor / story.num_particles
-        return cls(
-            terms.form(story, logit, tilt, likelihood, own),
-            log_weights,
-            weights,
-            story.constant - story.factor * (terms.constants[:, chosen] @ weights),
-            unit,
-            story.num_particles,
-            1 / unit if terms.kind is LogitNormal else np.inf,  # z^2/2 against the form's
-        )
-
-    end: float
-    """Where K stops being finite; infinite if it never does."""
+        scale = _scale_of(story, terms, chosen)
+        end = 1 / scale.unit if terms.kind is LogitNormal else np.inf  # z^2/2 against the form's
+        return cls(terms.form(story, logit, tilt, likelihood, own), log_weights, scale, end)
 
     @property
     def low(self) -> FloatArray:
@@ -197,8 +201,7 @@ class _NodeCumulants(NamedTuple):
         return np.full(len(self.form), self.end if self.end > 0 else np.inf)
 
     def at(self, s: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        unit, times = self.unit, self.particles
-        powers = self.log_weights + (s * unit)[:, None, None] * self.form
+        powers = self.log_weights + (s * self.scale.unit)[:, None, None] * self.form
         highest = powers.max(axis=-1, keepdims=True)
         weights = np.exp(powers - highest)
         total = weights.sum(axis=-1, keepdims=True)
@@ -206,32 +209,21 @@ class _NodeCumulants(NamedTuple):
         k = (highest + np.log(total))[..., 0]
         slope = (weights * self.form).sum(axis=-1)
         curve = (weights * (self.form - slope[..., None]) ** 2).sum(axis=-1)
-        return (
-            times * (k @ self.weights) + s * self.constants,
-            times * unit * (slope @ self.weights) + self.constants,
-            times * unit**2 * (curve @ self.weights),
-        )
+        return self.scale.of_losses(s, k, slope, curve)
 
     def only(self, rows: NDArray[np.bool_]) -> _NodeCumulants:
-        names = ("form", "log_weights", "constants")
-        return self._replace(**{name: getattr(self, name)[rows] for name in names})
+        return self._replace(
+            form=self.form[rows], log_weights=self.log_weights[rows], scale=self.scale.only(rows)
+        )
 
 
 def _nodes(terms: Terms, chosen: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
     """Logits and log weights of a trapezoidal rule for each latent, (T, G, nodes)."""
     first, second = terms.first[:, chosen, None], terms.second[:, chosen, None]
     if terms.kind is Beta:
-        center = np.log(first) - np.log(second)
-        spread = np.sqrt(1 / first + 1 / second)
-        low, high = (np.arcsinh(40 * (1 / x / spread + 1)) for x in (first, second))
-        u = -low + (low + high) * np.linspace(0, 1, _NODES)
-        logit = center + spread * np.sinh(u)
-        log_density = first * sc.log_expit(logit) + second * sc.log_expit(-logit)
-        log_weights = log_density + np.log(np.cosh(u))
-    elif terms.kind is LogitNormal:
-        z = np.linspace(-12.0, 12.0, _NODES)
-        logit = first + second * z
-        log_weights = np.broadcast_to(-z * z / 2, logit.shape)
-    else:
-        logit, log_weights = first + 0.0, np.zeros(first.shape)
-    return logit, log_weights - sc.logsumexp(log_weights, axis=-1, keepdims=True)
+        return beta_nodes(first, second, _NODES)
+    if terms.kind is not LogitNormal:
+        return first + 0.0, np.zeros(first.shape)
+    z = np.linspace(-12.0, 12.0, _NODES)
+    log_weights = -z * z / 2 - sc.logsumexp(-z * z / 2)
+    return first + second * z, np.broadcast_to(log_weights, (*first.shape[:2], _NODES))

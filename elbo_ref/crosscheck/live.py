@@ -20,6 +20,7 @@ from elbo_ref.adam import Adam
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.case import one_by_one
 from elbo_ref.crosscheck.findings import OPTIMUM, ORDER, Verdict
 from elbo_ref.crosscheck.numbers import cross_check
 from elbo_ref.crosscheck.replaying.verdict import replay
@@ -90,10 +91,8 @@ def run_live(
     for name, value, known in (("guide", guide, GUIDES), ("loss", loss, tuple(LOSSES))):
         if value not in known:
             raise ValueError(f"{name} = {value!r} is not one of those run live: {', '.join(known)}")
-    counts = Counts(
-        np.repeat(counts.successes, counts.multiplicity),
-        np.repeat(counts.total_count, counts.multiplicity),
-    )
+    latents = one_by_one(counts)
+    counts = Counts(latents.successes, latents.total_count)  # Pyro sees totals, not their rows
     params, recording = _pyro(counts, guide, loss, lr, num_steps, num_particles, seed, dtype)
     losses = np.asarray(recording.losses)
     optimizer = Adam(lr=lr)

@@ -14,7 +14,7 @@ with a leading axis of steps.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray, float_in
 from elbo_ref.beta import Beta
-from elbo_ref.coordinates import NAMES
+from elbo_ref.coordinates import NAMES, Learned
 from elbo_ref.guides.protocol import Guide
 
 _WORDS = {
@@ -68,6 +68,20 @@ def roles_of(guide: Guide) -> tuple[str, ...]:
     """The roles that a guide's parameters and the prior's have."""
     prior = tuple(f"prior.{name}" for name in NAMES) if guide.has_prior else ()
     return prior + tuple(f"guide.{name}" for name in guide.parameter_names)
+
+
+def learned_of(roles: Collection[str]) -> Learned:
+    """Which of the prior's concentrations are among the roles.
+
+    Examples
+    --------
+    >>> learned_of(["prior.concentration0", "guide.loc"])
+    'concentration0'
+    """
+    first, second = (f"prior.{name}" in roles for name in NAMES)
+    if first and second:
+        return True
+    return "concentration1" if first else "concentration0" if second else False
 
 
 def read_roles(

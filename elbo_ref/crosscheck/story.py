@@ -112,9 +112,7 @@ class Terms(NamedTuple):
         tilts = whole
         if story.loss.name == "trace_mean_field" and isinstance(draw, Beta):
             tilts = np.broadcast_to(outcomes, whole.shape)
-            ends = np.array([np.broadcast_to(x, shape) for x in draw.arrays()])
-            moments = sc.psi(ends) - sc.psi(ends.sum(axis=0))
-            constants = constants + ((whole - tilts) * moments).sum(axis=0)
+            constants = constants + ((whole - tilts) * _expected_logs(*draw.arrays())).sum(axis=0)
         tilts = tilts + (story.scale - 1) * outcomes
         if isinstance(draw, Parameter):
             first, second = np.asarray(draw.logits), np.zeros(())
@@ -154,8 +152,7 @@ class Terms(NamedTuple):
     def expected_logs(self, story: Story) -> FloatArray:
         """E log c and E log(1 - c), (2, T, G)."""
         if self.kind is Beta:
-            ends = sc.psi(np.array((self.first, self.second)))
-            return np.asarray(ends - sc.psi(self.first + self.second))
+            return _expected_logs(self.first, self.second)
         if self.kind is LogitNormal:
             return self.task.guide.log_moments(story.prior, story.own)
         return np.asarray(sc.log_expit(np.array((self.first, -self.first))))
@@ -171,3 +168,8 @@ class Terms(NamedTuple):
             each = each + np.abs(sc.gammaln(x.sum(axis=0)))
         found: FloatArray = each @ self.task.weights
         return found
+
+
+def _expected_logs(a: FloatArray, b: FloatArray) -> FloatArray:
+    """E log c and E log(1 - c) under Beta(a, b), of any shape."""
+    return np.asarray(sc.psi(np.array(np.broadcast_arrays(a, b))) - sc.psi(a + b))

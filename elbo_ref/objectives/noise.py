@@ -128,16 +128,21 @@ def _nodes(draw: Draw, nodes: int) -> tuple[FloatArray, FloatArray]:
         z = np.linspace(-9.0, 9.0, nodes)
         weights = np.exp(-z * z / 2)
         return first + second * z, weights / weights.sum()
-    return _beta_nodes(first, second, nodes)
+    y, log_weights = beta_nodes(first, second, nodes)
+    return y, np.exp(log_weights)
 
 
-def _beta_nodes(a: float, b: float, nodes: int) -> tuple[FloatArray, FloatArray]:
-    """y = log(a/b) + x: sinh-stretched, as far as the slower of the two tails."""
+def beta_nodes(
+    a: float | FloatArray, b: float | FloatArray, nodes: int
+) -> tuple[FloatArray, FloatArray]:
+    """y = log(a/b) + x: sinh-stretched, as far as the slower of the two tails.
+
+    Logits and log weights along the last axis, which has size 1 in `a` and `b` if they are arrays.
+    """
     center = np.log(a) - np.log(b)
     spread = np.sqrt(1 / a + 1 / b)
     low, high = (np.arcsinh(40 * (1 / x / spread + 1)) for x in (a, b))
-    u = np.linspace(-low, high, nodes)
+    u = -low + (low + high) * np.linspace(0, 1, nodes)
     y = center + spread * np.sinh(u)
-    log_density = a * (sc.log_expit(y)) + b * sc.log_expit(-y)
-    weights = np.exp(log_density - log_density.max()) * np.cosh(u)
-    return y, weights / weights.sum()
+    log_weights = a * sc.log_expit(y) + b * sc.log_expit(-y) + np.log(np.cosh(u))
+    return y, log_weights - sc.logsumexp(log_weights, axis=-1, keepdims=True)

@@ -16,13 +16,14 @@ import numpy as np
 from elbo_ref.adam import Adam
 from elbo_ref.arguments import check_type
 from elbo_ref.beta import Beta
-from elbo_ref.coordinates import NAMES, Learned
 from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.case import one_by_one
 from elbo_ref.crosscheck.findings import ORDER, Finding, Verdict
 from elbo_ref.crosscheck.optimum import Place
 from elbo_ref.crosscheck.replaying import draws, gradients, losses, updates
 from elbo_ref.crosscheck.replaying.data import finite_part, mend_data, mend_parameters
 from elbo_ref.crosscheck.replaying.tape import Tape, latent_site, read_tape, sites_of
+from elbo_ref.crosscheck.roles import learned_of
 from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.recording import Recording
 
@@ -91,7 +92,7 @@ def replay(
         return _verdict(subject, [*found, _untested("a run of minibatches is not replayed")])
     part, unconstrained = mend_parameters(part)
     found += unconstrained
-    used, wrong = mend_data(part, _single(counts), part.draws[latent_site(part)].shape[2])
+    used, wrong = mend_data(part, one_by_one(counts), part.draws[latent_site(part)].shape[2])
     found += wrong
     if used is None:
         reason = "the counts have other latents than the draws"
@@ -110,13 +111,6 @@ def replay(
     place = _place(judged.tape, used)
     found += [place.finding()] if place else []
     return _verdict(subject, found, place, blind)
-
-
-def _single(counts: Counts) -> Counts:
-    """One entry for each latent."""
-    columns = (counts.successes, counts.total_count, counts.log_split)
-    k, n, split = (np.repeat(column, counts.multiplicity) for column in columns)
-    return Counts.from_columns(k, n, log_split=split)
 
 
 def _guide(recording: Recording, guide: str | None) -> tuple[str | None, list[Finding]]:
@@ -144,25 +138,20 @@ def _subject(recording: Recording) -> str:
 
 def _place(tape: Tape, counts: Counts) -> Place | None:
     """The parameters of the last step, before its update; None where there is no such value."""
-    roles = {role for _, role, _ in tape.learned()}
-    first, second = (f"prior.{name}" in roles for name in NAMES)
-    held: Learned = "concentration1" if first else "concentration0" if second else False
-    rates = [rate[-1] for rate in tape.recording.lr.values() if np.all(np.isfinite(rate[-1]))]
-    try:
-        place = Place(
-            counts=counts,
-            guide=tape.guide.name,
-            loss=OBJECTIVES.get(tape.loss, OBJECTIVES["trace"]),
-            prior=tape.reading.prior[:, -1, 0],
-            own=tape.reading.own[:, -1],
-            learned=True if first and second else held,
-            optimizer=Adam(lr=float(np.max(rates[0]))) if rates else None,
-            num_particles=tape.draws.shape[1],
-        )
-        place.model  # noqa: B018
-    except ValueError:
+    prior = tape.reading.prior[:, -1, 0]
+    if not (prior > 0).all():
         return None
-    return place
+    rates = [rate[-1] for rate in tape.recording.lr.values() if np.isfinite(rate[-1])]
+    return Place(
+        counts=counts,
+        guide=tape.guide.name,
+        loss=OBJECTIVES.get(tape.loss, OBJECTIVES["trace"]),
+        prior=prior,
+        own=tape.reading.own[:, -1],
+        learned=learned_of([role for _, role, _ in tape.learned()]),
+        optimizer=Adam(lr=float(rates[0])) if rates else None,
+        num_particles=tape.draws.shape[1],
+    )
 
 
 def _verdict(
