@@ -182,6 +182,11 @@ def test_a_left_out_latent_shows_in_the_store():
     assert er.cross_check(er.Counts(K, N), params).mistakes == ("latent_not_in_guide",)
 
 
+def test_a_store_without_the_prior_is_no_left_out_latent():
+    with pytest.raises(ValueError, match=r"which parameter is prior\.concentration1"):
+        er.cross_check(er.Counts(K, N), {"alpha_q": 2.0, "beta_q": 3.0})
+
+
 def test_impossible_losses_show_without_parameters():
     """Below minus the supremum of the evidence, where no draw is clamped."""
     lowest = -er.maximize_evidence(er.Counts(K, N)).log_evidence

@@ -13,7 +13,7 @@ from pathlib import Path
 from elbo_ref.adam import Adam
 from elbo_ref.console import BAD_DATA, NO_INPUT, CommandError, guarded, printable
 from elbo_ref.crosscheck import Verdict, cross_check, replay
-from elbo_ref.crosscheck.live import LOSSES, run_live
+from elbo_ref.crosscheck.live import LOSSES, Settings, run_live
 from elbo_ref.documents import document, to_json
 from elbo_ref.guides import GUIDES
 from elbo_ref.inputs import Input, add_counts_arguments, read_input, two_concentrations
@@ -86,16 +86,16 @@ def _live(options: argparse.Namespace, data: Input) -> list[tuple[Verdict, str]]
     """Pyro's runs beside ours: of the guide asked for, or of both of the forum question's."""
     found = []
     for guide in (options.guide,) if options.guide else ("beta", "empty"):
-        live = run_live(
-            data.counts,
+        settings = Settings(
             guide,
             options.loss,
-            options.lr or 0.1,
+            0.1 if options.lr is None else options.lr,
             options.num_steps,
-            options.num_particles or 10,
+            10 if options.num_particles is None else options.num_particles,
             options.seed,
             options.dtype or "float32",
         )
+        live = run_live(data.counts, settings)
         found.append((live.verdict, live.summary()))
     return found
 
@@ -107,7 +107,7 @@ def _given(options: argparse.Namespace, data: Input) -> tuple[Verdict, str]:
         options.params,
         options.guide or "beta",
         options.loss,
-        options.num_particles or 1,
+        1 if options.num_particles is None else options.num_particles,
         losses=None if options.losses is None else read_numbers(options.losses),
         evaluations=None if options.evaluations is None else read_numbers(options.evaluations),
         names=options.names,

@@ -12,7 +12,7 @@ from elbo_ref.beta import Beta
 from elbo_ref.coordinates import NAMES, Learned
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.crosscheck.roles import Reading, learned_of, read_roles
+from elbo_ref.crosscheck.roles import Reading, learned_of, of_guide, read_roles
 from elbo_ref.guides import GUIDES
 from elbo_ref.guides.protocol import Guide
 from elbo_ref.objectives.protocol import Task
@@ -76,13 +76,15 @@ def _without_guide(
     prior: Beta | None,
 ) -> bool:
     """Whether the store holds the prior's parameters and no other."""
+    said = {*(names or {})}
     if (
         not family.parameter_names
         or prior is not None
-        or any(role.startswith("guide.") for role in names or {})
+        or any(role.startswith("guide.") for role in said)
     ):
         return False
-    return len(values) == len(NAMES)
+    both = {f"prior.{name}" for name in NAMES} <= said
+    return len(values) == len(NAMES) and (both or not any(map(of_guide, values)))
 
 
 def one_by_one(counts: Counts) -> Counts:

@@ -36,6 +36,18 @@ LOSSES = {
 }
 
 
+class Settings(NamedTuple):
+    """What is run: one of `GUIDES`, one of `LOSSES`, and how it is fitted."""
+
+    guide: str
+    loss: str
+    lr: float
+    num_steps: int
+    num_particles: int
+    seed: int
+    dtype: str
+
+
 class Live(NamedTuple):
     """A live run, ours, and what is to be said of it.
 
@@ -69,16 +81,7 @@ class Live(NamedTuple):
         return "\n".join([*lines, "", self.verdict.summary()])
 
 
-def run_live(
-    counts: Counts,
-    guide: str,
-    loss: str,
-    lr: float,
-    num_steps: int,
-    num_particles: int,
-    seed: int,
-    dtype: str,
-) -> Live:
+def run_live(counts: Counts, settings: Settings) -> Live:
     """Run Pyro, run ours, and cross-check.
 
     Raises
@@ -88,33 +91,34 @@ def run_live(
     ValueError
         If Pyro cannot run this guide or loss.
     """
+    guide, loss = settings.guide, settings.loss
     for name, value, known in (("guide", guide, GUIDES), ("loss", loss, tuple(LOSSES))):
         if value not in known:
             raise ValueError(f"{name} = {value!r} is not one of those run live: {', '.join(known)}")
     latents = one_by_one(counts)
     counts = Counts(latents.successes, latents.total_count)  # Pyro sees totals, not their rows
-    params, recording = _pyro(counts, guide, loss, lr, num_steps, num_particles, seed, dtype)
-    losses = np.asarray(recording.losses)
-    optimizer = Adam(lr=lr)
+    optimizer = Adam(lr=settings.lr)
     ours = maximize_elbo(
         counts,
         guide=guide,
         loss=loss,
         prior=Beta(1.0, 1.0),
         optimizer=optimizer,
-        num_steps=num_steps,
-        num_particles=num_particles,
-        rng=seed,
+        num_steps=settings.num_steps,
+        num_particles=settings.num_particles,
+        rng=settings.seed,
     )
+    params, recording = _pyro(counts, settings)
+    losses = np.asarray(recording.losses)
     verdict = cross_check(
         counts,
         params,
         guide,
         loss,
-        num_particles,
+        settings.num_particles,
         losses=losses,
         names=_ROLES.get(guide),
-        dtype=dtype,
+        dtype=settings.dtype,
         optimizer=optimizer,
     )
     played = replay(recording, counts, guide=guide, loss=loss)
@@ -141,37 +145,30 @@ _ROLES = {
 }
 
 
-def _pyro(
-    counts: Counts,
-    guide: str,
-    loss: str,
-    lr: float,
-    num_steps: int,
-    num_particles: int,
-    seed: int,
-    dtype: str,
-) -> tuple[dict[str, FloatArray], Recording]:
+def _pyro(counts: Counts, settings: Settings) -> tuple[dict[str, FloatArray], Recording]:
     """The constrained parameters before each step and at the end, and all that was noted."""
     pyro, torch = _modules()
-    with warnings.catch_warnings(), _own_state(pyro, torch, getattr(torch, dtype)):
+    with warnings.catch_warnings(), _own_state(pyro, torch, getattr(torch, settings.dtype)):
         warnings.simplefilter("ignore")
-        pyro.set_rng_seed(seed)
-        model, form = _model_and_guide(counts, guide)
-        elbo = getattr(pyro.infer, LOSSES[loss])
+        pyro.set_rng_seed(settings.seed)
+        model, form = _model_and_guide(counts, settings.guide)
+        elbo = getattr(pyro.infer, LOSSES[settings.loss])
         svi = pyro.infer.SVI(
             model,
             form,
-            pyro.optim.Adam({"lr": lr}),
-            elbo(num_particles=num_particles, vectorize_particles=True, max_plate_nesting=1),
+            pyro.optim.Adam({"lr": settings.lr}),
+            elbo(
+                num_particles=settings.num_particles, vectorize_particles=True, max_plate_nesting=1
+            ),
         )
         rows: dict[str, list[Any]] = {}
         svi.evaluate_loss()  # makes the parameters
-        pyro.set_rng_seed(seed)
+        pyro.set_rng_seed(settings.seed)
         with record(svi) as recorder:
-            for step in range(num_steps + 1):
+            for step in range(settings.num_steps + 1):
                 for name, value in pyro.get_param_store().items():
                     rows.setdefault(name, []).append(value.detach().numpy().copy())
-                if step < num_steps:
+                if step < settings.num_steps:
                     svi.step()
     history = {name: np.stack(values).astype(np.float64) for name, values in rows.items()}
     return history, recorder.recording

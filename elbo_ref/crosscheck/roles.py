@@ -147,6 +147,17 @@ def read_roles(
     return _shaped(arrays, found, tuple(guessed), guide, size)
 
 
+def of_guide(name: str) -> bool:
+    """Whether a name says that it is a guide's.
+
+    Examples
+    --------
+    >>> of_guide("alpha_q"), of_guide("beta")
+    (True, False)
+    """
+    return any(word in _OF_GUIDE for word in _split(name))
+
+
 def _as_logits(values: dict[str, FloatArray], names: Mapping[str, str]) -> dict[str, str]:
     """Turn the parameter that is a probability into a logit; the names, with it in that role."""
     points = [name for name in values if {"probs", "autodelta"} & {*_split(name)}]
