@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -82,11 +83,20 @@ class OtherNameInGuide(NoSampleInGuide):
         return super().account(given)._replace(beside=apart)
 
 
+def multiplied(recorded: Recorded, factor: float) -> Recorded:
+    """With losses that are multiplied after the run."""
+    return recorded._replace(
+        losses=factor * recorded.losses,
+        evaluations=factor * recorded.evaluations,
+        recording=replace(recorded.recording, losses=factor * recorded.recording.losses),
+    )
+
+
 class WrongSign(Program):
     name = "wrong_sign"
 
-    def handed_in(self, history: Any, losses: Any, evaluations: Any) -> Recorded:
-        return super().handed_in(history, -losses, -evaluations)
+    def handed_in(self, recorded: Recorded) -> Recorded:
+        return multiplied(recorded, -1.0)
 
     def account(self, given: Story) -> Story:
         return given._replace(factor=-1.0)
@@ -103,8 +113,8 @@ class PerRow(Program):
     def fits(cls, setting: Setting) -> bool:
         return setting.rows > 1
 
-    def handed_in(self, history: Any, losses: Any, evaluations: Any) -> Recorded:
-        return super().handed_in(history, losses / self.number, evaluations / self.number)
+    def handed_in(self, recorded: Recorded) -> Recorded:
+        return multiplied(recorded, 1 / self.number)
 
     def account(self, given: Story) -> Story:
         return given._replace(factor=1 / self.number)
@@ -190,6 +200,7 @@ class OwnBatches(Program):
     """Minibatches made by hand and handed to the model, which does not know of the others."""
 
     name = "subsample_unscaled"
+    levels = ("history", "evaluations", "final")
     says_size = True
 
     def __init__(self, setting: Setting) -> None:
@@ -228,11 +239,9 @@ class OwnBatches(Program):
         with pyro.plate("latents", len(rows)):
             pyro.sample("c", at_rows(own, rows))
 
-    def handed_in(self, history: Any, losses: Any, evaluations: Any) -> Recorded:
-        recorded = super().handed_in(history, losses, evaluations)
-        if self.says_size:
-            recorded.arguments["subsample_size"] = self.size
-        return recorded
+    def arguments(self) -> dict[str, Any]:
+        size = {"subsample_size": self.size} if self.says_size else {}
+        return super().arguments() | size
 
     def account(self, given: Story) -> Story:
         return given._replace(batch=self.size, batch_scale=1.0)
@@ -329,10 +338,9 @@ class OneLatent(Program):
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting._replace(shared=True))
 
-    def handed_in(self, history: Any, losses: Any, evaluations: Any) -> Recorded:
-        recorded = super().handed_in(history, losses, evaluations)
-        recorded.arguments["counts"] = er.Counts(self.setting.successes, self.setting.total_count)
-        return recorded
+    def arguments(self) -> dict[str, Any]:
+        counts = er.Counts(self.setting.successes, self.setting.total_count)
+        return super().arguments() | {"counts": counts}
 
     def account(self, given: Story) -> Story:
         return given._replace(counts=self.setting.counts, own=given.own[:, :, :1])
@@ -351,10 +359,8 @@ class LatentPerRow(Program):
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting._replace(shared=False))
 
-    def handed_in(self, history: Any, losses: Any, evaluations: Any) -> Recorded:
-        recorded = super().handed_in(history, losses, evaluations)
-        recorded.arguments["counts"] = self.setting.counts.pooled()
-        return recorded
+    def arguments(self) -> dict[str, Any]:
+        return super().arguments() | {"counts": self.setting.counts.pooled()}
 
     def account(self, given: Story) -> Story:
         return given._replace(counts=self.setting.counts)
@@ -363,13 +369,14 @@ class LatentPerRow(Program):
 class Unconstrained(Program):
     name = "unconstrained_values"
 
-    def handed_in(self, history: Any, losses: Any, evaluations: Any) -> Recorded:
+    def handed_in(self, recorded: Recorded) -> Recorded:
         constraints = pyro.get_param_store()._constraints
         free = {
             name: torch.distributions.transform_to(constraints[name]).inv(torch.tensor(x)).numpy()
-            for name, x in history.items()
+            for name, x in recorded.history.items()
         }
-        return super().handed_in(free, losses, evaluations)
+        recording = replace(recorded.recording, constrained=recorded.recording.before)
+        return recorded._replace(history=free, recording=recording)
 
     def account(self, given: Story) -> Story:
         return given._replace(prior=np.exp(given.prior), own=np.exp(given.own))
@@ -398,7 +405,7 @@ class SmallConcentrations(Program):
 
 class OtherRate(Program):
     name = "optimizer_settings"
-    levels = ("history",)
+    levels = ("history", "replay")
     fits = staticmethod(_drawn)
 
     def optimizer(self) -> Any:
@@ -417,7 +424,7 @@ class Adagrad(OtherRate):
 
 class ClippedDecay(Program):
     name = "learning_rate_decay"
-    levels = ("history",)
+    levels = ("history", "replay")
     last = 0.02
     """What is left of the learning rate at the end."""
 
@@ -441,7 +448,7 @@ class Scheduler(ClippedDecay):
 
 class DetachedFirst(Program):
     name = "gradient_detached"
-    levels = ("history",)
+    levels = ("history", "replay")
     detached = (True, False)
     fits = staticmethod(_drawn)
 
@@ -461,6 +468,67 @@ class DetachedBoth(DetachedFirst):
     @staticmethod
     def fits(setting: Setting) -> bool:
         return setting.guide in (*ONE_PAIR, "normal")
+
+
+class GradientsTimes(Program):
+    """The losses are right, and the optimizer gets multiplied gradients."""
+
+    name = "gradient_scaled"
+    levels = ("replay",)
+    factor = 3.0
+    fits = staticmethod(_drawn)
+
+    def elbo(self) -> Any:
+        factor = self.factor
+
+        class Times(super().elbo()):  # type: ignore[misc]
+            def loss_and_grads(self, *args: Any, **kwargs: Any) -> Any:
+                loss = super().loss_and_grads(*args, **kwargs)
+                for _, parameter in pyro.get_param_store().named_parameters():
+                    parameter.grad *= factor
+                return loss
+
+        return Times
+
+
+class ScoreFunction(Program):
+    """The guide says that its draws cannot be differentiated."""
+
+    name = "gradient_estimator"
+    levels = ("replay",)
+
+    @staticmethod
+    def fits(setting: Setting) -> bool:
+        return setting.guide in ONE_PAIR and setting.loss == "trace"
+
+    def own(self) -> Any:
+        class Stuck(dist.Beta):  # type: ignore[misc]
+            has_rsample = False
+
+            def expand(self, shape: Any, _instance: Any = None) -> Any:
+                wide = self.concentration1.expand(shape), self.concentration0.expand(shape)
+                return Stuck(*wide)
+
+        own = super().own()
+        return Stuck(own.concentration1, own.concentration0)
+
+
+class RareEvents(Program):
+    """Nothing is wrong but PyTorch's derivative, near the poles that it has."""
+
+    name = "kernel_error"
+    levels = ("replay",)
+
+    def __init__(self, setting: Setting) -> None:
+        rng = np.random.default_rng(setting.seed)
+        k, n = rng.integers(0, 4), rng.integers(40_000, 100_001)
+        start = (1.0, 1.0, float(k + rng.uniform(0.7, 2)), float(n * rng.uniform(0.3, 0.7)))
+        data = {"successes": np.array([k]), "total_count": np.array([n]), "shared": True}
+        super().__init__(setting._replace(**data, guide="beta", loss="trace", start=start))
+
+    @staticmethod
+    def fits(setting: Setting) -> bool:
+        return setting.dtype == "float64" and setting.lr <= 0.03
 
 
 MISTAKES: tuple[type[Program], ...] = (
@@ -493,4 +561,7 @@ MISTAKES: tuple[type[Program], ...] = (
     Scheduler,
     DetachedFirst,
     DetachedBoth,
+    GradientsTimes,
+    ScoreFunction,
+    RareEvents,
 )

@@ -21,6 +21,7 @@ from pyro.infer.autoguide import AutoDelta, AutoNormal, init_to_value
 import elbo_ref as er
 from elbo_ref.crosscheck.live import LOSSES
 from elbo_ref.crosscheck.story import Story
+from elbo_ref.recording import Recording
 
 POSITIVE = dist.constraints.positive
 
@@ -54,12 +55,13 @@ class Setting(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """What somebody hands in: arguments of `elbo_ref.cross_check`."""
+    """What somebody hands in: arguments of `elbo_ref.cross_check` and `elbo_ref.replay`."""
 
     history: dict[str, np.ndarray]
     """Before each step and at the end."""
     losses: np.ndarray
     evaluations: np.ndarray
+    recording: Recording
     arguments: dict[str, Any]
 
     @property
@@ -70,7 +72,7 @@ class Recorded(NamedTuple):
 class Program:
     """The run as it should be."""
 
-    levels: tuple[str, ...] = ("history", "evaluations", "final")
+    levels: tuple[str, ...] = ("history", "evaluations", "final", "replay")
     name = "clean"
     site = "c"
     """What the guide calls the latent."""
@@ -147,6 +149,9 @@ class Program:
 
     # the run
 
+    def elbo(self) -> Any:
+        return getattr(pyro.infer, LOSSES[self.setting.loss])
+
     def optimizer(self) -> Any:
         return pyro.optim.Adam({"lr": self.setting.lr})
 
@@ -159,7 +164,7 @@ class Program:
 
     def run(self) -> Recorded:
         setting = self.setting
-        elbo = getattr(pyro.infer, LOSSES[setting.loss])(
+        elbo = self.elbo()(
             num_particles=setting.particles, vectorize_particles=True, max_plate_nesting=1
         )
         optimizer = self.optimizer()
@@ -167,19 +172,26 @@ class Program:
         rows: dict[str, list[Any]] = {}
         losses = []
         svi.evaluate_loss(*self.batches())  # makes the parameters
-        for step in range(setting.steps + 1):
-            for name, value in pyro.get_param_store().items():
-                rows.setdefault(name, []).append(value.detach().numpy().copy())
-            if step < setting.steps:
-                losses.append(svi.step(*self.batches()))
-                self.after_step(optimizer)
+        with er.recording.record(svi) as recorder:
+            for step in range(setting.steps + 1):
+                for name, value in pyro.get_param_store().items():
+                    rows.setdefault(name, []).append(value.detach().numpy().copy())
+                if step < setting.steps:
+                    losses.append(svi.step(*self.batches()))
+                    self.after_step(optimizer)
         repeated = [svi.evaluate_loss(*self.batches()) for _ in range(setting.evaluations)]
         history = {name: np.stack(values) for name, values in rows.items()}
-        return self.handed_in(history, np.array(losses), np.array(repeated))
+        arguments = self.arguments()
+        return self.handed_in(
+            Recorded(history, np.array(losses), np.array(repeated), recorder.recording, arguments)
+        )
 
-    def handed_in(
-        self, history: dict[str, np.ndarray], losses: np.ndarray, evaluations: np.ndarray
-    ) -> Recorded:
+    def handed_in(self, recorded: Recorded) -> Recorded:
+        """What somebody makes of the run."""
+        return recorded
+
+    def arguments(self) -> dict[str, Any]:
+        """What the run is said to be."""
         setting = self.setting
         arguments: dict[str, Any] = {
             "counts": setting.counts,
@@ -195,14 +207,14 @@ class Program:
             arguments["names"] = {"guide.probs": "AutoDelta.c"}
         if setting.batch is not None:
             arguments["subsample_size"] = setting.batch
-        return Recorded(history, losses, evaluations, arguments)
+        return arguments
 
 
 def at_rows(own: Any, rows: Any) -> Any:
     """A guide of a pair for each row at some of them."""
     if not own.batch_shape:
         return own
-    return dist.Beta(own.concentration1[..., rows], own.concentration0[..., rows])
+    return type(own)(own.concentration1[..., rows], own.concentration0[..., rows])
 
 
 @contextlib.contextmanager
@@ -224,6 +236,22 @@ def record(program: type[Program], setting: Setting) -> Recorded:
     """Run a program in Pyro."""
     with own_state(setting):
         return program(setting).run()
+
+
+def verdict_at(recorded: Recorded, level: str) -> er.Verdict:
+    """On the evidence of one level."""
+    if level != "replay":
+        return er.cross_check(**at_level(recorded, level))
+    said = recorded.arguments
+    own = recorded.history if said["guide"] in ("beta", "beta_shared") else ()
+    names = {name: name for name in ("prior.concentration1", "prior.concentration0", *own)}
+    return er.replay(
+        recorded.recording,
+        said["counts"],
+        guide=said["guide"],
+        names=names,
+        optimizer=said["optimizer"],
+    )
 
 
 def at_level(recorded: Recorded, level: str) -> dict[str, Any]:

@@ -53,6 +53,11 @@ def _run(arguments: Sequence[str] | None) -> int:
     given = [options.params is not None, options.recording is not None, options.live]
     if sum(given) != 1:
         parser.error("give --params FILE, or --recording FILE, or --live to run Pyro here")
+    mode = ("params", "recording", "live")[given.index(True)]
+    for option, modes in _FOR.items():
+        if mode not in modes and getattr(options, option) is not None:
+            needed = " or ".join(f"--{name}" for name in modes)
+            parser.error(f"--{option.replace('_', '-')} goes with {needed}, not with --{mode}")
     data = read_input(parser, options, in_order=True)
     try:
         if options.live:
@@ -78,6 +83,19 @@ def _run(arguments: Sequence[str] | None) -> int:
     return max((verdict.exit_code for verdict in verdicts), key=_WEIGHTS.index)
 
 
+_FOR = {
+    "losses": ("params",),
+    "evaluations": ("params",),
+    "names": ("params", "recording"),
+    "num_particles": ("params", "live"),
+    "dtype": ("params", "live"),
+    "num_steps": ("live",),
+    "fix_prior": ("params", "recording"),
+    "subsample_size": ("params",),
+    "seed": ("params", "live"),
+}
+"""What the options that not all three take go with."""
+
 _WEIGHTS = (0, 5, 3, 4)
 """Exit codes, the heavier ones last."""
 
@@ -88,11 +106,11 @@ def _live(options: argparse.Namespace, data: Input) -> list[tuple[Verdict, str]]
     for guide in (options.guide,) if options.guide else ("beta", "empty"):
         settings = Settings(
             guide,
-            options.loss,
+            options.loss or "trace",
             0.1 if options.lr is None else options.lr,
-            options.num_steps,
+            100 if options.num_steps is None else options.num_steps,
             10 if options.num_particles is None else options.num_particles,
-            options.seed,
+            options.seed or 0,
             options.dtype or "float32",
         )
         live = run_live(data.counts, settings)
@@ -106,16 +124,16 @@ def _given(options: argparse.Namespace, data: Input) -> tuple[Verdict, str]:
         data.counts,
         options.params,
         options.guide or "beta",
-        options.loss,
+        options.loss or "trace",
         1 if options.num_particles is None else options.num_particles,
         losses=None if options.losses is None else read_numbers(options.losses),
         evaluations=None if options.evaluations is None else read_numbers(options.evaluations),
         names=options.names,
         dtype=options.dtype,
         prior=options.fix_prior,
-        optimizer=None if options.lr is None else Adam(lr=options.lr),
+        optimizer=_optimizer(options),
         subsample_size=options.subsample_size,
-        rng=options.seed,
+        rng=options.seed or 0,
     )
     return verdict, verdict.summary()
 
@@ -126,10 +144,17 @@ def _replayed(options: argparse.Namespace, data: Input) -> tuple[Verdict, str]:
         options.recording,
         data.counts,
         guide=options.guide,
+        loss=options.loss,
         names=options.names,
         prior=options.fix_prior,
+        optimizer=_optimizer(options),
     )
     return verdict, verdict.summary()
+
+
+def _optimizer(options: argparse.Namespace) -> Adam | None:
+    """What the run is said to have had."""
+    return None if options.lr is None else Adam(lr=options.lr)
 
 
 def crosscheck_parser() -> argparse.ArgumentParser:
@@ -186,19 +211,18 @@ def crosscheck_parser() -> argparse.ArgumentParser:
     how.add_argument(
         "--loss",
         choices=tuple(OBJECTIVES),
-        default="trace",
         metavar="LOSS",
-        help=f"the loss (trace); live: {', '.join(LOSSES)}",
+        help="the loss (trace; of a recording: what it says); live: " + ", ".join(LOSSES),
     )
     how.add_argument("--num-particles", type=int, metavar="N", help="draws a step (1; live: 10)")
     how.add_argument("--dtype", choices=("float32", "float64"), help="what it computed in")
     how.add_argument("--lr", type=float, help="Adam's learning rate")
-    how.add_argument("--num-steps", type=int, default=100, metavar="N", help="live: steps (100)")
+    how.add_argument("--num-steps", type=int, metavar="N", help="live: steps (100)")
     how.add_argument(
         "--fix-prior", type=two_concentrations, metavar="C1,C0", help="a prior that is not learned"
     )
     how.add_argument("--subsample-size", type=int, metavar="N", help="latents, or trials, a step")
-    how.add_argument("--seed", type=int, default=0, metavar="N", help="of what is simulated (0)")
+    how.add_argument("--seed", type=int, metavar="N", help="of what is simulated (0)")
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
     return parser
 

@@ -33,6 +33,12 @@ LEVEL = 0.01
 _PASSES = 1e-3
 _AS_LIKELY = 3.0
 """In units of log likelihood."""
+_BEYOND = 10.0
+"""So much less likely than a normal number may be a loss beyond the end of its law, by rounding."""
+_ALIKE = 30.0
+"""Allowances that differ by less tell nothing."""
+_AS_GOOD = 5.5
+"""A number that has a reason may be so much less likely than the best one, p = 1e-3."""
 _NO_DOUBT = 1e-12
 _SPREAD = 100.0
 """Small errors of the tails' formula add up in a sum of squares: what allows for them."""
@@ -61,13 +67,21 @@ class Trial:
         found: FloatArray = np.maximum(self.law.variance + self.allowance**2, 1e-300)
         return found
 
-    @cached_property
-    def log_likelihood(self) -> float:
-        """As if normal where the allowance matters beside the law's own spread."""
-        away = (self._losses - self.law.mean) / np.sqrt(self._spread)
-        normal = normal_log_density(away, self._spread)
-        own = self.law.variance > 100 * self.allowance**2
-        return float(np.where(own, self.law.log_density(self._losses), normal).sum())
+    def log_likelihood(self, least: FloatArray) -> float:
+        """With an allowance of at least so much, which puts those that round alike on one footing.
+
+        Where it matters beside the law's own spread, of what exceeds it, as if normal.
+        """
+        allowance = np.maximum(self.allowance, least)
+        spread = np.maximum(self.law.variance + allowance**2, 1e-300)
+        away = np.maximum(np.abs(self._losses - self.law.mean) - 2 * allowance, 0.0)
+        normal = normal_log_density(away / np.sqrt(spread), spread)
+        density = self.law.log_density(self._losses)
+        own = self.law.variance > 100 * allowance**2
+        if np.any(own & (density < normal - _BEYOND)):
+            nearest = np.clip(self.law.mean, self._losses - allowance, self._losses + allowance)
+            density = np.maximum(density, self.law.log_density(nearest))
+        return float(np.where(own, density, normal).sum())
 
     @cached_property
     def p(self) -> FloatArray:
@@ -179,10 +193,19 @@ def judge(given: Story, losses: Losses, rng: np.random.Generator) -> Judgement:
 def _best(passing: list[tuple[Suspect, Trial]]) -> tuple[tuple[Suspect, Trial], ...]:
     """The best explanation, and those that nothing tells from it."""
 
-    def score(pair: tuple[Suspect, Trial]) -> float:
-        return pair[1].log_likelihood - pair[0].price
+    if not passing:
+        return ()
+    least = _ALIKE * np.min([trial.allowance for _, trial in passing], axis=0)
 
-    reasons = {suspect.of for suspect, _ in passing if not suspect.price} - {""}
-    kept = [pair for pair in passing if not (pair[0].price and pair[0].of in reasons)]
+    def score(pair: tuple[Suspect, Trial]) -> float:
+        return pair[1].log_likelihood(least) - pair[0].price
+
+    reasons = [(suspect.of, score((suspect, x))) for suspect, x in passing if not suspect.price]
+
+    def reasoned(pair: tuple[Suspect, Trial]) -> bool:
+        fit = score(pair) + pair[0].price
+        return any(pair[0].of == of != "" and height > fit - _AS_GOOD for of, height in reasons)
+
+    kept = [pair for pair in passing if not (pair[0].price and reasoned(pair))]
     ranked = sorted(kept, key=score, reverse=True)
     return tuple(pair for pair in ranked if score(ranked[0]) - score(pair) <= _AS_LIKELY)

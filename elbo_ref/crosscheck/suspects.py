@@ -24,6 +24,9 @@ from elbo_ref.guides import GUIDES
 from elbo_ref.guides.positive import LARGEST, SOFTPLUS
 from elbo_ref.objectives import Renyi
 
+_NO_REASON, _UNTOLD = 1.5, 1.0
+"""What a number beyond all reason costs in advance, and batches of which nobody has told."""
+
 
 class Suspect(NamedTuple):
     """A mistake and the story that it makes."""
@@ -47,6 +50,7 @@ def told(given: Story) -> list[Suspect]:
         _other_latents(given),
         _constrained(given),
         _batches(given),
+        _largest_totals(given),
     )
 
 
@@ -179,8 +183,13 @@ def _constant(
     if law.variance.min() > 0:
         shift = _likeliest(lambda x: law.log_density(losses - x), shift, _AROUND * error)
     story = given._replace(constant=given.constant + shift)
-    price = float(np.log1p(4 * (1 + abs(shift)) / error))
+    price = _NO_REASON + _price(abs(shift), float(error))
     yield Suspect("unexplained_constant", f"{shift:.6g} nats", story, price, "constant")
+
+
+def _price(size: float, precision: float) -> float:
+    """Of a number of that size, known as precisely."""
+    return float(np.log1p(4 * (1 + size) / precision))
 
 
 _AROUND = 5.0
@@ -201,7 +210,7 @@ def _other_totals(given: Story, losses: FloatArray, variance: FloatArray) -> Ite
     """Total counts that are all more by some number, or all the same."""
     counts = given.counts
     k, n, w = counts.successes, counts.total_count, counts.multiplicity
-    if (counts.log_split != 0).any():
+    if counts.log_split.any():
         return
 
     def more(number: int) -> Story:
@@ -225,8 +234,19 @@ def _other_totals(given: Story, losses: FloatArray, variance: FloatArray) -> Ite
         turn = _lowest(height, low, high)  # a likelihood rises and falls with the total count
         for ends in ((low, turn), (turn, high)):
             best = _lowest(off, *ends)
-            price = 1 + 2 * float(np.log1p(abs(best)))
+            step = means_of(family(best + 1)) - means_of(family(best))
+            precision = max(1.0, float(np.sum(step**2 / variance)) ** -0.5)
+            price = _price(abs(best), precision)
             yield Suspect("wrong_total_count", words.format(best), family(best), price)
+
+
+def _largest_totals(given: Story) -> Iterator[Suspect]:
+    """The largest total count for all rows."""
+    counts = given.counts
+    if given.batch is None and not counts.log_split.any():
+        largest = np.full_like(counts.total_count, counts.total_count.max())
+        story = given._replace(counts=Counts(counts.successes, largest, counts.multiplicity))
+        yield Suspect("wrong_total_count", "the largest for all", story)
 
 
 def _lowest(height: Callable[[int], float], low: int, high: int) -> int:
@@ -251,7 +271,7 @@ def _divided(given: Story, losses: FloatArray, law: Law, variance: FloatArray) -
     number = round(np.exp(power))
     if number > 1:
         story = given._replace(factor=given.factor / number)
-        price = 1 + float(np.log(number))
+        price = _NO_REASON + 1 + float(np.log(number))
         yield Suspect("normalised_loss", f"divided by {number}", story, price, "factor")
 
 
@@ -276,4 +296,5 @@ def _untold_batches(
     else:
         name, words, scale = "subsample_scaled_twice", "scaled twice", (whole / size) ** 2
     story = given._replace(batch=size, batch_scale=scale)
-    yield Suspect(name, f"batches of {size}, {words}", story, 1 + float(np.log(whole)))
+    price = _UNTOLD + 1 + float(np.log(whole))
+    yield Suspect(name, f"batches of {size}, {words}", story, price)

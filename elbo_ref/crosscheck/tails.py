@@ -97,7 +97,8 @@ class SaddlepointLaw:
         """Daniels 1954, equation 2.6."""
         with np.errstate(all="ignore"):
             s, (k, _, curvature) = self._saddle(x)
-        return normal_log_density(np.sqrt(np.maximum(2 * (s * x - k), 0.0)), curvature)
+            away = np.sqrt(np.maximum(2 * (s * x - k), 0.0))
+        return normal_log_density(away, curvature)
 
     def outer_tail(self, x: FloatArray) -> FloatArray:
         with np.errstate(all="ignore"):  # beyond the end of what X can be, s goes to infinity

@@ -31,6 +31,9 @@ _ARGUMENTS = {
 }
 """What of a site's distribution is noted, by its class."""
 
+_PARTICLES = "num_particles_vectorized"
+"""The plate of Pyro's ELBOs."""
+
 _MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
 
@@ -320,9 +323,13 @@ class _Ears:
             "reparameterized": bool(getattr(msg["fn"], "has_rsample", False)),
             "scale": scale,
         }
-        arguments = {key: _distinct(getattr(fn, key)) for key in _ARGUMENTS.get(kind, ())}
+        frames = msg["cond_indep_stack"]
+        particles = [frame.dim for frame in frames if frame.name == _PARTICLES]
+        arguments = {
+            key: _distinct(getattr(fn, key), particles) for key in _ARGUMENTS.get(kind, ())
+        }
         if observed:
-            self.observed[f"{name}.value"] = _distinct(msg["value"])
+            self.observed[f"{name}.value"] = _distinct(msg["value"], particles)
             self.observed |= {f"{name}.{key}": value for key, value in arguments.items()}
         else:
             place = f"{self.program}.{name}"
@@ -335,10 +342,16 @@ def _unwrapped(fn: Any) -> Any:
     return fn
 
 
-def _distinct(tensor: Any) -> NDArray[Any]:
-    """A tensor flat, with every axis along which it is expanded cut to one."""
-    one = tuple(slice(0, 1) if step == 0 else slice(None) for step in tensor.stride())
-    return _array(tensor[one]).ravel()
+def _distinct(tensor: Any, particles: list[int]) -> NDArray[Any]:
+    """A tensor flat, with every axis along which it is expanded, or copied, cut to one.
+
+    A Binomial of integer total counts copies them for each particle.
+    """
+    cut = [slice(0, 1) if step == 0 else slice(None) for step in tensor.stride()]
+    for axis in particles:
+        if -axis <= tensor.ndim and bool((tensor == tensor.narrow(axis, 0, 1)).all()):
+            cut[axis] = slice(0, 1)
+    return _array(tensor[tuple(cut)]).ravel()
 
 
 def _array(tensor: Any) -> NDArray[Any]:

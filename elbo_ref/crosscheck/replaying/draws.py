@@ -110,7 +110,7 @@ def _saturation(tape: Tape) -> list[Finding]:
     if not count:
         return []
     words, name = f"{count} of {tape.draws.size} draws at the ends of {tape.program.dtype}", _NAME
-    if tape.guide.name == "normal" or tape.program.closed:
+    if tape.guide.name == "normal":
         return [Finding(name, words, None, None, None, "", "note")]
     share = clip_bias(tape) / _loss_std(tape)
     where = int(np.argmax(np.abs(share)))
@@ -129,10 +129,15 @@ def _loss_std(tape: Tape) -> FloatArray:
     """Of the loss of each step, exactly (E5); (T,)."""
     guide, (prior, own) = tape.guide, tape.reading[:2]
     assert isinstance(guide, BetaDraws)
-    tilt = guide.tilt(prior, own, tape.outcomes[:, None])
+    tilt = _tilt(tape, prior, own, tape.outcomes[:, None])
     draw = Beta(*guide.concentrations(prior, own))
     variance = np.broadcast_to(guide.variance(draw, tilt), tape.draws.shape[::2]).sum(axis=1)
     return np.asarray(np.sqrt(np.maximum(variance / tape.draws.shape[1], 1e-300)))
+
+
+def _tilt(tape: Tape, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
+    """What log c and log(1 - c) are times in the loss; closed divergences have no draws."""
+    return outcomes if tape.program.closed else tape.guide.tilt(prior, own, outcomes)
 
 
 def clip_bias(tape: Tape) -> FloatArray:
@@ -143,7 +148,7 @@ def clip_bias(tape: Tape) -> FloatArray:
     def look(columns: Columns) -> FloatArray:
         prior, own, outcomes = columns.prior, columns.own, columns.outcomes
         x = guide.concentrations(prior, own)
-        tilt = guide.tilt(prior, own, np.zeros_like(outcomes))
+        tilt = _tilt(tape, prior, own, np.zeros_like(outcomes))
         total = np.zeros(x.shape[1])
         for end, t in ((0, float(info.tiny)), (1, float(info.epsneg))):
             a, b = x[end], x[1 - end]

@@ -21,6 +21,7 @@ from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.coordinates import NAMES
 from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.replaying.emulation import Columns, Program
 from elbo_ref.crosscheck.roles import Reading, read_roles, roles_of
 from elbo_ref.guides.protocol import Guide
@@ -206,6 +207,31 @@ def read_tape(
         log_coefficient=counts.log_coefficient,
         coefficient_size=_coefficient_size(recording, k, n),
     )
+
+
+def mend_names(
+    recording: Recording, guide: str | None, names: Mapping[str, str]
+) -> tuple[dict[str, str], list[Finding]]:
+    """The names, exchanged where the sites say so; and that they are."""
+    site, mended, findings = latent_site(recording), dict(names), []
+    size = int(recording.draws[site].shape[2])
+    kind = guides.find(guide or _guide_of(recording, site, size))
+    values, arguments = _values(recording, kind), _arguments(recording, kind, site)
+    for owner in ("prior", "guide"):
+        roles = [f"{owner}.{name}" for name in NAMES]
+        if not all(role in arguments and names.get(role) in values for role in roles):
+            continue
+        one, zero = (values[names[role]] for role in roles)
+        (first, _), (second, _) = (arguments[role] for role in roles)
+        if _same(one, second) and _same(zero, first) and not _same(one, first):
+            mended |= dict(zip(roles, (names[role] for role in roles[::-1]), strict=True))
+            words = f"{names[roles[0]]}, said to be {roles[0]}, at step 0"
+            theirs, ours = float(one.flat[0]), float(first.flat[0])
+            reason = f"the site {site!r} has it for {NAMES[1]}"
+            findings.append(
+                Finding("swapped_concentrations", words, theirs, ours, 0.0, reason, "mistake")
+            )
+    return mended, findings
 
 
 def sites_of(recording: Recording, program: str, observed: bool) -> list[Mapping[str, Any]]:

@@ -72,14 +72,14 @@ class Path(NamedTuple):
         return self.against(moves, lr).agree
 
 
-def judge_updates(recording: Recording) -> list[Finding]:
-    """Compare every update of every parameter."""
+def judge_updates(recording: Recording, claim: Adam | None) -> list[Finding]:
+    """Compare every update with that of the settings, and the settings with what is claimed."""
     noted = recording.header.get("optimizer") or {}
-    if noted.get("class") not in ("Adam", "ClippedAdam"):
+    if claim is None and noted.get("class") not in ("Adam", "ClippedAdam"):
         return [_untested(f"the optimizer {noted.get('class') or 'is not recorded'}")]
     if not isinstance(noted.get("clip", {}), dict):
         return [_untested("clipping by a function")]
-    findings = [_judge(name, path, noted) for name, path in _paths(recording, noted)]
+    findings = [_judge(name, path, noted, claim) for name, path in _paths(recording, noted, claim)]
     return findings or [_untested("no settings that are known here")]
 
 
@@ -88,15 +88,14 @@ def _untested(what: str) -> Finding:
     return Finding("updates", "the optimizer's updates", None, None, None, reason, "untested")
 
 
-def _paths(recording: Recording, noted: dict[str, Any]) -> Iterator[tuple[str, Path]]:
+def _paths(
+    recording: Recording, noted: dict[str, Any], claim: Adam | None
+) -> Iterator[tuple[str, Path]]:
     steps = recording.num_steps
-    kind: type[Adam | ClippedAdam] = {"Adam": Adam, "ClippedAdam": ClippedAdam}[noted["class"]]
-    known = kind.__dataclass_fields__
     for name in recording.before:
-        settings = noted.get("settings", {}).get(name, {})
-        if "lr" not in settings or any(settings.get(flag) for flag in _FLAGS):
+        optimizer = _settings(noted, name) or claim
+        if optimizer is None:
             continue
-        optimizer = kind(**{key: value for key, value in settings.items() if key in known})
         rows = [
             group[name].reshape(steps, -1).astype(np.float64)
             for group in (recording.before, recording.after, recording.gradients)
@@ -110,6 +109,17 @@ def _paths(recording: Recording, noted: dict[str, Any]) -> Iterator[tuple[str, P
         lr = recording.lr[name][:, None].astype(np.float64) if name in recording.lr else told
         eps = float(np.finfo(recording.before[name].dtype).eps)
         yield name, Path(rows[0], rows[1], rows[2], start, optimizer, lr, told, eps)
+
+
+def _settings(noted: dict[str, Any], name: str) -> Adam | ClippedAdam | None:
+    """Of one parameter; None where ours cannot have them."""
+    kinds: dict[str | None, type[Adam | ClippedAdam]] = {"Adam": Adam, "ClippedAdam": ClippedAdam}
+    kind, settings = kinds.get(noted.get("class")), noted.get("settings", {}).get(name, {})
+    if kind is None or "lr" not in settings or any(settings.get(flag) for flag in _FLAGS):
+        return None
+    return kind(
+        **{key: value for key, value in settings.items() if key in kind.__dataclass_fields__}
+    )
 
 
 def _clipped(gradients: FloatArray, clip: dict[str, Any]) -> FloatArray:
@@ -128,13 +138,17 @@ def _told(optimizer: Adam | ClippedAdam, earlier: int, steps: int) -> FloatArray
     return np.asarray(optimizer.lr * factor ** (earlier + 1.0 + np.arange(steps)[:, None]))
 
 
-def _judge(name: str, path: Path, noted: dict[str, Any]) -> Finding:
+def _judge(name: str, path: Path, noted: dict[str, Any], claim: Adam | None) -> Finding:
     moves = path.moves(path.optimizer)
     found = path.against(moves, path.lr)
     if not found.agree:
         where = found.first()
-        cause, reason = _cause(path, moves)
+        cause, reason = "optimizer_settings", f"the recording names {noted.get('class')}"
+        if noted.get("class") in (None, "Adam", "ClippedAdam"):
+            cause, reason = _cause(path, moves)
         return found.finding(cause, f"{name} after step {where[0]}", where, reason, "mistake")
+    if claim is not None and (claim != path.optimizer or np.any(path.lr != path.lr[0])):
+        return _other_than(claim, name, path)
     where = found.farthest()
     words = f"all updates of {name}, the farthest at step {where[0]}:"
     first, last = number(path.lr[0, 0]), number(path.lr[-1, 0])
@@ -152,6 +166,22 @@ def _judge(name: str, path: Path, noted: dict[str, Any]) -> Finding:
         float(path.told[step, 0]),
         None,
         f"the optimizer had {first} to {last}, of which its settings do not tell",
+        "mistake",
+    )
+
+
+def _other_than(claim: Adam, name: str, path: Path) -> Finding:
+    """The updates are those of the settings, which are not those that were claimed."""
+    first, last = float(path.lr[0, 0]), float(path.lr[-1, 0])
+    falls = last < first
+    words = "learning rate" if first != claim.lr or falls else "settings"
+    return Finding(
+        "learning_rate_decay" if falls else "optimizer_settings",
+        f"{words} of {name}" + (f" at step {len(path.lr) - 1}" if falls else ""),
+        last,
+        claim.lr,
+        None,
+        f"the updates are those of {path.optimizer}",
         "mistake",
     )
 

@@ -22,7 +22,7 @@ from elbo_ref.crosscheck.findings import ORDER, Finding, Verdict
 from elbo_ref.crosscheck.optimum import Place
 from elbo_ref.crosscheck.replaying import draws, gradients, losses, updates
 from elbo_ref.crosscheck.replaying.data import finite_part, mend_data, mend_parameters
-from elbo_ref.crosscheck.replaying.tape import Tape, latent_site, read_tape, sites_of
+from elbo_ref.crosscheck.replaying.tape import Tape, latent_site, mend_names, read_tape, sites_of
 from elbo_ref.crosscheck.roles import learned_of
 from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.recording import Recording
@@ -36,6 +36,7 @@ def replay(
     loss: str | None = None,
     names: Mapping[str, str] | None = None,
     prior: Beta | None = None,
+    optimizer: Adam | None = None,
 ) -> Verdict:
     """Recompute every step of a recorded run from the same draws, and name what departs.
 
@@ -52,6 +53,8 @@ def replay(
         distributed by.
     prior : Beta, optional
         The prior, where it is no parameter and not recorded.
+    optimizer : Adam, optional
+        What the updates are said to be; by default what the recording says.
 
     Returns
     -------
@@ -83,11 +86,13 @@ def replay(
         recording = Recording.load(recording)
     check_type("recording", recording, Recording)
     check_type("counts", counts, Counts)
+    if optimizer is not None:
+        check_type("optimizer", optimizer, Adam)
     subject = _subject(recording)
     part, found = finite_part(recording)
     if part is None:
         return _verdict(subject, [*found, _untested("there is no step of finite numbers")])
-    found += updates.judge_updates(part)
+    found += updates.judge_updates(part, optimizer)
     if any(name.endswith(".index") for name in part.observed):
         return _verdict(subject, [*found, _untested("a run of minibatches is not replayed")])
     part, unconstrained = mend_parameters(part)
@@ -99,6 +104,10 @@ def replay(
         return _verdict(subject, [*found, _untested(reason)])
     guide, claimed = _guide(part, guide)
     found += claimed
+    if claimed:
+        names = {role: name for role, name in (names or {}).items() if "prior." in role}
+    names, exchanged = mend_names(part, guide, names or {})
+    found += exchanged
     if claimed and sites_of(part, "guide", observed=False):
         reason = "the guide's own latent is none of the model's"
         return _verdict(subject, [*found, _untested(reason)])
