@@ -200,7 +200,6 @@ class OwnBatches(Program):
     """Minibatches made by hand and handed to the model, which does not know of the others."""
 
     name = "subsample_unscaled"
-    levels = ("history", "evaluations", "final")
     says_size = True
 
     def __init__(self, setting: Setting) -> None:

@@ -132,6 +132,12 @@ def test_a_verdict_is_a_document():
         ([*FORUM_RUN, "--names", NAMES, "--lr", "0"], 2, "lr = 0.0 must be positive"),
         (["--example", "forum", "--live", "--lr", "0"], 2, "lr = 0.0 must be positive"),
         (["--example", "forum", "--live", "--num-particles", "0"], 2, "num_particles = 0 must be"),
+        ([*FORUM_RUN, "--num-steps", "5"], 2, "--num-steps goes with --live, not with --params"),
+        (
+            ["--example", "forum", "--recording", "run.npz", "--dtype", "float32"],
+            2,
+            "--dtype goes with --params or --live, not with --recording",
+        ),
         ([*FORUM_RUN, "--losses", str(FORUM / "forum.py")], 65, "forum.py"),
         ([*FORUM_RUN, "--losses", str(FORUM / "nothing")], 66, "nothing: No such file"),
         (["--example", "forum", "--params", str(FORUM / "losses.txt")], 65, "losses.txt"),

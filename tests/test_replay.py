@@ -270,6 +270,91 @@ def test_without_pytorch_the_kernel_may_be_off_by_its_envelope(made, monkeypatch
     assert kernel.status == "untested"
 
 
+def test_an_optimizer_that_is_claimed(made):
+    assert made.replay(optimizer=er.Adam(lr=LR)).genuine
+    other = made.replay(optimizer=er.Adam(lr=LR, eps=1e-3))
+    assert other.mistakes == ("optimizer_settings",)
+    assert "the updates are those of Adam(lr=0.03" in other.findings[0].reason
+    silent = made.recording(header=lambda r: {**r.header, "optimizer": {"class": "numpyro Adam"}})
+    agreed = made.replay(silent, optimizer=er.Adam(lr=LR)).having("agrees")
+    assert sum(f.name == "updates" for f in agreed) == 4
+    assert not any(f.name == "updates" for f in made.replay(silent).having("agrees"))
+    unlike = made.replay(silent, optimizer=er.Adam(lr=2 * LR))
+    assert unlike.mistakes == ("optimizer_settings",)
+    assert "lr = 0.03" in unlike.findings[0].reason
+
+
+ROWS = np.array([3, 7, 12, 0, 5, 9]), np.array([10, 9, 40, 8, 11, 30])
+TRIALS = np.array([0, 1, 1, 0, 1, 0]), np.ones(6, int)
+
+
+def batches(rows, shared, scale, numbered=True):
+    """30 steps of two rows of six, under Beta(2, 5) and an empty guide; losses by SciPy."""
+    rng, (k, n) = np.random.default_rng(0), rows
+    index = np.array([rng.permutation(6)[:2] for _ in range(30)])
+    c = rng.beta(2.0, 5.0, (30, 1 if shared else 2))
+    data = stats.binom.logpmf(k[index], n[index], c).sum(axis=1)
+    prior = stats.beta.logpdf(c, 2.0, 5.0).sum(axis=1)
+    observed = {"k.value": k[index], "k.total_count": n[index]}
+    return Recording(
+        losses=-scale * data - (1 if shared else scale) * prior,
+        draws={"c": c[:, None]},
+        observed=observed | ({"rows.index": index} if numbered else {}),
+        header={
+            "sites": [
+                {"program": "model", "name": "c", "class": "Beta", "observed": False},
+                {"program": "model", "name": "k", "class": "Binomial", "observed": True},
+            ],
+            "plates": {"rows": 6},
+        },
+    )
+
+
+@pytest.mark.parametrize("numbered", [True, False], ids=["in a plate", "by hand"])
+@pytest.mark.parametrize(
+    ("scale", "mistakes"),
+    [(3.0, ()), (1.0, ("subsample_unscaled",)), (9.0, ("subsample_scaled_twice",))],
+)
+@pytest.mark.parametrize(("rows", "shared"), [(ROWS, False), (TRIALS, True)])
+def test_minibatches(rows, shared, scale, mistakes, numbered):
+    counts = (er.Counts.shared if shared else er.Counts)(*rows)
+    recording = batches(rows, shared, scale, numbered)
+    verdict = replay(recording, counts, prior=er.Beta(2.0, 5.0))
+    assert verdict.mistakes == mistakes, verdict
+    assert mistakes or {f.name for f in verdict.having("agrees")} >= {"losses", "draws"}
+
+
+def test_minibatches_of_other_rows():
+    k, n = ROWS
+    for numbered in (True, False):
+        found = replay(
+            batches(ROWS, False, 3.0, numbered), er.Counts(k, n + 1), prior=er.Beta(2.0, 5.0)
+        )
+        assert found.mistakes == ("wrong_total_count",)
+    few = replay(batches(ROWS, False, 3.0), er.Counts(k[:5], n[:5]), prior=er.Beta(2.0, 5.0))
+    assert few.mistakes == ("wrong_latents",)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"header": {"plates": {"rows": 5}}}, "which rows, and of how many"),
+        ({"header": {"plates": {}}}, "which rows, and of how many"),
+        ({"header": {"loss": {"num_particles": 2}}}, "each particle has a minibatch of its own"),
+        ({"observed": {"k.value": np.ones((30, 3))}}, "a part of the rows is in no minibatch"),
+        ({"observed": {"more.index": np.ones((30, 2))}}, "two plates with minibatches"),
+        ({"observed": {"k.value": np.full((30, 2), 0.5)}}, "does not hold what was observed"),
+    ],
+)
+def test_minibatches_that_are_not_replayed(change, words):
+    recording = batches(TRIALS, True, 3.0)
+    groups = {group: {**getattr(recording, group), **values} for group, values in change.items()}
+    if "k.value" in change.get("observed", {}):
+        groups["observed"].pop("k.total_count")
+    verdict = replay(replace(recording, **groups), er.Counts.shared(*TRIALS), prior=er.Beta(2, 5))
+    assert words in verdict.having("untested")[-1].reason
+
+
 def test_updates_that_are_others(made):
     def moved(lr, **settings):
         after = {}

@@ -75,7 +75,7 @@ def record_numpyro(
     for _ in range(count("num_steps", num_steps, 1)):
         free = svi.optim.get_params(state.optim_state)
         constrained = svi.get_params(state)
-        step, sites = _heard(svi, state, constrained, args, kwargs)
+        step, noted = _heard(svi, state, constrained, args, kwargs)
         with _seen_gradients(svi.optim) as gradients:
             state, loss = svi.update(state, *args, **kwargs)
         moved = svi.optim.get_params(state.optim_state)
@@ -94,7 +94,8 @@ def record_numpyro(
         "loss": {"class": type(svi.loss).__name__, "num_particles": int(svi.loss.num_particles)},
         "optimizer": {"class": f"numpyro {type(svi.optim).__name__}"},
         "constraints": {name: _constraint(transforms[name]) for name in steps[0]["before"]},
-        "sites": sites,
+        "sites": noted.sites,
+        "plates": noted.plates,
     }
     groups: dict[str, Any] = {
         group: {name: np.stack([step[group][name] for step in steps]) for name in steps[0][group]}
@@ -110,7 +111,7 @@ def record_numpyro(
 
 def _heard(
     svi: Any, state: Any, constrained: Any, args: Any, kwargs: Any
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+) -> tuple[dict[str, Any], _Sites]:
     """Draws, arguments and observations of the step that comes next, and its sites."""
     from jax import random
     from numpyro.handlers import replay, seed, substitute, trace
@@ -133,12 +134,12 @@ def _heard(
                 if _on_logit(site):
                     logits = _flat(site["intermediates"][0][0])
                     draws.setdefault(f"{name}_unconstrained", []).append(logits)
-    noted = _Sites({}, {}, [])
+    noted = _Sites({}, {}, [], {})
     for program, sampled in zip(("guide", "model"), runs[0], strict=True):
         for name, site in sampled.items():
             noted.add(program, name, site)
     step = {"draws": {name: np.stack(values) for name, values in draws.items()}}
-    return step | {"arguments": noted.arguments, "observed": noted.observed}, noted.sites
+    return step | {"arguments": noted.arguments, "observed": noted.observed}, noted
 
 
 class _Sites(NamedTuple):
@@ -147,10 +148,12 @@ class _Sites(NamedTuple):
     arguments: dict[str, NDArray[Any]]
     observed: dict[str, NDArray[Any]]
     sites: list[dict[str, Any]]
+    plates: dict[str, int]
 
     def add(self, program: str, name: str, site: Any) -> None:
         if site["type"] == "plate" and site["value"].size < site["args"][0]:
             self.observed[f"{name}.index"] = _flat(site["value"])
+            self.plates[name] = int(site["args"][0])
         if site["type"] != "sample":
             return
         if _on_logit(site):

@@ -196,6 +196,7 @@ class _Watch:
             "observed": ears.observed,
         }
         self.recorder._header.setdefault("sites", list(ears.sites.values()))
+        self.recorder._header.setdefault("plates", ears.plates)
         return loss
 
     def update(self, params: Any, *args: Any, **kwargs: Any) -> None:
@@ -269,6 +270,7 @@ class _Ears:
         self.arguments: dict[str, NDArray[Any]] = {}
         self.observed: dict[str, NDArray[Any]] = {}
         self.sites: dict[tuple[str, str], dict[str, Any]] = {}
+        self.plates: dict[str, int] = {}
 
     def within(self, program: str, function: Any) -> Callable[..., Any]:
         """The model or the guide, saying which of them it is while it runs."""
@@ -300,6 +302,7 @@ class _Ears:
             if type(msg["fn"]).__name__ == "_Subsample":
                 if msg["value"].numel() < msg["fn"].size:
                     self.observed[f"{msg['name']}.index"] = _array(msg["value"]).ravel()
+                    self.plates[msg["name"]] = int(msg["fn"].size)
             elif msg["mask"] is not None:
                 raise ValueError(f"the site {msg['name']!r} is masked, which cannot be recorded")
             else:

@@ -329,7 +329,29 @@ def test_the_kernel_accounts_for_its_own_share(play):
     assert [finding.name for finding in verdict.having("note")] == ["kernel_error"]
 
 
-def test_of_minibatches_the_updates_are_made_again(play):
+def test_total_counts_that_pytorch_copies_for_each_particle(play):
+    """Integers are made floats of their own, which are expanded no more."""
+    pyro, torch, dist = play.pyro, play.torch, play.dist
+
+    def model():
+        a, b = play.parameter("a", 2.0), play.parameter("b", 5.0)
+        with pyro.plate("latents", 3):
+            c = pyro.sample("c", dist.Beta(a, b))
+            pyro.sample("k", dist.Binomial(torch.tensor(N), c), obs=torch.tensor(K))
+
+    with pyro.get_param_store().scope():
+        torch.manual_seed(0)
+        elbo = pyro.infer.Trace_ELBO(4, vectorize_particles=True, max_plate_nesting=1)
+        svi = pyro.infer.SVI(model, lambda: None, play.adam(), elbo)
+        with record(svi) as recorder:
+            for _ in range(3):
+                svi.step()
+    assert recorder.recording.observed["k.total_count"].tolist() == [N]
+    assert replay(recorder.recording, COUNTS[False]).genuine
+
+
+def test_minibatches_are_made_again(play):
+    """Two of three latents in a step, scaled by 3/2."""
     pyro, torch, dist = play.pyro, play.torch, play.dist
     k, n = (torch.tensor(x, dtype=torch.float32) for x in (K, N))
 
@@ -349,8 +371,13 @@ def test_of_minibatches_the_updates_are_made_again(play):
     assert recording.observed["latents.index"].shape == (4, 2)
     assert recording.header["sites"][0]["scale"] == 1.5
     verdict = replay(recording, COUNTS[False])
-    assert {finding.name for finding in verdict.having("agrees")} == {"updates"}
-    assert verdict.having("untested")[0].reason == "a run of minibatches is not replayed"
+    agreed = {finding.name for finding in verdict.having("agrees")}
+    assert agreed == {"losses", "gradients", "updates", "draws"}
+    wrong = replay(recording, er.Counts(K, [11, 9, 40]))
+    assert wrong.mistakes == ("wrong_total_count",)
+    assert "total_count of latent 0" in wrong.having("mistake")[0].quantity
+    few = replay(recording, er.Counts(K[:2], N[:2]))
+    assert few.mistakes == ("wrong_latents",)
 
 
 def test_what_cannot_be_recorded_is_refused(play):

@@ -22,7 +22,7 @@ _GROUPS = ("draws", "before", "constrained", "after", "gradients", "lr", "argume
 
 
 class Rows(NamedTuple):
-    """Observed values and total counts, one for each row."""
+    """Observed values and total counts, (T or 1, rows)."""
 
     value: FloatArray
     total_count: FloatArray
@@ -46,11 +46,12 @@ def mend_data(
         if size == 1:
             return counts.pooled(), [finding]
         if rows is not None and rows.value.size == size:
-            return Counts(*rows), [finding]
+            return Counts(*(x[0] for x in rows)), [finding]
         return None, [finding]
     if rows is None or rows.value.size != size != 1:
         return counts, []
-    theirs = Counts.shared(*rows) if size == 1 else Counts(*rows)
+    make = Counts.shared if size == 1 else Counts
+    theirs = make(*(x[0] for x in rows))
     for name, what in (("total_count", "wrong_total_count"), ("successes", "loss_mismatch")):
         mine, seen = getattr(counts, name), getattr(theirs, name)
         off = np.flatnonzero(mine != seen)
@@ -64,22 +65,22 @@ def mend_data(
 
 
 def observed_rows(recording: Recording) -> Rows | None:
-    """The rows of all observed Binomial and Bernoulli sites, if they are the same at all steps."""
+    """The rows of all observed Binomial and Bernoulli sites; of one step if all have the same."""
     found = []
     for site in sites_of(recording, "model", observed=True):
         value = recording.observed.get(f"{site['name']}.value")
         total = recording.observed.get(f"{site['name']}.total_count", np.ones((1, 1)))
         if site["class"] not in ("Binomial", "Bernoulli") or value is None:
             return None
-        if len(value) != 1 or len(total) != 1:
-            return None
-        both = np.broadcast_arrays(value[0].astype(np.float64), total[0].astype(np.float64))
+        both = np.broadcast_arrays(value.astype(np.float64), total.astype(np.float64))
         if np.any(both[0] != np.floor(both[0])) or np.any(both[0] > both[1]):
             return None
         found.append(both)
     if not found:
         return None
-    return Rows(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    steps = max(len(value) for value, _ in found)
+    wide = [[np.broadcast_to(x, (steps, x.shape[1])) for x in both] for both in found]
+    return Rows(*(np.concatenate(column, axis=1) for column in zip(*wide, strict=True)))
 
 
 def mend_parameters(recording: Recording) -> tuple[Recording, list[Finding]]:

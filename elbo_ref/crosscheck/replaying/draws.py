@@ -50,7 +50,7 @@ def judge_draws(tape: Tape) -> list[Finding]:
 
 def _origin(tape: Tape) -> Finding:
     reading = tape.reading
-    own = _uniform(tape, reading.own if len(reading.own) else reading.prior)
+    own = _uniform(tape, tape.own if len(tape.own) else reading.prior)
     p_value = _kolmogorov(own)
     words, reason = f"p-value of {tape.draws.size} draws", "Kolmogorov-Smirnov"
     if p_value >= LEVEL:
@@ -127,9 +127,9 @@ def _saturation(tape: Tape) -> list[Finding]:
 
 def _loss_std(tape: Tape) -> FloatArray:
     """Of the loss of each step, exactly (E5); (T,)."""
-    guide, (prior, own) = tape.guide, tape.reading[:2]
+    guide, prior, own = tape.guide, tape.reading.prior, tape.own
     assert isinstance(guide, BetaDraws)
-    tilt = _tilt(tape, prior, own, tape.outcomes[:, None])
+    tilt = _tilt(tape, prior, own, tape.data_scale * tape.outcomes)
     draw = Beta(*guide.concentrations(prior, own))
     variance = np.broadcast_to(guide.variance(draw, tilt), tape.draws.shape[::2]).sum(axis=1)
     return np.asarray(np.sqrt(np.maximum(variance / tape.draws.shape[1], 1e-300)))

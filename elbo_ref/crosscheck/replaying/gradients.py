@@ -144,9 +144,7 @@ def _slopes(judged: Judged) -> Iterator[Slope]:
         steps = recorded.num_steps
         theirs = recorded.gradients[name].reshape(steps, -1).astype(np.float64)
         jacobian = _jacobian(tape, name)
-        wide = looked[:, row]
-        if theirs.shape[1] == 1:
-            wide = wide.sum(axis=-1, keepdims=True)
+        wide = tape.scale * tape.of_all(looked[:, row], theirs.shape[1])
         density, through, size, blur, score, kernel, off = wide * jacobian
         yield Slope(
             role=role,
@@ -257,6 +255,8 @@ def _kernel(slopes: list[Slope], tape: Tape, counts: Counts) -> Finding:
 
 def _deviations(tape: Tape, counts: Counts) -> dict[str, FloatArray]:
     """The Monte Carlo standard deviation of a step's gradient, by role; (1 or L,)."""
+    if tape.batches:
+        return {}
     objective = objectives.find(tape.loss)
     task = Task(tape.guide, counts)
     steps, particles = tape.draws.shape[:2]

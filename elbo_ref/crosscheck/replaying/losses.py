@@ -74,7 +74,7 @@ class Sums(NamedTuple):
             rows = np.array([*values, whole, terms.size, rest])
             return np.asarray(rows.mean(axis=1))
 
-        return cls(*tape.over_steps(look).sum(axis=-1))
+        return cls(*(tape.scale * tape.over_steps(look).sum(axis=-1)))
 
     def allowance(self, dtype: str) -> FloatArray:
         """How far a loss may be from ours."""
@@ -141,12 +141,19 @@ def _rivals(tape: Tape, sums: Sums) -> Iterator[Rival]:
     """Simplest first."""
     theirs, ours = tape.recording.losses, sums.loss()
     yield Rival("wrong_sign", "minus these are the losses", -ours, tape, factor=-1.0)
-    logc = float(sums.coefficients[0])
-    if logc:
+    for name, power, what in (
+        ("subsample_unscaled", 0, "not scaled by"),
+        ("subsample_scaled_twice", 2, "scaled twice by"),
+    ):
+        if tape.batches:
+            other = tape.rescaled(power)
+            reason = f"they are those of minibatches that are {what} {number(tape.batch_scale)}"
+            yield Rival(name, reason, Sums.of(other).loss(), other)
+    if np.any(sums.coefficients):
         yield Rival(
             "missing_coefficients",
-            f"they lack the log coefficients, {number(logc)} in all",
-            ours + logc,
+            f"they lack the log coefficients, {number(sums.coefficients[0])} in all",
+            ours + sums.coefficients,
             tape,
         )
     yield from _swaps(tape)
@@ -198,5 +205,5 @@ def _fitted(tape: Tape, sums: Sums) -> Iterator[Rival]:
         basis = np.array((sums.rest, np.ones_like(ours))).T
         (slope, shift), *_ = np.linalg.lstsq(basis, theirs - ours, rcond=None)
         reason = f"they have {number(-slope)} more trials for each latent"
-        more = replace(tape, outcomes=tape.outcomes - [[0.0], [slope]])
+        more = replace(tape, outcomes=tape.outcomes - [[[0.0]], [[slope]]])
         yield Rival("wrong_total_count", reason, ours + basis @ (slope, shift), more)

@@ -1,9 +1,6 @@
-"""A recording in the roles of the model: whose parameter is whose, and what was drawn for whom.
+"""A recording as it is replayed: parameters in their roles, draws, data, and how they are scaled.
 
-Which guide it is follows from the sites that the recording saw, unless it is said. Which parameter
-is which follows from what the sites were distributed by: a parameter that equals an argument of a
-site in every step has that role. A site whose argument no parameter equals still has its values,
-and there is no gradient to compare. What remains open is guessed as `read_roles` does.
+`casting.py` makes one of a recording.
 """
 
 from __future__ import annotations
@@ -14,30 +11,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special as sc
 
-from elbo_ref import guides
 from elbo_ref.arguments import FloatArray
-from elbo_ref.beta import Beta
 from elbo_ref.coordinates import NAMES
-from elbo_ref.counts import Counts
-from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.replaying.emulation import Columns, Program
-from elbo_ref.crosscheck.roles import Reading, read_roles, roles_of
+from elbo_ref.crosscheck.roles import Reading, roles_of
 from elbo_ref.guides.protocol import Guide
 from elbo_ref.recording import Recording
 
-_LOSSES = {
+LOSSES = {
     "Trace_ELBO": "trace",
     "TraceGraph_ELBO": "trace_graph",
     "TraceEnum_ELBO": "trace_enum",
     "TraceMeanField_ELBO": "trace_mean_field",
 }
-PLAYED = tuple(_LOSSES.values())
+PLAYED = tuple(LOSSES.values())
 """The losses whose every value follows from the draws."""
-
-REPLAYED = ("beta", "beta_shared", "empty", "tied", "normal", "delta")
-"""The guides."""
 
 _BLOCK = 200_000
 """Draws that are looked at together."""
@@ -57,9 +46,15 @@ class Tape:
         The latent's.
     draws : array, (T, P, L)
     logits : array, (T, P, L)
-    outcomes : array, (2, L)
-        Successes and failures of each latent.
-    log_coefficient, coefficient_size : array, (L,)
+    outcomes : array, (2, T, L)
+        Successes and failures of each latent that was drawn.
+    log_coefficient, coefficient_size : array, (T, L)
+    rows : array of int, (T, L), or None
+        Which of all latents were drawn, in minibatches of them.
+    scale, data_scale : float
+        What minibatches are scaled by: all terms, or only those of the data.
+    batches : bool
+        Whether there are minibatches.
     """
 
     recording: Recording
@@ -72,6 +67,38 @@ class Tape:
     outcomes: FloatArray
     log_coefficient: FloatArray
     coefficient_size: FloatArray
+    rows: NDArray[np.int64] | None = None
+    scale: float = 1.0
+    data_scale: float = 1.0
+    batches: bool = False
+
+    @property
+    def batch_scale(self) -> float:
+        """Of minibatches."""
+        return self.scale * self.data_scale
+
+    def rescaled(self, power: int) -> Tape:
+        """With a power of the scales in their place."""
+        return replace(self, scale=self.scale**power, data_scale=self.data_scale**power)
+
+    @property
+    def own(self) -> FloatArray:
+        """The guide's parameters of the latents that were drawn, (k, T, L or 1)."""
+        own = self.reading.own
+        if self.rows is None or own.shape[2] == 1:
+            return own
+        rows = np.broadcast_to(self.rows, (len(own), *self.rows.shape))
+        return np.take_along_axis(own, rows, axis=2)
+
+    def of_all(self, values: FloatArray, width: int) -> FloatArray:
+        """Of the latents that were drawn, (..., T, L), in the places of all of them or of none."""
+        if width == 1:
+            return np.asarray(values.sum(axis=-1, keepdims=True))
+        if self.rows is None:
+            return values
+        found = np.zeros((*values.shape[:-1], width))
+        np.put_along_axis(found, np.broadcast_to(self.rows, values.shape), values, -1)
+        return found
 
     @property
     def guide(self) -> Guide:
@@ -126,17 +153,18 @@ class Tape:
             wide = np.broadcast_to(x[:, steps], (len(x), count, latents))
             return wide.reshape(len(x), count * latents)
 
-        def tiled(x: FloatArray) -> FloatArray:
-            return np.tile(x, count)
+        def data(x: FloatArray) -> FloatArray:
+            values = self.data_scale * x[..., steps, :]
+            return values.reshape(*values.shape[:-2], -1)
 
         return Columns(
             c=c.transpose(1, 0, 2).reshape(particles, -1),
             logit=y.transpose(1, 0, 2).reshape(particles, -1),
             prior=flat(self.reading.prior),
-            own=flat(self.reading.own),
-            outcomes=np.tile(self.outcomes, (1, count)),
-            log_coefficient=tiled(self.log_coefficient),
-            coefficient_size=tiled(self.coefficient_size),
+            own=flat(self.own),
+            outcomes=data(self.outcomes),
+            log_coefficient=data(self.log_coefficient),
+            coefficient_size=data(self.coefficient_size),
         )
 
     def over_steps(self, look: Callable[[Columns], FloatArray]) -> FloatArray:
@@ -147,91 +175,6 @@ class Tape:
             values = look(self.columns(slice(start, start + size)))
             found.append(values.reshape(*values.shape[:-1], -1, self.num_latents))
         return np.concatenate(found, axis=-2)
-
-
-def read_tape(
-    recording: Recording,
-    counts: Counts,
-    guide: str | None,
-    loss: str | None,
-    names: Mapping[str, str] | None,
-    prior: Beta | None,
-) -> Tape:
-    """Put a recording into roles.
-
-    Raises
-    ------
-    ValueError
-        If the recording does not say what is needed, and the arguments do not either.
-    """
-    loss = loss or _loss_of(recording)
-    site = latent_site(recording)
-    draws = recording.draws[site]
-    size = int(draws.shape[2])
-    kind_of_guide = guides.find(guide or _guide_of(recording, site, size))
-    if kind_of_guide.name not in REPLAYED:
-        raise ValueError(f"guide = {kind_of_guide.name!r} is none of {', '.join(REPLAYED)}")
-    given, values = dict(names or {}), _values(recording, kind_of_guide)
-    for role, (array, key) in _arguments(recording, kind_of_guide, site).items():
-        held = prior is not None and role.startswith("prior.")
-        if role in given:
-            continue
-        fitting = [name for name, value in values.items() if _same(value, array)]
-        if len(fitting) == 1 and fitting[0] not in given.values():
-            given[role] = fitting[0]
-        elif not fitting and not held:
-            given[role], values[key] = key, array
-    try:
-        reading = read_roles(values, kind_of_guide, size, given, prior)
-    except ValueError as error:
-        raise ValueError(f"{error} (the recording's parameters are: {_told(recording)})") from None
-    k, n = counts.successes, counts.total_count
-    info = np.finfo(recording.dtype)
-    numpyro = recording.header.get("framework") == "numpyro"
-    seen = {site["class"] for site in sites_of(recording, "model", observed=True)}
-    return Tape(
-        recording=recording,
-        program=Program(
-            kind_of_guide,
-            recording.dtype,
-            loss == "trace_mean_field",
-            least=float(info.tiny if numpyro else info.eps),
-            single_trials=seen == {"Bernoulli"} and not numpyro,
-        ),
-        loss=loss,
-        reading=_all_steps(reading, recording.num_steps),
-        site=site,
-        draws=draws,
-        logits=_logits(recording, site),
-        outcomes=np.array((k, n - k), dtype=np.float64),
-        log_coefficient=counts.log_coefficient,
-        coefficient_size=_coefficient_size(recording, k, n),
-    )
-
-
-def mend_names(
-    recording: Recording, guide: str | None, names: Mapping[str, str]
-) -> tuple[dict[str, str], list[Finding]]:
-    """The names, exchanged where the sites say so; and that they are."""
-    site, mended, findings = latent_site(recording), dict(names), []
-    size = int(recording.draws[site].shape[2])
-    kind = guides.find(guide or _guide_of(recording, site, size))
-    values, arguments = _values(recording, kind), _arguments(recording, kind, site)
-    for owner in ("prior", "guide"):
-        roles = [f"{owner}.{name}" for name in NAMES]
-        if not all(role in arguments and names.get(role) in values for role in roles):
-            continue
-        one, zero = (values[names[role]] for role in roles)
-        (first, _), (second, _) = (arguments[role] for role in roles)
-        if _same(one, second) and _same(zero, first) and not _same(one, first):
-            mended |= dict(zip(roles, (names[role] for role in roles[::-1]), strict=True))
-            words = f"{names[roles[0]]}, said to be {roles[0]}, at step 0"
-            theirs, ours = float(one.flat[0]), float(first.flat[0])
-            reason = f"the site {site!r} has it for {NAMES[1]}"
-            findings.append(
-                Finding("swapped_concentrations", words, theirs, ours, 0.0, reason, "mistake")
-            )
-    return mended, findings
 
 
 def sites_of(recording: Recording, program: str, observed: bool) -> list[Mapping[str, Any]]:
@@ -257,104 +200,3 @@ def latent_site(recording: Recording) -> str:
         told = ", ".join(map(repr, found)) or "none"
         raise ValueError(f"a replay needs a model with one latent site; its latent sites: {told}")
     return str(found[0])
-
-
-def _guide_of(recording: Recording, site: str, size: int) -> str:
-    """The guide's name, from its sites."""
-    kinds = {x["name"]: x["class"] for x in sites_of(recording, "guide", observed=False)}
-    if "sites" not in recording.header:
-        raise ValueError("guide= is needed: the recording does not say what the guide sampled")
-    if site not in kinds:
-        return "empty"
-    if f"{site}_unconstrained" in kinds and kinds[f"{site}_unconstrained"] == "Normal":
-        return "normal"
-    if kinds[site] == "Delta":
-        return "delta"
-    if kinds[site] != "Beta":
-        raise ValueError(f"the guide samples {site!r} from a {kinds[site]}, which is not replayed")
-    pairs = [
-        [recording.arguments.get(f"{program}.{site}.{name}") for name in NAMES]
-        for program in ("guide", "model")
-    ]
-    if all(x is not None and y is not None and _same(x, y) for x, y in zip(*pairs, strict=True)):
-        return "tied"
-    shared = all(x is not None and x.shape[1] == 1 for x in pairs[0])
-    return "beta_shared" if shared and size > 1 else "beta"
-
-
-def _loss_of(recording: Recording) -> str:
-    """By the class or the first of its bases that is known; a loss without a class is a `trace`."""
-    noted = recording.header.get("loss") or {}
-    kinds = [noted.get("class"), *noted.get("bases", [])]
-    known = [_LOSSES[kind] for kind in kinds if kind in _LOSSES]
-    return known[0] if known else str(kinds[0] or "trace")
-
-
-def _arguments(
-    recording: Recording, guide: Guide, site: str
-) -> dict[str, tuple[NDArray[Any], str]]:
-    """For each role what its site was distributed by, and what that is called."""
-    places = {"guide.loc": f"guide.{site}_unconstrained.loc"}
-    places["guide.scale"] = f"guide.{site}_unconstrained.scale"
-    for name in NAMES:
-        places |= {f"prior.{name}": f"model.{site}.{name}", f"guide.{name}": f"guide.{site}.{name}"}
-    known = {
-        role: (recording.arguments[place], place)
-        for role in roles_of(guide)
-        if (place := places.get(role, "")) in recording.arguments
-    }
-    if guide.name == "delta":
-        values = _values(recording, guide)
-        for name, value in values.items():
-            if _same(recording.constrained[name], recording.draws[site][:, 0]):
-                known["guide.logits"] = (value, name)
-    return known
-
-
-def _values(recording: Recording, guide: Guide) -> dict[str, NDArray[Any]]:
-    """Parameters as their role has them: constrained, but a point as its logit."""
-    constraints = recording.header.get("constraints", {})
-    logits = [name for name, kind in constraints.items() if kind == "unit_interval"]
-    keep = logits if guide.name == "delta" else []
-    return {
-        name: recording.before[name] if name in keep else array
-        for name, array in recording.constrained.items()
-    }
-
-
-def _same(x: NDArray[Any], y: NDArray[Any]) -> bool:
-    flat = [z.reshape(len(z), -1) for z in (x, y)]
-    return flat[0].shape == flat[1].shape and bool(np.all(flat[0] == flat[1]))
-
-
-def _told(recording: Recording) -> str:
-    return ", ".join(recording.before) or "none"
-
-
-def _all_steps(reading: Reading, steps: int) -> Reading:
-    if reading.num_steps not in (1, steps):
-        raise ValueError(f"the parameters have {reading.num_steps} steps, the losses {steps}")
-    return reading._replace(
-        prior=np.broadcast_to(reading.prior, (2, steps, 1)),
-        own=np.broadcast_to(reading.own, (len(reading.own), steps, reading.own.shape[2])),
-    )
-
-
-def _logits(recording: Recording, site: str) -> FloatArray:
-    """Of the draws; a guide that draws on the logit says them itself."""
-    own = recording.draws.get(f"{site}_unconstrained")
-    if own is not None:
-        return own.astype(np.float64)
-    c = recording.draws[site].astype(np.float64)
-    if not np.all((c > 0) & (c < 1)):
-        step = int(np.argwhere(~((c > 0) & (c < 1)))[0][0])
-        raise ValueError(f"a draw of {site!r} at step {step} is not inside (0, 1)")
-    return np.asarray(np.log(c) - np.log1p(-c))
-
-
-def _coefficient_size(recording: Recording, k: NDArray[Any], n: NDArray[Any]) -> FloatArray:
-    """The log factorials of the coefficients; a Bernoulli has none."""
-    kinds = {site["class"] for site in sites_of(recording, "model", observed=True)}
-    if kinds == {"Bernoulli"}:
-        return np.zeros(k.size)
-    return np.asarray(sc.gammaln(n + 1.0) + sc.gammaln(k + 1.0) + sc.gammaln(n - k + 1.0))

@@ -144,7 +144,7 @@ def _judge(name: str, path: Path, noted: dict[str, Any], claim: Adam | None) -> 
     if not found.agree:
         where = found.first()
         cause, reason = "optimizer_settings", f"the recording names {noted.get('class')}"
-        if noted.get("class") in (None, "Adam", "ClippedAdam"):
+        if str(noted.get("class") or "Adam").endswith("Adam"):  # NumPyro's too
             cause, reason = _cause(path, moves)
         return found.finding(cause, f"{name} after step {where[0]}", where, reason, "mistake")
     if claim is not None and (claim != path.optimizer or np.any(path.lr != path.lr[0])):

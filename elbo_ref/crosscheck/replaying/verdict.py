@@ -21,8 +21,10 @@ from elbo_ref.crosscheck.case import one_by_one
 from elbo_ref.crosscheck.findings import ORDER, Finding, Verdict
 from elbo_ref.crosscheck.optimum import Place
 from elbo_ref.crosscheck.replaying import draws, gradients, losses, updates
+from elbo_ref.crosscheck.replaying.batches import NotReplayedError, find_batch
+from elbo_ref.crosscheck.replaying.casting import mend_names, read_tape
 from elbo_ref.crosscheck.replaying.data import finite_part, mend_data, mend_parameters
-from elbo_ref.crosscheck.replaying.tape import Tape, latent_site, mend_names, read_tape, sites_of
+from elbo_ref.crosscheck.replaying.tape import Tape, latent_site, sites_of
 from elbo_ref.crosscheck.roles import learned_of
 from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.recording import Recording
@@ -93,11 +95,14 @@ def replay(
     if part is None:
         return _verdict(subject, [*found, _untested("there is no step of finite numbers")])
     found += updates.judge_updates(part, optimizer)
-    if any(name.endswith(".index") for name in part.observed):
-        return _verdict(subject, [*found, _untested("a run of minibatches is not replayed")])
     part, unconstrained = mend_parameters(part)
     found += unconstrained
-    used, wrong = mend_data(part, one_by_one(counts), part.draws[latent_site(part)].shape[2])
+    latents, size = one_by_one(counts), part.draws[latent_site(part)].shape[2]
+    try:
+        batch = find_batch(part, latents, size)
+    except NotReplayedError as error:
+        return _verdict(subject, [*found, _untested(str(error))])
+    used, wrong = mend_data(part, latents, size) if batch is None else batch.mend(latents)
     found += wrong
     if used is None:
         reason = "the counts have other latents than the draws"
@@ -106,12 +111,12 @@ def replay(
     found += claimed
     if claimed:
         names = {role: name for role, name in (names or {}).items() if "prior." in role}
-    names, exchanged = mend_names(part, guide, names or {})
+    names, exchanged = mend_names(part, guide, names or {}, batch)
     found += exchanged
     if claimed and sites_of(part, "guide", observed=False):
         reason = "the guide's own latent is none of the model's"
         return _verdict(subject, [*found, _untested(reason)])
-    tape = read_tape(part, used, guide, loss, names, prior)
+    tape = read_tape(part, used, guide, loss, names, prior, batch)
     judged = losses.judge_losses(tape)
     found += judged.findings
     found += gradients.judge_gradients(judged, used)
@@ -148,7 +153,7 @@ def _subject(recording: Recording) -> str:
 def _place(tape: Tape, counts: Counts) -> Place | None:
     """The parameters of the last step, before its update; None where there is no such value."""
     prior = tape.reading.prior[:, -1, 0]
-    if not (prior > 0).all():
+    if not (prior > 0).all() or tape.reading.own.shape[2] not in (1, len(counts)):
         return None
     rates = [rate[-1] for rate in tape.recording.lr.values() if np.isfinite(rate[-1])]
     return Place(
