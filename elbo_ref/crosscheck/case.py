@@ -78,7 +78,7 @@ def _without_guide(
     """Whether the store holds the prior's parameters and no other."""
     said = {*(names or {})}
     if (
-        not family.parameter_names
+        not (family.parameter_names and family.has_prior)
         or prior is not None
         or any(role.startswith("guide.") for role in said)
     ):

@@ -86,7 +86,10 @@ class Place(NamedTuple):
         if not lead.attained:
             what = f"{words}supremum, which is not attained ({lead.place})"
             return Finding("drifting", what, here, lead.value, None, lead.reason, "optimum")
-        what = f"{words}maximum ({lead.place})"
+        where = lead.place
+        if not self.learned and GUIDES[self.guide].has_prior:
+            where = f"over the guide, for the prior {where}"
+        what = f"{words}maximum ({where})"
         if short <= allowance:
             return Finding("at_optimum", what, here, lead.value, allowance, reason, "agrees")
         return Finding("not_converged", what, here, lead.value, allowance, reason, "optimum")

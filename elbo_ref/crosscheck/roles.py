@@ -126,7 +126,7 @@ def read_roles(
     for role in roles:
         if role in left:
             found[role] = role
-        elif role not in names:
+        elif role not in names and not (prior and role.startswith("prior.")):
             fitting = [name for name, words in left.items() if _fits(role, words, roles)]
             if len(fitting) == 1:
                 found[role] = fitting[0]

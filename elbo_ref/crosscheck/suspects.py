@@ -287,14 +287,18 @@ def _untold_batches(
             return
         still = means_of(given._replace(scale=0.0))
     slope = mean - still
-    share = float(np.sum(slope * (losses - still) / variance) / np.sum(slope**2 / variance))
-    size = round(whole * min(share, 1 / share)) if np.isfinite(share) and share > 0 else 0
-    if not 0 < size < whole:
+    known = float(np.sum(slope**2 / variance))
+    share = float(np.sum(slope * (losses - still) / variance)) / known if known > 0 else 0.0
+    if not (np.isfinite(share) and share > 0):
         return
-    if share < 1:
-        name, words, scale = "subsample_unscaled", "scaled by 1", 1.0
-    else:
-        name, words, scale = "subsample_scaled_twice", "scaled twice", (whole / size) ** 2
-    story = given._replace(batch=size, batch_scale=scale)
-    price = _UNTOLD + 1 + float(np.log(whole))
-    yield Suspect(name, f"batches of {size}, {words}", story, price)
+    part = min(share, 1 / share)
+    precision = max(1.0, whole * part / (share * np.sqrt(known)))
+    price = _UNTOLD + 1 + float(np.log1p(whole / precision))
+    sizes = {round(whole * part + away * precision) for away in (-1, 0, 1)}
+    for size in sorted(x for x in sizes if 0 < x < whole):
+        if share < 1:
+            name, words, scale = "subsample_unscaled", "scaled by 1", 1.0
+        else:
+            name, words, scale = "subsample_scaled_twice", "scaled twice", (whole / size) ** 2
+        story = given._replace(batch=size, batch_scale=scale)
+        yield Suspect(name, f"batches of {size}, {words}", story, price)
