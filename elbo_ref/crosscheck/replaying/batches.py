@@ -72,8 +72,8 @@ class Batch(NamedTuple):
     def _mismatch(self, counts: Counts) -> list[Finding]:
         columns = counts.successes, counts.total_count
         if self.numbers is None:
-            known = np.array(columns)[:, :, None, None] == np.array(self.rows)[:, None]
-            off = ~known.all(axis=0).any(axis=0)
+            pairs = self.rows.value + 1j * self.rows.total_count
+            off = ~np.isin(pairs, columns[0] + 1j * columns[1])
             if not off.any():
                 return []
             step, place = np.argwhere(off)[0]

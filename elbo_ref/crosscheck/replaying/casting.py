@@ -101,7 +101,7 @@ def _data(recording: Recording, counts: Counts, batch: Batch | None) -> dict[str
     if batch is None:
         k, n = (x.astype(np.float64) for x in (counts.successes, counts.total_count))
         found = [np.array((k, n - k)), counts.log_coefficient, _coefficient_size(recording, k, n)]
-        found = [np.repeat(x[..., None, :], recording.num_steps, axis=-2) for x in found]
+        found = [x[..., None, :] for x in found]
         scales: dict[str, Any] = {}
     else:
         found = [

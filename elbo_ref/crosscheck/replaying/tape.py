@@ -46,9 +46,9 @@ class Tape:
         The latent's.
     draws : array, (T, P, L)
     logits : array, (T, P, L)
-    outcomes : array, (2, T, L)
+    outcomes : array, (2, T or 1, L)
         Successes and failures of each latent that was drawn.
-    log_coefficient, coefficient_size : array, (T, L)
+    log_coefficient, coefficient_size : array, (T or 1, L)
     rows : array of int, (T, L), or None
         Which of all latents were drawn, in minibatches of them.
     scale, data_scale : float
@@ -154,8 +154,8 @@ class Tape:
             return wide.reshape(len(x), count * latents)
 
         def data(x: FloatArray) -> FloatArray:
-            values = self.data_scale * x[..., steps, :]
-            return values.reshape(*values.shape[:-2], -1)
+            wide = np.broadcast_to(x, (*x.shape[:-2], self.recording.num_steps, latents))
+            return (self.data_scale * wide[..., steps, :]).reshape(*x.shape[:-2], -1)
 
         return Columns(
             c=c.transpose(1, 0, 2).reshape(particles, -1),
