@@ -206,7 +206,7 @@ def crosscheck_parser() -> argparse.ArgumentParser:
         "--guide",
         choices=tuple(GUIDES),
         metavar="GUIDE",
-        help="the guide (beta; live: beta and then empty)",
+        help="the guide (beta; of a recording: what its sites say; live: beta and then empty)",
     )
     how.add_argument(
         "--loss",

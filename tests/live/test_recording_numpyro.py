@@ -62,3 +62,33 @@ def test_a_clean_run_agrees(kind, particles):
     through_beta = kind in ("beta", "empty", "tied")
     untested = {finding.name for finding in verdict.having("untested")}
     assert untested == ({"updates", "gradients"} if through_beta else {"updates"})
+
+
+@pytest.mark.parametrize("size", [None, 2])
+def test_minibatches_and_an_optimizer_that_is_claimed(size):
+    import jax
+    import jax.numpy as jnp
+    from numpyro import distributions as dist
+
+    def pair(owner, value):
+        positive = dist.constraints.positive
+        return (numpyro.param(f"{owner}{i}", value, constraint=positive) for i in "10")
+
+    def model():
+        a, b = pair("prior", 2.0)
+        with numpyro.plate("latents", 3, subsample_size=size) as rows:
+            c = numpyro.sample("c", dist.Beta(a, b))
+            numpyro.sample("k", dist.Binomial(jnp.array(N)[rows], c), obs=jnp.array(K)[rows])
+
+    def guide():
+        a, b = pair("guide", 4 * jnp.ones(3))
+        with numpyro.plate("latents", 3, subsample_size=size) as rows:
+            numpyro.sample("c", dist.Beta(a[rows], b[rows]))
+
+    svi = numpyro.infer.SVI(model, guide, numpyro.optim.Adam(0.05), numpyro.infer.Trace_ELBO())
+    _, recording = er.recording.record_numpyro(svi, svi.init(jax.random.PRNGKey(0)), 5)
+    verdict = er.replay(recording, er.Counts(K, N), optimizer=er.Adam(lr=0.05))
+    assert verdict.genuine, verdict
+    assert {"losses", "updates", "draws"} <= {f.name for f in verdict.having("agrees")}
+    other = er.replay(recording, er.Counts(K, N), optimizer=er.Adam(lr=0.1))
+    assert other.mistakes == ("optimizer_settings",)
