@@ -17,13 +17,13 @@ FLOORS = [
     pytest.param("beta", PAIRS, True, 0.005, 1, "trace", None, marks=pytest.mark.slow),
     ("normal", TWO, False, 0.02, 5, "trace", None),
     ("beta", TWO, False, 0.02, 5, "trace", None),
-    ("beta_shared", TWO, False, 0.02, 5, "trace", None),
+    pytest.param("beta_shared", TWO, False, 0.02, 5, "trace", None, marks=pytest.mark.slow),
     ("tied", TWO, "concentration1", 0.02, 5, "trace", None),
     pytest.param(
         "conjugate_detached", PAIRS, True, 0.005, 10, "trace", None, marks=pytest.mark.slow
     ),
-    ("beta", TWO, False, 0.02, 5, "trace_mean_field", None),
-    ("beta", TWO, False, 0.01, 5, "score_function", None),
+    pytest.param("beta", TWO, False, 0.02, 5, "trace_mean_field", None, marks=pytest.mark.slow),
+    pytest.param("beta", TWO, False, 0.01, 5, "score_function", None, marks=pytest.mark.slow),
     pytest.param("beta", PAIRS, True, 0.005, 10, "trace", 30, marks=pytest.mark.slow),
     ("beta", TRIALS, False, 0.02, 5, "trace", 5),
 ]

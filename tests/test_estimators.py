@@ -252,7 +252,13 @@ def test_an_exact_bound_of_more_samples_is_refused():
         er.renyi_bound(er.Beta(1, 1), er.Beta(1, 1), SEVERAL, num_samples=3)
 
 
-@pytest.mark.parametrize(("loss", "name"), CASES)
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [
+        pytest.param(loss, name, marks=() if name == "beta" else pytest.mark.slow)
+        for loss, name in CASES
+    ],
+)
 def test_the_variance_of_the_gradient(loss, name):
     """One particle's, against samples; where it is not known, None is said."""
     objective, own = objectives.find(LOSSES[loss]), OWN[name]

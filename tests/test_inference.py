@@ -337,6 +337,7 @@ def ratios(rng, draw, times):
     return np.array(found)
 
 
+@pytest.mark.slow
 def test_half_of_the_ratios_are_zero_under_the_binomial():
     """The mixture of 0 and chi-square(1), for 400 binomial tables. The fraction of zeros is within
     5 standard deviations of a half (0.125; by chance outside with probability 6e-7) and 0.03 for

@@ -210,8 +210,10 @@ def _expected(name, loss):
     return ours(name)[0]
 
 
-@pytest.mark.parametrize("name", ["beta", "empty", "normal", "tied"])
-@pytest.mark.parametrize("alpha", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize(
+    ("name", "alpha"),
+    [("beta", 0.0), ("beta", 0.5), ("beta", 2.0), ("empty", 0.0), ("normal", 0.5), ("tied", 2.0)],
+)
 def test_renyi_in_a_plate(theirs, pyro, name, alpha):
     """K = 3: two samples of means, theirs of K vectorised particles, ours of `Renyi`."""
     rows = theirs(name, elbo_class(pyro, "RenyiELBO", particles=3, alpha=alpha), batches=1000)
