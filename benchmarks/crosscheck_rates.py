@@ -2,17 +2,19 @@
 
     python benchmarks/crosscheck_rates.py --output benchmarks/results/crosscheck_rates.txt
 
-takes about an hour.
+takes about two hours; mistakes may be run side by side, each with ``--only NAME``.
 
 Runs of varied data, guide, loss, dtype and length are made by Pyro, clean or with one mistake of
-`mistakes.py`, and handed in with the evidence of three levels: ``history`` (the parameters before
+`mistakes.py`, and handed in with the evidence of four levels: ``history`` (the parameters before
 each step and all losses), ``evaluations`` (the final parameters and evaluations of the loss at
-them) and ``final`` (the final parameters and the losses of the run).
+them), ``final`` (the final parameters and the losses of the run) and ``replay`` (a recording).
+Runs are made until a hundred are counted at every level but ``final``.
 
 A run counts for a mistake at a level if the mistake's effect is above six standard errors of the
 evidence there: of the losses' exact means as they should be, m, and under the mistake, m', and the
 larger of their exact variances, v, the *matched filter* sqrt(sum (m' - m)^2 / v). What is exact has
-an infinite effect: steps of another optimizer, a shape, a sign that cannot be. For a decayed
+an infinite effect: steps of another optimizer, a shape, a sign that cannot be, all that a replay
+compares; only `kernel_error` counts where it moves a gradient by an eighth of its noise. For a decayed
 learning rate it is the log ratio of the late step lengths over the standard deviation of those of
 six runs of ours. Named means: first among the verdict's mistakes; `rival` counts the runs in which
 the finding says that another mistake explains the numbers as well, `second` those in which this one
