@@ -15,11 +15,10 @@ evidence there: of the losses' exact means as they should be, m, and under the m
 larger of their exact variances, v, the *matched filter* sqrt(sum (m' - m)^2 / v). What is exact has
 an infinite effect: steps of another optimizer, a shape, a sign that cannot be, all that a replay
 compares; only `kernel_error` counts where it moves a gradient by an eighth of its noise. For a
-decayed learning rate it is the log ratio of the late step lengths over the standard deviation of those of
-six runs of ours. Named means: first among the verdict's mistakes; `rival` counts the runs in which
-the finding says that another mistake explains the numbers as well, `second` those in which this one
-is such another. The bound is Clopper and
-Pearson's, one-sided, 95%.
+decayed learning rate it is the log ratio of the late step lengths over the standard deviation of
+those of six runs of ours. Named means: first among the verdict's mistakes; `rival` counts the runs
+in which the finding says that another mistake explains the numbers as well, `second` those in which
+this one is such another. The bound is Clopper and Pearson's, one-sided, 95%.
 """
 
 from __future__ import annotations
