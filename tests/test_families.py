@@ -218,10 +218,17 @@ def test_the_normal_optimum_that_is_known():
 
 
 LEARNED = [False, True, "concentration1", "concentration0"]
+LONG = [("normal", "concentration1"), ("normal", "concentration0")]
 
 
-@pytest.mark.parametrize("learned", LEARNED)
-@pytest.mark.parametrize("name", [*NAMES, "beta", "tied", "empty"])
+@pytest.mark.parametrize(
+    ("name", "learned"),
+    [
+        pytest.param(name, learned, marks=pytest.mark.slow if (name, learned) in LONG else ())
+        for name in (*NAMES, "beta", "tied", "empty")
+        for learned in LEARNED
+    ],
+)
 def test_a_run_goes_where_it_is_said_to(name, learned):
     """`leads` is derived from formulas, the run from gradients: they share no code."""
     if not learned and name in ("conjugate", "conjugate_detached", "tied", "empty"):
