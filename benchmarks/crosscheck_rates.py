@@ -44,6 +44,7 @@ import elbo_ref as er
 from elbo_ref.crosscheck.alignment import align
 from elbo_ref.crosscheck.case import Case, other_latents
 from elbo_ref.crosscheck.laws import law_of
+from elbo_ref.crosscheck.replaying.kernel import torch_pathwise
 from elbo_ref.crosscheck.story import Story
 from elbo_ref.objectives import find as find_loss
 from elbo_ref.readers.parameters import read_parameters
@@ -192,14 +193,10 @@ def kernel_effect(recorded: Recorded) -> float:
     rest = 1 - c
     slope = (prior[0] - own[0] + k) * rest - (prior[1] - own[1] + n - k) * c
     exact = np.array(er.pathwise_gradient(np.log(c) - np.log1p(-c), *own))
-    total = torch.tensor(own.sum(axis=0) + 0 * c)
-    theirs = []
-    for sign, x, alpha in ((1, c, own[0]), (-1, rest, own[1])):
-        slopes = torch._dirichlet_grad(torch.tensor(x), torch.tensor(alpha + 0 * c), total)
-        theirs.append(sign * slopes.numpy() / x)
+    theirs = torch_pathwise(c, *own).slopes
     logs = np.array((np.log(c), np.log1p(-c))) - special.psi(own) + special.psi(own.sum(axis=0))
     noise = ((slope * exact - logs) * own).std(axis=(1, 2)) / np.sqrt(particles)
-    bias = np.abs((slope * (np.array(theirs) - exact) * own).mean(axis=(1, 2)))
+    bias = np.abs((slope * (theirs - exact) * own).mean(axis=(1, 2)))
     return np.inf if np.max(bias / noise) > 1 / 8 else 0.0
 
 
@@ -252,16 +249,20 @@ def planted(name: str, runs: int, seed: int) -> Iterator[str]:
         yield tally.line(name, level)
 
 
+def some_batched(source: Iterator[Setting]) -> Iterator[Setting]:
+    """Every fourth with minibatches, if it can have them."""
+    for number, setting in enumerate(source):
+        if number % 4 == 0 and OwnBatches.fits(setting):
+            setting = setting._replace(batch=setting.rows // 3, particles=1)
+        yield setting
+
+
 def clean(runs: int, seed: int) -> Iterator[str]:
     """Clean runs at the three levels: a run is called wrong if it is at any of them."""
     codes: collections.Counter[tuple[str, int]] = collections.Counter()
     wrong, saturated = collections.Counter(), 0
-    source = settings(np.random.default_rng(seed), 15.0)
-    for number in range(runs):
-        setting = next(source)
-        if number % 4 == 0 and OwnBatches.fits(setting):
-            setting = setting._replace(batch=setting.rows // 3, particles=1)
-        recorded = record(Program, setting)
+    source = some_batched(settings(np.random.default_rng(seed), 15.0))
+    for _, _, recorded in itertools.islice(recorded_runs([Program], source), runs):
         named = set()
         for level in LEVELS:
             verdict = verdict_at(recorded, level)

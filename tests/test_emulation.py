@@ -9,7 +9,7 @@ from scipy import integrate, special
 import elbo_ref as er
 from elbo_ref import guides
 from elbo_ref.crosscheck import replay
-from elbo_ref.crosscheck.replaying.casting import read_tape
+from elbo_ref.crosscheck.replaying.casting import Cast, read_tape
 from elbo_ref.crosscheck.replaying.draws import clip_bias
 from elbo_ref.crosscheck.replaying.emulation import Columns, Program
 from elbo_ref.crosscheck.replaying.kernel import envelope
@@ -44,7 +44,7 @@ def test_draws_at_the_ends_of_a_precision():
 @pytest.mark.parametrize("kind", ["tied", "empty"])
 def test_the_bias_of_clipping_by_quadrature(kind):
     recording = saturating(np.float32, 0.3)
-    tape = read_tape(recording, COUNTS, kind, "trace", NAMES, None, None)
+    tape = read_tape(Cast.of(recording, kind), COUNTS, "trace", NAMES, None, None)
     a, b = (float(recording.constrained[name][0]) for name in "ab")
     info = np.finfo(np.float32)
 

@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from elbo_ref.adam import Adam
 from elbo_ref.console import BAD_DATA, NO_INPUT, CommandError, guarded, printable
@@ -104,18 +105,15 @@ def _live(options: argparse.Namespace, data: Input) -> list[tuple[Verdict, str]]
     """Pyro's runs beside ours: of the guide asked for, or of both of the forum question's."""
     found = []
     for guide in (options.guide,) if options.guide else ("beta", "empty"):
-        settings = Settings(
-            guide,
-            options.loss or "trace",
-            0.1 if options.lr is None else options.lr,
-            100 if options.num_steps is None else options.num_steps,
-            10 if options.num_particles is None else options.num_particles,
-            options.seed or 0,
-            options.dtype or "float32",
-        )
+        settings = Settings(**_said(options, *Settings._fields) | {"guide": guide})
         live = run_live(data.counts, settings)
         found.append((live.verdict, live.summary()))
     return found
+
+
+def _said(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Those of the options that were given."""
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 
 
 def _given(options: argparse.Namespace, data: Input) -> tuple[Verdict, str]:
@@ -123,17 +121,12 @@ def _given(options: argparse.Namespace, data: Input) -> tuple[Verdict, str]:
     verdict = cross_check(
         data.counts,
         options.params,
-        options.guide or "beta",
-        options.loss or "trace",
-        1 if options.num_particles is None else options.num_particles,
         losses=None if options.losses is None else read_numbers(options.losses),
         evaluations=None if options.evaluations is None else read_numbers(options.evaluations),
-        names=options.names,
-        dtype=options.dtype,
         prior=options.fix_prior,
         optimizer=_optimizer(options),
-        subsample_size=options.subsample_size,
         rng=options.seed or 0,
+        **_said(options, "guide", "loss", "num_particles", "names", "dtype", "subsample_size"),
     )
     return verdict, verdict.summary()
 

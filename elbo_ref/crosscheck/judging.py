@@ -16,6 +16,7 @@ first, at a price for each number that was fitted.
 from __future__ import annotations
 
 from functools import cached_property
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -192,20 +193,22 @@ def judge(given: Story, losses: Losses, rng: np.random.Generator) -> Judgement:
 
 def _best(passing: list[tuple[Suspect, Trial]]) -> tuple[tuple[Suspect, Trial], ...]:
     """The best explanation, and those that nothing tells from it."""
-
     if not passing:
         return ()
     least = _ALIKE * np.min([trial.allowance for _, trial in passing], axis=0)
+    heights = [trial.log_likelihood(least) for _, trial in passing]
+    reasons = [(x.of, h) for (x, _), h in zip(passing, heights, strict=True) if not x.price]
 
-    def score(pair: tuple[Suspect, Trial]) -> float:
-        return pair[1].log_likelihood(least) - pair[0].price
+    def reasoned(suspect: Suspect, height: float) -> bool:
+        return any(suspect.of == of != "" and best > height - _AS_GOOD for of, best in reasons)
 
-    reasons = [(suspect.of, score((suspect, x))) for suspect, x in passing if not suspect.price]
-
-    def reasoned(pair: tuple[Suspect, Trial]) -> bool:
-        fit = score(pair) + pair[0].price
-        return any(pair[0].of == of != "" and height > fit - _AS_GOOD for of, height in reasons)
-
-    kept = [pair for pair in passing if not (pair[0].price and reasoned(pair))]
-    ranked = sorted(kept, key=score, reverse=True)
-    return tuple(pair for pair in ranked if score(ranked[0]) - score(pair) <= _AS_LIKELY)
+    ranked = sorted(
+        (
+            (height - pair[0].price, pair)
+            for pair, height in zip(passing, heights, strict=True)
+            if not (pair[0].price and reasoned(pair[0], height))
+        ),
+        key=itemgetter(0),
+        reverse=True,
+    )
+    return tuple(pair for score, pair in ranked if ranked[0][0] - score <= _AS_LIKELY)

@@ -40,12 +40,12 @@ class Settings(NamedTuple):
     """What is run: one of `GUIDES`, one of `LOSSES`, and how it is fitted."""
 
     guide: str
-    loss: str
-    lr: float
-    num_steps: int
-    num_particles: int
-    seed: int
-    dtype: str
+    loss: str = "trace"
+    lr: float = 0.1
+    num_steps: int = 100
+    num_particles: int = 10
+    seed: int = 0
+    dtype: str = "float32"
 
 
 class Live(NamedTuple):

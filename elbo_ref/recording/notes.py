@@ -135,6 +135,14 @@ class Recording:
                     raise RecordingError(f"{group} {name!r} does not fit that parameter")
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
 
+    def sites(self, program: str, observed: bool) -> list[Mapping[str, Any]]:
+        """Those of the ``model`` or the ``guide`` that the header lists."""
+        return [
+            site
+            for site in self.header.get("sites", [])
+            if site["program"] == program and site["observed"] == observed
+        ]
+
     def __repr__(self) -> str:
         draws, parameters = (", ".join(x) or "none" for x in (self.draws, self.before))
         return f"Recording({self.num_steps} steps; draws of {draws}; parameters {parameters})"

@@ -7,7 +7,7 @@ as they were observed, and the scale is the one that they ought to have.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from elbo_ref.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.crosscheck.replaying.data import Rows, observed_rows
+from elbo_ref.crosscheck.replaying.data import Rows, observed_rows, other_rows
 from elbo_ref.recording import Recording
 
 
@@ -57,6 +57,25 @@ class Batch(NamedTuple):
         k, n = (column.ravel().astype(int) for column in self.rows)
         return Counts(k, n).log_coefficient.reshape(self.rows.value.shape)
 
+    def seen(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values of all latents, (..., T, size), at those of each step's batch; others as given."""
+        if self._latents is None or values.shape[-1] != self.size:
+            return values
+        places = np.broadcast_to(self._latents, (*values.shape[:-1], self._latents.shape[1]))
+        return np.take_along_axis(values, places, axis=-1)
+
+    def placed(self, values: FloatArray) -> FloatArray:
+        """Values of each step's batch, (..., T, B), in the places of all latents, if known."""
+        if self._latents is None:
+            return values
+        found = np.zeros((*values.shape[:-1], self.size))
+        np.put_along_axis(found, np.broadcast_to(self._latents, values.shape), values, -1)
+        return found
+
+    @property
+    def _latents(self) -> NDArray[np.int64] | None:
+        return self.numbers if self.of_latents else None
+
     def mend(self, counts: Counts) -> tuple[Counts | None, list[Finding]]:
         """Counts of as many latents as were drawn from, and what is wrong with those given.
 
@@ -70,31 +89,22 @@ class Batch(NamedTuple):
         return counts, self._mismatch(counts) if self.of_latents else []
 
     def _mismatch(self, counts: Counts) -> list[Finding]:
-        columns = counts.successes, counts.total_count
         if self.numbers is None:
             pairs = self.rows.value + 1j * self.rows.total_count
-            off = ~np.isin(pairs, columns[0] + 1j * columns[1])
+            off = ~np.isin(pairs, counts.successes + 1j * counts.total_count)
             if not off.any():
                 return []
             step, place = np.argwhere(off)[0]
             words = f"total_count of row {place} of the batch of step {step}"
             theirs, reason = float(self.rows.total_count[step, place]), "no row is like it"
             return [Finding("wrong_total_count", words, theirs, None, None, reason, "mistake")]
-        for what, name, mine, seen in zip(
-            ("total_count", "successes"),
-            ("wrong_total_count", "loss_mismatch"),
-            columns[::-1],
-            self.rows[::-1],
-            strict=True,
-        ):
-            off = mine[self.numbers] != seen
-            if off.any():
-                step, place = np.argwhere(off)[0]
-                row = int(self.numbers[step, place])
-                words = f"{what} of latent {row}, in the batch of step {step}"
-                pair = float(seen[step, place]), float(mine[row]), 0.0
-                return [Finding(name, words, *pair, "as observed", "mistake")]
-        return []
+        numbers = self.numbers
+        wrong = other_rows(
+            Rows(*(column[numbers] for column in Rows.of(counts))),
+            self.rows,
+            lambda step, row: f"latent {numbers[step, row]}, in the batch of step {step}",
+        )
+        return [wrong] if wrong else []
 
 
 def find_batch(recording: Recording, counts: Counts, size: int) -> Batch | None:

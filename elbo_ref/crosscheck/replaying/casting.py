@@ -9,7 +9,7 @@ and there is no gradient to compare. What remains open is guessed as `read_roles
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.replaying.batches import Batch
 from elbo_ref.crosscheck.replaying.emulation import Program
-from elbo_ref.crosscheck.replaying.tape import LOSSES, Tape, latent_site, sites_of
+from elbo_ref.crosscheck.replaying.tape import LOSSES, Tape
 from elbo_ref.crosscheck.roles import Reading, read_roles, roles_of
 from elbo_ref.guides.protocol import Guide
 from elbo_ref.recording import Recording
@@ -32,10 +32,44 @@ REPLAYED = ("beta", "beta_shared", "empty", "tied", "normal", "delta")
 """The guides."""
 
 
+class Cast(NamedTuple):
+    """What there is to be given roles.
+
+    Attributes
+    ----------
+    recording : Recording
+    site : str
+        The latent's.
+    guide : Guide
+    values : mapping of names to arrays
+        Parameters as their role has them: constrained, but a point as its logit.
+    arguments : mapping of roles to an array and what it is called
+        What the sites were distributed by.
+    """
+
+    recording: Recording
+    site: str
+    guide: Guide
+    values: dict[str, NDArray[Any]]
+    arguments: dict[str, tuple[NDArray[Any], str]]
+
+    @classmethod
+    def of(cls, recording: Recording, guide: str | None) -> Cast:
+        """By the guide's name, or without it by its sites."""
+        site = latent_site(recording)
+        kind = guides.find(guide or _guide_of(recording, site))
+        values = _values(recording, kind)
+        return cls(recording, site, kind, values, _arguments(recording, kind, site, values))
+
+    @property
+    def draws(self) -> NDArray[Any]:
+        """Of the latents, (T, P, L)."""
+        return self.recording.draws[self.site]
+
+
 def read_tape(
-    recording: Recording,
+    cast: Cast,
     counts: Counts,
-    guide: str | None,
     loss: str | None,
     names: Mapping[str, str] | None,
     prior: Beta | None,
@@ -48,19 +82,16 @@ def read_tape(
     ValueError
         If the recording does not say what is needed, and the arguments do not either.
     """
-    loss = loss or _loss_of(recording)
-    site = latent_site(recording)
-    draws = recording.draws[site]
-    size = int(draws.shape[2])
-    kind_of_guide = guides.find(guide or _guide_of(recording, site, size))
-    if kind_of_guide.name not in REPLAYED:
-        raise ValueError(f"guide = {kind_of_guide.name!r} is none of {', '.join(REPLAYED)}")
-    given, values = dict(names or {}), _values(recording, kind_of_guide)
+    recording, guide = cast.recording, cast.guide
+    loss, size = loss or _loss_of(recording), int(cast.draws.shape[2])
+    if guide.name not in REPLAYED:
+        raise ValueError(f"guide = {guide.name!r} is none of {', '.join(REPLAYED)}")
+    given, values = dict(names or {}), dict(cast.values)
     by_hand = batch is not None and batch.of_latents and batch.numbers is None
     if by_hand:
         given = {role: name for role, name in given.items() if role.startswith("prior.")}
         values = {name: x for name, x in values.items() if x[0].size in (1, size)}
-    for role, (array, key) in _arguments(recording, kind_of_guide, site).items():
+    for role, (array, key) in cast.arguments.items():
         held = prior is not None and role.startswith("prior.")
         if role in given:
             continue
@@ -71,17 +102,17 @@ def read_tape(
             given[role], values[key] = key, array
     try:
         width = batch.size if batch is not None and batch.of_latents and not by_hand else size
-        reading = read_roles(values, kind_of_guide, width, given, prior)
+        reading = read_roles(values, guide, width, given, prior)
     except ValueError as error:
         raise ValueError(f"{error} (the recording's parameters are: {_told(recording)})") from None
-    data = _data(recording, counts, batch)
+    outcomes, log_coefficient, coefficient_size = _data(recording, counts, batch)
     info = np.finfo(recording.dtype)
     numpyro = recording.header.get("framework") == "numpyro"
-    seen = {site["class"] for site in sites_of(recording, "model", observed=True)}
+    seen = {site["class"] for site in recording.sites("model", observed=True)}
     return Tape(
         recording=recording,
         program=Program(
-            kind_of_guide,
+            guide,
             recording.dtype,
             loss == "trace_mean_field",
             least=float(info.tiny if numpyro else info.eps),
@@ -89,70 +120,73 @@ def read_tape(
         ),
         loss=loss,
         reading=_all_steps(reading, recording.num_steps),
-        site=site,
-        draws=draws,
-        logits=_logits(recording, site),
-        **data,
+        site=cast.site,
+        draws=cast.draws,
+        logits=_logits(recording, cast.site),
+        outcomes=outcomes,
+        log_coefficient=log_coefficient,
+        coefficient_size=coefficient_size,
+        batch=batch,
     )
 
 
-def _data(recording: Recording, counts: Counts, batch: Batch | None) -> dict[str, Any]:
-    """What a tape has of the data, and of minibatches of them."""
+def _data(recording: Recording, counts: Counts, batch: Batch | None) -> list[FloatArray]:
+    """Outcomes, log coefficients and what those are made of, as a tape has them."""
     if batch is None:
         k, n = (x.astype(np.float64) for x in (counts.successes, counts.total_count))
         found = [np.array((k, n - k)), counts.log_coefficient, _coefficient_size(recording, k, n)]
-        found = [x[..., None, :] for x in found]
-        scales: dict[str, Any] = {}
-    else:
-        found = [
-            batch.outcomes(),
-            batch.log_coefficient(),
-            _coefficient_size(recording, *batch.rows),
-        ]
-        scales = {"rows": batch.numbers if batch.of_latents else None, "batches": True}
-        scales["scale" if batch.of_latents else "data_scale"] = batch.scale
-        if not batch.of_latents:
-            found = [x.sum(axis=-1, keepdims=True) for x in found]
-    names = "outcomes", "log_coefficient", "coefficient_size"
-    return {**dict(zip(names, found, strict=True)), **scales}
+        return [x[..., None, :] for x in found]
+    k, n = batch.rows
+    found = [batch.outcomes(), batch.log_coefficient(), _coefficient_size(recording, k, n)]
+    return found if batch.of_latents else [x.sum(axis=-1, keepdims=True) for x in found]
 
 
 def _seen(value: NDArray[Any], batch: Batch | None) -> NDArray[Any]:
-    """A parameter of all latents, at those of each step's minibatch."""
-    whole = batch is not None and batch.of_latents and value.reshape(len(value), -1).shape[1]
-    if batch is None or batch.numbers is None or whole != batch.size:
-        return value
-    return np.take_along_axis(value.reshape(len(value), -1), batch.numbers, axis=1)
+    """A parameter at the latents of each step's minibatch, (T, ...)."""
+    return value if batch is None else batch.seen(value.reshape(len(value), -1))
 
 
 def mend_names(
-    recording: Recording, guide: str | None, names: Mapping[str, str], batch: Batch | None
+    cast: Cast, names: Mapping[str, str], batch: Batch | None
 ) -> tuple[dict[str, str], list[Finding]]:
     """The names, exchanged where the sites say so; and that they are."""
-    site, mended, findings = latent_site(recording), dict(names), []
-    size = int(recording.draws[site].shape[2])
-    kind = guides.find(guide or _guide_of(recording, site, size))
-    values, arguments = _values(recording, kind), _arguments(recording, kind, site)
+    mended, findings = dict(names), []
     for owner in ("prior", "guide"):
         roles = [f"{owner}.{name}" for name in NAMES]
-        if not all(role in arguments and names.get(role) in values for role in roles):
+        if not all(role in cast.arguments and names.get(role) in cast.values for role in roles):
             continue
-        one, zero = (_seen(values[names[role]], batch) for role in roles)
-        (first, _), (second, _) = (arguments[role] for role in roles)
+        one, zero = (_seen(cast.values[names[role]], batch) for role in roles)
+        (first, _), (second, _) = (cast.arguments[role] for role in roles)
         if _same(one, second) and _same(zero, first) and not _same(one, first):
             mended |= dict(zip(roles, (names[role] for role in roles[::-1]), strict=True))
             words = f"{names[roles[0]]}, said to be {roles[0]}, at step 0"
             theirs, ours = float(one.flat[0]), float(first.flat[0])
-            reason = f"the site {site!r} has it for {NAMES[1]}"
+            reason = f"the site {cast.site!r} has it for {NAMES[1]}"
             findings.append(
                 Finding("swapped_concentrations", words, theirs, ours, 0.0, reason, "mistake")
             )
     return mended, findings
 
 
-def _guide_of(recording: Recording, site: str, size: int) -> str:
+def latent_site(recording: Recording) -> str:
+    """Of the one latent site that the model has.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or another one.
+    """
+    found = [site["name"] for site in recording.sites("model", observed=False)]
+    found = found or [name for name in recording.draws if not name.endswith("_unconstrained")]
+    if len(found) != 1 or found[0] not in recording.draws:
+        told = ", ".join(map(repr, found)) or "none"
+        raise ValueError(f"a replay needs a model with one latent site; its latent sites: {told}")
+    return str(found[0])
+
+
+def _guide_of(recording: Recording, site: str) -> str:
     """The guide's name, from its sites."""
-    kinds = {x["name"]: x["class"] for x in sites_of(recording, "guide", observed=False)}
+    kinds = {x["name"]: x["class"] for x in recording.sites("guide", observed=False)}
     if "sites" not in recording.header:
         raise ValueError("guide= is needed: the recording does not say what the guide sampled")
     if site not in kinds:
@@ -170,7 +204,7 @@ def _guide_of(recording: Recording, site: str, size: int) -> str:
     if all(x is not None and y is not None and _same(x, y) for x, y in zip(*pairs, strict=True)):
         return "tied"
     shared = all(x is not None and x.shape[1] == 1 for x in pairs[0])
-    return "beta_shared" if shared and size > 1 else "beta"
+    return "beta_shared" if shared and recording.draws[site].shape[2] > 1 else "beta"
 
 
 def _loss_of(recording: Recording) -> str:
@@ -182,7 +216,7 @@ def _loss_of(recording: Recording) -> str:
 
 
 def _arguments(
-    recording: Recording, guide: Guide, site: str
+    recording: Recording, guide: Guide, site: str, values: Mapping[str, NDArray[Any]]
 ) -> dict[str, tuple[NDArray[Any], str]]:
     """For each role what its site was distributed by, and what that is called."""
     places = {"guide.loc": f"guide.{site}_unconstrained.loc"}
@@ -195,7 +229,6 @@ def _arguments(
         if (place := places.get(role, "")) in recording.arguments
     }
     if guide.name == "delta":
-        values = _values(recording, guide)
         for name, value in values.items():
             if _same(recording.constrained[name], recording.draws[site][:, 0]):
                 known["guide.logits"] = (value, name)
@@ -245,7 +278,7 @@ def _logits(recording: Recording, site: str) -> FloatArray:
 
 def _coefficient_size(recording: Recording, k: NDArray[Any], n: NDArray[Any]) -> FloatArray:
     """The log factorials of the coefficients; a Bernoulli has none."""
-    kinds = {site["class"] for site in sites_of(recording, "model", observed=True)}
+    kinds = {site["class"] for site in recording.sites("model", observed=True)}
     if kinds == {"Bernoulli"}:
         return np.zeros(k.shape)
     return np.asarray(sc.gammaln(n + 1.0) + sc.gammaln(k + 1.0) + sc.gammaln(n - k + 1.0))

@@ -6,15 +6,15 @@ with what the run really had and does not find it over and over.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from elbo_ref.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.crosscheck.replaying.tape import sites_of
 from elbo_ref.guides.positive import CONSTRAINTS
 from elbo_ref.recording import Recording
 
@@ -24,8 +24,13 @@ _GROUPS = ("draws", "before", "constrained", "after", "gradients", "lr", "argume
 class Rows(NamedTuple):
     """Observed values and total counts, (T or 1, rows)."""
 
-    value: FloatArray
-    total_count: FloatArray
+    value: NDArray[Any]
+    total_count: NDArray[Any]
+
+    @classmethod
+    def of(cls, counts: Counts) -> Rows:
+        """Those of counts."""
+        return cls(counts.successes, counts.total_count)
 
 
 def mend_data(
@@ -52,22 +57,30 @@ def mend_data(
         return counts, []
     make = Counts.shared if size == 1 else Counts
     theirs = make(*(x[0] for x in rows))
-    for name, what in (("total_count", "wrong_total_count"), ("successes", "loss_mismatch")):
-        mine, seen = getattr(counts, name), getattr(theirs, name)
-        off = np.flatnonzero(mine != seen)
-        if off.size:
-            first = int(off[0])
-            reason = f"as observed; {off.size} of {size} latents are others than the counts"
-            words = f"{name} of latent {first}"
+    wrong = other_rows(Rows.of(counts), Rows.of(theirs), lambda first: f"latent {first}")
+    return (theirs, [wrong]) if wrong else (counts, [])
+
+
+def other_rows(ours: Rows, theirs: Rows, place: Callable[..., str]) -> Finding | None:
+    """The first total count, or else value, that is another than observed, at a place in words."""
+    for name, what, mine, seen in (
+        ("wrong_total_count", "total_count", ours.total_count, theirs.total_count),
+        ("loss_mismatch", "successes", ours.value, theirs.value),
+    ):
+        off = np.argwhere(mine != seen)
+        if len(off):
+            first = tuple(off[0])
+            words = f"{what} of {place(*first)}"
+            reason = f"as observed; {len(off)} of {mine.size} are others than the counts"
             numbers = float(seen[first]), float(mine[first]), 0.0
-            return theirs, [Finding(what, words, *numbers, reason, "mistake")]
-    return counts, []
+            return Finding(name, words, *numbers, reason, "mistake")
+    return None
 
 
 def observed_rows(recording: Recording) -> Rows | None:
     """The rows of all observed Binomial and Bernoulli sites; of one step if all have the same."""
     found = []
-    for site in sites_of(recording, "model", observed=True):
+    for site in recording.sites("model", observed=True):
         value = recording.observed.get(f"{site['name']}.value")
         total = recording.observed.get(f"{site['name']}.total_count", np.ones((1, 1)))
         if site["class"] not in ("Binomial", "Bernoulli") or value is None:

@@ -255,7 +255,7 @@ def _kernel(slopes: list[Slope], tape: Tape, counts: Counts) -> Finding:
 
 def _deviations(tape: Tape, counts: Counts) -> dict[str, FloatArray]:
     """The Monte Carlo standard deviation of a step's gradient, by role; (1 or L,)."""
-    if tape.batches:
+    if tape.batch is not None:
         return {}
     objective = objectives.find(tape.loss)
     task = Task(tape.guide, counts)

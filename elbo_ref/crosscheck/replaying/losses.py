@@ -141,13 +141,13 @@ def _rivals(tape: Tape, sums: Sums) -> Iterator[Rival]:
     """Simplest first."""
     theirs, ours = tape.recording.losses, sums.loss()
     yield Rival("wrong_sign", "minus these are the losses", -ours, tape, factor=-1.0)
-    for name, power, what in (
-        ("subsample_unscaled", 0, "not scaled by"),
-        ("subsample_scaled_twice", 2, "scaled twice by"),
-    ):
-        if tape.batches:
-            other = tape.rescaled(power)
-            reason = f"they are those of minibatches that are {what} {number(tape.batch_scale)}"
+    if tape.batch is not None:
+        for name, power, what in (
+            ("subsample_unscaled", 0, "not scaled by"),
+            ("subsample_scaled_twice", 2, "scaled twice by"),
+        ):
+            other = replace(tape, power=power)
+            reason = f"they are those of minibatches that are {what} {number(tape.batch.scale)}"
             yield Rival(name, reason, Sums.of(other).loss(), other)
     if np.any(sums.coefficients):
         yield Rival(

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.coordinates import NAMES
+from elbo_ref.crosscheck.replaying.batches import Batch
 from elbo_ref.crosscheck.replaying.emulation import Columns, Program
 from elbo_ref.crosscheck.roles import Reading, roles_of
 from elbo_ref.guides.protocol import Guide
@@ -49,12 +50,10 @@ class Tape:
     outcomes : array, (2, T or 1, L)
         Successes and failures of each latent that was drawn.
     log_coefficient, coefficient_size : array, (T or 1, L)
-    rows : array of int, (T, L), or None
-        Which of all latents were drawn, in minibatches of them.
-    scale, data_scale : float
-        What minibatches are scaled by: all terms, or only those of the data.
-    batches : bool
-        Whether there are minibatches.
+    batch : Batch or None
+        The minibatches, if there are any.
+    power : int
+        How often they are scaled.
     """
 
     recording: Recording
@@ -67,38 +66,32 @@ class Tape:
     outcomes: FloatArray
     log_coefficient: FloatArray
     coefficient_size: FloatArray
-    rows: NDArray[np.int64] | None = None
-    scale: float = 1.0
-    data_scale: float = 1.0
-    batches: bool = False
+    batch: Batch | None = None
+    power: int = 1
 
     @property
-    def batch_scale(self) -> float:
-        """Of minibatches."""
-        return self.scale * self.data_scale
+    def scale(self) -> float:
+        """Of all terms, where minibatches are of latents."""
+        latents = self.batch is not None and self.batch.of_latents
+        return self.batch.scale**self.power if self.batch and latents else 1.0
 
-    def rescaled(self, power: int) -> Tape:
-        """With a power of the scales in their place."""
-        return replace(self, scale=self.scale**power, data_scale=self.data_scale**power)
+    @property
+    def data_scale(self) -> float:
+        """Of the terms of the data, where minibatches are of a shared latent's rows."""
+        latents = self.batch is None or self.batch.of_latents
+        return self.batch.scale**self.power if self.batch and not latents else 1.0
 
     @property
     def own(self) -> FloatArray:
         """The guide's parameters of the latents that were drawn, (k, T, L or 1)."""
         own = self.reading.own
-        if self.rows is None or own.shape[2] == 1:
-            return own
-        rows = np.broadcast_to(self.rows, (len(own), *self.rows.shape))
-        return np.take_along_axis(own, rows, axis=2)
+        return own if self.batch is None else self.batch.seen(own)
 
     def of_all(self, values: FloatArray, width: int) -> FloatArray:
         """Of the latents that were drawn, (..., T, L), in the places of all of them or of none."""
         if width == 1:
             return np.asarray(values.sum(axis=-1, keepdims=True))
-        if self.rows is None:
-            return values
-        found = np.zeros((*values.shape[:-1], width))
-        np.put_along_axis(found, np.broadcast_to(self.rows, values.shape), values, -1)
-        return found
+        return values if self.batch is None else self.batch.placed(values)
 
     @property
     def guide(self) -> Guide:
@@ -175,28 +168,3 @@ class Tape:
             values = look(self.columns(slice(start, start + size)))
             found.append(values.reshape(*values.shape[:-1], -1, self.num_latents))
         return np.concatenate(found, axis=-2)
-
-
-def sites_of(recording: Recording, program: str, observed: bool) -> list[Mapping[str, Any]]:
-    """The sites of the model or the guide, as the header lists them."""
-    return [
-        site
-        for site in recording.header.get("sites", [])
-        if site["program"] == program and site["observed"] == observed
-    ]
-
-
-def latent_site(recording: Recording) -> str:
-    """Of the one latent site that the model has.
-
-    Raises
-    ------
-    ValueError
-        If there is none, or another one.
-    """
-    found = [site["name"] for site in sites_of(recording, "model", observed=False)]
-    found = found or [name for name in recording.draws if not name.endswith("_unconstrained")]
-    if len(found) != 1 or found[0] not in recording.draws:
-        told = ", ".join(map(repr, found)) or "none"
-        raise ValueError(f"a replay needs a model with one latent site; its latent sites: {told}")
-    return str(found[0])

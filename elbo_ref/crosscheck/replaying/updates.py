@@ -174,12 +174,13 @@ def _other_than(claim: Adam, name: str, path: Path) -> Finding:
     """The updates are those of the settings, which are not those that were claimed."""
     first, last = float(path.lr[0, 0]), float(path.lr[-1, 0])
     falls = last < first
-    words = "learning rate" if first != claim.lr or falls else "settings"
+    rate = falls or first != claim.lr
     return Finding(
         "learning_rate_decay" if falls else "optimizer_settings",
-        f"{words} of {name}" + (f" at step {len(path.lr) - 1}" if falls else ""),
-        last,
-        claim.lr,
+        f"{'learning rate' if rate else 'settings'} of {name}"
+        + (f" at step {len(path.lr) - 1}" if falls else ""),
+        last if rate else None,
+        claim.lr if rate else None,
         None,
         f"the updates are those of {path.optimizer}",
         "mistake",

@@ -22,9 +22,9 @@ from elbo_ref.crosscheck.findings import ORDER, Finding, Verdict
 from elbo_ref.crosscheck.optimum import Place
 from elbo_ref.crosscheck.replaying import draws, gradients, losses, updates
 from elbo_ref.crosscheck.replaying.batches import NotReplayedError, find_batch
-from elbo_ref.crosscheck.replaying.casting import mend_names, read_tape
+from elbo_ref.crosscheck.replaying.casting import Cast, latent_site, mend_names, read_tape
 from elbo_ref.crosscheck.replaying.data import finite_part, mend_data, mend_parameters
-from elbo_ref.crosscheck.replaying.tape import Tape, latent_site, sites_of
+from elbo_ref.crosscheck.replaying.tape import Tape
 from elbo_ref.crosscheck.roles import learned_of
 from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.recording import Recording
@@ -111,12 +111,13 @@ def replay(
     found += claimed
     if claimed:
         names = {role: name for role, name in (names or {}).items() if "prior." in role}
-    names, exchanged = mend_names(part, guide, names or {}, batch)
+    cast = Cast.of(part, guide)
+    names, exchanged = mend_names(cast, names or {}, batch)
     found += exchanged
-    if claimed and sites_of(part, "guide", observed=False):
+    if claimed and part.sites("guide", observed=False):
         reason = "the guide's own latent is none of the model's"
         return _verdict(subject, [*found, _untested(reason)])
-    tape = read_tape(part, used, guide, loss, names, prior, batch)
+    tape = read_tape(cast, used, loss, names, prior, batch)
     judged = losses.judge_losses(tape)
     found += judged.findings
     found += gradients.judge_gradients(judged, used)
@@ -129,7 +130,7 @@ def replay(
 
 def _guide(recording: Recording, guide: str | None) -> tuple[str | None, list[Finding]]:
     """What the guide is, where its sites say that it does not sample the latent."""
-    sampled = [site["name"] for site in sites_of(recording, "guide", observed=False)]
+    sampled = [site["name"] for site in recording.sites("guide", observed=False)]
     if "sites" not in recording.header or latent_site(recording) in sampled:
         return guide, []
     meant = sampled or guide not in (None, "empty")
