@@ -24,7 +24,7 @@ from elbo_ref.guides import GUIDES
 from elbo_ref.guides.positive import LARGEST, SOFTPLUS
 from elbo_ref.objectives import Renyi
 
-_NO_REASON, _UNTOLD = 1.5, 1.0
+_NO_REASON, _UNTOLD = 3.0, 1.0
 """What a number beyond all reason costs in advance, and batches of which nobody has told."""
 
 
@@ -193,6 +193,8 @@ def _price(size: float, precision: float) -> float:
 
 
 _AROUND = 5.0
+_AWAY = (-1.0, -0.5, 0.0, 0.5, 1.0)
+"""Sizes of batches that are tried, about the likeliest, in standard errors."""
 
 
 def _likeliest(log_density: Callable[[float], FloatArray], start: float, around: float) -> float:
@@ -294,7 +296,7 @@ def _untold_batches(
     part = min(share, 1 / share)
     precision = max(1.0, whole * part / (share * np.sqrt(known)))
     price = _UNTOLD + 1 + float(np.log1p(whole / precision))
-    sizes = {round(whole * part + away * precision) for away in (-1, 0, 1)}
+    sizes = {round(whole * part + away * precision) for away in _AWAY}
     for size in sorted(x for x in sizes if 0 < x < whole):
         if share < 1:
             name, words, scale = "subsample_unscaled", "scaled by 1", 1.0

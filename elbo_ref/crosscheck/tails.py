@@ -16,6 +16,7 @@ normal; and where it is below any doubt, no better s is looked for.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -26,6 +27,10 @@ from elbo_ref.arguments import FloatArray
 
 _ROUNDS = 100
 _NO_DOUBT, _LEAST = -50.0, 0.1
+_REACH = 0.7
+"""The power of the number of draws that are neighbours."""
+_POINT = 1e-6
+"""Draws that are closer, in standard deviations, are the same."""
 _NEAR = 1e-3
 """Within so many standard deviations of the mean the two terms of the formula cancel."""
 
@@ -193,32 +198,50 @@ class SampledLaw:
         self._unsorted, self.closed = draws, False
 
     def log_density(self, x: FloatArray) -> FloatArray:
-        """By a normal kernel (Silverman 1986, equation 3.31)."""
-        size = self._draws.shape[1]
-        quarter, three = self._draws[:, size // 4], self._draws[:, 3 * size // 4]
-        width = 0.9 * np.minimum(np.sqrt(self.variance), (three - quarter) / 1.34) * size**-0.2
-        away = (x[:, None] - self._draws) / np.maximum(width, 1e-150)[:, None]
-        each = normal_log_density(away, width[:, None] ** 2)
-        found: FloatArray = sc.logsumexp(each, axis=1) - np.log(size)
+        """By how close neighbouring draws are (Loftsgaarden & Quesenberry 1965)."""
+        size, found = self._draws.shape[1], np.empty(len(x))
+        most = int(size**_REACH / 2)
+        for t, (row, away, beyond, tail) in enumerate(self._outward(x)):
+            if beyond < tail.draws:
+                found[t] = np.log(tail.draws / size / tail.scale) - away / tail.scale
+            else:
+                reach, place = min(most, 1 + beyond // 4), size - beyond
+                apart = max(row[place + reach] - row[place - reach], tail.least)
+                found[t] = np.log(2 * reach / size / apart)
         return found
 
     def weighted(self, weights: FloatArray) -> SampledLaw:
         return SampledLaw((weights @ self._unsorted)[None])
 
     def outer_tail(self, x: FloatArray) -> FloatArray:
-        size = self._draws.shape[1]
-        tail = int(np.clip(size // 100, 5, 50))
-        found = np.empty(len(x))
-        for t, (row, value) in enumerate(zip(self._draws, x, strict=True)):
-            if value < self.mean[t]:
-                row, value = -row[::-1], -value
-            beyond = size - int(np.searchsorted(row, value, "left"))
-            scale = float(np.mean(row[-tail:]) - row[-tail - 1])
-            if beyond < tail and scale > 0:
-                found[t] = tail / size * np.exp(-(value - row[-tail - 1]) / scale)
-            else:
-                found[t] = beyond / size
+        size, found = self._draws.shape[1], np.empty(len(x))
+        for t, (_, away, beyond, tail) in enumerate(self._outward(x)):
+            known = beyond >= tail.draws
+            found[t] = (beyond if known else tail.draws * np.exp(-away / tail.scale)) / size
         return found
+
+    def _outward(self, x: FloatArray) -> Iterator[tuple[FloatArray, float, int, _Tail]]:
+        """For each number its draws, both reflected where it lies below their mean; how far it lies
+        beyond where the tail begins, and how many draws do; and the tail."""
+        size = self._draws.shape[1]
+        count = int(np.clip(size // 100, 5, 50))
+        std = np.sqrt(self.variance)
+        for row, value, mean, spread in zip(self._draws, x, self.mean, std, strict=True):
+            if value < mean:
+                row, value = -row[::-1], -value
+            begin, least = float(row[-count - 1]), _POINT * float(spread) + 1e-150
+            scale = max(float(np.mean(row[-count:])) - begin, least)
+            beyond = size - int(np.searchsorted(row, value, "left"))
+            yield row, value - begin, beyond, _Tail(count, scale, least)
+
+
+class _Tail(NamedTuple):
+    """The farthest draws, and how fast they thin out."""
+
+    draws: int
+    scale: float
+    least: float
+    """Draws that are closer are one."""
 
 
 def normal_log_density(standardized: FloatArray, variance: FloatArray) -> FloatArray:
