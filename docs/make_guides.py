@@ -15,7 +15,7 @@ import numpy as np
 
 import elbo_ref as er
 from elbo_ref.evidence import log_evidence
-from elbo_ref.losses import destination_under
+from elbo_ref.losses import climbed
 from elbo_ref.objectives import find
 from elbo_ref.words import number
 
@@ -38,7 +38,7 @@ def rows(counts: er.Counts) -> list[tuple[str, str, str, str, str, str]]:
     found = []
     for guide, loss in (*((guide, "any") for guide in GUIDES), *CHANGED):
         objective = find("trace" if loss == "any" else loss)
-        lead = destination_under(objective, guide, counts, er.Beta(1.0, 1.0), "both")
+        lead = climbed(objective, guide, counts, er.Beta(1.0, 1.0), "both")
         height = "unbounded" if np.isinf(lead.value) else number(lead.value)
         if np.isnan(lead.value):
             height = "not known"

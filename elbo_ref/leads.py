@@ -129,7 +129,7 @@ def normal_optimum(up: FloatArray, down: FloatArray) -> LogitNormal:
     are halved until it rises cannot miss. Its second derivatives need few digits: differences.
     """
     total = up + down
-    loc, scale = sc.logit(up / total), np.sqrt(total / up / down)
+    loc, scale = np.log(up) - np.log(down), np.sqrt(total / up / down)
 
     def height(loc: FloatArray, scale: FloatArray) -> FloatArray:
         logs = up * sc.log_expit(loc) + down * sc.log_expit(-loc)

@@ -203,6 +203,14 @@ def test_an_elbo_is_below_the_evidence(rows, log_a, log_b, loc, log_scale):
     assert er.elbo(prior.conjugate_update(k[0], f[0]), prior, counts) <= shared + slack
 
 
+@pytest.mark.parametrize("prior", [er.Beta(3e8, 1e-8), er.Beta(1e-9, 7e8)])
+def test_the_normal_optimum_beside_an_end(prior):
+    """A prior mean within 1e-16 of an end; the optimum is finite."""
+    best = best_normal(prior, er.Counts([5, 0], [5, 0]))
+    loc, scale = best.arrays()
+    assert np.isfinite(loc).all() and (scale > 0).all() and np.isfinite(scale).all()
+
+
 def test_the_normal_optimum_that_is_known():
     """3 of 10 under Beta(2, 5)."""
     counts, prior = er.Counts(3, 10), er.Beta(2, 5)

@@ -5,8 +5,8 @@ import pytest
 from scipy import optimize
 
 import elbo_ref as er
-from elbo_ref import guides, objectives
-from elbo_ref.coordinates import Coordinates
+from elbo_ref import guides, losses, objectives
+from elbo_ref.coordinates import NAMES, Coordinates
 from elbo_ref.leads import destination
 from elbo_ref.losses import destination_under
 from elbo_ref.objectives.exact import Exact
@@ -85,19 +85,88 @@ def test_laplace_becomes_delta():
     assert lead == destination("delta", BOUNDED, PRIOR, "nothing")
 
 
+CLIMBED = ("tied", "beta_shared", "normal")
+
+
 @pytest.mark.parametrize("guide", guides.GUIDES)
 @pytest.mark.parametrize("alpha", [-1.0, 0.0, 0.5, 2.0])
-def test_no_renyi_run_is_above_what_is_said(guide, alpha):
-    """And what is known is the lead of the guide itself."""
-    loss = er.Renyi(alpha=alpha, num_samples=2)
-    lead = destination_under(loss, guide, BOUNDED, PRIOR, "both")
+def test_where_a_renyi_bound_leads(guide, alpha):
+    """Where its guide does, or between that and the evidence; or it is not known."""
+    lead = losses.climbed(er.Renyi(alpha=alpha, num_samples=2), guide, BOUNDED, PRIOR, "both")
     itself = destination(guide, BOUNDED, PRIOR, "both")
-    if not np.isnan(lead.value):
+    if guide in CLIMBED and 0 <= alpha < 1:
+        assert itself.value <= lead.value < er.maximize_evidence(BOUNDED).log_evidence
+        assert ("between the ELBO's" in lead.reason) == (lead != itself)
+    elif np.isnan(lead.value):
+        assert guide in (*CLIMBED, "beta") and "not known" in lead.reason
+    else:
         assert lead == itself
-        return
-    assert guide in ("tied", "beta_shared", "normal", "beta") and "Renyi" in lead.reason
-    bracketed = guide != "beta" and 0 <= alpha < 1
-    assert ("between the ELBO's" in lead.reason) == bracketed
+
+
+@pytest.mark.parametrize("guide", CLIMBED)
+def test_more_samples_are_only_bracketed(guide):
+    counts = er.datasets.load("chromosome")
+    lead = losses.climbed(er.Renyi(num_samples=3), guide, counts, PRIOR, "both")
+    assert np.isnan(lead.value) and "not known here: between the ELBO's" in lead.reason
+
+
+POINTS = {
+    "tied": np.zeros((0, len(BOUNDED))),
+    "beta_shared": np.array([[3.0], [2.0]]),
+    "normal": np.array([[-0.5, 1.0, -1.0, 1.0, 0.0], [0.5, 0.6, 0.7, 0.3, 1.0]]),
+}
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
+@pytest.mark.parametrize("guide", POINTS)
+def test_the_gradient_of_the_bound_of_two(guide, alpha):
+    """By central differences of its value, which `renyi_bound` has as well."""
+    bound, rng = losses._BoundOfTwo(er.Renyi(alpha=alpha), 801), np.random.default_rng(0)
+    task = Task(guides.find(guide), BOUNDED)
+    point = np.concatenate([np.array([2.0, 1.5]), POINTS[guide].ravel()])
+
+    def at(x):
+        return bound.step(task, x[:2, None], x[2:].reshape(POINTS[guide].shape), 1, rng)
+
+    for i, slope in enumerate(np.concatenate([at(point).prior, at(point).own.ravel()])):
+        step = 1e-5 * (np.arange(point.size) == i)
+        difference = (at(point + step).value - at(point - step).value) / 2e-5
+        assert slope == pytest.approx(difference, rel=1e-6, abs=1e-7), i
+    if guide == "normal":
+        q = er.LogitNormal(*POINTS[guide])
+        exact = er.renyi_bound(q, er.Beta(2.0, 1.5), BOUNDED, alpha)
+        assert at(point).value == pytest.approx(exact, rel=1e-12)
+
+
+@pytest.mark.parametrize("learnable", ["concentration1", "concentration0"])
+@pytest.mark.parametrize("guide", CLIMBED)
+def test_the_climb_ends_at_one_place(guide, learnable):
+    """From starts on both sides of it; the objective falls on both sides of the prior."""
+    loss = er.Renyi(alpha=0.3)
+    lead = losses.climbed(loss, guide, BOUNDED, PRIOR, learnable)
+    assert lead.attained and "two samples" in lead.reason
+    ends = (lead.concentration1, lead.concentration0)
+    for factor in (0.5, 2.0):
+        moved = [
+            x * factor if name == learnable else x for x, name in zip(ends, NAMES, strict=True)
+        ]
+        prior, height = losses._climb(loss, guide, BOUNDED, er.Beta(*moved), learnable)
+        assert height == pytest.approx(lead.value, rel=1e-9)
+        assert list(map(float, prior.arrays())) == pytest.approx(ends, rel=1e-4)
+        beside = losses.climbed(loss, guide, BOUNDED, er.Beta(*moved), "nothing")
+        assert beside.value < lead.value - 0.01
+
+
+def test_two_samples_can_keep_a_tied_prior_from_collapsing():
+    """The ELBO of a prior that is its own guide has no maximum; the bound of two samples has."""
+    counts = er.datasets.load("rat_tumors")
+    lead = losses.climbed(er.Renyi(), "tied", counts, PRIOR, "both")
+    assert lead.attained and not destination("tied", counts, PRIOR, "both").attained
+    best = er.Beta(lead.concentration1, lead.concentration0)
+    assert er.renyi_bound(best, best, counts) == pytest.approx(lead.value, rel=1e-10)
+    for a, b in ((0.9, 0.9), (1.1, 1.1), (0.97, 1.0), (1.03, 1.0)):
+        near = er.Beta(a * lead.concentration1, b * lead.concentration0)
+        assert er.renyi_bound(near, near, counts) < lead.value
 
 
 @pytest.mark.parametrize(("guide", "prior"), [("normal", None), ("tied", er.Beta(30.0, 40.0))])

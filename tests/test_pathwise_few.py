@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import special as sc
 
+import elbo_ref as er
 from elbo_ref.beta import draw_logits
 from elbo_ref.pathwise import few, field
 
@@ -133,6 +134,19 @@ def test_lines_far_out():
     np.testing.assert_allclose(np.diff(by_a[:3]) / np.diff(y[:3]), -2.0, rtol=1e-12)
     np.testing.assert_allclose(np.diff(by_b[3:]) / np.diff(y[3:]), -4.0, rtol=1e-12)
     assert by_b[0] == by_b[1] == by_b[2] and by_a[3] == by_a[4]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_draws_of_any_pair(seed):
+    """Concentrations in [1e-100, 1e100] and draws on both sides, far out as well."""
+    rng = np.random.default_rng(seed)
+    for _ in range(1000):
+        a, b = 10 ** rng.uniform(-100, 100, 2)
+        sizes = rng.choice([1e-3, 1.0, 30.0, 650.0, 699.0, 701.0, 1e5], 6) * rng.random(6)
+        y = np.where(rng.random(6) < 0.5, sizes, -sizes)
+        da, db = er.pathwise_gradient(y, a, b)
+        assert np.all(np.isfinite(da)) and np.all(da > 0), (y, a, b, da)
+        assert np.all(np.isfinite(db)) and np.all(db < 0), (y, a, b, db)
 
 
 def test_out_of_reach_is_said():

@@ -178,6 +178,17 @@ def test_losses_that_are_others(made, name):
     assert verdict.mistakes == (name,), verdict
 
 
+def test_a_likelihood_written_by_hand_clamps_no_draw():
+    """k log c + (n - k) log(1 - c) at draws of which a Binomial would see eps."""
+    low = Made(source=lambda x: (0.05, 5.0))
+    recording = low.recording(losses=LOSSES["missing_coefficients"])
+    assert np.mean(recording.draws["c"] < np.finfo(float).eps) > 0.1
+    first = low.replay(recording).having("mistake")[0]
+    assert first.name == "missing_coefficients" and "no draw is clamped" in first.reason
+    first = low.replay().having("mistake")[0]
+    assert first.name == "loss_mismatch"
+
+
 def test_losses_without_the_guide(made):
     c, x = (np.array([row[group] for row in made.rows]) for group in ("draws", "constrained"))
     own = [

@@ -116,7 +116,8 @@ def _is_near(middle: float, odds: float, a: float, b: float) -> bool:
 
 def _drop(middle: float, odds: float, a: float, b: float) -> float:
     """By how much log f is less than at the middle."""
-    return a * math.log(middle / odds) + (a + b) * math.log((1 + odds) / (1 + middle))
+    log_ratio = math.log(middle) - math.log(odds)
+    return a * log_ratio + (a + b) * (math.log1p(odds) - math.log1p(middle))
 
 
 def _from_one_end(y: FloatArray, a: float, b: float, terms: int) -> FloatArray:

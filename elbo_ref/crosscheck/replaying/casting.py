@@ -22,7 +22,7 @@ from elbo_ref.coordinates import NAMES
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.replaying.batches import Batch
-from elbo_ref.crosscheck.replaying.emulation import Program
+from elbo_ref.crosscheck.replaying.emulation import Program, binomial, single_trials
 from elbo_ref.crosscheck.replaying.tape import LOSSES, Tape
 from elbo_ref.crosscheck.roles import Reading, read_roles, roles_of
 from elbo_ref.guides.protocol import Guide
@@ -116,7 +116,7 @@ def read_tape(
             recording.dtype,
             loss == "trace_mean_field",
             least=float(info.tiny if numpyro else info.eps),
-            single_trials=seen == {"Bernoulli"} and not numpyro,
+            likelihood=single_trials if seen == {"Bernoulli"} and not numpyro else binomial,
         ),
         loss=loss,
         reading=_all_steps(reading, recording.num_steps),

@@ -29,8 +29,9 @@ particles; `prior` is (2, C), `own` (k, C), draws are (P, C).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +107,37 @@ class Parts(NamedTuple):
     """That, in units of eps."""
 
 
+def binomial(c: Floats, k: Floats, f: Floats, least: float) -> Term:
+    """As ``Binomial.log_prob``, coefficients apart."""
+    logit = _logit(c, least)
+    softplus = np.maximum(logit, 0) + np.log1p(np.exp(-np.abs(logit)))
+    n = k + f
+    value = (k * logit - n * softplus).astype(np.float64)
+    return Term(value, (k * np.abs(logit) + n * softplus).astype(np.float64))
+
+
+def single_trials(c: Floats, k: Floats, f: Floats, least: float) -> Term:
+    """As ``Bernoulli.log_prob`` of each trial: of a failure log sigmoid(x) - x, which cancels."""
+    logit = _logit(c, least)
+    success = np.minimum(logit, 0) - np.log1p(np.exp(-np.abs(logit)))
+    value = (k * success + f * (success - logit)).astype(np.float64)
+    return Term(value, (k * np.abs(success) + f * (np.abs(success) + np.abs(logit))).astype(float))
+
+
+def bare(c: Floats, k: Floats, f: Floats, least: float) -> Term:
+    """k log c + f log(1 - c) as somebody writes it: nothing is clamped."""
+    return _summed([sc.xlogy(k, c), sc.xlogy(f, 1 - c)])
+
+
+def _logit(c: Floats, least: float) -> Floats:
+    """Of the clamped probability."""
+    p = np.clip(c, c.dtype.type(least), 1 - np.finfo(c.dtype).eps)
+    return np.asarray(np.log(p) - np.log1p(-p))
+
+
+Likelihood: TypeAlias = Callable[[Floats, Floats, Floats, float], Term]
+
+
 @dataclass(frozen=True)
 class Program:
     """A model and a guide under one of Pyro's losses.
@@ -118,15 +150,15 @@ class Program:
         Whether the loss is ``TraceMeanField_ELBO``.
     least : float
         What the probability of a Binomial or Bernoulli is kept above.
-    single_trials : bool
-        Whether the data are seen as Bernoulli trials of PyTorch, one by one.
+    likelihood : callable
+        `binomial`, `single_trials` or `bare`.
     """
 
     guide: Guide
     dtype: str
     mean_field: bool = False
     least: float = float(np.finfo(np.float64).eps)
-    single_trials: bool = False
+    likelihood: Likelihood = binomial
 
     @property
     def closed(self) -> bool:
@@ -141,8 +173,7 @@ class Program:
         constant = np.broadcast_to(columns.log_coefficient, c.shape)
         size = np.broadcast_to(columns.coefficient_size, c.shape)
         k, f = columns.outcomes.astype(kind)
-        seen = _trials if self.single_trials else _likelihood
-        likelihood = seen(c, k, f, self.least)
+        likelihood = self.likelihood(c, k, f, self.least)
         data = likelihood, Term(constant, size)
         if self.closed:
             q = own if len(own) else prior
@@ -164,7 +195,7 @@ class Program:
         c, rest = columns.c.astype(np.float64), sc.expit(-y)
         eps = np.finfo(self.dtype).eps
         k, f = likelihood_scale * columns.outcomes
-        free = (c >= self.least) & (c <= 1 - eps)
+        free = (c >= self.least) & (c <= 1 - eps) | (self.likelihood is bare)
         data = np.where(free, k * rest - f * c, 0.0)
         logs = np.array((np.log(c), np.log1p(-c)))
         base = guide.tilt(prior, own, np.zeros_like(columns.outcomes))
@@ -245,29 +276,6 @@ def _pull_size(q: FloatArray, p: FloatArray) -> FloatArray:
 
 def _psi_sizes(x: FloatArray) -> FloatArray:
     return np.asarray(2 + np.abs(sc.psi(x)) + np.abs(sc.psi(x.sum(axis=0))))
-
-
-def _likelihood(c: Floats, k: Floats, f: Floats, least: float) -> Term:
-    """As ``Binomial.log_prob``, coefficients apart."""
-    logit = _logit(c, least)
-    softplus = np.maximum(logit, 0) + np.log1p(np.exp(-np.abs(logit)))
-    n = k + f
-    value = (k * logit - n * softplus).astype(np.float64)
-    return Term(value, (k * np.abs(logit) + n * softplus).astype(np.float64))
-
-
-def _trials(c: Floats, k: Floats, f: Floats, least: float) -> Term:
-    """As ``Bernoulli.log_prob`` of each trial: of a failure log sigmoid(x) - x, which cancels."""
-    logit = _logit(c, least)
-    success = np.minimum(logit, 0) - np.log1p(np.exp(-np.abs(logit)))
-    value = (k * success + f * (success - logit)).astype(np.float64)
-    return Term(value, (k * np.abs(success) + f * (np.abs(success) + np.abs(logit))).astype(float))
-
-
-def _logit(c: Floats, least: float) -> Floats:
-    """Of the clamped probability."""
-    p = np.clip(c, c.dtype.type(least), 1 - np.finfo(c.dtype).eps)
-    return np.asarray(np.log(p) - np.log1p(-p))
 
 
 def _log_beta(c: Floats, a: Floats, b: Floats) -> Term:

@@ -19,7 +19,7 @@ import numpy as np
 from elbo_ref.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.replaying.comparison import Comparison
-from elbo_ref.crosscheck.replaying.emulation import Columns
+from elbo_ref.crosscheck.replaying.emulation import Columns, bare
 from elbo_ref.crosscheck.replaying.tape import PLAYED, Tape
 from elbo_ref.words import number
 
@@ -155,6 +155,13 @@ def _rivals(tape: Tape, sums: Sums) -> Iterator[Rival]:
             f"they lack the log coefficients, {number(sums.coefficients[0])} in all",
             ours + sums.coefficients,
             tape,
+        )
+        written = replace(tape, program=replace(tape.program, likelihood=bare))
+        yield Rival(
+            "missing_coefficients",
+            "they are those of k log c + (n - k) log(1 - c), where no draw is clamped",
+            Sums.of(written).loss() + sums.coefficients,
+            written,
         )
     yield from _swaps(tape)
     if np.any(sums.own):
