@@ -203,7 +203,7 @@ def _of_normal(counts: Counts, prior: Beta, learnable: str) -> Destination:
     cost = tight.value - log_evidence(best, counts)
     why = (
         "the gap of the family depends on the prior, so this is not the evidence's maximiser, "
-        f"{tight.place}; it costs {number(cost)} nats of evidence"
+        f"{tight.place}; it costs {cost:.2g} nats of evidence"
     )
     at_limit = any(np.isclose(x, end) for x in found.x for end in limits[0])
     return at_prior(best, -float(found.fun), why)._replace(attained=not at_limit)

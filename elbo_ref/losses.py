@@ -142,7 +142,8 @@ def climbed(
         "the Renyi bound of two samples, climbed and not proved: between the ELBO's, "
         f"{number(lead.value)}, and the evidence's, {number(evidence.value)}"
     )
-    return at_prior(best, height, why)
+    place = "Beta({:.3g}, {:.3g})".format(*best.arrays())
+    return at_prior(best, height, why)._replace(place=place)
 
 
 def _climb(
