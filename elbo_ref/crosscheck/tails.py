@@ -198,7 +198,10 @@ class SampledLaw:
         self._unsorted, self.closed = draws, False
 
     def log_density(self, x: FloatArray) -> FloatArray:
-        """By how close neighbouring draws are (Loftsgaarden & Quesenberry 1965)."""
+        """By how close neighbouring draws are (Loftsgaarden & Quesenberry 1965).
+
+        n gaps around a number that is drawn as they are make log(gap) ~ psi(n + 1) - log(density).
+        """
         size, found = self._draws.shape[1], np.empty(len(x))
         most = int(size**_REACH / 2)
         for t, (row, away, beyond, tail) in enumerate(self._outward(x)):
@@ -207,7 +210,7 @@ class SampledLaw:
             else:
                 reach, place = min(most, 1 + beyond // 4), size - beyond
                 apart = max(row[place + reach] - row[place - reach], tail.least)
-                found[t] = np.log(2 * reach / size / apart)
+                found[t] = sc.psi(2 * reach + 1) - np.log(size * apart)
         return found
 
     def weighted(self, weights: FloatArray) -> SampledLaw:
