@@ -24,8 +24,9 @@ from elbo_ref.guides import GUIDES
 from elbo_ref.guides.positive import LARGEST, SOFTPLUS
 from elbo_ref.objectives import Renyi
 
-_NO_REASON, _UNTOLD = 3.0, 1.0
-"""What a number beyond all reason costs in advance, and batches of which nobody has told."""
+_NO_REASON, _UNTOLD, _MOSTLY = 3.0, 1.0, 3.0
+"""What a number beyond all reason costs in advance, batches of which nobody has told, and such
+batches of more than half of the rows, which hardly anybody makes."""
 
 
 class Suspect(NamedTuple):
@@ -298,9 +299,10 @@ def _untold_batches(
     price = _UNTOLD + 1 + float(np.log1p(whole / precision))
     sizes = {round(whole * part + away * precision) for away in _AWAY}
     for size in sorted(x for x in sizes if 0 < x < whole):
+        own_price = price + (_MOSTLY if 2 * size > whole else 0.0)
         if share < 1:
             name, words, scale = "subsample_unscaled", "scaled by 1", 1.0
         else:
             name, words, scale = "subsample_scaled_twice", "scaled twice", (whole / size) ** 2
         story = given._replace(batch=size, batch_scale=scale)
-        yield Suspect(name, f"batches of {size}, {words}", story, price)
+        yield Suspect(name, f"batches of {size}, {words}", story, own_price)
