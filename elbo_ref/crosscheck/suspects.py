@@ -24,7 +24,7 @@ from elbo_ref.guides import GUIDES
 from elbo_ref.guides.positive import LARGEST, SOFTPLUS
 from elbo_ref.objectives import Renyi
 
-_NO_REASON, _UNTOLD, _MOSTLY = 3.0, 1.0, 3.0
+_NO_REASON, _UNTOLD, _MOSTLY = 2.0, 1.0, 3.0
 """What a number beyond all reason costs in advance, batches of which nobody has told, and such
 batches of more than half of the rows, which hardly anybody makes."""
 
