@@ -37,6 +37,9 @@ from elbo_ref.objectives.protocol import Step, Task
 from elbo_ref.supremum import totals
 from elbo_ref.words import number
 
+_RAISED = ("tied", "beta_shared", "normal")
+"""Guides whose Renyi bound lies above their ELBO and below the evidence."""
+
 _NODES, _WITHIN = 161, (-20.0, 20.0)
 """What a bound of two samples is climbed with: nodes for each draw, unconstrained parameters."""
 _LEARNED: dict[str, Learned] = {
@@ -109,7 +112,7 @@ def _of_renyi(
         return lead
     why = "a Renyi bound, whose maximum is not known here"
     evidence = destination("beta", counts, prior, learnable).value
-    if guide in ("tied", "beta_shared", "normal") and 0 <= loss.alpha < 1:
+    if guide in _RAISED and 0 <= loss.alpha < 1:
         if lead.value >= evidence - 1e-9 * (1 + abs(evidence)):
             return lead
         why = (
@@ -128,7 +131,9 @@ def climbed(
 ) -> Destination:
     """The same, and where a Renyi bound of two samples leads, which takes seconds."""
     found = destination_under(loss, guide, counts, prior, learnable)
-    if not (isinstance(loss, Renyi) and loss.num_samples == 2 and "between" in found.reason):
+    if not (np.isnan(found.value) and isinstance(loss, Renyi) and guide in _RAISED):
+        return found
+    if not (loss.num_samples == 2 and 0 <= loss.alpha < 1):
         return found
     lead, evidence = (destination(x, counts, prior, learnable) for x in (guide, "beta"))
     begin = lead if lead.attained else evidence

@@ -208,7 +208,8 @@ class SampledLaw:
             if beyond < tail.draws:
                 found[t] = np.log(tail.draws / size / tail.scale) - away / tail.scale
             else:
-                reach, place = min(most, 1 + beyond // 4), size - beyond
+                place = size - beyond
+                reach = min(most, 1 + beyond // 4, place)
                 apart = max(row[place + reach] - row[place - reach], tail.least)
                 found[t] = sc.psi(2 * reach + 1) - np.log(size * apart)
         return found
