@@ -258,7 +258,7 @@ def some_batched(source: Iterator[Setting]) -> Iterator[Setting]:
 
 
 def clean(runs: int, seed: int) -> Iterator[str]:
-    """Clean runs at the three levels: a run is called wrong if it is at any of them."""
+    """Clean runs at all levels: a run is called wrong if it is at any of them."""
     codes: collections.Counter[tuple[str, int]] = collections.Counter()
     wrong, saturated = collections.Counter(), 0
     source = some_batched(settings(np.random.default_rng(seed), 15.0))

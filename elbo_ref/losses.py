@@ -18,7 +18,7 @@ log weights are log p(x, c), all of which grow without bound as the prior collap
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy import optimize
@@ -37,9 +37,6 @@ from elbo_ref.objectives.protocol import Step, Task
 from elbo_ref.supremum import totals
 from elbo_ref.words import number
 
-_RAISED = ("tied", "beta_shared", "normal")
-"""Guides whose Renyi bound lies above their ELBO and below the evidence."""
-
 _NODES, _WITHIN = 161, (-20.0, 20.0)
 """What a bound of two samples is climbed with: nodes for each draw, unconstrained parameters."""
 _LEARNED: dict[str, Learned] = {
@@ -48,6 +45,7 @@ _LEARNED: dict[str, Learned] = {
     "concentration1": "concentration1",
     "concentration0": "concentration0",
 }
+_NOT_KNOWN = "a Renyi bound, whose maximum is not known here"
 _NO_JACOBIAN = "not an ELBO: without the Jacobian, as if each latent had a trial of each kind less"
 
 
@@ -59,6 +57,29 @@ def destination_under(
     learnable: Literal["nothing"] | Learnable,
 ) -> Destination:
     """`elbo_ref.leads.destination` under a loss; its value is nan where that is not known."""
+    found = _sought(loss, guide, counts, prior, learnable)
+    return found.not_known if isinstance(found, _Bracket) else found
+
+
+def climbed(
+    loss: Objective,
+    guide: str,
+    counts: Counts,
+    prior: Beta,
+    learnable: Literal["nothing"] | Learnable,
+) -> Destination:
+    """The same, and where a Renyi bound of two samples leads, which takes seconds."""
+    found = _sought(loss, guide, counts, prior, learnable)
+    return found.climbed(counts, learnable) if isinstance(found, _Bracket) else found
+
+
+def _sought(
+    loss: Objective,
+    guide: str,
+    counts: Counts,
+    prior: Beta,
+    learnable: Literal["nothing"] | Learnable,
+) -> Destination | _Bracket:
     if loss.name == "trace_mean_field" and guide == "normal":
         return _normal_without_jacobian(counts, prior, learnable)
     if loss.name == "trace_mean_field" and guide == "laplace":
@@ -103,52 +124,51 @@ def _of_renyi(
     counts: Counts,
     prior: Beta,
     learnable: Literal["nothing"] | Learnable,
-) -> Destination:
+) -> Destination | _Bracket:
     known = guide in ("conjugate", "conjugate_detached", "none", "delta", "laplace")
     known |= guide == "beta" and loss.alpha >= 0
     known |= guide == "tied" and loss.alpha > 1 and learnable == "both"
     known |= guide == "empty" and learnable == "both"
     if known or loss.num_samples == 1:
         return lead
-    why = "a Renyi bound, whose maximum is not known here"
-    evidence = destination("beta", counts, prior, learnable).value
-    if guide in _RAISED and 0 <= loss.alpha < 1:
-        if lead.value >= evidence - 1e-9 * (1 + abs(evidence)):
+    if guide in ("tied", "beta_shared", "normal") and 0 <= loss.alpha < 1:
+        evidence = destination("beta", counts, prior, learnable)
+        if lead.value >= evidence.value - 1e-9 * (1 + abs(evidence.value)):
             return lead
-        why = (
-            "a Renyi bound, whose maximum is not known here: between the ELBO's, "
-            f"{number(lead.value)}, and the evidence's, {number(evidence)}"
-        )
-    return Destination("not known", None, None, None, np.nan, False, why)
+        return _Bracket(loss, guide, lead, evidence)
+    return Destination("not known", None, None, None, np.nan, False, _NOT_KNOWN)
 
 
-def climbed(
-    loss: Objective,
-    guide: str,
-    counts: Counts,
-    prior: Beta,
-    learnable: Literal["nothing"] | Learnable,
-) -> Destination:
-    """The same, and where a Renyi bound of two samples leads, which takes seconds."""
-    found = destination_under(loss, guide, counts, prior, learnable)
-    if not (np.isnan(found.value) and isinstance(loss, Renyi) and guide in _RAISED):
-        return found
-    if not (loss.num_samples == 2 and 0 <= loss.alpha < 1):
-        return found
-    lead, evidence = (destination(x, counts, prior, learnable) for x in (guide, "beta"))
-    begin = lead if lead.attained else evidence
-    if not (begin.attained and begin.concentration1 and begin.concentration0):
-        return found
-    start = Beta(begin.concentration1, begin.concentration0)
-    best, height = _climb(loss, guide, counts, start, learnable)
-    if height <= lead.value:
-        return lead
-    why = (
-        "the Renyi bound of two samples, climbed and not proved: between the ELBO's, "
-        f"{number(lead.value)}, and the evidence's, {number(evidence.value)}"
-    )
-    place = "Beta({:.3g}, {:.3g})".format(*best.arrays())
-    return at_prior(best, height, why)._replace(place=place)
+class _Bracket(NamedTuple):
+    """A Renyi bound of which only this is known: it lies above the ELBO and below the evidence."""
+
+    loss: Renyi
+    guide: str
+    elbo: Destination
+    evidence: Destination
+
+    @property
+    def words(self) -> str:
+        elbo, evidence = number(self.elbo.value), number(self.evidence.value)
+        return f"between the ELBO's, {elbo}, and the evidence's, {evidence}"
+
+    @property
+    def not_known(self) -> Destination:
+        why = f"{_NOT_KNOWN}: {self.words}"
+        return Destination("not known", None, None, None, np.nan, False, why)
+
+    def climbed(self, counts: Counts, learnable: Literal["nothing"] | Learnable) -> Destination:
+        """For two samples, from the maximum of one of the two; the ELBO's end if that is higher."""
+        begin = self.elbo if self.elbo.attained else self.evidence
+        a, b = begin.concentration1, begin.concentration0
+        if self.loss.num_samples != 2 or not (begin.attained and a and b):
+            return self.not_known
+        best, height = _climb(self.loss, self.guide, counts, Beta(a, b), learnable)
+        if height <= self.elbo.value:
+            return self.elbo
+        why = f"the Renyi bound of two samples, climbed and not proved: {self.words}"
+        place = "Beta({:.3g}, {:.3g})".format(*best.arrays())
+        return at_prior(best, height, why)._replace(place=place)
 
 
 def _climb(
