@@ -16,9 +16,9 @@ larger of their exact variances, v, the *matched filter* sqrt(sum (m' - m)^2 / v
 an infinite effect: steps of another optimizer, a shape, a sign that cannot be, all that a replay
 compares; only `kernel_error` counts where it moves a gradient by an eighth of its noise. For a
 decayed learning rate it is the log ratio of the late step lengths over the standard deviation of
-those of six runs of ours. Named means: first among the verdict's mistakes; `rival` counts the runs
-in which the finding says that another mistake explains the numbers as well, `second` those in which
-this one is such another. The bound is Clopper and Pearson's, one-sided, 95%.
+those of six runs of ours. `named` counts the runs in which the verdict names the mistake, `first`
+those in which as the likeliest, and `alone` those in which it says of no other one that the numbers
+do not rule it out. The bound of named is Clopper and Pearson's, one-sided, 95%.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ class Tally:
     """What came of the runs of one mistake at one level."""
 
     def __init__(self) -> None:
-        self.runs = self.visible = self.named = self.rivals = self.listed = 0
+        self.runs = self.visible = self.named = self.first = self.alone = 0
         self.instead: collections.Counter[str] = collections.Counter()
 
     def add(self, name: str, strength: float, verdict: er.Verdict) -> None:
@@ -212,20 +212,19 @@ class Tally:
         if strength <= ENOUGH:
             return
         self.visible += 1
-        first = verdict.having("mistake")[:1]
-        if first and first[0].name == name:
-            self.named += 1
-            self.rivals += ", or " in first[0].quantity
-        else:
-            self.listed += any(f"or {name}:" in finding.quantity for finding in first)
-            self.instead[first[0].name if first else verdict.outcome] += 1
+        found = [x for first in verdict.having("mistake")[:1] for x in (first.name, *first.rivals)]
+        self.named += name in found
+        self.first += found[:1] == [name]
+        self.alone += found == [name]
+        if found[:1] != [name]:
+            self.instead[found[0] if found else verdict.outcome] += 1
 
     def line(self, name: str, level: str) -> str:
         share = self.named / self.visible if self.visible else float("nan")
         low = stats.beta.ppf(0.05, self.named, self.visible - self.named + 1) if self.named else 0.0
         instead = ", ".join(f"{key} {times}" for key, times in self.instead.most_common())
         text = f"{name:24}{level:13}{self.runs:6}{self.visible:8}{self.named:7}{share:8.3f}"
-        return f"{text}{low:8.3f}{self.rivals:7}{self.listed:7}  {instead}".rstrip()
+        return f"{text}{low:8.3f}{self.first:7}{self.alone:7}  {instead}".rstrip()
 
 
 HEAD = f"{'mistake':24}{'level':13}{'runs':>6}{'effect':>8}{'named':>7}{'share':>8}{'bound':>8}"
@@ -302,7 +301,7 @@ def main() -> None:
             for line in clean(options.clean, options.seed):
                 tell(line)
         if options.only != "clean":
-            tell(f"\n{HEAD}{'rival':>7}{'second':>7}  instead")
+            tell(f"\n{HEAD}{'first':>7}{'alone':>7}  first instead")
         for name in names if options.only is None else [options.only]:
             if name in names:
                 for line in planted(name, options.runs, options.seed + 1):

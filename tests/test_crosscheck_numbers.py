@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import digamma
 
 import elbo_ref as er
 
@@ -128,6 +129,25 @@ def test_a_mistake_is_named(name, level):
 def test_a_minibatch_that_was_told(name):
     verdict = planted(name, "history", subsample_size=3)
     assert verdict.mistakes == (name,)
+
+
+@pytest.mark.parametrize("apart", [0.0, 40.0])
+def test_two_mistakes_that_move_the_losses_alike_are_both_named(apart):
+    """The prior's concentrations differ by what makes a swap worth all the log coefficients."""
+    counts, rng = er.Counts(K, N), np.random.default_rng(3)
+    own = np.array((1.2 + K, 2.3 + N - K))
+    missing, logit = counts.log_coefficient.sum(), (digamma(own[0]) - digamma(own[1])).sum()
+    prior = np.array(
+        [max(0.0, x) + 1 for x in ((apart - missing) / logit, (missing - apart) / logit)]
+    )
+    told = [one_loss(prior, own, K, N, rng) + missing for _ in range(20)]
+    params = dict(zip(ROLES + OWN, (*prior, *own), strict=True))
+    verdict = er.cross_check(counts, params, evaluations=told)
+    (finding,) = verdict.having("mistake")
+    assert finding.name == "missing_coefficients"
+    assert ("swapped_concentrations" in finding.rivals) == (apart == 0)
+    assert ("swapped_concentrations" in verdict.paragraph.split("Ruled out")[0]) == (apart == 0)
+    assert ("swapped_concentrations" in verdict.ruled_out) == (apart > 0)
 
 
 @pytest.mark.parametrize("level", ["history", "evaluations"])

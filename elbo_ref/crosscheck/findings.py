@@ -90,6 +90,8 @@ class Finding(NamedTuple):
     reason : str
         Where the allowance comes from, or what the finding rests on.
     status : {"agrees", "mistake", "optimum", "untested", "note"}
+    rivals : tuple of str
+        Of a mistake: what the numbers do not rule out instead, likelier ones first.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Finding(NamedTuple):
     allowance: float | None
     reason: str
     status: Status
+    rivals: tuple[str, ...] = ()
 
     @property
     def difference(self) -> float | None:
@@ -110,7 +113,7 @@ class Finding(NamedTuple):
     def to_dict(self) -> Document:
         """The finding as plain values."""
         body: Document = {"name": self.name, "quantity": self.quantity}
-        body |= {"reason": self.reason, "status": self.status}
+        body |= {"reason": self.reason, "status": self.status, "rivals": list(self.rivals)}
         for name in ("theirs", "ours", "difference", "allowance"):
             put(body, name, getattr(self, name), "there is no such number")
         return body
@@ -197,7 +200,10 @@ class Verdict:
     def _genuine(self) -> str:
         if self.mistakes:
             found = "; ".join(f"{name} ({MISTAKES[name]})" for name in self.mistakes)
-            return f"These numbers are not what they are taken for: {found}."
+            rivals = dict.fromkeys(x for f in self.having("mistake") for x in f.rivals)
+            instead = ", ".join(name for name in rivals if name not in self.mistakes)
+            beside = f" They do not rule out instead: {instead}." if instead else ""
+            return f"These numbers are not what they are taken for: {found}.{beside}"
         if self.genuine:
             return "These numbers are genuine: everything that could be compared agrees."
         return "There is too little here to say whether these numbers are genuine."

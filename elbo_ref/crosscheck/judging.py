@@ -10,7 +10,7 @@ An account (`elbo_ref.crosscheck.story.Story`) says how each loss is distributed
 
 The given account is rejected at a level of 1% for the whole run. A suspect explains the losses if
 it passes the same trial where the given account does not; of several, the more likely one comes
-first, at a price for each number that was fitted.
+first, at its price, and beside it stand those that are not a hundred times less likely.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ LEVEL = 0.01
 """The rate of false alarms of a whole run."""
 
 _PASSES = 1e-3
-_AS_LIKELY = 3.0
-"""In units of log likelihood."""
 _BEYOND = 10.0
 """So much less likely than a normal number may be a loss beyond the end of its law, by rounding."""
 _ALIKE = 30.0
@@ -147,7 +145,7 @@ class Judgement(NamedTuple):
     p : float
         Its p-value, Bonferroni over everything tried.
     explanations : tuple of (Suspect, Trial)
-        Those that explain the losses; the best first, and beside it those that are as good.
+        Mistakes that explain the losses; the best first, then those that it does not rule out.
     ruled_out : tuple of str
         Suspects that the losses exclude.
     shift : tuple of float
@@ -192,12 +190,12 @@ def judge(given: Story, losses: Losses, rng: np.random.Generator) -> Judgement:
 
 
 def _best(passing: list[tuple[Suspect, Trial]]) -> tuple[tuple[Suspect, Trial], ...]:
-    """The best explanation, and those that nothing tells from it."""
+    """The best explanation, and those that it does not rule out."""
     if not passing:
         return ()
     least = _ALIKE * np.min([trial.allowance for _, trial in passing], axis=0)
     heights = [trial.log_likelihood(least) for _, trial in passing]
-    reasons = [(x.of, h) for (x, _), h in zip(passing, heights, strict=True) if not x.price]
+    reasons = [(x.of, h) for (x, _), h in zip(passing, heights, strict=True) if not x.fitted]
 
     def reasoned(suspect: Suspect, height: float) -> bool:
         return any(suspect.of == of != "" and best > height - _AS_GOOD for of, best in reasons)
@@ -206,9 +204,13 @@ def _best(passing: list[tuple[Suspect, Trial]]) -> tuple[tuple[Suspect, Trial], 
         (
             (height - pair[0].price, pair)
             for pair, height in zip(passing, heights, strict=True)
-            if not (pair[0].price and reasoned(pair[0], height))
+            if not (pair[0].fitted and reasoned(pair[0], height))
         ),
         key=itemgetter(0),
         reverse=True,
     )
-    return tuple(pair for score, pair in ranked if ranked[0][0] - score <= _AS_LIKELY)
+    best: dict[str, tuple[Suspect, Trial]] = {}
+    for score, pair in ranked:
+        if score - ranked[0][0] >= np.log(LEVEL):
+            best.setdefault(pair[0].name, pair)
+    return tuple(best.values())

@@ -231,16 +231,17 @@ def _of_losses(aligned: Aligned, judgement: Judgement, dtype: str) -> list[Findi
     if not judgement.explanations:
         return [first._replace(status="mistake"), compared._replace(status="note")]
     (suspect, other), *rest = judgement.explanations
-    also = "".join(f", or {x.name}: {x.what}" for x, _ in rest if x.name != suspect.name)
+    instead = "".join(f"; or {x.name}, {x.what}" for x, _ in rest)
     shift, error = judgement.shift
     finding = Finding(
         suspect.name,
-        f"{suspect.what}{also}: weighted mean",
+        f"{suspect.what}: weighted mean",
         theirs,
         float(weights @ other.law.mean),
         allowance,
-        f"fits with p = {number(other.p_any)}, as given p = {number(judgement.p)}",
+        f"fits with p = {number(other.p_any)}, as given p = {number(judgement.p)}{instead}",
         "mistake",
+        tuple(x.name for x, _ in rest),
     )
     if suspect.name == "unexplained_constant":
         finding = finding._replace(

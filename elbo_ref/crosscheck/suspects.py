@@ -9,6 +9,7 @@ parameters, coefficients of single trials, a division by one. Such a story is no
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -35,15 +36,18 @@ class Suspect(NamedTuple):
     name: str
     what: str
     story: Story
-    price: float = 0.0
-    """What a number that was fitted costs, in log likelihood: its range over its precision."""
     of: str = ""
-    """Which number; a story in which it has a reason is preferred to one in which it is fitted."""
+    """Which number it has that the given story has not."""
+    price: float = 0.0
+    """What that is charged in log likelihood: each mistake counts once, and so its stories share,
+    and a number that was fitted costs its range over its precision."""
+    fitted: bool = False
+    """Whether that number was; one that has a reason is preferred."""
 
 
 def told(given: Story) -> list[Suspect]:
     """The stories without anything to fit that differ from the given one."""
-    return _others(
+    found = _others(
         given,
         _swapped(given),
         _other_guide(given),
@@ -53,6 +57,8 @@ def told(given: Story) -> list[Suspect]:
         _batches(given),
         _largest_totals(given),
     )
+    times = Counter(suspect.name for suspect in found)
+    return [suspect._replace(price=float(np.log(times[suspect.name]))) for suspect in found]
 
 
 def _others(given: Story, *groups: Iterator[Suspect]) -> list[Suspect]:
@@ -171,7 +177,7 @@ def fitted(given: Story, losses: FloatArray, law: Law, variance: FloatArray) -> 
     if given.batch is None:
         found.append(_other_totals(given, losses, variance))
         found.append(_untold_batches(given, losses, law.mean, variance))
-    return _others(given, *found)
+    return [suspect._replace(fitted=True) for suspect in _others(given, *found)]
 
 
 def _constant(
@@ -185,7 +191,7 @@ def _constant(
         shift = _likeliest(lambda x: law.log_density(losses - x), shift, _AROUND * error)
     story = given._replace(constant=given.constant + shift)
     price = _NO_REASON + _price(abs(shift), float(error))
-    yield Suspect("unexplained_constant", f"{shift:.6g} nats", story, price, "constant")
+    yield Suspect("unexplained_constant", f"{shift:.6g} nats", story, "constant", price)
 
 
 def _price(size: float, precision: float) -> float:
@@ -240,7 +246,8 @@ def _other_totals(given: Story, losses: FloatArray, variance: FloatArray) -> Ite
             step = means_of(family(best + 1)) - means_of(family(best))
             precision = max(1.0, float(np.sum(step**2 / variance)) ** -0.5)
             price = _price(abs(best), precision)
-            yield Suspect("wrong_total_count", words.format(best), family(best), price)
+            what = words.format(best)
+            yield Suspect("wrong_total_count", what, family(best), price=price)
 
 
 def _largest_totals(given: Story) -> Iterator[Suspect]:
@@ -275,7 +282,7 @@ def _divided(given: Story, losses: FloatArray, law: Law, variance: FloatArray) -
     if number > 1:
         story = given._replace(factor=given.factor / number)
         price = _NO_REASON + 1 + float(np.log(number))
-        yield Suspect("normalised_loss", f"divided by {number}", story, price, "factor")
+        yield Suspect("normalised_loss", f"divided by {number}", story, "factor", price)
 
 
 def _untold_batches(
@@ -305,4 +312,4 @@ def _untold_batches(
         else:
             name, words, scale = "subsample_scaled_twice", "scaled twice", (whole / size) ** 2
         story = given._replace(batch=size, batch_scale=scale)
-        yield Suspect(name, f"batches of {size}, {words}", story, own_price)
+        yield Suspect(name, f"batches of {size}, {words}", story, price=own_price)
