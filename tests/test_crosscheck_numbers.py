@@ -219,6 +219,27 @@ def test_impossible_losses_show_without_parameters():
     assert "latent_not_in_guide" in last_fits.mistakes
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (STEPS,), (STEPS, 1)])
+def test_a_parameter_for_each_latent(shape):
+    """`a_*` is a_0, a_1, ... in the order of their numbers, whatever else there is."""
+    counts, own = er.Counts(np.arange(12), 15), np.arange(1.0, 25.0).reshape(2, 12)
+    prior = {"a0": np.full(shape, 2.0), "b0": np.full(shape, 3.0)}
+    roles = dict(zip(ROLES, prior, strict=True))
+    each = {
+        f"{name}_{i}": np.full(shape, own[j, i]) for j, name in enumerate("ab") for i in range(12)
+    }
+    one = er.cross_check(
+        counts, prior | each, names=roles | dict(zip(OWN, ("a_*", "b_*"), strict=True))
+    )
+    whole = {
+        name: np.multiply.outer(np.ones(shape), row) for name, row in zip("ab", own, strict=True)
+    }
+    other = er.cross_check(counts, prior | whole, names=roles | dict(zip(OWN, "ab", strict=True)))
+    assert one.exact == other.exact
+    with pytest.raises(ValueError, match=r"there is no parameter 'z_\*'"):
+        er.cross_check(counts, prior | each, names=roles | dict.fromkeys(OWN, "z_*"))
+
+
 def test_latents_by_shape():
     """Six pairs where the counts have one latent, in a history and at its end."""
     prior, own = path(K, N)

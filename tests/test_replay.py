@@ -137,6 +137,83 @@ def made():
     return Made()
 
 
+def _in_a_loop(made, names):
+    """The recording of a model with a site, and of a guide with two parameters, for each latent."""
+    recording = made.recording()
+    groups = {}
+    for group in ("before", "constrained", "gradients", "after"):
+        groups[group] = {
+            key: column
+            for name, array in getattr(recording, group).items()
+            for key, column in (
+                zip(names(name), array.T, strict=True) if array.ndim == 2 else [(name, array)]
+            )
+        }
+    sources = {
+        "model": ("a", "b"),
+        "guide": {"beta": ("qa", "qb"), "tied": ("a", "b")}.get(made.kind),
+    }
+    arguments = {
+        f"{program}.c_{i}.concentration{1 - j}": np.atleast_2d(recording.constrained[name].T)[
+            i if recording.constrained[name].ndim == 2 else 0
+        ][:, None]
+        for program, pair in sources.items()
+        for j, name in enumerate(pair or ())
+        for i in range(3)
+    }
+    sites = [
+        {"program": program, "name": f"c_{i}", "class": "Beta", "observed": False}
+        for program, pair in sources.items()
+        for i in range(3 if pair else 0)
+    ]
+    settings = dict.fromkeys(groups["before"], SETTINGS)
+    return replace(
+        recording,
+        draws={f"c_{i}": recording.draws["c"][:, :, i : i + 1] for i in range(3)},
+        arguments=arguments,
+        header={
+            **recording.header,
+            "sites": sites,
+            "constraints": dict.fromkeys(settings, "positive"),
+            "optimizer": {"class": "Adam", "settings": settings},
+        },
+        **groups,
+    )
+
+
+@pytest.mark.parametrize("kind", ["beta", "empty", "tied"])
+def test_a_site_for_each_latent_is_the_site_of_a_plate(kind):
+    """Which parameter is whose is not taken from their names: here these run backwards."""
+    made = Made(kind)
+    recording = _in_a_loop(made, lambda name: [f"{name}_{i}" for i in (2, 1, 0)])
+    one, other = replay(recording, COUNTS), made.replay()
+    apart = ("updates", "latent_not_in_guide")  # of each parameter; and whether sites are known
+    told = [[x for x in verdict.findings if x.name not in apart] for verdict in (one, other)]
+    assert told[0] == told[1]
+    assert one.genuine and one.exact == other.exact
+    assert replay(recording, er.Counts(K, N + [1, 0, 0])).mistakes == ("loss_mismatch",)
+    fewer = replace(
+        recording,
+        header={
+            **recording.header,
+            "sites": [x for x in recording.header["sites"] if x != _last("guide")],
+        },
+    )
+    assert (replay(fewer, COUNTS).mistakes == ("latent_not_in_guide",)) == (kind != "empty")
+
+
+def _last(program):
+    return {"program": program, "name": "c_2", "class": "Beta", "observed": False}
+
+
+def test_latents_with_priors_of_their_own_are_refused():
+    recording = _in_a_loop(Made("empty"), lambda name: [f"{name}_{i}" for i in range(3)])
+    arguments = dict(recording.arguments)
+    arguments["model.c_1.concentration1"] = 2 * arguments["model.c_1.concentration1"]
+    with pytest.raises(ValueError, match="one latent site; its latent sites: 'c_0', 'c_1', 'c_2'"):
+        replay(replace(recording, arguments=arguments), COUNTS)
+
+
 @pytest.mark.parametrize("kind", ["beta", "empty", "tied"])
 def test_a_clean_run_agrees(kind):
     verdict = Made(kind).replay()

@@ -72,7 +72,8 @@ def cross_check(
         Losses at exactly these parameters, the last of a history.
     names : mapping, optional
         For a role (``prior.concentration1``, ``guide.loc``, ...) the name of the parameter that has
-        it. What is left out is guessed where only one name can be meant.
+        it; ``a_*`` where each latent has one of its own, ``a_0``, ``a_1``, ... What is left out is
+        guessed where only one name can be meant.
     dtype : {"float32", "float64"}, optional
         What the run computed in; by default what the numbers look like.
     prior : Beta, optional

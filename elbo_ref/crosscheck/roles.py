@@ -8,7 +8,8 @@ says what it is (``guide_alpha``, ``AutoNormal.locs.c``) and no other does, and 
 A point may be given as a probability instead, ``guide.probs``.
 
 A parameter is one set of values, of shape () or (1,) or, one for each latent, (G,), or a history
-with a leading axis of steps.
+with a leading axis of steps. Where each latent has a parameter of its own, ``a_0``, ``a_1``, ...,
+``a_*`` names them all, in the order of their numbers.
 """
 
 from __future__ import annotations
@@ -111,6 +112,9 @@ def read_roles(
     roles, names, values = roles_of(guide), dict(names or {}), dict(values)
     if _LOGITS in roles:
         names = _as_logits(values, names)
+    for name in names.values():
+        if "*" in name and name not in values:
+            _side_by_side(values, name)
     for role, name in names.items():
         if role not in roles:
             raise ValueError(f"names: {role!r} is none of the roles {', '.join(roles)}")
@@ -145,6 +149,15 @@ def read_roles(
         else:
             raise ValueError(f"names= does not say which parameter is {role}; {_has(values)}")
     return _shaped(arrays, found, tuple(guessed), guide, size)
+
+
+def _side_by_side(values: dict[str, FloatArray], pattern: str) -> None:
+    """Put the parameters that differ in a number into one, under the pattern."""
+    form = re.escape(pattern).replace(r"\*", "([0-9]+)", 1)
+    found = {int(match[1]): name for name in values if (match := re.fullmatch(form, name))}
+    columns = [values.pop(found[number]) for number in sorted(found)]
+    if len({column.shape for column in columns}) == 1:
+        values[pattern] = np.stack(columns, axis=-1)
 
 
 def of_guide(name: str) -> bool:

@@ -350,6 +350,48 @@ def test_total_counts_that_pytorch_copies_for_each_particle(play):
     assert replay(recorder.recording, COUNTS[False]).genuine
 
 
+@pytest.mark.parametrize("steps", [1, 12])
+@pytest.mark.parametrize(
+    "kind", ["each", "rows", "one", "tied", "empty", "AutoNormal", "AutoDelta"]
+)
+def test_a_model_that_loops_over_its_rows_agrees(play, kind, steps):
+    """A site for each latent; the guide's parameters are each one's, rows of one, or all's."""
+    pyro, torch, dist = play.pyro, play.torch, play.dist
+
+    def model():
+        for i in range(3):
+            c = pyro.sample(f"c_{i}", dist.Beta(play.parameter("a", 2.0), play.parameter("b", 5.0)))
+            n, k = (torch.tensor(float(x[i])) for x in (N, K))
+            pyro.sample(f"k_{i}", dist.Binomial(n, c), obs=k)
+
+    def concentrations(i):
+        if kind == "each":
+            return play.parameter(f"qa_{i}", 3.0 + i), play.parameter(f"qb_{i}", 4.0)
+        names = "ab" if kind == "tied" else ("qa", "qb")
+        starts = ([3.0, 4.0, 5.0], [6.0, 7.0, 8.0]) if kind == "rows" else (3.0, 6.0)
+        pair = [play.parameter(name, start) for name, start in zip(names, starts, strict=True)]
+        return [x[i] for x in pair] if kind == "rows" else pair
+
+    def guide():
+        for i in () if kind == "empty" else range(3):
+            pyro.sample(f"c_{i}", dist.Beta(*concentrations(i)))
+
+    with pyro.get_param_store().scope():
+        torch.manual_seed(0)
+        if kind.startswith("Auto"):
+            guide = getattr(pyro.infer.autoguide, kind)(model)
+        svi = pyro.infer.SVI(model, guide, play.adam(), pyro.infer.Trace_ELBO(2))
+        with record(svi) as recorder:
+            for _ in range(steps):
+                svi.step()
+    verdict = replay(recorder.recording, COUNTS[False])
+    assert verdict.genuine and not verdict.having("untested"), verdict
+    tested = {finding.name for finding in verdict.having("agrees")}
+    assert tested >= {"losses", "gradients", "updates"}
+    shared = replay(recorder.recording, COUNTS[True])
+    assert shared.mistakes == ("wrong_latents",), shared
+
+
 def test_minibatches_are_made_again(play):
     """Two of three latents in a step, scaled by 3/2."""
     pyro, torch, dist = play.pyro, play.torch, play.dist

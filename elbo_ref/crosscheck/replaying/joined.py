@@ -1,0 +1,137 @@
+"""A latent site for each row, as a Python loop makes them, seen as the one site of a plate.
+
+`c_0`, `c_1`, ... with one prior become `c_*`, with an axis of latents in the order in which the
+model has them; and the parameters that the guide keeps for each of them, `a_0`, `a_1`, ..., become
+`a_*`. Which belong together follows from what the sites were distributed by, not from their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import takewhile
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elbo_ref.coordinates import NAMES
+from elbo_ref.recording import Recording
+
+_FORMS = ("", "_unconstrained")
+"""Of a latent: itself, and its logit where the guide draws that."""
+_ARGUMENTS = (*NAMES, "loc", "scale")
+
+
+def join_latents(recording: Recording) -> Recording:
+    """The recording with one latent site, if its latent sites are alike; else as it is."""
+    latents = [site["name"] for site in recording.sites("model", observed=False)]
+    kinds = {site["class"] for site in recording.sites("model", observed=False)}
+    known = all(name in recording.draws for name in latents)
+    if len(latents) < 2 or kinds != {"Beta"} or not known or not _one_prior(recording, latents):
+        return recording
+    whole = common(latents)
+    draws, arguments = dict(recording.draws), dict(recording.arguments)
+    for form in _FORMS:
+        _join(draws, [name + form for name in latents], whole + form)
+        for key in _ARGUMENTS:
+            for program in ("model", "guide"):
+                places = [f"{program}.{name}{form}.{key}" for name in latents]
+                _join(arguments, places, f"{program}.{whole}{form}.{key}")
+    for key in NAMES:
+        place = f"model.{whole}.{key}"
+        arguments[place] = arguments[place][:, :1]
+    header = dict(recording.header)
+    header["sites"] = list(_sites(recording, latents, whole))
+    joined = replace(recording, draws=draws, arguments=arguments, header=header)
+    return _join_parameters(joined, latents, whole)
+
+
+def _one_prior(recording: Recording, latents: list[str]) -> bool:
+    """Whether all sites were distributed alike in the model."""
+    for key in NAMES:
+        found = [recording.arguments.get(f"model.{name}.{key}") for name in latents]
+        if any(x is None or x.shape[1] != 1 or (x != found[0]).any() for x in found):
+            return False
+    return True
+
+
+def common(names: list[str]) -> str:
+    """What names begin and end with, with a star between.
+
+    Examples
+    --------
+    >>> common(["c_0", "c_1", "c_10"]), common(["q.0.a", "q.1.a"])
+    ('c_*', 'q.*.a')
+    """
+    start = _beginning(names)
+    rest = [name[len(start) :][::-1] for name in names]
+    return f"{start}*{_beginning(rest)[::-1]}"
+
+
+def _beginning(names: list[str]) -> str:
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    return "".join(letters[0] for letters in alike)
+
+
+def _join(arrays: dict[str, NDArray[Any]], names: list[str], whole: str) -> None:
+    """Arrays side by side under one name, if all are there."""
+    if all(name in arrays for name in names):
+        arrays[whole] = np.concatenate([arrays.pop(name) for name in names], axis=-1)
+
+
+def _sites(recording: Recording, latents: list[str], whole: str) -> Iterator[Mapping[str, Any]]:
+    """The header's sites, in which each program has one in the place of those it has alike."""
+    told = list(recording.header["sites"])
+    for program in ("model", "guide"):
+        for form in _FORMS:
+            names = [name + form for name in latents]
+            alike = [x for x in told if x["program"] == program and x["name"] in names]
+            if len(alike) == len(names) and len({site["class"] for site in alike}) == 1:
+                told = [site for site in told if site not in alike]
+                yield {**alike[0], "name": whole + form}
+    yield from told
+
+
+def _join_parameters(recording: Recording, latents: list[str], whole: str) -> Recording:
+    """With one parameter for what each latent has one for, and one value for what all share."""
+    arguments = dict(recording.arguments)
+    guides = {place: x for place, x in arguments.items() if place.startswith(f"guide.{whole}")}
+    endings = [latent[len(_beginning(latents)) :] for latent in latents]
+    for place, columns in {**guides, "points": recording.draws[whole][:, 0]}.items():
+        names: list[str] = []
+        for ending, column in zip(endings, columns.T, strict=True):
+            fitting = [
+                name
+                for name, array in recording.constrained.items()
+                if array[0].size == 1 and name not in names and (array.ravel() == column).all()
+            ]
+            named = [name for name in fitting if name.endswith(ending)]
+            names += (named or fitting)[:1]
+        if len(names) == len(latents):
+            recording = _with_one(recording, names)
+        elif place in guides and (columns == columns[:, :1]).all():
+            arguments[place] = columns[:, :1]
+    return replace(recording, arguments=arguments)
+
+
+def _with_one(recording: Recording, names: list[str]) -> Recording:
+    """Parameters side by side as one; the optimizer's own notes are the first one's."""
+    constraints = dict(recording.header.get("constraints", {}))
+    kinds = {constraints.pop(name, None) for name in names}
+    if len(kinds) > 1:
+        return recording
+    whole = common(names)
+    groups: dict[str, Any] = {}
+    for group in ("before", "constrained", "after", "gradients"):
+        arrays = {
+            name: x.reshape(len(x), -1) if name in names else x
+            for name, x in getattr(recording, group).items()
+        }
+        _join(arrays, names, whole)
+        groups[group] = arrays
+    lr = {name: x for name, x in recording.lr.items() if name not in names}
+    if names[0] in recording.lr:
+        lr[whole] = recording.lr[names[0]]
+    header = {**recording.header, "constraints": constraints | {whole: kinds.pop()}}
+    return replace(recording, lr=lr, moments={}, header=header, **groups)
