@@ -92,13 +92,14 @@ class Place(NamedTuple):
         what = f"{words}maximum ({where})"
         if short <= allowance:
             return Finding("at_optimum", what, here, lead.value, allowance, reason, "agrees")
-        return Finding("not_converged", what, here, lead.value, allowance, reason, "optimum")
+        beyond = f"more than {number(allowance)}, {reason}"
+        return Finding("not_converged", what, here, lead.value, allowance, beyond, "optimum")
 
     def _allowance(self) -> tuple[float, str]:
         floor = self._noise_floor()
         if floor is not None and 2 * floor > ARRIVED:
             return 2 * floor, "twice the noise floor of this learning rate and number of particles"
-        return ARRIVED, "practically there"
+        return ARRIVED, "what counts as there"
 
     def _noise_floor(self) -> float | None:
         if self.optimizer is None or not self.loss.random:

@@ -31,9 +31,11 @@ _WORDS = {
     "concentration0": ("concentration0", "beta"),
     "loc": ("loc", "locs", "mu", "mean"),
     "scale": ("scale", "scales", "sigma"),
+    "logits": ("logits", "loc"),
 }
 _LOGITS, _PROBS = "guide.logits", "guide.probs"
-_OF_GUIDE = ("guide", "q", "posterior", "variational", "autonormal", "autodelta")
+_AUTOMATIC = ("autonormal", "autodelta", "autodiagonalnormal", "autolaplaceapproximation")
+_OF_GUIDE = ("guide", "q", "posterior", "variational", *_AUTOMATIC)
 _OF_PRIOR = ("prior", "p", "model")
 
 

@@ -23,6 +23,14 @@ COUNTS = {False: er.Counts(K, N), True: er.Counts.shared(K, N)}
 NAMES = {"prior.concentration1": "a", "prior.concentration0": "b"}
 
 
+AUTOMATIC = {
+    "normal": "AutoNormal",
+    "delta": "AutoDelta",
+    "diagonal": "AutoDiagonalNormal",
+    "laplace": "AutoLaplaceApproximation",
+}
+
+
 class Play:
     """The model in Pyro, with what can go wrong in it."""
 
@@ -88,9 +96,8 @@ class Play:
                     with pyro.plate("latents", size):
                         pyro.sample(name, q)
 
-        if kind in ("normal", "delta"):
-            automatic = {"normal": "AutoNormal", "delta": "AutoDelta"}[kind]
-            guide = getattr(pyro.infer.autoguide, automatic)(model)
+        if kind in AUTOMATIC:
+            guide = getattr(pyro.infer.autoguide, AUTOMATIC[kind])(model)
         return model, guide
 
     def run(
@@ -190,7 +197,7 @@ def _constrained(play, recording, name):
     return play.torch.distributions.transform_to(kind)(value).numpy()
 
 
-CLEAN = ["beta", "beta_shared", "empty", "tied", "normal", "delta"]
+CLEAN = ["beta", "beta_shared", "empty", "tied", *AUTOMATIC]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

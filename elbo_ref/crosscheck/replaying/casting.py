@@ -28,7 +28,7 @@ from elbo_ref.crosscheck.roles import Reading, read_roles, roles_of
 from elbo_ref.guides.protocol import Guide
 from elbo_ref.recording import Recording
 
-REPLAYED = ("beta", "beta_shared", "empty", "tied", "normal", "delta")
+REPLAYED = ("beta", "beta_shared", "empty", "tied", "normal", "laplace", "delta")
 """The guides."""
 
 
@@ -191,12 +191,14 @@ def _guide_of(recording: Recording, site: str) -> str:
         raise ValueError("guide= is needed: the recording does not say what the guide sampled")
     if site not in kinds:
         return "empty"
-    if f"{site}_unconstrained" in kinds and kinds[f"{site}_unconstrained"] == "Normal":
-        return "normal"
-    if kinds[site] == "Delta":
+    of_logit = {"Normal": "normal", "Delta": "laplace"}
+    kind = kinds.get(f"{site}_unconstrained", kinds[site])
+    if kind in of_logit and f"{site}_unconstrained" in kinds:
+        return of_logit[kind]
+    if kind == "Delta":
         return "delta"
-    if kinds[site] != "Beta":
-        raise ValueError(f"the guide samples {site!r} from a {kinds[site]}, which is not replayed")
+    if kind != "Beta":
+        raise ValueError(f"the guide samples {site!r} from a {kind}, which is not replayed")
     pairs = [
         [recording.arguments.get(f"{program}.{site}.{name}") for name in NAMES]
         for program in ("guide", "model")
@@ -228,9 +230,10 @@ def _arguments(
         for role in roles_of(guide)
         if (place := places.get(role, "")) in recording.arguments
     }
-    if guide.name == "delta":
+    if guide.name in ("delta", "laplace"):
+        points = recording.draws[site if guide.name == "delta" else f"{site}_unconstrained"]
         for name, value in values.items():
-            if _same(recording.constrained[name], recording.draws[site][:, 0]):
+            if _same(recording.constrained[name], points[:, 0]):
                 known["guide.logits"] = (value, name)
     return known
 

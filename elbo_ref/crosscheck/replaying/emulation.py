@@ -186,6 +186,8 @@ class Program:
         if self.guide.name == "normal":
             y, (loc, scale) = columns.logit.astype(kind), own
             return Terms(*data, counted, _log_normal(y, loc, scale, self.mean_field))
+        if self.guide.name == "laplace" and not self.mean_field:
+            return Terms(*data, counted, _summed(_less_jacobian(columns.logit.astype(kind))))
         return Terms(*data, counted, zero)
 
     def parts(self, columns: Columns, pathwise: FloatArray, likelihood_scale: float) -> Parts:
@@ -288,8 +290,14 @@ def _log_normal(y: Floats, loc: Floats, scale: Floats, bare: bool) -> Term:
     """Of a logit, or unless `bare` of c with respect to c."""
     parts = [-((y - loc) ** 2) / (2 * scale**2), -np.log(scale) - y.dtype.type(_HALF_LOG_2PI)]
     if not bare:
-        parts += [np.logaddexp(y.dtype.type(0), -y), np.logaddexp(y.dtype.type(0), y)]
+        parts += _less_jacobian(y)
     return _summed([np.broadcast_to(x, y.shape) for x in parts])
+
+
+def _less_jacobian(y: Floats) -> list[Floats]:
+    """-log c and -log(1 - c), what a density of the logit is times as one of c."""
+    zero = y.dtype.type(0)
+    return [np.logaddexp(zero, -y), np.logaddexp(zero, y)]
 
 
 def _divergence(q: Floats, p: Floats, shape: tuple[int, ...]) -> Term:

@@ -1,8 +1,12 @@
-"""A latent site for each row, as a Python loop makes them, seen as the one site of a plate.
+"""Sites that are told otherwise than by a plate and a guide of that plate, and mean the same.
 
-`c_0`, `c_1`, ... with one prior become `c_*`, with an axis of latents in the order in which the
-model has them; and the parameters that the guide keeps for each of them, `a_0`, `a_1`, ..., become
-`a_*`. Which belong together follows from what the sites were distributed by, not from their names.
+A latent site for each row, as a Python loop makes them, is seen as the one site of a plate: `c_0`,
+`c_1`, ... with one prior become `c_*`, with an axis of latents in the order in which the model has
+them; and the parameters that the guide keeps for each of them, `a_0`, `a_1`, ..., become `a_*`.
+Which belong together follows from what the sites were distributed by, not from their names.
+
+The vector of all logits that AutoDiagonalNormal and AutoLaplaceApproximation draw is seen as the
+logits of the latent, as AutoNormal has them.
 """
 
 from __future__ import annotations
@@ -23,8 +27,34 @@ _FORMS = ("", "_unconstrained")
 _ARGUMENTS = (*NAMES, "loc", "scale")
 
 
-def join_latents(recording: Recording) -> Recording:
+def one_site(recording: Recording) -> Recording:
     """The recording with one latent site, if its latent sites are alike; else as it is."""
+    joined = _join_latents(recording)
+    vectors = [
+        site["name"]
+        for site in joined.sites("guide", observed=False)
+        if site["name"].lower().startswith("_auto") and site["name"].endswith("_latent")
+    ]
+    latents = [site["name"] for site in joined.sites("model", observed=False)]
+    if len(vectors) != 1 or len(latents) != 1:
+        return joined
+    (vector,), (latent,) = vectors, latents
+    draws, arguments = dict(joined.draws), dict(joined.arguments)
+    if vector not in draws or draws[vector].shape != draws.get(latent, draws[vector]).shape:
+        return joined
+    logits = f"{latent}_unconstrained"
+    _join(draws, [vector], logits)
+    for key in _ARGUMENTS:
+        _join(arguments, [f"guide.{vector}.{key}"], f"guide.{logits}.{key}")
+    sites = [
+        {**site, "name": logits} if site["name"] == vector else site
+        for site in joined.header["sites"]
+    ]
+    header = {**joined.header, "sites": sites}
+    return replace(joined, draws=draws, arguments=arguments, header=header)
+
+
+def _join_latents(recording: Recording) -> Recording:
     latents = [site["name"] for site in recording.sites("model", observed=False)]
     kinds = {site["class"] for site in recording.sites("model", observed=False)}
     known = all(name in recording.draws for name in latents)

@@ -24,7 +24,7 @@ from elbo_ref.crosscheck.replaying import draws, gradients, losses, updates
 from elbo_ref.crosscheck.replaying.batches import NotReplayedError, find_batch
 from elbo_ref.crosscheck.replaying.casting import Cast, latent_site, mend_names, read_tape
 from elbo_ref.crosscheck.replaying.data import finite_part, mend_data, mend_parameters
-from elbo_ref.crosscheck.replaying.joined import join_latents
+from elbo_ref.crosscheck.replaying.joined import one_site
 from elbo_ref.crosscheck.replaying.tape import Tape
 from elbo_ref.crosscheck.roles import learned_of
 from elbo_ref.objectives import OBJECTIVES
@@ -98,7 +98,7 @@ def replay(
     found += updates.judge_updates(part, optimizer)
     part, unconstrained = mend_parameters(part)
     found += unconstrained
-    part = join_latents(part)
+    part = one_site(part)
     latents, size = one_by_one(counts), part.draws[latent_site(part)].shape[2]
     try:
         batch = find_batch(part, latents, size)
