@@ -489,8 +489,8 @@ def test_what_the_recording_does_not_say_is_asked_for(made):
         replay(recording, COUNTS)
     with pytest.raises(ValueError, match=r"names= does not say .* prior\.concentration1"):
         replay(recording, COUNTS, guide="beta")
-    with pytest.raises(ValueError, match="'laplace' is none of beta, "):
-        replay(recording, COUNTS, guide="laplace")
+    with pytest.raises(ValueError, match="'none' is none of beta, "):
+        replay(recording, COUNTS, guide="none")
     with pytest.raises(TypeError, match="counts must be a Counts"):
         replay(recording, [3, 10])
     with pytest.raises(ValueError, match="one latent site; its latent sites: none"):

@@ -77,6 +77,9 @@ class Play:
         def concentrations():
             if kind == "tied":
                 return prior()
+            if kind.startswith("conjugate"):
+                a, b = (x.detach() if kind.endswith("detached") else x for x in prior())
+                return (a + k.sum(), b + (n - k).sum()) if shared else (a + k, b + n - k)
             wide = kind == "beta" and not shared
             one, zero = ([x] * size if wide else x for x in start)
             free = "softplus_positive" if kind == "beta_shared" else "positive"
@@ -197,7 +200,8 @@ def _constrained(play, recording, name):
     return play.torch.distributions.transform_to(kind)(value).numpy()
 
 
-CLEAN = ["beta", "beta_shared", "empty", "tied", *AUTOMATIC]
+POSTERIORS = ["conjugate", "conjugate_detached"]
+CLEAN = ["beta", "beta_shared", "empty", "tied", *AUTOMATIC, *POSTERIORS]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -28,8 +28,21 @@ from elbo_ref.crosscheck.roles import Reading, read_roles, roles_of
 from elbo_ref.guides.protocol import Guide
 from elbo_ref.recording import Recording
 
-REPLAYED = ("beta", "beta_shared", "empty", "tied", "normal", "laplace", "delta")
+REPLAYED = (
+    "beta",
+    "beta_shared",
+    "empty",
+    "tied",
+    "conjugate",
+    "conjugate_detached",
+    "normal",
+    "laplace",
+    "delta",
+)
 """The guides."""
+
+_NEAR = 8
+"""Roundings, in units of eps, between a posterior's concentrations and the prior's plus counts."""
 
 
 class Cast(NamedTuple):
@@ -54,10 +67,10 @@ class Cast(NamedTuple):
     arguments: dict[str, tuple[NDArray[Any], str]]
 
     @classmethod
-    def of(cls, recording: Recording, guide: str | None) -> Cast:
-        """By the guide's name, or without it by its sites."""
+    def of(cls, recording: Recording, guide: str | None, counts: Counts) -> Cast:
+        """By the guide's name, or without it by its sites and what the posterior would be."""
         site = latent_site(recording)
-        kind = guides.find(guide or _guide_of(recording, site))
+        kind = guides.find(guide or _guide_of(recording, site, counts))
         values = _values(recording, kind)
         return cls(recording, site, kind, values, _arguments(recording, kind, site, values))
 
@@ -106,6 +119,11 @@ def read_tape(
     except ValueError as error:
         raise ValueError(f"{error} (the recording's parameters are: {_told(recording)})") from None
     outcomes, log_coefficient, coefficient_size = _data(recording, counts, batch)
+    reading = _all_steps(reading, recording.num_steps)
+    if guide.name in ("conjugate", "conjugate_detached"):
+        if batch is not None:
+            raise ValueError(f"guide = {guide.name!r} is not replayed on minibatches")
+        reading = reading._replace(own=np.repeat(outcomes, recording.num_steps, axis=1))
     info = np.finfo(recording.dtype)
     numpyro = recording.header.get("framework") == "numpyro"
     seen = {site["class"] for site in recording.sites("model", observed=True)}
@@ -119,7 +137,7 @@ def read_tape(
             likelihood=single_trials if seen == {"Bernoulli"} and not numpyro else binomial,
         ),
         loss=loss,
-        reading=_all_steps(reading, recording.num_steps),
+        reading=reading,
         site=cast.site,
         draws=cast.draws,
         logits=_logits(recording, cast.site),
@@ -184,7 +202,7 @@ def latent_site(recording: Recording) -> str:
     return str(found[0])
 
 
-def _guide_of(recording: Recording, site: str) -> str:
+def _guide_of(recording: Recording, site: str, counts: Counts) -> str:
     """The guide's name, from its sites."""
     kinds = {x["name"]: x["class"] for x in recording.sites("guide", observed=False)}
     if "sites" not in recording.header:
@@ -199,13 +217,23 @@ def _guide_of(recording: Recording, site: str) -> str:
         return "delta"
     if kind != "Beta":
         raise ValueError(f"the guide samples {site!r} from a {kind}, which is not replayed")
-    pairs = [
+    own, prior = (
         [recording.arguments.get(f"{program}.{site}.{name}") for name in NAMES]
         for program in ("guide", "model")
-    ]
-    if all(x is not None and y is not None and _same(x, y) for x, y in zip(*pairs, strict=True)):
-        return "tied"
-    shared = all(x is not None and x.shape[1] == 1 for x in pairs[0])
+    )
+    known = [(x, y) for x, y in zip(own, prior, strict=True) if x is not None and y is not None]
+    if len(known) == 2:
+        if all(_same(x, y) for x, y in known):
+            return "tied"
+        outcomes = counts.successes, counts.total_count - counts.successes
+        held = any(_same(x, z) for x, _ in known for z in recording.constrained.values())
+        near = [
+            x.shape[1] == len(counts) and np.allclose(x, y + z, rtol=_NEAR * np.finfo(x.dtype).eps)
+            for (x, y), z in zip(known, outcomes, strict=True)
+        ]
+        if all(near) and not held:
+            return "conjugate"
+    shared = all(x is not None and x.shape[1] == 1 for x in own)
     return "beta_shared" if shared and recording.draws[site].shape[2] > 1 else "beta"
 
 
@@ -231,9 +259,9 @@ def _arguments(
         if (place := places.get(role, "")) in recording.arguments
     }
     if guide.name in ("delta", "laplace"):
-        points = recording.draws[site if guide.name == "delta" else f"{site}_unconstrained"]
+        points = recording.draws.get(site if guide.name == "delta" else f"{site}_unconstrained")
         for name, value in values.items():
-            if _same(recording.constrained[name], points[:, 0]):
+            if points is not None and _same(recording.constrained[name], points[:, 0]):
                 known["guide.logits"] = (value, name)
     return known
 

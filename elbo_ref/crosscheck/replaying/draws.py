@@ -49,13 +49,15 @@ def judge_draws(tape: Tape) -> list[Finding]:
 
 
 def _origin(tape: Tape) -> Finding:
-    reading = tape.reading
-    own = _uniform(tape, tape.own if len(tape.own) else reading.prior)
+    reading, guide, source = tape.reading, tape.guide, tape.own
+    if isinstance(guide, BetaDraws):
+        source = guide.concentrations(reading.prior, tape.own)
+    own = _uniform(tape, source)
     p_value = _kolmogorov(own)
     words, reason = f"p-value of {tape.draws.size} draws", "Kolmogorov-Smirnov"
     if p_value >= LEVEL:
         return Finding("draws", words, p_value, None, None, reason, "agrees")
-    if isinstance(tape.guide, BetaDraws) and len(reading.own):
+    if isinstance(guide, BetaDraws) and len(reading.own):
         prior = _uniform(tape, reading.prior)
         each = [_kolmogorov(prior[:, :, latent]) for latent in range(tape.num_latents)]
         if min(_kolmogorov(prior), len(each) * min(each)) >= LEVEL:

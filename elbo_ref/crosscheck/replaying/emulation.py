@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray
+from elbo_ref.guides.beta_draws import BetaDraws
 from elbo_ref.guides.protocol import Guide
 from elbo_ref.special import trigamma
 
@@ -163,7 +164,13 @@ class Program:
     @property
     def closed(self) -> bool:
         """Whether the divergence of guide and prior is taken in closed form."""
-        return self.mean_field and self.guide.name in ("beta", "beta_shared", "tied")
+        return self.mean_field and self._beta is not None
+
+    @property
+    def _beta(self) -> BetaDraws | None:
+        """The guide, if it has a Beta for the latent."""
+        guide = self.guide
+        return guide if isinstance(guide, BetaDraws) and guide.name != "empty" else None
 
     def terms(self, columns: Columns) -> Terms:
         """The terms of the loss at the draws."""
@@ -175,14 +182,12 @@ class Program:
         k, f = columns.outcomes.astype(kind)
         likelihood = self.likelihood(c, k, f, self.least)
         data = likelihood, Term(constant, size)
-        if self.closed:
-            q = own if len(own) else prior
-            return Terms(*data, -_divergence(q, prior, c.shape), zero)
         counted = _log_beta(c, *prior)
-        if self.guide.name == "tied":
-            return Terms(*data, counted, counted)
-        if self.guide.name in ("beta", "beta_shared"):
-            return Terms(*data, counted, _log_beta(c, *own))
+        if self._beta is not None:
+            q = self._beta.concentrations(prior, own)
+            if self.closed:
+                return Terms(*data, -_divergence(q, prior, c.shape), zero)
+            return Terms(*data, counted, _log_beta(c, *q))
         if self.guide.name == "normal":
             y, (loc, scale) = columns.logit.astype(kind), own
             return Terms(*data, counted, _log_normal(y, loc, scale, self.mean_field))
@@ -201,16 +206,17 @@ class Program:
         data = np.where(free, k * rest - f * c, 0.0)
         logs = np.array((np.log(c), np.log1p(-c)))
         base = guide.tilt(prior, own, np.zeros_like(columns.outcomes))
-        if self.closed:
+        q = None if self._beta is None else self._beta.concentrations(prior, own)
+        if self.mean_field and q is not None:
             slope, slope_size = data, np.zeros_like(data)
             fixed = guide.pull_back(base, prior, own)
             seen = np.broadcast_to(guide.log_moments(prior, own), base.shape)
-            fixed_size = _pull_size(own if len(own) else prior, prior)
+            fixed_size = _pull_size(q, prior)
         else:
             slope = base[0] * rest - base[1] * c + data
             bounds = np.abs(prior) + 1
-            if guide.name in ("beta", "beta_shared"):
-                bounds = bounds + np.abs(own) + 1
+            if q is not None:
+                bounds = bounds + q + 1
             slope_size = bounds[0] * rest + bounds[1] * c
             fixed_size = np.zeros((2, y.shape[1]))
             fixed = np.zeros((len(pathwise), y.shape[1]))
@@ -223,8 +229,8 @@ class Program:
         whole = _rows(guide, fixed + through, seen, prior, own)
         sizes = np.abs(pathwise) * slope_size
         logs_size = np.abs(logs).mean(axis=1) + _psi_sizes(prior)
-        if len(own) and guide.name in ("beta", "beta_shared"):
-            logs_size = logs_size + _psi_sizes(own)
+        if q is not None:
+            logs_size = logs_size + _psi_sizes(q)
         return Parts(
             density=density,
             through=whole - density,

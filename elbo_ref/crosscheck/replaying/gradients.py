@@ -13,7 +13,7 @@ tenth of the gradient's Monte Carlo standard deviation, which is known exactly.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from elbo_ref.crosscheck.replaying.kernel import envelope, torch_pathwise
 from elbo_ref.crosscheck.replaying.losses import Judged
 from elbo_ref.crosscheck.replaying.tape import Tape
 from elbo_ref.guides.beta_draws import BetaDraws
+from elbo_ref.guides.conjugate import DetachedConjugateGuide
 from elbo_ref.guides.positive import CONSTRAINTS
 from elbo_ref.objectives.protocol import Task
 from elbo_ref.words import number
@@ -56,6 +57,8 @@ class Slope:
     by_kernel: FloatArray | None
     """What `through` is by PyTorch's own derivative."""
     score: FloatArray | None
+    detached: FloatArray | None
+    """What they are where the posterior, as guide, is detached from the prior's parameters."""
     allowance: FloatArray
     kernel_allowance: FloatArray
     """How far off PyTorch's derivative may be; where it can be asked, by its own rounding."""
@@ -66,6 +69,11 @@ class Slope:
     def exact(self) -> FloatArray:
         """The whole."""
         return self.density + self.through
+
+    @property
+    def by_path(self) -> bool:
+        """Whether a derivative of the draws matters to it, beyond rounding."""
+        return bool(np.any(self.kernel_allowance) and np.any(abs(self.through) > self.allowance))
 
     @property
     def paths(self) -> list[FloatArray]:
@@ -105,7 +113,7 @@ def judge_gradients(judged: Judged, counts: Counts) -> list[Finding]:
         return [_untested(f"{', '.join(tape.derived)}: computed from parameters")]
     slopes = list(_slopes(judged))
     findings = [_judge(slope, judged.factor) for slope in slopes]
-    if any(np.any(slope.kernel_allowance) and not slope.other_path for slope in slopes):
+    if any(slope.by_path and not slope.other_path for slope in slopes):
         findings.append(_kernel(slopes, tape, counts))
     return findings
 
@@ -132,7 +140,11 @@ def _slopes(judged: Judged) -> Iterator[Slope]:
             if kernel is not None:
                 theirs = program.parts(columns, kernel.slopes, scale).through
                 off = _NOISE * program.parts(columns, kernel.spread, scale).through_size
-        return np.array([*found, theirs, off])
+        detached = np.full_like(parts.density, np.nan)
+        if guide.name == "conjugate":
+            other = replace(program, guide=DetachedConjugateGuide())
+            detached = other.parts(columns, exact, scale).density
+        return np.array([*found, theirs, off, detached])
 
     looked = tape.over_steps(look)
     eps = float(np.finfo(tape.program.dtype).eps)
@@ -145,7 +157,7 @@ def _slopes(judged: Judged) -> Iterator[Slope]:
         theirs = recorded.gradients[name].reshape(steps, -1).astype(np.float64)
         jacobian = _jacobian(tape, name)
         wide = tape.scale * tape.of_all(looked[:, row], theirs.shape[1])
-        density, through, size, blur, score, kernel, off = wide * jacobian
+        density, through, size, blur, score, kernel, off, detached = wide * jacobian
         yield Slope(
             role=role,
             theirs=theirs,
@@ -153,6 +165,7 @@ def _slopes(judged: Judged) -> Iterator[Slope]:
             through=-through,
             by_kernel=None if np.isnan(kernel).any() else -kernel,
             score=None if np.isnan(score).any() else -score,
+            detached=None if np.isnan(detached).any() else -detached,
             allowance=rounding * np.abs(size) + 4 * eps * np.abs(blur),
             kernel_allowance=np.abs(off),
             other_path=elsewhere and bool(np.any(through)),
@@ -179,6 +192,8 @@ def _judge(slope: Slope, factor: float) -> Finding:
         reason = "NumPyro differentiates a pair of gammas, which the draw alone does not determine"
         return _untested(f"{slope.role}: {reason}")
     candidates = [(exactly, "rounding of the terms"), (slope.against(slope.expected), by_torch)]
+    if slope.detached is not None:
+        candidates.append((slope.against(slope.detached), "with the posterior detached"))
     if factor != 1:
         times = f"multiplied by {number(factor)}, as the losses are"
         candidates += [

@@ -113,7 +113,7 @@ def replay(
     found += claimed
     if claimed:
         names = {role: name for role, name in (names or {}).items() if "prior." in role}
-    cast = Cast.of(part, guide)
+    cast = Cast.of(part, guide, used)
     names, exchanged = mend_names(cast, names or {}, batch)
     found += exchanged
     if claimed and part.sites("guide", observed=False):
