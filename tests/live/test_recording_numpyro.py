@@ -27,6 +27,11 @@ def programs(kind):
 
     def model():
         a, b = prior()
+        for i in range(3) if kind == "loop" else ():
+            c = numpyro.sample(f"c_{i}", dist.Beta(a, b))
+            numpyro.sample(f"successes_{i}", dist.Binomial(N[i], c), obs=K[i])
+        if kind == "loop":
+            return
         with numpyro.plate("latents", 3):
             c = numpyro.sample("c", dist.Beta(a, b))
             numpyro.sample("successes", dist.Binomial(jnp.array(N), c), obs=jnp.array(K))
@@ -34,16 +39,29 @@ def programs(kind):
     def guide():
         if kind == "empty":
             return
+        for i in range(3) if kind == "loop" else ():
+            numpyro.sample(f"c_{i}", dist.Beta(parameter(f"qa_{i}", 4.0), parameter(f"qb_{i}", 6.0)))
+        if kind == "loop":
+            return
+        if kind == "conjugate":
+            a, b = prior()
+            with numpyro.plate("latents", 3):
+                numpyro.sample("c", dist.Beta(a + jnp.array(K), b + jnp.array(N) - jnp.array(K)))
+            return
         own = parameter("qa", [4.0, 8.0, 15.0]), parameter("qb", [9.0, 6.0, 30.0])
         with numpyro.plate("latents", 3):
             numpyro.sample("c", dist.Beta(*(prior() if kind == "tied" else own)))
 
     automatic = {"normal": "AutoNormal", "delta": "AutoDelta"}
+    automatic |= {"diagonal": "AutoDiagonalNormal", "laplace": "AutoLaplaceApproximation"}
     return model, getattr(autoguide, automatic[kind])(model) if kind in automatic else guide
 
 
 @pytest.mark.parametrize("particles", [1, 3])
-@pytest.mark.parametrize("kind", ["beta", "empty", "tied", "normal", "delta"])
+@pytest.mark.parametrize(
+    "kind",
+    ["beta", "loop", "empty", "tied", "conjugate", "normal", "diagonal", "delta", "laplace"],
+)
 def test_a_clean_run_agrees(kind, particles):
     import jax
 
@@ -59,7 +77,7 @@ def test_a_clean_run_agrees(kind, particles):
     assert all(np.array_equal(x, y) for x, y in zip(theirs, ours, strict=True))
     verdict = er.replay(recording, er.Counts(K, N))
     assert verdict.genuine, verdict
-    through_beta = kind in ("beta", "empty", "tied")
+    through_beta = kind in ("beta", "loop", "empty", "tied")
     untested = {finding.name for finding in verdict.having("untested")}
     assert untested == ({"updates", "gradients"} if through_beta else {"updates"})
 
