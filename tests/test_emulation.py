@@ -67,7 +67,9 @@ def test_the_emulation_clamps_as_pyro_does():
     c = np.array([[1e-30, 0.25, 1 - 1e-17]])
     zeros = np.zeros(3)
     outcomes = np.array([[2.0, 3.0, 1.0], [5.0, 7.0, 4.0]])
-    columns = Columns(c, special.logit(c), np.ones((2, 3)), np.ones((0, 3)), outcomes, zeros, zeros)
+    columns = Columns(
+        c, special.logit(c), np.ones((2, 3)), np.ones((0, 3)), outcomes, zeros, zeros, 1.0
+    )
     eps = np.finfo(float).eps
     clamped = np.clip(c, eps, 1 - eps)
     wanted = outcomes[0] * np.log(clamped) + outcomes[1] * np.log1p(-clamped)

@@ -77,21 +77,24 @@ def record_numpyro(
         constrained = svi.get_params(state)
         step, noted = _heard(svi, state, constrained, args, kwargs)
         with _seen_gradients(svi.optim) as gradients:
-            state, loss = svi.update(state, *args, **kwargs)
+            state, value = svi.update(state, *args, **kwargs)
         moved = svi.optim.get_params(state.optim_state)
         step |= {
-            "losses": float(loss),
+            "losses": float(value),
             "before": _arrays(free),
             "constrained": _arrays(constrained),
             "gradients": _arrays(gradients[0]),
             "after": _arrays(moved),
         }
         steps.append(step)
+    loss = {"class": type(svi.loss).__name__, "num_particles": int(svi.loss.num_particles)}
+    if isinstance(svi.loss, numpyro.infer.RenyiELBO):  # whose particles see one minibatch
+        loss |= {"alpha": float(svi.loss.alpha), "vectorize_particles": True}
     transforms = svi.constrain_fn.args[0]
     header = {
         "framework": "numpyro",
         "versions": {"numpyro": numpyro.__version__, "jax": jax.__version__},
-        "loss": {"class": type(svi.loss).__name__, "num_particles": int(svi.loss.num_particles)},
+        "loss": loss,
         "optimizer": {"class": f"numpyro {type(svi.optim).__name__}"},
         "constraints": {name: _constraint(transforms[name]) for name in steps[0]["before"]},
         "sites": noted.sites,
@@ -115,16 +118,24 @@ def _heard(
     """Draws, arguments and observations of the step that comes next, and its sites."""
     from jax import random
     from numpyro.handlers import replay, seed, substitute, trace
+    from numpyro.infer import RenyiELBO
 
     key = random.split(state.rng_key)[1]
     particles = int(svi.loss.num_particles)
-    runs = []
-    for each in [key] if particles == 1 else random.split(key, particles):
+    runs, programs = [], (svi.model, svi.guide)
+    if isinstance(svi.loss, RenyiELBO):
+        plates, key = random.split(key)
+        hidden = ["sample", "prng_key", "control_flow"]
+        programs = tuple(seed(program, plates, hide_types=hidden) for program in programs)
+        keys = random.split(key, particles)
+    else:
+        keys = [key] if particles == 1 else random.split(key, particles)
+    for each in keys:
         model_seed, guide_seed = random.split(each)
         now = {**kwargs, **svi.static_kwargs}
-        guide = substitute(seed(svi.guide, guide_seed), data=constrained)
+        guide = substitute(seed(programs[1], guide_seed), data=constrained)
         by_guide = trace(guide).get_trace(*args, **now)
-        model = substitute(replay(seed(svi.model, model_seed), by_guide), data=constrained)
+        model = substitute(replay(seed(programs[0], model_seed), by_guide), data=constrained)
         runs.append((by_guide, trace(model).get_trace(*args, **now)))
     draws: dict[str, list[NDArray[Any]]] = {}
     for by_guide, by_model in runs:

@@ -136,6 +136,8 @@ def record(svi: Any) -> Iterator[Recorder]:
         loss["bases"] = [base.__name__ for base in type(elbo).__mro__[1:]]
         loss["num_particles"] = int(elbo.num_particles)
         loss["vectorize_particles"] = bool(elbo.vectorize_particles)
+        if isinstance(elbo, pyro.infer.RenyiELBO):
+            loss["alpha"] = float(elbo.alpha)
     recorder = Recorder(
         {
             "framework": "pyro",

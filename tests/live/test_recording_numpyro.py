@@ -32,15 +32,19 @@ def programs(kind):
             numpyro.sample(f"successes_{i}", dist.Binomial(N[i], c), obs=K[i])
         if kind == "loop":
             return
-        with numpyro.plate("latents", 3):
+        with numpyro.plate("latents", 3, subsample_size=2 if kind == "batch" else None) as some:
             c = numpyro.sample("c", dist.Beta(a, b))
-            numpyro.sample("successes", dist.Binomial(jnp.array(N), c), obs=jnp.array(K))
+            numpyro.sample(
+                "successes", dist.Binomial(jnp.array(N)[some], c), obs=jnp.array(K)[some]
+            )
 
     def guide():
-        if kind == "empty":
+        if kind in ("empty", "batch"):
             return
         for i in range(3) if kind == "loop" else ():
-            numpyro.sample(f"c_{i}", dist.Beta(parameter(f"qa_{i}", 4.0), parameter(f"qb_{i}", 6.0)))
+            numpyro.sample(
+                f"c_{i}", dist.Beta(parameter(f"qa_{i}", 4.0), parameter(f"qb_{i}", 6.0))
+            )
         if kind == "loop":
             return
         if kind == "conjugate":
@@ -80,6 +84,20 @@ def test_a_clean_run_agrees(kind, particles):
     through_beta = kind in ("beta", "loop", "empty", "tied")
     untested = {finding.name for finding in verdict.having("untested")}
     assert untested == ({"updates", "gradients"} if through_beta else {"updates"})
+
+
+@pytest.mark.parametrize("particles", [1, 4])
+@pytest.mark.parametrize("kind", ["empty", "loop", "normal", "batch", "delta"])
+def test_renyi_bounds_agree(kind, particles):
+    import jax
+
+    model, guide = programs(kind)
+    loss = numpyro.infer.RenyiELBO(alpha=0.5, num_particles=particles)
+    svi = numpyro.infer.SVI(model, guide, numpyro.optim.Adam(0.05), loss)
+    _, recording = er.recording.record_numpyro(svi, svi.init(jax.random.PRNGKey(0)), 3)
+    verdict = er.replay(recording, er.Counts(K, N))
+    assert verdict.genuine, verdict
+    assert "losses" in {finding.name for finding in verdict.having("agrees")}
 
 
 @pytest.mark.parametrize("size", [None, 2])

@@ -46,7 +46,7 @@ class Play:
     def programs(self, kind="beta", shared=False, start=(4.0, 7.0), data=(K, N), **wrong):
         torch, pyro, dist = self.torch, self.pyro, self.dist
         dtype = torch.get_default_dtype()
-        k, n = (torch.tensor(x, dtype=dtype) for x in data)
+        k, n = data_of_rows = [torch.tensor(x, dtype=dtype) for x in data]
         size = len(data[0])
 
         def prior():
@@ -54,18 +54,23 @@ class Play:
             a, b = self.parameter("a", one), self.parameter("b", zero)
             return (a.detach(), b) if wrong.get("detached") == "a" else (a, b)
 
-        def observe(c):
+        def observe(c, i=slice(None)):
+            k, n = (x[i] for x in data_of_rows)
+            name = "successes" if isinstance(i, slice) else f"successes_{i}"
             if wrong.get("factor"):
                 value = k * c.log() + (n - k) * (-c).log1p() + wrong.get("constant", 0.0)
-                pyro.factor("successes", value)
+                pyro.factor(name, value)
                 return
             with pyro.poutine.scale(scale=wrong.get("likelihood", 1.0)):
                 likelihood = dist.Bernoulli(c) if max(data[1]) == 1 else dist.Binomial(n, c)
-                pyro.sample("successes", likelihood, obs=k)
+                pyro.sample(name, likelihood, obs=k)
 
         def model():
             with pyro.poutine.scale(scale=wrong.get("scale", 1.0)):
-                if shared:
+                if wrong.get("loop"):
+                    for i in range(size):
+                        observe(pyro.sample(f"c_{i}", dist.Beta(*prior())), i)
+                elif shared:
                     c = pyro.sample("c", dist.Beta(*prior()))
                     with pyro.plate("rows", size):
                         observe(c)
@@ -93,7 +98,10 @@ class Play:
                 q = dist.Beta(one.detach() if wrong.get("detached") == "qa" else one, zero)
                 q = q.has_rsample_(False) if wrong.get("score") else q
                 name = wrong.get("name", "c")
-                if shared:
+                if wrong.get("loop"):
+                    for i in range(size):
+                        pyro.sample(f"c_{i}", dist.Beta(one[i], zero[i]))
+                elif shared:
                     pyro.sample(name, q)
                 else:
                     with pyro.plate("latents", size):
@@ -328,10 +336,18 @@ def test_a_planted_mistake_is_named_and_nothing_else(play, what):
 
 def test_the_kernel_accounts_for_its_own_share(play):
     """Rare events: it matters; the forum's zeros: a note. All else agrees."""
-    rare = {"prior": (1.0, 1.0), "start": (2.0, 2e4), "shared": True}
-    recording = play.run(**rare, data=([2.0], [49999.0]), steps=25, particles=10)
-    verdict = replay(recording, er.Counts(2, 49999))
-    assert verdict.mistakes == ("kernel_error",), verdict
+
+    def renyi(**settings):
+        return play.pyro.infer.RenyiELBO(alpha=0.5, **settings)
+
+    rare = {"prior": (1.0, 1.0), "start": (2.0, 2e4), "shared": True, "data": ([2.0], [49999.0])}
+    for elbo in (None, renyi):
+        recording = play.run(**rare, steps=25, particles=10, elbo=elbo)
+        verdict = replay(recording, er.Counts(2, 49999))
+        assert verdict.mistakes == ("kernel_error",), verdict
+    assert "by the differences of steps" in verdict.having("mistake")[0].reason
+    few = replay(play.run(**rare, steps=9, elbo=renyi), er.Counts(2, 49999))
+    assert "too few steps" in few.having("untested")[0].reason
     forum = play.run(
         prior=(1.0, 1.0), start=(0.07, 11.0), shared=True, data=([0.0] * 50, [100.0] * 50)
     )
@@ -401,6 +417,32 @@ def test_a_model_that_loops_over_its_rows_agrees(play, kind, steps):
     assert tested >= {"losses", "gradients", "updates"}
     shared = replay(recorder.recording, COUNTS[True])
     assert shared.mistakes == ("wrong_latents",), shared
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("kind", ["beta", "empty", "tied", "conjugate", "normal", "delta", "loop"])
+def test_renyi_bounds_agree(play, kind, dtype, alpha):
+    """In a plate each latent has a bound of its own, in a loop all have one together."""
+
+    def elbo(**settings):
+        return play.pyro.infer.RenyiELBO(alpha=alpha, **settings)
+
+    loop = kind == "loop"
+    setting = {"kind": "beta" if loop else kind, "loop": loop, "vectorize": not loop}
+    recording = play.run(**setting, elbo=elbo, particles=4, dtype=dtype)
+    assert recording.header["loss"]["alpha"] == alpha
+    verdict = replay(recording, COUNTS[False])
+    assert verdict.genuine, verdict
+    tested = {finding.name for finding in verdict.having("agrees")}
+    assert tested >= {"losses", "gradients", "updates"}
+    assert {finding.name for finding in verdict.having("untested")} <= {"at_optimum"}
+    wrong = play.run(**setting, elbo=elbo, particles=4, dtype=dtype, factor=True)
+    assert replay(wrong, COUNTS[False]).mistakes == ("missing_coefficients",)
+    if kind not in ("beta", "loop"):
+        return
+    averaged = replay(recording, COUNTS[False], loss="trace")
+    assert averaged.mistakes == ("loss_mismatch",)
 
 
 def test_minibatches_are_made_again(play):

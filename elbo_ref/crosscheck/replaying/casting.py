@@ -22,6 +22,7 @@ from elbo_ref.coordinates import NAMES
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.replaying.batches import Batch
+from elbo_ref.crosscheck.replaying.bound import Bound
 from elbo_ref.crosscheck.replaying.emulation import Program, binomial, single_trials
 from elbo_ref.crosscheck.replaying.tape import LOSSES, Tape
 from elbo_ref.crosscheck.roles import Reading, read_roles, roles_of
@@ -96,7 +97,12 @@ def read_tape(
         If the recording does not say what is needed, and the arguments do not either.
     """
     recording, guide = cast.recording, cast.guide
-    loss, size = loss or _loss_of(recording), int(cast.draws.shape[2])
+    loss, size, bound = loss or _loss_of(recording), int(cast.draws.shape[2]), None
+    if loss == "renyi":
+        alpha = _alpha_of(recording)
+        if alpha is None:
+            raise ValueError("loss = 'renyi': the recording does not say the alpha of the bound")
+        bound = Bound(alpha)
     if guide.name not in REPLAYED:
         raise ValueError(f"guide = {guide.name!r} is none of {', '.join(REPLAYED)}")
     given, values = dict(names or {}), dict(cast.values)
@@ -145,6 +151,7 @@ def read_tape(
         log_coefficient=log_coefficient,
         coefficient_size=coefficient_size,
         batch=batch,
+        bound=bound,
     )
 
 
@@ -242,7 +249,15 @@ def _loss_of(recording: Recording) -> str:
     noted = recording.header.get("loss") or {}
     kinds = [noted.get("class"), *noted.get("bases", [])]
     known = [LOSSES[kind] for kind in kinds if kind in LOSSES]
-    return known[0] if known else str(kinds[0] or "trace")
+    if not known or (known[0] == "renyi" and _alpha_of(recording) is None):
+        return str(kinds[0] or "trace")
+    return known[0]
+
+
+def _alpha_of(recording: Recording) -> float | None:
+    """Of a Renyi bound, if it is noted."""
+    alpha = (recording.header.get("loss") or {}).get("alpha")
+    return float(alpha) if isinstance(alpha, int | float) and alpha != 1 else None
 
 
 def _arguments(

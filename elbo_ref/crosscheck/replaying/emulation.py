@@ -24,7 +24,8 @@ A gradient is exact, at the draws as they are, and in two parts (`elbo_ref.objec
 clamp holds. `score` is the score-function estimator of the same gradient.
 
 All steps stand side by side: a column is one latent at one step. C is their number, P that of the
-particles; `prior` is (2, C), `own` (k, C), draws are (P, C).
+particles; `prior` is (2, C), `own` (k, C), draws are (P, C). Particles are averaged with weights,
+those of a Renyi bound being unequal (`elbo_ref.crosscheck.replaying.bound`).
 """
 
 from __future__ import annotations
@@ -59,6 +60,16 @@ class Columns(NamedTuple):
     log_coefficient: FloatArray
     coefficient_size: FloatArray
     """Of each latent: the log factorials that its coefficients are made of, without signs."""
+    weights: FloatArray
+    """Of the particles, (P, C) or (P, 1); their sum is 1."""
+    excess: float | FloatArray = 0.0
+    """What the number that particles make is above their mean, (C,)."""
+    haze: float | FloatArray = 0.0
+    """How far off a weight may be of itself, in units of eps."""
+
+    def mean(self, values: FloatArray) -> FloatArray:
+        """Over particles, which are the last axis but one."""
+        return np.asarray((self.weights * values).sum(axis=-2))
 
 
 class Term(NamedTuple):
@@ -93,8 +104,7 @@ class Terms(NamedTuple):
 class Parts(NamedTuple):
     """Gradients of the objective for parameters as they are constrained, (rows, C).
 
-    The rows are the prior's two concentrations and the guide's own parameters; particles are
-    averaged.
+    The rows are the prior's two concentrations and the guide's own parameters; of all particles.
     """
 
     density: FloatArray
@@ -220,24 +230,27 @@ class Program:
             slope_size = bounds[0] * rest + bounds[1] * c
             fixed_size = np.zeros((2, y.shape[1]))
             fixed = np.zeros((len(pathwise), y.shape[1]))
-            seen = logs.mean(axis=1)
+            seen = columns.mean(logs)
             if guide.own_density:
                 fixed = fixed + guide.own_density * (seen - guide.log_moments(prior, own))
         slope_size = slope_size + k + 2 * (k + f)
-        through = (slope * pathwise).mean(axis=1)
+        through = columns.mean(slope * pathwise)
         density = _rows(guide, fixed, seen, prior, own)
         whole = _rows(guide, fixed + through, seen, prior, own)
         sizes = np.abs(pathwise) * slope_size
-        logs_size = np.abs(logs).mean(axis=1) + _psi_sizes(prior)
+        if self.guide.name == "normal":  # (y - loc) / scale, of a y that has been rounded
+            sizes[1] += np.abs(slope) * (np.abs(y) + np.abs(own[0])) / own[1]
+        logs_size = columns.mean(np.abs(logs)) + _psi_sizes(prior)
         if q is not None:
             logs_size = logs_size + _psi_sizes(q)
+        size = self._spread(logs_size, columns.mean(sizes) + fixed_size[: len(sizes)])
         return Parts(
             density=density,
             through=whole - density,
             score=self._score(columns, logs, likelihood_scale),
-            size=self._spread(logs_size, sizes.mean(axis=1) + fixed_size[: len(sizes)]),
-            through_size=self._spread(None, sizes.mean(axis=1)),
-            blur=self._spread(None, (sizes / rest).mean(axis=1)),
+            size=size,
+            through_size=self._spread(None, columns.mean(sizes)),
+            blur=self._spread(None, columns.mean(sizes / rest)) + columns.haze * size,
         )
 
     def _spread(self, logs: FloatArray | None, sizes: FloatArray) -> FloatArray:
@@ -259,8 +272,8 @@ class Program:
         if not self.guide.has_score or self.mean_field:
             return None
         f = self.terms(columns).objective(likelihood_scale)
-        score = (self.guide.score(columns.logit, logs, columns.own) * f).mean(axis=1)
-        seen = logs.mean(axis=1)
+        score = columns.mean(self.guide.score(columns.logit, logs, columns.own) * f)
+        seen = columns.mean(logs)
         by_prior = self.guide.collect(np.zeros_like(score), seen, columns.prior, columns.own)[0]
         return np.concatenate((by_prior, score))
 

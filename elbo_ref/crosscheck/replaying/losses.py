@@ -61,6 +61,8 @@ class Sums(NamedTuple):
     """The same of all that they are made of."""
     rest: FloatArray
     """The sum of log(1 - c)."""
+    excess: FloatArray
+    """What a bound is above the mean of the particles."""
 
     @classmethod
     def of(cls, tape: Tape) -> Sums:
@@ -71,8 +73,8 @@ class Sums(NamedTuple):
             rest = np.log1p(-columns.c.astype(np.float64))
             values = [term.value for term in terms]
             whole = np.abs(values[0] + values[1]) + np.abs(values[2]) + np.abs(values[3])
-            rows = np.array([*values, whole, terms.size, rest])
-            return np.asarray(rows.mean(axis=1))
+            rows = columns.mean(np.array([*values, whole, terms.size, rest]))
+            return np.concatenate((rows, np.broadcast_to(columns.excess, (1, rows.shape[1]))))
 
         return cls(*(tape.scale * tape.over_steps(look).sum(axis=-1)))
 
@@ -83,7 +85,8 @@ class Sums(NamedTuple):
 
     def loss(self, likelihood: float = 1.0) -> FloatArray:
         """As ``svi.step`` returns it, the likelihood scaled."""
-        return self.own - self.prior - likelihood * (self.likelihood + self.coefficients)
+        data = likelihood * (self.likelihood + self.coefficients)
+        return self.own - self.prior - data - self.excess
 
 
 class Rival(NamedTuple):
@@ -112,25 +115,35 @@ def judge_losses(tape: Tape) -> Judged:
     if tape.loss not in PLAYED:
         reason = f"loss {tape.loss} does not follow from the draws by a formula known here"
         return Judged((_untested(reason),), tape, explained=False)
-    sums = Sums.of(tape)
-    found = Comparison(tape.recording.losses, sums.loss(), sums.allowance(tape.program.dtype))
-    if found.agree:
-        (worst,) = found.farthest()
-        words = f"all {tape.recording.num_steps} losses, the farthest at step {worst}:"
-        finding = found.finding("losses", words, (worst,), "rounding of the terms", "agrees")
-        return Judged((finding,), tape)
+    forms = [tape]
+    if tape.bound is not None and tape.num_latents > 1:
+        forms.append(replace(tape, bound=tape.bound._replace(together=True)))
+    tried = [(form, Sums.of(form)) for form in forms]
+    for form, sums in tried:
+        found = _compared(form, sums)
+        if found.agree:
+            (worst,) = found.farthest()
+            words = f"all {tape.recording.num_steps} losses, the farthest at step {worst}:"
+            finding = found.finding("losses", words, (worst,), "rounding of the terms", "agrees")
+            return Judged((finding,), form)
+    found = _compared(*tried[0])
     where = found.first()
     words = f"loss at step {where[0]}"
-    for rival in _rivals(tape, sums):
-        allowance = found.allowance * max(1.0, abs(rival.factor))
-        if Comparison(found.theirs, rival.losses, allowance).agree:
-            finding = found.finding(rival.name, words, where, rival.reason, "mistake")
-            explained = rival.name != "latent_not_in_guide"
-            return Judged((finding,), rival.tape, rival.likelihood, rival.factor, explained)
+    for form, sums in tried:
+        for rival in _rivals(form, sums):
+            allowance = found.allowance * max(1.0, abs(rival.factor))
+            if Comparison(found.theirs, rival.losses, allowance).agree:
+                finding = found.finding(rival.name, words, where, rival.reason, "mistake")
+                explained = rival.name != "latent_not_in_guide"
+                return Judged((finding,), rival.tape, rival.likelihood, rival.factor, explained)
     count = int(found.off.sum())
     reason = f"{count} of {found.theirs.size} losses depart, and no known mistake gives them"
     finding = found.finding("loss_mismatch", words, where, reason, "mistake")
     return Judged((finding,), tape, explained=count < found.theirs.size)
+
+
+def _compared(tape: Tape, sums: Sums) -> Comparison:
+    return Comparison(tape.recording.losses, sums.loss(), sums.allowance(tape.program.dtype))
 
 
 def _untested(reason: str) -> Finding:

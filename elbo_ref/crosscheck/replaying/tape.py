@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from elbo_ref.arguments import FloatArray
 from elbo_ref.coordinates import NAMES
 from elbo_ref.crosscheck.replaying.batches import Batch
+from elbo_ref.crosscheck.replaying.bound import Bound
 from elbo_ref.crosscheck.replaying.emulation import Columns, Program
 from elbo_ref.crosscheck.roles import Reading, roles_of
 from elbo_ref.guides.protocol import Guide
+from elbo_ref.objectives import OBJECTIVES, Objective, Renyi
 from elbo_ref.recording import Recording
 
 LOSSES = {
@@ -25,6 +27,7 @@ LOSSES = {
     "TraceGraph_ELBO": "trace_graph",
     "TraceEnum_ELBO": "trace_enum",
     "TraceMeanField_ELBO": "trace_mean_field",
+    "RenyiELBO": "renyi",
 }
 PLAYED = tuple(LOSSES.values())
 """The losses whose every value follows from the draws."""
@@ -54,6 +57,8 @@ class Tape:
         The minibatches, if there are any.
     power : int
         How often they are scaled.
+    bound : Bound or None
+        Of the particles, where the loss is not their mean.
     """
 
     recording: Recording
@@ -68,6 +73,7 @@ class Tape:
     coefficient_size: FloatArray
     batch: Batch | None = None
     power: int = 1
+    bound: Bound | None = None
 
     @property
     def scale(self) -> float:
@@ -97,6 +103,13 @@ class Tape:
     def guide(self) -> Guide:
         """Of the program."""
         return self.program.guide
+
+    @property
+    def objective(self) -> Objective:
+        """What the loss is of; a `trace` where that is not known here."""
+        if self.bound is not None:
+            return Renyi(self.bound.alpha, self.draws.shape[1])
+        return OBJECTIVES.get(self.loss, OBJECTIVES["trace"])
 
     @property
     def num_latents(self) -> int:
@@ -150,7 +163,7 @@ class Tape:
             wide = np.broadcast_to(x, (*x.shape[:-2], self.recording.num_steps, latents))
             return (self.data_scale * wide[..., steps, :]).reshape(*x.shape[:-2], -1)
 
-        return Columns(
+        columns = Columns(
             c=c.transpose(1, 0, 2).reshape(particles, -1),
             logit=y.transpose(1, 0, 2).reshape(particles, -1),
             prior=flat(self.reading.prior),
@@ -158,6 +171,23 @@ class Tape:
             outcomes=data(self.outcomes),
             log_coefficient=data(self.log_coefficient),
             coefficient_size=data(self.coefficient_size),
+            weights=np.full((particles, 1), 1 / particles),
+        )
+        return columns if self.bound is None else self._weighted(columns, self.bound)
+
+    def _weighted(self, columns: Columns, bound: Bound) -> Columns:
+        terms, scale = self.program.terms(columns), self.scale
+        if self.recording.header.get("framework") == "numpyro":
+            scale = 1.0  # the bound is scaled there, not its log weights
+        f = scale * terms.objective().reshape(len(columns.c), -1, self.num_latents)
+        size = terms.size.max(axis=0).reshape(f.shape[1:])
+        if bound.together:
+            size = np.broadcast_to(size.sum(axis=1, keepdims=True), size.shape)
+        found = bound.of(f)
+        return columns._replace(
+            weights=found.weights.reshape(columns.c.shape),
+            excess=found.excess.ravel() / scale,
+            haze=abs(1 - bound.alpha) * scale * size.ravel(),
         )
 
     def over_steps(self, look: Callable[[Columns], FloatArray]) -> FloatArray:

@@ -27,7 +27,6 @@ from elbo_ref.crosscheck.replaying.data import finite_part, mend_data, mend_para
 from elbo_ref.crosscheck.replaying.joined import one_site
 from elbo_ref.crosscheck.replaying.tape import Tape
 from elbo_ref.crosscheck.roles import learned_of
-from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.recording import Recording
 
 
@@ -162,12 +161,12 @@ def _place(tape: Tape, counts: Counts) -> Place | None:
     return Place(
         counts=counts,
         guide=tape.guide.name,
-        loss=OBJECTIVES.get(tape.loss, OBJECTIVES["trace"]),
+        loss=tape.objective,
         prior=prior,
         own=tape.reading.own[:, -1],
         learned=learned_of([role for _, role, _ in tape.learned()]),
         optimizer=Adam(lr=float(rates[0])) if rates else None,
-        num_particles=tape.draws.shape[1],
+        num_particles=1 if tape.bound else tape.draws.shape[1],
     )
 
 
