@@ -44,7 +44,7 @@ def test_draws_at_the_ends_of_a_precision():
 @pytest.mark.parametrize("kind", ["tied", "empty"])
 def test_the_bias_of_clipping_by_quadrature(kind):
     recording = saturating(np.float32, 0.3)
-    tape = read_tape(Cast.of(recording, kind), COUNTS, "trace", NAMES, None, None)
+    tape = read_tape(Cast.of(recording, kind, COUNTS), COUNTS, "trace", NAMES, None, None)
     a, b = (float(recording.constrained[name][0]) for name in "ab")
     info = np.finfo(np.float32)
 

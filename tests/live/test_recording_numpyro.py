@@ -86,6 +86,19 @@ def test_a_clean_run_agrees(kind, particles):
     assert untested == ({"updates", "gradients"} if through_beta else {"updates"})
 
 
+@pytest.mark.parametrize("kind", ["beta", "tied", "normal", "diagonal", "laplace", "delta"])
+def test_mean_field_losses_agree(kind):
+    """With the Jacobian that Pyro's class drops."""
+    import jax
+
+    model, guide = programs(kind)
+    loss = numpyro.infer.TraceMeanField_ELBO(num_particles=2)
+    svi = numpyro.infer.SVI(model, guide, numpyro.optim.Adam(0.05), loss)
+    _, recording = er.recording.record_numpyro(svi, svi.init(jax.random.PRNGKey(0)), 3)
+    verdict = er.replay(recording, er.Counts(K, N))
+    assert verdict.genuine, verdict
+
+
 @pytest.mark.parametrize("particles", [1, 4])
 @pytest.mark.parametrize("kind", ["empty", "loop", "normal", "batch", "delta"])
 def test_renyi_bounds_agree(kind, particles):

@@ -103,6 +103,9 @@ def read_tape(
         if alpha is None:
             raise ValueError("loss = 'renyi': the recording does not say the alpha of the bound")
         bound = Bound(alpha)
+    numpyro = recording.header.get("framework") == "numpyro"
+    if numpyro and loss == "trace_mean_field" and guide.name in ("normal", "laplace"):
+        loss = "trace"  # NumPyro counts the Jacobian there, which Pyro drops
     if guide.name not in REPLAYED:
         raise ValueError(f"guide = {guide.name!r} is none of {', '.join(REPLAYED)}")
     given, values = dict(names or {}), dict(cast.values)
@@ -131,7 +134,6 @@ def read_tape(
             raise ValueError(f"guide = {guide.name!r} is not replayed on minibatches")
         reading = reading._replace(own=np.repeat(outcomes, recording.num_steps, axis=1))
     info = np.finfo(recording.dtype)
-    numpyro = recording.header.get("framework") == "numpyro"
     seen = {site["class"] for site in recording.sites("model", observed=True)}
     return Tape(
         recording=recording,

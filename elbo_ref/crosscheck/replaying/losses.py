@@ -95,9 +95,16 @@ class Rival(NamedTuple):
     name: str
     reason: str
     losses: FloatArray
+    sums: Sums
     tape: Tape
     likelihood: float = 1.0
     factor: float = 1.0
+
+    @property
+    def allowance(self) -> FloatArray:
+        """How far theirs may be from them."""
+        times = max(1.0, abs(self.factor), self.likelihood)
+        return times * self.sums.allowance(self.tape.program.dtype)
 
 
 class Judged(NamedTuple):
@@ -131,8 +138,7 @@ def judge_losses(tape: Tape) -> Judged:
     words = f"loss at step {where[0]}"
     for form, sums in tried:
         for rival in _rivals(form, sums):
-            allowance = found.allowance * max(1.0, abs(rival.factor))
-            if Comparison(found.theirs, rival.losses, allowance).agree:
+            if Comparison(found.theirs, rival.losses, rival.allowance).agree:
                 finding = found.finding(rival.name, words, where, rival.reason, "mistake")
                 explained = rival.name != "latent_not_in_guide"
                 return Judged((finding,), rival.tape, rival.likelihood, rival.factor, explained)
@@ -153,7 +159,7 @@ def _untested(reason: str) -> Finding:
 def _rivals(tape: Tape, sums: Sums) -> Iterator[Rival]:
     """Simplest first."""
     theirs, ours = tape.recording.losses, sums.loss()
-    yield Rival("wrong_sign", "minus these are the losses", -ours, tape, factor=-1.0)
+    yield Rival("wrong_sign", "minus these are the losses", -ours, sums, tape, factor=-1.0)
     if tape.batch is not None:
         for name, power, what in (
             ("subsample_unscaled", 0, "not scaled by"),
@@ -161,19 +167,23 @@ def _rivals(tape: Tape, sums: Sums) -> Iterator[Rival]:
         ):
             other = replace(tape, power=power)
             reason = f"they are those of minibatches that are {what} {number(tape.batch.scale)}"
-            yield Rival(name, reason, Sums.of(other).loss(), other)
+            of_other = Sums.of(other)
+            yield Rival(name, reason, of_other.loss(), of_other, other)
     if np.any(sums.coefficients):
         yield Rival(
             "missing_coefficients",
             f"they lack the log coefficients, {number(sums.coefficients[0])} in all",
             ours + sums.coefficients,
+            sums,
             tape,
         )
         written = replace(tape, program=replace(tape.program, likelihood=bare))
+        by_hand = Sums.of(written)
         yield Rival(
             "missing_coefficients",
             "they are those of k log c + (n - k) log(1 - c), where no draw is clamped",
-            Sums.of(written).loss() + sums.coefficients,
+            by_hand.loss() + sums.coefficients,
+            by_hand,
             written,
         )
     yield from _swaps(tape)
@@ -182,6 +192,7 @@ def _rivals(tape: Tape, sums: Sums) -> Iterator[Rival]:
             "latent_not_in_guide",
             "the guide's density is not subtracted in them",
             ours - sums.own,
+            sums,
             tape,
         )
     if theirs.size > 1:
@@ -195,10 +206,12 @@ def _swaps(tape: Tape) -> Iterator[Rival]:
             continue
         whose = "both" if prior and guide else "the prior" if prior else "the guide"
         other = tape.swapped(prior, guide)
+        sums = Sums.of(other)
         yield Rival(
             "swapped_concentrations",
             f"they are those with concentration1 and concentration0 of {whose} exchanged",
-            Sums.of(other).loss(),
+            sums.loss(),
+            sums,
             other,
         )
 
@@ -211,19 +224,19 @@ def _fitted(tape: Tape, sums: Sums) -> Iterator[Rival]:
     factor = float(theirs @ ours / (ours @ ours))
     if factor:
         reason = f"they are ours times {number(factor)}, divided by {number(1 / factor)}"
-        yield Rival("normalised_loss", reason, factor * ours, tape, factor=factor)
+        yield Rival("normalised_loss", reason, factor * ours, sums, tape, factor=factor)
     data = sums.likelihood + sums.coefficients
     scale = float((theirs - sums.loss(0.0)) @ -data / (data @ data))
     if scale > 0:
         name = "subsample_unscaled" if scale < 1 else "subsample_scaled_twice"
         reason = f"they have the likelihood times {number(scale)}"
-        yield Rival(name, reason, sums.loss(scale), tape, likelihood=scale)
+        yield Rival(name, reason, sums.loss(scale), sums, tape, likelihood=scale)
     constant = float(np.median(theirs - ours))
     reason = f"they are ours plus {number(constant)}"
-    yield Rival("unexplained_constant", reason, ours + constant, tape)
+    yield Rival("unexplained_constant", reason, ours + constant, sums, tape)
     if theirs.size > 3:
         basis = np.array((sums.rest, np.ones_like(ours))).T
         (slope, shift), *_ = np.linalg.lstsq(basis, theirs - ours, rcond=None)
         reason = f"they have {number(-slope)} more trials for each latent"
         more = replace(tape, outcomes=tape.outcomes - [[[0.0]], [[slope]]])
-        yield Rival("wrong_total_count", reason, ours + basis @ (slope, shift), more)
+        yield Rival("wrong_total_count", reason, ours + basis @ (slope, shift), sums, more)
