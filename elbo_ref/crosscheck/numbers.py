@@ -7,7 +7,7 @@ with the distribution that each mistake would give it (`elbo_ref.crosscheck.judg
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -118,7 +118,7 @@ def cross_check(
     strange = other_latents(counts, given, names)
     if strange:
         subject = f"{family.name} guide, {objective.name} loss, {counts.summary()}"
-        return Verdict(subject, strange, advice=_advice(True, set(), told, repeated))
+        return Verdict(subject, strange, advice=_advice(strange, set(), told, repeated))
     case = Case.of(counts, given, family.name, names, prior)
     computed = dtype or looks_like(given, told, repeated)
     if computed not in ("float32", "float64"):
@@ -173,7 +173,7 @@ def cross_check(
         exact=place.exact(),
         posterior=place.posterior(),
         ruled_out=tuple(name for name in ruled_out if name not in found),
-        advice=_advice(any(x.status == "mistake" for x in findings), found, told, repeated),
+        advice=_advice(findings, found, told, repeated),
     )
 
 
@@ -319,10 +319,13 @@ def _untested(told: FloatArray, repeated: FloatArray, reading: Reading) -> list[
 
 
 def _advice(
-    mistaken: bool, found: set[str], told: FloatArray, repeated: FloatArray
+    findings: Sequence[Finding], found: set[str], told: FloatArray, repeated: FloatArray
 ) -> tuple[str, ...]:
     advice = []
-    if mistaken:
+    mistakes = [finding for finding in findings if finding.status == "mistake"]
+    if any(finding.rivals for finding in mistakes):
+        advice.append("More evaluations, or a history of the parameters, tell them apart.")
+    if mistakes:
         advice.append("Mend that first; a recording of a few steps shows where it enters.")
     elif not told.size and not repeated.size:
         advice.append("Evaluate the loss some twenty times at these parameters and hand that in.")
