@@ -29,29 +29,33 @@ _ARGUMENTS = (*NAMES, "loc", "scale")
 
 def one_site(recording: Recording) -> Recording:
     """The recording with one latent site, if its latent sites are alike; else as it is."""
-    joined = _join_latents(recording)
+    return _with_logits(_join_latents(recording))
+
+
+def _with_logits(recording: Recording) -> Recording:
+    """With the vector of an automatic guide as the logits of the one latent site."""
     vectors = [
         site["name"]
-        for site in joined.sites("guide", observed=False)
+        for site in recording.sites("guide", observed=False)
         if site["name"].lower().startswith("_auto") and site["name"].endswith("_latent")
     ]
-    latents = [site["name"] for site in joined.sites("model", observed=False)]
+    latents = [site["name"] for site in recording.sites("model", observed=False)]
     if len(vectors) != 1 or len(latents) != 1:
-        return joined
+        return recording
     (vector,), (latent,) = vectors, latents
-    draws, arguments = dict(joined.draws), dict(joined.arguments)
+    draws, arguments = dict(recording.draws), dict(recording.arguments)
     if vector not in draws or draws[vector].shape != draws.get(latent, draws[vector]).shape:
-        return joined
+        return recording
     logits = f"{latent}_unconstrained"
     _join(draws, [vector], logits)
     for key in _ARGUMENTS:
         _join(arguments, [f"guide.{vector}.{key}"], f"guide.{logits}.{key}")
     sites = [
         {**site, "name": logits} if site["name"] == vector else site
-        for site in joined.header["sites"]
+        for site in recording.header["sites"]
     ]
-    header = {**joined.header, "sites": sites}
-    return replace(joined, draws=draws, arguments=arguments, header=header)
+    header = {**recording.header, "sites": sites}
+    return replace(recording, draws=draws, arguments=arguments, header=header)
 
 
 def _join_latents(recording: Recording) -> Recording:
@@ -60,7 +64,7 @@ def _join_latents(recording: Recording) -> Recording:
     known = all(name in recording.draws for name in latents)
     if len(latents) < 2 or kinds != {"Beta"} or not known or not _one_prior(recording, latents):
         return recording
-    whole = common(latents)
+    whole = _common(latents)
     draws, arguments = dict(recording.draws), dict(recording.arguments)
     for form in _FORMS:
         _join(draws, [name + form for name in latents], whole + form)
@@ -86,12 +90,12 @@ def _one_prior(recording: Recording, latents: list[str]) -> bool:
     return True
 
 
-def common(names: list[str]) -> str:
+def _common(names: list[str]) -> str:
     """What names begin and end with, with a star between.
 
     Examples
     --------
-    >>> common(["c_0", "c_1", "c_10"]), common(["q.0.a", "q.1.a"])
+    >>> _common(["c_0", "c_1", "c_10"]), _common(["q.0.a", "q.1.a"])
     ('c_*', 'q.*.a')
     """
     start = _beginning(names)
@@ -151,7 +155,7 @@ def _with_one(recording: Recording, names: list[str]) -> Recording:
     kinds = {constraints.pop(name, None) for name in names}
     if len(kinds) > 1:
         return recording
-    whole = common(names)
+    whole = _common(names)
     groups: dict[str, Any] = {}
     for group in ("before", "constrained", "after", "gradients"):
         arrays = {
