@@ -159,6 +159,17 @@ class Judgement(NamedTuple):
     ruled_out: tuple[str, ...]
     shift: tuple[float, float]
 
+    @property
+    def score(self) -> float:
+        """The log likelihood of what came about: of the given account, unless it is rejected."""
+        if not self.rejected:
+            return self.given.log_likelihood(self.given.allowance)
+        scores = [
+            trial.log_likelihood(trial.allowance) - suspect.price
+            for suspect, trial in self.explanations
+        ]
+        return max(scores, default=-np.inf)
+
 
 def judge(given: Story, losses: Losses, rng: np.random.Generator) -> Judgement:
     """Try an account, and its suspects."""

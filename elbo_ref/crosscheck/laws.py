@@ -70,21 +70,27 @@ def _sampled(story: Story, terms: Terms, rng: np.random.Generator, most: int) ->
     steps, size = terms.first.shape
     renyi = story.loss if isinstance(story.loss, Renyi) else None
     samples = renyi.num_samples if renyi else 1
+    batches = samples if story.bound == "mixed" else 1
     latents = task.num_latents if story.batch is None or size == 1 else story.batch
     repeats = max(most // (steps * particles * samples * latents), 200)
     losses = np.empty((steps, repeats))
     for t in range(steps):
-        entry, outcomes = _batches(story, task, (repeats * particles, latents), rng)
+        shape = (batches, repeats * particles, latents)
+        entry, outcomes = _batches(story, task, shape, rng)
         tilt = np.array((terms.up[t], terms.down[t]))[:, entry] + outcomes
         likelihood = terms.likelihood[:, 0, entry] + outcomes
         prior, own = story.prior[:, t], np.broadcast_to(story.own[:, t], (len(story.own), size))
-        shape = (samples, *entry.shape)
         each = own[:, entry.ravel()]
-        logit = task.guide.sample_logit(prior, each, (samples, entry.size), rng).reshape(shape)
-        form = terms.form(story, logit, tilt[:, None], likelihood[:, None], own[:, None, entry])
+        logit = task.guide.sample_logit(prior, each, (samples // batches, entry.size), rng)
+        logit = logit.reshape(samples, *shape[1:])
+        form = terms.form(story, logit, tilt, likelihood, own[:, entry])
         form = form + terms.constants[t][entry]
         if renyi:
             rest = 1 - renyi.alpha
+            if size > 1 and story.bound != "scaled_after":
+                rest *= story.batch_scale
+            if story.bound == "together":
+                form = form.sum(axis=-1, keepdims=True)
             form = (sc.logsumexp(rest * form, axis=0) - np.log(samples)) / rest
         else:
             form = form[0]
@@ -94,17 +100,17 @@ def _sampled(story: Story, terms: Terms, rng: np.random.Generator, most: int) ->
 
 
 def _batches(
-    story: Story, task: Task, shape: tuple[int, int], rng: np.random.Generator
+    story: Story, task: Task, shape: tuple[int, int, int], rng: np.random.Generator
 ) -> tuple[NDArray[np.intp], FloatArray]:
     """The entries that each particle sees, and what its outcomes are more than the entries'."""
-    particles, latents = shape
-    whole = np.broadcast_to(task.entry_of_latent, (particles, task.num_latents))
+    *particles, latents = shape
+    whole = np.broadcast_to(task.entry_of_latent, (*particles, task.num_latents))
     if story.batch is None:
-        return whole, np.zeros((2, 1, 1))
+        return whole, np.zeros((2, 1, 1, 1))
     if len(story.counts) > 1:
-        order = rng.random((particles, task.num_latents)).argpartition(story.batch - 1, axis=1)
-        return task.entry_of_latent[order[:, :latents]], np.zeros((2, 1, 1))
+        order = rng.random(whole.shape).argpartition(story.batch - 1, axis=-1)
+        return task.entry_of_latent[order[..., :latents]], np.zeros((2, 1, 1, 1))
     k, f = int(task.counts.successes[0]), int(task.counts.failures[0])
     found = rng.hypergeometric(k, f, story.batch, particles)
     seen = np.array((found, story.batch - found), dtype=np.float64)[..., None]
-    return whole, story.batch_scale * seen - task.outcomes[:, :, None]
+    return whole, story.batch_scale * seen - task.outcomes[:, :, None, None]

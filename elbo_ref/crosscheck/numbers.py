@@ -140,7 +140,14 @@ def cross_check(
     findings = list(case.findings)
     judgement = None
     if aligned is not None:
-        judgement = judge(aligned.story, aligned.losses, generator(rng))
+        judgement, how = judge(aligned.story, aligned.losses, generator(rng)), ""
+        for story_of_bound, words in aligned.story.other_bounds() if judgement.rejected else ():
+            other = judge(story_of_bound, aligned.losses, generator(rng))
+            if other.score > judgement.score:
+                judgement, aligned = other, aligned._replace(story=story_of_bound)
+                how = words
+        if how:
+            findings.append(note("bound", f"it is that {how}"))
         later = aligned.one_later() if judgement.rejected else None
         if later is not None:
             shifted = judge(later.story, later.losses, generator(rng))

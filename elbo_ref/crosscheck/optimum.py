@@ -16,6 +16,7 @@ from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.diagnosis import ARRIVED
 from elbo_ref.evidence import log_evidence, posterior
 from elbo_ref.guides import GUIDES
+from elbo_ref.guides.positive import LARGEST, SMALLEST
 from elbo_ref.losses import destination_under
 from elbo_ref.maximum import maximize_evidence
 from elbo_ref.objectives import LossValue, Objective
@@ -103,6 +104,9 @@ class Place(NamedTuple):
 
     def _noise_floor(self) -> float | None:
         if self.optimizer is None or not self.loss.random:
+            return None
+        within = all(SMALLEST <= x <= LARGEST for x in self.prior)
+        if not within or not (self.learned or self.own.size):
             return None
         setup = begin(
             self.counts,

@@ -156,10 +156,15 @@ def read_roles(
 def _side_by_side(values: dict[str, FloatArray], pattern: str) -> None:
     """Put the parameters that differ in a number into one, under the pattern."""
     form = re.escape(pattern).replace(r"\*", "([0-9]+)", 1)
-    found = {int(match[1]): name for name in values if (match := re.fullmatch(form, name))}
-    columns = [values.pop(found[number]) for number in sorted(found)]
-    if len({column.shape for column in columns}) == 1:
-        values[pattern] = np.stack(columns, axis=-1)
+    found = [
+        (int(match[1]), name) for name in values if (match := re.fullmatch(form, name)) is not None
+    ]
+    shapes = {values[name].shape for _, name in found}
+    if len({number for number, _ in found}) < len(found) or len(shapes) > 1:
+        told = ", ".join(f"{name}: {values[name].shape}" for _, name in sorted(found))
+        raise ValueError(f"names: {pattern!r} is one number and one shape each, not {told}")
+    if found:
+        values[pattern] = np.stack([values.pop(name) for _, name in sorted(found)], axis=-1)
 
 
 def of_guide(name: str) -> bool:
@@ -212,9 +217,11 @@ def _shaped(
     own_size = 1 if guide.shared else size
     tables = {}
     lengths = {x.size for role, x in arrays.items() if role.startswith("prior.") and x.ndim}
+    histories = {len(x) for x in arrays.values() if x.ndim > 1}
     for role, array in arrays.items():
         columns = 1 if role.startswith("prior.") else own_size
-        if array.ndim == 1 and array.size != columns and array.size in lengths:
+        moving = lengths if array.size != columns else histories
+        if array.ndim == 1 and array.size in moving:
             array = array[:, None]
         tables[role] = _as_table(role, array, columns, found.get(role, role))
     lengths = {table.shape[0] for table in tables.values()} - {1}

@@ -11,7 +11,8 @@ to a multiple of eps/2, and clamps the probability of the likelihood to [eps, 1 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy import special as sc
@@ -22,7 +23,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.guides import GUIDES, Parameter
 from elbo_ref.guides.normal import NormalGuide
 from elbo_ref.logit_normal import LogitNormal
-from elbo_ref.objectives import Objective
+from elbo_ref.objectives import Objective, Renyi
 from elbo_ref.objectives.protocol import Task
 
 
@@ -53,7 +54,10 @@ class Story(NamedTuple):
     `prior` is (2, T, 1) and `own` (k, T, G), one column for each loss. The loss is `factor` times
     what it should be, plus `constant`; the likelihood counts `scale` times; a step sees `batch` of
     the latents, or of a shared latent's single trials, all of them if None, and multiplies what
-    it sees by `batch_scale`. Another independent story may be added, `beside` it.
+    it sees by `batch_scale`. A Renyi bound is taken as `bound` says: of each latent, its log
+    weights scaled, as in a plate of Pyro's; of each and scaled after, as NumPyro does; mixed, where
+    each sample has a batch of its own; or of all latents together, as outside of a plate. Another
+    independent story may be added, `beside` it.
     """
 
     counts: Counts
@@ -69,6 +73,7 @@ class Story(NamedTuple):
     scale: float = 1.0
     batch: int | None = None
     batch_scale: float = 1.0
+    bound: Literal["each", "scaled_after", "mixed", "together"] = "each"
     beside: Story | None = None
 
     def at(self, steps: slice) -> Story:
@@ -78,6 +83,21 @@ class Story(NamedTuple):
             own=self.own[:, steps],
             beside=self.beside and self.beside.at(steps),
         )
+
+    def other_bounds(self) -> Iterator[tuple[Story, str]]:
+        """The other ways in which its Renyi bound may have been taken, and that they were."""
+        if not isinstance(self.loss, Renyi) or self.loss.num_samples == 1:
+            return
+        if self.batch is None:
+            if len(self.counts) > 1:
+                words = "of all latents together, as Pyro takes it outside of a plate"
+                yield self._replace(bound="together"), words
+            return
+        words = "of samples with a minibatch each, as Pyro takes it unless particles are vectorized"
+        yield self._replace(bound="mixed"), words
+        if len(self.counts) > 1:
+            words = "of each latent and scaled after, as NumPyro takes it of minibatches"
+            yield self._replace(bound="scaled_after"), words
 
     def alone(self) -> Story:
         """Without what is beside it."""

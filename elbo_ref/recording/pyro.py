@@ -367,6 +367,7 @@ def _name(constraint: Any) -> str:
     """``positive`` or ``unit_interval``, as the constraints are called in PyTorch and Pyro."""
     from torch.distributions import constraints
 
+    constraint = getattr(constraint, "base_constraint", constraint)
     for name in ("positive", "unit_interval", "real"):
         if constraint is getattr(constraints, name):
             return name

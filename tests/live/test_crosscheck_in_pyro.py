@@ -96,3 +96,63 @@ def test_clean_runs_agree(bench, level):
         recorded = planted.record(planted.Program, setting._replace(guide=guide, steps=30))
         verdict = er.cross_check(**planted.at_level(recorded, level))
         assert verdict.mistakes == (), verdict.summary()
+
+
+@pytest.mark.parametrize("way", ["plate", "loop", "batches", "one batch"])
+def test_renyi_bounds_agree_however_they_are_taken(torch, pyro, way):
+    """Of each latent; of all together; of minibatches of each particle's own, or of all of them."""
+    dist, positive = pyro.distributions, pyro.distributions.constraints.positive
+    k, n = np.random.default_rng(0).binomial(40, 0.3, 9), 40
+    rows = torch.tensor(k, dtype=torch.float64)
+    size = 3 if "batch" in way else None
+
+    def parameter(name, value):
+        value = torch.tensor(value, dtype=torch.float64)
+        return pyro.param(name, value, constraint=positive)
+
+    def prior():
+        return dist.Beta(parameter("a0", 1.5), parameter("b0", 2.5))
+
+    def own(some):
+        return dist.Beta(parameter("a", [4.0] * 9)[some], parameter("b", [20.0] * 9)[some])
+
+    def observe(c, some, name="k"):
+        pyro.sample(name, dist.Binomial(torch.tensor(40.0), c), obs=rows[some])
+
+    def model():
+        for i in range(9) if way == "loop" else ():
+            observe(pyro.sample(f"c_{i}", prior()), i, f"k_{i}")
+        if way != "loop":
+            with pyro.plate("rows", 9, subsample_size=size) as some:
+                observe(pyro.sample("c", prior()), some)
+
+    def guide():
+        for i in range(9) if way == "loop" else ():
+            pyro.sample(f"c_{i}", own(i))
+        if way != "loop":
+            with pyro.plate("rows", 9, subsample_size=size) as some:
+                pyro.sample("c", own(some))
+
+    vectorized = {"vectorize_particles": way == "one batch", "max_plate_nesting": 1}
+    elbo = pyro.infer.RenyiELBO(alpha=0.5, num_particles=4, **vectorized)
+    with pyro.get_param_store().scope(), torch.no_grad():
+        torch.manual_seed(0)
+        told = np.array([elbo.loss(model, guide) for _ in range(60)])
+        params = {name: value.numpy() for name, value in pyro.get_param_store().items()}
+    names = dict(zip(ROLES, ("a0", "b0", "a", "b"), strict=True))
+    claims = {"names": names, "loss": er.Renyi(0.5, 4), "subsample_size": size}
+    verdict = er.cross_check(er.Counts(k, n), params, evaluations=told, **claims)
+    assert verdict.genuine, verdict
+    notes = {finding.name for finding in verdict.having("note")}
+    assert ("bound" in notes) == (way in ("loop", "batches"))
+    missing = er.Counts(k, n).log_coefficient.sum()
+    wrong = er.cross_check(er.Counts(k, n), params, evaluations=told + missing, **claims)
+    assert wrong.mistakes == ("missing_coefficients",), wrong
+
+
+ROLES = (
+    "prior.concentration1",
+    "prior.concentration0",
+    "guide.concentration1",
+    "guide.concentration0",
+)

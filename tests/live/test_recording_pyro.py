@@ -419,6 +419,103 @@ def test_a_model_that_loops_over_its_rows_agrees(play, kind, steps):
     assert shared.mistakes == ("wrong_latents",), shared
 
 
+def _one(play, i, detached=False):
+    a, b = play.parameter(f"qa_{i}", 4.0), play.parameter(f"qb_{i}", 7.0)
+    return (a.detach() if detached else a), b
+
+
+def _vector_and_scalar(play, detached=False):
+    a, b = play.parameter("qa", [4.0, 5.0, 6.0]), play.parameter("qb", 7.0)
+    return a, (b.detach() if detached else b)
+
+
+WAYS = {
+    "a vector and a scalar": ({"own": _vector_and_scalar}, ()),
+    "a scalar detached": ({"own": lambda p: _vector_and_scalar(p, True)}, ("gradient_detached",)),
+    "loop": ({"each": _one}, ()),
+    "loop of more than ten rows": ({"each": _one, "data": (range(13), [15] * 13)}, ()),
+    "loop, one parameter shared": (
+        {"each": lambda p, i: (p.parameter(f"qa_{i}", 4.0), p.parameter("qb", 7.0))},
+        (),
+    ),
+    "loop, names that differ twice": (
+        {"each": lambda p, i: (p.parameter(f"q{i}_a{i}", 4.0), p.parameter(f"q{i}_b{i}", 7.0))},
+        (),
+    ),
+    "loop, all detached": (
+        {"each": lambda p, i: _one(p, i, detached=True)},
+        ("gradient_detached",),
+    ),
+    "loop, posterior": ({"posterior": True, "data": ([3] * 3, [10] * 3)}, ()),
+    "loop, posterior without a success": ({"posterior": True, "data": ([0] * 3, [50] * 3)}, ()),
+    "prior by its mean": (
+        {"prior": lambda p: (p.parameter("a", 0.3) * p.parameter("b", 7.0), p.parameter("b", 7.0))},
+        (),
+    ),
+    "prior spelled out": (
+        {"prior": lambda p: [p.parameter(x, 2.0 + (x == "b")) * p.torch.ones(3) for x in "ab"]},
+        (),
+    ),
+    "another observation": ({"beside": True}, ()),
+    "data of a coarser precision": ({"coarse": True}, ()),
+}
+
+
+@pytest.mark.parametrize("steps", [1, 3, 12])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_model_written_otherwise(play, way, steps):
+    """Clean runs of models as people write them; what cannot be compared is untested, and said."""
+    setting, mistakes = WAYS[way]
+    pyro, torch, dist = play.pyro, play.torch, play.dist
+    data = setting.get("data", (K, N))
+    k, n = (torch.tensor(x, dtype=torch.float64) for x in map(list, data))
+    if setting.get("coarse"):
+        k, n = k.float(), n.float()
+    rows = pyro.plate("rows", len(k))
+    loop = "each" in setting or "posterior" in setting
+
+    def prior():
+        own = setting.get("prior", lambda p: (p.parameter("a", 2.0), p.parameter("b", 5.0)))
+        return own(play)
+
+    def model():
+        if setting.get("beside"):
+            pyro.sample("y", dist.Normal(prior()[0], 1.0), obs=torch.tensor(1.0))
+        for i in range(len(k)) if loop else ():
+            c = pyro.sample(f"c_{i}", dist.Beta(*prior()))
+            pyro.sample(f"k_{i}", dist.Binomial(n[i], c), obs=k[i])
+        if not loop:
+            a, b = prior()
+            with rows:
+                pyro.sample("k", dist.Binomial(n, pyro.sample("c", dist.Beta(a, b))), obs=k)
+
+    def guide():
+        for i in range(len(k)) if loop else ():
+            a, b = prior()
+            q = setting["each"](play, i) if "each" in setting else (a + k[i], b + n[i] - k[i])
+            pyro.sample(f"c_{i}", dist.Beta(*q))
+        if "own" in setting:
+            a, b = setting["own"](play)
+            with rows:
+                pyro.sample("c", dist.Beta(a, b))
+
+    torch.set_default_dtype(torch.float64)
+    try:
+        with pyro.get_param_store().scope():
+            torch.manual_seed(0)
+            svi = pyro.infer.SVI(model, guide, play.adam(), pyro.infer.Trace_ELBO())
+            with record(svi) as recorder:
+                for _ in range(steps):
+                    svi.step()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    verdict = replay(recorder.recording, er.Counts(*(list(x) for x in data)))
+    assert verdict.mistakes == mistakes, verdict
+    untested = {finding.name for finding in verdict.having("untested")}
+    assert bool(untested) == (way in ("prior by its mean", "another observation")), verdict
+    assert not (untested or mistakes) or "gradient_detached" not in verdict.ruled_out
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("kind", ["beta", "empty", "tied", "conjugate", "normal", "delta", "loop"])

@@ -43,7 +43,7 @@ REPLAYED = (
 """The guides."""
 
 _NEAR = 8
-"""Roundings, in units of eps, between a posterior's concentrations and the prior's plus counts."""
+"""Roundings, in units of eps, that make a posterior's concentrations of the prior's and counts."""
 
 
 class Cast(NamedTuple):
@@ -108,7 +108,7 @@ def read_tape(
         loss = "trace"  # NumPyro counts the Jacobian there, which Pyro drops
     if guide.name not in REPLAYED:
         raise ValueError(f"guide = {guide.name!r} is none of {', '.join(REPLAYED)}")
-    given, values = dict(names or {}), dict(cast.values)
+    given, values, unclear = dict(names or {}), dict(cast.values), ""
     by_hand = batch is not None and batch.of_latents and batch.numbers is None
     if by_hand:
         given = {role: name for role, name in given.items() if role.startswith("prior.")}
@@ -117,16 +117,23 @@ def read_tape(
         held = prior is not None and role.startswith("prior.")
         if role in given:
             continue
-        fitting = [name for name, value in values.items() if _same(_seen(value, batch), array)]
+        now = {name: _seen(value, batch) for name, value in values.items()}
+        fitting = [name for name, value in now.items() if _same(value, array)]
+        fitting = fitting or [name for name, value in now.items() if _for_all(value, array)]
         if len(fitting) == 1 and fitting[0] not in given.values():
             given[role] = fitting[0]
+        elif len(fitting) > 1:
+            unclear = f"; {', '.join(fitting)} are the same in all steps"
         elif not fitting and not held:
-            given[role], values[key] = key, array
+            alike = role.startswith("prior.") and _for_all(array[:, :1], array)
+            given[role], values[key] = key, array[:, :1] if alike else array
     try:
         width = batch.size if batch is not None and batch.of_latents and not by_hand else size
-        reading = read_roles(values, guide, width, given, prior)
+        flat = {name: x.reshape(len(x), -1) for name, x in values.items()}
+        reading = read_roles(flat, guide, width, given, prior)
     except ValueError as error:
-        raise ValueError(f"{error} (the recording's parameters are: {_told(recording)})") from None
+        told = f"the recording's parameters are: {_told(recording)}{unclear}"
+        raise ValueError(f"{error} ({told})") from None
     outcomes, log_coefficient, coefficient_size = _data(recording, counts, batch)
     reading = _all_steps(reading, recording.num_steps)
     if guide.name in ("conjugate", "conjugate_detached"):
@@ -235,9 +242,15 @@ def _guide_of(recording: Recording, site: str, counts: Counts) -> str:
         if all(_same(x, y) for x, y in known):
             return "tied"
         outcomes = counts.successes, counts.total_count - counts.successes
-        held = any(_same(x, z) for x, _ in known for z in recording.constrained.values())
+        free = [
+            value
+            for value in recording.constrained.values()
+            if not any(_same(y, value) for _, y in known)
+        ]
+        held = any(_same(x, value) for x, _ in known for value in free)
         near = [
-            x.shape[1] == len(counts) and np.allclose(x, y + z, rtol=_NEAR * np.finfo(x.dtype).eps)
+            x.shape[1] in (1, len(counts))
+            and np.all(abs(x - y - z) <= _NEAR * np.finfo(x.dtype).eps * (y + counts.total_count))
             for (x, y), z in zip(known, outcomes, strict=True)
         ]
         if all(near) and not held:
@@ -299,6 +312,12 @@ def _same(x: NDArray[Any], y: NDArray[Any]) -> bool:
     return flat[0].shape == flat[1].shape and bool(np.all(flat[0] == flat[1]))
 
 
+def _for_all(value: NDArray[Any], array: NDArray[Any]) -> bool:
+    """Whether it is one value for all latents, and an argument has it for each of them."""
+    flat = value.reshape(len(value), -1)
+    return flat.shape[1] == 1 and len(flat) == len(array) and bool(np.all(array == flat))
+
+
 def _told(recording: Recording) -> str:
     return ", ".join(recording.before) or "none"
 
@@ -325,8 +344,15 @@ def _logits(recording: Recording, site: str) -> FloatArray:
 
 
 def _coefficient_size(recording: Recording, k: NDArray[Any], n: NDArray[Any]) -> FloatArray:
-    """The log factorials of the coefficients; a Bernoulli has none."""
+    """The log factorials of the coefficients; a Bernoulli has none.
+
+    Times how much coarser than the run's the data's precision is, in which they are computed.
+    """
     kinds = {site["class"] for site in recording.sites("model", observed=True)}
     if kinds == {"Bernoulli"}:
         return np.zeros(k.shape)
-    return np.asarray(sc.gammaln(n + 1.0) + sc.gammaln(k + 1.0) + sc.gammaln(n - k + 1.0))
+    own = np.finfo(recording.dtype).eps
+    kept = [np.finfo(x.dtype).eps for x in recording.observed.values()]
+    coarser = max([float(eps / own) for eps in kept], default=1.0)
+    whole = sc.gammaln(n + 1.0) + sc.gammaln(k + 1.0) + sc.gammaln(n - k + 1.0)
+    return np.asarray(max(1.0, coarser) * whole)

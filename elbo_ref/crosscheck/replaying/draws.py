@@ -112,7 +112,8 @@ def _saturation(tape: Tape) -> list[Finding]:
     if not count:
         return []
     words, name = f"{count} of {tape.draws.size} draws at the ends of {tape.program.dtype}", _NAME
-    if tape.guide.name == "normal" or tape.bound is not None:
+    exact = tape.guide.name in ("conjugate", "conjugate_detached")
+    if tape.guide.name == "normal" or tape.bound is not None or exact:
         return [Finding(name, words, None, None, None, "", "note")]
     share = clip_bias(tape) / _loss_std(tape)
     where = int(np.argmax(np.abs(share)))

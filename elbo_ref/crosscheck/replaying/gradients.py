@@ -114,11 +114,24 @@ def judge_gradients(judged: Judged, counts: Counts) -> list[Finding]:
         return [_untested("the losses are not explained, so there is nothing to compare with")]
     if tape.derived:
         return [_untested(f"{', '.join(tape.derived)}: computed from parameters")]
+    findings = [_untested(f"{name}: no site is distributed by it") for name in tape.without_role]
+    for _, role, name in tape.learned():
+        if _constraint(tape, name) not in _SLOPES:
+            findings.append(_untested(f"{role}: its constraint is {_constraint(tape, name)}"))
     slopes = list(_slopes(judged))
-    findings = [_judge(slope, judged.factor) for slope in slopes]
+    findings += [_judge(slope, judged.factor) for slope in slopes]
     if any(slope.by_path and not slope.other_path for slope in slopes):
-        findings.append(_kernel(slopes, tape, counts))
+        scaled = judged.likelihood != 1
+        findings.append(_kernel(slopes, tape, {} if scaled else _deviations(tape, counts)))
     return findings
+
+
+_SLOPES = ("real", "unit_interval", *CONSTRAINTS)
+"""Constraints whose derivative is known."""
+
+
+def _constraint(tape: Tape, name: str) -> str:
+    return str(tape.recording.header.get("constraints", {}).get(name, "positive"))
 
 
 def _untested(reason: str) -> Finding:
@@ -155,6 +168,8 @@ def _slopes(judged: Judged) -> Iterator[Slope]:
     elsewhere = tape.recording.header.get("framework") == "numpyro"
     elsewhere &= isinstance(tape.guide, BetaDraws)
     for row, role, name in tape.learned():
+        if _constraint(tape, name) not in _SLOPES:
+            continue
         recorded = tape.recording
         steps = recorded.num_steps
         theirs = recorded.gradients[name].reshape(steps, -1).astype(np.float64)
@@ -179,7 +194,7 @@ def _jacobian(tape: Tape, name: str) -> FloatArray:
     """d constrained / d unconstrained; a point has its logit for a parameter already."""
     steps = tape.recording.num_steps
     x = tape.recording.constrained[name].reshape(steps, -1).astype(np.float64)
-    kind = tape.recording.header.get("constraints", {}).get(name, "positive")
+    kind = _constraint(tape, name)
     if kind in ("real", "unit_interval"):
         return np.ones_like(x)
     return CONSTRAINTS[kind].slope(x)
@@ -236,11 +251,10 @@ def _cause(slope: Slope) -> tuple[str, str]:
     return "gradient_mismatch", "no known mistake gives them"
 
 
-def _kernel(slopes: list[Slope], tape: Tape, counts: Counts) -> Finding:
+def _kernel(slopes: list[Slope], tape: Tape, deviations: dict[str, FloatArray]) -> Finding:
     """What PyTorch's kernel does to the gradients of these draws."""
     worst, what = 0.0, ""
     reason = "its own value at these draws, less the exact derivative"
-    deviations = _deviations(tape, counts)
     if not deviations and tape.recording.num_steps >= _ENOUGH:
         deviations = {slope.role: _scatter(slope.exact) for slope in slopes}
         reason += "; the standard deviations by the differences of steps"
@@ -248,7 +262,8 @@ def _kernel(slopes: list[Slope], tape: Tape, counts: Counts) -> Finding:
         if slope.by_kernel is None or slope.role not in deviations:
             continue
         bias = np.abs((slope.by_kernel - slope.through).mean(axis=0))
-        ratio = bias / deviations[slope.role]
+        rounding = slope.allowance.mean(axis=0)
+        ratio = np.where(bias > rounding, bias / np.maximum(deviations[slope.role], rounding), 0.0)
         place = int(np.argmax(ratio))
         if ratio[place] >= worst:
             latent = f", latent {place}" if ratio.size > 1 else ""
@@ -296,6 +311,8 @@ def _deviations(tape: Tape, counts: Counts) -> dict[str, FloatArray]:
             return {}
         rows = [*variances[0], *variances[1]]
         for row, role, name in tape.learned():
+            if _constraint(tape, name) not in _SLOPES:
+                continue
             size = np.sqrt(np.ravel(rows[row]) / particles) * np.abs(_jacobian(tape, name)[step])
             found.setdefault(role, []).append(size)
     return {role: np.maximum(np.mean(sizes, axis=0), 1e-300) for role, sizes in found.items()}

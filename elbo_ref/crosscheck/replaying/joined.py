@@ -11,6 +11,7 @@ logits of the latent, as AutoNormal has them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import takewhile
@@ -61,9 +62,19 @@ def _with_logits(recording: Recording) -> Recording:
 def _join_latents(recording: Recording) -> Recording:
     latents = [site["name"] for site in recording.sites("model", observed=False)]
     kinds = {site["class"] for site in recording.sites("model", observed=False)}
-    known = all(name in recording.draws for name in latents)
-    if len(latents) < 2 or kinds != {"Beta"} or not known or not _one_prior(recording, latents):
+    widths = {recording.draws[name].shape[2] if name in recording.draws else 0 for name in latents}
+    alike = kinds == {"Beta"} and len(widths) == 1 and 0 not in widths
+    if len(latents) < 2 or not alike or not _one_prior(recording, latents):
         return recording
+    families = {
+        site["class"]
+        for site in recording.sites("guide", observed=False)
+        if site["name"] in latents
+    }
+    if len(families) > 1:
+        raise ValueError(
+            f"the guide's sites are of several families: {', '.join(sorted(families))}"
+        )
     whole = _common(latents)
     draws, arguments = dict(recording.draws), dict(recording.arguments)
     for form in _FORMS:
@@ -71,7 +82,10 @@ def _join_latents(recording: Recording) -> Recording:
         for key in _ARGUMENTS:
             for program in ("model", "guide"):
                 places = [f"{program}.{name}{form}.{key}" for name in latents]
-                _join(arguments, places, f"{program}.{whole}{form}.{key}")
+                place = f"{program}.{whole}{form}.{key}"
+                _join(arguments, places, place)
+                if place in arguments and arguments[place].shape[1] == len(latents):
+                    arguments[place] = arguments[place].repeat(max(widths), axis=1)
     for key in NAMES:
         place = f"model.{whole}.{key}"
         arguments[place] = arguments[place][:, :1]
@@ -134,19 +148,27 @@ def _join_parameters(recording: Recording, latents: list[str], whole: str) -> Re
     endings = [latent[len(_beginning(latents)) :] for latent in latents]
     for place, columns in {**guides, "points": recording.draws[whole][:, 0]}.items():
         names: list[str] = []
-        for ending, column in zip(endings, columns.T, strict=True):
+        for ending, block in zip(endings, np.split(columns, len(latents), axis=1), strict=True):
             fitting = [
                 name
                 for name, array in recording.constrained.items()
-                if array[0].size == 1 and name not in names and (array.ravel() == column).all()
+                if name not in names and array[0].size == block[0].size
+                if (array.reshape(block.shape) == block).all()
             ]
-            named = [name for name in fitting if name.endswith(ending)]
+            numbers = re.findall("[0-9]+", ending)
+            named = [name for name in fitting if numbers and _numbers(name, numbers) == numbers]
+            named = named or [name for name in fitting if name.endswith(ending)]
             names += (named or fitting)[:1]
         if len(names) == len(latents):
             recording = _with_one(recording, names)
         elif place in guides and (columns == columns[:, :1]).all():
             arguments[place] = columns[:, :1]
     return replace(recording, arguments=arguments)
+
+
+def _numbers(name: str, like: list[str]) -> list[str]:
+    """The last numbers in a name, as many as in another."""
+    return re.findall("[0-9]+", name)[-len(like) :]
 
 
 def _with_one(recording: Recording, names: list[str]) -> Recording:
@@ -156,6 +178,8 @@ def _with_one(recording: Recording, names: list[str]) -> Recording:
     if len(kinds) > 1:
         return recording
     whole = _common(names)
+    while whole in recording.before:
+        whole += "*"
     groups: dict[str, Any] = {}
     for group in ("before", "constrained", "after", "gradients"):
         arrays = {

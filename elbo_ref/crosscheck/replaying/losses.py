@@ -32,6 +32,9 @@ _FITTED = (
 )
 """What takes more than one loss to see."""
 
+_COUNTED = ("Binomial", "Bernoulli", "Delta", "Unit")
+"""What may be observed: the data, what is computed, and a factor, which is a site as well."""
+
 RULED_OUT = (
     "wrong_sign",
     "swapped_concentrations",
@@ -121,6 +124,14 @@ def judge_losses(tape: Tape) -> Judged:
     """Compare every loss, and name the mistake if they are others."""
     if tape.loss not in PLAYED:
         reason = f"loss {tape.loss} does not follow from the draws by a formula known here"
+        return Judged((_untested(reason),), tape, explained=False)
+    strange = [
+        f"{site['name']!r} from a {site['class']}"
+        for site in tape.recording.sites("model", observed=True)
+        if site["class"] not in _COUNTED
+    ]
+    if strange:
+        reason = f"the model observes {', '.join(strange)} too"
         return Judged((_untested(reason),), tape, explained=False)
     forms = [tape]
     if tape.bound is not None and tape.num_latents > 1:

@@ -128,11 +128,18 @@ class Tape:
     def derived(self) -> tuple[str, ...]:
         """Roles that are computed from parameters, and move."""
         arguments, names = self.recording.arguments, self.reading.names
+        unknown = self.recording.num_steps == 1 and bool(self.without_role)
         return tuple(
             role
             for role, name in names.items()
-            if name in arguments and np.any(arguments[name] != arguments[name][:1])
+            if name in arguments and (unknown or np.any(arguments[name] != arguments[name][:1]))
         )
+
+    @property
+    def without_role(self) -> tuple[str, ...]:
+        """Parameters that are none of ours."""
+        named = self.reading.names.values()
+        return tuple(name for name in self.recording.before if name not in named)
 
     def swapped(self, prior: bool, own: bool) -> Tape:
         """With the two concentrations exchanged, of the prior, of the guide or of both."""

@@ -116,7 +116,7 @@ def replay(
     names, exchanged = mend_names(cast, names or {}, batch)
     found += exchanged
     if claimed and part.sites("guide", observed=False):
-        reason = "the guide's own latent is none of the model's"
+        reason = "the guide samples others than the model's latents"
         return _verdict(subject, [*found, _untested(reason)])
     tape = read_tape(cast, used, loss, names, prior, batch)
     judged = losses.judge_losses(tape)
