@@ -542,6 +542,19 @@ def test_renyi_bounds_agree(play, kind, dtype, alpha):
     assert averaged.mistakes == ("loss_mismatch",)
 
 
+def test_a_renyi_bound_of_a_vector_is_untested(play):
+    """Each latent of a plate loses the density of all of them."""
+
+    def elbo(**settings):
+        return play.pyro.infer.RenyiELBO(alpha=0.5, **settings)
+
+    setting = {"kind": "diagonal", "elbo": elbo, "vectorize": False}
+    verdict = replay(play.run(**setting), COUNTS[False])
+    assert verdict.mistakes == ()
+    assert "is in no plate" in verdict.having("untested")[0].reason
+    assert replay(play.run(**setting, shared=True), COUNTS[True]).genuine
+
+
 def test_minibatches_are_made_again(play):
     """Two of three latents in a step, scaled by 3/2."""
     pyro, torch, dist = play.pyro, play.torch, play.dist

@@ -55,7 +55,7 @@ def _with_logits(recording: Recording) -> Recording:
         {**site, "name": logits} if site["name"] == vector else site
         for site in recording.header["sites"]
     ]
-    header = {**recording.header, "sites": sites}
+    header = {**recording.header, "sites": sites, "vector": vector}
     return replace(recording, draws=draws, arguments=arguments, header=header)
 
 

@@ -153,6 +153,12 @@ def judge_losses(tape: Tape) -> Judged:
                 finding = found.finding(rival.name, words, where, rival.reason, "mistake")
                 explained = rival.name != "latent_not_in_guide"
                 return Judged((finding,), rival.tape, rival.likelihood, rival.factor, explained)
+    if len(forms) > 1 and "vector" in tape.recording.header:
+        reason = (
+            f"{tape.recording.header['vector']} is in no plate: Pyro takes all of its density "
+            "from the weight of each latent, which is no bound of theirs"
+        )
+        return Judged((_untested(reason),), tape, explained=False)
     count = int(found.off.sum())
     reason = f"{count} of {found.theirs.size} losses depart, and no known mistake gives them"
     finding = found.finding("loss_mismatch", words, where, reason, "mistake")
