@@ -238,8 +238,9 @@ class Program:
         density = _rows(guide, fixed, seen, prior, own)
         whole = _rows(guide, fixed + through, seen, prior, own)
         sizes = np.abs(pathwise) * slope_size
-        if self.guide.name == "normal":  # (y - loc) / scale, of a y that has been rounded
-            sizes[1] += np.abs(slope) * (np.abs(y) + np.abs(own[0])) / own[1]
+        if self.guide.name == "normal":  # its own density's derivatives cancel; y is rounded
+            sizes += 2 / own[1]
+            sizes[1] += (np.abs(slope) + 1 / own[1]) * (np.abs(y) + np.abs(own[0])) / own[1]
         logs_size = columns.mean(np.abs(logs)) + _psi_sizes(prior)
         if q is not None:
             logs_size = logs_size + _psi_sizes(q)
