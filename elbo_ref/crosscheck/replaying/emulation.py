@@ -238,6 +238,7 @@ class Program:
         density = _rows(guide, fixed, seen, prior, own)
         whole = _rows(guide, fixed + through, seen, prior, own)
         sizes = np.abs(pathwise) * slope_size
+        blur = columns.mean(sizes / rest)
         if self.guide.name == "normal":  # its own density's derivatives cancel; y is rounded
             sizes += 2 / own[1]
             sizes[1] += (np.abs(slope) + 1 / own[1]) * (np.abs(y) + np.abs(own[0])) / own[1]
@@ -251,7 +252,7 @@ class Program:
             score=self._score(columns, logs, likelihood_scale),
             size=size,
             through_size=self._spread(None, columns.mean(sizes)),
-            blur=self._spread(None, columns.mean(sizes / rest)) + columns.haze * size,
+            blur=self._spread(None, blur) + columns.haze * size,
         )
 
     def _spread(self, logs: FloatArray | None, sizes: FloatArray) -> FloatArray:
