@@ -516,7 +516,7 @@ def test_a_model_written_otherwise(play, way, steps):
     assert not (untested or mistakes) or "gradient_detached" not in verdict.ruled_out
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("alpha", [0.0, 2.0])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("kind", ["beta", "empty", "tied", "conjugate", "normal", "delta", "loop"])
 def test_renyi_bounds_agree(play, kind, dtype, alpha):
