@@ -140,14 +140,8 @@ def cross_check(
     findings = list(case.findings)
     judgement = None
     if aligned is not None:
-        judgement, how = judge(aligned.story, aligned.losses, generator(rng)), ""
-        for story_of_bound, words in aligned.story.other_bounds() if judgement.rejected else ():
-            other = judge(story_of_bound, aligned.losses, generator(rng))
-            if other.score > judgement.score:
-                judgement, aligned = other, aligned._replace(story=story_of_bound)
-                how = words
-        if how:
-            findings.append(note("bound", f"it is that {how}"))
+        aligned, judgement, noted = _judged(aligned, rng)
+        findings += noted
         later = aligned.one_later() if judgement.rejected else None
         if later is not None:
             shifted = judge(later.story, later.losses, generator(rng))
@@ -188,6 +182,17 @@ _AFTER = (
     "the history was recorded after each step: every loss fits the entry before its own, "
     "and the first loss belongs to parameters that were not recorded"
 )
+
+
+def _judged(aligned: Aligned, rng: Rng) -> tuple[Aligned, Judgement, list[Finding]]:
+    """What the losses say; of a Renyi bound as it is most likely to have been taken."""
+    best, judgement, noted = aligned, judge(aligned.story, aligned.losses, generator(rng)), []
+    for story, words in aligned.story.other_bounds() if judgement.rejected else ():
+        other = judge(story, aligned.losses, generator(rng))
+        if other.score > judgement.score:
+            best, judgement = aligned._replace(story=story), other
+            noted = [note("bound", f"it is that {words}")]
+    return best, judgement, noted
 
 
 def _undone(

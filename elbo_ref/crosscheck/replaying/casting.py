@@ -26,6 +26,7 @@ from elbo_ref.crosscheck.replaying.bound import Bound
 from elbo_ref.crosscheck.replaying.emulation import Program, binomial, single_trials
 from elbo_ref.crosscheck.replaying.tape import LOSSES, Tape
 from elbo_ref.crosscheck.roles import Reading, read_roles, roles_of
+from elbo_ref.guides.conjugate import ConjugateGuide
 from elbo_ref.guides.protocol import Guide
 from elbo_ref.recording import Recording
 
@@ -117,9 +118,7 @@ def read_tape(
         held = prior is not None and role.startswith("prior.")
         if role in given:
             continue
-        now = {name: _seen(value, batch) for name, value in values.items()}
-        fitting = [name for name, value in now.items() if _same(value, array)]
-        fitting = fitting or [name for name, value in now.items() if _for_all(value, array)]
+        fitting = _fitting(values, array, batch)
         if len(fitting) == 1 and fitting[0] not in given.values():
             given[role] = fitting[0]
         elif len(fitting) > 1:
@@ -136,7 +135,7 @@ def read_tape(
         raise ValueError(f"{error} ({told})") from None
     outcomes, log_coefficient, coefficient_size = _data(recording, counts, batch)
     reading = _all_steps(reading, recording.num_steps)
-    if guide.name in ("conjugate", "conjugate_detached"):
+    if isinstance(guide, ConjugateGuide):
         if batch is not None:
             raise ValueError(f"guide = {guide.name!r} is not replayed on minibatches")
         reading = reading._replace(own=np.repeat(outcomes, recording.num_steps, axis=1))
@@ -173,6 +172,15 @@ def _data(recording: Recording, counts: Counts, batch: Batch | None) -> list[Flo
     k, n = batch.rows
     found = [batch.outcomes(), batch.log_coefficient(), _coefficient_size(recording, k, n)]
     return found if batch.of_latents else [x.sum(axis=-1, keepdims=True) for x in found]
+
+
+def _fitting(
+    values: Mapping[str, NDArray[Any]], array: NDArray[Any], batch: Batch | None
+) -> list[str]:
+    """The parameters that an argument may be: equal to it, or one value for all latents."""
+    now = {name: _seen(value, batch) for name, value in values.items()}
+    equal = [name for name, value in now.items() if _same(value, array)]
+    return equal or [name for name, value in now.items() if _for_all(value, array)]
 
 
 def _seen(value: NDArray[Any], batch: Batch | None) -> NDArray[Any]:
@@ -241,22 +249,29 @@ def _guide_of(recording: Recording, site: str, counts: Counts) -> str:
     if len(known) == 2:
         if all(_same(x, y) for x, y in known):
             return "tied"
-        outcomes = counts.successes, counts.total_count - counts.successes
-        free = [
-            value
-            for value in recording.constrained.values()
-            if not any(_same(y, value) for _, y in known)
-        ]
-        held = any(_same(x, value) for x, _ in known for value in free)
-        near = [
-            x.shape[1] in (1, len(counts))
-            and np.all(abs(x - y - z) <= _NEAR * np.finfo(x.dtype).eps * (y + counts.total_count))
-            for (x, y), z in zip(known, outcomes, strict=True)
-        ]
-        if all(near) and not held:
+        if _posterior(recording, known, counts):
             return "conjugate"
     shared = all(x is not None and x.shape[1] == 1 for x in own)
     return "beta_shared" if shared and recording.draws[site].shape[2] > 1 else "beta"
+
+
+def _posterior(
+    recording: Recording, known: list[tuple[NDArray[Any], NDArray[Any]]], counts: Counts
+) -> bool:
+    """Whether the guide's concentrations, beside the prior's, are computed as the posterior's."""
+    free = [
+        value
+        for value in recording.constrained.values()
+        if not any(_same(prior, value) for _, prior in known)
+    ]
+    if any(_same(own, value) for own, _ in known for value in free):
+        return False
+    outcomes = counts.successes, counts.total_count - counts.successes
+    for (own, prior), more in zip(known, outcomes, strict=True):
+        room = _NEAR * np.finfo(own.dtype).eps * (prior + counts.total_count)
+        if own.shape[1] not in (1, len(counts)) or np.any(abs(own - prior - more) > room):
+            return False
+    return True
 
 
 def _loss_of(recording: Recording) -> str:

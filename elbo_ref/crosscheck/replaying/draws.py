@@ -32,6 +32,7 @@ from elbo_ref.crosscheck.findings import Finding, Status
 from elbo_ref.crosscheck.replaying.emulation import Columns
 from elbo_ref.crosscheck.replaying.tape import Tape
 from elbo_ref.guides.beta_draws import BetaDraws
+from elbo_ref.guides.conjugate import ConjugateGuide
 
 RULED_OUT = ("draw_mismatch", "float32_saturation")
 LEVEL = 1e-3
@@ -112,7 +113,7 @@ def _saturation(tape: Tape) -> list[Finding]:
     if not count:
         return []
     words, name = f"{count} of {tape.draws.size} draws at the ends of {tape.program.dtype}", _NAME
-    exact = tape.guide.name in ("conjugate", "conjugate_detached")
+    exact = isinstance(tape.guide, ConjugateGuide)
     if tape.guide.name == "normal" or tape.bound is not None or exact:
         return [Finding(name, words, None, None, None, "", "note")]
     share = clip_bias(tape) / _loss_std(tape)

@@ -115,9 +115,11 @@ def judge_gradients(judged: Judged, counts: Counts) -> list[Finding]:
     if tape.derived:
         return [_untested(f"{', '.join(tape.derived)}: computed from parameters")]
     findings = [_untested(f"{name}: no site is distributed by it") for name in tape.without_role]
-    for _, role, name in tape.learned():
-        if _constraint(tape, name) not in _SLOPES:
-            findings.append(_untested(f"{role}: its constraint is {_constraint(tape, name)}"))
+    findings += [
+        _untested(f"{role}: its constraint is {_constraint(tape, name)}")
+        for _, role, name in tape.learned()
+        if _constraint(tape, name) not in _SLOPES
+    ]
     slopes = list(_slopes(judged))
     findings += [_judge(slope, judged.factor) for slope in slopes]
     if any(slope.by_path and not slope.other_path for slope in slopes):
@@ -132,6 +134,11 @@ _SLOPES = ("real", "unit_interval", *CONSTRAINTS)
 
 def _constraint(tape: Tape, name: str) -> str:
     return str(tape.recording.header.get("constraints", {}).get(name, "positive"))
+
+
+def _comparable(tape: Tape) -> Iterator[tuple[int, str, str]]:
+    """Of what is learned (`Tape.learned`) that with such a constraint."""
+    return (x for x in tape.learned() if _constraint(tape, x[2]) in _SLOPES)
 
 
 def _untested(reason: str) -> Finding:
@@ -167,9 +174,7 @@ def _slopes(judged: Judged) -> Iterator[Slope]:
     rounding = max(8 * eps, DIGITS)
     elsewhere = tape.recording.header.get("framework") == "numpyro"
     elsewhere &= isinstance(tape.guide, BetaDraws)
-    for row, role, name in tape.learned():
-        if _constraint(tape, name) not in _SLOPES:
-            continue
+    for row, role, name in _comparable(tape):
         recorded = tape.recording
         steps = recorded.num_steps
         theirs = recorded.gradients[name].reshape(steps, -1).astype(np.float64)
@@ -310,9 +315,7 @@ def _deviations(tape: Tape, counts: Counts) -> dict[str, FloatArray]:
         if variances is None:
             return {}
         rows = [*variances[0], *variances[1]]
-        for row, role, name in tape.learned():
-            if _constraint(tape, name) not in _SLOPES:
-                continue
+        for row, role, name in _comparable(tape):
             size = np.sqrt(np.ravel(rows[row]) / particles) * np.abs(_jacobian(tape, name)[step])
             found.setdefault(role, []).append(size)
     return {role: np.maximum(np.mean(sizes, axis=0), 1e-300) for role, sizes in found.items()}

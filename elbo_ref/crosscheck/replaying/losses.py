@@ -133,12 +133,10 @@ def judge_losses(tape: Tape) -> Judged:
     if strange:
         reason = f"the model observes {', '.join(strange)} too"
         return Judged((_untested(reason),), tape, explained=False)
-    forms = [tape]
-    if tape.bound is not None and tape.num_latents > 1:
-        forms.append(replace(tape, bound=tape.bound._replace(together=True)))
-    tried = [(form, Sums.of(form)) for form in forms]
-    for form, sums in tried:
-        found = _compared(form, sums)
+    tried = []
+    for form in _forms(tape):
+        tried.append((form, Sums.of(form)))
+        found = _compared(*tried[-1])
         if found.agree:
             (worst,) = found.farthest()
             words = f"all {tape.recording.num_steps} losses, the farthest at step {worst}:"
@@ -153,7 +151,7 @@ def judge_losses(tape: Tape) -> Judged:
                 finding = found.finding(rival.name, words, where, rival.reason, "mistake")
                 explained = rival.name != "latent_not_in_guide"
                 return Judged((finding,), rival.tape, rival.likelihood, rival.factor, explained)
-    if len(forms) > 1 and "vector" in tape.recording.header:
+    if len(tried) > 1 and "vector" in tape.recording.header:
         reason = (
             f"{tape.recording.header['vector']} is in no plate: Pyro takes all of its density "
             "from the weight of each latent, which is no bound of theirs"
@@ -163,6 +161,13 @@ def judge_losses(tape: Tape) -> Judged:
     reason = f"{count} of {found.theirs.size} losses depart, and no known mistake gives them"
     finding = found.finding("loss_mismatch", words, where, reason, "mistake")
     return Judged((finding,), tape, explained=count < found.theirs.size)
+
+
+def _forms(tape: Tape) -> Iterator[Tape]:
+    """The ways in which a Renyi bound may have been taken; of other losses there is one."""
+    yield tape
+    if tape.bound is not None and tape.num_latents > 1:
+        yield replace(tape, bound=tape.bound._replace(together=True))
 
 
 def _compared(tape: Tape, sums: Sums) -> Comparison:
