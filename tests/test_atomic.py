@@ -279,6 +279,7 @@ def test_without_links(path):
 # -- others --------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("links", [True, False])
 def test_a_race_has_one_winner(path, monkeypatch, links):
     """Nobody overwrites, the file is one writer's, whole; nothing else remains."""
@@ -348,6 +349,7 @@ atomic.write(path, b"new" * 1000, overwrite=stage == "replace")
 """
 
 
+@pytest.mark.thorough
 @POSIX
 @pytest.mark.parametrize("stage", ["fsync", "link", "replace"])
 def test_what_the_killed_leave_is_removed(path, stage):

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
+from tiers import few
 
 from elbo_ref.beta import Beta, Gradient, Interval
 
@@ -102,6 +103,7 @@ def test_the_uniform_distribution():
     assert uniform.tilt_variance(1, 0) == pytest.approx(1.0, rel=1e-15)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("a", "b"), [(0.5, 0.5), (1.0, 4.0), (2.5, 0.8), (30.0, 50.0)])
 def test_scipy_and_quadrature_agree(a, b):
     ours, peer, other = Beta(a, b), stats.beta(a, b), Beta(2.0, 1.5)
@@ -278,7 +280,7 @@ def distribution_agrees(logit, a, b):
 
 
 @pytest.mark.parametrize("agrees", [moments_agree, distribution_agrees])
-@pytest.mark.parametrize(("a", "b"), TINY_AND_MODERATE)
+@pytest.mark.parametrize(("a", "b"), few(TINY_AND_MODERATE, 3))
 def test_sample_logit_has_its_distribution(agrees, a, b):
     logit = Beta(a, b).sample_logit(DRAWS, rng=20240229)
     assert agrees(logit, a, b)

@@ -51,6 +51,7 @@ def test_the_gradient_is_that_of_the_free_parameters(guide, constraint):
         assert gradient[i] == pytest.approx(difference, rel=1e-7, abs=1e-8), space.name(i)
 
 
+@pytest.mark.thorough
 def test_both_end_at_the_same_maximum():
     """Under softplus later: a step is a number then, no factor, and the counts are large."""
     optimizer = er.ClippedAdam(lr=0.3, lrd=0.01 ** (1 / 20_000), clip_norm=1e300)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tiers import few
 
 import elbo_ref as er
 from elbo_ref import guides
@@ -15,8 +16,8 @@ TRIALS = er.Counts.shared([0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0], 1)
 FLOORS = [
     pytest.param("beta", PAIRS, True, 0.02, 10, "trace", None, marks=pytest.mark.slow),
     pytest.param("beta", PAIRS, True, 0.005, 1, "trace", None, marks=pytest.mark.slow),
-    ("normal", TWO, False, 0.02, 5, "trace", None),
-    ("beta", TWO, False, 0.02, 5, "trace", None),
+    pytest.param("normal", TWO, False, 0.02, 5, "trace", None, marks=pytest.mark.thorough),
+    pytest.param("beta", TWO, False, 0.02, 5, "trace", None, marks=pytest.mark.thorough),
     pytest.param("beta_shared", TWO, False, 0.02, 5, "trace", None, marks=pytest.mark.slow),
     ("tied", TWO, "concentration1", 0.02, 5, "trace", None),
     pytest.param(
@@ -25,7 +26,7 @@ FLOORS = [
     pytest.param("beta", TWO, False, 0.02, 5, "trace_mean_field", None, marks=pytest.mark.slow),
     pytest.param("beta", TWO, False, 0.01, 5, "score_function", None, marks=pytest.mark.slow),
     pytest.param("beta", PAIRS, True, 0.005, 10, "trace", 30, marks=pytest.mark.slow),
-    ("beta", TRIALS, False, 0.02, 5, "trace", 5),
+    pytest.param("beta", TRIALS, False, 0.02, 5, "trace", 5, marks=pytest.mark.thorough),
 ]
 
 
@@ -55,7 +56,9 @@ def test_the_noise_floor_is_where_runs_end(
     assert er.diagnose(run).case in ("noise floor", "climbing")
 
 
-@pytest.mark.parametrize("name", ["beta", "normal", "empty", "tied", "beta_shared", "delta"])
+@pytest.mark.parametrize(
+    "name", few(["beta", "normal", "empty", "tied", "beta_shared", "delta"], 2)
+)
 def test_the_variance_behind_it(name):
     """Against samples of Trace, z-scores with |z| < 5.1; nothing random has none."""
     counts = er.Counts([3, 5, 1], [10, 20, 4], multiplicity=[1, 2, 0])

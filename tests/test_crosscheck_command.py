@@ -61,6 +61,7 @@ def test_the_forum_run_is_genuine_and_drifts(capsys):
     assert "drifting" in text
 
 
+@pytest.mark.thorough
 def test_the_questions_own_names_are_a_swap(capsys):
     """`a` is its concentration0: who takes it for concentration1 is told."""
     swapped = NAMES.replace("=b", "=x").replace("=a", "=b").replace("=x", "=a")

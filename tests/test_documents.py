@@ -6,6 +6,7 @@ from importlib import resources
 
 import numpy as np
 import pytest
+from tiers import few
 
 import elbo_ref as er
 from elbo_ref import documents, fit, fit_options
@@ -55,7 +56,7 @@ def assert_sound(text):
     return document
 
 
-@pytest.mark.parametrize("guide", ["beta", "empty", "tied", "none", "delta", "normal"])
+@pytest.mark.parametrize("guide", few(["beta", "empty", "tied", "none", "delta", "normal"], 3))
 @pytest.mark.parametrize("counts", DATA.values(), ids=DATA)
 def test_runs_and_diagnoses(counts, guide):
     run = finished(counts, guide)
@@ -162,7 +163,7 @@ def command(capsys, *arguments):
     return code, capsys.readouterr()
 
 
-@pytest.mark.parametrize("name", ["coin", "forum", "colds_father", "rat_tumors"])
+@pytest.mark.parametrize("name", few(["coin", "forum", "colds_father", "rat_tumors"], 3))
 def test_the_command_s_document(capsys, name):
     code, streams = command(capsys, "--example", name, "--json")
     assert (code, streams.err) == (0, "")

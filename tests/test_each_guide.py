@@ -120,6 +120,7 @@ def test_value_and_gradient_against_autograd(name, rows, numbers):
     np.testing.assert_allclose(example.gradient(), wanted, rtol=1e-9, atol=1e-10 * size)
 
 
+@pytest.mark.thorough
 @every_guide
 @always
 @given(rows=ROWS, numbers=FREE)
@@ -133,6 +134,7 @@ def test_gradient_against_differences(name, rows, numbers):
         assert got[i] == pytest.approx(difference, rel=1e-6, abs=1e-6 * (1 + abs(ahead)))
 
 
+@pytest.mark.thorough
 @every_guide
 @settings(deadline=None, derandomize=True, max_examples=10)
 @given(rows=ROWS, numbers=FREE)

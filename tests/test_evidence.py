@@ -222,6 +222,7 @@ def test_multiplicity_is_repetition(a, b, weighted):
         assert (np.abs(got - sum(parts, np.zeros_like(got))) <= 1e-14 * scale).all()
 
 
+@pytest.mark.thorough
 @PROPERTY
 @given(WIDE, WIDE, st.integers(0, 40))
 def test_probabilities_sum_to_one(a, b, n):

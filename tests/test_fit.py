@@ -224,6 +224,7 @@ def test_exact(answer):
         assert_row(cells, recomputed(counts, guide, loss="exact", num_steps=50))
 
 
+@pytest.mark.thorough
 def test_a_run_that_arrives(answer):
     text = answer(
         "--example", "rat_tumors", "--loss", "exact", "--num-steps", 2500, "--guide", "beta"
@@ -464,6 +465,7 @@ def test_help(command):
 # -- real processes ----------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_process_warns_of_nothing(answer):
     """Also not of a module that was imported before it is run."""
     done = process("--example", "coin", flags=["-W", "error"])
@@ -471,12 +473,14 @@ def test_process_warns_of_nothing(answer):
     assert done.stdout == answer("--example", "coin")
 
 
+@pytest.mark.thorough
 def test_process_same_bytes(answer):
     done = process("--example", "forum")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == answer("--example", "forum")
 
 
+@pytest.mark.thorough
 def test_process_exit_codes(write):
     bad = process(write("successes,total_count\n5,2\n"))
     assert (bad.returncode, bad.stdout) == (65, "")

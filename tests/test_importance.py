@@ -40,6 +40,7 @@ def test_limits(guide, k):
         assert found.estimate < 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("guide", "exponent"), [(er.Beta(2.0, 3.0), 0.5), (er.Beta(4.0, 3.0), 4)])
 def test_the_tail_of_bounded_weights(guide, exponent):
     """P(r > max - e) ~ e^exponent, counted in draws at two distances: k = -1/exponent."""

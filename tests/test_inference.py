@@ -205,6 +205,7 @@ def distance_from_normal(rng, draw):
     return stats.kstest(z, "norm").statistic
 
 
+@pytest.mark.thorough
 def test_tarone_is_standard_normal_under_the_binomial():
     """sqrt(2000) D > 2.7 has probability 1e-6; that S is skewed at 200 latents moves D by 0.014.
     Means of c that are spread by 0.025 (a binomial of 30 has 0.09) are noticed."""
@@ -671,6 +672,7 @@ def test_summary_without_a_degree_of_freedom():
     assert found.summary().endswith(" in 3 cells of at least 5, degrees 0, no degree of freedom")
 
 
+@pytest.mark.thorough
 def test_too_many_cells():
     """N + 1 for each distinct N; one N of 999999 is still allowed."""
     maximum = er.maximize_evidence(er.Counts([3, 5, 700], [10**6, 10**6, 20000]))

@@ -23,6 +23,7 @@ from autograd.scipy.special import gammaln
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
+from tiers import few
 
 import elbo_ref as er
 from elbo_ref import intervals
@@ -286,7 +287,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize("of", PARAMETERS)
-@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("name", few(DATA, 5))
 def test_profile_by_scipy(name, of):
     """The highest log evidence with one of the four at a value, over what is left."""
     maximum = maximum_of(name)
@@ -360,7 +361,9 @@ def check_ends(maximum, of, prob, ends):
 
 
 @pytest.mark.parametrize("of", PARAMETERS)
-@pytest.mark.parametrize("name", [*INTERIOR, *(name for name in DATA if name not in INTERIOR)])
+@pytest.mark.parametrize(
+    "name", few([*INTERIOR, *(name for name in DATA if name not in INTERIOR)], 1)
+)
 def test_profile_ends(name, of):
     maximum = maximum_of(name)
     check_ends(maximum, of, 0.95, maximum.interval(of=of))
@@ -371,7 +374,7 @@ FAR = {"mean": (1e-280, 1 - 2.0**-52)}
 
 
 @pytest.mark.parametrize("of", PARAMETERS)
-@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("name", few(DATA, 5))
 def test_an_end_is_open_where_the_profile_never_falls(name, of):
     """By the twin at the far ends: open if and only if it is not below the level there."""
     maximum = maximum_of(name)
@@ -435,7 +438,7 @@ def test_the_interval_of_single_trials_by_hand():
 
 
 @pytest.mark.parametrize("of", PARAMETERS)
-@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("name", few(DATA, 4))
 def test_swapping_successes_and_failures(name, of):
     """a <-> b, m -> 1 - m, s stays."""
     counts = DATA[name]
@@ -453,7 +456,9 @@ def test_swapping_successes_and_failures(name, of):
 
 
 @pytest.mark.parametrize("of", PARAMETERS)
-@pytest.mark.parametrize("name", ["three", "for_two", "one_latent", "many_all_or_none", "zeros"])
+@pytest.mark.parametrize(
+    "name", few(["three", "for_two", "one_latent", "many_all_or_none", "zeros"], 2)
+)
 def test_a_larger_probability_is_wider(name, of):
     """Nested; an end that is open stays open. And the estimate is inside."""
     maximum = maximum_of(name)
@@ -466,6 +471,7 @@ def test_a_larger_probability_is_wider(name, of):
         assert found[0].lower < at < found[0].upper
 
 
+@pytest.mark.thorough
 @settings(PROPERTY, max_examples=12)
 @given(
     rows=st.lists(
@@ -482,6 +488,7 @@ def test_profile_ends_of_any_table(rows, of, prob):
     check_ends(maximum, of, prob, maximum.interval(of=of, prob=prob))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("w", [100, 10_000])
 def test_wald_and_profile_agree_on_much_data(w):
     """To a few percent of the width at 100 times the latents, ten times closer at 10000 times."""
@@ -578,6 +585,7 @@ def test_errors_of_a_maximum_near_the_binomial(w):
         assert maximum.standard_error(of) == pytest.approx(wanted[of], rel=1e-2)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("of", PARAMETERS[:2] + PARAMETERS[3:])
 def test_the_interval_begins_beyond_the_range_of_concentrations(of):
     """One latent of 1e18 trials: the profile still rises at 1e15, where the search ends, and all of
@@ -588,7 +596,7 @@ def test_the_interval_begins_beyond_the_range_of_concentrations(of):
     assert 0.0 == found.lower < found.upper <= 1e-12 * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("prob", [1e-4, 1e-8])
+@pytest.mark.parametrize("prob", few([1e-4, 1e-8]))
 @pytest.mark.parametrize("of", PARAMETERS)
 def test_a_tiny_probability(of, prob):
     """chi2/2 is then near or below the rounding of the log evidence: the estimate, nearly."""

@@ -86,6 +86,7 @@ def test_huge_counts_against_polygammas(n, a):
     np.testing.assert_allclose(got, wanted, rtol=3e-15)
 
 
+@pytest.mark.thorough
 def test_many_distinct_outcomes():
     """More runs in an octave than nodes: Lanczos's rule is still the sum."""
     rng = np.random.default_rng(5)
@@ -100,6 +101,7 @@ def test_many_distinct_outcomes():
             )
 
 
+@pytest.mark.thorough
 def test_very_many_distinct_outcomes(monkeypatch):
     """Tens of thousands of runs in one octave, in pieces first: as without the pieces, and
     sum_j U_j/(a + j) = sum over latents of psi(a + K) - psi(a)."""

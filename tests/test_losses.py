@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import optimize
+from tiers import few
 
 import elbo_ref as er
 from elbo_ref import guides, losses, objectives
@@ -89,7 +90,7 @@ CLIMBED = ("tied", "beta_shared", "normal")
 
 
 @pytest.mark.parametrize("guide", guides.GUIDES)
-@pytest.mark.parametrize("alpha", [-1.0, 0.0, 0.5, 2.0])
+@pytest.mark.parametrize("alpha", few([-1.0, 0.0, 0.5, 2.0], 2))
 def test_where_a_renyi_bound_leads(guide, alpha):
     """Where its guide does, or between that and the evidence; or it is not known."""
     lead = losses.climbed(er.Renyi(alpha=alpha, num_samples=2), guide, BOUNDED, PRIOR, "both")
@@ -117,8 +118,8 @@ POINTS = {
 }
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.6])
-@pytest.mark.parametrize("guide", POINTS)
+@pytest.mark.parametrize("alpha", few([0.0, 0.6]))
+@pytest.mark.parametrize("guide", few(POINTS))
 def test_the_gradient_of_the_bound_of_two(guide, alpha):
     """By central differences of its value, which `renyi_bound` has as well."""
     bound, rng = losses._BoundOfTwo(er.Renyi(alpha=alpha), 801), np.random.default_rng(0)
@@ -138,8 +139,8 @@ def test_the_gradient_of_the_bound_of_two(guide, alpha):
         assert at(point).value == pytest.approx(exact, rel=1e-12)
 
 
-@pytest.mark.parametrize("learnable", ["concentration1", "concentration0"])
-@pytest.mark.parametrize("guide", CLIMBED)
+@pytest.mark.parametrize("learnable", few(["concentration1", "concentration0"]))
+@pytest.mark.parametrize("guide", few(CLIMBED))
 def test_the_climb_ends_at_one_place(guide, learnable):
     """From starts on both sides of it; the objective falls on both sides of the prior."""
     loss = er.Renyi(alpha=0.3)
@@ -157,6 +158,7 @@ def test_the_climb_ends_at_one_place(guide, learnable):
         assert beside.value < lead.value - 0.01
 
 
+@pytest.mark.thorough
 def test_two_samples_can_keep_a_tied_prior_from_collapsing():
     """The ELBO of a prior that is its own guide has no maximum; the bound of two samples has."""
     counts = er.datasets.load("rat_tumors")
@@ -169,6 +171,7 @@ def test_two_samples_can_keep_a_tied_prior_from_collapsing():
         assert er.renyi_bound(near, near, counts) < lead.value
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("guide", "prior"), [("normal", None), ("tied", er.Beta(30.0, 40.0))])
 def test_the_bracket_of_a_renyi_bound(guide, prior):
     """Exact for two samples: above the ELBO of the same point, below the evidence's maximum."""
@@ -190,6 +193,7 @@ def test_the_bracket_of_a_renyi_bound(guide, prior):
     assert er.renyi_bound(q, prior, counts, 2.0, 2) < low
 
 
+@pytest.mark.thorough
 def test_diagnose_says_so():
     run = er.maximize_elbo(BOUNDED, "normal", "trace_mean_field", PRIOR, num_steps=5)
     seen = er.diagnose(run)

@@ -273,6 +273,7 @@ def small_data(rng):
     return k, n, w
 
 
+@pytest.mark.thorough
 def test_a_dense_grid_finds_nothing_higher(grid):
     """And comes near: the grid is 0.033 wide in logit mean, 0.23 in log concentration."""
     rng = np.random.default_rng(20240229)

@@ -87,6 +87,7 @@ def test_the_gamma_pair(guide, prior, counts):
     assert found.gamma_pair.particles > found.pathwise.particles
 
 
+@pytest.mark.thorough
 @ALL
 def test_the_best_baseline_is_the_best_constant(guide, prior, counts):
     """Any constant does worse: E[S^2 (f - b)^2] is a parabola in b."""

@@ -198,6 +198,7 @@ def test_the_empty_guide_s_objective_exceeds_the_evidence():
 # -- values --------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @PROPERTY
 @given(WIDE, WIDE, WIDE, WIDE, ROW, st.floats(-9, 0), st.booleans())
 @example(1e12, 3e12, 1e12, 2e12, (3 * 10**14, 10**15), -3.0, False)
@@ -315,6 +316,7 @@ def test_empty_guide_gradient_by_autograd_and_along_a_random_direction(seed, sha
     assert np.sum(got * direction) == pytest.approx(wanted, rel=1e-7, abs=1e-7)
 
 
+@pytest.mark.thorough
 @PROPERTY
 @given(WIDE, WIDE, WIDE, WIDE, ROW)
 @example(1.0, 1.0, 1e12, 2e12, (3 * 10**14, 10**15))
@@ -434,6 +436,7 @@ def test_swapping_successes_and_failures_swaps_everything(x, table):
     np.testing.assert_allclose(got[MIRROR], everything(guide, prior, counts), rtol=1e-12)
 
 
+@pytest.mark.thorough
 @PROPERTY
 @given(FOUR, TABLE, st.randoms(use_true_random=False))
 def test_multiplicity_is_repetition_in_any_order(x, table, random):

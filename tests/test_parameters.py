@@ -287,6 +287,7 @@ def test_a_bad_file(write, content, message):
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.thorough
 def test_an_npz_that_unpacks_to_too_much(write):
     file = io.BytesIO()
     np.savez_compressed(file, a=np.zeros(2**27 + 8, np.uint8))
@@ -303,6 +304,7 @@ def test_a_file_that_is_not_there(tmp_path):
             read(tmp_path)
 
 
+@pytest.mark.thorough
 @PROPERTY
 @given(
     st.dictionaries(

@@ -124,6 +124,7 @@ def test_swapped_concentrations_are_caught(monkeypatch):
     assert len(complaints(lopsided)) == len(lopsided)
 
 
+@pytest.mark.thorough
 @given(log_uniform(-6, 8), log_uniform(-6, 8), st.floats(-7, 7), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_slow_twin(a, b, z, in_scale):
@@ -222,6 +223,7 @@ def test_differences_of_the_distribution_function(a, b):
 # Everywhere
 
 
+@pytest.mark.thorough
 @given(
     st.one_of(st.floats(-1e9, 1e9), st.floats(-50, 50), st.floats(allow_nan=False, width=64)),
     st.one_of(st.floats(1e-6, 1e8), log_uniform(-6, 8)),

@@ -54,6 +54,7 @@ def test_wherever_two_ways_reach_they_agree():
         assert one is series or both.any()
 
 
+@pytest.mark.thorough
 @given(st.floats(-6, 8), st.floats(-6, 8))
 @settings(max_examples=150, deadline=None)
 def test_series_and_tail_meet(log_a, log_b):

@@ -29,6 +29,7 @@ else:
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from tiers import few
 
 FAST = er.Adam(lr=0.1)
 FORUM = er.datasets.load("forum")
@@ -311,7 +312,7 @@ def test_probabilities_on_a_logit_axis_are_round_and_stand_where_they_are(low, h
 # -- whole figures -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", few(KINDS))
 def test_every_guide_on_every_kind_is_drawn(kind):
     for guide in GUIDES:
         axes = pictures.plot_run(seen(KINDS[kind], guide))
@@ -332,6 +333,7 @@ class StoppedAtOnce:
         raise KeyboardInterrupt
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "diagnosis",
     [
@@ -351,6 +353,7 @@ def test_unusual_runs_are_drawn(diagnosis):
     assert headline == f"guide {diagnosis.run.guide_name}, {diagnosis.run.message}"
 
 
+@pytest.mark.thorough
 def test_axes_in_axes_out_and_nothing_is_left_behind():
     diagnosis = seen(FORUM)
     before = dict(matplotlib.rcParams)
@@ -367,6 +370,7 @@ def test_axes_in_axes_out_and_nothing_is_left_behind():
     assert dict(matplotlib.rcParams) == before
 
 
+@pytest.mark.thorough
 def test_pyplot_is_never_imported():
     code = (
         "import io, sys, elbo_ref as er\n"
@@ -386,6 +390,7 @@ def test_pyplot_keeps_no_figure():
     assert pyplot.get_fignums() == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("format", ["png", "svg"])
 def test_the_same_diagnoses_give_the_same_bytes(format, tmp_path):
     pictures.save_figure([seen(FORUM)], tmp_path / "a.picture", format)

@@ -674,6 +674,7 @@ def fits_another_separator(data, roles):
     return [len(found or ()) for found in cells].count(len(roles["columns"])) > 1
 
 
+@pytest.mark.thorough
 @PROPERTY
 @given(table=tables())
 def test_round_trip(one_file, table):
@@ -737,6 +738,7 @@ WARD_OPTIONS = (
 )
 
 
+@pytest.mark.thorough
 @settings(PROPERTY, max_examples=1500)
 @given(damages=st.lists(DAMAGE, min_size=1, max_size=3), crlf=st.booleans(), data=st.data())
 def test_a_damaged_table(one_file, damages, crlf, data):
@@ -800,6 +802,7 @@ def long_table(tmp_path_factory):
     return path
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("options", [{}, {"group": "ward"}, {"shared": True}], ids=str)
 def test_a_stream_in_pieces_is_the_file(long_table, options, monkeypatch, small_blocks):
     """Bit by bit, log_split included: blocks have one size however the bytes arrive."""
@@ -1104,6 +1107,7 @@ GOOD_JSON = json.dumps(
 ).encode()
 
 
+@pytest.mark.thorough
 @settings(PROPERTY, max_examples=400)
 @given(damages=st.lists(DAMAGE, min_size=1, max_size=3))
 def test_a_damaged_json(one_file, damages):
@@ -1305,6 +1309,7 @@ def peak(path):
         tracemalloc.stop()
 
 
+@pytest.mark.thorough
 def test_a_bomb_is_not_unpacked(write, monkeypatch):
     """Zeros a thousand times smaller packed, said to be as large as they are, or to be small."""
     zeros = bytes(2**26)
@@ -1346,6 +1351,7 @@ GOOD_NPZ = {
 }
 
 
+@pytest.mark.thorough
 @settings(PROPERTY, max_examples=600)
 @given(damages=st.lists(DAMAGE, min_size=1, max_size=2), kind=st.sampled_from(sorted(GOOD_NPZ)))
 @example([("cut", 0.0, 0, 0)], "savez")

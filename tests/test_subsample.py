@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from tiers import few
 
 import elbo_ref as er
 from elbo_ref import fit, guides, objectives
@@ -88,7 +89,8 @@ def z_of_variance(rows, wanted):
     return np.maximum(np.abs(squares.mean(axis=0) - wanted) - 1e-3 * wanted, 0) / error
 
 
-@pytest.mark.parametrize(("counts", "loss", "name"), CASES)
+@pytest.mark.thorough
+@pytest.mark.parametrize(("counts", "loss", "name"), few(CASES))
 def test_unbiased_and_as_noisy_as_predicted(counts, loss, name):
     rows, wanted = rows_of(counts, loss, name, 2), exactly(counts, loss, name)
     task, own = task_of(name, loss, counts), own_of(name, counts)
@@ -107,6 +109,7 @@ def test_unbiased_and_as_noisy_as_predicted(counts, loss, name):
         assert loss == "score_function" or (z_of_variance(rows[:, :-1], whole) > LIMIT).any()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("counts", [SEVERAL, SINGLE])
 def test_particles_have_batches_of_their_own(counts):
     """So that ten have a tenth of the variance."""

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from tiers import few
 
 import elbo_ref as er
 
@@ -151,6 +152,7 @@ def brute_force(times, seed):
     assert min(kinds["binomial"], kinds["interior"]) > times / 10, kinds
 
 
+@pytest.mark.thorough
 def test_a_dense_grid_finds_nothing_above_the_proof():
     brute_force(300, 1)
 
@@ -160,6 +162,7 @@ def test_a_dense_grid_finds_nothing_above_the_proof_on_thousands():
     brute_force(5000, 2)
 
 
+@pytest.mark.thorough
 @PROPERTY
 @given(
     rows=st.lists(
@@ -234,7 +237,8 @@ def pair_at(fixed, x):
     return er.Beta(value, e) if name == "concentration1" else er.Beta(e, value)
 
 
-@pytest.mark.parametrize(("fixed", "held"), FIXED)
+@pytest.mark.thorough
+@pytest.mark.parametrize(("fixed", "held"), few(FIXED))
 @pytest.mark.parametrize(
     "counts",
     [er.Counts([0, 3, 9, 1, 10], [10, 10, 10, 4, 12]), er.Counts([0, 1, 2], 2, [40, 30, 50])],

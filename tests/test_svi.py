@@ -16,6 +16,7 @@ import pytest
 from autograd.scipy.special import betaln, psi
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tiers import few
 
 import elbo_ref as er
 from elbo_ref import climb, objectives
@@ -143,6 +144,7 @@ def test_empty_guide_on_the_forum_data_passes_the_supremum_and_runs_away():
     assert np.isfinite(run.losses).all()
 
 
+@pytest.mark.thorough
 def test_without_the_stop_it_would_be_past_1e120_at_step_1000():
     """The same updates of J (E7) by autograd, with nothing to stop them."""
 
@@ -294,14 +296,16 @@ def assert_at_the_mle(run, mle):
     assert er.log_evidence(run.prior, run.counts) == pytest.approx(run.objective, abs=1e-8)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
-    "name", ["rat_tumors", "alcohol_week1", "alcohol_week2", "chromosome", "litters_treated"]
+    "name", few(["rat_tumors", "alcohol_week1", "alcohol_week2", "chromosome", "litters_treated"])
 )
 def test_beta_guide_ends_at_the_mle_of_bundled_data(name):
     counts = er.datasets.load(name)
     assert_at_the_mle(settled(counts), maximize_evidence(counts).prior)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["saxony", "litters_control", "orobanche"])
 def test_beta_guide_ends_at_the_mle_on_a_flat_ridge(name):
     """Where the concentrations are large a guide follows its prior slowly: start 5% off."""
@@ -309,6 +313,7 @@ def test_beta_guide_ends_at_the_mle_on_a_flat_ridge(name):
     assert_at_the_mle(run, mle)
 
 
+@pytest.mark.thorough
 def test_beta_guide_on_the_flattest_ridge():
     """Batting: 0.1% of the concentrations is 1e-8 nats, so the evidence is compared first."""
     run, mle = from_nearby("batting")
@@ -325,6 +330,7 @@ def from_nearby(name):
     return exact(counts, guide, num_steps=12000, optimizer=decaying, prior=near), mle
 
 
+@pytest.mark.thorough
 @settings(deadline=None, max_examples=10, derandomize=True)
 @given(st.tuples(*[st.integers(5, 60)] * 3))
 def test_beta_guide_ends_at_the_closed_form(seen):

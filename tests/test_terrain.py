@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
+from tiers import few
 
 import elbo_ref as er
 from elbo_ref.ladder import Ladder, Rungs
@@ -42,7 +43,7 @@ def profile(counts, s, mean=None):
 
 
 @pytest.mark.parametrize("mean", [None, (0.25, 0.75)])
-@pytest.mark.parametrize("by_gamma", [True, False])
+@pytest.mark.parametrize("by_gamma", few([True, False]))
 @pytest.mark.parametrize("counts", DATA.values(), ids=DATA)
 def test_heights_and_slopes(counts, by_gamma, mean):
     terrain = Terrain(Ladder.of(counts), by_gamma, mean)
@@ -207,6 +208,7 @@ def test_one_latent_always_gains_by_concentration(k, f):
 ENDS = st.lists(st.tuples(st.integers(1, 400), st.booleans()), min_size=2, max_size=6)
 
 
+@pytest.mark.thorough
 @PROPERTY
 @given(ENDS)
 def test_all_or_none_data_always_lose_by_concentration(rows):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiers import few
 
 import elbo_ref as er
 
@@ -70,7 +71,7 @@ def settings(planted):
     yield planted.Setting(k, n, False, dtype="float32", **common)
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", few(PROGRAMS, 2))
 def test_a_planted_mistake_is_named(bench, name):
     planted, mistakes = bench
     program = getattr(mistakes, name)
@@ -87,7 +88,7 @@ def test_all_programs_are_here(bench):
     assert [program.__name__ for program in bench[1].MISTAKES] == PROGRAMS
 
 
-@pytest.mark.parametrize("level", ["history", "evaluations", "final"])
+@pytest.mark.parametrize("level", few(["history", "evaluations", "final"]))
 def test_clean_runs_agree(bench, level):
     """In each type, for each kind of rows, under each guide in turn."""
     planted, _ = bench
@@ -98,7 +99,7 @@ def test_clean_runs_agree(bench, level):
         assert verdict.mistakes == (), verdict.summary()
 
 
-@pytest.mark.parametrize("way", ["plate", "loop", "batches", "one batch"])
+@pytest.mark.parametrize("way", few(["plate", "loop", "batches", "one batch"], 0))
 def test_renyi_bounds_agree_however_they_are_taken(torch, pyro, way):
     """Of each latent; of all together; of minibatches of each particle's own, or of all of them."""
     dist, positive = pyro.distributions, pyro.distributions.constraints.positive

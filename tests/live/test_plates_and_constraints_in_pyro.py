@@ -72,6 +72,7 @@ def compare(rows, counts, guide_value, size):
     assert abs(squares.mean() - whole) > Z * error  # negative control
 
 
+@pytest.mark.thorough
 def test_a_plate_of_latents(double, pyro):
     torch, dist = double, pyro.distributions
     k, n = torch.tensor(K, dtype=torch.float64), torch.tensor(N, dtype=torch.float64)
@@ -93,6 +94,7 @@ def test_a_plate_of_latents(double, pyro):
     compare(rows, er.Counts(K, N), EACH, 2)
 
 
+@pytest.mark.thorough
 def test_a_plate_of_observations(double, pyro):
     torch, dist = double, pyro.distributions
     trials = torch.tensor(TRIALS, dtype=torch.float64)

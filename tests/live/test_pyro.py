@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from scipy import stats
+from tiers import few
 
 import elbo_ref as er
 
@@ -137,7 +138,7 @@ def z_scores(rows, particles, wanted):
     return np.maximum(away - allowance, 0) / (one_batch / np.sqrt(len(rows)))
 
 
-@pytest.mark.parametrize(("name", "kind"), ALL)
+@pytest.mark.parametrize(("name", "kind"), few(ALL))
 def test_loss_and_gradient(estimate, name, kind):
     """(E3), (E7), (E8): Pyro's expectations are the closed forms."""
     case, rows = CASES[name], estimate(CASES[name], kind, BATCHES)
@@ -185,6 +186,7 @@ CONTROLS = [
 ]  # fmt: skip
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("fault", "name", "kind"), CONTROLS)
 def test_planted_fault_is_found(estimate, fault, name, kind):
     """Negative control of `test_loss_and_gradient`."""
@@ -271,6 +273,7 @@ def test_at_the_posterior_every_loss_is_minus_the_evidence(one_particle_losses, 
     assert one_particle_losses(near, "full").std() > 0.1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "kind"), ALL)
 def test_our_trace_is_as_noisy_as_pyros(estimate, name, kind):
     """Loss and gradients have Pyro's variance, and the exact mean; twice the variance is found.
@@ -299,7 +302,7 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", few(CASES))
 def test_a_run_without_latents_is_the_same_run(pyro, svi_path, name, optimizer):
     """500 svi.steps: the same losses, before each update, and the same parameters, to rounding.
 
