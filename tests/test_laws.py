@@ -178,6 +178,7 @@ ALLOWED = {
         "climb",
         "coordinates",
         "counts",
+        "datasets",
         "destinations",
         "diagnosis",
         "documents",
