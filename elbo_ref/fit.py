@@ -124,7 +124,7 @@ def _check_files(parser: argparse.ArgumentParser, options: argparse.Namespace) -
         try:
             import matplotlib  # noqa: F401
         except ImportError:
-            parser.error("--plot needs matplotlib: pip install 'elbo_ref[plot]'")
+            parser.error("--plot needs matplotlib: pip install matplotlib")
     files = [(options.output, options.force), (options.plot, options.force)]
     files.append((options.checkpoint, options.force or options.resume))
     targets = [os.path.realpath(path) for path, _ in files if path is not None]
