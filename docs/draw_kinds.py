@@ -2,7 +2,7 @@
 
     python docs/draw_kinds.py
 
-It takes seconds and needs matplotlib (the extra `plot`). Small data sets were made up for the five
+It takes seconds and needs matplotlib. Small data sets were made up for the five
 kinds; the last three panels are rows of tests/reference/maxima.json with several maxima, and the
 rows say where those are. Heights are those of `log_evidence` below the supremum of
 `maximize_evidence`; the ridge is `maximize_evidence` with the concentration held. As in

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from elbo_ref import atomic, datasets
+from elbo_ref import atomic
 from elbo_ref.adam import Adam
 from elbo_ref.arguments import count
 from elbo_ref.beta import Beta
@@ -37,7 +37,7 @@ from elbo_ref.diagnosis import Diagnosis, diagnose
 from elbo_ref.documents import to_json
 from elbo_ref.estimates import EstimateTable, estimate_table
 from elbo_ref.fit_options import fit_parser, guides_asked_for
-from elbo_ref.inputs import LIST, Input, read_input
+from elbo_ref.inputs import LIST, Input, list_examples, read_input
 from elbo_ref.maximum import EvidenceMaximum, maximize_evidence
 from elbo_ref.objectives.trace import MOST_DRAWS
 from elbo_ref.report import comparison, fit_document, posteriors_csv, save_figure
@@ -56,7 +56,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     parser = fit_parser()
     options = parser.parse_args(arguments)
     if options.example == LIST:
-        _list_examples()
+        list_examples()
         return FINE
     guides = guides_asked_for(parser, options)
     _check_files(parser, options)
@@ -112,12 +112,6 @@ def _answer(parser: argparse.ArgumentParser, options: argparse.Namespace, data: 
     return FINE
 
 
-def _list_examples() -> None:
-    width = max(map(len, datasets.available()))
-    for name in datasets.available():
-        print(f"{name:{width}}  {datasets.describe(name).title}")
-
-
 def _check_files(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """Refuse files that could not be written in the end, before anything is done."""
     for name, endings in (("output", (".json", ".csv")), ("plot", (".png", ".svg"))):
@@ -130,7 +124,7 @@ def _check_files(parser: argparse.ArgumentParser, options: argparse.Namespace) -
         try:
             import matplotlib  # noqa: F401
         except ImportError:
-            parser.error("--plot needs matplotlib: pip install 'elbo_ref[plot]'")
+            parser.error("--plot needs matplotlib: pip install matplotlib")
     files = [(options.output, options.force), (options.plot, options.force)]
     files.append((options.checkpoint, options.force or options.resume))
     targets = [os.path.realpath(path) for path, _ in files if path is not None]

@@ -65,7 +65,7 @@ def pareto_k(
     Raises
     ------
     ImportError
-        Without ``arviz-stats`` (the extra ``arviz``).
+        Without ``arviz-stats``.
     TypeError, ValueError
         If an argument is of another kind or out of range.
 
@@ -78,7 +78,7 @@ def pareto_k(
     try:
         from arviz_stats.base.array import array_stats
     except ImportError:
-        raise ImportError("pareto_k needs arviz-stats: pip install 'elbo_ref[arviz]'") from None
+        raise ImportError("pareto_k needs arviz-stats: pip install arviz-stats") from None
     check_model(counts, guide=guide, prior=prior)
     check_fits("prior", prior.shape, 1)
     num_samples = count("num_samples", num_samples, _FEWEST)

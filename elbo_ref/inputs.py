@@ -65,6 +65,13 @@ def add_counts_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def list_examples() -> None:
+    """Print the names of the bundled data sets, and what they are."""
+    width = max(map(len, datasets.available()))
+    for name in datasets.available():
+        print(f"{name:{width}}  {datasets.describe(name).title}")
+
+
 def read_input(
     parser: argparse.ArgumentParser, options: argparse.Namespace, in_order: bool = False
 ) -> Input:

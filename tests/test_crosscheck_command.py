@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib
 import json
+import os
+import re
+import subprocess
+import sys
 from importlib import resources
 from pathlib import Path
 
@@ -15,15 +20,12 @@ from elbo_ref.crosscheck.findings import Finding, Verdict
 
 command = importlib.import_module("elbo_ref.crosscheck.__main__")
 
-FORUM = Path(__file__).parents[1] / "docs" / "forum"
-ROLES = {
-    "prior.concentration1": "b0",
-    "prior.concentration0": "a0",
-    "guide.concentration1": "b",
-    "guide.concentration0": "a",
-}
-NAMES = ",".join(f"{role}={name}" for role, name in ROLES.items())
-FORUM_RUN = ["--example", "forum", "--params", str(FORUM / "store.pt"), "--num-particles", "10"]
+ROOT = Path(__file__).parents[1]
+RUN = er.datasets.describe("forum").run
+FORUM = RUN.params.parent
+NAMES = ",".join(f"{role}={name}" for role, name in RUN.names.items())
+SWAPPED = NAMES.replace("=b", "=x").replace("=a", "=b").replace("=x", "=a")
+FORUM_RUN = ["--example", "forum", "--params", str(RUN.params), "--num-particles", "10"]
 
 
 @pytest.fixture
@@ -54,19 +56,77 @@ def document(text):
 
 
 def test_the_forum_run_is_genuine_and_drifts(capsys):
-    given = [*FORUM_RUN, "--losses", str(FORUM / "losses.txt"), "--names", NAMES]
-    assert command.main([*given, "--evaluations", str(FORUM / "evaluations.txt")]) == 3
+    assert command.main(["--example", "forum"]) == 3
     text = capsys.readouterr().out
     assert "verdict: not at an optimum. These numbers are genuine" in text
     assert "drifting" in text
 
 
+def test_an_example_brings_its_own_run(capsys, tmp_path, monkeypatch):
+    """From any working directory, and as if each file had been handed in."""
+    monkeypatch.chdir(tmp_path)
+    given = ["--losses", str(RUN.losses), "--evaluations", str(RUN.evaluations), "--names", NAMES]
+    assert command.main([*FORUM_RUN, *given, "--json"]) == 3
+    handed_in = capsys.readouterr().out
+    assert command.main(["--example", "forum", "--json"]) == 3
+    assert capsys.readouterr().out == handed_in
+    assert document(handed_in)["input"]["name"] == "forum"
+
+
+def test_an_example_is_only_its_counts_beside_a_run_handed_in(tmp_path, capsys):
+    """Neither losses nor names of its own are taken then."""
+    store = params(tmp_path, alpha=2.0, beta=3.0)
+    given = ["--example", "forum", "--params", store, "--guide", "tied", "--json"]
+    assert command.main(given) == 3
+    (verdict,) = document(capsys.readouterr().out)["verdicts"]
+    assert not [x for x in verdict["findings"] if x["name"] == "losses"]
+
+
+def test_the_run_of_an_example_needs_neither_pyro_nor_pytorch():
+    """Nor are they imported where they are there."""
+    program = (
+        "import runpy, sys\n"
+        "sys.argv[1:] = ['--example', 'forum']\n"
+        "try:\n"
+        "    runpy.run_module('elbo_ref.crosscheck', run_name='__main__')\n"
+        "except SystemExit as end:\n"
+        "    print('exit', end.code, {'torch', 'pyro', 'matplotlib'} & set(sys.modules))\n"
+    )
+    path = {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=FORUM.anchor,
+        env=os.environ | path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "exit 3 set()"
+
+
+def test_everything_that_is_no_module_is_package_data():
+    """What the wheel would otherwise leave behind."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    listed = set()
+    for package, patterns in setup["options.package_data"].items():
+        for pattern in re.split(r"[,\s]+", patterns):
+            listed.update(ROOT.joinpath(*package.split(".")).glob(pattern))
+    files = {path for path in (ROOT / "elbo_ref").rglob("*") if path.is_file()}
+    assert RUN.params in listed
+    assert {x for x in files if x.suffix not in (".py", ".pyc")} == listed
+
+
+def test_the_examples_are_listed(capsys):
+    assert command.main(["--example", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(er.datasets.available())
+
+
 @pytest.mark.thorough
 def test_the_questions_own_names_are_a_swap(capsys):
     """`a` is its concentration0: who takes it for concentration1 is told."""
-    swapped = NAMES.replace("=b", "=x").replace("=a", "=b").replace("=x", "=a")
-    given = [*FORUM_RUN, "--evaluations", str(FORUM / "evaluations.txt"), "--names", swapped]
-    assert command.main([*given, "--json"]) == 4
+    assert command.main(["--example", "forum", "--names", SWAPPED, "--json"]) == 4
     (verdict,) = document(capsys.readouterr().out)["verdicts"]
     assert verdict["mistakes"] == ["swapped_concentrations"]
 
@@ -120,7 +180,11 @@ def test_a_verdict_is_a_document():
 @pytest.mark.parametrize(
     ("given", "code", "words"),
     [
-        (["--example", "forum"], 2, "give --params FILE, or --recording FILE, or --live"),
+        (["counts.csv"], 2, "give --params FILE, or --recording FILE, or --live"),
+        (["--example", "saxony"], 2, "--example saxony has counts and no run: add --params FILE"),
+        (["--example", "saxony", "--json"], 2, "(a run of its own has forum)"),
+        (["--example", "forum", "--losses", str(RUN.losses)], 2, "give --params FILE"),
+        (["--example", "forum", "--num-steps", "5"], 2, "--num-steps goes with --live"),
         (
             FORUM_RUN,
             2,
@@ -139,9 +203,9 @@ def test_a_verdict_is_a_document():
             2,
             "--dtype goes with --params or --live, not with --recording",
         ),
-        ([*FORUM_RUN, "--losses", str(FORUM / "forum.py")], 65, "forum.py"),
+        ([*FORUM_RUN, "--losses", str(RUN.params)], 65, "store.pt"),
         ([*FORUM_RUN, "--losses", str(FORUM / "nothing")], 66, "nothing: No such file"),
-        (["--example", "forum", "--params", str(FORUM / "losses.txt")], 65, "losses.txt"),
+        (["--example", "forum", "--params", str(RUN.losses)], 65, "losses.txt"),
     ],
 )
 def test_what_is_refused(given, code, words, capsys):

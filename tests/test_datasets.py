@@ -88,6 +88,14 @@ def test_nothing_can_be_changed():
     hash(data)
 
 
+def test_only_the_forum_brings_a_run():
+    runs = {name: describe(name).run for name in available() if describe(name).run}
+    assert list(runs) == ["forum"]
+    run = runs["forum"]
+    assert len(run.losses.read_text().split()) == 100
+    assert len(run.evaluations.read_text().split()) == 30
+
+
 def test_only_the_forum_has_other_names():
     named = {name: dict(describe(name).names) for name in available() if describe(name).names}
     assert named == {"forum": {"concentration0": "a0", "concentration1": "b0"}}

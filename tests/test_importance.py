@@ -85,5 +85,5 @@ def test_what_is_refused(monkeypatch):
         return real(name, *arguments, **settings)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ImportError, match=r"pip install 'elbo_ref\[arviz\]'"):
+    with pytest.raises(ImportError, match=r"pip install arviz-stats"):
         er.pareto_k(er.Beta(2.0, 3.0), PRIOR, COUNTS)

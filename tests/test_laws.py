@@ -180,6 +180,7 @@ ALLOWED = {
         "climb",
         "coordinates",
         "counts",
+        "datasets",
         "destinations",
         "diagnosis",
         "documents",

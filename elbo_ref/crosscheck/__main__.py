@@ -11,13 +11,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from elbo_ref import datasets
 from elbo_ref.adam import Adam
-from elbo_ref.console import BAD_DATA, NO_INPUT, CommandError, guarded, printable
+from elbo_ref.console import BAD_DATA, FINE, NO_INPUT, CommandError, guarded, printable
 from elbo_ref.crosscheck import Verdict, cross_check, replay
 from elbo_ref.crosscheck.live import LOSSES, Settings, run_live
 from elbo_ref.documents import document, to_json
 from elbo_ref.guides import GUIDES
-from elbo_ref.inputs import Input, add_counts_arguments, read_input, two_concentrations
+from elbo_ref.inputs import (
+    LIST,
+    Input,
+    add_counts_arguments,
+    list_examples,
+    read_input,
+    two_concentrations,
+)
 from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.readers import DataError
 from elbo_ref.readers.numbers import read_numbers
@@ -31,6 +39,7 @@ where they do not agree, which mistake explains them."""
 
 _EPILOG = """\
 examples:
+  python -m elbo_ref.crosscheck --example forum
   python -m elbo_ref.crosscheck counts.csv --params store.pt --losses losses.txt \\
       --names prior.concentration1=b0,prior.concentration0=a0 --num-particles 10
   python -m elbo_ref.crosscheck counts.csv --params params.json --evaluations losses.txt
@@ -51,9 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     parser = crosscheck_parser()
     options = parser.parse_args(arguments)
+    if options.example == LIST:
+        list_examples()
+        return FINE
+    if options.example is not None and not any(getattr(options, name) for name in _HANDED_IN):
+        _take_own_run(parser, options)
     given = [options.params is not None, options.recording is not None, options.live]
     if sum(given) != 1:
-        parser.error("give --params FILE, or --recording FILE, or --live to run Pyro here")
+        parser.error(
+            "give --params FILE, or --recording FILE, or --live to run Pyro here; "
+            "--example forum alone takes a run that is bundled"
+        )
     mode = ("params", "recording", "live")[given.index(True)]
     for option, modes in _FOR.items():
         if mode not in modes and getattr(options, option) is not None:
@@ -82,6 +99,25 @@ def _run(arguments: Sequence[str] | None) -> int:
         print(*(text for _, text in checked), sep="\n\n")
     sys.stdout.flush()
     return max((verdict.exit_code for verdict in verdicts), key=_WEIGHTS.index)
+
+
+_HANDED_IN = ("params", "losses", "evaluations", "recording", "live")
+"""The options by which a run is handed in; without any of them an example's own is taken."""
+
+
+def _take_own_run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Hand in the run that is bundled with an example, as far as the options leave it open."""
+    run = datasets.describe(options.example).run
+    if run is None:
+        known = (name for name in datasets.available() if datasets.describe(name).run)
+        parser.error(
+            f"--example {options.example} has counts and no run: add --params FILE and --losses "
+            "FILE or --evaluations FILE, or --recording FILE, or --live to run Pyro here "
+            f"(a run of its own has {', '.join(known)})"
+        )
+    for name, value in vars(run).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
 
 
 _FOR = {

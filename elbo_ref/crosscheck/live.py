@@ -180,7 +180,7 @@ def _modules() -> tuple[Any, Any]:
         pyro, torch = import_module("pyro"), import_module("torch")
         import_module("pyro.infer.autoguide")
     except ImportError:
-        raise ImportError("a live run needs Pyro: pip install 'elbo_ref[pyro]'") from None
+        raise ImportError("a live run needs Pyro: pip install pyro-ppl") from None
     return pyro, torch
 
 

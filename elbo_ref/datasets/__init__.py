@@ -7,9 +7,10 @@ lists the names, `load` gives the counts, `describe` the rest.
 from __future__ import annotations
 
 from elbo_ref.counts import Counts
+from elbo_ref.datasets.runs import PyroRun
 from elbo_ref.datasets.tables import TABLES, DataSet, PublishedValue
 
-__all__ = ["DataSet", "PublishedValue", "available", "describe", "load"]
+__all__ = ["DataSet", "PublishedValue", "PyroRun", "available", "describe", "load"]
 
 
 def available() -> tuple[str, ...]:
@@ -45,6 +46,8 @@ def describe(name: str) -> DataSet:
     -12492.9
     >>> describe("forum").names["concentration0"]
     'a0'
+    >>> describe("forum").run.losses.name
+    'losses.txt'
     """
     if name not in TABLES:
         raise ValueError(f"name {name!r} is not a data set: choose from {', '.join(TABLES)}")

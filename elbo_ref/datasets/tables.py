@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from elbo_ref.counts import Counts
+from elbo_ref.datasets.runs import FORUM, PyroRun
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class DataSet:
     names : mapping of str to str
         What the source calls our ``concentration1`` and ``concentration0``; empty where it does
         not matter.
+    run : PyroRun or None
+        A Pyro run on it, where one is bundled.
 
     Examples
     --------
@@ -73,6 +76,7 @@ class DataSet:
     shared: bool = False
     published: tuple[PublishedValue, ...] = ()
     names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    run: PyroRun | None = None
 
     @property
     def counts(self) -> Counts:
@@ -119,6 +123,7 @@ _FORUM = DataSet(
         ),
     ),
     names=MappingProxyType({"concentration0": "a0", "concentration1": "b0"}),
+    run=FORUM,
 )
 
 _SAXONY = _frequencies(

@@ -65,7 +65,7 @@ def record_numpyro(
         if error.name not in ("jax", "numpyro"):
             raise
         raise ModuleNotFoundError(
-            f"record_numpyro needs {error.name}: pip install 'elbo_ref[numpyro]'", name=error.name
+            f"record_numpyro needs {error.name}: pip install numpyro", name=error.name
         ) from None
     if not isinstance(svi, numpyro.infer.SVI):
         raise TypeError(f"svi must be a numpyro.infer.SVI, not {type(svi).__name__}")

@@ -123,7 +123,7 @@ def record(svi: Any) -> Iterator[Recorder]:
         if error.name not in ("pyro", "torch"):
             raise
         raise ModuleNotFoundError(
-            f"record needs {error.name}: pip install 'elbo_ref[pyro]'", name=error.name
+            f"record needs {error.name}: pip install pyro-ppl", name=error.name
         ) from None
     if not isinstance(svi, pyro.infer.SVI):
         raise TypeError(f"svi must be a pyro.infer.SVI, not {type(svi).__name__}")

@@ -268,7 +268,7 @@ def _figure(width: float, height: float) -> Figure:
         import matplotlib  # noqa: F401
         from matplotlib.figure import Figure
     except ImportError:
-        raise ImportError("plots need matplotlib: pip install 'elbo_ref[plot]'") from None
+        raise ImportError("plots need matplotlib: pip install matplotlib") from None
     return Figure(figsize=(width, height))
 
 
