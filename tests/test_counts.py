@@ -208,8 +208,14 @@ def masked(values):
         ((1, [10, None]), TypeError, f"total_count {WHOLE}"),
         ((1 + 0j, 10), TypeError, f"successes {WHOLE}, not dtype complex128"),
         ((masked([1, 2]), 10), TypeError, "successes must not be a masked array"),
-        (([], []), ValueError, "counts are empty: at least one row is needed"),
-        ((1, []), ValueError, "counts are empty: at least one row is needed"),
+        (([], []), ValueError, "successes is empty: at least one row is needed"),
+        ((1, []), ValueError, "total_count is empty: at least one row is needed"),
+        (([], [1, 2]), ValueError, "successes is empty: at least one row is needed"),
+        (
+            (1, [[1, 2]]),
+            ValueError,
+            "total_count of shape (1, 2) must have at most one dimension",
+        ),
         (
             ([[1, 2]], 10),
             ValueError,
