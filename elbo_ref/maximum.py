@@ -56,6 +56,9 @@ class EvidenceMaximum:
     fixed: dict[str, float]
     proof: Proof = field(repr=False)
 
+    def __hash__(self) -> int:
+        return hash((self.counts, *self.fixed.items()))
+
     @property
     def _best(self) -> Candidate:
         return self.proof.candidates[0]
@@ -310,7 +313,7 @@ class EvidenceMaximum:
         return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Profile:
     """The highest log evidence as a function of one parameter."""
 

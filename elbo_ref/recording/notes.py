@@ -49,7 +49,7 @@ class RecordingError(ValueError):
     """A file that is not a recording, or arrays that do not make one; the message says why."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recording:
     """T steps of an SVI; made by `elbo_ref.recording.record`.
 
