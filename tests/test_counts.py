@@ -358,10 +358,10 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_whole_numbers_of_any_type(kind):
-    for given in ((KINDS[kind], 3), ([0, 1], KINDS[kind]), ([0, 1], 3, KINDS[kind])):
+    for columns in ((KINDS[kind], 3), ([0, 1], KINDS[kind]), ([0, 1], 3, KINDS[kind])):
         with np.errstate(all="raise"):
-            counts = Counts(*given)
-        wanted = Counts(*(x if x is not KINDS[kind] else [1, 2] for x in given))
+            counts = Counts(*columns)
+        wanted = Counts(*([1, 2] if x is KINDS[kind] else x for x in columns))
         assert counts == wanted
         assert counts.successes.dtype == counts.multiplicity.dtype == np.int64
 
