@@ -1,6 +1,10 @@
 """elbo_ref: the exact answers about SVI on a Beta-Binomial model.
 
 The public face, from the bottom up; each name's own module says more.
+
+Values such as `Beta`, `Counts` and `Adam` are equal if what they hold is, and may be keys. So may
+results; those that hold arrays (`Run`, `EstimateTable`) are equal only to themselves. Rows and
+tuples of arrays compare as tuples do: they have no hash.
 """
 
 from elbo_ref import datasets, recording, report

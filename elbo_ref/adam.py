@@ -20,13 +20,13 @@ beta1 m + (1 - beta1) g).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray, check_type, scalar
+from elbo_ref.arguments import FloatArray, as_array, check_type, scalar, underflow_is_zero
 
 
 class AdamState(NamedTuple):
@@ -55,6 +55,7 @@ class Optimizer(Protocol):
     ) -> tuple[FloatArray, AdamState]: ...
 
 
+@underflow_is_zero
 @dataclass(frozen=True)
 class Adam:
     """Settings of Adam, with the names and defaults of ``torch.optim.Adam``.
@@ -62,7 +63,7 @@ class Adam:
     Parameters
     ----------
     lr : float
-        Learning rate, positive.
+        Learning rate, positive: at 0 nothing would be learned.
     betas : (float, float)
         Decay rates of the two moments, each in [0, 1).
     eps : float
@@ -104,6 +105,12 @@ class Adam:
         self, state: AdamState, parameters: FloatArray, gradient: FloatArray
     ) -> tuple[FloatArray, AdamState]:
         """One descent step along a gradient of the loss; returns new parameters and a new state."""
+        return self.update_at(self.lr, state, parameters, gradient)
+
+    def update_at(
+        self, lr: float, state: AdamState, parameters: FloatArray, gradient: FloatArray
+    ) -> tuple[FloatArray, AdamState]:
+        """The same at another learning rate, which may be 0."""
         if self.weight_decay:
             gradient = gradient + self.weight_decay * parameters
         beta1, beta2 = self.betas
@@ -112,7 +119,7 @@ class Adam:
         first = state.first_moment + rest1 * (gradient - state.first_moment)
         second = keep2 * state.second_moment + (rest2 * gradient) * gradient
         largest = np.maximum(state.largest, second) if self.amsgrad else second
-        scale = np.asarray(-self.lr / (1 - beta1**step))
+        scale = np.asarray(-lr / (1 - beta1**step))
         root = np.sqrt(largest) / np.asarray(math.sqrt(1 - beta2**step)) + eps
         return parameters + scale * first / root, AdamState(step, first, second, largest)
 
@@ -121,6 +128,7 @@ class Adam:
         return _arrays(self)
 
 
+@underflow_is_zero
 @dataclass(frozen=True)
 class ClippedAdam:
     """Settings of ``pyro.optim.ClippedAdam``.
@@ -132,7 +140,8 @@ class ClippedAdam:
     clip_norm : float
         Every element of the gradient is clamped to [-clip_norm, clip_norm]; positive.
     lrd : float
-        Factor on the learning rate at every step, the first included; positive.
+        Factor on the learning rate at every step, the first included; positive. A rate that
+        overflows throws the parameters out of their range, which ends a run.
 
     Examples
     --------
@@ -151,8 +160,9 @@ class ClippedAdam:
 
     def __post_init__(self) -> None:
         _check(self)
-        scalar("clip_norm", self.clip_norm, lambda x: x > 0, "must be positive")
-        scalar("lrd", self.lrd, lambda x: x > 0, "must be positive")
+        for name in ("clip_norm", "lrd"):
+            value = scalar(name, getattr(self, name), lambda x: x > 0, "must be positive")
+            object.__setattr__(self, name, value)
 
     def init(self, parameters: FloatArray) -> AdamState:
         """The state before the first update."""
@@ -170,7 +180,8 @@ class ClippedAdam:
         step = state.step + 1
         first = keep1 * state.first_moment + rest1 * gradient
         second = keep2 * state.second_moment + (rest2 * gradient) * gradient
-        scale = -self.lr * self.lrd**step * math.sqrt(1 - beta2**step) / (1 - beta1**step)
+        rate = rate_after(self, step)
+        scale = -rate * math.sqrt(1 - beta2**step) / (1 - beta1**step)
         root = np.sqrt(second) + eps
         return parameters + np.asarray(scale) * first / root, AdamState(step, first, second, second)
 
@@ -179,6 +190,7 @@ class ClippedAdam:
         return _arrays(self)
 
 
+@underflow_is_zero
 @dataclass(frozen=True)
 class ExponentialLR:
     """Adam whose learning rate falls by a factor after every step.
@@ -192,7 +204,7 @@ class ExponentialLR:
     optimizer : Adam
         The settings at the first step.
     gamma : float
-        In (0, 1].
+        In (0, 1]. A rate that underflows is 0: the parameters then stay where they are.
 
     Examples
     --------
@@ -230,8 +242,16 @@ class ExponentialLR:
         self, state: AdamState, parameters: FloatArray, gradient: FloatArray
     ) -> tuple[FloatArray, AdamState]:
         """One descent step along a gradient of the loss; returns new parameters and a new state."""
-        now = replace(self.optimizer, lr=self.optimizer.lr * self.gamma**state.step)
-        return now.update(state, parameters, gradient)
+        rate = rate_after(self, state.step)
+        return self.optimizer.update_at(rate, state, parameters, gradient)
+
+
+def rate_after(optimizer: Optimizer, steps: int) -> float:
+    """The learning rate after so many decays: 0.0 or inf where it leaves float64."""
+    try:
+        return float(optimizer.lr * getattr(optimizer, "lrd", 1.0) ** steps)
+    except OverflowError:
+        return math.inf
 
 
 def _init(parameters: FloatArray) -> AdamState:
@@ -247,7 +267,7 @@ def _arrays(settings: Adam | ClippedAdam) -> tuple[FloatArray, ...]:
 
 def _check(settings: Adam | ClippedAdam) -> None:
     """Refuse what is outside its range, and keep the numbers as floats."""
-    if np.shape(settings.betas) != (2,):
+    if as_array("betas", settings.betas).shape != (2,):
         raise ValueError(f"betas = {settings.betas!r} must be two numbers")
     beta1, beta2 = (
         scalar(f"betas[{i}]", beta, lambda x: 0 <= x < 1, "must lie in [0, 1)")

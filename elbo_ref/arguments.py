@@ -6,8 +6,12 @@ An error names the argument, the first offending index, the value and the rule, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+import math
+import os
+from collections.abc import Callable, Iterable
+from functools import cached_property, wraps
+from types import FunctionType
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,12 +26,64 @@ Rng: TypeAlias = int | np.random.SeedSequence | np.random.Generator
 """What every `rng` argument takes; None is refused, because the same call gives the same bytes."""
 
 
-def check_type(name: str, value: object, kind: type) -> None:
-    """Raise TypeError unless `value` is of that kind."""
-    if not isinstance(value, kind):
-        article = "an" if kind.__name__[0] in "AEIOU" else "a"
-        found = type(value).__name__
-        raise TypeError(f"{name} must be {article} {kind.__name__}, not {found}")
+Door = TypeVar("Door", bound=Callable[..., Any])
+
+
+def underflow_is_zero(door: Door) -> Door:
+    """Let a function, or all methods of a class, round what underflows to 0, as NumPy's default is.
+
+    A caller's ``np.errstate(all="raise")`` would otherwise end in the middle of a sum whose terms
+    may be as small as they like; overflow, division and invalid values stay as the caller has them.
+    """
+    if isinstance(door, type):
+        for name, member in list(vars(door).items()):
+            if isinstance(member, FunctionType):
+                setattr(door, name, _underflow_is_zero(member))
+            elif isinstance(member, classmethod):
+                setattr(door, name, classmethod(_underflow_is_zero(member.__func__)))
+            elif isinstance(member, property) and member.fget is not None:
+                setattr(door, name, property(_underflow_is_zero(member.fget)))
+            elif isinstance(member, cached_property):
+                member.func = _underflow_is_zero(member.func)
+        return door
+    return _underflow_is_zero(door)  # type: ignore[return-value]
+
+
+def _underflow_is_zero(function: Callable[..., Any]) -> Callable[..., Any]:
+    errstate = np.errstate
+
+    def quiet(*args: Any, **kwargs: Any) -> Any:
+        with errstate(under="ignore"):
+            return function(*args, **kwargs)
+
+    # doctest knows a function's module by its globals
+    own: dict[str, Any] = getattr(function, "__globals__", {})
+    return wraps(function)(FunctionType(quiet.__code__, own, closure=quiet.__closure__))
+
+
+def check_type(name: str, value: object, *kinds: type) -> None:
+    """Raise TypeError unless `value` is of one of these kinds."""
+    if not isinstance(value, kinds):
+        article = "an" if kinds[0].__name__[0] in "AEIOU" else "a"
+        wanted = " or ".join(kind.__name__ for kind in kinds).replace("NoneType", "None")
+        raise TypeError(f"{name} must be {article} {wanted}, not {type(value).__name__}")
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
+    """Raise TypeError or ValueError unless `value` is one of these names."""
+    check_type(name, value, str)
+    if value not in (known := tuple(choices)):
+        raise ValueError(f"{name} = {value!r} must be one of {', '.join(known)}")
+
+
+def file_path(name: str, value: object) -> str:
+    """The text of a path; TypeError for what is none, such as a file descriptor."""
+    if not isinstance(value, str | bytes | os.PathLike):
+        raise TypeError(f"{name} must be a str or a Path, not {type(value).__name__}")
+    text = os.fsdecode(value)
+    if "\0" in text:
+        raise ValueError(f"{name} = {text!r} must not contain a null character")
+    return text
 
 
 def check_fits(name: str, shape: tuple[int, ...], size: int) -> None:
@@ -36,6 +92,16 @@ def check_fits(name: str, shape: tuple[int, ...], size: int) -> None:
         raise ValueError(
             f"{name} of shape {shape} fits neither () nor the {size} entries of counts"
         )
+
+
+def check_broadcast(**arrays: NDArray[Any]) -> None:
+    """Raise ValueError unless these arrays, given by name, broadcast against each other."""
+    try:
+        np.broadcast_shapes(*(array.shape for array in arrays.values()))
+    except ValueError:
+        shapes = [f"{name} of shape {array.shape}" for name, array in arrays.items()]
+        text = f"{', '.join(shapes[:-1])} and {shapes[-1]}"
+        raise ValueError(f"{text} do not broadcast") from None
 
 
 def describe(name: str, array: NDArray[Any], index: tuple[int, ...]) -> str:
@@ -53,15 +119,31 @@ def require(name: str, array: NDArray[Any], good: NDArray[np.bool_] | np.bool_, 
 
 def float_array(name: str, value: ArrayLike) -> FloatArray:
     """A float64 copy of real numbers; TypeError for anything else."""
-    try:
-        array = np.asarray(value)
-        if array.dtype.kind == "O" and all(isinstance(x, int) for x in array.flat):
+    array = as_array(name, value)
+    if array.dtype.kind == "O" and all(isinstance(x, int) for x in array.flat):
+        try:
             array = array.astype(np.float64)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{name}: {error}") from None
+        except OverflowError as error:
+            raise ValueError(f"{name}: {error}") from None
     if np.ma.isMaskedArray(value) or array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be real numbers, not {_kind(value, array)}")
-    return array.astype(np.float64)
+    with np.errstate(all="ignore"):  # a longdouble may be out of range: it is then 0 or infinite
+        return array.astype(np.float64)
+
+
+def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
+    """The array of any kind that a value stands for; ValueError where its rows are not alike."""
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is not an array: {error}") from None
+
+
+def finite(name: str, value: ArrayLike) -> FloatArray:
+    """A float64 copy with every element finite."""
+    array = float_array(name, value)
+    require(name, array, np.isfinite(array), "is not finite")
+    return array
 
 
 def float_in(name: str, value: ArrayLike, low: float, high: float) -> FloatArray:
@@ -85,7 +167,7 @@ def concentration(name: str, value: ArrayLike) -> FloatArray:
 
 def scalar(name: str, value: float, good: Callable[[float], bool], rule: str) -> float:
     """One finite real number that satisfies `good`."""
-    if isinstance(value, bool | np.bool_) or np.ndim(value):
+    if isinstance(value, bool | np.bool_) or as_array(name, value).ndim:
         raise TypeError(f"{name} must be a real number, not {value!r}")
     array = float_array(name, value)
     if not np.isfinite(array) or not good(float(array)):
@@ -93,12 +175,14 @@ def scalar(name: str, value: float, good: Callable[[float], bool], rule: str) ->
     return float(array)
 
 
-def count(name: str, value: int, minimum: int) -> int:
-    """One whole number, at least `minimum`."""
+def count(name: str, value: int, minimum: int, maximum: float = 2**63 - 1) -> int:
+    """One whole number in [minimum, maximum]."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name} must be an int, not {type(value).__name__}")
     if value < minimum:
         raise ValueError(f"{name} = {value} must be at least {minimum}")
+    if value > maximum:
+        raise ValueError(f"{name} = {value!s:.20} must be at most {maximum}")
     return int(value)
 
 
@@ -114,7 +198,7 @@ def generator(rng: Rng) -> np.random.Generator:
     if isinstance(rng, bool) or not isinstance(rng, int | np.integer):
         kinds = "an int, a SeedSequence or a numpy.random.Generator"
         raise TypeError(f"rng must be {kinds}, not {type(rng).__name__}")
-    return np.random.default_rng(count("rng", rng, 0))
+    return np.random.default_rng(count("rng", rng, 0, math.inf))
 
 
 def _kind(value: object, array: NDArray[Any]) -> str:

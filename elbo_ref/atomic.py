@@ -7,6 +7,7 @@ A writer that is killed leaves its new file behind; the next writer of the same 
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import secrets
@@ -74,6 +75,8 @@ def write(path: str | Path, content: bytes, overwrite: bool = False) -> None:
 def _target(path: str | Path) -> Path:
     """Where a path leads, links followed, if a plain file is there or could be."""
     target = Path(os.path.realpath(path))
+    if target.is_symlink():  # else it would have been followed
+        raise OSError(errno.ELOOP, "a loop of links", str(path))
     if target.exists() and not target.is_file():
         raise OSError(None, "not a plain file", str(path))
     return target

@@ -35,8 +35,10 @@ from elbo_ref.arguments import (
     FloatArray,
     IntArray,
     Rng,
+    check_broadcast,
     check_type,
     concentration,
+    finite,
     float_array,
     float_in,
     generator,
@@ -44,6 +46,7 @@ from elbo_ref.arguments import (
     require,
     sample_shape,
     scalar,
+    underflow_is_zero,
 )
 from elbo_ref.special import (
     cross_difference,
@@ -73,6 +76,7 @@ class Interval(NamedTuple):
     upper: float | FloatArray
 
 
+@underflow_is_zero
 @dataclass(frozen=True, eq=False)
 class Beta(Pair):
     """A Beta distribution of a success probability c, or an array of them.
@@ -258,7 +262,7 @@ class Beta(Pair):
         1.0
         """
         a, b = self.arrays()
-        return plain(_tilt_variance(a, b, float_array("tilt1", tilt1), float_array("tilt0", tilt0)))
+        return plain(_tilt_variance(a, b, finite("tilt1", tilt1), finite("tilt0", tilt0)))
 
     def interval(self, prob: float) -> Interval:
         """The equal-tailed interval that holds c with probability `prob`.
@@ -330,6 +334,7 @@ class Beta(Pair):
             good = (added[name] >= 0) & np.isfinite(added[name])
             require(name, added[name], good, "must be finite and not negative")
         a, b = self.arrays()
+        check_broadcast(prior=a, **added)
         return Beta(a + added["successes"], b + added["failures"])
 
 
@@ -358,9 +363,13 @@ def _logit_quantile(a: FloatArray, b: FloatArray, tail: float) -> FloatArray:
 
 
 def _tilt_variance(a: FloatArray, b: FloatArray, up: FloatArray, down: FloatArray) -> FloatArray:
+    exponent = np.frexp(np.maximum(np.abs(up), np.abs(down)))[1]  # so that no square overflows
+    up, down = np.ldexp(up, -exponent), np.ldexp(down, -exponent)
     cross, s = cross_difference(up, b, down, a), a + b
     own = up**2 * trigamma_excess_difference(a, b) + down**2 * trigamma_excess_difference(b, a)
-    return (cross / a) * (cross / b) / s + (own - 2 * up * down * trigamma_excess(s))
+    scaled = (cross / a) * (cross / b) / s + (own - 2 * up * down * trigamma_excess(s))
+    with np.errstate(over="ignore"):  # a variance out of the range of a float is infinite
+        return np.asarray(np.ldexp(scaled, 2 * exponent))
 
 
 def _bregman(a: FloatArray, b: FloatArray, up: FloatArray, down: FloatArray) -> FloatArray:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 
 from elbo_ref.adam import Adam, AdamState, ClippedAdam, ExponentialLR
 from elbo_ref.archive import read_arrays
-from elbo_ref.arguments import FloatArray, count
+from elbo_ref.arguments import FloatArray, check_type, count, file_path, underflow_is_zero
 from elbo_ref.atomic import write
 from elbo_ref.beta import Beta
 from elbo_ref.climb import Block, Climb, Moment, Snapshot
@@ -63,7 +64,8 @@ def save_run(run: Run, path: str | Path, overwrite: bool = False) -> None:
     Raises
     ------
     TypeError
-        If the optimizer is none of this package, or the generator not one of NumPy's.
+        If an argument is of another kind, the optimizer none of this package, or the generator not
+        one of NumPy's.
     OSError
         If the file cannot be written, or exists and is not to be overwritten.
 
@@ -78,9 +80,12 @@ def save_run(run: Run, path: str | Path, overwrite: bool = False) -> None:
     >>> whole.prior == maximize_elbo(Counts(3, 10), num_steps=100).prior
     True
     """
-    write(path, pack([(run.snapshot, run.num_steps)]), overwrite)
+    check_type("run", run, Run)
+    check_type("overwrite", overwrite, bool)
+    write(file_path("path", path), pack([(run.snapshot, run.num_steps)]), overwrite)
 
 
+@underflow_is_zero
 def load_run(path: str | Path) -> Run:
     """A run from `save_run`.
 
@@ -91,7 +96,7 @@ def load_run(path: str | Path) -> Run:
     OSError
         If it cannot be read.
     """
-    climbs = load(path)
+    climbs = load(file_path("path", path))
     if len(climbs) != 1:
         raise CheckpointError(f"{path}: it holds {len(climbs)} runs, not one")
     return Run.of(*climbs[0])
@@ -216,7 +221,7 @@ def load(path: str | Path) -> list[tuple[Climb, int]]:
 
 def _climb(note: dict[str, Any], members: dict[str, Any], place: str) -> tuple[Climb, int]:
     arrays = {name: members[place + name] for name in (*_ARRAYS, *_ADAM)}
-    for name, least in {"num_steps": 1, "steps": 0, "stride": 1, "adam_step": 0}.items():
+    for name, least in {"num_steps": 0, "steps": 0, "stride": 1, "adam_step": 0}.items():
         count(name, note[name], least)
     setup = _setup(note, arrays["own"])
     generator = _from_plain(note["generator"])
@@ -248,7 +253,7 @@ def _setup(note: dict[str, Any], own: FloatArray) -> Setup:
         own=own,
         optimizer=_OPTIMIZERS[settings.pop("name")](**settings),
         num_particles=count("num_particles", note["num_particles"], 1),
-        seed=None if note["seed"] is None else count("seed", note["seed"], 0),
+        seed=None if note["seed"] is None else count("seed", note["seed"], 0, math.inf),
         constraint=find_constraint(note["constraint"]).name,
         subsample_size=None if size is None else count("subsample_size", size, 1),
     )

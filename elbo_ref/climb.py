@@ -9,12 +9,13 @@ up again ends with the bytes of one that never stopped.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from elbo_ref.adam import AdamState
+from elbo_ref.adam import AdamState, rate_after
 from elbo_ref.arguments import FloatArray, IntArray
 from elbo_ref.beta import Beta
 from elbo_ref.coordinates import Coordinates
@@ -212,8 +213,8 @@ def noise_floor(setup: Setup, space: Coordinates, vector: FloatArray, steps: int
     std = space.gradient_std(setup.objective(), vector)
     if std is None:
         return None
-    rate = setup.optimizer.lr * getattr(setup.optimizer, "lrd", 1.0) ** steps
-    return float(rate / 4 * std.sum() / np.sqrt(setup.num_particles))
+    rate = rate_after(setup.optimizer, steps)
+    return rate / 4 * float(std.sum()) / math.sqrt(setup.num_particles)
 
 
 _LEFT_FLOAT64 = "the objective left float64"

@@ -20,12 +20,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray, IntArray, describe, float_array, require
+from elbo_ref.arguments import (
+    FloatArray,
+    IntArray,
+    as_array,
+    describe,
+    float_array,
+    require,
+    underflow_is_zero,
+)
 from elbo_ref.special import cross_difference, deviance, log_choose_remainder
 
 _LARGEST = 2**63 - 1
 
 
+@underflow_is_zero
 @dataclass(frozen=True, eq=False)
 class Counts:
     """Successes and trials of independent latents, one entry per latent.
@@ -249,7 +258,7 @@ class Counts:
             require("log_split", split, (split <= 0) & np.isfinite(split), "must be at most 0")
             if split.shape != (size,):
                 raise ValueError(f"log_split has shape {split.shape} where ({size},) is needed")
-        names = None if labels is None else tuple(labels)
+        names = None if labels is None else tuple(_labels("labels", labels))
         if names is not None and (len(names) != size or len(set(names)) != size):
             raise ValueError(f"labels must be {size} distinct labels, not {len(names)}")
         k, n, w = counts.successes, counts.total_count, counts.multiplicity
@@ -331,27 +340,45 @@ def _places(
     groups: Iterable[Hashable] | NDArray[Any], size: int
 ) -> tuple[NDArray[np.intp], tuple[Hashable, ...]]:
     """For each row the number of its group, and the groups in the order of first appearance."""
-    if np.ma.isMaskedArray(groups):
-        raise TypeError("groups must not be a masked array")
-    if isinstance(groups, str | bytes | set | frozenset) or not isinstance(groups, Iterable):
-        raise TypeError(f"groups must be a sequence of labels, not {type(groups).__name__}")
-    labels = groups.tolist() if isinstance(groups, np.ndarray) else list(groups)
+    labels = _labels("groups", groups)
     if len(labels) != size:
         raise ValueError(f"groups has {len(labels)} labels for {size} rows")
     index: dict[Hashable, int] = {}
-    for row, label in enumerate(labels):
-        if label is None or not isinstance(label, Hashable) or label != label:
-            raise ValueError(f"groups[{row}] = {label!r} is not a label")
+    for label in labels:
         index.setdefault(label, len(index))
     return np.array([index[label] for label in labels], dtype=np.intp), tuple(index)
 
 
+def _labels(name: str, labels: Iterable[Hashable] | NDArray[Any]) -> list[Hashable]:
+    """A list of labels, each equal to itself; TypeError or ValueError for anything else."""
+    if np.ma.isMaskedArray(labels):
+        raise TypeError(f"{name} must not be a masked array")
+    if isinstance(labels, str | bytes | set | frozenset) or not isinstance(labels, Iterable):
+        raise TypeError(f"{name} must be a sequence of labels, not {type(labels).__name__}")
+    try:
+        found = list(labels)
+        if isinstance(labels, np.ndarray):
+            found = labels.tolist()
+    except TypeError:  # an array without dimensions, or a class whose instances are iterable
+        raise TypeError(f"{name} must be a sequence of labels, not {labels!r}") from None
+    for row, label in enumerate(found):
+        if label is None or not _hashable(label) or label != label:
+            raise ValueError(f"{name}[{row}] = {label!r} is not a label")
+    return found
+
+
+def _hashable(label: object) -> bool:
+    try:
+        hash(label)
+    except TypeError:  # also of a tuple with a list in it
+        return False
+    return True
+
+
 def _rows(successes: ArrayLike, total_count: ArrayLike) -> tuple[IntArray, IntArray]:
     k, n = _whole("successes", successes), _whole("total_count", total_count)
-    size = max(k.size, n.size) if k.size and n.size else 0
+    size = max(k.size, n.size)
     k, n = _fit("successes", k, size), _fit("total_count", n, size)
-    if size == 0:
-        raise ValueError("counts are empty: at least one row is needed")
     if (k > n).any():
         index = (int(np.argmax(k > n)),)
         raise ValueError(
@@ -361,8 +388,6 @@ def _rows(successes: ArrayLike, total_count: ArrayLike) -> tuple[IntArray, IntAr
 
 
 def _fit(name: str, array: IntArray, size: int) -> IntArray:
-    if array.ndim > 1:
-        raise ValueError(f"{name} of shape {array.shape} must have at most one dimension")
     if array.size not in (1, size):
         raise ValueError(f"{name} has {array.size} entries where {size} are needed")
     return np.array(np.broadcast_to(array.reshape(-1), size))
@@ -370,24 +395,28 @@ def _fit(name: str, array: IntArray, size: int) -> IntArray:
 
 def _whole(name: str, value: ArrayLike) -> IntArray:
     """An int64 copy of whole numbers of [0, 2**63), whatever type holds them."""
-    array = np.asarray(value)
+    array = as_array(name, value)
     if np.ma.isMaskedArray(value):
         raise TypeError(f"{name} must not be a masked array")
+    if array.ndim > 1:
+        raise ValueError(f"{name} of shape {array.shape} must have at most one dimension")
+    if not array.size:
+        raise ValueError(f"{name} is empty: at least one row is needed")
     if array.size and array.dtype.kind == "O":
         if not all(isinstance(x, int | np.integer) for x in array.flat):
             raise TypeError(f"{name} must hold whole numbers")
         good = np.array([0 <= x <= _LARGEST for x in array.flat]).reshape(array.shape)
         require(name, array, good, "must lie in [0, 2**63)")
     elif array.dtype.kind == "f":
-        finite = np.isfinite(array)
-        require(name, array, finite & (array == np.floor(array)), "is not a whole number")
-        digits = np.finfo(array.dtype).nmant + 1
-        exact = np.abs(array) <= 2.0**digits
-        require(name, array, exact, f"is a float above 2**{digits}: pass an int")
-    elif array.size and array.dtype.kind not in "iub":
-        raise TypeError(f"{name} must hold whole numbers, not dtype {array.dtype}")
-    if array.dtype.kind != "b":
+        rounded = np.isfinite(array) & (array == np.rint(array))
+        require(name, array, rounded, "is not a whole number")
+        digits, wide = np.finfo(array.dtype).nmant + 1, array.astype(np.longdouble)
+        require(name, array, wide <= 2.0**digits, f"is a float above 2**{digits}: pass an int")
+        require(name, array, (wide >= 0) & (wide < 2.0**63), "must lie in [0, 2**63)")
+    elif array.dtype.kind in "iu":
         require(name, array, (array >= 0) & (array <= _LARGEST), "must lie in [0, 2**63)")
+    elif array.dtype.kind != "b":
+        raise TypeError(f"{name} must hold whole numbers, not dtype {array.dtype}")
     return array.astype(np.int64)
 
 

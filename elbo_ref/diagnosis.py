@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from elbo_ref.arguments import check_type
+from elbo_ref.arguments import check_type, underflow_is_zero
 from elbo_ref.beta import Beta
 from elbo_ref.climb import Climb
 from elbo_ref.coordinates import NAMES
@@ -46,6 +46,7 @@ _MOST_WORK = 500_000
 """Steps times latents that `Diagnosis.steps_needed` may take: some seconds."""
 
 
+@underflow_is_zero
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
     """The oracle's view of a run; made by `diagnose`.
@@ -286,6 +287,7 @@ class Diagnosis:
         return f"<p><b>guide {name}</b>: {sentence}.</p>{self.run._repr_html_()}"
 
 
+@underflow_is_zero
 def diagnose(run: Run) -> Diagnosis:
     """Say what a run amounts to.
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray, check_type
+from elbo_ref.arguments import FloatArray, check_type, underflow_is_zero
 from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts
 from elbo_ref.destinations import Destination, Learnable, of_empty, of_evidence, of_tied
@@ -153,6 +153,7 @@ class EstimateTable:
         return to_json(self.to_dict())
 
 
+@underflow_is_zero
 def estimate_table(counts: Counts, prior: Beta | None = None) -> EstimateTable:
     """Classical MLE, MAP, posterior mean, empirical Bayes, and where each guide of SVI leads.
 

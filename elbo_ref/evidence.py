@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray, IntArray, check_fits, check_type
+from elbo_ref.arguments import FloatArray, IntArray, check_fits, check_type, underflow_is_zero
 from elbo_ref.beta import Beta, Gradient
 from elbo_ref.counts import Counts
 from elbo_ref.special import (
@@ -41,6 +41,7 @@ from elbo_ref.special import (
 )
 
 
+@underflow_is_zero
 def log_evidence(prior: Beta, counts: Counts) -> float:
     """Log marginal likelihood of the counts, summed over latents (E1).
 
@@ -66,7 +67,8 @@ def log_evidence(prior: Beta, counts: Counts) -> float:
     >>> round(log_evidence(Beta(1.0, 1.0), Counts(3, 10)), 12)   # every count is equally probable
     -2.397895272798
     """
-    return float(np.sum(counts.multiplicity * log_evidence_terms(prior, counts)))
+    terms = log_evidence_terms(prior, counts)
+    return float(np.sum(counts.multiplicity * terms))
 
 
 def log_evidence_terms(prior: Beta, counts: Counts) -> FloatArray:
@@ -74,6 +76,7 @@ def log_evidence_terms(prior: Beta, counts: Counts) -> FloatArray:
     return latent_log_evidence(*concentrations(prior, counts), counts)
 
 
+@underflow_is_zero
 def log_evidence_gradient(prior: Beta, counts: Counts) -> Gradient:
     """Derivatives of `log_evidence` with respect to the concentrations.
 
@@ -97,6 +100,7 @@ def log_evidence_gradient(prior: Beta, counts: Counts) -> Gradient:
     )
 
 
+@underflow_is_zero
 def log_evidence_hessian(prior: Beta, counts: Counts) -> FloatArray:
     """Second derivatives of `log_evidence`.
 
@@ -121,6 +125,7 @@ def log_evidence_hessian(prior: Beta, counts: Counts) -> FloatArray:
     return np.stack([first, mixed, mixed, second], axis=-1).reshape(*prior.shape, 2, 2)
 
 
+@underflow_is_zero
 def posterior(prior: Beta, counts: Counts) -> Beta:
     """The exact posterior of each latent, Beta(a + K, b + N - K) (E2); shape (G,).
 

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray, Rng, check_fits, count, generator
+from elbo_ref.arguments import FloatArray, Rng, check_fits, count, generator, underflow_is_zero
 from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts
 from elbo_ref.guides import find
@@ -44,6 +44,7 @@ class ParetoK(NamedTuple):
     """What it tends to with the number of draws: not soon, where the tail is seldom drawn."""
 
 
+@underflow_is_zero
 def pareto_k(
     guide: Beta | LogitNormal, prior: Beta, counts: Counts, num_samples: int = 1000, rng: Rng = 0
 ) -> ParetoK:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray, check_fits, check_type
+from elbo_ref.arguments import FloatArray, check_fits, check_type, underflow_is_zero
 from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts
 from elbo_ref.documents import Document
@@ -31,6 +31,7 @@ KIND = "equal-tailed"
 _MOST_LINES = 40
 
 
+@underflow_is_zero
 @dataclass(frozen=True, eq=False)
 class PosteriorTable:
     """One row per entry of the counts; made by `posterior_table`.
@@ -130,6 +131,7 @@ class PosteriorTable:
         return [label, *counted, *(number(value[i]) for value in values)]
 
 
+@underflow_is_zero
 def posterior_table(prior: Beta, counts: Counts, prob: float = 0.95) -> PosteriorTable:
     """The posterior of each latent: mean, interval, and shrinkage toward the prior's mean.
 

@@ -37,13 +37,14 @@ from scipy import special as sc
 from elbo_ref.arguments import (
     FloatArray,
     Rng,
-    float_array,
+    finite,
     float_in,
     generator,
     plain,
     require,
     sample_shape,
     scalar,
+    underflow_is_zero,
 )
 from elbo_ref.beta import Interval
 from elbo_ref.values import CenteredOnLogit, Pair
@@ -116,6 +117,7 @@ def _wide(loc: FloatArray, scale: FloatArray) -> FloatArray:
     return np.array((gap, sc.ndtr(u) + step, sc.ndtr(-u) - step, _SLOPE @ weights))
 
 
+@underflow_is_zero
 @dataclass(frozen=True, eq=False)
 class LogitNormal(Pair, CenteredOnLogit):
     """The distribution of c = 1/(1 + exp(-y)) with y normal, or an array of them.
@@ -150,8 +152,7 @@ class LogitNormal(Pair, CenteredOnLogit):
     _names = ("loc", "scale")
 
     def __post_init__(self) -> None:
-        loc = float_array("loc", self.loc)
-        require("loc", loc, np.isfinite(loc), "is not finite")
+        loc = finite("loc", self.loc)
         scale = float_in("scale", self.scale, *SCALE_RANGE)
         self._hold(loc, scale)
 
@@ -211,7 +212,8 @@ class LogitNormal(Pair, CenteredOnLogit):
 
     def tilt_variance(self, tilt1: ArrayLike, tilt0: ArrayLike, square: float = 0.0) -> FloatArray:
         """Var[tilt1 log c + tilt0 log(1 - c) + square z^2], z the standardised logit."""
-        loc, scale, tilt1, tilt0 = np.broadcast_arrays(*self.arrays(), tilt1, tilt0)
+        tilts = finite("tilt1", tilt1), finite("tilt0", tilt0)
+        loc, scale, tilt1, tilt0 = np.broadcast_arrays(*self.arrays(), *tilts)
         variances = np.empty(loc.shape)
         for i in np.ndindex(loc.shape):
             nodes = 46 * max(1, int(np.ceil(2 * scale[i]))) + 1

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray, check_type, scalar
+from elbo_ref.arguments import FloatArray, check_choice, check_type, scalar
 from elbo_ref.beta import Beta, Interval
 from elbo_ref.candidates import Candidate, Kind, Proof
 from elbo_ref.counts import Counts
@@ -55,6 +55,9 @@ class EvidenceMaximum:
     counts: Counts
     fixed: dict[str, float]
     proof: Proof = field(repr=False)
+
+    def __hash__(self) -> int:
+        return hash((self.counts, *self.fixed.items()))
 
     @property
     def _best(self) -> Candidate:
@@ -186,6 +189,7 @@ class EvidenceMaximum:
         >>> [round(end, 4) for end in maximum.interval("profile", of="concentration")]
         [0.5547, inf]
         """
+        check_choice("kind", kind, ("wald", "profile"))
         _check_parameter("of", of)
         prob = scalar("prob", prob, lambda p: 0 < p < 1, "must lie strictly between 0 and 1")
         if of in self.fixed:
@@ -195,8 +199,6 @@ class EvidenceMaximum:
             assert self.prior is not None
             centre = PARAMETERS[of](*map(float, self.prior.arrays()))
             return Interval(centre - away, centre + away)
-        if kind != "profile":
-            raise ValueError(f"kind = {kind!r} must be 'wald' or 'profile'")
         level = self.log_evidence - float(sc.chdtri(1, 1 - prob)) / 2
         return profile_interval(self._profile(of), of, self._at(of), level)
 
@@ -311,7 +313,7 @@ class EvidenceMaximum:
         return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Profile:
     """The highest log evidence as a function of one parameter."""
 
@@ -388,7 +390,7 @@ _remembered = lru_cache(maxsize=4)(prove)
 
 
 def _check_parameter(argument: str, name: object) -> None:
-    if name not in PARAMETERS:
+    if not isinstance(name, str) or name not in PARAMETERS:
         raise ValueError(f"{argument}: {name!r} must be one of {', '.join(PARAMETERS)}")
 
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from elbo_ref.adam import Optimizer
-from elbo_ref.arguments import FloatArray, count, scalar
+from elbo_ref.arguments import FloatArray, count, scalar, underflow_is_zero
 from elbo_ref.beta import Beta
 from elbo_ref.climb import Climb, Snapshot, noise_floor
 from elbo_ref.coordinates import Coordinates, Learned
@@ -37,6 +37,7 @@ from elbo_ref.words import describe, number, pair
 Stopped = Literal["completed", "converged", "unbounded", "interrupted"]
 
 
+@underflow_is_zero
 @dataclass(frozen=True, eq=False)
 class Run:
     """The result of `elbo_ref.maximize_elbo`.

@@ -14,7 +14,7 @@ import numpy as np
 
 from elbo_ref import guides, objectives
 from elbo_ref.adam import Adam, Optimizer
-from elbo_ref.arguments import Rng, check_type, count, generator
+from elbo_ref.arguments import Rng, check_choice, check_type, count, generator, underflow_is_zero
 from elbo_ref.beta import Beta
 from elbo_ref.climb import Climb, noise_floor
 from elbo_ref.coordinates import Learned, check_learned
@@ -29,6 +29,7 @@ from elbo_ref.settings import Setup
 _LOOK_EVERY = 100
 
 
+@underflow_is_zero
 def maximize_elbo(
     counts: Counts,
     guide: str | GuideValue = "beta",
@@ -105,13 +106,14 @@ def maximize_elbo(
         counts, guide, loss, prior, learn_prior, optimizer, num_particles, rng,
         constraint, subsample_size,
     )  # fmt: skip
-    if until not in (None, "converged"):
-        raise ValueError(f"until = {until!r} is not None or 'converged'")
+    if until is not None:
+        check_choice("until", until, ("converged",))
     arrived = False
 
     def stop() -> bool:
         nonlocal arrived
-        arrived = climb.now.steps % _LOOK_EVERY == 0 and _has_arrived(climb)
+        due = climb.ended is None and climb.now.steps % _LOOK_EVERY == 0
+        arrived = due and _has_arrived(climb)
         return arrived
 
     with suppress(KeyboardInterrupt):

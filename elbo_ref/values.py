@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray, IntArray, plain
+from elbo_ref.arguments import FloatArray, IntArray, check_broadcast, plain
 
 
 class Pair:
@@ -18,14 +18,8 @@ class Pair:
     def _hold(self, first: FloatArray, second: FloatArray) -> None:
         """Keep both under their names, broadcast against each other."""
         if first.shape != second.shape:
-            try:
-                first, second = (x.copy() for x in np.broadcast_arrays(first, second))
-            except ValueError:
-                one, other = self._names
-                raise ValueError(
-                    f"{one} of shape {first.shape} and {other} of shape {second.shape} "
-                    "do not broadcast"
-                ) from None
+            check_broadcast(**dict(zip(self._names, (first, second), strict=True)))
+            first, second = (x.copy() for x in np.broadcast_arrays(first, second))
         for name, array in zip(self._names, (first, second), strict=True):
             array.setflags(write=False)
             object.__setattr__(self, name, plain(array))
@@ -36,8 +30,7 @@ class Pair:
         return np.array_equal(self.arrays(), other.arrays())
 
     def __hash__(self) -> int:
-        first, second = self.arrays()
-        return hash((first.shape, first.tobytes(), second.tobytes()))
+        return hash((self.shape, *(hashed(x) for x in self.arrays())))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), tuple(getattr(self, name) for name in self._names)
@@ -51,6 +44,11 @@ class Pair:
         """Both parameters as (read-only) arrays."""
         first, second = (np.asarray(getattr(self, name)) for name in self._names)
         return first, second
+
+
+def hashed(array: FloatArray) -> bytes:
+    """The same bytes for arrays that are equal: 0.0 and -0.0 are."""
+    return (array + 0.0).tobytes()
 
 
 class CenteredOnLogit:

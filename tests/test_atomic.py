@@ -48,6 +48,22 @@ def test_a_new_file(path, content, overwrite):
     assert names(path.parent) == [path.name]
 
 
+@POSIX
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("length", [1, 2])
+def test_a_loop_of_links(tmp_path, length, overwrite):
+    links = [tmp_path / str(i) for i in range(length)]
+    for i, link in enumerate(links):
+        link.symlink_to(links[(i + 1) % length])
+    for refuse in (atomic.check_free, lambda path, flag: atomic.write(path, NEW, flag)):
+        with pytest.raises(OSError, match="a loop of links") as caught:
+            refuse(links[0], overwrite)
+        assert caught.value.errno == errno.ELOOP
+        assert caught.value.filename == str(links[0])
+    assert names(tmp_path) == [link.name for link in links]
+    assert all(link.is_symlink() for link in links)
+
+
 def test_an_old_file(path):
     path.write_bytes(OLD)
     for refuse in (lambda: atomic.check_free(path, False), lambda: atomic.write(path, NEW)):

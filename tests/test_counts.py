@@ -208,8 +208,14 @@ def masked(values):
         ((1, [10, None]), TypeError, f"total_count {WHOLE}"),
         ((1 + 0j, 10), TypeError, f"successes {WHOLE}, not dtype complex128"),
         ((masked([1, 2]), 10), TypeError, "successes must not be a masked array"),
-        (([], []), ValueError, "counts are empty: at least one row is needed"),
-        ((1, []), ValueError, "counts are empty: at least one row is needed"),
+        (([], []), ValueError, "successes is empty: at least one row is needed"),
+        ((1, []), ValueError, "total_count is empty: at least one row is needed"),
+        (([], [1, 2]), ValueError, "successes is empty: at least one row is needed"),
+        (
+            (1, [[1, 2]]),
+            ValueError,
+            "total_count of shape (1, 2) must have at most one dimension",
+        ),
         (
             ([[1, 2]], 10),
             ValueError,
@@ -331,3 +337,93 @@ def test_mirrored():
         counts.log_split.tolist(),
     )
     assert mirrored.mirrored == counts
+
+
+class _Frame:
+    """Something that NumPy takes for an array."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array([1, 2], dtype)
+
+
+KINDS = {
+    **{kind: np.array([1, 2], kind) for kind in ("b", "B", "h", "H", "i", "I", "q", "Q")},
+    **{kind: np.array([1, 2], kind) for kind in ("e", "f", "d", "g", "O", ">i4", ">f8", ">f2")},
+    "read-only": np.frombuffer(np.array([1, 2], np.int16).tobytes(), np.int16),
+    "strided": np.asfortranarray(np.array([[1, 9], [2, 9]], np.float16))[:, 0],
+    "array protocol": _Frame(),
+    "tuple": (1, 2),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whole_numbers_of_any_type(kind):
+    for columns in ((KINDS[kind], 3), ([0, 1], KINDS[kind]), ([0, 1], 3, KINDS[kind])):
+        with np.errstate(all="raise"):
+            counts = Counts(*columns)
+        wanted = Counts(*([1, 2] if x is KINDS[kind] else x for x in columns))
+        assert counts == wanted
+        assert counts.successes.dtype == counts.multiplicity.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        (np.float16(3000), ValueError, "successes = 3e+03 is a float above 2**11: pass an int"),
+        (np.float16(np.inf), ValueError, "successes = inf is not a whole number"),
+        (np.float16(-1), ValueError, f"successes = -1.0 {FITS}"),
+        (np.float32(2**25), ValueError, "successes = 3.3554432e+07 is a float above 2**24: "),
+        (-1e300, ValueError, "successes = -1e+300 must lie in"),
+        (np.longdouble(2) ** 63, ValueError, "successes = 9.223372036854775808e+18 "),
+        (np.longdouble("nan"), ValueError, "successes = nan is not a whole number"),
+        (np.array([1, 2**63], np.uint64), ValueError, f"successes[1] = {2**63} {FITS}"),
+        (np.int8(-1), ValueError, f"successes = -1 {FITS}"),
+        (np.array([1, 2**70], object), ValueError, f"successes[1] = {2**70} {FITS}"),
+        (np.array([1, 2.0], object), TypeError, f"successes {WHOLE}"),
+        (np.complex64(1), TypeError, f"successes {WHOLE}, not dtype complex64"),
+        (np.datetime64("2020"), TypeError, f"successes {WHOLE}, not dtype datetime64[Y]"),
+        (np.timedelta64(3), TypeError, f"successes {WHOLE}, not dtype timedelta64"),
+        (np.void(b"abc"), TypeError, f"successes {WHOLE}, not dtype |V3"),
+        (np.array(["1"]), TypeError, f"successes {WHOLE}, not dtype <U1"),
+        ([1, [2, 3]], ValueError, "successes is not an array: "),
+        (np.zeros((2, 2)), ValueError, "successes of shape (2, 2) must have at most one dimension"),
+    ],
+)
+def test_numbers_of_a_type_that_cannot_hold_them(value, error, message):
+    with np.errstate(all="raise"), pytest.raises(error) as caught:
+        Counts(value, 10)
+    assert str(caught.value).startswith(message)
+
+
+def test_the_largest_whole_numbers_of_a_type():
+    for kind, largest in (("e", 2**11), ("f", 2**24), ("d", 2**53), ("b", 127), ("B", 255)):
+        assert Counts(1, np.array([largest], kind)).total_count == largest
+    for kind in ("q", "Q"):
+        assert Counts(1, np.array([2**63 - 1], kind)).total_count == 2**63 - 1
+
+
+def test_a_matrix_has_two_dimensions():
+    with pytest.warns(PendingDeprecationWarning):
+        matrix = np.matrix([1, 2])
+    with pytest.raises(ValueError, match="must have at most one dimension"):
+        Counts(matrix, 10)
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        (3, TypeError, "labels must be a sequence of labels, not int"),
+        ([["a"], "b"], ValueError, "labels[0] = ['a'] is not a label"),
+        ([("a", []), "b"], ValueError, "labels[0] = ('a', []) is not a label"),
+        (np.array(3), TypeError, "labels must be a sequence of labels, not array(3)"),
+    ],
+)
+def test_labels_that_are_none(labels, error, message):
+    with pytest.raises(error) as caught:
+        Counts.from_columns([1, 2], 3, labels=labels)
+    assert str(caught.value) == message
+    with pytest.raises(error) as caught:
+        Counts.grouped([1, 2], 3, labels)
+    assert str(caught.value) == message.replace("labels[", "groups[").replace(
+        "labels m", "groups m"
+    )

@@ -163,6 +163,9 @@ class Verdict:
     advice: tuple[str, ...] = ()
     posterior: Beta | None = None
 
+    def __hash__(self) -> int:
+        return hash((self.subject, self.findings))
+
     def having(self, status: Status) -> tuple[Finding, ...]:
         """The findings of a status."""
         return tuple(finding for finding in self.findings if finding.status == status)

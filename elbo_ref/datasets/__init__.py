@@ -6,6 +6,7 @@ lists the names, `load` gives the counts, `describe` the rest.
 
 from __future__ import annotations
 
+from elbo_ref.arguments import check_type
 from elbo_ref.counts import Counts
 from elbo_ref.datasets.runs import PyroRun
 from elbo_ref.datasets.tables import TABLES, DataSet, PublishedValue
@@ -34,7 +35,7 @@ def describe(name: str) -> DataSet:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If there is no such data set; the message lists those there are.
 
     Examples
@@ -49,6 +50,7 @@ def describe(name: str) -> DataSet:
     >>> describe("forum").run.losses.name
     'losses.txt'
     """
+    check_type("name", name, str)
     if name not in TABLES:
         raise ValueError(f"name {name!r} is not a data set: choose from {', '.join(TABLES)}")
     return TABLES[name]

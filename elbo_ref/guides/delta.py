@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray, Rng, generator, sample_shape, scalar
+from elbo_ref.arguments import FloatArray, Rng, generator, sample_shape, scalar, underflow_is_zero
 from elbo_ref.beta import Beta, Interval
 from elbo_ref.guides.beta_draws import log_moments
 from elbo_ref.guides.none import Parameter, PointGuide
 
 
+@underflow_is_zero
 class Delta(Parameter):
     """A latent at a point, or an array of them.
 

@@ -15,15 +15,17 @@ from scipy import special as sc
 from elbo_ref.arguments import (
     FloatArray,
     check_fits,
-    float_array,
+    finite,
     float_in,
     require,
+    underflow_is_zero,
 )
 from elbo_ref.beta import Beta
 from elbo_ref.guides.protocol import ANY_REAL, GuideDefaults
-from elbo_ref.values import CenteredOnLogit
+from elbo_ref.values import CenteredOnLogit, hashed
 
 
+@underflow_is_zero
 @dataclass(frozen=True, eq=False, init=False)
 class Parameter(CenteredOnLogit):
     """A success probability that is a parameter, or an array of them.
@@ -56,8 +58,7 @@ class Parameter(CenteredOnLogit):
         if (probs is None) == (logits is None):
             raise TypeError("Parameter takes exactly one of probs and logits")
         if logits is not None:
-            array = float_array("logits", logits)
-            require("logits", array, np.isfinite(array), "is not finite")
+            array = finite("logits", logits)
         else:
             given = float_in("probs", probs, 0.0, 1.0)  # type: ignore[arg-type]
             require("probs", given, (given > 0) & (given < 1), "must be inside (0, 1)")
@@ -71,7 +72,7 @@ class Parameter(CenteredOnLogit):
         return np.array_equal(self.logits, other.logits)
 
     def __hash__(self) -> int:
-        return hash((np.shape(self.logits), np.asarray(self.logits).tobytes()))
+        return hash((np.shape(self.logits), hashed(np.asarray(self.logits))))
 
     @property
     def shape(self) -> tuple[int, ...]:

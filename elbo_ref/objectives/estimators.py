@@ -28,7 +28,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray, check_fits
+from elbo_ref.arguments import FloatArray, check_fits, underflow_is_zero
 from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts
 from elbo_ref.guides import find
@@ -93,6 +93,7 @@ class GradientVariance(NamedTuple):
         return "\n".join(lines)
 
 
+@underflow_is_zero
 def gradient_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> GradientVariance:
     """Exact variance of one particle's estimate of the ELBO's gradient, for each estimator.
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray, check_fits, check_type
+from elbo_ref.arguments import FloatArray, check_fits, check_type, underflow_is_zero
 from elbo_ref.beta import Beta, Gradient
 from elbo_ref.counts import Counts, log_binomial
 from elbo_ref.guides import GUIDES, Guide, find
@@ -42,6 +42,7 @@ class ElboGradient(NamedTuple):
     guide: Gradient | LogitNormalGradient
 
 
+@underflow_is_zero
 def elbo(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> float:
     """The evidence lower bound of any guide that is a distribution, exactly (E3).
 
@@ -75,6 +76,7 @@ def elbo(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> float:
     return objective_value(Task(find(guide), counts), prior, column(guide))
 
 
+@underflow_is_zero
 def elbo_gradient(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> ElboGradient:
     """Derivatives of `elbo` with respect to the prior's concentrations and the guide's parameters.
 
@@ -111,6 +113,7 @@ def elbo_gradient(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> Elb
     )
 
 
+@underflow_is_zero
 def elbo_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> float:
     """Variance of the one-particle Monte Carlo estimate of `elbo` (E5).
 
@@ -127,6 +130,7 @@ def elbo_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> flo
     return one_particle_variance(Task(find(guide), counts), prior, column(guide))
 
 
+@underflow_is_zero
 def empty_guide_objective(prior: Beta, counts: Counts) -> float:
     """What an empty guide maximises, E_prior[log lik] - H(prior) (E7): not an ELBO, no maximum.
 
@@ -139,6 +143,7 @@ def empty_guide_objective(prior: Beta, counts: Counts) -> float:
     return objective_value(Task(GUIDES["empty"], counts), prior, np.zeros((0, len(counts))))
 
 
+@underflow_is_zero
 def empty_guide_objective_gradient(prior: Beta, counts: Counts) -> Gradient:
     """Derivatives of `empty_guide_objective` with respect to the prior's concentrations.
 
@@ -260,6 +265,5 @@ def check_model(counts: Counts, **values: Beta | LogitNormal) -> None:
     """Raise unless they are of their kinds, and each fits the counts."""
     check_type("counts", counts, Counts)
     for name, value in values.items():
-        if name == "prior" or not isinstance(value, LogitNormal):
-            check_type(name, value, Beta)
+        check_type(name, value, *((Beta,) if name == "prior" else (Beta, LogitNormal)))
         check_fits(name, value.shape, len(counts))

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray, check_fits, count, scalar
+from elbo_ref.arguments import FloatArray, check_fits, count, scalar, underflow_is_zero
 from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts
 from elbo_ref.guides import find
@@ -151,6 +151,7 @@ class Renyi(MonteCarlo):
         return None if self.num_samples > 1 else super().gradient_noise(task, prior, own)
 
 
+@underflow_is_zero
 def renyi_bound(
     guide: Beta | LogitNormal,
     prior: Beta,

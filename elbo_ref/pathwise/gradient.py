@@ -13,11 +13,12 @@ from scipy import special as sc
 from elbo_ref.arguments import (
     FloatArray,
     IntArray,
+    check_broadcast,
     concentration,
-    float_array,
+    finite,
     float_in,
     plain,
-    require,
+    underflow_is_zero,
 )
 from elbo_ref.pathwise import few, field
 from elbo_ref.pathwise.table import FEWEST, FEWEST_A_CELL, TOLERANCE, Table, extent
@@ -30,6 +31,7 @@ class PathwiseGradient(NamedTuple):
     concentration0: float | FloatArray
 
 
+@underflow_is_zero
 def pathwise_gradient(
     logit: ArrayLike, concentration1: ArrayLike, concentration0: ArrayLike
 ) -> PathwiseGradient:
@@ -75,15 +77,16 @@ def pathwise_gradient(
     >>> pathwise_gradient([-1e6, 0.0, 1e6], 2.0, 1.0).concentration1.round(6)
     array([5.00000e+05, 6.93147e-01, 5.00000e-01])
     """
-    y = float_array("logit", logit)
-    require("logit", y, np.isfinite(y), "is not finite")
+    y = finite("logit", logit)
     a = concentration("concentration1", concentration1)
     b = concentration("concentration0", concentration0)
+    check_broadcast(logit=y, concentration1=a, concentration0=b)
     with np.errstate(over="ignore", under="ignore"):
         by_a, by_b = logit_derivatives(y, a, b)
     return PathwiseGradient(plain(by_a), plain(by_b))
 
 
+@underflow_is_zero
 def pathwise_gradient_of_draw(
     c: ArrayLike, concentration1: ArrayLike, concentration0: ArrayLike
 ) -> PathwiseGradient:
@@ -128,6 +131,7 @@ def pathwise_gradient_of_draw(
     draw = float_in("c", c, 0.0, 1.0)
     a = concentration("concentration1", concentration1)
     b = concentration("concentration0", concentration0)
+    check_broadcast(c=draw, concentration1=a, concentration0=b)
     inside = (draw > 0) & (draw < 1)
     with np.errstate(over="ignore", under="ignore"):
         y = sc.logit(np.where(inside, draw, 0.5))

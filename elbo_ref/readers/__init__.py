@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from elbo_ref.arguments import file_path
 from elbo_ref.counts import Counts
 from elbo_ref.readers.arrays import read_archive, read_json
 from elbo_ref.readers.layout import CountsFile, DataError, Layout, Source
@@ -55,7 +56,7 @@ def read_counts(path: str | Path, **layout: object) -> Counts:
     ...     read_counts(path, successes="k", total_count="n", group="ward")
     Counts(successes=[4 0], total_count=[15  4])
     """
-    return read(path, Layout(**layout)).counts  # type: ignore[arg-type]
+    return read(file_path("path", path), Layout(**layout)).counts  # type: ignore[arg-type]
 
 
 def read(path: str | Path, layout: Layout) -> CountsFile:

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from reprlib import Repr
+from types import NoneType
 from typing import NamedTuple
 
+from elbo_ref.arguments import check_type
 from elbo_ref.counts import Counts
 
 _SHORT = Repr()
@@ -45,6 +47,8 @@ class Layout:
 
     Raises
     ------
+    TypeError
+        If a setting is of another kind.
     ValueError
         If the settings contradict each other.
     """
@@ -59,6 +63,16 @@ class Layout:
     in_order: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("successes", "total_count", "multiplicity", "group"):
+            optional = () if name in ("successes", "total_count") else (NoneType,)
+            check_type(name, getattr(self, name), str, *optional)
+        for name in ("shared", "drop_blank", "in_order"):
+            check_type(name, getattr(self, name), bool)
+        if self.columns is not None:
+            check_type("columns", self.columns, tuple, list)
+            for i, column in enumerate(self.columns):
+                check_type(f"columns[{i}]", column, str)
+            object.__setattr__(self, "columns", tuple(self.columns))
         if self.shared and self.group is not None:
             raise ValueError("shared and group exclude each other")
         roles = [self.successes, self.total_count, self.multiplicity]

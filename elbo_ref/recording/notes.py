@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elbo_ref.archive import read_arrays
-from elbo_ref.arguments import FloatArray
+from elbo_ref.arguments import FloatArray, check_type, file_path
 from elbo_ref.atomic import write
 
 SCHEMA = "elbo_ref/recording/1"
@@ -49,7 +49,7 @@ class RecordingError(ValueError):
     """A file that is not a recording, or arrays that do not make one; the message says why."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recording:
     """T steps of an SVI; made by `elbo_ref.recording.record`.
 
@@ -175,6 +175,8 @@ class Recording:
         ...     Recording.load(Path(folder, "run.npz")).losses
         array([2.5, 2. ])
         """
+        place = file_path("path", path)
+        check_type("overwrite", overwrite, bool)
         names = {group: list(getattr(self, group)) for group in _GROUPS}
         document = {"schema": SCHEMA, "names": names, "header": dict(self.header)}
         members = {
@@ -185,7 +187,7 @@ class Recording:
         text = json.dumps(document, sort_keys=True, allow_nan=False)
         file = io.BytesIO()
         np.savez(file, header=np.array(text), losses=self.losses, **members)
-        write(path, file.getvalue(), overwrite)
+        write(place, file.getvalue(), overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Recording:
@@ -198,8 +200,9 @@ class Recording:
         OSError
             If it cannot be read.
         """
+        place = file_path("path", path)
         try:
-            members = read_arrays(path)
+            members = read_arrays(place)
             document = json.loads(str(members.pop("header")), parse_constant=int)
             if document["schema"] != SCHEMA:
                 raise ValueError(f"its schema {document['schema']!r} is not {SCHEMA!r}")
@@ -219,7 +222,7 @@ class Recording:
             return cls(losses=losses, header=document["header"], **groups)
         except _WRONG as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else error
-            raise RecordingError(f"{path}: not a recording of elbo_ref: {what}") from None
+            raise RecordingError(f"{place}: not a recording of elbo_ref: {what}") from None
 
 
 def _numbers(what: str, value: Any) -> NDArray[Any]:

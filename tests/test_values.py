@@ -1,0 +1,85 @@
+"""What is equal has the same hash, and every result has one."""
+
+import numpy as np
+import pytest
+
+import elbo_ref as er
+
+COUNTS = er.Counts([3, 0, 9], 10)
+RUN = er.maximize_elbo(COUNTS, loss="exact", num_steps=3)
+
+SIGNED = {
+    "LogitNormal": lambda zero: er.LogitNormal(zero, 1.0),
+    "LogitNormal array": lambda zero: er.LogitNormal([zero, 1.0], 2.0),
+    "Delta": lambda zero: er.Delta(logits=zero),
+    "Parameter array": lambda zero: er.Parameter(logits=[zero, 1.0]),
+    "Renyi": lambda zero: er.Renyi(alpha=zero),
+    "ScoreFunction": lambda zero: er.ScoreFunction(baseline=zero),
+    "Adam": lambda zero: er.Adam(eps=zero, weight_decay=zero, betas=(zero, zero)),
+    "ClippedAdam": lambda zero: er.ClippedAdam(eps=zero),
+    "ExponentialLR": lambda zero: er.ExponentialLR(er.Adam(eps=zero), 0.5),
+    "Counts": lambda zero: er.Counts.from_columns([1], [2], log_split=[zero]),
+}
+TYPED = {
+    "Beta": lambda kind: er.Beta(kind(2), kind(3)),
+    "LogitNormal": lambda kind: er.LogitNormal(kind(2), kind(3)),
+    "Parameter": lambda kind: er.Parameter(logits=kind(2)),
+    "Adam": lambda kind: er.Adam(lr=kind(2), eps=kind(1)),
+    "ClippedAdam": lambda kind: er.ClippedAdam(clip_norm=kind(2), lrd=kind(1)),
+    "Renyi": lambda kind: er.Renyi(alpha=kind(2)),
+    "ScoreFunction": lambda kind: er.ScoreFunction(baseline=kind(2)),
+    "Counts": lambda kind: er.Counts(kind(2), kind(3)),
+}
+RESULTS = {
+    "EvidenceMaximum": lambda: er.maximize_evidence(COUNTS, {"mean": 0.5}),
+    "Proof": lambda: er.maximize_evidence(COUNTS).proof,
+    "TestResult": lambda: er.tarone_test(COUNTS),
+    "DataSet": lambda: er.datasets.describe("saxony"),
+    "Stationarity": lambda: RUN.stationarity,
+    "Verdict": lambda: er.cross_check(
+        COUNTS,
+        {"a0": 1.0, "b0": 1.0},
+        guide="empty",
+        losses=[9.3, 9.1],
+        names={"prior.concentration1": "a0", "prior.concentration0": "b0"},
+    ),
+}
+BY_IDENTITY = {
+    "Run": lambda: RUN,
+    "History": lambda: RUN.history,
+    "Diagnosis": lambda: er.diagnose(RUN),
+    "PosteriorTable": lambda: er.posterior_table(er.Beta(1.0, 1.0), COUNTS),
+    "EstimateTable": lambda: er.estimate_table(COUNTS),
+    "ExpectedCounts": lambda: er.expected_counts(er.maximize_evidence(COUNTS)),
+    "Recording": lambda: er.recording.Recording(losses=np.array([1.0, 2.0])),
+}
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_zero_has_one_hash(name):
+    positive, negative = SIGNED[name](0.0), SIGNED[name](-0.0)
+    assert positive == negative
+    assert hash(positive) == hash(negative)
+
+
+@pytest.mark.parametrize("name", TYPED)
+def test_the_type_of_a_number_does_not_matter(name):
+    wanted = TYPED[name](int)
+    for kind in (float, np.float16, np.float32, np.int8, np.uint64, np.longdouble, np.array):
+        value = TYPED[name](kind)
+        assert value == wanted, kind
+        assert hash(value) == hash(wanted), kind
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_results_are_keys(name):
+    one, other = RESULTS[name](), RESULTS[name]()
+    assert one == other
+    assert len({one, other}) == 1
+
+
+@pytest.mark.parametrize("name", BY_IDENTITY)
+def test_results_that_are_equal_to_themselves_only(name):
+    one = BY_IDENTITY[name]()
+    assert {one: "found"}[one] == "found"
+    assert one == one and one != RESULTS
