@@ -20,6 +20,7 @@ ALLOWED = {
     "archive": set(),
     "documents": {"version"},
     "special": {"arguments"},
+    "quadrature": {"arguments"},
     "adam": {"arguments"},
     "values": {"arguments"},
     "beta": {"arguments", "special", "values"},
@@ -27,7 +28,7 @@ ALLOWED = {
     "counts": {"arguments", "special"},
     "words": {"arguments", "beta"},
     "evidence": {"arguments", "special", "beta", "counts"},
-    "logit_normal": {"arguments", "beta", "values"},
+    "logit_normal": {"arguments", "beta", "quadrature", "values"},
     "guides": {"arguments", "special", "beta", "logit_normal", "pathwise", "values"},
     "objectives": {
         "arguments",
@@ -37,6 +38,7 @@ ALLOWED = {
         "guides",
         "logit_normal",
         "pathwise",
+        "quadrature",
     },
     "losses": {
         "arguments",
@@ -188,6 +190,7 @@ ALLOWED = {
         "maximum",
         "objectives",
         "pathwise",
+        "quadrature",
         "readers",
         "special",
         "words",
