@@ -22,6 +22,7 @@ ALLOWED = {
     "archive": set(),
     "documents": {"version"},
     "special": {"arguments"},
+    "quadrature": {"arguments"},
     "adam": {"arguments"},
     "values": {"arguments"},
     "beta": {"arguments", "special", "values"},
@@ -29,7 +30,7 @@ ALLOWED = {
     "counts": {"arguments", "special"},
     "words": {"arguments", "beta"},
     "evidence": {"arguments", "special", "beta", "counts"},
-    "logit_normal": {"arguments", "beta", "values"},
+    "logit_normal": {"arguments", "beta", "quadrature", "values"},
     "guides": {"arguments", "special", "beta", "logit_normal", "pathwise", "values"},
     "objectives": {
         "arguments",
@@ -39,6 +40,7 @@ ALLOWED = {
         "guides",
         "logit_normal",
         "pathwise",
+        "quadrature",
     },
     "losses": {
         "arguments",
@@ -191,6 +193,7 @@ ALLOWED = {
         "maximum",
         "objectives",
         "pathwise",
+        "quadrature",
         "readers",
         "special",
         "words",

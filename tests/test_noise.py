@@ -103,7 +103,7 @@ def test_the_best_baseline_is_the_best_constant(guide, prior, counts):
 @ALL
 def test_half_the_nodes_would_do(guide, prior, counts, monkeypatch):
     whole = er.gradient_variance(guide, prior, counts)
-    monkeypatch.setattr(estimators, "NODES", 801)
+    monkeypatch.setattr(estimators, "STEPS", 100)
     half = er.gradient_variance(guide, prior, counts)
     for name in ("pathwise", "score_function", "best_baseline", "sticking_the_landing"):
         got, wanted = (np.array(getattr(x, name).variance) for x in (half, whole))

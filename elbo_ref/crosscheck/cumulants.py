@@ -19,13 +19,13 @@ from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
-from elbo_ref.crosscheck.story import Story, Terms
+from elbo_ref.crosscheck.story import Arithmetic, Story, Terms
 from elbo_ref.crosscheck.tails import Cumulants
 from elbo_ref.logit_normal import LogitNormal
-from elbo_ref.objectives.noise import beta_nodes
+from elbo_ref.quadrature import over_beta, over_normal
 from elbo_ref.special import trigamma
 
-_NODES = 161
+_STEPS = 160
 _MOST_NODES = 30_000_000
 _RARE = 1e-2
 """With fewer clamped draws than this expected in all losses, none is taken to be."""
@@ -36,7 +36,7 @@ def cumulants_of(story: Story, terms: Terms) -> Cumulants:
     by_nodes = np.full(len(story.counts), terms.kind is not Beta)
     if terms.kind is Beta and story.clamped:
         by_nodes = clamped(story, terms) > _RARE / len(story.counts)
-        by_nodes &= terms.first.size * _NODES <= _MOST_NODES
+        by_nodes &= 2 * terms.first.size * _STEPS <= _MOST_NODES
     if not by_nodes.any():
         return _BetaCumulants.of(story, terms, ~by_nodes)
     nodes = _NodeCumulants.of(story, terms, by_nodes)
@@ -184,7 +184,7 @@ class _NodeCumulants(NamedTuple):
 
     @classmethod
     def of(cls, story: Story, terms: Terms, chosen: NDArray[np.bool_]) -> _NodeCumulants:
-        logit, log_weights = _nodes(terms, chosen)
+        logit, log_weights = _nodes(story, terms, chosen)
         tilt = np.array((terms.up, terms.down))[:, :, chosen, None]
         likelihood = terms.likelihood[:, :, chosen, None]
         own = np.broadcast_to(story.own, (len(story.own), *terms.first.shape))[:, :, chosen, None]
@@ -217,13 +217,14 @@ class _NodeCumulants(NamedTuple):
         )
 
 
-def _nodes(terms: Terms, chosen: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
-    """Logits and log weights of a trapezoidal rule for each latent, (T, G, nodes)."""
-    first, second = terms.first[:, chosen, None], terms.second[:, chosen, None]
+def _nodes(story: Story, terms: Terms, chosen: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+    """Logits and log weights of a quadrature over each latent's draw, (T, G, nodes)."""
+    first, second = terms.first[:, chosen], terms.second[:, chosen]
     if terms.kind is Beta:
-        return beta_nodes(first, second, _NODES)
-    if terms.kind is not LogitNormal:
-        return first + 0.0, np.zeros(first.shape)
-    z = np.linspace(-12.0, 12.0, _NODES)
-    log_weights = -z * z / 2 - sc.logsumexp(-z * z / 2)
-    return first + second * z, np.broadcast_to(log_weights, (*first.shape[:2], _NODES))
+        info = Arithmetic.of(story.dtype)
+        rule = over_beta(first, second, _STEPS, (np.log(info.tiny), -np.log(info.eps / 2)))
+    elif terms.kind is LogitNormal:
+        rule = over_normal(first, second, _STEPS)
+    else:
+        return first[..., None], np.zeros((*first.shape, 1))
+    return np.moveaxis(rule.logit, 0, -1), np.moveaxis(rule.log_weights, 0, -1)

@@ -76,7 +76,7 @@ class ConjugateGuide(BetaDraws):
         self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         moved = source + (self.log_moments(prior, own) - log_moments(prior))
-        return moved, np.zeros((0, moved.shape[1]))
+        return moved, moved[..., :0, :]
 
 
 class DetachedConjugateGuide(ConjugateGuide):
@@ -88,4 +88,4 @@ class DetachedConjugateGuide(ConjugateGuide):
         self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         by_prior = logs - log_moments(prior)
-        return by_prior, np.zeros((0, by_prior.shape[1]))
+        return by_prior, by_prior[..., :0, :]

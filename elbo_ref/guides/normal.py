@@ -114,7 +114,8 @@ class NormalGuide(GuideDefaults):
     def collect(
         self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        by_own = np.array((source[0], source[1] + 1 / own[1]))
+        by_own = source.copy()
+        by_own[..., 1, :] += 1 / own[1]
         return logs - log_moments(prior), by_own
 
 

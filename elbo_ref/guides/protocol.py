@@ -165,7 +165,8 @@ class Guide(Protocol):
         """The gradient of one latent of each entry, for the prior's and its own parameters.
 
         `source` is the whole source gradient, `logs` are log c and log(1 - c), averaged over draws
-        or in expectation; the result is (2, G) and (k, G), constrained parameters.
+        or in expectation; the result is (2, G) and (k, G), constrained parameters. For many draws
+        at once all have axes before these two.
         """
 
 

@@ -33,14 +33,22 @@ from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts
 from elbo_ref.guides import find
 from elbo_ref.logit_normal import LogitNormal
-from elbo_ref.objectives.exact import check_model, column, columns
-from elbo_ref.objectives.noise import NODES, OneLatent
+from elbo_ref.objectives.exact import (
+    check_model,
+    column,
+    columns,
+    latent_values,
+    one_particle_variance,
+)
+from elbo_ref.objectives.mean_field import TraceMeanField
+from elbo_ref.objectives.noise import STEPS, Distinct, Latents
 from elbo_ref.objectives.protocol import Task
 from elbo_ref.objectives.trace import Trace
 from elbo_ref.pathwise import logit_derivatives
+from elbo_ref.quadrature import over_beta
 
 _GAMMA_LIMIT = 1e13
-_T_NODES = 161
+_T_STEPS = 96
 _ESTIMATORS = (
     "pathwise",
     "gamma_pair",
@@ -135,12 +143,16 @@ def gradient_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) ->
     check_fits("prior", prior.shape, 1)
     task, p, own = Task(find(guide), counts), column(prior), columns(guide, len(counts))
     tilts = task.guide.tilt(p, own, task.outcomes)
-    found = []
-    for g in range(len(counts)):
-        one = slice(g, g + 1)
-        latent = OneLatent.of(task, p, own[:, one], tilts[:, one], g, NODES)
-        found.append(_of_latent(task, p, own[:, one], latent, task.outcomes[:, g]))
-    each = {name: np.stack([row[name] for row in found], axis=-1) for name in found[0]}
+    distinct = Distinct.of(task, own, tilts)
+    values = latent_values(task, prior, own)
+    found = [
+        _of_latents(task, p, mine, latents, values[entry])
+        for entry, mine, latents in distinct.blocks(task, p, STEPS)
+    ]
+    each = {
+        name: distinct.spread(np.concatenate([block[name] for block in found], axis=-1))
+        for name in found[0]
+    }
 
     def shaped(rows: FloatArray) -> Pair:
         rows = rows * task.weights
@@ -159,37 +171,34 @@ def gradient_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) ->
     return GradientVariance(
         (first, second),
         gradient,
-        float(task.weights @ each["objective"]),
-        float(task.weights @ each["mean_field_objective"]),
+        one_particle_variance(task, prior, own),
+        float(task.weights @ TraceMeanField().latent_variances(task, prior, own)),
         noises["pathwise"],
         noises.get("gamma_pair"),
         *(noises[name] for name in _ESTIMATORS[2:]),
     )
 
 
-def _of_latent(
-    task: Task, prior: FloatArray, own: FloatArray, latent: OneLatent, outcomes: FloatArray
+def _of_latents(
+    task: Task, prior: FloatArray, own: FloatArray, latents: Latents, values: FloatArray
 ) -> dict[str, FloatArray]:
-    """Everything for one latent: mean and variances of its gradient, variances of its objective."""
-    weights, logits = latent.weights, latent.logit[:, None]
-    f = latent.form + latent.constant
-    score = task.guide.score(logits, latent.logs[:, :, None], own)[:, :, 0]
-    _, pathwise = Trace().gradient_rows(task, latent, prior, own)
-    _, stuck = Trace(keeps_score=False).gradient_rows(task, latent, prior, own)
+    """Mean and variances of the gradient of each latent, given the value of its ELBO."""
+    f = latents.form[:, None]
+    f = f - latents.mean(f) + values
+    score = latents.score(task, own)
+    _, pathwise = Trace().gradient_rows(task, latents, prior, own)
+    _, stuck = Trace(keeps_score=False).gradient_rows(task, latents, prior, own)
     squares = score**2
-    baseline = (squares * f) @ weights / (squares @ weights)
+    baseline = latents.mean(squares * f) / latents.mean(squares)
     found = {
-        "gradient": pathwise @ weights,
-        "objective": latent.variance(f[None])[0],
-        "mean_field_objective": latent.variance((outcomes @ latent.logs)[None])[0],
-        "pathwise": latent.variance(pathwise),
-        "score_function": latent.variance(score * f),
-        "best_baseline": latent.variance(score * (f - baseline[:, None])),
-        "sticking_the_landing": latent.variance(stuck),
+        "gradient": latents.mean(pathwise),
+        "pathwise": latents.variance(pathwise),
+        "score_function": latents.variance(score * f),
+        "best_baseline": latents.variance(score * (f - baseline)),
+        "sticking_the_landing": latents.variance(stuck),
     }
     if task.guide.name == "beta":
-        extra = _gamma_noise(float(own[0, 0]), float(own[1, 0]), latent)
-        found["gamma_pair"] = found["pathwise"] + extra
+        found["gamma_pair"] = found["pathwise"] + _gamma_noise(own, latents)
     return found
 
 
@@ -198,27 +207,23 @@ def _particles(variance: float, size: float) -> float:
         return float(100 * np.divide(variance, size)) if variance > 1e-24 * (1 + size) else 0.0
 
 
-def _gamma_noise(a: float, b: float, latent: OneLatent) -> FloatArray:
-    """E[(A (1 - c) - D c)^2 Var(w | c)] for both concentrations."""
-    s = a + b
-    log_t, t_weights = _gamma_nodes(s)
-    extras = []
-    for x, log_share in zip((a, b), latent.logs, strict=True):
-        log_g = log_share[:, None] + log_t
-        limit = np.array(_GAMMA_LIMIT)
-        w = logit_derivatives(log_g.ravel() - np.log(_GAMMA_LIMIT), np.array(x), limit)[0]
-        w = w.reshape(log_g.shape)
-        mean = w @ t_weights
-        extras.append((latent.slope**2 * ((w - mean[:, None]) ** 2 @ t_weights)) @ latent.weights)
-    return np.array(extras)
+def _gamma_noise(own: FloatArray, latents: Latents) -> FloatArray:
+    """E[(A (1 - c) - D c)^2 Var(w | c)] for both concentrations, (2, L).
 
-
-def _gamma_nodes(s: float) -> tuple[FloatArray, FloatArray]:
-    """log t and weights for t ~ Gamma(s)."""
-    spread = 1 / np.sqrt(s)
-    low, high = np.arcsinh(40 * (1 / s + spread) / spread), np.arcsinh(9.0 + 4 / spread)
-    u = np.linspace(-low, high, _T_NODES)
-    log_t = np.log(s) + spread * np.sinh(u)
-    log_density = s * log_t - np.exp(np.minimum(log_t, 700))
-    weights = np.exp(log_density - log_density.max()) * np.cosh(u)
-    return log_t, weights / weights.sum()
+    t / `limit` is a draw of Beta(s, limit), as far as a float tells, and so is g1 / `limit`.
+    """
+    size = latents.constant.size
+    extra = np.empty((2, size))
+    own, logs, weights = (
+        np.broadcast_to(x, (*x.shape[:-1], size)) for x in (own, latents.logs, latents.weights)
+    )
+    for i, pair in enumerate(own.T):
+        limit = _GAMMA_LIMIT * (1 + pair.sum(keepdims=True))
+        rule = over_beta(pair.sum(keepdims=True), limit, _T_STEPS)
+        t_weights, by_slope = np.exp(rule.log_weights), weights[:, i] * latents.slope[:, i] ** 2
+        for row, x in enumerate(pair):
+            draws = rule.logit + logs[:, row, i]
+            w = logit_derivatives(draws, np.array(x), limit)[0]
+            spread = (t_weights * (w - (t_weights * w).sum(axis=0)) ** 2).sum(axis=0)
+            extra[row, i] = by_slope @ spread
+    return extra

@@ -19,7 +19,7 @@ import numpy as np
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.guides.protocol import Guide
-from elbo_ref.objectives.noise import OneLatent
+from elbo_ref.objectives.noise import Latents
 from elbo_ref.objectives.protocol import Step, Task
 from elbo_ref.objectives.trace import Drawn, MonteCarlo
 
@@ -63,13 +63,12 @@ class TraceMeanField(MonteCarlo):
         return task.outcomes
 
     def gradient_rows(
-        self, task: Task, latent: OneLatent, prior: FloatArray, own: FloatArray
+        self, task: Task, latents: Latents, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         guide = task.guide
-        rest = guide.tilt(prior, own, np.zeros((2, 1)))
-        source = latent.through + guide.pull_back(rest, prior, own)
-        expected = np.broadcast_to(guide.log_moments(prior, own), latent.logs.shape)
-        return guide.collect(source, expected, prior, own)
+        rest = guide.tilt(prior, own, np.zeros((2, latents.constant.size)))
+        source = latents.through + guide.pull_back(rest, prior, own)
+        return guide.collect(source, guide.log_moments(prior, own), prior, own)
 
     def latent_variances(self, task: Task, prior: Beta, own: FloatArray) -> FloatArray:
         """That of the likelihood alone."""

@@ -1,8 +1,8 @@
-r"""The quadrature over one latent's draw, and the variance of one particle's gradient by it.
+r"""Latents at the nodes of a quadrature, and the variance of one particle's gradient by it.
 
 All estimators of a latent's gradient are functions of its draw alone, so that a variance is an
-integral over one variable, the draw's logit y (Beta) or the normal's z. The rule is trapezoidal,
-with both ends where the density is below 1e-17 of its peak: exponentially convergent.
+integral over one variable, the draw's logit (`elbo_ref.quadrature`). Latents are taken in blocks:
+many at once, of bounded memory.
 """
 
 from __future__ import annotations
@@ -13,30 +13,39 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray
+from elbo_ref.arguments import BoolArray, FloatArray, IntArray
 from elbo_ref.beta import Beta
 from elbo_ref.guides import Parameter
 from elbo_ref.guides.protocol import Draw
 from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.objectives.protocol import Task
+from elbo_ref.quadrature import Rule, over_beta, over_normal
 
-NODES = 1601
-_FEW_NODES = 161
-"""For one latent of many, where three digits do."""
+STEPS = 160
+"""For variances to 1e-6 of themselves."""
+_FEW_STEPS = 32
+"""For three digits."""
+_NODES_AT_ONCE = 2**15
+"""What a block holds, about."""
 
 
-class OneLatent(NamedTuple):
-    """One entry's latent at the nodes of a quadrature over its draw; rows are (.., nodes)."""
+class Latents(NamedTuple):
+    """L latents at the nodes of a quadrature over the draw of each; arrays are (nodes, ..., L).
+
+    The last axis has size 1 where it is the same for all.
+    """
 
     weights: FloatArray
     logs: FloatArray
-    """log c and log(1 - c)."""
+    """log c and log(1 - c), (nodes, 2, L)."""
+    log_ratios: FloatArray
+    """The same less their values at the mode, exact however near a node is."""
     form: FloatArray
-    """f, but for what is the same at all draws."""
-    constant: float
-    """That."""
+    """log p(x, c) - log q(c) under the tilt, without its constant."""
+    constant: FloatArray
+    """The additive constant left out of `form`, (L,)."""
     through: FloatArray
-    """The part of the source gradient through the draw, under the tilt."""
+    """The part of the source gradient through the draw, under the tilt, (nodes, rows, L)."""
     logit: FloatArray
     slope: FloatArray
     """A (1 - c) - D c."""
@@ -48,40 +57,99 @@ class OneLatent(NamedTuple):
         prior: FloatArray,
         own: FloatArray,
         tilt: FloatArray,
-        entry: int,
-        nodes: int,
-    ) -> OneLatent:
-        """`own` and `tilt` are the entry's alone, (k, 1) and (2, 1)."""
+        log_coefficient: FloatArray,
+        steps: int,
+    ) -> Latents:
+        """Of L latents with the parameters `own` (k, L), or (k, 1) for all, and a tilt each."""
         guide, model = task.guide, Beta(*prior)
-        y, weights = _nodes(guide.draw(model, own), nodes)
-        logs = sc.log_expit(np.array((y, -y)))
-        up, down = tilt
-        slope = up * np.exp(logs[1]) - down * np.exp(logs[0])
-        form = up * logs[0] + down * logs[1] + guide.residual(y, own)
-        constant = float(np.ravel(guide.normalizer(model, own))[0] + task.log_coefficient[entry])
-        through = slope * guide.pathwise(y[:, None], prior, own)[:, :, 0]
-        return cls(weights, logs, form, constant, through, y, slope)
+        rule = _rule(guide.draw(model, own), steps)
+        y, weights = rule.logit, np.exp(rule.log_weights)
+        center, (up, down) = sc.log_expit(np.array((rule.center, -rule.center))), tilt
+        ratios = np.array(rule.log_ratios())
+        logs = center[:, None] + ratios
+        (c, rest), (mode, other) = np.exp(logs), np.exp(center)
+        moved = (up + down) * (mode * np.expm1(np.minimum(ratios[0], 1.0)))
+        near = np.abs(rule.away) < 1
+        slope = np.where(near, up * other - down * mode - moved, up * rest - down * c)
+        form = up * ratios[0] + down * ratios[1] + guide.residual(y, own)
+        at_center = up * center[0] + down * center[1]
+        constant = at_center + guide.normalizer(model, own) + log_coefficient
+        pathwise = guide.pathwise(y, prior, own)
+        through = slope[:, None] * pathwise.swapaxes(0, 1)
+        both = logs.swapaxes(0, 1), ratios.swapaxes(0, 1)
+        return cls(weights, *both, form, constant, through, y, slope)
+
+    def mean(self, rows: FloatArray) -> FloatArray:
+        """Of functions of the draw, given at the nodes: (nodes, rows, L) to (rows, L)."""
+        mean: FloatArray = (self.weights[:, None] * rows).sum(axis=0)
+        return mean
+
+    def centered(self, rows: FloatArray) -> FloatArray:
+        """Functions of the draw less their means."""
+        return rows - self.mean(rows)
 
     def variance(self, rows: FloatArray) -> FloatArray:
         """Of functions of the draw, given at the nodes."""
-        away = rows - (rows @ self.weights)[:, None]
-        variance: FloatArray = away**2 @ self.weights
-        return variance
+        return self.mean(self.centered(rows) ** 2)
+
+    def score(self, task: Task, own: FloatArray) -> FloatArray:
+        """d log q(c) / d(own parameter) at the nodes, (nodes, k, L); its mean is 0."""
+        score = task.guide.score(self.logit, self.logs.swapaxes(0, 1), own).swapaxes(0, 1)
+        return self.centered(score)
 
 
-def each_latent(
-    task: Task, prior: FloatArray, own: FloatArray, tilts: FloatArray, nodes: int
-) -> Iterator[tuple[int, FloatArray, OneLatent]]:
-    """Of each entry that has latents: its number, its own parameters (k, 1), and one of them."""
-    size = task.weights.size
-    own, tilts = np.broadcast_to(own, (len(own), size)), np.broadcast_to(tilts, (2, size))
-    for g in map(int, np.flatnonzero(task.weights)):
-        one = slice(g, g + 1)
-        yield g, own[:, one], OneLatent.of(task, prior, own[:, one], tilts[:, one], g, nodes)
+class Distinct(NamedTuple):
+    """The latents of a task, equal ones once: U of G entries."""
+
+    entry: IntArray
+    """The entry that stands for all that are equal to it, (U,)."""
+    own: FloatArray
+    """(k, U), or (k, 1) for all."""
+    tilts: FloatArray
+    log_coefficient: FloatArray
+    present: BoolArray
+    """The entries that have latents, (G,)."""
+    column: IntArray
+    """Which of the U each of these is."""
+
+    @classmethod
+    def of(cls, task: Task, own: FloatArray, tilts: FloatArray) -> Distinct:
+        """From parameters (k, G), or (k, 1) for all, and a tilt for each entry."""
+        size, present = task.weights.size, task.weights > 0
+        each, tilts = own.shape[1] == size, np.broadcast_to(tilts, (2, size))
+        rows = np.concatenate((tilts, task.log_coefficient[None], *((own,) if each else ())))
+        rows = rows[:, present]
+        order = np.arange(rows.shape[1])
+        for row in rows:
+            order = order[np.argsort(row[order], kind="stable")]
+        first = np.ones(order.size, dtype=bool)
+        first[1:] = (np.diff(rows[:, order]) != 0).any(axis=0)
+        column = np.empty(order.size, dtype=np.int64)
+        column[order] = np.cumsum(first) - 1
+        rows = rows[:, order[first]]
+        entry = np.flatnonzero(present)[order[first]]
+        return cls(entry, rows[3:] if each else own, rows[:2], rows[2], present, column)
+
+    def blocks(
+        self, task: Task, prior: FloatArray, steps: int, nodes_at_once: int = _NODES_AT_ONCE
+    ) -> Iterator[tuple[IntArray, FloatArray, Latents]]:
+        """By blocks: their entries, their own parameters, and the latents."""
+        size = max(1, nodes_at_once // steps)
+        for start in range(0, self.entry.size, size):
+            some = slice(start, start + size)
+            own = self.own if self.own.shape[1] == 1 else self.own[:, some]
+            tilts, coefficient = self.tilts[:, some], self.log_coefficient[some]
+            yield self.entry[some], own, Latents.of(task, prior, own, tilts, coefficient, steps)
+
+    def spread(self, columns: FloatArray) -> FloatArray:
+        """From (..., U) to (..., G), with 0 where there is no latent."""
+        found = np.zeros((*columns.shape[:-1], self.present.size))
+        found[..., self.present] = columns[..., self.column]
+        return found
 
 
-Rows: TypeAlias = Callable[[OneLatent, FloatArray], tuple[FloatArray, FloatArray]]
-"""From a latent and its own parameters (k, 1) to its gradient at the nodes, prior's and own."""
+Rows: TypeAlias = Callable[[Latents, FloatArray], tuple[FloatArray, FloatArray]]
+"""From latents and their own parameters to their gradient at the nodes, prior's and own."""
 
 
 class GradientNoise(NamedTuple):
@@ -100,15 +168,18 @@ class GradientNoise(NamedTuple):
         cls, task: Task, prior: FloatArray, own: FloatArray, tilts: FloatArray, gradient: Rows
     ) -> GradientNoise:
         """To three digits; `tilts` is (2, G). 0 where there is no latent."""
-        size = task.weights.size
+        distinct = Distinct.of(task, own, tilts)
         names = len(task.guide.parameter_names)
-        noise = cls(*(np.zeros((rows, size)) for rows in (2, 2, names, names)))
-        for g, one, latent in each_latent(task, prior, own, tilts, _FEW_NODES):
-            found = gradient(latent, one)
-            for rows, mean, variance in zip(found, noise[::2], noise[1::2], strict=True):
-                at_nodes = np.broadcast_to(rows, (len(rows), latent.weights.size))
-                mean[:, g], variance[:, g] = at_nodes @ latent.weights, latent.variance(at_nodes)
-        return noise
+        found = [np.zeros((2 * (2 + names), 0))]
+        for _, each, latents in distinct.blocks(task, prior, _FEW_STEPS):
+            size = latents.constant.size
+            parts = []
+            for rows in gradient(latents, each):
+                mean = latents.mean(rows)
+                parts += [mean, latents.mean((rows - mean) ** 2)]
+            found.append(np.concatenate([np.broadcast_to(x, (len(x), size)) for x in parts]))
+        rows = distinct.spread(np.concatenate(found, axis=1))
+        return cls(*np.split(rows, (2, 4, 4 + names)))
 
     def summed(self, task: Task) -> tuple[FloatArray, FloatArray]:
         """The variances over all latents: (2,) and the shape of the own parameters."""
@@ -118,31 +189,11 @@ class GradientNoise(NamedTuple):
         return by_prior, self.own_variance * task.weights
 
 
-def _nodes(draw: Draw, nodes: int) -> tuple[FloatArray, FloatArray]:
-    """Logits and weights of the trapezoidal rule; a point is its own rule."""
+def _rule(draw: Draw, steps: int) -> Rule:
+    """Of what c is drawn from; a point is its own rule."""
     if isinstance(draw, Parameter):
-        return np.ravel(draw.logits), np.ones(1)
+        logit = np.atleast_1d(draw.logits)
+        return Rule(logit, np.zeros((1, logit.size)), np.zeros((1, logit.size)))
     assert isinstance(draw, Beta | LogitNormal)
-    first, second = (float(np.ravel(x)[0]) for x in draw.arrays())
-    if isinstance(draw, LogitNormal):
-        z = np.linspace(-9.0, 9.0, nodes)
-        weights = np.exp(-z * z / 2)
-        return first + second * z, weights / weights.sum()
-    y, log_weights = beta_nodes(first, second, nodes)
-    return y, np.exp(log_weights)
-
-
-def beta_nodes(
-    a: float | FloatArray, b: float | FloatArray, nodes: int
-) -> tuple[FloatArray, FloatArray]:
-    """y = log(a/b) + x: sinh-stretched, as far as the slower of the two tails.
-
-    Logits and log weights along the last axis, which has size 1 in `a` and `b` if they are arrays.
-    """
-    center = np.log(a) - np.log(b)
-    spread = np.sqrt(1 / a + 1 / b)
-    low, high = (np.arcsinh(40 * (1 / x / spread + 1)) for x in (a, b))
-    u = -low + (low + high) * np.linspace(0, 1, nodes)
-    y = center + spread * np.sinh(u)
-    log_weights = a * sc.log_expit(y) + b * sc.log_expit(-y) + np.log(np.cosh(u))
-    return y, log_weights - sc.logsumexp(log_weights, axis=-1, keepdims=True)
+    over = over_beta if isinstance(draw, Beta) else over_normal
+    return over(*map(np.atleast_1d, draw.arrays()), steps)

@@ -25,7 +25,6 @@ what is maximised is neither (E7) nor a bound.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,12 +36,14 @@ from elbo_ref.guides import find
 from elbo_ref.guides.beta_draws import log_moments
 from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.objectives.exact import check_model, column, columns, objective_value
-from elbo_ref.objectives.noise import NODES, GradientNoise, each_latent
+from elbo_ref.objectives.noise import Distinct, GradientNoise
 from elbo_ref.objectives.protocol import Step, Task
 from elbo_ref.objectives.trace import Drawn, MonteCarlo
 
-_LADDER = (201, 401, 801, NODES)
-"""Nodes for each of two draws, until more of them change nothing."""
+_STEPS = (96, 192, 384, 768, 1536)
+"""Of the quadrature over each of two draws, until more of them change nothing."""
+_PAIRS = 2**12
+"""Nodes of one draw in a block."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,10 @@ class Renyi(MonteCarlo):
         drawn = Drawn.of(task, prior, own, tilt, num_particles * samples, rng)
         powers = rest * drawn.linear_form(task).reshape(samples, num_particles, -1)
         highest = powers.max(axis=0)
-        weights = np.exp(powers - highest)
-        total = weights.sum(axis=0)
-        bounds = (highest + np.log(total) - math.log(samples)) / rest
-        weights = (weights / total * samples).reshape(drawn.logits.shape)
+        less = np.expm1(powers - highest)
+        mean_less = less.mean(axis=0)
+        bounds = (highest + np.log1p(mean_less)) / rest
+        weights = ((1 + less) / (1 + mean_less)).reshape(drawn.logits.shape)
 
         through_draw = drawn.slope * guide.pathwise(drawn.logits, prior, drawn.own)
         source, logs, share = (
@@ -113,42 +114,51 @@ class Renyi(MonteCarlo):
 
     def latent_variances(self, task: Task, prior: Beta, own: FloatArray) -> FloatArray:
         """For K at most 2."""
-        rest, found, model = 1 - self.alpha, np.zeros(task.weights.size), column(prior)
-        tilt = self.tilt(task, model, own)
-        for g, _, latent in each_latent(task, model, own, tilt, NODES):
-            weights, bound = latent.weights, latent.form
-            if self.num_samples == 2:
-                bound = np.logaddexp(rest * bound[:, None], rest * bound) / rest
-                weights = weights[:, None] * weights
-            found[g] = np.sum(weights * (bound - np.sum(weights * bound)) ** 2)
-        return found
+        if self.num_samples == 1:
+            return super().latent_variances(task, prior, own)
+        rest, model = 1 - self.alpha, column(prior)
+        distinct = Distinct.of(task, own, self.tilt(task, model, own))
+        found = []
+        for _, _, latents in distinct.blocks(task, model, _STEPS[-2], _PAIRS):
+            f, weights = latents.form, latents.weights[:, None] * latents.weights
+            bound = (f[:, None] + f) / 2 + log_cosh(rest / 2 * (f[:, None] - f)) / rest
+            away = bound - (weights * bound).sum(axis=(0, 1))
+            found.append((weights * away**2).sum(axis=(0, 1)))
+        return distinct.spread(np.concatenate([np.zeros(0), *found]))
 
-    def above_elbo(self, task: Task, prior: FloatArray, own: FloatArray, nodes: int) -> Step:
+    def above_elbo(self, task: Task, prior: FloatArray, own: FloatArray, steps: int) -> Step:
         """How far the expectation for two samples lies above the ELBO, with its gradient (1).
 
         For a guide that draws: from parameters of its own, or `tied`.
         """
         guide, rest = task.guide, 1 - self.alpha
-        value, rows = 0.0, np.zeros((2 + len(own), task.weights.size))
-        for g, one, latent in each_latent(task, prior, own, self.tilt(task, prior, own), nodes):
-            w = latent.weights
-            half = rest / 2 * (latent.form[:, None] - latent.form)
-            excess = (np.logaddexp(half, -half) - math.log(2)) @ w / rest
-            share = np.tanh(half) @ w
-            value += float(task.weights[g]) * float(w @ excess)
-            by_prior = latent.logs - log_moments(prior)
+        distinct = Distinct.of(task, own, self.tilt(task, prior, own))
+        found = [np.zeros((3 + len(own), 0))]
+        for _, each, latents in distinct.blocks(task, prior, steps, _PAIRS):
+            half = rest / 2 * (latents.form[:, None] - latents.form)
+            excess = (latents.weights * log_cosh(half)).sum(axis=1, keepdims=True) / rest
+            share = (latents.weights * np.tanh(half)).sum(axis=1, keepdims=True)
+            by_prior = latents.logs - log_moments(prior)
+            parts = [excess]
             if guide.parameter_names:
-                score = guide.score(latent.logit[:, None], latent.logs[:, :, None], one)[:, :, 0]
-                rows[:2, g] = by_prior @ (w * share)
-                rows[2:, g] = score @ (w * (2 * excess - share))
+                parts += [share * by_prior, (2 * excess - share) * latents.score(task, each)]
             else:
-                rows[:2, g] = by_prior @ (2 * w * excess)
-        return Step(*task.summed(rows[:2], rows[2:]), value)
+                parts += [2 * excess * by_prior]
+            found.append(np.concatenate([latents.mean(part) for part in parts]))
+        rows = distinct.spread(np.concatenate(found, axis=1))
+        return Step(*task.summed(rows[1:3], rows[3:]), float(task.weights @ rows[0]))
 
     def gradient_noise(
         self, task: Task, prior: FloatArray, own: FloatArray
     ) -> GradientNoise | None:
         return None if self.num_samples > 1 else super().gradient_noise(task, prior, own)
+
+
+def log_cosh(h: FloatArray) -> FloatArray:
+    """log cosh h, to a few units of rounding of h itself."""
+    size = np.abs(h)
+    found: FloatArray = size + np.log1p(np.expm1(-2 * size) / 2)
+    return found
 
 
 @underflow_is_zero
@@ -198,8 +208,8 @@ def renyi_bound(
     if loss.num_samples == 1:
         return value
     above = np.nan
-    for nodes in _LADDER:
-        before, above = above, loss.above_elbo(task, p, own, nodes).value
+    for steps in _STEPS:
+        before, above = above, loss.above_elbo(task, p, own, steps).value
         if abs(above - before) <= 1e-10 * (1 + abs(value)):
             break
     return value + above

@@ -18,7 +18,7 @@ import numpy as np
 
 from elbo_ref.arguments import FloatArray, scalar
 from elbo_ref.beta import Beta
-from elbo_ref.objectives.noise import GradientNoise, OneLatent
+from elbo_ref.objectives.noise import GradientNoise, Latents
 from elbo_ref.objectives.protocol import Step, Task
 from elbo_ref.objectives.trace import Drawn, MonteCarlo
 
@@ -93,9 +93,9 @@ class ScoreFunction(MonteCarlo):
         return None if leave_one_out else super().gradient_noise(task, prior, own)
 
     def gradient_rows(
-        self, task: Task, latent: OneLatent, prior: FloatArray, own: FloatArray
+        self, task: Task, latents: Latents, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         assert not isinstance(self.baseline, str)
-        score = task.guide.score(latent.logit[:, None], latent.logs[:, :, None], own)[:, :, 0]
-        by_prior, _ = task.guide.collect(np.zeros_like(latent.logs), latent.logs, prior, own)
-        return by_prior, (latent.form + latent.constant - self.baseline) * score
+        f = latents.form + latents.constant
+        by_prior, _ = task.guide.collect(np.zeros_like(latents.logs), latents.logs, prior, own)
+        return by_prior, (f - self.baseline)[:, None] * latents.score(task, own)

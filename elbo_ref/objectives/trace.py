@@ -30,7 +30,7 @@ from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.guides.protocol import Guide
 from elbo_ref.objectives.exact import latent_variances
-from elbo_ref.objectives.noise import GradientNoise, OneLatent
+from elbo_ref.objectives.noise import GradientNoise, Latents
 from elbo_ref.objectives.protocol import Step, Task
 
 MOST_DRAWS = 10_000_000
@@ -116,8 +116,8 @@ class MonteCarlo:
     ) -> GradientNoise | None:
         """Mean and variance of the gradient of one latent of each entry; None if not known."""
 
-        def rows(latent: OneLatent, one: FloatArray) -> tuple[FloatArray, FloatArray]:
-            return self.gradient_rows(task, latent, prior, one)
+        def rows(latents: Latents, each: FloatArray) -> tuple[FloatArray, FloatArray]:
+            return self.gradient_rows(task, latents, prior, each)
 
         return GradientNoise.of(task, prior, own, self.tilt(task, prior, own), rows)
 
@@ -126,16 +126,16 @@ class MonteCarlo:
         return task.guide.tilt(prior, own, task.outcomes)
 
     def gradient_rows(
-        self, task: Task, latent: OneLatent, prior: FloatArray, own: FloatArray
+        self, task: Task, latents: Latents, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """The gradient of one latent at each node of its draw, for prior and own parameters.
+        """The gradient of latents at the nodes of their draws, for prior and own parameters.
 
         By default that of ``trace``, to which a Renyi bound of one sample comes down.
         """
-        guide, source = task.guide, latent.through
+        guide, source = task.guide, latents.through
         if guide.own_density:
-            source = source + guide.own_density * (latent.logs - guide.log_moments(prior, own))
-        return guide.collect(source, latent.logs, prior, own)
+            source = source + guide.own_density * latents.centered(latents.log_ratios)
+        return guide.collect(source, latents.logs, prior, own)
 
 
 class Trace(MonteCarlo):
@@ -167,9 +167,9 @@ class Trace(MonteCarlo):
         return Step(*task.gradient(source, logs, prior, own), value)
 
     def gradient_rows(
-        self, task: Task, latent: OneLatent, prior: FloatArray, own: FloatArray
+        self, task: Task, latents: Latents, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         if self.keeps_score or not task.guide.parameter_names:
-            return super().gradient_rows(task, latent, prior, own)
-        stuck = task.guide.stuck(latent.logit[:, None], own)[:, :, 0]
-        return task.guide.collect(latent.through + stuck, latent.logs, prior, own)
+            return super().gradient_rows(task, latents, prior, own)
+        stuck = task.guide.stuck(latents.logit, own).swapaxes(0, 1)
+        return task.guide.collect(latents.through + stuck, latents.logs, prior, own)
