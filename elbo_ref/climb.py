@@ -207,15 +207,6 @@ class Climb:
         self._rng.bit_generator.state = self.now.generator
 
 
-def noise_floor(setup: Setup, space: Coordinates, vector: FloatArray, steps: int) -> float | None:
-    """`elbo_ref.run.Run.noise_floor` at a point, after so many steps."""
-    std = space.gradient_std(setup.objective(), vector)
-    if std is None:
-        return None
-    rate = setup.optimizer.lr * getattr(setup.optimizer, "lrd", 1.0) ** steps
-    return float(rate / 4 * std.sum() / np.sqrt(setup.num_particles))
-
-
 _LEFT_FLOAT64 = "the objective left float64"
 
 

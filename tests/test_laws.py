@@ -66,8 +66,10 @@ ALLOWED = {
         "words",
     },
     "climb": {"arguments", "adam", "beta", "coordinates", "objectives", "settings"},
+    "convergence": {"arguments", "adam", "coordinates", "objectives"},
     "history": {"arguments", "beta", "guides"},
     "run": {
+        "convergence",
         "settings",
         "history",
         "arguments",
@@ -84,6 +86,7 @@ ALLOWED = {
         "words",
     },
     "svi": {
+        "convergence",
         "settings",
         "arguments",
         "adam",
@@ -173,6 +176,7 @@ ALLOWED = {
     },
     "recording": {"archive", "arguments", "atomic"},
     "crosscheck": {
+        "convergence",
         "arguments",
         "beta",
         "climb",
@@ -200,6 +204,7 @@ ALLOWED = {
         "recording",
     },
     "diagnosis": {
+        "convergence",
         "arguments",
         "beta",
         "climb",
@@ -220,7 +225,7 @@ ALLOWED = {
     },
     "readers": {"archive", "arguments", "counts"},
     "datasets": {"counts"},
-    "conclusion": {"diagnosis", "words"},
+    "conclusion": {"convergence", "diagnosis", "words"},
     "report": {
         "arguments",
         "beta",
