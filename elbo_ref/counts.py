@@ -148,18 +148,6 @@ class Counts:
         counts._set(k, n, np.ones_like(k), split, labels)
         return counts
 
-    def distinct(self) -> tuple[Counts, NDArray[np.intp]]:
-        """Equal entries as one of a greater multiplicity, and which of these each entry is in.
-
-        Labels, and how the trials of a latent were split, are left out.
-        """
-        pairs = np.array((self.successes, self.total_count))
-        (k, n), place = np.unique(pairs, axis=1, return_inverse=True)
-        place = place.ravel()
-        w = np.zeros(k.size, dtype=np.int64)
-        np.add.at(w, place, self.multiplicity)
-        return Counts(k, n, w), place
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Counts):
             return NotImplemented

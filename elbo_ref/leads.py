@@ -52,6 +52,7 @@ from elbo_ref.evidence import log_evidence
 from elbo_ref.guides.normal import normal_optimum
 from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.objectives.exact import elbo, objective_value
+from elbo_ref.objectives.highest import distinct
 from elbo_ref.objectives.protocol import Task
 from elbo_ref.special import digamma_difference
 from elbo_ref.supremum import own_log_likelihood, totals
@@ -124,7 +125,7 @@ def best_normal(prior: Beta, counts: Counts) -> LogitNormal:
 
 
 def _of_normal(counts: Counts, prior: Beta, learnable: str) -> Destination:
-    fewer, _ = counts.distinct()
+    fewer, _ = distinct(counts)
     if len(fewer) < len(counts):
         lead = _of_normal(fewer, prior, learnable)
         left_out = counts.multiplicity @ counts.log_coefficient

@@ -14,9 +14,11 @@ from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
+from elbo_ref.counts import Counts
 from elbo_ref.guides.positive import LARGEST, SMALLEST
 from elbo_ref.objectives.exact import Exact, objective_value
 from elbo_ref.objectives.protocol import Task
@@ -43,14 +45,27 @@ def highest(task: Task, prior: FloatArray, learned: slice) -> Highest | None:
     None where there is none: where the climb leaves the range of the parameters, levels off without
     an end, or ends at a latent whose own parameters have no optimum.
     """
-    fewer, entry = task.counts.distinct()
+    fewer, entry = distinct(task.counts)
     with np.errstate(all="ignore"):
         found = _Climb(Task(task.guide, fewer), prior, learned).climbed()
     if found is None:
         return None
-    model, own = found
-    own = own if task.guide.shared else own[:, entry]
-    return Highest(objective_value(task, Beta(*map(float, model[:, 0])), own), model, own)
+    own = found.own if task.guide.shared else found.own[:, entry]
+    value = objective_value(task, Beta(*map(float, found.prior[:, 0])), own)
+    return Highest(value, found.prior, own)
+
+
+def distinct(counts: Counts) -> tuple[Counts, NDArray[np.intp]]:
+    """Equal entries as one of a greater multiplicity, and which of these each entry is in.
+
+    Labels, and how the trials of a latent were split, are left out.
+    """
+    pairs = np.array((counts.successes, counts.total_count))
+    (k, n), entry = np.unique(pairs, axis=1, return_inverse=True)
+    entry = entry.ravel()
+    w = np.zeros_like(k)
+    np.add.at(w, entry, counts.multiplicity)
+    return Counts(k, n, w), entry
 
 
 class _Climb:
@@ -60,24 +75,24 @@ class _Climb:
         self._task, self._prior, self._learned = task, prior, learned
         self._unused = np.random.default_rng(0)
 
-    def climbed(self) -> tuple[FloatArray, FloatArray] | None:
+    def climbed(self) -> Highest | None:
         x, reach = np.log(self._prior[self._learned, 0]), _REACH
         here = self._at(x)
         for _ in range(_MOST_STEPS):
-            slope, bend = self._slope(x), self._bend(x)
-            if not (np.isfinite(here) and np.isfinite(slope).all() and np.isfinite(bend).all()):
+            slope, bend = self._slope(here), self._bend(x)
+            if here is None or not np.isfinite(bend).all():
                 return None
             curvatures, directions = np.linalg.eigh(bend)
             along, sizes = directions.T @ slope, np.maximum(np.abs(curvatures), 1e-300)
             step = along / sizes
             if along @ step / 2 <= DECREMENT:
                 close = (np.abs(step) <= STEP) & (curvatures < 0)
-                ends = all(map(self._ends, directions.T, close, repeat((x, here))))
-                return self._best(x) if ends else None
+                ends = all(map(self._ends, directions.T, close, repeat((x, here.value))))
+                return here if ends else None
             length = float(np.linalg.norm(step))
             moved = x + directions @ step * min(1.0, reach / length)
             there = self._at(moved)
-            if there >= here - _SAME * (1 + abs(here)):
+            if there and there.value >= here.value - _SAME * (1 + abs(here.value)):
                 x, here, reach = moved, there, 2 * reach if length > reach else reach
             else:
                 reach = min(reach, length) / 4
@@ -85,31 +100,30 @@ class _Climb:
                     return None
         return None
 
-    def _best(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The prior, and the own parameters that are best under it."""
+    def _at(self, x: FloatArray) -> Highest | None:
+        """None outside the range of the parameters, or where no guide is best."""
+        if not ((np.log(SMALLEST) <= x) & (x <= np.log(LARGEST))).all():
+            return None
         task, prior = self._task, self._prior.copy()
         prior[self._learned, 0] = np.exp(x)
         own = task.guide.optimum(prior, task.outcomes, task.weights)
-        return prior, own if task.guide.shared else np.where(task.weights > 0, own, 1.0)
-
-    def _at(self, x: FloatArray) -> float:
-        """The objective; nan outside the range of the parameters or where no guide is best."""
-        if not ((np.log(SMALLEST) <= x) & (x <= np.log(LARGEST))).all():
-            return np.nan
-        prior, own = self._best(x)
+        if not task.guide.shared:
+            own = np.where(task.weights > 0, own, 1.0)
         if not np.isfinite(own).all():
-            return np.nan
-        return objective_value(self._task, Beta(*map(float, prior[:, 0])), own)
+            return None
+        value = objective_value(task, Beta(*map(float, prior[:, 0])), own)
+        return Highest(value, prior, own) if np.isfinite(value) else None
 
-    def _slope(self, x: FloatArray) -> FloatArray:
-        prior, own = self._best(x)
-        step = Exact().step(self._task, prior, own, 1, self._unused)
-        return (step.prior * prior[:, 0])[self._learned]
+    def _slope(self, at: Highest | None) -> FloatArray:
+        if at is None:
+            return np.full(self._prior[self._learned].size, np.nan)
+        step = Exact().step(self._task, at.prior, at.own, 1, self._unused)
+        return (step.prior * at.prior[:, 0])[self._learned]
 
     def _bend(self, x: FloatArray) -> FloatArray:
         """The second derivatives, by central differences."""
         shifts = _SHIFT * np.eye(x.size)
-        rows = [self._slope(x + shift) - self._slope(x - shift) for shift in shifts]
+        rows = [self._slope(self._at(x + s)) - self._slope(self._at(x - s)) for s in shifts]
         bend = np.reshape(rows, (x.size, x.size)) / (2 * _SHIFT)
         return (bend + bend.T) / 2
 
@@ -120,5 +134,8 @@ class _Climb:
         """
         x, value = at
         sides = (self._at(x + far * direction) for far in (-_FAR, _FAR))
-        before, after = (abs(y - value) <= _SAME * (1 + abs(value)) for y in sides)
+        before, after = (
+            side is not None and abs(side.value - value) <= _SAME * (1 + abs(value))
+            for side in sides
+        )
         return before == after and (close or before)
