@@ -17,7 +17,6 @@ import numpy as np
 from elbo_ref.adam import AdamState
 from elbo_ref.arguments import FloatArray, IntArray
 from elbo_ref.beta import Beta
-from elbo_ref.coordinates import Coordinates
 from elbo_ref.settings import Setup
 
 GUIDE_HISTORY_BYTES = 64 * 2**20

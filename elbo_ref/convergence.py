@@ -85,7 +85,7 @@ class Goal(NamedTuple):
 def find_goal(
     space: Coordinates, objective: Objective, vector: FloatArray, num_particles: int
 ) -> Goal | None:
-    """The goal of a run that stands at a vector; None without a maximum, or if its noise is unknown."""
+    """The goal of a run that stands at a vector; None if there is none or its noise is unknown."""
     top = space.highest(vector)
     if top is None:
         return None

@@ -117,9 +117,7 @@ class Place(NamedTuple):
             return None
         guide = self.task.guide
         space = Coordinates(self.task, self.model, self.learned, guide.unconstrain(self.own))
-        return find_floor(
-            space, self.loss, space.start, self.num_particles, self.optimizer.lr
-        )
+        return find_floor(space, self.loss, space.start, self.num_particles, self.optimizer.lr)
 
 
 def _words(floor: NoiseFloor) -> str:

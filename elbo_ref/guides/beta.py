@@ -88,7 +88,8 @@ class SharedBetaGuide(BetaGuide):
 
     def optimum(self, prior: FloatArray, outcomes: FloatArray, weights: FloatArray) -> FloatArray:
         """The posterior's concentrations for the average counts."""
-        return prior + (outcomes @ weights / max(weights.sum(), 1.0))[:, None]
+        mean: FloatArray = (outcomes @ weights / max(weights.sum(), 1.0))[:, None]
+        return prior + mean
 
     def collect(
         self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray

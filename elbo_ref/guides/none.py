@@ -117,6 +117,9 @@ class PointGuide(GuideDefaults):
     def unconstrain(self, own: FloatArray) -> FloatArray:
         return own
 
+    def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
+        raise NotImplementedError
+
     def optimum(self, prior: FloatArray, outcomes: FloatArray, weights: FloatArray) -> FloatArray:
         """log(A / D), the one zero of the slope; any point where both are 0."""
         up, down = self.tilt(prior, np.zeros((1, 1)), outcomes)

@@ -164,8 +164,8 @@ def normal_optimum(up: FloatArray, down: FloatArray) -> LogitNormal:
                 break
             size = np.where(falls, size / 2, size)
         loc, scale = loc + size * step1, scale + size * step2
-        if np.max((np.abs(step1) + np.abs(step2)) / scale, initial=0.0) < 1e-7:  # the next would be below 1e-14
-            break
+        if np.max((np.abs(step1) + np.abs(step2)) / scale, initial=0.0) < 1e-7:
+            break  # the next step would be below 1e-14
     return LogitNormal(loc[entry.ravel()], scale[entry.ravel()])
 
 
