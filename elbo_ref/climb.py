@@ -9,16 +9,14 @@ up again ends with the bytes of one that never stopped.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from elbo_ref.adam import AdamState, rate_after
+from elbo_ref.adam import AdamState
 from elbo_ref.arguments import FloatArray, IntArray
 from elbo_ref.beta import Beta
-from elbo_ref.coordinates import Coordinates
 from elbo_ref.settings import Setup
 
 GUIDE_HISTORY_BYTES = 64 * 2**20
@@ -206,15 +204,6 @@ class Climb:
         end, steps = self._blocks[-1].end, self.now.steps
         self._pending = [row for row in self._pending if end <= row[0] < steps]
         self._rng.bit_generator.state = self.now.generator
-
-
-def noise_floor(setup: Setup, space: Coordinates, vector: FloatArray, steps: int) -> float | None:
-    """`elbo_ref.run.Run.noise_floor` at a point, after so many steps."""
-    std = space.gradient_std(setup.objective(), vector)
-    if std is None:
-        return None
-    rate = rate_after(setup.optimizer, steps)
-    return rate / 4 * float(std.sum()) / math.sqrt(setup.num_particles)
 
 
 _LEFT_FLOAT64 = "the objective left float64"

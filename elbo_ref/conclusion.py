@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from elbo_ref.diagnosis import ARRIVED, Diagnosis, height_in_words
+from elbo_ref.convergence import ARRIVED
+from elbo_ref.diagnosis import Diagnosis, height_in_words
 from elbo_ref.words import describe, number
 
 

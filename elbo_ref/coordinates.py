@@ -14,7 +14,8 @@ from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.guides.positive import EXP, LARGEST, SMALLEST, Positive
 from elbo_ref.guides.protocol import ANY_REAL
-from elbo_ref.objectives.exact import Exact
+from elbo_ref.objectives.exact import Exact, objective_value
+from elbo_ref.objectives.highest import Highest, highest
 from elbo_ref.objectives.protocol import Objective, Task
 from elbo_ref.objectives.stationarity import Stationarity, stationarity
 
@@ -84,6 +85,11 @@ class Coordinates:
         own = np.moveaxis(vectors[:, p:].reshape(rows, *self._shape), 0, 1)
         return priors[:, :, None], self.task.guide.constrain(own)
 
+    def value(self, vector: FloatArray) -> float:
+        """The exact objective."""
+        prior, own = self.split(vector)
+        return objective_value(self.task, Beta(*map(float, prior[:, 0])), own)
+
     def gradient(
         self, objective: Objective, vector: FloatArray, num_particles: int, rng: np.random.Generator
     ) -> tuple[FloatArray, float]:
@@ -96,9 +102,13 @@ class Coordinates:
         by_prior = step.prior * self._positive.slope(prior[:, 0])
         return np.concatenate((by_prior[self._rows], by_own)), step.value
 
-    def gradient_std(self, objective: Objective, vector: FloatArray) -> FloatArray | None:
-        """Standard deviation of one particle's gradient, for each parameter; None if not known."""
-        prior, own = self.split(vector)
+    def gradient_std(
+        self, objective: Objective, prior: FloatArray, own: FloatArray
+    ) -> FloatArray | None:
+        """Standard deviation of one particle's gradient, for each entry of the vector.
+
+        At constrained parameters; None if it is not known.
+        """
         found = objective.gradient_variance(self.task, prior, own)
         if found is None:
             return None
@@ -106,6 +116,16 @@ class Coordinates:
         slope = np.broadcast_to(self.task.guide.slope(own), by_own.shape)
         learned = np.sqrt(by_prior[self._rows]) * self._positive.slope(prior[self._rows, 0])
         return np.concatenate((learned, (np.sqrt(by_own) * np.abs(slope)).ravel()))
+
+    def highest(self, vector: FloatArray) -> Highest | None:
+        """The maximum of the exact objective that is uphill of a vector; None if there is none."""
+        prior, _ = self.split(vector)
+        return highest(self.task, prior, self._rows)
+
+    def by_source(self, entries: FloatArray) -> tuple[float, FloatArray]:
+        """The entries of a vector, summed: the prior's, and each latent's own."""
+        p = self._num_prior
+        return float(entries[:p].sum()), entries[p:].reshape(self._shape).sum(axis=0)
 
     def outside(self, vector: FloatArray) -> int | None:
         """Index of a parameter that is out of its range or not a number; None if all are well."""

@@ -22,6 +22,7 @@ import numpy as np
 from elbo_ref.arguments import check_type, underflow_is_zero
 from elbo_ref.beta import Beta
 from elbo_ref.climb import Climb
+from elbo_ref.convergence import ARRIVED
 from elbo_ref.coordinates import NAMES
 from elbo_ref.destinations import Destination
 from elbo_ref.documents import Document, document, put, to_json
@@ -37,9 +38,6 @@ from elbo_ref.svi import maximize_elbo
 from elbo_ref.words import number, pair
 
 Case = Literal["converged", "climbing", "drifting", "unbounded", "noise floor"]
-
-ARRIVED = 1e-3
-"""A run this close to its objective's supremum, in nats, has arrived for practical purposes."""
 
 _PATIENCE = (500, 10_000)
 _MOST_WORK = 500_000
@@ -101,10 +99,10 @@ class Diagnosis:
     def case(self) -> Case:
         """Which it is.
 
-        ``"converged"``: at a maximum of its own exact objective; ``"unbounded"``: there is none;
-        ``"drifting"``: to a supremum that is not attained; ``"noise floor"``: no farther below its
-        maximum than twice what its learning rate and number of particles allow
-        (`Run.noise_floor`); ``"climbing"``: still on its way.
+        ``"converged"``: at a maximum of its own exact objective, or within 1e-3 nats of the
+        highest; ``"unbounded"``: there is none; ``"drifting"``: to a supremum that is not attained;
+        ``"noise floor"``: as near its maximum as its learning rate and number of particles let it
+        come (`Run.noise_floor`); ``"climbing"``: still on its way.
         """
         if np.isposinf(self.objective_supremum):
             return "unbounded"
@@ -112,9 +110,10 @@ class Diagnosis:
             return "converged"
         if not self.lead.attained and not np.isnan(self.objective_supremum):
             return "drifting"
-        if self.shortfall <= 2 * (self.run.noise_floor or 0.0):
-            return "noise floor"
-        return "climbing"
+        if self.shortfall <= ARRIVED:
+            return "converged"
+        floor = self.run.floor
+        return "noise floor" if floor and floor.allows(self.shortfall) else "climbing"
 
     @cached_property
     def steps_needed(self) -> int | None:
@@ -134,7 +133,7 @@ class Diagnosis:
             np.random.default_rng(0),
         )
         near = self.objective_supremum - max(ARRIVED, run.noise_floor or 0.0)
-        most = min(_PATIENCE[-1], max(100, _MOST_WORK // len(run.counts)))
+        most = min(_PATIENCE[-1], _MOST_WORK // len(run.counts))
         for num_steps in (most // 20, most):
             path.climb(num_steps)
             above = np.flatnonzero(-path.trail().losses >= near)
@@ -203,9 +202,11 @@ class Diagnosis:
         return f"; {self.run.message}" if ended else ""
 
     def _state(self) -> str:
-        if self.run.stopped == "converged":
+        if self.case == "noise floor":
+            return "at its noise floor"
+        if self.run.stationarity.holds:
             return "converged"
-        if self.arrived:
+        if self.shortfall <= ARRIVED:
             return "practically there"
         return "far from converged" if self.shortfall > 1 else "not converged"
 

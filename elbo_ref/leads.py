@@ -49,8 +49,10 @@ from elbo_ref.destinations import (
     swapped,
 )
 from elbo_ref.evidence import log_evidence
-from elbo_ref.logit_normal import LogitNormal, moments
+from elbo_ref.guides.normal import normal_optimum
+from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.objectives.exact import elbo, objective_value
+from elbo_ref.objectives.highest import distinct
 from elbo_ref.objectives.protocol import Task
 from elbo_ref.special import digamma_difference
 from elbo_ref.supremum import own_log_likelihood, totals
@@ -122,49 +124,13 @@ def best_normal(prior: Beta, counts: Counts) -> LogitNormal:
     return normal_optimum(a + counts.successes, b + counts.failures)
 
 
-def normal_optimum(up: FloatArray, down: FloatArray) -> LogitNormal:
-    """The optimum for the exponents A' and D' > 0 of each entry, by Newton's method.
-
-    The objective A' E log c + D' E log(1 - c) + log s is concave in l and s, so that steps which
-    are halved until it rises cannot miss. Its second derivatives need few digits: differences.
-    """
-    total = up + down
-    loc, scale = np.log(up) - np.log(down), np.sqrt(total / up / down)
-
-    def height(loc: FloatArray, scale: FloatArray) -> FloatArray:
-        logs = up * sc.log_expit(loc) + down * sc.log_expit(-loc)
-        value: FloatArray = logs - total * moments(loc, scale).gap + np.log(scale)
-        return value
-
-    for _ in range(100):
-        h = 1e-4 * scale
-        around = moments(
-            np.array((loc, loc - h, loc + h, loc, loc)),
-            np.array((scale, scale, scale, scale - h, scale + h)),
-        )
-        c, rest, slope = around.c[0], around.rest[0], around.slope[0]
-        by_loc, by_scale = (around.slope[2::2] - around.slope[1::2]) / (2 * h)
-        g1, g2 = up * rest - down * c, 1 / scale - scale * total * slope
-        h11, h12 = -total * slope, -total * scale * by_loc
-        h22 = -total * (slope + scale * by_scale) - 1 / scale**2
-        determinant = np.maximum(h11 * h22 - h12 * h12, 1e-6 * h11 * h22)
-        step1 = -(h22 * g1 - h12 * g2) / determinant
-        step2 = -(h11 * g2 - h12 * g1) / determinant
-        size = np.minimum(1.0, 0.9 * scale / np.maximum(-step2, 1e-300))
-        before = height(loc, scale)
-        slack = 1e-13 * (1 + np.abs(before))
-        for _ in range(40):
-            falls = height(loc + size * step1, scale + size * step2) < before - slack
-            if not falls.any():
-                break
-            size = np.where(falls, size / 2, size)
-        loc, scale = loc + size * step1, scale + size * step2
-        if np.max((np.abs(step1) + np.abs(step2)) / scale, initial=0.0) < 1e-14:
-            break
-    return LogitNormal(loc, scale)
-
-
 def _of_normal(counts: Counts, prior: Beta, learnable: str) -> Destination:
+    fewer, _ = distinct(counts)
+    if len(fewer) < len(counts):
+        lead = _of_normal(fewer, prior, learnable)
+        left_out = counts.multiplicity @ counts.log_coefficient
+        left_out -= fewer.multiplicity @ fewer.log_coefficient
+        return lead._replace(value=lead.value + float(left_out))
     if learnable == "nothing":
         height = elbo(best_normal(prior, counts), prior, counts)
         why = "below the evidence by the gap of the family; E c is that of the posterior"

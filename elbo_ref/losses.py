@@ -29,7 +29,8 @@ from elbo_ref.coordinates import Coordinates, Learned
 from elbo_ref.counts import Counts
 from elbo_ref.destinations import Destination, Learnable, at_prior
 from elbo_ref.guides import GUIDES
-from elbo_ref.leads import best_normal, destination, normal_optimum
+from elbo_ref.guides.normal import normal_optimum
+from elbo_ref.leads import best_normal, destination
 from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.objectives import Objective, Renyi
 from elbo_ref.objectives.exact import Exact, column, objective_value

@@ -15,10 +15,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from elbo_ref.adam import Optimizer
+from elbo_ref.adam import Optimizer, rate_after
 from elbo_ref.arguments import FloatArray, count, scalar, underflow_is_zero
 from elbo_ref.beta import Beta
-from elbo_ref.climb import Climb, Snapshot, noise_floor
+from elbo_ref.climb import Climb, Snapshot
+from elbo_ref.convergence import NoiseFloor, find_floor
 from elbo_ref.coordinates import Coordinates, Learned
 from elbo_ref.counts import Counts
 from elbo_ref.documents import Document, document, put, to_json
@@ -29,7 +30,7 @@ from elbo_ref.latents import PosteriorTable, posterior_table
 from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.objectives import Objective
 from elbo_ref.objectives import find as find_objective
-from elbo_ref.objectives.exact import Exact, objective_value
+from elbo_ref.objectives.exact import Exact
 from elbo_ref.objectives.stationarity import Stationarity
 from elbo_ref.settings import Setup
 from elbo_ref.words import describe, number, pair
@@ -192,7 +193,7 @@ class Run:
 
         Of a Renyi bound it is that for one sample: the ELBO.
         """
-        return objective_value(self._space.task, self.prior, self._space.split(self._end)[1])
+        return self._space.value(self._end)
 
     @cached_property
     def objectives(self) -> FloatArray:
@@ -213,18 +214,29 @@ class Run:
         variance = self._setup.objective().variance(self._space.task, self.prior, own)
         return None if variance is None else float(np.sqrt(variance / self.num_particles))
 
-    @cached_property
+    @property
     def noise_floor(self) -> float | None:
         """How far below its maximum this learning rate and number of particles keep a run, in nats.
 
-        Near a maximum Adam divides each gradient by its noise sigma_i. With Hessian -H, step D =
-        lr diag(1/sigma) and the noise's covariance C the stationary covariance S of the parameters
-        solves D H S + S H D = D C D, so that the mean loss of height is tr(H S)/2 = lr/4 sum
-        sigma_i, whatever H and whatever the momentum (to first order in lr). sigma_i is exact, at
-        the parameters reached. 0 for ``loss="exact"``; None for a Renyi bound of more than one
-        sample and a leave-one-out baseline, whose variance is not known.
+        lr/4 times the sum of the standard deviations of its gradients *at the maximum* of its own
+        exact objective that is uphill of where it stands, by the learning rate of its last step
+        (`elbo_ref.convergence` derives it). 0 for ``loss="exact"``; None where there is no maximum,
+        and for a Renyi bound of more than one sample and a leave-one-out baseline, whose variance
+        is not known.
         """
-        return noise_floor(self._setup, self._space, self._end, len(self.losses))
+        return None if self.floor is None else self.floor.nats
+
+    @cached_property
+    def floor(self) -> NoiseFloor | None:
+        """The same, with what it allows."""
+        setup, steps = self._setup, len(self.losses)
+        return find_floor(
+            self._space,
+            setup.objective(),
+            self._end,
+            setup.num_particles,
+            rate_after(setup.optimizer, steps),
+        )
 
     def resume(self, num_steps: int | None = None) -> Run:
         """Go on from where the run stands, as if it had never stopped.

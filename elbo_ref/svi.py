@@ -13,10 +13,19 @@ from contextlib import suppress
 import numpy as np
 
 from elbo_ref import guides, objectives
-from elbo_ref.adam import Adam, Optimizer
-from elbo_ref.arguments import Rng, check_choice, check_type, count, generator, underflow_is_zero
+from elbo_ref.adam import Adam, Optimizer, rate_after
+from elbo_ref.arguments import (
+    FloatArray,
+    Rng,
+    check_choice,
+    check_type,
+    count,
+    generator,
+    underflow_is_zero,
+)
 from elbo_ref.beta import Beta
-from elbo_ref.climb import Climb, noise_floor
+from elbo_ref.climb import Climb
+from elbo_ref.convergence import Goal, find_goal
 from elbo_ref.coordinates import Learned, check_learned
 from elbo_ref.counts import Counts
 from elbo_ref.guides import GuideValue
@@ -75,8 +84,8 @@ def maximize_elbo(
         The same seed gives the same run.
     until : None or "converged"
         ``"converged"`` ends the run before `num_steps` when, at a multiple of 100 steps, it is at a
-        maximum of its own exact objective, or no farther below one than its noise floor
-        (`Run.noise_floor`).
+        maximum of its own exact objective, or as near to one as its learning rate and number of
+        particles let it come (`Run.noise_floor`).
     constraint : str
         How concentrations are kept positive: ``"positive"``, by exp; ``"softplus_positive"``.
     subsample_size : int, optional
@@ -108,25 +117,45 @@ def maximize_elbo(
     )  # fmt: skip
     if until is not None:
         check_choice("until", until, ("converged",))
-    arrived = False
-
-    def stop() -> bool:
-        nonlocal arrived
-        due = climb.ended is None and climb.now.steps % _LOOK_EVERY == 0
-        arrived = due and _has_arrived(climb)
-        return arrived
-
+    arrival = _Arrival(climb)
     with suppress(KeyboardInterrupt):
-        climb.climb(num_steps, stop if until else lambda: False)
-    return Run.of(climb, climb.now.steps if arrived else num_steps)
+        climb.climb(num_steps, arrival.look if until else lambda: False)
+    return Run.of(climb, climb.now.steps if arrival.seen else num_steps)
 
 
-def _has_arrived(climb: Climb) -> bool:
-    seen = climb.space.stationarity(climb.now.vector)
-    if seen.holds or not np.isfinite(seen.decrement) or seen.step > 1:
-        return seen.holds
-    floor = noise_floor(climb.setup, climb.space, climb.now.vector, climb.now.steps)
-    return floor is not None and seen.decrement <= floor
+class _Arrival:
+    """Looks after a climb every 100 steps: is it where ``until="converged"`` may end it?
+
+    A run that is allowed to be where it is may still be on its way to the middle of what its noise
+    allows; it is at its floor once it is no nearer than at the look before.
+    """
+
+    def __init__(self, climb: Climb) -> None:
+        self._climb, self.seen = climb, False
+        self._goal: Goal | None = None
+        self._search_at, self._before = _LOOK_EVERY, np.inf
+
+    def look(self) -> bool:
+        """Whether it is at a maximum, or as near to one as its noise lets it come."""
+        climb = self._climb
+        steps, vector = climb.now.steps, climb.now.vector
+        if steps % _LOOK_EVERY == 0:
+            self.seen = self._as_near_as_can_be(steps, vector)
+        return self.seen
+
+    def _as_near_as_can_be(self, steps: int, vector: FloatArray) -> bool:
+        space, setup = self._climb.space, self._climb.setup
+        objective = setup.objective()
+        if objective.random and steps >= self._search_at:
+            self._search_at = 2 * steps
+            self._goal = find_goal(space, objective, vector, setup.num_particles)
+        if self._goal:
+            floor = self._goal.floor(rate_after(setup.optimizer, steps))
+            shortfall = self._goal.value - space.value(vector)
+            nearer, self._before = shortfall < self._before, shortfall
+            if floor.allows(shortfall) and not nearer:
+                return True
+        return space.stationarity(vector).holds
 
 
 def begin(

@@ -13,7 +13,8 @@ from scipy import stats
 
 import elbo_ref as er
 from elbo_ref.conclusion import conclusion
-from elbo_ref.diagnosis import ARRIVED, number
+from elbo_ref.convergence import ARRIVED
+from elbo_ref.diagnosis import number
 from elbo_ref.maximum import maximize_evidence
 
 FAST = er.Adam(lr=0.1)

@@ -70,8 +70,10 @@ ALLOWED = {
         "words",
     },
     "climb": {"arguments", "adam", "beta", "coordinates", "objectives", "settings"},
+    "convergence": {"arguments", "adam", "coordinates", "objectives"},
     "history": {"arguments", "beta", "guides"},
     "run": {
+        "convergence",
         "settings",
         "history",
         "arguments",
@@ -88,6 +90,7 @@ ALLOWED = {
         "words",
     },
     "svi": {
+        "convergence",
         "settings",
         "arguments",
         "adam",
@@ -177,6 +180,7 @@ ALLOWED = {
     },
     "recording": {"archive", "arguments", "atomic"},
     "crosscheck": {
+        "convergence",
         "arguments",
         "beta",
         "climb",
@@ -206,6 +210,7 @@ ALLOWED = {
         "recording",
     },
     "diagnosis": {
+        "convergence",
         "arguments",
         "beta",
         "climb",
@@ -226,7 +231,7 @@ ALLOWED = {
     },
     "readers": {"archive", "arguments", "counts"},
     "datasets": {"counts"},
-    "conclusion": {"diagnosis", "words"},
+    "conclusion": {"convergence", "diagnosis", "words"},
     "report": {
         "arguments",
         "beta",

@@ -65,6 +65,7 @@ MISTAKES = {
 
 OPTIMUM = {
     "not_converged": "not at the maximum yet",
+    "noise_floor": "kept below the maximum by the noise of its gradients",
     "drifting": "on its way to a supremum that is not attained",
     "unbounded": "there is no maximum",
 }

@@ -347,4 +347,6 @@ def _advice(
         advice.append("More steps only go on drifting: look at the supremum, or hold something.")
     elif "not_converged" in found:
         advice.append("More steps, or a smaller learning rate at the end.")
+    elif "noise_floor" in found:
+        advice.append("More steps do not help: a smaller learning rate at the end, or particles.")
     return tuple(advice)

@@ -9,20 +9,18 @@ import numpy as np
 from elbo_ref.adam import Adam
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
-from elbo_ref.climb import noise_floor
-from elbo_ref.coordinates import Learned
+from elbo_ref.convergence import ARRIVED, NEGLIGIBLE, NoiseFloor, find_floor
+from elbo_ref.coordinates import Coordinates, Learned
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.diagnosis import ARRIVED
 from elbo_ref.evidence import log_evidence, posterior
 from elbo_ref.guides import GUIDES
 from elbo_ref.guides.positive import LARGEST, SMALLEST
 from elbo_ref.losses import destination_under
 from elbo_ref.maximum import maximize_evidence
-from elbo_ref.objectives import LossValue, Objective
+from elbo_ref.objectives import Objective
 from elbo_ref.objectives.exact import objective_value
 from elbo_ref.objectives.protocol import Task
-from elbo_ref.svi import begin
 from elbo_ref.words import number
 
 _ELBOS = ("beta", "beta_shared", "tied", "conjugate", "conjugate_detached", "normal")
@@ -82,7 +80,6 @@ class Place(NamedTuple):
             what = f"the objective has no maximum: {lead.reason}"
             return Finding("unbounded", what, here, None, None, "derived", "optimum")
         short = lead.value - here
-        allowance, reason = self._allowance()
         words = f"the objective is {number(max(short, 0.0))} nats below its "
         if not lead.attained:
             what = f"{words}supremum, which is not attained ({lead.place})"
@@ -91,33 +88,38 @@ class Place(NamedTuple):
         if not self.learned and GUIDES[self.guide].has_prior:
             where = f"over the guide, for the prior {where}"
         what = f"{words}maximum ({where})"
-        if short <= allowance:
-            return Finding("at_optimum", what, here, lead.value, allowance, reason, "agrees")
-        beyond = f"more than {number(allowance)}, {reason}"
-        return Finding("not_converged", what, here, lead.value, allowance, beyond, "optimum")
+        return self._nearness(what, short)._replace(theirs=here, ours=lead.value)
 
-    def _allowance(self) -> tuple[float, str]:
-        floor = self._noise_floor()
-        if floor is not None and 2 * floor > ARRIVED:
-            return 2 * floor, "twice the noise floor of this learning rate and number of particles"
-        return ARRIVED, "what counts as there"
+    def _nearness(self, what: str, short: float) -> Finding:
+        """What being so many nats below a maximum comes to."""
+        if short <= ARRIVED:
+            reason = "what counts as there"
+            return Finding("at_optimum", what, None, None, ARRIVED, reason, "agrees")
+        floor = self._floor()
+        if floor is None or not floor.allows(short):
+            most, reason = ARRIVED, "what counts as there"
+            if floor and floor.allowance > most:
+                most = floor.allowance
+                reason = f"what the noise floor allows, {_words(floor)}"
+            beyond = f"more than {number(most)}, {reason}"
+            return Finding("not_converged", what, None, None, most, beyond, "optimum")
+        near = f"{what}, as near as the noise of its gradients lets it come"
+        if short <= NEGLIGIBLE:
+            most = min(floor.allowance, NEGLIGIBLE)
+            return Finding("at_optimum", near, None, None, most, _words(floor), "agrees")
+        beyond = f"more than {number(NEGLIGIBLE)}, what a maximum may lack; {_words(floor)}"
+        return Finding("noise_floor", near, None, None, NEGLIGIBLE, beyond, "optimum")
 
-    def _noise_floor(self) -> float | None:
-        if self.optimizer is None or not self.loss.random:
-            return None
+    def _floor(self) -> NoiseFloor | None:
+        """At the maximum, by the learning rate given."""
         within = all(SMALLEST <= x <= LARGEST for x in self.prior)
-        if not within or not (self.learned or self.own.size):
+        if self.optimizer is None or not within or not (self.learned or self.own.size):
             return None
-        setup = begin(
-            self.counts,
-            guide=self.guide,
-            loss=self.loss if isinstance(self.loss, LossValue) else self.loss.name,
-            prior=self.model,
-            learn_prior=self.learned,
-            optimizer=self.optimizer,
-            num_particles=self.num_particles,
-            rng=0,
-        ).setup
-        setup = setup._replace(own=GUIDES[self.guide].unconstrain(self.own))
-        space = setup.space()
-        return noise_floor(setup, space, space.start, 0)
+        guide = self.task.guide
+        space = Coordinates(self.task, self.model, self.learned, guide.unconstrain(self.own))
+        return find_floor(space, self.loss, space.start, self.num_particles, self.optimizer.lr)
+
+
+def _words(floor: NoiseFloor) -> str:
+    mean = number(floor.nats)
+    return f"{mean} in the mean at this learning rate and number of particles"

@@ -42,6 +42,10 @@ class BetaGuide(BetaDraws):
     def unconstrain(self, own: FloatArray) -> FloatArray:
         return self.positive.unconstrain(own)
 
+    def optimum(self, prior: FloatArray, outcomes: FloatArray, weights: FloatArray) -> FloatArray:
+        """The posterior's concentrations (E2)."""
+        return prior + outcomes
+
     def slope(self, own: FloatArray) -> FloatArray:
         return self.positive.slope(own)
 
@@ -81,6 +85,11 @@ class SharedBetaGuide(BetaGuide):
 
     name = "beta_shared"
     shared = True
+
+    def optimum(self, prior: FloatArray, outcomes: FloatArray, weights: FloatArray) -> FloatArray:
+        """The posterior's concentrations for the average counts."""
+        mean: FloatArray = (outcomes @ weights / max(weights.sum(), 1.0))[:, None]
+        return prior + mean
 
     def collect(
         self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray

@@ -48,6 +48,9 @@ class ConjugateGuide(BetaDraws):
     def unconstrain(self, own: FloatArray) -> FloatArray:
         return np.zeros((0, *own.shape[1:]))
 
+    def optimum(self, prior: FloatArray, outcomes: FloatArray, weights: FloatArray) -> FloatArray:
+        return outcomes
+
     def slope(self, own: FloatArray) -> FloatArray:
         return np.zeros((0, *own.shape[1:]))
 

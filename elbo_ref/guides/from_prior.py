@@ -41,6 +41,9 @@ class _FromPrior(BetaDraws):
     def unconstrain(self, own: FloatArray) -> FloatArray:
         return own
 
+    def optimum(self, prior: FloatArray, outcomes: FloatArray, weights: FloatArray) -> FloatArray:
+        return np.zeros((0, outcomes.shape[1]))
+
     def slope(self, own: FloatArray) -> FloatArray:
         return own
 

@@ -118,6 +118,16 @@ class PointGuide(GuideDefaults):
     def unconstrain(self, own: FloatArray) -> FloatArray:
         return own
 
+    def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
+        raise NotImplementedError
+
+    def optimum(self, prior: FloatArray, outcomes: FloatArray, weights: FloatArray) -> FloatArray:
+        """log(A / D), the one zero of the slope; any point where both are 0."""
+        up, down = self.tilt(prior, np.zeros((1, 1)), outcomes)
+        inside = (up > 0) & (down > 0)
+        ratio = np.divide(up, down, where=inside, out=np.ones_like(up))
+        return np.where(inside | ((up == 0) & (down == 0)), np.log(ratio), np.nan)[None]
+
     def slope(self, own: FloatArray) -> FloatArray:
         return np.ones_like(own)
 

@@ -111,6 +111,12 @@ class Guide(Protocol):
     def unconstrain(self, own: FloatArray) -> FloatArray:
         """The inverse."""
 
+    def optimum(self, prior: FloatArray, outcomes: FloatArray, weights: FloatArray) -> FloatArray:
+        """The own parameters at which the exact objective is highest under one prior (2, 1).
+
+        `weights` (G,) is how often each entry counts. nan where nothing attains the supremum.
+        """
+
     def slope(self, own: FloatArray) -> FloatArray:
         """Derivative of the constrained with respect to the unconstrained parameters."""
 
