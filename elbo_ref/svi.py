@@ -14,7 +14,7 @@ import numpy as np
 
 from elbo_ref import guides, objectives
 from elbo_ref.adam import Adam, Optimizer
-from elbo_ref.arguments import Rng, check_choice, check_type, count, generator, underflow_is_zero
+from elbo_ref.arguments import Rng, check_type, count, generator, underflow_is_zero
 from elbo_ref.beta import Beta
 from elbo_ref.climb import Climb, noise_floor
 from elbo_ref.coordinates import Learned, check_learned
@@ -106,8 +106,8 @@ def maximize_elbo(
         counts, guide, loss, prior, learn_prior, optimizer, num_particles, rng,
         constraint, subsample_size,
     )  # fmt: skip
-    if until is not None:
-        check_choice("until", until, ("converged",))
+    if until is not None and not (isinstance(until, str) and until == "converged"):
+        raise ValueError(f"until = {until!r} is not None or 'converged'")
     arrived = False
 
     def stop() -> bool:
