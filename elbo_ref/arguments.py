@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from functools import cached_property, wraps
 from types import FunctionType
 from typing import Any, TypeAlias, TypeVar
@@ -67,13 +67,6 @@ def check_type(name: str, value: object, *kinds: type) -> None:
         article = "an" if kinds[0].__name__[0] in "AEIOU" else "a"
         wanted = " or ".join(kind.__name__ for kind in kinds).replace("NoneType", "None")
         raise TypeError(f"{name} must be {article} {wanted}, not {type(value).__name__}")
-
-
-def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
-    """Raise TypeError or ValueError unless `value` is one of these names."""
-    check_type(name, value, str)
-    if value not in (known := tuple(choices)):
-        raise ValueError(f"{name} = {value!r} must be one of {', '.join(known)}")
 
 
 def file_path(name: str, value: object) -> str:
@@ -199,6 +192,32 @@ def generator(rng: Rng) -> np.random.Generator:
         kinds = "an int, a SeedSequence or a numpy.random.Generator"
         raise TypeError(f"rng must be {kinds}, not {type(rng).__name__}")
     return np.random.default_rng(count("rng", rng, 0, math.inf))
+
+
+def label_list(name: str, labels: Iterable[Hashable] | NDArray[Any]) -> list[Hashable]:
+    """A list of labels, each equal to itself; TypeError or ValueError for anything else."""
+    if np.ma.isMaskedArray(labels):
+        raise TypeError(f"{name} must not be a masked array")
+    if isinstance(labels, str | bytes | set | frozenset) or not isinstance(labels, Iterable):
+        raise TypeError(f"{name} must be a sequence of labels, not {type(labels).__name__}")
+    try:
+        found = list(labels)
+        if isinstance(labels, np.ndarray):
+            found = labels.tolist()
+    except TypeError:  # an array without dimensions, or a class whose instances are iterable
+        raise TypeError(f"{name} must be a sequence of labels, not {labels!r}") from None
+    for row, label in enumerate(found):
+        if label is None or not _hashable(label) or label != label:
+            raise ValueError(f"{name}[{row}] = {label!r} is not a label")
+    return found
+
+
+def _hashable(label: object) -> bool:
+    try:
+        hash(label)
+    except TypeError:  # also of a tuple with a list in it
+        return False
+    return True
 
 
 def _kind(value: object, array: NDArray[Any]) -> str:

@@ -26,6 +26,7 @@ from elbo_ref.arguments import (
     as_array,
     describe,
     float_array,
+    label_list,
     require,
     underflow_is_zero,
 )
@@ -258,7 +259,7 @@ class Counts:
             require("log_split", split, (split <= 0) & np.isfinite(split), "must be at most 0")
             if split.shape != (size,):
                 raise ValueError(f"log_split has shape {split.shape} where ({size},) is needed")
-        names = None if labels is None else tuple(_labels("labels", labels))
+        names = None if labels is None else tuple(label_list("labels", labels))
         if names is not None and (len(names) != size or len(set(names)) != size):
             raise ValueError(f"labels must be {size} distinct labels, not {len(names)}")
         k, n, w = counts.successes, counts.total_count, counts.multiplicity
@@ -340,39 +341,13 @@ def _places(
     groups: Iterable[Hashable] | NDArray[Any], size: int
 ) -> tuple[NDArray[np.intp], tuple[Hashable, ...]]:
     """For each row the number of its group, and the groups in the order of first appearance."""
-    labels = _labels("groups", groups)
+    labels = label_list("groups", groups)
     if len(labels) != size:
         raise ValueError(f"groups has {len(labels)} labels for {size} rows")
     index: dict[Hashable, int] = {}
     for label in labels:
         index.setdefault(label, len(index))
     return np.array([index[label] for label in labels], dtype=np.intp), tuple(index)
-
-
-def _labels(name: str, labels: Iterable[Hashable] | NDArray[Any]) -> list[Hashable]:
-    """A list of labels, each equal to itself; TypeError or ValueError for anything else."""
-    if np.ma.isMaskedArray(labels):
-        raise TypeError(f"{name} must not be a masked array")
-    if isinstance(labels, str | bytes | set | frozenset) or not isinstance(labels, Iterable):
-        raise TypeError(f"{name} must be a sequence of labels, not {type(labels).__name__}")
-    try:
-        found = list(labels)
-        if isinstance(labels, np.ndarray):
-            found = labels.tolist()
-    except TypeError:  # an array without dimensions, or a class whose instances are iterable
-        raise TypeError(f"{name} must be a sequence of labels, not {labels!r}") from None
-    for row, label in enumerate(found):
-        if label is None or not _hashable(label) or label != label:
-            raise ValueError(f"{name}[{row}] = {label!r} is not a label")
-    return found
-
-
-def _hashable(label: object) -> bool:
-    try:
-        hash(label)
-    except TypeError:  # also of a tuple with a list in it
-        return False
-    return True
 
 
 def _rows(successes: ArrayLike, total_count: ArrayLike) -> tuple[IntArray, IntArray]:
@@ -408,8 +383,9 @@ def _whole(name: str, value: ArrayLike) -> IntArray:
         good = np.array([0 <= x <= _LARGEST for x in array.flat]).reshape(array.shape)
         require(name, array, good, "must lie in [0, 2**63)")
     elif array.dtype.kind == "f":
-        rounded = np.isfinite(array) & (array == np.rint(array))
-        require(name, array, rounded, "is not a whole number")
+        require(
+            name, array, np.isfinite(array) & (array == np.rint(array)), "is not a whole number"
+        )
         digits, wide = np.finfo(array.dtype).nmant + 1, array.astype(np.longdouble)
         require(name, array, wide <= 2.0**digits, f"is a float above 2**{digits}: pass an int")
         require(name, array, (wide >= 0) & (wide < 2.0**63), "must lie in [0, 2**63)")

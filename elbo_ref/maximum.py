@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray, check_choice, check_type, scalar
+from elbo_ref.arguments import FloatArray, check_type, scalar
 from elbo_ref.beta import Beta, Interval
 from elbo_ref.candidates import Candidate, Kind, Proof
 from elbo_ref.counts import Counts
@@ -53,11 +53,8 @@ class EvidenceMaximum:
     """
 
     counts: Counts
-    fixed: dict[str, float]
+    fixed: dict[str, float] = field(hash=False)
     proof: Proof = field(repr=False)
-
-    def __hash__(self) -> int:
-        return hash((self.counts, *self.fixed.items()))
 
     @property
     def _best(self) -> Candidate:
@@ -189,7 +186,8 @@ class EvidenceMaximum:
         >>> [round(end, 4) for end in maximum.interval("profile", of="concentration")]
         [0.5547, inf]
         """
-        check_choice("kind", kind, ("wald", "profile"))
+        if not isinstance(kind, str) or kind not in ("wald", "profile"):
+            raise ValueError(f"kind = {kind!r} must be 'wald' or 'profile'")
         _check_parameter("of", of)
         prob = scalar("prob", prob, lambda p: 0 < p < 1, "must lie strictly between 0 and 1")
         if of in self.fixed:

@@ -14,15 +14,7 @@ import numpy as np
 
 from elbo_ref import guides, objectives
 from elbo_ref.adam import Adam, Optimizer, rate_after
-from elbo_ref.arguments import (
-    FloatArray,
-    Rng,
-    check_choice,
-    check_type,
-    count,
-    generator,
-    underflow_is_zero,
-)
+from elbo_ref.arguments import FloatArray, Rng, check_type, count, generator, underflow_is_zero
 from elbo_ref.beta import Beta
 from elbo_ref.climb import Climb
 from elbo_ref.convergence import Goal, find_goal
@@ -115,8 +107,8 @@ def maximize_elbo(
         counts, guide, loss, prior, learn_prior, optimizer, num_particles, rng,
         constraint, subsample_size,
     )  # fmt: skip
-    if until is not None:
-        check_choice("until", until, ("converged",))
+    if until is not None and not (isinstance(until, str) and until == "converged"):
+        raise ValueError(f"until = {until!r} is not None or 'converged'")
     arrival = _Arrival(climb)
     with suppress(KeyboardInterrupt):
         climb.climb(num_steps, arrival.look if until else lambda: False)
@@ -139,7 +131,7 @@ class _Arrival:
         """Whether it is at a maximum, or as near to one as its noise lets it come."""
         climb = self._climb
         steps, vector = climb.now.steps, climb.now.vector
-        if steps % _LOOK_EVERY == 0:
+        if climb.ended is None and steps % _LOOK_EVERY == 0:
             self.seen = self._as_near_as_can_be(steps, vector)
         return self.seen
 

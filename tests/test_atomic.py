@@ -51,7 +51,7 @@ def test_a_new_file(path, content, overwrite):
 @POSIX
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("length", [1, 2])
-def test_a_loop_of_links(tmp_path, length, overwrite):
+def test_links_that_lead_nowhere_else(tmp_path, length, overwrite):
     links = [tmp_path / str(i) for i in range(length)]
     for i, link in enumerate(links):
         link.symlink_to(links[(i + 1) % length])

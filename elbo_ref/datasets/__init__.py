@@ -6,7 +6,6 @@ lists the names, `load` gives the counts, `describe` the rest.
 
 from __future__ import annotations
 
-from elbo_ref.arguments import check_type
 from elbo_ref.counts import Counts
 from elbo_ref.datasets.runs import PyroRun
 from elbo_ref.datasets.tables import TABLES, DataSet, PublishedValue
@@ -35,7 +34,7 @@ def describe(name: str) -> DataSet:
 
     Raises
     ------
-    TypeError, ValueError
+    ValueError
         If there is no such data set; the message lists those there are.
 
     Examples
@@ -50,8 +49,7 @@ def describe(name: str) -> DataSet:
     >>> describe("forum").run.losses.name
     'losses.txt'
     """
-    check_type("name", name, str)
-    if name not in TABLES:
+    if not isinstance(name, str) or name not in TABLES:
         raise ValueError(f"name {name!r} is not a data set: choose from {', '.join(TABLES)}")
     return TABLES[name]
 
