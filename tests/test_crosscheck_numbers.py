@@ -12,6 +12,9 @@ from scipy import stats
 from scipy.special import digamma
 
 import elbo_ref as er
+from elbo_ref.crosscheck.story import Story
+from elbo_ref.crosscheck.suspects import told
+from elbo_ref.objectives import find as find_loss
 
 K, N = np.array([3, 11, 0, 7, 5, 9]), np.array([10, 20, 6, 7, 30, 12])
 STEPS, EVALUATIONS = 60, 30
@@ -172,6 +175,21 @@ def test_a_symmetric_swap_is_not_suggested():
         prior_alone = [f for f in verdict.findings if "the prior's:" in f.quantity]
         assert not prior_alone
     assert "swapped_concentrations" not in verdict.mistakes
+
+
+def test_stories_of_many_latents_are_compared_by_value():
+    """NumPy prints the ends of a thousand numbers: those in the middle differ here."""
+    k, n = np.ones(1001, int), np.full(1001, 10)
+    n[400:600] = 2
+    prior, own = np.ones((2, 1, 1)), np.ones((2, 1, 1))
+    given = Story(er.Counts(k, n), "beta_shared", find_loss("trace"), 1, prior, own, "float64")
+    assert str(given.counts) == str(er.Counts(k, np.full(1001, 10)))
+    (found,) = (x for x in told(given) if x.what == "the largest for all")
+    assert found.story.counts == er.Counts(k, np.full(1001, 10))
+    alike = given._replace(counts=er.Counts(k, np.full(1001, 10)))
+    assert "the largest for all" not in [x.what for x in told(alike)]
+    labelled = er.Counts.grouped(k, np.full(1001, 10), np.arange(1001))
+    assert "the largest for all" not in [x.what for x in told(given._replace(counts=labelled))]
 
 
 def test_single_trials_have_no_coefficients_to_miss():
