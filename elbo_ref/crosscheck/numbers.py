@@ -112,6 +112,8 @@ def cross_check(
     check_type("counts", counts, Counts)
     family, objective = find(guide), find_loss(loss)
     particles = count("num_particles", num_particles, 1)
+    if particles > _MOST_PARTICLES:
+        raise ValueError(f"num_particles = {particles} must be at most {_MOST_PARTICLES}")
     given = read_parameters(params)
     told = _numbers("losses", losses)
     repeated = _numbers("evaluations", evaluations)
@@ -316,6 +318,7 @@ def _impossible(story: Story, told: FloatArray, findings: list[Finding]) -> list
     ]
 
 
+_MOST_PARTICLES = 10**12
 _ENOUGH, _FAR = 20, 6.0
 _FEW = 1e-3
 

@@ -115,9 +115,11 @@ class Place(NamedTuple):
             prior=self.model,
             learn_prior=self.learned,
             optimizer=self.optimizer,
-            num_particles=self.num_particles,
+            num_particles=min(self.num_particles, 2),  # nothing is drawn
             rng=0,
         ).setup
-        setup = setup._replace(own=GUIDES[self.guide].unconstrain(self.own))
+        setup = setup._replace(
+            own=GUIDES[self.guide].unconstrain(self.own), num_particles=self.num_particles
+        )
         space = setup.space()
         return noise_floor(setup, space, space.start, 0)
