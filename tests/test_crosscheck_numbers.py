@@ -355,3 +355,18 @@ def test_runs_of_other_guides_agree(guide, loss):
         counts, params, guide, loss, 3, losses=run.losses, optimizer=er.Adam(lr=0.05)
     )
     assert verdict.genuine, verdict
+
+
+def test_claims_that_are_none_are_refused_by_name():
+    store = {"prior.concentration1": 2.0, "prior.concentration0": 5.0}
+    given = {"counts": er.Counts(3, 10), "params": store, "guide": "conjugate", "losses": [9.3]}
+    assert er.cross_check(**given).outcome != "too little to tell"
+    for name, values in {
+        "names": (["a"], {1: "a"}, {"prior.concentration1": 3}, 3),
+        "prior": (3, er.Beta([1.0, 2.0], 1.0)),
+        "optimizer": ("Adam", 3, er.Adam),
+        "losses": ("x", [1j], [None]),
+    }.items():
+        for value in values:
+            with pytest.raises(TypeError, match=f"^{name} must be"):
+                er.cross_check(**{**given, name: value})
