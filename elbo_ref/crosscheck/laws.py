@@ -21,7 +21,6 @@ from elbo_ref.crosscheck.tails import GammaCumulants, Law, SaddlepointLaw, Sampl
 from elbo_ref.objectives import Renyi
 from elbo_ref.objectives.protocol import Task
 
-
 _ENOUGH, _FEWEST, _COSTLY = 200, 200, 20_000_000
 """Particles, or drawn latents, whose mean three cumulants tell; samples of a loss; draws of c."""
 _MOST, _BLOCK = 400_000, 500_000
