@@ -109,7 +109,7 @@ class GammaCumulants(NamedTuple):
 
     @property
     def _rate(self) -> FloatArray:
-        return self.third / (2 * np.maximum(self.variance, 1e-300))
+        return np.asarray(self.third / (2 * np.maximum(self.variance, 1e-300)))
 
     @property
     def low(self) -> FloatArray:
