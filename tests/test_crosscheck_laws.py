@@ -9,9 +9,10 @@ from scipy import stats
 from tiers import few
 
 import elbo_ref as er
+from elbo_ref.crosscheck.cumulants import minibatch_cumulants
 from elbo_ref.crosscheck.laws import law_of, means_of, sampled_law
-from elbo_ref.crosscheck.story import Story
-from elbo_ref.crosscheck.tails import SampledLaw
+from elbo_ref.crosscheck.story import Story, Terms
+from elbo_ref.crosscheck.tails import GammaCumulants, SaddlepointLaw, SampledLaw
 from elbo_ref.objectives import find as find_loss
 
 DRAWS = 200_000
@@ -187,3 +188,18 @@ def test_the_density_of_draws_that_are_all_the_same():
     there, away = drawn.log_density(np.array([3.0, 3.5]))
     assert np.isfinite(there) and np.isfinite(away) and there > 100 > -100 > away
     assert drawn.outer_tail(np.array([3.0, 3.5])).tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("particles", [10, 200])
+def test_many_particles_of_minibatches_by_their_cumulants(particles):
+    """Mean, spread and tails beside 6000 drawn means, within five standard errors."""
+    own = CASES["beta"][2]
+    one = story("beta", (1.5, 2.5), own, particles=particles)._replace(batch=2, batch_scale=1.5)
+    drawn = sampled_law(one, np.random.default_rng(1), 12_000 * particles)
+    mean, variance, third = minibatch_cumulants(one, Terms.of(one))
+    assert abs(drawn.mean - mean) < 5 * np.sqrt(variance / 6000)
+    assert drawn.variance == pytest.approx(variance, rel=0.1)
+    found = SaddlepointLaw(GammaCumulants(mean, variance, third))
+    for away in (-2.0, 2.0):
+        x = mean + away * np.sqrt(variance)
+        assert found.outer_tail(x) == pytest.approx(drawn.outer_tail(x), rel=0.4)

@@ -13,6 +13,9 @@ from scipy.special import digamma
 from tiers import few
 
 import elbo_ref as er
+from elbo_ref.crosscheck.story import Story
+from elbo_ref.crosscheck.suspects import told
+from elbo_ref.objectives import find as find_loss
 
 K, N = np.array([3, 11, 0, 7, 5, 9]), np.array([10, 20, 6, 7, 30, 12])
 STEPS, EVALUATIONS = 60, 30
@@ -175,6 +178,21 @@ def test_a_symmetric_swap_is_not_suggested():
         prior_alone = [f for f in verdict.findings if "the prior's:" in f.quantity]
         assert not prior_alone
     assert "swapped_concentrations" not in verdict.mistakes
+
+
+def test_stories_of_many_latents_are_compared_by_value():
+    """NumPy prints the ends of a thousand numbers: those in the middle differ here."""
+    k, n = np.ones(1001, int), np.full(1001, 10)
+    n[400:600] = 2
+    prior, own = np.ones((2, 1, 1)), np.ones((2, 1, 1))
+    given = Story(er.Counts(k, n), "beta_shared", find_loss("trace"), 1, prior, own, "float64")
+    assert str(given.counts) == str(er.Counts(k, np.full(1001, 10)))
+    (found,) = (x for x in told(given) if x.what == "the largest for all")
+    assert found.story.counts == er.Counts(k, np.full(1001, 10))
+    alike = given._replace(counts=er.Counts(k, np.full(1001, 10)))
+    assert "the largest for all" not in [x.what for x in told(alike)]
+    labelled = er.Counts.grouped(k, np.full(1001, 10), np.arange(1001))
+    assert "the largest for all" not in [x.what for x in told(given._replace(counts=labelled))]
 
 
 def test_single_trials_have_no_coefficients_to_miss():
@@ -340,3 +358,18 @@ def test_runs_of_other_guides_agree(guide, loss):
         counts, params, guide, loss, 3, losses=run.losses, optimizer=er.Adam(lr=0.05)
     )
     assert verdict.genuine, verdict
+
+
+def test_claims_that_are_none_are_refused_by_name():
+    store = {"prior.concentration1": 2.0, "prior.concentration0": 5.0}
+    given = {"counts": er.Counts(3, 10), "params": store, "guide": "conjugate", "losses": [9.3]}
+    assert er.cross_check(**given).outcome != "too little to tell"
+    for name, values in {
+        "names": (["a"], {1: "a"}, {"prior.concentration1": 3}, 3),
+        "prior": (3, er.Beta([1.0, 2.0], 1.0)),
+        "optimizer": ("Adam", 3, er.Adam),
+        "losses": ("x", [1j], [None]),
+    }.items():
+        for value in values:
+            with pytest.raises(TypeError, match=f"^{name} must be"):
+                er.cross_check(**{**given, name: value})

@@ -1,4 +1,4 @@
-"""What the precision does to draws and losses, by hand and by quadrature; the kernel's envelope."""
+"""What the precision does to draws and losses, by hand and by quadrature."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from elbo_ref.crosscheck import replay
 from elbo_ref.crosscheck.replaying.casting import Cast, read_tape
 from elbo_ref.crosscheck.replaying.draws import clip_bias
 from elbo_ref.crosscheck.replaying.emulation import Columns, Program
-from elbo_ref.crosscheck.replaying.kernel import envelope
 from elbo_ref.recording import Recording
 
 K, N = np.array([3, 7, 12]), np.array([10, 9, 40])
@@ -77,9 +76,3 @@ def test_the_emulation_clamps_as_pyro_does():
     np.testing.assert_allclose(found.value, wanted, rtol=1e-14)
     free = Program(guides.find("tied"), "float64", least=np.finfo(float).tiny)
     assert free.terms(columns).likelihood.value[0, 0] == pytest.approx(2 * np.log(1e-30))
-
-
-def test_the_envelope_has_no_bound_beside_the_poles():
-    assert np.isinf(envelope(np.array(0.1), np.array(2e4)))
-    a, b = np.array([1e-5, 3.0, 1e9]), np.array([1e-5, 30.0, 1e9])
-    assert (envelope(a, b) == envelope(b, a)).all() and (envelope(a, b) < 0.1).all()

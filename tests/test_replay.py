@@ -6,6 +6,7 @@ formulas of docs/pathwise.md spelled out, updates by our Adam. A clean one is th
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy import special, stats
 import elbo_ref as er
 from elbo_ref.crosscheck import replay
 from elbo_ref.crosscheck.replaying import gradients
+from elbo_ref.crosscheck.replaying.kernel import installed_pytorch, torch_pathwise
 from elbo_ref.recording import Recording
 
 K, N = np.array([3, 7, 12]), np.array([10, 9, 40])
@@ -33,8 +35,9 @@ SETTINGS = {"lr": LR, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0}
 class Made:
     """A run by hand, and its parts for those who plant mistakes."""
 
-    def __init__(self, kind="beta", source=None, seed=0, likelihood=1.0):
+    def __init__(self, kind="beta", source=None, seed=0, likelihood=1.0, pathwise=None):
         rng = np.random.default_rng(seed)
+        self.pathwise = pathwise or (lambda c, a, b: er.pathwise_gradient(special.logit(c), a, b))
         self.kind, self.names = kind, dict(list(NAMES.items())[: 4 if kind == "beta" else 2])
         free = {"a": np.log(2.0), "b": np.log(5.0)}
         if kind == "beta":
@@ -72,13 +75,12 @@ class Made:
 
     def _gradients(self, x, c, one, zero, likelihood):
         """Of the loss, for the logarithms: at fixed draws, through them, and by the score."""
-        y = np.log(c) - np.log1p(-c)
         slope = likelihood * (K * (1 - c) - (N - K) * c)
         if self.kind != "tied":
             slope = slope + (x["a"] - 1) * (1 - c) - (x["b"] - 1) * c
         if self.kind == "beta":
             slope = slope - (one - 1) * (1 - c) + (zero - 1) * c
-        moved = er.pathwise_gradient(y, one, zero)
+        moved = self.pathwise(c, one, zero)
         logs = np.log(c), np.log1p(-c)
         psi = special.psi
         by_prior = [
@@ -325,7 +327,18 @@ def parts(made, **wanted):
     return lambda r: {**r.gradients, **wanted}
 
 
-def test_gradients_that_are_others(made):
+@pytest.fixture(params=["with PyTorch", "without PyTorch"])
+def pytorch(request, monkeypatch):
+    """Whether PyTorch can be asked; it is hidden in one of the two environments."""
+    if request.param == "without PyTorch":
+        monkeypatch.setitem(sys.modules, "torch", None)
+    elif installed_pytorch() is None:
+        pytest.skip("needs PyTorch")
+    return request.param == "with PyTorch"
+
+
+def test_gradients_that_are_others(made, pytorch):
+    """Without PyTorch one that goes through the draws is no mistake, unless it is zero."""
     density, through, score = (made.gradient(part) for part in ("density", "through", "score"))
     whole = {name: density[name] + through[name] for name in density}
     cases = {
@@ -337,25 +350,68 @@ def test_gradients_that_are_others(made):
     for name, values in cases.items():
         for value in values:
             verdict = made.replay(made.recording(gradients=parts(made, qa=value)))
-            assert name in verdict.mistakes, (name, verdict)
-            finding = next(f for f in verdict.having("mistake") if f.name == name)
-            assert finding.quantity.startswith("gradient of guide.concentration1 at step 0")
             assert set(verdict.mistakes) <= {name, "optimizer_settings"}
+            if pytorch or not value.any():
+                assert name in verdict.mistakes, (name, verdict)
+                finding = next(f for f in verdict.having("mistake") if f.name == name)
+                assert finding.quantity.startswith("gradient of guide.concentration1 at step 0")
+            else:
+                assert name not in verdict.mistakes
+                assert [f.quantity for f in verdict.having("untested")] == UNTESTED[:1] + UNTESTED[
+                    2:
+                ]
+                assert not set(gradients.RULED_OUT) & set(verdict.ruled_out)
 
 
-def test_without_pytorch_the_kernel_may_be_off_by_its_envelope(made, monkeypatch):
-    monkeypatch.setattr(gradients, "torch_pathwise", lambda *_: None)
-    density, through = (made.gradient(part) for part in ("density", "through"))
+UNTESTED = [
+    "the gradient of guide.concentration1",
+    "the gradient of guide.concentration0",
+    "what PyTorch's derivative of a Beta draw does to these gradients",
+]
 
-    def verdict(error):
-        value = density["qa"] + through["qa"] * (1 + error)
-        return made.replay(made.recording(gradients=parts(made, qa=value)))
 
-    within = verdict(1e-3).having("agrees")
-    assert any("within what PyTorch's derivative may be off" in f.reason for f in within)
-    assert "gradient_mismatch" in verdict(0.5).mistakes
-    (kernel,) = (f for f in verdict(1e-3).findings if f.name == "kernel_error")
-    assert kernel.status == "untested"
+def test_a_gradient_without_a_derivative_of_draws_is_tested_without_pytorch(made, pytorch):
+    density = made.gradient("density")
+    cases = {
+        "gradient_detached": 0 * density["a"],
+        "gradient_scaled": 3 * density["a"],
+        "gradient_mismatch": density["a"] + 1e-6,
+    }
+    for name, value in cases.items():
+        verdict = made.replay(made.recording(gradients=parts(made, a=value)))
+        assert name in verdict.mistakes, (name, verdict)
+
+
+@pytest.mark.parametrize("error", [1e-6, 1e-3, 0.5])
+def test_no_error_of_the_kernel_is_passed_or_blamed_without_pytorch(error, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    exact = er.pathwise_gradient
+    verdict = Made(
+        pathwise=lambda c, a, b: (1 + error) * np.array(exact(special.logit(c), a, b))
+    ).replay()
+    assert not verdict.mistakes
+    assert [f.quantity for f in verdict.having("untested")] == UNTESTED
+    assert all("where PyTorch is installed" in f.reason for f in verdict.having("untested"))
+    agreed = [f.quantity for f in verdict.having("agrees") if f.name == "gradients"]
+    assert len(agreed) == 2 and all("of prior.concentration" in words for words in agreed)
+
+
+@pytest.mark.parametrize("kind", ["beta", "empty", "tied"])
+def test_hiding_pytorch_makes_untested_what_asks_it_and_changes_nothing_else(kind, monkeypatch):
+    if installed_pytorch() is None:
+        pytest.skip("needs PyTorch")
+    run = Made(kind, pathwise=lambda c, a, b: torch_pathwise(c, a, b).slopes)
+    seen = run.replay()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    unseen = run.replay()
+    asked = [f for f in seen.findings if "by PyTorch's own" in f.reason or f.name == "kernel_error"]
+    assert [f.status for f in asked] == ["agrees", "agrees", "note"]
+    assert len(unseen.having("untested")) == 3 and not seen.having("untested")
+    rest = [f for f in unseen.findings if f.status != "untested"]
+    assert rest == [f for f in seen.findings if f not in asked]
+    for name in ("subject", "exact", "advice", "posterior", "outcome"):
+        assert getattr(seen, name) == getattr(unseen, name)
+    assert set(seen.ruled_out) - set(unseen.ruled_out) == set(gradients.RULED_OUT)
 
 
 def test_an_optimizer_that_is_claimed(made):

@@ -108,7 +108,7 @@ def _one_step(story: Story, optimizer: Adam | None) -> FloatArray:
             prior = story.prior.copy()
             prior[row] *= np.exp(shift)
             total += float(np.abs((each(story._replace(prior=prior)) - here) @ weights)) / 2
-        for row in range(len(story.own)):
+        for row in range(len(guide.parameter_names)):
             loose = guide.unconstrain(story.own)
             loose[row] += shift
             moved = each(story._replace(own=guide.constrain(loose))) - here

@@ -154,6 +154,17 @@ def _positive(reading: Reading, family: Guide) -> tuple[Reading, tuple[Finding, 
     return reading._replace(prior=np.exp(reading.prior), own=positive), (finding,)
 
 
+def check_claims(names: object, prior: object) -> None:
+    """Raise TypeError unless they are what `cross_check` and `replay` take."""
+    if names is not None and not (
+        isinstance(names, Mapping)
+        and all(isinstance(x, str) for pair in names.items() for x in pair)
+    ):
+        raise TypeError(f"names must be a mapping of roles to names, all str, not {names!r}")
+    if prior is not None and (not isinstance(prior, Beta) or prior.shape != ()):
+        raise TypeError(f"prior must be one Beta, not {prior!r}")
+
+
 def note(name: str, what: str) -> Finding:
     """Something worth knowing."""
     return Finding(name, what, None, None, None, "", "note")

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special as sc
+from scipy import stats
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
@@ -33,16 +34,108 @@ _RARE = 1e-2
 
 def cumulants_of(story: Story, terms: Terms) -> Cumulants:
     """In closed form for the latents where that is possible, by quadrature for the others."""
-    by_nodes = np.full(len(story.counts), terms.kind is not Beta)
-    if terms.kind is Beta and story.clamped:
-        by_nodes = clamped(story, terms) > _RARE / len(story.counts)
-        by_nodes &= 2 * terms.first.size * _STEPS <= _MOST_NODES
+    by_nodes = _by_nodes(story, terms)
     if not by_nodes.any():
         return _BetaCumulants.of(story, terms, ~by_nodes)
     nodes = _NodeCumulants.of(story, terms, by_nodes)
     if by_nodes.all():
         return nodes
     return Sum((nodes, _BetaCumulants.of(story._replace(constant=0.0), terms, ~by_nodes)))
+
+
+def _by_nodes(story: Story, terms: Terms) -> NDArray[np.bool_]:
+    """Which entries take a quadrature, (G,)."""
+    if terms.kind is not Beta or not story.clamped:
+        return np.full(len(story.counts), terms.kind is not Beta)
+    some: NDArray[np.bool_] = clamped(story, terms) > _RARE / len(story.counts)
+    return some & (2 * terms.first.size * _STEPS <= _MOST_NODES)
+
+
+def minibatch_cumulants(story: Story, terms: Terms) -> FloatArray:
+    """The first three cumulants of the losses of minibatches, (3, T).
+
+    Those of one particle, by the law of total cumulance over what a batch sees: B of N latents,
+    whose sums have cumulants of their own (Cochran 1977, section 2.15), or B trials of a shared
+    latent, whose successes are hypergeometric. Of P particles they are kappa_n/P^(n-1).
+    """
+    assert story.batch is not None
+    if len(story.counts) > 1:
+        found = _of_some_latents(story, terms, story.batch)
+        factor = -story.factor * story.batch_scale
+    else:
+        found, factor = _of_some_trials(story, terms, story.batch), -story.factor
+    found *= factor ** np.arange(1, 4)[:, None]
+    found[0] += story.constant
+    return found / float(story.num_particles) ** np.arange(3)[:, None]
+
+
+def _of_some_latents(story: Story, terms: Terms, batch: int) -> FloatArray:
+    weights, size = terms.task.weights, terms.task.num_latents
+    share = weights / size
+    mean, variance, third = _latent_cumulants(story, terms)
+    center = (mean @ share)[:, None]
+    away = mean - center
+    spread = batch * (size - batch) / max(size - 1, 1)
+    skew = spread * (size - 2 * batch) / max(size - 2, 1)
+    return np.array(
+        (
+            batch * center[:, 0],
+            batch * (variance @ share) + spread * (away**2 @ share),
+            batch * (third @ share)
+            + 3 * spread * ((away * variance) @ share)
+            + skew * (away**3 @ share),
+        )
+    )
+
+
+def _of_some_trials(story: Story, terms: Terms, batch: int) -> FloatArray:
+    counts, scale = terms.task.counts, story.batch_scale
+    k, n = int(counts.successes[0]), int(counts.total_count[0])
+    seen = np.arange(max(0, batch - (n - k)), min(k, batch) + 1)
+    share = stats.hypergeom.pmf(seen, n, k, batch)
+    seen, share = seen[share > _NEGLIGIBLE], share[share > _NEGLIGIBLE]
+    each = np.empty((3, len(seen), terms.first.shape[0]))
+    for i, successes in enumerate(seen):
+        more = np.array((scale * successes - k, scale * (batch - successes) - (n - k)))
+        each[:, i] = _latent_cumulants(story, terms.with_more(more))[:, :, 0]
+    mean, variance, third = each * counts.multiplicity[0]
+    share = share / share.sum()
+    center = share @ mean
+    away = mean - center
+    return np.array(
+        (
+            center,
+            share @ (variance + away**2),
+            share @ (third + 3 * away * variance + away**3),
+        )
+    )
+
+
+_NEGLIGIBLE = 1e-20
+"""Probability of outcomes of a minibatch that change no cumulant."""
+
+
+def _latent_cumulants(story: Story, terms: Terms) -> FloatArray:
+    """The first three cumulants of the form of one latent of each entry, (3, T, G)."""
+    found = np.empty((3, *terms.first.shape))
+    by_nodes = _by_nodes(story, terms)
+    if not by_nodes.all():
+        a, b, up, down = (
+            x[:, ~by_nodes] for x in (terms.first, terms.second, terms.up, terms.down)
+        )
+        for n in range(3):
+            tilted = up ** (n + 1) * sc.polygamma(n, a) + down ** (n + 1) * sc.polygamma(n, b)
+            found[n][:, ~by_nodes] = tilted - (up + down) ** (n + 1) * sc.polygamma(n, a + b)
+    if by_nodes.any():
+        nodes = _NodeCumulants.of(story, terms, by_nodes)
+        weights = np.exp(nodes.log_weights)
+        weights /= weights.sum(axis=-1, keepdims=True)
+        mean = (weights * nodes.form).sum(axis=-1)
+        away = nodes.form - mean[..., None]
+        powers = [(weights * away**n).sum(axis=-1) for n in (2, 3)]
+        found[:, :, by_nodes] = (mean, *powers)
+    found[0] += terms.constants
+    return found
 
 
 def clamped(story: Story, terms: Terms) -> FloatArray:

@@ -1,7 +1,10 @@
 """How the losses of a run are distributed, given its parameters at each step.
 
 By their cumulants (`elbo_ref.crosscheck.cumulants`); losses with a log-mean-exp (`Renyi`) and
-minibatches are sampled.
+minibatches are sampled, unless their particles are so many that three cumulants say all of their
+mean. Those of minibatches are exact. Those of a log-mean-exp are of M draws of one particle: the
+difference of a mean of P from that of the draws has variance kappa_2 (1/P + 1/M) and third cumulant
+kappa_3 (1/P^2 - 1/M^2), so that a loss is compared as exactly as the simulation allows, no more.
 """
 
 from __future__ import annotations
@@ -12,11 +15,16 @@ from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
-from elbo_ref.crosscheck.cumulants import Sum, clamped, cumulants_of
+from elbo_ref.crosscheck.cumulants import Sum, clamped, cumulants_of, minibatch_cumulants
 from elbo_ref.crosscheck.story import Story, Terms
-from elbo_ref.crosscheck.tails import Law, SaddlepointLaw, SampledLaw
+from elbo_ref.crosscheck.tails import GammaCumulants, Law, SaddlepointLaw, SampledLaw
 from elbo_ref.objectives import Renyi
 from elbo_ref.objectives.protocol import Task
+
+_ENOUGH, _FEWEST, _COSTLY = 200, 200, 20_000_000
+"""Particles, or drawn latents, whose mean three cumulants tell; samples of a loss; draws of c."""
+_MOST, _BLOCK = 400_000, 500_000
+"""Draws of c in all, unless a loss then has fewer samples than that; and at a time."""
 
 
 def law_of(story: Story, rng: np.random.Generator) -> tuple[Law, FloatArray]:
@@ -29,8 +37,35 @@ def law_of(story: Story, rng: np.random.Generator) -> tuple[Law, FloatArray]:
     terms = Terms.of(story)
     rounding = 4 * np.finfo(story.dtype).eps * abs(story.factor) * terms.magnitude(story)
     if isinstance(story.loss, Renyi) or story.batch is not None:
-        return sampled_law(story, rng), rounding
+        if not _many(story, terms):
+            return sampled_law(story, rng), rounding
+        return SaddlepointLaw(_three_cumulants(story, terms, rng)), rounding
     return SaddlepointLaw(cumulants_of(story, terms)), rounding
+
+
+def _drawn(story: Story, terms: Terms) -> int:
+    """How many latents a particle draws, for each sample of a bound."""
+    whole = story.batch is None or terms.first.shape[1] == 1
+    samples = story.loss.num_samples if isinstance(story.loss, Renyi) else 1
+    return samples * (terms.task.num_latents if whole or story.batch is None else story.batch)
+
+
+def _many(story: Story, terms: Terms) -> bool:
+    """Whether a step has so many particles that its loss need not be sampled."""
+    particles, drawn = story.num_particles, _drawn(story, terms)
+    costly = terms.first.shape[0] * _FEWEST * particles * drawn > _COSTLY
+    return particles >= _ENOUGH or (costly and particles > 1 and particles * drawn >= _ENOUGH)
+
+
+def _three_cumulants(story: Story, terms: Terms, rng: np.random.Generator) -> GammaCumulants:
+    """Of a mean of many particles."""
+    if not isinstance(story.loss, Renyi):
+        return GammaCumulants(*minibatch_cumulants(story, terms))
+    draws = _sampled(story._replace(num_particles=1), terms, rng, _MOST)
+    mean, one, other = draws.mean(axis=1), 1 / story.num_particles, 1 / draws.shape[1]
+    away = draws - mean[:, None]
+    second, third = (np.mean(away**n, axis=1) for n in (2, 3))
+    return GammaCumulants(mean, second * (one + other), third * (one**2 - other**2))
 
 
 def means_of(story: Story) -> FloatArray:
@@ -56,7 +91,7 @@ def clamped_draws(story: Story) -> float:
     return float(clamped(story, terms).sum())
 
 
-def sampled_law(story: Story, rng: np.random.Generator, most: int = 400_000) -> SampledLaw:
+def sampled_law(story: Story, rng: np.random.Generator, most: int = _MOST) -> SampledLaw:
     """The law of losses drawn as the run draws them, with at most so many draws of c."""
     draws = _sampled(story, Terms.of(story), rng, most)
     if story.beside is not None:
@@ -66,37 +101,48 @@ def sampled_law(story: Story, rng: np.random.Generator, most: int = 400_000) -> 
 
 def _sampled(story: Story, terms: Terms, rng: np.random.Generator, most: int) -> FloatArray:
     """(T, M)."""
-    task, particles = terms.task, story.num_particles
-    steps, size = terms.first.shape
+    particles, steps = story.num_particles, terms.first.shape[0]
+    drawn = _drawn(story, terms)
+    repeats = max(most // (steps * particles * drawn), _FEWEST)
+    block = max(1, _BLOCK // (particles * max(drawn, terms.task.num_latents)))
+    losses = np.empty((steps, repeats))
+    for t in range(steps):
+        for start in range(0, repeats, block):
+            some = slice(start, min(start + block, repeats))
+            shape = some.stop - start, particles
+            losses[t, some] = -_particles(story, terms, t, shape, rng).mean(axis=1)
+    return story.constant + story.factor * losses
+
+
+def _particles(
+    story: Story, terms: Terms, t: int, shape: tuple[int, int], rng: np.random.Generator
+) -> FloatArray:
+    """What particles of one step estimate."""
+    task, size, count = terms.task, terms.first.shape[1], shape[0] * shape[1]
     renyi = story.loss if isinstance(story.loss, Renyi) else None
     samples = renyi.num_samples if renyi else 1
     batches = samples if story.bound == "mixed" else 1
     latents = task.num_latents if story.batch is None or size == 1 else story.batch
-    repeats = max(most // (steps * particles * samples * latents), 200)
-    losses = np.empty((steps, repeats))
-    for t in range(steps):
-        shape = (batches, repeats * particles, latents)
-        entry, outcomes = _batches(story, task, shape, rng)
-        tilt = np.array((terms.up[t], terms.down[t]))[:, entry] + outcomes
-        likelihood = terms.likelihood[:, 0, entry] + outcomes
-        prior, own = story.prior[:, t], np.broadcast_to(story.own[:, t], (len(story.own), size))
-        each = own[:, entry.ravel()]
-        logit = task.guide.sample_logit(prior, each, (samples // batches, entry.size), rng)
-        logit = logit.reshape(samples, *shape[1:])
-        form = terms.form(story, logit, tilt, likelihood, own[:, entry])
-        form = form + terms.constants[t][entry]
-        if renyi:
-            rest = 1 - renyi.alpha
-            if size > 1 and story.bound != "scaled_after":
-                rest *= story.batch_scale
-            if story.bound == "together":
-                form = form.sum(axis=-1, keepdims=True)
-            form = (sc.logsumexp(rest * form, axis=0) - np.log(samples)) / rest
-        else:
-            form = form[0]
-        scaled = story.batch_scale * form.sum(axis=-1) if size > 1 else form.sum(axis=-1)
-        losses[t] = -scaled.reshape(repeats, particles).mean(axis=1)
-    return story.constant + story.factor * losses
+    entry, outcomes = _batches(story, task, (batches, count, latents), rng)
+    tilt = np.array((terms.up[t], terms.down[t]))[:, entry] + outcomes
+    likelihood = terms.likelihood[:, 0, entry] + outcomes
+    prior, own = story.prior[:, t], np.broadcast_to(story.own[:, t], (len(story.own), size))
+    each = own[:, entry.ravel()]
+    logit = task.guide.sample_logit(prior, each, (samples // batches, entry.size), rng)
+    logit = logit.reshape(samples, count, latents)
+    form = terms.form(story, logit, tilt, likelihood, own[:, entry])
+    form = form + terms.constants[t][entry]
+    if renyi:
+        rest = 1 - renyi.alpha
+        if size > 1 and story.bound != "scaled_after":
+            rest *= story.batch_scale
+        if story.bound == "together":
+            form = form.sum(axis=-1, keepdims=True)
+        form = (sc.logsumexp(rest * form, axis=0) - np.log(samples)) / rest
+    else:
+        form = form[0]
+    scaled = story.batch_scale * form.sum(axis=-1) if size > 1 else form.sum(axis=-1)
+    return np.asarray(scaled.reshape(shape))
 
 
 def _batches(

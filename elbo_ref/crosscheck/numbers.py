@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from elbo_ref.adam import Adam
-from elbo_ref.arguments import FloatArray, Rng, check_type, count, generator
+from elbo_ref.adam import Adam, ClippedAdam
+from elbo_ref.arguments import FloatArray, Rng, check_type, count, float_array, generator
 from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.alignment import Aligned, align, batch_of, looks_like
-from elbo_ref.crosscheck.case import Case, note, other_latents
+from elbo_ref.crosscheck.case import Case, check_claims, note, other_latents
 from elbo_ref.crosscheck.findings import ORDER, Finding, Verdict
 from elbo_ref.crosscheck.judging import LEVEL, Judgement, Trial, judge
 from elbo_ref.crosscheck.laws import clamped_draws
@@ -110,8 +110,15 @@ def cross_check(
     ('wrong_sign',)
     """
     check_type("counts", counts, Counts)
+    check_claims(names, prior)
+    if optimizer is not None and not isinstance(optimizer, Adam | ClippedAdam):
+        raise TypeError(f"optimizer must be an Adam or a ClippedAdam, not {optimizer!r}")
+    if dtype is not None and not (isinstance(dtype, str) and dtype in ("float32", "float64")):
+        raise ValueError(f"dtype = {dtype!r} is neither 'float32' nor 'float64'")
     family, objective = find(guide), find_loss(loss)
     particles = count("num_particles", num_particles, 1)
+    if particles > _MOST_PARTICLES:
+        raise ValueError(f"num_particles = {particles} must be at most {_MOST_PARTICLES}")
     given = read_parameters(params)
     told = _numbers("losses", losses)
     repeated = _numbers("evaluations", evaluations)
@@ -121,8 +128,6 @@ def cross_check(
         return Verdict(subject, strange, advice=_advice(strange, set(), told, repeated))
     case = Case.of(counts, given, family.name, names, prior)
     computed = dtype or looks_like(given, told, repeated)
-    if computed not in ("float32", "float64"):
-        raise ValueError(f"dtype = {dtype!r} is neither 'float32' nor 'float64'")
     if subsample_size is not None:
         subsample_size = count("subsample_size", subsample_size, 1)
     reading = case.reading
@@ -212,7 +217,7 @@ def _undone(
 
 
 def _numbers(name: str, values: ArrayLike | None) -> FloatArray:
-    found = np.zeros(0) if values is None else np.asarray(values, dtype=np.float64)
+    found = np.zeros(0) if values is None else float_array(name, values)
     if found.ndim > 1:
         raise ValueError(f"{name} has shape {found.shape}: one number for each step is needed")
     return np.atleast_1d(found)
@@ -316,6 +321,7 @@ def _impossible(story: Story, told: FloatArray, findings: list[Finding]) -> list
     ]
 
 
+_MOST_PARTICLES = 10**12
 _ENOUGH, _FAR = 20, 6.0
 _FEW = 1e-3
 

@@ -150,6 +150,14 @@ class Terms(NamedTuple):
             story.scale * outcomes,
         )
 
+    def with_more(self, outcomes: FloatArray) -> Terms:
+        """With other outcomes of every latent, by what they are more, (2,)."""
+        return self._replace(
+            up=self.up + outcomes[0],
+            down=self.down + outcomes[1],
+            likelihood=self.likelihood + outcomes[:, None, None],
+        )
+
     def form(
         self,
         story: Story,

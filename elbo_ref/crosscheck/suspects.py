@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from elbo_ref.arguments import FloatArray
@@ -65,12 +66,25 @@ def _others(given: Story, *groups: Iterator[Suspect]) -> list[Suspect]:
     return [x for group in groups for x in group if not _same(x.story, given)]
 
 
-def _same(one: Story, other: Story) -> bool:
-    """Whether two stories tell the same."""
-    arrays = (one.prior, other.prior), (one.own, other.own)
-    rest = [story._replace(prior=np.zeros(0), own=np.zeros(0)) for story in (one, other)]
-    same = str(rest[0]) == str(rest[1])
-    return same and all(np.array_equal(x, y) for x, y in arrays)
+def _same(one: Story | None, other: Story | None) -> bool:
+    """Whether two stories tell the same, by value."""
+    if one is None or other is None:
+        return one is other
+    arrays = zip(_arrays(one), _arrays(other), strict=True)
+    alike = _scalars(one) == _scalars(other) and all(np.array_equal(x, y) for x, y in arrays)
+    return alike and _same(one.beside, other.beside)
+
+
+def _arrays(story: Story) -> Iterator[NDArray[Any]]:
+    counts = story.counts
+    yield from (counts.successes, counts.total_count, counts.multiplicity, counts.log_split)
+    yield from (story.prior, story.own)
+
+
+def _scalars(story: Story) -> tuple[object, ...]:
+    """What is neither an array nor a story of its own."""
+    apart = ("counts", "prior", "own", "beside")
+    return tuple(value for name, value in story._asdict().items() if name not in apart)
 
 
 def _swapped(given: Story) -> Iterator[Suspect]:

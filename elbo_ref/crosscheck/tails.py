@@ -87,6 +87,56 @@ class Cumulants(Protocol):
         """Of some of the numbers."""
 
 
+class GammaCumulants(NamedTuple):
+    r"""Of numbers known by their first three cumulants: those of a gamma distribution, shifted.
+
+    With t = third/(2 variance) it is K(s) = mean s - variance (log(1 - t s) + t s)/t^2, Pearson's
+    type III (1895), a normal distribution's where t = 0. A mean of P numbers has cumulants
+    kappa_n/P^(n-1), of which the fourth is off by O(1/P^3).
+
+    Attributes
+    ----------
+    mean, variance, third : array, (T,)
+    """
+
+    mean: FloatArray
+    variance: FloatArray
+    third: FloatArray
+
+    @property
+    def closed(self) -> bool:
+        return False
+
+    @property
+    def _rate(self) -> FloatArray:
+        return np.asarray(self.third / (2 * np.maximum(self.variance, 1e-300)))
+
+    @property
+    def low(self) -> FloatArray:
+        with np.errstate(divide="ignore"):
+            return np.where(self._rate < 0, 1 / self._rate, -np.inf)
+
+    @property
+    def high(self) -> FloatArray:
+        with np.errstate(divide="ignore"):
+            return np.where(self._rate > 0, 1 / self._rate, np.inf)
+
+    def at(self, s: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        x = self._rate * s
+        small = np.abs(x) < 1e-4
+        far = np.where(small, 0.5, np.minimum(x, 1 - 1e-16))
+        form = np.where(small, 0.5 + x / 3 + x * x / 4, -(np.log1p(-far) + far) / far**2)
+        left = np.maximum(1 - x, 1e-16)
+        return (
+            self.mean * s + self.variance * s * s * form,
+            self.mean + self.variance * s / left,
+            self.variance / left**2,
+        )
+
+    def only(self, rows: NDArray[np.bool_]) -> GammaCumulants:
+        return GammaCumulants(*(x[rows] for x in self))
+
+
 class SaddlepointLaw:
     """A law by its cumulants."""
 

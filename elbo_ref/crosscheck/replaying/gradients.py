@@ -2,9 +2,13 @@
 
 The gradient of one step follows from its draws, as the loss does; but PyTorch differentiates a Beta
 draw by an approximation. So theirs are compared with the exact gradient first; what is left is put
-down to PyTorch's kernel as far as its own value at those draws accounts for it, or where there is
-no PyTorch, as far as `kernel.ENVELOPE` allows; and of what is left then, the cause is looked for in
-every step: no gradient, one of its two parts alone, a factor, the score function.
+down to PyTorch's kernel as far as its own value at those draws accounts for it; and of what is left
+then, the cause is looked for in every step: no gradient, one of its two parts alone, a factor, the
+score function.
+
+Without PyTorch a gradient that goes through a Beta draw and is not the exact one is untested. Two
+mistakes are seen without it: a gradient that is zero although its part at fixed draws is not, and
+one for a latent that was not drawn.
 
 The kernel *matters* where it moves the gradient, on the average over these draws, by more than a
 tenth of the gradient's Monte Carlo standard deviation, which is known exactly but for minibatches
@@ -23,7 +27,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.replaying.comparison import Comparison
 from elbo_ref.crosscheck.replaying.emulation import Columns
-from elbo_ref.crosscheck.replaying.kernel import envelope, torch_pathwise
+from elbo_ref.crosscheck.replaying.kernel import installed_pytorch, torch_pathwise
 from elbo_ref.crosscheck.replaying.losses import Judged
 from elbo_ref.crosscheck.replaying.tape import Tape
 from elbo_ref.guides.beta_draws import BetaDraws
@@ -58,25 +62,22 @@ class Slope:
     density: FloatArray
     through: FloatArray
     by_kernel: FloatArray | None
-    """What `through` is by PyTorch's own derivative."""
+    """`through` by PyTorch's own derivative; None where no Beta is drawn, or without PyTorch."""
     score: FloatArray | None
     detached: FloatArray | None
     """What they are where the posterior, as guide, is detached from the prior's parameters."""
     allowance: FloatArray
     kernel_allowance: FloatArray
-    """How far off PyTorch's derivative may be; where it can be asked, by its own rounding."""
+    """How far off PyTorch's derivative may be by rounding; infinite where it is not known."""
+    through_beta: bool
+    """Whether it goes through a Beta draw, beyond rounding."""
     other_path: bool
-    """Whether a draw is differentiated in a way of its own, as NumPyro does."""
+    """Whether such a draw is differentiated in a way of its own, as NumPyro does."""
 
     @property
     def exact(self) -> FloatArray:
         """The whole."""
         return self.density + self.through
-
-    @property
-    def by_path(self) -> bool:
-        """Whether a derivative of the draws matters to it, beyond rounding."""
-        return bool(np.any(self.kernel_allowance) and np.any(abs(self.through) > self.allowance))
 
     @property
     def paths(self) -> list[FloatArray]:
@@ -93,9 +94,23 @@ class Slope:
         """How far theirs may be from `expected`."""
         return self.allowance + self.kernel_allowance
 
+    @property
+    def known(self) -> bool:
+        """Whether `expected` is known everywhere."""
+        return bool(np.all(np.isfinite(self.kernel_allowance)))
+
+    @property
+    def vanishes(self) -> bool:
+        """Whether theirs are all zero, which no derivative of the draws can make of `density`."""
+        return not np.any(self.theirs) and bool(np.any(np.abs(self.density) > self.allowance))
+
+    def exactly(self, other: FloatArray) -> Comparison:
+        """Theirs beside what needs no derivative by PyTorch."""
+        return Comparison(self.theirs, np.broadcast_to(other, self.theirs.shape), self.allowance)
+
     def against(self, other: FloatArray) -> Comparison:
-        """Theirs beside others."""
-        return Comparison(self.theirs, np.broadcast_to(other, self.theirs.shape), self.slack)
+        """Theirs beside what PyTorch's derivative may be in."""
+        return self.exactly(other)._replace(allowance=self.slack)
 
     def is_(self, other: FloatArray) -> bool:
         """Whether theirs are those in every step."""
@@ -122,7 +137,7 @@ def judge_gradients(judged: Judged, counts: Counts) -> list[Finding]:
     ]
     slopes = list(_slopes(judged))
     findings += [_judge(slope, judged.factor) for slope in slopes]
-    if any(slope.by_path and not slope.other_path for slope in slopes):
+    if any(slope.through_beta and not slope.other_path for slope in slopes):
         scaled = judged.likelihood != 1
         findings.append(_kernel(slopes, tape, {} if scaled else _deviations(tape, counts)))
     return findings
@@ -141,12 +156,15 @@ def _comparable(tape: Tape) -> Iterator[tuple[int, str, str]]:
     return (x for x in tape.learned() if _constraint(tape, x[2]) in _SLOPES)
 
 
-def _untested(reason: str) -> Finding:
-    return Finding("gradients", "the gradients", None, None, None, reason, "untested")
+def _untested(reason: str, what: str = "the gradients") -> Finding:
+    return Finding("gradients", what, None, None, None, reason, "untested")
 
 
 def _slopes(judged: Judged) -> Iterator[Slope]:
     tape, scale = judged.tape, judged.likelihood
+    through_beta = isinstance(tape.guide, BetaDraws)
+    elsewhere = through_beta and tape.recording.header.get("framework") == "numpyro"
+    asked = through_beta and not elsewhere and installed_pytorch() is not None
 
     def look(columns: Columns) -> FloatArray:
         program, guide = tape.program, tape.guide
@@ -156,10 +174,9 @@ def _slopes(judged: Judged) -> Iterator[Slope]:
         found.append(np.full_like(parts.density, np.nan) if parts.score is None else parts.score)
         theirs, off = np.full_like(parts.density, np.nan), np.zeros_like(parts.density)
         if isinstance(guide, BetaDraws):
+            off = parts.through_size
             a, b = guide.concentrations(columns.prior, columns.own)
-            size = parts.through_size
-            off = np.where(size > 0, envelope(a, b) * np.maximum(size, 1e-300), 0.0)
-            kernel = torch_pathwise(columns.c, a, b)
+            kernel = torch_pathwise(columns.c, a, b) if asked else None
             if kernel is not None:
                 theirs = program.parts(columns, kernel.slopes, scale).through
                 off = _NOISE * program.parts(columns, kernel.spread, scale).through_size
@@ -172,8 +189,6 @@ def _slopes(judged: Judged) -> Iterator[Slope]:
     looked = tape.over_steps(look)
     eps = float(np.finfo(tape.program.dtype).eps)
     rounding = max(8 * eps, DIGITS)
-    elsewhere = tape.recording.header.get("framework") == "numpyro"
-    elsewhere &= isinstance(tape.guide, BetaDraws)
     for row, role, name in _comparable(tape):
         recorded = tape.recording
         steps = recorded.num_steps
@@ -181,16 +196,19 @@ def _slopes(judged: Judged) -> Iterator[Slope]:
         jacobian = _jacobian(tape, name)
         wide = tape.scale * tape.of_all(looked[:, row], theirs.shape[1])
         density, through, size, blur, score, kernel, off, detached = wide * jacobian
+        known = np.isfinite(kernel) if asked else off == 0
+        allowance = rounding * np.abs(size) + 4 * eps * np.abs(blur)
         yield Slope(
             role=role,
             theirs=theirs,
             density=-density,
             through=-through,
-            by_kernel=None if np.isnan(kernel).any() else -kernel,
+            by_kernel=-np.where(known, kernel, through) if asked else None,
             score=None if np.isnan(score).any() else -score,
             detached=None if np.isnan(detached).any() else -detached,
-            allowance=rounding * np.abs(size) + 4 * eps * np.abs(blur),
-            kernel_allowance=np.abs(off),
+            allowance=allowance,
+            kernel_allowance=np.where(known, np.abs(off), np.inf),
+            through_beta=through_beta and bool(np.any(np.abs(through) > allowance)),
             other_path=elsewhere and bool(np.any(through)),
         )
 
@@ -207,33 +225,39 @@ def _jacobian(tape: Tape, name: str) -> FloatArray:
 
 def _judge(slope: Slope, factor: float) -> Finding:
     """Against the exact gradient, then PyTorch's, then that times what the losses are times."""
-    exactly = Comparison(slope.theirs, slope.exact, slope.allowance)
-    by_torch = "by PyTorch's own derivative at these draws"
-    if slope.by_kernel is None:
-        by_torch = "within what PyTorch's derivative may be off"
+    exactly, words = slope.exactly(slope.exact), f"the gradient of {slope.role}"
     if slope.other_path and not exactly.agree:
         reason = "NumPyro differentiates a pair of gammas, which the draw alone does not determine"
-        return _untested(f"{slope.role}: {reason}")
-    candidates = [(exactly, "rounding of the terms"), (slope.against(slope.expected), by_torch)]
+        return _untested(reason, words)
+    candidates = [(exactly, "rounding of the terms")]
     if slope.detached is not None:
-        candidates.append((slope.against(slope.detached), "with the posterior detached"))
+        candidates.append((slope.exactly(slope.detached), "with the posterior detached"))
+    times = f"multiplied by {number(factor)}, as the losses are"
     if factor != 1:
-        times = f"multiplied by {number(factor)}, as the losses are"
-        candidates += [
-            (slope.against(factor * (slope.density + path)), times) for path in slope.paths
-        ]
-    for found, reason in candidates:
-        if found.agree:
-            where = found.farthest()
-            words = f"all steps, the farthest: {slope.at(where)}"
-            return found.finding("gradients", words, where, reason, "agrees")
+        candidates.append((slope.exactly(factor * slope.exact), times))
     found = slope.against(slope.expected)
-    if not np.all(np.isfinite(slope.slack)):
-        return _untested(
-            f"{slope.role}: no bound is known of PyTorch's derivative, which is absent"
-        )
+    if slope.known and not slope.vanishes:
+        candidates.append((found, "by PyTorch's own derivative at these draws"))
+        paths = slope.paths if factor != 1 else []
+        candidates += [(slope.against(factor * (slope.density + x)), times) for x in paths]
+    for compared, reason in candidates:
+        if compared.agree:
+            where = compared.farthest()
+            said = f"all steps, the farthest: {slope.at(where)}"
+            return compared.finding("gradients", said, where, reason, "agrees")
+    if slope.vanishes:
+        found = exactly
+    elif found.agree:
+        return _untested(_NO_NUMBER if slope.by_kernel is not None else _ABSENT, words)
     name, reason = _cause(slope)
     return found.finding(name, slope.at(found.first()), found.first(), reason, "mistake")
+
+
+_ABSENT = (
+    "it goes through PyTorch's derivative of a Beta draw: "
+    "where PyTorch is installed too, `replay` tests it"
+)
+_NO_NUMBER = "PyTorch's derivative of a Beta draw is not finite at some of these draws"
 
 
 def _cause(slope: Slope) -> tuple[str, str]:
@@ -259,6 +283,7 @@ def _cause(slope: Slope) -> tuple[str, str]:
 def _kernel(slopes: list[Slope], tape: Tape, deviations: dict[str, FloatArray]) -> Finding:
     """What PyTorch's kernel does to the gradients of these draws."""
     worst, what = 0.0, ""
+    asked = [slope for slope in slopes if slope.by_kernel is not None]
     reason = "its own value at these draws, less the exact derivative"
     if not deviations and tape.recording.num_steps >= _ENOUGH:
         deviations = {slope.role: _scatter(slope.exact) for slope in slopes}
@@ -274,15 +299,9 @@ def _kernel(slopes: list[Slope], tape: Tape, deviations: dict[str, FloatArray]) 
             latent = f", latent {place}" if ratio.size > 1 else ""
             worst, what = float(ratio[place]), f"{slope.role}{latent}"
     if not what:
-        return Finding(
-            "kernel_error",
-            "what PyTorch's derivative of a Beta draw does to these gradients",
-            None,
-            None,
-            None,
-            "PyTorch is not installed, or there are too few steps to know how noisy they are",
-            "untested",
-        )
+        reason = "there are too few steps to know how noisy they are" if asked else _ABSENT
+        words = "what PyTorch's derivative of a Beta draw does to these gradients"
+        return Finding("kernel_error", words, None, None, None, reason, "untested")
     return Finding(
         "kernel_error",
         f"bias of PyTorch's Beta derivative over these draws, for {what}, in standard deviations "

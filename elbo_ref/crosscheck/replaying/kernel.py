@@ -1,12 +1,14 @@
-"""PyTorch's derivative of a Beta draw: its own value at a draw, or how far off it may be.
+"""PyTorch's own derivative of a Beta draw, which needs PyTorch.
 
 ``torch._dirichlet_grad`` approximates the derivative that `elbo_ref.pathwise` has exactly
-(docs/pathwise.md). Where PyTorch is installed it is asked. Where not, `ENVELOPE` bounds its
-relative error over the table of `benchmarks/kernel_envelope.py`.
+(docs/pathwise.md), and has no useful bound: beside the poles of its rational function any error is
+possible. Without PyTorch what depends on it is not tested.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +28,14 @@ class Pathwise(NamedTuple):
     spread: FloatArray
 
 
+def installed_pytorch() -> ModuleType | None:
+    """PyTorch, or None where it cannot be imported."""
+    try:
+        return import_module("torch")
+    except ImportError:
+        return None
+
+
 def torch_pathwise(c: NDArray[Any], a: FloatArray, b: FloatArray) -> Pathwise | None:
     """The derivatives at draws as ``Beta(a, b).rsample()`` has them; None without PyTorch.
 
@@ -33,9 +43,8 @@ def torch_pathwise(c: NDArray[Any], a: FloatArray, b: FloatArray) -> Pathwise | 
     precision of the draws. It has kept 1 - c apart, before c was rounded: both are moved by what
     the other may be off.
     """
-    try:
-        import torch
-    except ModuleNotFoundError:
+    torch = installed_pytorch()
+    if torch is None:
         return None
     kind = c.dtype.type
     rest, half = 1 - c, np.finfo(kind).epsneg
@@ -54,40 +63,3 @@ def torch_pathwise(c: NDArray[Any], a: FloatArray, b: FloatArray) -> Pathwise | 
     low, high = np.maximum(rest * kind(0.5), rest - kind(half)), rest + kind(half)
     moved += [at(c, x.astype(kind)) for x in (low, np.minimum(high, 1))]
     return Pathwise(slopes, np.max(np.abs(np.array(moved) - slopes), axis=0))
-
-
-DECADES = range(-3, 5)
-"""Of the rows and columns of `ENVELOPE`: from 10^-3, ..., from 10^4."""
-
-_NONE = np.inf
-ENVELOPE = 2 * np.array(
-    [
-        [3e-6, 2e-5, 2e-4, 7e-2, 9e-2, 4e-1, _NONE, _NONE],
-        [2e-5, 1e-5, 2e-4, 1e-2, 1e-2, 6e-2, _NONE, _NONE],
-        [2e-4, 2e-4, 1e-4, 5e-3, 2e-2, 3e-2, _NONE, _NONE],
-        [7e-2, 1e-2, 5e-3, 5e-3, 2e-2, 3e-2, 2e-1, _NONE],
-        [9e-2, 1e-2, 2e-2, 2e-2, 2e-3, 1e-3, 2e-3, 4e-3],
-        [4e-1, 6e-2, 3e-2, 3e-2, 1e-3, 5e-5, 3e-5, 2e-5],
-        [_NONE, _NONE, _NONE, 2e-1, 2e-3, 3e-5, 1e-6, 9e-7],
-        [_NONE, _NONE, _NONE, _NONE, 4e-3, 2e-5, 9e-7, 3e-7],
-    ]
-)
-"""Twice the largest relative error found in a decade of each concentration, in either precision.
-
-Infinite where it is above 1, as beside the poles of the kernel's rational function.
-"""
-
-
-def envelope(a: FloatArray, b: FloatArray) -> FloatArray:
-    """A bound of the kernel's relative error at concentrations.
-
-    Examples
-    --------
-    >>> envelope(np.array([2.0, 500.0, 0.5]), np.array([3.0, 500.0, 1e4]))
-    array([0.01  , 0.0001,    inf])
-    """
-    row, column = (
-        np.clip(np.floor(np.log10(x)).astype(int), DECADES[0], DECADES[-1]) - DECADES[0]
-        for x in np.broadcast_arrays(a, b)
-    )
-    return np.asarray(ENVELOPE[row, column])

@@ -17,7 +17,7 @@ from elbo_ref.adam import Adam
 from elbo_ref.arguments import check_type
 from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts
-from elbo_ref.crosscheck.case import one_by_one
+from elbo_ref.crosscheck.case import check_claims, one_by_one
 from elbo_ref.crosscheck.findings import ORDER, Finding, Verdict
 from elbo_ref.crosscheck.optimum import Place
 from elbo_ref.crosscheck.replaying import draws, gradients, losses, updates
@@ -90,6 +90,7 @@ def replay(
     check_type("counts", counts, Counts)
     if optimizer is not None:
         check_type("optimizer", optimizer, Adam)
+    check_claims(names, prior)
     subject = _subject(recording)
     part, found = finite_part(recording)
     if part is None:
