@@ -109,7 +109,12 @@ def _spliced(
 ) -> list[Component]:
     """Parts on both sides of a border, of which one may go through it."""
     x, height = border
-    if lower and upper and height >= level and np.allclose((lower[-1].high, upper[0].low), x, 1e-12, 0):
+    if (
+        lower
+        and upper
+        and height >= level
+        and np.allclose((lower[-1].high, upper[0].low), x, 1e-12, 0)
+    ):
         joined = upper[0]._replace(low=lower[-1].low)
         return [*lower[:-1], joined, *upper[1:]]
     return [*lower, *upper]

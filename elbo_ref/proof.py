@@ -277,8 +277,8 @@ def _bounded(
     start, end = profile.in_v(low.x, low.slope), profile.in_v(high.x, high.slope)
     arched = _arch(low.height, high.height, start, end, box)
     bound = np.minimum(np.minimum(bound, other), arched) + noise
-    under = (points._replace(height=-points.height) for points in (low, high))
-    depth, _ = _roof(*under, -box.least, -box.most, box.length)
+    left, right = low._replace(height=-low.height), high._replace(height=-high.height)
+    depth, _ = _roof(left, right, -box.least, -box.most, box.length)
     climb = np.maximum(box.bend, 0.0) * box.length
     doubt = (low.slope_noise + high.slope_noise) * length / box.length
     most = np.minimum(box.most, start + climb + doubt)

@@ -79,6 +79,7 @@ class Data(NamedTuple):
         return _ROUNDING * abs(height)
 
 
+@np.errstate(under="ignore")
 def prove(counts: Counts, fixed: tuple[str, float] | None = None) -> Proof:
     """The highest log evidence, with nothing held fixed or one thing.
 
