@@ -257,7 +257,7 @@ def expected_counts(maximum: EvidenceMaximum, least: float = 5.0) -> ExpectedCou
     latents = np.zeros(sizes.size, np.int64)
     np.add.at(latents, place, w)
     each = np.repeat(latents, sizes + 1).astype(np.float64)
-    expected: FloatArray = each * np.exp(_log_prob(maximum, k, n))
+    expected: FloatArray = each * _prob(maximum, k, n)
     statistic, cells, joined = 0.0, 0, 0
     for i, size in enumerate(sizes):
         cut = slice(start[i], start[i] + size + 1)
@@ -285,6 +285,12 @@ def _joined(
         o[-1] += seen
         e[-1] += wanted
     return np.array(o), np.array(e)
+
+
+@np.errstate(under="ignore")
+def _prob(maximum: EvidenceMaximum, k: IntArray, n: IntArray) -> FloatArray:
+    """The probability of k successes of n."""
+    return np.exp(_log_prob(maximum, k, n))
 
 
 def _log_prob(maximum: EvidenceMaximum, k: IntArray, n: IntArray) -> FloatArray:

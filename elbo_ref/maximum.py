@@ -15,7 +15,7 @@ import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 from scipy import special as sc
@@ -25,15 +25,15 @@ from elbo_ref.beta import Beta, Interval
 from elbo_ref.candidates import Candidate, Kind, Proof
 from elbo_ref.counts import Counts
 from elbo_ref.documents import Document, document, put, to_json
-from elbo_ref.evidence import log_evidence
 from elbo_ref.intervals import (
     CONCENTRATIONS,
     IN_RANGE,
+    LEAST_MEAN,
     PARAMETERS,
+    ConfidenceRegion,
     Parameter,
-    prior_of,
-    profile_interval,
 )
+from elbo_ref.profiles import Profile
 from elbo_ref.supremum import prove
 from elbo_ref.words import number
 
@@ -150,6 +150,16 @@ class EvidenceMaximum:
             "concentration": s * np.array([0.0, 1.0]),
         }[of]
 
+    @overload
+    def interval(
+        self, kind: Literal["profile"] = "profile", of: Parameter = "mean", prob: float = 0.95
+    ) -> ConfidenceRegion: ...
+
+    @overload
+    def interval(
+        self, kind: Literal["wald"], of: Parameter = "mean", prob: float = 0.95
+    ) -> Interval: ...
+
     def interval(
         self,
         kind: Literal["wald", "profile"] = "profile",
@@ -173,7 +183,9 @@ class EvidenceMaximum:
         -------
         Interval
             ``lower`` and ``upper``. An end of 0.0, 1.0 or inf is open: the profile never falls
-            far enough on that side.
+            far enough on that side. For a profile it is a `ConfidenceRegion`: where the profile
+            dips below the level between two maxima the values are several ``intervals``, and
+            ``lower`` and ``upper`` the ends of their hull.
 
         Raises
         ------
@@ -185,6 +197,10 @@ class EvidenceMaximum:
         >>> maximum = maximize_evidence(Counts([3, 4, 9], 10))
         >>> [round(end, 4) for end in maximum.interval("profile", of="concentration")]
         [0.5547, inf]
+        >>> k, n = [0, 3, 15, 26, 34], [3, 3, 30, 60, 60]
+        >>> maximum = maximize_evidence(Counts(k, n, multiplicity=[15, 15, 5, 5, 5]))
+        >>> print(maximum.interval("profile", of="concentration"))
+        concentration, 95%: several intervals: 0.53327 to 6.0208; 17.672 to inf
         """
         if not isinstance(kind, str) or kind not in ("wald", "profile"):
             raise ValueError(f"kind = {kind!r} must be 'wald' or 'profile'")
@@ -197,8 +213,7 @@ class EvidenceMaximum:
             assert self.prior is not None
             centre = PARAMETERS[of](*map(float, self.prior.arrays()))
             return Interval(centre - away, centre + away)
-        level = self.log_evidence - float(sc.chdtri(1, 1 - prob)) / 2
-        return profile_interval(self._profile(of), of, self._at(of), level)
+        return Profile(self.counts, of, self.fixed).region(self._best, prob)
 
     def profile(self, of: Parameter, value: float) -> float:
         """The highest log evidence with one parameter of the prior at a value.
@@ -212,7 +227,7 @@ class EvidenceMaximum:
         _check_parameter("of", of)
         if of in self.fixed:
             raise ValueError(f"of = {of!r} is held fixed at {self.fixed[of]}")
-        return self._profile(of)(_value(of, value))
+        return Profile(self.counts, of, self.fixed)(_value(of, value))[0]
 
     @property
     def num_parameters(self) -> int:
@@ -295,37 +310,6 @@ class EvidenceMaximum:
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(self.summary())}</pre>"
 
-    def _profile(self, of: Parameter) -> _Profile:
-        return _Profile(self.counts, of, self.fixed)
-
-    def _at(self, of: Parameter) -> float | None:
-        if self.prior is not None:
-            return PARAMETERS[of](*map(float, self.prior.arrays()))
-        if of == "mean":
-            return self.mean
-        if of == "concentration" or self.kind in ("binomial", "all_or_none"):
-            return self.concentration
-        if self.kind == "degenerate" and self.concentration is not None:
-            ends = {"concentration1": self.mean == 1, "concentration0": self.mean == 0}
-            return self.concentration * (1 - 1e-12) if ends[of] else 0.0
-        return None
-
-
-@dataclass(frozen=True, eq=False)
-class _Profile:
-    """The highest log evidence as a function of one parameter."""
-
-    counts: Counts
-    of: Parameter
-    fixed: dict[str, float]
-
-    def __call__(self, value: float) -> float:
-        if self.fixed:
-            ((held, given),) = self.fixed.items()
-            prior = prior_of({held: given, self.of: value})
-            return -np.inf if prior is None else log_evidence(prior, self.counts)
-        return prove(self.counts, (self.of, value)).candidates[0].log_evidence
-
 
 def maximize_evidence(counts: Counts, fixed: Mapping[str, float] | None = None) -> EvidenceMaximum:
     """Find the highest log evidence over all Beta priors, and prove it.
@@ -346,7 +330,7 @@ def maximize_evidence(counts: Counts, fixed: Mapping[str, float] | None = None) 
     ------
     TypeError, ValueError
         If an argument is something else; if more than one thing is to be held, or a value is out
-        of range: a mean must lie strictly between 0 and 1, a concentration in [1e-12, 1e15].
+        of range: a mean must lie in [1e-80, 1), a concentration in [1e-12, 1e15].
 
     Notes
     -----
@@ -394,6 +378,8 @@ def _check_parameter(argument: str, name: object) -> None:
 
 def _value(name: str, value: float) -> float:
     if name == "mean":
-        return scalar(name, value, lambda m: 0 < m < 1, "must lie strictly between 0 and 1")
+        mean = scalar(name, value, lambda m: 0 < m < 1, "must lie strictly between 0 and 1")
+        rule = f"must be at least {LEAST_MEAN:g}: a concentration would be too small for a Beta"
+        return scalar(name, mean, lambda m: m >= LEAST_MEAN, rule)
     low, high = CONCENTRATIONS
     return scalar(name, value, lambda x: low <= x <= high, IN_RANGE)

@@ -20,10 +20,13 @@ Optimization (1996), chapter X.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.terrain import Box, Points, Slopes
@@ -105,30 +108,16 @@ def search(profile: Slopes, grid: FloatArray, best: float, sign_at_0: int | None
     found.see(points)
     while low.x.size:
         found.intervals += low.x.size
-        length = high.x - low.x
-        before, after = profile.overshoot(low.x, high.x)
-        noise = low.noise + high.noise + (low.slope_noise + high.slope_noise) * length
-        bound, share = _roof(low, high, low.slope + before, high.slope - after, length)
-        keep = bound + noise > found.best
-        low, high, bound, share = low.take(keep), high.take(keep), bound[keep], share[keep]
-        noise, length, stalled = noise[keep], length[keep], stalled[keep]
-        box = profile.box(low.x, high.x)
-        other, _ = _roof(low, high, box.most, box.least, box.length)
-        start, end = profile.in_v(low.x, low.slope), profile.in_v(high.x, high.slope)
-        arched = _arch(low.height, high.height, start, end, box)
-        bound = np.minimum(np.minimum(bound, other), arched) + noise
-        concave = box.bend < 0
+        keep, cells = _bounded(profile, low, high, found.best)
+        low, high, box, stalled = cells.low, cells.high, cells.box, stalled[keep]
+        concave, bound, noise = cells.concave, cells.bound, cells.noise
         rises = low.slope > -low.slope_noise
         if sign_at_0 is not None:
             rises = np.where(low.x == grid[0], sign_at_0 > 0, rises)
-        climb = np.maximum(box.bend, 0.0) * box.length
-        doubt = (low.slope_noise + high.slope_noise) * length / box.length
-        most = np.minimum(box.most, start + climb + doubt)
-        least = np.maximum(box.least, end - climb - doubt)
-        alive = (bound > found.best) & (most >= 0) & (least <= 0)
+        alive = (bound > found.best) & (cells.most >= 0) & (cells.least <= 0)
         level = (np.abs(low.slope) < low.slope_noise) & (np.abs(high.slope) < high.slope_noise)
         turns = alive & concave & rises & (high.slope < high.slope_noise) & ~level
-        crossing = low.x + share * length
+        crossing = low.x + cells.share * cells.length
         found.peaks += [
             Peak(*map(float, row))
             for row in zip(
@@ -137,7 +126,7 @@ def search(profile: Slopes, grid: FloatArray, best: float, sign_at_0: int | None
         ]
         rest = alive & ~concave
         stalled = np.where(bound - found.best <= 2 * noise, stalled + 1, 0)
-        thin = length <= _THIN * high.x
+        thin = cells.length <= _THIN * high.x
         flat = rest & (thin | (stalled > _STALLED) | (rest.sum() * profile.rungs > BUDGET))
         flat |= alive & concave & level
         found.flats += [
@@ -150,6 +139,152 @@ def search(profile: Slopes, grid: FloatArray, best: float, sign_at_0: int | None
         if low.x.size:
             found.see(low)
     return found
+
+
+class Stretch(NamedTuple):
+    """Intervals next to each other that hold a connected part of where P is not below a level."""
+
+    low: float
+    high: float
+    x: float
+    """A point of that part."""
+
+
+def above(profile: Slopes, grid: FloatArray, level: float) -> tuple[list[Stretch], bool]:
+    """Find the connected parts of {x: P(x) >= level} on [grid[0], grid[-1]].
+
+    An interval is done with when P is below the level, or above it, on all of it; or where its
+    slope has one sign, or P is concave: the two ends, and of a concave P with both ends below the
+    maximum, then say which part of it is above.
+
+    Parameters
+    ----------
+    profile : Slopes
+    grid : ndarray
+        Rising values of x to begin with; the first may be 0.
+    level : float
+
+    Returns
+    -------
+    list of Stretch
+        From left to right; a part of it for each.
+    bool
+        Whether these are all and no two of them are one part, but for rounding.
+    """
+    points = profile.points(grid)
+    low, high = points.take(slice(None, -1)), points.take(slice(1, None))
+    stalled = np.zeros(low.x.size)
+    done: list[_Cell] = []
+    proven = True
+    while low.x.size:
+        keep, cells = _bounded(profile, low, high, level)
+        low, high, stalled = cells.low, cells.high, stalled[keep]
+        alive = cells.bound >= level
+        one_sign = (cells.most < 0) | (cells.least > 0)
+        settled = alive & (cells.concave | one_sign | (cells.floor >= level))
+        rest = alive & ~settled
+        doubtful = np.minimum(cells.bound - level, level - cells.floor) <= 2 * cells.noise
+        stalled = np.where(doubtful, stalled + 1, 0)
+        left = cells.length <= _THIN * high.x
+        left |= (stalled > _STALLED) | (rest.sum() * profile.rungs > BUDGET)
+        proven = proven and not (rest & left).any()
+        for i in np.flatnonzero(settled | (rest & left)):
+            ends = float(low.x[i]), float(high.x[i])
+            top, hump = float(low.x[i]), -np.inf
+            if cells.concave[i] and max(low.height[i], high.height[i]) < level:
+                top = _turn(profile, *ends)
+                hump = float(profile.points(np.array([top])).height[0])
+            done.append(_Cell(*ends, float(low.height[i]), float(high.height[i]), hump, top))
+        rest &= ~left
+        low, high = _split(profile, low.take(rest), high.take(rest))
+        stalled = np.repeat(stalled[rest], _PARTS)
+    return _joined(sorted(done), level), proven
+
+
+def _turn(profile: Slopes, low: float, high: float) -> float:
+    """Where the slope of a concave P changes sign; an end if it does not."""
+
+    def slope(x: float) -> float:
+        return float(profile.points(np.array([x])).slope[0])
+
+    if slope(low) <= 0:
+        return low
+    if slope(high) >= 0:
+        return high
+    return float(optimize.brentq(slope, low, high, xtol=1e-300, rtol=1e-12))
+
+
+def _joined(cells: Sequence[_Cell], level: float) -> list[Stretch]:
+    """Parts of intervals above a level, those that touch as one."""
+    stretches: list[Stretch] = []
+    touching = -np.inf
+    for cell in cells:
+        if cell.start >= level and cell.low == touching:
+            last = stretches.pop()
+            stretches.append(last._replace(high=cell.high))
+        elif max(cell.start, cell.hump) >= level:
+            stretches.append(Stretch(cell.low, cell.high, cell.top))
+        if cell.end >= level:
+            if cell.start < level:
+                stretches.append(Stretch(cell.low, cell.high, cell.high))
+            touching = cell.high
+    return stretches
+
+
+class _Cell(NamedTuple):
+    """An interval with P at its ends and, of a hump between ends that are below, at its top."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    hump: float
+    top: float
+
+
+class _Bounds(NamedTuple):
+    """What holds on each of some intervals."""
+
+    low: Points
+    high: Points
+    length: FloatArray
+    noise: FloatArray
+    share: FloatArray
+    """Where the lines through the ends cross, in [0, 1]."""
+    box: Box
+    bound: FloatArray
+    """Above P, rounding included; `floor` below."""
+    floor: FloatArray
+    concave: NDArray[np.bool_]
+    least: FloatArray
+    most: FloatArray
+    """Of the slope, in v."""
+
+
+def _bounded(
+    profile: Slopes, low: Points, high: Points, level: float
+) -> tuple[NDArray[np.bool_], _Bounds]:
+    """Bounds on intervals, and which they are: those certainly below the level are left out."""
+    length = high.x - low.x
+    before, after = profile.overshoot(low.x, high.x)
+    noise = low.noise + high.noise + (low.slope_noise + high.slope_noise) * length
+    bound, share = _roof(low, high, low.slope + before, high.slope - after, length)
+    keep = bound + noise > level
+    low, high, bound, share = low.take(keep), high.take(keep), bound[keep], share[keep]
+    noise, length = noise[keep], length[keep]
+    box = profile.box(low.x, high.x)
+    other, _ = _roof(low, high, box.most, box.least, box.length)
+    start, end = profile.in_v(low.x, low.slope), profile.in_v(high.x, high.slope)
+    arched = _arch(low.height, high.height, start, end, box)
+    bound = np.minimum(np.minimum(bound, other), arched) + noise
+    left, right = low._replace(height=-low.height), high._replace(height=-high.height)
+    depth, _ = _roof(left, right, -box.least, -box.most, box.length)
+    climb = np.maximum(box.bend, 0.0) * box.length
+    doubt = (low.slope_noise + high.slope_noise) * length / box.length
+    most = np.minimum(box.most, start + climb + doubt)
+    least = np.maximum(box.least, end - climb - doubt)
+    floor, concave = -depth - noise, box.bend < 0
+    return keep, _Bounds(low, high, length, noise, share, box, bound, floor, concave, least, most)
 
 
 def _roof(

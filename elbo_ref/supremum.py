@@ -46,7 +46,7 @@ _ROUNDING = 4e-15
 _SAME = 1e-6
 
 
-class _Data(NamedTuple):
+class Data(NamedTuple):
     """The counts that say something, equal pairs together."""
 
     counts: Counts
@@ -55,7 +55,7 @@ class _Data(NamedTuple):
     failures: int
 
     @classmethod
-    def of(cls, counts: Counts) -> _Data:
+    def of(cls, counts: Counts) -> Data:
         says = (counts.total_count > 0) & (counts.multiplicity > 0)
         split = float(counts.multiplicity @ counts.log_split)
         if not says.any():
@@ -68,9 +68,9 @@ class _Data(NamedTuple):
         return cls(distinct, split, *totals(distinct))
 
     @property
-    def mirrored(self) -> _Data:
+    def mirrored(self) -> Data:
         """Successes and failures exchanged."""
-        return _Data(self.counts.mirrored, self.log_split, self.failures, self.successes)
+        return Data(self.counts.mirrored, self.log_split, self.failures, self.successes)
 
     def log_evidence(self, prior: Beta) -> float:
         return log_evidence(prior, self.counts) + self.log_split
@@ -79,6 +79,7 @@ class _Data(NamedTuple):
         return _ROUNDING * abs(height)
 
 
+@np.errstate(under="ignore")
 def prove(counts: Counts, fixed: tuple[str, float] | None = None) -> Proof:
     """The highest log evidence, with nothing held fixed or one thing.
 
@@ -89,7 +90,7 @@ def prove(counts: Counts, fixed: tuple[str, float] | None = None) -> Proof:
         Of ``"mean"``, ``"concentration"`` (a + b), ``"concentration1"`` or ``"concentration0"``;
         already checked.
     """
-    data = _Data.of(counts)
+    data = Data.of(counts)
     match fixed:
         case None:
             if data.successes > data.failures:
@@ -107,7 +108,7 @@ def prove(counts: Counts, fixed: tuple[str, float] | None = None) -> Proof:
             return _given_concentration0(data, concentration0)
 
 
-def _both_free(data: _Data) -> Proof:
+def _both_free(data: Data) -> Proof:
     k, f = data.successes, data.failures
     if not k + f:
         return _closed(data, Candidate("no_information", data.log_split, None, None, None))
@@ -125,7 +126,7 @@ def _both_free(data: _Data) -> Proof:
     return _limit_or_interior(data, Fraction(k, k + f), free=True)
 
 
-def _given_mean(data: _Data, mean: Fraction) -> Proof:
+def _given_mean(data: Data, mean: Fraction) -> Proof:
     k, f, m = data.successes, data.failures, float(mean)
     if not k + f:
         return _closed(data, Candidate("no_information", data.log_split, m, None, None))
@@ -138,7 +139,7 @@ def _given_mean(data: _Data, mean: Fraction) -> Proof:
     return _limit_or_interior(data, mean, free=False)
 
 
-def _given_concentration(data: _Data, s: float) -> Proof:
+def _given_concentration(data: Data, s: float) -> Proof:
     k, f = data.successes, data.failures
     if not k + f:
         return _closed(data, Candidate("no_information", data.log_split, None, s, None))
@@ -148,30 +149,43 @@ def _given_concentration(data: _Data, s: float) -> Proof:
     return _closed(data, best, "the log evidence is concave in the mean")
 
 
-def _given_concentration0(data: _Data, b: float) -> Proof:
+def _given_concentration0(data: Data, b: float) -> Proof:
     k, f = data.successes, data.failures
     if not k + f:
         return _closed(data, Candidate("no_information", data.log_split, None, None, None))
     if not (k and f):
         s = np.inf if k else b
         return _closed(data, Candidate("degenerate", data.log_split, float(k > 0), s, None))
-    up, excess = Ladder.of(data.counts).up, Ladder.of(data.mirrored.counts).excess
-    return _searched(data, [one_sheet(up, excess, b)], None, -1)
+    return _searched(data, [sheet_of_concentration1(data, b)], None, -1)
 
 
-def _limit_or_interior(data: _Data, mean: Fraction, free: bool) -> Proof:
-    counts = data.counts
-    height = _binomial_log_likelihood(counts, mean) + data.log_split
-    limit = Candidate("binomial", height, float(mean), np.inf, None)
-    if free and counts.num_latents == 1:
+def _limit_or_interior(data: Data, mean: Fraction, free: bool) -> Proof:
+    limit = binomial_limit(data, mean)
+    if free and data.counts.num_latents == 1:
         return _closed(data, limit, "one latent has no interior maximum (E9)")
-    slope = binomial_slope(counts, mean)
-    sheets = two_sheets(Ladder.of(counts), mean, slope, free)
-    return _searched(data, sheets, limit, slope)
+    slope = binomial_slope(data.counts, mean)
+    return _searched(data, limit_sheets(data, mean, free), limit, slope)
+
+
+def binomial_limit(data: Data, mean: Fraction) -> Candidate:
+    """The binomial limit at a mean."""
+    height = _binomial_log_likelihood(data.counts, mean) + data.log_split
+    return Candidate("binomial", height, float(mean), np.inf, None)
+
+
+def limit_sheets(data: Data, mean: Fraction, free: bool) -> list[Sheet]:
+    """The profiles to search where the binomial may be the limit."""
+    return two_sheets(Ladder.of(data.counts), mean, binomial_slope(data.counts, mean), free)
+
+
+def sheet_of_concentration1(data: Data, concentration0: float) -> Sheet:
+    """The log evidence over concentration1, the other held."""
+    up, excess = Ladder.of(data.counts).up, Ladder.of(data.mirrored.counts).excess
+    return one_sheet(up, excess, concentration0)
 
 
 def _searched(
-    data: _Data, sheets: Sequence[Sheet], limit: Candidate | None, slope: Fraction | int
+    data: Data, sheets: Sequence[Sheet], limit: Candidate | None, slope: Fraction | int
 ) -> Proof:
     """Branch and bound; with a slope that is not positive the limit is itself a candidate."""
     reached: list[tuple[Candidate, float]] = []
@@ -185,7 +199,7 @@ def _searched(
     x = 0.0 if limit is not None else float(sheets[0].grid[0])
     height = limit.log_evidence if limit is not None else data.log_evidence(sheets[0].prior(x))
     for sheet in sheets:
-        noise, height = _start(sheet, x, height)
+        noise, height = start_heights(sheet, x, height)
         doubt = noise + data.rounding(height)
         x = 1 / float(sheet.grid[-1])
         found = search(sheet.profile, sheet.grid, best - doubt, sheet.sign_at_0)
@@ -216,7 +230,7 @@ def _searched(
     return Proof(lower, upper, bool(decided), how, tuple(close))
 
 
-def _start(sheet: Sheet, x: float, height: float) -> tuple[float, float]:
+def start_heights(sheet: Sheet, x: float, height: float) -> tuple[float, float]:
     """Have heights measured from the best point of the grid, given the height of one.
 
     Returns how far rounding may have moved that point, and the height of the grid's last.
@@ -228,7 +242,7 @@ def _start(sheet: Sheet, x: float, height: float) -> tuple[float, float]:
     return float(points.noise[i]), float(points.height[-1])
 
 
-def _peak(data: _Data, sheet: Sheet, peak: Peak) -> tuple[Candidate, float]:
+def _peak(data: Data, sheet: Sheet, peak: Peak) -> tuple[Candidate, float]:
     """The maximum in an interval, and how much higher than that P may be there."""
 
     def slope(x: float) -> float:
@@ -248,7 +262,7 @@ def _peak(data: _Data, sheet: Sheet, peak: Peak) -> tuple[Candidate, float]:
     return _interior(data, polished), residual**2 / (-2 * peak.bend)
 
 
-def _near(data: _Data, sheet: Sheet, x: float) -> Candidate:
+def _near(data: Data, sheet: Sheet, x: float) -> Candidate:
     """The prior at a point of an interval left over, or the maximum that Newton finds from it."""
     prior = sheet.prior(x)
     start = _interior(data, Polished(prior, np.inf, None))
@@ -283,7 +297,7 @@ def _distinct(reached: list[tuple[Candidate, float]]) -> list[tuple[Candidate, f
     return kept
 
 
-def _interior(data: _Data, polished: Polished) -> Candidate:
+def _interior(data: Data, polished: Polished) -> Candidate:
     prior = polished.prior
     a, b = map(float, prior.arrays())
     height = data.log_evidence(prior)
@@ -292,7 +306,7 @@ def _interior(data: _Data, polished: Polished) -> Candidate:
     )
 
 
-def _closed(data: _Data, candidate: Candidate, how: str = "closed form") -> Proof:
+def _closed(data: Data, candidate: Candidate, how: str = "closed form") -> Proof:
     rounding = data.rounding(candidate.log_evidence)
     lower, upper = candidate.log_evidence - rounding, candidate.log_evidence + rounding
     return Proof(lower, upper, True, how, (candidate,))

@@ -605,6 +605,166 @@ def test_a_tiny_probability(of, prob):
     np.testing.assert_allclose(maximum.interval(of=of, prob=prob), [at, at], rtol=1e-3)
 
 
+# -- regions that are several intervals ----------------------------------------------------------
+
+TWO = er.Counts([0, 3, 15, 26, 34], [3, 3, 30, 60, 60], 5 * np.array([3, 3, 1, 1, 1]))
+FAR_APART = er.Counts([0, 4, 42, 58, 1000], [4, 4, 100, 100, 2000], 5 * np.array([3, 3, 2, 2, 1]))
+
+
+def crossings(counts, low, high, level):
+    """Where the twin's profile over a + b, at the mean 1/2 of symmetric counts, meets a level."""
+    grid = np.geomspace(low, high, 4001)
+    heights = rungs(grid / 2, grid / 2, counts) - level
+
+    def height(log):
+        return float(rungs(*np.full((2, 1), np.exp(log) / 2), counts)[0]) - level
+
+    turns = np.flatnonzero(np.diff(np.sign(heights)))
+    return [np.exp(optimize.brentq(height, *np.log(grid[i : i + 2]), xtol=1e-13)) for i in turns]
+
+
+@pytest.mark.parametrize("counts", [TWO, FAR_APART])
+def test_several_intervals_of_the_concentration(counts):
+    """Two maxima with a dip below the level between them, at mean 1/2 by symmetry: by the twin."""
+    maximum = er.maximize_evidence(counts)
+    region = maximum.interval(of="concentration")
+    wanted = crossings(counts, 1e-3, 1e6, level_of(maximum, 0.95))
+    (low, start), (end, high) = region.intervals
+    np.testing.assert_allclose([low, start, end], wanted, rtol=1e-9)
+    assert (high, region.proven, region.connected) == (np.inf, True, False)
+    assert tuple(region) == (region.lower, region.upper) == (low, np.inf)
+    assert start in region
+    assert (start + end) / 2 not in region
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("of", ["concentration1", "concentration0"])
+@pytest.mark.parametrize("counts", [TWO, FAR_APART])
+def test_several_intervals_by_the_twin(counts, of):
+    """The twin's profile at points inside, at the edges of and in the gap."""
+    maximum = er.maximize_evidence(counts)
+    region, level = maximum.interval(of=of), level_of(maximum, 0.95)
+    (low, start), (end, high) = region.intervals
+    assert high == np.inf
+    inside = [1.01 * low, 0.99 * start, 1.01 * end, 100 * end]
+    for value in (*inside, 0.99 * low, 1.01 * start, np.sqrt(start * end), 0.99 * end):
+        assert (slow_profile(of, value, counts) >= level) == (value in inside), value
+
+
+def test_one_interval_where_values_overlap():
+    """Two parts of the plane, at either of which the mean may be 1/2: one interval of it."""
+    assert er.maximize_evidence(TWO).interval(of="mean").connected
+
+
+HOLES = [
+    # what is held, of what, how many
+    ({"mean": 0.5}, "concentration", 2),
+    ({"mean": 0.5}, "concentration1", 2),
+    ({"concentration1": 20.0}, "mean", 1),
+    ({"concentration": 20.0}, "concentration0", 1),
+]
+
+
+@pytest.mark.parametrize(("held", "of", "number"), HOLES)
+def test_several_intervals_with_something_held(held, of, number):
+    region = er.maximize_evidence(TWO, held).interval(of=of)
+    assert (len(region.intervals), region.proven) == (number, True)
+
+
+def test_a_dip_before_the_limit_is_not_jumped():
+    """From 0.93 to infinity as one interval, with values below the level at 460 to 1168."""
+    maximum = er.maximize_evidence(FAR_APART)
+    region = maximum.interval(of="concentration")
+    for value in np.geomspace(460, 1168, 5):
+        assert maximum.profile("concentration", value) < level_of(maximum, 0.95)
+        assert value not in region
+
+
+@pytest.mark.thorough
+def test_no_interval_is_missed():
+    """Random data of two regimes, half of them with several intervals: the twin on a grid."""
+    rng = np.random.default_rng(5)
+    several = 0
+    for _ in range(12):
+        n, e = int(rng.integers(20, 300)), int(rng.integers(2, 8))
+        d = int(n * rng.uniform(0, 0.3) / 2)
+        k = [0, e, n // 2 - d, n // 2 + d]
+        counts = er.Counts(k, [e, e, n, n], rng.integers(1, 25, 4))
+        maximum = er.maximize_evidence(counts)
+        region, level = maximum.interval(of="concentration"), level_of(maximum, 0.95)
+        several += not region.connected
+        for value in np.geomspace(1e-2, 1e4, 60):
+            height = slow_profile("concentration", value, counts)
+            assert abs(height - level) < 1e-6 or (height >= level) == (value in region), value
+    assert several >= 3
+
+
+def test_a_region_is_a_frozen_value():
+    """Equal if the same set, then with one hash; pickled whole; no attribute can be set."""
+    one, two = (er.maximize_evidence(TWO).interval(of="concentration") for _ in range(2))
+    assert (one, hash(one)) == (two, hash(two))
+    assert one != tuple(one)
+    whole = maximum_of("three").interval()
+    assert (whole, hash(whole)) == (tuple(whole), hash(tuple(whole)))
+    for region in (one, whole):
+        again = pickle.loads(pickle.dumps(region))
+        assert (again, vars(again)) == (region, vars(region))
+        with pytest.raises(AttributeError):
+            region.proven = False
+        with pytest.raises(AttributeError):
+            del region.prob
+
+
+@pytest.mark.parametrize("name", ["three", "zeros", "for_two", "nothing"])
+@pytest.mark.parametrize("of", PARAMETERS)
+def test_regions_as_documents(name, of):
+    region = maximum_of(name).interval(of=of)
+    VALIDATOR.validate(json.loads(region.to_json()))
+    assert len(region.intervals) == 1
+    assert region.connected
+
+
+def test_several_intervals_as_a_document():
+    region = er.maximize_evidence(TWO).interval(of="concentration")
+    plain = json.loads(region.to_json())
+    VALIDATOR.validate(plain)
+    assert plain["sentence"] == "several intervals: 0.53327 to 6.0208; 17.672 to inf"
+    assert [part["lower"] for part in plain["intervals"]] == [x.lower for x in region.intervals]
+    assert plain["intervals"][1]["upper"] is None
+
+
+# -- extremes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mean", [5e-324, 2.3e-308, 1e-200, 9e-81])
+@pytest.mark.parametrize("name", ["three", "zeros", "unidentified"])
+def test_a_mean_too_small_to_hold(name, mean):
+    rule = f"mean = {mean!r} must be at least 1e-80"
+    with pytest.raises(ValueError, match=re.escape(rule)):
+        er.maximize_evidence(DATA[name], {"mean": mean})
+    with pytest.raises(ValueError, match=re.escape(rule)):
+        maximum_of(name).profile("mean", mean)
+
+
+@pytest.mark.parametrize("mean", [1e-80, 1e-17, 1 - 2.0**-53])
+@pytest.mark.parametrize("name", DATA)
+def test_extreme_means_held(name, mean):
+    """Finite, and silent where arithmetic is strict."""
+    with np.errstate(all="raise"):
+        maximum = er.maximize_evidence(DATA[name], {"mean": mean})
+        assert np.isfinite(maximum.log_evidence)
+        assert maximum.log_evidence <= 0
+        assert maximum.summary()
+
+
+@pytest.mark.parametrize("of", PARAMETERS)
+@pytest.mark.parametrize("name", ["three", "zeros", "many_all_or_none"])
+def test_intervals_where_arithmetic_is_strict(name, of):
+    with np.errstate(all="raise"):
+        strict = maximum_of(name).interval(of=of)
+    assert strict == maximum_of(name).interval(of=of)
+
+
 # -- criteria ----------------------------------------------------------------------------------
 
 
