@@ -24,6 +24,8 @@ from elbo_ref.arguments import FloatArray, IntArray, describe, float_array, requ
 from elbo_ref.special import cross_difference, deviance, log_choose_remainder
 
 _LARGEST = 2**63 - 1
+_ROUNDING = 1e-6
+"""Of a log_split that was added up from many rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,8 +235,8 @@ class Counts:
         Raises
         ------
         TypeError, ValueError
-            As `Counts`; and if a `log_split` is positive or not finite, or the labels are not one
-            distinct label for each entry.
+            As `Counts`; and if a `log_split` is not in [-log C(N, K), 0], which are N rows of one
+            trial and a single row, or the labels are not one distinct label for each entry.
 
         Examples
         --------
@@ -246,9 +248,12 @@ class Counts:
         split, size = counts.log_split, len(counts)
         if log_split is not None:
             split = float_array("log_split", log_split)
-            require("log_split", split, (split <= 0) & np.isfinite(split), "must be at most 0")
             if split.shape != (size,):
                 raise ValueError(f"log_split has shape {split.shape} where ({size},) is needed")
+            require("log_split", split, split <= 0, "must be at most 0")
+            whole = log_choose(counts.successes, counts.total_count)
+            low = split >= -(whole + _ROUNDING * (1 + whole))
+            require("log_split", split, low, "is below -log C(N, K), which no rows have")
         names = None if labels is None else tuple(labels)
         if names is not None and (len(names) != size or len(set(names)) != size):
             raise ValueError(f"labels must be {size} distinct labels, not {len(names)}")
