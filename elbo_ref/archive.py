@@ -176,10 +176,10 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> NDArr
         dtype = np.dtype(descr)
         shape = [int(side) for side in re.findall(rb"[0-9]+", match[3])]
         size = math.prod(shape) * dtype.itemsize
-        if math.prod(max(side, 1) for side in shape) * dtype.itemsize > most:
-            raise ArchiveError(f"the member {name} is empty, of a shape or type beyond the file")
         if size != member.file_size - 10 - length:
             raise ArchiveError(f"the member {name} does not have the size that its header says")
+        if math.prod(max(side, 1) for side in shape) * dtype.itemsize > most:
+            raise ArchiveError(f"the member {name} is empty, of a shape or type beyond the file")
         content = stream.read(size)
     if dtype.kind == "U" and (np.frombuffer(content, f"{descr[0]}u4") > sys.maxunicode).any():
         raise ArchiveError(f"the member {name} holds characters that do not exist")

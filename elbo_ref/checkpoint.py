@@ -203,7 +203,8 @@ def pack(runs: list[tuple[Snapshot, int]]) -> bytes:
 def load(path: str | Path) -> list[tuple[Climb, int]]:
     """The runs of a file as climbs, each with its number of steps."""
     try:
-        return _unpack(read_arrays(path))
+        with np.errstate(all="ignore"):
+            return _unpack(read_arrays(path))
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: not a checkpoint of elbo_ref: {error}; {_ADVICE}") from None
 
@@ -237,6 +238,8 @@ def _climb(note: dict[str, Any], members: dict[str, Any], i: int) -> tuple[Climb
     now = Moment(note["steps"], arrays["vector"], adam, generators.from_plain(note["generator"]))
     settled = Block(0, arrays["losses"], arrays["priors"], arrays["owns"], note["stride"])
     snapshot = Snapshot(setup, now, settled, arrays["rows"], arrays["values"], note["ended"])
+    if settled.losses.ndim != 1:
+        raise ValueError(f"losses has shape {settled.losses.shape}, not one number for each step")
     _check_shapes(arrays, snapshot)
     _check_values(snapshot)
     climb = Climb(snapshot)

@@ -24,8 +24,6 @@ from elbo_ref.arguments import FloatArray, IntArray, describe, float_array, requ
 from elbo_ref.special import cross_difference, deviance, log_choose_remainder
 
 _LARGEST = 2**63 - 1
-_ROUNDING = 1e-6
-"""Of a log_split that was added up from many rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,10 +248,9 @@ class Counts:
             split = float_array("log_split", log_split)
             if split.shape != (size,):
                 raise ValueError(f"log_split has shape {split.shape} where ({size},) is needed")
-            require("log_split", split, split <= 0, "must be at most 0")
-            whole = log_choose(counts.successes, counts.total_count)
-            low = split >= -(whole + _ROUNDING * (1 + whole))
-            require("log_split", split, low, "is below -log C(N, K), which no rows have")
+            most = log_choose(counts.successes, counts.total_count)
+            good = (split <= 0) & (split >= -1e-6 - (1 + 1e-6) * most)  # rounded in many sums
+            require("log_split", split, good, "must lie in [-log C(N, K), 0]")
         names = None if labels is None else tuple(labels)
         if names is not None and (len(names) != size or len(set(names)) != size):
             raise ValueError(f"labels must be {size} distinct labels, not {len(names)}")

@@ -22,6 +22,7 @@ Check: TypeAlias = Callable[[str, Any], None]
 """Raises ValueError unless the value at a place is what it should be."""
 
 _MOST_DEPTH = 32
+_MOST_DIGITS = 4300
 _MOST_TEXT = 200
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SHORT = Repr()
@@ -46,7 +47,11 @@ def parse(text: str) -> Any:
     """
     try:
         return json.loads(
-            text, parse_float=_finite, parse_constant=_finite, object_pairs_hook=_distinct
+            text,
+            parse_int=_whole,
+            parse_float=_finite,
+            parse_constant=_finite,
+            object_pairs_hook=_distinct,
         )
     except json.JSONDecodeError as error:
         raise ValueError(f"its JSON is damaged: {error}") from None
@@ -233,6 +238,12 @@ def _plain(place: str, value: Any, depth: int) -> None:
         name(place, value)
     elif not isinstance(value, bool | int | float | None):
         raise _wrong(place, value, "must be a plain value")
+
+
+def _whole(written: str) -> int:
+    if len(written) > _MOST_DIGITS:
+        raise ValueError(f"the JSON holds a number of {len(written)} digits")
+    return int(written)
 
 
 def _finite(written: str) -> float:

@@ -1075,8 +1075,8 @@ JSON_FILES = {
     ONE_ROW + '"labels": [1e999]}': "labels[0] = 1e999 is not a label",
     ONE_ROW + '"labels": ["\\ud800"]}': "labels[0] = '\\ud800' is not a label",
     ONE_ROW + '"log_split": ["0"]}': "log_split[0] = '0' is not a number",
-    ONE_ROW + '"log_split": [NaN]}': "log_split[0] = nan must be at most 0",
-    ONE_ROW + '"log_split": [0.5]}': "log_split[0] = 0.5 must be at most 0",
+    ONE_ROW + '"log_split": [NaN]}': "log_split[0] = nan must lie in [-log C(N, K), 0]",
+    ONE_ROW + '"log_split": [0.5]}': "log_split[0] = 0.5 must lie in [-log C(N, K), 0]",
     '{"successes": [1, 1], "total_count": [2, 2], "labels": ["a", "a"]}': (
         "labels holds 'a' twice, and is not named as the group"
     ),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,6 +132,10 @@ class Recording:
             HEADER("header", self.header)
         except ValueError as error:
             raise RecordingError(str(error)) from None
+        sites = Counter((site["program"], site["name"]) for site in self.header.get("sites", ()))
+        for (program, name), times in sites.items():
+            if times > 1:
+                raise RecordingError(f"header.sites: the {program} has {name!r} {times} times")
         for name in self.moments:
             if name not in self.header.get("earlier_steps", {}):
                 raise RecordingError(
