@@ -93,9 +93,13 @@ def checkpoints() -> list[bytes]:
         if loss == er.ScoreFunction():
             guide = "beta"
         run = er.maximize_elbo(
-            datas[i % 2], guide, loss, optimizer=optimizers[i % 3], num_steps=(1, 5, 9)[i % 3],
+            datas[i % 2],
+            guide,
+            loss,
+            optimizer=optimizers[i % 3],
+            num_steps=(1, 5, 9)[i % 3],
             rng=np.random.Generator(kind(i)) if i < 10 else i,
-        )  # fmt: skip
+        )
         files.append(checkpoint.pack([(run.snapshot, run.num_steps)]))
     return files
 
@@ -154,15 +158,27 @@ def recordings() -> list[tuple[Recording, er.Counts]]:
             before=free,
             constrained=x,
             after={name: value + 0.1 for name, value in free.items()},
-            gradients={name: rng.normal(size=value.shape).astype(dtype) for name, value in free.items()},
+            gradients={
+                name: rng.normal(size=value.shape).astype(dtype) for name, value in free.items()
+            },
             lr={name: np.full(steps, 0.1) for name in free},
-            moments={n: np.abs(rng.normal(size=(3, *v.shape[1:]))) for n, v in free.items()} if moments else {},
+            moments={n: np.abs(rng.normal(size=(3, *v.shape[1:]))) for n, v in free.items()}
+            if moments
+            else {},
             arguments=arguments,
-            observed={"obs.value": COUNTS.successes[None] * 1.0, "obs.total_count": COUNTS.total_count[None] * 1.0},
+            observed={
+                "obs.value": COUNTS.successes[None] * 1.0,
+                "obs.total_count": COUNTS.total_count[None] * 1.0,
+            },
             header={
                 "framework": "pyro",
                 "versions": {"pyro": "1.9.2", "torch": "2.13.0"},
-                "loss": {"class": "Trace_ELBO", "bases": ["ELBO", "object"], "num_particles": 2, "vectorize_particles": True},
+                "loss": {
+                    "class": "Trace_ELBO",
+                    "bases": ["ELBO", "object"],
+                    "num_particles": 2,
+                    "vectorize_particles": True,
+                },
                 "optimizer": {
                     "class": ("Adam", "ClippedAdam")[seed % 2],
                     "scheduler": None,
@@ -174,7 +190,7 @@ def recordings() -> list[tuple[Recording, er.Counts]]:
                 "plates": {},
                 "sites": sites,
             },
-        )  # fmt: skip
+        )
         made.append(recording)
     made.append(_minibatch(made[0]))
     made.append(_renyi(made[0]))
@@ -183,9 +199,13 @@ def recordings() -> list[tuple[Recording, er.Counts]]:
 
 def _site(program: str, name: str, kind: str, observed: bool = False) -> dict[str, Any]:
     return {
-        "program": program, "name": name, "class": kind, "observed": observed,
-        "reparameterized": not observed, "scale": 1.0,
-    }  # fmt: skip
+        "program": program,
+        "name": name,
+        "class": kind,
+        "observed": observed,
+        "reparameterized": not observed,
+        "scale": 1.0,
+    }
 
 
 def _minibatch(recording: Recording) -> Recording:
@@ -288,11 +308,15 @@ class Target(NamedTuple):
 
 TARGETS = {
     "checkpoint": Target(checkpoints, resumed, (CheckpointError,)),
-    "recording": Target(lambda: [saved(x) for x in recordings()], replayed, (RecordingError, ValueError)),
+    "recording": Target(
+        lambda: [saved(x) for x in recordings()], replayed, (RecordingError, ValueError)
+    ),
     "counts": Target(tables, fitted, (DataError, ValueError)),
     "parameters": Target(parameters, lambda path: read_parameters(path), (DataError,)),
-    "losses": Target(lambda: [b"loss\n-1.5\n2e3\nnan\n"], lambda path: read_numbers(path), (DataError,)),
-}  # fmt: skip
+    "losses": Target(
+        lambda: [b"loss\n-1.5\n2e3\nnan\n"], lambda path: read_numbers(path), (DataError,)
+    ),
+}
 GENUINE = functools.cache(lambda kind: TARGETS[kind].genuine())
 
 
@@ -375,9 +399,12 @@ WAYS = {
     "member": (of_member, is_zip),
     "header": (of_header, is_zip),
     "array": (of_array, is_zip),
-    "document": (of_document, lambda data: data.startswith(b"{") or b"runs.npy" in data or b"header.npy" in data),
+    "document": (
+        of_document,
+        lambda data: data.startswith(b"{") or b"runs.npy" in data or b"header.npy" in data,
+    ),
     "archive": (of_archive, is_zip),
-}  # fmt: skip
+}
 
 
 def source(kind: str, way: str) -> Source:

@@ -70,12 +70,51 @@ def damaged(rng: random.Random, data: bytes) -> bytes:
 
 # -- an npz by its content -------------------------------------------------------------------------
 
-NUMBERS = (0.0, -0.0, 1.0, -1.0, 0.5, 1e-320, 1e-100, 1e100, 1e308, -1e308, math.inf, -math.inf, math.nan)  # fmt: skip
+NUMBERS = (
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    1e-320,
+    1e-100,
+    1e100,
+    1e308,
+    -1e308,
+    math.inf,
+    -math.inf,
+    math.nan,
+)
 WHOLE = (0, 1, 2, 3, 100)
-TYPES = ("<f8", ">f8", "<f4", "<f2", "<i8", "<u8", "|i1", "|b1", "<U1", "<U9", "<c16", "|S3", "<M8[s]")  # fmt: skip
+TYPES = (
+    "<f8",
+    ">f8",
+    "<f4",
+    "<f2",
+    "<i8",
+    "<u8",
+    "|i1",
+    "|b1",
+    "<U1",
+    "<U9",
+    "<c16",
+    "|S3",
+    "<M8[s]",
+)
 DESCRS = ("<U500000000", "<f8", "|O", "<f16", "<i4", ">f8", "|V8", "<U0", "<U1", "<U2", "<f88")
-SHAPES = ("()", "(0,)", "(1,)", "(3,)", "(-1,)", "(2, 3)", "(0, 1000000000000)", "(1,) + (1,)",
-          "(99999999999999999,)", "(1000000000000000000, 1000000000000000000)", "(3,), 'x': (1,)")  # fmt: skip
+SHAPES = (
+    "()",
+    "(0,)",
+    "(1,)",
+    "(3,)",
+    "(-1,)",
+    "(2, 3)",
+    "(0, 1000000000000)",
+    "(1,) + (1,)",
+    "(99999999999999999,)",
+    "(1000000000000000000, 1000000000000000000)",
+    "(3,), 'x': (1,)",
+)
 
 
 def npz(arrays: Mapping[str, Any], packed: bool = False) -> bytes:
@@ -103,7 +142,9 @@ def array_changed(rng: random.Random, array: Any) -> Any:
                 shape = [rng.choice((0, 1, side, side + 1, 2 * side)) for side in array.shape]
                 return np.resize(array, shape) if array.size else np.zeros(shape)
             case 6:
-                return rng.choice((array[None], array.ravel(), array.T, array[..., :-1] if array.ndim else array))  # fmt: skip
+                return rng.choice(
+                    (array[None], array.ravel(), array.T, array[..., :-1] if array.ndim else array)
+                )
             case 7:
                 array[...] = rng.choice(numbers)
     return array
@@ -127,10 +168,50 @@ def header_changed(rng: random.Random, member: bytes) -> bytes:
 # -- a document by its content ---------------------------------------------------------------------
 
 LEAVES: tuple[Any, ...] = (
-    None, True, False, 0, 1, -1, 2, 3, 624, 10**8, 2**31, 2**32, 2**53, 2**63 - 1, 2**63, 2**64, 2**128,
-    10**400, 0.0, 0.5, -0.5, 1.0, 1e-320, 1e-100, 1e100, 1e308, -1e308, "", "x", "a\x1b[2J\n", "\ud800",
-    "é" * 300, [], {}, [[]], [0], {"": 0}, {"x": {"y": []}}, "trace", "beta", "Adam", "Normal", "guide",
-)  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2,
+    3,
+    624,
+    10**8,
+    2**31,
+    2**32,
+    2**53,
+    2**63 - 1,
+    2**63,
+    2**64,
+    2**128,
+    10**400,
+    0.0,
+    0.5,
+    -0.5,
+    1.0,
+    1e-320,
+    1e-100,
+    1e100,
+    1e308,
+    -1e308,
+    "",
+    "x",
+    "a\x1b[2J\n",
+    "\ud800",
+    "é" * 300,
+    [],
+    {},
+    [[]],
+    [0],
+    {"": 0},
+    {"x": {"y": []}},
+    "trace",
+    "beta",
+    "Adam",
+    "Normal",
+    "guide",
+)
 DEEP = "[" * 3000 + "]" * 3000
 
 
@@ -177,7 +258,9 @@ def document_changed(rng: random.Random, text: str) -> str:
         case 0:
             changed = changed.replace("0", DEEP, 1)
         case 1:
-            changed = re.sub(r"[0-9]+", rng.choice(("NaN", "1e999", "-Infinity", "9" * 5000)), changed, count=1)  # fmt: skip
+            changed = re.sub(
+                r"[0-9]+", rng.choice(("NaN", "1e999", "-Infinity", "9" * 5000)), changed, count=1
+            )
         case 2:
             changed = re.sub(r'("[a-z_]+": )([^,{}\[\]]+)', r"\1\2, \1\2", changed, count=1)
     return changed
@@ -214,7 +297,7 @@ def fuzz(
             ends[name][outcome(made)] += 1
         except Exception as error:
             ends[name]["not clean"] += 1
-            failures.append(f"input {i} ({name}): {type(error).__name__}: {error}")
+            failures.append(f"input {i}: {type(error).__name__}: {error} ({name})")
         slowest = max(slowest, time.process_time() - begun)
     return ends, failures, slowest
 

@@ -269,7 +269,9 @@ def test_memory_is_bounded_by_the_size(fuzz_archives, tmp_path, what):
     tracemalloc.start()
     try:
         for load, error in ((er.load_run, CheckpointError), (Recording.load, RecordingError)):
-            with pytest.raises(error, match="unpacks to|of a shape or type|does not have the size"):
+            with pytest.raises(
+                error, match=r"unpacks to|of a shape or type|does not have the size"
+            ):
                 load(path)
         assert tracemalloc.get_traced_memory()[1] < 2**20 + MOST_TIMES * path.stat().st_size
     finally:
@@ -282,7 +284,7 @@ def test_what_is_stored_twice_the_size_is_read():
     np.savez_compressed(file, a=np.arange(1000) % 256)
     assert len(file.getvalue()) * MOST_TIMES > 8000
     assert read_arrays(file)["a"].sum() == (np.arange(1000) % 256).sum()
-    with pytest.raises(ArchiveError, match="more than 7999: write it with np.savez"):
+    with pytest.raises(ArchiveError, match=r"more than 7999: write it with np.savez"):
         read_arrays(file, most_bytes=7999)
 
 
