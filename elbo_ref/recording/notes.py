@@ -111,7 +111,7 @@ class Recording:
                         f"{group} {name!r} has shape {array.shape} where the first is {wanted}"
                     )
             object.__setattr__(self, group, MappingProxyType(arrays))
-        for group in ("draws", "arguments", "observed"):
+        for group in ("draws", "arguments"):
             for name, array in getattr(self, group).items():
                 if not array.size:
                     raise RecordingError(f"{group} {name!r} has shape {array.shape}: it is empty")

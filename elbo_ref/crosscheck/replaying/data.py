@@ -85,6 +85,8 @@ def observed_rows(recording: Recording) -> Rows | None:
         total = recording.observed.get(f"{site['name']}.total_count", np.ones((1, 1)))
         if site["class"] not in ("Binomial", "Bernoulli") or value is None:
             return None
+        if not (value.size and total.size):
+            return None
         if 1 not in (value.shape[1], total.shape[1]) and value.shape[1] != total.shape[1]:
             return None
         both = np.broadcast_arrays(value.astype(np.float64), total.astype(np.float64))
