@@ -2,7 +2,8 @@
 
 Nothing is unpickled and nothing is evaluated: of what NumPy can write, only plain arrays of
 numbers, truth values and text are read. The header of each member is read first, and what it
-promises must be what the archive holds, and no more than a limit, before the rest is.
+promises must be what the archive holds, and no more than a limit, before the rest is: what is read
+takes a small multiple of the file's size.
 
 A zip whose members are only stored, as `torch.save` writes it, is read whole: it takes no more
 memory than the file. The checksums of both are compared.
@@ -25,8 +26,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_BYTES = 2**31
-"""An archive whose members take more, unpacked, is refused."""
+MOST_TIMES = 16
+"""An archive whose members take more than so many times its own size, unpacked, is refused."""
+
+_LEAST_PACKED, _PACKED_TIMES, _MOST_PACKED = 2**26, 64, 2**29
 
 _MAGIC = b"\x93NUMPY\x01\x00"
 _HEADER = re.compile(
@@ -53,9 +56,15 @@ class ArchiveError(ValueError):
 
 
 def read_arrays(
-    file: str | Path | BinaryIO, most_bytes: int = MOST_BYTES
+    file: str | Path | BinaryIO, most_bytes: int | None = None
 ) -> dict[str, NDArray[Any]]:
     """All members of an npz, by name.
+
+    Parameters
+    ----------
+    file : str, Path or binary file
+    most_bytes : int, optional
+        How much they may take unpacked; `MOST_TIMES` the file's size unless said.
 
     Raises
     ------
@@ -70,14 +79,16 @@ def read_arrays(
     with _opened(file) as archive:
         members = archive.infolist()
         total = sum(member.file_size for member in members)
-        if total > most_bytes:
-            raise ArchiveError(f"the archive unpacks to {total} bytes, more than {most_bytes}")
+        most = MOST_TIMES * file.seek(0, io.SEEK_END) if most_bytes is None else most_bytes
+        if total > most:
+            rule = "write it with np.savez, which packs nothing"
+            raise ArchiveError(f"the archive unpacks to {total} bytes, more than {most}: {rule}")
         arrays: dict[str, NDArray[Any]] = {}
         for member in members:
             name = member.filename.removesuffix(".npy")
             if name in arrays:
                 raise ArchiveError(f"the archive holds {name!r:.60} twice")
-            arrays[name] = _read(archive, member)
+            arrays[name] = _read(archive, member, most)
         return arrays
 
 
@@ -125,6 +136,17 @@ def read_stored(data: bytes) -> dict[str, bytes]:
         return contents
 
 
+def most_unpacked(size: int) -> int:
+    """How much an archive of so many bytes may take where it may be compressed.
+
+    Examples
+    --------
+    >>> most_unpacked(5_000) == 2**26, most_unpacked(2**21) == 2**27
+    (True, True)
+    """
+    return min(_MOST_PACKED, max(_LEAST_PACKED, _PACKED_TIMES * size))
+
+
 @contextmanager
 def _opened(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
     """The archive; what is wrong with it, also later, is an `ArchiveError`."""
@@ -137,7 +159,7 @@ def _opened(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
         raise ArchiveError(f"the archive is damaged: {error!s:.120}") from None
 
 
-def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> NDArray[Any]:
     name = f"{member.filename!r:.60}"
     if member.compress_type not in _PACKED:
         raise ArchiveError(f"the member {name} is packed in a way that NumPy does not use")
@@ -152,10 +174,12 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
             what = "Python objects" if b"O" in match[1] else f"the type {descr!r:.60}"
             raise ArchiveError(f"the member {name} holds {what}, not plain numbers or text")
         dtype = np.dtype(descr)
-        shape = [int(size) for size in re.findall(rb"[0-9]+", match[3])]
+        shape = [int(side) for side in re.findall(rb"[0-9]+", match[3])]
         size = math.prod(shape) * dtype.itemsize
         if size != member.file_size - 10 - length:
             raise ArchiveError(f"the member {name} does not have the size that its header says")
+        if math.prod(max(side, 1) for side in shape) * dtype.itemsize > most:
+            raise ArchiveError(f"the member {name} is empty, of a shape or type beyond the file")
         content = stream.read(size)
     if dtype.kind == "U" and (np.frombuffer(content, f"{descr[0]}u4") > sys.maxunicode).any():
         raise ArchiveError(f"the member {name} holds characters that do not exist")

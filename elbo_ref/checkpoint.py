@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -19,30 +18,29 @@ from typing import Any
 
 import numpy as np
 
-from elbo_ref.adam import Adam, AdamState, ClippedAdam, ExponentialLR
+from elbo_ref import fields, generators
+from elbo_ref.adam import Adam, AdamState, ClippedAdam, ExponentialLR, Optimizer
 from elbo_ref.archive import read_arrays
-from elbo_ref.arguments import FloatArray, check_type, count, file_path, underflow_is_zero
+from elbo_ref.arguments import FloatArray, check_type, file_path, require, underflow_is_zero
 from elbo_ref.atomic import write
 from elbo_ref.beta import Beta
+from elbo_ref.checkpoint_fields import DOCUMENT, SCHEMA
 from elbo_ref.climb import Block, Climb, Moment, Snapshot
-from elbo_ref.coordinates import check_learned
 from elbo_ref.counts import Counts
-from elbo_ref.guides import GUIDES
-from elbo_ref.guides.positive import find_constraint
-from elbo_ref.objectives import LossValue, Renyi, ScoreFunction, find
+from elbo_ref.objectives import LossValue, Renyi, ScoreFunction
 from elbo_ref.run import Run
 from elbo_ref.settings import Setup
+from elbo_ref.svi import begin
 
-_SCHEMA = "elbo_ref/checkpoint/1"
 _OPTIMIZERS: dict[str, Any] = {kind.__name__: kind for kind in (Adam, ClippedAdam, ExponentialLR)}
 _SECONDS, _SHARE = 1.0, 20
 """A file is written at most once a second, and in no more than a twentieth of the time."""
 
 _ARRAYS = ("own", "vector", "losses", "priors", "owns", "rows", "values")
 _ADAM = ("first_moment", "second_moment", "largest")
-_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
-_WRONG = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 _LOSSES: dict[str, Any] = {value.name: value for value in (Renyi, ScoreFunction)}
+
+_ADVICE = "use the copy before it, or start the run anew (elbo_ref.save_run writes such files)"
 _WORDS = {"learn_prior": "whether the prior is learned", "own": "where the guide starts"}
 
 
@@ -174,7 +172,7 @@ def pack(runs: list[tuple[Snapshot, int]]) -> bytes:
         name = type(setup.optimizer).__name__
         if type(setup.optimizer) not in _OPTIMIZERS.values():
             raise TypeError(f"a run with the optimizer {name} cannot be saved")
-        if now.generator["bit_generator"] not in _GENERATORS:
+        if now.generator["bit_generator"] not in generators.NAMES:
             generator = now.generator["bit_generator"]
             raise TypeError(f"a run with the generator {generator} cannot be saved")
         notes.append(
@@ -190,7 +188,7 @@ def pack(runs: list[tuple[Snapshot, int]]) -> bytes:
                 "subsample_size": setup.subsample_size,
                 "num_steps": num_steps,
                 "seed": setup.seed,
-                "generator": _plain(now.generator),
+                "generator": generators.to_plain(now.generator),
                 "adam_step": now.adam.step,
                 "steps": now.steps,
                 "stride": settled.stride,
@@ -200,7 +198,7 @@ def pack(runs: list[tuple[Snapshot, int]]) -> bytes:
         parts = [setup.own, now.vector, *settled[1:4], snapshot.rows, snapshot.values]
         arrays |= {f"{i}/{key}": part for key, part in zip(_ARRAYS, parts, strict=True)}
         arrays |= {f"{i}/{key}": getattr(now.adam, key) for key in _ADAM}
-    text = json.dumps({"schema": _SCHEMA, "runs": notes}, sort_keys=True, allow_nan=False)
+    text = json.dumps({"schema": SCHEMA, "runs": notes}, sort_keys=True, allow_nan=False)
     file = io.BytesIO()
     np.savez(file, runs=np.array(text), **arrays)
     return file.getvalue()
@@ -209,66 +207,75 @@ def pack(runs: list[tuple[Snapshot, int]]) -> bytes:
 def load(path: str | Path) -> list[tuple[Climb, int]]:
     """The runs of a file as climbs, each with its number of steps."""
     try:
-        members = read_arrays(io.BytesIO(Path(path).read_bytes()))
-        document = json.loads(str(members.pop("runs")), parse_constant=int)  # no NaN, no Infinity
-        if document["schema"] != _SCHEMA:
-            raise ValueError(f"its schema {document['schema']!r} is not {_SCHEMA!r}")
-        return [_climb(note, members, f"{i}/") for i, note in enumerate(document["runs"])]
-    except _WRONG as error:
-        what = f"{error} is missing or unknown" if isinstance(error, KeyError) else error
-        raise CheckpointError(f"{path}: not a checkpoint of elbo_ref: {what}") from None
+        with np.errstate(all="ignore"):
+            return _unpack(read_arrays(path))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint of elbo_ref: {error}; {_ADVICE}") from None
 
 
-def _climb(note: dict[str, Any], members: dict[str, Any], place: str) -> tuple[Climb, int]:
-    arrays = {name: members[place + name] for name in (*_ARRAYS, *_ADAM)}
-    for name, least in {"num_steps": 0, "steps": 0, "stride": 1, "adam_step": 0}.items():
-        count(name, note[name], least)
+def _unpack(members: dict[str, Any]) -> list[tuple[Climb, int]]:
+    """The runs in the members of a file.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is anything in them that no run can have left.
+    """
+    document = fields.parse(str(_taken(members, "runs")))
+    DOCUMENT("", document)
+    climbs = [_climb(note, members, i) for i, note in enumerate(document["runs"])]
+    if members:
+        raise ValueError(f"the member {min(members)!r:.60} belongs to nothing")
+    return climbs
+
+
+def _taken(members: dict[str, Any], name: str) -> Any:
+    if name not in members:
+        raise ValueError(f"the member {name!r} is missing")
+    return members.pop(name)
+
+
+def _climb(note: dict[str, Any], members: dict[str, Any], i: int) -> tuple[Climb, int]:
+    arrays = {name: _taken(members, f"{i}/{name}") for name in (*_ARRAYS, *_ADAM)}
     setup = _setup(note, arrays["own"])
-    generator = _from_plain(note["generator"])
-    if generator["bit_generator"] not in _GENERATORS:
-        raise ValueError(f"the generator {generator['bit_generator']!r} is not known")
     adam = AdamState(note["adam_step"], *(arrays[name] for name in _ADAM))
-    now = Moment(note["steps"], arrays["vector"], adam, generator)
+    now = Moment(note["steps"], arrays["vector"], adam, generators.from_plain(note["generator"]))
     settled = Block(0, arrays["losses"], arrays["priors"], arrays["owns"], note["stride"])
-    _check_shapes(arrays, setup, now.steps, settled)
-    if not isinstance(note["ended"], str | None):
-        raise TypeError("its end is not text")
     snapshot = Snapshot(setup, now, settled, arrays["rows"], arrays["values"], note["ended"])
+    if settled.losses.ndim != 1:
+        raise ValueError(f"losses has shape {settled.losses.shape}, not one number for each step")
+    _check_shapes(arrays, snapshot)
+    _check_values(snapshot)
     climb = Climb(snapshot)
     Run.of(climb, note["num_steps"])  # what no run can be made of is refused here
     return climb, note["num_steps"]
 
 
 def _setup(note: dict[str, Any], own: FloatArray) -> Setup:
-    settings, size = dict(note["optimizer"]), note["subsample_size"]
-    if "optimizer" in settings:
-        settings["optimizer"] = Adam(**settings["optimizer"])
-    check_learned(note["learn_prior"])
-    return Setup(
+    """What was asked for, through the door that it came in by."""
+    setup = begin(
         counts=Counts.from_columns(**note["counts"]),
-        guide=GUIDES[note["guide"]].name,
+        guide=note["guide"],
         loss=_from_loss(note["loss"]),
-        prior=Beta(*map(float, note["prior"])),
+        prior=Beta(*note["prior"]),
         learn_prior=note["learn_prior"],
-        own=own,
-        optimizer=_OPTIMIZERS[settings.pop("name")](**settings),
-        num_particles=count("num_particles", note["num_particles"], 1),
-        seed=None if note["seed"] is None else count("seed", note["seed"], 0, math.inf),
-        constraint=find_constraint(note["constraint"]).name,
-        subsample_size=None if size is None else count("subsample_size", size, 1),
-    )
+        optimizer=_from_optimizer(note["optimizer"]),
+        num_particles=note["num_particles"],
+        rng=0,
+        constraint=note["constraint"],
+        subsample_size=note["subsample_size"],
+    ).setup
+    if own.shape != setup.own.shape or own.dtype != np.float64:
+        raise ValueError(f"own is {own.dtype} of shape {own.shape}, not {setup.own.shape}")
+    return setup._replace(own=own, seed=note["seed"])
 
 
-def _check_shapes(arrays: dict[str, Any], setup: Setup, steps: int, settled: Block) -> None:
+def _check_shapes(arrays: dict[str, Any], snapshot: Snapshot) -> None:
     """Refuse arrays that do not fit together."""
-    family = GUIDES[setup.guide]
-    k, size = len(family.parameter_names), 1 if family.shared else len(setup.counts)
-    if setup.own.shape != (k, size) or setup.own.dtype != np.float64:
-        raise ValueError(f"own is {setup.own.dtype} of shape {setup.own.shape}, not {(k, size)}")
-    space = setup.space()
+    settled, space = snapshot.settled, snapshot.setup.space()
     parameters = space.start.shape
     k, size = space.split(space.start)[1].shape
-    done, pending = settled.end, steps - settled.end
+    done, pending = settled.end, snapshot.now.steps - settled.end
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("vector", *_ADAM), parameters)
     shapes |= {"owns": (k, -(-done // settled.stride), size)}
     shapes |= {"losses": (done,), "priors": (2, done)}
@@ -279,25 +286,27 @@ def _check_shapes(arrays: dict[str, Any], setup: Setup, steps: int, settled: Blo
             raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, not {shape}")
 
 
+def _check_values(snapshot: Snapshot) -> None:
+    """Refuse numbers that no run reaches."""
+    now, settled, space = snapshot.now, snapshot.settled, snapshot.setup.space()
+    if now.adam.step < now.steps or (now.adam.step > now.steps and snapshot.ended is None):
+        raise ValueError(f"adam_step = {now.adam.step} is not the number of steps, {now.steps}")
+    for vector in (space.start, now.vector, *snapshot.rows):
+        outside = space.outside(vector)
+        if outside is not None:
+            raise ValueError(f"{space.name(outside)} is not in {space.range(outside)}")
+    _, first, second, largest = now.adam
+    for name, array, good, rule in (
+        ("losses", settled.losses, np.isfinite(settled.losses), "is not finite"),
+        ("first_moment", first, np.isfinite(first), "is not finite"),
+        ("second_moment", second, second >= 0, "is not at least 0"),
+        ("largest", largest, largest >= second, "is less than the second moment"),
+    ):
+        require(name, array, good, rule)
+
+
 def _differs(old: Any, new: Any) -> bool:
     return not np.array_equal(old, new) if isinstance(old, np.ndarray) else bool(old != new)
-
-
-def _plain(value: Any) -> Any:
-    """A generator's state with its arrays as lists, marked by their type."""
-    if isinstance(value, dict):
-        return {key: _plain(x) for key, x in value.items()}
-    if isinstance(value, np.ndarray):
-        return {"dtype": value.dtype.name, "items": value.tolist()}
-    return value if isinstance(value, str) else int(value)
-
-
-def _from_plain(value: Any) -> Any:
-    if isinstance(value, dict) and set(value) == {"dtype", "items"}:
-        return np.array(value["items"], value["dtype"])
-    if isinstance(value, dict):
-        return {key: _from_plain(x) for key, x in value.items()}
-    return value
 
 
 def _loss(loss: str | LossValue) -> Any:
@@ -306,7 +315,18 @@ def _loss(loss: str | LossValue) -> Any:
 
 def _from_loss(note: Any) -> str | LossValue:
     if isinstance(note, str):
-        return find(note).name
-    settings = dict(note)
-    value: LossValue = _LOSSES[settings.pop("name")](**settings)
+        return note
+    value: LossValue = _LOSSES[note["name"]](**_without_name(note))
     return value
+
+
+def _from_optimizer(note: Any) -> Optimizer:
+    settings = _without_name(note)
+    if "optimizer" in settings:
+        settings["optimizer"] = Adam(**settings["optimizer"])
+    optimizer: Optimizer = _OPTIMIZERS[note["name"]](**settings)
+    return optimizer
+
+
+def _without_name(note: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in note.items() if key != "name"}

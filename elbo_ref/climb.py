@@ -52,7 +52,7 @@ class Block(NamedTuple):
     def fitting(self) -> int:
         """The stride at which the guides of all steps so far take no more than they may."""
         stride, numbers = self.stride, self.owns.shape[0] * self.owns.shape[2]
-        while 8 * numbers * -(-self.end // stride) > GUIDE_HISTORY_BYTES:
+        while stride < self.end and 8 * numbers * -(-self.end // stride) > GUIDE_HISTORY_BYTES:
             stride *= 2
         return stride
 

@@ -243,8 +243,8 @@ class Counts:
         Raises
         ------
         TypeError, ValueError
-            As `Counts`; and if a `log_split` is positive or not finite, or the labels are not one
-            distinct label for each entry.
+            As `Counts`; and if a `log_split` is not in [-log C(N, K), 0], which are N rows of one
+            trial and a single row, or the labels are not one distinct label for each entry.
 
         Examples
         --------
@@ -256,9 +256,11 @@ class Counts:
         split, size = counts.log_split, len(counts)
         if log_split is not None:
             split = float_array("log_split", log_split)
-            require("log_split", split, (split <= 0) & np.isfinite(split), "must be at most 0")
             if split.shape != (size,):
                 raise ValueError(f"log_split has shape {split.shape} where ({size},) is needed")
+            most = log_choose(counts.successes, counts.total_count)
+            good = (split <= 0) & (split >= -1e-6 - (1 + 1e-6) * most)  # rounded in many sums
+            require("log_split", split, good, "must lie in [-log C(N, K), 0]")
         names = None if labels is None else tuple(label_list("labels", labels))
         if names is not None and (len(names) != size or len(set(names)) != size):
             raise ValueError(f"labels must be {size} distinct labels, not {len(names)}")
@@ -383,9 +385,8 @@ def _whole(name: str, value: ArrayLike) -> IntArray:
         good = np.array([0 <= x <= _LARGEST for x in array.flat]).reshape(array.shape)
         require(name, array, good, "must lie in [0, 2**63)")
     elif array.dtype.kind == "f":
-        require(
-            name, array, np.isfinite(array) & (array == np.rint(array)), "is not a whole number"
-        )
+        fits = np.isfinite(array) & (array == np.rint(array))
+        require(name, array, fits, "is not a whole number")
         digits, wide = np.finfo(array.dtype).nmant + 1, array.astype(np.longdouble)
         require(name, array, wide <= 2.0**digits, f"is a float above 2**{digits}: pass an int")
         require(name, array, (wide >= 0) & (wide < 2.0**63), "must lie in [0, 2**63)")

@@ -24,7 +24,7 @@ def recording(**changed):
         "moments": {"a": np.zeros(3)},
         "arguments": {"model.c.concentration1": np.ones((3, 1))},
         "observed": {"obs.value": np.array([[1, 2, 3]])},
-        "header": {"framework": "pyro", "loss": {"class": None}},
+        "header": {"framework": "pyro", "loss": {"class": None}, "earlier_steps": {"a": 7}},
     }
     return Recording(**{**groups, **changed})
 
@@ -99,15 +99,15 @@ def test_hostile_files(tmp_path):
 
     names = document["names"]
     cases = [
-        ({**good, "header": np.array("{")}, "Expecting property name"),
-        ({**good, "header": np.array("[" * 100_000)}, "recursion"),
-        ({**good, "header": np.array("[]")}, "list indices"),
-        (with_header(schema="other/1"), "its schema 'other/1'"),
-        (with_header(header=[]), "its header is not an object"),
-        (with_header(names={}), "'draws' is missing"),
+        ({**good, "header": np.array("{")}, "its JSON is damaged: Expecting"),
+        ({**good, "header": np.array("[" * 100_000)}, "nested too deeply"),
+        ({**good, "header": np.array("[]")}, "must be an object"),
+        (with_header(schema="other/1"), "schema = 'other/1' must be"),
+        (with_header(header=[]), "header = .. must be an object"),
+        (with_header(names={}), "names.draws is missing"),
         (with_header(names={**names, "draws": ["c", "d", "e"]}), "'draws/2' is missing"),
         (with_header(names={**names, "draws": ["c", "c"]}), "stands twice"),
-        (with_header(names={**names, "draws": ["c", 1]}), "a name in draws is not text"),
+        (with_header(names={**names, "draws": ["c", 1]}), r"names.draws.1. = 1 must be a text"),
         (with_header(names={**names, "draws": ["c"]}), "'draws/1' belongs to nothing"),
         ({k: v for k, v in good.items() if k != "header"}, "'header' is missing"),
         ({k: v for k, v in good.items() if k != "losses"}, "'losses' is missing"),

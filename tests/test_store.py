@@ -5,7 +5,7 @@ hostile ones, written by hand; genuine ones cut at every byte and with bits flip
 thousand inputs of benchmarks/fuzz_stores.py.
 """
 
-import importlib.util
+import importlib
 import io
 import json
 import os
@@ -32,11 +32,9 @@ STORES = REFERENCE / "stores"
 EXPECTED = json.loads((REFERENCE / "stores.json").read_text())
 EXPECTED.pop("versions")
 
-_SPEC = importlib.util.spec_from_file_location(
-    "fuzz_stores", Path(__file__).parents[1] / "benchmarks" / "fuzz_stores.py"
-)
-fuzz_stores = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(fuzz_stores)
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+fuzzing, fuzz_stores = map(importlib.import_module, ("fuzzing", "fuzz_stores"))
+sys.path.pop(0)
 
 EPSILON = {"float64": 2**-52, "float32": 2**-23}
 BOUNDED = ("greater_than", "greater_than_eq", "less_than", "interval", "interval_of_tensors")
@@ -601,7 +599,7 @@ def test_flipped_bits_of_a_pickle():
 
 @pytest.mark.slow
 def test_a_short_fuzzing_run():
-    ends, failures, slowest = fuzz_stores.fuzz(2500, seed=3)
+    ends, failures, slowest = fuzzing.fuzz(fuzz_stores.sources(), fuzz_stores.outcome, 2500, seed=3)
     assert not failures
     assert slowest < 5
     for source, counter in ends.items():
@@ -613,6 +611,6 @@ def test_the_fuzzing_run_can_fail(monkeypatch):
         raise KeyError("params")
 
     monkeypatch.setattr(fuzz_stores, "parse", careless)
-    _, failures, _ = fuzz_stores.fuzz(5, seed=3)
+    _, failures, _ = fuzzing.fuzz(fuzz_stores.sources(), fuzz_stores.outcome, 5, seed=3)
     assert len(failures) == 5
     assert failures[0].startswith("input 0: KeyError: 'params'")

@@ -28,14 +28,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elbo_ref.archive import ArchiveError, read_arrays
+from elbo_ref.archive import ArchiveError, most_unpacked, read_arrays
 from elbo_ref.arguments import IntArray
 from elbo_ref.counts import Counts
 from elbo_ref.readers.cells import flaw, whole
 from elbo_ref.readers.layout import DataError, Layout, bare, short
 from elbo_ref.readers.objects import read_object
 
-_MOST_UNPACKED = 2**29
 _INTEGER = re.compile("-?[0-9]{1,999}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -71,7 +70,7 @@ def read_json(data: bytes, layout: Layout) -> tuple[Counts, int, int]:
 def read_archive(data: bytes, layout: Layout) -> tuple[Counts, int, int]:
     """Counts, the number of rows, and how many were dropped: none, as no row can have a blank."""
     try:
-        columns: dict[str, Any] = dict(read_arrays(io.BytesIO(data), _MOST_UNPACKED))
+        columns: dict[str, Any] = dict(read_arrays(io.BytesIO(data), most_unpacked(len(data))))
     except ArchiveError as error:
         raise DataError(str(error)) from None
     for name, array in columns.items():

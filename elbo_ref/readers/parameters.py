@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from elbo_ref.archive import ArchiveError, member_names, read_arrays
+from elbo_ref.archive import ArchiveError, member_names, most_unpacked, read_arrays
 from elbo_ref.arguments import FloatArray
 from elbo_ref.readers.coerce import numbers_of
 from elbo_ref.readers.constraints import constrain
@@ -29,7 +29,6 @@ from elbo_ref.readers.store import PROGRAM, Store, read_store
 from elbo_ref.readers.stream import opened
 from elbo_ref.readers.tensors import Tensor
 
-_MOST_UNPACKED = 2**27
 _BASELINE = "__baseline_"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _AGAIN = "load it where it was written and write it with torch.save (PyTorch 1.6 or newer), "
@@ -125,7 +124,7 @@ def parse(data: bytes) -> Parameters:
             return _of_store(read_store(data))
         if not any(name.endswith(".npy") for name in names):
             raise DataError("the archive is neither an npz nor one that torch.save wrote")
-        return _collect(read_arrays(io.BytesIO(data), _MOST_UNPACKED))
+        return _collect(read_arrays(io.BytesIO(data), most_unpacked(len(data))))
     except DataError:
         raise
     except (ArchiveError, TypeError, ValueError) as error:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,27 +23,16 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from elbo_ref import fields
 from elbo_ref.archive import read_arrays
 from elbo_ref.arguments import FloatArray, check_type, file_path
 from elbo_ref.atomic import write
-
-SCHEMA = "elbo_ref/recording/1"
+from elbo_ref.recording.header import DOCUMENT, GROUPS, HEADER, SCHEMA
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
-_GROUPS = (
-    "draws",
-    "before",
-    "constrained",
-    "after",
-    "gradients",
-    "lr",
-    "moments",
-    "arguments",
-    "observed",
-)
 _OF_PARAMETERS = ("constrained", "after", "gradients")
-_WRONG = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+_ADVICE = "record the run again and save it with Recording.save"
 
 
 class RecordingError(ValueError):
@@ -74,12 +64,13 @@ class Recording:
     observed : mapping of names to arrays (1 or T, 1 or rows)
         Observed values, total counts and scales, as ``obs.value``; one row if all steps have it.
     header : mapping
-        What is no array: versions, dtype, sites, the classes of loss and optimizer, settings.
+        What is no array: versions, sites, the classes of loss and optimizer, settings; see
+        `elbo_ref.recording.header`.
 
     Raises
     ------
     RecordingError
-        If the arrays do not belong together.
+        If the arrays do not belong together, or the header holds what it cannot.
 
     Examples
     --------
@@ -107,7 +98,7 @@ class Recording:
         if self.losses.ndim != 1 or not self.losses.size:
             raise RecordingError(f"losses of shape {self.losses.shape} are not one for each step")
         steps = self.losses.size
-        for group in _GROUPS:
+        for group in GROUPS:
             arrays = {
                 name: _numbers(f"{group} {name!r}", array)
                 for name, array in getattr(self, group).items()
@@ -120,6 +111,10 @@ class Recording:
                         f"{group} {name!r} has shape {array.shape} where the first is {wanted}"
                     )
             object.__setattr__(self, group, MappingProxyType(arrays))
+        for group in ("draws", "arguments"):
+            for name, array in getattr(self, group).items():
+                if not array.size:
+                    raise RecordingError(f"{group} {name!r} has shape {array.shape}: it is empty")
         for group, dims in (("draws", 3), ("arguments", 2), ("observed", 2), ("lr", 1)):
             for name, array in getattr(self, group).items():
                 if array.ndim != dims:
@@ -133,6 +128,19 @@ class Recording:
                 before = self.before.get(name)
                 if before is None or array.shape[1:] != (before.shape[1:] if group != "lr" else ()):
                     raise RecordingError(f"{group} {name!r} does not fit that parameter")
+        try:
+            HEADER("header", self.header)
+        except ValueError as error:
+            raise RecordingError(str(error)) from None
+        sites = Counter((site["program"], site["name"]) for site in self.header.get("sites", ()))
+        for (program, name), times in sites.items():
+            if times > 1:
+                raise RecordingError(f"header.sites: the {program} has {name!r} {times} times")
+        for name in self.moments:
+            if name not in self.header.get("earlier_steps", {}):
+                raise RecordingError(
+                    f"moments {name!r}: header.earlier_steps does not say of how many steps"
+                )
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
 
     def sites(self, program: str, observed: bool) -> list[Mapping[str, Any]]:
@@ -177,11 +185,11 @@ class Recording:
         """
         place = file_path("path", path)
         check_type("overwrite", overwrite, bool)
-        names = {group: list(getattr(self, group)) for group in _GROUPS}
+        names = {group: list(getattr(self, group)) for group in GROUPS}
         document = {"schema": SCHEMA, "names": names, "header": dict(self.header)}
         members = {
             f"{group}/{i}": array
-            for group in _GROUPS
+            for group in GROUPS
             for i, array in enumerate(getattr(self, group).values())
         }
         text = json.dumps(document, sort_keys=True, allow_nan=False)
@@ -202,27 +210,32 @@ class Recording:
         """
         place = file_path("path", path)
         try:
-            members = read_arrays(place)
-            document = json.loads(str(members.pop("header")), parse_constant=int)
-            if document["schema"] != SCHEMA:
-                raise ValueError(f"its schema {document['schema']!r} is not {SCHEMA!r}")
-            if not isinstance(document["header"], dict):
-                raise TypeError("its header is not an object")
-            groups: dict[str, Any] = {}
-            for group in _GROUPS:
-                names = document["names"][group]
-                if not all(isinstance(name, str) for name in names):
-                    raise TypeError(f"a name in {group} is not text")
-                if len(set(names)) != len(names):
-                    raise ValueError(f"a name in {group} stands twice")
-                groups[group] = {name: members.pop(f"{group}/{i}") for i, name in enumerate(names)}
-            losses = members.pop("losses")
-            if members:
-                raise ValueError(f"the member {min(members)!r} belongs to nothing")
-            return cls(losses=losses, header=document["header"], **groups)
-        except _WRONG as error:
-            what = f"{error} is missing" if isinstance(error, KeyError) else error
-            raise RecordingError(f"{place}: not a recording of elbo_ref: {what}") from None
+            return cls(**_unpacked(read_arrays(place)))
+        except ValueError as error:
+            what = f"not a recording of elbo_ref: {error}; {_ADVICE}"
+            raise RecordingError(f"{place}: {what}") from None
+
+
+def _unpacked(members: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """The arguments of `Recording` from the members of a file; ValueError if that is none."""
+    document = fields.parse(str(_taken(members, "header")))
+    DOCUMENT("", document)
+    groups: dict[str, Any] = {}
+    for group in GROUPS:
+        names = document["names"][group]
+        if len(set(names)) != len(names):
+            raise ValueError(f"a name in {group} stands twice")
+        groups[group] = {name: _taken(members, f"{group}/{i}") for i, name in enumerate(names)}
+    losses = _taken(members, "losses")
+    if members:
+        raise ValueError(f"the member {min(members)!r:.60} belongs to nothing")
+    return {"losses": losses, "header": document["header"], **groups}
+
+
+def _taken(members: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    if name not in members:
+        raise ValueError(f"the member {name!r} is missing")
+    return members.pop(name)
 
 
 def _numbers(what: str, value: Any) -> NDArray[Any]:

@@ -267,9 +267,11 @@ def _posterior(
     if any(_same(own, value) for own, _ in known for value in free):
         return False
     outcomes = counts.successes, counts.total_count - counts.successes
+    if any(x.shape[1] not in (1, len(counts)) for pair in known for x in pair):
+        return False
     for (own, prior), more in zip(known, outcomes, strict=True):
         room = _NEAR * np.finfo(own.dtype).eps * (prior + counts.total_count)
-        if own.shape[1] not in (1, len(counts)) or np.any(abs(own - prior - more) > room):
+        if np.any(abs(own - prior - more) > room):
             return False
     return True
 

@@ -85,6 +85,10 @@ def observed_rows(recording: Recording) -> Rows | None:
         total = recording.observed.get(f"{site['name']}.total_count", np.ones((1, 1)))
         if site["class"] not in ("Binomial", "Bernoulli") or value is None:
             return None
+        if not (value.size and total.size):
+            return None
+        if 1 not in (value.shape[1], total.shape[1]) and value.shape[1] != total.shape[1]:
+            return None
         both = np.broadcast_arrays(value.astype(np.float64), total.astype(np.float64))
         if np.any(both[0] != np.floor(both[0])) or np.any(both[0] > both[1]):
             return None

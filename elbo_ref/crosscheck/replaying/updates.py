@@ -117,9 +117,11 @@ def _settings(noted: dict[str, Any], name: str) -> Adam | ClippedAdam | None:
     kind, settings = kinds.get(noted.get("class")), noted.get("settings", {}).get(name, {})
     if kind is None or "lr" not in settings or any(settings.get(flag) for flag in _FLAGS):
         return None
-    return kind(
-        **{key: value for key, value in settings.items() if key in kind.__dataclass_fields__}
-    )
+    known = {key: value for key, value in settings.items() if key in kind.__dataclass_fields__}
+    try:
+        return kind(**known)
+    except (TypeError, ValueError):  # a setting outside the range of ours
+        return None
 
 
 def _clipped(gradients: FloatArray, clip: dict[str, Any]) -> FloatArray:

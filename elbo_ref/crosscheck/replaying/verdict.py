@@ -91,6 +91,20 @@ def replay(
     if optimizer is not None:
         check_type("optimizer", optimizer, Adam)
     check_claims(names, prior)
+    with np.errstate(all="ignore"):
+        return _replayed(recording, counts, guide, loss, names, prior, optimizer)
+
+
+def _replayed(
+    recording: Recording,
+    counts: Counts,
+    guide: str | None,
+    loss: str | None,
+    names: Mapping[str, str] | None,
+    prior: Beta | None,
+    optimizer: Adam | None,
+) -> Verdict:
+    """The verdict on a recording of any numbers: one that overflows is one that departs."""
     subject = _subject(recording)
     part, found = finite_part(recording)
     if part is None:

@@ -1,0 +1,100 @@
+"""What a recording says in words, as a table: each field of its header and what it may be.
+
+Every field may be left out, and others may stand beside them, which nothing reads.
+"""
+
+from __future__ import annotations
+
+from elbo_ref.fields import (
+    flag,
+    items,
+    name,
+    named,
+    number,
+    optional,
+    plain,
+    record,
+    text,
+    typed,
+    whole,
+)
+
+SCHEMA = "elbo_ref/recording/1"
+
+GROUPS = (
+    "draws",
+    "before",
+    "constrained",
+    "after",
+    "gradients",
+    "lr",
+    "moments",
+    "arguments",
+    "observed",
+)
+"""The groups of arrays."""
+
+_COUNT = whole(0, 2**53)
+_SITE = record(
+    {"program": text("model", "guide"), "name": name, "class": text(), "observed": flag},
+    {"reparameterized": flag, "scale": number()},
+    others=plain,
+)
+_LOSS = record(
+    {},
+    {
+        "class": optional(text()),
+        "bases": items(text()),
+        "num_particles": whole(1, 2**53),
+        "vectorize_particles": flag,
+        "alpha": number(),
+    },
+    others=plain,
+)
+_SETTINGS = record(
+    {},
+    {
+        "lr": number(),
+        "betas": items(number(), 2),
+        "eps": optional(number()),
+        "weight_decay": optional(number()),
+        "amsgrad": optional(flag),
+        "clip_norm": optional(number()),
+        "lrd": optional(number()),
+    },
+    others=plain,
+)
+_OPTIMIZER = record(
+    {},
+    {
+        "class": optional(text()),
+        "scheduler": optional(text()),
+        "clip": typed({str: text(), dict: named(optional(number()))}),
+        "settings": named(_SETTINGS),
+    },
+    others=plain,
+)
+HEADER = record(
+    {},
+    {
+        "framework": text(),
+        "versions": named(text()),
+        "loss": optional(_LOSS),
+        "optimizer": optional(_OPTIMIZER),
+        "constraints": named(text()),
+        "earlier_steps": named(_COUNT),
+        "plates": named(_COUNT),
+        "sites": items(_SITE),
+        "vector": name,
+    },
+    others=plain,
+)
+
+DOCUMENT = record(
+    {
+        "schema": text(SCHEMA),
+        "names": record({group: items(name) for group in GROUPS}),
+        "header": HEADER,
+    }
+)
+"""The text in the file."""
