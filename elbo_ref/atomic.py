@@ -7,6 +7,7 @@ A writer that is killed leaves its new file behind; the next writer of the same 
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import secrets
@@ -20,6 +21,11 @@ if sys.platform != "win32":
     import fcntl
 
 _TOKEN_BYTES = 4
+_KEPT = 50
+"""Characters of a name that its new file's name begins with: that may be no longer than any."""
+
+_ROOM = 2**12
+"""Bytes that there must be room for before a file is called one that can be written."""
 
 
 def check_free(path: str | Path, overwrite: bool) -> None:
@@ -30,13 +36,14 @@ def check_free(path: str | Path, overwrite: bool) -> None:
     FileExistsError
         If there is such a file, and it is not to be overwritten.
     OSError
-        If the folder is not there or cannot be written to, or the path is not a plain file's.
+        If the folder is not there, is full or cannot be written to, or the path is not a plain
+        file's.
     """
     target = _target(path)
     if target.exists() and not overwrite:
         raise FileExistsError(None, "the file exists", str(path))
-    with _beside(target):
-        pass
+    with _beside(target) as (file, _):
+        _put(file, bytes(_ROOM))
 
 
 def write(path: str | Path, content: bytes, overwrite: bool = False) -> None:
@@ -60,9 +67,7 @@ def write(path: str | Path, content: bytes, overwrite: bool = False) -> None:
     target = _target(path)
     _sweep(target)
     with _beside(target) as (file, temporary):
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        _put(file, content)
         if sys.platform == "win32":  # where a file that is open cannot be renamed
             file.close()
         if overwrite:
@@ -74,6 +79,8 @@ def write(path: str | Path, content: bytes, overwrite: bool = False) -> None:
 def _target(path: str | Path) -> Path:
     """Where a path leads, links followed, if a plain file is there or could be."""
     target = Path(os.path.realpath(path))
+    if target.is_symlink():  # links that lead anywhere have been followed
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     if target.exists() and not target.is_file():
         raise OSError(None, "not a plain file", str(path))
     return target
@@ -85,7 +92,7 @@ def _beside(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
     held = False
     while not held:
         token = secrets.token_hex(_TOKEN_BYTES)
-        temporary = target.with_name(f".{target.name}.{token}.partial")
+        temporary = target.with_name(f".{target.name[:_KEPT]}.{token}.partial")
         try:
             with open(temporary, "xb") as file:
                 with suppress(OSError):  # not every file system has locks
@@ -95,6 +102,13 @@ def _beside(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
                     yield file, temporary
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _put(file: BinaryIO, content: bytes) -> None:
+    """Write, and see it on the disk."""
+    file.write(content)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _claim(temporary: Path, target: Path) -> None:
@@ -115,7 +129,7 @@ def _claim(temporary: Path, target: Path) -> None:
 def _sweep(target: Path) -> None:
     """Remove what writers of this file have left behind that were killed: it is held by nobody."""
     token = "[0-9a-f]" * (2 * _TOKEN_BYTES)
-    for partial in target.parent.glob(f".{glob.escape(target.name)}.{token}.partial"):
+    for partial in target.parent.glob(f".{glob.escape(target.name[:_KEPT])}.{token}.partial"):
         with suppress(OSError), open(partial, "r+b") as file:
             _hold(file, wait=False)
             partial.unlink()
