@@ -24,6 +24,9 @@ _TOKEN_BYTES = 4
 _KEPT = 50
 """Characters of a name that its new file's name begins with: that may be no longer than any."""
 
+_PART = 2**22
+"""Bytes written at once: between two parts an interrupt is heard."""
+
 _ROOM = 2**12
 """Bytes that there must be room for before a file is called one that can be written."""
 
@@ -43,7 +46,7 @@ def check_free(path: str | Path, overwrite: bool) -> None:
     if target.exists() and not overwrite:
         raise FileExistsError(None, "the file exists", str(path))
     with _beside(target) as (file, _):
-        _put(file, bytes(_ROOM))
+        put(file, bytes(_ROOM))
 
 
 def write(path: str | Path, content: bytes, overwrite: bool = False) -> None:
@@ -67,7 +70,7 @@ def write(path: str | Path, content: bytes, overwrite: bool = False) -> None:
     target = _target(path)
     _sweep(target)
     with _beside(target) as (file, temporary):
-        _put(file, content)
+        put(file, content)
         if sys.platform == "win32":  # where a file that is open cannot be renamed
             file.close()
         if overwrite:
@@ -104,9 +107,10 @@ def _beside(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
             temporary.unlink(missing_ok=True)
 
 
-def _put(file: BinaryIO, content: bytes) -> None:
+def put(file: BinaryIO, content: bytes) -> None:
     """Write, and see it on the disk."""
-    file.write(content)
+    for first in range(0, len(content), _PART):
+        file.write(content[first : first + _PART])
     file.flush()
     os.fsync(file.fileno())
 

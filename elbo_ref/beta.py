@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special as sc
 
 from elbo_ref.arguments import (
@@ -45,6 +45,7 @@ from elbo_ref.arguments import (
     sample_shape,
     scalar,
 )
+from elbo_ref.quantile import logit_quantile
 from elbo_ref.special import (
     cross_difference,
     deviance,
@@ -57,13 +58,6 @@ from elbo_ref.special import (
 from elbo_ref.values import Pair
 
 _NODES, _WEIGHTS = gauss_legendre(6)
-
-_BLOCK = 2**13
-_FARTHEST = 750.0
-"""A logit whose probability is 0 or 1 in float64."""
-
-_CLOSE = 1e-11
-"""How close to a quantile, in units of sqrt(1/a + 1/b) on the logit scale, is at it."""
 
 
 class Gradient(NamedTuple):
@@ -282,7 +276,7 @@ class Beta(Pair):
         prob = scalar("prob", prob, lambda p: 0 < p < 1, "must lie strictly between 0 and 1")
         a, b = self.arrays()
         tail = (1 - prob) / 2
-        lower, upper = _logit_quantile(a, b, tail), -_logit_quantile(b, a, tail)
+        lower, upper = logit_quantile(a, b, tail), -logit_quantile(b, a, tail)
         return Interval(plain(sc.expit(lower)), plain(sc.expit(upper)))
 
     def sample(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:
@@ -348,46 +342,6 @@ def draw_logits(
     ratio = rng.standard_gamma(x + 1, shape) / rng.standard_gamma(z + 1, shape)
     boost = rng.standard_exponential(shape) / z - rng.standard_exponential(shape) / x
     return np.log(ratio) + boost
-
-
-def _logit_quantile(a: FloatArray, b: FloatArray, tail: float) -> FloatArray:
-    """The logit below which c ~ Beta(a, b) lies with probability `tail` < 1/2.
-
-    SciPy's betaincinv where its betainc agrees, and else by bisection: the inverse is off in its
-    first digit at a = 1e3, b = 1e9. In blocks, so that an interrupt is heard.
-    """
-    found = np.empty(a.size)
-    for first in range(0, a.size, _BLOCK):
-        part = slice(first, first + _BLOCK)
-        x, z = a.ravel()[part], b.ravel()[part]
-        with np.errstate(divide="ignore"):
-            low, high = sc.logit(sc.betaincinv(x, z, tail)), -sc.logit(sc.betainccinv(z, x, tail))
-        guess = np.clip(np.where(low < 0, low, high), -_FARTHEST, _FARTHEST)
-        away = _CLOSE * np.sqrt(1 / x + 1 / z) + 1e-15 * np.abs(guess)
-        good = _is_below(guess - away, x, z, tail) & ~_is_below(guess + away, x, z, tail)
-        guess[~good] = _bisected(x[~good], z[~good], tail)
-        found[part] = guess
-    return found.reshape(a.shape)
-
-
-def _bisected(a: FloatArray, b: FloatArray, tail: float) -> FloatArray:
-    low, high = np.full(a.shape, -_FARTHEST), np.full(a.shape, _FARTHEST)
-    for _ in range(70):
-        middle = (low + high) / 2
-        below = _is_below(middle, a, b, tail)
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return np.asarray((low + high) / 2)
-
-
-def _is_below(logit: FloatArray, a: FloatArray, b: FloatArray, tail: float) -> NDArray[np.bool_]:
-    """Whether less than `tail` lies below a logit."""
-    small = sc.expit(-np.abs(logit))
-    below = logit < 0
-    above = ~below
-    share = np.empty(logit.shape)
-    share[below] = sc.betainc(a[below], b[below], small[below])
-    share[above] = sc.betaincc(b[above], a[above], small[above])
-    return np.asarray(share < tail)
 
 
 def _tilt_variance(a: FloatArray, b: FloatArray, up: FloatArray, down: FloatArray) -> FloatArray:

@@ -71,9 +71,7 @@ class Delivery:
                 descriptor, place = tempfile.mkstemp(suffix, "elbo_ref-", folder)
                 try:
                     with open(descriptor, "wb") as file:
-                        file.write(content)
-                        file.flush()
-                        os.fsync(file.fileno())
+                        atomic.put(file, content)
                 except BaseException:
                     os.unlink(place)
                     raise

@@ -22,7 +22,8 @@ ALLOWED = {
     "special": {"arguments"},
     "adam": {"arguments"},
     "values": {"arguments"},
-    "beta": {"arguments", "special", "values"},
+    "quantile": {"arguments", "special"},
+    "beta": {"arguments", "quantile", "special", "values"},
     "pathwise": {"arguments", "special"},
     "counts": {"arguments", "special"},
     "words": {"arguments", "beta"},
@@ -235,6 +236,7 @@ ALLOWED = {
         "words",
     },
     "console": set(),
+    "delivery": {"atomic", "console"},
     "inputs": {"beta", "console", "counts", "datasets", "documents", "readers"},
     "fit_options": {
         "beta",
@@ -245,6 +247,7 @@ ALLOWED = {
         "version",
     },
     "fit": {
+        "delivery",
         "fit_options",
         "adam",
         "arguments",
