@@ -24,7 +24,7 @@ BAD_DATA, NO_INPUT, CANNOT_WRITE, INTERRUPTED = 65, 66, 73, 130
 """Exit codes; 1 is left to Python, for a bug."""
 
 _EVERY, _FIRST = 0.1, 0.5
-_PATIENCE, _AGAIN = 0.6, 1.0
+_PATIENCE, _AGAIN = 0.5, 1.0
 """Seconds from an interrupt to the end of what is attempted, and to the next try to end it."""
 
 _Result = TypeVar("_Result")
