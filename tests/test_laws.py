@@ -195,6 +195,7 @@ ALLOWED = {
         "adam",
         "svi",
         "console",
+        "delivery",
         "inputs",
         "version",
         "run",
