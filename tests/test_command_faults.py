@@ -690,7 +690,7 @@ def test_a_file_that_outgrows_the_disk(tmp_path):
 
 
 def test_a_checkpoint_that_no_longer_fits(tmp_path):
-    """The disk fills up in the middle of a run: it is whole, and so is the last state that fitted."""
+    """The disk fills up in the middle of a run: it is whole, and so is the last state saved."""
     saved = tmp_path / "saved.npz"
     arguments = ("--example", "coin", "--num-steps", 300, "--guide", "beta", "--json")
     code, out, err = run(
