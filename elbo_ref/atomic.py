@@ -21,6 +21,14 @@ if sys.platform != "win32":
     import fcntl
 
 _TOKEN_BYTES = 4
+_KEPT = 50
+"""Characters of a name that its new file's name begins with: that may be no longer than any."""
+
+_PART = 2**22
+"""Bytes written at once: between two parts an interrupt is heard."""
+
+_ROOM = 2**12
+"""Bytes that there must be room for before a file is called one that can be written."""
 
 
 def check_free(path: str | Path, overwrite: bool) -> None:
@@ -31,13 +39,14 @@ def check_free(path: str | Path, overwrite: bool) -> None:
     FileExistsError
         If there is such a file, and it is not to be overwritten.
     OSError
-        If the folder is not there or cannot be written to, or the path is not a plain file's.
+        If the folder is not there, is full or cannot be written to, or the path is not a plain
+        file's.
     """
     target = _target(path)
     if target.exists() and not overwrite:
         raise FileExistsError(None, "the file exists", str(path))
-    with _beside(target):
-        pass
+    with _beside(target) as (file, _):
+        put(file, bytes(_ROOM))
 
 
 def write(path: str | Path, content: bytes, overwrite: bool = False) -> None:
@@ -61,9 +70,7 @@ def write(path: str | Path, content: bytes, overwrite: bool = False) -> None:
     target = _target(path)
     _sweep(target)
     with _beside(target) as (file, temporary):
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        put(file, content)
         if sys.platform == "win32":  # where a file that is open cannot be renamed
             file.close()
         if overwrite:
@@ -75,7 +82,7 @@ def write(path: str | Path, content: bytes, overwrite: bool = False) -> None:
 def _target(path: str | Path) -> Path:
     """Where a path leads, links followed, if a plain file is there or could be."""
     target = Path(os.path.realpath(path))
-    if target.is_symlink():  # else it would have been followed
+    if target.is_symlink():  # links that lead anywhere have been followed
         raise OSError(errno.ELOOP, "a loop of links", str(path))
     if target.exists() and not target.is_file():
         raise OSError(None, "not a plain file", str(path))
@@ -88,7 +95,7 @@ def _beside(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
     held = False
     while not held:
         token = secrets.token_hex(_TOKEN_BYTES)
-        temporary = target.with_name(f".{target.name}.{token}.partial")
+        temporary = target.with_name(f".{target.name[:_KEPT]}.{token}.partial")
         try:
             with open(temporary, "xb") as file:
                 with suppress(OSError):  # not every file system has locks
@@ -98,6 +105,14 @@ def _beside(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
                     yield file, temporary
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def put(file: BinaryIO, content: bytes) -> None:
+    """Write, and see it on the disk."""
+    for first in range(0, len(content), _PART):
+        file.write(content[first : first + _PART])
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _claim(temporary: Path, target: Path) -> None:
@@ -118,7 +133,7 @@ def _claim(temporary: Path, target: Path) -> None:
 def _sweep(target: Path) -> None:
     """Remove what writers of this file have left behind that were killed: it is held by nobody."""
     token = "[0-9a-f]" * (2 * _TOKEN_BYTES)
-    for partial in target.parent.glob(f".{glob.escape(target.name)}.{token}.partial"):
+    for partial in target.parent.glob(f".{glob.escape(target.name[:_KEPT])}.{token}.partial"):
         with suppress(OSError), open(partial, "r+b") as file:
             _hold(file, wait=False)
             partial.unlink()

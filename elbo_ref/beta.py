@@ -48,6 +48,7 @@ from elbo_ref.arguments import (
     scalar,
     underflow_is_zero,
 )
+from elbo_ref.quantile import logit_quantile
 from elbo_ref.special import (
     cross_difference,
     deviance,
@@ -279,7 +280,7 @@ class Beta(Pair):
         prob = scalar("prob", prob, lambda p: 0 < p < 1, "must lie strictly between 0 and 1")
         a, b = self.arrays()
         tail = (1 - prob) / 2
-        lower, upper = _logit_quantile(a, b, tail), -_logit_quantile(b, a, tail)
+        lower, upper = logit_quantile(a, b, tail), -logit_quantile(b, a, tail)
         return Interval(plain(sc.expit(lower)), plain(sc.expit(upper)))
 
     def sample(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:
@@ -346,20 +347,6 @@ def draw_logits(
     ratio = rng.standard_gamma(x + 1, shape) / rng.standard_gamma(z + 1, shape)
     boost = rng.standard_exponential(shape) / z - rng.standard_exponential(shape) / x
     return np.log(ratio) + boost
-
-
-def _logit_quantile(a: FloatArray, b: FloatArray, tail: float) -> FloatArray:
-    """The logit below which c ~ Beta(a, b) lies with probability `tail` < 1/2, by bisection.
-
-    SciPy's betaincinv is off in its first digit at a = 1e3, b = 1e9; its betainc is not.
-    """
-    low, high = np.full(a.shape, -750.0), np.full(a.shape, 750.0)
-    for _ in range(70):
-        middle = (low + high) / 2
-        small = sc.expit(-np.abs(middle))
-        below = np.where(middle < 0, sc.betainc(a, b, small), sc.betaincc(b, a, small)) < tail
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return np.asarray((low + high) / 2)
 
 
 def _tilt_variance(a: FloatArray, b: FloatArray, up: FloatArray, down: FloatArray) -> FloatArray:

@@ -114,6 +114,8 @@ class Checkpoint:
 
     def __init__(self, path: Path | None, climbs: dict[str, Climb], num_steps: int) -> None:
         self.path, self.climbs, self.num_steps = path, climbs, num_steps
+        self.error: OSError | None = None
+        """What was wrong when the file was last written."""
         self._next = 0.0
 
     def take_up(self) -> None:
@@ -143,19 +145,20 @@ class Checkpoint:
             self.climbs[guide] = climb
 
     def save(self) -> None:
-        """Write the file.
-
-        Raises
-        ------
-        OSError
-            If that fails; the file is then as it was.
-        """
+        """Write the file; if that fails, it is as it was, and `error` says why."""
         if self.path is not None:
             begun = time.monotonic()
-            climbs = self.climbs.values()
-            write(self.path, pack([(c.snapshot(), self.num_steps) for c in climbs]), overwrite=True)
+            try:
+                write(self.path, self.content(), overwrite=True)
+                self.error = None
+            except OSError as error:
+                self.error = error
             now = time.monotonic()
             self._next = now + max(_SECONDS, _SHARE * (now - begun))
+
+    def content(self) -> bytes:
+        """The bytes of the file, as the climbs stand."""
+        return pack([(climb.snapshot(), self.num_steps) for climb in self.climbs.values()])
 
     def save_now_and_then(self) -> None:
         """Write it if that was not done lately."""

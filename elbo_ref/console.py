@@ -6,6 +6,7 @@ each, whatever a file is called or holds.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import select
@@ -16,13 +17,17 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType, TracebackType
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 FINE, USAGE, NOT_CONVERGED = 0, 2, 3
 BAD_DATA, NO_INPUT, CANNOT_WRITE, INTERRUPTED = 65, 66, 73, 130
 """Exit codes; 1 is left to Python, for a bug."""
 
 _EVERY, _FIRST = 0.1, 0.5
+_PATIENCE, _AGAIN = 0.5, 1.0
+"""Seconds from an interrupt to the end of what is attempted, and to the next try to end it."""
+
+_Result = TypeVar("_Result")
 
 
 class CommandError(Exception):
@@ -45,14 +50,11 @@ def guarded(command: Callable[[], int]) -> int:
         try:
             sys.stderr.flush()
         except OSError:
-            _abandon(sys.stderr)
+            abandon(sys.stderr)
 
 
 def _ended(command: Callable[[], int]) -> int:
-    if sys.stdout is None:
-        say("standard output: it is closed")
-        return CANNOT_WRITE
-    sys.stdout = _buffered(sys.stdout)
+    sys.stdout = _Closed() if sys.stdout is None else _buffered(sys.stdout)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -72,7 +74,7 @@ def _ended(command: Callable[[], int]) -> int:
 def _code(error: BaseException) -> int | None:
     """Say what ended the command, and give its exit code; None for a bug."""
     if _aborted() or isinstance(error, KeyboardInterrupt):  # also what a library made of that
-        _abandon(sys.stdout)
+        abandon(sys.stdout)
         say("interrupted")
         return INTERRUPTED
     if isinstance(error, CommandError):
@@ -80,7 +82,7 @@ def _code(error: BaseException) -> int | None:
         return error.code
     if not isinstance(error, OSError) or error.filename is not None:
         return None
-    _abandon(sys.stdout)
+    abandon(sys.stdout)
     if isinstance(error, BrokenPipeError):
         return FINE
     say(f"standard output: {error.strerror or error}")
@@ -96,6 +98,21 @@ def say(message: str) -> None:
 def printable(text: str) -> str:
     """The text with line breaks, escapes and the like spelled out."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+class _Closed(io.TextIOBase):
+    """Stands for a standard output that the shell has closed: says so once to who writes to it."""
+
+    _wanted = False
+
+    def write(self, text: str) -> int:
+        self._wanted = True
+        return len(text)
+
+    def flush(self) -> None:
+        if self._wanted:
+            self._wanted = False
+            raise OSError(errno.EBADF, "it is closed")
 
 
 class _Pipe(io.RawIOBase):
@@ -128,7 +145,14 @@ def _buffered(stream: TextIO) -> TextIO:
     return stream
 
 
-def _abandon(stream: TextIO) -> None:
+def check_output() -> None:
+    """Raise OSError if standard output is closed."""
+    if isinstance(sys.stdout, _Closed):
+        sys.stdout.write("")
+        sys.stdout.flush()
+
+
+def abandon(stream: TextIO) -> None:
     """Let what cannot be written go, so that the interpreter does not try again as it ends."""
     with suppress(io.UnsupportedOperation), open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
@@ -161,14 +185,22 @@ def _aborted() -> bool:
 
 
 class Interrupts:
-    """Inside ``with``, a first Ctrl-C or SIGTERM only sets `asked`; a second one interrupts."""
+    """Inside ``with``, a first Ctrl-C or SIGTERM sets `asked`; a second one ends the command.
+
+    What `attempt` is working at has a moment to end by itself, and is then ended. What is not
+    attempted but written goes on, and that is said.
+    """
 
     def __init__(self) -> None:
         self.asked = False
+        self._over = self._attempting = self._said = False
         self._before: dict[int, Any] = {}
+        self._alarm: Any = None
 
     def __enter__(self) -> Interrupts:
         self._before = _listen(self._ask)
+        if hasattr(signal, "setitimer"):
+            self._alarm = signal.signal(signal.SIGALRM, self._end)
         return self
 
     def __exit__(
@@ -177,13 +209,44 @@ class Interrupts:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, self._alarm)
         if not _aborted():
             _restore(self._before)
+
+    def attempt(self, work: Callable[[], _Result], otherwise: _Result) -> _Result:
+        """What `work` returns; `otherwise` if an interrupt has left it no time."""
+        if self._over:
+            return otherwise
+        self._attempting = True
+        try:
+            result = work()
+            self._attempting = False
+        except BaseException:
+            self._attempting = False
+            if not self._over or _aborted():
+                raise
+            return otherwise
+        return result
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             _abort(number, frame)
         self.asked = True
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, _PATIENCE, _AGAIN)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        """The moment is over; comes again, because a callback may swallow what is raised."""
+        self._over = True
+        if _aborted():
+            return
+        if self._attempting:
+            raise KeyboardInterrupt
+        if not self._said:
+            self._said = True
+            say("interrupted: writing what was reached; once more ends that too")
 
 
 class Progress:

@@ -210,7 +210,7 @@ class Diagnosis:
             return "practically there"
         return "far from converged" if self.shortfall > 1 else "not converged"
 
-    @property
+    @cached_property
     def posterior(self) -> PosteriorTable | None:
         """The exact posterior of each latent under the prior reached; None without a prior."""
         return None if self.log_evidence is None else self.run.posterior_table()

@@ -10,6 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from elbo_ref import atomic
@@ -28,11 +29,13 @@ from elbo_ref.console import (
     CommandError,
     Interrupts,
     Progress,
+    check_output,
     guarded,
     printable,
     say,
 )
 from elbo_ref.counts import Counts
+from elbo_ref.delivery import Delivery, in_words
 from elbo_ref.diagnosis import Diagnosis, diagnose
 from elbo_ref.documents import to_json
 from elbo_ref.estimates import EstimateTable, estimate_table
@@ -41,6 +44,7 @@ from elbo_ref.inputs import LIST, Input, list_examples, read_input
 from elbo_ref.maximum import EvidenceMaximum, maximize_evidence
 from elbo_ref.objectives.trace import MOST_DRAWS
 from elbo_ref.report import comparison, fit_document, posteriors_csv, save_figure
+from elbo_ref.report.document import interrupted, runs_of
 from elbo_ref.run import Run
 from elbo_ref.svi import begin
 
@@ -59,7 +63,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         list_examples()
         return FINE
     guides = guides_asked_for(parser, options)
-    _check_files(parser, options)
+    _check_places(parser, options)
     data = read_input(parser, options)
     if options.exact or options.estimates:
         return _answer(parser, options, data)
@@ -69,28 +73,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         _take_up(parser, saving, options.checkpoint)
     _warn(options, data.counts)
     with Interrupts() as interrupts:
-        diagnoses = _climb(options, saving, interrupts)
-        left = [guide for guide in guides if guide not in [d.run.guide_name for d in diagnoses]]
-        document = fit_document(diagnoses, data.source, left)
-        if options.output is not None:
-            csv = options.output.suffix == ".csv"
-            text = posteriors_csv(diagnoses) if csv else to_json(document)
-            _write(options.output, text.encode(), options.force)
-        if options.plot is not None:
-            picture = io.BytesIO()
-            save_figure(diagnoses, picture, options.plot.suffix[1:])
-            _write(options.plot, picture.getvalue(), options.force)
-        text = comparison(printable(data.title), diagnoses, data.names) + "\n"
-        sys.stdout.write(to_json(document) if options.json else text)
-        sys.stdout.flush()
-    if document["interrupted"]:
-        say("interrupted" + (f" before guide {', '.join(left)}" if left else ""))
-        return INTERRUPTED
-    away = [d.run.guide_name for d in diagnoses if d.run.stopped != "converged"]
-    if options.require_converged and away:
-        say(f"not converged: {', '.join(away)}")
-        return NOT_CONVERGED
-    return FINE
+        results = _climb(options, saving, interrupts)
+        return _hand_over(options, data, results, saving, interrupts)
 
 
 def _answer(parser: argparse.ArgumentParser, options: argparse.Namespace, data: Input) -> int:
@@ -103,17 +87,18 @@ def _answer(parser: argparse.ArgumentParser, options: argparse.Namespace, data: 
             result = estimate_table(data.counts, options.fix_prior or options.init_prior)
         except ValueError as error:
             parser.error(str(error))
-    text = to_json({**result.to_dict(), "input": data.source})
-    if options.output is not None:
-        _write(options.output, text.encode(), options.force)
     shown = f"{printable(data.title)}\n{result.summary()}\n"
-    sys.stdout.write(text if options.json else shown)
-    sys.stdout.flush()
-    return FINE
+    with Interrupts():
+        text = to_json({**result.to_dict(), "input": data.source})
+        delivery = Delivery()
+        if options.output is not None:
+            delivery.write(options.output, text.encode(), options.force)
+        delivery.print(*(text, ".json") if options.json else (shown, ".txt"))
+    return CANNOT_WRITE if delivery.failed else FINE
 
 
-def _check_files(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Refuse files that could not be written in the end, before anything is done."""
+def _check_places(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse what could not be written in the end, before anything is done."""
     for name, endings in (("output", (".json", ".csv")), ("plot", (".png", ".svg"))):
         path = getattr(options, name)
         if path is not None and path.suffix not in endings:
@@ -135,7 +120,9 @@ def _check_files(parser: argparse.ArgumentParser, options: argparse.Namespace) -
             try:
                 atomic.check_free(path, overwrite)
             except OSError as error:
-                raise _cannot_write(path, error) from None
+                raise CommandError(in_words(str(path), error), CANNOT_WRITE) from None
+    if options.output is None:
+        check_output()
 
 
 def _begin(
@@ -181,41 +168,100 @@ def _warn(options: argparse.Namespace, counts: Counts) -> None:
 
 def _climb(
     options: argparse.Namespace, saving: Checkpoint, interrupts: Interrupts
-) -> list[Diagnosis]:
+) -> list[Diagnosis | Run]:
     """Run the guides one after the other; the one that an interrupt ends is the last."""
     progress = Progress(options.quiet)
-    diagnoses: list[Diagnosis] = []
-    try:
-        for guide, climb in saving.climbs.items():
-            if interrupts.asked and diagnoses:
-                break
+    results: list[Diagnosis | Run] = []
+    warned = False
+    for guide, climb in saving.climbs.items():
+        if interrupts.asked and results:
+            break
 
-            def pause(guide: str = guide, climb: Climb = climb) -> bool:
-                progress.show(guide, climb.now.steps, options.num_steps)
-                saving.save_now_and_then()
-                return interrupts.asked
+        def pause(guide: str = guide, climb: Climb = climb) -> bool:
+            nonlocal warned
+            progress.show(guide, climb.now.steps, options.num_steps)
+            saving.save_now_and_then()
+            if saving.error is not None and not warned:
+                warned = True
+                progress.clear()
+                say(f"{in_words(str(saving.path), saving.error)}; the run goes on")
+            return interrupts.asked
 
+        try:
             if not interrupts.asked:
-                climb.climb(options.num_steps, pause)
-            saving.save()
-            diagnoses.append(diagnose(Run.of(climb, options.num_steps)))
-    except OSError as error:
-        raise _cannot_write(options.checkpoint, error) from None
-    finally:
-        progress.clear()
-    return diagnoses
+                interrupts.attempt(partial(climb.climb, options.num_steps, pause), None)
+        finally:
+            progress.clear()
+        saving.save()
+        run = Run.of(climb, options.num_steps)
+        undiagnosed: Diagnosis | Run = run
+        results.append(interrupts.attempt(partial(_diagnosed, run), undiagnosed))
+    return results
 
 
-def _write(path: Path, content: bytes, overwrite: bool) -> None:
-    try:
-        atomic.write(path, content, overwrite)
-    except OSError as error:
-        raise _cannot_write(path, error) from None
+def _diagnosed(run: Run) -> Diagnosis | Run:
+    """A diagnosis in which all that takes long has been worked out."""
+    diagnosis = diagnose(run)
+    diagnosis.body()
+    return diagnosis
 
 
-def _cannot_write(path: Path, error: OSError) -> CommandError:
-    hint = "; --force overwrites it" if isinstance(error, FileExistsError) else ""
-    return CommandError(f"{path}: {error.strerror or error}{hint}", CANNOT_WRITE)
+def _hand_over(
+    options: argparse.Namespace,
+    data: Input,
+    results: list[Diagnosis | Run],
+    saving: Checkpoint,
+    interrupts: Interrupts,
+) -> int:
+    """Write and print; what cannot be written is kept elsewhere."""
+    delivery = Delivery(options.checkpoint)
+    runs = runs_of(results)
+    left = [guide for guide in saving.climbs if guide not in [run.guide_name for run in runs]]
+    if saving.error is not None:
+        delivery.rescue(str(saving.path), saving.error, saving.content(), ".npz")
+    document = ""
+    if options.json or (options.output is not None and options.output.suffix == ".json"):
+        document = to_json(fit_document(results, data.source, left))
+    if options.output is not None:
+        csv = options.output.suffix == ".csv"
+        text = posteriors_csv(results) if csv else document
+        delivery.write(options.output, text.encode(), options.force)
+    if options.json:
+        delivery.print(document, ".json")
+    else:
+        shown = comparison(printable(data.title), results, data.names)
+        delivery.print(f"{shown}\n", ".txt")
+    drawn = options.plot is None or _draw(options, results, interrupts, delivery)
+    code = FINE
+    if interrupted(results, left) or not drawn:
+        say("interrupted" + (f" before guide {', '.join(left)}" if left else ""))
+        code = INTERRUPTED
+    elif options.require_converged and (away := [r for r in runs if r.stopped != "converged"]):
+        say(f"not converged: {', '.join(run.guide_name for run in away)}")
+        code = NOT_CONVERGED
+    return CANNOT_WRITE if delivery.failed else code
+
+
+def _draw(
+    options: argparse.Namespace,
+    results: list[Diagnosis | Run],
+    interrupts: Interrupts,
+    delivery: Delivery,
+) -> bool:
+    """Draw the runs, if they are diagnosed and an interrupt leaves the time; whether it did."""
+    diagnoses = [result for result in results if isinstance(result, Diagnosis)]
+    picture = io.BytesIO()
+
+    def draw() -> bool:
+        save_figure(diagnoses, picture, options.plot.suffix[1:])
+        return True
+
+    drawn = len(diagnoses) == len(results) and interrupts.attempt(draw, False)
+    if drawn:
+        delivery.write(options.plot, picture.getvalue(), options.force)
+    else:
+        say(f"{options.plot}: not drawn")
+    return drawn
 
 
 if __name__ == "__main__":

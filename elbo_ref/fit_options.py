@@ -48,7 +48,8 @@ examples:
 
 exit codes:
   0 fine, 2 wrong usage, 3 not converged (with --require-converged), 65 bad data, 66 no such input,
-  73 cannot write, 130 interrupted; 1 is a bug"""
+  73 cannot write (the result is printed all the same and kept in another file, and it is said
+  where), 130 interrupted; 1 is a bug"""
 
 
 def fit_parser() -> argparse.ArgumentParser:

@@ -164,8 +164,10 @@ def posterior_table(prior: Beta, counts: Counts, prob: float = 0.95) -> Posterio
     check_type("counts", counts, Counts)
     check_fits("prior", prior.shape, len(counts))
     after = prior.conjugate_update(counts.successes, counts.failures)
-    pairs, place = np.unique(np.array(after.arrays()), axis=1, return_inverse=True)
-    lower, upper = (np.asarray(x)[place.ravel()] for x in Beta(*pairs).interval(prob))
+    pairs, place = np.unique(1j * after.concentration0 + after.concentration1, return_inverse=True)
+    lower, upper = (
+        np.asarray(x)[place.ravel()] for x in Beta(pairs.real, pairs.imag).interval(prob)
+    )
     concentration = np.add(*prior.arrays())
     shrinkage = concentration / (concentration + counts.total_count)
     return PosteriorTable(prior, counts, prob, np.asarray(after.mean), lower, upper, shrinkage)

@@ -35,6 +35,7 @@ from elbo_ref.objectives.stationarity import Stationarity
 from elbo_ref.settings import Setup
 from elbo_ref.words import describe, number, pair
 
+Ending = Literal["completed", "unbounded", "interrupted"]
 Stopped = Literal["completed", "converged", "unbounded", "interrupted"]
 
 
@@ -120,6 +121,11 @@ class Run:
         return self._setup.learn_prior
 
     @property
+    def has_prior(self) -> bool:
+        """Whether the model has a prior: not where c is a parameter (``guide="none"``)."""
+        return self._space.task.guide.has_prior
+
+    @property
     def optimizer(self) -> Optimizer:
         """The optimizer's settings."""
         return self._setup.optimizer
@@ -164,6 +170,13 @@ class Run:
         return self._space.stationarity(self._end)
 
     @property
+    def ending(self) -> Ending:
+        """How the loop ended, whether or not that is a maximum."""
+        if self._ended is not None:
+            return "unbounded"
+        return "interrupted" if len(self.losses) < self.num_steps else "completed"
+
+    @property
     def stopped(self) -> Stopped:
         """How the run ended, in one word.
 
@@ -171,11 +184,8 @@ class Run:
         ``"unbounded"``: ended early because a concentration left [1e-12, 1e15] or the objective
         left float64; ``"interrupted"``: ended early from outside.
         """
-        if self._ended is not None:
-            return "unbounded"
-        if len(self.losses) < self.num_steps:
-            return "interrupted"
-        return "converged" if self.stationarity.holds else "completed"
+        ending = self.ending
+        return "converged" if ending == "completed" and self.stationarity.holds else ending
 
     @property
     def message(self) -> str:
@@ -328,14 +338,13 @@ class Run:
             f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>"
             for name, text in self._facts().items()
         )
-        table = self.posterior_table()._repr_html_() if self._space.task.guide.has_prior else ""
+        table = self.posterior_table()._repr_html_() if self.has_prior else ""
         return f"<table>{rows}</table>{table}"
 
     def _facts(self) -> dict[str, str]:
         run = f"guide {self.guide_name}, loss {self.loss_name}"
-        has_prior = self._space.task.guide.has_prior
         facts = {run: self.message, "counts": self.counts.summary(), "settings": self.settings()}
-        if has_prior:
+        if self.has_prior:
             facts["prior reached"] = describe(self.prior)
         facts["objective"] = f"{self.objective:.9g}"
         if self.loss_name != "exact" and self.step_std is not None:
@@ -348,22 +357,25 @@ class Run:
 
     def body(self) -> Document:
         """The part of `to_dict` that is about this run alone."""
-        body: Document = {
-            "losses": self.losses.tolist(),
-            "message": self.message,
-            "settings": self._setup.document(self.num_steps),
-            "stopped": self.stopped,
-        }
-        no_prior = "the model has no prior under this guide"
-        has_prior = self._space.task.guide.has_prior
-        put(body, "prior", pair(self.prior) if has_prior else None, no_prior)
-        put(body, "history", pair(self.history.prior) if has_prior else None, no_prior)
+        body = self.record()
+        body |= {"message": self.message, "stopped": self.stopped}
         put(body, "objective", self.objective, "it leaves float64")
         put(body, "step_std", self.step_std, "it leaves float64, or is not known for this loss")
-        put(body, "guide", _guide(self.guide), "the guide is empty")
         unknown = "the objective is too flat there to tell, or curves upwards"
         for name, value in self.stationarity._asdict().items():
             put(body.setdefault("stationarity", {}), name, value, unknown)
+        return body
+
+    def record(self) -> Document:
+        """The part of `body` that the run has noted, so that nothing needs to be computed."""
+        body: Document = {
+            "losses": self.losses.tolist(),
+            "settings": self._setup.document(self.num_steps),
+        }
+        no_prior = "the model has no prior under this guide"
+        for name, prior in (("prior", self.prior), ("history", self.history.prior)):
+            put(body, name, pair(prior) if self.has_prior else None, no_prior)
+        put(body, "guide", _guide(self.guide), "the guide is empty")
         return body
 
     def to_dict(self) -> Document:

@@ -22,7 +22,7 @@ T. J. Dekker, Numer. Math. 18 (1971) 224, for the error-free product; NIST DLMF 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal, localcontext
 from typing import Any, TypeVar
 
@@ -58,6 +58,7 @@ _OneOrMany = TypeVar("_OneOrMany", float, FloatArray)
 
 _HALF_LOG_2PI = 0.9189385332046727
 _SERIES_FROM = 8.0
+_BLOCK = 2**15
 _STIRLING = (
     1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400,
     43867 / 244188, -174611 / 125400,
@@ -137,6 +138,11 @@ def _stirling_tail(x: FloatArray) -> FloatArray:
     return _polynomial(_STIRLING, 1 / (x * x)) / x
 
 
+def blocks(size: int) -> Iterator[slice]:
+    """So many elements in parts, between which an interrupt is heard."""
+    return (slice(first, first + _BLOCK) for first in range(0, size, _BLOCK))
+
+
 def log_factorial_remainder(x: FloatArray) -> FloatArray:
     """R(x) = log Gamma(x + 1) - x log x + x for x >= 0, to a few units of 2**-53.
 
@@ -151,8 +157,10 @@ def log_factorial_remainder(x: FloatArray) -> FloatArray:
     y = x[small]
     values[small] = sc.gammaln(y + 1) - sc.xlogy(y, y) + y
     y = x[between]
-    steps = y[..., None] + np.arange(_SERIES_FROM)
-    down = (steps * np.log1p(1 / steps) - 1).sum(axis=-1)
+    down = np.empty(y.shape)
+    for part in blocks(y.size):
+        steps = y[part, None] + np.arange(_SERIES_FROM)
+        down[part] = (steps * np.log1p(1 / steps) - 1).sum(axis=-1)
     values[between] = _remainder_series(y + _SERIES_FROM) + down
     return values
 
@@ -258,8 +266,16 @@ def gap_slope(t: _OneOrMany, u: _OneOrMany) -> _OneOrMany:
 
 def trigamma(x: FloatArray) -> FloatArray:
     """psi_1(x), the second derivative of log Gamma, for x > 0."""
-    values: FloatArray = sc.zeta(_TWO, x)
-    return values
+    return _zeta(_TWO, x)
+
+
+def _zeta(s: float | FloatArray, x: FloatArray) -> FloatArray:
+    """sum_{j >= 0} (x + j)^-s."""
+    if np.size(x) <= _BLOCK:
+        values: FloatArray = sc.zeta(s, x)
+        return values
+    flat = x.ravel()
+    return np.concatenate([sc.zeta(s, flat[part]) for part in blocks(x.size)]).reshape(x.shape)
 
 
 def trigamma_excess(x: FloatArray) -> FloatArray:
@@ -273,8 +289,7 @@ def trigamma_excess_difference(x: FloatArray, n: FloatArray) -> FloatArray:
     """The excess at x less that at x + n, for n >= 0, to full relative precision."""
 
     def slope(v: FloatArray) -> FloatArray:
-        values: FloatArray = 2 * sc.zeta(3.0, v) - 1 / (v * v)
-        return values
+        return 2 * _zeta(3.0, v) - 1 / (v * v)
 
     direct = trigamma_excess(x) - trigamma_excess(x + n)
     return _without_cancellation(direct, _EXCESS, slope, x, n)

@@ -28,7 +28,8 @@ ALLOWED = {
     "quadrature": {"arguments"},
     "adam": {"arguments"},
     "values": {"arguments"},
-    "beta": {"arguments", "special", "values"},
+    "quantile": {"arguments", "special"},
+    "beta": {"arguments", "quantile", "special", "values"},
     "pathwise": {"arguments", "special"},
     "counts": {"arguments", "special"},
     "words": {"arguments", "beta"},
@@ -221,6 +222,7 @@ ALLOWED = {
         "adam",
         "svi",
         "console",
+        "delivery",
         "inputs",
         "version",
         "run",
@@ -263,6 +265,7 @@ ALLOWED = {
         "words",
     },
     "console": set(),
+    "delivery": {"atomic", "console"},
     "inputs": {"beta", "console", "counts", "datasets", "documents", "readers"},
     "fit_options": {
         "beta",
@@ -273,6 +276,7 @@ ALLOWED = {
         "version",
     },
     "fit": {
+        "delivery",
         "fit_options",
         "adam",
         "arguments",

@@ -13,9 +13,19 @@ from typing import Any
 
 from elbo_ref import datasets
 from elbo_ref.adam import Adam
-from elbo_ref.console import BAD_DATA, FINE, NO_INPUT, CommandError, guarded, printable
+from elbo_ref.console import (
+    BAD_DATA,
+    CANNOT_WRITE,
+    FINE,
+    NO_INPUT,
+    CommandError,
+    check_output,
+    guarded,
+    printable,
+)
 from elbo_ref.crosscheck import Verdict, cross_check, replay
 from elbo_ref.crosscheck.live import LOSSES, Settings, run_live
+from elbo_ref.delivery import Delivery
 from elbo_ref.documents import document, to_json
 from elbo_ref.guides import GUIDES
 from elbo_ref.inputs import (
@@ -49,7 +59,8 @@ examples:
 
 exit codes:
   0 agrees, 3 agrees but is not at an optimum, 4 a mistake, 5 too little to tell; 2 wrong usage,
-  65 unreadable, 66 no such input; 1 is a bug"""
+  65 unreadable, 66 no such input, 73 cannot print (what it should be is kept in a file, and said
+  where), 130 interrupted; 1 is a bug"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,6 +87,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         if mode not in modes and getattr(options, option) is not None:
             needed = " or ".join(f"--{name}" for name in modes)
             parser.error(f"--{option.replace('_', '-')} goes with {needed}, not with --{mode}")
+    check_output()
     data = read_input(parser, options, in_order=True)
     try:
         if options.live:
@@ -91,13 +103,15 @@ def _run(arguments: Sequence[str] | None) -> int:
     except OSError as error:
         raise CommandError(f"{error.filename}: {error.strerror or error}", NO_INPUT) from None
     verdicts = [verdict for verdict, _ in checked]
+    delivery = Delivery()
     if options.json:
         found = {"input": data.source, "verdicts": [verdict.body() for verdict in verdicts]}
-        sys.stdout.write(to_json({**document("crosscheck"), **found}))
+        delivery.print(to_json({**document("crosscheck"), **found}), ".json")
     else:
-        print(printable(data.title))
-        print(*(text for _, text in checked), sep="\n\n")
-    sys.stdout.flush()
+        text = "\n\n".join(text for _, text in checked)
+        delivery.print(f"{printable(data.title)}\n{text}\n", ".txt")
+    if delivery.failed:
+        return CANNOT_WRITE
     return max((verdict.exit_code for verdict in verdicts), key=_WEIGHTS.index)
 
 

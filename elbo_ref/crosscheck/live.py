@@ -108,6 +108,8 @@ def run_live(counts: Counts, settings: Settings) -> Live:
         num_particles=settings.num_particles,
         rng=settings.seed,
     )
+    if ours.stopped == "interrupted":
+        raise KeyboardInterrupt
     params, recording = _pyro(counts, settings)
     losses = np.asarray(recording.losses)
     verdict = cross_check(

@@ -23,12 +23,16 @@ def read_object(data: bytes, number: Callable[[str], object]) -> dict[str, Any]:
     >>> read_object(b'{"a": [1, 2.50]}', str)
     {'a': ['1', '2.50']}
     """
+
+    def heard(text: str) -> object:  # in Python, so that an interrupt is heard at each number
+        return number(text)
+
     try:
         found: dict[str, Any] = json.loads(
             data.decode("utf-8-sig"),
-            parse_int=number,
-            parse_float=number,
-            parse_constant=number,
+            parse_int=heard,
+            parse_float=heard,
+            parse_constant=heard,
             object_pairs_hook=_distinct,
         )
     except UnicodeDecodeError:

@@ -5,56 +5,60 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from elbo_ref.conclusion import conclusion
 from elbo_ref.diagnosis import Diagnosis
+from elbo_ref.report.document import concluded, ending_in_words, runs_of
+from elbo_ref.run import Run
 from elbo_ref.words import number
 
 _WIDTH = 120
 
 
-def comparison(title: str, diagnoses: Sequence[Diagnosis], names: Mapping[str, str]) -> str:
+def comparison(title: str, results: Sequence[Diagnosis | Run], names: Mapping[str, str]) -> str:
     """A table of the guides, a sentence on each, the noise, and the conclusion.
 
     Parameters
     ----------
     title : str
         What the data are.
-    diagnoses : sequence of Diagnosis
-        One for each guide, on the same counts with the same settings.
+    results : sequence of Diagnosis or Run
+        One for each guide, on the same counts with the same settings; a run is one without a
+        diagnosis.
     names : mapping
         The data's own names of ``"concentration1"`` and ``"concentration0"``, where they have some.
     """
-    paragraphs = [(f"{d.run.guide_name}: ", f"{d.sentence}.") for d in diagnoses]
-    if diagnoses[0].run.loss_name != "exact":
+    first = runs_of(results)[0]
+    diagnoses = [x for x in results if isinstance(x, Diagnosis)]
+    paragraphs = []
+    for result, run in zip(results, runs_of(results), strict=True):
+        sentence = f"{ending_in_words(run)}; not diagnosed"
+        if isinstance(result, Diagnosis):
+            sentence = result.sentence
+        paragraphs.append((f"{run.guide_name}: ", f"{sentence}."))
+    if diagnoses and first.loss_name != "exact":
         paragraphs.append(("noise: ", f"{_noise(diagnoses)}."))
-    paragraphs.append(("conclusion: ", f"{conclusion(diagnoses)}."))
+    paragraphs.append(("conclusion: ", f"{concluded(results)}."))
     wrapped = [
         textwrap.fill(text, _WIDTH, initial_indent=head, subsequent_indent="    ")
         for head, text in paragraphs
     ]
-    first = diagnoses[0].run
     facts = f"{first.counts.summary()}, {first.settings()}"
-    return "\n".join([title, facts, "", *_table(diagnoses, names), "", *wrapped])
+    return "\n".join([title, facts, "", *_table(results, names), "", *wrapped])
 
 
-def _table(diagnoses: Sequence[Diagnosis], names: Mapping[str, str]) -> list[str]:
+def _table(results: Sequence[Diagnosis | Run], names: Mapping[str, str]) -> list[str]:
     def titled(name: str) -> str:
         return f"{name} ({names[name]})" if name in names else name
 
     header = ["guide", titled("concentration1"), titled("concentration0"), "objective"]
     header += ["log evidence", "gap", "std of a loss"]
     rows = [header]
-    for d in diagnoses:
-        has_prior = d.log_evidence is not None
-        numbers = [
-            d.run.prior.concentration1 if has_prior else None,
-            d.run.prior.concentration0 if has_prior else None,
-            d.objective,
-            d.log_evidence,
-            d.gap,
-            d.run.step_std,
-        ]
-        rows.append([d.run.guide_name] + ["-" if x is None else number(x) for x in numbers])
+    for result, run in zip(results, runs_of(results), strict=True):
+        prior = run.prior.arrays() if run.has_prior else (None, None)
+        found: tuple[float | None, ...] = (None,) * 4
+        if isinstance(result, Diagnosis):
+            found = result.objective, result.log_evidence, result.gap, run.step_std
+        cells = ["-" if x is None else number(x) for x in (*prior, *found)]
+        rows.append([run.guide_name, *cells])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
