@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special as sc
 
 from elbo_ref.arguments import (
     FloatArray,
@@ -30,7 +29,7 @@ from elbo_ref.arguments import (
     require,
     underflow_is_zero,
 )
-from elbo_ref.special import cross_difference, deviance, log_choose_remainder
+from elbo_ref.special import cross_difference, deviance, log_choose, log_choose_remainder
 
 _LARGEST = 2**63 - 1
 
@@ -267,15 +266,6 @@ class Counts:
         k, n, w = counts.successes, counts.total_count, counts.multiplicity
         counts._set(k, n, w, split, names)
         return counts
-
-
-def log_choose(k: IntArray, n: IntArray) -> FloatArray:
-    """log C(n, k), from its entropy and remainders: every large term is positive."""
-    less = np.minimum(k, n - k).astype(np.float64)
-    more = np.maximum(k, n - k).astype(np.float64)
-    size = np.maximum(n, 1).astype(np.float64)
-    entropy = -sc.xlogy(less, less / size) - sc.xlog1py(more, -less / size)
-    return np.asarray(entropy + log_choose_remainder(less, more))
 
 
 def log_binomial(

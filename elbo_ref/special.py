@@ -185,6 +185,15 @@ def log_choose_remainder(x: FloatArray, y: FloatArray) -> FloatArray:
     return rise - r(less)
 
 
+def log_choose(k: IntArray, n: IntArray) -> FloatArray:
+    """log C(n, k), from its entropy and remainders: every large term is positive."""
+    less = np.minimum(k, n - k).astype(np.float64)
+    more = np.maximum(k, n - k).astype(np.float64)
+    size = np.maximum(n, 1).astype(np.float64)
+    entropy = -sc.xlogy(less, less / size) - sc.xlog1py(more, -less / size)
+    return np.asarray(entropy + log_choose_remainder(less, more))
+
+
 def log_beta_remainder(a: FloatArray, b: FloatArray) -> FloatArray:
     """log B(a, b) - [a log m + b log(1 - m)], with m = a/(a + b)."""
     return -log_choose_remainder(a, b) - np.log(a * (b / (a + b)))

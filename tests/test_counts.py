@@ -14,8 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from elbo_ref.beta import Beta
-from elbo_ref.counts import Counts, log_choose
+from elbo_ref.counts import Counts
 from elbo_ref.evidence import log_evidence
+from elbo_ref.special import log_choose
 
 mp = mpmath.mp.clone()
 mp.dps = 60

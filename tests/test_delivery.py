@@ -172,7 +172,7 @@ def test_a_place_is_tried_before_the_run(command, tmp_path, monkeypatch, option)
     ending = ".json" if option == "--output" else ".svg"
     loop, full, long = (path.with_suffix(ending) for path in (loop, full, long))
     loop.symlink_to(loop.name)
-    for path, word in ((loop, "symbolic links"), (long, "too long")):
+    for path, word in ((loop, "a loop of links"), (long, "too long")):
         code, out, err = command("none.csv", option, path)
         assert (code, out) == (73, "") and word in err
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(FULL))

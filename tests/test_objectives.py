@@ -526,7 +526,8 @@ def calls(bad):
 @pytest.mark.parametrize("bad", [1.0, (2.0, 3.0), None, "beta", er.Parameter(probs=0.5)])
 def test_a_guide_or_prior_that_is_no_beta(bad):
     for name, function, arguments in calls(bad):
-        message = f"^{name} must be a Beta, not {type(bad).__name__}$"
+        kinds = "Beta or LogitNormal" if name == "guide" else "Beta"
+        message = f"^{name} must be a {kinds}, not {type(bad).__name__}$"
         with pytest.raises(TypeError, match=message):
             function(*arguments, SOME)
 

@@ -30,8 +30,8 @@ import elbo_ref as er
 from elbo_ref import archive as archives
 from elbo_ref import fit
 from elbo_ref.archive import ArchiveError, read_arrays
-from elbo_ref.counts import log_choose
 from elbo_ref.readers import DataError, Layout, arrays, read, read_counts, stream
+from elbo_ref.special import log_choose
 
 PROPERTY = settings(max_examples=150, deadline=None, derandomize=True)
 COLUMNS = ("successes", "total_count", "multiplicity", "labels")
