@@ -33,10 +33,13 @@ def test_the_verdict_is_as_printed(capsys, monkeypatch):
     """On this page and on docs/crosscheck.md, which also prints the swapped reading."""
     monkeypatch.chdir(ROOT)
     page = (ROOT / "docs" / "crosscheck.md").read_text()
-    (given,) = commands(README, "elbo_ref.crosscheck")
-    assert commands(page, "elbo_ref.crosscheck")[0] == given
-    assert crosscheck.main(given) == 3
+    (short,) = commands(README, "elbo_ref.crosscheck")
+    first, given, *_ = commands(page, "elbo_ref.crosscheck")
+    assert short == first == ["--example", "forum"]
+    assert crosscheck.main(short) == 3
     out = capsys.readouterr().out
+    assert crosscheck.main(given) == 3
+    assert capsys.readouterr().out == out
     assert out == blocks("text")[0]
     assert out in blocks("text", page)
     swapped = str.maketrans("ab", "ba")
@@ -90,6 +93,19 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("folder", ["elbo_ref", "docs", "README.md"])
+def test_hints_name_what_an_index_has(folder):
+    """Not extras of this project, which is on none; and each is in an extra of setup.cfg."""
+    extras = (ROOT / "setup.cfg").read_text().split("[options.extras_require]")[1]
+    path = ROOT / folder
+    files = [path] if path.is_file() else [x for x in path.rglob("*") if x.suffix in (".py", ".md")]
+    for file in files:
+        text = file.read_text("utf-8")
+        assert "elbo_ref[" not in text, file
+        for name in re.findall(r"pip install ([a-z][a-z-]*)", text):
+            assert f"    {name}>=" in extras, (file, name)
 
 
 def test_commands_name_real_options():
