@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special as sc
-from scipy import stats
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
@@ -24,7 +23,7 @@ from elbo_ref.crosscheck.story import Arithmetic, Story, Terms
 from elbo_ref.crosscheck.tails import Cumulants
 from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.quadrature import over_beta, over_normal
-from elbo_ref.special import trigamma
+from elbo_ref.special import log_choose, trigamma
 
 _STEPS = 160
 _MOST_NODES = 30_000_000
@@ -92,7 +91,11 @@ def _of_some_trials(story: Story, terms: Terms, batch: int) -> FloatArray:
     counts, scale = terms.task.counts, story.batch_scale
     k, n = int(counts.successes[0]), int(counts.total_count[0])
     seen = np.arange(max(0, batch - (n - k)), min(k, batch) + 1)
-    share = stats.hypergeom.pmf(seen, n, k, batch)
+    ways = log_choose(seen, np.full(seen.size, k)) + log_choose(
+        batch - seen, np.full(seen.size, n - k)
+    )
+    share = np.exp(ways - ways.max())
+    share /= share.sum()
     seen, share = seen[share > _NEGLIGIBLE], share[share > _NEGLIGIBLE]
     each = np.empty((3, len(seen), terms.first.shape[0]))
     for i, successes in enumerate(seen):
