@@ -85,7 +85,7 @@ class _Fixed(NamedTuple):
 
         Where it is steep, it is as good as zero at the end, and nothing is to be corrected.
         """
-        log_weights = np.log(length / self.steps)
+        log_weights = _log(length / self.steps)
         for log_end, slope in zip(self.log_ends, slopes, strict=True):
             log_weights = log_weights + log_end * (np.abs(slope) * length <= self.steps)
         return log_weights
@@ -95,8 +95,7 @@ class _Fixed(NamedTuple):
     ) -> tuple[FloatArray, FloatArray]:
         """Places and log weights of a Gauss-Legendre rule; no weight where it is empty."""
         length = np.asarray(high - low)
-        with np.errstate(divide="ignore"):
-            return low + length * self.legendre, self.log_legendre + np.log(length)
+        return low + length * self.legendre, self.log_legendre + _log(length)
 
 
 @functools.cache
@@ -202,6 +201,13 @@ def _log_ratio(center: FloatArray, away: FloatArray) -> FloatArray:
     found: FloatArray = np.where(
         near == away, small, sc.log_expit(center + away) - sc.log_expit(center)
     )
+    return found
+
+
+def _log(length: FloatArray) -> FloatArray:
+    """Minus infinity for what is empty."""
+    with np.errstate(divide="ignore"):
+        found: FloatArray = np.log(length)
     return found
 
 

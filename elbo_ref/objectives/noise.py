@@ -195,5 +195,6 @@ def _rule(draw: Draw, steps: int) -> Rule:
         logit = np.atleast_1d(draw.logits)
         return Rule(logit, np.zeros((1, logit.size)), np.zeros((1, logit.size)))
     assert isinstance(draw, Beta | LogitNormal)
+    first, second = map(np.atleast_1d, draw.arrays())
     over = over_beta if isinstance(draw, Beta) else over_normal
-    return over(*map(np.atleast_1d, draw.arrays()), steps)
+    return over(first, second, steps)
