@@ -197,7 +197,7 @@ class GradientNoise(NamedTuple):
     def of(
         cls, task: Task, prior: FloatArray, own: FloatArray, tilts: FloatArray, gradient: Rows
     ) -> GradientNoise:
-        """To three digits; `tilts` is (2, G). 0 where there is no latent."""
+        """Standard deviations to 2e-3 of themselves, 0 without a latent; `tilts` is (2, G)."""
         distinct = Distinct.of(task, own, tilts)
         names = len(task.guide.parameter_names)
         found = [np.zeros((2 * (2 + names), 0))]

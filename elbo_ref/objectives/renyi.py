@@ -181,7 +181,7 @@ def renyi_bound(
     Returns
     -------
     float
-        In nats, summed over latents; to about 1e-9, and to 1e-6 of itself where the log weights of
+        In nats, summed over latents; to about 1e-9, and to 2e-6 of itself where the log weights of
         likely draws differ by hundreds.
 
     Raises
