@@ -111,13 +111,19 @@ def _narrow(loc: FloatArray, scale: FloatArray, z: FloatArray, weights: FloatArr
 
 
 def _wide(loc: FloatArray, scale: FloatArray) -> FloatArray:
-    weights = np.exp(-(((_Y[:, None] - loc) / scale) ** 2) / 2 - _HALF_LOG_2PI) * (_STEP / scale)
+    weights = _normal_density((_Y[:, None] - loc) / scale) * (_STEP / scale)
     r = np.hypot(scale, _SOFT)
     u = loc / r
-    ramp = loc * sc.ndtr(u) + r * np.exp(-u * u / 2 - _HALF_LOG_2PI)
+    ramp = loc * sc.ndtr(u) + r * _normal_density(u)
     gap = np.maximum(ramp + _RAMP_REST @ weights - np.logaddexp(0, loc), 0.0)
     step = _STEP_REST @ weights
     return np.array((gap, sc.ndtr(u) + step, sc.ndtr(-u) - step, _SLOPE @ weights))
+
+
+def _normal_density(z: FloatArray) -> FloatArray:
+    """Of a standard normal, as good as 0 from 38 on, where squares may be too large."""
+    density: FloatArray = np.exp(-(np.clip(z, -38.0, 38.0) ** 2) / 2 - _HALF_LOG_2PI)
+    return density
 
 
 @underflow_is_zero

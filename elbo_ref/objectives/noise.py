@@ -19,14 +19,41 @@ from elbo_ref.guides import Parameter
 from elbo_ref.guides.protocol import Draw
 from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.objectives.protocol import Task
-from elbo_ref.quadrature import Rule, over_beta, over_normal
+from elbo_ref.quadrature import (
+    Rule,
+    even_over_beta,
+    even_over_normal,
+    over_beta,
+    over_normal,
+)
 
 STEPS = 160
 """For variances to 1e-6 of themselves."""
 _FEW_STEPS = 32
 """For three digits."""
-_NODES_AT_ONCE = 2**15
-"""What a block holds, about."""
+_NODES_AT_ONCE, _PAIRS_AT_ONCE = 2**15, 2**18
+"""What a block holds, about, of the nodes of one draw or of pairs of nodes of two."""
+
+
+class Rules(NamedTuple):
+    """Quadratures over a draw, from its two parameters and a number of steps."""
+
+    beta: Callable[[FloatArray, FloatArray, int], Rule]
+    normal: Callable[[FloatArray, FloatArray, int], Rule]
+
+    def of(self, draw: Draw, steps: int) -> Rule:
+        """Of what c is drawn from; a point is its own rule."""
+        if isinstance(draw, Parameter):
+            logit = np.atleast_1d(draw.logits)
+            return Rule(logit, np.zeros((1, logit.size)), np.zeros((1, logit.size)))
+        assert isinstance(draw, Beta | LogitNormal)
+        first, second = map(np.atleast_1d, draw.arrays())
+        rule = self.beta if isinstance(draw, Beta) else self.normal
+        return rule(first, second, steps)
+
+
+ONE_DRAW = Rules(over_beta, over_normal)
+TWO_DRAWS = Rules(even_over_beta, even_over_normal)
 
 
 class Latents(NamedTuple):
@@ -59,10 +86,11 @@ class Latents(NamedTuple):
         tilt: FloatArray,
         log_coefficient: FloatArray,
         steps: int,
+        rules: Rules = ONE_DRAW,
     ) -> Latents:
         """Of L latents with the parameters `own` (k, L), or (k, 1) for all, and a tilt each."""
         guide, model = task.guide, Beta(*prior)
-        rule = _rule(guide.draw(model, own), steps)
+        rule = rules.of(guide.draw(model, own), steps)
         y, weights = rule.logit, np.exp(rule.log_weights)
         center, (up, down) = sc.log_expit(np.array((rule.center, -rule.center))), tilt
         ratios = np.array(rule.log_ratios())
@@ -131,15 +159,17 @@ class Distinct(NamedTuple):
         return cls(entry, rows[3:] if each else own, rows[:2], rows[2], present, column)
 
     def blocks(
-        self, task: Task, prior: FloatArray, steps: int, nodes_at_once: int = _NODES_AT_ONCE
+        self, task: Task, prior: FloatArray, steps: int, rules: Rules = ONE_DRAW
     ) -> Iterator[tuple[IntArray, FloatArray, Latents]]:
         """By blocks: their entries, their own parameters, and the latents."""
-        size = max(1, nodes_at_once // steps)
+        most = _NODES_AT_ONCE if rules is ONE_DRAW else _PAIRS_AT_ONCE // steps
+        size = max(1, most // steps)
         for start in range(0, self.entry.size, size):
             some = slice(start, start + size)
             own = self.own if self.own.shape[1] == 1 else self.own[:, some]
             tilts, coefficient = self.tilts[:, some], self.log_coefficient[some]
-            yield self.entry[some], own, Latents.of(task, prior, own, tilts, coefficient, steps)
+            latents = Latents.of(task, prior, own, tilts, coefficient, steps, rules)
+            yield self.entry[some], own, latents
 
     def spread(self, columns: FloatArray) -> FloatArray:
         """From (..., U) to (..., G), with 0 where there is no latent."""
@@ -167,7 +197,7 @@ class GradientNoise(NamedTuple):
     def of(
         cls, task: Task, prior: FloatArray, own: FloatArray, tilts: FloatArray, gradient: Rows
     ) -> GradientNoise:
-        """To three digits; `tilts` is (2, G). 0 where there is no latent."""
+        """Standard deviations to 2e-3 of themselves, 0 without a latent; `tilts` is (2, G)."""
         distinct = Distinct.of(task, own, tilts)
         names = len(task.guide.parameter_names)
         found = [np.zeros((2 * (2 + names), 0))]
@@ -187,13 +217,3 @@ class GradientNoise(NamedTuple):
         if task.guide.shared:
             return by_prior, (self.own_variance @ task.weights)[:, None]
         return by_prior, self.own_variance * task.weights
-
-
-def _rule(draw: Draw, steps: int) -> Rule:
-    """Of what c is drawn from; a point is its own rule."""
-    if isinstance(draw, Parameter):
-        logit = np.atleast_1d(draw.logits)
-        return Rule(logit, np.zeros((1, logit.size)), np.zeros((1, logit.size)))
-    assert isinstance(draw, Beta | LogitNormal)
-    over = over_beta if isinstance(draw, Beta) else over_normal
-    return over(*map(np.atleast_1d, draw.arrays()), steps)
