@@ -133,41 +133,52 @@ def normal_optimum(up: FloatArray, down: FloatArray) -> LogitNormal:
     are halved until it rises cannot miss. Its second derivatives need few digits: differences.
     Equal entries are solved once.
     """
-    (up, down), entry = np.unique(np.array((up, down)), axis=1, return_inverse=True)
-    total = up + down
-    loc, scale = np.log(up) - np.log(down), np.sqrt(total / up / down)
-
-    def height(loc: FloatArray, scale: FloatArray) -> FloatArray:
-        logs = up * sc.log_expit(loc) + down * sc.log_expit(-loc)
-        value: FloatArray = logs - total * moments(loc, scale).gap + np.log(scale)
-        return value
-
+    exponents, entry = np.unique(np.array((up, down)), axis=1, return_inverse=True)
+    up, down = exponents
+    found = np.array((np.log(up) - np.log(down), np.sqrt((up + down) / up / down)))
+    moving = np.arange(len(up))
     for _ in range(100):
-        h = 1e-4 * scale
-        around = moments(
-            np.array((loc, loc - h, loc + h, loc, loc)),
-            np.array((scale, scale, scale, scale - h, scale + h)),
-        )
-        c, rest, slope = around.c[0], around.rest[0], around.slope[0]
-        by_loc, by_scale = (around.slope[2::2] - around.slope[1::2]) / (2 * h)
-        g1, g2 = up * rest - down * c, 1 / scale - scale * total * slope
-        h11, h12 = -total * slope, -total * scale * by_loc
-        h22 = -total * (slope + scale * by_scale) - 1 / scale**2
-        determinant = np.maximum(h11 * h22 - h12 * h12, 1e-6 * h11 * h22)
-        step1 = -(h22 * g1 - h12 * g2) / determinant
-        step2 = -(h11 * g2 - h12 * g1) / determinant
-        size = np.minimum(1.0, 0.9 * scale / np.maximum(-step2, 1e-300))
-        before = height(loc, scale)
-        slack = 1e-13 * (1 + np.abs(before))
-        for _ in range(40):
-            falls = height(loc + size * step1, scale + size * step2) < before - slack
-            if not falls.any():
-                break
-            size = np.where(falls, size / 2, size)
-        loc, scale = loc + size * step1, scale + size * step2
-        if np.max((np.abs(step1) + np.abs(step2)) / scale, initial=0.0) < 1e-7:
-            break  # the next step would be below 1e-14
-    return LogitNormal(loc[entry.ravel()], scale[entry.ravel()])
+        step = _uphill(exponents[:, moving], found[:, moving])
+        found[:, moving] += step
+        # where this step is below 1e-7 the next would be below 1e-14
+        moving = moving[np.abs(step).sum(axis=0) / found[1, moving] >= 1e-7]
+        if not moving.size:
+            break
+    return LogitNormal(*found[:, entry.ravel()])
+
+
+def _height(exponents: FloatArray, at: FloatArray) -> FloatArray:
+    logs = exponents[0] * sc.log_expit(at[0]) + exponents[1] * sc.log_expit(-at[0])
+    gap = moments(at[0], at[1]).gap
+    value: FloatArray = logs - (exponents[0] + exponents[1]) * gap + np.log(at[1])
+    return value
+
+
+def _uphill(exponents: FloatArray, at: FloatArray) -> FloatArray:
+    """Newton's step of each entry, halved until the objective does not fall."""
+    (up, down), (loc, scale) = exponents, at
+    total, h = up + down, 1e-4 * scale
+    around = moments(
+        np.array((loc, loc - h, loc + h, loc, loc)),
+        np.array((scale, scale, scale, scale - h, scale + h)),
+    )
+    c, rest, slope = around.c[0], around.rest[0], around.slope[0]
+    by_loc, by_scale = (around.slope[2::2] - around.slope[1::2]) / (2 * h)
+    g1, g2 = up * rest - down * c, 1 / scale - scale * total * slope
+    h11, h12 = -total * slope, -total * scale * by_loc
+    h22 = -total * (slope + scale * by_scale) - 1 / scale**2
+    determinant = np.maximum(h11 * h22 - h12 * h12, 1e-6 * h11 * h22)
+    step = -np.array((h22 * g1 - h12 * g2, h11 * g2 - h12 * g1)) / determinant
+    step *= np.minimum(1.0, 0.9 * scale / np.maximum(-step[1], 1e-300))
+    before = _height(exponents, at)
+    least, falling = before - 1e-13 * (1 + np.abs(before)), np.arange(len(scale))
+    for _ in range(40):
+        height = _height(exponents[:, falling], (at + step)[:, falling])
+        falling = falling[height < least[falling]]
+        if not falling.size:
+            break
+        step[:, falling] /= 2
+    return step
 
 
 class LaplaceGuide(JointGuide):
