@@ -8,6 +8,7 @@ imported on the way, and the memory that the process grows by is reported.
 
 from __future__ import annotations
 
+import contextlib
 import argparse
 import io
 import json
@@ -247,7 +248,8 @@ def document_changed(rng: random.Random, text: str) -> str:
                 inner.append(inner[key])
             case 6 if type(inner[key]) in (int, float):
                 with_sign = rng.choice((-1, 2, 0.5, 1e300, 10**30))
-                inner[key] *= with_sign
+                with contextlib.suppress(OverflowError):  # of an integer beyond a float
+            inner[key] *= with_sign
             case 7:
                 inner[key] = [inner[key]]
     try:
