@@ -8,8 +8,8 @@ imported on the way, and the memory that the process grows by is reported.
 
 from __future__ import annotations
 
-import contextlib
 import argparse
+import contextlib
 import io
 import json
 import math
@@ -249,7 +249,7 @@ def document_changed(rng: random.Random, text: str) -> str:
             case 6 if type(inner[key]) in (int, float):
                 with_sign = rng.choice((-1, 2, 0.5, 1e300, 10**30))
                 with contextlib.suppress(OverflowError):  # of an integer beyond a float
-            inner[key] *= with_sign
+                    inner[key] *= with_sign
             case 7:
                 inner[key] = [inner[key]]
     try:
