@@ -85,7 +85,8 @@ class _Fixed(NamedTuple):
 
         Where it is steep, it is as good as zero at the end, and nothing is to be corrected.
         """
-        log_weights = np.log(length / self.steps)
+        with np.errstate(divide="ignore"):  # a zone without length has no weight
+            log_weights = np.log(length / self.steps)
         for log_end, slope in zip(self.log_ends, slopes, strict=True):
             log_weights = log_weights + log_end * (np.abs(slope) * length <= self.steps)
         return log_weights
