@@ -196,4 +196,5 @@ def _rule(draw: Draw, steps: int) -> Rule:
         return Rule(logit, np.zeros((1, logit.size)), np.zeros((1, logit.size)))
     assert isinstance(draw, Beta | LogitNormal)
     over = over_beta if isinstance(draw, Beta) else over_normal
-    return over(*map(np.atleast_1d, draw.arrays()), steps)
+    first, second = (np.atleast_1d(x) for x in draw.arrays())
+    return over(first, second, steps)
