@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray, IntArray, check_type, scalar
+from elbo_ref.arguments import FloatArray, IntArray, check_type, scalar, underflow_is_zero
 from elbo_ref.charts import binomial_slope
 from elbo_ref.counts import Counts, log_binomial
 from elbo_ref.evidence import log_evidence_terms
@@ -61,6 +61,7 @@ class TestResult:
         return dict(vars(self))
 
 
+@underflow_is_zero
 def tarone_test(counts: Counts) -> TestResult:
     """Tarone's score test for more variation than a binomial's; one-sided.
 
@@ -93,6 +94,7 @@ def tarone_test(counts: Counts) -> TestResult:
     return TestResult(z, float(sc.ndtr(-z)), "binomial", "more variation than a binomial's")
 
 
+@underflow_is_zero
 def likelihood_ratio_test(counts: Counts) -> TestResult:
     """The likelihood-ratio test of the binomial within the Beta-Binomials.
 
@@ -120,6 +122,7 @@ def likelihood_ratio_test(counts: Counts) -> TestResult:
     return TestResult(statistic, p_value, "binomial", "beta-binomial")
 
 
+@underflow_is_zero
 def shrunken_estimates(counts: Counts, prob: float = 0.95) -> PosteriorTable:
     """Empirical Bayes: each latent's posterior mean and interval at the evidence maximum.
 
@@ -213,6 +216,7 @@ class ExpectedCounts:
         return {**plain, **{name: getattr(self, name) for name in rest}}
 
 
+@underflow_is_zero
 def expected_counts(maximum: EvidenceMaximum, least: float = 5.0) -> ExpectedCounts:
     """The numbers of latents that the fitted distribution expects for each K, and Pearson's fit.
 

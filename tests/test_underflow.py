@@ -59,6 +59,17 @@ OF_RUNS = {
         er.Beta(1.0, 3e5), er.Beta(1.0, 1.0), er.Counts(3, 10), -1.0
     ),
     "posterior_table": lambda: er.posterior_table(er.Beta(1e-9, 1e9), SMALL).lower,
+    "cross_check": lambda: (
+        er.cross_check(
+            er.Counts(3, 10),
+            {"prior.concentration1": 1e-90, "prior.concentration0": 1e90},
+            guide="conjugate",
+            losses=[9.3],
+        ).findings
+    ),
+    "gradient_variance far out": lambda: er.gradient_variance(
+        er.LogitNormal(300.0, 1.0), er.Beta(2.0, 3.0), er.Counts(3, 10)
+    ),
     **{
         f"run with guide {guide}": lambda guide=guide: er.diagnose(
             er.maximize_elbo(SMALL, guide, optimizer=er.Adam(lr=1.0), num_steps=10)

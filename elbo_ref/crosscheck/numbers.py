@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from elbo_ref.adam import Adam, ClippedAdam
-from elbo_ref.arguments import FloatArray, Rng, check_type, count, float_array, generator
+from elbo_ref.arguments import (
+    FloatArray,
+    Rng,
+    check_type,
+    count,
+    float_array,
+    generator,
+    underflow_is_zero,
+)
 from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.alignment import Aligned, align, batch_of, looks_like
@@ -33,6 +41,7 @@ from elbo_ref.readers.parameters import read_parameters
 from elbo_ref.words import number
 
 
+@underflow_is_zero
 def cross_check(
     counts: Counts,
     params: object,

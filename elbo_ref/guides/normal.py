@@ -168,7 +168,7 @@ def _uphill(exponents: FloatArray, at: FloatArray) -> FloatArray:
     h11, h12 = -total * slope, -total * scale * by_loc
     h22 = -total * (slope + scale * by_scale) - 1 / scale**2
     determinant = np.maximum(h11 * h22 - h12 * h12, 1e-6 * h11 * h22)
-    step = -np.array((h22 * g1 - h12 * g2, h11 * g2 - h12 * g1)) / determinant
+    step: FloatArray = -np.array((h22 * g1 - h12 * g2, h11 * g2 - h12 * g1)) / determinant
     step *= np.minimum(1.0, 0.9 * scale / np.maximum(-step[1], 1e-300))
     before = _height(exponents, at)
     least, falling = before - 1e-13 * (1 + np.abs(before)), np.arange(len(scale))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from elbo_ref.adam import Adam
-from elbo_ref.arguments import check_type
+from elbo_ref.arguments import check_type, underflow_is_zero
 from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.case import check_claims, one_by_one
@@ -30,6 +30,7 @@ from elbo_ref.crosscheck.roles import learned_of
 from elbo_ref.recording import Recording
 
 
+@underflow_is_zero
 def replay(
     recording: Recording | str | Path,
     counts: Counts,
