@@ -41,6 +41,7 @@ def best_of(guide, counts, learned):
     )  # fmt: skip
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("guide", "counts", "learned", "lr", "particles", "loss", "subsample_size"), FLOORS
 )
@@ -62,6 +63,7 @@ def test_the_noise_floor_is_where_runs_end(
     assert beyond < 0.01, f"{beyond} of the steps at the floor are farther away than allowed"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "name", few(["beta", "normal", "empty", "tied", "beta_shared", "delta"], 2)
 )
@@ -247,9 +249,9 @@ STATES = {
 }
 
 
-@pytest.mark.parametrize("loss", ["trace", "exact", "trace_mean_field"])
+@pytest.mark.parametrize("loss", few(["trace", "exact", "trace_mean_field"], 2))
 @pytest.mark.parametrize("guide", ["beta", "conjugate_detached", "normal", "none", "tied"])
-@pytest.mark.parametrize(("lr", "steps"), [(0.01, 20), (0.3, 60), (0.1, 400)])
+@pytest.mark.parametrize(("lr", "steps"), few([(0.01, 20), (0.3, 60), (0.1, 400)]))
 def test_case_and_sentence_say_the_same(guide, loss, lr, steps):
     run = er.maximize_elbo(PAIRS, guide, loss, optimizer=er.Adam(lr=lr), num_steps=steps)
     seen = er.diagnose(run)
@@ -301,6 +303,7 @@ def test_a_run_that_does_not_converge_makes_all_its_steps():
         er.maximize_elbo(TWO, until="tired")
 
 
+@pytest.mark.thorough
 def test_the_cases():
     far = er.maximize_elbo(PAIRS, "beta", "exact", optimizer=er.Adam(lr=0.1), num_steps=30)
     seen = er.diagnose(far)

@@ -82,6 +82,7 @@ def test_an_example_is_only_its_counts_beside_a_run_handed_in(tmp_path, capsys):
     assert not [x for x in verdict["findings"] if x["name"] == "losses"]
 
 
+@pytest.mark.thorough
 def test_the_run_of_an_example_needs_neither_pyro_nor_pytorch():
     """Nor are they imported where they are there."""
     program = (

@@ -190,6 +190,7 @@ def test_the_density_of_draws_that_are_all_the_same():
     assert drawn.outer_tail(np.array([3.0, 3.5])).tolist() == [1.0, 0.0]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("particles", [10, 200])
 def test_many_particles_of_minibatches_by_their_cumulants(particles):
     """Mean, spread and tails beside 6000 drawn means, within five standard errors."""

@@ -124,7 +124,7 @@ NAMES = (
 
 
 @pytest.mark.parametrize("level", few(["history", "evaluations"]))
-@pytest.mark.parametrize("name", few(NAMES, 5))
+@pytest.mark.parametrize("name", few(NAMES, 3))
 def test_a_mistake_is_named(name, level):
     assert planted(name, level).mistakes[0] == name
 

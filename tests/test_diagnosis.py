@@ -228,6 +228,7 @@ def test_too_slow_to_pass():
 # -- arrived, and the words for it ---------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_converged_on_rat_tumors():
     seen = er.diagnose(exact(RATS, num_steps=2500))
     assert seen.run.stopped == "converged"

@@ -163,7 +163,7 @@ def command(capsys, *arguments):
     return code, capsys.readouterr()
 
 
-@pytest.mark.parametrize("name", few(["coin", "forum", "colds_father", "rat_tumors"], 3))
+@pytest.mark.parametrize("name", few(["coin", "forum", "colds_father", "rat_tumors"]))
 def test_the_command_s_document(capsys, name):
     code, streams = command(capsys, "--example", name, "--json")
     assert (code, streams.err) == (0, "")

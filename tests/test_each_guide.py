@@ -105,6 +105,7 @@ class Example:
         return self.space.gradient(objective, self.space.start, particles, rng)[0]
 
 
+@pytest.mark.thorough
 @every_guide
 @always
 @given(rows=ROWS, numbers=FREE)

@@ -169,7 +169,7 @@ def test_three_of_ten_under_the_empty_guide():
 @pytest.mark.parametrize("learnable", CHOICES[1:])
 @pytest.mark.parametrize("guide", OBJECTIVES)
 @pytest.mark.parametrize("prior", PRIORS.values(), ids=PRIORS)
-@pytest.mark.parametrize("name", MIXED)
+@pytest.mark.parametrize("name", few(MIXED))
 def test_one_learnable(name, prior, guide, learnable):
     """Maximum and maximiser of the guide's objective over one concentration, where it has any."""
     counts = DATA[name]
@@ -222,6 +222,7 @@ def climbed(counts, prior, learnable):
     return -found.fun, unpack(found.x)[1]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "learnable"),
     [
@@ -645,7 +646,7 @@ def same(x, y):
 
 
 @pytest.mark.parametrize("prior", PRIORS.values(), ids=PRIORS)
-@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("name", few(DATA, 4))
 def test_mirror(name, prior):
     """Successes and failures exchanged, and the concentrations: c -> 1 - c, the same values."""
     one = table_of(name, prior)

@@ -171,6 +171,7 @@ def test_forum_sentences(answer):
         assert word in said["conclusion"]
 
 
+@pytest.mark.thorough
 def test_seeds(answer):
     """Another seed gives other numbers, the same seed the same bytes."""
     texts = [answer("--example", "coin", "--seed", seed) for seed in (7, 8, 7)]
@@ -309,6 +310,7 @@ def test_multiplicity(answer, write):
     assert "Beta(0.5493, 0.46479)" in sentences(text)["conclusion"]
 
 
+@pytest.mark.thorough
 def test_other_data_other_sentences(answer, write):
     """Every kind of answer, from data that differ in a few rows."""
     header = "successes,total_count\n"

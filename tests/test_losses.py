@@ -89,6 +89,7 @@ def test_laplace_becomes_delta():
 CLIMBED = ("tied", "beta_shared", "normal")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("guide", guides.GUIDES)
 @pytest.mark.parametrize("alpha", few([-1.0, 0.0, 0.5, 2.0], 2))
 def test_where_a_renyi_bound_leads(guide, alpha):

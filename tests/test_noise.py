@@ -39,6 +39,7 @@ def many(guide, prior, counts, loss):
     return objectives.find(loss).step(task, p, own, 1, np.random.default_rng(3)).own
 
 
+@pytest.mark.thorough
 @ALL
 def test_against_samples(guide, prior, counts):
     found = er.gradient_variance(guide, prior, counts)

@@ -389,6 +389,7 @@ ONE = er.Beta(2.5, 4.0)
 EACH = er.Beta([4.0, 2.0, 9.0, 10.0, 2.0], [8.0, 6.0, 2.0, 20.0, 40.0])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("guide", [ONE, EACH], ids=["one", "each"])
 @pytest.mark.parametrize("counts", [SINGLE, SEVERAL], ids=["single", "several"])
 def test_mean_and_variance_by_numpy_s_own_draws(guide, counts):

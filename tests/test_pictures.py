@@ -312,6 +312,7 @@ def test_probabilities_on_a_logit_axis_are_round_and_stand_where_they_are(low, h
 # -- whole figures -----------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", few(KINDS))
 def test_every_guide_on_every_kind_is_drawn(kind):
     for guide in GUIDES:

@@ -4,6 +4,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 from scipy import special as sc
+from tiers import few
 
 import elbo_ref as er
 from elbo_ref import guides, objectives, quadrature
@@ -59,7 +60,7 @@ def test_a_normal_of_any_scale(scale):
 
 
 @pytest.mark.parametrize(
-    ("loc", "scale"), [(0.0, 300.0), (-700.0, 40.0), (0.0, 1e-12), (30.0, 1.0)]
+    ("loc", "scale"), few([(0.0, 300.0), (-700.0, 40.0), (0.0, 1e-12), (30.0, 1.0)])
 )
 def test_the_variance_of_a_normal(loc, scale):
     """Against mpmath, by panels that end where c bends."""
@@ -132,9 +133,9 @@ def test_equal_latents_are_evaluated_once(name):
         noises.append(objectives.find("trace").gradient_noise(task, prior, own))
         distinct = Distinct.of(task, own, task.guide.tilt(prior, own, task.outcomes))
         assert distinct.entry.size == 2
-    for few, all_of_them in zip(*noises, strict=True):
-        np.testing.assert_array_equal(np.tile(few, 5), all_of_them)
-        assert not few[:, 1].any()
+    for some, all_of_them in zip(*noises, strict=True):
+        np.testing.assert_array_equal(np.tile(some, 5), all_of_them)
+        assert not some[:, 1].any()
 
 
 @pytest.mark.parametrize("alpha", [1 - 1e-10, 1 + 1e-10, 1 + 1e-13, 1 - 1e-7])

@@ -569,3 +569,12 @@ def test_a_fixed_prior_is_an_argument(made):
     verdict = made.replay(replace(recording, **groups), names=names, prior=er.Beta(2.0, 5.0))
     assert verdict.mistakes[0] == "loss_mismatch"  # it moved, after the first step
     assert verdict.findings[0].quantity == "loss at step 1"
+
+
+def test_draws_on_the_logit_have_the_shape_of_their_site():
+    """Found by fuzzing: a guide that draws on the logit says these draws itself."""
+    recording = Made().recording(
+        draws=lambda made: {**made.draws, "c_unconstrained": np.repeat(made.draws["c"], 2, axis=1)}
+    )
+    with pytest.raises(ValueError, match="the draws of 'c_unconstrained' have shape"):
+        replay(recording, COUNTS)

@@ -443,6 +443,7 @@ def test_one_tensor_many_times():
     assert len(parse(packed(body, storages)).values) == 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "part",
     few([b"}", b"]", b"(", b"K\x01", b"h\x00", b"h\x00\x85", b"](", storage(1)[-50:]], 3),

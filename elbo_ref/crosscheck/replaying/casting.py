@@ -350,10 +350,13 @@ def _all_steps(reading: Reading, steps: int) -> Reading:
 
 def _logits(recording: Recording, site: str) -> FloatArray:
     """Of the draws; a guide that draws on the logit says them itself."""
-    own = recording.draws.get(f"{site}_unconstrained")
+    drawn, own = recording.draws[site], recording.draws.get(f"{site}_unconstrained")
     if own is not None:
+        if own.shape != drawn.shape:
+            found = f"{own.shape}, not the {drawn.shape} of {site!r}"
+            raise ValueError(f"the draws of '{site}_unconstrained' have shape {found}")
         return own.astype(np.float64)
-    c = recording.draws[site].astype(np.float64)
+    c = drawn.astype(np.float64)
     if not np.all((c > 0) & (c < 1)):
         step = int(np.argwhere(~((c > 0) & (c < 1)))[0][0])
         raise ValueError(f"a draw of {site!r} at step {step} is not inside (0, 1)")
