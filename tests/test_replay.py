@@ -577,4 +577,4 @@ def test_draws_on_the_logit_have_the_shape_of_their_site():
         draws=lambda made: {**made.draws, "c_unconstrained": np.repeat(made.draws["c"], 2, axis=1)}
     )
     with pytest.raises(ValueError, match="the draws of 'c_unconstrained' have shape"):
-        replay(recording, COUNTS)
+        replay(recording, COUNTS, guide="beta", names=NAMES)
