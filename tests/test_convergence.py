@@ -116,7 +116,7 @@ def space_of(guide, counts, prior, learned):
     return Coordinates(Task(family, counts), prior, learned, family.start(None, size))
 
 
-@pytest.mark.parametrize("start", STARTS, ids=str)
+@pytest.mark.parametrize("start", few(STARTS))
 @pytest.mark.parametrize(
     ("guide", "counts", "learned"),
     [
@@ -143,7 +143,7 @@ def test_the_maximum_is_found_without_the_oracle(guide, counts, learned, start):
         assert at.stationarity(at.start).holds
 
 
-@pytest.mark.parametrize("start", STARTS, ids=str)
+@pytest.mark.parametrize("start", few(STARTS))
 @pytest.mark.parametrize(
     ("guide", "counts"),
     [

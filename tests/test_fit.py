@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiers import few
 
 import elbo_ref as er
 from elbo_ref import fit
@@ -191,7 +192,7 @@ def test_noise_is_compared_with_the_spread(answer):
 # -- options -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("guide", ["beta", "empty", "tied"])
+@pytest.mark.parametrize("guide", few(["beta", "empty", "tied"]))
 def test_one_guide(answer, guide):
     text = answer("--example", "forum", "--guide", guide)
     _, rows = table(text)

@@ -438,7 +438,7 @@ def test_the_interval_of_single_trials_by_hand():
 
 
 @pytest.mark.parametrize("of", PARAMETERS)
-@pytest.mark.parametrize("name", few(DATA, 2))
+@pytest.mark.parametrize("name", few(DATA))
 def test_swapping_successes_and_failures(name, of):
     """a <-> b, m -> 1 - m, s stays."""
     counts = DATA[name]
@@ -597,7 +597,7 @@ def test_the_interval_begins_beyond_the_range_of_concentrations(of):
 
 
 @pytest.mark.parametrize("prob", few([1e-4, 1e-8]))
-@pytest.mark.parametrize("of", PARAMETERS)
+@pytest.mark.parametrize("of", few(PARAMETERS, 2))
 def test_a_tiny_probability(of, prob):
     """chi2/2 is then near or below the rounding of the log evidence: the estimate, nearly."""
     maximum = maximum_of("rat_tumors")
