@@ -370,13 +370,17 @@ def test_whole_numbers_of_any_type(kind):
 @pytest.mark.parametrize(
     ("value", "error", "message"),
     [
-        (np.float16(3000), ValueError, f"successes = {np.float16(3000)} is a float above 2**11: "),
+        (
+            np.float16(3000),
+            ValueError,
+            f"successes = {np.float16(3000)!s} is a float above 2**11: ",
+        ),
         (np.float16(np.inf), ValueError, "successes = inf is not a whole number"),
         (np.float16(-1), ValueError, f"successes = -1.0 {FITS}"),
         (
             np.float32(2**25),
             ValueError,
-            f"successes = {np.float32(2**25)} is a float above 2**24: ",
+            f"successes = {np.float32(2**25)!s} is a float above 2**24: ",
         ),
         (-1e300, ValueError, "successes = -1e+300 must lie in"),
         (np.longdouble(2) ** 63, ValueError, "successes = 9.223372036854775808e+18 "),
