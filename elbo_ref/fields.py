@@ -51,12 +51,26 @@ def parse(text: str) -> Any:
             parse_int=_whole,
             parse_float=_finite,
             parse_constant=_finite,
-            object_pairs_hook=_distinct,
+            object_pairs_hook=distinct,
         )
     except json.JSONDecodeError as error:
         raise ValueError(f"its JSON is damaged: {error}") from None
     except RecursionError:
         raise ValueError("its JSON is nested too deeply") from None
+    except RepeatedNameError as error:
+        raise ValueError(f"the JSON repeats the name {_SHORT.repr(error.args[0])}") from None
+
+
+class RepeatedNameError(ValueError):
+    """A JSON object has a name twice; the name is the only argument."""
+
+
+def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of the pairs that `json.loads` hands over; none of them may be lost."""
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise RepeatedNameError(Counter(name for name, _ in pairs).most_common(1)[0][0])
+    return document
 
 
 def whole(low: int, high: int | None = None) -> Check:
@@ -251,11 +265,3 @@ def _finite(written: str) -> float:
     if not math.isfinite(found):
         raise ValueError(f"the JSON holds {written:.60}, which is not a finite number")
     return found
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        key, _ = Counter(key for key, _ in pairs).most_common(1)[0]
-        raise ValueError(f"the JSON repeats the name {_SHORT.repr(key)}")
-    return document

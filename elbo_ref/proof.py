@@ -102,7 +102,7 @@ def search(profile: Slopes, grid: FloatArray, best: float, sign_at_0: int | None
         The sign of the slope at grid[0], where it is known exactly.
     """
     points = profile.points(grid)
-    low, high = points.take(slice(None, -1)), points.take(slice(1, None))
+    low, high = _neighbours(points)
     stalled = np.zeros(low.x.size)
     found = Found([], [], best, None, 0)
     found.see(points)
@@ -126,8 +126,7 @@ def search(profile: Slopes, grid: FloatArray, best: float, sign_at_0: int | None
         ]
         rest = alive & ~concave
         stalled = np.where(bound - found.best <= 2 * noise, stalled + 1, 0)
-        thin = cells.length <= _THIN * high.x
-        flat = rest & (thin | (stalled > _STALLED) | (rest.sum() * profile.rungs > BUDGET))
+        flat = rest & _given_up(profile, cells, stalled, rest)
         flat |= alive & concave & level
         found.flats += [
             Flat(*map(float, row))
@@ -171,8 +170,7 @@ def above(profile: Slopes, grid: FloatArray, level: float) -> tuple[list[Stretch
     bool
         Whether these are all and no two of them are one part, but for rounding.
     """
-    points = profile.points(grid)
-    low, high = points.take(slice(None, -1)), points.take(slice(1, None))
+    low, high = _neighbours(profile.points(grid))
     stalled = np.zeros(low.x.size)
     done: list[_Cell] = []
     proven = True
@@ -185,8 +183,7 @@ def above(profile: Slopes, grid: FloatArray, level: float) -> tuple[list[Stretch
         rest = alive & ~settled
         doubtful = np.minimum(cells.bound - level, level - cells.floor) <= 2 * cells.noise
         stalled = np.where(doubtful, stalled + 1, 0)
-        left = cells.length <= _THIN * high.x
-        left |= (stalled > _STALLED) | (rest.sum() * profile.rungs > BUDGET)
+        left = _given_up(profile, cells, stalled, rest)
         proven = proven and not (rest & left).any()
         for i in np.flatnonzero(settled | (rest & left)):
             ends = float(low.x[i]), float(high.x[i])
@@ -240,6 +237,19 @@ class _Cell(NamedTuple):
     end: float
     hump: float
     top: float
+
+
+def _neighbours(points: Points) -> tuple[Points, Points]:
+    """The left and the right ends of the intervals between points."""
+    return points.take(slice(None, -1)), points.take(slice(1, None))
+
+
+def _given_up(
+    profile: Slopes, cells: _Bounds, stalled: FloatArray, rest: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Intervals that are split no more: too short or stalled; all, if `rest` is beyond BUDGET."""
+    thin: NDArray[np.bool_] = cells.length <= _THIN * cells.high.x
+    return thin | (stalled > _STALLED) | bool(rest.sum() * profile.rungs > BUDGET)
 
 
 class _Bounds(NamedTuple):

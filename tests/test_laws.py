@@ -248,7 +248,7 @@ ALLOWED = {
         "svi",
         "words",
     },
-    "readers": {"archive", "arguments", "counts"},
+    "readers": {"archive", "arguments", "counts", "fields"},
     "datasets": {"counts"},
     "conclusion": {"convergence", "diagnosis", "words"},
     "report": {

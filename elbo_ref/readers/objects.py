@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from elbo_ref.fields import RepeatedNameError, distinct
 from elbo_ref.readers.layout import DataError, short
 
 
@@ -33,7 +33,7 @@ def read_object(data: bytes, number: Callable[[str], object]) -> dict[str, Any]:
             parse_int=heard,
             parse_float=heard,
             parse_constant=heard,
-            object_pairs_hook=_distinct,
+            object_pairs_hook=distinct,
         )
     except UnicodeDecodeError:
         raise DataError("the file is not UTF-8 text") from None
@@ -42,12 +42,6 @@ def read_object(data: bytes, number: Callable[[str], object]) -> dict[str, Any]:
         raise DataError(f"{place} is not JSON: {error.msg}") from None
     except RecursionError:
         raise DataError("the file nests its JSON too deeply") from None
+    except RepeatedNameError as error:
+        raise DataError(f"the file repeats the key {short(error.args[0])}") from None
     return found
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise DataError(f"the file repeats the key {short(name)}")
-    return document
