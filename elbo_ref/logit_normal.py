@@ -27,8 +27,10 @@ distribution.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -54,7 +56,7 @@ SCALE_RANGE = 1e-100, 1e100
 _WIDE = 4.0
 _REACH = 9.0
 _STEPS, _BLOCK = 160, 256
-"""Of the quadrature for a variance, and how many of them at once."""
+"""Nodes of the quadrature for a variance, and of how many entries at once."""
 _HALF_LOG_2PI = 0.9189385332046727
 _HALF_LOG_2PI_E = _HALF_LOG_2PI + 0.5
 
@@ -74,50 +76,99 @@ _RAMP_REST = np.logaddexp(0, _Y) - (
     _Y * sc.ndtr(_Y / _SOFT) + _SOFT * np.exp(-((_Y / _SOFT) ** 2) / 2 - _HALF_LOG_2PI)
 )
 _STEP_REST = sc.expit(_Y) - sc.ndtr(_Y / _SOFT)
-_SLOPE = sc.expit(_Y) * sc.expit(-_Y)
 
 
-class Moments(NamedTuple):
-    """g, E c, E (1 - c) and E c (1 - c), for arrays of l and s."""
+class Derivatives(NamedTuple):
+    """E c, E (1 - c), and E of the first, second and third derivative of sigma at y.
 
-    gap: FloatArray
+    With dE h/dl = E h' and dE h/ds = s E h'' they are all that a Newton step by l and s needs.
+    """
+
     c: FloatArray
     rest: FloatArray
     slope: FloatArray
+    second: FloatArray
+    third: FloatArray
 
 
-def moments(loc: FloatArray, scale: FloatArray) -> Moments:
-    """What the module's opening says, to 1e-13 or so, for arrays of one shape."""
+def gap(loc: FloatArray, scale: FloatArray) -> FloatArray:
+    """The module's opening has it: g, to 1e-13 or so, for arrays of one shape."""
+    found: FloatArray = _by_rules(1, _narrow_gap, _wide_gap, loc, scale)[0]
+    return found
+
+
+def derivatives(loc: FloatArray, scale: FloatArray) -> Derivatives:
+    """The first three to 1e-13 or so, the last two to 1e-13 of a quarter."""
+    return Derivatives(*_by_rules(5, _narrow_derivatives, _wide_derivatives, loc, scale))
+
+
+_Rule: TypeAlias = Callable[..., FloatArray]
+
+
+def _by_rules(
+    rows: int, narrow: _Rule, wide: _Rule, loc: FloatArray, scale: FloatArray
+) -> FloatArray:
+    """Rows of expectations, each entry by the rule that serves its scale, in blocks."""
     shape = np.broadcast_shapes(loc.shape, scale.shape)
     flat_loc, flat_scale = (np.broadcast_to(x, shape).ravel() for x in (loc, scale))
-    found = np.empty((4, flat_loc.size))
-    lowest = 0.0
-    for highest, z, weights in _NARROW_RULES:
-        chosen = (flat_scale > lowest) & (flat_scale <= highest)
-        if chosen.any():
-            found[:, chosen] = _narrow(flat_loc[chosen], flat_scale[chosen], z, weights)
-        lowest = highest
-    chosen = ~(flat_scale <= _WIDE)
-    if chosen.any():
-        found[:, chosen] = _wide(flat_loc[chosen], flat_scale[chosen])
-    return Moments(*found.reshape(4, *shape))
+    found = np.empty((rows, flat_loc.size))
+    rules: list[_Rule] = [partial(narrow, z=z, weights=weights) for _, z, weights in _NARROW_RULES]
+    which = np.searchsorted([highest for highest, *_ in _NARROW_RULES], flat_scale)
+    for i, evaluate in enumerate((*rules, wide)):
+        chosen = np.flatnonzero(which == i)
+        for start in range(0, chosen.size, _BLOCK):
+            some = chosen[start : start + _BLOCK]
+            found[:, some] = evaluate(flat_loc[some], flat_scale[some])
+    return found.reshape(rows, *shape)
 
 
-def _narrow(loc: FloatArray, scale: FloatArray, z: FloatArray, weights: FloatArray) -> FloatArray:
-    d = z[:, None] * scale
-    c, rest = sc.expit(loc + d), sc.expit(-loc - d)
-    gap = weights @ np.log1p(sc.expit(-np.abs(loc)) * np.expm1(np.where(loc > 0, -d, d)))
-    return np.array((gap, weights @ c, weights @ rest, weights @ (c * rest)))
+def _narrow_gap(
+    loc: FloatArray, scale: FloatArray, z: FloatArray, weights: FloatArray
+) -> FloatArray:
+    d = z[:, None] * np.where(loc > 0, -scale, scale)
+    found: FloatArray = weights @ np.log1p(sc.expit(-np.abs(loc)) * np.expm1(d))
+    return found
 
 
-def _wide(loc: FloatArray, scale: FloatArray) -> FloatArray:
-    weights = _normal_density((_Y[:, None] - loc) / scale) * (_STEP / scale)
+def _narrow_derivatives(
+    loc: FloatArray, scale: FloatArray, z: FloatArray, weights: FloatArray
+) -> FloatArray:
+    c, rest = _sigma(loc + z[:, None] * scale)
+    return np.array([weights @ x for x in (c, rest, *_derivatives(c, rest))])
+
+
+def _sigma(y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """c and 1 - c by one exponential."""
+    small = np.exp(-np.abs(y))
+    large = 1 / (1 + small)
+    small *= large
+    up = y >= 0
+    return np.where(up, large, small), np.where(up, small, large)
+
+
+def _derivatives(c: FloatArray, rest: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The first three of sigma."""
+    slope = c * rest
+    return slope, slope * (rest - c), slope * (1 - 6 * slope)
+
+
+def _wide_gap(loc: FloatArray, scale: FloatArray) -> FloatArray:
     r = np.hypot(scale, _SOFT)
     u = loc / r
     ramp = loc * sc.ndtr(u) + r * _normal_density(u)
-    gap = np.maximum(ramp + _RAMP_REST @ weights - np.logaddexp(0, loc), 0.0)
+    rest: FloatArray = _RAMP_REST @ _wide_weights(loc, scale)
+    return np.maximum(ramp + rest - np.logaddexp(0, loc), 0.0)
+
+
+def _wide_derivatives(loc: FloatArray, scale: FloatArray) -> FloatArray:
+    weights, u = _wide_weights(loc, scale), loc / np.hypot(scale, _SOFT)
     step = _STEP_REST @ weights
-    return np.array((gap, sc.ndtr(u) + step, sc.ndtr(-u) - step, _SLOPE @ weights))
+    by_y = _derivatives(*_sigma(_Y))
+    return np.array((sc.ndtr(u) + step, sc.ndtr(-u) - step, *(x @ weights for x in by_y)))
+
+
+def _wide_weights(loc: FloatArray, scale: FloatArray) -> FloatArray:
+    return _normal_density((_Y[:, None] - loc) / scale) * (_STEP / scale)
 
 
 def _normal_density(z: FloatArray) -> FloatArray:
@@ -168,12 +219,12 @@ class LogitNormal(Pair, CenteredOnLogit):
     @property
     def mean(self) -> float | FloatArray:
         """E c."""
-        return plain(moments(*self.arrays()).c)
+        return plain(derivatives(*self.arrays()).c)
 
     @property
     def variance(self) -> float | FloatArray:
         """Var c; not to full relative precision where it is below 1e-14."""
-        found = moments(*self.arrays())
+        found = derivatives(*self.arrays())
         return plain(np.maximum(found.c * found.rest - found.slope, 0.0))
 
     def log_prob(self, c: ArrayLike) -> float | FloatArray:
@@ -212,8 +263,8 @@ class LogitNormal(Pair, CenteredOnLogit):
 
     def log_gaps(self) -> tuple[FloatArray, FloatArray]:
         """log c0 - E log c and log(1 - c0) - E log(1 - c), which are equal."""
-        gap = moments(*self.arrays()).gap
-        return gap, gap
+        both = gap(*self.arrays())
+        return both, both
 
     def entropy_of_logit(self) -> FloatArray:
         """-E log density of the logit, in nats."""

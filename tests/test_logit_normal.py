@@ -10,7 +10,7 @@ from tiers import few
 
 import elbo_ref as er
 from elbo_ref import logit_normal
-from elbo_ref.logit_normal import LogitNormal, moments
+from elbo_ref.logit_normal import LogitNormal, derivatives, gap
 
 ROWS = [
     (0.0, 1e-6), (1.3, 1e-3), (-0.9, 0.548), (3.0, 1.0), (-20.0, 0.5), (30.0, 0.8), (0.0, 1.001),
@@ -38,32 +38,36 @@ def by_mpmath(loc, scale):
             expected(c),
             expected(lambda y: c(-y)),
             expected(lambda y: c(y) * c(-y)),
+            expected(lambda y: c(y) * c(-y) * (c(-y) - c(y))),
+            expected(lambda y: c(y) * c(-y) * (1 - 6 * c(y) * c(-y))),
         )
 
 
 @pytest.mark.parametrize(("loc", "scale"), few(ROWS))
 def test_moments(loc, scale):
-    """To 1e-12 absolutely, and relatively as far as the tails let it."""
-    got = moments(np.array(loc), np.array(scale))
-    wanted = by_mpmath(loc, scale)
-    np.testing.assert_allclose(got, wanted, rtol=2e-12, atol=1e-20)
+    """To 1e-12 absolutely, and relatively as far as the tails let it; two derivatives may be 0."""
+    at = np.array(loc), np.array(scale)
+    got, wanted = np.array((gap(*at), *derivatives(*at))), by_mpmath(loc, scale)
+    np.testing.assert_allclose(got[:4], wanted[:4], rtol=2e-12, atol=1e-20)
+    np.testing.assert_allclose(got[4:], wanted[4:], rtol=2e-12, atol=1e-13)
 
 
 def test_a_shorter_rule_would_show():
     """Negative control: the rule for narrow ones at scale 3 is off by more than the tolerance."""
     _, z, weights = logit_normal._NARROW_RULES[0]
-    rough = logit_normal._narrow(np.array([2.0]), np.array([3.5]), z, weights)
-    assert abs(rough[1, 0] / moments(np.array(2.0), np.array(3.5)).c - 1) > 1e-11
+    rough = logit_normal._narrow_derivatives(np.array([2.0]), np.array([3.5]), z, weights)
+    assert abs(rough[0, 0] / derivatives(np.array(2.0), np.array(3.5)).c - 1) > 1e-11
 
 
 @given(st.floats(-50, 50), st.floats(-6, 3))
 @settings(max_examples=100, deadline=None)
 def test_reflection_and_bounds(loc, log_scale):
     scale = np.array(10.0**log_scale)
-    there, back = moments(np.array(loc), scale), moments(np.array(-loc), scale)
+    at, reflected = (np.array(loc), scale), (np.array(-loc), scale)
+    there, back = derivatives(*at), derivatives(*reflected)
     np.testing.assert_allclose(there.c, back.rest, rtol=1e-9, atol=1e-15)
-    np.testing.assert_allclose(there.gap, back.gap, rtol=1e-9, atol=1e-13)
-    assert there.gap >= 0 and there.c + there.rest == pytest.approx(1, rel=1e-14)
+    np.testing.assert_allclose(gap(*at), gap(*reflected), rtol=1e-9, atol=1e-13)
+    assert gap(*at) >= 0 and there.c + there.rest == pytest.approx(1, rel=1e-14)
     assert 0 <= there.slope <= 0.25
 
 
@@ -72,9 +76,16 @@ def test_the_rules_meet():
     loc = np.linspace(-12, 12, 25)
     (one, *short), (four, *long) = logit_normal._NARROW_RULES
     ones, fours = np.full(25, one), np.full(25, four)
-    narrow, wide = logit_normal._narrow, logit_normal._wide
-    np.testing.assert_allclose(narrow(loc, ones, *short), narrow(loc, ones, *long), rtol=1e-13)
-    np.testing.assert_allclose(narrow(loc, fours, *long), wide(loc, fours), rtol=1e-11)
+    for narrow, wide in (
+        (logit_normal._narrow_gap, logit_normal._wide_gap),
+        (logit_normal._narrow_derivatives, logit_normal._wide_derivatives),
+    ):
+        at_one = np.array((narrow(loc, ones, *short), narrow(loc, ones, *long)))
+        at_four = np.array((narrow(loc, fours, *long), wide(loc, fours)))
+        np.testing.assert_allclose(*at_one[..., :3, :], rtol=1e-13)
+        np.testing.assert_allclose(*at_four[..., :3, :], rtol=1e-11)
+        np.testing.assert_allclose(*at_one, rtol=1e-13, atol=1e-16)  # two derivatives have zeros
+        np.testing.assert_allclose(*at_four, rtol=1e-11, atol=1e-16)
 
 
 @pytest.mark.parametrize("scale", [0.05, 0.7, 7.0])

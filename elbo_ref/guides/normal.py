@@ -17,7 +17,7 @@ s = 1/sqrt((A' + D') c (1 - c)), which at the mode is sqrt((A' + D')/(A' D')).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import special as sc
@@ -29,7 +29,7 @@ from elbo_ref.guides.delta import JointGuide, log_jacobian
 from elbo_ref.guides.none import Parameter
 from elbo_ref.guides.positive import SOFTPLUS
 from elbo_ref.guides.protocol import ANY_REAL, GuideDefaults, bound
-from elbo_ref.logit_normal import LogitNormal, moments
+from elbo_ref.logit_normal import LogitNormal, derivatives, gap
 
 
 class NormalGuide(GuideDefaults):
@@ -99,12 +99,11 @@ class NormalGuide(GuideDefaults):
         return draw.tilt_variance(tilt[0], tilt[1], square=0.5)
 
     def log_moments(self, prior: FloatArray, own: FloatArray) -> FloatArray:
-        gap = moments(own[0], own[1]).gap
-        logs: FloatArray = np.array((sc.log_expit(own[0]), sc.log_expit(-own[0]))) - gap
-        return logs
+        logs: FloatArray = np.array((sc.log_expit(own[0]), sc.log_expit(-own[0])))
+        return logs - gap(own[0], own[1])
 
     def pull_back(self, tilt: FloatArray, prior: FloatArray, own: FloatArray) -> FloatArray:
-        found = moments(own[0], own[1])
+        found = derivatives(own[0], own[1])
         by_loc = tilt[0] * found.rest - tilt[1] * found.c
         source: FloatArray = np.array((by_loc, -own[1] * (tilt[0] + tilt[1]) * found.slope))
         return source
@@ -129,56 +128,76 @@ class NormalGuide(GuideDefaults):
 def normal_optimum(up: FloatArray, down: FloatArray) -> LogitNormal:
     """The optimum for the exponents A' and D' > 0 of each entry, by Newton's method.
 
-    The objective A' E log c + D' E log(1 - c) + log s is concave in l and s, so that steps which
-    are halved until it rises cannot miss. Its second derivatives need few digits: differences.
+    The objective A' E log c + D' E log(1 - c) + log s is concave in l and s. A step is halved until
+    the slope along it is smaller than before, whichever way.
     Equal entries are solved once.
     """
     exponents, entry = np.unique(np.array((up, down)), axis=1, return_inverse=True)
     up, down = exponents
     found = np.array((np.log(up) - np.log(down), np.sqrt((up + down) / up / down)))
     moving = np.arange(len(up))
+    here = _Newton.at(exponents, found)
     for _ in range(100):
-        step = _uphill(exponents[:, moving], found[:, moving])
+        step = here.step(found[1, moving])
+        here, step = _shortened(exponents[:, moving], found[:, moving], here, step)
         found[:, moving] += step
         # where this step is below 1e-7 the next would be below 1e-14
-        moving = moving[np.abs(step).sum(axis=0) / found[1, moving] >= 1e-7]
+        rest = np.abs(step).sum(axis=0) / found[1, moving] >= 1e-7
+        moving, here = moving[rest], _Newton(here.slope[:, rest], here.bend[:, rest])
         if not moving.size:
             break
     return LogitNormal(*found[:, entry.ravel()])
 
 
-def _height(exponents: FloatArray, at: FloatArray) -> FloatArray:
-    logs = exponents[0] * sc.log_expit(at[0]) + exponents[1] * sc.log_expit(-at[0])
-    gap = moments(at[0], at[1]).gap
-    value: FloatArray = logs - (exponents[0] + exponents[1]) * gap + np.log(at[1])
-    return value
+_FALLEN = 0.9
+"""What a step may leave of the slope along it, downhill."""
 
 
-def _uphill(exponents: FloatArray, at: FloatArray) -> FloatArray:
-    """Newton's step of each entry, halved until the objective does not fall."""
-    (up, down), (loc, scale) = exponents, at
-    total, h = up + down, 1e-4 * scale
-    around = moments(
-        np.array((loc, loc - h, loc + h, loc, loc)),
-        np.array((scale, scale, scale, scale - h, scale + h)),
-    )
-    c, rest, slope = around.c[0], around.rest[0], around.slope[0]
-    by_loc, by_scale = (around.slope[2::2] - around.slope[1::2]) / (2 * h)
-    g1, g2 = up * rest - down * c, 1 / scale - scale * total * slope
-    h11, h12 = -total * slope, -total * scale * by_loc
-    h22 = -total * (slope + scale * by_scale) - 1 / scale**2
-    determinant = np.maximum(h11 * h22 - h12 * h12, 1e-6 * h11 * h22)
-    step: FloatArray = -np.array((h22 * g1 - h12 * g2, h11 * g2 - h12 * g1)) / determinant
-    step *= np.minimum(1.0, 0.9 * scale / np.maximum(-step[1], 1e-300))
-    before = _height(exponents, at)
-    least, falling = before - 1e-13 * (1 + np.abs(before)), np.arange(len(scale))
+class _Newton(NamedTuple):
+    """Slope (2, n) and second derivatives (3, n) of each entry's objective, by l and s."""
+
+    slope: FloatArray
+    bend: FloatArray
+
+    @classmethod
+    def at(cls, exponents: FloatArray, place: FloatArray) -> _Newton:
+        """At loc and scale."""
+        (up, down), (loc, scale) = exponents, place
+        total, around = up + down, derivatives(loc, scale)
+        slope = (up * around.rest - down * around.c, 1 / scale - scale * total * around.slope)
+        bend = (
+            -total * around.slope,
+            -total * scale * around.second,
+            -total * (around.slope + scale**2 * around.third) - 1 / scale**2,
+        )
+        return cls(np.array(slope), np.array(bend))
+
+    def step(self, scale: FloatArray) -> FloatArray:
+        """Newton's, so that a scale keeps a tenth of itself."""
+        (g1, g2), (h11, h12, h22) = self.slope, self.bend
+        determinant = np.maximum(h11 * h22 - h12 * h12, 1e-6 * h11 * h22)
+        step: FloatArray = -np.array((h22 * g1 - h12 * g2, h11 * g2 - h12 * g1)) / determinant
+        step *= np.minimum(1.0, 0.9 * scale / np.maximum(-step[1], 1e-300))
+        return step
+
+
+def _shortened(
+    exponents: FloatArray, place: FloatArray, here: _Newton, step: FloatArray
+) -> tuple[_Newton, FloatArray]:
+    """Steps halved until the slope along them is no larger than before; and what is there."""
+    there = _Newton.at(exponents, place + step)
+    before = (here.slope * step).sum(axis=0)
     for _ in range(40):
-        height = _height(exponents[:, falling], (at + step)[:, falling])
-        falling = falling[height < least[falling]]
-        if not falling.size:
+        after = (there.slope * step).sum(axis=0)
+        least = 1e-13 * (np.abs(there.slope * step).sum(axis=0) + 1)
+        steep = np.flatnonzero(-after > _FALLEN * before + least)
+        if not steep.size:
             break
-        step[:, falling] /= 2
-    return step
+        step[:, steep] /= 2
+        before[steep] /= 2
+        nearer = _Newton.at(exponents[:, steep], (place + step)[:, steep])
+        there.slope[:, steep], there.bend[:, steep] = nearer
+    return there, step
 
 
 class LaplaceGuide(JointGuide):

@@ -77,31 +77,35 @@ class _Climb:
 
     def climbed(self) -> Highest | None:
         x, reach = np.log(self._prior[self._learned, 0]), _REACH
-        here = self._at(x)
+        here, moved = self._at(x), True
         for _ in range(_MOST_STEPS):
-            slope, bend = self._slope(here), self._bend(x)
-            if here is None or not np.isfinite(bend).all():
+            if here is None:
                 return None
-            curvatures, directions = np.linalg.eigh(bend)
-            along, sizes = directions.T @ slope, np.maximum(np.abs(curvatures), 1e-300)
-            step = along / sizes
+            if moved:
+                slope, bend = self._slope(here.prior, here.own), self._bend(x)
+                if not np.isfinite(bend).all():
+                    return None
+                curvatures, directions = np.linalg.eigh(bend)
+                along, sizes = directions.T @ slope, np.maximum(np.abs(curvatures), 1e-300)
+                step = along / sizes
             if along @ step / 2 <= DECREMENT:
                 close = (np.abs(step) <= STEP) & (curvatures < 0)
                 ends = all(map(self._ends, directions.T, close, repeat((x, here.value))))
                 return here if ends else None
             length = float(np.linalg.norm(step))
-            moved = x + directions @ step * min(1.0, reach / length)
-            there = self._at(moved)
-            if there and there.value >= here.value - _SAME * (1 + abs(here.value)):
-                x, here, reach = moved, there, 2 * reach if length > reach else reach
+            to = x + directions @ step * min(1.0, reach / length)
+            there = self._at(to)
+            moved = there is not None and there.value >= here.value - _SAME * (1 + abs(here.value))
+            if moved:
+                x, here, reach = to, there, 2 * reach if length > reach else reach
             else:
                 reach = min(reach, length) / 4
                 if reach < _LEAST_REACH:
                     return None
         return None
 
-    def _at(self, x: FloatArray) -> Highest | None:
-        """None outside the range of the parameters, or where no guide is best."""
+    def _best(self, x: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+        """Prior and own parameters; None outside the range of these, or where no guide is best."""
         if not ((np.log(SMALLEST) <= x) & (x <= np.log(LARGEST))).all():
             return None
         task, prior = self._task, self._prior.copy()
@@ -109,21 +113,28 @@ class _Climb:
         own = task.guide.optimum(prior, task.outcomes, task.weights)
         if not task.guide.shared:
             own = np.where(task.weights > 0, own, 1.0)
-        if not np.isfinite(own).all():
-            return None
-        value = objective_value(task, Beta(*map(float, prior[:, 0])), own)
-        return Highest(value, prior, own) if np.isfinite(value) else None
+        return (prior, own) if np.isfinite(own).all() else None
 
-    def _slope(self, at: Highest | None) -> FloatArray:
-        if at is None:
-            return np.full(self._prior[self._learned].size, np.nan)
-        step = Exact().step(self._task, at.prior, at.own, 1, self._unused)
-        return (step.prior * at.prior[:, 0])[self._learned]
+    def _at(self, x: FloatArray) -> Highest | None:
+        best = self._best(x)
+        if best is None:
+            return None
+        value = objective_value(self._task, Beta(*map(float, best[0][:, 0])), best[1])
+        return Highest(value, *best) if np.isfinite(value) else None
+
+    def _slope(self, prior: FloatArray, own: FloatArray) -> FloatArray:
+        step = Exact().step(self._task, prior, own, 1, self._unused)
+        return (step.prior * prior[:, 0])[self._learned]
 
     def _bend(self, x: FloatArray) -> FloatArray:
-        """The second derivatives, by central differences."""
+        """The second derivatives, by central differences; nan beside where no guide is best."""
+
+        def slope(x: FloatArray) -> FloatArray:
+            best = self._best(x)
+            return np.full(x.size, np.nan) if best is None else self._slope(*best)
+
         shifts = _SHIFT * np.eye(x.size)
-        rows = [self._slope(self._at(x + s)) - self._slope(self._at(x - s)) for s in shifts]
+        rows = [slope(x + s) - slope(x - s) for s in shifts]
         bend = np.reshape(rows, (x.size, x.size)) / (2 * _SHIFT)
         return (bend + bend.T) / 2
 
