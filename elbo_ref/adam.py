@@ -105,9 +105,9 @@ class Adam:
         self, state: AdamState, parameters: FloatArray, gradient: FloatArray
     ) -> tuple[FloatArray, AdamState]:
         """One descent step along a gradient of the loss; returns new parameters and a new state."""
-        return self.update_at(self.lr, state, parameters, gradient)
+        return self._update_at(self.lr, state, parameters, gradient)
 
-    def update_at(
+    def _update_at(
         self, lr: float, state: AdamState, parameters: FloatArray, gradient: FloatArray
     ) -> tuple[FloatArray, AdamState]:
         """The same at another learning rate, which may be 0."""
@@ -243,7 +243,7 @@ class ExponentialLR:
     ) -> tuple[FloatArray, AdamState]:
         """One descent step along a gradient of the loss; returns new parameters and a new state."""
         rate = rate_after(self, state.step)
-        return self.optimizer.update_at(rate, state, parameters, gradient)
+        return self.optimizer._update_at(rate, state, parameters, gradient)
 
 
 def rate_after(optimizer: Optimizer, steps: int) -> float:

@@ -37,6 +37,8 @@ def underflow_is_zero(door: Door) -> Door:
     """
     if isinstance(door, type):
         for name, member in list(vars(door).items()):
+            if name.startswith("_"):
+                continue
             if isinstance(member, FunctionType):
                 setattr(door, name, _underflow_is_zero(member))
             elif isinstance(member, classmethod):

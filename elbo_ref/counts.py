@@ -29,7 +29,7 @@ from elbo_ref.arguments import (
     require,
     underflow_is_zero,
 )
-from elbo_ref.special import cross_difference, deviance, log_choose, log_choose_remainder
+from elbo_ref.special import cross_difference, log_binomial, log_choose
 
 _LARGEST = 2**63 - 1
 
@@ -268,20 +268,17 @@ class Counts:
         return counts
 
 
-def log_binomial(
-    successes: IntArray,
-    total_count: IntArray,
-    mean: tuple[FloatArray, FloatArray],
-    difference: FloatArray,
-) -> FloatArray:
-    """log C(N, K) + K log c + (N - K) log(1 - c), with mean = (c, 1 - c).
+def distinct(counts: Counts) -> tuple[Counts, NDArray[np.intp]]:
+    """Equal entries as one of a greater multiplicity, and which of these each entry is in.
 
-    `difference` is K - N c, formed by the caller from what it knows exactly.
+    Labels, and how the trials of a latent were split, are left out.
     """
-    k, n = successes.astype(np.float64), total_count.astype(np.float64)
-    f = (total_count - successes).astype(np.float64)
-    away = deviance(k, n * mean[0], difference) + deviance(f, n * mean[1], -difference)
-    return log_choose_remainder(k, f) - away
+    order = np.lexsort((counts.successes, counts.total_count))
+    k, n = counts.successes[order], counts.total_count[order]
+    first = np.flatnonzero(np.diff(k, prepend=-1) | np.diff(n, prepend=-1))
+    entry = np.empty_like(order)
+    entry[order] = np.repeat(np.arange(first.size), np.diff(first, append=order.size))
+    return Counts(k[first], n[first], np.add.reduceat(counts.multiplicity[order], first)), entry
 
 
 def pool(

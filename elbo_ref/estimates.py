@@ -192,11 +192,6 @@ def estimate_table(counts: Counts, prior: Beta | None = None) -> EstimateTable:
         low, high = CONCENTRATIONS
         if not low <= getattr(prior, name) <= high:
             raise ValueError(f"prior: {name} = {getattr(prior, name)} {IN_RANGE}")
-    return EstimateTable(counts, prior, _rows(counts, prior))
-
-
-@np.errstate(under="ignore")
-def _rows(counts: Counts, prior: Beta) -> tuple[Estimate, ...]:
     rows = [_classical(counts), *_maps(prior, counts), _posterior_mean(prior, counts)]
     best = of_evidence(counts, prior, "both")
     rows.append(_row("empirical Bayes", "both", "log evidence", best, best.reason))
@@ -211,7 +206,7 @@ def _rows(counts: Counts, prior: Beta) -> tuple[Estimate, ...]:
         end = of_empty(counts, prior, each)
         rows.append(_row("guide empty", each, "E_prior[log lik] - H(prior)", end, end.reason))
     rows.append(_none(counts))
-    return tuple(rows)
+    return EstimateTable(counts, prior, tuple(rows))
 
 
 def _classical(counts: Counts) -> Estimate:

@@ -27,10 +27,11 @@ from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray, IntArray, check_type, scalar, underflow_is_zero
 from elbo_ref.charts import binomial_slope
-from elbo_ref.counts import Counts, log_binomial
+from elbo_ref.counts import Counts
 from elbo_ref.evidence import log_evidence_terms
 from elbo_ref.latents import PosteriorTable, posterior_table
 from elbo_ref.maximum import EvidenceMaximum, maximize_evidence
+from elbo_ref.special import log_binomial
 from elbo_ref.supremum import pooled_log_likelihood, totals
 from elbo_ref.words import number
 
@@ -261,7 +262,7 @@ def expected_counts(maximum: EvidenceMaximum, least: float = 5.0) -> ExpectedCou
     latents = np.zeros(sizes.size, np.int64)
     np.add.at(latents, place, w)
     each = np.repeat(latents, sizes + 1).astype(np.float64)
-    expected: FloatArray = each * _prob(maximum, k, n)
+    expected: FloatArray = each * np.exp(_log_prob(maximum, k, n))
     statistic, cells, joined = 0.0, 0, 0
     for i, size in enumerate(sizes):
         cut = slice(start[i], start[i] + size + 1)
@@ -289,12 +290,6 @@ def _joined(
         o[-1] += seen
         e[-1] += wanted
     return np.array(o), np.array(e)
-
-
-@np.errstate(under="ignore")
-def _prob(maximum: EvidenceMaximum, k: IntArray, n: IntArray) -> FloatArray:
-    """The probability of k successes of n."""
-    return np.exp(_log_prob(maximum, k, n))
 
 
 def _log_prob(maximum: EvidenceMaximum, k: IntArray, n: IntArray) -> FloatArray:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import FrozenInstanceError
+from functools import cache
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -233,12 +234,16 @@ def profile_region(
     into, out_of = (_logit, _expit) if of == "mean" else (_log, _exp)
     limits = (0.0, 1.0) if of == "mean" else (0.0, np.inf)
 
+    @cache
+    def at(x: float) -> tuple[float, float]:
+        return profile(out_of(x))
+
     def excess(x: float) -> float:
-        return max(profile(out_of(x))[0] - level, _LOWEST)
+        return max(at(x)[0] - level, _LOWEST)
 
     def place(x: float) -> float:
         """The start of the part that the best prior at x is in."""
-        where = profile(out_of(x))[1]
+        where = at(x)[1]
         return next(x for x, start in zip(spots, starts, strict=True) if where <= start.high)
 
     spots = [float(np.clip(into(start.value), first, last)) for start in starts]

@@ -38,7 +38,7 @@ from scipy import special as sc
 from elbo_ref import guides
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
-from elbo_ref.counts import Counts
+from elbo_ref.counts import Counts, distinct
 from elbo_ref.destinations import (
     Destination,
     Learnable,
@@ -52,7 +52,6 @@ from elbo_ref.evidence import log_evidence
 from elbo_ref.guides.normal import normal_optimum
 from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.objectives.exact import elbo, objective_value
-from elbo_ref.objectives.highest import distinct
 from elbo_ref.objectives.protocol import Task
 from elbo_ref.special import digamma_difference
 from elbo_ref.supremum import own_log_likelihood, totals

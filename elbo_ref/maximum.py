@@ -20,7 +20,7 @@ from typing import Literal, overload
 import numpy as np
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray, check_type, scalar
+from elbo_ref.arguments import FloatArray, check_type, scalar, underflow_is_zero
 from elbo_ref.beta import Beta, Interval
 from elbo_ref.candidates import Candidate, Kind, Proof
 from elbo_ref.counts import Counts
@@ -38,6 +38,7 @@ from elbo_ref.supremum import prove
 from elbo_ref.words import number
 
 
+@underflow_is_zero
 @dataclass(frozen=True)
 class EvidenceMaximum:
     """The highest log evidence that any Beta prior gives some counts, attained or not.
@@ -311,6 +312,7 @@ class EvidenceMaximum:
         return f"<pre>{html.escape(self.summary())}</pre>"
 
 
+@underflow_is_zero
 def maximize_evidence(counts: Counts, fixed: Mapping[str, float] | None = None) -> EvidenceMaximum:
     """Find the highest log evidence over all Beta priors, and prove it.
 

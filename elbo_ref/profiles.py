@@ -39,7 +39,6 @@ class Profile:
     of: Parameter
     fixed: dict[str, float]
 
-    @np.errstate(under="ignore")
     def __call__(self, value: float) -> tuple[float, float]:
         if not self.fixed:
             best = prove(self.counts, (self.of, value)).candidates[0]
@@ -49,7 +48,6 @@ class Profile:
         height = -np.inf if prior is None else log_evidence(prior, self.counts)
         return height, self._place(prior)
 
-    @np.errstate(under="ignore")
     def region(self, best: Candidate, prob: float) -> ConfidenceRegion:
         """The values within half a chi-square quantile of the highest."""
         level = best.log_evidence - float(sc.chdtri(1, 1 - prob)) / 2

@@ -189,7 +189,7 @@ def above(profile: Slopes, grid: FloatArray, level: float) -> tuple[list[Stretch
             ends = float(low.x[i]), float(high.x[i])
             top, hump = float(low.x[i]), -np.inf
             if cells.concave[i] and max(low.height[i], high.height[i]) < level:
-                top = _turn(profile, *ends)
+                top = turn(profile, *ends)
                 hump = float(profile.points(np.array([top])).height[0])
             done.append(_Cell(*ends, float(low.height[i]), float(high.height[i]), hump, top))
         rest &= ~left
@@ -198,7 +198,7 @@ def above(profile: Slopes, grid: FloatArray, level: float) -> tuple[list[Stretch
     return _joined(sorted(done), level), proven
 
 
-def _turn(profile: Slopes, low: float, high: float) -> float:
+def turn(profile: Slopes, low: float, high: float) -> float:
     """Where the slope of a concave P changes sign; an end if it does not."""
 
     def slope(x: float) -> float:

@@ -194,6 +194,22 @@ def log_choose(k: IntArray, n: IntArray) -> FloatArray:
     return np.asarray(entropy + log_choose_remainder(less, more))
 
 
+def log_binomial(
+    successes: IntArray,
+    total_count: IntArray,
+    mean: tuple[FloatArray, FloatArray],
+    difference: FloatArray,
+) -> FloatArray:
+    """log C(N, K) + K log c + (N - K) log(1 - c), with mean = (c, 1 - c).
+
+    `difference` is K - N c, formed by the caller from what it knows exactly.
+    """
+    k, n = successes.astype(np.float64), total_count.astype(np.float64)
+    f = (total_count - successes).astype(np.float64)
+    away = deviance(k, n * mean[0], difference) + deviance(f, n * mean[1], -difference)
+    return log_choose_remainder(k, f) - away
+
+
 def log_beta_remainder(a: FloatArray, b: FloatArray) -> FloatArray:
     """log B(a, b) - [a log m + b log(1 - m)], with m = a/(a + b)."""
     return -log_choose_remainder(a, b) - np.log(a * (b / (a + b)))

@@ -30,16 +30,15 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize
 
 from elbo_ref.beta import Beta
 from elbo_ref.candidates import Candidate, Proof
 from elbo_ref.charts import Polished, Sheet, best_at, binomial_slope, one_sheet, two_sheets
-from elbo_ref.counts import Counts, log_binomial
+from elbo_ref.counts import Counts, distinct
 from elbo_ref.evidence import log_evidence
 from elbo_ref.ladder import Ladder, mixed_latents
-from elbo_ref.proof import Flat, Peak, search
-from elbo_ref.special import cross_difference
+from elbo_ref.proof import Flat, Peak, search, turn
+from elbo_ref.special import cross_difference, log_binomial
 
 _ROUNDING = 4e-15
 """Of a log evidence, relative; 2.4e-15 is the worst of 12,000 random latents."""
@@ -60,12 +59,9 @@ class Data(NamedTuple):
         split = float(counts.multiplicity @ counts.log_split)
         if not says.any():
             return cls(Counts(0, 0), split, 0, 0)
-        k, n, w = (x[says] for x in (counts.successes, counts.total_count, counts.multiplicity))
-        order = np.lexsort((k, n))
-        k, n = k[order], n[order]
-        first = np.flatnonzero(np.diff(k, prepend=-1) | np.diff(n, prepend=-1))
-        distinct = Counts(k[first], n[first], np.add.reduceat(w[order], first))
-        return cls(distinct, split, *totals(distinct))
+        columns = counts.successes, counts.total_count, counts.multiplicity
+        fewer, _ = distinct(Counts(*(x[says] for x in columns)))
+        return cls(fewer, split, *totals(fewer))
 
     @property
     def mirrored(self) -> Data:
@@ -79,7 +75,6 @@ class Data(NamedTuple):
         return _ROUNDING * abs(height)
 
 
-@np.errstate(under="ignore")
 def prove(counts: Counts, fixed: tuple[str, float] | None = None) -> Proof:
     """The highest log evidence, with nothing held fixed or one thing.
 
@@ -156,15 +151,14 @@ def _given_concentration0(data: Data, b: float) -> Proof:
     if not (k and f):
         s = np.inf if k else b
         return _closed(data, Candidate("degenerate", data.log_split, float(k > 0), s, None))
-    return _searched(data, [sheet_of_concentration1(data, b)], None, -1)
+    return _searched(data, [sheet_of_concentration1(data, b)])
 
 
 def _limit_or_interior(data: Data, mean: Fraction, free: bool) -> Proof:
     limit = binomial_limit(data, mean)
     if free and data.counts.num_latents == 1:
         return _closed(data, limit, "one latent has no interior maximum (E9)")
-    slope = binomial_slope(data.counts, mean)
-    return _searched(data, limit_sheets(data, mean, free), limit, slope)
+    return _searched(data, limit_sheets(data, mean, free), limit)
 
 
 def binomial_limit(data: Data, mean: Fraction) -> Candidate:
@@ -184,9 +178,7 @@ def sheet_of_concentration1(data: Data, concentration0: float) -> Sheet:
     return one_sheet(up, excess, concentration0)
 
 
-def _searched(
-    data: Data, sheets: Sequence[Sheet], limit: Candidate | None, slope: Fraction | int
-) -> Proof:
+def _searched(data: Data, sheets: Sequence[Sheet], limit: Candidate | None = None) -> Proof:
     """Branch and bound; with a slope that is not positive the limit is itself a candidate."""
     reached: list[tuple[Candidate, float]] = []
     flats: list[float] = []
@@ -194,7 +186,7 @@ def _searched(
     best, intervals = -np.inf, 0
     if limit is not None:
         best = limit.log_evidence - data.rounding(limit.log_evidence)
-        if slope <= 0:
+        if (sheets[0].sign_at_0 or 0) <= 0:
             reached.append((limit, 0.0))
     x = 0.0 if limit is not None else float(sheets[0].grid[0])
     height = limit.log_evidence if limit is not None else data.log_evidence(sheets[0].prior(x))
@@ -215,12 +207,12 @@ def _searched(
             highest = sheet, found.at
     if highest is not None and (flats or not reached):
         reached.append((_near(data, *highest), 0.0))
-    distinct = _distinct(sorted(reached, key=lambda pair: -pair[0].log_evidence))
-    top = distinct[0][0]
+    apart = _distinct(sorted(reached, key=lambda pair: -pair[0].log_evidence))
+    top = apart[0][0]
     rounding = data.rounding(top.log_evidence)
     lower = top.log_evidence - rounding
-    ceilings = [c.log_evidence + slack + rounding for c, slack in distinct]
-    close = [c for (c, _), ceiling in zip(distinct, ceilings, strict=True) if ceiling >= lower]
+    ceilings = [c.log_evidence + slack + rounding for c, slack in apart]
+    close = [c for (c, _), ceiling in zip(apart, ceilings, strict=True) if ceiling >= lower]
     close.sort(key=lambda c: c.kind != "binomial")
     how = f"branch and bound over {intervals} intervals"
     if flats:
@@ -244,19 +236,13 @@ def start_heights(sheet: Sheet, x: float, height: float) -> tuple[float, float]:
 
 def _peak(data: Data, sheet: Sheet, peak: Peak) -> tuple[Candidate, float]:
     """The maximum in an interval, and how much higher than that P may be there."""
-
-    def slope(x: float) -> float:
-        return float(sheet.profile.points(np.array([x])).slope[0])
-
     polished = sheet.polish(sheet.prior(peak.x))
     reached = sheet.coordinate(polished.prior)
     inside = peak.low * (1 - 1e-9) <= reached <= peak.high * (1 + 1e-9)
     if not (inside and np.isfinite(polished.relative_error)):
         low = peak.low or peak.high * 1e-30
-        reached = peak.x
-        if slope(low) > 0 > slope(peak.high):
-            reached = float(optimize.brentq(slope, low, peak.high, xtol=1e-300, rtol=1e-12))
-        polished = sheet.polish(sheet.prior(reached))
+        reached = turn(sheet.profile, low, peak.high)
+        polished = sheet.polish(sheet.prior(reached if low < reached < peak.high else peak.x))
     at = sheet.profile.points(np.array([sheet.coordinate(polished.prior)]))
     residual = float(sheet.profile.in_v(at.x, np.abs(at.slope) + at.slope_noise)[0])
     return _interior(data, polished), residual**2 / (-2 * peak.bend)

@@ -125,7 +125,7 @@ class _Arrival:
     def __init__(self, climb: Climb) -> None:
         self._climb, self.seen = climb, False
         self._goal: Goal | None = None
-        self._search_at, self._before = _LOOK_EVERY, np.inf
+        self._search_at, self._value = _LOOK_EVERY, -np.inf
 
     def look(self) -> bool:
         """Whether it is at a maximum, or as near to one as its noise lets it come."""
@@ -137,16 +137,16 @@ class _Arrival:
 
     def _as_near_as_can_be(self, steps: int, vector: FloatArray) -> bool:
         space, setup = self._climb.space, self._climb.setup
-        objective = setup.objective()
-        if objective.random and steps >= self._search_at:
-            self._search_at = 2 * steps
-            self._goal = find_goal(space, objective, vector, setup.num_particles)
-        if self._goal:
-            floor = self._goal.floor(rate_after(setup.optimizer, steps))
-            shortfall = self._goal.value - space.value(vector)
-            nearer, self._before = shortfall < self._before, shortfall
-            if floor.allows(shortfall) and not nearer:
-                return True
+        value, objective = space.value(vector), setup.objective()
+        rises, self._value = value > self._value, value
+        if objective.random and not rises:
+            if steps >= self._search_at:
+                self._search_at = 2 * steps
+                self._goal = find_goal(space, objective, vector, setup.num_particles)
+            if self._goal:
+                floor = self._goal.floor(rate_after(setup.optimizer, steps))
+                if floor.allows(self._goal.value - value):
+                    return True
         return space.stationarity(vector).holds
 
 

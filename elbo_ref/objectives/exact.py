@@ -22,10 +22,11 @@ import numpy as np
 
 from elbo_ref.arguments import FloatArray, check_fits, check_type, underflow_is_zero
 from elbo_ref.beta import Beta, Gradient
-from elbo_ref.counts import Counts, log_binomial
+from elbo_ref.counts import Counts
 from elbo_ref.guides import GUIDES, Guide, find
 from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.objectives.protocol import Step, Task
+from elbo_ref.special import log_binomial
 
 
 class LogitNormalGradient(NamedTuple):

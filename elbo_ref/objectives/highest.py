@@ -14,11 +14,10 @@ from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
-from elbo_ref.counts import Counts
+from elbo_ref.counts import distinct
 from elbo_ref.guides.positive import LARGEST, SMALLEST
 from elbo_ref.objectives.exact import Exact, objective_value
 from elbo_ref.objectives.protocol import Task
@@ -53,19 +52,6 @@ def highest(task: Task, prior: FloatArray, learned: slice) -> Highest | None:
     own = found.own if task.guide.shared else found.own[:, entry]
     value = objective_value(task, Beta(*map(float, found.prior[:, 0])), own)
     return Highest(value, found.prior, own)
-
-
-def distinct(counts: Counts) -> tuple[Counts, NDArray[np.intp]]:
-    """Equal entries as one of a greater multiplicity, and which of these each entry is in.
-
-    Labels, and how the trials of a latent were split, are left out.
-    """
-    pairs = np.array((counts.successes, counts.total_count))
-    (k, n), entry = np.unique(pairs, axis=1, return_inverse=True)
-    entry = entry.ravel()
-    w = np.zeros_like(k)
-    np.add.at(w, entry, counts.multiplicity)
-    return Counts(k, n, w), entry
 
 
 class _Climb:

@@ -147,9 +147,7 @@ class Distinct(NamedTuple):
         each, tilts = own.shape[1] == size, np.broadcast_to(tilts, (2, size))
         rows = np.concatenate((tilts, task.log_coefficient[None], *((own,) if each else ())))
         rows = rows[:, present]
-        order = np.arange(rows.shape[1])
-        for row in rows:
-            order = order[np.argsort(row[order], kind="stable")]
+        order = np.lexsort(rows)
         first = np.ones(order.size, dtype=bool)
         first[1:] = (np.diff(rows[:, order]) != 0).any(axis=0)
         column = np.empty(order.size, dtype=np.int64)

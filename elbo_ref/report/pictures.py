@@ -24,6 +24,7 @@ from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray, IntArray, check_type, count
 from elbo_ref.beta import Beta
+from elbo_ref.counts import distinct
 from elbo_ref.diagnosis import Diagnosis
 from elbo_ref.evidence import latent_log_evidence, posterior
 from elbo_ref.guides import Delta, Parameter
@@ -301,14 +302,11 @@ def _thinned(size: int, most: int) -> IntArray:
 def _log_evidence(a: FloatArray, b: FloatArray, diagnosis: Diagnosis) -> FloatArray:
     """Log evidence of many priors less its supremum; equal latents are counted once."""
     counts = diagnosis.run.counts
-    rows = np.stack([counts.successes, counts.total_count])
-    pairs, place = np.unique(rows, axis=1, return_inverse=True)
-    weight = np.zeros(pairs.shape[1], np.int64)
-    np.add.at(weight, place.reshape(-1), counts.multiplicity)
-    distinct = type(counts)(pairs[0], pairs[1], weight)
+    fewer, _ = distinct(counts)
+    weight = fewer.multiplicity
     p, q = a.reshape(-1, 1), b.reshape(-1, 1)
     blocks = np.array_split(np.arange(a.size), 1 + a.size * weight.size // 200_000)
-    heights = [latent_log_evidence(p[i], q[i], distinct) @ weight for i in blocks]
+    heights = [latent_log_evidence(p[i], q[i], fewer) @ weight for i in blocks]
     offset = counts.multiplicity @ counts.log_split - diagnosis.supremum.log_evidence
     return (np.concatenate(heights) + offset).reshape(a.shape)
 
