@@ -243,7 +243,8 @@ class Diagnosis:
         put(body, "gap", self.gap, "the objective is not an ELBO")
         put(body, "objective_supremum", self.objective_supremum, unbounded)
         put(body, "shortfall", self.shortfall, unbounded)
-        put(body, "noise_floor", self.run.noise_floor, "not known for this loss")
+        no_floor = "not known for this loss" if self.lead.attained else "there is no maximum"
+        put(body, "noise_floor", self.run.noise_floor, no_floor)
         put(body, "passes_at", self.passes_at, never)
         table = self.posterior
         put(body, "posterior", None if table is None else table.to_dict(), no_prior)

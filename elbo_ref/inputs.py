@@ -60,7 +60,7 @@ def add_counts_arguments(parser: argparse.ArgumentParser) -> None:
         "--na",
         choices=("error", "drop"),
         default="error",
-        help="what to do with rows where a count is blank or NA: refuse the file (the default), or "
+        help="what to do with rows where a count or the label is blank or NA: refuse the file (the default), or "
         "drop and count them",
     )
 
