@@ -9,9 +9,9 @@ from elbo_ref import generators
 from elbo_ref.coordinates import NAMES
 from elbo_ref.fields import (
     Check,
+    anything,
     flag,
     items,
-    name,
     number,
     optional,
     record,
@@ -43,7 +43,7 @@ _RUN = record(
                 "multiplicity": items(_COUNT),
                 "log_split": items(number(high=0.0)),
             },
-            {"labels": items(typed({str: name, bool: flag, int: number(), float: number()}))},
+            {"labels": items(typed({str: anything, bool: flag, int: anything, float: number()}))},
         ),
         "guide": text(*GUIDES),
         "loss": typed(

@@ -91,7 +91,7 @@ def number(low: float = -math.inf, high: float = math.inf) -> Check:
 
     def check(place: str, value: Any) -> None:
         good = isinstance(value, int | float) and not isinstance(value, bool)
-        if not good or not low <= value <= high or _too_large(value):
+        if not good or not low <= value <= high or not _is_finite(value):
             raise _wrong(place, value, f"must be a number{rule}")
 
     return check
@@ -109,6 +109,10 @@ def text(*known: str) -> Check:
             raise _wrong(place, value, rule)
 
     return check
+
+
+def anything(place: str, value: Any) -> None:
+    """Any value of a type that is checked elsewhere."""
 
 
 def name(place: str, value: Any) -> None:
@@ -234,8 +238,8 @@ def _check_object(place: str, value: Any) -> None:
         name(f"a name in {place or 'the document'}", key)
 
 
-def _too_large(value: float) -> bool:
-    return isinstance(value, int) and abs(value) > 2**1023
+def _is_finite(value: float) -> bool:
+    return abs(value) <= 2**1023 if isinstance(value, int) else math.isfinite(value)
 
 
 def _plain(place: str, value: Any, depth: int) -> None:

@@ -60,8 +60,8 @@ def add_counts_arguments(parser: argparse.ArgumentParser) -> None:
         "--na",
         choices=("error", "drop"),
         default="error",
-        help="what to do with rows where a count or the label is blank or NA: refuse the file (the default), or "
-        "drop and count them",
+        help="what to do with rows where a count or the label is blank or NA: refuse the file "
+        "(the default), or drop and count them",
     )
 
 

@@ -177,9 +177,9 @@ FIELDS = {
     "a stride beyond int64": (field("stride", 10**400), "stride = "),
     "steps without end": (field("num_steps", 2**63), "num_steps = 9223372036854775808 must be"),
     "an end that moves the cursor": (field("ended", "\x1b[2J"), "must be a short plain text"),
-    "half a character": (
-        lambda run: run["counts"].update(labels=["a", "\ud800"]),
-        "labels[1] = '\\ud800' must be a text",
+    "a list for a label": (
+        lambda run: run["counts"].update(labels=["a", ["b"]]),
+        "labels[1] = ['b'] must be",
     ),
     "a log_split of no rows": (
         lambda run: run["counts"].update(log_split=[-1e308, 0]),

@@ -29,6 +29,7 @@ DATA = {
     "plain": COUNTS,
     "multiplicity": er.Counts([0, 1, 2], 2, multiplicity=[4, 3, 5]),
     "labels": er.Counts.grouped([1, 0, 2, 3, 1], [1, 1, 5, 9, 2], ["b", "a", "b", "ä\n", 7]),
+    "odd labels": er.Counts.grouped([1, 0, 2], [1, 1, 5], ["\udcff", 10**400, "b"]),
     "log_split": er.Counts.shared([3, 1, 4], [9, 6, 5]),
 }
 OPTIMIZERS = {

@@ -204,13 +204,14 @@ def test_the_largest_share_is_a_bound():
         assert shares.max() <= np.linalg.eigvalsh(scaled).max() / 4 * (1 + 1e-9)
 
 
-def checked(run):
+def checked(run, losses=None):
     """The finding about the optimum, of a cross-check of a run of ours, and the verdict."""
     params = {f"prior.{name}": getattr(run.prior, name) for name in NAMES}
     params |= {f"guide.{name}": getattr(run.guide, name) for name in NAMES}
     verdict = er.cross_check(
-        run.counts, params, "beta", run.loss_name, run.num_particles, optimizer=run.optimizer
-    )
+        run.counts, params, "beta", run.loss_name, run.num_particles,
+        losses=losses, optimizer=run.optimizer,
+    )  # fmt: skip
     kinds = (*OPTIMUM, "at_optimum")
     (found,) = (finding for finding in verdict.findings if finding.name in kinds)
     return found, verdict
@@ -239,6 +240,16 @@ def test_who_is_at_a_maximum(counts, lr, steps, particles, case, name, code):
     if "They are a maximum" in verdict.paragraph:
         assert seen.shortfall <= NEGLIGIBLE
         assert run.floor.allows(seen.shortfall)
+
+
+def test_the_floor_is_that_of_the_last_step_s_rate():
+    """A rate that has fallen too soon: what is missing is not noise, nor is it said to be."""
+    falling = er.ClippedAdam(lr=0.3, lrd=0.98)
+    run = er.maximize_elbo(er.Counts([3, 0, 7, 4, 5], [10, 4, 9, 8, 11]), optimizer=falling,
+                           num_steps=600)  # fmt: skip
+    found, _ = checked(run, run.losses)
+    assert (er.diagnose(run).case, found.name) == ("climbing", "not_converged")
+    assert found.allowance < run.floor.allowance + 2e-3 < 0.01
 
 
 STATES = {

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from elbo_ref.adam import Adam, ClippedAdam
+from elbo_ref.adam import Adam, ClippedAdam, rate_after
 from elbo_ref.arguments import (
     FloatArray,
     Rng,
@@ -120,14 +120,12 @@ def cross_check(
     """
     check_type("counts", counts, Counts)
     check_claims(names, prior)
-    if optimizer is not None and not isinstance(optimizer, Adam | ClippedAdam):
-        raise TypeError(f"optimizer must be an Adam or a ClippedAdam, not {optimizer!r}")
+    if optimizer is not None:
+        check_type("optimizer", optimizer, Adam, ClippedAdam)
     if dtype is not None and not (isinstance(dtype, str) and dtype in ("float32", "float64")):
         raise ValueError(f"dtype = {dtype!r} is neither 'float32' nor 'float64'")
     family, objective = find(guide), find_loss(loss)
-    particles = count("num_particles", num_particles, 1)
-    if particles > _MOST_PARTICLES:
-        raise ValueError(f"num_particles = {particles} must be at most {_MOST_PARTICLES}")
+    particles = count("num_particles", num_particles, 1, _MOST_PARTICLES)
     given = read_parameters(params)
     told = _numbers("losses", losses)
     repeated = _numbers("evaluations", evaluations)
@@ -167,6 +165,7 @@ def cross_check(
     from_start = told.size == reading.num_steps - 1
     findings += step_findings(story, case.learned, optimizer, from_start)
     reached, undone = _undone(story, aligned, judgement)
+    steps = max(told.size, reading.num_steps - 1)
     findings += undone
     place = Place(
         counts=reached.counts,
@@ -175,7 +174,7 @@ def cross_check(
         prior=reached.prior[:, -1, 0],
         own=reached.own[:, -1],
         learned=case.learned,
-        optimizer=optimizer,
+        rate=None if optimizer is None else rate_after(optimizer, steps),
         num_particles=particles,
     )
     findings.append(place.finding())

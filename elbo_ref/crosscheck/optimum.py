@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elbo_ref.adam import Adam
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.convergence import ARRIVED, NEGLIGIBLE, NoiseFloor, find_floor
@@ -35,7 +34,8 @@ class Place(NamedTuple):
     prior: FloatArray
     own: FloatArray
     learned: Learned
-    optimizer: Adam | None
+    rate: float | None
+    """The learning rate of its last step, where that is known."""
     num_particles: int
 
     @property
@@ -111,13 +111,13 @@ class Place(NamedTuple):
         return Finding("noise_floor", near, None, None, NEGLIGIBLE, beyond, "optimum")
 
     def _floor(self) -> NoiseFloor | None:
-        """At the maximum, by the learning rate given."""
+        """At the maximum."""
         within = all(SMALLEST <= x <= LARGEST for x in self.prior)
-        if self.optimizer is None or not within or not (self.learned or self.own.size):
+        if self.rate is None or not within or not (self.learned or self.own.size):
             return None
         guide = self.task.guide
         space = Coordinates(self.task, self.model, self.learned, guide.unconstrain(self.own))
-        return find_floor(space, self.loss, space.start, self.num_particles, self.optimizer.lr)
+        return find_floor(space, self.loss, space.start, self.num_particles, self.rate)
 
 
 def _words(floor: NoiseFloor) -> str:

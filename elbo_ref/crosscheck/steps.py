@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from elbo_ref.adam import Adam
+from elbo_ref.adam import Adam, rate_after
 from elbo_ref.arguments import FloatArray
 from elbo_ref.beta import Beta
 from elbo_ref.coordinates import NAMES, Learned
@@ -143,7 +143,7 @@ def _alike(lengths: FloatArray, rate: float) -> bool:
 def _settings(
     lengths: FloatArray, rate: float | None, optimizer: Adam, from_start: bool
 ) -> list[Finding]:
-    name, reason, lr = "optimizer_settings", "Adam's first step", optimizer.lr
+    name, reason, lr = "optimizer_settings", "Adam's first step", rate_after(optimizer, 1)
     if rate is not None:
         what, allowance = "length of the first step, Adam's learning rate,", _ALIKE * lr
         if abs(rate - lr) <= allowance:

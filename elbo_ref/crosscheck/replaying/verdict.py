@@ -181,7 +181,7 @@ def _place(tape: Tape, counts: Counts) -> Place | None:
         prior=prior,
         own=tape.reading.own[:, -1],
         learned=learned_of([role for _, role, _ in tape.learned()]),
-        optimizer=Adam(lr=float(rates[0])) if rates else None,
+        rate=float(rates[0]) if rates else None,
         num_particles=1 if tape.bound else tape.draws.shape[1],
     )
 
