@@ -25,6 +25,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -212,7 +213,7 @@ def _minibatch(recording: Recording) -> Recording:
     """Two of the three latents in each step."""
     index = np.array([[0, 1], [2, 0], [1, 2]])
     per_latent = ("guide.c.concentration1", "guide.c.concentration0")
-    return _replaced(
+    return replace(
         recording,
         draws={"c": recording.draws["c"][:, :, :2]},
         arguments={
@@ -230,13 +231,7 @@ def _minibatch(recording: Recording) -> Recording:
 
 def _renyi(recording: Recording) -> Recording:
     loss = {"class": "RenyiELBO", "num_particles": 2, "vectorize_particles": True, "alpha": 0.5}
-    return _replaced(recording, header={**recording.header, "loss": loss})
-
-
-def _replaced(recording: Recording, **changed: Any) -> Recording:
-    from dataclasses import replace
-
-    return replace(recording, **changed)
+    return replace(recording, header={**recording.header, "loss": loss})
 
 
 def saved(recording: Recording) -> bytes:
@@ -417,7 +412,7 @@ def source(kind: str, way: str) -> Source:
 
 
 def sources() -> Mapping[str, Source]:
-    """Checkpoints and recordings by all ways twice, the others once."""
+    """Each kind of file by each way that it can be damaged in."""
     pairs = [
         (kind, way) for kind in TARGETS for way in WAYS if any(map(WAYS[way][1], GENUINE(kind)))
     ]

@@ -92,6 +92,19 @@ def read_arrays(
         return arrays
 
 
+def take(members: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    """One of the arrays, which is then not among them any more; ArchiveError if it is not there."""
+    if name not in members:
+        raise ArchiveError(f"the member {name!r} is missing")
+    return members.pop(name)
+
+
+def check_all_taken(members: dict[str, NDArray[Any]]) -> None:
+    """Raise ArchiveError if an array is left."""
+    if members:
+        raise ArchiveError(f"the member {min(members)!r:.60} belongs to nothing")
+
+
 def member_names(data: bytes) -> list[str]:
     """The names of all members of a zip, given its bytes.
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from elbo_ref import fields, generators
 from elbo_ref.adam import Adam, AdamState, ClippedAdam, ExponentialLR, Optimizer
-from elbo_ref.archive import read_arrays
+from elbo_ref.archive import check_all_taken, read_arrays, take
 from elbo_ref.arguments import FloatArray, check_type, file_path, require, underflow_is_zero
 from elbo_ref.atomic import write
 from elbo_ref.beta import Beta
@@ -224,22 +224,15 @@ def _unpack(members: dict[str, Any]) -> list[tuple[Climb, int]]:
     ValueError, TypeError
         If there is anything in them that no run can have left.
     """
-    document = fields.parse(str(_taken(members, "runs")))
+    document = fields.parse(str(take(members, "runs")))
     DOCUMENT("", document)
     climbs = [_climb(note, members, i) for i, note in enumerate(document["runs"])]
-    if members:
-        raise ValueError(f"the member {min(members)!r:.60} belongs to nothing")
+    check_all_taken(members)
     return climbs
 
 
-def _taken(members: dict[str, Any], name: str) -> Any:
-    if name not in members:
-        raise ValueError(f"the member {name!r} is missing")
-    return members.pop(name)
-
-
 def _climb(note: dict[str, Any], members: dict[str, Any], i: int) -> tuple[Climb, int]:
-    arrays = {name: _taken(members, f"{i}/{name}") for name in (*_ARRAYS, *_ADAM)}
+    arrays = {name: take(members, f"{i}/{name}") for name in (*_ARRAYS, *_ADAM)}
     setup = _setup(note, arrays["own"])
     adam = AdamState(note["adam_step"], *(arrays[name] for name in _ADAM))
     now = Moment(note["steps"], arrays["vector"], adam, generators.from_plain(note["generator"]))

@@ -135,7 +135,8 @@ def _latent_cumulants(story: Story, terms: Terms) -> FloatArray:
         weights /= weights.sum(axis=-1, keepdims=True)
         mean = (weights * nodes.form).sum(axis=-1)
         away = nodes.form - mean[..., None]
-        powers = [(weights * away**n).sum(axis=-1) for n in (2, 3)]
+        squared = weights * away * away
+        powers = squared.sum(axis=-1), (squared * away).sum(axis=-1)
         found[:, :, by_nodes] = (mean, *powers)
     found[0] += terms.constants
     return found

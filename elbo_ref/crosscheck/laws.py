@@ -9,6 +9,8 @@ kappa_3 (1/P^2 - 1/M^2), so that a loss is compared as exactly as the simulation
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special as sc
@@ -43,16 +45,17 @@ def law_of(story: Story, rng: np.random.Generator) -> tuple[Law, FloatArray]:
     return SaddlepointLaw(cumulants_of(story, terms)), rounding
 
 
-def _drawn(story: Story, terms: Terms) -> int:
-    """How many latents a particle draws, for each sample of a bound."""
-    whole = story.batch is None or terms.first.shape[1] == 1
+def _drawn(story: Story, terms: Terms) -> tuple[int, int]:
+    """How many samples a particle's bound has, and how many latents each of them draws."""
     samples = story.loss.num_samples if isinstance(story.loss, Renyi) else 1
-    return samples * (terms.task.num_latents if whole or story.batch is None else story.batch)
+    if story.batch is None or terms.first.shape[1] == 1:
+        return samples, terms.task.num_latents
+    return samples, story.batch
 
 
 def _many(story: Story, terms: Terms) -> bool:
     """Whether a step has so many particles that its loss need not be sampled."""
-    particles, drawn = story.num_particles, _drawn(story, terms)
+    particles, drawn = story.num_particles, math.prod(_drawn(story, terms))
     costly = terms.first.shape[0] * _FEWEST * particles * drawn > _COSTLY
     return particles >= _ENOUGH or (costly and particles > 1 and particles * drawn >= _ENOUGH)
 
@@ -102,7 +105,7 @@ def sampled_law(story: Story, rng: np.random.Generator, most: int = _MOST) -> Sa
 def _sampled(story: Story, terms: Terms, rng: np.random.Generator, most: int) -> FloatArray:
     """(T, M)."""
     particles, steps = story.num_particles, terms.first.shape[0]
-    drawn = _drawn(story, terms)
+    drawn = math.prod(_drawn(story, terms))
     repeats = max(most // (steps * particles * drawn), _FEWEST)
     block = max(1, _BLOCK // (particles * max(drawn, terms.task.num_latents)))
     losses = np.empty((steps, repeats))
@@ -120,9 +123,8 @@ def _particles(
     """What particles of one step estimate."""
     task, size, count = terms.task, terms.first.shape[1], shape[0] * shape[1]
     renyi = story.loss if isinstance(story.loss, Renyi) else None
-    samples = renyi.num_samples if renyi else 1
+    samples, latents = _drawn(story, terms)
     batches = samples if story.bound == "mixed" else 1
-    latents = task.num_latents if story.batch is None or size == 1 else story.batch
     entry, outcomes = _batches(story, task, (batches, count, latents), rng)
     tilt = np.array((terms.up[t], terms.down[t]))[:, entry] + outcomes
     likelihood = terms.likelihood[:, 0, entry] + outcomes

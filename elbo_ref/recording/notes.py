@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elbo_ref import fields
-from elbo_ref.archive import read_arrays
+from elbo_ref.archive import check_all_taken, read_arrays, take
 from elbo_ref.arguments import FloatArray, check_type, file_path
 from elbo_ref.atomic import write
 from elbo_ref.recording.header import DOCUMENT, GROUPS, HEADER, SCHEMA
@@ -218,24 +218,17 @@ class Recording:
 
 def _unpacked(members: dict[str, NDArray[Any]]) -> dict[str, Any]:
     """The arguments of `Recording` from the members of a file; ValueError if that is none."""
-    document = fields.parse(str(_taken(members, "header")))
+    document = fields.parse(str(take(members, "header")))
     DOCUMENT("", document)
     groups: dict[str, Any] = {}
     for group in GROUPS:
         names = document["names"][group]
         if len(set(names)) != len(names):
             raise ValueError(f"a name in {group} stands twice")
-        groups[group] = {name: _taken(members, f"{group}/{i}") for i, name in enumerate(names)}
-    losses = _taken(members, "losses")
-    if members:
-        raise ValueError(f"the member {min(members)!r:.60} belongs to nothing")
+        groups[group] = {name: take(members, f"{group}/{i}") for i, name in enumerate(names)}
+    losses = take(members, "losses")
+    check_all_taken(members)
     return {"losses": losses, "header": document["header"], **groups}
-
-
-def _taken(members: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:
-    if name not in members:
-        raise ValueError(f"the member {name!r} is missing")
-    return members.pop(name)
 
 
 def _numbers(what: str, value: Any) -> NDArray[Any]:

@@ -82,8 +82,14 @@ def interrupted(results: Sequence[Diagnosis | Run], left: Sequence[str]) -> bool
     return bool(left) or undiagnosed or any(x.ending == "interrupted" for x in runs_of(results))
 
 
-def ending_in_words(run: Run) -> str:
-    """How a run without a diagnosis ended."""
+def sentence_of(result: Diagnosis | Run) -> str:
+    """What a run amounts to; without a diagnosis, how it ended."""
+    if isinstance(result, Diagnosis):
+        return result.sentence
+    return f"{_message(result)}; not diagnosed"
+
+
+def _message(run: Run) -> str:
     return run.message if run.ending != "completed" else f"completed at step {len(run.losses)}"
 
 
@@ -95,14 +101,14 @@ def concluded(results: Sequence[Diagnosis | Run]) -> str:
 
 def _undiagnosed(run: Run) -> Document:
     """The document of a run in the place of that of its diagnosis."""
-    message, stationarity = ending_in_words(run), Document()
-    body: Document = {"run": run.record() | {"message": message, "stopped": run.ending}}
+    stationarity = Document()
+    body: Document = {"run": run.record() | {"message": _message(run), "stopped": run.ending}}
     for name in ("objective", "step_std"):
         put(body["run"], name, None, NOT_DIAGNOSED)
     for name in ("decrement", "step"):
         put(stationarity, name, None, NOT_DIAGNOSED)
     body["run"]["stationarity"] = stationarity
-    body["sentence"] = f"{message}; not diagnosed"
+    body["sentence"] = sentence_of(run)
     for name in _OF_DIAGNOSIS:
         put(body, name, None, NOT_DIAGNOSED)
     return body

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from elbo_ref.diagnosis import Diagnosis
-from elbo_ref.report.document import concluded, ending_in_words, runs_of
+from elbo_ref.report.document import concluded, runs_of, sentence_of
 from elbo_ref.run import Run
 from elbo_ref.words import number
 
@@ -30,10 +30,7 @@ def comparison(title: str, results: Sequence[Diagnosis | Run], names: Mapping[st
     diagnoses = [x for x in results if isinstance(x, Diagnosis)]
     paragraphs = []
     for result, run in zip(results, runs_of(results), strict=True):
-        sentence = f"{ending_in_words(run)}; not diagnosed"
-        if isinstance(result, Diagnosis):
-            sentence = result.sentence
-        paragraphs.append((f"{run.guide_name}: ", f"{sentence}."))
+        paragraphs.append((f"{run.guide_name}: ", f"{sentence_of(result)}."))
     if diagnoses and first.loss_name != "exact":
         paragraphs.append(("noise: ", f"{_noise(diagnoses)}."))
     paragraphs.append(("conclusion: ", f"{concluded(results)}."))

@@ -192,12 +192,12 @@ class Program:
         k, f = columns.outcomes.astype(kind)
         likelihood = self.likelihood(c, k, f, self.least)
         data = likelihood, Term(constant, size)
-        if self._beta is not None and self.mean_field:
-            q = self._beta.concentrations(prior, own)
-            return Terms(*data, -_divergence(q, prior, c.shape), zero)
         counted = _log_beta(c, *prior)
         if self._beta is not None:
-            return Terms(*data, counted, _log_beta(c, *self._beta.concentrations(prior, own)))
+            q = self._beta.concentrations(prior, own)
+            if self.closed:
+                return Terms(*data, -_divergence(q, prior, c.shape), zero)
+            return Terms(*data, counted, _log_beta(c, *q))
         if self.guide.name == "normal":
             y, (loc, scale) = columns.logit.astype(kind), own
             return Terms(*data, counted, _log_normal(y, loc, scale, self.mean_field))
