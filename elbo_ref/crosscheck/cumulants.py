@@ -71,7 +71,7 @@ def minibatch_cumulants(story: Story, terms: Terms) -> FloatArray:
 def _of_some_latents(story: Story, terms: Terms, batch: int) -> FloatArray:
     weights, size = terms.task.weights, terms.task.num_latents
     share = weights / size
-    mean, variance, third = _latent_cumulants(story, terms)
+    mean, variance, third = _Draws.of(story, terms).cumulants(story, terms)
     center = (mean @ share)[:, None]
     away = mean - center
     spread = batch * (size - batch) / max(size - 1, 1)
@@ -98,9 +98,10 @@ def _of_some_trials(story: Story, terms: Terms, batch: int) -> FloatArray:
     share /= share.sum()
     seen, share = seen[share > _NEGLIGIBLE], share[share > _NEGLIGIBLE]
     each = np.empty((3, len(seen), terms.first.shape[0]))
+    draws = _Draws.of(story, terms)
     for i, successes in enumerate(seen):
         more = np.array((scale * successes - k, scale * (batch - successes) - (n - k)))
-        each[:, i] = _latent_cumulants(story, terms.with_more(more))[:, :, 0]
+        each[:, i] = draws.cumulants(story, terms.with_more(more))[:, :, 0]
     mean, variance, third = each * counts.multiplicity[0]
     share = share / share.sum()
     center = share @ mean
@@ -118,28 +119,51 @@ _NEGLIGIBLE = 1e-20
 """Probability of outcomes of a minibatch that change no cumulant."""
 
 
-def _latent_cumulants(story: Story, terms: Terms) -> FloatArray:
-    """The first three cumulants of the form of one latent of each entry, (3, T, G)."""
-    found = np.empty((3, *terms.first.shape))
-    by_nodes = _by_nodes(story, terms)
-    if not by_nodes.all():
-        a, b, up, down = (
-            x[:, ~by_nodes] for x in (terms.first, terms.second, terms.up, terms.down)
-        )
-        for n in range(3):
-            tilted = up ** (n + 1) * sc.polygamma(n, a) + down ** (n + 1) * sc.polygamma(n, b)
-            found[n][:, ~by_nodes] = tilted - (up + down) ** (n + 1) * sc.polygamma(n, a + b)
-    if by_nodes.any():
-        nodes = _NodeCumulants.of(story, terms, by_nodes)
-        weights = np.exp(nodes.log_weights)
-        weights /= weights.sum(axis=-1, keepdims=True)
-        mean = (weights * nodes.form).sum(axis=-1)
-        away = nodes.form - mean[..., None]
-        squared = weights * away * away
-        powers = squared.sum(axis=-1), (squared * away).sum(axis=-1)
-        found[:, :, by_nodes] = (mean, *powers)
-    found[0] += terms.constants
-    return found
+class _Draws(NamedTuple):
+    """What the cumulants of one latent of each entry need of its draws, whatever the outcomes."""
+
+    by_nodes: NDArray[np.bool_]
+    polygammas: FloatArray
+    """Of orders 0 to 2 at a, b and a + b, (3, 3, T, those without nodes)."""
+    logit: FloatArray
+    weights: FloatArray
+    """(T, those with nodes, nodes)."""
+
+    @classmethod
+    def of(cls, story: Story, terms: Terms) -> _Draws:
+        by_nodes = _by_nodes(story, terms)
+        a, b = terms.first[:, ~by_nodes], terms.second[:, ~by_nodes]
+        orders = np.arange(3).reshape(-1, 1, 1, 1)
+        polygammas = sc.polygamma(orders, np.array((a, b, a + b)))
+        logit, log_weights = _nodes(story, terms, by_nodes)
+        weights = np.exp(log_weights)
+        return cls(by_nodes, polygammas, logit, weights / weights.sum(axis=-1, keepdims=True))
+
+    def cumulants(self, story: Story, terms: Terms) -> FloatArray:
+        """The first three of the form, (3, T, G)."""
+        found, rest = np.empty((3, *terms.first.shape)), ~self.by_nodes
+        if rest.any():
+            up, down = terms.up[:, rest], terms.down[:, rest]
+            for n, (at_a, at_b, at_sum) in enumerate(self.polygammas):
+                tilted = up ** (n + 1) * at_a + down ** (n + 1) * at_b
+                found[n][:, rest] = tilted - (up + down) ** (n + 1) * at_sum
+        if self.by_nodes.any():
+            form = _form(story, terms, self.by_nodes, self.logit)
+            mean = (self.weights * form).sum(axis=-1)
+            away = form - mean[..., None]
+            squared = self.weights * away * away
+            powers = squared.sum(axis=-1), (squared * away).sum(axis=-1)
+            found[:, :, self.by_nodes] = (mean, *powers)
+        found[0] += terms.constants
+        return found
+
+
+def _form(story: Story, terms: Terms, chosen: NDArray[np.bool_], logit: FloatArray) -> FloatArray:
+    """The form of chosen entries at nodes, (T, G, nodes)."""
+    tilt = np.array((terms.up, terms.down))[:, :, chosen, None]
+    likelihood = terms.likelihood[:, :, chosen, None]
+    own = np.broadcast_to(story.own, (len(story.own), *terms.first.shape))[:, :, chosen, None]
+    return terms.form(story, logit, tilt, likelihood, own)
 
 
 def clamped(story: Story, terms: Terms) -> FloatArray:
@@ -282,12 +306,9 @@ class _NodeCumulants(NamedTuple):
     @classmethod
     def of(cls, story: Story, terms: Terms, chosen: NDArray[np.bool_]) -> _NodeCumulants:
         logit, log_weights = _nodes(story, terms, chosen)
-        tilt = np.array((terms.up, terms.down))[:, :, chosen, None]
-        likelihood = terms.likelihood[:, :, chosen, None]
-        own = np.broadcast_to(story.own, (len(story.own), *terms.first.shape))[:, :, chosen, None]
         scale = _scale_of(story, terms, chosen)
         end = 1 / scale.unit if terms.kind is LogitNormal else np.inf  # z^2/2 against the form's
-        return cls(terms.form(story, logit, tilt, likelihood, own), log_weights, scale, end)
+        return cls(_form(story, terms, chosen, logit), log_weights, scale, end)
 
     @property
     def low(self) -> FloatArray:
