@@ -1,13 +1,16 @@
-"""What the values of this package share: two arrays of one shape, and a center on the logit."""
+"""What values share: two arrays of one shape, a center on the logit, equality by content."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray, IntArray, check_broadcast, plain
+
+Tuple = TypeVar("Tuple", bound=tuple[Any, ...])
 
 
 class Pair:
@@ -49,6 +52,34 @@ class Pair:
 def hashed(array: FloatArray) -> bytes:
     """The same bytes for arrays that are equal: 0.0 and -0.0 are."""
     return (array + 0.0).tobytes()
+
+
+def by_value(kind: type[Tuple]) -> type[Tuple]:
+    """Let named tuples that may hold arrays be compared and hashed by what they hold."""
+
+    def equal(self: Tuple, other: object) -> bool:
+        return isinstance(other, tuple) and _content(self) == _content(other)
+
+    def unequal(self: Tuple, other: object) -> bool:
+        return not equal(self, other)
+
+    def hash_of(self: Tuple) -> int:
+        return hash(_content(self))
+
+    for name, method in (("__eq__", equal), ("__ne__", unequal), ("__hash__", hash_of)):
+        setattr(kind, name, method)
+    return kind
+
+
+def _content(value: object) -> Any:
+    """The value with arrays as shape and bytes, so that it can be compared and hashed."""
+    if isinstance(value, np.ndarray):
+        return value.shape, hashed(value)
+    if isinstance(value, tuple):
+        return tuple(map(_content, value))
+    if isinstance(value, Mapping):
+        return tuple((name, _content(held)) for name, held in sorted(value.items()))
+    return value
 
 
 class CenteredOnLogit:
