@@ -238,5 +238,8 @@ def _tilt_variance(
     rule = over_normal(loc, scale, _STEPS)
     weights, (log_c, log_rest) = np.exp(rule.log_weights), rule.log_ratios()
     value = up * log_c + down * log_rest + square * (rule.away / scale) ** 2
-    found: FloatArray = (weights * (value - (weights * value).sum(axis=0)) ** 2).sum(axis=0)
-    return found
+    centered = value - (weights * value).sum(axis=0)
+    exponent = np.frexp(np.abs(centered).max(axis=0))[1]  # so that no square overflows
+    scaled = (weights * np.ldexp(centered, -exponent) ** 2).sum(axis=0)
+    with np.errstate(over="ignore"):  # a variance out of the range of a float is infinite
+        return np.asarray(np.ldexp(scaled, 2 * exponent))

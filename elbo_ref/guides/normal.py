@@ -82,6 +82,11 @@ class NormalGuide(GuideDefaults):
     def normalizer(self, prior: Beta, own: FloatArray) -> Any:
         return self.draw(prior, own).entropy_of_logit() - prior.log_normalizer()
 
+    def placed(
+        self, center: FloatArray, away: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        return away, np.array((np.zeros_like(own[0]), own[1]))
+
     def residual(self, logit: FloatArray, own: FloatArray) -> FloatArray:
         excess: FloatArray = ((logit - own[0]) / own[1]) ** 2 / 2 - 0.5
         return excess

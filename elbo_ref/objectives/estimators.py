@@ -190,10 +190,10 @@ def _of_latents(
     """Mean and variances of the gradient of each latent, given the value of its ELBO."""
     f = latents.form[:, None]
     f = f - latents.mean(f) + values
-    score = latents.score(task, own)
+    score = latents.score(task)
     _, pathwise = Trace().gradient_rows(task, latents, prior, own)
     _, stuck = Trace(keeps_score=False).gradient_rows(task, latents, prior, own)
-    squares = score**2
+    squares = np.ldexp(score, -np.frexp(np.abs(score).max(axis=0))[1]) ** 2
     baseline = latents.mean(squares * f) / latents.mean(squares)
     found = {
         "gradient": latents.mean(pathwise),

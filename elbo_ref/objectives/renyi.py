@@ -139,7 +139,7 @@ class Renyi(MonteCarlo):
             by_prior = latents.logs - log_moments(prior)
             parts = [excess]
             if guide.parameter_names:
-                parts += [share * by_prior, (2 * excess - share) * latents.score(task, each)]
+                parts += [share * by_prior, (2 * excess - share) * latents.score(task)]
             else:
                 parts += [2 * excess * by_prior]
             found.append(np.concatenate([latents.mean(part) for part in parts]))
