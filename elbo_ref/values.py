@@ -82,15 +82,31 @@ def _content(value: object) -> Any:
     return value
 
 
-class CenteredOnLogit:
-    """A value whose center is c = sigma(y) at some logit y."""
+_FARTHEST = 700.0
+"""Beyond this logit, c or 1 - c is smaller than a float may be."""
 
-    def _center(self) -> FloatArray:
+
+class CenteredOnLogit:
+    """A value whose center is c = sigma(y) at its logit y, or as near there as floats go."""
+
+    def _logit(self) -> FloatArray:
         raise NotImplementedError
+
+    def center_logit(self) -> FloatArray:
+        """The logit of the center."""
+        return np.clip(self._logit(), -_FARTHEST, _FARTHEST)
+
+    def _beyond_center(self) -> tuple[FloatArray, FloatArray]:
+        """log c and log(1 - c) at the center, less those where it lies: 0 but far out."""
+        center, logit = self.center_logit(), self._logit()
+        return (
+            sc.log_expit(center) - sc.log_expit(logit),
+            sc.log_expit(-center) - sc.log_expit(-logit),
+        )
 
     def center_pair(self) -> tuple[FloatArray, FloatArray]:
         """c and 1 - c at the center."""
-        logit = self._center()
+        logit = self.center_logit()
         return sc.expit(logit), sc.expit(-logit)
 
     def center_difference(

@@ -73,8 +73,8 @@ class NormalGuide(GuideDefaults):
         return _NormalOnC()
 
     def counted_at_center(self, prior: Beta, draw: LogitNormal) -> Any:
-        on_logit = prior.log_prob_of_logit(np.asarray(draw.loc)) + draw.entropy_of_logit()
-        return on_logit - self.less * log_jacobian(draw.loc)
+        on_logit = prior.log_prob_of_logit(draw.center_logit()) + draw.entropy_of_logit()
+        return on_logit - self.less * log_jacobian(draw.center_logit())
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
         return prior + (outcomes - self.less)

@@ -122,7 +122,9 @@ class Latents(NamedTuple):
     def variance(self, rows: FloatArray) -> FloatArray:
         """Of functions of the draw, given at the nodes; inf beyond the largest float."""
         centered = self.centered(rows)
-        exponent = np.frexp(np.abs(centered).max(axis=0))[1]  # so that no square overflows
+        exponent = np.frexp(np.abs(centered).max(axis=0, initial=0.0))[
+            1
+        ]  # so that no square overflows
         scaled = self.mean(np.ldexp(centered, -exponent) ** 2)
         with np.errstate(over="ignore"):
             return np.asarray(np.ldexp(scaled, 2 * exponent))

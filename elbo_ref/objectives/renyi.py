@@ -132,7 +132,7 @@ class Renyi(MonteCarlo):
         guide, rest = task.guide, 1 - self.alpha
         distinct = Distinct.of(task, own, self.tilt(task, prior, own))
         found = [np.zeros((3 + len(own), 0))]
-        for _, each, latents in distinct.blocks(task, prior, steps, TWO_DRAWS):
+        for _, _, latents in distinct.blocks(task, prior, steps, TWO_DRAWS):
             half = rest / 2 * (latents.form[:, None] - latents.form)
             excess = (latents.weights * log_cosh(half)).sum(axis=1, keepdims=True) / rest
             share = (latents.weights * np.tanh(half)).sum(axis=1, keepdims=True)
