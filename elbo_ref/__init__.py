@@ -3,8 +3,8 @@
 The public face, from the bottom up; each name's own module says more.
 
 Values such as `Beta`, `Counts` and `Adam` are equal if what they hold is, and may be keys. So may
-results; those that hold arrays (`Run`, `EstimateTable`) are equal only to themselves. Rows and
-tuples of arrays compare as tuples do: they have no hash.
+results: tuples (`gradient_variance`) are equal by what they hold, arrays included; tables and runs
+(`Run`, `EstimateTable`) only to themselves.
 """
 
 from elbo_ref import datasets, recording, report

@@ -58,11 +58,12 @@ from elbo_ref.special import (
     trigamma_excess,
     trigamma_excess_difference,
 )
-from elbo_ref.values import Pair
+from elbo_ref.values import Pair, by_value
 
 _NODES, _WEIGHTS = gauss_legendre(6)
 
 
+@by_value
 class Gradient(NamedTuple):
     """Derivatives with respect to the two concentrations, each with the shape of its `Beta`."""
 
@@ -70,6 +71,7 @@ class Gradient(NamedTuple):
     concentration0: float | FloatArray
 
 
+@by_value
 class Interval(NamedTuple):
     """The two ends of an interval for c."""
 

@@ -18,6 +18,7 @@ from elbo_ref.adam import AdamState
 from elbo_ref.arguments import FloatArray, IntArray
 from elbo_ref.beta import Beta
 from elbo_ref.settings import Setup
+from elbo_ref.values import by_value
 
 GUIDE_HISTORY_BYTES = 64 * 2**20
 """The guide's history is thinned so that it takes no more than this, ends excepted."""
@@ -61,6 +62,7 @@ class Block(NamedTuple):
         return self.first + len(self.losses)
 
 
+@by_value
 class Snapshot(NamedTuple):
     """A run between two steps: `Climb` goes on from it as if nothing had happened.
 

@@ -35,11 +35,13 @@ from elbo_ref.maximum import maximize_evidence
 from elbo_ref.objectives.exact import elbo, empty_guide_objective, empty_guide_objective_gradient
 from elbo_ref.special import trigamma, trigamma_difference
 from elbo_ref.supremum import as_totals, pooled_log_likelihood, pooled_mean, totals
+from elbo_ref.values import by_value
 from elbo_ref.words import describe, number
 
 Learnable = Literal["both", "concentration1", "concentration0"]
 
 
+@by_value
 class Destination(NamedTuple):
     """Where an objective is highest, or what it tends to.
 

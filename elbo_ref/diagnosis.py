@@ -112,7 +112,7 @@ class Diagnosis:
             return "drifting"
         if self.shortfall <= ARRIVED:
             return "converged"
-        floor = self.run.floor
+        floor = None if self.run.stopped == "unbounded" else self.run.floor
         return "noise floor" if floor and floor.allows(self.shortfall) else "climbing"
 
     @cached_property

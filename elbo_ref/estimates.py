@@ -28,12 +28,14 @@ from elbo_ref.documents import Document, document, put, to_json
 from elbo_ref.evidence import log_evidence, posterior
 from elbo_ref.intervals import CONCENTRATIONS, IN_RANGE
 from elbo_ref.supremum import own_log_likelihood, pooled_log_likelihood, pooled_mean
+from elbo_ref.values import by_value
 from elbo_ref.words import describe, number
 
 _WIDTH = 120
 _TIGHT = "the guide can be the posterior: the evidence's own maximum, with no gap"
 
 
+@by_value
 class Estimate(NamedTuple):
     """One row of the table.
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from elbo_ref.arguments import IntArray
 from elbo_ref.beta import Beta
 from elbo_ref.guides import GuideValue
+from elbo_ref.values import by_value
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,7 @@ class History:
         return self.prior.shape[0]
 
 
+@by_value
 class Average(NamedTuple):
     """The prior, and a guide of the run's kind, between those of its rows."""
 

@@ -30,11 +30,13 @@ from elbo_ref.guides import find
 from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.objectives.exact import check_model, column, columns
 from elbo_ref.objectives.protocol import Task
+from elbo_ref.values import by_value
 
 _FEWEST = 100
 _CONSTANT = 1e-6
 
 
+@by_value
 class ParetoK(NamedTuple):
     """Pareto k of each entry's latent, (G,)."""
 

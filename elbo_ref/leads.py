@@ -148,9 +148,9 @@ def _of_normal(counts: Counts, prior: Beta, learnable: str) -> Destination:
         logs[free] = x
         at = Beta(*np.exp(logs))
         q = best_normal(at, counts)
-        gap, (low, high) = q.log_gaps()[0], (sc.log_expit(q.loc), sc.log_expit(-np.asarray(q.loc)))
-        a, b = at.arrays()
-        expected = np.array((low - gap - sc.psi(a), high - gap - sc.psi(b))) + sc.psi(a + b)
+        center, (gap1, gap0), (a, b) = q.center_logit(), q.log_gaps(), at.arrays()
+        low, high = sc.log_expit(center) - gap1, sc.log_expit(-center) - gap0
+        expected = np.array((low - sc.psi(a), high - sc.psi(b))) + sc.psi(a + b)
         slopes = np.exp(logs) * (expected @ counts.multiplicity)
         return -elbo(q, at, counts), -slopes[free]
 

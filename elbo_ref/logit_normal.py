@@ -239,7 +239,9 @@ class LogitNormal(Pair, CenteredOnLogit):
         require("c", c, (c > 0) & (c < 1), "must be inside (0, 1)")
         loc, scale = self.arrays()
         z = (sc.logit(c) - loc) / scale
-        return plain(-z * z / 2 - np.log(scale) - _HALF_LOG_2PI - np.log(c) - np.log1p(-c))
+        with np.errstate(over="ignore"):
+            log_normal = -z * z / 2 - np.log(scale) - _HALF_LOG_2PI
+        return plain(log_normal - np.log(c) - np.log1p(-c))
 
     def interval(self, prob: float) -> Interval:
         """The equal-tailed interval that holds c with probability `prob`."""
@@ -258,13 +260,14 @@ class LogitNormal(Pair, CenteredOnLogit):
         shape = (*sample_shape(size), *self.shape)
         return loc + scale * generator(rng).standard_normal(shape)
 
-    def _center(self) -> FloatArray:
+    def _logit(self) -> FloatArray:
         return np.asarray(self.loc)
 
     def log_gaps(self) -> tuple[FloatArray, FloatArray]:
-        """log c0 - E log c and log(1 - c0) - E log(1 - c), which are equal."""
+        """log c0 - E log c and log(1 - c0) - E log(1 - c); equal for c0 = sigma(loc)."""
         both = gap(*self.arrays())
-        return both, both
+        beyond1, beyond0 = self._beyond_center()
+        return both + beyond1, both + beyond0
 
     def entropy_of_logit(self) -> FloatArray:
         """-E log density of the logit, in nats."""
@@ -289,5 +292,8 @@ def _tilt_variance(
     rule = over_normal(loc, scale, _STEPS)
     weights, (log_c, log_rest) = np.exp(rule.log_weights), rule.log_ratios()
     value = up * log_c + down * log_rest + square * (rule.away / scale) ** 2
-    found: FloatArray = (weights * (value - (weights * value).sum(axis=0)) ** 2).sum(axis=0)
-    return found
+    centered = value - (weights * value).sum(axis=0)
+    exponent = np.frexp(np.abs(centered).max(axis=0, initial=0.0))[1]  # so that no square overflows
+    scaled = (weights * np.ldexp(centered, -exponent) ** 2).sum(axis=0)
+    with np.errstate(over="ignore"):  # a variance out of the range of a float is infinite
+        return np.asarray(np.ldexp(scaled, 2 * exponent))

@@ -224,12 +224,13 @@ def _slopes(small: FloatArray, s: FloatArray, *places: FloatArray) -> Iterator[F
 
 
 def _log_ratio(center: FloatArray, away: FloatArray) -> FloatArray:
-    """log sigma(center + away) - log sigma(center)."""
+    """log sigma(center + away) - log sigma(center), with log sigma(y) = min(y, 0) - g(y)."""
+    y = center + away
+    ramp = np.where(center < 0, np.minimum(away, -center), np.minimum(y, 0.0))
+    far = ramp + np.log1p(np.exp(-np.abs(center))) - np.log1p(np.exp(-np.abs(y)))
     near = np.clip(away, -1.0, 1.0)
     small = -np.log1p(sc.expit(-center) * np.expm1(-near))
-    found: FloatArray = np.where(
-        near == away, small, sc.log_expit(center + away) - sc.log_expit(center)
-    )
+    found: FloatArray = np.where(near == away, small, far)
     return found
 
 

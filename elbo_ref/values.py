@@ -1,13 +1,16 @@
-"""What the values of this package share: two arrays of one shape, and a center on the logit."""
+"""What values share: two arrays of one shape, a center on the logit, equality by content."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from scipy import special as sc
 
 from elbo_ref.arguments import FloatArray, IntArray, check_broadcast, plain
+
+Tuple = TypeVar("Tuple", bound=tuple[Any, ...])
 
 
 class Pair:
@@ -51,15 +54,59 @@ def hashed(array: FloatArray) -> bytes:
     return (array + 0.0).tobytes()
 
 
-class CenteredOnLogit:
-    """A value whose center is c = sigma(y) at some logit y."""
+def by_value(kind: type[Tuple]) -> type[Tuple]:
+    """Let named tuples that may hold arrays be compared and hashed by what they hold."""
 
-    def _center(self) -> FloatArray:
+    def equal(self: Tuple, other: object) -> bool:
+        return isinstance(other, tuple) and _content(self) == _content(other)
+
+    def unequal(self: Tuple, other: object) -> bool:
+        return not equal(self, other)
+
+    def hash_of(self: Tuple) -> int:
+        return hash(_content(self))
+
+    for name, method in (("__eq__", equal), ("__ne__", unequal), ("__hash__", hash_of)):
+        setattr(kind, name, method)
+    return kind
+
+
+def _content(value: object) -> Any:
+    """The value with arrays as shape and bytes, so that it can be compared and hashed."""
+    if isinstance(value, np.ndarray):
+        return value.shape, hashed(value)
+    if isinstance(value, tuple):
+        return tuple(map(_content, value))
+    if isinstance(value, Mapping):
+        return tuple((name, _content(held)) for name, held in sorted(value.items()))
+    return value
+
+
+_FARTHEST = 700.0
+"""Beyond this logit, c or 1 - c is smaller than a float may be."""
+
+
+class CenteredOnLogit:
+    """A value whose center is c = sigma(y) at its logit y, or as near there as floats go."""
+
+    def _logit(self) -> FloatArray:
         raise NotImplementedError
+
+    def center_logit(self) -> FloatArray:
+        """The logit of the center."""
+        return np.clip(self._logit(), -_FARTHEST, _FARTHEST)
+
+    def _beyond_center(self) -> tuple[FloatArray, FloatArray]:
+        """log c and log(1 - c) at the center, less those where it lies: 0 but far out."""
+        center, logit = self.center_logit(), self._logit()
+        return (
+            sc.log_expit(center) - sc.log_expit(logit),
+            sc.log_expit(-center) - sc.log_expit(-logit),
+        )
 
     def center_pair(self) -> tuple[FloatArray, FloatArray]:
         """c and 1 - c at the center."""
-        logit = self._center()
+        logit = self.center_logit()
         return sc.expit(logit), sc.expit(-logit)
 
     def center_difference(

@@ -448,3 +448,13 @@ def test_the_step_of_passing_is_that_of_the_whole_data():
         direct = int(np.argmax(-path.losses > maximize_evidence(counts).log_evidence))
         noisy = er.maximize_elbo(counts, "empty", optimizer=path.optimizer, num_steps=2)
         assert er.diagnose(noisy).passes_at == direct > 0, name
+
+
+@pytest.mark.parametrize("lr", [1e3, 1e308])
+def test_a_run_thrown_out_of_range_is_not_at_its_noise_floor(lr):
+    """Its rate would allow any distance, but it has never been near."""
+    run = er.maximize_elbo(er.Counts([3, 0, 9], 10), optimizer=er.Adam(lr=lr), num_steps=5)
+    diagnosis = er.diagnose(run)
+    assert run.stopped == "unbounded"
+    assert diagnosis.case == "climbing"
+    assert "noise floor" not in diagnosis.sentence

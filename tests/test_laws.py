@@ -30,7 +30,7 @@ ALLOWED = {
     "values": {"arguments"},
     "quantile": {"arguments", "special"},
     "beta": {"arguments", "quantile", "special", "values"},
-    "pathwise": {"arguments", "special"},
+    "pathwise": {"arguments", "special", "values"},
     "counts": {"arguments", "special"},
     "words": {"arguments", "beta"},
     "evidence": {"arguments", "special", "beta", "counts"},
@@ -45,6 +45,7 @@ ALLOWED = {
         "logit_normal",
         "pathwise",
         "quadrature",
+        "values",
     },
     "losses": {
         "arguments",
@@ -59,7 +60,7 @@ ALLOWED = {
         "supremum",
         "words",
     },
-    "importance": {"arguments", "beta", "counts", "guides", "logit_normal", "objectives"},
+    "importance": {"arguments", "beta", "counts", "guides", "logit_normal", "objectives", "values"},
     "coordinates": {"arguments", "beta", "guides", "objectives"},
     "latents": {"arguments", "beta", "counts", "documents", "words"},
     "settings": {
@@ -73,9 +74,9 @@ ALLOWED = {
         "objectives",
         "words",
     },
-    "climb": {"arguments", "adam", "beta", "coordinates", "objectives", "settings"},
+    "climb": {"arguments", "adam", "beta", "coordinates", "objectives", "settings", "values"},
     "convergence": {"arguments", "adam", "coordinates", "objectives"},
-    "history": {"arguments", "beta", "guides"},
+    "history": {"arguments", "beta", "guides", "values"},
     "run": {
         "convergence",
         "settings",
@@ -172,7 +173,16 @@ ALLOWED = {
         "supremum",
         "words",
     },
-    "destinations": {"beta", "counts", "maximum", "objectives", "special", "supremum", "words"},
+    "destinations": {
+        "beta",
+        "counts",
+        "maximum",
+        "objectives",
+        "special",
+        "supremum",
+        "values",
+        "words",
+    },
     "estimates": {
         "arguments",
         "beta",
@@ -182,6 +192,7 @@ ALLOWED = {
         "evidence",
         "intervals",
         "supremum",
+        "values",
         "words",
     },
     "leads": {

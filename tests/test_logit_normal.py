@@ -9,7 +9,17 @@ from scipy import special as sc
 from tiers import few
 
 import elbo_ref as er
-from elbo_ref import logit_normal
+from elbo_ref import (
+    Beta,
+    Counts,
+    Delta,
+    Parameter,
+    elbo,
+    elbo_variance,
+    gradient_variance,
+    logit_normal,
+    maximize_elbo,
+)
 from elbo_ref.logit_normal import LogitNormal, derivatives, gap
 
 ROWS = [
@@ -122,3 +132,39 @@ def test_value():
     with pytest.raises(ValueError, match=r"c = 0.0 must be inside"):
         q.log_prob(0.0)
     assert er.Delta([0.25, 0.5]).sample(3, rng=0).shape == (3, 2)
+
+
+@pytest.mark.parametrize("logit", [720.0, 746.0, -1e4, 1e20])
+def test_values_where_c_is_too_near_an_end_for_a_float(logit):
+    """log p(x, c) is linear in the logit there: K log c + F log(1 - c) and the prior's."""
+    counts, prior, scale = Counts(3, 10), Beta(2.0, 3.0), 1e-2
+    slope = 10.0 if logit > 0 else 5.0
+    near = np.sign(logit) * 600.0
+    step = slope * (abs(logit) - 600.0)
+    expected = elbo(LogitNormal(near, scale), prior, counts) - step
+    assert elbo(LogitNormal(logit, scale), prior, counts) == pytest.approx(expected, rel=1e-14)
+    for guide, by_logit in (("delta", slope - 1), ("none", slope - (3 if logit > 0 else 2))):
+        at = {}
+        for y in (near, logit):
+            point = Delta(logits=y) if guide == "delta" else Parameter(logits=y)
+            run = maximize_elbo(counts, point, "exact", prior, num_steps=1)
+            at[y] = run.losses[0]
+        expected = at[near] + by_logit * (abs(logit) - 600.0)
+        assert at[logit] == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize("loc", [1e3, 1e16, -1e100, 1e300])
+def test_the_noise_of_an_estimate_does_not_depend_on_loc_far_out(loc):
+    """The draw through the scale is z: its variance is the square of the slope."""
+    counts, prior = Counts(3, 10), Beta(2.0, 3.0)
+    slope = 10.0 if loc > 0 else 5.0
+    found = gradient_variance(LogitNormal(loc, 1.0), prior, counts)
+    assert found.pathwise.variance[1] == pytest.approx(slope**2, rel=1e-12)
+    assert found.objective == pytest.approx(slope**2 + 0.5, rel=1e-12)
+    assert elbo_variance(LogitNormal(loc, 1.0), prior, counts) == pytest.approx(found.objective)
+
+
+def test_variances_beyond_the_largest_float_are_infinite():
+    guide, prior = LogitNormal(0.0, 1e100), Beta(1e-80, 1e80)
+    assert elbo_variance(guide, prior, Counts(3, 10)) == np.inf
+    assert gradient_variance(guide, prior, Counts(3, 10)).objective == np.inf

@@ -6,6 +6,7 @@ import pytest
 import elbo_ref as er
 
 COUNTS = er.Counts([3, 0, 9], 10)
+PRIOR = er.Beta(2.0, 3.0)
 RUN = er.maximize_elbo(COUNTS, loss="exact", num_steps=3)
 
 SIGNED = {
@@ -44,6 +45,19 @@ RESULTS = {
         names={"prior.concentration1": "a0", "prior.concentration0": "b0"},
     ),
 }
+HELD = {
+    "Gradient": lambda: er.log_evidence_gradient(er.Beta([1.0, 2.0, 3.0], 2.0), COUNTS),
+    "Interval": lambda: er.Beta([1.0, 2.0], 2.0).interval(0.9),
+    "ElboGradient": lambda: er.elbo_gradient(er.Beta([1.0, 2.0, 3.0], 2.0), PRIOR, COUNTS),
+    "LogitNormal": lambda: er.elbo_gradient(er.LogitNormal([0.0, 1.0, 2.0], 1.0), PRIOR, COUNTS),
+    "GradientVariance": lambda: er.gradient_variance(er.Beta([1.0, 2, 3], 2.0), PRIOR, COUNTS),
+    "PathwiseGradient": lambda: er.pathwise_gradient([0.1, 0.2], 2.0, 3.0),
+    "Estimates": lambda: er.estimate_table(COUNTS).rows,
+    "ParetoK": lambda: er.pareto_k(er.Beta([1.0, 2.0, 3.0], 2.0), PRIOR, COUNTS, 200),
+    "Average": lambda: RUN.average(),
+    "Snapshot": lambda: RUN.snapshot,
+    "Destination": lambda: er.diagnose(RUN).lead,
+}
 BY_IDENTITY = {
     "Run": lambda: RUN,
     "History": lambda: RUN.history,
@@ -71,10 +85,11 @@ def test_the_type_of_a_number_does_not_matter(name):
         assert hash(value) == hash(wanted), kind
 
 
-@pytest.mark.parametrize("name", RESULTS)
+@pytest.mark.parametrize("name", [*RESULTS, *HELD])
 def test_results_are_keys(name):
-    one, other = RESULTS[name](), RESULTS[name]()
-    assert one == other
+    result = (RESULTS | HELD)[name]
+    one, other = result(), result()
+    assert one == other and (one != other) is False
     assert len({one, other}) == 1
 
 
@@ -83,3 +98,11 @@ def test_results_that_are_equal_to_themselves_only(name):
     one = BY_IDENTITY[name]()
     assert {one: "found"}[one] == "found"
     assert one == one and one != RESULTS
+
+
+def test_tuples_of_arrays_differ_where_an_array_does():
+    one, other = (er.pathwise_gradient([0.1, y], 2.0, 3.0) for y in (0.2, 0.3))
+    assert one != other
+    assert one == tuple(one) and hash(one) == hash(er.pathwise_gradient([0.1, 0.2], 2.0, 3.0))
+    scalar = er.Beta(2.0, 3.0).interval(0.9)
+    assert scalar == tuple(scalar) and hash(scalar) == hash(tuple(scalar))

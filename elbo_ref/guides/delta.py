@@ -64,8 +64,8 @@ class JointGuide(PointGuide):
     less: float
 
     def counted_at_center(self, prior: Beta, draw: Parameter) -> Any:
-        on_logit = prior.log_prob_of_logit(np.asarray(draw.logits))
-        return on_logit - self.less * log_jacobian(draw.logits)
+        on_logit = prior.log_prob_of_logit(draw.center_logit())
+        return on_logit - self.less * log_jacobian(draw.center_logit())
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
         return prior + (outcomes - self.less)

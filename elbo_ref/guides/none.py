@@ -85,13 +85,12 @@ class Parameter(CenteredOnLogit):
         c = sc.expit(self.logits)
         return c if self.shape else float(c)
 
-    def _center(self) -> FloatArray:
+    def _logit(self) -> FloatArray:
         return np.asarray(self.logits)
 
     def log_gaps(self) -> tuple[FloatArray, FloatArray]:
-        """0 and 0: there is nothing random."""
-        zero = np.zeros(self.shape)
-        return zero, zero
+        """0 and 0, unless the center is not where c stands: there is nothing random."""
+        return self._beyond_center()
 
     def tilt_variance(self, tilt1: FloatArray, tilt0: FloatArray) -> FloatArray:
         """0."""

@@ -73,14 +73,19 @@ class NormalGuide(GuideDefaults):
         return _NormalOnC()
 
     def counted_at_center(self, prior: Beta, draw: LogitNormal) -> Any:
-        on_logit = prior.log_prob_of_logit(np.asarray(draw.loc)) + draw.entropy_of_logit()
-        return on_logit - self.less * log_jacobian(draw.loc)
+        on_logit = prior.log_prob_of_logit(draw.center_logit()) + draw.entropy_of_logit()
+        return on_logit - self.less * log_jacobian(draw.center_logit())
 
     def tilt(self, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
         return prior + (outcomes - self.less)
 
     def normalizer(self, prior: Beta, own: FloatArray) -> Any:
         return self.draw(prior, own).entropy_of_logit() - prior.log_normalizer()
+
+    def placed(
+        self, center: FloatArray, away: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        return away, np.array((np.zeros_like(own[0]), own[1]))
 
     def residual(self, logit: FloatArray, own: FloatArray) -> FloatArray:
         excess: FloatArray = ((logit - own[0]) / own[1]) ** 2 / 2 - 0.5

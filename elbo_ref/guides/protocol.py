@@ -135,6 +135,14 @@ class Guide(Protocol):
     def normalizer(self, prior: Beta, own: FloatArray) -> Any:
         """What remains of the counted log densities beside the tilt, in expectation."""
 
+    def placed(
+        self, center: FloatArray, away: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """The logit and own parameters of draws so far from a center, for what is asked below.
+
+        Those of a draw moved together, where only their difference counts: it keeps its digits.
+        """
+
     def residual(self, logit: FloatArray, own: FloatArray) -> FloatArray | float:
         """What remains at a draw, less its expectation: it does not depend on any parameter."""
 
@@ -202,6 +210,11 @@ class GuideDefaults:
 
     def without_jacobian(self) -> Any:
         return self
+
+    def placed(
+        self, center: FloatArray, away: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        return center + away, own
 
     def residual(self, logit: FloatArray, own: FloatArray) -> FloatArray | float:
         return 0.0

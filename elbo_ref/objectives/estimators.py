@@ -46,6 +46,7 @@ from elbo_ref.objectives.protocol import Task
 from elbo_ref.objectives.trace import Trace
 from elbo_ref.pathwise import logit_derivatives
 from elbo_ref.quadrature import over_beta
+from elbo_ref.values import by_value
 
 _GAMMA_LIMIT = 1e13
 _T_STEPS = 96
@@ -61,6 +62,7 @@ Pair: TypeAlias = tuple[float | FloatArray, float | FloatArray]
 """For each of the guide's two parameters, in the guide's shape."""
 
 
+@by_value
 class Noise(NamedTuple):
     """One estimator: its one-particle variances, and the particles for one digit.
 
@@ -73,6 +75,7 @@ class Noise(NamedTuple):
     particles: float
 
 
+@by_value
 class GradientVariance(NamedTuple):
     """A `Noise` for each estimator of the gradient of one ELBO; print it as a table.
 
@@ -187,10 +190,10 @@ def _of_latents(
     """Mean and variances of the gradient of each latent, given the value of its ELBO."""
     f = latents.form[:, None]
     f = f - latents.mean(f) + values
-    score = latents.score(task, own)
+    score = latents.score(task)
     _, pathwise = Trace().gradient_rows(task, latents, prior, own)
     _, stuck = Trace(keeps_score=False).gradient_rows(task, latents, prior, own)
-    squares = score**2
+    squares = np.ldexp(score, -np.frexp(np.abs(score).max(axis=0))[1]) ** 2
     baseline = latents.mean(squares * f) / latents.mean(squares)
     found = {
         "gradient": latents.mean(pathwise),

@@ -27,8 +27,10 @@ from elbo_ref.guides import GUIDES, Guide, find
 from elbo_ref.logit_normal import LogitNormal
 from elbo_ref.objectives.protocol import Step, Task
 from elbo_ref.special import log_binomial
+from elbo_ref.values import by_value
 
 
+@by_value
 class LogitNormalGradient(NamedTuple):
     """Derivatives with respect to the two parameters of a `LogitNormal`."""
 
@@ -36,6 +38,7 @@ class LogitNormalGradient(NamedTuple):
     scale: float | FloatArray
 
 
+@by_value
 class ElboGradient(NamedTuple):
     """Derivatives of an ELBO, for the prior's concentrations and the guide's parameters."""
 

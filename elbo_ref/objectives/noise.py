@@ -74,6 +74,8 @@ class Latents(NamedTuple):
     through: FloatArray
     """The part of the source gradient through the draw, under the tilt, (nodes, rows, L)."""
     logit: FloatArray
+    own: FloatArray
+    """The own parameters, (k, L), moved with `logit` (`Guide.placed`)."""
     slope: FloatArray
     """A (1 - c) - D c."""
 
@@ -91,7 +93,8 @@ class Latents(NamedTuple):
         """Of L latents with the parameters `own` (k, L), or (k, 1) for all, and a tilt each."""
         guide, model = task.guide, Beta(*prior)
         rule = rules.of(guide.draw(model, own), steps)
-        y, weights = rule.logit, np.exp(rule.log_weights)
+        y, placed = guide.placed(rule.center, rule.away, own)
+        weights = np.exp(rule.log_weights)
         center, (up, down) = sc.log_expit(np.array((rule.center, -rule.center))), tilt
         ratios = np.array(rule.log_ratios())
         logs = center[:, None] + ratios
@@ -99,13 +102,13 @@ class Latents(NamedTuple):
         moved = (up + down) * (mode * np.expm1(np.minimum(ratios[0], 1.0)))
         near = np.abs(rule.away) < 1
         slope = np.where(near, up * other - down * mode - moved, up * rest - down * c)
-        form = up * ratios[0] + down * ratios[1] + guide.residual(y, own)
+        form = up * ratios[0] + down * ratios[1] + guide.residual(y, placed)
         at_center = up * center[0] + down * center[1]
         constant = at_center + guide.normalizer(model, own) + log_coefficient
-        pathwise = guide.pathwise(y, prior, own)
+        pathwise = guide.pathwise(y, prior, placed)
         through = slope[:, None] * pathwise.swapaxes(0, 1)
         both = logs.swapaxes(0, 1), ratios.swapaxes(0, 1)
-        return cls(weights, *both, form, constant, through, y, slope)
+        return cls(weights, *both, form, constant, through, y, placed, slope)
 
     def mean(self, rows: FloatArray) -> FloatArray:
         """Of functions of the draw, given at the nodes: (nodes, rows, L) to (rows, L)."""
@@ -117,12 +120,18 @@ class Latents(NamedTuple):
         return rows - self.mean(rows)
 
     def variance(self, rows: FloatArray) -> FloatArray:
-        """Of functions of the draw, given at the nodes."""
-        return self.mean(self.centered(rows) ** 2)
+        """Of functions of the draw, given at the nodes; inf beyond the largest float."""
+        centered = self.centered(rows)
+        exponent = np.frexp(np.abs(centered).max(axis=0, initial=0.0))[
+            1
+        ]  # so that no square overflows
+        scaled = self.mean(np.ldexp(centered, -exponent) ** 2)
+        with np.errstate(over="ignore"):
+            return np.asarray(np.ldexp(scaled, 2 * exponent))
 
-    def score(self, task: Task, own: FloatArray) -> FloatArray:
+    def score(self, task: Task) -> FloatArray:
         """d log q(c) / d(own parameter) at the nodes, (nodes, k, L); its mean is 0."""
-        score = task.guide.score(self.logit, self.logs.swapaxes(0, 1), own).swapaxes(0, 1)
+        score = task.guide.score(self.logit, self.logs.swapaxes(0, 1), self.own).swapaxes(0, 1)
         return self.centered(score)
 
 
@@ -203,8 +212,7 @@ class GradientNoise(NamedTuple):
             size = latents.constant.size
             parts = []
             for rows in gradient(latents, each):
-                mean = latents.mean(rows)
-                parts += [mean, latents.mean((rows - mean) ** 2)]
+                parts += [latents.mean(rows), latents.variance(rows)]
             found.append(np.concatenate([np.broadcast_to(x, (len(x), size)) for x in parts]))
         rows = distinct.spread(np.concatenate(found, axis=1))
         return cls(*np.split(rows, (2, 4, 4 + names)))

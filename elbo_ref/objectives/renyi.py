@@ -132,14 +132,14 @@ class Renyi(MonteCarlo):
         guide, rest = task.guide, 1 - self.alpha
         distinct = Distinct.of(task, own, self.tilt(task, prior, own))
         found = [np.zeros((3 + len(own), 0))]
-        for _, each, latents in distinct.blocks(task, prior, steps, TWO_DRAWS):
+        for _, _, latents in distinct.blocks(task, prior, steps, TWO_DRAWS):
             half = rest / 2 * (latents.form[:, None] - latents.form)
             excess = (latents.weights * log_cosh(half)).sum(axis=1, keepdims=True) / rest
             share = (latents.weights * np.tanh(half)).sum(axis=1, keepdims=True)
             by_prior = latents.logs - log_moments(prior)
             parts = [excess]
             if guide.parameter_names:
-                parts += [share * by_prior, (2 * excess - share) * latents.score(task, each)]
+                parts += [share * by_prior, (2 * excess - share) * latents.score(task)]
             else:
                 parts += [2 * excess * by_prior]
             found.append(np.concatenate([latents.mean(part) for part in parts]))

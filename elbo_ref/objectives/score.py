@@ -98,4 +98,4 @@ class ScoreFunction(MonteCarlo):
         assert not isinstance(self.baseline, str)
         f = latents.form + latents.constant
         by_prior, _ = task.guide.collect(np.zeros_like(latents.logs), latents.logs, prior, own)
-        return by_prior, (f - self.baseline)[:, None] * latents.score(task, own)
+        return by_prior, (f - self.baseline)[:, None] * latents.score(task)

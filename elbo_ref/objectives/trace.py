@@ -171,5 +171,5 @@ class Trace(MonteCarlo):
     ) -> tuple[FloatArray, FloatArray]:
         if self.keeps_score or not task.guide.parameter_names:
             return super().gradient_rows(task, latents, prior, own)
-        stuck = task.guide.stuck(latents.logit, own).swapaxes(0, 1)
+        stuck = task.guide.stuck(latents.logit, latents.own).swapaxes(0, 1)
         return task.guide.collect(latents.through + stuck, latents.logs, prior, own)

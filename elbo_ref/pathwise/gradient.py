@@ -22,8 +22,10 @@ from elbo_ref.arguments import (
 )
 from elbo_ref.pathwise import few, field
 from elbo_ref.pathwise.table import FEWEST, FEWEST_A_CELL, TOLERANCE, Table, extent
+from elbo_ref.values import by_value
 
 
+@by_value
 class PathwiseGradient(NamedTuple):
     """Derivatives of a draw, or of its logit, with respect to the two concentrations."""
 
