@@ -49,7 +49,7 @@ from elbo_ref.arguments import (
     underflow_is_zero,
 )
 from elbo_ref.beta import Interval
-from elbo_ref.quadrature import over_normal
+from elbo_ref.quadrature import mean_square, over_normal
 from elbo_ref.values import CenteredOnLogit, Pair
 
 SCALE_RANGE = 1e-100, 1e100
@@ -293,7 +293,4 @@ def _tilt_variance(
     weights, (log_c, log_rest) = np.exp(rule.log_weights), rule.log_ratios()
     value = up * log_c + down * log_rest + square * (rule.away / scale) ** 2
     centered = value - (weights * value).sum(axis=0)
-    exponent = np.frexp(np.abs(centered).max(axis=0, initial=0.0))[1]  # so that no square overflows
-    scaled = (weights * np.ldexp(centered, -exponent) ** 2).sum(axis=0)
-    with np.errstate(over="ignore"):  # a variance out of the range of a float is infinite
-        return np.asarray(np.ldexp(scaled, 2 * exponent))
+    return mean_square(weights, centered)

@@ -244,3 +244,14 @@ def _log(length: FloatArray) -> FloatArray:
 def _normalized(log_weights: FloatArray) -> FloatArray:
     found: FloatArray = log_weights - sc.logsumexp(log_weights, axis=0)
     return found
+
+
+def mean_square(weights: FloatArray, values: FloatArray) -> FloatArray:
+    """The weighted mean of squares along the first axis; inf beyond the largest float.
+
+    Formed of numbers below 1, so that no square overflows on the way.
+    """
+    exponent = np.frexp(np.abs(values).max(axis=0, initial=0.0))[1]
+    scaled = (weights * np.ldexp(values, -exponent) ** 2).sum(axis=0)
+    with np.errstate(over="ignore"):
+        return np.asarray(np.ldexp(scaled, 2 * exponent))

@@ -57,16 +57,15 @@ def hashed(array: FloatArray) -> bytes:
 def by_value(kind: type[Tuple]) -> type[Tuple]:
     """Let named tuples that may hold arrays be compared and hashed by what they hold."""
 
-    def equal(self: Tuple, other: object) -> bool:
-        return isinstance(other, tuple) and _content(self) == _content(other)
-
-    def unequal(self: Tuple, other: object) -> bool:
-        return not equal(self, other)
+    def equal(self: Tuple, other: object) -> Any:
+        if not isinstance(other, tuple):
+            return NotImplemented
+        return _content(self) == _content(other)
 
     def hash_of(self: Tuple) -> int:
         return hash(_content(self))
 
-    for name, method in (("__eq__", equal), ("__ne__", unequal), ("__hash__", hash_of)):
+    for name, method in (("__eq__", equal), ("__ne__", object.__ne__), ("__hash__", hash_of)):
         setattr(kind, name, method)
     return kind
 

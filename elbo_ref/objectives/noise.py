@@ -23,6 +23,7 @@ from elbo_ref.quadrature import (
     Rule,
     even_over_beta,
     even_over_normal,
+    mean_square,
     over_beta,
     over_normal,
 )
@@ -121,13 +122,7 @@ class Latents(NamedTuple):
 
     def variance(self, rows: FloatArray) -> FloatArray:
         """Of functions of the draw, given at the nodes; inf beyond the largest float."""
-        centered = self.centered(rows)
-        exponent = np.frexp(np.abs(centered).max(axis=0, initial=0.0))[
-            1
-        ]  # so that no square overflows
-        scaled = self.mean(np.ldexp(centered, -exponent) ** 2)
-        with np.errstate(over="ignore"):
-            return np.asarray(np.ldexp(scaled, 2 * exponent))
+        return mean_square(self.weights[:, None], self.centered(rows))
 
     def score(self, task: Task) -> FloatArray:
         """d log q(c) / d(own parameter) at the nodes, (nodes, k, L); its mean is 0."""
