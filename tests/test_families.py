@@ -17,6 +17,7 @@ from scipy import special, stats
 import elbo_ref as er
 from elbo_ref import guides
 from elbo_ref.coordinates import Coordinates
+from elbo_ref.guides.normal import _Newton, normal_optimum
 from elbo_ref.leads import best_normal, destination
 from elbo_ref.objectives.exact import Exact, objective_value, one_particle_variance
 from elbo_ref.objectives.protocol import Task
@@ -349,3 +350,13 @@ def test_what_is_reached_is_a_value(name):
     if name in ("beta", "normal", "delta"):
         again = er.maximize_elbo(SINGLE, run.guide, "exact", num_steps=1)
         assert again.guide_name == name
+
+
+def test_the_normal_optimum_anywhere():
+    """Newton's step there is none, for exponents from 1e-12 to 1e15, however far apart."""
+    exponents = 10 ** np.random.default_rng(7).uniform(-12, 15, (2, 1000))
+    best = normal_optimum(*exponents)
+    place = np.array(best.arrays())
+    step = _Newton.at(exponents, place).step(place[1])
+    assert np.quantile(np.abs(step) / place[1], 0.999) < 1e-7
+    assert (np.abs(step) / place[1]).max() < 1e-3  # tails of a rule that is changed

@@ -30,6 +30,7 @@ from elbo_ref.guides.none import Parameter
 from elbo_ref.guides.positive import SOFTPLUS
 from elbo_ref.guides.protocol import ANY_REAL, GuideDefaults, bound
 from elbo_ref.logit_normal import LogitNormal, derivatives, gap
+from elbo_ref.special import trigamma
 
 
 class NormalGuide(GuideDefaults):
@@ -134,24 +135,25 @@ def normal_optimum(up: FloatArray, down: FloatArray) -> LogitNormal:
     """The optimum for the exponents A' and D' > 0 of each entry, by Newton's method.
 
     The objective A' E log c + D' E log(1 - c) + log s is concave in l and s. A step is halved until
-    the slope along it is smaller than before, whichever way.
-    Equal entries are solved once.
+    the slope along it is smaller than before, whichever way. It begins at the moments of the logit
+    of a Beta(A', D').
     """
-    exponents, entry = np.unique(np.array((up, down)), axis=1, return_inverse=True)
-    up, down = exponents
-    found = np.array((np.log(up) - np.log(down), np.sqrt((up + down) / up / down)))
+    exponents = np.array((up, down))
+    found = np.array((sc.psi(up) - sc.psi(down), np.sqrt(trigamma(up) + trigamma(down))))
     moving = np.arange(len(up))
     here = _Newton.at(exponents, found)
     for _ in range(100):
         step = here.step(found[1, moving])
-        here, step = _shortened(exponents[:, moving], found[:, moving], here, step)
-        found[:, moving] += step
-        # where this step is below 1e-7 the next would be below 1e-14
-        rest = np.abs(step).sum(axis=0) / found[1, moving] >= 1e-7
-        moving, here = moving[rest], _Newton(here.slope[:, rest], here.bend[:, rest])
+        # after a step below 1e-7 the next would be below 1e-14
+        last = np.abs(step).sum(axis=0) < 1e-7 * found[1, moving]
+        found[:, moving[last]] += step[:, last]
+        moving, step = moving[~last], step[:, ~last]
         if not moving.size:
             break
-    return LogitNormal(*found[:, entry.ravel()])
+        here = _Newton(here.slope[:, ~last], here.bend[:, ~last])
+        here, step = _shortened(exponents[:, moving], found[:, moving], here, step)
+        found[:, moving] += step
+    return LogitNormal(*found)
 
 
 _FALLEN = 0.9
@@ -179,10 +181,10 @@ class _Newton(NamedTuple):
 
     def step(self, scale: FloatArray) -> FloatArray:
         """Newton's, so that a scale keeps a tenth of itself."""
-        (g1, g2), (h11, h12, h22) = self.slope, self.bend
+        (g1, g2), (h11, h12, h22) = self.slope * scale, self.bend * scale**2
         determinant = np.maximum(h11 * h22 - h12 * h12, 1e-6 * h11 * h22)
         step: FloatArray = -np.array((h22 * g1 - h12 * g2, h11 * g2 - h12 * g1)) / determinant
-        step *= np.minimum(1.0, 0.9 * scale / np.maximum(-step[1], 1e-300))
+        step *= np.minimum(1.0, 0.9 / np.maximum(-step[1], 1e-300)) * scale
         return step
 
 
