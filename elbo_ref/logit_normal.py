@@ -57,6 +57,8 @@ _WIDE = 4.0
 _REACH = 9.0
 _STEPS, _BLOCK = 160, 256
 """Nodes of the quadrature for a variance, and of how many entries at once."""
+_FAR = 38.0
+"""Beyond it a standard normal density counts as 0."""
 _HALF_LOG_2PI = 0.9189385332046727
 _HALF_LOG_2PI_E = _HALF_LOG_2PI + 0.5
 
@@ -167,7 +169,7 @@ def _wide_derivatives(loc: FloatArray, scale: FloatArray) -> FloatArray:
     That does not cancel where the density hardly changes over a unit of y.
     """
     weights, u = _wide_weights(loc, scale), loc / np.hypot(scale, _SOFT)
-    step, z = _STEP_REST @ weights, (_Y[:, None] - loc) / scale
+    step, z = _STEP_REST @ weights, np.clip((_Y[:, None] - loc) / scale, -_FAR, _FAR)
     slopes = _SLOPE[:, None] * weights
     first, second, third = ((slopes * x).sum(axis=0) for x in (1.0, z, z * z - 1))
     c, rest = sc.ndtr(u) + step, sc.ndtr(-u) - step
@@ -179,8 +181,8 @@ def _wide_weights(loc: FloatArray, scale: FloatArray) -> FloatArray:
 
 
 def _normal_density(z: FloatArray) -> FloatArray:
-    """Of a standard normal, as good as 0 from 38 on, where squares may be too large."""
-    density: FloatArray = np.exp(-(np.clip(z, -38.0, 38.0) ** 2) / 2 - _HALF_LOG_2PI)
+    """Of a standard normal, as good as 0 from `_FAR` on, where squares may be too large."""
+    density: FloatArray = np.exp(-(np.clip(z, -_FAR, _FAR) ** 2) / 2 - _HALF_LOG_2PI)
     return density
 
 
