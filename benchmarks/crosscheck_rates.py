@@ -43,11 +43,11 @@ from scipy import special, stats
 import elbo_ref as er
 from elbo_ref.crosscheck.alignment import align
 from elbo_ref.crosscheck.case import Case, other_latents
-from elbo_ref.crosscheck.laws import law_of
-from elbo_ref.crosscheck.replaying.kernel import torch_pathwise
-from elbo_ref.crosscheck.story import Story
+from elbo_ref.crosscheck.distribution import law_of
+from elbo_ref.crosscheck.loss_model import Story
+from elbo_ref.io.parameters import read_parameters
 from elbo_ref.objectives import find as find_loss
-from elbo_ref.readers.parameters import read_parameters
+from elbo_ref.recording.replay.kernel import torch_pathwise
 
 ENOUGH = 6.0
 LEVELS = ("history", "evaluations", "final", "replay")

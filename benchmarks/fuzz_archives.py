@@ -45,12 +45,12 @@ from fuzzing import (
 )
 
 import elbo_ref as er
-from elbo_ref import checkpoint
-from elbo_ref.checkpoint import CheckpointError
-from elbo_ref.readers import DataError
-from elbo_ref.readers.numbers import read_numbers
-from elbo_ref.readers.parameters import read_parameters
+from elbo_ref.io.counts_file import DataError
+from elbo_ref.io.numbers import read_numbers
+from elbo_ref.io.parameters import read_parameters
 from elbo_ref.recording import Recording, RecordingError
+from elbo_ref.svi import checkpoint
+from elbo_ref.svi.checkpoint import CheckpointError
 
 PACKAGE = str(Path(er.__file__).parent)
 COUNTS = er.Counts([3, 0, 7], [10, 4, 9])

@@ -26,8 +26,8 @@ from pathlib import Path
 import numpy as np
 from fuzzing import SIZES, Source, damaged, main, rule_of, zipped
 
-from elbo_ref.readers import DataError
-from elbo_ref.readers.parameters import parse
+from elbo_ref.io.counts_file import DataError
+from elbo_ref.io.parameters import parse
 
 STORES = Path(__file__).parents[1] / "tests" / "reference" / "stores"
 

@@ -16,7 +16,7 @@ from planted import Program, Recorded, Setting, at_rows
 from pyro import poutine
 
 import elbo_ref as er
-from elbo_ref.crosscheck.story import Story
+from elbo_ref.crosscheck.loss_model import Story
 
 ONE_PAIR = ("beta", "beta_shared")
 

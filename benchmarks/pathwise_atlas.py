@@ -4,10 +4,10 @@ r"""How wrong is the pathwise gradient of a Beta draw, and where?
         > benchmarks/results/pathwise_atlas.txt
 
 The derivative of a draw's logit with respect to a = concentration1 and to b = concentration0, the
-quantile held fixed, by `elbo_ref.pathwise`, by the kernel behind PyTorch's `Beta.rsample` in
-float64 and float32, and by the partial derivatives of TensorFlow Probability's `betainc` on JAX.
-Whichever is not installed is left out. The program takes two to three minutes; it needs
-python-flint for the truth, and matplotlib for the maps.
+quantile held fixed, by `elbo_ref.distributions.pathwise`, by the kernel behind PyTorch's
+`Beta.rsample` in float64 and float32, and by the partial derivatives of TensorFlow Probability's
+`betainc` on JAX. Whichever is not installed is left out. The program takes two to three minutes;
+it needs python-flint for the truth, and matplotlib for the maps.
 
 Both concentrations run over a grid and the draw over three quantiles. A draw is held as its logit,
 a float64, and the truth is computed for exactly that float: a central difference quotient of the
@@ -50,7 +50,7 @@ from flint import arb, ctx
 from numpy.typing import NDArray
 from scipy import special as sc
 
-from elbo_ref.pathwise import pathwise_gradient
+from elbo_ref.distributions.pathwise import pathwise_gradient
 
 FloatArray = NDArray[np.float64]
 Slopes = tuple[FloatArray, FloatArray]

@@ -19,8 +19,8 @@ import torch
 from pyro.infer.autoguide import AutoDelta, AutoNormal, init_to_value
 
 import elbo_ref as er
-from elbo_ref.crosscheck.live import LOSSES
-from elbo_ref.crosscheck.story import Story
+from elbo_ref.cli.live import LOSSES
+from elbo_ref.crosscheck.loss_model import Story
 from elbo_ref.recording import Recording
 
 POSITIVE = dist.constraints.positive

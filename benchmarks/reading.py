@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from elbo_ref.readers import read_counts
+from elbo_ref.io.counts_file import read_counts
 
 ROWS, REPEATS = 1_000_000, 3
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 import elbo_ref as er
+from elbo_ref._format.numbers import number
 from elbo_ref.evidence import log_evidence
-from elbo_ref.losses import climbed
 from elbo_ref.objectives import find
-from elbo_ref.words import number
+from elbo_ref.optima.by_objective import climbed
 
 PAGE = Path(__file__).parent / "guides.md"
 MARK = "<!-- tables: docs/make_guides.py -->\n"

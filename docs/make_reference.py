@@ -5,7 +5,7 @@
 It takes seconds and needs mpmath. Maxima are copied from tests/reference/datasets.json and
 maxima.json, rounded to 15 digits; nothing on the page comes from `maximize_evidence`. Log
 evidences at published estimates are computed with mpmath as in tests/reference/make_datasets.py,
-and `log_evidence` must agree with them. Published values are those of `elbo_ref.datasets`; a few
+and `log_evidence` must agree with them. Published values are those of `elbo_ref.io.datasets`; a few
 more that its notes leave out are in `MORE`.
 """
 
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from mpmath import mp, mpf
 
 import elbo_ref as er
-from elbo_ref.datasets import available, describe, load
+from elbo_ref.io.datasets import available, describe, load
 
 HERE = Path(__file__).parent
 REFERENCE = HERE.parent / "tests" / "reference"
@@ -382,7 +382,7 @@ def bundled_section() -> str:
         (
             "## Bundled data sets",
             "`er.datasets.load(name)` gives the counts, "
-            "[`tables.py`](../elbo_ref/datasets/tables.py) has them in print.",
+            "[`tables.py`](../elbo_ref/io/datasets/tables.py) has them in print.",
             table(RESULT, results),
             "Their sums, to check what was typed in:",
             table(

@@ -1,95 +1,65 @@
 """elbo_ref: the exact answers about SVI on a Beta-Binomial model.
 
-The public face, from the bottom up; each name's own module says more.
+The public names, each of which is imported when it is first asked for; its own module says more.
 
 Values such as `Beta`, `Counts` and `Adam` are equal if what they hold is, and may be keys. So may
 results: tuples (`gradient_variance`) are equal by what they hold, arrays included; tables and runs
 (`Run`, `EstimateTable`) only to themselves.
 """
 
-from elbo_ref import datasets, recording, report
-from elbo_ref.adam import Adam, ClippedAdam, ExponentialLR
-from elbo_ref.beta import Beta
-from elbo_ref.checkpoint import load_run, save_run
-from elbo_ref.counts import Counts
-from elbo_ref.crosscheck import cross_check, replay
-from elbo_ref.diagnosis import diagnose
-from elbo_ref.estimates import estimate_table
-from elbo_ref.evidence import (
-    log_evidence,
-    log_evidence_gradient,
-    log_evidence_hessian,
-    posterior,
-)
-from elbo_ref.guides import Delta, Parameter
-from elbo_ref.importance import pareto_k
-from elbo_ref.inference import (
-    expected_counts,
-    likelihood_ratio_test,
-    shrunken_estimates,
-    tarone_test,
-)
-from elbo_ref.latents import posterior_table
-from elbo_ref.logit_normal import LogitNormal
-from elbo_ref.maximum import maximize_evidence
-from elbo_ref.objectives import Renyi, ScoreFunction
-from elbo_ref.objectives.estimators import gradient_variance
-from elbo_ref.objectives.exact import (
-    elbo,
-    elbo_gradient,
-    elbo_variance,
-    empty_guide_objective,
-    empty_guide_objective_gradient,
-)
-from elbo_ref.objectives.renyi import renyi_bound
-from elbo_ref.pathwise import pathwise_gradient, pathwise_gradient_of_draw
-from elbo_ref.readers import read_counts
-from elbo_ref.run import Run
-from elbo_ref.svi import maximize_elbo
-from elbo_ref.version import __version__
+import importlib
 
-Run.plot = report.plot
+__version__ = "0.1.0"
 
-__all__ = [
-    "Adam",
-    "Beta",
-    "ClippedAdam",
-    "Counts",
-    "Delta",
-    "ExponentialLR",
-    "LogitNormal",
-    "Parameter",
-    "Renyi",
-    "ScoreFunction",
-    "__version__",
-    "cross_check",
-    "datasets",
-    "diagnose",
-    "elbo",
-    "elbo_gradient",
-    "elbo_variance",
-    "empty_guide_objective",
-    "empty_guide_objective_gradient",
-    "estimate_table",
-    "expected_counts",
-    "gradient_variance",
-    "likelihood_ratio_test",
-    "load_run",
-    "log_evidence",
-    "log_evidence_gradient",
-    "log_evidence_hessian",
-    "maximize_elbo",
-    "maximize_evidence",
-    "pareto_k",
-    "pathwise_gradient",
-    "pathwise_gradient_of_draw",
-    "posterior",
-    "posterior_table",
-    "read_counts",
-    "recording",
-    "renyi_bound",
-    "replay",
-    "save_run",
-    "shrunken_estimates",
-    "tarone_test",
-]
+_NAMES_OF = {
+    "counts": "Counts",
+    "crosscheck": "Finding Verdict cross_check",
+    "diagnostics.diagnosis": "Diagnosis diagnose",
+    "diagnostics.estimates": "Estimate EstimateTable estimate_table",
+    "diagnostics.importance": "ParetoK pareto_k",
+    "distributions.beta": "Beta Gradient Interval",
+    "distributions.logit_normal": "LogitNormal",
+    "distributions.pathwise": "PathwiseGradient pathwise_gradient pathwise_gradient_of_draw",
+    "distributions.posterior_table": "PosteriorTable posterior_table",
+    "evidence": "log_evidence log_evidence_gradient log_evidence_hessian posterior",
+    "guides": "Delta Parameter",
+    "io.counts_file": "read_counts",
+    "mle.candidates": "Candidate Proof",
+    "mle.intervals": "ConfidenceRegion",
+    "mle.result": "EvidenceMaximum maximize_evidence",
+    "mle.tests": "ExpectedCounts TestResult expected_counts likelihood_ratio_test"
+    " shrunken_estimates tarone_test",
+    "objectives": "Renyi ScoreFunction",
+    "objectives.exact": "ElboGradient LogitNormalGradient elbo elbo_gradient"
+    " elbo_variance empty_guide_objective empty_guide_objective_gradient",
+    "objectives.gradient_variance": "GradientVariance gradient_variance",
+    "objectives.renyi": "renyi_bound",
+    "optim": "Adam ClippedAdam ExponentialLR",
+    "optima.prior": "Destination",
+    "recording.replay.check": "replay",
+    "report": "plot",
+    "svi.checkpoint": "CheckpointError load_run save_run",
+    "svi.convergence": "NoiseFloor",
+    "svi.maximize": "maximize_elbo",
+    "svi.result": "Run",
+}
+"""The public names that a module defines; ``__init__.pyi`` says the same to type checkers."""
+_MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names.split()}
+_MODULE_OF_MODULE = {"datasets": "io.datasets", "recording": "recording"}
+
+__all__ = sorted(["__version__", *_MODULE_OF, *_MODULE_OF_MODULE])
+
+
+def __getattr__(name):
+    if name in _MODULE_OF_MODULE:
+        found = importlib.import_module(f"elbo_ref.{_MODULE_OF_MODULE[name]}")
+    elif name in _MODULE_OF:
+        found = getattr(importlib.import_module(f"elbo_ref.{_MODULE_OF[name]}"), name)
+    else:
+        raise AttributeError(f"module 'elbo_ref' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__():
+    return __all__

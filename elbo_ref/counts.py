@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from elbo_ref.arguments import (
+from elbo_ref._validation.arguments import (
     FloatArray,
     IntArray,
     as_array,

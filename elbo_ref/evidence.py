@@ -32,9 +32,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray, IntArray, check_fits, check_type, underflow_is_zero
-from elbo_ref.beta import Beta, Gradient
+from elbo_ref._validation.arguments import (
+    FloatArray,
+    IntArray,
+    check_fits,
+    check_type,
+    underflow_is_zero,
+)
 from elbo_ref.counts import Counts
+from elbo_ref.distributions.beta import Beta, Gradient
 from elbo_ref.special import (
     cross_difference,
     deviance,

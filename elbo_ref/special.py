@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray, IntArray
+from elbo_ref._validation.arguments import FloatArray, IntArray
 
 
 def gauss_legendre(order: int) -> tuple[FloatArray, FloatArray]:

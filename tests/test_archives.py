@@ -19,12 +19,13 @@ import numpy as np
 import pytest
 
 import elbo_ref as er
-from elbo_ref import checkpoint, climb, fields, generators
-from elbo_ref.archive import MOST_TIMES, ArchiveError, read_arrays
-from elbo_ref.checkpoint import CheckpointError
-from elbo_ref.crosscheck import __main__ as command
-from elbo_ref.readers import DataError
+from elbo_ref.cli import crosscheck as command
+from elbo_ref.io import fields
+from elbo_ref.io.archive import MOST_TIMES, ArchiveError, read_arrays
+from elbo_ref.io.counts_file import DataError
 from elbo_ref.recording import Recording, RecordingError
+from elbo_ref.svi import checkpoint, generators, loop as climb
+from elbo_ref.svi.checkpoint import CheckpointError
 
 KINDS = (
     np.random.MT19937,

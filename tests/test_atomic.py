@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from elbo_ref import atomic
+from elbo_ref.io import atomic
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="modes and links of POSIX")
 

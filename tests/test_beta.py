@@ -1,4 +1,4 @@
-"""`elbo_ref.beta`: the posterior (E2), the divergence of (E4), the variance (E5), and the draws.
+"""`distributions.beta`: the posterior (E2), the divergence (E4), the variance (E5), the draws.
 
 The wide ranges are held by the rows of reference/evidence.json (from mpmath, see make_evidence.py),
 moderate values by SciPy and by quadrature, the draws by moments and by Kolmogorov-Smirnov.
@@ -13,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 from scipy import integrate, special, stats
 from tiers import few
 
-from elbo_ref.beta import Beta, Gradient, Interval
+from elbo_ref.distributions.beta import Beta, Gradient, Interval
 
 REFERENCE = Path(__file__).parent / "reference" / "evidence.json"
 ROWS = json.loads(REFERENCE.read_text(encoding="utf-8"))

@@ -20,8 +20,9 @@ import pytest
 from tiers import few
 
 import elbo_ref as er
-from elbo_ref import adam, checkpoint, climb, svi
-from elbo_ref.run import Run
+from elbo_ref import optim as adam
+from elbo_ref.svi import checkpoint, loop as climb, maximize as svi
+from elbo_ref.svi.result import Run
 
 STEPS = 40
 COUNTS = er.Counts([3, 0, 7, 2], [10, 4, 9, 8])

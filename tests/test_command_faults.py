@@ -24,7 +24,8 @@ import numpy as np
 import pytest
 
 import elbo_ref as er
-from elbo_ref import checkpoint, console
+from elbo_ref.cli import console
+from elbo_ref.svi import checkpoint
 
 if os.name != "posix":
     pytest.skip("signals and files of POSIX", allow_module_level=True)

@@ -7,12 +7,12 @@ from tiers import few
 
 import elbo_ref as er
 from elbo_ref import guides
-from elbo_ref.convergence import ARRIVED, NEGLIGIBLE, NoiseFloor, find_floor
-from elbo_ref.coordinates import NAMES, Coordinates
 from elbo_ref.crosscheck.findings import OPTIMUM
-from elbo_ref.leads import destination
-from elbo_ref.objectives.protocol import Task
+from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.trace import Trace
+from elbo_ref.optima.by_guide import destination
+from elbo_ref.svi.convergence import ARRIVED, NEGLIGIBLE, NoiseFloor, find_floor
+from elbo_ref.svi.parameters import NAMES, Coordinates
 
 PAIRS = er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50])
 TWO = er.Counts([3, 5], [10, 20])
@@ -131,7 +131,7 @@ def space_of(guide, counts, prior, learned):
     ],
 )
 def test_the_maximum_is_found_without_the_oracle(guide, counts, learned, start):
-    """From anywhere, and where the oracle (`elbo_ref.leads`) has it; single trials have a ridge."""
+    """From anywhere, and where the oracle (`optima`) has it; single trials have a ridge."""
     space = space_of(guide, counts, start, guides.find(guide).has_prior and learned)
     top = space.highest(space.start)
     learnable = {True: "both", False: "nothing"}.get(learned, learned)

@@ -10,11 +10,10 @@ import pickle
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
-from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts
+from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import log_evidence
 from elbo_ref.special import log_choose
 

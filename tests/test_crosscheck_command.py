@@ -18,7 +18,7 @@ import pytest
 import elbo_ref as er
 from elbo_ref.crosscheck.findings import Finding, Verdict
 
-command = importlib.import_module("elbo_ref.crosscheck.__main__")
+command = importlib.import_module("elbo_ref.cli.crosscheck")
 
 ROOT = Path(__file__).parents[1]
 RUN = er.datasets.describe("forum").run

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import special as sc
-from scipy import stats
+from scipy import special as sc, stats
 from tiers import few
 
 import elbo_ref as er
 from elbo_ref.crosscheck.cumulants import minibatch_cumulants
-from elbo_ref.crosscheck.laws import law_of, means_of, sampled_law
-from elbo_ref.crosscheck.story import Story, Terms
-from elbo_ref.crosscheck.tails import GammaCumulants, SaddlepointLaw, SampledLaw
+from elbo_ref.crosscheck.distribution import law_of, means_of, sampled_law
+from elbo_ref.crosscheck.loss_model import Story, Terms
+from elbo_ref.crosscheck.saddlepoint import GammaCumulants, SaddlepointLaw, SampledLaw
 from elbo_ref.objectives import find as find_loss
 
 DRAWS = 200_000

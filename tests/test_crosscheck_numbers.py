@@ -13,8 +13,8 @@ from scipy.special import digamma
 from tiers import few
 
 import elbo_ref as er
-from elbo_ref.crosscheck.story import Story
-from elbo_ref.crosscheck.suspects import told
+from elbo_ref.crosscheck.loss_model import Story
+from elbo_ref.crosscheck.mistakes import told
 from elbo_ref.objectives import find as find_loss
 
 K, N = np.array([3, 11, 0, 7, 5, 9]), np.array([10, 20, 6, 7, 30, 12])

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import optimize
-from scipy import special as sc
+from scipy import optimize, special as sc
 from tiers import few
 
 from elbo_ref import (
@@ -22,7 +21,7 @@ from elbo_ref import (
     log_evidence_hessian,
     posterior,
 )
-from elbo_ref.datasets import PublishedValue, available, describe, load
+from elbo_ref.io.datasets import PublishedValue, available, describe, load
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "datasets.json").read_text())
 INTERIOR = [name for name, row in REFERENCE.items() if row["attained"]]

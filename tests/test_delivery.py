@@ -15,14 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from elbo_ref import atomic, console, fit
-from elbo_ref.crosscheck import live
+import elbo_ref as er
+from elbo_ref.cli import console, fit, live
+from elbo_ref.io import atomic
 
 if os.name != "posix":
     pytest.skip("signals and files of POSIX", allow_module_level=True)
 
 jsonschema = pytest.importorskip("jsonschema")
-SCHEMA = json.loads(Path(fit.__file__).with_name("schema.json").read_text())
+SCHEMA = json.loads(Path(er.__file__).with_name("schema.json").read_text())
 BRIEF = ("--example", "coin", "--guide", "beta", "--num-steps", "5", "--loss", "exact", "--json")
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -133,7 +134,9 @@ def test_no_place_at_all(command, tmp_path, rescues, monkeypatch):
 def test_a_checkpoint_that_cannot_be_saved(command, tmp_path, rescues, monkeypatch):
     """The run goes on, and is whole; its last state can be taken up from where it was kept."""
     saved, whole = tmp_path / "run.npz", command(*BRIEF)
-    monkeypatch.setattr("elbo_ref.checkpoint.write", lambda *_, **__: (_ for _ in ()).throw(FULL))
+    monkeypatch.setattr(
+        "elbo_ref.svi.checkpoint.write", lambda *_, **__: (_ for _ in ()).throw(FULL)
+    )
     code, out, err = command(*BRIEF, "--checkpoint", saved)
     monkeypatch.undo()
     assert (code, out) == (73, whole[1])
@@ -146,7 +149,7 @@ def test_a_checkpoint_that_cannot_be_saved(command, tmp_path, rescues, monkeypat
 
 def test_a_checkpoint_that_can_be_saved_again(command, tmp_path, monkeypatch):
     """Nothing is amiss at the end."""
-    from elbo_ref import checkpoint
+    from elbo_ref.svi import checkpoint
 
     left, write = [FULL], checkpoint.write
 

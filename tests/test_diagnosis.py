@@ -1,4 +1,4 @@
-"""`elbo_ref.diagnosis`: the oracle's view of a run, in numbers and in words.
+"""`elbo_ref.diagnostics.diagnosis`: the oracle's view of a run, in numbers and in words.
 
 The gap is held against evidence minus objective (E4), the suprema against scipy and the kinds'
 definitions, the step at which an empty guide passes the evidence's supremum against a plain loop.
@@ -12,10 +12,10 @@ import pytest
 from scipy import stats
 
 import elbo_ref as er
-from elbo_ref.conclusion import conclusion
-from elbo_ref.convergence import ARRIVED
-from elbo_ref.diagnosis import number
-from elbo_ref.maximum import maximize_evidence
+from elbo_ref.diagnostics.diagnosis import number
+from elbo_ref.mle.result import maximize_evidence
+from elbo_ref.report.conclusion import conclusion
+from elbo_ref.svi.convergence import ARRIVED
 
 FAST = er.Adam(lr=0.1)
 FORUM = er.datasets.load("forum")

@@ -9,8 +9,9 @@ import pytest
 from tiers import few
 
 import elbo_ref as er
-from elbo_ref import documents, fit, fit_options
-from elbo_ref.documents import put, to_json
+from elbo_ref._format import documents
+from elbo_ref._format.documents import put, to_json
+from elbo_ref.cli import fit, fit_options
 
 jsonschema = pytest.importorskip("jsonschema")
 SCHEMA = json.loads(resources.files("elbo_ref").joinpath("schema.json").read_text())

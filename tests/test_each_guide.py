@@ -9,14 +9,13 @@ import autograd.numpy as anp
 import numpy as np
 import pytest
 from autograd.scipy import special as asp
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import elbo_ref as er
 from elbo_ref import guides, objectives
-from elbo_ref.coordinates import Coordinates
+from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact, objective_value
-from elbo_ref.objectives.protocol import Task
+from elbo_ref.svi.parameters import Coordinates
 
 Z = np.linspace(-9.0, 9.0, 1801)
 WEIGHTS = np.exp(-Z * Z / 2) / np.exp(-Z * Z / 2).sum()

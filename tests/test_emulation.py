@@ -8,11 +8,11 @@ from scipy import integrate, special
 
 import elbo_ref as er
 from elbo_ref import guides
-from elbo_ref.crosscheck import replay
-from elbo_ref.crosscheck.replaying.casting import Cast, read_tape
-from elbo_ref.crosscheck.replaying.draws import clip_bias
-from elbo_ref.crosscheck.replaying.emulation import Columns, Program
 from elbo_ref.recording import Recording
+from elbo_ref.recording.replay.check import replay
+from elbo_ref.recording.replay.draws import clip_bias
+from elbo_ref.recording.replay.program import Columns, Program
+from elbo_ref.recording.replay.roles import Cast, read_tape
 
 K, N = np.array([3, 7, 12]), np.array([10, 9, 40])
 COUNTS = er.Counts(K, N)

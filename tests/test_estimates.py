@@ -1,4 +1,4 @@
-"""`elbo_ref.estimates` and `elbo_ref.destinations`: where each objective leads.
+"""`elbo_ref.diagnostics.estimates` and `elbo_ref.optima.prior`: where each objective leads.
 
 The witness maximises each objective itself, written from digammas: by a grid and scipy's bounded
 search, at 50 digits where it is a question of digits, and far out where it is one of boundedness.
@@ -16,13 +16,12 @@ import jsonschema
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import optimize, special, stats
 from tiers import few
 
 import elbo_ref as er
-from elbo_ref.supremum import own_log_likelihood, pooled_log_likelihood
+from elbo_ref.mle.solve import own_log_likelihood, pooled_log_likelihood
 
 mp = mpmath.mp.clone()
 mp.dps = 50

@@ -11,8 +11,8 @@ from tiers import few
 
 import elbo_ref as er
 from elbo_ref import guides, objectives
+from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact, objective_value
-from elbo_ref.objectives.protocol import Task
 from elbo_ref.objectives.trace import Trace
 
 ROWS = [3, 0, 7, 12, 1], [10, 4, 7, 40, 20]

@@ -17,12 +17,11 @@ import mpmath
 import numpy as np
 import pytest
 from autograd.scipy.special import gammaln
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 from scipy import integrate, stats
 
-from elbo_ref.beta import Beta
 from elbo_ref.counts import Counts
+from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import (
     log_evidence,
     log_evidence_gradient,

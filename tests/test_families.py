@@ -2,7 +2,7 @@
 
 One particle against SciPy's densities; the exact gradient against autograd of a textbook formula
 and a difference of the value; `Trace` against `Exact` by z-scores (|z| < 5.1, 3e-7 each); the ELBOs
-below the evidence; and where each leads (`elbo_ref.leads`) against runs that go there.
+below the evidence; and where each leads (`elbo_ref.optima.by_guide`) against runs that go there.
 """
 
 import autograd
@@ -10,18 +10,17 @@ import autograd.numpy as anp
 import numpy as np
 import pytest
 from autograd.scipy.special import gammaln, psi
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import special, stats
 
 import elbo_ref as er
 from elbo_ref import guides
-from elbo_ref.coordinates import Coordinates
 from elbo_ref.guides.normal import _Newton, normal_optimum
-from elbo_ref.leads import best_normal, destination
+from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact, objective_value, one_particle_variance
-from elbo_ref.objectives.protocol import Task
 from elbo_ref.objectives.trace import Trace
+from elbo_ref.optima.by_guide import best_normal, destination
+from elbo_ref.svi.parameters import Coordinates
 
 NAMES = ["beta_shared", "conjugate", "conjugate_detached", "delta", "normal", "laplace"]
 ROWS = [3, 0, 7, 12, 1], [10, 4, 7, 40, 20]

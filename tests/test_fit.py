@@ -15,7 +15,7 @@ import pytest
 from tiers import few
 
 import elbo_ref as er
-from elbo_ref import fit
+from elbo_ref.cli import fit
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = (

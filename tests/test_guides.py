@@ -17,12 +17,12 @@ from scipy import special, stats
 
 import elbo_ref as er
 from elbo_ref import guides, objectives
-from elbo_ref.coordinates import Coordinates
 from elbo_ref.guides.beta import BetaGuide
 from elbo_ref.guides.from_prior import EmptyGuide, TiedGuide
+from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact, objective_value, one_particle_variance
-from elbo_ref.objectives.protocol import Task
 from elbo_ref.objectives.trace import Trace
+from elbo_ref.svi.parameters import Coordinates
 
 GUIDES = ["beta", "empty", "tied", "none"]
 ROWS = [3, 0, 7, 12, 1], [10, 4, 7, 40, 20]

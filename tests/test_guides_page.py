@@ -8,7 +8,7 @@ import pytest
 from tiers import few
 
 import elbo_ref as er
-from elbo_ref.leads import best_normal, destination
+from elbo_ref.optima.by_guide import best_normal, destination
 
 DOCS = Path(__file__).parent.parent / "docs"
 _SPEC = importlib.util.spec_from_file_location("make_guides", DOCS / "make_guides.py")

@@ -1,4 +1,4 @@
-"""`elbo_ref.inference`: is there more than binomial variation, and what follows from the maximum.
+"""`elbo_ref.mle.tests`: is there more than binomial variation, and what follows from the maximum.
 
 Tarone's Z is held by whole-number sums, and by its identity with the slope of the log evidence at
 the binomial limit (E10), taken by a difference of log-gammas with 120 digits; the likelihood ratio
@@ -14,12 +14,11 @@ from fractions import Fraction
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import assume, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, example, given, settings, strategies as st
 from scipy import optimize, special, stats
 
 import elbo_ref as er
-from elbo_ref import inference
+from elbo_ref.mle import tests as inference
 
 mp = mpmath.mp.clone()
 mp.dps = 120

@@ -1,4 +1,4 @@
-"""`elbo_ref.intervals`, and what `EvidenceMaximum` says around a maximum: errors, profiles, words.
+"""`mle.intervals`, and what `EvidenceMaximum` says around a maximum: errors, profiles, words.
 
 The witness is the log evidence as a product of rungs (a)(a + 1).../(s)(s + 1)..., which shares no
 code with the package: profiled by a grid and scipy's bounded search, differentiated by mpmath at 60
@@ -20,13 +20,12 @@ import mpmath
 import numpy as np
 import pytest
 from autograd.scipy.special import gammaln
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import optimize, stats
 from tiers import few
 
 import elbo_ref as er
-from elbo_ref import intervals
+from elbo_ref.mle import intervals
 
 mp = mpmath.mp.clone()
 mp.dps = 60

@@ -1,16 +1,15 @@
-"""`elbo_ref.ladder`: sums over rungs against the sums themselves, and rungs of huge counts."""
+"""`mle.factorial_sums`: sums over rungs against the sums themselves, and rungs of huge counts."""
 
 import math
 
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import special
 
 import elbo_ref as er
-from elbo_ref.ladder import Ladder, Rungs
+from elbo_ref.mle.factorial_sums import Ladder, Rungs
 
 FUNCTIONS = {
     "log(1 + t/a)": lambda t, a: np.log1p(t / a),
@@ -112,7 +111,7 @@ def test_very_many_distinct_outcomes(monkeypatch):
     for a in (0.3, 40.0, 1e4):
         wanted = math.fsum((special.psi(a + k) - special.psi(a)).tolist())
         assert total(rungs, FUNCTIONS["1/(a + t)"], a) == pytest.approx(wanted, rel=1e-13)
-    monkeypatch.setattr("elbo_ref.ladder._MANY", 10**9)
+    monkeypatch.setattr("elbo_ref.mle.factorial_sums._MANY", 10**9)
     whole = Ladder.of(counts).up
     assert not np.array_equal(whole.offset, rungs.offset)
     for function in FUNCTIONS.values():

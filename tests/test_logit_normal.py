@@ -1,10 +1,9 @@
-"""`elbo_ref.logit_normal`: expectations against mpmath, symmetry, and the value's own face."""
+"""`distributions.logit_normal`: expectations against mpmath, symmetry, and the value's own face."""
 
 import mpmath as mp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import special as sc
 from tiers import few
 
@@ -17,10 +16,10 @@ from elbo_ref import (
     elbo,
     elbo_variance,
     gradient_variance,
-    logit_normal,
     maximize_elbo,
 )
-from elbo_ref.logit_normal import LogitNormal, derivatives, gap
+from elbo_ref.distributions import logit_normal
+from elbo_ref.distributions.logit_normal import LogitNormal, derivatives, gap
 
 ROWS = [
     (0.0, 1e-6), (1.3, 1e-3), (-0.9, 0.548), (3.0, 1.0), (-20.0, 0.5), (30.0, 0.8), (0.0, 1.001),

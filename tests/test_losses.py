@@ -6,12 +6,13 @@ from scipy import optimize
 from tiers import few
 
 import elbo_ref as er
-from elbo_ref import guides, losses, objectives
-from elbo_ref.coordinates import NAMES, Coordinates
-from elbo_ref.leads import destination
-from elbo_ref.losses import destination_under
+from elbo_ref import guides, objectives
+from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact
-from elbo_ref.objectives.protocol import Task
+from elbo_ref.optima import by_objective as losses
+from elbo_ref.optima.by_guide import destination
+from elbo_ref.optima.by_objective import destination_under
+from elbo_ref.svi.parameters import NAMES, Coordinates
 
 MEAN_FIELD = objectives.find("trace_mean_field")
 PRIOR = er.Beta(2.0, 5.0)

@@ -1,4 +1,4 @@
-"""`elbo_ref.maximum`: the six kinds of supremum, and the values there.
+"""`elbo_ref.mle.result`: the six kinds of supremum, and the values there.
 
 Three independent witnesses: the closed form for N = 2 (E11), a dense grid of scipy's betabinom over
 mean and concentration, which may never be higher, and the bundled data's maximisers from mpmath.
@@ -11,13 +11,12 @@ from pathlib import Path
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 from scipy import stats
 
 import elbo_ref as er
-from elbo_ref.maximum import EvidenceMaximum, maximize_evidence
-from elbo_ref.supremum import pooled_log_likelihood, pooled_mean
+from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
+from elbo_ref.mle.solve import pooled_log_likelihood, pooled_mean
 
 REFERENCE = json.loads(
     Path(__file__).with_name("reference").joinpath("datasets.json").read_text("utf-8")

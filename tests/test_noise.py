@@ -9,9 +9,9 @@ from scipy import special as sc
 
 import elbo_ref as er
 from elbo_ref import guides, objectives
-from elbo_ref.objectives import estimators
-from elbo_ref.objectives.protocol import Task
-from elbo_ref.pathwise import logit_derivatives
+from elbo_ref.distributions.pathwise import logit_derivatives
+from elbo_ref.objectives import gradient_variance as estimators
+from elbo_ref.objectives.base import Task
 
 CASES = [
     (er.Beta(2.0, 3.0), er.Beta(1.0, 1.0), er.Counts(3, 10)),

@@ -16,14 +16,13 @@ import mpmath
 import numpy as np
 import pytest
 from autograd.scipy.special import gammaln, psi
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 from scipy import special, stats
 
 import elbo_ref as er
 from elbo_ref.guides import GUIDES
+from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import objective_value
-from elbo_ref.objectives.protocol import Task
 
 mp = mpmath.mp.clone()
 mp.dps = 80

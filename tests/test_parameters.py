@@ -1,4 +1,4 @@
-"""`elbo_ref.readers.parameters` and `numbers`: mappings, JSON and npz, and numbers one a line.
+"""`elbo_ref.io.parameters` and `numbers`: mappings, JSON and npz, and numbers one a line.
 
 What is in a file of `torch.save` is tested in test_store.py.
 """
@@ -10,12 +10,11 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from elbo_ref.readers import DataError
-from elbo_ref.readers.numbers import read_numbers
-from elbo_ref.readers.parameters import Parameters, parse, read_parameters
+from elbo_ref.io.counts_file import DataError
+from elbo_ref.io.numbers import read_numbers
+from elbo_ref.io.parameters import Parameters, parse, read_parameters
 
 PROPERTY = settings(max_examples=100, deadline=None, derandomize=True)
 

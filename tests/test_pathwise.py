@@ -1,4 +1,4 @@
-"""`elbo_ref.pathwise`: reference values, closed forms, identities, slow twins, and its edges."""
+"""`distributions.pathwise`: reference values, closed forms, identities, slow twins, edges."""
 
 import importlib.util
 import json
@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, example, given, settings, strategies as st
 from scipy import special as sc
 
 import elbo_ref as er
-from elbo_ref.pathwise import field, logit_derivatives, mode, series, tail
-from elbo_ref.pathwise.table import Table
+from elbo_ref.distributions.pathwise import field, logit_derivatives, mode, series, tail
+from elbo_ref.distributions.pathwise.table import Table
 
 REFERENCE = Path(__file__).parent / "reference"
 ROWS = json.loads((REFERENCE / "pathwise.json").read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""`elbo_ref.pathwise.few`: few draws of one pair, against the ways of single draws."""
+"""`distributions.pathwise.few`: few draws of one pair, against the ways of single draws."""
 
 import json
 import math
@@ -9,8 +9,8 @@ import pytest
 from scipy import special as sc
 
 import elbo_ref as er
-from elbo_ref.beta import draw_logits
-from elbo_ref.pathwise import few, field
+from elbo_ref.distributions.beta import draw_logits
+from elbo_ref.distributions.pathwise import few, field
 
 ROWS = json.loads((Path(__file__).parent / "reference" / "pathwise.json").read_text("utf-8"))
 LARGEST = 5e-13

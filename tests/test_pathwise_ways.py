@@ -4,12 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import special as sc
 
-from elbo_ref.pathwise import mode, series, tail
-from elbo_ref.pathwise.left import Left
+from elbo_ref.distributions.pathwise import mode, series, tail
+from elbo_ref.distributions.pathwise.left import Left
 
 AGREE = 3e-14
 

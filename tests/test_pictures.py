@@ -15,8 +15,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from scipy import special as sc
-from scipy import stats
+from scipy import special as sc, stats
 
 import elbo_ref as er
 from elbo_ref.report import pictures

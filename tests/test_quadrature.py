@@ -1,4 +1,4 @@
-"""`elbo_ref.quadrature`, and the noise that rests on it: closed forms, limits, dense panels."""
+"""`distributions.quadrature`, and the noise by it: closed forms, limits, dense panels."""
 
 import mpmath as mp
 import numpy as np
@@ -7,9 +7,10 @@ from scipy import special as sc
 from tiers import few
 
 import elbo_ref as er
-from elbo_ref import guides, objectives, quadrature
-from elbo_ref.objectives.noise import Distinct
-from elbo_ref.objectives.protocol import Task
+from elbo_ref import guides, objectives
+from elbo_ref.distributions import quadrature
+from elbo_ref.objectives.base import Task
+from elbo_ref.objectives.gradient_noise import Distinct
 
 PAIRS = [
     (1e-12, 1e15), (1e15, 1e-12), (1e15, 1e15), (1e-12, 1e-12), (1e-6, 100.0), (1e-4, 100.0),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import elbo_ref as er
-from elbo_ref.adam import rate_after
-from elbo_ref.fit import main
+from elbo_ref.cli.fit import main
+from elbo_ref.optim import rate_after
 
 COUNTS = er.Counts([3, 0, 9], 10)
 

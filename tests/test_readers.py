@@ -1,4 +1,4 @@
-"""`elbo_ref.readers` and `elbo_ref.archive`: files to counts.
+"""`elbo_ref.io.counts_file` and `elbo_ref.io.archive`: files to counts.
 
 Good tables in every dress, and every refusal with file, line, column, value and rule in one line.
 Generated tables, and what is left of them after damage, are held against a slow twin that reads
@@ -23,14 +23,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, example, given, settings, strategies as st
 
 import elbo_ref as er
-from elbo_ref import archive as archives
-from elbo_ref import fit
-from elbo_ref.archive import ArchiveError, read_arrays
-from elbo_ref.readers import DataError, Layout, arrays, read, read_counts, stream
+from elbo_ref.cli import fit
+from elbo_ref.io import archive as archives, arrays, stream
+from elbo_ref.io.archive import ArchiveError, read_arrays
+from elbo_ref.io.counts_file import DataError, Layout, read, read_counts
 from elbo_ref.special import log_choose
 
 PROPERTY = settings(max_examples=150, deadline=None, derandomize=True)
@@ -1393,7 +1392,7 @@ for _ in range(100):
 """
 DRINK = """
 import resource, sys
-from elbo_ref.readers import read_counts
+from elbo_ref.io.counts_file import read_counts
 counts = read_counts("-", group="ward" if sys.argv[1:] else None)
 used = resource.getrusage(resource.RUSAGE_SELF)
 seconds = int(used.ru_utime + used.ru_stime)

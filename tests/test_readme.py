@@ -21,9 +21,9 @@ from typing import NamedTuple
 import pytest
 
 import elbo_ref
-from elbo_ref import fit, fit_options
+from elbo_ref.cli import fit, fit_options
 
-crosscheck = importlib.import_module("elbo_ref.crosscheck.__main__")
+crosscheck = importlib.import_module("elbo_ref.cli.crosscheck")
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -14,10 +14,10 @@ import pytest
 from scipy import special, stats
 
 import elbo_ref as er
-from elbo_ref.crosscheck import replay
-from elbo_ref.crosscheck.replaying import gradients
-from elbo_ref.crosscheck.replaying.kernel import installed_pytorch, torch_pathwise
 from elbo_ref.recording import Recording
+from elbo_ref.recording.replay import gradients
+from elbo_ref.recording.replay.check import replay
+from elbo_ref.recording.replay.kernel import installed_pytorch, torch_pathwise
 
 K, N = np.array([3, 7, 12]), np.array([10, 9, 40])
 COUNTS = er.Counts(K, N)

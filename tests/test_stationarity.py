@@ -13,10 +13,10 @@ from autograd.scipy.special import gammaln, psi
 
 import elbo_ref as er
 from elbo_ref import guides
-from elbo_ref.coordinates import Coordinates
+from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact
-from elbo_ref.objectives.protocol import Task
 from elbo_ref.objectives.stationarity import Stationarity, stationarity
+from elbo_ref.svi.parameters import Coordinates
 
 # (E11): two trials each, n_y latents with y successes; the maximiser in closed form.
 PAIRS = er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50])

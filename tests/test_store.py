@@ -1,4 +1,4 @@
-"""`elbo_ref.readers.store` and what it stands on: files of `torch.save`, without PyTorch and trust.
+"""`io.torch_store` and what it stands on: files of `torch.save`, without PyTorch and trust.
 
 Genuine files against the values that PyTorch and Pyro give them (tests/reference/make_stores.py);
 hostile ones, written by hand; genuine ones cut at every byte and with bits flipped; and a few
@@ -24,8 +24,9 @@ import numpy as np
 import pytest
 from tiers import few
 
-from elbo_ref.readers import DataError, store
-from elbo_ref.readers.parameters import parse, read_parameters
+from elbo_ref.io import torch_store as store
+from elbo_ref.io.counts_file import DataError
+from elbo_ref.io.parameters import parse, read_parameters
 
 REFERENCE = Path(__file__).parent / "reference"
 STORES = REFERENCE / "stores"
@@ -186,7 +187,7 @@ def test_nothing_is_unpickled_or_imported():
     code = """
 import pickle, sys
 sys.modules["torch"] = sys.modules["pyro"] = None
-from elbo_ref.readers.parameters import read_parameters
+from elbo_ref.io.parameters import read_parameters
 pickle.Unpickler = pickle.load = pickle.loads = None
 before = set(sys.modules)
 for path in sys.argv[1:]:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 import elbo_ref as er
-from elbo_ref import fit, guides, objectives
-from elbo_ref.checkpoint import load_run, save_run
+from elbo_ref import guides, objectives
+from elbo_ref.cli import fit
+from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact, objective_value
-from elbo_ref.objectives.protocol import Task
 from elbo_ref.objectives.subsample import Subsampled
+from elbo_ref.svi.checkpoint import load_run, save_run
 
 SEVERAL = er.Counts([3, 0, 7, 12, 1], [10, 4, 7, 40, 20], multiplicity=[1, 2, 0, 3, 1])
 SINGLE = er.Counts.shared([0, 1, 0, 0, 1, 1, 0, 0, 0], 1)

@@ -1,4 +1,4 @@
-"""`elbo_ref.supremum`: kinds and heights against 50-digit answers, and proofs that hold.
+"""`elbo_ref.mle.solve`: kinds and heights against 50-digit answers, and proofs that hold.
 
 The reference rows are every local maximum of constructed data sets, from mpmath alone
 (`tests/reference/make_maxima.py`): two and three interior maxima, interior maxima behind a negative
@@ -11,8 +11,7 @@ from pathlib import Path
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import stats
 from tiers import few
 

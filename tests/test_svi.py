@@ -14,13 +14,13 @@ import autograd.numpy as np_
 import numpy as np
 import pytest
 from autograd.scipy.special import betaln, psi
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from tiers import few
 
 import elbo_ref as er
-from elbo_ref import climb, objectives
-from elbo_ref.maximum import maximize_evidence
+from elbo_ref import objectives
+from elbo_ref.mle.result import maximize_evidence
+from elbo_ref.svi import loop as climb
 
 FORUM = er.datasets.load("forum")
 FAST = er.Adam(lr=0.1)

@@ -1,4 +1,4 @@
-"""`elbo_ref.terrain` and `elbo_ref.proof`: heights, slopes, and bounds that nothing may pass.
+"""`mle.profile` and `mle.branch_and_bound`: heights, slopes, and bounds that nothing may pass.
 
 The witness is `elbo_ref.log_evidence` itself, maximised over the mean by a plain search that shares
 no code with the terrain, and central differences.
@@ -6,15 +6,14 @@ no code with the terrain, and central differences.
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import optimize
 from tiers import few
 
 import elbo_ref as er
-from elbo_ref.ladder import Ladder, Rungs
-from elbo_ref.proof import _arch, search
-from elbo_ref.terrain import Slice, Terrain, ridge
+from elbo_ref.mle.branch_and_bound import _arch, search
+from elbo_ref.mle.factorial_sums import Ladder, Rungs
+from elbo_ref.mle.profile import Slice, Terrain, ridge
 
 PROPERTY = settings(max_examples=30, deadline=None, derandomize=True)
 DATA = {
@@ -261,7 +260,7 @@ class Double:
     rungs = 1
 
     def points(self, x):
-        from elbo_ref.terrain import Points
+        from elbo_ref.mle.profile import Points
 
         height = -(((x - 1) * (x - 3)) ** 2)
         slope = -4 * (x - 1) * (x - 2) * (x - 3)
@@ -275,7 +274,7 @@ class Double:
         return slope
 
     def box(self, low, high):
-        from elbo_ref.terrain import Box
+        from elbo_ref.mle.profile import Box
 
         edges = np.linspace(low, high, 9)
         slopes = self.points(edges.ravel()).slope.reshape(edges.shape)

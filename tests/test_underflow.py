@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import elbo_ref as er
-from elbo_ref.arguments import underflow_is_zero
+from elbo_ref._validation.arguments import underflow_is_zero
 
 TINY, HUGE = 1e-100, 1e100
 PRIORS = [er.Beta(a, b) for a, b in itertools.product((TINY, 1e-8, 1.0, 1e15, HUGE), repeat=2)]

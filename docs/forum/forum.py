@@ -4,8 +4,8 @@
 
 It writes what a cross-check reads into the working directory: the parameter store, the losses, and
 the loss evaluated again and again at the parameters that were reached. The files that
-``python -m elbo_ref.crosscheck --example forum`` reads, those of elbo_ref/datasets/forum, were made
-by it with Pyro 1.9.
+``python -m elbo_ref.crosscheck --example forum`` reads, those of elbo_ref/io/datasets/forum, were
+made by it with Pyro 1.9.
 """
 
 from pathlib import Path

@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elbo_ref.adam import Adam
-from elbo_ref.arguments import FloatArray
-from elbo_ref.coordinates import NAMES
+from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
-from elbo_ref.crosscheck.judging import Losses
-from elbo_ref.crosscheck.laws import latent_means
-from elbo_ref.crosscheck.story import Story, Terms
+from elbo_ref.crosscheck.distribution import latent_means
+from elbo_ref.crosscheck.hypothesis_test import Losses
+from elbo_ref.crosscheck.loss_model import Story, Terms
 from elbo_ref.guides import GUIDES
-from elbo_ref.readers.parameters import Parameters
+from elbo_ref.io.parameters import Parameters
+from elbo_ref.optim import Adam
+from elbo_ref.svi.parameters import NAMES
 
 
 class Aligned(NamedTuple):

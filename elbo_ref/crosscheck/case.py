@@ -7,16 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray
-from elbo_ref.beta import Beta
-from elbo_ref.coordinates import NAMES, Learned
+from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.crosscheck.roles import Reading, learned_of, of_guide, read_roles
+from elbo_ref.crosscheck.parameters import Reading, learned_of, of_guide, read_roles
+from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GUIDES
 from elbo_ref.guides.protocol import Guide
-from elbo_ref.objectives.protocol import Task
-from elbo_ref.readers.parameters import Parameters
+from elbo_ref.io.parameters import Parameters
+from elbo_ref.objectives.base import Task
+from elbo_ref.svi.parameters import NAMES, Learned
 
 _POSITIVE = ("concentration1", "concentration0", "scale")
 

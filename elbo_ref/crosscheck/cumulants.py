@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray
-from elbo_ref.beta import Beta
-from elbo_ref.crosscheck.story import Arithmetic, Story, Terms
-from elbo_ref.crosscheck.tails import Cumulants
-from elbo_ref.logit_normal import LogitNormal
-from elbo_ref.quadrature import over_beta, over_normal
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.crosscheck.loss_model import Arithmetic, Story, Terms
+from elbo_ref.crosscheck.saddlepoint import Cumulants
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.logit_normal import LogitNormal
+from elbo_ref.distributions.quadrature import over_beta, over_normal
 from elbo_ref.special import log_choose, trigamma
 
 _STEPS = 160

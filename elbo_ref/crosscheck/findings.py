@@ -22,9 +22,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from elbo_ref.beta import Beta
-from elbo_ref.documents import Document, document, put, to_json
-from elbo_ref.words import describe, number, pair
+from elbo_ref._format.documents import Document, document, put, to_json
+from elbo_ref._format.numbers import describe, number, pair
+from elbo_ref.distributions.beta import Beta
 
 _WIDTH = 120
 

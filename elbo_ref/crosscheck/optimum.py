@@ -6,21 +6,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray
-from elbo_ref.beta import Beta
-from elbo_ref.convergence import ARRIVED, NEGLIGIBLE, NoiseFloor, find_floor
-from elbo_ref.coordinates import Coordinates, Learned
+from elbo_ref._format.numbers import number
+from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import log_evidence, posterior
 from elbo_ref.guides import GUIDES
 from elbo_ref.guides.positive import LARGEST, SMALLEST
-from elbo_ref.losses import destination_under
-from elbo_ref.maximum import maximize_evidence
+from elbo_ref.mle.result import maximize_evidence
 from elbo_ref.objectives import Objective
+from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import objective_value
-from elbo_ref.objectives.protocol import Task
-from elbo_ref.words import number
+from elbo_ref.optima.by_objective import destination_under
+from elbo_ref.svi.convergence import ARRIVED, NEGLIGIBLE, NoiseFloor, find_floor
+from elbo_ref.svi.parameters import Coordinates, Learned
 
 _ELBOS = ("beta", "beta_shared", "tied", "conjugate", "conjugate_detached", "normal")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from elbo_ref.beta import Beta
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.logit_normal import LogitNormal
 from elbo_ref.guides.beta import BetaGuide, SharedBetaGuide
 from elbo_ref.guides.conjugate import ConjugateGuide, DetachedConjugateGuide
 from elbo_ref.guides.delta import Delta, DeltaGuide
@@ -10,7 +11,6 @@ from elbo_ref.guides.from_prior import EmptyGuide, TiedGuide
 from elbo_ref.guides.none import NoLatent, Parameter
 from elbo_ref.guides.normal import LaplaceGuide, NormalGuide
 from elbo_ref.guides.protocol import Guide
-from elbo_ref.logit_normal import LogitNormal
 
 __all__ = ["GUIDES", "Delta", "Guide", "GuideValue", "Parameter", "find"]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray, check_fits
-from elbo_ref.beta import Beta
+from elbo_ref._validation.arguments import FloatArray, check_fits
+from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides.beta_draws import BetaDraws, log_moments
 from elbo_ref.guides.positive import EXP, Positive
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray
-from elbo_ref.beta import draw_logits
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.distributions.beta import draw_logits
+from elbo_ref.distributions.pathwise import logit_derivatives
 from elbo_ref.guides.protocol import GuideDefaults
-from elbo_ref.pathwise import logit_derivatives
 from elbo_ref.special import trigamma
 
 _WITH_SUM = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])

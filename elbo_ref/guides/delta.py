@@ -15,8 +15,15 @@ from typing import Any
 import numpy as np
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray, Rng, generator, sample_shape, scalar, underflow_is_zero
-from elbo_ref.beta import Beta, Interval
+from elbo_ref._validation.arguments import (
+    FloatArray,
+    Rng,
+    generator,
+    sample_shape,
+    scalar,
+    underflow_is_zero,
+)
+from elbo_ref.distributions.beta import Beta, Interval
 from elbo_ref.guides.beta_draws import log_moments
 from elbo_ref.guides.none import Parameter, PointGuide
 

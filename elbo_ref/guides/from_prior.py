@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray
-from elbo_ref.beta import Beta
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides.beta_draws import BetaDraws
 
 

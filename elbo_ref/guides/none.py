@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special as sc
 
-from elbo_ref.arguments import (
+from elbo_ref._validation.arguments import (
     FloatArray,
     check_fits,
     finite,
@@ -20,9 +20,9 @@ from elbo_ref.arguments import (
     require,
     underflow_is_zero,
 )
-from elbo_ref.beta import Beta
+from elbo_ref._validation.values import CenteredOnLogit, hashed
+from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides.protocol import ANY_REAL, GuideDefaults
-from elbo_ref.values import CenteredOnLogit, hashed
 
 
 @underflow_is_zero

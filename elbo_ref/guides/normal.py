@@ -22,14 +22,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray, check_fits
-from elbo_ref.beta import Beta
+from elbo_ref._validation.arguments import FloatArray, check_fits
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.logit_normal import LogitNormal, derivatives, gap
 from elbo_ref.guides.beta_draws import log_moments
 from elbo_ref.guides.delta import JointGuide, log_jacobian
 from elbo_ref.guides.none import Parameter
 from elbo_ref.guides.positive import SOFTPLUS
 from elbo_ref.guides.protocol import ANY_REAL, GuideDefaults, bound
-from elbo_ref.logit_normal import LogitNormal, derivatives, gap
 from elbo_ref.special import trigamma
 
 

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray
+from elbo_ref._validation.arguments import FloatArray
 
 SMALLEST, LARGEST = 1e-12, 1e15
 """Where a positive parameter may wander; a run that leaves it is stopped."""

@@ -38,8 +38,8 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray
-from elbo_ref.beta import Beta
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides.positive import Positive
 
 ANY_REAL = (-1e300, 1e300)

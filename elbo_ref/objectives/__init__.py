@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from elbo_ref.objectives.base import Objective
 from elbo_ref.objectives.exact import Exact
 from elbo_ref.objectives.mean_field import TraceMeanField
-from elbo_ref.objectives.protocol import Objective
 from elbo_ref.objectives.renyi import Renyi
-from elbo_ref.objectives.score import ScoreFunction
+from elbo_ref.objectives.score_function import ScoreFunction
 from elbo_ref.objectives.trace import Trace
 
 __all__ = ["OBJECTIVES", "LossValue", "Objective", "Renyi", "ScoreFunction", "find"]

@@ -2,7 +2,7 @@
 
 A particle's estimate of a latent's objective is f = A log c + D log(1 - c) + const, with a guide's
 tilt (A, D) (`elbo_ref.guides.protocol`), and its expectation is taken at the mean m of what c is
-drawn from, with Jensen gaps g1 and g0 (`elbo_ref.beta`):
+drawn from, with Jensen gaps g1 and g0 (`elbo_ref.distributions.beta`):
 
     E f = f(m) - A g1 - D g0,      f(m) = log lik(m) + (the counted log densities at m),
 
@@ -20,14 +20,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray, check_fits, check_type, underflow_is_zero
-from elbo_ref.beta import Beta, Gradient
+from elbo_ref._validation.arguments import FloatArray, check_fits, check_type, underflow_is_zero
+from elbo_ref._validation.values import by_value
 from elbo_ref.counts import Counts
+from elbo_ref.distributions.beta import Beta, Gradient
+from elbo_ref.distributions.logit_normal import LogitNormal
 from elbo_ref.guides import GUIDES, Guide, find
-from elbo_ref.logit_normal import LogitNormal
-from elbo_ref.objectives.protocol import Step, Task
+from elbo_ref.objectives.base import Step, Task
 from elbo_ref.special import log_binomial
-from elbo_ref.values import by_value
 
 
 @by_value

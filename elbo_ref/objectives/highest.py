@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray
-from elbo_ref.beta import Beta
+from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import distinct
+from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides.positive import LARGEST, SMALLEST
+from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact, objective_value
-from elbo_ref.objectives.protocol import Task
 from elbo_ref.objectives.stationarity import DECREMENT, STEP
 
 _SHIFT = 1e-3

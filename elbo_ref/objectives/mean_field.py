@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray
-from elbo_ref.beta import Beta
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides.protocol import Guide
-from elbo_ref.objectives.noise import Latents
-from elbo_ref.objectives.protocol import Step, Task
+from elbo_ref.objectives.base import Step, Task
+from elbo_ref.objectives.gradient_noise import Latents
 from elbo_ref.objectives.trace import Drawn, MonteCarlo
 
 

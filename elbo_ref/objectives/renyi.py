@@ -29,15 +29,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_ref.arguments import FloatArray, check_fits, count, scalar, underflow_is_zero
-from elbo_ref.beta import Beta
+from elbo_ref._validation.arguments import FloatArray, check_fits, count, scalar, underflow_is_zero
 from elbo_ref.counts import Counts
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.logit_normal import LogitNormal
 from elbo_ref.guides import find
 from elbo_ref.guides.beta_draws import log_moments
-from elbo_ref.logit_normal import LogitNormal
+from elbo_ref.objectives.base import Step, Task
 from elbo_ref.objectives.exact import check_model, column, columns, objective_value
-from elbo_ref.objectives.noise import TWO_DRAWS, Distinct, GradientNoise
-from elbo_ref.objectives.protocol import Step, Task
+from elbo_ref.objectives.gradient_noise import TWO_DRAWS, Distinct, GradientNoise
 from elbo_ref.objectives.trace import Drawn, MonteCarlo
 
 _STEPS = (200, 400, 800, 1600)

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from elbo_ref.arguments import FloatArray
+from elbo_ref._validation.arguments import FloatArray
 
 _SHIFT = 1e-3
 _TRUSTED = 1e-9

@@ -21,14 +21,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from elbo_ref.arguments import FloatArray
-from elbo_ref.beta import Beta
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides.protocol import Guide
+from elbo_ref.objectives.base import Objective, Step, Task
 from elbo_ref.objectives.exact import latent_values
+from elbo_ref.objectives.gradient_noise import GradientNoise
 from elbo_ref.objectives.mean_field import TraceMeanField
-from elbo_ref.objectives.noise import GradientNoise
-from elbo_ref.objectives.protocol import Objective, Step, Task
-from elbo_ref.objectives.score import ScoreFunction
+from elbo_ref.objectives.score_function import ScoreFunction
 from elbo_ref.objectives.trace import MOST_DRAWS, Trace
 
 _MOST_OBSERVATIONS = 10**9

@@ -10,8 +10,8 @@ and through the densities themselves, d f / d(parameter) at fixed c.
 * ``trace`` keeps both, as Pyro's ``Trace_ELBO`` does: the second has expectation zero for a guide's
   parameters but is not zero draw by draw. ``TraceGraph_ELBO`` takes the same gradient, because a
   Beta and a normal can be reparameterized, and ``TraceEnum_ELBO`` has nothing to enumerate: under
-  their names it is the same objective here. `elbo_ref.objectives.score` is what they do to a guide
-  that cannot.
+  their names it is the same objective here. `elbo_ref.objectives.score_function` is what they do
+  to a guide that cannot.
 * ``sticking_the_landing`` drops the part of the guide's own density (Roeder, Wu & Duvenaud 2017):
   the same expectation, and no noise at all once the guide is the posterior.
 
@@ -26,12 +26,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray
-from elbo_ref.beta import Beta
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides.protocol import Guide
+from elbo_ref.objectives.base import Step, Task
 from elbo_ref.objectives.exact import latent_variances
-from elbo_ref.objectives.noise import GradientNoise, Latents
-from elbo_ref.objectives.protocol import Step, Task
+from elbo_ref.objectives.gradient_noise import GradientNoise, Latents
 
 MOST_DRAWS = 10_000_000
 """A step that would take more is refused."""

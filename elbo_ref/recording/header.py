@@ -5,7 +5,7 @@ Every field may be left out, and others may stand beside them, which nothing rea
 
 from __future__ import annotations
 
-from elbo_ref.fields import (
+from elbo_ref.io.fields import (
     flag,
     items,
     name,

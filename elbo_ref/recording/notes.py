@@ -23,10 +23,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from elbo_ref import fields
-from elbo_ref.archive import check_all_taken, read_arrays, take
-from elbo_ref.arguments import FloatArray, check_type, file_path
-from elbo_ref.atomic import write
+from elbo_ref._validation.arguments import FloatArray, check_type, file_path
+from elbo_ref.io import fields
+from elbo_ref.io.archive import check_all_taken, read_arrays, take
+from elbo_ref.io.atomic import write
 from elbo_ref.recording.header import DOCUMENT, GROUPS, HEADER, SCHEMA
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]

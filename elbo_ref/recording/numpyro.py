@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elbo_ref.arguments import count
+from elbo_ref._validation.arguments import count
 from elbo_ref.recording.notes import Recording
 
 _CONSTRAINTS = {

@@ -6,11 +6,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from elbo_ref.diagnosis import diagnose
+from elbo_ref.diagnostics.diagnosis import diagnose
 from elbo_ref.report.document import fit_document, posteriors_csv
 from elbo_ref.report.pictures import plot_run, save_figure
 from elbo_ref.report.text import comparison
-from elbo_ref.run import Run
+from elbo_ref.svi.result import Run
 
 __all__ = ["comparison", "fit_document", "plot", "posteriors_csv", "save_figure"]
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from elbo_ref.conclusion import conclusion
-from elbo_ref.diagnosis import Diagnosis
-from elbo_ref.documents import Document, document, put
-from elbo_ref.latents import csv_text
-from elbo_ref.run import Run
+from elbo_ref._format.documents import Document, document, put
+from elbo_ref.diagnostics.diagnosis import Diagnosis
+from elbo_ref.distributions.posterior_table import csv_text
+from elbo_ref.report.conclusion import conclusion
+from elbo_ref.svi.result import Run
 
 NOT_DIAGNOSED = "interrupted before it was worked out"
 

@@ -22,13 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special as sc
 
-from elbo_ref.arguments import FloatArray, IntArray, check_type, count
-from elbo_ref.beta import Beta
+from elbo_ref._validation.arguments import FloatArray, IntArray, check_type, count
 from elbo_ref.counts import distinct
-from elbo_ref.diagnosis import Diagnosis
+from elbo_ref.diagnostics.diagnosis import Diagnosis
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.logit_normal import LogitNormal
 from elbo_ref.evidence import latent_log_evidence, posterior
 from elbo_ref.guides import Delta, Parameter
-from elbo_ref.logit_normal import LogitNormal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,10 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from elbo_ref.diagnosis import Diagnosis
+from elbo_ref._format.numbers import number
+from elbo_ref.diagnostics.diagnosis import Diagnosis
 from elbo_ref.report.document import concluded, runs_of, sentence_of
-from elbo_ref.run import Run
-from elbo_ref.words import number
+from elbo_ref.svi.result import Run
 
 _WIDTH = 120
 

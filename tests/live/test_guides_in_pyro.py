@@ -15,10 +15,10 @@ from tiers import few
 
 import elbo_ref as er
 from elbo_ref import guides
-from elbo_ref.coordinates import Coordinates
 from elbo_ref.objectives import find
+from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact, objective_value
-from elbo_ref.objectives.protocol import Task
+from elbo_ref.svi.parameters import Coordinates
 
 pytestmark = [
     pytest.mark.live,

@@ -10,8 +10,8 @@ import pytest
 from tiers import few
 
 import elbo_ref as er
-from elbo_ref.crosscheck import replay
 from elbo_ref.recording import Recording, record
+from elbo_ref.recording.replay.check import replay
 
 pytestmark = [
     pytest.mark.live,

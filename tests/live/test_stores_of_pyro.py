@@ -12,8 +12,8 @@ import itertools
 import numpy as np
 import pytest
 
-from elbo_ref.readers import DataError
-from elbo_ref.readers.parameters import read_parameters
+from elbo_ref.io.counts_file import DataError
+from elbo_ref.io.parameters import read_parameters
 
 pytestmark = [pytest.mark.live, pytest.mark.filterwarnings("ignore:.*num_chains.*:UserWarning")]
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from mpmath import mp, mpf
 
-from elbo_ref.datasets import available, describe
+from elbo_ref.io.datasets import available, describe
 
 PRECISIONS = (50, 80)
 NO_MAXIMISER = ("forum", "coin", "colds_father")

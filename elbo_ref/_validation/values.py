@@ -1,0 +1,116 @@
+"""What values share: two arrays of one shape, a center on the logit, equality by content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from scipy import special as sc
+
+from elbo_ref._validation.arguments import FloatArray, IntArray, check_broadcast, plain
+
+Tuple = TypeVar("Tuple", bound=tuple[Any, ...])
+
+
+class Pair:
+    """Two read-only parameters of one shape, compared, hashed and pickled by value."""
+
+    _names: ClassVar[tuple[str, str]]
+
+    def _hold(self, first: FloatArray, second: FloatArray) -> None:
+        """Keep both under their names, broadcast against each other."""
+        if first.shape != second.shape:
+            check_broadcast(**dict(zip(self._names, (first, second), strict=True)))
+            first, second = (x.copy() for x in np.broadcast_arrays(first, second))
+        for name, array in zip(self._names, (first, second), strict=True):
+            array.setflags(write=False)
+            object.__setattr__(self, name, plain(array))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, type(self)):
+            return NotImplemented
+        return np.array_equal(self.arrays(), other.arrays())
+
+    def __hash__(self) -> int:
+        return hash((self.shape, *(hashed(x) for x in self.arrays())))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(getattr(self, name) for name in self._names)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array of distributions; () for one."""
+        return np.shape(getattr(self, self._names[0]))
+
+    def arrays(self) -> tuple[FloatArray, FloatArray]:
+        """Both parameters as (read-only) arrays."""
+        first, second = (np.asarray(getattr(self, name)) for name in self._names)
+        return first, second
+
+
+def hashed(array: FloatArray) -> bytes:
+    """The same bytes for arrays that are equal: 0.0 and -0.0 are."""
+    return (array + 0.0).tobytes()
+
+
+def by_value(kind: type[Tuple]) -> type[Tuple]:
+    """Let named tuples that may hold arrays be compared and hashed by what they hold."""
+
+    def equal(self: Tuple, other: object) -> Any:
+        if not isinstance(other, tuple):
+            return NotImplemented
+        return _content(self) == _content(other)
+
+    def hash_of(self: Tuple) -> int:
+        return hash(_content(self))
+
+    for name, method in (("__eq__", equal), ("__ne__", object.__ne__), ("__hash__", hash_of)):
+        setattr(kind, name, method)
+    return kind
+
+
+def _content(value: object) -> Any:
+    """The value with arrays as shape and bytes, so that it can be compared and hashed."""
+    if isinstance(value, np.ndarray):
+        return value.shape, hashed(value)
+    if isinstance(value, tuple):
+        return tuple(map(_content, value))
+    if isinstance(value, Mapping):
+        return tuple((name, _content(held)) for name, held in sorted(value.items()))
+    return value
+
+
+_FARTHEST = 700.0
+"""Beyond this logit, c or 1 - c is smaller than a float may be."""
+
+
+class CenteredOnLogit:
+    """A value whose center is c = sigma(y) at its logit y, or as near there as floats go."""
+
+    def _logit(self) -> FloatArray:
+        raise NotImplementedError
+
+    def center_logit(self) -> FloatArray:
+        """The logit of the center."""
+        return np.clip(self._logit(), -_FARTHEST, _FARTHEST)
+
+    def _beyond_center(self) -> tuple[FloatArray, FloatArray]:
+        """log c and log(1 - c) at the center, less those where it lies: 0 but far out."""
+        center, logit = self.center_logit(), self._logit()
+        return (
+            sc.log_expit(center) - sc.log_expit(logit),
+            sc.log_expit(-center) - sc.log_expit(-logit),
+        )
+
+    def center_pair(self) -> tuple[FloatArray, FloatArray]:
+        """c and 1 - c at the center."""
+        logit = self.center_logit()
+        return sc.expit(logit), sc.expit(-logit)
+
+    def center_difference(
+        self, successes: FloatArray | IntArray, failures: FloatArray | IntArray
+    ) -> FloatArray:
+        """successes (1 - c) - failures c there."""
+        c, rest = self.center_pair()
+        return successes * rest - failures * c

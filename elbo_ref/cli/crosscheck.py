@@ -1,0 +1,282 @@
+"""``python -m elbo_ref.crosscheck``: hand in somebody's Pyro run, get a verdict.
+
+Argument parsing and composition; no mathematics.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from elbo_ref import __version__
+from elbo_ref._format.documents import document, to_json
+from elbo_ref.cli.console import (
+    BAD_DATA,
+    CANNOT_WRITE,
+    FINE,
+    NO_INPUT,
+    CommandError,
+    check_output,
+    guarded,
+    printable,
+)
+from elbo_ref.cli.delivery import Delivery
+from elbo_ref.cli.inputs import (
+    LIST,
+    Input,
+    add_counts_arguments,
+    list_examples,
+    read_input,
+    two_concentrations,
+)
+from elbo_ref.cli.live import LOSSES, Settings, run_live
+from elbo_ref.crosscheck import Verdict, cross_check
+from elbo_ref.guides import GUIDES
+from elbo_ref.io import datasets
+from elbo_ref.io.counts_file import DataError
+from elbo_ref.io.numbers import read_numbers
+from elbo_ref.objectives import OBJECTIVES
+from elbo_ref.optim import Adam
+from elbo_ref.recording import RecordingError
+from elbo_ref.recording.replay.check import replay
+
+_DESCRIPTION = """\
+Say whether somebody's Pyro or NumPyro numbers are what they are taken for: the parameters beside
+the exact objective, evidence and optimum, the losses beside their own exact distribution, and,
+where they do not agree, which mistake explains them."""
+
+_EPILOG = """\
+examples:
+  python -m elbo_ref.crosscheck --example forum
+  python -m elbo_ref.crosscheck counts.csv --params store.pt --losses losses.txt \\
+      --names prior.concentration1=b0,prior.concentration0=a0 --num-particles 10
+  python -m elbo_ref.crosscheck counts.csv --params params.json --evaluations losses.txt
+  python -m elbo_ref.crosscheck counts.csv --recording run.npz
+  python -m elbo_ref.crosscheck --live --example forum --guide empty
+  python -m elbo_ref.crosscheck --live counts.csv --guide beta --num-steps 300
+
+exit codes:
+  0 agrees, 3 agrees but is not at an optimum, 4 a mistake, 5 too little to tell; 2 wrong usage,
+  65 unreadable, 66 no such input, 73 cannot print (what it should be is kept in a file, and said
+  where), 130 interrupted; 1 is a bug"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    return guarded(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    parser = crosscheck_parser()
+    options = parser.parse_args(arguments)
+    if options.example == LIST:
+        list_examples()
+        return FINE
+    if options.example is not None and not any(getattr(options, name) for name in _HANDED_IN):
+        _take_own_run(parser, options)
+    given = [options.params is not None, options.recording is not None, options.live]
+    if sum(given) != 1:
+        parser.error(
+            "give --params FILE, or --recording FILE, or --live to run Pyro here; "
+            "--example forum alone takes a run that is bundled"
+        )
+    mode = ("params", "recording", "live")[given.index(True)]
+    for option, modes in _FOR.items():
+        if mode not in modes and getattr(options, option) is not None:
+            needed = " or ".join(f"--{name}" for name in modes)
+            parser.error(f"--{option.replace('_', '-')} goes with {needed}, not with --{mode}")
+    check_output()
+    data = read_input(parser, options, in_order=True)
+    try:
+        if options.live:
+            checked = _live(options, data)
+        elif options.recording is not None:
+            checked = [_replayed(options, data)]
+        else:
+            checked = [_given(options, data)]
+    except (DataError, RecordingError) as error:
+        raise CommandError(str(error), BAD_DATA) from None
+    except (ValueError, ImportError) as error:
+        parser.error(str(error))
+    except OSError as error:
+        raise CommandError(f"{error.filename}: {error.strerror or error}", NO_INPUT) from None
+    verdicts = [verdict for verdict, _ in checked]
+    delivery = Delivery()
+    if options.json:
+        found = {"input": data.source, "verdicts": [verdict.body() for verdict in verdicts]}
+        delivery.print(to_json({**document("crosscheck"), **found}), ".json")
+    else:
+        text = "\n\n".join(text for _, text in checked)
+        delivery.print(f"{printable(data.title)}\n{text}\n", ".txt")
+    if delivery.failed:
+        return CANNOT_WRITE
+    return max((verdict.exit_code for verdict in verdicts), key=_WEIGHTS.index)
+
+
+_HANDED_IN = ("params", "losses", "evaluations", "recording", "live")
+"""The options by which a run is handed in; without any of them an example's own is taken."""
+
+
+def _take_own_run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Hand in the run that is bundled with an example, as far as the options leave it open."""
+    run = datasets.describe(options.example).run
+    if run is None:
+        known = (name for name in datasets.available() if datasets.describe(name).run)
+        parser.error(
+            f"--example {options.example} has counts and no run: add --params FILE and --losses "
+            "FILE or --evaluations FILE, or --recording FILE, or --live to run Pyro here "
+            f"(a run of its own has {', '.join(known)})"
+        )
+    for name, value in vars(run).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+
+
+_FOR = {
+    "losses": ("params",),
+    "evaluations": ("params",),
+    "names": ("params", "recording"),
+    "num_particles": ("params", "live"),
+    "dtype": ("params", "live"),
+    "num_steps": ("live",),
+    "fix_prior": ("params", "recording"),
+    "subsample_size": ("params",),
+    "seed": ("params", "live"),
+}
+"""What the options that not all three take go with."""
+
+_WEIGHTS = (0, 5, 3, 4)
+"""Exit codes, the heavier ones last."""
+
+
+def _live(options: argparse.Namespace, data: Input) -> list[tuple[Verdict, str]]:
+    """Pyro's runs beside ours: of the guide asked for, or of both of the forum question's."""
+    found = []
+    for guide in (options.guide,) if options.guide else ("beta", "empty"):
+        settings = Settings(**_said(options, *Settings._fields) | {"guide": guide})
+        live = run_live(data.counts, settings)
+        found.append((live.verdict, live.summary()))
+    return found
+
+
+def _said(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Those of the options that were given."""
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def _given(options: argparse.Namespace, data: Input) -> tuple[Verdict, str]:
+    """The verdict on what was handed in."""
+    verdict = cross_check(
+        data.counts,
+        options.params,
+        losses=None if options.losses is None else read_numbers(options.losses),
+        evaluations=None if options.evaluations is None else read_numbers(options.evaluations),
+        prior=options.fix_prior,
+        optimizer=_optimizer(options),
+        rng=options.seed or 0,
+        **_said(options, "guide", "loss", "num_particles", "names", "dtype", "subsample_size"),
+    )
+    return verdict, verdict.summary()
+
+
+def _replayed(options: argparse.Namespace, data: Input) -> tuple[Verdict, str]:
+    """The verdict on a recording."""
+    verdict = replay(
+        options.recording,
+        data.counts,
+        guide=options.guide,
+        loss=options.loss,
+        names=options.names,
+        prior=options.fix_prior,
+        optimizer=_optimizer(options),
+    )
+    return verdict, verdict.summary()
+
+
+def _optimizer(options: argparse.Namespace) -> Adam | None:
+    """What the run is said to have had."""
+    return None if options.lr is None else Adam(lr=options.lr)
+
+
+def crosscheck_parser() -> argparse.ArgumentParser:
+    """The parser."""
+    parser = argparse.ArgumentParser(
+        prog="python -m elbo_ref.crosscheck",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"elbo_ref {__version__}")
+    add_counts_arguments(parser)
+    what = parser.add_argument_group("what is checked")
+    what.add_argument(
+        "--params",
+        type=Path,
+        metavar="FILE",
+        help="parameters: written by Pyro's param_store.save or torch.save, or JSON or npz; one "
+        "set, or a history with a leading axis of steps",
+    )
+    what.add_argument(
+        "--names",
+        type=_names,
+        metavar="ROLE=NAME,...",
+        help="which parameter is prior.concentration1, prior.concentration0, "
+        "guide.concentration1, guide.loc, ...",
+    )
+    what.add_argument(
+        "--losses",
+        type=Path,
+        metavar="FILE",
+        help="what each svi.step returned, in order, one number a line",
+    )
+    what.add_argument(
+        "--evaluations",
+        type=Path,
+        metavar="FILE",
+        help="losses at exactly these parameters, one number a line",
+    )
+    what.add_argument(
+        "--recording",
+        type=Path,
+        metavar="FILE",
+        help="instead: a run that elbo_ref.recording has noted, to be replayed draw by draw",
+    )
+    what.add_argument("--live", action="store_true", help="instead: run Pyro here, beside ours")
+    how = parser.add_argument_group("how it was made")
+    how.add_argument(
+        "--guide",
+        choices=tuple(GUIDES),
+        metavar="GUIDE",
+        help="the guide (beta; of a recording: what its sites say; live: beta and then empty)",
+    )
+    how.add_argument(
+        "--loss",
+        choices=tuple(OBJECTIVES),
+        metavar="LOSS",
+        help="the loss (trace; of a recording: what it says); live: " + ", ".join(LOSSES),
+    )
+    how.add_argument("--num-particles", type=int, metavar="N", help="draws a step (1; live: 10)")
+    how.add_argument("--dtype", choices=("float32", "float64"), help="what it computed in")
+    how.add_argument("--lr", type=float, help="Adam's learning rate")
+    how.add_argument("--num-steps", type=int, metavar="N", help="live: steps (100)")
+    how.add_argument(
+        "--fix-prior", type=two_concentrations, metavar="C1,C0", help="a prior that is not learned"
+    )
+    how.add_argument("--subsample-size", type=int, metavar="N", help="latents, or trials, a step")
+    how.add_argument("--seed", type=int, metavar="N", help="of what is simulated (0)")
+    parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    return parser
+
+
+def _names(text: str) -> dict[str, str]:
+    """Roles and names, each pair joined by an equals sign."""
+    pairs = [part.split("=", 1) for part in text.split(",")]
+    for pair in pairs:
+        if len(pair) != 2 or not all(pair):
+            raise argparse.ArgumentTypeError(f"{'='.join(pair)!r} is not ROLE=NAME")
+    found = {role.strip(): name.strip() for role, name in pairs}
+    if len(found) < len(pairs):
+        raise argparse.ArgumentTypeError(f"{text!r} gives a role twice")
+    return found

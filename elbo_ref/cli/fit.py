@@ -1,0 +1,263 @@
+"""``python -m elbo_ref.fit``: what SVI does to the model-side parameters of a Beta-Binomial model.
+
+Argument parsing and composition; no mathematics.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from elbo_ref._format.documents import to_json
+from elbo_ref._validation.arguments import count
+from elbo_ref.cli.console import (
+    BAD_DATA,
+    CANNOT_WRITE,
+    FINE,
+    INTERRUPTED,
+    NO_INPUT,
+    NOT_CONVERGED,
+    CommandError,
+    Interrupts,
+    Progress,
+    check_output,
+    guarded,
+    printable,
+    say,
+)
+from elbo_ref.cli.delivery import Delivery, in_words
+from elbo_ref.cli.fit_options import fit_parser, guides_asked_for
+from elbo_ref.cli.inputs import LIST, Input, list_examples, read_input
+from elbo_ref.counts import Counts
+from elbo_ref.diagnostics.diagnosis import Diagnosis, diagnose
+from elbo_ref.diagnostics.estimates import EstimateTable, estimate_table
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.io import atomic
+from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
+from elbo_ref.objectives.trace import MOST_DRAWS
+from elbo_ref.optim import Adam
+from elbo_ref.report import comparison, fit_document, posteriors_csv, save_figure
+from elbo_ref.report.document import interrupted, runs_of
+from elbo_ref.svi.checkpoint import Checkpoint, CheckpointError
+from elbo_ref.svi.loop import Climb
+from elbo_ref.svi.maximize import begin
+from elbo_ref.svi.result import Run
+
+_MANY_DRAWS = 1_000_000
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    return guarded(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    parser = fit_parser()
+    options = parser.parse_args(arguments)
+    if options.example == LIST:
+        list_examples()
+        return FINE
+    guides = guides_asked_for(parser, options)
+    _check_places(parser, options)
+    data = read_input(parser, options)
+    if options.exact or options.estimates:
+        return _answer(parser, options, data)
+    climbs = {guide: _begin(parser, options, guide, data.counts) for guide in guides}
+    saving = Checkpoint(options.checkpoint, climbs, options.num_steps)
+    if options.resume:
+        _take_up(parser, saving, options.checkpoint)
+    _warn(options, data.counts)
+    with Interrupts() as interrupts:
+        results = _climb(options, saving, interrupts)
+        return _hand_over(options, data, results, saving, interrupts)
+
+
+def _answer(parser: argparse.ArgumentParser, options: argparse.Namespace, data: Input) -> int:
+    """What needs no run: the evidence's maximum, or the table of estimates."""
+    result: EvidenceMaximum | EstimateTable
+    if options.exact:
+        result = maximize_evidence(data.counts)
+    else:
+        try:
+            result = estimate_table(data.counts, options.fix_prior or options.init_prior)
+        except ValueError as error:
+            parser.error(str(error))
+    shown = f"{printable(data.title)}\n{result.summary()}\n"
+    with Interrupts():
+        text = to_json({**result.to_dict(), "input": data.source})
+        delivery = Delivery()
+        if options.output is not None:
+            delivery.write(options.output, text.encode(), options.force)
+        delivery.print(*(text, ".json") if options.json else (shown, ".txt"))
+    return CANNOT_WRITE if delivery.failed else FINE
+
+
+def _check_places(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse what could not be written in the end, before anything is done."""
+    for name, endings in (("output", (".json", ".csv")), ("plot", (".png", ".svg"))):
+        path = getattr(options, name)
+        if path is not None and path.suffix not in endings:
+            parser.error(f"--{name} {path} must end in {' or '.join(endings)}")
+    if options.output is not None and options.output.suffix == ".csv" and options.guide == "none":
+        parser.error("--output FILE.csv is the posterior of each latent: --guide none has none")
+    if options.plot is not None:
+        try:
+            import matplotlib  # noqa: F401
+        except ImportError:
+            parser.error("--plot needs matplotlib: pip install matplotlib")
+    files = [(options.output, options.force), (options.plot, options.force)]
+    files.append((options.checkpoint, options.force or options.resume))
+    targets = [os.path.realpath(path) for path, _ in files if path is not None]
+    if len(set(targets)) < len(targets):
+        parser.error("--output, --plot and --checkpoint must be different files")
+    for path, overwrite in files:
+        if path is not None:
+            try:
+                atomic.check_free(path, overwrite)
+            except OSError as error:
+                raise CommandError(in_words(str(path), error), CANNOT_WRITE) from None
+    if options.output is None:
+        check_output()
+
+
+def _begin(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, guide: str, counts: Counts
+) -> Climb:
+    try:
+        count("num_steps", options.num_steps, 1)
+        return begin(
+            counts,
+            guide=options.init_guide if guide == "beta" and options.init_guide else guide,
+            loss=options.loss,
+            prior=options.fix_prior or options.init_prior or Beta(1.0, 1.0),
+            learn_prior=options.learn or options.fix_prior is None,
+            optimizer=Adam(lr=options.lr),
+            num_particles=options.num_particles,
+            rng=options.seed,
+            constraint=options.constraint,
+            subsample_size=options.subsample_size,
+        )
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _take_up(parser: argparse.ArgumentParser, saving: Checkpoint, path: Path) -> None:
+    """Go on from the checkpoint, if it is there."""
+    try:
+        saving.take_up()
+    except CheckpointError as error:
+        raise CommandError(str(error), BAD_DATA) from None
+    except ValueError as error:
+        parser.error(str(error))
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror or error}", NO_INPUT) from None
+
+
+def _warn(options: argparse.Namespace, counts: Counts) -> None:
+    latents = min(counts.num_latents, options.subsample_size or counts.num_latents)
+    draws = latents * options.num_particles * options.num_steps
+    many = _MANY_DRAWS < draws <= MOST_DRAWS * options.num_steps
+    if options.loss != "exact" and many and not options.quiet:
+        say(f"{draws} draws for each guide; --loss exact needs none")
+
+
+def _climb(
+    options: argparse.Namespace, saving: Checkpoint, interrupts: Interrupts
+) -> list[Diagnosis | Run]:
+    """Run the guides one after the other; the one that an interrupt ends is the last."""
+    progress = Progress(options.quiet)
+    results: list[Diagnosis | Run] = []
+    warned = False
+    for guide, climb in saving.climbs.items():
+        if interrupts.asked and results:
+            break
+
+        def pause(guide: str = guide, climb: Climb = climb) -> bool:
+            nonlocal warned
+            progress.show(guide, climb.now.steps, options.num_steps)
+            saving.save_now_and_then()
+            if saving.error is not None and not warned:
+                warned = True
+                progress.clear()
+                say(f"{in_words(str(saving.path), saving.error)}; the run goes on")
+            return interrupts.asked
+
+        try:
+            if not interrupts.asked:
+                interrupts.attempt(partial(climb.climb, options.num_steps, pause), None)
+        finally:
+            progress.clear()
+        saving.save()
+        run = Run.of(climb, options.num_steps)
+        undiagnosed: Diagnosis | Run = run
+        results.append(interrupts.attempt(partial(_diagnosed, run), undiagnosed))
+    return results
+
+
+def _diagnosed(run: Run) -> Diagnosis | Run:
+    """A diagnosis in which all that takes long has been worked out."""
+    diagnosis = diagnose(run)
+    diagnosis.body()
+    return diagnosis
+
+
+def _hand_over(
+    options: argparse.Namespace,
+    data: Input,
+    results: list[Diagnosis | Run],
+    saving: Checkpoint,
+    interrupts: Interrupts,
+) -> int:
+    """Write and print; what cannot be written is kept elsewhere."""
+    delivery = Delivery(options.checkpoint)
+    runs = runs_of(results)
+    left = [guide for guide in saving.climbs if guide not in [run.guide_name for run in runs]]
+    if saving.error is not None:
+        delivery.rescue(str(saving.path), saving.error, saving.content(), ".npz")
+    document = ""
+    if options.json or (options.output is not None and options.output.suffix == ".json"):
+        document = to_json(fit_document(results, data.source, left))
+    if options.output is not None:
+        csv = options.output.suffix == ".csv"
+        text = posteriors_csv(results) if csv else document
+        delivery.write(options.output, text.encode(), options.force)
+    if options.json:
+        delivery.print(document, ".json")
+    else:
+        shown = comparison(printable(data.title), results, data.names)
+        delivery.print(f"{shown}\n", ".txt")
+    drawn = options.plot is None or _draw(options, results, interrupts, delivery)
+    code = FINE
+    if interrupted(results, left) or not drawn:
+        say("interrupted" + (f" before guide {', '.join(left)}" if left else ""))
+        code = INTERRUPTED
+    elif options.require_converged and (away := [r for r in runs if r.stopped != "converged"]):
+        say(f"not converged: {', '.join(run.guide_name for run in away)}")
+        code = NOT_CONVERGED
+    return CANNOT_WRITE if delivery.failed else code
+
+
+def _draw(
+    options: argparse.Namespace,
+    results: list[Diagnosis | Run],
+    interrupts: Interrupts,
+    delivery: Delivery,
+) -> bool:
+    """Draw the runs, if they are diagnosed and an interrupt leaves the time; whether it did."""
+    diagnoses = [result for result in results if isinstance(result, Diagnosis)]
+    picture = io.BytesIO()
+
+    def draw() -> bool:
+        save_figure(diagnoses, picture, options.plot.suffix[1:])
+        return True
+
+    drawn = len(diagnoses) == len(results) and interrupts.attempt(draw, False)
+    if drawn:
+        delivery.write(options.plot, picture.getvalue(), options.force)
+    else:
+        say(f"{options.plot}: not drawn")
+    return drawn

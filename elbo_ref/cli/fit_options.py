@@ -1,0 +1,179 @@
+"""The options of ``python -m elbo_ref.fit``, and which of them go together."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from elbo_ref import __version__
+from elbo_ref.cli.inputs import add_counts_arguments, two_concentrations
+from elbo_ref.guides import GUIDES as FAMILIES
+from elbo_ref.guides.positive import CONSTRAINTS
+from elbo_ref.objectives import OBJECTIVES
+from elbo_ref.svi.parameters import NAMES
+
+GUIDES = ("beta", "empty", "tied")
+
+_DESCRIPTION = """\
+Fit c ~ Beta(concentration1, concentration0), successes ~ Binomial(total_count, c) by SVI, with both
+concentrations learnable, under a full Beta guide, an empty guide and a guide tied to the prior; and
+say of each what it really maximises, where that leads, and how far this run has come."""
+
+_EPILOG = """\
+guides:
+  beta   a Beta of its own for each latent: maximises the ELBO, which leads to the evidence
+  empty  no guide: c is drawn in the model; not an ELBO, and unbounded
+  tied   the prior is the guide: leads to the pooled binomial likelihood
+  none   no latent: c is a parameter of each row, the classical likelihood
+  beta_shared         one Beta for all latents; an ELBO, but it leads where tied does
+  conjugate           the exact posterior: every step is exact; conjugate_detached: with noise
+  normal              a normal on the logit, as AutoNormal: an ELBO with a gap
+  delta, laplace      a point, as AutoDelta and AutoLaplaceApproximation: not an ELBO
+
+losses:
+  trace               Trace_ELBO; trace_graph and trace_enum are the same here
+  trace_mean_field    the divergence in closed form
+  sticking_the_landing, score_function, renyi         see docs/guides.md
+  exact               the closed form, without draws
+
+examples:
+  python -m elbo_ref.fit --example forum           the experiment of the Pyro forum's question
+  python -m elbo_ref.fit counts.csv                one latent per row of successes,total_count
+  python -m elbo_ref.fit counts.csv --group ward   one latent per ward
+  python -m elbo_ref.fit counts.csv --exact        is there an MLE of the prior, and where
+  python -m elbo_ref.fit counts.csv --estimates    every estimate beside every other
+  cut -f 2,5 wide.tsv | python -m elbo_ref.fit - --successes hits --total-count shots
+  python -m elbo_ref.fit counts.csv --guide beta --loss exact --num-steps 3000 --output fit.json
+
+exit codes:
+  0 fine, 2 wrong usage, 3 not converged (with --require-converged), 65 bad data, 66 no such input,
+  73 cannot write (the result is printed all the same and kept in another file, and it is said
+  where), 130 interrupted; 1 is a bug"""
+
+
+def fit_parser() -> argparse.ArgumentParser:
+    """The parser."""
+    parser = argparse.ArgumentParser(
+        prog="python -m elbo_ref.fit",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"elbo_ref {__version__}")
+    add_counts_arguments(parser)
+    instead = parser.add_argument_group("instead of a fit").add_mutually_exclusive_group()
+    instead.add_argument(
+        "--exact", action="store_true", help="the evidence's maximum, or that there is none; proven"
+    )
+    instead.add_argument(
+        "--estimates",
+        action="store_true",
+        help="MLE, MAP, posterior mean, empirical Bayes and where each guide leads",
+    )
+    how = parser.add_argument_group("fit (the defaults are the forum question's)")
+    how.add_argument(
+        "--guide",
+        choices=(*FAMILIES, "all"),
+        default="all",
+        metavar="GUIDE",
+        help="which of those below, or all: beta, empty and tied (all)",
+    )
+    how.add_argument(
+        "--loss",
+        choices=tuple(OBJECTIVES),
+        default="trace",
+        metavar="LOSS",
+        help="trace: Monte Carlo, as Pyro's Trace_ELBO (the default); exact: the closed form; or "
+        "another of those below",
+    )
+    how.add_argument("--lr", type=float, default=0.1, help="Adam's learning rate (0.1)")
+    how.add_argument("--num-steps", type=int, default=100, metavar="N", help="steps (100)")
+    how.add_argument(
+        "--num-particles", type=int, default=10, metavar="N", help="draws a step, for trace (10)"
+    )
+    how.add_argument(
+        "--subsample-size",
+        type=int,
+        metavar="N",
+        help="each draw sees so many latents, or single trials of a shared one (all)",
+    )
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (0)")
+    prior = how.add_mutually_exclusive_group()
+    pair: dict[str, Any] = {"type": two_concentrations, "metavar": "C1,C0"}
+    prior.add_argument("--init-prior", **pair, help="where the prior's concentrations start (1,1)")
+    prior.add_argument("--fix-prior", **pair, help="what they are; they are then not learned")
+    how.add_argument("--learn", choices=NAMES, help="learn only this concentration of the prior")
+    how.add_argument(
+        "--constraint",
+        choices=tuple(CONSTRAINTS),
+        default="positive",
+        help="how concentrations are kept positive: by exp (the default) or softplus",
+    )
+    how.add_argument("--init-guide", **pair, help="where the Beta guide starts (1,1)")
+    out = parser.add_argument_group("result")
+    out.add_argument("--json", action="store_true", help="print the result as JSON")
+    out.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="also write it: .json everything, .csv the posterior of each latent",
+    )
+    out.add_argument("--plot", type=Path, metavar="FILE", help="also draw it: .png or .svg")
+    out.add_argument("--checkpoint", type=Path, metavar="FILE", help="save the run as it goes")
+    out.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the checkpoint, if it is there; more steps than before are fine",
+    )
+    out.add_argument("--force", action="store_true", help="overwrite files")
+    out.add_argument("--quiet", action="store_true", help="no warnings and no progress line")
+    out.add_argument(
+        "--require-converged",
+        action="store_true",
+        help="exit with 3 unless every run has converged",
+    )
+    return parser
+
+
+def guides_asked_for(
+    parser: argparse.ArgumentParser, options: argparse.Namespace
+) -> tuple[str, ...]:
+    """The guides to run: all that have something to learn, or the one asked for."""
+    if options.exact or options.estimates:
+        _refuse_run_options(parser, options)
+    if options.init_guide is not None and options.guide not in ("beta", "all"):
+        parser.error(f"--init-guide is for a Beta guide, not for --guide {options.guide}")
+    if options.resume and options.checkpoint is None:
+        parser.error("--resume needs --checkpoint FILE")
+    if options.learn is not None and options.fix_prior is not None:
+        parser.error("--learn and --fix-prior exclude each other: --init-prior says where to start")
+    if options.guide != "all":
+        return (options.guide,)
+    return GUIDES if options.fix_prior is None else ("beta",)
+
+
+def _refuse_run_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """What belongs to a run only would be ignored; say so instead."""
+    which = "--exact" if options.exact else "--estimates"
+    names = [
+        "guide",
+        "loss",
+        "learn",
+        "lr",
+        "num_steps",
+        "num_particles",
+        "subsample_size",
+        "constraint",
+        "seed",
+        "init_guide",
+        "plot",
+    ]
+    names += ["checkpoint", "resume", "require_converged"]
+    if options.exact:
+        names += ["init_prior", "fix_prior"]
+    given = [name for name in names if getattr(options, name) != parser.get_default(name)]
+    if given:
+        parser.error(f"--{given[0].replace('_', '-')} is for a fit, not for {which}")
+    if options.output is not None and options.output.suffix == ".csv":
+        parser.error(f"--output FILE.csv is for a fit; {which} writes .json")

@@ -1,0 +1,240 @@
+"""Pyro's run of the model beside ours, from the same start; and the verdict on it.
+
+The model is the forum question's: both concentrations of the prior are parameters, c ~ Beta, the
+observations Binomial; a latent for each entry of the counts. PyTorch and Pyro are imported when a
+run is asked for, and their global state, the parameter store and the default type, is put back.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.case import one_by_one
+from elbo_ref.crosscheck.check import cross_check
+from elbo_ref.crosscheck.findings import OPTIMUM, ORDER, Verdict
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.optim import Adam
+from elbo_ref.recording import Recording, record
+from elbo_ref.recording.replay.check import replay
+from elbo_ref.svi.maximize import maximize_elbo
+from elbo_ref.svi.result import Run
+
+GUIDES = ("beta", "beta_shared", "empty", "tied", "normal", "delta")
+LOSSES = {
+    "trace": "Trace_ELBO",
+    "trace_mean_field": "TraceMeanField_ELBO",
+    "trace_graph": "TraceGraph_ELBO",
+}
+
+
+class Settings(NamedTuple):
+    """What is run: one of `GUIDES`, one of `LOSSES`, and how it is fitted."""
+
+    guide: str
+    loss: str = "trace"
+    lr: float = 0.1
+    num_steps: int = 100
+    num_particles: int = 10
+    seed: int = 0
+    dtype: str = "float32"
+
+
+class Live(NamedTuple):
+    """A live run, ours, and what is to be said of it.
+
+    Attributes
+    ----------
+    params : mapping
+        Pyro's constrained parameters by name, a row for each step and one for the end.
+    losses : array, (T,)
+    ours : Run
+        From the same start with the same optimizer, and other draws.
+    verdict : Verdict
+    """
+
+    params: Mapping[str, FloatArray]
+    losses: FloatArray
+    ours: Run
+    verdict: Verdict
+
+    def summary(self) -> str:
+        """Both paths, and the verdict."""
+        a, b = (self.params[f"prior.concentration{name}"] for name in "10")
+        x, y = self.ours.history.prior.arrays()
+        lines = ["step   Pyro: concentration1, concentration0, loss      elbo_ref: the same"]
+        last = len(self.losses)
+        for t in sorted({t for t in (0, 1, 3, 10, 30, 100, 300, 1000, 3000) if t < last} | {last}):
+            theirs = f"{self.losses[t]:12.5g}" if t < last else f"{'':12}"
+            ours = f"{self.ours.losses[t]:12.5g}" if t < len(self.ours.losses) else ""
+            row = min(t, len(x) - 1)
+            theirs = f"{a[t]:12.5g} {b[t]:12.5g} {theirs}"
+            lines.append(f"{t:5}  {theirs}      {x[row]:12.5g} {y[row]:12.5g} {ours}")
+        return "\n".join([*lines, "", self.verdict.summary()])
+
+
+def run_live(counts: Counts, settings: Settings) -> Live:
+    """Run Pyro, run ours, and cross-check.
+
+    Raises
+    ------
+    ImportError
+        If Pyro is not there; the message says what to install.
+    ValueError
+        If Pyro cannot run this guide or loss.
+    """
+    guide, loss = settings.guide, settings.loss
+    for name, value, known in (("guide", guide, GUIDES), ("loss", loss, tuple(LOSSES))):
+        if value not in known:
+            raise ValueError(f"{name} = {value!r} is not one of those run live: {', '.join(known)}")
+    latents = one_by_one(counts)
+    counts = Counts(latents.successes, latents.total_count)  # Pyro sees totals, not their rows
+    optimizer = Adam(lr=settings.lr)
+    ours = maximize_elbo(
+        counts,
+        guide=guide,
+        loss=loss,
+        prior=Beta(1.0, 1.0),
+        optimizer=optimizer,
+        num_steps=settings.num_steps,
+        num_particles=settings.num_particles,
+        rng=settings.seed,
+    )
+    if ours.stopped == "interrupted":
+        raise KeyboardInterrupt
+    params, recording = _pyro(counts, settings)
+    losses = np.asarray(recording.losses)
+    verdict = cross_check(
+        counts,
+        params,
+        guide,
+        loss,
+        settings.num_particles,
+        losses=losses,
+        names=_ROLES.get(guide),
+        dtype=settings.dtype,
+        optimizer=optimizer,
+    )
+    played = replay(recording, counts, guide=guide, loss=loss)
+    return Live(params, losses, ours, _together(verdict, played))
+
+
+def _together(numbers: Verdict, played: Verdict) -> Verdict:
+    """What the numbers show, and what the replay of the recording adds."""
+    better = ("untested", "float32_saturation")  # of these the replay knows more
+    kept = [x for x in numbers.findings if x.name not in better or x.status == "mistake"]
+    kept += [x for x in played.findings if x.name not in (*OPTIMUM, "at_optimum")]
+    found = {x.name for x in kept}
+    ruled_out = dict.fromkeys((*numbers.ruled_out, *played.ruled_out))
+    return replace(
+        numbers,
+        findings=tuple(sorted(kept, key=lambda x: ORDER.index(x.status))),
+        ruled_out=tuple(name for name in ruled_out if name not in found),
+    )
+
+
+_ROLES = {
+    "normal": {"guide.loc": "AutoNormal.locs.c", "guide.scale": "AutoNormal.scales.c"},
+    "delta": {"guide.probs": "AutoDelta.c"},
+}
+
+
+def _pyro(counts: Counts, settings: Settings) -> tuple[dict[str, FloatArray], Recording]:
+    """The constrained parameters before each step and at the end, and all that was noted."""
+    pyro, torch = _modules()
+    with warnings.catch_warnings(), _own_state(pyro, torch, getattr(torch, settings.dtype)):
+        warnings.simplefilter("ignore")
+        pyro.set_rng_seed(settings.seed)
+        model, form = _model_and_guide(counts, settings.guide)
+        elbo = getattr(pyro.infer, LOSSES[settings.loss])
+        svi = pyro.infer.SVI(
+            model,
+            form,
+            pyro.optim.Adam({"lr": settings.lr}),
+            elbo(
+                num_particles=settings.num_particles, vectorize_particles=True, max_plate_nesting=1
+            ),
+        )
+        rows: dict[str, list[Any]] = {}
+        svi.evaluate_loss()  # makes the parameters
+        pyro.set_rng_seed(settings.seed)
+        with record(svi) as recorder:
+            for step in range(settings.num_steps + 1):
+                for name, value in pyro.get_param_store().items():
+                    rows.setdefault(name, []).append(value.detach().numpy().copy())
+                if step < settings.num_steps:
+                    svi.step()
+    history = {name: np.stack(values).astype(np.float64) for name, values in rows.items()}
+    return history, recorder.recording
+
+
+def _modules() -> tuple[Any, Any]:
+    """Pyro and PyTorch."""
+    try:
+        pyro, torch = import_module("pyro"), import_module("torch")
+        import_module("pyro.infer.autoguide")
+    except ImportError:
+        raise ImportError("a live run needs Pyro: pip install pyro-ppl") from None
+    return pyro, torch
+
+
+def _model_and_guide(counts: Counts, guide: str) -> tuple[Any, Any]:
+    pyro, torch = _modules()
+    dist, auto = pyro.distributions, pyro.infer.autoguide
+    positive = dist.constraints.positive
+    k, n = (torch.tensor(x.astype(float)) for x in (counts.successes, counts.total_count))
+    k, n = k.to(torch.get_default_dtype()), n.to(torch.get_default_dtype())
+    shape = () if guide == "beta_shared" else (len(counts),)
+
+    def pair(owner: str, size: tuple[int, ...]) -> Any:
+        a, b = (
+            pyro.param(f"{owner}.concentration{name}", torch.ones(size), positive) for name in "10"
+        )
+        return dist.Beta(a, b)
+
+    def model() -> None:
+        prior = pair("prior", ())
+        with pyro.plate("latents", len(counts)):
+            c = pyro.sample("c", prior)
+            pyro.sample("k", dist.Binomial(n, c), obs=k)
+
+    def own() -> None:
+        source = pair("prior", ()) if guide == "tied" else pair("guide", shape)
+        with pyro.plate("latents", len(counts)):
+            pyro.sample("c", source)
+
+    if guide == "empty":
+        return model, lambda: None
+    if guide == "normal":
+        return model, auto.AutoNormal(
+            model, init_loc_fn=auto.init_to_value(values={"c": k * 0 + 0.5})
+        )
+    if guide == "delta":
+        return model, auto.AutoDelta(
+            model, init_loc_fn=auto.init_to_value(values={"c": k * 0 + 0.5})
+        )
+    return model, own
+
+
+@contextmanager
+def _own_state(pyro: Any, torch: Any, dtype: Any) -> Iterator[None]:
+    """A parameter store and a default type of its own."""
+    before, kept = torch.get_default_dtype(), pyro.get_param_store().get_state()
+    random = pyro.util.get_rng_state()
+    torch.set_default_dtype(dtype)
+    pyro.clear_param_store()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+        pyro.clear_param_store()
+        pyro.get_param_store().set_state(kept)
+        pyro.util.set_rng_state(random)

@@ -1,0 +1,116 @@
+r"""How far a guide is from the posterior, as importance sampling sees it: Pareto k.
+
+The importance weights r = p(x, c)/q(c) of draws from the guide have a tail like that of a
+generalised Pareto distribution of shape k. Below 0 they are bounded, from 1/2 on they have no
+variance, from 1 on no mean; the draws serve for k below about 0.7 (Vehtari, Simpson, Gelman, Yao &
+Gabry 2024). The estimate is that paper's; the shape itself is known here. For a guide Beta(a, b)
+and the posterior Beta(A', D'), r is c^(A' - a) (1 - c)^(D' - b) but for a factor:
+
+* A' < a: r grows without bound as c -> 0, and P(r > t) ~ t^(-a/(a - A')), so k = 1 - A'/a, below 1
+  whatever the guide; at the other end 1 - D'/b. The larger one counts.
+* A' > a and D' > b: r has a quadratic maximum inside, P(r > max - e) ~ e^(1/2): k = -2.
+* A' = a, D' > b: the maximum is at c = 0, P(r > max - e) ~ e^a: k = -1/a. The mirror image: -1/b.
+* A' = a, D' = b: the posterior; r is constant, k = -inf.
+
+For a normal on the logit, log r ~ z^2/2 - A' s |z| far out, and P(r > t) is 1/t times
+exp(-A' s (2 log t)^(1/2)), which varies more slowly than any power: k = 1, always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from elbo_ref._validation.arguments import (
+    FloatArray,
+    Rng,
+    check_fits,
+    count,
+    generator,
+    underflow_is_zero,
+)
+from elbo_ref._validation.values import by_value
+from elbo_ref.counts import Counts
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.logit_normal import LogitNormal
+from elbo_ref.guides import find
+from elbo_ref.objectives.base import Task
+from elbo_ref.objectives.exact import check_model, column, columns
+
+_FEWEST = 100
+_CONSTANT = 1e-6
+
+
+@by_value
+class ParetoK(NamedTuple):
+    """Pareto k of each entry's latent, (G,)."""
+
+    estimate: FloatArray
+    """From draws; -inf where all weights are the same to 1e-6 of themselves."""
+    limit: FloatArray
+    """What it tends to with the number of draws: not soon, where the tail is seldom drawn."""
+
+
+@underflow_is_zero
+def pareto_k(
+    guide: Beta | LogitNormal, prior: Beta, counts: Counts, num_samples: int = 1000, rng: Rng = 0
+) -> ParetoK:
+    """Whether draws of the guide can stand for the posterior.
+
+    Parameters
+    ----------
+    guide : Beta or LogitNormal, shape () or (G,)
+    prior : Beta, shape ()
+    counts : Counts, G entries
+    num_samples : int
+        Draws for each latent, at least 100.
+    rng : int, SeedSequence or Generator
+
+    Returns
+    -------
+    ParetoK
+
+    Raises
+    ------
+    ImportError
+        Without ``arviz-stats``.
+    TypeError, ValueError
+        If an argument is of another kind or out of range.
+
+    Examples
+    --------
+    >>> k = pareto_k(Beta(8.0, 8.0), Beta(1.0, 1.0), Counts(3, 10), num_samples=4000)
+    >>> k.estimate.round(1), k.limit                    # the posterior is Beta(4, 8)
+    (array([0.5]), array([0.5]))
+    """
+    try:
+        from arviz_stats.base.array import array_stats
+    except ImportError:
+        raise ImportError("pareto_k needs arviz-stats: pip install arviz-stats") from None
+    check_model(counts, guide=guide, prior=prior)
+    check_fits("prior", prior.shape, 1)
+    num_samples = count("num_samples", num_samples, _FEWEST)
+    task, p, own = Task(find(guide), counts), column(prior), columns(guide, len(counts))
+    tilt = task.guide.tilt(p, own, task.outcomes)
+    logits = task.guide.sample_logit(p, own, (num_samples, len(counts)), generator(rng))
+    logs = np.array((-np.logaddexp(0.0, -logits), -np.logaddexp(0.0, logits)))
+    log_weights = tilt[0] * logs[0] + tilt[1] * logs[1] + task.guide.residual(logits, own)
+    smooth: Callable[[FloatArray], tuple[FloatArray, float]] = array_stats.psislw
+    estimate = np.full(len(counts), -np.inf)
+    for g in np.flatnonzero(np.ptp(log_weights, axis=0) > _CONSTANT):
+        # it takes logarithms of inverse weights, and refuses constant ones
+        estimate[g] = smooth(-log_weights[:, g])[1]
+    return ParetoK(estimate, _limit(guide, own, tilt))
+
+
+def _limit(guide: Beta | LogitNormal, own: FloatArray, tilt: FloatArray) -> FloatArray:
+    if isinstance(guide, LogitNormal):
+        return np.ones(own.shape[1])
+    with np.errstate(divide="ignore"):
+        unbounded = (-tilt / own).max(axis=0)
+        at_end = np.where(tilt == 0, -1 / own, -np.inf).max(axis=0)
+    bounded = np.where((tilt > 0).all(axis=0), -2.0, at_end)
+    bounded = np.where((tilt == 0).all(axis=0), -np.inf, bounded)
+    return np.where(unbounded > 0, unbounded, bounded)

@@ -1,0 +1,96 @@
+r"""The pathwise derivatives as integrals over the lower tail, for y <= log(a/b).
+
+Variation of constants solves (1) of `elbo_ref.distributions.pathwise`: with t = sigma(y - d),
+below the mode,
+
+    P = int_0^inf [psi(a) - psi(s) - log t] e^-h dd,          e^-h = f(y - d) / f(y),          (2)
+    Q = int_0^inf [psi(b) - psi(s) - log(1 - t)] e^-h dd.
+
+Close to the mode the first integrand changes sign, and for a << 1 it has two scales, 1 and 1/a.
+One step up in a cures both.
+
+**One step up.** I_c(a, b) = I_c(a + 1, b) + f/a, differentiated, gives
+
+    P(a, b) = [psi(a + 1) - psi(s) - log c] / a + (s c / a) P(a + 1, b),                       (3)
+    Q(a, b) = [psi(b) - psi(s) - log(1 - c)] / a + (s c / a) Q(a + 1, b),
+
+where P and Q at (a + 1, b) are the integrals (2). At or below the mode of (a, b) every term and
+every integrand has the sign of the result, so nothing cancels: psi(x + 1) - log x > 0 > psi(x) -
+log x, the first falling and the second rising in x, settle each case. And h is convex with slope at
+least b/s at d = 0 and a + 1 >= 1 far out.
+
+**Exponent and panel.** With l = log((1 - t)/(1 - c)) and u = log(c/t) = d - l, h = (a + 1) u - b l.
+What is formed is log((1 - c)/(1 - t)) = log(1 + c (e^-d - 1)) for a draw below the mode, and with
+e^d for one above it: c <= 1/2 is the smaller of c and 1 - c. The panel ends where h is about 37. In
+terms of u, l = log(1 + e^y (1 - e^-u)) and h is convex with a concave slope, so a quadratic start
+and one Newton step find the end well enough.
+
+**Rule.** Gauss-Legendre in w on [0, 1] with d = e (w + w^2)/2, e the panel's end: between w, which
+suits the exponential e^-h of a far tail, and w^2, which would crowd the nodes where the bell near a
+mode does not need them. 36 nodes leave 1e-15, but for the plateau of a small b far above the mode,
+along which e^-h is flat until it falls at once: there `series` reaches.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elbo_ref._validation.arguments import BoolArray, FloatArray
+from elbo_ref.distributions.pathwise.left import Left
+from elbo_ref.special import gauss_legendre
+
+_LEVEL = 37.0
+
+
+_W, _WEIGHTS = gauss_legendre(36)
+_NODES, _WEIGHTS = _W * (1 + _W) / 2, _WEIGHTS * (1 + 2 * _W) / 2
+_BOTH = np.array((_WEIGHTS, _WEIGHTS * _NODES))
+_COLUMN = _NODES[:, None]
+
+
+def reaches(draws: Left) -> BoolArray:
+    """Everywhere but on the plateau."""
+    plateau: BoolArray = draws.v < 0.5
+    plateau &= draws.v > draws.a
+    plateau &= draws.c < 0.25
+    return ~plateau
+
+
+def derivatives(draws: Left) -> FloatArray:
+    """The rows P and Q, by (3) below the mode and by its reflection above."""
+    y, c, v, a, b, s, up, rise = draws
+    above = v > a
+    sign = np.where(above, 1.0, -1.0)
+    lower_a = np.where(above, b, a) + 1
+    end = _panel_end(-sign * y, lower_a, s + 1 - lower_a)
+    d = _COLUMN * end
+    log_ratio = sign * d
+    np.expm1(log_ratio, out=log_ratio)
+    log_ratio *= c
+    np.log1p(log_ratio, out=log_ratio)
+    d *= sign * a - ~above
+    integrand = d
+    integrand -= (s + 1) * log_ratio
+    np.exp(integrand, out=integrand)
+    mass, mass_d = _BOTH.dot(integrand)
+    log_ratio *= integrand
+    mass_ratio = _WEIGHTS.dot(log_ratio)
+    once = 1 / s
+    p = up + once * np.where(above, -b / a, 1.0)
+    q = -np.log1p(-c) - rise + once * np.where(above, 1.0, -a / b)
+    step = end * np.where(above, s - v, v)
+    p += step * ((p - once) * mass - sign * end * mass_d + mass_ratio)
+    q += step * ((q - once) * mass + mass_ratio)
+    return np.array((p, q)) / np.where(above, -b, a)
+
+
+def _panel_end(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
+    """A d where h = a u - b l is 37 or a little more."""
+    odds = np.exp(y)
+    drag = b * odds
+    slope = a - drag
+    u = 2 * _LEVEL / (slope + np.sqrt(slope * slope + 2 * _LEVEL * drag * (1 + odds)))
+    rise = -odds * np.expm1(-u)
+    u += (_LEVEL - a * u + b * np.log1p(rise)) / (a - b * (odds - rise) / (1 + rise))
+    end: FloatArray = u + np.log1p(-odds * np.expm1(-u))
+    return end

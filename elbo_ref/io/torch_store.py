@@ -1,0 +1,131 @@
+"""What `torch.save` wrote, without PyTorch and without trust: Pyro's parameter stores, state_dicts.
+
+Such a file is a zip that compresses nothing: a pickle `data.pkl`, a member `data/<key>` for each
+storage, and `byteorder`, all in one folder. The pickle is run by `pickle_machine`, which knows the
+names below and no others. Pyro's `param_store.save` writes {"params": unconstrained tensors,
+"constraints": objects of constraint classes}.
+
+Source: PyTorch's notes on serialization semantics (the file format of `torch.save` since 1.6);
+`torch.serialization`; `pyro.params.param_store` of Pyro 1.9.2.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from elbo_ref.io import pickle_machine
+from elbo_ref.io.archive import ArchiveError, read_stored
+from elbo_ref.io.constraints import CLASSES
+from elbo_ref.io.layout import DataError, short
+from elbo_ref.io.pickle_machine import Call, Instance
+from elbo_ref.io.tensors import STORAGES, Tensor, Tensors, parameter
+
+PROGRAM = "data.pkl"
+_MOST_PROGRAM = 2**24
+_MOST_DEPTH = 32
+_BYTEORDERS = {b"little": "<", b"big": ">"}
+
+
+class Store(NamedTuple):
+    """The values of a file by name, and their constraints if it is one of Pyro's stores.
+
+    A value is a `Tensor`, or what a file may hold instead: a number, a text, a truth value, None,
+    lists, tuples and mappings of these. They hold no more values than the file has bytes, and are
+    nested no more than 32 deep.
+    """
+
+    values: dict[str, object]
+    constraints: dict[str, Instance] | None
+
+
+def read_store(data: bytes) -> Store:
+    """The mapping in a file that `torch.save` wrote, given its bytes.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, is none that `torch.save` writes, or holds anything but a mapping
+        of plain values.
+    """
+    try:
+        members = _members(read_stored(data))
+    except ArchiveError as error:
+        raise DataError(str(error)) from None
+    program = members[PROGRAM]
+    if len(program) > _MOST_PROGRAM:
+        raise DataError(f"{PROGRAM} has {len(program)} bytes, more than {_MOST_PROGRAM}")
+    order = _BYTEORDERS.get(members.get("byteorder", b"little"))
+    if order is None:
+        raise DataError(f"the byte order {short(members['byteorder'])} is neither little nor big")
+    tensors = Tensors(members, order)
+    known: dict[str, object] = {
+        **STORAGES,
+        "torch._utils._rebuild_tensor_v2": tensors.rebuild,
+        "torch._utils._rebuild_parameter": parameter,
+        "collections.OrderedDict": _ordered,
+        **{name: _maker(name) for name in CLASSES},
+    }
+    found = pickle_machine.run(program, known, tensors.load)
+    if not isinstance(found, dict):
+        kind = type(found).__name__
+        raise DataError(f"the file holds one {kind} where a mapping of parameters is needed")
+    if set(found) != {"params", "constraints"}:
+        _check_size(found, len(data))
+        return Store(found, None)
+    params, constraints = found["params"], found["constraints"]
+    if not isinstance(params, dict) or not isinstance(constraints, dict):
+        raise DataError("the params or the constraints of the store are no mapping")
+    _check_size(params, len(data))
+    for name in params:
+        if not isinstance(constraints.get(name), Instance):
+            raise DataError(f"the parameter {short(name)} has no constraint")
+    return Store(params, constraints)
+
+
+def _members(contents: dict[str, bytes]) -> dict[str, bytes]:
+    """The members by their names in the folder that holds all of them."""
+    folders = {name.partition("/")[0] for name in contents}
+    if len(folders) != 1:
+        raise DataError(f"the archive has {len(folders)} folders where torch.save writes one")
+    members = {name.partition("/")[2]: content for name, content in contents.items()}
+    if PROGRAM not in members:
+        raise DataError(f"the archive has no member {PROGRAM}, as torch.save writes it")
+    return members
+
+
+def _ordered(arguments: tuple[object, ...]) -> dict[str, object]:
+    if arguments:
+        raise DataError("an OrderedDict is made of something else than nothing")
+    return {}
+
+
+def _maker(name: str) -> Call:
+    def make(arguments: tuple[object, ...]) -> Instance:
+        if arguments:
+            raise DataError(f"a constraint {name} is made of something else than nothing")
+        return Instance(name)
+
+    return make
+
+
+def _check_size(found: dict[str, object], most: int) -> None:
+    """Refuse what is no plain value, or is small only because the same is meant many times."""
+    values: list[tuple[object, int]] = [(found, 0)]
+    count = 0
+    while values:
+        value, depth = values.pop()
+        inner: list[object] = []
+        if isinstance(value, Tensor):
+            count += value.array.size
+        elif isinstance(value, dict):
+            inner = list(value.values())
+        elif type(value) in (list, tuple):
+            inner = list(value)  # type: ignore[call-overload]
+        elif not isinstance(value, float | int | str | None):
+            raise DataError(f"the file holds one {type(value).__name__} where a number is needed")
+        count += len(inner)
+        if count > most:
+            raise DataError(f"the file unfolds to more values than it has bytes, {most}")
+        if inner and depth == _MOST_DEPTH:
+            raise DataError(f"the values are nested more than {_MOST_DEPTH} deep")
+        values.extend((each, depth + 1) for each in inner)

@@ -1,0 +1,132 @@
+"""What may be the highest log evidence, and what is proven of it: values, words and documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from elbo_ref._format.documents import Document, put
+from elbo_ref._format.numbers import describe, number, pair
+from elbo_ref.distributions.beta import Beta
+
+Kind = Literal[
+    "no_information", "degenerate", "unidentified", "all_or_none", "binomial", "interior"
+]
+
+
+class Candidate(NamedTuple):
+    """A maximum, or a limit that nothing near it exceeds.
+
+    Attributes
+    ----------
+    kind : str
+    log_evidence : float
+    mean, concentration : float or None
+        None where any will do; a concentration may be inf or 0.0.
+    prior : Beta or None
+        None for a limit, and where it is not one prior.
+    relative_error : float
+        Estimated, of the prior's concentrations; 0.0 without a prior.
+    spread : tuple or None
+        The inverse observed information of (logit m, log s): variance, covariance, variance.
+    """
+
+    kind: Kind
+    log_evidence: float
+    mean: float | None
+    concentration: float | None
+    prior: Beta | None
+    relative_error: float = 0.0
+    spread: tuple[float, float, float] | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words."""
+        if self.prior is not None:
+            return describe(self.prior)
+        mean = "any" if self.mean is None else number(self.mean)
+        match self.kind:
+            case "degenerate":
+                return f"prior mean -> {mean}"
+            case "all_or_none":
+                return f"concentration -> 0, mean {mean}"
+            case "binomial":
+                return f"concentration -> infinity, mean {mean}"
+            case "unidentified":
+                return f"mean {mean}, any concentration"
+        return "any prior"
+
+    @property
+    def sentence(self) -> str:
+        """The kind of answer and where it is, in a sentence."""
+        height, place = number(self.log_evidence), self.place
+        match self.kind:
+            case "no_information":
+                return "the counts hold no trials, so every prior has log evidence 0"
+            case "unidentified":
+                return f"the evidence has its maximum {height} at every prior of {place}"
+            case "interior":
+                return f"the evidence has its maximum {height} at {place}"
+        why = ": one c for all latents fits best" if self.kind == "binomial" else ""
+        return f"the evidence only tends to its supremum {height} ({place}){why}"
+
+    def body(self) -> Document:
+        """As plain values."""
+        body: Document = {"kind": self.kind, "log_evidence": self.log_evidence}
+        put(body, "mean", self.mean, "any mean")
+        limit = "it tends to infinity" if self.concentration == np.inf else "any concentration"
+        put(body, "concentration", self.concentration, limit)
+        put(body, "prior", self.prior and pair(self.prior), "no single prior attains it")
+        error = None if self.prior is None else self.relative_error
+        put(body, "relative_error", error, "there is no maximiser")
+        return body
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What is certain about the highest log evidence.
+
+    Attributes
+    ----------
+    lower, upper : float
+        It lies between them, rounding included.
+    decided : bool
+        Whether one candidate is certainly the highest.
+    how : str
+        How this was reached.
+    candidates : tuple of Candidate
+        Those that cannot be told from the highest, which is the first; one where it is decided.
+    """
+
+    lower: float
+    upper: float
+    decided: bool
+    how: str
+    candidates: tuple[Candidate, ...] = field(repr=False)
+
+    @property
+    def width(self) -> float:
+        """upper - lower, in nats."""
+        return self.upper - self.lower
+
+    @property
+    def undecided(self) -> str:
+        """What is left open, in words; empty where it is decided."""
+        if self.decided:
+            return ""
+        if len(self.candidates) == 1:
+            return "the proof leaves room for another maximum that high"
+        each = "; ".join(f"{c.kind} {c.log_evidence!r} ({c.place})" for c in self.candidates)
+        return f"the proof cannot tell these apart: {each}"
+
+    def body(self) -> Document:
+        """As plain values."""
+        return {
+            "lower": self.lower,
+            "upper": self.upper,
+            "decided": self.decided,
+            "how": self.how,
+            "candidates": [candidate.body() for candidate in self.candidates],
+        }

@@ -1,0 +1,310 @@
+"""Tests, shrunken estimates and fitted counts around the evidence maximum.
+
+Is there more variation between latents than a binomial with one c has? With p = sum K/sum N and
+q = 1 - p, the derivative of the log evidence at the binomial limit (E10) is half of
+
+    S = sum (K - N p)^2/(p q) - sum N,
+
+and S/sqrt(2 sum N (N - 1)) is Tarone's Z, standard normal under the binomial (his score test). The
+likelihood-ratio statistic is twice the height of the evidence's supremum over the binomial's; the
+binomial lies on the boundary of the Beta-Binomials, so that it is distributed as a half-and-half
+mixture of 0 and chi-square with one degree of freedom.
+
+Sources: Tarone, Biometrika 66 (1979) 585, equation (3) for Z; Self & Liang, J. Am. Stat. Assoc. 82
+(1987) 605, case 5, for the mixture; Cochran, Biometrics 10 (1954) 417, for joining cells of small
+expectation before a Pearson chi-square.
+"""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from scipy import special as sc
+
+from elbo_ref._format.numbers import number
+from elbo_ref._validation.arguments import (
+    FloatArray,
+    IntArray,
+    check_type,
+    scalar,
+    underflow_is_zero,
+)
+from elbo_ref.counts import Counts
+from elbo_ref.distributions.posterior_table import PosteriorTable, posterior_table
+from elbo_ref.evidence import log_evidence_terms
+from elbo_ref.mle.newton import binomial_slope
+from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
+from elbo_ref.mle.solve import pooled_log_likelihood, totals
+from elbo_ref.special import log_binomial
+
+MOST_CELLS = 1_000_000
+"""The most cells that `expected_counts` makes."""
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """A test of the binomial with one c for all latents.
+
+    Attributes
+    ----------
+    statistic : float
+    p_value : float
+    null, alternative : str
+    """
+
+    __test__ = False
+
+    statistic: float
+    p_value: float
+    null: str
+    alternative: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return dict(vars(self))
+
+
+@underflow_is_zero
+def tarone_test(counts: Counts) -> TestResult:
+    """Tarone's score test for more variation than a binomial's; one-sided.
+
+    Returns
+    -------
+    TestResult
+        ``statistic`` is Z, standard normal under the binomial.
+
+    Raises
+    ------
+    ValueError
+        If all trials end alike, or no latent has two: Z is then 0/0.
+
+    Examples
+    --------
+    >>> test = tarone_test(Counts([0, 1, 2], 2, multiplicity=[40, 30, 50]))
+    >>> round(test.statistic, 6), test.p_value < 1e-6
+    (5.438923, True)
+    """
+    check_type("counts", counts, Counts)
+    k, f = totals(counts)
+    w = counts.multiplicity.astype(object)
+    pairs = int((w * counts.total_count.astype(object) * (counts.total_count - 1)).sum())
+    if not (k and f):
+        raise ValueError("Tarone's test needs a success and a failure: all trials end alike")
+    if not pairs:
+        raise ValueError("Tarone's test needs a latent with two trials or more")
+    slope = binomial_slope(counts, Fraction(k, k + f))
+    z = 2 * float(slope) / float(np.sqrt(2.0 * pairs))
+    return TestResult(z, float(sc.ndtr(-z)), "binomial", "more variation than a binomial's")
+
+
+@underflow_is_zero
+def likelihood_ratio_test(counts: Counts) -> TestResult:
+    """The likelihood-ratio test of the binomial within the Beta-Binomials.
+
+    Returns
+    -------
+    TestResult
+        ``statistic`` is 2 (supremum of the log evidence - log evidence of the binomial at sum K/
+        sum N) >= 0; under the binomial it is 0 half of the time and chi-square(1) otherwise, so
+        that ``p_value`` is half a chi-square tail, and 1.0 where the statistic is 0.
+
+    Examples
+    --------
+    >>> test = likelihood_ratio_test(Counts([0, 1, 2], 2, multiplicity=[40, 30, 50]))
+    >>> round(test.statistic, 6), test.p_value < 1e-6
+    (30.839696, True)
+    >>> likelihood_ratio_test(Counts([5, 5, 5], 10)).p_value
+    1.0
+    """
+    check_type("counts", counts, Counts)
+    maximum = maximize_evidence(counts)
+    statistic = 0.0
+    if maximum.kind in ("interior", "all_or_none"):
+        statistic = max(2 * (maximum.log_evidence - pooled_log_likelihood(counts)), 0.0)
+    p_value = float(sc.chdtrc(1, statistic)) / 2 if statistic > 0 else 1.0
+    return TestResult(statistic, p_value, "binomial", "beta-binomial")
+
+
+@underflow_is_zero
+def shrunken_estimates(counts: Counts, prob: float = 0.95) -> PosteriorTable:
+    """Empirical Bayes: each latent's posterior mean and interval at the evidence maximum.
+
+    The intervals take the prior as known: they leave out what is uncertain about it.
+
+    Raises
+    ------
+    ValueError
+        If the evidence has no interior maximum; the message says what the estimates tend to.
+
+    Examples
+    --------
+    >>> table = shrunken_estimates(Counts([3, 4, 9], 10))
+    >>> table.mean.round(4), table.shrinkage.round(4)
+    (array([0.3741, 0.4438, 0.792 ]), array([0.3035, 0.3035, 0.3035]))
+    """
+    check_type("counts", counts, Counts)
+    maximum = maximize_evidence(counts)
+    if maximum.prior is None:
+        raise ValueError(f"no single prior to shrink to: {maximum.sentence}{_LIMITS[maximum.kind]}")
+    return posterior_table(maximum.prior, counts, prob)
+
+
+_LIMITS = {
+    "no_information": "",
+    "degenerate": "; every posterior mean tends there",
+    "unidentified": "",
+    "all_or_none": "; every posterior mean tends to the latent's own 0 or 1",
+    "binomial": "; every posterior mean tends to that mean",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ExpectedCounts:
+    """Observed and expected numbers of latents for each outcome; from `expected_counts`.
+
+    Attributes
+    ----------
+    total_count, successes : int64 ndarray, shape (C,)
+        A cell: the latents with this N and this K.
+    observed : int64 ndarray, shape (C,)
+    expected : float64 ndarray, shape (C,)
+    statistic : float
+        Pearson's sum of (observed - expected)^2/expected over cells joined, within each N, with
+        their neighbours until each expects at least `least`.
+    cells : int
+        How many joined cells that is.
+    degrees : int
+        Joined cells, less one for each N, less the number of parameters that were fitted.
+    p_value : float or None
+        The chi-square tail; None where no degree of freedom is left.
+    """
+
+    total_count: IntArray
+    successes: IntArray
+    observed: IntArray
+    expected: FloatArray = field(repr=False)
+    least: float
+    statistic: float
+    cells: int
+    degrees: int
+    p_value: float | None
+
+    def summary(self) -> str:
+        """The table as text."""
+        rows = [["of", "successes", "observed", "expected"]]
+        for n, k, o, e in zip(
+            self.total_count, self.successes, self.observed, self.expected, strict=True
+        ):
+            rows.append([str(n), str(k), str(o), number(float(e))])
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(c.rjust(w) for c, w in zip(r, widths, strict=True)) for r in rows]
+        tail = "no degree of freedom" if self.p_value is None else f"p = {number(self.p_value)}"
+        lines.append(
+            f"Pearson {number(self.statistic)} in {self.cells} cells of at least {self.least:g}, "
+            f"degrees {self.degrees}, {tail}"
+        )
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self.summary())}</pre>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        columns = ("total_count", "successes", "observed", "expected")
+        plain = {name: getattr(self, name).tolist() for name in columns}
+        rest = ("least", "statistic", "cells", "degrees", "p_value")
+        return {**plain, **{name: getattr(self, name) for name in rest}}
+
+
+@underflow_is_zero
+def expected_counts(maximum: EvidenceMaximum, least: float = 5.0) -> ExpectedCounts:
+    """The numbers of latents that the fitted distribution expects for each K, and Pearson's fit.
+
+    Parameters
+    ----------
+    maximum : EvidenceMaximum
+        From `elbo_ref.maximize_evidence`; a limit counts as the distribution it tends to.
+    least : float
+        Cells are joined until they expect this many; positive.
+
+    Raises
+    ------
+    ValueError
+        If there would be more than `MOST_CELLS` cells, or no trials.
+
+    Examples
+    --------
+    >>> counts = Counts([0, 1, 2, 3], 3, multiplicity=[20, 30, 35, 25])
+    >>> print(expected_counts(maximize_evidence(counts)))
+    of  successes  observed  expected
+     3          0        20    19.614
+     3          1        30    31.236
+     3          2        35    33.788
+     3          3        25    25.363
+    Pearson 0.10514 in 4 cells of at least 5, degrees 1, p = 0.74575
+    """
+    check_type("maximum", maximum, EvidenceMaximum)
+    least = scalar("least", least, lambda x: x > 0, "must be positive")
+    counts = maximum.counts
+    says = (counts.total_count > 0) & (counts.multiplicity > 0)
+    if not says.any():
+        raise ValueError("counts hold no trials: there is nothing to expect")
+    sizes, place = np.unique(counts.total_count[says], return_inverse=True)
+    if float((sizes + 1.0).sum()) > MOST_CELLS:
+        raise ValueError(f"more than {MOST_CELLS} cells would be needed")
+    n = np.repeat(sizes, sizes + 1)
+    start = np.cumsum(sizes + 1) - (sizes + 1)
+    k = np.arange(n.size) - np.repeat(start, sizes + 1)
+    w = counts.multiplicity[says]
+    observed: IntArray = np.zeros(n.size, dtype=np.int64)
+    np.add.at(observed, start[place] + counts.successes[says], w)
+    latents = np.zeros(sizes.size, np.int64)
+    np.add.at(latents, place, w)
+    each = np.repeat(latents, sizes + 1).astype(np.float64)
+    expected: FloatArray = each * np.exp(_log_prob(maximum, k, n))
+    statistic, cells, joined = 0.0, 0, 0
+    for i, size in enumerate(sizes):
+        cut = slice(start[i], start[i] + size + 1)
+        o, e = _joined(observed[cut], expected[cut], least)
+        statistic += float(((o - e) ** 2 / e).sum())
+        cells, joined = cells + o.size, joined + (o.size > 0)
+    degrees = max(cells - joined - maximum.num_parameters, 0)
+    p_value = float(sc.chdtrc(degrees, statistic)) if degrees else None
+    return ExpectedCounts(n, k, observed, expected, least, statistic, cells, degrees, p_value)
+
+
+def _joined(
+    observed: IntArray, expected: FloatArray, least: float
+) -> tuple[FloatArray, FloatArray]:
+    """Neighbouring cells joined from below until each expects enough; the rest joins the last."""
+    o, e = [0.0], [0.0]
+    for seen, wanted in zip(observed.tolist(), expected.tolist(), strict=True):
+        if e[-1] >= least:
+            o.append(0.0)
+            e.append(0.0)
+        o[-1] += seen
+        e[-1] += wanted
+    if len(e) > 1 and e[-1] < least:
+        seen, wanted = o.pop(), e.pop()
+        o[-1] += seen
+        e[-1] += wanted
+    return np.array(o), np.array(e)
+
+
+def _log_prob(maximum: EvidenceMaximum, k: IntArray, n: IntArray) -> FloatArray:
+    """Log probability of k successes of n, n > 0, at the maximum or in the limit."""
+    cells = Counts(k, n)
+    if maximum.prior is not None:
+        return log_evidence_terms(maximum.prior, cells)
+    m = np.asarray(maximum.mean)
+    if maximum.kind == "binomial":
+        return log_binomial(k, n, (m, 1 - m), k * (1 - m) - (n - k) * m)
+    with np.errstate(divide="ignore"):
+        return np.where(k == 0, np.log1p(-m), np.where(k == n, np.log(m), -np.inf))

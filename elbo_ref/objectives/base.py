@@ -1,0 +1,128 @@
+"""What an objective is to the SVI loop, and the data as the loop wants them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.counts import Counts
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.guides.protocol import Guide
+
+
+class Step(NamedTuple):
+    """One evaluation: gradients with respect to constrained parameters, and a value to settle.
+
+    `prior` is (2,), `own` is (k, G). `value` is what `settle` needs to know of this step: what is
+    the same for all particles, or has a closed form, is cheaper for many steps at once.
+    """
+
+    prior: FloatArray
+    own: FloatArray
+    value: float
+
+
+class Task:
+    """A guide and the counts it is fitted to, in the arrays of `elbo_ref.guides.protocol`."""
+
+    def __init__(self, guide: Guide, counts: Counts) -> None:
+        self.counts = counts
+        self.outcomes = np.stack([counts.successes, counts.failures]).astype(np.float64)
+        self.guide = guide.on(self.outcomes)
+        self.multiplicity = counts.multiplicity.astype(np.float64)
+        self.weights = self.multiplicity
+        self.num_latents = counts.num_latents
+
+    def gradient(
+        self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """The gradient over all latents, (2,) and (k, G), from `Guide.collect`'s of each."""
+        return self.summed(*self.guide.collect(source, logs, prior, own))
+
+    def summed(self, by_prior: FloatArray, by_own: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Gradients of one latent of each entry, (2, G) and (k, G), added over all latents."""
+        if self.guide.shared:
+            return by_prior.dot(self.weights), by_own.dot(self.weights)[:, None]
+        return by_prior.dot(self.weights), by_own * self._own_weights
+
+    @cached_property
+    def _own_weights(self) -> FloatArray:
+        return np.repeat(self.weights[None], len(self.guide.parameter_names), axis=0)
+
+    @cached_property
+    def log_coefficient(self) -> FloatArray:
+        """logC of each entry."""
+        return self.counts.log_coefficient
+
+    @cached_property
+    def latents_up_to(self) -> NDArray[np.int64]:
+        """How many latents there are up to and with each entry."""
+        return np.cumsum(self.counts.multiplicity)
+
+    @cached_property
+    def entry_of_latent(self) -> NDArray[np.intp]:
+        """For each single latent the entry of the counts that it is one of."""
+        return np.repeat(np.arange(len(self.counts)), self.counts.multiplicity)
+
+    @cached_property
+    def _all_single(self) -> bool:
+        return bool(np.all(self.multiplicity == 1))
+
+    def per_latent(self, rows: FloatArray) -> FloatArray:
+        """From one column for each entry to one for each single latent."""
+        if self._all_single or rows.shape[1] == 1:
+            return rows
+        return rows[:, self.entry_of_latent]
+
+    def per_entry(self, particles: FloatArray) -> FloatArray:
+        """Average (rows, particles, latents) over particles and over equal latents."""
+        mean: FloatArray = np.add.reduce(particles, axis=1) / particles.shape[1]  # faster than mean
+        if self._all_single:
+            return mean
+        sums = [np.bincount(self.entry_of_latent, row, self.multiplicity.size) for row in mean]
+        return np.asarray(sums) / np.maximum(self.multiplicity, 1.0)
+
+
+class Objective(Protocol):
+    """Something to maximise, evaluated at every step of a task."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def random(self) -> bool:
+        """Whether a step draws."""
+
+    def adapted(self, guide: Guide) -> Guide:
+        """The guide as this objective sees it."""
+
+    def prepare(self, task: Task, num_particles: int) -> None:
+        """Refuse what cannot be done, before the first step."""
+
+    def step(
+        self,
+        task: Task,
+        prior: FloatArray,
+        own: FloatArray,
+        num_particles: int,
+        rng: np.random.Generator,
+    ) -> Step:
+        """Gradients at constrained parameters (2, 1) and (k, G)."""
+
+    def settle(self, task: Task, values: FloatArray, priors: Beta, owns: FloatArray) -> FloatArray:
+        """The values of a block of R steps, given what `step` said of each.
+
+        `priors` has shape (R, 1), `owns` is (k, R, G).
+        """
+
+    def variance(self, task: Task, prior: Beta, own: FloatArray) -> float | None:
+        """Of one particle's estimate; None if that is not known."""
+
+    def gradient_variance(
+        self, task: Task, prior: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray] | None:
+        """Of one particle's gradient, in the shapes of a `Step`; None if that is not known."""

@@ -1,0 +1,101 @@
+r"""The score-function estimator, which Pyro takes for a guide that cannot be reparameterized.
+
+With f = log p(x, c) - log q(c) of a latent and its score S = d log q(c) / d(parameter),
+
+    E[S (f - b)] = d ELBO / d(parameter)      for any constant b, as E S = 0
+
+(Ranganath, Gerrish & Blei 2014, eq. 3). b is a control variate: 0 in ``Trace_ELBO``; a running
+average in ``TraceGraph_ELBO`` if asked for; here 0, a number, or the mean of the other particles
+(``"leave_one_out"``, Kool, van Hoof & Welling 2019), which needs two. Each latent has its own f, as
+inside a plate. The prior's gradient needs no score: it is d log p / d(parameter) at the draws.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_ref._validation.arguments import FloatArray, scalar
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.objectives.base import Step, Task
+from elbo_ref.objectives.gradient_noise import GradientNoise, Latents
+from elbo_ref.objectives.trace import Drawn, MonteCarlo
+
+LEAVE_ONE_OUT = "leave_one_out"
+
+
+@dataclass(frozen=True)
+class ScoreFunction(MonteCarlo):
+    """``loss=ScoreFunction(baseline)``.
+
+    Parameters
+    ----------
+    baseline : float or str
+        b, in nats per latent, or ``"leave_one_out"``.
+
+    Examples
+    --------
+    >>> ScoreFunction(baseline=-2.5)
+    ScoreFunction(baseline=-2.5)
+    """
+
+    baseline: float | str = 0.0
+    name = "score_function"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.baseline, str):
+            if self.baseline != LEAVE_ONE_OUT:
+                raise ValueError(f"baseline = {self.baseline!r} is not {LEAVE_ONE_OUT!r}")
+            return
+        number = scalar("baseline", self.baseline, lambda _: True, "")
+        object.__setattr__(self, "baseline", number)
+
+    def prepare(self, task: Task, num_particles: int) -> None:
+        super().prepare(task, num_particles)
+        if not task.guide.has_score:
+            raise ValueError(
+                f"guide={task.guide.name!r} has no parameters that its density depends on, so no "
+                'score function: use loss="trace"'
+            )
+        if self.baseline == LEAVE_ONE_OUT and num_particles < 2:
+            raise ValueError('baseline="leave_one_out" needs at least 2 particles')
+
+    def step(
+        self,
+        task: Task,
+        prior: FloatArray,
+        own: FloatArray,
+        num_particles: int,
+        rng: np.random.Generator,
+    ) -> Step:
+        guide, tilt = task.guide, task.guide.tilt(prior, own, task.outcomes)
+        drawn = Drawn.of(task, prior, own, tilt, num_particles, rng)
+        form = drawn.linear_form(task)
+        model = Beta(prior[0], prior[1])
+        constant = np.broadcast_to(guide.normalizer(model, own), task.weights.shape)
+        f = form + task.per_latent((constant + task.log_coefficient)[None])[0]
+        if isinstance(self.baseline, str):
+            away = (f - f.mean(axis=0)) * (num_particles / (num_particles - 1))
+        else:
+            away = f - self.baseline
+        score = guide.score(drawn.logits, drawn.logs, drawn.own)
+        logs = task.per_entry(drawn.logs)
+        by_prior, _ = guide.collect(np.zeros_like(logs), logs, prior, own)
+        by_own = task.per_entry(away * score)
+        value = float(task.per_entry(form[None])[0].dot(task.weights))
+        return Step(*task.summed(by_prior, by_own), value)
+
+    def gradient_noise(
+        self, task: Task, prior: FloatArray, own: FloatArray
+    ) -> GradientNoise | None:
+        leave_one_out = isinstance(self.baseline, str)
+        return None if leave_one_out else super().gradient_noise(task, prior, own)
+
+    def gradient_rows(
+        self, task: Task, latents: Latents, prior: FloatArray, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        assert not isinstance(self.baseline, str)
+        f = latents.form + latents.constant
+        by_prior, _ = task.guide.collect(np.zeros_like(latents.logs), latents.logs, prior, own)
+        return by_prior, (f - self.baseline)[:, None] * latents.score(task)

@@ -1,0 +1,207 @@
+"""`maximize_elbo`: stochastic variational inference without a framework.
+
+The loop (`elbo_ref.svi.loop`) is Pyro's. What it maximises depends on the guide (`elbo_ref.guides`)
+and how it is evaluated on the loss (`elbo_ref.objectives`). Positive parameters are exponentials of
+unconstrained ones, as under Pyro's ``constraints.positive``, or their softplus; probabilities are
+sigmoids.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import numpy as np
+
+from elbo_ref import guides, objectives
+from elbo_ref._validation.arguments import (
+    FloatArray,
+    Rng,
+    check_type,
+    count,
+    generator,
+    underflow_is_zero,
+)
+from elbo_ref.counts import Counts
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.guides import GuideValue
+from elbo_ref.guides.positive import Constraint, find_constraint
+from elbo_ref.objectives import LossValue
+from elbo_ref.objectives.base import Task
+from elbo_ref.optim import Adam, Optimizer, rate_after
+from elbo_ref.svi.config import Setup
+from elbo_ref.svi.convergence import Goal, find_goal
+from elbo_ref.svi.loop import Climb
+from elbo_ref.svi.parameters import Learned, check_learned
+from elbo_ref.svi.result import Run
+
+_LOOK_EVERY = 100
+
+
+@underflow_is_zero
+def maximize_elbo(
+    counts: Counts,
+    guide: str | GuideValue = "beta",
+    loss: str | LossValue = "trace",
+    prior: Beta = Beta(1.0, 1.0),  # noqa: B008 (a frozen value)
+    learn_prior: Learned = True,
+    optimizer: Optimizer = Adam(lr=0.01),  # noqa: B008
+    num_steps: int = 1000,
+    num_particles: int = 1,
+    rng: Rng = 0,
+    until: str | None = None,
+    constraint: Constraint = "positive",
+    subsample_size: int | None = None,
+) -> Run:
+    """Maximise an objective over the guide's and the model's parameters, as Pyro's SVI does.
+
+    Parameters
+    ----------
+    counts : Counts
+    guide : str or value
+        ``"beta"``: a Beta guide, one pair of parameters per entry of the counts, from (1, 1);
+        ``"beta_shared"``: one pair for all; ``"empty"``: no guide, so not an ELBO (E7); ``"tied"``:
+        the prior is the guide (E8); ``"conjugate"``: the exact posterior, and
+        ``"conjugate_detached"``, which passes no gradient to it; ``"normal"``: a normal on the
+        logit, from (0, 0.1), as ``AutoNormal``; ``"laplace"`` and ``"delta"``: a point, from 0.5,
+        as ``AutoLaplaceApproximation`` and ``AutoDelta``; ``"none"``: no latent, c is a parameter,
+        from 0.5. A `Beta`, `LogitNormal`, `Delta` or `Parameter` says where a guide of its family
+        starts; ``run.guide`` can be handed back in.
+    loss : str, Renyi or ScoreFunction
+        ``"trace"``: Monte Carlo with pathwise gradients, as ``Trace_ELBO``; here ``"trace_graph"``
+        and ``"trace_enum"`` are the same; ``"trace_mean_field"``: the divergence in closed form;
+        ``"sticking_the_landing"``; ``"score_function"``; ``"renyi"``; ``"exact"``: the closed form,
+        without draws.
+    prior : Beta, shape ()
+        Where the model's concentrations start, or what they are.
+    learn_prior : bool or str
+        Whether the concentrations are learned; ``"concentration1"`` or
+        ``"concentration0"``: only that one.
+    optimizer : Adam, ClippedAdam or ExponentialLR
+    num_steps, num_particles : int
+        Positive; particles are for ``"trace"``.
+    rng : int, SeedSequence or Generator
+        The same seed gives the same run.
+    until : None or "converged"
+        ``"converged"`` ends the run before `num_steps` when, at a multiple of 100 steps, it is at a
+        maximum of its own exact objective, or as near to one as its learning rate and number of
+        particles let it come (`Run.noise_floor`).
+    constraint : str
+        How concentrations are kept positive: ``"positive"``, by exp; ``"softplus_positive"``.
+    subsample_size : int, optional
+        Each particle sees so many latents, as in ``pyro.plate(subsample_size=)``; of a single
+        latent so many of its observations, which must then be single trials.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument that does not fit, or when nothing is left to learn.
+
+    Examples
+    --------
+    >>> run = maximize_elbo(Counts(3, 10), guide="beta", loss="exact", prior=Beta(1.0, 1.0),
+    ...                     learn_prior=False, optimizer=Adam(lr=0.1), num_steps=600)
+    >>> run.stopped
+    'converged'
+    >>> run.guide.concentration1.round(6), run.guide.concentration0.round(6)
+    (array([4.]), array([8.]))
+    """
+    num_steps = count("num_steps", num_steps, 1)
+    climb = begin(
+        counts, guide, loss, prior, learn_prior, optimizer, num_particles, rng,
+        constraint, subsample_size,
+    )  # fmt: skip
+    if until is not None and not (isinstance(until, str) and until == "converged"):
+        raise ValueError(f"until = {until!r} is not None or 'converged'")
+    arrival = _Arrival(climb)
+    with suppress(KeyboardInterrupt):
+        climb.climb(num_steps, arrival.look if until else lambda: False)
+    return Run.of(climb, climb.now.steps if arrival.seen else num_steps)
+
+
+class _Arrival:
+    """Looks after a climb every 100 steps: is it where ``until="converged"`` may end it?
+
+    A run that is allowed to be where it is may still be on its way to the middle of what its noise
+    allows; it is at its floor once it is no nearer than at the look before.
+    """
+
+    def __init__(self, climb: Climb) -> None:
+        self._climb, self.seen = climb, False
+        self._goal: Goal | None = None
+        self._search_at, self._value = _LOOK_EVERY, -np.inf
+
+    def look(self) -> bool:
+        """Whether it is at a maximum, or as near to one as its noise lets it come."""
+        climb = self._climb
+        steps, vector = climb.now.steps, climb.now.vector
+        if climb.ended is None and steps % _LOOK_EVERY == 0:
+            self.seen = self._as_near_as_can_be(steps, vector)
+        return self.seen
+
+    def _as_near_as_can_be(self, steps: int, vector: FloatArray) -> bool:
+        space, setup = self._climb.space, self._climb.setup
+        value, objective = space.value(vector), setup.objective()
+        rises, self._value = value > self._value, value
+        if objective.random and not rises:
+            if steps >= self._search_at:
+                self._search_at = 2 * steps
+                self._goal = find_goal(space, objective, vector, setup.num_particles)
+            if self._goal:
+                floor = self._goal.floor(rate_after(setup.optimizer, steps))
+                if floor.allows(self._goal.value - value):
+                    return True
+        return space.stationarity(vector).holds
+
+
+def begin(
+    counts: Counts,
+    guide: str | GuideValue,
+    loss: str | LossValue,
+    prior: Beta,
+    learn_prior: Learned,
+    optimizer: Optimizer,
+    num_particles: int,
+    rng: Rng,
+    constraint: Constraint = "positive",
+    subsample_size: int | None = None,
+) -> Climb:
+    """The arguments of `maximize_elbo`, checked, as a climb before its first step."""
+    check_type("counts", counts, Counts)
+    if not isinstance(prior, Beta) or prior.shape != ():
+        raise TypeError(f"prior must be one Beta, not {prior!r}")
+    if isinstance(optimizer, type) or not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"optimizer must be an Adam, a ClippedAdam or an ExponentialLR, not {optimizer!r}"
+        )
+    check_learned(learn_prior)
+    objective, positive = objectives.find(loss), find_constraint(constraint)
+    family = guides.find(guide).under(positive)
+    num_particles = count("num_particles", num_particles, 1)
+    learned = learn_prior if family.has_prior else False
+    if not learned and not family.parameter_names:
+        raise ValueError(f"guide={family.name!r} with learn_prior=False has nothing to learn")
+    if subsample_size is not None:
+        subsample_size = count("subsample_size", subsample_size, 1)
+    setup = Setup(
+        counts=counts,
+        guide=family.name,
+        loss=objective.name if isinstance(loss, str) else loss,
+        prior=prior,
+        learn_prior=learned,
+        own=family.start(guide, 1 if family.shared else len(counts)),
+        optimizer=optimizer,
+        num_particles=num_particles,
+        seed=int(rng) if isinstance(rng, int | np.integer) else None,
+        constraint=positive.name,
+        subsample_size=subsample_size,
+    )
+    setup.objective().prepare(Task(family, counts), num_particles)
+    space = setup.space()
+    index = space.outside(space.start)
+    if index is not None:
+        raise ValueError(f"{space.name(index)} must start in {space.range(index)}")
+    return Climb.start(setup, generator(rng))

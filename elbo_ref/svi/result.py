@@ -1,0 +1,400 @@
+"""`Run`: what an SVI run reached, how, and everything to go on from there.
+
+A run knows only what it saw: its own parameters, its losses, its own objective. What the evidence
+says of it is `elbo_ref.diagnostics.diagnosis`.
+"""
+
+from __future__ import annotations
+
+import html
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from elbo_ref._format.documents import Document, document, put, to_json
+from elbo_ref._format.numbers import describe, number, pair
+from elbo_ref._validation.arguments import FloatArray, count, scalar, underflow_is_zero
+from elbo_ref.counts import Counts
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.logit_normal import LogitNormal
+from elbo_ref.distributions.posterior_table import PosteriorTable, posterior_table
+from elbo_ref.guides import Delta, GuideValue, Parameter
+from elbo_ref.guides.positive import Constraint, find_constraint
+from elbo_ref.objectives import Objective, find as find_objective
+from elbo_ref.objectives.exact import Exact
+from elbo_ref.objectives.stationarity import Stationarity
+from elbo_ref.optim import Optimizer, rate_after
+from elbo_ref.svi.config import Setup
+from elbo_ref.svi.convergence import NoiseFloor, find_floor
+from elbo_ref.svi.history import Average, History
+from elbo_ref.svi.loop import Climb, Snapshot
+from elbo_ref.svi.parameters import Coordinates, Learned
+
+Ending = Literal["completed", "unbounded", "interrupted"]
+Stopped = Literal["completed", "converged", "unbounded", "interrupted"]
+
+
+@underflow_is_zero
+@dataclass(frozen=True, eq=False)
+class Run:
+    """The result of `elbo_ref.maximize_elbo`.
+
+    Attributes
+    ----------
+    prior : Beta
+        The model-side concentrations reached (the ones given, where they are not learned).
+    guide : Beta, LogitNormal, Delta, Parameter or None
+        The guide reached; the prior itself for ``"tied"``, None for ``"empty"``.
+    losses : ndarray, shape (steps,)
+        What ``svi.step`` returns: minus the objective at the parameters before each update.
+    history : History
+        The parameters of every step, ``steps + 1`` rows.
+    num_steps : int
+        How many steps were asked for.
+    snapshot : Snapshot
+        Where it stands, for `resume` and `elbo_ref.svi.checkpoint`.
+    """
+
+    prior: Beta
+    guide: GuideValue | None
+    losses: FloatArray = field(repr=False)
+    history: History = field(repr=False)
+    num_steps: int
+    _end: FloatArray = field(repr=False)
+    _ended: str | None = field(repr=False)
+    _own: FloatArray = field(repr=False)
+    snapshot: Snapshot = field(repr=False)
+
+    @classmethod
+    def of(cls, climb: Climb, num_steps: int) -> Run:
+        """A climb as it stands, of which so many steps were wanted."""
+        trail, guide = climb.trail(), climb.space.task.guide
+        for array in (trail.losses, trail.kept):
+            array.setflags(write=False)
+        prior, own = climb.space.split(trail.last)
+        reached = Beta(float(prior[0, 0]), float(prior[1, 0]))
+        priors = Beta(*trail.priors)
+        at_kept = guide.value(Beta(*trail.priors[:, trail.kept]), trail.owns)
+        return cls(
+            prior=reached,
+            guide=guide.value(reached, own),
+            losses=trail.losses,
+            history=History(priors, at_kept, trail.kept),
+            num_steps=num_steps,
+            _end=trail.last,
+            _ended=trail.ended,
+            _own=trail.owns,
+            snapshot=climb.snapshot(),
+        )
+
+    @property
+    def counts(self) -> Counts:
+        """What it was fitted to."""
+        return self._setup.counts
+
+    @property
+    def guide_name(self) -> str:
+        """The name of its family, as ``guide=`` takes it."""
+        return self._setup.guide
+
+    @property
+    def loss_name(self) -> str:
+        """The name of the objective, as ``loss=`` takes it."""
+        return self.loss.name
+
+    @property
+    def loss(self) -> Objective:
+        """The objective, but for how it is subsampled."""
+        return find_objective(self._setup.loss)
+
+    @property
+    def learn_prior(self) -> Learned:
+        """What of the prior was learned; False where the model has none."""
+        return self._setup.learn_prior
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether the model has a prior: not where c is a parameter (``guide="none"``)."""
+        return self._space.task.guide.has_prior
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer's settings."""
+        return self._setup.optimizer
+
+    @property
+    def num_particles(self) -> int:
+        """How many draws a loss is averaged over."""
+        return self._setup.num_particles
+
+    @property
+    def subsample_size(self) -> int | None:
+        """How many latents, or observations of a single one, each particle sees; None for all."""
+        return self._setup.subsample_size
+
+    @property
+    def constraint(self) -> Constraint:
+        """How concentrations were kept positive."""
+        return self._setup.constraint
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of the draws; None where a generator was given."""
+        return self._setup.seed
+
+    @property
+    def start(self) -> Beta:
+        """The prior at the first step."""
+        a, b = self.history.prior.arrays()
+        return Beta(a[0], b[0])
+
+    @property
+    def _setup(self) -> Setup:
+        return self.snapshot.setup
+
+    @cached_property
+    def _space(self) -> Coordinates:
+        return self._setup.space()
+
+    @cached_property
+    def stationarity(self) -> Stationarity:
+        """How far the end is from a maximum of the run's own exact objective."""
+        return self._space.stationarity(self._end)
+
+    @property
+    def ending(self) -> Ending:
+        """How the loop ended, whether or not that is a maximum."""
+        if self._ended is not None:
+            return "unbounded"
+        return "interrupted" if len(self.losses) < self.num_steps else "completed"
+
+    @property
+    def stopped(self) -> Stopped:
+        """How the run ended, in one word.
+
+        ``"completed"``; ``"converged"``: completed, and a maximum of the run's own exact objective;
+        ``"unbounded"``: ended early because a concentration left [1e-12, 1e15] or the objective
+        left float64; ``"interrupted"``: ended early from outside.
+        """
+        ending = self.ending
+        return "converged" if ending == "completed" and self.stationarity.holds else ending
+
+    @property
+    def message(self) -> str:
+        """How the run ended, in a sentence."""
+        stopped, steps = self.stopped, len(self.losses)
+        if stopped == "unbounded":
+            return f"ended early, at step {steps}: {self._ended}"
+        if stopped == "interrupted":
+            return f"interrupted at step {steps}, {self.num_steps} were asked for"
+        return f"{stopped} at step {steps}: {self.stationarity.sentence()}"
+
+    @cached_property
+    def objective(self) -> float:
+        """The expectation of one loss at the parameters reached, its sign turned, exactly.
+
+        Of a Renyi bound it is that for one sample: the ELBO.
+        """
+        return self._space.value(self._end)
+
+    @cached_property
+    def objectives(self) -> FloatArray:
+        """The run's own objective at the rows ``history.guide_steps``, exactly."""
+        a, b = self.history.prior.arrays()
+        kept = self.history.guide_steps
+        priors = Beta(a[kept, None], b[kept, None])
+        return Exact().settle(self._space.task, np.empty(kept.size), priors, self._own)
+
+    @cached_property
+    def step_std(self) -> float | None:
+        """Standard deviation of one Monte Carlo loss there, `num_particles` averaged (E5).
+
+        For ``loss="exact"`` what it would be under ``"trace"``; None for a Renyi bound of more than
+        two samples, where it is not known.
+        """
+        own = self._space.split(self._end)[1]
+        variance = self._setup.objective().variance(self._space.task, self.prior, own)
+        return None if variance is None else float(np.sqrt(variance / self.num_particles))
+
+    @property
+    def noise_floor(self) -> float | None:
+        """How far below its maximum this learning rate and number of particles keep a run, in nats.
+
+        lr/4 times the sum of the standard deviations of its gradients *at the maximum* of its own
+        exact objective that is uphill of where it stands, by the learning rate of its last step
+        (`svi.convergence` derives it). 0 for ``loss="exact"``; None where there is no maximum,
+        and for a Renyi bound of more than one sample and a leave-one-out baseline, whose variance
+        is not known.
+        """
+        return None if self.floor is None else self.floor.nats
+
+    @cached_property
+    def floor(self) -> NoiseFloor | None:
+        """The same, with what it allows."""
+        setup, steps = self._setup, len(self.losses)
+        return find_floor(
+            self._space,
+            setup.objective(),
+            self._end,
+            setup.num_particles,
+            rate_after(setup.optimizer, steps),
+        )
+
+    def resume(self, num_steps: int | None = None) -> Run:
+        """Go on from where the run stands, as if it had never stopped.
+
+        Parameters
+        ----------
+        num_steps : int, optional
+            How many steps more; without it, those that an interrupted run still lacks.
+
+        Returns
+        -------
+        Run
+            The whole run from its first step, to the last bit the one that asks for all the steps
+            at once.
+
+        Raises
+        ------
+        ValueError
+            If the run cannot go on, or nothing is left to do.
+
+        Examples
+        --------
+        >>> from elbo_ref.svi.maximize import maximize_elbo
+        >>> counts = Counts(3, 10)
+        >>> half, whole = (maximize_elbo(counts, num_steps=n) for n in (50, 100))
+        >>> half.resume(num_steps=50).prior == whole.prior
+        True
+        """
+        steps = len(self.losses)
+        if num_steps is None and steps >= self.num_steps:
+            raise ValueError("the run is complete: say how many steps more with num_steps")
+        if self._ended is not None:
+            raise ValueError(f"the run cannot go on: {self.message}")
+        more = self.num_steps - steps if num_steps is None else count("num_steps", num_steps, 1)
+        climb = Climb(self.snapshot)
+        with suppress(KeyboardInterrupt):
+            climb.climb(steps + more)
+        return Run.of(climb, steps + more)
+
+    def average(self, last: float = 0.5) -> Average:
+        """The average of the parameters over the last part of the run, against its noise.
+
+        Of unconstrained parameters, so that concentrations under exp are averaged geometrically
+        (Polyak & Juditsky 1992). Of the guide, over the rows that `history.guide_steps` keeps.
+
+        Parameters
+        ----------
+        last : float
+            The share of the rows, in (0, 1].
+
+        Examples
+        --------
+        >>> from elbo_ref.svi.maximize import maximize_elbo
+        >>> run = maximize_elbo(Counts(3, 10), guide="beta", num_steps=50)
+        >>> round(run.average(last=0.5).prior.mean, 3), round(run.prior.mean, 3)
+        (0.499, 0.484)
+        """
+        last = scalar("last", last, lambda x: 0 < x <= 1, "must lie in (0, 1]")
+        first = min(int(len(self.history) * (1 - last)), len(self.history) - 1)
+        positive, rows = find_constraint(self.constraint), np.array(self.history.prior.arrays())
+        mean = positive.constrain(positive.unconstrain(rows[:, first:]).mean(axis=1))
+        prior = Beta(*mean) if self.learn_prior else self.prior
+        family, kept = self._space.task.guide, self.history.guide_steps >= first
+        own = family.constrain(family.unconstrain(self._own[:, kept]).mean(axis=1))
+        return Average(prior, family.value(prior, own))
+
+    def posterior_table(self, prob: float = 0.95) -> PosteriorTable:
+        """The exact posterior of each latent under the prior reached."""
+        return posterior_table(self.prior, self.counts, prob)
+
+    def summary(self) -> str:
+        """The run in a few lines of text.
+
+        Examples
+        --------
+        >>> from elbo_ref.svi.maximize import maximize_elbo
+        >>> run = maximize_elbo(Counts(3, 10), loss="exact", num_steps=20)
+        >>> print(run.summary())  # doctest: +ELLIPSIS
+        guide beta, loss exact: completed at step 20: not at a maximum of its own objective ...
+        counts: 3 of 10 trials succeed, latents 1
+        settings: prior from Beta(1, 1), Adam lr 0.01, steps 20, loss exact
+        prior reached: Beta(0.83828, 1.1963)
+        objective: -4.31337345
+        """
+        return "\n".join(f"{name}: {text}" for name, text in self._facts().items())
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>"
+            for name, text in self._facts().items()
+        )
+        table = self.posterior_table()._repr_html_() if self.has_prior else ""
+        return f"<table>{rows}</table>{table}"
+
+    def _facts(self) -> dict[str, str]:
+        run = f"guide {self.guide_name}, loss {self.loss_name}"
+        facts = {run: self.message, "counts": self.counts.summary(), "settings": self.settings()}
+        if self.has_prior:
+            facts["prior reached"] = describe(self.prior)
+        facts["objective"] = f"{self.objective:.9g}"
+        if self.loss_name != "exact" and self.step_std is not None:
+            facts["standard deviation of one loss"] = number(self.step_std)
+        return facts
+
+    def settings(self) -> str:
+        """How the run was made, on one line."""
+        return self._setup.in_words(self.num_steps)
+
+    def body(self) -> Document:
+        """The part of `to_dict` that is about this run alone."""
+        body = self.record()
+        body |= {"message": self.message, "stopped": self.stopped}
+        put(body, "objective", self.objective, "it leaves float64")
+        put(body, "step_std", self.step_std, "it leaves float64, or is not known for this loss")
+        unknown = "the objective is too flat there to tell, or curves upwards"
+        for name, value in self.stationarity._asdict().items():
+            put(body.setdefault("stationarity", {}), name, value, unknown)
+        return body
+
+    def record(self) -> Document:
+        """The part of `body` that the run has noted, so that nothing needs to be computed."""
+        body: Document = {
+            "losses": self.losses.tolist(),
+            "settings": self._setup.document(self.num_steps),
+        }
+        no_prior = "the model has no prior under this guide"
+        for name, prior in (("prior", self.prior), ("history", self.history.prior)):
+            put(body, name, pair(prior) if self.has_prior else None, no_prior)
+        put(body, "guide", _guide(self.guide), "the guide is empty")
+        return body
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw the run in three pictures, as `elbo_ref.plot` does."""
+        from elbo_ref import plot
+
+        return plot(self, axes)
+
+    def to_dict(self) -> Document:
+        """The run as a document of plain values; see docs/results.md."""
+        return {**document("run"), "counts": self.counts.to_dict(), **self.body()}
+
+    def to_json(self) -> str:
+        """The same as text."""
+        return to_json(self.to_dict())
+
+
+def _guide(value: GuideValue | None) -> Document | None:
+    if isinstance(value, Beta):
+        return {"family": "Beta", **pair(value)}
+    if isinstance(value, LogitNormal):
+        loc, scale = (x.tolist() for x in value.arrays())
+        return {"family": "LogitNormal", "loc": loc, "scale": scale}
+    if isinstance(value, Parameter):
+        family = "Delta" if isinstance(value, Delta) else "Parameter"
+        return {"family": family, "logits": np.asarray(value.logits).tolist()}
+    return None
