@@ -3,7 +3,7 @@
     python docs/make_guides.py          prints them
     python docs/make_guides.py --write  puts them between the marks in guides.md
 
-tests/test_guides_page.py holds every row.
+tests/docs/test_guides_page.py holds every row.
 """
 
 from __future__ import annotations

@@ -493,7 +493,7 @@ def remarks() -> str:
 * **`chromosome`, fitODBOD.** Only the log likelihood is among our published values, and it is
   right.
 * **`orobanche`, Crowder (1978).** The log likelihoods are right. The one a + b that the three
-  dilutions share, printed as 78.424, is 78.4233 ([`test_datasets.py`](../tests/test_datasets.py)
+  dilutions share, printed as 78.424, is 78.4233 ([`test_datasets.py`](../tests/io/test_datasets.py)
   recomputes it). The means printed with it are not at the maximiser of each dilution, nor meant
   to be: together they are {lost} nats below the sum of the three maxima, {separate}.
 * **`rat_tumors`, Gelman et al.** Not maximum likelihood: the mode of a posterior under the

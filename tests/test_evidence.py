@@ -9,7 +9,6 @@ properties of generated inputs.
 import itertools
 import json
 import re
-from pathlib import Path
 
 import autograd
 import autograd.numpy as anp
@@ -28,12 +27,12 @@ from elbo_ref.evidence import (
     log_evidence_hessian,
     posterior,
 )
+from places import REFERENCE
 
 mp = mpmath.mp.clone()
 mp.dps = 60
 
-REFERENCE = Path(__file__).parent / "reference" / "evidence.json"
-ROWS = json.loads(REFERENCE.read_text(encoding="utf-8"))["evidence"]
+ROWS = json.loads((REFERENCE / "evidence.json").read_text(encoding="utf-8"))["evidence"]
 
 PROPERTY = settings(max_examples=60, deadline=None)
 WIDE = st.floats(-10, 15).map(lambda e: 10.0**e)

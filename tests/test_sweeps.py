@@ -11,15 +11,13 @@ import runpy
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import mpmath as mp
 import numpy as np
 import pytest
 
 import elbo_ref as er
-
-REFERENCE = Path(__file__).parent / "reference"
+from places import REFERENCE
 
 
 @pytest.mark.slow

@@ -6,16 +6,16 @@ The programs are those of `benchmarks/mistakes.py`, which measures how often.
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 
 import numpy as np
 import pytest
-from tiers import few
 
 import elbo_ref as er
+from places import ROOT
+from tiers import few
 
 pytestmark = pytest.mark.live
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+BENCHMARKS = ROOT / "benchmarks"
 PROGRAMS = [
     "SwappedPrior",
     "SwappedGuide",

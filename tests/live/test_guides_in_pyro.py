@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import special, stats
-from tiers import few
 
 import elbo_ref as er
 from elbo_ref import guides
@@ -19,6 +18,7 @@ from elbo_ref.objectives import find
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact, objective_value
 from elbo_ref.svi.parameters import Coordinates
+from tiers import few
 
 pytestmark = [
     pytest.mark.live,

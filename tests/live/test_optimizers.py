@@ -12,9 +12,9 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from tiers import few
 
 import elbo_ref as er
+from tiers import few
 
 pytestmark = pytest.mark.live
 STEPS = 10_000

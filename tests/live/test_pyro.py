@@ -22,9 +22,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from scipy import stats
-from tiers import few
 
 import elbo_ref as er
+from tiers import few
 
 pytestmark = [
     pytest.mark.live,

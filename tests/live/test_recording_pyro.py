@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tiers import few
 
 import elbo_ref as er
 from elbo_ref.recording import Recording, record
 from elbo_ref.recording.replay.check import replay
+from tiers import few
 
 pytestmark = [
     pytest.mark.live,

@@ -1,0 +1,493 @@
+"""``python -m elbo_ref.fit``: the command, from arguments to text, exit codes and streams.
+
+Most runs call `fit.main`; a few are real processes. Every number of the table is computed again
+through the Python API and compared to the digits printed; sentences are held by their numbers and
+key words.
+"""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+import elbo_ref as er
+from elbo_ref.cli import fit
+from places import ROOT
+from tiers import few
+
+OPTIONS = (
+    "example",
+    "shared",
+    "group",
+    "guide",
+    "loss",
+    "lr",
+    "num-steps",
+    "num-particles",
+    "seed",
+    "help",
+)
+
+
+@pytest.fixture
+def command(capsys):
+    """Run the command in this process: exit code, standard output, standard error."""
+
+    def run(*arguments):
+        try:
+            code = fit.main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = stop.code
+        streams = capsys.readouterr()
+        return code, streams.out, streams.err
+
+    return run
+
+
+@pytest.fixture
+def answer(command):
+    """The output of a run that must succeed in silence."""
+
+    def run(*arguments):
+        code, out, err = command(*arguments)
+        assert (code, err) == (0, ""), err
+        return out
+
+    return run
+
+
+@pytest.fixture
+def write(tmp_path):
+    def put(text, name="counts.csv"):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return put
+
+
+def process(*arguments, flags=()):
+    return subprocess.run(
+        [sys.executable, *flags, "-m", "elbo_ref.fit", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+def mentions(text, number, word):
+    """Whether the first lines say "3 latents", or "latents 3"."""
+    head = text.split("\n\n", 1)[0]
+    either = rf"(?<![\w.]){number} {word}s?\b|\b{word}s?:? {number}(?![\w.])"
+    return re.search(either, head) is not None
+
+
+def table(text):
+    """The header's cells, and {guide: cells} of the table."""
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("guide "))
+    rows = []
+    for line in lines[start:]:
+        if not line:
+            break
+        rows.append(re.split(r"  +", line.strip()))
+    header, *body = rows
+    assert all(len(row) == len(header) for row in body), text
+    return header, {row[0]: row[1:] for row in body}
+
+
+def sentences(text):
+    """{guide or topic: its sentence}, unwrapped."""
+    joined = re.sub(r"\n +", " ", text)
+    return dict(re.findall(r"^(\w+): (.+)$", joined.split("\n\n", 2)[2], re.MULTILINE))
+
+
+def recomputed(counts, guide, **settings):
+    """What the table should say, as text: the run and its oracle, through the Python API."""
+    defaults = {"loss": "trace", "num_steps": 100, "num_particles": 10, "rng": 0}
+    run = er.maximize_elbo(
+        counts, guide=guide, optimizer=er.Adam(lr=settings.pop("lr", 0.1)), **(defaults | settings)
+    )
+    prior, particles = run.prior, (defaults | settings)["num_particles"]
+    evidence = er.log_evidence(prior, counts)
+    if guide == "empty":
+        objective, gap, std = er.empty_guide_objective(prior, counts), None, run.step_std
+    else:
+        objective = er.elbo(run.guide, prior, counts)
+        gap = evidence - objective
+        std = (er.elbo_variance(run.guide, prior, counts) / particles) ** 0.5
+    return [prior.concentration1, prior.concentration0, objective, evidence, gap, std]
+
+
+def assert_row(cells, values):
+    """Each cell is its value to the five significant digits printed."""
+    assert len(cells) == len(values)
+    for cell, value in zip(cells, values, strict=True):
+        if value is None:
+            assert cell == "-"
+        else:
+            assert float(cell) == pytest.approx(value, rel=5.1e-5), (cells, values)
+            assert float(cell) == pytest.approx(float(f"{value:.5g}"), rel=1.1e-4)
+
+
+# -- the forum question --------------------------------------------------------------------------
+
+
+def test_forum(answer):
+    text = answer("--example", "forum")
+    lines = text.splitlines()
+    assert 10 <= len([line for line in lines if line]) <= 18
+    assert max(map(len, lines)) <= 120
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
+    assert "0 of 5000 trials" in text
+    for number, word in ((1, "latent"), (10, "particle"), (0.1, "lr")):
+        assert mentions(text, number, word), text
+    header, rows = table(text)
+    assert header[:3] == ["guide", "concentration1 (b0)", "concentration0 (a0)"]
+    assert list(rows) == ["beta", "empty", "tied"]
+    counts = er.datasets.load("forum")
+    for guide, cells in rows.items():
+        assert_row(cells, recomputed(counts, guide))
+
+
+def test_forum_sentences(answer):
+    said = sentences(answer("--example", "forum"))
+    assert list(said) == ["beta", "empty", "tied", "noise", "conclusion"]
+    for word in ("an ELBO", "far from converged", "supremum 0"):
+        assert word in said["beta"]
+    for word in ("not an ELBO", "unbounded", "step 141", "supremum 0"):
+        assert word in said["empty"]
+    for word in ("classical MLE", "supremum 0", "limit", "far from converged"):
+        assert word in said["tied"]
+    for word in ("a step's loss", "standard deviation", "seeds differ more than guides"):
+        assert word in said["noise"]
+    for word in ("supremum 0", "never attained", "no MLE", "all three"):
+        assert word in said["conclusion"]
+
+
+@pytest.mark.thorough
+def test_seeds(answer):
+    """Another seed gives other numbers, the same seed the same bytes."""
+    texts = [answer("--example", "coin", "--seed", seed) for seed in (7, 8, 7)]
+    assert texts[0] == texts[2]
+    rows = [table(text)[1] for text in texts]
+    assert all(rows[0][guide] != rows[1][guide] for guide in rows[0])
+    assert answer("--example", "coin") == answer("--example", "coin", "--seed", 0)
+
+
+def test_noise_is_compared_with_the_spread(answer):
+    """On rat_tumors the guides differ by more than a loss fluctuates."""
+    said = sentences(answer("--example", "rat_tumors", "--num-steps", 30))
+    assert "standard deviation" in said["noise"]
+    assert "seeds differ more than guides" not in said["noise"]
+
+
+# -- options -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("guide", few(["beta", "empty", "tied"]))
+def test_one_guide(answer, guide):
+    text = answer("--example", "forum", "--guide", guide)
+    _, rows = table(text)
+    assert list(rows) == [guide]
+    assert rows == {guide: table(answer("--example", "forum"))[1][guide]}
+    assert list(sentences(text)) == [guide, "noise", "conclusion"]
+    assert "all three" not in text
+    assert "seeds differ" not in text
+
+
+def test_settings(answer):
+    settings = ["--lr", "0.02", "--num-steps", "37", "--num-particles", "3", "--seed", "5"]
+    text = answer("--example", "litters_treated", *settings)
+    for number, word in ((16, "latent"), (3, "particle"), (0.02, "lr")):
+        assert mentions(text, number, word), text
+    counts = er.datasets.load("litters_treated")
+    for guide, cells in table(text)[1].items():
+        assert_row(cells, recomputed(counts, guide, lr=0.02, num_steps=37, num_particles=3, rng=5))
+
+
+def test_exact(answer):
+    """No seed, no particles, no noise."""
+    arguments = ["--example", "coin", "--loss", "exact", "--num-steps", "50"]
+    text = answer(*arguments)
+    assert text == answer(*arguments, "--seed", 9)
+    assert "exact" in text
+    assert "particles" not in text
+    assert "noise" not in sentences(text)
+    counts = er.datasets.load("coin")
+    for guide, cells in table(text)[1].items():
+        assert_row(cells, recomputed(counts, guide, loss="exact", num_steps=50))
+
+
+@pytest.mark.thorough
+def test_a_run_that_arrives(answer):
+    text = answer(
+        "--example", "rat_tumors", "--loss", "exact", "--num-steps", 2500, "--guide", "beta"
+    )
+    said = sentences(text)
+    assert "converged" in said["beta"]
+    assert "not converged" not in said["beta"]
+    assert "far from" not in said["beta"]
+    assert "Beta(2.3416, 14.115)" in said["beta"]
+    assert "MLE" in said["conclusion"]
+    assert "never attained" not in text
+    _, rows = table(text)
+    assert rows["beta"][:4] == ["2.3416", "14.115", "-156.57", "-156.57"]
+
+
+def test_a_run_that_ends_early(answer):
+    """The exact path of the empty guide leaves [1e-12, 1e15] before step 1000."""
+    arguments = ["--example", "forum", "--loss", "exact", "--num-steps", 1000]
+    said = sentences(answer(*arguments))
+    counts = er.datasets.load("forum")
+    run = er.maximize_elbo(
+        counts, guide="empty", loss="exact", optimizer=er.Adam(lr=0.1), num_steps=1000
+    )
+    assert run.stopped == "unbounded"
+    assert f"step {len(run.losses)}" in said["empty"]
+    assert "1e-12" in said["empty"]
+    assert "1e-12" not in said["beta"] + said["tied"]
+
+
+@pytest.mark.parametrize("name", er.datasets.available())
+def test_every_example_runs(answer, name):
+    text = answer("--example", name, "--num-steps", 3, "--loss", "exact", "--guide", "beta")
+    data = er.datasets.describe(name)
+    assert text.startswith(f"{name}: {data.title}\n")
+    assert mentions(text, data.counts.num_latents, "latent")
+    header, rows = table(text)
+    assert ("(" in "".join(header)) == bool(data.names)
+    assert list(rows) == ["beta"]
+    assert "nan" not in text
+    assert "None" not in text
+
+
+# -- files -------------------------------------------------------------------------------------
+
+WARDS = "ward,successes,total_count\na,3,10\nb,0,4\na,1,5\n"
+
+
+def test_file(answer, write):
+    """One latent per row, titled with the file, without the forum's names."""
+    path = write(WARDS)
+    text = answer(path)
+    assert text.splitlines()[0] == str(path)
+    assert "4 of 19 trials" in text
+    assert mentions(text, 3, "latent")
+    header, rows = table(text)
+    assert header[1:3] == ["concentration1", "concentration0"]
+    for guide, cells in rows.items():
+        assert_row(cells, recomputed(er.Counts([3, 0, 1], [10, 4, 5]), guide))
+
+
+def test_shared(answer, write):
+    text = answer(write(WARDS), "--shared")
+    assert "4 of 19 trials" in text
+    assert mentions(text, 1, "latent")
+    for guide, cells in table(text)[1].items():
+        assert_row(cells, recomputed(er.Counts.shared([3, 0, 1], [10, 4, 5]), guide))
+
+
+def test_group(answer, write):
+    text = answer(write(WARDS), "--group", "ward")
+    assert mentions(text, 2, "latent")
+    counts = er.Counts.grouped([3, 0, 1], [10, 4, 5], ["a", "b", "a"])
+    for guide, cells in table(text)[1].items():
+        assert_row(cells, recomputed(counts, guide))
+
+
+def test_multiplicity(answer, write):
+    path = write("successes,total_count,multiplicity\n0,2,40\n1,2,30\n2,2,50\n")
+    text = answer(path, "--num-steps", 5)
+    assert "130 of 240 trials" in text
+    assert mentions(text, 120, "latent")
+    assert "Beta(0.5493, 0.46479)" in sentences(text)["conclusion"]
+
+
+@pytest.mark.thorough
+def test_other_data_other_sentences(answer, write):
+    """Every kind of answer, from data that differ in a few rows."""
+    header = "successes,total_count\n"
+    said = {}
+    for kind, rows in {
+        "degenerate": "0,4\n0,7\n",
+        "full": "4,4\n7,7\n",
+        "all or none": "0,2\n2,2\n",
+        "single": "1,1\n0,1\n1,1\n",
+        "binomial": "3,10\n4,10\n",
+        "interior": "0,10\n9,10\n5,10\n",
+    }.items():
+        said[kind] = sentences(answer(write(header + rows), "--num-steps", 10))
+    for topic in ("beta", "tied"):
+        assert len({topics[topic] for topics in said.values()}) == len(said), topic
+    for topic in ("empty", "conclusion"):  # where the supremum is 0 at either end, they agree
+        texts = {topics[topic] for kind, topics in said.items() if kind != "full"}
+        assert len(texts) == len(said) - 1, topic
+    never = {kind for kind, topics in said.items() if "never attained" in topics["conclusion"]}
+    assert never == {"degenerate", "full", "all or none", "binomial"}
+
+
+# -- refusals ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "successes,total_count\n", "successes,total_count\n1,2\n3,x\n", "a,b\n1,2\n", "\x00\n"],
+)
+def test_a_bad_file(command, write, text):
+    path = write(text)
+    code, out, err = command(path)
+    assert code == 65
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.endswith("\n")
+    assert str(path) in err
+    assert "Traceback" not in err
+
+
+def test_a_bad_cell_is_named(command, write):
+    _, _, err = command(write("successes,total_count\n1,2\n3,x\n"))
+    for part in ("line 3", "total_count", "'x'", "whole number"):
+        assert part in err
+
+
+@pytest.mark.parametrize("name", ["missing.csv", "no/such/folder.csv", "."])
+def test_no_input(command, tmp_path, name):
+    path = tmp_path / name
+    code, out, err = command(path)
+    assert (code, out) == (66, "")
+    assert len(err.splitlines()) == 1
+    assert str(path) in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["counts.csv", "--example", "coin"],
+        ["--example", "no_such_data"],
+        ["--example"],
+        ["--example", "coin", "--shared"],
+        ["--example", "coin", "--group", "ward"],
+        ["counts.csv", "--shared", "--group", "ward"],
+        ["--example", "coin", "--guide", "gamma"],
+        ["--example", "coin", "--guide", "empty", "--loss", "trace_mean_field"],
+        ["--example", "coin", "--learn", "concentration1", "--fix-prior", "1,1"],
+        ["--example", "coin", "--loss", "elbo"],
+        ["--example", "coin", "--lr", "fast"],
+        ["--example", "coin", "--lr", "-1"],
+        ["--example", "coin", "--lr", "nan"],
+        ["--example", "coin", "--num-steps", "0"],
+        ["--example", "coin", "--num-steps", "1.5"],
+        ["--example", "coin", "--num-particles", "0"],
+        ["--example", "coin", "--num-particles", "100000000"],
+        ["--example", "coin", "--seed", "-1"],
+        ["--example", "coin", "--no-such-option"],
+        ["one.csv", "two.csv"],
+    ],
+    ids=" ".join,
+)
+def test_bad_usage(command, arguments):
+    code, out, err = command(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("usage: python -m elbo_ref.fit")
+    assert "error: " in err
+    assert "Traceback" not in err
+
+
+# -- without a run -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", er.datasets.available())
+def test_exact_prints_the_evidence_maximum(answer, name):
+    out = answer("--example", name, "--exact")
+    maximum = er.maximize_evidence(er.datasets.load(name))
+    title, rest = out.split("\n", 1)
+    assert title.startswith(f"{name}: ")
+    assert rest == maximum.summary() + "\n"
+    assert f"\n{maximum.kind}: " in out
+
+
+def test_estimates_print_the_table(answer, write):
+    path = write("successes,total_count\n3,10\n")
+    out = answer(path, "--estimates", "--fix-prior", "2,3")
+    table = er.estimate_table(er.Counts(3, 10), er.Beta(2, 3))
+    assert out.split("\n", 1)[1] == table.summary() + "\n"
+    assert "guide empty      concentration1  Beta(1.628, 3)" in out
+
+
+@pytest.mark.parametrize("which", ["--exact", "--estimates"])
+def test_what_needs_no_run_is_written_as_a_document(answer, write, tmp_path, which):
+    path = write("successes,total_count\n3,10\n7,9\n")
+    target = tmp_path / "answer.json"
+    out = answer(path, which, "--json", "--output", target)
+    assert target.read_text() == out
+    document = json.loads(out)
+    assert document["counts"]["successes"] == [3, 7]
+    assert document["input"]["rows"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--exact", "--seed", "3"), "--seed is for a fit, not for --exact"),
+        (("--exact", "--init-prior", "2,3"), "--init-prior is for a fit, not for --exact"),
+        (("--estimates", "--guide", "beta"), "--guide is for a fit, not for --estimates"),
+        (("--estimates", "--require-converged"), "--require-converged is for a fit"),
+        (("--estimates", "--init-prior", "1e-13,1"), "prior: concentration1 = 1e-13 must lie in"),
+        (("--exact", "--plot", "x.png"), "--plot is for a fit"),
+        (("--exact", "--output", "x.csv"), "--output FILE.csv is for a fit; --exact writes .json"),
+        (("--exact", "--estimates"), "not allowed with argument"),
+    ],
+)
+def test_what_belongs_to_a_run_is_refused_without_one(command, arguments, text):
+    code, out, err = command("--example", "coin", *arguments)
+    assert (code, out) == (2, "")
+    assert text in err
+
+
+def test_help(command):
+    code, out, err = command("--help")
+    assert (code, err) == (0, "")
+    for option in OPTIONS:
+        assert re.search(rf"(?<!\S)--{option}\b", out), option
+    words = re.split(r"[\s,]+", out)
+    for name in er.datasets.available():
+        assert name in words, name
+    for word in ("beta", "empty", "tied", "all", "trace", "exact", "successes,total_count"):
+        assert word in out
+
+
+# -- real processes ----------------------------------------------------------------------------
+
+
+@pytest.mark.thorough
+def test_process_warns_of_nothing(answer):
+    """Also not of a module that was imported before it is run."""
+    done = process("--example", "coin", flags=["-W", "error"])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == answer("--example", "coin")
+
+
+@pytest.mark.thorough
+def test_process_same_bytes(answer):
+    done = process("--example", "forum")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == answer("--example", "forum")
+
+
+@pytest.mark.thorough
+def test_process_exit_codes(write):
+    bad = process(write("successes,total_count\n5,2\n"))
+    assert (bad.returncode, bad.stdout) == (65, "")
+    assert len(bad.stderr.splitlines()) == 1
+    assert "line 2" in bad.stderr
+    missing = process("no_such_file.csv")
+    assert (missing.returncode, missing.stdout) == (66, "")
+    assert "no_such_file.csv" in missing.stderr

@@ -1,0 +1,375 @@
+"""`cross_check` on numbers: each mistake recognised where it can be seen, and nothing else.
+
+The losses come from a slow twin: draws by NumPy, densities by SciPy's distributions, one step after
+the other. Seeds are fixed; a clean run is called wrong in 1% of all seeds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import digamma
+
+import elbo_ref as er
+from elbo_ref.crosscheck.loss_model import Story
+from elbo_ref.crosscheck.mistakes import told
+from elbo_ref.objectives import find as find_loss
+from tiers import few
+
+K, N = np.array([3, 11, 0, 7, 5, 9]), np.array([10, 20, 6, 7, 30, 12])
+STEPS, EVALUATIONS = 60, 30
+ROLES = ("prior.concentration1", "prior.concentration0")
+OWN = ("guide.concentration1", "guide.concentration0")
+
+
+def path(k, n, seed=1):
+    """Parameters that wander near the posterior: (2, STEPS + 1) and (2, STEPS + 1, G)."""
+    rng = np.random.default_rng(seed)
+    prior = np.exp(np.array([[0.7], [1.2]]) + np.cumsum(rng.normal(0, 0.02, (2, STEPS + 1)), 1))
+    steps = np.cumsum(rng.normal(0, 0.02, (2, STEPS + 1, k.size)), 1)
+    return prior, 1.1 * np.exp(steps) * (np.array([2.0, 3.3])[:, None] + [k, n - k])[:, None]
+
+
+def densities(c, prior, own, k, n, guide="beta"):
+    """log p(x, c) - log q(c) of draws (..., G), by SciPy."""
+    found = stats.binom.logpmf(k, n, c)
+    if guide != "tied":
+        found = found + stats.beta.logpdf(c, *prior)
+    if guide in ("beta", "beta_shared"):
+        found = found - stats.beta.logpdf(c, *own)
+    return found
+
+
+def one_loss(prior, own, k, n, rng, guide="beta", particles=1):
+    """One step's loss."""
+    source = own if guide in ("beta", "beta_shared") else prior[:, None]
+    c = rng.beta(*np.broadcast_to(source[:, None], (2, particles, k.size)))
+    return -densities(c, prior, own, k, n, guide).sum(axis=-1).mean()
+
+
+def numbers(loss, prior, own, level):
+    """What somebody hands in: a loss for each step, or evaluations of the last."""
+    if level == "history":
+        given = {"losses": [loss(prior[:, t], own[:, t]) for t in range(STEPS)]}
+        first, second = prior, own
+    else:
+        given = {"evaluations": [loss(prior[:, -1], own[:, -1]) for _ in range(EVALUATIONS)]}
+        first, second = prior[:, -1], own[:, -1]
+    values = (*first, *second)
+    return {"params": dict(zip(ROLES + OWN, values, strict=True)), **given}
+
+
+def planted(name, level, **options):
+    """The verdict on numbers with a mistake in them."""
+    rng, counts = np.random.default_rng(0), er.Counts(K, N)
+    k, n, prior, own = K, N, *path(K, N)
+    size = options.get("subsample_size")
+
+    def batch():
+        return rng.permutation(K.size)[:3]
+
+    losses = {
+        "clean": lambda p, q: one_loss(p, q, k, n, rng),
+        "swapped_concentrations": lambda p, q: one_loss(p[::-1], q, k, n, rng),
+        "latent_not_in_guide": lambda p, q: one_loss(p, q, k, n, rng, "empty"),
+        "wrong_sign": lambda p, q: -one_loss(p, q, k, n, rng),
+        "normalised_loss": lambda p, q: one_loss(p, q, k, n, rng) / N.sum(),
+        "missing_coefficients": lambda p, q: (
+            one_loss(p, q, k, n, rng) + counts.log_coefficient.sum()
+        ),
+        "unexplained_constant": lambda p, q: one_loss(p, q, k, n, rng) + 7.25,
+        "wrong_total_count": lambda p, q: one_loss(p, q, k, n + 4, rng),
+        "wrong_latents": lambda p, q: _pooled(p, q, k, n, rng),
+        "unconstrained_values": lambda p, q: one_loss(p, q, k, n, rng),
+    }
+    if name in losses:
+        loss = losses[name]
+    else:
+        scale = 1.0 if name == "subsample_unscaled" else (K.size / 3) ** 2
+
+        def loss(p, q):
+            seen = batch()
+            return scale * one_loss(p, q[:, seen], k[seen], n[seen], rng)
+
+        options.setdefault("subsample_size", size)
+    if name == "wrong_latents":
+        _, own = path(K.sum(keepdims=True), N.sum(keepdims=True))
+        own = np.repeat(own, K.size, axis=2)
+    given = numbers(loss, prior, own, level)
+    if name == "unconstrained_values":
+        given["params"] = {key: np.log(value) for key, value in given["params"].items()}
+    return er.cross_check(counts, optimizer=None, **given, **options)
+
+
+def _pooled(prior, own, k, n, rng):
+    c = rng.beta(*own[:, 0])
+    prior_and_guide = stats.beta.logpdf(c, *prior) - stats.beta.logpdf(c, *own[:, 0])
+    return -(prior_and_guide + stats.binom.logpmf(k, n, c).sum())
+
+
+NAMES = (
+    "swapped_concentrations",
+    "latent_not_in_guide",
+    "wrong_sign",
+    "normalised_loss",
+    "missing_coefficients",
+    "unexplained_constant",
+    "wrong_total_count",
+    "wrong_latents",
+    "unconstrained_values",
+    "subsample_unscaled",
+    "subsample_scaled_twice",
+)
+
+
+@pytest.mark.parametrize("level", few(["history", "evaluations"]))
+@pytest.mark.parametrize("name", few(NAMES, 3))
+def test_a_mistake_is_named(name, level):
+    assert planted(name, level).mistakes[0] == name
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["subsample_unscaled", "subsample_scaled_twice"])
+def test_a_minibatch_that_was_told(name):
+    verdict = planted(name, "history", subsample_size=3)
+    assert verdict.mistakes == (name,)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("apart", [0.0, 40.0])
+def test_two_mistakes_that_move_the_losses_alike_are_both_named(apart):
+    """The prior's concentrations differ by what makes a swap worth all the log coefficients."""
+    counts, rng = er.Counts(K, N), np.random.default_rng(3)
+    own = np.array((1.2 + K, 2.3 + N - K))
+    missing, logit = counts.log_coefficient.sum(), (digamma(own[0]) - digamma(own[1])).sum()
+    prior = np.array(
+        [max(0.0, x) + 1 for x in ((apart - missing) / logit, (missing - apart) / logit)]
+    )
+    told = [one_loss(prior, own, K, N, rng) + missing for _ in range(20)]
+    params = dict(zip(ROLES + OWN, (*prior, *own), strict=True))
+    verdict = er.cross_check(counts, params, evaluations=told)
+    (finding,) = verdict.having("mistake")
+    assert finding.name == "missing_coefficients"
+    assert ("swapped_concentrations" in finding.rivals) == (apart == 0)
+    assert ("swapped_concentrations" in verdict.paragraph.split("Ruled out")[0]) == (apart == 0)
+    assert ("swapped_concentrations" in verdict.ruled_out) == (apart > 0)
+
+
+@pytest.mark.parametrize("level", ["history", "evaluations"])
+def test_a_clean_run_agrees(level):
+    verdict = planted("clean", level)
+    assert verdict.mistakes == ()
+    assert "swapped_concentrations" in verdict.ruled_out
+
+
+def _evaluations(loss, size=EVALUATIONS):
+    return [loss() for _ in range(size)]
+
+
+def test_a_symmetric_swap_is_not_suggested():
+    """Beta(2, 2) swapped is Beta(2, 2): it can neither be named nor ruled out."""
+    rng, prior, own = np.random.default_rng(0), np.array([2.0, 2.0]), np.array([[3.0], [4.0]])
+    k, n = np.array([3]), np.array([7])
+    params = dict(zip(ROLES + OWN, (*prior, *own[:, 0]), strict=True))
+    for added in (0.0, 5.0):
+        given = _evaluations(lambda added=added: one_loss(prior, own, k, n, rng) + added)
+        verdict = er.cross_check(er.Counts(k, n), params, evaluations=given)
+        prior_alone = [f for f in verdict.findings if "the prior's:" in f.quantity]
+        assert not prior_alone
+    assert "swapped_concentrations" not in verdict.mistakes
+
+
+def test_stories_of_many_latents_are_compared_by_value():
+    """NumPy prints the ends of a thousand numbers: those in the middle differ here."""
+    k, n = np.ones(1001, int), np.full(1001, 10)
+    n[400:600] = 2
+    prior, own = np.ones((2, 1, 1)), np.ones((2, 1, 1))
+    given = Story(er.Counts(k, n), "beta_shared", find_loss("trace"), 1, prior, own, "float64")
+    assert str(given.counts) == str(er.Counts(k, np.full(1001, 10)))
+    (found,) = (x for x in told(given) if x.what == "the largest for all")
+    assert found.story.counts == er.Counts(k, np.full(1001, 10))
+    alike = given._replace(counts=er.Counts(k, np.full(1001, 10)))
+    assert "the largest for all" not in [x.what for x in told(alike)]
+    labelled = er.Counts.grouped(k, np.full(1001, 10), np.arange(1001))
+    assert "the largest for all" not in [x.what for x in told(given._replace(counts=labelled))]
+
+
+def test_single_trials_have_no_coefficients_to_miss():
+    """A constant in them is unexplained."""
+    rng, prior, own = np.random.default_rng(0), np.array([2.0, 3.0]), np.full((2, 5), 2.0)
+    k, n = np.array([1, 0, 0, 1, 0]), np.ones(5, int)
+    params = dict(zip(ROLES + OWN, (*prior, *own), strict=True))
+    given = _evaluations(lambda: one_loss(prior, own, k, n, rng) + 30.0)
+    assert er.cross_check(er.Counts(k, n), params, evaluations=given).mistakes[0] != (
+        "missing_coefficients"
+    )
+
+
+def test_pooled_rows_are_a_constant_of_their_own():
+    """The coefficient of the totals stands where those of the rows are meant: not a missing one."""
+    rng, prior, own = np.random.default_rng(0), np.array([2.0, 3.0]), np.array([[9.0], [11.0]])
+    total = (np.array([K.sum()]), np.array([N.sum()]))
+    params = dict(zip(ROLES + OWN, (*prior, *own[:, 0]), strict=True))
+    given = _evaluations(lambda: one_loss(prior, own, *total, rng))
+    found = er.cross_check(er.Counts.shared(K, N), params, evaluations=given)
+    assert found.mistakes[0] == "unexplained_constant"
+    assert er.cross_check(er.Counts(*total), params, evaluations=given).mistakes == ()
+
+
+def test_a_left_out_latent_shows_in_the_store():
+    """The store has the prior's parameters and no other."""
+    params = dict(zip(ROLES, (2.0, 3.0), strict=True))
+    assert er.cross_check(er.Counts(K, N), params).mistakes == ("latent_not_in_guide",)
+
+
+def test_a_store_without_the_prior_is_no_left_out_latent():
+    with pytest.raises(ValueError, match=r"which parameter is prior\.concentration1"):
+        er.cross_check(er.Counts(K, N), {"alpha_q": 2.0, "beta_q": 3.0})
+
+
+def test_impossible_losses_show_without_parameters():
+    """Below minus the supremum of the evidence, where no draw is clamped."""
+    lowest = -er.maximize_evidence(er.Counts(K, N)).log_evidence
+    prior, own = path(K, N)
+    params = dict(zip(ROLES + OWN, (*prior[:, -1], *own[:, -1]), strict=True))
+    rng = np.random.default_rng(0)
+    last = one_loss(prior[:, -1], own[:, -1], K, N, rng)
+    losses = [*(lowest - 5 + rng.normal(0, 0.5, 60)), last]
+    last_fits = er.cross_check(er.Counts(K, N), params, losses=losses)
+    assert "latent_not_in_guide" in last_fits.mistakes
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (STEPS,), (STEPS, 1)])
+def test_a_parameter_for_each_latent(shape):
+    """`a_*` is a_0, a_1, ... in the order of their numbers, whatever else there is."""
+    counts, own = er.Counts(np.arange(12), 15), np.arange(1.0, 25.0).reshape(2, 12)
+    prior = {"a0": np.full(shape, 2.0), "b0": np.full(shape, 3.0)}
+    roles = dict(zip(ROLES, prior, strict=True))
+    each = {
+        f"{name}_{i}": np.full(shape, own[j, i]) for j, name in enumerate("ab") for i in range(12)
+    }
+    one = er.cross_check(
+        counts, prior | each, names=roles | dict(zip(OWN, ("a_*", "b_*"), strict=True))
+    )
+    whole = {
+        name: np.multiply.outer(np.ones(shape), row) for name, row in zip("ab", own, strict=True)
+    }
+    other = er.cross_check(counts, prior | whole, names=roles | dict(zip(OWN, "ab", strict=True)))
+    assert one.exact == other.exact
+    with pytest.raises(ValueError, match=r"there is no parameter 'z_\*'"):
+        er.cross_check(counts, prior | each, names=roles | dict.fromkeys(OWN, "z_*"))
+
+
+def test_latents_by_shape():
+    """Six pairs where the counts have one latent, in a history and at its end."""
+    prior, own = path(K, N)
+    for values in ((*prior, *own), (*prior[:, -1], *own[:, -1])):
+        params = dict(zip(ROLES + OWN, values, strict=True))
+        assert er.cross_check(er.Counts.shared(K, N), params).mistakes == ("wrong_latents",)
+
+
+def test_few_digits_do_no_harm():
+    """Losses as they are printed: two decimals, of parameters near the posterior."""
+    rng, counts = np.random.default_rng(0), er.Counts(K, N)
+    prior, size = np.array([2.0, 3.0]), 40
+    own = prior[:, None] + [K, N - K]
+    params = dict(zip(ROLES + OWN, (*prior, *own), strict=True))
+    given = [round(one_loss(prior, own, K, N, rng), 2) for _ in range(size)]
+    assert er.cross_check(counts, params, evaluations=given).mistakes == ()
+
+
+def fitted(optimizer, steps=80, **options):
+    """A run of ours: its history and losses."""
+    run = er.maximize_elbo(er.Counts(K, N), optimizer=optimizer, num_steps=steps, rng=0, **options)
+    rows = (*run.history.prior.arrays(), *run.history.guide.arrays())
+    return dict(zip(ROLES + OWN, rows, strict=True)), run.losses
+
+
+def checked(params, losses, lr=0.05):
+    return er.cross_check(er.Counts(K, N), params, losses=losses, optimizer=er.Adam(lr=lr))
+
+
+def test_the_right_optimizer_agrees():
+    assert checked(*fitted(er.Adam(lr=0.05))).mistakes == ()
+
+
+def test_another_learning_rate():
+    assert checked(*fitted(er.Adam(lr=0.1))).mistakes == ("optimizer_settings",)
+
+
+def test_a_decaying_learning_rate():
+    """Also where the decay starts with the first step, as in ClippedAdam."""
+    decaying = er.ClippedAdam(lr=0.05, lrd=0.02 ** (1 / 80))
+    assert checked(*fitted(decaying)).mistakes == ("learning_rate_decay",)
+
+
+def test_softplus_is_no_mistake():
+    """Steps of a parameter held positive by softplus are alike in other coordinates."""
+    run = fitted(er.Adam(lr=0.05), constraint="softplus_positive", prior=er.Beta(0.5, 2.0))
+    assert checked(*run).mistakes == ()
+
+
+@pytest.mark.parametrize("row", [0, 1])
+def test_a_detached_parameter(row):
+    other = "concentration0" if row == 0 else "concentration1"
+    verdict = checked(*fitted(er.Adam(lr=0.05), learn_prior=other))
+    assert verdict.mistakes == ("gradient_detached",)
+    moving, still = ROLES[1 - row], ROLES[row]
+    finding = verdict.having("mistake")[0].quantity
+    assert finding.startswith(still)
+    assert moving not in finding
+
+
+def test_a_history_recorded_after_each_step():
+    """Entries belong to the loss after theirs; this is said, and no mistake."""
+    optimizer = er.Adam(lr=0.1)
+    run = er.maximize_elbo(
+        er.Counts(K, N), guide=er.Delta(np.full(K.size, 0.5)), optimizer=optimizer, num_steps=50
+    )
+    rows = (*run.history.prior.arrays(), run.history.guide.mean)
+    names = (*ROLES, "guide.probs")
+    params = {name: row[1:] for name, row in zip(names, rows, strict=True)}
+    verdict = er.cross_check(
+        er.Counts(K, N), params, "delta", losses=run.losses, optimizer=optimizer
+    )
+    assert verdict.mistakes == ()
+    assert "recorded_after" in {finding.name for finding in verdict.having("note")}
+    before = {name: row[:-1] for name, row in zip(names, rows, strict=True)}
+    verdict = er.cross_check(er.Counts(K, N), before, "delta", losses=run.losses)
+    assert "recorded_after" not in {finding.name for finding in verdict.findings}
+
+
+@pytest.mark.parametrize("loss", few(["trace", "renyi"]))
+@pytest.mark.parametrize("guide", ["beta", "conjugate", "laplace", "beta_shared"])
+def test_runs_of_other_guides_agree(guide, loss):
+    counts = er.Counts([3, 7, 12], [10, 9, 40])
+    run = er.maximize_elbo(
+        counts, guide, loss, optimizer=er.Adam(lr=0.05), num_steps=40, num_particles=3, rng=1
+    )
+    a, b = run.history.prior.arrays()
+    params = {"prior.concentration1": a, "prior.concentration0": b}
+    if guide.startswith("beta"):
+        for name in ("concentration1", "concentration0"):
+            params[f"guide.{name}"] = getattr(run.history.guide, name)
+    if guide == "laplace":
+        params["guide.logits"] = run.history.guide.loc
+    verdict = er.cross_check(
+        counts, params, guide, loss, 3, losses=run.losses, optimizer=er.Adam(lr=0.05)
+    )
+    assert verdict.genuine, verdict
+
+
+def test_claims_that_are_none_are_refused_by_name():
+    store = {"prior.concentration1": 2.0, "prior.concentration0": 5.0}
+    given = {"counts": er.Counts(3, 10), "params": store, "guide": "conjugate", "losses": [9.3]}
+    assert er.cross_check(**given).outcome != "too little to tell"
+    for name, values in {
+        "names": (["a"], {1: "a"}, {"prior.concentration1": 3}, 3),
+        "prior": (3, er.Beta([1.0, 2.0], 1.0)),
+        "optimizer": ("Adam", 3, er.Adam),
+        "losses": ("x", [1j], [None]),
+    }.items():
+        for value in values:
+            with pytest.raises(TypeError, match=f"^{name} must be"):
+                er.cross_check(**{**given, name: value})

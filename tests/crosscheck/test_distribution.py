@@ -1,0 +1,205 @@
+"""The laws of losses: tails against closed forms and draws, every guide against a simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import special as sc, stats
+
+import elbo_ref as er
+from elbo_ref.crosscheck.cumulants import minibatch_cumulants
+from elbo_ref.crosscheck.distribution import law_of, means_of, sampled_law
+from elbo_ref.crosscheck.loss_model import Story, Terms
+from elbo_ref.crosscheck.saddlepoint import GammaCumulants, SaddlepointLaw, SampledLaw
+from elbo_ref.objectives import find as find_loss
+from tiers import few
+
+DRAWS = 200_000
+K, N = np.array([2, 7, 0]), np.array([5, 9, 4])
+
+
+def story(guide, prior, own, loss="trace", dtype="float64", particles=1, counts=None):
+    own = np.asarray(own, float)
+    return Story(
+        counts=er.Counts(K, N) if counts is None else counts,
+        guide=guide,
+        loss=find_loss(loss),
+        num_particles=particles,
+        prior=np.asarray(prior, float).reshape(2, 1, 1),
+        own=own[:, None, :],
+        dtype=dtype,
+    )
+
+
+def law(*args, **options):
+    return law_of(story(*args, **options), np.random.default_rng(0))[0]
+
+
+@pytest.mark.parametrize("a", [0.3, 2.0, 40.0])
+def test_an_exponential_loss(a):
+    """Guide Beta(a, 1), prior Beta(a0, 1), no trials: the loss is exponential, shifted."""
+    found = law("beta", (a / 2, 1.0), [[a], [1.0]], counts=er.Counts(0, 0))
+    rate, shift = 2.0, np.log(2)  # -f = log 2 + (a/2) log c, and -log c is exponential of rate a
+    x = shift - np.array([1.0, 2.0, 5.0, 15.0])[:, None]
+    tails = np.array([found.outer_tail(value) for value in x])[:, 0]
+    assert tails == pytest.approx(np.exp(rate * (x[:, 0] - shift)), rel=0.05)
+    assert found.mean[0] == pytest.approx(shift - 1 / rate)
+    beyond = found.outer_tail(np.array([shift + 1e-3]))
+    assert beyond[0] < 1e-6
+
+
+def simulated(guide, loss, prior, own, rng):
+    """Losses by NumPy's draws and SciPy's densities."""
+    shape = (DRAWS, K.size)
+    if guide == "normal":
+        z = rng.standard_normal(shape)
+        logit = own[0] + own[1] * z
+        c = sc.expit(logit)
+        log_q = stats.norm.logpdf(logit, *own) - np.log(c) - np.log1p(-c)
+    else:
+        source = own if guide.startswith("beta") else np.array(prior)[:, None]
+        c = rng.beta(*np.broadcast_to(source[:, None], (2, *shape)))
+        log_q = stats.beta.logpdf(c, *source)
+    log_p, likelihood = stats.beta.logpdf(c, *prior), stats.binom.logpmf(K, N, c)
+    if loss == "trace_mean_field":
+        from_guide, model = er.Beta(*own), er.Beta(*prior)
+        divergence = np.broadcast_to(from_guide.kl(model), K.size)
+        return -(likelihood - divergence).sum(axis=1)
+    counted = {"empty": log_p, "tied": 0.0}.get(guide, log_p - log_q)
+    return -(likelihood + counted).sum(axis=1)
+
+
+CASES = {
+    "beta": ("beta", "trace", [[2.0, 8.0, 1.3], [4.0, 3.0, 5.0]]),
+    "mean field": ("beta", "trace_mean_field", [[2.0, 8.0, 1.3], [4.0, 3.0, 5.0]]),
+    "beta_shared": ("beta_shared", "trace", [[2.0], [4.0]]),
+    "empty": ("empty", "trace", np.zeros((0, 1))),
+    "tied": ("tied", "trace", np.zeros((0, 1))),
+    "normal": ("normal", "trace", [[-1.0, 0.5, -2.0], [0.5, 0.8, 1.0]]),
+}
+
+
+@pytest.mark.parametrize("name", few(CASES, 3))
+def test_a_law_is_that_of_simulated_losses(name):
+    """Mean and variance within five standard errors, tails within 20%, a normal's 35%, and
+    their noise.
+
+    A normal guide's loss has no exponential moments far down, and its lower tail is a bound.
+    """
+    guide, loss, own = CASES[name]
+    prior, own = (1.5, 2.5), np.asarray(own)
+    draws = simulated(guide, loss, prior, own, np.random.default_rng(3))
+    found = law(guide, prior, own, loss)
+    error = draws.std() / np.sqrt(DRAWS)
+    assert abs(draws.mean() - found.mean[0]) < 5 * error
+    fourth = np.mean((draws - draws.mean()) ** 4)
+    assert abs(draws.var() - found.variance[0]) < 5 * np.sqrt(fourth / DRAWS)
+    for p in (1e-3, 1e-2, 0.1):
+        for q in (p, 1 - p):
+            tail = found.outer_tail(np.quantile(draws, q)[None])[0]
+            slack = (0.35 if name == "normal" else 0.2) + 5 / np.sqrt(p * DRAWS)
+            assert tail > p * (1 - slack), (name, q)
+            assert tail < p * (1 + slack) or (name == "normal" and q < 0.5), (name, q)
+
+
+def test_negative_control_another_guide_has_another_law():
+    prior, own = (1.5, 2.5), np.asarray(CASES["beta"][2])
+    draws = simulated("beta", "trace", prior, own, np.random.default_rng(3))
+    found = law("beta", prior[::-1], own)
+    assert abs(draws.mean() - found.mean[0]) > 50 * draws.std() / np.sqrt(DRAWS)
+
+
+def test_means_are_the_laws():
+    for guide, loss, own in CASES.values():
+        one = story(guide, (1.5, 2.5), own, loss)
+        exact = law_of(one, np.random.default_rng(0))[0].mean
+        assert means_of(one) == pytest.approx(exact, rel=1e-9)
+
+
+def in_float32(prior, rng):
+    """The empty guide's losses in NumPy's float32, clamped as PyTorch clamps."""
+    eps, tiny = np.finfo(np.float32).eps, np.finfo(np.float32).tiny
+    c = rng.beta(*prior, (DRAWS, K.size)).astype(np.float32)
+    c = np.clip(c, tiny, np.float32(1 - eps / 2))
+    p = np.clip(c, eps, np.float32(1 - eps))
+    logs = np.log(c), np.log(np.float32(1) - c)
+    a, b = np.float32(prior[0] - 1), np.float32(prior[1] - 1)
+    k, f = K.astype(np.float32), (N - K).astype(np.float32)
+    form = a * logs[0] + b * logs[1] + k * np.log(p) + f * np.log1p(-p)
+    constants = er.Counts(K, N).log_coefficient.sum() - K.size * sc.betaln(*prior)
+    return -(form.sum(axis=1) + constants)
+
+
+def test_clamped_draws_have_a_law_of_their_own():
+    """float32 and small concentrations: mean and spread; without clamping they are far off."""
+    prior = (0.1, 0.06)
+    draws = in_float32(prior, np.random.default_rng(5)).astype(float)
+    one = story("empty", prior, np.zeros((0, 1)), dtype="float32")
+    found = law_of(one, np.random.default_rng(0))[0]
+    error = draws.std() / np.sqrt(DRAWS)
+    assert abs(draws.mean() - found.mean[0]) < 6 * error + 2e-2 * draws.std()
+    assert draws.std() == pytest.approx(np.sqrt(found.variance[0]), rel=0.03)
+    exact = law_of(one._replace(clamped=False), np.random.default_rng(0))[0]
+    assert abs(draws.mean() - exact.mean[0]) > 100 * error
+
+
+@pytest.mark.thorough
+def test_the_drawn_law_is_the_closed_one():
+    """Means and tails of `sampled_law`, with two independent stories as well."""
+    one = story("beta", (1.5, 2.5), CASES["beta"][2], particles=2)
+    apart = one._replace(prior=np.ones((2, 1, 1)), counts=er.Counts(0 * K, 0))
+    for told in (one, one._replace(guide="empty", own=np.zeros((0, 1, 3)), beside=apart)):
+        closed = law_of(told, np.random.default_rng(0))[0]
+        drawn = sampled_law(told, np.random.default_rng(0))
+        size = np.sqrt(closed.variance)
+        assert drawn.mean == pytest.approx(closed.mean, abs=float(0.02 * size[0]))
+        x = closed.mean + 2 * size
+        assert drawn.outer_tail(x) == pytest.approx(closed.outer_tail(x), rel=0.15)
+
+
+SHAPES = {
+    "normal": (stats.norm(), 0.05),
+    "exponential": (stats.expon(), 0.05),
+    "lognormal": (stats.lognorm(1.5), 0.08),
+    "gamma": (stats.gamma(0.3), 0.15),
+}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_density_by_draws(name):
+    """Of 2000 numbers, each with 4000 draws of its own: how much less log likelihood is found.
+
+    A kernel of one width loses 1 nat a number or more where a tail is long: its draws lie apart
+    by many widths there.
+    """
+    (shape, most), rng = SHAPES[name], np.random.default_rng(7)
+    drawn = SampledLaw(shape.rvs((2000, 4000), random_state=rng))
+    x = shape.rvs(2000, random_state=rng)
+    lost = shape.logpdf(x) - drawn.log_density(x)
+    error = lost.std() / np.sqrt(x.size)
+    assert -4 * error < lost.mean() < most
+
+
+def test_the_density_of_draws_that_are_all_the_same():
+    """It is finite, high there and low elsewhere."""
+    drawn = SampledLaw(np.full((2, 500), 3.0))
+    there, away = drawn.log_density(np.array([3.0, 3.5]))
+    assert np.isfinite(there) and np.isfinite(away) and there > 100 > -100 > away
+    assert drawn.outer_tail(np.array([3.0, 3.5])).tolist() == [1.0, 0.0]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("particles", [10, 200])
+def test_many_particles_of_minibatches_by_their_cumulants(particles):
+    """Mean, spread and tails beside 6000 drawn means, within five standard errors."""
+    own = CASES["beta"][2]
+    one = story("beta", (1.5, 2.5), own, particles=particles)._replace(batch=2, batch_scale=1.5)
+    drawn = sampled_law(one, np.random.default_rng(1), 12_000 * particles)
+    mean, variance, third = minibatch_cumulants(one, Terms.of(one))
+    assert abs(drawn.mean - mean) < 5 * np.sqrt(variance / 6000)
+    assert drawn.variance == pytest.approx(variance, rel=0.1)
+    found = SaddlepointLaw(GammaCumulants(mean, variance, third))
+    for away in (-2.0, 2.0):
+        x = mean + away * np.sqrt(variance)
+        assert found.outer_tail(x) == pytest.approx(drawn.outer_tail(x), rel=0.4)

@@ -1,0 +1,213 @@
+"""`distributions.quadrature`, and the noise by it: closed forms, limits, dense panels."""
+
+import mpmath as mp
+import numpy as np
+import pytest
+from scipy import special as sc
+
+import elbo_ref as er
+from elbo_ref import guides, objectives
+from elbo_ref.distributions import quadrature
+from elbo_ref.objectives.base import Task
+from elbo_ref.objectives.gradient_noise import Distinct
+from tiers import few
+
+PAIRS = [
+    (1e-12, 1e15), (1e15, 1e-12), (1e15, 1e15), (1e-12, 1e-12), (1e-6, 100.0), (1e-4, 100.0),
+    (1e-3, 1e-3), (0.05, 3.0), (1.0, 1.0), (5.1, 1e-3), (1.16, 5.7), (1.0, 1e15), (54.0, 0.75),
+    (200.0, 300.0), (1e4, 1e-3), (3e-4, 4.5),
+]  # fmt: skip
+
+
+def by_polygamma(a, b):
+    """Variance and fourth central moment of log c and of log(1 - c)."""
+    with mp.workdps(40):
+        s = mp.mpf(a) + mp.mpf(b)
+        for x in map(mp.mpf, (a, b)):
+            second, fourth = (mp.polygamma(k, x) - mp.polygamma(k, s) for k in (1, 3))
+            yield float(second), float(fourth + 3 * second**2)
+
+
+@pytest.mark.parametrize(("steps", "rtol"), [(160, (1e-8, 1e-8)), (32, (2e-4, 3e-3))])
+@pytest.mark.parametrize("pair", PAIRS)
+def test_moments_of_a_beta(pair, steps, rtol):
+    """Also as the two orders of a rule: that of a few nodes is not right to 1e-8."""
+    rule = quadrature.over_beta(*np.array(pair)[:, None], steps)
+    weights = np.exp(rule.log_weights)[:, 0]
+    for ratio, wanted in zip(rule.log_ratios(), by_polygamma(*pair), strict=True):
+        away = ratio[:, 0] - weights @ ratio[:, 0]
+        got = weights @ away**2, weights @ away**4
+        for value, exact, allowed in zip(got, wanted, rtol, strict=True):
+            assert value == pytest.approx(exact, rel=allowed)
+
+
+def test_a_shorter_rule_would_show():
+    """Negative control."""
+    rule = quadrature.over_beta(np.array([1.16]), np.array([5.7]), 24)
+    weights, ratio = np.exp(rule.log_weights)[:, 0], rule.log_ratios()[0][:, 0]
+    variance = weights @ (ratio - weights @ ratio) ** 2
+    assert abs(variance / next(by_polygamma(1.16, 5.7))[0] - 1) > 1e-7
+
+
+@pytest.mark.parametrize("scale", [1e6, 1e30, 1e100])
+def test_a_normal_of_any_scale(scale):
+    """Far out log c is the smaller of y and 0: a limit in z alone, with as many nodes as ever."""
+    q, prior, counts = er.LogitNormal(0.0, scale), er.Beta(1.0, 1.0), er.Counts(3, 10)
+    limit = (4.0**2 + 8.0**2) / 2 - 12.0**2 / (2 * np.pi)
+    assert er.elbo_variance(q, prior, counts) == pytest.approx(limit * scale**2, rel=1e-5)
+    noise = er.gradient_variance(q, prior, counts)
+    assert noise.pathwise.variance[0] == pytest.approx(36.0, rel=1e-5)
+    assert noise.pathwise.variance[1] == pytest.approx(limit, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("loc", "scale"), few([(0.0, 300.0), (-700.0, 40.0), (0.0, 1e-12), (30.0, 1.0)])
+)
+def test_the_variance_of_a_normal(loc, scale):
+    """Against mpmath, by panels that end where c bends."""
+    with mp.workdps(25):
+        center, s = mp.mpf(loc), mp.mpf(scale)
+        softplus = lambda x: mp.log1p(mp.exp(-abs(x))) + max(x, 0)  # noqa: E731
+
+        def form(z):
+            up = softplus(-center - s * z) - softplus(-center)
+            down = softplus(center + s * z) - softplus(center)
+            return -4 * up - 8 * down
+
+        bends = [(k - center) / s for k in (-60, -15, -4, 0, 4, 15, 60)]
+        ends = sorted(
+            {*map(mp.mpf, (-13, -5, -2, 0, 2, 5, 13)), *(x for x in bends if abs(x) < 13)}
+        )
+        expected = lambda h: mp.quad(lambda z: h(z) * mp.npdf(z), ends)  # noqa: E731
+        mean = expected(form)
+        wanted = float(expected(lambda z: (form(z) - mean) ** 2))
+    got = er.LogitNormal(loc, scale).tilt_variance(4.0, 8.0)
+    assert got == pytest.approx(wanted, rel=1e-9)
+
+
+DENSE = {
+    (1e-4, 100.0): [(1.599999966e17, 1.02000227e-10), (1.599919967e17, 8.172463343e-09),
+                    (2.080047347e18, 0.001616643796), (6.399680228e17, 0.001616438668)],
+    (1e-6, 100.0): [(1.6e25, 1.020004486e-12), (1.5999992e25, 8.1724704e-11),
+                    (2.079999368e26, 0.001616097052), (6.3999968e25, 0.001616097051)],
+    (2e11, 5e10): [(1.0780593e-33, 1.7752182e-31), (9.999999999e-13, 1.6e-11),
+                   (3.688728817e-10, 5.901966107e-09), (1.500000002e-12, 2.400000002e-11)],
+}  # fmt: skip
+"""By Gauss-Legendre panels of 16 nodes on cells of 0.4 and of a fifth of each power of ten."""
+
+
+@pytest.mark.parametrize("pair", DENSE)
+def test_the_gradient_of_extreme_guides(pair):
+    """To 1e-6; where two terms leave a billionth of themselves, at 2e11, to 1e-4."""
+    found = er.gradient_variance(er.Beta(*pair), er.Beta(1.0, 1.5), er.Counts(3, 10))
+    names = ("pathwise", "sticking_the_landing", "score_function", "best_baseline")
+    for name, wanted in zip(names, DENSE[pair], strict=True):
+        rtol = 1e-4 if name == "pathwise" and max(pair) > 1e9 else 1e-6
+        np.testing.assert_allclose(getattr(found, name).variance, wanted, rtol=rtol)
+
+
+@pytest.mark.parametrize(
+    "pair", [(1e-3, 100.0), (1e-4, 100.0), (1e-9, 3.0), (0.3, 4.6), (200.0, 300.0)]
+)
+@pytest.mark.parametrize("loss", ["trace", "sticking_the_landing", "score_function"])
+def test_the_noise_of_many_latents(pair, loss):
+    """Standard deviations to 2e-3, the first of which was off thirteenfold."""
+    guide, counts = er.Beta(*pair), er.Counts([3, 0], [10, 50])
+    own = np.repeat(np.array(guide.arrays())[:, None], 2, axis=1)
+    each = er.gradient_variance(er.Beta(*own), er.Beta(1.0, 1.5), counts)
+    row = {"trace": each.pathwise}.get(loss) or getattr(each, loss)
+    task, prior = Task(guides.find(guide), counts), np.array([[1.0], [1.5]])
+    noise = objectives.find(loss).gradient_noise(task, prior, own)
+    np.testing.assert_allclose(np.sqrt(noise.own_variance), np.sqrt(row.variance), rtol=2e-3)
+
+
+@pytest.mark.parametrize("name", guides.GUIDES)
+def test_equal_latents_are_evaluated_once(name):
+    """In blocks or alone the noise of a latent is the same, and so is that of its equals."""
+    kinds = er.Counts([3, 0, 7], [10, 50, 8], multiplicity=[1, 0, 2])
+    many = er.Counts(np.tile(kinds.successes, 5), np.tile(kinds.total_count, 5),
+                     multiplicity=np.tile(kinds.multiplicity, 5))  # fmt: skip
+    prior, noises = np.array([[1.2], [3.0]]), []
+    for counts in (kinds, many):
+        task = Task(guides.GUIDES[name], counts)
+        own = task.guide.constrain(task.guide.start(None, 1 if task.guide.shared else len(counts)))
+        noises.append(objectives.find("trace").gradient_noise(task, prior, own))
+        distinct = Distinct.of(task, own, task.guide.tilt(prior, own, task.outcomes))
+        assert distinct.entry.size == 2
+    for some, all_of_them in zip(*noises, strict=True):
+        np.testing.assert_array_equal(np.tile(some, 5), all_of_them)
+        assert not some[:, 1].any()
+
+
+@pytest.mark.parametrize("alpha", [1 - 1e-10, 1 + 1e-10, 1 + 1e-13, 1 - 1e-7])
+@pytest.mark.parametrize("guide", [er.Beta(2.0, 3.0), er.LogitNormal(-0.5, 0.9)])
+def test_a_renyi_bound_near_the_elbo(guide, alpha):
+    """ELBO + (1 - alpha) Var f / 4, to the next order in 1 - alpha."""
+    prior, counts = er.Beta(1.0, 1.0), er.Counts(3, 10)
+    near = er.elbo(guide, prior, counts)
+    near += (1 - alpha) * er.elbo_variance(guide, prior, counts) / 4
+    assert er.renyi_bound(guide, prior, counts, alpha) == pytest.approx(near, abs=1e-12)
+
+
+def test_steps_of_a_renyi_bound_near_the_elbo():
+    """The value of a step is the mean of its samples' f, to the next order."""
+    task, prior, own = (
+        Task(guides.GUIDES["beta"], er.Counts(3, 10)),
+        np.ones((2, 1)),
+        np.ones((2, 1)),
+    )
+    values = [
+        er.Renyi(alpha, 8).step(task, prior, 2 * own, 1, np.random.default_rng(0)).value
+        for alpha in (1 - 1e-10, 1 + 1e-10, 1 - 1e-6)
+    ]
+    assert values[0] == pytest.approx(values[1], abs=1e-8)
+    assert values[0] == pytest.approx(values[2], abs=1e-4)
+
+
+def test_a_renyi_bound_of_long_tails():
+    """24,000 nodes gave -497.2425 and -998007.0, as the step falls to nothing."""
+    prior = er.Beta(1.0, 1.0)
+    for guide, counts, wanted in (
+        (er.Beta(1e-3, 30.0), er.Counts(0, 10), -497.2425),
+        (er.Beta(1e-6, 1e-3), er.Counts(1, 10), -998007.0),
+    ):
+        assert er.renyi_bound(guide, prior, counts) == pytest.approx(wanted, rel=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "successes", "trials"),
+    [
+        (1.0, 1e-9, 5, 5),
+        (1e5, 1e-8, 3, 3),
+        (1e15, 1e-12, 7, 7),
+        (1e-9, 4.0, 0, 9),
+        (1e-3, 1e9, 4, 9),
+    ],
+)
+def test_the_gradient_of_the_evidence_beside_a_tiny_concentration(a, b, successes, trials):
+    found = er.log_evidence_gradient(er.Beta(a, b), er.Counts(successes, trials))
+    with mp.workdps(60):
+        rise = lambda x, n: mp.psi(0, mp.mpf(x) + n) - mp.psi(0, mp.mpf(x))  # noqa: E731
+        together = rise(mp.mpf(a) + mp.mpf(b), trials)
+        wanted = [
+            float(rise(x, n) - together) for x, n in ((a, successes), (b, trials - successes))
+        ]
+    np.testing.assert_allclose(found, wanted, rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("logit", "a", "b", "by_a", "by_b"),
+    [
+        (5.9286689205941565, 330.8752127898541, 1.848827824011875e-10,
+         0.0030308823340143028243, -3522350611.2663006531),
+        (-10.187731404152359, 7.846913976599498e-08, 26244.501223894025,
+         7664705.0829800381925, -0.000038104662683415695154),
+    ],
+)  # fmt: skip
+def test_a_pathwise_derivative_seen_from_across_the_middle(logit, a, b, by_a, by_b):
+    """The worst of 12,000 points with one small concentration, by python-flint and by mpmath."""
+    np.testing.assert_allclose(er.pathwise_gradient(logit, a, b), (by_a, by_b), rtol=3e-14)
+
+
+def test_logits_far_out_do_not_overflow():
+    assert sc.expit(1e300) == er.LogitNormal(1e300, 5.0).mean

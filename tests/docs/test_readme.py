@@ -1,0 +1,181 @@
+"""README and docs, executed: Python by doctest, output against the command's.
+
+A comment right before a block says otherwise: `<!-- not run: reason -->`; `<!-- live -->`, with
+Pyro alone; `<!-- output of: python -m elbo_ref.fit ... -->`, of a command not on the page.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import functools
+import importlib
+import io
+import os
+import re
+import shlex
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import elbo_ref
+from elbo_ref.cli import fit, fit_options
+from places import ROOT
+
+crosscheck = importlib.import_module("elbo_ref.cli.crosscheck")
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+FENCE = re.compile(
+    r"(?:^ *<!-- (?P<mark>[^\n]*) -->\n)?^ *```(?P<language>\w*)\n(?P<body>.*?)^ *```$",
+    flags=re.MULTILINE | re.DOTALL,
+)
+COMMAND = re.compile(r"-m elbo_ref\.(fit|crosscheck) (.*)")
+
+
+class Block(NamedTuple):
+    """A fenced block of a page, and what the comment before it says of it."""
+
+    mark: str
+    language: str
+    body: str
+
+
+def fenced(page: Path) -> list[Block]:
+    found = []
+    for match in FENCE.finditer(page.read_text("utf-8")):
+        mark, language, body = match.group("mark") or "", match["language"], match["body"]
+        found.append(Block(mark, language, body))
+    return found
+
+
+@functools.cache
+def printed(module: str, arguments: str) -> str:
+    """Standard output, or the last line of standard error."""
+    out, err = io.StringIO(), io.StringIO()
+    streams = redirect_stdout(out), redirect_stderr(err)
+    with contextlib.chdir(ROOT), streams[0], streams[1], contextlib.suppress(SystemExit):
+        {"fit": fit, "crosscheck": crosscheck}[module].main(shlex.split(arguments))
+    return out.getvalue() or err.getvalue().splitlines(keepends=True)[-1]
+
+
+def promised(page: Path, live: bool) -> tuple[set[str], set[str]]:
+    """The text blocks of a page, and what its commands print."""
+    texts, outputs = set(), set()
+    for mark, language, body in fenced(page):
+        if (mark == "live") == live and not mark.startswith("not run: "):
+            if language == "text":
+                texts.add(body)
+            if language == "sh" or mark.startswith("output of: "):
+                lines = (body if language == "sh" else mark).replace("\\\n", " ").splitlines()
+                outputs |= {printed(*command) for x in lines for command in COMMAND.findall(x)}
+    return texts, outputs
+
+
+def test_the_estimates_are_as_printed(capsys, tmp_path):
+    path = tmp_path / "counts.csv"
+    path.write_text("successes,total_count\n3,10\n")
+    assert fit.main([str(path), "--estimates", "--init-prior", "2,3"]) == 0
+    title, rest = capsys.readouterr().out.split("\n", 1)
+    assert title.strip() == str(path)
+    page = (ROOT / "docs" / "evidence.md").read_text()
+    assert any(rest.startswith(block) for block in blocks("text", page))
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LONG = ("README.md", "crosscheck.md", "evidence.md", "guides.md")
+EACH = pytest.mark.parametrize(
+    "page",
+    [pytest.param(p, marks=[pytest.mark.thorough] if p.name in LONG else []) for p in PAGES],
+    ids=lambda page: page.name,
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_block_is_run_or_says_why_not(page):
+    """A mark gives its reason; Python is a doctest, and a command is one that `printed` runs."""
+    for mark, language, body in fenced(page):
+        runs = {"python": ">>> " in body, "sh": bool(COMMAND.search(body)), "text": True}
+        marks = r"|live|not run: \S.*|output of: python -m elbo_ref\.(fit|crosscheck) .*"
+        assert re.fullmatch(marks, mark), (mark, body)
+        assert mark.startswith("not run: ") or runs.get(language), body
+
+
+@EACH
+def test_commands_print_what_the_page_says(page):
+    """Neither an output that is not on the page nor a text that no command prints."""
+    texts, outputs = promised(page, live=False)
+    assert outputs == texts
+
+
+@pytest.mark.live
+def test_live_commands_print_what_the_page_says():
+    """In every word; the numbers are those of one machine."""
+    try:
+        importlib.import_module("pyro")
+    except ModuleNotFoundError:
+        if os.environ.get("ELBO_REF_REQUIRE_LIVE") == "1":
+            raise
+        pytest.skip("pyro is not installed")
+    for page in PAGES:
+        texts, outputs = promised(page, live=True)
+        assert {words(x) for x in outputs} == {words(x) for x in texts}
+
+
+def words(text: str) -> str:
+    """The text on one line, each number as #."""
+    number = r"(?<![\w.])-?\d+(\.\d+)?(e[+-]?\d+)?(?!\w)"
+    return re.sub(number, "#", " ".join(text.split()))
+
+
+@EACH
+def test_python_examples(page):
+    parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(verbose=False)
+    for i, block in enumerate(blocks("python", page.read_text())):
+        runner.run(parser.get_doctest(block, {}, f"{page.name}[{i}]", page.name, 0))
+    assert runner.failures == 0
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("folder", ["elbo_ref", "docs", "README.md"])
+def test_hints_name_what_an_index_has(folder):
+    """Not extras of this project, which is on none; and each is in an extra of setup.cfg."""
+    extras = (ROOT / "setup.cfg").read_text().split("[options.extras_require]")[1]
+    path = ROOT / folder
+    files = [path] if path.is_file() else [x for x in path.rglob("*") if x.suffix in (".py", ".md")]
+    for file in files:
+        text = file.read_text("utf-8")
+        assert "elbo_ref[" not in text, file
+        for name in re.findall(r"pip install ([a-z][a-z-]*)", text):
+            assert f"    {name}>=" in extras, (file, name)
+
+
+def test_commands_name_real_options():
+    options = fit_options.fit_parser().format_help() + crosscheck.crosscheck_parser().format_help()
+    for block in blocks("sh"):
+        for option in re.findall(r" (--[a-z-]+)", block):
+            assert option in options
+
+
+def test_what_is_said_of_the_release_agrees():
+    version = elbo_ref.__version__
+    citation, changelog = (ROOT / "CITATION.cff").read_text(), (ROOT / "CHANGELOG.md").read_text()
+    assert f"\nversion: {version}\n" in citation
+    unreleased = f"## {version} (unreleased)" in changelog
+    released = re.compile(rf"^## {version} \(\d{{4}}-\d\d-\d\d\)$", re.MULTILINE)
+    assert unreleased or released.search(changelog)
+    assert ("date-released" in citation) != unreleased
+    assert (f"Version {version} (unreleased)." in README) == unreleased

@@ -1,0 +1,410 @@
+"""`elbo_ref.mle.result`: the six kinds of supremum, and the values there.
+
+Three independent witnesses: the closed form for N = 2 (E11), a dense grid of scipy's betabinom over
+mean and concentration, which may never be higher, and the bundled data's maximisers from mpmath.
+The constructed cases have suprema that are written down beside them.
+"""
+
+import json
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import example, given, settings, strategies as st
+from scipy import stats
+
+import elbo_ref as er
+from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
+from elbo_ref.mle.solve import pooled_log_likelihood, pooled_mean
+from places import REFERENCE
+
+DATASETS = json.loads((REFERENCE / "datasets.json").read_text("utf-8"))
+PROPERTY = settings(max_examples=25, deadline=None, derandomize=True)
+ATTAINED = ("interior", "unidentified", "no_information")
+
+
+def binomial(successes, trials):
+    """The binomial log likelihood at K/N of one row, with Python's own logarithms."""
+    with mpmath.workdps(50):
+        k, n = mpmath.mpf(int(successes)), mpmath.mpf(int(trials))
+        value = mpmath.log(mpmath.binomial(n, k))
+        for part in (k, n - k):
+            value += part * mpmath.log(part / n) if part else 0
+        return float(value)
+
+
+def interior(counts):
+    """The supremum of counts that must have a maximiser."""
+    found = maximize_evidence(counts)
+    assert found.kind == "interior", (counts, found)
+    return found
+
+
+def concentrations(found):
+    return found.prior.concentration1, found.prior.concentration0
+
+
+def check_shape(found):
+    """What holds of every answer."""
+    assert isinstance(found, EvidenceMaximum)
+    assert found.attained == (found.kind in ATTAINED)
+    assert (found.prior is not None) == (found.kind == "interior")
+    assert found.log_evidence <= 0
+
+
+# -- the kinds ---------------------------------------------------------------------------------
+
+CONSTRUCTED = [
+    # kind, successes, total_count, multiplicity, supremum, mean, concentration
+    ("no_information", [0], [0], None, 0.0, None, None),
+    ("no_information", [0, 0], [0, 0], [3, 2], 0.0, None, None),
+    ("no_information", [3, 0], [7, 0], [0, 5], 0.0, None, None),
+    ("degenerate", [0], [5000], None, 0.0, 0.0, None),
+    ("degenerate", [0, 0], [1, 9], [4, 1], 0.0, 0.0, None),
+    ("degenerate", [7], [7], None, 0.0, 1.0, None),
+    ("degenerate", [1, 1, 9], [1, 1, 9], None, 0.0, 1.0, None),
+    ("unidentified", [1, 0, 1], [1, 1, 1], None, 2 * np.log(2 / 3) + np.log(1 / 3), 2 / 3, None),
+    ("unidentified", [1, 0], [1, 1], [1, 3], np.log(1 / 4) + 3 * np.log(3 / 4), 1 / 4, None),
+    ("all_or_none", [0, 2], [2, 2], None, 2 * np.log(1 / 2), 1 / 2, 0.0),
+    ("all_or_none", [0, 2, 5], [2, 2, 5], None, np.log(1 / 3) + 2 * np.log(2 / 3), 2 / 3, 0.0),
+    ("all_or_none", [0, 6], [1, 6], [3, 1], np.log(1 / 4) + 3 * np.log(3 / 4), 1 / 4, 0.0),
+    ("all_or_none", [0, 1, 4], [1, 1, 4], None, np.log(1 / 3) + 2 * np.log(2 / 3), 2 / 3, 0.0),
+    ("binomial", [3], [10], None, binomial(3, 10), 3 / 10, np.inf),
+    ("binomial", [1], [2], None, np.log(1 / 2), 1 / 2, np.inf),
+    ("binomial", [0, 1, 2], [2, 2, 2], [1, 2, 1], 6 * np.log(1 / 2), 1 / 2, np.inf),
+    ("binomial", [0, 1, 2], [2, 2, 2], [10, 20, 10], 60 * np.log(1 / 2), 1 / 2, np.inf),
+    ("binomial", [5, 5, 5], [10, 10, 10], None, 3 * binomial(5, 10), 1 / 2, np.inf),
+    ("interior", [0, 1, 2], [2, 2, 2], [40, 30, 50], None, 130 / 240, 72 / 71),
+]
+
+
+@pytest.mark.parametrize(("kind", "k", "n", "w", "height", "mean", "concentration"), CONSTRUCTED)
+def test_constructed(kind, k, n, w, height, mean, concentration):
+    found = maximize_evidence(er.Counts(k, n, multiplicity=w))
+    check_shape(found)
+    assert found.kind == kind
+    if height is not None:
+        np.testing.assert_allclose(found.log_evidence, height, rtol=1e-13, atol=1e-13)
+    for got, wanted in ((found.mean, mean), (found.concentration, concentration)):
+        assert (got is None) == (wanted is None), found
+        if wanted is not None:
+            np.testing.assert_allclose(got, wanted, rtol=1e-6)
+
+
+def test_shared_rows_keep_their_coefficients():
+    """One latent never has an interior maximiser (E9); rows n = 1 have no coefficient at all."""
+    found = maximize_evidence(er.datasets.load("coin"))
+    assert (found.kind, found.mean, found.concentration) == ("binomial", 0.6, np.inf)
+    np.testing.assert_allclose(found.log_evidence, 6 * np.log(0.6) + 4 * np.log(0.4), rtol=1e-14)
+    grouped = er.Counts.grouped([1, 2, 0, 3], [2, 4, 3, 3], ["a", "a", "b", "c"])
+    plain = er.Counts([3, 0, 3], [6, 3, 3])
+    split = np.log(2.0) + np.log(6.0) - np.log(20.0)
+    one, other = interior(grouped), interior(plain)
+    np.testing.assert_allclose(one.log_evidence, other.log_evidence + split, rtol=1e-13)
+    np.testing.assert_allclose(concentrations(one), concentrations(other), rtol=1e-9)
+
+
+@PROPERTY
+@given(trials=st.integers(2, 10**6), data=st.data())
+def test_one_latent_is_never_interior(trials, data):
+    """(E9)"""
+    found = maximize_evidence(er.Counts(data.draw(st.integers(1, trials - 1)), trials))
+    check_shape(found)
+    assert (found.kind, found.concentration) == ("binomial", np.inf)
+
+
+# -- the limits are limits -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", [row for row in CONSTRUCTED if row[0] not in ATTAINED])
+def test_a_supremum_that_is_not_attained_is_approached(case):
+    """Along the limit that is named, the evidence rises to the supremum and stays below it."""
+    kind, k, n, w, *_ = case
+    counts = er.Counts(k, n, multiplicity=w)
+    found = maximize_evidence(counts)
+    missing = []
+    for small in (1e-2, 1e-4, 1e-6):
+        match kind:
+            case "degenerate":
+                mean, size = (small, 1.0) if found.mean == 0.0 else (1 - small, 1.0)
+            case "all_or_none":
+                mean, size = found.mean, small
+            case "binomial":
+                mean, size = found.mean, 1 / small
+        prior = er.Beta(size * mean, size * (1 - mean))
+        missing.append(found.log_evidence - er.log_evidence(prior, counts))
+    assert missing[0] > missing[1] > missing[2] > 0, missing
+    assert missing[2] < 1e-3 * counts.num_latents, missing
+
+
+def test_unidentified_is_attained_by_every_concentration():
+    counts = er.Counts([1, 0, 1], 1)
+    found = maximize_evidence(counts)
+    for size in (1e-3, 1.0, 1e6):
+        prior = er.Beta(size * 2 / 3, size / 3)
+        np.testing.assert_allclose(er.log_evidence(prior, counts), found.log_evidence, atol=1e-12)
+
+
+# -- closed form for N = 2 (E11) ---------------------------------------------------------------
+
+
+def closed_form(n0, n1, n2):
+    """(E11) in whole numbers: mean, and rho as numerator over denominator."""
+    total, ones = n0 + n1 + n2, n1 + 2 * n2
+    denominator = ones * (2 * total - ones)
+    return ones / (2 * total), denominator - 2 * total * n1, denominator
+
+
+NUMBERS = st.integers(0, 60)
+
+
+@PROPERTY
+@given(n0=NUMBERS, n1=NUMBERS, n2=NUMBERS)
+@example(40, 30, 50)
+@example(1, 2, 1)
+@example(4, 4, 1)
+@example(0, 1, 1)
+@example(0, 3, 0)
+@example(3, 0, 4)
+@example(1, 1, 1)
+@example(60, 1, 60)
+@example(60, 1, 0)
+@example(59, 59, 15)
+def test_two_trials(n0, n1, n2):
+    found = maximize_evidence(er.Counts([0, 1, 2], 2, multiplicity=[n0, n1, n2]))
+    check_shape(found)
+    latents = n0 + n1 + n2
+    mean_, rho_of, over = closed_form(n0, n1, n2) if latents else (None, None, None)
+    if latents == 0:
+        assert found.kind == "no_information"
+    elif mean_ in (0, 1):
+        assert (found.kind, found.mean, found.log_evidence) == ("degenerate", mean_, 0.0)
+    elif n1 == 0:
+        assert (found.kind, found.concentration) == ("all_or_none", 0.0)
+        assert found.mean == n2 / latents
+    elif rho_of <= 0:
+        assert (found.kind, found.concentration) == ("binomial", np.inf)
+        np.testing.assert_allclose(found.mean, mean_, rtol=1e-14)
+        np.testing.assert_allclose(
+            found.log_evidence,
+            n1 * np.log(2) + (n1 + 2 * n2) * np.log(mean_) + (n1 + 2 * n0) * np.log1p(-mean_),
+            rtol=1e-12,
+        )
+    else:
+        size = over / rho_of - 1
+        assert found.kind == "interior"
+        np.testing.assert_allclose(found.mean, mean_, rtol=1e-8)
+        np.testing.assert_allclose(found.concentration, size, rtol=1e-6)
+        rho = rho_of / over
+        off = mean_ * (1 - mean_) * (1 - rho)
+        chances = [(1 - mean_) - off, 2 * off, mean_ - off]
+        seen = [(n, c) for n, c in zip((n0, n1, n2), chances, strict=True) if n]
+        np.testing.assert_allclose(
+            found.log_evidence, sum(n * np.log(c) for n, c in seen), rtol=1e-12
+        )
+
+
+def test_two_trials_as_printed():
+    a, b = concentrations(interior(er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50])))
+    np.testing.assert_allclose([a, b], [0.549296, 0.464789], atol=5e-7)
+
+
+# -- large counts ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("w", [10**6, 10**10, 10**15])
+def test_many_latents(w):
+    """Rounding of a large log evidence is not mistaken for an interior maximum, nor hides one."""
+    found = maximize_evidence(er.Counts([0, 1, 2], 2, multiplicity=[w, 2 * w, w]))
+    assert (found.kind, found.mean) == ("binomial", 0.5)
+    np.testing.assert_allclose(found.log_evidence, 6 * w * np.log(1 / 2), rtol=1e-14)
+    a, b = concentrations(interior(er.Counts([0, 1, 2], 2, multiplicity=[4 * w, 3 * w, 5 * w])))
+    np.testing.assert_allclose([a, b], [39 / 71, 33 / 71], rtol=1e-9)
+
+
+N = 10**18
+
+
+@pytest.mark.parametrize("rare", [[1], [2], [1, 2], [3, 3, 3], [1, 10**6]])
+def test_rare_events_of_many_trials(rare):
+    """K or N - K beside N above 2**53: in the limit each latent is Poisson at the pooled rate."""
+    rare = np.array(rare)
+    height = stats.poisson.logpmf(rare, rare.mean()).sum()
+    for k in (rare, N - rare):
+        found = maximize_evidence(er.Counts(k, N))
+        check_shape(found)
+        if rare.max() > 3:
+            assert found.kind == "interior"
+            assert found.log_evidence > height
+        else:
+            assert (found.kind, found.concentration) == ("binomial", np.inf)
+            np.testing.assert_allclose(found.log_evidence, height, rtol=1e-13)
+
+
+# -- an independent grid -----------------------------------------------------------------------
+
+MOST_TRIALS = 6
+PAIRS = [(k, n) for n in range(MOST_TRIALS + 1) for k in range(n + 1)]
+
+
+@pytest.fixture(scope="module")
+def grid():
+    """scipy's log probability of every (k, n) over mean and concentration."""
+    logit = np.concatenate([np.linspace(-5.5, 5.5, 331), [-16, -13, -10, -8, 8, 10, 13, 16]])
+    mean = 1 / (1 + np.exp(-logit))[:, None]
+    size = np.exp(np.linspace(np.log(1e-4), np.log(1e6), 101))
+    a, b = mean * size, (1 - mean) * size
+    return np.array([stats.betabinom.logpmf(k, n, a, b).ravel() for k, n in PAIRS])
+
+
+def small_data(rng):
+    """Up to five entries of at most six trials; mixtures that reach every kind."""
+    entries = rng.integers(1, 6)
+    style = rng.integers(4)
+    n = rng.integers(1 if style else 0, MOST_TRIALS + 1, entries)
+    c = rng.beta(*rng.uniform(0.2, 5, 2), entries) if style % 2 else np.full(entries, rng.uniform())
+    k = rng.binomial(n, c)
+    if style == 3 and rng.uniform() < 0.3:
+        k = np.where(k > n / 2, n, 0)
+    w = rng.integers(0, 5, entries) if rng.uniform() < 0.5 else np.ones(entries, int)
+    return k, n, w
+
+
+@pytest.mark.thorough
+def test_a_dense_grid_finds_nothing_higher(grid):
+    """And comes near: the grid is 0.033 wide in logit mean, 0.23 in log concentration."""
+    rng = np.random.default_rng(20240229)
+    kinds, index = {}, {pair: i for i, pair in enumerate(PAIRS)}
+    for _ in range(200):
+        k, n, w = small_data(rng)
+        found = maximize_evidence(er.Counts(k, n, multiplicity=w))
+        check_shape(found)
+        kinds[found.kind] = kinds.get(found.kind, 0) + 1
+        rows = [index[pair] for pair in zip(k.tolist(), n.tolist(), strict=True)]
+        highest = float((w @ grid[rows]).max())
+        inputs = f"k={k}, n={n}, w={w}: {found}, grid {highest!r}"
+        assert highest <= found.log_evidence + 1e-7, inputs
+        assert highest >= found.log_evidence - 0.02, inputs
+        if found.kind == "binomial" and found.mean is not None:
+            assert found.mean == pytest.approx((w @ k) / (w @ n), rel=1e-14)
+    assert set(kinds) == {
+        "no_information", "degenerate", "unidentified", "all_or_none", "binomial", "interior",
+    }, kinds  # fmt: skip
+    assert min(kinds["binomial"], kinds["interior"]) >= 25, kinds
+
+
+# -- symmetries --------------------------------------------------------------------------------
+
+OVERDISPERSED = [
+    er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50]),
+    er.Counts([0, 3, 9, 1, 10], [10, 10, 10, 4, 12]),
+    er.Counts([1, 700, 30], [1000, 1000, 40]),
+]
+
+
+@pytest.mark.parametrize("counts", OVERDISPERSED)
+def test_stationary(counts):
+    """At an interior maximiser the gradient in log concentrations vanishes; around it, it falls."""
+    found = interior(counts)
+    x = np.array(concentrations(found))
+    gradient = x * np.array(er.log_evidence_gradient(found.prior, counts))
+    assert np.abs(gradient).max() < 1e-9 * counts.num_latents
+    np.testing.assert_allclose(er.log_evidence(found.prior, counts), found.log_evidence, rtol=1e-14)
+    for angle in np.linspace(0, 2 * np.pi, 12, endpoint=False):
+        near = x * np.exp(0.01 * np.array([np.cos(angle), np.sin(angle)]))
+        assert er.log_evidence(er.Beta(*near), counts) < found.log_evidence
+
+
+@pytest.mark.parametrize("counts", OVERDISPERSED)
+def test_multiplicity_is_repetition(counts):
+    """The same answer, to the sharpness of the maximum."""
+    rows = (np.repeat(x, counts.multiplicity) for x in (counts.successes, counts.total_count))
+    one, other = interior(counts), interior(er.Counts(*rows))
+    np.testing.assert_allclose(one.log_evidence, other.log_evidence, rtol=1e-12)
+    np.testing.assert_allclose(concentrations(one), concentrations(other), rtol=1e-8)
+
+
+@pytest.mark.parametrize("counts", OVERDISPERSED)
+def test_scaling_the_multiplicity(counts):
+    """w times as many latents: the same prior, w times the log evidence."""
+    more = er.Counts(counts.successes, counts.total_count, 1000 * counts.multiplicity)
+    one, other = interior(counts), interior(more)
+    np.testing.assert_allclose(1000 * one.log_evidence, other.log_evidence, rtol=1e-12)
+    np.testing.assert_allclose(concentrations(one), concentrations(other), rtol=1e-8)
+
+
+@pytest.mark.parametrize("counts", OVERDISPERSED)
+def test_swapping_successes_and_failures(counts):
+    swapped = er.Counts(counts.failures, counts.total_count, counts.multiplicity)
+    one, other = interior(counts), interior(swapped)
+    np.testing.assert_allclose(one.log_evidence, other.log_evidence, rtol=1e-13)
+    np.testing.assert_allclose(concentrations(one), concentrations(other)[::-1], rtol=1e-8)
+
+
+@pytest.mark.parametrize("case", CONSTRUCTED)
+def test_swapping_mirrors_the_mean(case):
+    _, k, n, w, *_ = case
+    counts = er.Counts(k, n, multiplicity=w)
+    one = maximize_evidence(counts)
+    other = maximize_evidence(er.Counts(counts.failures, n, multiplicity=w))
+    assert one.kind == other.kind
+    np.testing.assert_allclose(one.log_evidence, other.log_evidence, rtol=1e-13)
+    assert (one.mean is None) == (other.mean is None)
+    if one.mean is not None:
+        np.testing.assert_allclose(one.mean, 1 - other.mean, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("counts", OVERDISPERSED)
+def test_what_says_nothing_is_dropped(counts):
+    """Latents without trials, and entries that stand for no latent, in any order."""
+    k = [0, *counts.successes[::-1], 7]
+    n = [0, *counts.total_count[::-1], 9]
+    w = [5, *counts.multiplicity[::-1], 0]
+    one, other = interior(counts), interior(er.Counts(k, n, w))
+    np.testing.assert_allclose(one.log_evidence, other.log_evidence, rtol=1e-13)
+    np.testing.assert_allclose(concentrations(one), concentrations(other), rtol=1e-9)
+
+
+@pytest.mark.parametrize("case", CONSTRUCTED)
+def test_what_says_nothing_does_not_change_the_kind(case):
+    kind, k, n, w, *_ = case
+    w = [1] * len(k) if w is None else w
+    padded = er.Counts([*k, 0, 2], [*n, 0, 3], multiplicity=[*w, 4, 0])
+    assert maximize_evidence(padded).kind == kind
+
+
+# -- bundled data ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", er.datasets.available())
+def test_bundled_data(name):
+    wanted = DATASETS[name]
+    counts = er.datasets.load(name)
+    found = maximize_evidence(counts)
+    check_shape(found)
+    np.testing.assert_allclose(found.log_evidence, float(wanted["log_evidence"]), rtol=1e-12)
+    assert found.attained == wanted["attained"]
+    if not found.attained:
+        return
+    want = [float(wanted[side]) for side in ("concentration1", "concentration0")]
+    np.testing.assert_allclose(concentrations(found), want, rtol=1e-7)
+    a, b = want
+    np.testing.assert_allclose([found.mean, found.concentration], [a / (a + b), a + b], rtol=1e-7)
+
+
+# -- the pooled binomial -----------------------------------------------------------------------
+
+
+def test_pooled():
+    counts = er.Counts([3, 1, 4], [10, 2, 4], multiplicity=[1, 2, 3])
+    assert pooled_mean(counts) == 17 / 26
+    rows = [(3, 10), (1, 2), (1, 2), (4, 4), (4, 4), (4, 4)]
+    slow = sum(stats.binom.logpmf(k, n, 17 / 26) for k, n in rows)
+    np.testing.assert_allclose(pooled_log_likelihood(counts), slow, rtol=1e-12)
+    assert pooled_log_likelihood(er.Counts(0, 0)) == 0.0
+    assert np.isnan(pooled_mean(er.Counts(0, 0)))
+
+
+@pytest.mark.parametrize("counts", OVERDISPERSED)
+def test_interior_beats_the_pooled_binomial(counts):
+    assert interior(counts).log_evidence > pooled_log_likelihood(counts)
