@@ -31,6 +31,7 @@ class ConjugateGuide(BetaDraws):
     """
 
     name = "conjugate"
+    origin = "posterior"
     parameter_names: tuple[str, ...] = ()
     own_ranges: tuple[tuple[float, float], ...] = ()
     _outcomes: FloatArray
@@ -86,6 +87,7 @@ class DetachedConjugateGuide(ConjugateGuide):
     """``guide="conjugate_detached"``: the posterior, whose concentrations pass no gradient on."""
 
     name = "conjugate_detached"
+    detached = True
 
     def collect(
         self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray

@@ -29,6 +29,7 @@ from elbo_ref.guides.beta_draws import BetaDraws
 
 
 class _FromPrior(BetaDraws):
+    origin = "prior"
     parameter_names: tuple[str, ...] = ()
     own_ranges: tuple[tuple[float, float], ...] = ()
 
@@ -63,6 +64,7 @@ class EmptyGuide(_FromPrior):
     """``guide="empty"``; ``run.guide`` is None."""
 
     name = "empty"
+    source_weight = 0
     own_density = 1
 
     def value(self, prior: Beta, own: FloatArray) -> None:

@@ -103,6 +103,9 @@ _SIGNS = np.array([[1.0], [-1.0]])
 class PointGuide(GuideDefaults):
     """One logit for each latent, from 1/2, at which c stands with certainty."""
 
+    is_point = True
+    source_weight = 0
+
     parameter_names: tuple[str, ...] = ("logits",)
     own_ranges: tuple[tuple[float, float], ...] = (ANY_REAL,)
 
@@ -153,7 +156,7 @@ class NoLatent(PointGuide):
     """``guide="none"``, or a `Parameter` to start from; ``run.guide`` is a `Parameter`, (G,)."""
 
     name = "none"
-    has_prior = False
+    prior_weight = 0
 
     def value(self, prior: Beta, own: FloatArray) -> Parameter:
         return self.draw(prior, own)

@@ -211,6 +211,7 @@ class LaplaceGuide(JointGuide):
     """``guide="laplace"``; ``run.guide`` is a `LogitNormal` of shape (G,)."""
 
     name = "laplace"
+    jacobian = 1
     less = 0.0
     _outcomes: FloatArray
 
@@ -234,8 +235,10 @@ class LaplaceGuide(JointGuide):
 
 
 class _NormalOnC(NormalGuide):
+    jacobian = -1
     less = 1.0
 
 
 class _LaplaceOnC(LaplaceGuide):
+    jacobian = 0
     less = 1.0

@@ -34,7 +34,7 @@ that c is drawn from.
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -85,6 +85,34 @@ class Guide(Protocol):
     @property
     def has_prior(self) -> bool:
         """Whether the prior is part of the model at all."""
+
+    @property
+    def origin(self) -> Literal["own", "prior", "posterior"]:
+        """Whose parameters the distribution that c is drawn from has."""
+
+    @property
+    def is_point(self) -> bool:
+        """Whether c is a parameter itself, not drawn."""
+
+    @property
+    def prior_weight(self) -> int:
+        """How often log p(c) is counted."""
+
+    @property
+    def source_weight(self) -> int:
+        """How often log q(c) is subtracted."""
+
+    @property
+    def jacobian(self) -> int:
+        """How often log c (1 - c) is added."""
+
+    @property
+    def detached(self) -> bool:
+        """Whether no gradient passes through the source."""
+
+    @property
+    def is_elbo(self) -> bool:
+        """Whether the objective is a lower bound of the evidence."""
 
     @property
     def own_density(self) -> int:
@@ -197,7 +225,22 @@ def bound(guide: _AnyGuide, outcomes: FloatArray) -> _AnyGuide:
 class GuideDefaults:
     """What most guides have in common."""
 
-    has_prior = True
+    origin: Literal["own", "prior", "posterior"] = "own"
+    is_point = False
+    prior_weight = 1
+    source_weight = 1
+    jacobian = 0
+    detached = False
+
+    @property
+    def is_elbo(self) -> bool:
+        counted = self.prior_weight == self.source_weight and not self.jacobian
+        return self.has_prior and counted
+
+    @property
+    def has_prior(self) -> bool:
+        return self.prior_weight != 0
+
     own_density = 0
     shared = False
     has_score = False
