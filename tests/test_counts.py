@@ -20,7 +20,6 @@ from elbo_ref.special import log_choose
 mp = mpmath.mp.clone()
 mp.dps = 60
 
-PROPERTY = settings(max_examples=80, deadline=None)
 FIELDS = ("successes", "total_count", "multiplicity", "log_split")
 TOTALS = st.integers(0, 20) | st.integers(0, 10**6) | st.integers(0, 10**17)
 ROW = TOTALS.flatmap(lambda n: st.tuples(st.integers(0, n) | st.sampled_from([0, n]), st.just(n)))
@@ -105,7 +104,7 @@ def test_labels_of_different_types_stay_apart():
         Counts.grouped([1, 0], 1, [["a"], ["b"]])
 
 
-@PROPERTY
+@settings(max_examples=80)
 @given(ROWS)
 @example([((5 * 10**16, 10**17), "a")] * 12)
 @example([((10**17, 10**17), "a"), ((0, 10**17), "a"), ((1, 3), "a")])
@@ -126,7 +125,7 @@ def test_grouped_against_a_dictionary(rows):
             assert error <= allowed, f"{rows}: got {got}, wanted {float(value)}, error {error}"
 
 
-@PROPERTY
+@settings(max_examples=80)
 @given(ROWS)
 def test_shared_is_one_group(rows):
     k, n, _ = columns(rows)
@@ -136,7 +135,7 @@ def test_shared_is_one_group(rows):
     assert shared.labels is None
 
 
-@PROPERTY
+@settings(max_examples=80)
 @given(ROW)
 @example((1, 10**18))
 @example((10**18 - 1, 10**18))
@@ -150,7 +149,7 @@ def test_log_choose(row):
     assert error <= 1e-14 * max(1, abs(wanted)), f"{row}: {got}, wanted {wanted}, error {error}"
 
 
-@PROPERTY
+@settings(max_examples=80)
 @given(ROWS)
 def test_splitting_an_observation_changes_only_the_coefficient(rows):
     k, n, labels = columns(rows)

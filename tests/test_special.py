@@ -16,7 +16,6 @@ from elbo_ref import special
 mp = mpmath.mp.clone()
 mp.dps = 80
 
-PROPERTY = settings(max_examples=100, deadline=None)
 POSITIVE = st.floats(-10, 15).map(lambda e: 10.0**e)
 COUNTS = st.integers(0, 2**63 - 1) | st.integers(0, 100)
 WHOLE = st.floats(0, 18).map(lambda e: float(round(10.0**e)))
@@ -38,7 +37,7 @@ def gap(x):
     return mp.log(x) - mp.digamma(x)
 
 
-@PROPERTY
+@settings(max_examples=100)
 @given(*[COUNTS | POSITIVE] * 4)
 @example(2**63 - 1, 2**63 - 1, 2**63 - 2, 2**63 - 1)
 @example(1e15, 10**18 + 1, 1e15, 10**18)
@@ -52,7 +51,7 @@ def test_cross_difference_is_exact_but_for_the_last_roundings(a, d, b, c):
     assert error <= allowed, f"{(a, d, b, c)}: got {got}, wanted {float(left - right)}"
 
 
-@PROPERTY
+@settings(max_examples=100)
 @given(POSITIVE, st.floats(-1, 20) | st.floats(-30, 0).map(lambda e: 10.0**e))
 @example(1e15, 1e-12)
 @example(1.0, -1.0)
@@ -71,7 +70,7 @@ def test_deviance_of_nothing_is_zero():
     assert special.deviance(*arrays(0, 3, -3)) == 3
 
 
-@PROPERTY
+@settings(max_examples=100)
 @given(POSITIVE | WHOLE)
 @example(15.999999999999998)
 @example(16.0)
@@ -85,7 +84,7 @@ def test_log_factorial_remainder_starts_at_zero():
     assert special.log_factorial_remainder(*arrays(0)) == 0
 
 
-@PROPERTY
+@settings(max_examples=100)
 @given(POSITIVE, POSITIVE)
 def test_log_beta_remainder(a, b):
     s = mp.mpf(a) + b
@@ -95,7 +94,7 @@ def test_log_beta_remainder(a, b):
     assert abs(got - wanted) <= 3e-14 * max(1, abs(wanted)), (a, b, got, wanted)
 
 
-@PROPERTY
+@settings(max_examples=100)
 @given(POSITIVE, POSITIVE, st.integers(1, 200))
 @example(1e-10, 1e15, 1)
 @example(15.5, 1e-10, 200)
@@ -104,7 +103,7 @@ def test_log_rising_ratio_is_its_product(x, h, n):
     close(special.log_rising_ratio(*arrays(x, h, n)), wanted, 1e-14, x=x, h=h, n=n)
 
 
-@PROPERTY
+@settings(max_examples=100)
 @given(POSITIVE, POSITIVE, WHOLE)
 @example(1e15, 1e-10, 1.0)
 @example(1e15, 1e-10, 1e18)
@@ -114,7 +113,7 @@ def test_log_rising_ratio_is_four_log_gammas(x, h, n):
     close(special.log_rising_ratio(*arrays(x, h, n)), wanted, 1e-14, x=x, h=h, n=n)
 
 
-@PROPERTY
+@settings(max_examples=100)
 @given(POSITIVE, POSITIVE | WHOLE)
 @example(1e12, 2e12)  # a series for one of them will not do
 @example(3.0, 1e-10)  # nor will the values
@@ -127,7 +126,7 @@ def test_jensen_gap_difference(x, n):
     close(special.jensen_gap_difference(*arrays(x, n)), wanted, 1e-12, x=x, n=n)
 
 
-@PROPERTY
+@settings(max_examples=100)
 @given(POSITIVE, WHOLE)
 @example(63.999, 1.0)
 @example(1e15, 1.0)
@@ -140,7 +139,7 @@ def test_polygamma_differences_over_whole_numbers(x, n):
         close(function(*arrays(x, n)), wanted, 1e-13, order=order, x=x, n=n)
 
 
-@PROPERTY
+@settings(max_examples=100)
 @given(POSITIVE, POSITIVE)
 @example(1e-12, 1e15)
 @example(1e-6, 1e-6)
@@ -153,7 +152,7 @@ def test_digamma_remainders(a, b):
         close(special.digamma_remainders(*order[::-1])[1], wanted, 2e-15, order=order)
 
 
-@PROPERTY
+@settings(max_examples=100)
 @given(POSITIVE)
 @example(63.999)
 @example(64.0)

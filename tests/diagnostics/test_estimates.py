@@ -25,7 +25,6 @@ from tiers import few
 
 mp = mpmath.mp.clone()
 mp.dps = 50
-PROPERTY = settings(max_examples=25, deadline=None, derandomize=True)
 SCHEMA = json.loads(resources.files("elbo_ref").joinpath("schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
@@ -670,7 +669,7 @@ SIDE = st.floats(0.1, 20.0)
 
 
 @pytest.mark.thorough
-@PROPERTY
+@settings(max_examples=25)
 @given(
     rows=st.lists(st.tuples(ROW, st.integers(1, 3)), min_size=1, max_size=4),
     prior=st.builds(er.Beta, SIDE, SIDE),

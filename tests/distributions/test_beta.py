@@ -21,7 +21,6 @@ from tiers import few
 
 ROWS = json.loads((REFERENCE / "evidence.json").read_text(encoding="utf-8"))
 
-PROPERTY = settings(max_examples=60, deadline=None)
 WIDE = st.floats(-10, 12).map(lambda e: 10.0**e)
 UP_TO_1E9 = st.floats(-10, 9).map(lambda e: 10.0**e)
 MODERATE = st.floats(0.2, 200.0)
@@ -124,7 +123,7 @@ def test_scipy_and_quadrature_agree(a, b):
     assert ours.tilt_variance(2.0, -3.0) == pytest.approx(variance, rel=1e-5)
 
 
-@PROPERTY
+@settings(max_examples=60)
 @given(WIDE, WIDE, WIDE, WIDE)
 def test_kl_is_positive_and_zero_only_at_itself(a, b, a0, b0):
     q, p = Beta(a, b), Beta(a0, b0)
@@ -142,7 +141,7 @@ def test_kl_of_neighbours_joins_the_general_formula():
     assert np.abs(np.diff(smooth)).max() < 1e-8
 
 
-@PROPERTY
+@settings(max_examples=60)
 @given(MODERATE, MODERATE, MODERATE, MODERATE)
 def test_kl_is_cross_entropy_less_entropy(a, b, a0, b0):
     """KL = -H(q) - E_q log p, with E_q log c = psi(a) - psi(a + b)."""
@@ -209,7 +208,7 @@ def test_tilt_variance_at_the_posterior_is_zero_and_scales():
     np.testing.assert_allclose(q.tilt_variance(6, -2), 4 * q.tilt_variance(3, -1), rtol=1e-13)
 
 
-@PROPERTY
+@settings(max_examples=60)
 @given(UP_TO_1E9, UP_TO_1E9, st.sampled_from([0.5, 0.95, 0.999]))
 @example(1e3, 1e9, 0.95)  # scipy.special.betaincinv puts the lower end above the upper one
 def test_interval_holds_its_probability(a, b, prob):

@@ -69,7 +69,7 @@ def test_a_shorter_rule_would_show():
 
 
 @given(st.floats(-50, 50), st.floats(-6, 3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_reflection_and_bounds(loc, log_scale):
     scale = np.array(10.0**log_scale)
     at, reflected = (np.array(loc), scale), (np.array(-loc), scale)

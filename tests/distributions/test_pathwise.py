@@ -124,7 +124,7 @@ def test_swapped_concentrations_are_caught(monkeypatch):
 
 @pytest.mark.thorough
 @given(log_uniform(-6, 8), log_uniform(-6, 8), st.floats(-7, 7), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_slow_twin(a, b, z, in_scale):
     """Anywhere in the domain, within seven scales of the mode or seven units of logit 0."""
     y = math.log(a / b) + z * math.sqrt(1 / a + 1 / b) if in_scale else z
@@ -166,7 +166,7 @@ def test_large_concentrations_move_the_mean(a, b):
 
 
 @given(st.floats(-60, 60), log_uniform(-6, 8), log_uniform(-6, 8))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_reflection(y, a, b):
     """dlogit/db (y; a, b) = -dlogit/da (-y; b, a)."""
     one, other = er.pathwise_gradient(y, a, b), er.pathwise_gradient(-y, b, a)
@@ -175,7 +175,7 @@ def test_reflection(y, a, b):
 
 
 @given(st.floats(-8, 8), log_uniform(-2, 2.5), log_uniform(-2, 2.5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_continuity_equation(z, a, b):
     """d_a log f + v d_y log f + d_y v = 0, with d_y v by differences of sixth order."""
     scale = 1 / math.sqrt(sc.zeta(2, a) ** -1 + sc.zeta(2, b) ** -1 + 1)
@@ -231,7 +231,7 @@ def test_differences_of_the_distribution_function(a, b):
 @example(0.0, 1e-6, 1e-6, False)
 @example(0.0, 1e8, 1e8, False)
 @example(-1e9, 1e-6, 1e8, False)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_finite_and_signed_in_the_whole_domain(y, a, b, from_mode):
     y = y + math.log(a / b) * from_mode
     assume(abs(y) < 1e300)
@@ -248,7 +248,7 @@ def test_finite_and_signed_in_the_whole_domain(y, a, b, from_mode):
     st.booleans(),
 )
 @example(0.5, 1e19, 1e19, False)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_finite_and_signed_wherever_a_run_may_wander(y, a, b, from_mode):
     with np.errstate(divide="raise", over="raise", invalid="raise"):
         da, db = er.pathwise_gradient(y + math.log(a / b) * from_mode, a, b)
@@ -354,7 +354,7 @@ def test_memory_is_proportional_to_the_input(shared):
 
 
 @given(st.floats(1e-12, 1 - 1e-12), log_uniform(-3, 3), log_uniform(-3, 3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_of_draw(c, a, b):
     """dc = c (1 - c) dlogit."""
     got = er.pathwise_gradient_of_draw(c, a, b)

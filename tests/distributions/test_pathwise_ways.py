@@ -55,7 +55,7 @@ def test_wherever_two_ways_reach_they_agree():
 
 @pytest.mark.thorough
 @given(st.floats(-6, 8), st.floats(-6, 8))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_series_and_tail_meet(log_a, log_b):
     """On either side of the last logit that the series reaches."""
     a, b = 10**log_a, 10**log_b
@@ -89,7 +89,7 @@ def test_mode_begins_where_tail_is_still_right(b):
 
 
 @given(st.floats(-6, 8), st.floats(-6, 8))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_both_tails_agree_at_the_mode(log_a, log_b):
     """Just below the mode the lower tail is integrated, just above it the upper tail."""
     a, b = sorted((10**log_a, 10**log_b))
@@ -101,7 +101,7 @@ def test_both_tails_agree_at_the_mode(log_a, log_b):
 
 
 @given(st.floats(-12, 12), st.floats(0, 12), st.floats(0, 9))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_panel_ends_far_out(log_odds, log_a, below_mode):
     """h is at least 37 there, and not much more."""
     y, a = log_odds, 1 + 10 ** (log_a - 4)

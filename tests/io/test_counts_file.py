@@ -32,7 +32,6 @@ from elbo_ref.io.archive import ArchiveError, read_arrays
 from elbo_ref.io.counts_file import DataError, Layout, read, read_counts
 from elbo_ref.special import log_choose
 
-PROPERTY = settings(max_examples=150, deadline=None, derandomize=True)
 COLUMNS = ("successes", "total_count", "multiplicity", "labels")
 
 
@@ -675,7 +674,7 @@ def fits_another_separator(data, roles):
 
 
 @pytest.mark.thorough
-@PROPERTY
+@settings(max_examples=150)
 @given(table=tables())
 def test_round_trip(one_file, table):
     """The rows that were written, as a histogram, grouped and pooled; and so says the twin."""
@@ -739,7 +738,7 @@ WARD_OPTIONS = (
 
 
 @pytest.mark.thorough
-@settings(PROPERTY, max_examples=1500)
+@settings(settings(max_examples=150), max_examples=1500)
 @given(damages=st.lists(DAMAGE, min_size=1, max_size=3), crlf=st.booleans(), data=st.data())
 def test_a_damaged_table(one_file, damages, crlf, data):
     """It is what the twin says it is, right or wrong; and never anything else happens."""
@@ -1108,7 +1107,7 @@ GOOD_JSON = json.dumps(
 
 
 @pytest.mark.thorough
-@settings(PROPERTY, max_examples=400)
+@settings(settings(max_examples=150), max_examples=400)
 @given(damages=st.lists(DAMAGE, min_size=1, max_size=3))
 def test_a_damaged_json(one_file, damages):
     """Whole numbers of a document that Python reads too; or one line."""
@@ -1353,7 +1352,7 @@ GOOD_NPZ = {
 
 
 @pytest.mark.thorough
-@settings(PROPERTY, max_examples=600)
+@settings(settings(max_examples=150), max_examples=600)
 @given(damages=st.lists(DAMAGE, min_size=1, max_size=2), kind=st.sampled_from(sorted(GOOD_NPZ)))
 @example([("cut", 0.0, 0, 0)], "savez")
 def test_a_damaged_npz(one_file, damages, kind):

@@ -16,8 +16,6 @@ from elbo_ref.io.counts_file import DataError
 from elbo_ref.io.numbers import read_numbers
 from elbo_ref.io.parameters import Parameters, parse, read_parameters
 
-PROPERTY = settings(max_examples=100, deadline=None, derandomize=True)
-
 
 @pytest.fixture
 def write(tmp_path):
@@ -304,7 +302,7 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 @pytest.mark.thorough
-@PROPERTY
+@settings(max_examples=100)
 @given(
     st.dictionaries(
         st.text(max_size=5),
@@ -401,7 +399,7 @@ def test_bad_numbers(write, content, message):
     assert len(text) < 300
 
 
-@PROPERTY
+@settings(max_examples=100)
 @given(st.lists(st.floats(), min_size=1), st.sampled_from(["\n", "\r\n"]), st.booleans())
 def test_numbers_as_python_writes_them(tmp_path_factory, numbers, end, header):
     path = tmp_path_factory.getbasetemp() / "numbers.txt"

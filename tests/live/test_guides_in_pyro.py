@@ -13,6 +13,7 @@ import pytest
 from scipy import special, stats
 
 import elbo_ref as er
+import oracles
 from elbo_ref import guides
 from elbo_ref.objectives import find
 from elbo_ref.objectives.base import Task
@@ -172,11 +173,9 @@ def elbo_class(pyro, name, particles=PARTICLES, **settings):
     )
 
 
-def z_scores(rows, wanted, bias=BIAS):
-    spread = rows.std(axis=0, ddof=1)
-    allowance = bias * spread * np.sqrt(PARTICLES) * (np.arange(wanted.size) > 0)
-    away = np.maximum(np.abs(rows.mean(axis=0) - wanted) - allowance, 0)
-    return away / np.maximum(spread / np.sqrt(len(rows)), 1e-10 * np.abs(wanted).max())
+def z_scores(rows, wanted):
+    one_particle = rows.std(axis=0, ddof=1) * np.sqrt(PARTICLES)
+    return oracles.mean_scores(rows, wanted, BIAS * one_particle * (np.arange(wanted.size) > 0))
 
 
 EVERY = (*START, "empty", "tied", "conjugate", "conjugate_detached")

@@ -24,6 +24,7 @@ import pytest
 from scipy import stats
 
 import elbo_ref as er
+import oracles
 from tiers import few
 
 pytestmark = [
@@ -132,10 +133,8 @@ def exact(case, kind):
 
 def z_scores(rows, particles, wanted):
     """How many standard errors each mean is from what is wanted, PyTorch's bias allowed for."""
-    one_batch = rows.std(axis=0, ddof=1)
-    allowance = BIAS * np.sqrt(particles) * one_batch * (np.arange(len(wanted)) > 0)
-    away = np.abs(rows.mean(axis=0) - wanted)
-    return np.maximum(away - allowance, 0) / (one_batch / np.sqrt(len(rows)))
+    one_particle = rows.std(axis=0, ddof=1) * np.sqrt(particles)
+    return oracles.mean_scores(rows, wanted, BIAS * one_particle * (np.arange(len(wanted)) > 0))
 
 
 @pytest.mark.parametrize(("name", "kind"), few(ALL))

@@ -18,7 +18,6 @@ FUNCTIONS = {
     "1/(a + t)^2": lambda t, a: 1 / (a + t) ** 2,
     "t^2/(a + t)^2": lambda t, a: (t / (a + t)) ** 2,
 }
-PROPERTY = settings(max_examples=40, deadline=None, derandomize=True)
 
 
 def every_rung(outcome, multiplicity):
@@ -32,7 +31,7 @@ def total(rungs, function, a):
     return math.fsum((rungs.weight * function(rungs.offset, a)).tolist())
 
 
-@PROPERTY
+@settings(max_examples=40)
 @given(
     rows=st.lists(
         st.tuples(st.integers(0, 3000), st.integers(0, 3000), st.integers(0, 9)), min_size=1,

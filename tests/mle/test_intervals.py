@@ -29,7 +29,6 @@ from tiers import few
 
 mp = mpmath.mp.clone()
 mp.dps = 60
-PROPERTY = settings(max_examples=20, deadline=None, derandomize=True)
 PARAMETERS = ("concentration1", "concentration0", "mean", "concentration")
 SCHEMA = json.loads(resources.files("elbo_ref").joinpath("schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -471,7 +470,7 @@ def test_a_larger_probability_is_wider(name, of):
 
 
 @pytest.mark.thorough
-@settings(PROPERTY, max_examples=12)
+@settings(settings(max_examples=20), max_examples=12)
 @given(
     rows=st.lists(
         st.integers(1, 9).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))),

@@ -15,7 +15,6 @@ from elbo_ref.mle.factorial_sums import Ladder, Rungs
 from elbo_ref.mle.profile import Slice, Terrain, ridge
 from tiers import few
 
-PROPERTY = settings(max_examples=30, deadline=None, derandomize=True)
 DATA = {
     "overdispersed": er.Counts([0, 3, 9, 1, 10], [10, 10, 10, 4, 12]),
     "two trials": er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50]),
@@ -147,7 +146,7 @@ def violations(bounds, counts, start, end):
     return np.array(worst)
 
 
-@PROPERTY
+@settings(max_examples=30)
 @given(intervals())
 def test_nothing_inside_an_interval_passes_its_bounds(case):
     found = violations(lambda terrain, low, high: terrain.box(low, high), *case)
@@ -193,7 +192,7 @@ def test_bounds_close_in_with_the_length():
 # -- where the answer has a closed form, the profile says the same ---------------------------------
 
 
-@PROPERTY
+@settings(max_examples=30)
 @given(k=st.integers(1, 5000), f=st.integers(1, 5000))
 def test_one_latent_always_gains_by_concentration(k, f):
     """(E9): P falls in gamma everywhere, and is the binomial at gamma = 0."""
@@ -208,7 +207,7 @@ ENDS = st.lists(st.tuples(st.integers(1, 400), st.booleans()), min_size=2, max_s
 
 
 @pytest.mark.thorough
-@PROPERTY
+@settings(max_examples=30)
 @given(ENDS)
 def test_all_or_none_data_always_lose_by_concentration(rows):
     """P falls in s everywhere, to G (f log f + (1 - f) log(1 - f)) as s -> 0."""
@@ -227,7 +226,7 @@ def test_all_or_none_data_always_lose_by_concentration(rows):
     assert er.maximize_evidence(counts).log_evidence == pytest.approx(limit, rel=1e-13)
 
 
-@PROPERTY
+@settings(max_examples=30)
 @given(ups=st.integers(1, 10**6), downs=st.integers(1, 10**6))
 def test_single_trials_do_not_care_about_concentration(ups, downs):
     """Every N = 1: P is flat, at the binomial."""

@@ -19,7 +19,6 @@ from elbo_ref.mle.solve import pooled_log_likelihood, pooled_mean
 from places import REFERENCE
 
 DATASETS = json.loads((REFERENCE / "datasets.json").read_text("utf-8"))
-PROPERTY = settings(max_examples=25, deadline=None, derandomize=True)
 ATTAINED = ("interior", "unidentified", "no_information")
 
 
@@ -104,7 +103,7 @@ def test_shared_rows_keep_their_coefficients():
     np.testing.assert_allclose(concentrations(one), concentrations(other), rtol=1e-9)
 
 
-@PROPERTY
+@settings(max_examples=25)
 @given(trials=st.integers(2, 10**6), data=st.data())
 def test_one_latent_is_never_interior(trials, data):
     """(E9)"""
@@ -158,7 +157,7 @@ def closed_form(n0, n1, n2):
 NUMBERS = st.integers(0, 60)
 
 
-@PROPERTY
+@settings(max_examples=25)
 @given(n0=NUMBERS, n1=NUMBERS, n2=NUMBERS)
 @example(40, 30, 50)
 @example(1, 2, 1)

@@ -17,7 +17,6 @@ import elbo_ref as er
 from places import REFERENCE
 from tiers import few
 
-PROPERTY = settings(max_examples=40, deadline=None, derandomize=True)
 ROWS = json.loads((REFERENCE / "maxima.json").read_text("utf-8"))
 LARGE = 10**4
 
@@ -164,7 +163,7 @@ def test_a_dense_grid_finds_nothing_above_the_proof_on_thousands():
 
 
 @pytest.mark.thorough
-@PROPERTY
+@settings(max_examples=40)
 @given(
     rows=st.lists(
         st.tuples(st.integers(0, 9000), st.integers(0, 9000), st.integers(1, 10**6)),
@@ -284,7 +283,7 @@ def test_fixed_kinds(fixed, k, n, kind, height, mean, concentration):
             np.testing.assert_allclose(got, wanted, rtol=1e-12)
 
 
-@PROPERTY
+@settings(max_examples=40)
 @given(
     rows=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=5),
     name=st.sampled_from(["mean", "concentration", "concentration1", "concentration0"]),

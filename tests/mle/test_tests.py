@@ -22,7 +22,6 @@ from elbo_ref.mle import tests as inference
 
 mp = mpmath.mp.clone()
 mp.dps = 120
-PROPERTY = settings(max_examples=25, deadline=None, derandomize=True)
 
 ROW = st.integers(0, 12).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 TABLE = st.lists(st.tuples(ROW, st.integers(0, 4)), min_size=1, max_size=6)
@@ -99,7 +98,7 @@ def test_tarone_by_hand():
     assert er.tarone_test(er.Counts([0, 1, 2], 2, (1, 2, 1))).p_value == 0.5
 
 
-@PROPERTY
+@settings(max_examples=25)
 @given(rows=TABLE)
 def test_tarone_of_any_table(rows):
     """The twin; the same mirrored, repeated, and beside what says nothing."""
@@ -312,7 +311,7 @@ def test_both_tests_agree_near_the_binomial(w):
     np.testing.assert_allclose(er.likelihood_ratio_test(counts).statistic, z**2, rtol=3 * away / w)
 
 
-@PROPERTY
+@settings(max_examples=25)
 @given(rows=TABLE)
 @example([((0, 3), 1), ((3, 3), 1), ((1, 3), 2)])
 def test_a_positive_slope_is_a_positive_ratio(rows):
@@ -628,7 +627,7 @@ def test_the_smallest_table_with_a_short_last_cell():
     assert fit_of(found) == (pytest.approx(0.0, abs=1e-20), 1, 0)
 
 
-@settings(PROPERTY, max_examples=30)
+@settings(settings(max_examples=25), max_examples=30)
 @given(rows=TABLE, least=st.sampled_from([0.1, 1.0, 5.0]))
 def test_joining_any_table(rows, least):
     """No latent is lost, for whatever kind of maximum, and the twin agrees."""

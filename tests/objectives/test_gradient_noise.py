@@ -8,6 +8,7 @@ import pytest
 from scipy import special as sc
 
 import elbo_ref as er
+import oracles
 from elbo_ref import guides, objectives
 from elbo_ref.distributions.pathwise import logit_derivatives
 from elbo_ref.objectives import gradient_variance as estimators
@@ -22,12 +23,6 @@ CASES = [
 ]
 ALL = pytest.mark.parametrize(("guide", "prior", "counts"), CASES)
 SIZE = 100_000
-
-
-def z_scores(rows, wanted):
-    away = (rows - rows.mean(axis=-1, keepdims=True)) ** 2
-    error = away.std(axis=-1) / np.sqrt(rows.shape[-1])
-    return np.abs(away.mean(axis=-1) - wanted) / error
 
 
 def many(guide, prior, counts, loss):
@@ -50,9 +45,11 @@ def test_against_samples(guide, prior, counts):
         ("score_function", found.score_function),
         ("sticking_the_landing", found.sticking_the_landing),
     ):
-        z = z_scores(many(guide, prior, counts, loss), np.array(row.variance))
+        z = oracles.variance_scores(many(guide, prior, counts, loss).T, np.array(row.variance))
         assert (z < 5.1).all(), (loss, z)
-    wrong = z_scores(many(guide, prior, counts, "trace"), 1.2 * np.array(found.pathwise.variance))
+    wrong = oracles.variance_scores(
+        many(guide, prior, counts, "trace").T, 1.2 * np.array(found.pathwise.variance)
+    )
     assert wrong.max() > 5.1  # negative control: a fifth too large shows
 
 
@@ -84,7 +81,7 @@ def test_the_gamma_pair(guide, prior, counts):
         -slope * w0 - (sc.log_expit(-y) - sc.psi(b) + total),
     ])  # fmt: skip
     found = er.gradient_variance(guide, prior, counts)
-    assert (z_scores(rows, np.array(found.gamma_pair.variance)) < 5.1).all()
+    assert (oracles.variance_scores(rows.T, np.array(found.gamma_pair.variance)) < 5.1).all()
     assert found.gamma_pair.particles > found.pathwise.particles
 
 

@@ -9,6 +9,7 @@ import pytest
 from scipy import special
 
 import elbo_ref as er
+import oracles
 from elbo_ref import guides, objectives
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact, objective_value
@@ -51,19 +52,13 @@ def refused(loss, name):
 CASES = [(loss, name) for loss in LOSSES for name in OWN if not refused(loss, name)]
 
 
-def sample_of(objective, task, own, steps, particles, seed=0):
+def sample_of(objective, task, own, steps=400, particles=8, seed=0):
     """Rows [prior gradient, own gradient, value] of many steps."""
     rng, prior = np.random.default_rng(seed), er.Beta(*PRIOR[:, None])
     found = [objective.step(task, PRIOR, own, particles, rng) for _ in range(steps)]
     raw = np.array([step.value for step in found])
     values = objective.settle(task, raw, prior, own[:, None])
     return np.array([[*s.prior, *s.own.ravel(), v] for s, v in zip(found, values, strict=True)])
-
-
-def z_scores(objective, task, own, wanted, steps=400, particles=8):
-    rows = sample_of(objective, task, own, steps, particles)
-    size = np.maximum(rows.std(axis=0, ddof=1) / np.sqrt(steps), 1e-11 * np.abs(wanted).max())
-    return np.abs(rows.mean(axis=0) - wanted) / size
 
 
 def exactly(task, own):
@@ -81,7 +76,7 @@ def test_every_estimator_is_unbiased(loss, name):
     objective, own = objectives.find(LOSSES[loss]), OWN[name]
     task = the_task(objective, name)
     objective.prepare(task, 8)
-    z = z_scores(objective, task, own, exactly(task, own))
+    z = oracles.mean_scores(sample_of(objective, task, own), exactly(task, own))
     assert (z < 5.1).all(), z
 
 
@@ -90,7 +85,10 @@ def test_a_planted_fault_shows(loss):
     """Negative control: the wrong guide's exact values."""
     objective, own = objectives.find(loss), OWN["beta"]
     wanted = exactly(the_task(objective, "beta"), own * [[1.1], [1.0]])
-    assert z_scores(objective, the_task(objective, "beta"), own, wanted).max() > 5.1
+    assert (
+        oracles.mean_scores(sample_of(objective, the_task(objective, "beta"), own), wanted).max()
+        > 5.1
+    )
 
 
 def test_names_of_one_estimator_give_the_same_bytes():

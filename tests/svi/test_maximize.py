@@ -331,7 +331,7 @@ def from_nearby(name):
 
 
 @pytest.mark.thorough
-@settings(deadline=None, max_examples=10, derandomize=True)
+@settings(max_examples=10)
 @given(st.tuples(*[st.integers(5, 60)] * 3))
 def test_beta_guide_ends_at_the_closed_form(seen):
     """(E11): n_y latents with y of 2; interior where 0 < rho < 1, kept away from both ends here."""
