@@ -382,7 +382,7 @@ def bundled_section() -> str:
         (
             "## Bundled data sets",
             "`er.datasets.load(name)` gives the counts, "
-            "[`tables.py`](../elbo_ref/io/datasets/tables.py) has them in print.",
+            "[`tables.json`](../elbo_ref/io/datasets/tables.json) has them in print.",
             table(RESULT, results),
             "Their sums, to check what was typed in:",
             table(

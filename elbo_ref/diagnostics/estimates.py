@@ -13,7 +13,6 @@ What is "the" estimate of c, and of the prior? It depends on what is maximised, 
 
 from __future__ import annotations
 
-import html
 import textwrap
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -22,6 +21,7 @@ import numpy as np
 
 from elbo_ref._format.documents import Document, document, put, to_json
 from elbo_ref._format.numbers import describe, number
+from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import FloatArray, check_type, underflow_is_zero
 from elbo_ref._validation.values import by_value
 from elbo_ref.counts import Counts
@@ -100,15 +100,6 @@ class EstimateTable:
 
     def summary(self) -> str:
         """The table as text, with the reasons below."""
-        cells = [["estimate", "learnable", "where", "maximised", "value"]]
-        for row in self.rows:
-            value = _value(row)
-            cells.append([row.name, row.learnable, row.place, row.objective, value])
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in cells
-        ]
         reasons: dict[str, list[str]] = {}
         for row in self.rows:
             if row.reason:
@@ -120,23 +111,26 @@ class EstimateTable:
             textwrap.fill(f"{'; '.join(names)}: {why}.", _WIDTH, subsequent_indent="    ")
             for why, names in reasons.items()
         ]
-        head = f"{self.counts.summary()}; prior {describe(self.prior)}"
-        return "\n".join([head, "", *lines, "", *notes])
+        return "\n".join([self._head(), "", self._table().to_text(), "", *notes])
 
-    def __str__(self) -> str:
-        return self.summary()
+    __str__ = summary
 
     def _repr_html_(self) -> str:
-        heads = ("estimate", "learnable", "where", "maximised", "value", "why")
-        rows = [
-            (row.name, row.learnable, row.place, row.objective, _value(row), row.reason)
-            for row in self.rows
-        ]
-        lines = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
-        head = "".join(f"<th>{name}</th>" for name in heads)
-        caption = html.escape(f"{self.counts.summary()}; prior {describe(self.prior)}")
-        body = "".join(f"<tr>{line}</tr>" for line in lines)
-        return f"<table><caption>{caption}</caption><tr>{head}</tr>{body}</table>"
+        why = Column([row.reason for row in self.rows], heading="why", left=True)
+        return Table([*self._table().columns, why], self._head()).to_html()
+
+    def _head(self) -> str:
+        return f"{self.counts.summary()}; prior {describe(self.prior)}"
+
+    def _table(self) -> Table:
+        columns = {
+            "estimate": [row.name for row in self.rows],
+            "learnable": [row.learnable for row in self.rows],
+            "where": [row.place for row in self.rows],
+            "maximised": [row.objective for row in self.rows],
+            "value": [_value(row) for row in self.rows],
+        }
+        return Table([Column(each, heading=name, left=True) for name, each in columns.items()])
 
     def to_dict(self) -> Document:
         """The table as a document of plain values; see docs/results.md."""

@@ -1,4 +1,4 @@
-"""What is known of each latent once the prior is chosen: its posterior, in a table.
+"""The posterior of each latent under a chosen prior, in a table.
 
 With prior Beta(a0, b0), mean m0, and K successes of N trials the posterior (E2) has the mean
 
@@ -10,25 +10,20 @@ a compromise between the prior's mean and the latent's own rate; s, the weight o
 
 from __future__ import annotations
 
-import csv
-import html
-import io
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from elbo_ref._format.documents import Document
-from elbo_ref._format.numbers import describe, number
+from elbo_ref._format.numbers import describe
+from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import FloatArray, check_fits, check_type, underflow_is_zero
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 
 KIND = "equal-tailed"
 """The kind of the intervals: as much probability below as above."""
-
-_MOST_LINES = 40
 
 
 @underflow_is_zero
@@ -58,77 +53,59 @@ class PosteriorTable:
         """The groups of the counts, or the number of the entry, from 0."""
         return self.counts.labels or tuple(range(len(self.counts)))
 
-    def columns(self) -> dict[str, Sequence[Any]]:
+    def columns(self) -> dict[str, list[Any]]:
         """The table as lists, by name."""
-        arrays = {
-            "successes": self.counts.successes,
-            "total_count": self.counts.total_count,
-            "multiplicity": self.counts.multiplicity,
-            "mean": self.mean,
-            "lower": self.lower,
-            "upper": self.upper,
-            "shrinkage": self.shrinkage,
-        }
-        lists = {name: array.tolist() for name, array in arrays.items()}
-        return {"label": [str(label) for label in self.labels], **lists}
+        table = self.table()
+        named = {x.name: x for x in table.columns if x.name and not x.name.startswith("interval")}
+        return {name: np.asarray(column.values).tolist() for name, column in named.items()}
+
+    def table(self) -> Table:
+        """The table to read (label, counts, numbers) and to write (every column).
+
+        Returns
+        -------
+        Table
+            With ``to_text()``, ``to_html()`` and ``to_csv()``.
+        """
+        counts, size, names = self.counts, len(self.counts), [str(label) for label in self.labels]
+        latents = [
+            name if times == 1 else f"{name} (x {times})"
+            for name, times in zip(names, counts.multiplicity.tolist(), strict=True)
+        ]
+        origin = describe(self.prior) if self.prior.shape == () else "its prior"
+        return Table(
+            [
+                Column(latents, heading="latent"),
+                Column(names, "label"),
+                Column(counts.successes, "successes", "successes"),
+                Column(counts.total_count, "total_count", "of"),
+                Column(counts.multiplicity, "multiplicity"),
+                Column(self.mean, "mean", "mean"),
+                Column(self.lower, "lower", f"{100 * self.prob:g}% from"),
+                Column(self.upper, "upper", "to"),
+                Column(self.shrinkage, "shrinkage", "shrinkage"),
+                Column([self.prob] * size, "interval_prob"),
+                Column([KIND] * size, "interval_kind"),
+            ],
+            f"posterior of each latent under {origin}, {KIND} intervals",
+        )
 
     def summary(self) -> str:
         """The table as text, the middle of a long one left out."""
-        rows = [["latent", "successes", "of", "mean", *self._ends(), "shrinkage"]]
-        size = len(self.counts)
-        shown = list(range(size))
-        if size > _MOST_LINES:
-            shown = [*shown[: _MOST_LINES // 2], *shown[-_MOST_LINES // 2 :]]
-        rows += [self._cells(i) for i in shown]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
-        if size > len(shown):
-            lines.insert(1 + _MOST_LINES // 2, f"... {size - len(shown)} more ...")
-        return "\n".join([f"posterior of each latent under {self._origin()}", *lines])
+        return self.table().to_text()
 
-    def __str__(self) -> str:
-        return self.summary()
+    __str__ = summary
 
     def _repr_html_(self) -> str:
-        heads = ["latent", "successes", "of", "mean", *self._ends(), "shrinkage"]
-        size = len(self.counts)
-        rows = [self._cells(i) for i in range(min(size, _MOST_LINES))]
-        lines = ["<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) for row in rows]
-        if size > len(rows):
-            lines.append(f"<tr><td colspan={len(heads)}>... {size - len(rows)} more ...</td>")
-        head = "".join(f"<th>{html.escape(h)}</th>" for h in heads)
-        caption = html.escape(f"posterior of each latent under {self._origin()}")
-        return f"<table><caption>{caption}</caption><tr>{head}{''.join(lines)}</table>"
+        return self.table().to_html()
 
     def to_dict(self) -> Document:
-        """The table as lists, with what its intervals are."""
+        """The table as lists, with the kind and probability of its intervals."""
         return {"interval": {"kind": KIND, "prob": self.prob}, **self.columns()}
-
-    def rows(self) -> list[tuple[Any, ...]]:
-        """The table as a header and rows, the interval's probability and kind in each."""
-        columns, size = self.columns(), len(self.counts)
-        intervals = {"interval_prob": [self.prob] * size, "interval_kind": [KIND] * size}
-        return [(*columns, *intervals), *zip(*columns.values(), *intervals.values(), strict=True)]
 
     def to_csv(self) -> str:
         """The table as comma-separated text, every digit."""
-        return csv_text(self.rows())
-
-    def _ends(self) -> list[str]:
-        return [f"{100 * self.prob:g}% from", "to"]
-
-    def _origin(self) -> str:
-        prior = describe(self.prior) if self.prior.shape == () else "its prior"
-        return f"{prior}, {KIND} intervals"
-
-    def _cells(self, i: int) -> list[str]:
-        counts = self.counts
-        values = (self.mean, self.lower, self.upper, self.shrinkage)
-        label = str(self.labels[i])
-        if counts.multiplicity[i] != 1:
-            label += f" (x {counts.multiplicity[i]})"
-        counted = [str(counts.successes[i]), str(counts.total_count[i])]
-        return [label, *counted, *(number(value[i]) for value in values)]
+        return self.table().to_csv()
 
 
 @underflow_is_zero
@@ -171,10 +148,3 @@ def posterior_table(prior: Beta, counts: Counts, prob: float = 0.95) -> Posterio
     concentration = np.add(*prior.arrays())
     shrinkage = concentration / (concentration + counts.total_count)
     return PosteriorTable(prior, counts, prob, np.asarray(after.mean), lower, upper, shrinkage)
-
-
-def csv_text(rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as comma-separated text."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()

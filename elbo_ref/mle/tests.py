@@ -26,6 +26,7 @@ import numpy as np
 from scipy import special as sc
 
 from elbo_ref._format.numbers import number
+from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import (
     FloatArray,
     IntArray,
@@ -195,13 +196,7 @@ class ExpectedCounts:
 
     def summary(self) -> str:
         """The table as text."""
-        rows = [["of", "successes", "observed", "expected"]]
-        for n, k, o, e in zip(
-            self.total_count, self.successes, self.observed, self.expected, strict=True
-        ):
-            rows.append([str(n), str(k), str(o), number(float(e))])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(c.rjust(w) for c, w in zip(r, widths, strict=True)) for r in rows]
+        lines = [self._table().to_text()]
         tail = "no degree of freedom" if self.p_value is None else f"p = {number(self.p_value)}"
         lines.append(
             f"Pearson {number(self.statistic)} in {self.cells} cells of at least {self.least:g}, "
@@ -209,8 +204,17 @@ class ExpectedCounts:
         )
         return "\n".join(lines)
 
-    def __str__(self) -> str:
-        return self.summary()
+    __str__ = summary
+
+    def _table(self) -> Table:
+        return Table(
+            [
+                Column(self.total_count, heading="of"),
+                Column(self.successes, heading="successes"),
+                Column(self.observed, heading="observed"),
+                Column(self.expected, heading="expected"),
+            ]
+        )
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(self.summary())}</pre>"

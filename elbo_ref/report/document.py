@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from elbo_ref._format.documents import Document, document, put
+from elbo_ref._format.table import joined
 from elbo_ref.diagnostics.diagnosis import Diagnosis
-from elbo_ref.distributions.posterior_table import csv_text
 from elbo_ref.report.conclusion import conclusion
 from elbo_ref.svi.result import Run
 
@@ -61,14 +61,13 @@ def fit_document(
 
 def posteriors_csv(results: Sequence[Diagnosis | Run]) -> str:
     """The posterior of each latent under the prior of each guide, with a column `guide`."""
-    rows: list[tuple[object, ...]] = []
-    for result, run in zip(results, runs_of(results), strict=True):
-        if run.has_prior:
-            known = result.posterior if isinstance(result, Diagnosis) else None
-            head, *body = (known or run.posterior_table()).rows()
-            rows += [] if rows else [("guide", *head)]
-            rows += [(run.guide_name, *row) for row in body]
-    return csv_text(rows)
+    tables = {
+        run.guide_name: (isinstance(result, Diagnosis) and result.posterior)
+        or run.posterior_table()
+        for result, run in zip(results, runs_of(results), strict=True)
+        if run.has_prior
+    }
+    return joined("guide", {name: each.table() for name, each in tables.items()}).to_csv()
 
 
 def runs_of(results: Sequence[Diagnosis | Run]) -> list[Run]:

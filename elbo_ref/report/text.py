@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from elbo_ref._format.numbers import number
+from elbo_ref._format.table import Column, Table
 from elbo_ref.diagnostics.diagnosis import Diagnosis
 from elbo_ref.report.document import concluded, runs_of, sentence_of
 from elbo_ref.svi.result import Run
@@ -39,31 +40,29 @@ def comparison(title: str, results: Sequence[Diagnosis | Run], names: Mapping[st
         for head, text in paragraphs
     ]
     facts = f"{first.counts.summary()}, {first.settings()}"
-    return "\n".join([title, facts, "", *_table(results, names), "", *wrapped])
+    return "\n".join([title, facts, "", str(_table(results, names)), "", *wrapped])
 
 
-def _table(results: Sequence[Diagnosis | Run], names: Mapping[str, str]) -> list[str]:
-    def titled(name: str) -> str:
-        return f"{name} ({names[name]})" if name in names else name
+def _table(results: Sequence[Diagnosis | Run], names: Mapping[str, str]) -> Table:
+    headings = ["guide"]
+    for name in ("concentration1", "concentration0"):
+        headings.append(f"{name} ({names[name]})" if name in names else name)
+    headings += ["objective", "log evidence", "gap", "std of a loss"]
+    columns = zip(*map(_row, results), strict=True)
+    return Table(
+        [
+            Column(values, heading=heading, left=heading == "guide")
+            for heading, values in zip(headings, columns, strict=True)
+        ]
+    )
 
-    header = ["guide", titled("concentration1"), titled("concentration0"), "objective"]
-    header += ["log evidence", "gap", "std of a loss"]
-    rows = [header]
-    for result, run in zip(results, runs_of(results), strict=True):
-        prior = run.prior.arrays() if run.has_prior else (None, None)
-        found: tuple[float | None, ...] = (None,) * 4
-        if isinstance(result, Diagnosis):
-            found = result.objective, result.log_evidence, result.gap, run.step_std
-        cells = ["-" if x is None else number(x) for x in (*prior, *found)]
-        rows.append([run.guide_name, *cells])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
+
+def _row(result: Diagnosis | Run) -> tuple[str | float | None, ...]:
+    run = result.run if isinstance(result, Diagnosis) else result
+    a, b = (x.item() for x in run.prior.arrays()) if run.has_prior else (None, None)
+    if isinstance(result, Run):
+        return run.guide_name, a, b, None, None, None, None
+    return run.guide_name, a, b, result.objective, result.log_evidence, result.gap, run.step_std
 
 
 def _noise(diagnoses: Sequence[Diagnosis]) -> str:

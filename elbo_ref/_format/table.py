@@ -1,0 +1,156 @@
+"""A table, written once: as text, as HTML and as comma-separated values.
+
+Text and HTML are for reading: floats to five digits, `-` for what does not exist, the middle of a
+long table left out. CSV is for programs: every row, every digit.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elbo_ref._format.numbers import number
+
+_MOST_ROWS = 40
+
+
+def printable(text: str) -> str:
+    r"""Spell out line breaks, escapes and the like.
+
+    Examples
+    --------
+    >>> print(printable("two\nlines"))
+    two\nlines
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A column of a table.
+
+    Attributes
+    ----------
+    values : sequence or 1-D ndarray
+        Numbers, texts, or None for what does not exist.
+    name : str
+        Its name in CSV; empty if it is for reading only.
+    heading : str
+        Its heading in text and HTML; empty if it is for programs only.
+    left : bool
+        Whether text is aligned to the left.
+    """
+
+    values: Sequence[Any] | NDArray[Any]
+    name: str = ""
+    heading: str = ""
+    left: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns of equal length under a caption.
+
+    Examples
+    --------
+    >>> table = Table([Column(["a", "b"], "guide", "guide", left=True), Column([1 / 3, None], "x")])
+    >>> print(table.to_csv(), end="")
+    guide,x
+    a,0.3333333333333333
+    b,
+    >>> print(Table([Column([1 / 3, None], heading="gap"), Column([7, 10], heading="of")]))
+        gap  of
+    0.33333   7
+          -  10
+    """
+
+    columns: Sequence[Column]
+    caption: str = ""
+
+    def __len__(self) -> int:
+        return len(self.columns[0].values)
+
+    def to_text(self) -> str:
+        """Aligned columns, two spaces apart, below the caption."""
+        columns, (above, below) = self._for_reading(), self._shown()
+        cells = []
+        for column in columns:
+            texts = [column.heading, *(_cell(column.values[i]) for i in [*above, *below])]
+            width = max(map(len, texts))
+            cells.append([x.ljust(width) if column.left else x.rjust(width) for x in texts])
+        lines = ["  ".join(row).rstrip() for row in zip(*cells, strict=True)]
+        if left_out := len(self) - len(above) - len(below):
+            lines.insert(1 + len(above), f"... {left_out} more ...")
+        return "\n".join([*filter(None, [self.caption]), *lines])
+
+    __str__ = to_text
+
+    def to_html(self) -> str:
+        """A ``<table>``, everything in it escaped."""
+        columns, (above, below) = self._for_reading(), self._shown()
+
+        def lines(rows: range) -> Iterable[str]:
+            return (_line("td", [_cell(column.values[i]) for column in columns]) for i in rows)
+
+        left_out = len(self) - len(above) - len(below)
+        gap = f"<tr><td colspan={len(columns)}>... {left_out} more ...</td></tr>"
+        caption = f"<caption>{html.escape(self.caption)}</caption>" if self.caption else ""
+        head = _line("th", [column.heading for column in columns])
+        body = [*lines(above), *[gap] * bool(left_out), *lines(below)]
+        return f"<table>{caption}{head}{''.join(body)}</table>"
+
+    _repr_html_ = to_html
+
+    def to_csv(self) -> str:
+        """Comma-separated text with a header."""
+        columns = [column for column in self.columns if column.name]
+        values = (np.asarray(column.values, object).tolist() for column in columns)
+        text = io.StringIO()
+        rows = zip(*values, strict=True)
+        csv.writer(text, lineterminator="\n").writerows([[c.name for c in columns], *rows])
+        return text.getvalue()
+
+    def _for_reading(self) -> list[Column]:
+        return [column for column in self.columns if column.heading]
+
+    def _shown(self) -> tuple[range, range]:
+        """The rows above and below those left out."""
+        size, half = len(self), _MOST_ROWS // 2
+        if size <= _MOST_ROWS:
+            return range(size), range(0)
+        return range(half), range(size - half, size)
+
+
+def joined(name: str, tables: Mapping[str, Table]) -> Table:
+    """One table below the other, with a first column `name` of the keys.
+
+    Examples
+    --------
+    >>> print(joined("of", {"x": Table([Column([1, 2], "k")])}).to_csv(), end="")
+    of,k
+    x,1
+    x,2
+    """
+    keys = [key for key, table in tables.items() for _ in range(len(table))]
+    columns = [Column(keys, name, name, left=True)]
+    for parts in zip(*(table.columns for table in tables.values()), strict=True):
+        values = [value for part in parts for value in part.values]
+        columns.append(replace(parts[0], values=values))
+    return Table(columns)
+
+
+def _line(tag: str, cells: Iterable[str]) -> str:
+    return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return number(float(value)) if isinstance(value, float | np.floating) else printable(str(value))
