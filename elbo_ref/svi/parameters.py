@@ -16,8 +16,8 @@ from elbo_ref.guides.positive import EXP, LARGEST, SMALLEST, Positive
 from elbo_ref.guides.protocol import ANY_REAL
 from elbo_ref.objectives.base import Objective, Task
 from elbo_ref.objectives.exact import Exact, objective_value
-from elbo_ref.objectives.highest import Highest, highest
-from elbo_ref.objectives.stationarity import Stationarity, stationarity
+from elbo_ref.svi.highest import Highest, highest
+from elbo_ref.svi.stationarity import Stationarity, stationarity
 
 NAMES = ("concentration1", "concentration0")
 

@@ -25,13 +25,13 @@ from elbo_ref.guides import Delta, GuideValue, Parameter
 from elbo_ref.guides.positive import Constraint, find_constraint
 from elbo_ref.objectives import Objective, find as find_objective
 from elbo_ref.objectives.exact import Exact
-from elbo_ref.objectives.stationarity import Stationarity
 from elbo_ref.optim import Optimizer, rate_after
 from elbo_ref.svi.config import Setup
 from elbo_ref.svi.convergence import NoiseFloor, find_floor
 from elbo_ref.svi.history import Average, History
 from elbo_ref.svi.loop import Climb, Snapshot
 from elbo_ref.svi.parameters import Coordinates, Learned
+from elbo_ref.svi.stationarity import Stationarity
 
 Ending = Literal["completed", "unbounded", "interrupted"]
 Stopped = Literal["completed", "converged", "unbounded", "interrupted"]

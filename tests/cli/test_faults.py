@@ -38,14 +38,16 @@ PLAIN = ("-m", "elbo_ref.fit")
 
 EAGER = (
     "-c",
-    "import sys; from elbo_ref import checkpoint, fit; checkpoint._SECONDS = checkpoint._SHARE = 0;"
+    "import sys; from elbo_ref import fit; from elbo_ref.svi import checkpoint;"
+    "checkpoint._SECONDS = checkpoint._SHARE = 0;"
     "sys.exit(fit.main())",
 )
 """Saves after every step."""
 
 SUICIDAL = """
 import os, signal, sys
-from elbo_ref import checkpoint, fit
+from elbo_ref import fit
+from elbo_ref.svi import checkpoint
 checkpoint._SECONDS = checkpoint._SHARE = 0
 call, left, after = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "after"
 real = getattr(os, call)

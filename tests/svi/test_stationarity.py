@@ -1,4 +1,4 @@
-"""`elbo_ref.objectives.stationarity`: the Newton decrement, against dense linear algebra.
+"""`elbo_ref.svi.stationarity`: the Newton decrement, against dense linear algebra.
 
 The Hessian of all parameters comes from automatic differentiation of a textbook formula. What the
 verdict must say is known where the maximum is: at the posterior and the evidence's maximiser
@@ -14,8 +14,8 @@ import oracles
 from elbo_ref import guides
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact
-from elbo_ref.objectives.stationarity import Stationarity, stationarity
 from elbo_ref.svi.parameters import Coordinates
+from elbo_ref.svi.stationarity import Stationarity, stationarity
 
 # (E11): two trials each, n_y latents with y successes; the maximiser in closed form.
 PAIRS = er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50])

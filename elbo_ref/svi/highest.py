@@ -21,7 +21,7 @@ from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides.positive import LARGEST, SMALLEST
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact, objective_value
-from elbo_ref.objectives.stationarity import DECREMENT, STEP
+from elbo_ref.svi.stationarity import DECREMENT, STEP
 
 _SHIFT = 1e-3
 _REACH, _LEAST_REACH = 2.0, 1e-9
