@@ -1,4 +1,4 @@
-"""`Counts`: what the data say, one entry per latent.
+"""`Counts`: the sufficient statistics of the data, one entry per latent.
 
 Only four things about the observations of a latent matter: K successes, N trials, how many equal
 latents there are (the multiplicity w), and the binomial coefficients, log C(n, k) summed over its
@@ -111,7 +111,11 @@ class Counts:
 
     @classmethod
     def shared(cls, successes: ArrayLike, total_count: ArrayLike) -> Counts:
-        """One latent for all rows.
+        """Make one latent of all rows.
+
+        Parameters
+        ----------
+        successes, total_count : int array_like, shape (R,)
 
         Examples
         --------
@@ -127,31 +131,50 @@ class Counts:
         total_count: ArrayLike,
         groups: Iterable[Hashable] | NDArray[Any],
     ) -> Counts:
-        """One latent per distinct label, in the order of first appearance.
+        """Make one latent per distinct label, in the order of first appearance.
 
         Parameters
         ----------
         successes, total_count : int array_like, shape (R,)
         groups : R labels
             Anything hashable; two labels are the same group if they are equal.
+
+        See Also
+        --------
+        pooled : The same of counts that are there already.
         """
         return cls(successes, total_count).pooled(groups)
 
     def pooled(self, groups: Iterable[Hashable] | NDArray[Any] | None = None) -> Counts:
-        """The entries as rows: one latent for each distinct label, or without labels one in all.
+        """Pool the entries as rows: one latent for each distinct label, or one in all.
 
         An entry of multiplicity w is w equal rows.
+
+        Parameters
+        ----------
+        groups : G labels, optional
+            Anything hashable; two labels are the same group if they are equal.
+
+        Returns
+        -------
+        Counts
+            Latents in the order in which their labels first appear, with these labels.
+
+        Raises
+        ------
+        ValueError
+            If there are not G labels, or a sum does not fit into 63 bits.
 
         Examples
         --------
         >>> Counts([0, 1], 1, multiplicity=[7, 3]).pooled()
         Counts(successes=[3], total_count=[10])
         """
-        place, labels = np.zeros(len(self), dtype=np.intp), None
+        latent, labels = np.zeros(len(self), dtype=np.intp), None
         if groups is not None:
-            place, labels = _places(groups, len(self))
+            latent, labels = _numbered(groups, len(self))
         k, n, split = pool(
-            self.successes, self.total_count, self.multiplicity, self.log_split, place
+            self.successes, self.total_count, self.multiplicity, self.log_split, latent
         )
         counts = Counts.__new__(Counts)
         counts._set(k, n, np.ones_like(k), split, labels)
@@ -170,7 +193,7 @@ class Counts:
         return hash((self.successes.tobytes(), self.total_count.tobytes()))
 
     def __len__(self) -> int:
-        """The number of entries, G; `num_latents` counts multiplicities."""
+        """Return the number of entries, G; `num_latents` counts multiplicities."""
         return self.successes.size
 
     def __repr__(self) -> str:
@@ -181,7 +204,7 @@ class Counts:
 
     @property
     def failures(self) -> IntArray:
-        """N - K."""
+        """N - K of each entry."""
         return self.total_count - self.successes
 
     @property
@@ -191,7 +214,7 @@ class Counts:
 
     @property
     def log_coefficient(self) -> FloatArray:
-        """logC: the rows' log binomial coefficients, summed for each latent."""
+        """LogC, the log binomial coefficients of the rows, summed for each latent."""
         return log_choose(self.successes, self.total_count) + self.log_split
 
     @property
@@ -201,7 +224,7 @@ class Counts:
         return Counts.from_columns(*columns)
 
     def summary(self) -> str:
-        """The totals in words.
+        """Return the totals in words.
 
         Examples
         --------
@@ -213,7 +236,7 @@ class Counts:
         return f"{total}, latents {self.num_latents}"
 
     def to_dict(self) -> dict[str, Any]:
-        """The entries as lists of plain values: the columns of the interchange table.
+        """Return the entries as lists of plain values, the columns of the interchange table.
 
         `labels` only where there are groups, as text unless a label is a number or a boolean.
 
@@ -237,7 +260,14 @@ class Counts:
         log_split: ArrayLike | None = None,
         labels: Iterable[Hashable] | None = None,
     ) -> Counts:
-        """Counts from the columns of `to_dict`.
+        """Make counts from the columns of `to_dict`.
+
+        Parameters
+        ----------
+        successes, total_count, multiplicity
+            As for `Counts`.
+        log_split : float array_like, shape (G,), optional
+        labels : G distinct labels, optional
 
         Raises
         ------
@@ -269,9 +299,14 @@ class Counts:
 
 
 def distinct(counts: Counts) -> tuple[Counts, NDArray[np.intp]]:
-    """Equal entries as one of a greater multiplicity, and which of these each entry is in.
+    """Join equal entries into one of a greater multiplicity.
 
-    Labels, and how the trials of a latent were split, are left out.
+    Returns
+    -------
+    counts : Counts
+        Without labels, and as if the trials of each latent were one row.
+    entry : int ndarray, shape (G,)
+        The index of the joined entry of each entry.
     """
     order = np.lexsort((counts.successes, counts.total_count))
     k, n = counts.successes[order], counts.total_count[order]
@@ -286,9 +321,9 @@ def pool(
     total_count: IntArray,
     multiplicity: IntArray,
     log_split: FloatArray,
-    place: NDArray[np.intp],
+    latent: NDArray[np.intp],
 ) -> tuple[IntArray, IntArray, FloatArray]:
-    """Successes, total counts and log_split of latents, row i belonging to latent ``place[i]``.
+    """Sum successes, total counts and log_split over rows, row i belonging to latent ``latent[i]``.
 
     log C(n, k) of the rows and log C(N, K) are both taken as log binomial probabilities at
     c = K/N, where c^K (1 - c)^(N - K) cancels.
@@ -300,36 +335,36 @@ def pool(
     """
     k, n, w = successes, total_count, multiplicity
     weights = w.astype(np.float64)
-    _check_sums("total_count", np.bincount(place, weights * n))
-    size = int(place.max()) + 1
+    _check_sums("total_count", np.bincount(latent, weights * n))
+    size = int(latent.max()) + 1
     total_k, total_n = np.zeros(size, np.int64), np.zeros(size, np.int64)
-    np.add.at(total_k, place, np.where(n > 0, w, 0) * k)
-    np.add.at(total_n, place, np.where(n > 0, w, 0) * n)
+    np.add.at(total_k, latent, np.where(n > 0, w, 0) * k)
+    np.add.at(total_n, latent, np.where(n > 0, w, 0) * n)
     total_f = total_n - total_k
     scale = np.maximum(total_n, 1).astype(np.float64)
     mean = total_k / scale, total_f / scale
-    difference = cross_difference(k, total_f[place], n - k, total_k[place]) / scale[place]
-    rows = log_binomial(k, n, (mean[0][place], mean[1][place]), difference)
+    difference = cross_difference(k, total_f[latent], n - k, total_k[latent]) / scale[latent]
+    rows = log_binomial(k, n, (mean[0][latent], mean[1][latent]), difference)
     together = log_binomial(total_k, total_n, mean, np.zeros(size))
-    given = np.bincount(place, weights * log_split, size)
-    split = np.minimum(given + (np.bincount(place, weights * rows, size) - together), 0.0)
+    given = np.bincount(latent, weights * log_split, size)
+    split = np.minimum(given + (np.bincount(latent, weights * rows, size) - together), 0.0)
     mixed = (total_k > 0) & (total_f > 0)
-    single = np.bincount(place, np.where(n > 0, weights, 0.0), size) < 2
+    single = np.bincount(latent, np.where(n > 0, weights, 0.0), size) < 2
     return total_k, total_n, np.where(single, given, np.where(mixed, split, 0.0))
 
 
 def _plain(label: Hashable) -> bool | int | float | str:
-    """A label as JSON can hold it."""
+    """Return a label as JSON can hold it."""
     value = label.item() if isinstance(label, np.generic) else label
     if isinstance(value, float) and not np.isfinite(value):
         return str(value)
     return value if isinstance(value, bool | int | float) else str(value)
 
 
-def _places(
+def _numbered(
     groups: Iterable[Hashable] | NDArray[Any], size: int
 ) -> tuple[NDArray[np.intp], tuple[Hashable, ...]]:
-    """For each row the number of its group, and the groups in the order of first appearance."""
+    """Return the number of each row's group, and the groups in the order of first appearance."""
     labels = label_list("groups", groups)
     if len(labels) != size:
         raise ValueError(f"groups has {len(labels)} labels for {size} rows")
@@ -358,7 +393,7 @@ def _fit(name: str, array: IntArray, size: int) -> IntArray:
 
 
 def _whole(name: str, value: ArrayLike) -> IntArray:
-    """An int64 copy of whole numbers of [0, 2**63), whatever type holds them."""
+    """Return an int64 copy of whole numbers of [0, 2**63), whatever type holds them."""
     array = as_array(name, value)
     if np.ma.isMaskedArray(value):
         raise TypeError(f"{name} must not be a masked array")

@@ -77,19 +77,34 @@ def log_evidence(prior: Beta, counts: Counts) -> float:
     --------
     >>> round(log_evidence(Beta(1.0, 1.0), Counts(3, 10)), 12)   # every count is equally probable
     -2.397895272798
+
+    See Also
+    --------
+    maximize_evidence : The prior at which it is highest.
+    elbo : Its lower bound for a guide.
+
+    References
+    ----------
+    J. G. Skellam, J. R. Stat. Soc. B 10 (1948) 257; C. Loader, "Fast and Accurate Computation of
+    Binomial Probabilities" (2000).
     """
     terms = log_evidence_terms(prior, counts)
     return float(np.sum(counts.multiplicity * terms))
 
 
 def log_evidence_terms(prior: Beta, counts: Counts) -> FloatArray:
-    """(E1) of each entry of the counts, shape (G,), whatever its multiplicity."""
+    """Return (E1) of each entry of the counts, shape (G,), whatever its multiplicity."""
     return latent_log_evidence(*concentrations(prior, counts), counts)
 
 
 @underflow_is_zero
 def log_evidence_gradient(prior: Beta, counts: Counts) -> Gradient:
-    """Derivatives of `log_evidence` with respect to the concentrations.
+    """Differentiate `log_evidence` with respect to the prior's concentrations.
+
+    Parameters
+    ----------
+    prior : Beta, shape () or (G,)
+    counts : Counts, G entries
 
     Returns
     -------
@@ -113,7 +128,12 @@ def log_evidence_gradient(prior: Beta, counts: Counts) -> Gradient:
 
 @underflow_is_zero
 def log_evidence_hessian(prior: Beta, counts: Counts) -> FloatArray:
-    """Second derivatives of `log_evidence`.
+    """Differentiate `log_evidence` twice with respect to the prior's concentrations.
+
+    Parameters
+    ----------
+    prior : Beta, shape () or (G,)
+    counts : Counts, G entries
 
     Returns
     -------
@@ -138,19 +158,37 @@ def log_evidence_hessian(prior: Beta, counts: Counts) -> FloatArray:
 
 @underflow_is_zero
 def posterior(prior: Beta, counts: Counts) -> Beta:
-    """The exact posterior of each latent, Beta(a + K, b + N - K) (E2); shape (G,).
+    """Return the exact posterior of each latent, Beta(a + K, b + N - K) (E2).
+
+    Parameters
+    ----------
+    prior : Beta, shape () or (G,)
+    counts : Counts, G entries
+
+    Returns
+    -------
+    Beta, shape (G,)
+
+    Raises
+    ------
+    ValueError
+        If the shape of the prior does not fit the counts.
 
     Examples
     --------
     >>> posterior(Beta(10.0, 10.0), Counts([6, 0], [10, 3]))
     Beta(concentration1=array([16., 10.]), concentration0=array([14., 13.]))
+
+    See Also
+    --------
+    posterior_table : Means and intervals of each latent, with labels.
     """
     concentrations(prior, counts)
     return prior.conjugate_update(counts.successes, counts.failures)
 
 
 def latent_log_evidence(a: FloatArray, b: FloatArray, counts: Counts) -> FloatArray:
-    """(E1) of each entry of the counts, broadcast against arrays of concentrations."""
+    """Return (E1) of each entry of the counts, broadcast against arrays of concentrations."""
     k, f = counts.successes, counts.failures
     values = np.empty(np.broadcast_shapes(a.shape, b.shape, k.shape))
     for chosen, formula in (
@@ -165,7 +203,7 @@ def latent_log_evidence(a: FloatArray, b: FloatArray, counts: Counts) -> FloatAr
 
 
 def _mixed(a: FloatArray, b: FloatArray, successes: IntArray, failures: IntArray) -> FloatArray:
-    """(E1) in deviances, for entries with successes and failures."""
+    """Return (E1) in deviances, for entries with successes and failures."""
     k, f = successes.astype(np.float64), failures.astype(np.float64)
     n, s = (successes + failures).astype(np.float64), a + b
     total = s + n
@@ -184,7 +222,7 @@ def _mixed(a: FloatArray, b: FloatArray, successes: IntArray, failures: IntArray
 
 
 def concentrations(prior: Beta, counts: Counts) -> tuple[FloatArray, FloatArray]:
-    """The prior's two concentrations, once its shape is known to fit the counts."""
+    """Return the prior's two concentrations; raise unless its shape fits the counts."""
     check_type("prior", prior, Beta)
     check_type("counts", counts, Counts)
     check_fits("prior", prior.shape, len(counts))

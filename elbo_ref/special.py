@@ -34,7 +34,7 @@ from elbo_ref._validation.arguments import FloatArray, IntArray
 
 
 def gauss_legendre(order: int) -> tuple[FloatArray, FloatArray]:
-    """Nodes and weights on [0, 1], each to its last digit, by Newton steps in 34 digits.
+    """Return nodes and weights on [0, 1], each to its last digit, by Newton steps in 34 digits.
 
     Those of NumPy and SciPy lose up to 1e-12 of themselves near the ends.
     """
@@ -82,7 +82,7 @@ def _polynomial(coefficients: tuple[float, ...], x: FloatArray) -> FloatArray:
 
 
 def _two_product(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """x y as an unevaluated sum of two floats, without error (Dekker)."""
+    """Return x y as an unevaluated sum of two floats, without error (Dekker)."""
     product = x * y
     scaled = 134217729.0 * x
     x_high = scaled - (scaled - x)
@@ -95,7 +95,7 @@ def _two_product(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _high_low(x: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
-    """An int64 as the sum of two exact floats, the second 0 below 2**53; a float as itself."""
+    """Split an int64 into two exact floats, the second 0 below 2**53; a float into itself and 0."""
     if x.dtype.kind == "i":
         low = np.where(x < 2**53, 0, x & 2047)
         return (x - low).astype(np.float64), low.astype(np.float64)
@@ -108,7 +108,7 @@ def cross_difference(
     b: FloatArray | IntArray,
     c: FloatArray | IntArray,
 ) -> FloatArray:
-    """The determinant a d - b c as if rounded once, for float64 or int64 arrays.
+    """Return the determinant a d - b c as if rounded once, for float64 or int64 arrays.
 
     The leading products are exact pairs; what else is rounded is 2**-95 of them.
     """
@@ -120,7 +120,7 @@ def cross_difference(
 
 
 def deviance(observed: FloatArray, expected: FloatArray, difference: FloatArray) -> FloatArray:
-    """d(O, E) = O log(O/E) - (O - E), handed the difference O - E; 0 where O = E = 0.
+    """Return d(O, E) = O log(O/E) - (O - E), given the difference O - E; 0 where O = E = 0.
 
     With v = (O - E)/(O + E) it is (O - E) v + 2 O (v^3/3 + v^5/5 + ...), used for abs(v) < 1/4.
     """
@@ -134,17 +134,17 @@ def deviance(observed: FloatArray, expected: FloatArray, difference: FloatArray)
 
 
 def _stirling_tail(x: FloatArray) -> FloatArray:
-    """log Gamma(x) - [(x - 1/2) log x - x + log(2 pi)/2] for x >= 8 (DLMF 5.11.1)."""
+    """Return log Gamma(x) - [(x - 1/2) log x - x + log(2 pi)/2] for x >= 8 (DLMF 5.11.1)."""
     return _polynomial(_STIRLING, 1 / (x * x)) / x
 
 
 def blocks(size: int) -> Iterator[slice]:
-    """So many elements in parts, between which an interrupt is heard."""
+    """Slice so many elements into parts, between which an interrupt is heard."""
     return (slice(first, first + _BLOCK) for first in range(0, size, _BLOCK))
 
 
 def log_factorial_remainder(x: FloatArray) -> FloatArray:
-    """R(x) = log Gamma(x + 1) - x log x + x for x >= 0, to a few units of 2**-53.
+    """Return R(x) = log Gamma(x + 1) - x log x + x for x >= 0, to a few units of 2**-53.
 
     Between 2 and 8, where the terms are alike, it is R(x + 8) and eight steps
     R(y) - R(y + 1) = y log(1 + 1/y) - 1.
@@ -170,7 +170,7 @@ def _remainder_series(x: FloatArray) -> FloatArray:
 
 
 def log_choose_remainder(x: FloatArray, y: FloatArray) -> FloatArray:
-    """R(x + y) - R(x) - R(y): log C(x + y, x) less its entropy part.
+    """Return R(x + y) - R(x) - R(y), log C(x + y, x) without its entropy part.
 
     R(x + y) less the R of the larger is formed as a difference, so that what remains is no larger
     than the R of the smaller.
@@ -186,7 +186,7 @@ def log_choose_remainder(x: FloatArray, y: FloatArray) -> FloatArray:
 
 
 def log_choose(k: IntArray, n: IntArray) -> FloatArray:
-    """log C(n, k), from its entropy and remainders: every large term is positive."""
+    """Return log C(n, k), from its entropy and remainders: every large term is positive."""
     less = np.minimum(k, n - k).astype(np.float64)
     more = np.maximum(k, n - k).astype(np.float64)
     size = np.maximum(n, 1).astype(np.float64)
@@ -200,7 +200,7 @@ def log_binomial(
     mean: tuple[FloatArray, FloatArray],
     difference: FloatArray,
 ) -> FloatArray:
-    """log C(N, K) + K log c + (N - K) log(1 - c), with mean = (c, 1 - c).
+    """Return log C(N, K) + K log c + (N - K) log(1 - c), with mean = (c, 1 - c).
 
     `difference` is K - N c, formed by the caller from what it knows exactly.
     """
@@ -211,12 +211,12 @@ def log_binomial(
 
 
 def log_beta_remainder(a: FloatArray, b: FloatArray) -> FloatArray:
-    """log B(a, b) - [a log m + b log(1 - m)], with m = a/(a + b)."""
+    """Return log B(a, b) - [a log m + b log(1 - m)], with m = a/(a + b)."""
     return -log_choose_remainder(a, b) - np.log(a * (b / (a + b)))
 
 
 def log_rising_ratio(x: FloatArray, h: FloatArray, n: FloatArray) -> FloatArray:
-    """log of (x)_n / (x + h)_n = prod_{j < n} (x + j)/(x + h + j), to full relative precision.
+    """Return log (x)_n / (x + h)_n = sum_{j < n} log (x + j)/(x + h + j), to full precision.
 
     Factors with x + j < 8 are taken one by one. Beyond them the four log-gammas are the deviances
     of the table ((x, h), (n, 0)) from independence and a second difference of Stirling remainders:
@@ -237,7 +237,7 @@ def log_rising_ratio(x: FloatArray, h: FloatArray, n: FloatArray) -> FloatArray:
     )
 
     def drop(z: FloatArray) -> FloatArray:
-        """_stirling_tail(z) - _stirling_tail(z + h), accurate however small h is."""
+        """Return _stirling_tail(z) - _stirling_tail(z + h), accurate however small h is."""
         step = np.log1p(h / z)
         orders = zip(_STIRLING, range(1, 2 * len(_STIRLING), 2), strict=True)
         with np.errstate(under="ignore"):
@@ -251,7 +251,7 @@ def log_rising_ratio(x: FloatArray, h: FloatArray, n: FloatArray) -> FloatArray:
 
 
 def jensen_gap_difference(x: FloatArray, n: FloatArray) -> FloatArray:
-    """g(x) - g(x + n) >= 0 for the gap g(x) = log x - psi(x), n >= 0 (DLMF 5.11.2).
+    """Return g(x) - g(x + n) >= 0 for the gap g(x) = log x - psi(x), n >= 0 (DLMF 5.11.2).
 
     To nearly full relative precision, however small n is; -g' is `trigamma_excess`.
     """
@@ -260,12 +260,12 @@ def jensen_gap_difference(x: FloatArray, n: FloatArray) -> FloatArray:
 
 
 def digamma_difference(x: FloatArray, n: FloatArray) -> FloatArray:
-    """psi(x + n) - psi(x) for n >= 0, to full relative precision."""
+    """Return psi(x + n) - psi(x) for n >= 0, to full relative precision."""
     return np.log1p(n / x) + jensen_gap_difference(x, n)
 
 
 def digamma_second_difference(x: FloatArray, h: FloatArray, n: FloatArray) -> FloatArray:
-    """[psi(x + n) - psi(x)] - [psi(x + h + n) - psi(x + h)] >= 0, to nearly all its digits.
+    """Return [psi(x + n) - psi(x)] - [psi(x + h + n) - psi(x + h)] >= 0, to nearly all digits.
 
     For h < x/2 it is the integral of a difference of trigamma values over [x, x + h].
     """
@@ -282,7 +282,9 @@ def digamma_second_difference(x: FloatArray, h: FloatArray, n: FloatArray) -> Fl
 def digamma_remainders(
     a: FloatArray | float, b: FloatArray | float
 ) -> tuple[FloatArray, FloatArray]:
-    """D(a + 1, b) and D(b + 1, a), for two floats or two arrays of one dimension, where
+    """Return D(a + 1, b) and D(b + 1, a), for two floats or two arrays of one dimension.
+
+    It is the difference of two digamma values beside the logarithm of the shifted arguments,
 
         D(x, n) = psi(x + n) - psi(x) - log((x + n + SHIFT)/(x + SHIFT)) > 0.
 
@@ -297,7 +299,7 @@ def digamma_remainders(
 
 
 def gap_slope(t: _OneOrMany, u: _OneOrMany) -> _OneOrMany:
-    """[g(x) - g(z)] / (z - x) for g(x) = log x - psi(x), t = 1/x and u = 1/z, from x = 20 on."""
+    """Return [g(x) - g(z)] / (z - x) for g(x) = log x - psi(x), t = 1/x, u = 1/z, x >= 20."""
     product, squares = t * u, t * t + u * u
     square, squared = product * product, squares * squares
     tail = squares / 120 - (squared - square) / 252 + squares * (squared - 2 * square) / 240
@@ -305,12 +307,12 @@ def gap_slope(t: _OneOrMany, u: _OneOrMany) -> _OneOrMany:
 
 
 def trigamma(x: FloatArray) -> FloatArray:
-    """psi_1(x), the second derivative of log Gamma, for x > 0."""
+    """Return psi_1(x), the second derivative of log Gamma, for x > 0."""
     return _zeta(_TWO, x)
 
 
 def _zeta(s: float | FloatArray, x: FloatArray) -> FloatArray:
-    """sum_{j >= 0} (x + j)^-s."""
+    """Return sum_{j >= 0} (x + j)^-s."""
     if np.size(x) <= _BLOCK:
         values: FloatArray = sc.zeta(s, x)
         return values
@@ -319,14 +321,14 @@ def _zeta(s: float | FloatArray, x: FloatArray) -> FloatArray:
 
 
 def trigamma_excess(x: FloatArray) -> FloatArray:
-    """psi_1(x) - 1/x > 0 (DLMF 5.15.8)."""
+    """Return psi_1(x) - 1/x > 0 (DLMF 5.15.8)."""
     t = 1 / np.maximum(x, _LARGE)
     far = t * _polynomial(_EXCESS, t)
     return np.where(x >= _LARGE, far, trigamma(x + 1) + (1 - x) / (x * x))
 
 
 def trigamma_excess_difference(x: FloatArray, n: FloatArray) -> FloatArray:
-    """The excess at x less that at x + n, for n >= 0, to full relative precision."""
+    """Return the excess at x less that at x + n, for n >= 0, to full relative precision."""
 
     def slope(v: FloatArray) -> FloatArray:
         return 2 * _zeta(3.0, v) - 1 / (v * v)
@@ -336,7 +338,7 @@ def trigamma_excess_difference(x: FloatArray, n: FloatArray) -> FloatArray:
 
 
 def trigamma_difference(x: FloatArray, n: FloatArray) -> FloatArray:
-    """psi_1(x) - psi_1(x + n) for n >= 0, to full relative precision."""
+    """Return psi_1(x) - psi_1(x + n) for n >= 0, to full relative precision."""
     return n / x / (x + n) + trigamma_excess_difference(x, n)
 
 
@@ -347,7 +349,7 @@ def _without_cancellation(
     x: FloatArray,
     n: FloatArray,
 ) -> FloatArray:
-    """f(x) - f(x + n) for f(x) ~ sum of series[m - 1] / x^m, given the `direct` difference.
+    """Return f(x) - f(x + n) for f(x) ~ sum of series[m - 1] / x^m, given the `direct` difference.
 
     For large x the powers' differences are t^m - u^m = (t - u)(t^(m-1) + ... + u^(m-1)) with
     t - u = n t u; for smaller x and n < x/2 it is the integral of `slope`, for which ten

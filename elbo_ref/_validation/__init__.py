@@ -1,1 +1,1 @@
-"""_validation."""
+"""Argument checks, and the bases of frozen values."""

@@ -1,4 +1,4 @@
-"""The public door: array types, and the checks that every public function makes once.
+"""Array types, and the argument checks that every public function makes once.
 
 An error names the argument, the first offending index, the value and the rule, as in
 ``concentration1[3] = -1.0 must lie in [1e-100, 1e+100]``. What has passed is trusted afterwards.
@@ -26,29 +26,29 @@ Rng: TypeAlias = int | np.random.SeedSequence | np.random.Generator
 """What every `rng` argument takes; None is refused, because the same call gives the same bytes."""
 
 
-Door = TypeVar("Door", bound=Callable[..., Any])
+Callee = TypeVar("Callee", bound=Callable[..., Any])
 
 
-def underflow_is_zero(door: Door) -> Door:
+def underflow_is_zero(callee: Callee) -> Callee:
     """Let a function, or all methods of a class, round what underflows to 0, as NumPy's default is.
 
     A caller's ``np.errstate(all="raise")`` would otherwise end in the middle of a sum whose terms
     may be as small as they like; overflow, division and invalid values stay as the caller has them.
     """
-    if isinstance(door, type):
-        for name, member in list(vars(door).items()):
+    if isinstance(callee, type):
+        for name, member in list(vars(callee).items()):
             if name.startswith("_"):
                 continue
             if isinstance(member, FunctionType):
-                setattr(door, name, _underflow_is_zero(member))
+                setattr(callee, name, _underflow_is_zero(member))
             elif isinstance(member, classmethod):
-                setattr(door, name, classmethod(_underflow_is_zero(member.__func__)))
+                setattr(callee, name, classmethod(_underflow_is_zero(member.__func__)))
             elif isinstance(member, property) and member.fget is not None:
-                setattr(door, name, property(_underflow_is_zero(member.fget)))
+                setattr(callee, name, property(_underflow_is_zero(member.fget)))
             elif isinstance(member, cached_property):
                 member.func = _underflow_is_zero(member.func)
-        return door
-    return _underflow_is_zero(door)  # type: ignore[return-value]
+        return callee
+    return _underflow_is_zero(callee)  # type: ignore[return-value]
 
 
 def _underflow_is_zero(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -72,7 +72,7 @@ def check_type(name: str, value: object, *kinds: type) -> None:
 
 
 def file_path(name: str, value: object) -> str:
-    """The text of a path; TypeError for what is none, such as a file descriptor."""
+    """Return the text of a path; raise TypeError for anything else, such as a file descriptor."""
     if not isinstance(value, str | bytes | os.PathLike):
         raise TypeError(f"{name} must be a str or a Path, not {type(value).__name__}")
     text = os.fsdecode(value)
@@ -100,9 +100,9 @@ def check_broadcast(**arrays: NDArray[Any]) -> None:
 
 
 def describe(name: str, array: NDArray[Any], index: tuple[int, ...]) -> str:
-    """``name[i] = value``, or ``name = value`` for a scalar."""
-    place = f"[{', '.join(map(str, index))}]" if index else ""
-    return f"{name}{place} = {array[index]!s}"
+    """Write ``name[i] = value``, or ``name = value`` for a scalar."""
+    subscript = f"[{', '.join(map(str, index))}]" if index else ""
+    return f"{name}{subscript} = {array[index]!s}"
 
 
 def require(name: str, array: NDArray[Any], good: NDArray[np.bool_] | np.bool_, rule: str) -> None:
@@ -113,7 +113,7 @@ def require(name: str, array: NDArray[Any], good: NDArray[np.bool_] | np.bool_, 
 
 
 def float_array(name: str, value: ArrayLike) -> FloatArray:
-    """A float64 copy of real numbers; TypeError for anything else."""
+    """Return a float64 copy of real numbers; raise TypeError for anything else."""
     array = as_array(name, value)
     if array.dtype.kind == "O" and all(isinstance(x, int) for x in array.flat):
         try:
@@ -127,7 +127,7 @@ def float_array(name: str, value: ArrayLike) -> FloatArray:
 
 
 def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
-    """The array of any kind that a value stands for; ValueError where its rows are not alike."""
+    """Return a value as an array of any kind; raise ValueError if its rows differ in length."""
     try:
         return np.asarray(value)
     except ValueError as error:
@@ -135,14 +135,14 @@ def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
 
 
 def finite(name: str, value: ArrayLike) -> FloatArray:
-    """A float64 copy with every element finite."""
+    """Return a float64 copy; raise ValueError unless every element is finite."""
     array = float_array(name, value)
     require(name, array, np.isfinite(array), "is not finite")
     return array
 
 
 def float_in(name: str, value: ArrayLike, low: float, high: float) -> FloatArray:
-    """A float64 copy with every element in [low, high]."""
+    """Return a float64 copy; raise ValueError unless every element lies in [low, high]."""
     array = float_array(name, value)
     if array.ndim or not low <= array.item() <= high:
         good = (array >= low) & (array <= high)
@@ -151,17 +151,17 @@ def float_in(name: str, value: ArrayLike, low: float, high: float) -> FloatArray
 
 
 def plain(array: FloatArray) -> float | FloatArray:
-    """What a public function hands out: a float where there are no dimensions."""
+    """Return a float for an array without dimensions, and any other array as it is."""
     return array if array.ndim else float(array)
 
 
 def concentration(name: str, value: ArrayLike) -> FloatArray:
-    """A float64 copy with every element in the range of a concentration."""
+    """Return a float64 copy; raise ValueError unless all lie in the range of a concentration."""
     return float_in(name, value, *CONCENTRATION_RANGE)
 
 
 def scalar(name: str, value: float, good: Callable[[float], bool], rule: str) -> float:
-    """One finite real number that satisfies `good`."""
+    """Return one finite real number that satisfies `good`, as a float."""
     if isinstance(value, bool | np.bool_) or as_array(name, value).ndim:
         raise TypeError(f"{name} must be a real number, not {value!r}")
     array = float_array(name, value)
@@ -171,7 +171,7 @@ def scalar(name: str, value: float, good: Callable[[float], bool], rule: str) ->
 
 
 def count(name: str, value: int, minimum: int, maximum: float = 2**63 - 1) -> int:
-    """One whole number in [minimum, maximum]."""
+    """Return one whole number in [minimum, maximum], as an int."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name} must be an int, not {type(value).__name__}")
     if value < minimum:
@@ -182,12 +182,12 @@ def count(name: str, value: int, minimum: int, maximum: float = 2**63 - 1) -> in
 
 
 def sample_shape(size: int | tuple[int, ...]) -> tuple[int, ...]:
-    """The shape that a `size` argument stands for."""
+    """Return the shape that a `size` argument stands for."""
     return tuple(count("size", x, 0) for x in (size if isinstance(size, tuple) else (size,)))
 
 
 def generator(rng: Rng) -> np.random.Generator:
-    """The `numpy.random.Generator` that an `rng` argument stands for."""
+    """Return the `numpy.random.Generator` that an `rng` argument stands for."""
     if isinstance(rng, np.random.Generator | np.random.SeedSequence):
         return np.random.default_rng(rng)
     if isinstance(rng, bool) or not isinstance(rng, int | np.integer):
@@ -197,7 +197,7 @@ def generator(rng: Rng) -> np.random.Generator:
 
 
 def label_list(name: str, labels: Iterable[Hashable] | NDArray[Any]) -> list[Hashable]:
-    """A list of labels, each equal to itself; TypeError or ValueError for anything else."""
+    """Return labels as a list; raise TypeError or ValueError if they cannot be told apart."""
     if np.ma.isMaskedArray(labels):
         raise TypeError(f"{name} must not be a masked array")
     if isinstance(labels, str | bytes | set | frozenset) or not isinstance(labels, Iterable):

@@ -1,4 +1,4 @@
-"""What values share: two arrays of one shape, a center on the logit, equality by content."""
+"""Bases of frozen values: two arrays of one shape, a center on the logit, equality by content."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class Pair:
 
 
 def hashed(array: FloatArray) -> bytes:
-    """The same bytes for arrays that are equal: 0.0 and -0.0 are."""
+    """Return the same bytes for arrays that are equal, as 0.0 and -0.0 are."""
     return (array + 0.0).tobytes()
 
 
 def by_value(kind: type[Tuple]) -> type[Tuple]:
-    """Let named tuples that may hold arrays be compared and hashed by what they hold."""
+    """Compare and hash a kind of named tuple by content, arrays included."""
 
     def equal(self: Tuple, other: object) -> Any:
         if not isinstance(other, tuple):
@@ -71,7 +71,7 @@ def by_value(kind: type[Tuple]) -> type[Tuple]:
 
 
 def _content(value: object) -> Any:
-    """The value with arrays as shape and bytes, so that it can be compared and hashed."""
+    """Return the value with arrays as shape and bytes, which can be compared and hashed."""
     if isinstance(value, np.ndarray):
         return value.shape, hashed(value)
     if isinstance(value, tuple):

@@ -87,7 +87,7 @@ class Groups:
             total_count=np.concatenate([self._totals[1, touched], n]),
             multiplicity=np.concatenate([np.ones_like(touched), w * times]),
             log_split=np.concatenate([self._split[touched], np.zeros(k.size)]),
-            place=np.concatenate([np.arange(touched.size), place.ravel()]),
+            latent=np.concatenate([np.arange(touched.size), place.ravel()]),
         )
         self._totals[:, touched] = totals
         self._split[touched] = np.minimum(split, 0.0)
