@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.io.layout import DataError
+from elbo_ref.io.errors import DataError
 from elbo_ref.io.pickle_machine import Instance
 from elbo_ref.io.tensors import Tensor
 
@@ -65,14 +65,14 @@ _LINEAR_ABOVE = 20.0
 
 
 class Constrained(NamedTuple):
-    """A parameter's value, None where its constraint is not one of elements, and a note."""
+    """A parameter's value, None where its constraint joins several elements, and a note."""
 
     values: FloatArray | None
     note: str
 
 
 def constrain(tensor: Tensor, constraint: Instance) -> Constrained:
-    """What `pyro.param` returns for a saved tensor.
+    """Compute the value that `pyro.param` returns for a saved tensor.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def constrain(tensor: Tensor, constraint: Instance) -> Constrained:
 def _transformed(
     x: FloatArray, constraint: Instance, limits: np.finfo[Any]
 ) -> tuple[FloatArray, str]:
-    """The transform in float64, and which it was."""
+    """The transformed values in float64, and the transform in words."""
     name = _EACH[constraint.name]
     match name:
         case "real":

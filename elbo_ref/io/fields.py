@@ -5,7 +5,7 @@ place of a value and the value, and raises a ValueError of one line, as
 
     runs[0].generator.state.pos = 100000000 must be a whole number of [0, 624]
 
-What has passed has the types, names and ranges that the table says, to the last leaf.
+After it the document has the types, names and ranges that the table says, to the last leaf.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping
 from reprlib import Repr
 from typing import Any, TypeAlias
 
+from elbo_ref.io.errors import DataError, short
+
 Check: TypeAlias = Callable[[str, Any], None]
 """Raises ValueError unless the value at a place is what it should be."""
 
@@ -29,8 +31,12 @@ _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
 
+class _RepeatedNameError(ValueError):
+    """A JSON object has a name twice; the name is the only argument."""
+
+
 def parse(text: str) -> Any:
-    """The value of a JSON text whose objects repeat no key and whose numbers are finite.
+    """The value of a JSON text whose objects repeat no name and whose numbers are finite.
 
     Raises
     ------
@@ -51,89 +57,164 @@ def parse(text: str) -> Any:
             parse_int=_whole,
             parse_float=_finite,
             parse_constant=_finite,
-            object_pairs_hook=distinct,
+            object_pairs_hook=_distinct,
         )
     except json.JSONDecodeError as error:
         raise ValueError(f"its JSON is damaged: {error}") from None
     except RecursionError:
         raise ValueError("its JSON is nested too deeply") from None
-    except RepeatedNameError as error:
+    except _RepeatedNameError as error:
         raise ValueError(f"the JSON repeats the name {_SHORT.repr(error.args[0])}") from None
 
 
-class RepeatedNameError(ValueError):
-    """A JSON object has a name twice; the name is the only argument."""
+def read_object(data: bytes, number: Callable[[str], object]) -> dict[str, Any]:
+    """The JSON object in a file, its names once each, its numbers as the caller wants them.
+
+    Parameters
+    ----------
+    data : bytes
+        A text that opens with a brace.
+    number : callable
+        Makes a value of each number as it is written, NaN and Infinity too.
+
+    Raises
+    ------
+    DataError
+        If it is not JSON, or repeats a name.
+
+    Examples
+    --------
+    >>> read_object(b'{"a": [1, 2.50]}', str)
+    {'a': ['1', '2.50']}
+    """
+
+    def heard(text: str) -> object:  # in Python, so that an interrupt is heard at each number
+        return number(text)
+
+    try:
+        found: dict[str, Any] = json.loads(
+            data.decode("utf-8-sig"),
+            parse_int=heard,
+            parse_float=heard,
+            parse_constant=heard,
+            object_pairs_hook=_distinct,
+        )
+    except UnicodeDecodeError:
+        raise DataError("the file is not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, character {error.colno}"
+        raise DataError(f"{place} is not JSON: {error.msg}") from None
+    except RecursionError:
+        raise DataError("the file nests its JSON too deeply") from None
+    except _RepeatedNameError as error:
+        raise DataError(f"the file repeats the key {short(error.args[0])}") from None
+    return found
 
 
-def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object of the pairs that `json.loads` hands over; none of them may be lost."""
     document = dict(pairs)
     if len(document) != len(pairs):
-        raise RepeatedNameError(Counter(name for name, _ in pairs).most_common(1)[0][0])
+        raise _RepeatedNameError(Counter(name for name, _ in pairs).most_common(1)[0][0])
     return document
 
 
-def whole(low: int, high: int | None = None) -> Check:
-    """A whole number of [low, high]."""
-    rule = f"of [{low}, {high}]" if high is not None else f"of at least {low}"
+def _whole(written: str) -> int:
+    if len(written) > _MOST_DIGITS:
+        raise ValueError(f"the JSON holds a number of {len(written)} digits")
+    return int(written)
+
+
+def _finite(written: str) -> float:
+    found = float(written)
+    if not math.isfinite(found):
+        raise ValueError(f"the JSON holds {written:.60}, which is not a finite number")
+    return found
+
+
+def _must(rule: str, good: Callable[[Any], bool]) -> Check:
+    """Check by a predicate; the rule goes on after the place and the value."""
 
     def check(place: str, value: Any) -> None:
-        good = isinstance(value, int) and not isinstance(value, bool) and value >= low
-        if not good or (high is not None and value > high):
-            raise _wrong(place, value, f"must be a whole number {rule}")
+        if not good(value):
+            raise ValueError(f"{place} = {_SHORT.repr(value)} must be {rule}")
 
     return check
+
+
+def whole(low: int, high: int | None = None) -> Check:
+    """Check for a whole number of [low, high]."""
+    bounds = f"of [{low}, {high}]" if high is not None else f"of at least {low}"
+    return _must(
+        f"a whole number {bounds}",
+        lambda x: _is_real(x, int) and x >= low and (high is None or x <= high),
+    )
 
 
 def number(low: float = -math.inf, high: float = math.inf) -> Check:
-    """A real number of [low, high] that a float can be."""
-    rule = "" if (low, high) == (-math.inf, math.inf) else f" of [{low:g}, {high:g}]"
+    """Check for a real number of [low, high] that a float can be."""
+    bounds = "" if (low, high) == (-math.inf, math.inf) else f" of [{low:g}, {high:g}]"
+    return _must(
+        f"a number{bounds}",
+        lambda x: _is_real(x, int, float) and low <= x <= high and _is_finite(x),
+    )
 
-    def check(place: str, value: Any) -> None:
-        good = isinstance(value, int | float) and not isinstance(value, bool)
-        if not good or not low <= value <= high or not _is_finite(value):
-            raise _wrong(place, value, f"must be a number{rule}")
 
-    return check
+def _is_real(value: Any, *kinds: type) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def _is_finite(value: float) -> bool:
+    return abs(value) <= 2**1023 if isinstance(value, int) else math.isfinite(value)
 
 
 def text(*known: str) -> Check:
-    """One of the texts that are known; without any, a short one that can be printed."""
-    rule = (
-        f"must be one of {', '.join(map(repr, known))}" if known else "must be a short plain text"
+    """Check for one of the texts that are known; without any, a short one that can be printed."""
+    return _must(
+        f"one of {', '.join(map(repr, known))}" if known else "a short plain text",
+        lambda x: (
+            isinstance(x, str)
+            and len(x) <= _MOST_TEXT
+            and x.isprintable()
+            and (not known or x in known)
+        ),
     )
 
-    def check(place: str, value: Any) -> None:
-        good = isinstance(value, str) and len(value) <= _MOST_TEXT and value.isprintable()
-        if not good or (known and value not in known):
-            raise _wrong(place, value, rule)
 
-    return check
+def anything(_place: str, _value: Any) -> None:
+    """Accept any value, of a type that is checked elsewhere."""
 
 
-def anything(place: str, value: Any) -> None:
-    """Any value of a type that is checked elsewhere."""
+name = _must("a text", lambda x: isinstance(x, str) and not _SURROGATE.search(x))
+"""Any text that can be encoded."""
+
+flag = _must("true or false", lambda x: type(x) is bool)
+"""True or False."""
 
 
-def name(place: str, value: Any) -> None:
-    """Any text that can be encoded."""
-    if not isinstance(value, str) or _SURROGATE.search(value):
-        raise _wrong(place, value, "must be a text")
+_scalar = _must("a plain value", lambda x: isinstance(x, bool | int | float | None))
+_object = _must("an object", lambda x: isinstance(x, Mapping))
 
 
-def flag(place: str, value: Any) -> None:
-    """True or False."""
-    if type(value) is not bool:
-        raise _wrong(place, value, "must be true or false")
-
-
-def plain(place: str, value: Any) -> None:
-    """Any JSON value, not nested deeply."""
-    _plain(place, value, 0)
+def plain(place: str, value: Any, depth: int = 0) -> None:
+    """Accept any JSON value that is not nested deeply."""
+    if depth > _MOST_DEPTH:
+        raise ValueError(f"{place[:60]}... is nested more than {_MOST_DEPTH} deep")
+    if isinstance(value, Mapping):
+        _check_object(place, value)
+        for key, one in value.items():
+            plain(_inside(place, key), one, depth + 1)
+    elif isinstance(value, list | tuple):
+        for i, one in enumerate(value):
+            plain(f"{place}[{i}]", one, depth + 1)
+    elif isinstance(value, str):
+        name(place, value)
+    else:
+        _scalar(place, value)
 
 
 def optional(check: Check) -> Check:
-    """None, or what another check says."""
+    """Accept None, or what another check accepts."""
 
     def checked(place: str, value: Any) -> None:
         if value is not None:
@@ -142,25 +223,34 @@ def optional(check: Check) -> Check:
     return checked
 
 
+_KINDS = {
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    dict: "an object",
+}
+
+
 def typed(checks: Mapping[type, Check]) -> Check:
-    """What the check for its type says."""
+    """Choose the check by the type of the value."""
     kinds = ", ".join(_KINDS[kind] for kind in checks)
+    known = _must(f"one of these: {kinds}", lambda x: type(x) in checks)
 
     def check(place: str, value: Any) -> None:
-        if type(value) not in checks:
-            raise _wrong(place, value, f"must be one of these: {kinds}")
+        known(place, value)
         checks[type(value)](place, value)
 
     return check
 
 
 def items(each: Check, count: int | None = None) -> Check:
-    """A list of so many values, each of which a check agrees to."""
+    """Check each value of a list, of so many."""
     rule = "a list" if count is None else f"a list of {count}"
+    listed = _must(rule, lambda x: isinstance(x, list | tuple) and count in (None, len(x)))
 
     def check(place: str, value: Any) -> None:
-        if not isinstance(value, list | tuple) or count not in (None, len(value)):
-            raise _wrong(place, value, f"must be {rule}")
+        listed(place, value)
         for i, one in enumerate(value):
             each(f"{place}[{i}]", one)
 
@@ -168,7 +258,7 @@ def items(each: Check, count: int | None = None) -> Check:
 
 
 def named(each: Check) -> Check:
-    """An object of any names, each of whose values a check agrees to."""
+    """Check each value of an object, whatever its names."""
 
     def check(place: str, value: Any) -> None:
         _check_object(place, value)
@@ -183,7 +273,7 @@ def record(
     optional: Mapping[str, Check] | None = None,
     others: Check | None = None,
 ) -> Check:
-    """An object of these fields; of others too, if there is a check for those."""
+    """Check an object field by field; other fields need a check of their own."""
     known = {**required, **(optional or {})}
 
     def check(place: str, value: Any) -> None:
@@ -201,7 +291,7 @@ def record(
 
 
 def tagged(key: str, records: Mapping[str, Mapping[str, Check]]) -> Check:
-    """An object whose field `key` says which others it has."""
+    """Check an object whose field `key` says which others it has."""
     tag = text(*records)
     checks = {kind: record({key: tag, **fields}) for kind, fields in records.items()}
 
@@ -213,59 +303,12 @@ def tagged(key: str, records: Mapping[str, Mapping[str, Check]]) -> Check:
     return check
 
 
-_KINDS = {
-    str: "a text",
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    dict: "an object",
-}
-
-
-def _wrong(place: str, value: Any, rule: str) -> ValueError:
-    return ValueError(f"{place} = {_SHORT.repr(value)} {rule}")
-
-
 def _inside(place: str, key: Any) -> str:
     shown = key if type(key) is str and key.isidentifier() and len(key) < 60 else _SHORT.repr(key)
     return f"{place}.{shown}" if place else shown
 
 
 def _check_object(place: str, value: Any) -> None:
-    if not isinstance(value, Mapping):
-        raise _wrong(place or "the document", value, "must be an object")
+    _object(place or "the document", value)
     for key in value:
         name(f"a name in {place or 'the document'}", key)
-
-
-def _is_finite(value: float) -> bool:
-    return abs(value) <= 2**1023 if isinstance(value, int) else math.isfinite(value)
-
-
-def _plain(place: str, value: Any, depth: int) -> None:
-    if depth > _MOST_DEPTH:
-        raise ValueError(f"{place[:60]}... is nested more than {_MOST_DEPTH} deep")
-    if isinstance(value, Mapping):
-        _check_object(place, value)
-        for key, one in value.items():
-            _plain(_inside(place, key), one, depth + 1)
-    elif isinstance(value, list | tuple):
-        for i, one in enumerate(value):
-            _plain(f"{place}[{i}]", one, depth + 1)
-    elif isinstance(value, str):
-        name(place, value)
-    elif not isinstance(value, bool | int | float | None):
-        raise _wrong(place, value, "must be a plain value")
-
-
-def _whole(written: str) -> int:
-    if len(written) > _MOST_DIGITS:
-        raise ValueError(f"the JSON holds a number of {len(written)} digits")
-    return int(written)
-
-
-def _finite(written: str) -> float:
-    found = float(written)
-    if not math.isfinite(found):
-        raise ValueError(f"the JSON holds {written:.60}, which is not a finite number")
-    return found

@@ -1,21 +1,23 @@
-"""Numbers from a text, one a line: the losses of a run, or many evaluations of one.
+"""Numbers as texts write them: counts, and the losses of a run, one a line.
 
-A first line that begins with a letter, `_` or `#` and is no number is a header. NaN and infinities
-are numbers, as a run that diverged prints them; what a float64 cannot hold is none.
+A count is `12`, `+12` or `12.0`: ASCII digits that stand for less than 2**63. A loss may be NaN or
+infinite, as a run that diverged prints it, but not too large for a float64.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.io.layout import DataError, short
-from elbo_ref.io.stream import opened
+from elbo_ref.io.errors import DataError, short
+from elbo_ref.io.stream import reading
 
+_COUNT = re.compile(r" *\+?([0-9]+)(?:\.0+)? *")
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?|[+-]?(?:nan|inf|infinity)",
     re.IGNORECASE | re.ASCII,
@@ -23,14 +25,51 @@ _NUMBER = re.compile(
 _ENDLESS = re.compile(r"[+-]?inf", re.IGNORECASE)
 
 
+@lru_cache(maxsize=2**12)
+def whole(text: str) -> int | None:
+    """The count that a text writes, if it writes one; spaces around it do not matter.
+
+    Examples
+    --------
+    >>> whole("+12.0"), whole("1e1"), whole("9223372036854775808")
+    (12, None, None)
+    """
+    match = _COUNT.fullmatch(text)
+    digits = match[1].lstrip("0") if match else ""
+    if not match or len(digits) > 19:
+        return None
+    value = int(digits or "0")
+    return value if value < 2**63 else None
+
+
+def flaw(text: str) -> str:
+    """The reason why a text writes no count.
+
+    Examples
+    --------
+    >>> flaw("1e1"), flaw("-3"), flaw("")
+    ('is not a whole number', 'is negative', 'is blank')
+    """
+    if _COUNT.fullmatch(text):
+        return "is not below 2**63"
+    if text.startswith("-") and _COUNT.fullmatch(text[1:]):
+        return "is negative"
+    return "is not a whole number" if text else "is blank"
+
+
 def read_numbers(source: str | Path) -> FloatArray:
-    """The numbers in a file, shape (T,).
+    """Read the numbers in a text file.
 
     Parameters
     ----------
     source : str or Path
-        A text of one number a line, which may be quoted, with or without a header; ``"-"`` is
-        standard input. Blank lines may follow the last.
+        A text of one number a line, which may be quoted; ``"-"`` is standard input. A first line
+        that begins with a letter, `_` or `#` and is no number is a header. Blank lines may follow
+        the last number.
+
+    Returns
+    -------
+    ndarray of float64, shape (T,)
 
     Raises
     ------
@@ -48,19 +87,17 @@ def read_numbers(source: str | Path) -> FloatArray:
     ...     read_numbers(path)
     array([-1.5e+00,  2.0e+03,      nan])
     """
-    with opened(source) as stream:
-        try:
-            return _parse(stream.rest(stream.read_block()))
-        except DataError as error:
-            raise DataError(f"{stream.name}: {error}") from None
+    with reading(source) as stream:
+        return _parse(stream.rest(stream.read_block()))
 
 
 def _parse(data: bytes) -> FloatArray:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"line {_line(data, error.start)} is not UTF-8 text") from None
-    lines = [_bare(line) for line in text.split("\n")]
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"line {line} is not UTF-8 text") from None
+    lines = [_unquoted(line) for line in text.split("\n")]
     while lines and not lines[-1]:
         lines.pop()
     first = 1 if lines and _is_header(lines[0]) else 0
@@ -69,11 +106,7 @@ def _parse(data: bytes) -> FloatArray:
     return np.array([_number(i, lines[i]) for i in range(first, len(lines))])
 
 
-def _line(data: bytes, place: int) -> int:
-    return data.count(b"\n", 0, place) + 1
-
-
-def _bare(line: str) -> str:
+def _unquoted(line: str) -> str:
     """The line without the spaces and quotes around it."""
     stripped = line.removesuffix("\r").strip(" \t")
     if len(stripped) > 1 and stripped[0] == stripped[-1] == '"':

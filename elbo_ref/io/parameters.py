@@ -1,4 +1,4 @@
-"""Whatever somebody has of their Pyro or NumPyro parameters, as named float64 arrays.
+"""Pyro or NumPyro parameters, in whatever form somebody has them, as named float64 arrays.
 
 In memory a mapping of numbers, arrays or tensors: `pyro.get_param_store()` itself, NumPyro's
 `svi_result.params`, a history of either. In a file JSON, npz, or what `torch.save` and Pyro's
@@ -13,25 +13,29 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.io.archive import ArchiveError, member_names, most_unpacked, read_arrays
-from elbo_ref.io.coerce import numbers_of
+from elbo_ref.io.archive import member_names, most_unpacked, read_arrays
 from elbo_ref.io.constraints import constrain
-from elbo_ref.io.layout import DataError, bare, short
-from elbo_ref.io.objects import read_object
+from elbo_ref.io.errors import DataError, bare, short
+from elbo_ref.io.fields import read_object
 from elbo_ref.io.pickle_machine import Instance
-from elbo_ref.io.stream import opened
+from elbo_ref.io.stream import is_json_object, is_zip, reading
 from elbo_ref.io.tensors import Tensor
 from elbo_ref.io.torch_store import PROGRAM, Store, read_store
 
 _BASELINE = "__baseline_"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _AGAIN = "load it where it was written and write it with torch.save (PyTorch 1.6 or newer), "
+_MOST_DEPTH = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +52,7 @@ class Parameters:
     skipped : tuple of str
         Names that were there and are left out.
     notes : tuple of str
-        What was done to get the values, in sentences.
+        The steps from the file to the values, in sentences.
     """
 
     values: Mapping[str, FloatArray]
@@ -58,7 +62,7 @@ class Parameters:
 
 
 def read_parameters(source: object) -> Parameters:
-    """Parameters from a file, a mapping, or a live parameter store.
+    """Read parameters from a file, a mapping, or a live parameter store.
 
     Parameters
     ----------
@@ -93,23 +97,17 @@ def read_parameters(source: object) -> Parameters:
     array([2., 3.])
     """
     if isinstance(source, str | Path):
-        with opened(source) as stream:
-            try:
-                return parse(stream.rest(stream.read_block()))
-            except DataError as error:
-                raise DataError(f"{stream.name}: {error}") from None
+        with reading(source) as stream:
+            return parse(stream.rest(stream.read_block()))
     items = getattr(source, "items", None)
     if items is None:
         kind = type(source).__name__
         raise TypeError(f"parameters must be a path, a mapping or a parameter store, not {kind}")
-    collected = _Collected()
-    for name, value in items():
-        collected.add(name, value)
-    return collected.finish("the mapping")
+    return _collect(items(), "the mapping")
 
 
 def parse(data: bytes) -> Parameters:
-    """The parameters in a file, given its bytes.
+    """Read the parameters in a file, given its bytes.
 
     Raises
     ------
@@ -117,17 +115,17 @@ def parse(data: bytes) -> Parameters:
         If there are none; its message does not name the file.
     """
     try:
-        if not data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-            return _collect(_json(data))
+        if not is_zip(data):
+            return _collect(_json(data).items(), "the file")
         names = member_names(data)
         if any(name.endswith(f"/{PROGRAM}") for name in names):
             return _of_store(read_store(data))
         if not any(name.endswith(".npy") for name in names):
             raise DataError("the archive is neither an npz nor one that torch.save wrote")
-        return _collect(read_arrays(io.BytesIO(data), most_unpacked(len(data))))
+        return _collect(read_arrays(io.BytesIO(data), most_unpacked(len(data))).items(), "the file")
     except DataError:
         raise
-    except (ArchiveError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise DataError(str(error)) from None
 
 
@@ -198,16 +196,16 @@ def _dotted(name: str) -> str:
     return name.replace("$$$", ".")
 
 
-def _collect(values: Mapping[str, object]) -> Parameters:
+def _collect(values: Iterable[tuple[object, object]], place: str) -> Parameters:
     collected = _Collected()
-    for name, value in values.items():
+    for name, value in values:
         collected.add(name, value)
-    return collected.finish("the file")
+    return collected.finish(place)
 
 
 def _of_store(store: Store) -> Parameters:
     if store.constraints is None:
-        return _collect(store.values)
+        return _collect(store.values.items(), "the file")
     collected = _Collected()
     for name, value in store.values.items():
         collected.add_saved(name, value, store.constraints[name])
@@ -221,7 +219,7 @@ def _json(data: bytes) -> dict[str, object]:
         raise DataError(f"{rule}, which is a pickle: {_AGAIN}which can be read safely")
     if data.startswith(b"\x80"):
         raise DataError(f"it is a pickle, which may run commands: {_AGAIN}or as npz or JSON")
-    if not data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+    if not is_json_object(data):
         raise DataError("it is no JSON object, no npz and no file that torch.save wrote")
     return read_object(data, _finite)
 
@@ -231,3 +229,94 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise DataError(f"the number {short(text)} is not finite")
     return number
+
+
+class Numbers(NamedTuple):
+    """Values in C order, and the type that they had: None where Python's numbers do not say."""
+
+    values: FloatArray
+    dtype: str | None
+
+
+def numbers_of(name: str, value: object) -> Numbers:
+    """The numbers in the value of the parameter `name`.
+
+    A tensor has ``.detach()``, and goes by way of the processor's memory; anything else but lists
+    is converted by `numpy.asarray`. NaN and infinities stay.
+
+    Raises
+    ------
+    TypeError
+        If they are no real numbers; truth values, text and objects are not.
+    ValueError
+        If there are none, rows differ in length, or a number is beyond float64.
+
+    Examples
+    --------
+    >>> numbers_of("a", np.float32(0.5))
+    Numbers(values=array(0.5), dtype='float32')
+    >>> numbers_of("a", [[1, 2.5], [3, float("nan")]])
+    Numbers(values=array([[1. , 2.5],
+           [3. , nan]]), dtype=None)
+    """
+    found = _numbers(bare(name), value, 0)
+    if not found.values.size:
+        raise ValueError(f"{bare(name)} holds no number")
+    return found
+
+
+def _numbers(name: str, value: object, depth: int) -> Numbers:
+    if isinstance(value, Tensor):
+        return Numbers(_widened(value.elements), value.kind)
+    if isinstance(value, list | tuple):
+        return _stacked(name, value, depth)
+    if type(value) in (int, float):
+        return Numbers(_plain(name, value), None)
+    array, kind = _array(name, value)
+    if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
+        found = "" if isinstance(value, np.ndarray) else f"a {type(value).__name__} of "
+        raise TypeError(f"{name} must be real numbers, not {found}dtype {array.dtype}")
+    return Numbers(_widened(array), kind)
+
+
+def _stacked(name: str, values: list[Any] | tuple[Any, ...], depth: int) -> Numbers:
+    """The values of a list along a new first axis."""
+    if depth == _MOST_DEPTH:
+        raise ValueError(f"{name} is nested more than {_MOST_DEPTH} deep")
+    if set(map(type, values)) <= {int, float}:
+        return Numbers(_plain(name, values), None)
+    parts = [_numbers(f"{name}[{i}]", each, depth + 1) for i, each in enumerate(values)]
+    for i, part in enumerate(parts):
+        if part.values.shape != parts[0].values.shape:
+            first, shape = parts[0].values.shape, part.values.shape
+            raise ValueError(f"{name}[{i}] has shape {shape} where {name}[0] has {first}")
+    kinds = {part.dtype for part in parts}
+    kind = kinds.pop() if len(kinds) == 1 else None
+    return Numbers(np.stack([part.values for part in parts]), kind)
+
+
+def _widened(array: NDArray[Any]) -> FloatArray:
+    with np.errstate(invalid="ignore"):  # of a signalling NaN
+        return np.array(array, np.float64, order="C")
+
+
+def _plain(name: str, numbers: object) -> FloatArray:
+    try:
+        return np.array(numbers, np.float64)
+    except OverflowError:
+        raise ValueError(f"{name} holds an integer beyond float64") from None
+
+
+def _array(name: str, value: Any) -> tuple[NDArray[Any], str]:
+    """A value as NumPy converts it, and the name of the type that it had."""
+    if np.ma.isMaskedArray(value):
+        raise TypeError(f"{name} must be real numbers, not a masked array")
+    try:
+        if not hasattr(value, "detach"):
+            array = np.asarray(value)
+            return array, array.dtype.name
+        tensor, kind = value.detach().cpu(), str(value.dtype).removeprefix("torch.")
+        return (tensor.float() if kind == "bfloat16" else tensor).numpy(), kind
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise TypeError(f"{name} cannot be read as an array: {reason:.120}") from None

@@ -1,10 +1,10 @@
 """A small machine for the pickles that `torch.save` writes: it builds plain values, runs nothing.
 
 A pickle is a program for a stack machine. Python's own looks up whatever function or class a file
-names and calls it; this one knows 32 opcodes of protocol 2, and of names only those in a table
-handed to it. An opcode adds at most one value to the stack or the memo, strings are no longer than
-the program, integers no longer than eight bytes: what is built is bounded by the program. A value
-may hold another many times, and a list itself; who unfolds them has to count.
+names and calls it; this one knows 32 opcodes of protocol 2, and only those names that are in a
+table handed to it. An opcode adds at most one value to the stack or the memo, strings are no longer
+than the program, integers no longer than eight bytes: the program bounds the size of the result. A
+value may hold another many times, and a list itself; who unfolds them has to count.
 
 Source: the opcodes and their arguments are those of Python's `pickletools`, protocol 2.
 """
@@ -15,17 +15,17 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from elbo_ref.io.layout import DataError, short
+from elbo_ref.io.errors import DataError, short
 
 Call: TypeAlias = Callable[[tuple[object, ...]], object]
-"""What the program may call; only such a value of the table is callable, nothing it builds is."""
+"""A function that the program may call: a value of the table, never one that it builds."""
 
 _PROTOCOL = 2
 _MOST_INTEGER_BYTES = 8
 
 
 class Instance:
-    """An object of a class that is only known by name: its attributes, as the program sets them."""
+    """An object of a class known by name only, with the attributes that the program sets."""
 
     __slots__ = ("attributes", "name")
 
@@ -35,17 +35,17 @@ class Instance:
 
 
 def run(program: bytes, known: Mapping[str, object], load: Call) -> object:
-    """The value that a pickle describes.
+    """Build the value that a pickle describes.
 
     Parameters
     ----------
     program : bytes
         The pickle.
     known : mapping
-        What its global names stand for, by ``"module.name"``; one that it may call, or make an
+        The values of its global names, by ``"module.name"``; one that it may call, or make an
         object of, is a function of one tuple of arguments.
     load : callable
-        What stands for a persistent id, given that as a tuple.
+        Makes the value of a persistent id, given that as a tuple.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def run(program: bytes, known: Mapping[str, object], load: Call) -> object:
     {'a': 3}
     >>> run(b"\\x80\\x02cposix\\nsystem\\n.", {}, tuple)
     Traceback (most recent call last):
-    elbo_ref.io.layout.DataError: global 'posix.system' is none that a parameter store uses
+    elbo_ref.io.errors.DataError: global 'posix.system' is none that a parameter store uses
     """
     return _Machine(program, known, load).run()
 
@@ -108,7 +108,10 @@ class _Machine:
             raise self._wrong("takes a value where there is none")
         return self._stack.pop()
 
-    def _pop_to_mark(self) -> list[object]:
+    def _pop_many(self, size: int | None) -> list[object]:
+        """The last `size` values in their order; without a size, all above the last mark."""
+        if size is not None:
+            return [self._pop() for _ in range(size)][::-1]
         if not self._marks:
             raise self._wrong("goes back to a mark that was not set")
         mark = self._marks.pop()
@@ -161,34 +164,17 @@ class _Machine:
             raise self._wrong(f"reads place {place} of the memo, where nothing is")
         self.push(self._memo[place])
 
-    def tuple_of(self, size: int) -> None:
-        values = [self._pop() for _ in range(size)]
-        self.push(tuple(reversed(values)))
+    def make_tuple(self, size: int | None = None) -> None:
+        self.push(tuple(self._pop_many(size)))
 
-    def tuple_to_mark(self) -> None:
-        self.push(tuple(self._pop_to_mark()))
-
-    def append(self) -> None:
-        self._extend([self._pop()])
-
-    def appends(self) -> None:
-        self._extend(self._pop_to_mark())
-
-    def _extend(self, values: list[object]) -> None:
-        target = self._top()
+    def extend(self, size: int | None = None) -> None:
+        values, target = self._pop_many(size), self._top()
         if not isinstance(target, list):
             raise self._wrong("appends to what is no list")
         target.extend(values)
 
-    def set_item(self) -> None:
-        value = self._pop()
-        self._update([self._pop(), value])
-
-    def set_items(self) -> None:
-        self._update(self._pop_to_mark())
-
-    def _update(self, pairs: list[object]) -> None:
-        target = self._top()
+    def update(self, size: int | None = None) -> None:
+        pairs, target = self._pop_many(size), self._top()
         if not isinstance(target, dict):
             raise self._wrong("sets an item of what is no mapping")
         if len(pairs) % 2:
@@ -200,7 +186,7 @@ class _Machine:
                 raise DataError(f"the key {short(key)} is set twice")
             target[key] = value
 
-    def named(self) -> None:
+    def name(self) -> None:
         name = f"{self._line()}.{self._line()}"
         if name not in self._known:
             raise DataError(f"global {short(name)} is none that a parameter store uses")
@@ -213,7 +199,7 @@ class _Machine:
         self.push(function(arguments))
 
     def build(self) -> None:
-        """Attributes for an object; those of a mapping (`_metadata` of a state_dict) are let go."""
+        """Give an object attributes; a mapping (a state_dict, with `_metadata`) keeps none."""
         state, target = self._pop(), self._top()
         if not isinstance(state, dict) or not isinstance(target, Instance | dict):
             raise self._wrong("gives attributes to what has none")
@@ -250,18 +236,18 @@ _OPCODES: dict[bytes, Callable[[_Machine], None]] = {
     b"r": lambda machine: machine.put(4),
     b"h": lambda machine: machine.get(1),
     b"j": lambda machine: machine.get(4),
-    b")": lambda machine: machine.push(()),
-    b"\x85": lambda machine: machine.tuple_of(1),
-    b"\x86": lambda machine: machine.tuple_of(2),
-    b"\x87": lambda machine: machine.tuple_of(3),
-    b"t": _Machine.tuple_to_mark,
+    b")": lambda machine: machine.make_tuple(0),
+    b"\x85": lambda machine: machine.make_tuple(1),
+    b"\x86": lambda machine: machine.make_tuple(2),
+    b"\x87": lambda machine: machine.make_tuple(3),
+    b"t": _Machine.make_tuple,
     b"]": lambda machine: machine.push([]),
-    b"a": _Machine.append,
-    b"e": _Machine.appends,
+    b"a": lambda machine: machine.extend(1),
+    b"e": _Machine.extend,
     b"}": lambda machine: machine.push({}),
-    b"s": _Machine.set_item,
-    b"u": _Machine.set_items,
-    b"c": _Machine.named,
+    b"s": lambda machine: machine.update(2),
+    b"u": _Machine.update,
+    b"c": _Machine.name,
     b"R": _Machine.call,
     b"\x81": _Machine.call,
     b"b": _Machine.build,

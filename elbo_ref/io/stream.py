@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from elbo_ref.io.layout import DataError
+from elbo_ref.io.errors import DataError
 
 _BLOCK_BYTES = 2**20
 _MOST_BYTES = 2**28
@@ -59,21 +59,30 @@ class Stream:
         return self._hash.hexdigest()
 
     def _stamp(self) -> tuple[int, int] | None:
-        """Size and time of a file; what a pipe says of itself means nothing."""
+        """Size and time of a file; for a pipe they mean nothing."""
         status = os.fstat(self._file.fileno())
         regular = stat.S_ISREG(status.st_mode)
         return (status.st_size, status.st_mtime_ns) if regular else None
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[Stream]:
-    """A file, or standard input for ``"-"``.
+def reading(path: str | Path) -> Iterator[Stream]:
+    """Open a file, or standard input for ``"-"``; a `DataError` inside will name it.
 
     Raises
     ------
     OSError
         If it cannot be opened.
     """
+    with _opened(path) as stream:
+        try:
+            yield stream
+        except DataError as error:
+            raise DataError(f"{stream.name}: {error}") from None
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Stream]:
     if str(path) != "-":
         with open(path, "rb") as file:
             yield Stream(file, str(path))
@@ -81,3 +90,13 @@ def opened(path: str | Path) -> Iterator[Stream]:
         raise OSError(errno.EBADF, "standard input is closed")
     else:
         yield Stream(sys.stdin.buffer, "standard input")
+
+
+def is_zip(data: bytes) -> bool:
+    """Whether the first bytes are those of a zip, as npz and `torch.save` write it."""
+    return data.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+
+
+def is_json_object(data: bytes) -> bool:
+    """Whether the first bytes are those of a JSON object."""
+    return data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")

@@ -1,8 +1,8 @@
-"""Tensors of a file as arrays: storages, and the views that a tensor is of one.
+"""Tensors of a file as arrays: views of its storages.
 
 A tensor is a storage, an offset, and for each dimension a size and a stride. It must stay inside
-the storage, and no two of its elements may be in one place: so it is no larger than what is in the
-file, and takes no memory of its own.
+the storage, and no two of its elements may be in one place: so it is no larger than the file, and
+takes no memory of its own.
 
 Source: `torch._utils._rebuild_tensor_v2`, `_rebuild_parameter` and `torch.storage` of PyTorch 2.
 """
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elbo_ref.io.layout import DataError, short
+from elbo_ref.io.errors import DataError, short
 
 MOST_DIMENSIONS = 32
 
@@ -128,7 +128,7 @@ class Tensors:
 
 
 def parameter(arguments: tuple[object, ...]) -> Tensor:
-    """The tensor of `torch._utils._rebuild_parameter`; what is said of its gradient is let go."""
+    """The tensor of `torch._utils._rebuild_parameter`, without the flags of its gradient."""
     match arguments:
         case (Tensor() as tensor, bool(), dict()):
             return tensor

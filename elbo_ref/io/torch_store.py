@@ -1,4 +1,4 @@
-"""What `torch.save` wrote, without PyTorch and without trust: Pyro's parameter stores, state_dicts.
+"""Files of `torch.save`, without PyTorch and without trust: Pyro's parameter stores, state_dicts.
 
 Such a file is a zip that compresses nothing: a pickle `data.pkl`, a member `data/<key>` for each
 storage, and `byteorder`, all in one folder. The pickle is run by `pickle_machine`, which knows the
@@ -11,12 +11,14 @@ Source: PyTorch's notes on serialization semantics (the file format of `torch.sa
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from elbo_ref.io import pickle_machine
-from elbo_ref.io.archive import ArchiveError, read_stored
+from elbo_ref.io.archive import read_stored
 from elbo_ref.io.constraints import CLASSES
-from elbo_ref.io.layout import DataError, short
+from elbo_ref.io.errors import DataError, short
 from elbo_ref.io.pickle_machine import Call, Instance
 from elbo_ref.io.tensors import STORAGES, Tensor, Tensors, parameter
 
@@ -29,8 +31,8 @@ _BYTEORDERS = {b"little": "<", b"big": ">"}
 class Store(NamedTuple):
     """The values of a file by name, and their constraints if it is one of Pyro's stores.
 
-    A value is a `Tensor`, or what a file may hold instead: a number, a text, a truth value, None,
-    lists, tuples and mappings of these. They hold no more values than the file has bytes, and are
+    A value is a `Tensor`, a number, a text, a truth value, None, or lists, tuples and mappings of
+    these. They hold no more values than the file has bytes, and are
     nested no more than 32 deep.
     """
 
@@ -39,7 +41,7 @@ class Store(NamedTuple):
 
 
 def read_store(data: bytes) -> Store:
-    """The mapping in a file that `torch.save` wrote, given its bytes.
+    """Read the mapping in a file that `torch.save` wrote, given its bytes.
 
     Raises
     ------
@@ -47,10 +49,7 @@ def read_store(data: bytes) -> Store:
         If the file is damaged, is none that `torch.save` writes, or holds anything but a mapping
         of plain values.
     """
-    try:
-        members = _members(read_stored(data))
-    except ArchiveError as error:
-        raise DataError(str(error)) from None
+    members = _members(read_stored(data))
     program = members[PROGRAM]
     if len(program) > _MOST_PROGRAM:
         raise DataError(f"{PROGRAM} has {len(program)} bytes, more than {_MOST_PROGRAM}")
@@ -62,8 +61,8 @@ def read_store(data: bytes) -> Store:
         **STORAGES,
         "torch._utils._rebuild_tensor_v2": tensors.rebuild,
         "torch._utils._rebuild_parameter": parameter,
-        "collections.OrderedDict": _ordered,
-        **{name: _maker(name) for name in CLASSES},
+        "collections.OrderedDict": _maker("an OrderedDict", dict),
+        **{name: _maker(f"a constraint {name}", partial(Instance, name)) for name in CLASSES},
     }
     found = pickle_machine.run(program, known, tensors.load)
     if not isinstance(found, dict):
@@ -93,23 +92,19 @@ def _members(contents: dict[str, bytes]) -> dict[str, bytes]:
     return members
 
 
-def _ordered(arguments: tuple[object, ...]) -> dict[str, object]:
-    if arguments:
-        raise DataError("an OrderedDict is made of something else than nothing")
-    return {}
+def _maker(what: str, make: Callable[[], object]) -> Call:
+    """Call for a class whose objects are made without arguments."""
 
-
-def _maker(name: str) -> Call:
-    def make(arguments: tuple[object, ...]) -> Instance:
+    def called(arguments: tuple[object, ...]) -> object:
         if arguments:
-            raise DataError(f"a constraint {name} is made of something else than nothing")
-        return Instance(name)
+            raise DataError(f"{what} is made of something else than nothing")
+        return make()
 
-    return make
+    return called
 
 
 def _check_size(found: dict[str, object], most: int) -> None:
-    """Refuse what is no plain value, or is small only because the same is meant many times."""
+    """Refuse values that are not plain, and a file that repeats one value beyond its size."""
     values: list[tuple[object, int]] = [(found, 0)]
     count = 0
     while values:

@@ -1,4 +1,4 @@
-"""`elbo_ref.io.counts_file` and `elbo_ref.io.archive`: files to counts.
+"""`elbo_ref.io.counts_file` and what it reads with: files to counts.
 
 Good tables in every dress, and every refusal with file, line, column, value and rule in one line.
 Generated tables, and what is left of them after damage, are held against a slow twin that reads
@@ -27,8 +27,8 @@ from hypothesis import assume, example, given, settings, strategies as st
 
 import elbo_ref as er
 from elbo_ref.cli import fit
-from elbo_ref.io import archive as archives, arrays, stream
-from elbo_ref.io.archive import ArchiveError, read_arrays
+from elbo_ref.io import archive as archives, counts_file, stream
+from elbo_ref.io.archive import read_arrays
 from elbo_ref.io.counts_file import DataError, Layout, read, read_counts
 from elbo_ref.special import log_choose
 
@@ -950,7 +950,7 @@ def test_a_file_that_changes_while_it_is_read(write, kind, change, small_blocks,
 def test_the_recipes_work(tmp_path, monkeypatch):
     """The lines of the module's documentation, as they stand there."""
     monkeypatch.chdir(tmp_path)
-    recipes = re.findall(r"(?:^    .*\n)+", arrays.__doc__, re.MULTILINE)
+    recipes = re.findall(r"(?:^    .*\n)+", counts_file.__doc__, re.MULTILINE)
     assert len(recipes) == 2
     for recipe, name in zip(recipes, ("counts.json", "counts.npz"), strict=True):
         lines = [line[4:] for line in recipe.splitlines()]
@@ -1232,12 +1232,12 @@ def test_bad_npz_files(write):
         (member(header(shape="(" * 9000)), "is not a plain array"),
         (member(header(shape=f"(0, {10**30})")), "is not a plain array"),
         (member(header("'<U0'", f"({10**9},)")), "holds the type '<U0', not plain numbers or text"),
-        (member(header("'|b8'"), SOUND[-16:]), "holds the type '|b8', not plain numbers or text"),
+        (member(header("'|b8'"), SOUND[-16:]), "is not a plain array"),
         (member(header("'|V8'"), SOUND[-16:]), "holds the type '|V8', not plain numbers or text"),
         (member(header("'|O'"), SOUND[-16:]), "holds Python objects, not plain numbers or text"),
         (member(header("[('a', '<i8')]"), SOUND[-16:]), "is not a plain array"),
-        (member(header("'__import__'"), SOUND[-16:]), "holds the type '__import__', not plain num"),
-        (member(header("'\n\\x1b'"), SOUND[-16:]), "holds the type '\\n"),
+        (member(header("'__import__'"), SOUND[-16:]), "is not a plain array"),
+        (member(header("'\n\\x1b'"), SOUND[-16:]), "is not a plain array"),
     ],
 )  # fmt: skip
 def test_a_member_that_lies(write, content, rule):
@@ -1331,7 +1331,7 @@ def test_a_bomb_is_not_unpacked(write, monkeypatch):
     message, memory = peak(write(small.replace(size, b"\xfe" * 4)))
     assert message == f"the archive unpacks to 4278124286 bytes, more than {2**26}: {rule}"
     assert memory < 2**22
-    with pytest.raises(ArchiveError, match="more than 100"):
+    with pytest.raises(DataError, match="more than 100"):
         read_arrays(io.BytesIO(npz(x=np.zeros(100))), most_bytes=100)
 
 
@@ -1373,7 +1373,7 @@ def test_a_damaged_npz_from_a_path(tmp_path):
     for _ in range(300):
         at = rng.randrange(len(data))
         path.write_bytes(data[:at] + data[at + rng.randint(1, 9) :])
-        with pytest.raises(ArchiveError):
+        with pytest.raises(DataError):
             read_arrays(path)
     with pytest.raises(FileNotFoundError):
         read_arrays(tmp_path / "missing.npz")

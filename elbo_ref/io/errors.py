@@ -1,0 +1,24 @@
+"""The error by which a file is refused, and how it shows names and values: in one line."""
+
+from __future__ import annotations
+
+from reprlib import Repr
+
+_SHORT = Repr()
+_SHORT.maxlist = _SHORT.maxtuple = 20
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
+
+
+class DataError(ValueError):
+    """A file that cannot be read; the message says where and why, in one line."""
+
+
+def short(value: object) -> str:
+    """The value as Python writes it, on one line and shortened."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def bare(name: str) -> str:
+    """A name without quotes, if that is as clear."""
+    return name if name.isprintable() and len(name) <= 60 else short(name)
