@@ -8,13 +8,15 @@ from elbo_ref.diagnostics.estimates import (
     estimate_table as estimate_table,
 )
 from elbo_ref.diagnostics.importance import ParetoK as ParetoK, pareto_k as pareto_k
-from elbo_ref.distributions.beta import Beta as Beta, Gradient as Gradient, Interval as Interval
+from elbo_ref.distributions.base import Interval as Interval
+from elbo_ref.distributions.beta import Beta as Beta, Gradient as Gradient
 from elbo_ref.distributions.logit_normal import LogitNormal as LogitNormal
 from elbo_ref.distributions.pathwise import (
     PathwiseGradient as PathwiseGradient,
     pathwise_gradient as pathwise_gradient,
     pathwise_gradient_of_draw as pathwise_gradient_of_draw,
 )
+from elbo_ref.distributions.point import Delta as Delta, Parameter as Parameter
 from elbo_ref.distributions.posterior_table import (
     PosteriorTable as PosteriorTable,
     posterior_table as posterior_table,
@@ -25,7 +27,6 @@ from elbo_ref.evidence import (
     log_evidence_hessian as log_evidence_hessian,
     posterior as posterior,
 )
-from elbo_ref.guides import Delta as Delta, Parameter as Parameter
 from elbo_ref.io import datasets as datasets
 from elbo_ref.io.counts_file import read_counts as read_counts
 from elbo_ref.mle.candidates import Candidate as Candidate, Proof as Proof

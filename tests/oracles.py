@@ -4,6 +4,8 @@
 `log_evidence` is (E1) in log-gammas. The rest is statistics of samples.
 """
 
+from dataclasses import fields, replace
+
 import autograd.numpy as anp
 import numpy as np
 from autograd.scipy.special import gammaln, psi
@@ -82,6 +84,14 @@ def objective(vector, name, counts, prior=None):
 def log_evidence(concentrations, counts):
     """(E1) of a prior given as (a, b)."""
     return objective(anp.zeros(0), "conjugate", counts, concentrations)
+
+
+def planted(guide, fault):
+    """A guide with a fault planted: a class overrides methods of its own, or of its source."""
+    if any(name in vars(fault) for name in ("pathwise", "sample_logits")):
+        return replace(guide, source=type("Faulty", (fault, type(guide.source)), {})())
+    held = {field.name: getattr(guide, field.name) for field in fields(guide)}
+    return type("Faulty", (fault, type(guide)), {})(**held)
 
 
 def mean_scores(rows, wanted, allowance=0.0):

@@ -82,7 +82,6 @@ CALLS = {
     "datasets.describe": (er.datasets.describe, {"name": "forum"}),
     "Beta.log_prob": (GUIDE.log_prob, {"c": 0.5}),
     "Beta.kl": (GUIDE.kl, {"other": PRIOR}),
-    "Beta.tilt_variance": (PRIOR.tilt_variance, {"tilt1": 1.0, "tilt0": 1.0}),
     "Beta.interval": (PRIOR.interval, {"prob": 0.5}),
     "Beta.sample": (PRIOR.sample, {"size": 2, "rng": 0}),
     "Beta.sample_logit": (PRIOR.sample_logit, {"size": (2, 3), "rng": 0}),
@@ -90,7 +89,6 @@ CALLS = {
     "LogitNormal.log_prob": (NORMAL.log_prob, {"c": 0.5}),
     "LogitNormal.interval": (NORMAL.interval, {"prob": 0.5}),
     "LogitNormal.sample": (NORMAL.sample, {"size": 2, "rng": 0}),
-    "LogitNormal.tilt_variance": (NORMAL.tilt_variance, {"tilt1": 1.0, "tilt0": 1.0}),
     "Delta.interval": (er.Delta(0.5).interval, {"prob": 0.5}),
     "Delta.sample": (er.Delta(0.5).sample, {"size": 2, "rng": 0}),
     "EvidenceMaximum.interval": (

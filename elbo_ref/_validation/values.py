@@ -1,4 +1,4 @@
-"""Bases of frozen values: two arrays of one shape, a center on the logit, equality by content."""
+"""Bases of frozen values: two arrays of one shape, equality by content."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-from scipy import special as sc
 
-from elbo_ref._validation.arguments import FloatArray, IntArray, check_broadcast, plain
+from elbo_ref._validation.arguments import FloatArray, check_broadcast, plain
 
 Tuple = TypeVar("Tuple", bound=tuple[Any, ...])
 
@@ -79,38 +78,3 @@ def _content(value: object) -> Any:
     if isinstance(value, Mapping):
         return tuple((name, _content(held)) for name, held in sorted(value.items()))
     return value
-
-
-_FARTHEST = 700.0
-"""Beyond this logit, c or 1 - c is smaller than a float may be."""
-
-
-class CenteredOnLogit:
-    """A value whose center is c = sigma(y) at its logit y, or as near there as floats go."""
-
-    def _logit(self) -> FloatArray:
-        raise NotImplementedError
-
-    def center_logit(self) -> FloatArray:
-        """The logit of the center."""
-        return np.clip(self._logit(), -_FARTHEST, _FARTHEST)
-
-    def _beyond_center(self) -> tuple[FloatArray, FloatArray]:
-        """log c and log(1 - c) at the center, less those where it lies: 0 but far out."""
-        center, logit = self.center_logit(), self._logit()
-        return (
-            sc.log_expit(center) - sc.log_expit(logit),
-            sc.log_expit(-center) - sc.log_expit(-logit),
-        )
-
-    def center_pair(self) -> tuple[FloatArray, FloatArray]:
-        """c and 1 - c at the center."""
-        logit = self.center_logit()
-        return sc.expit(logit), sc.expit(-logit)
-
-    def center_difference(
-        self, successes: FloatArray | IntArray, failures: FloatArray | IntArray
-    ) -> FloatArray:
-        """successes (1 - c) - failures c there."""
-        c, rest = self.center_pair()
-        return successes * rest - failures * c

@@ -9,7 +9,7 @@ from typing import Any
 from elbo_ref import __version__
 from elbo_ref.cli.inputs import add_counts_arguments, two_concentrations
 from elbo_ref.guides import GUIDES as FAMILIES
-from elbo_ref.guides.positive import CONSTRAINTS
+from elbo_ref.guides.constraints import CONSTRAINTS
 from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.svi.parameters import NAMES
 

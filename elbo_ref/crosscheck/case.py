@@ -12,8 +12,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.parameters import Reading, learned_of, of_guide, read_roles
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides import GUIDES
-from elbo_ref.guides.protocol import Guide
+from elbo_ref.guides import GUIDES, Guide
 from elbo_ref.io.parameters import Parameters
 from elbo_ref.objectives.base import Task
 from elbo_ref.svi.parameters import NAMES, Learned

@@ -130,7 +130,8 @@ def _particles(
     likelihood = terms.likelihood[:, 0, entry] + outcomes
     prior, own = story.prior[:, t], np.broadcast_to(story.own[:, t], (len(story.own), size))
     each = own[:, entry.ravel()]
-    logit = task.guide.sample_logit(prior, each, (samples // batches, entry.size), rng)
+    x = task.guide.source_parameters(prior, each)
+    logit = task.guide.source.sample_logits(x, (samples // batches, entry.size), rng)
     logit = logit.reshape(samples, count, latents)
     form = terms.form(story, logit, tilt, likelihood, own[:, entry])
     form = form + terms.constants[t][entry]

@@ -1,7 +1,7 @@
 r"""One account of how losses came about, and the linear forms in a draw that it makes of them.
 
 A particle's estimate for a latent is f = A log c + D log(1 - c) + r + const with c drawn from the
-guide (`elbo_ref.guides.protocol`); a step's loss with P particles is -(1/P) sum_p sum_g f.
+guide (`elbo_ref.guides.catalogue`); a step's loss with P particles is -(1/P) sum_p sum_g f.
 
 PyTorch clips draws of a Beta to [tiny, 1 - eps/2] and sigmoids to [tiny, 1 - eps], rounds 1 - c
 to a multiple of eps/2, and clamps the probability of the likelihood to [eps, 1 - eps]
@@ -19,10 +19,10 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
-from elbo_ref.distributions.beta import Beta
-from elbo_ref.distributions.logit_normal import LogitNormal
-from elbo_ref.guides import GUIDES, Parameter
-from elbo_ref.guides.normal import NormalGuide
+from elbo_ref.distributions.beta import BETA, Beta
+from elbo_ref.distributions.logit_normal import LOGIT_NORMAL, LogitNormal
+from elbo_ref.distributions.point import Parameter
+from elbo_ref.guides import GUIDES
 from elbo_ref.objectives import Objective, Renyi
 from elbo_ref.objectives.base import Task
 
@@ -124,26 +124,22 @@ class Terms(NamedTuple):
     def of(cls, story: Story) -> Terms:
         task = Task(story.loss.adapted(GUIDES[story.guide]), story.counts)
         guide, outcomes = task.guide, task.outcomes[:, None]
-        prior, own = Beta(*story.prior), story.own
-        draw = guide.draw(prior, own)
+        prior, own = story.prior, story.own
+        x = guide.source_parameters(prior, own)
         shape = (story.prior.shape[1], len(story.counts))
-        whole = np.broadcast_to(guide.tilt(story.prior, own, outcomes), (2, *shape))
+        whole = np.broadcast_to(guide.tilt(prior, own, outcomes), (2, *shape))
         constants = np.broadcast_to(guide.normalizer(prior, own) + task.log_coefficient, shape)
         tilts = whole
-        if story.loss.name == "trace_mean_field" and isinstance(draw, Beta):
+        if story.loss.name == "trace_mean_field" and guide.source is BETA:
             tilts = np.broadcast_to(outcomes, whole.shape)
-            constants = constants + ((whole - tilts) * _expected_logs(*draw.arrays())).sum(axis=0)
+            constants = constants + ((whole - tilts) * _expected_logs(*x)).sum(axis=0)
         tilts = tilts + (story.scale - 1) * outcomes
-        if isinstance(draw, Parameter):
-            first, second = np.asarray(draw.logits), np.zeros(())
-        else:
-            assert isinstance(draw, Beta | LogitNormal)
-            first, second = draw.arrays()
+        first, second = (x[0], np.zeros(())) if guide.is_point else x
         return cls(
             task,
             np.broadcast_to(first, shape),
             np.broadcast_to(second, shape),
-            type(draw),
+            guide.kind if not guide.is_point else Parameter,
             tilts[0],
             tilts[1],
             constants + (story.scale - 1) * task.log_coefficient,
@@ -168,12 +164,13 @@ class Terms(NamedTuple):
     ) -> FloatArray:
         """The form at draws, as the run's arithmetic sees them; all shapes broadcast."""
         exact = sc.log_expit(np.array((logit, -logit)))
-        residual = self.task.guide.residual(logit, own)
+        found = self.task.guide.residual(logit, own)
+        residual = np.zeros(()) if found is None else found
         if not story.clamped:
             return np.asarray((tilt * exact).sum(axis=0) + residual)
         seen, likely = Arithmetic.of(story.dtype).logs(logit, self.kind)
         guide = self.task.guide
-        jacobian = 1.0 - guide.less if isinstance(guide, NormalGuide) else 0.0
+        jacobian = 1.0 + guide.jacobian if guide.source is LOGIT_NORMAL else 0.0
         counted = (tilt - likelihood - jacobian) * seen + likelihood * likely + jacobian * exact
         return np.asarray(counted.sum(axis=0) + residual)
 
@@ -182,7 +179,7 @@ class Terms(NamedTuple):
         if self.kind is Beta:
             return _expected_logs(self.first, self.second)
         if self.kind is LogitNormal:
-            return self.task.guide.log_moments(story.prior, story.own)
+            return LOGIT_NORMAL.expected_logs(story.own)
         return np.asarray(sc.log_expit(np.array((self.first, -self.first))))
 
     def magnitude(self, story: Story) -> FloatArray:

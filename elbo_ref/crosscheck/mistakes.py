@@ -24,7 +24,7 @@ from elbo_ref.crosscheck.distribution import means_of
 from elbo_ref.crosscheck.loss_model import Story
 from elbo_ref.crosscheck.saddlepoint import Law
 from elbo_ref.guides import GUIDES
-from elbo_ref.guides.positive import LARGEST, SOFTPLUS
+from elbo_ref.guides.constraints import LARGEST, SOFTPLUS
 from elbo_ref.objectives import Renyi
 
 _NO_REASON, _UNTOLD, _MOSTLY = 2.0, 1.0, 3.0

@@ -18,7 +18,7 @@ from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.loss_model import Story
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GUIDES
-from elbo_ref.guides.positive import EXP, SOFTPLUS, Positive
+from elbo_ref.guides.constraints import EXP, SOFTPLUS, Constraint
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import objective_value
 from elbo_ref.optim import Adam, rate_after
@@ -62,7 +62,7 @@ def step_findings(
 
 def _rows_and_lengths(
     story: Story, learned: Learned, optimizer: Adam | None
-) -> tuple[tuple[str, ...], FloatArray, Positive]:
+) -> tuple[tuple[str, ...], FloatArray, Constraint]:
     """Names of all learnable coordinates, the lengths of their steps, (rows, T - 1), and which.
 
     Concentrations are taken to be held positive by exp, or by softplus if that makes the first
@@ -78,7 +78,7 @@ def _rows_and_lengths(
     return tuple(rows), lengths, positive
 
 
-def _coordinates(story: Story, learned: Learned, positive: Positive) -> dict[str, FloatArray]:
+def _coordinates(story: Story, learned: Learned, positive: Constraint) -> dict[str, FloatArray]:
     """Unconstrained coordinates of everything learnable, by name, (T,) each."""
     guide = GUIDES[story.guide].under(positive)
     rows = {
@@ -162,7 +162,7 @@ def _settings(
 
 
 def _decay(
-    story: Story, learned: Learned, lengths: FloatArray, positive: Positive, adam: Adam
+    story: Story, learned: Learned, lengths: FloatArray, positive: Constraint, adam: Adam
 ) -> list[Finding]:
     """Late steps against those of Adam with a constant learning rate along the same path."""
     steps = lengths.shape[1]
@@ -191,7 +191,7 @@ def _along_the_path(
     story: Story,
     learned: Learned,
     steps: int,
-    positive: Positive,
+    positive: Constraint,
     adam: Adam,
     rng: np.random.Generator,
 ) -> FloatArray:

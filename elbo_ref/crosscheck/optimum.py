@@ -13,7 +13,7 @@ from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import log_evidence, posterior
 from elbo_ref.guides import GUIDES
-from elbo_ref.guides.positive import LARGEST, SMALLEST
+from elbo_ref.guides.constraints import LARGEST, SMALLEST
 from elbo_ref.mle.result import maximize_evidence
 from elbo_ref.objectives import Objective
 from elbo_ref.objectives.base import Task

@@ -23,7 +23,7 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray, float_in
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides.protocol import Guide
+from elbo_ref.guides import Guide
 from elbo_ref.svi.parameters import NAMES, Learned
 
 _WORDS = {

@@ -94,9 +94,12 @@ def pareto_k(
     num_samples = count("num_samples", num_samples, _FEWEST)
     task, p, own = Task(find(guide), counts), column(prior), columns(guide, len(counts))
     tilt = task.guide.tilt(p, own, task.outcomes)
-    logits = task.guide.sample_logit(p, own, (num_samples, len(counts)), generator(rng))
+    logits = task.guide.source.sample_logits(own, (num_samples, len(counts)), generator(rng))
     logs = np.array((-np.logaddexp(0.0, -logits), -np.logaddexp(0.0, logits)))
-    log_weights = tilt[0] * logs[0] + tilt[1] * logs[1] + task.guide.residual(logits, own)
+    log_weights = tilt[0] * logs[0] + tilt[1] * logs[1]
+    residual = task.guide.residual(logits, own)
+    if residual is not None:
+        log_weights = log_weights + residual
     smooth: Callable[[FloatArray], tuple[FloatArray, float]] = array_stats.psislw
     estimate = np.full(len(counts), -np.inf)
     for g in np.flatnonzero(np.ptp(log_weights, axis=0) > _CONSTANT):

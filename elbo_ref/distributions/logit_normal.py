@@ -48,8 +48,8 @@ from elbo_ref._validation.arguments import (
     scalar,
     underflow_is_zero,
 )
-from elbo_ref._validation.values import CenteredOnLogit, Pair
-from elbo_ref.distributions.beta import Interval
+from elbo_ref._validation.values import Pair
+from elbo_ref.distributions.base import Center, Interval, logit_center
 from elbo_ref.distributions.quadrature import mean_square, over_normal
 
 SCALE_RANGE = 1e-100, 1e100
@@ -188,7 +188,7 @@ def _normal_density(z: FloatArray) -> FloatArray:
 
 @underflow_is_zero
 @dataclass(frozen=True, eq=False)
-class LogitNormal(Pair, CenteredOnLogit):
+class LogitNormal(Pair):
     """The distribution of c = 1/(1 + exp(-y)) with y normal, or an array of them.
 
     What Pyro's ``AutoNormal`` and ``AutoLaplaceApproximation`` fit to a latent in (0, 1).
@@ -269,29 +269,81 @@ class LogitNormal(Pair, CenteredOnLogit):
         shape = (*sample_shape(size), *self.shape)
         return loc + scale * generator(rng).standard_normal(shape)
 
-    def _logit(self) -> FloatArray:
-        return np.asarray(self.loc)
 
-    def log_gaps(self) -> tuple[FloatArray, FloatArray]:
-        """log c0 - E log c and log(1 - c0) - E log(1 - c); equal for c0 = sigma(loc)."""
-        both = gap(*self.arrays())
-        beyond1, beyond0 = self._beyond_center()
-        return both + beyond1, both + beyond0
+class LogitNormalSource:
+    """The family of logit-normal distributions; the rows of `x` are loc and scale.
 
-    def entropy_of_logit(self) -> FloatArray:
-        """-E log density of the logit, in nats."""
-        return np.log(self.arrays()[1]) + _HALF_LOG_2PI_E
+    z, the standardised logit, does not move with them.
+    """
 
-    def tilt_variance(self, tilt1: ArrayLike, tilt0: ArrayLike, square: float = 0.0) -> FloatArray:
-        """Var[tilt1 log c + tilt0 log(1 - c) + square z^2], z the standardised logit."""
-        tilts = finite("tilt1", tilt1), finite("tilt0", tilt0)
-        arrays = np.broadcast_arrays(*self.arrays(), *tilts)
+    names = ("loc", "scale")
+    has_exponents = False
+
+    def center(self, x: FloatArray) -> Center:
+        """sigma(loc), where the two gaps are one."""
+        loc, scale = x
+        return logit_center(loc, gap(loc, scale), self.log_normalizer(x))
+
+    def log_normalizer(self, x: FloatArray) -> FloatArray:
+        """The entropy of the logit."""
+        entropy: FloatArray = np.log(x[1]) + _HALF_LOG_2PI_E
+        return entropy
+
+    def expected_logs(self, x: FloatArray) -> FloatArray:
+        """By quadrature."""
+        loc, scale = x
+        logs: FloatArray = np.array((sc.log_expit(loc), sc.log_expit(-loc)))
+        return logs - gap(loc, scale)
+
+    def pull_back(self, tilt: FloatArray, x: FloatArray) -> FloatArray:
+        """By quadrature and Stein's identity."""
+        around = derivatives(x[0], x[1])
+        by_loc = tilt[0] * around.rest - tilt[1] * around.c
+        slopes: FloatArray = np.array((by_loc, -x[1] * (tilt[0] + tilt[1]) * around.slope))
+        return slopes
+
+    def variance(self, tilt: FloatArray, x: FloatArray, residual: float = 0.0) -> FloatArray:
+        """By quadrature, in blocks."""
+        arrays = np.broadcast_arrays(x[0], x[1], tilt[0], tilt[1])
         loc, scale, up, down = (array.ravel() for array in arrays)
         variances = np.empty(loc.size)
         for start in range(0, loc.size, _BLOCK):
             some = slice(start, start + _BLOCK)
+            square = residual / 2
             variances[some] = _tilt_variance(loc[some], scale[some], up[some], down[some], square)
         return variances.reshape(arrays[0].shape)
+
+    def sample_logits(
+        self, x: FloatArray, shape: tuple[int, ...], rng: np.random.Generator
+    ) -> FloatArray:
+        """loc + scale z."""
+        logits: FloatArray = x[0] + x[1] * rng.standard_normal(shape)
+        return logits
+
+    def pathwise(self, logit: FloatArray, x: FloatArray) -> FloatArray:
+        """1 and z."""
+        return np.array((np.ones_like(logit), (logit - x[0]) / x[1]))
+
+    def score(self, logit: FloatArray, logs: FloatArray, x: FloatArray) -> FloatArray:
+        """z/s and (z^2 - 1)/s.
+
+        Only (0, 1/s) less than the derivative of the residual through the draw, (z, z^2)/s.
+        """
+        z = (logit - x[0]) / x[1]
+        slopes: FloatArray = np.array((z, z * z - 1)) / x[1]
+        return slopes
+
+    def residual(self, logit: FloatArray, x: FloatArray) -> FloatArray:
+        """(z^2 - 1)/2."""
+        excess: FloatArray = ((logit - x[0]) / x[1]) ** 2 / 2 - 0.5
+        return excess
+
+    def residual_gradient(self, x: FloatArray) -> FloatArray:
+        """(0, 1/s), the gradient of the entropy."""
+        return np.array((np.zeros_like(x[0]), 1 / x[1]))
+
+
+LOGIT_NORMAL = LogitNormalSource()
 
 
 def _tilt_variance(

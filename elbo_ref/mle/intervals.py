@@ -21,7 +21,8 @@ from scipy import optimize
 from elbo_ref._format.documents import Document, document, put, to_json
 from elbo_ref._format.numbers import number
 from elbo_ref._validation.arguments import CONCENTRATION_RANGE
-from elbo_ref.distributions.beta import Beta, Interval
+from elbo_ref.distributions.base import Interval
+from elbo_ref.distributions.beta import Beta
 
 Parameter = Literal["concentration1", "concentration0", "mean", "concentration"]
 

@@ -24,7 +24,8 @@ from elbo_ref._format.documents import Document, document, put, to_json
 from elbo_ref._format.numbers import number
 from elbo_ref._validation.arguments import FloatArray, check_type, scalar, underflow_is_zero
 from elbo_ref.counts import Counts
-from elbo_ref.distributions.beta import Beta, Interval
+from elbo_ref.distributions.base import Interval
+from elbo_ref.distributions.beta import Beta
 from elbo_ref.mle.candidates import Candidate, Kind, Proof
 from elbo_ref.mle.intervals import (
     CONCENTRATIONS,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides.protocol import Guide
+from elbo_ref.guides import Guide
 
 
 class Step(NamedTuple):
@@ -27,7 +27,7 @@ class Step(NamedTuple):
 
 
 class Task:
-    """A guide and the counts it is fitted to, in the arrays of `elbo_ref.guides.protocol`."""
+    """A guide and the counts it is fitted to, in the arrays of `elbo_ref.guides.catalogue`."""
 
     def __init__(self, guide: Guide, counts: Counts) -> None:
         self.counts = counts

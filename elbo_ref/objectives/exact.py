@@ -1,7 +1,7 @@
 """The objectives in closed form: values, gradients and one-particle variances.
 
 A particle's estimate of a latent's objective is f = A log c + D log(1 - c) + const, with a guide's
-tilt (A, D) (`elbo_ref.guides.protocol`), and its expectation is taken at the mean m of what c is
+tilt (A, D) (`elbo_ref.guides.catalogue`), and its expectation is taken at the mean m of what c is
 drawn from, with Jensen gaps g1 and g0 (`elbo_ref.distributions.beta`):
 
     E f = f(m) - A g1 - D g0,      f(m) = log lik(m) + (the counted log densities at m),
@@ -171,8 +171,9 @@ def one_particle_variance(task: Task, prior: Beta, own: FloatArray) -> float:
 
 def latent_variances(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
     """The same for one latent of each entry, (G,)."""
-    tilt = task.guide.tilt(column(prior), own, task.outcomes)
-    variances = task.guide.variance(task.guide.draw(prior, own), tilt)
+    guide, p = task.guide, column(prior)
+    tilt, x = guide.tilt(p, own, task.outcomes), guide.source_parameters(p, own)
+    variances = guide.source.variance(tilt, x, residual=guide.source_weight)
     return np.broadcast_to(variances, task.weights.shape)
 
 
@@ -183,15 +184,15 @@ def objective_value(task: Task, prior: Beta, own: FloatArray) -> float:
 
 def latent_values(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
     """The objective of one latent of each entry, (..., G), at one set of parameters or at rows."""
-    guide, counts = task.guide, task.counts
-    draw = guide.draw(prior, own)
+    guide, counts, p = task.guide, task.counts, column(prior)
+    center = guide.source.center(guide.source_parameters(p, own))
     successes, failures = counts.successes, counts.failures
-    difference = draw.center_difference(successes, failures)
-    likelihood = log_binomial(successes, counts.total_count, draw.center_pair(), difference)
-    at_mean = likelihood + counts.log_split + guide.counted_at_center(prior, draw)
+    difference = center.difference(successes, failures)
+    likelihood = log_binomial(successes, counts.total_count, center.pair, difference)
+    at_mean = likelihood + counts.log_split + guide.counted_at_center(p, center)
     outcomes = np.expand_dims(task.outcomes, tuple(range(1, own.ndim - 1)))
-    tilt1, tilt0 = guide.tilt(column(prior), own, outcomes)
-    gap1, gap0 = draw.log_gaps()
+    tilt1, tilt0 = guide.tilt(p, own, outcomes)
+    gap1, gap0 = center.log_gaps
     values: FloatArray = at_mean - tilt1 * gap1 - tilt0 * gap0
     return values
 
@@ -244,7 +245,8 @@ def _source_and_logs(
     """The source gradient and the expected logarithms, for one latent of each entry."""
     guide = task.guide
     tilt = guide.tilt(prior, own, task.outcomes)
-    return guide.pull_back(tilt, prior, own), guide.log_moments(prior, own)
+    x = guide.source_parameters(prior, own)
+    return guide.source.pull_back(tilt, x), guide.source.expected_logs(x)
 
 
 def _gradient(rows: FloatArray, of: Beta | LogitNormal) -> Any:

@@ -14,8 +14,9 @@ import numpy as np
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import BoolArray, FloatArray, IntArray
-from elbo_ref.distributions.beta import Beta
-from elbo_ref.distributions.logit_normal import LogitNormal
+from elbo_ref.distributions.base import Source
+from elbo_ref.distributions.logit_normal import LogitNormalSource
+from elbo_ref.distributions.point import PointSource
 from elbo_ref.distributions.quadrature import (
     Rule,
     even_over_beta,
@@ -24,8 +25,6 @@ from elbo_ref.distributions.quadrature import (
     over_beta,
     over_normal,
 )
-from elbo_ref.guides import Parameter
-from elbo_ref.guides.protocol import Draw
 from elbo_ref.objectives.base import Task
 
 STEPS = 160
@@ -42,15 +41,20 @@ class Rules(NamedTuple):
     beta: Callable[[FloatArray, FloatArray, int], Rule]
     normal: Callable[[FloatArray, FloatArray, int], Rule]
 
-    def of(self, draw: Draw, steps: int) -> Rule:
-        """Of what c is drawn from; a point is its own rule."""
-        if isinstance(draw, Parameter):
-            logit = np.atleast_1d(draw.logits)
-            return Rule(logit, np.zeros((1, logit.size)), np.zeros((1, logit.size)))
-        assert isinstance(draw, Beta | LogitNormal)
-        first, second = map(np.atleast_1d, draw.arrays())
-        rule = self.beta if isinstance(draw, Beta) else self.normal
-        return rule(first, second, steps)
+    def of(self, source: Source, x: FloatArray, steps: int) -> tuple[Rule, FloatArray, FloatArray]:
+        """For one draw; its logits at the nodes, and the parameters, moved together.
+
+        Of a logit-normal only their difference counts, which so keeps its digits. A point is its
+        own rule.
+        """
+        if isinstance(source, LogitNormalSource):
+            rule = self.normal(x[0], x[1], steps)
+            return rule, rule.away, np.array((np.zeros_like(x[0]), x[1]))
+        if isinstance(source, PointSource):
+            rule = Rule(x[0], np.zeros((1, x[0].size)), np.zeros((1, x[0].size)))
+        else:
+            rule = self.beta(x[0], x[1], steps)
+        return rule, rule.logit, x
 
 
 ONE_DRAW = Rules(over_beta, over_normal)
@@ -75,8 +79,8 @@ class Latents(NamedTuple):
     through: FloatArray
     """The part of the source gradient through the draw, under the tilt, (nodes, rows, L)."""
     logit: FloatArray
-    own: FloatArray
-    """The own parameters, (k, L), moved with `logit` (`Guide.placed`)."""
+    x: FloatArray
+    """The source's parameters, (k, L), moved with `logit` (`Rules.of`)."""
     slope: FloatArray
     """A (1 - c) - D c."""
 
@@ -92,9 +96,8 @@ class Latents(NamedTuple):
         rules: Rules = ONE_DRAW,
     ) -> Latents:
         """Of L latents with the parameters `own` (k, L), or (k, 1) for all, and a tilt each."""
-        guide, model = task.guide, Beta(*prior)
-        rule = rules.of(guide.draw(model, own), steps)
-        y, placed = guide.placed(rule.center, rule.away, own)
+        guide = task.guide
+        rule, y, x = rules.of(guide.source, guide.source_parameters(prior, own), steps)
         weights = np.exp(rule.log_weights)
         center, (up, down) = sc.log_expit(np.array((rule.center, -rule.center))), tilt
         ratios = np.array(rule.log_ratios())
@@ -103,13 +106,16 @@ class Latents(NamedTuple):
         moved = (up + down) * (mode * np.expm1(np.minimum(ratios[0], 1.0)))
         near = np.abs(rule.away) < 1
         slope = np.where(near, up * other - down * mode - moved, up * rest - down * c)
-        form = up * ratios[0] + down * ratios[1] + guide.residual(y, placed)
+        form = up * ratios[0] + down * ratios[1]
+        residual = guide.residual(y, x)
+        if residual is not None:
+            form = form + residual
         at_center = up * center[0] + down * center[1]
-        constant = at_center + guide.normalizer(model, own) + log_coefficient
-        pathwise = guide.pathwise(y, prior, placed)
+        constant = at_center + guide.normalizer(prior, own) + log_coefficient
+        pathwise = guide.source.pathwise(y, x)
         through = slope[:, None] * pathwise.swapaxes(0, 1)
         both = logs.swapaxes(0, 1), ratios.swapaxes(0, 1)
-        return cls(weights, *both, form, constant, through, y, placed, slope)
+        return cls(weights, *both, form, constant, through, y, x, slope)
 
     def mean(self, rows: FloatArray) -> FloatArray:
         """Of functions of the draw, given at the nodes: (nodes, rows, L) to (rows, L)."""
@@ -126,7 +132,8 @@ class Latents(NamedTuple):
 
     def score(self, task: Task) -> FloatArray:
         """d log q(c) / d(own parameter) at the nodes, (nodes, k, L); its mean is 0."""
-        score = task.guide.score(self.logit, self.logs.swapaxes(0, 1), self.own).swapaxes(0, 1)
+        logs = self.logs.swapaxes(0, 1)
+        score = task.guide.source.score(self.logit, logs, self.x).swapaxes(0, 1)
         return self.centered(score)
 
 

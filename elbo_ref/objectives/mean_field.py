@@ -18,8 +18,9 @@ import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides.protocol import Guide
+from elbo_ref.guides import Guide
 from elbo_ref.objectives.base import Step, Task
+from elbo_ref.objectives.exact import column
 from elbo_ref.objectives.gradient_noise import Latents
 from elbo_ref.objectives.trace import Drawn, MonteCarlo
 
@@ -50,13 +51,14 @@ class TraceMeanField(MonteCarlo):
     ) -> Step:
         guide = task.guide
         drawn = Drawn.of(task, prior, own, task.outcomes, num_particles, rng)
-        source = task.per_entry(drawn.slope * guide.pathwise(drawn.logits, prior, drawn.own))
+        source = task.per_entry(drawn.slope * guide.source.pathwise(drawn.logits, drawn.x))
         logs = task.per_entry(drawn.logs)
         value = sum((task.outcomes * logs).dot(task.weights).tolist())
         rest = guide.tilt(prior, own, np.zeros_like(task.outcomes))
-        expected = np.broadcast_to(guide.log_moments(prior, own), logs.shape)
+        x = guide.source_parameters(prior, own)
+        expected = np.broadcast_to(guide.source.expected_logs(x), logs.shape)
         value += float(np.sum((rest * expected) @ task.weights))
-        source = source + guide.pull_back(rest, prior, own)
+        source = source + guide.source.pull_back(rest, x)
         return Step(*task.gradient(source, expected, prior, own), value)
 
     def tilt(self, task: Task, prior: FloatArray, own: FloatArray) -> FloatArray:
@@ -67,10 +69,11 @@ class TraceMeanField(MonteCarlo):
     ) -> tuple[FloatArray, FloatArray]:
         guide = task.guide
         rest = guide.tilt(prior, own, np.zeros((2, latents.constant.size)))
-        source = latents.through + guide.pull_back(rest, prior, own)
-        return guide.collect(source, guide.log_moments(prior, own), prior, own)
+        x = guide.source_parameters(prior, own)
+        source = latents.through + guide.source.pull_back(rest, x)
+        return guide.collect(source, guide.source.expected_logs(x), prior, own)
 
     def latent_variances(self, task: Task, prior: Beta, own: FloatArray) -> FloatArray:
         """That of the likelihood alone."""
-        draw = task.guide.draw(prior, own)
-        return np.broadcast_to(draw.tilt_variance(*task.outcomes), task.weights.shape)
+        x = task.guide.source_parameters(column(prior), own)
+        return np.broadcast_to(task.guide.source.variance(task.outcomes, x), task.weights.shape)

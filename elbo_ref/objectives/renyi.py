@@ -31,10 +31,9 @@ import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray, check_fits, count, scalar, underflow_is_zero
 from elbo_ref.counts import Counts
-from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.beta import BETA, Beta
 from elbo_ref.distributions.logit_normal import LogitNormal
 from elbo_ref.guides import find
-from elbo_ref.guides.beta_draws import log_moments
 from elbo_ref.objectives.base import Step, Task
 from elbo_ref.objectives.exact import check_model, column, columns, objective_value
 from elbo_ref.objectives.gradient_noise import TWO_DRAWS, Distinct, GradientNoise
@@ -97,14 +96,14 @@ class Renyi(MonteCarlo):
         bounds = (highest + np.log1p(mean_less)) / rest
         weights = ((1 + less) / (1 + mean_less)).reshape(drawn.logits.shape)
 
-        through_draw = drawn.slope * guide.pathwise(drawn.logits, prior, drawn.own)
+        through_draw = drawn.slope * guide.source.pathwise(drawn.logits, drawn.x)
         source, logs, share = (
             task.per_entry(weights * rows)
             for rows in (through_draw, drawn.logs, np.ones((1, *weights.shape)))
         )
-        if guide.own_density:
-            moments = guide.log_moments(prior, own)
-            source = source + guide.own_density * (logs - share * moments)
+        if guide.density_weight:
+            moments = guide.source.expected_logs(guide.source_parameters(prior, own))
+            source = source + guide.density_weight * (logs - share * moments)
         return Step(*task.gradient(source, logs, prior, own), float(bounds.sum()) / num_particles)
 
     def variance(self, task: Task, prior: Beta, own: FloatArray) -> float | None:
@@ -136,7 +135,7 @@ class Renyi(MonteCarlo):
             half = rest / 2 * (latents.form[:, None] - latents.form)
             excess = (latents.weights * log_cosh(half)).sum(axis=1, keepdims=True) / rest
             share = (latents.weights * np.tanh(half)).sum(axis=1, keepdims=True)
-            by_prior = latents.logs - log_moments(prior)
+            by_prior = latents.logs - BETA.expected_logs(prior)
             parts = [excess]
             if guide.parameter_names:
                 parts += [share * by_prior, (2 * excess - share) * latents.score(task)]

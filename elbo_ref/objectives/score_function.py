@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray, scalar
-from elbo_ref.distributions.beta import Beta
 from elbo_ref.objectives.base import Step, Task
 from elbo_ref.objectives.gradient_noise import GradientNoise, Latents
 from elbo_ref.objectives.trace import Drawn, MonteCarlo
@@ -72,14 +71,13 @@ class ScoreFunction(MonteCarlo):
         guide, tilt = task.guide, task.guide.tilt(prior, own, task.outcomes)
         drawn = Drawn.of(task, prior, own, tilt, num_particles, rng)
         form = drawn.linear_form(task)
-        model = Beta(prior[0], prior[1])
-        constant = np.broadcast_to(guide.normalizer(model, own), task.weights.shape)
+        constant = np.broadcast_to(guide.normalizer(prior, own), task.weights.shape)
         f = form + task.per_latent((constant + task.log_coefficient)[None])[0]
         if isinstance(self.baseline, str):
             away = (f - f.mean(axis=0)) * (num_particles / (num_particles - 1))
         else:
             away = f - self.baseline
-        score = guide.score(drawn.logits, drawn.logs, drawn.own)
+        score = guide.source.score(drawn.logits, drawn.logs, drawn.x)
         logs = task.per_entry(drawn.logs)
         by_prior, _ = guide.collect(np.zeros_like(logs), logs, prior, own)
         by_own = task.per_entry(away * score)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides.protocol import Guide
+from elbo_ref.guides import Guide
 from elbo_ref.objectives.base import Objective, Step, Task
 from elbo_ref.objectives.exact import latent_values
 from elbo_ref.objectives.gradient_noise import GradientNoise
@@ -135,9 +135,11 @@ class Subsampled:
             away = values - task.weights @ values / total
             spread = float(task.weights @ away**2) / max(total - 1, 1)
             return factor * whole + total * (factor - 1) * spread
-        draw = task.guide.draw(prior, own)
-        up, down = task.guide.log_moments(np.reshape(prior.arrays(), (2, 1)), own)
-        slope = float(np.ravel(draw.tilt_variance(1.0, -1.0))[0] + np.ravel(up - down)[0] ** 2)
+        source = task.guide.source
+        x = task.guide.source_parameters(np.reshape(prior.arrays(), (2, 1)), own)
+        up, down = source.expected_logs(x)
+        variance = source.variance(np.array(((1.0,), (-1.0,))), x)
+        slope = float(np.ravel(variance)[0] + np.ravel(up - down)[0] ** 2)
         return whole + self._tilt_variance(task) * slope
 
     def gradient_variance(

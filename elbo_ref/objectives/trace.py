@@ -1,7 +1,7 @@
 """The Monte Carlo objectives with pathwise gradients.
 
 A particle draws c for every latent and evaluates f = A log c + D log(1 - c) + normalizer + logC
-(`elbo_ref.guides.protocol`). Its gradient has two parts: through the draw,
+(`elbo_ref.guides.catalogue`). Its gradient has two parts: through the draw,
 
     (A (1 - c) - D c) d logit(c) / d(parameter),                                              (E6)
 
@@ -28,9 +28,9 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides.protocol import Guide
+from elbo_ref.guides import Guide
 from elbo_ref.objectives.base import Step, Task
-from elbo_ref.objectives.exact import latent_variances
+from elbo_ref.objectives.exact import column, latent_variances
 from elbo_ref.objectives.gradient_noise import GradientNoise, Latents
 
 MOST_DRAWS = 10_000_000
@@ -47,8 +47,8 @@ class Drawn(NamedTuple):
     """Of each entry, (2, G)."""
     slope: FloatArray
     """A (1 - c) - D c, (P, L)."""
-    own: FloatArray
-    """The guide's parameters of each latent, (k, L)."""
+    x: FloatArray
+    """The source's parameters of each latent, (k, L) or (k, 1)."""
 
     @classmethod
     def of(
@@ -62,17 +62,18 @@ class Drawn(NamedTuple):
     ) -> Drawn:
         """So many particles, for a tilt of each entry."""
         each = task.per_latent(own)
-        logits = task.guide.sample_logit(prior, each, (size, task.num_latents), rng)
+        x = task.guide.source_parameters(prior, each)
+        logits = task.guide.source.sample_logits(x, (size, task.num_latents), rng)
         logs = sc.log_expit(np.array((logits, -logits)))
         c, each_tilt = np.exp(logs), task.per_latent(tilt)
-        return cls(logits, logs, tilt, each_tilt[0] * c[1] - each_tilt[1] * c[0], each)
+        return cls(logits, logs, tilt, each_tilt[0] * c[1] - each_tilt[1] * c[0], x)
 
     def linear_form(self, task: Task) -> FloatArray:
         """f of each particle and latent, but for what is the same for all particles."""
         up, down = task.per_latent(self.tilt)
-        residual = task.guide.residual(self.logits, self.own)
-        form: FloatArray = up * self.logs[0] + down * self.logs[1] + residual
-        return form
+        residual = task.guide.residual(self.logits, self.x)
+        form: FloatArray = up * self.logs[0] + down * self.logs[1]
+        return form if residual is None else form + residual
 
 
 class MonteCarlo:
@@ -94,7 +95,7 @@ class MonteCarlo:
             )
 
     def settle(self, task: Task, values: FloatArray, priors: Beta, owns: FloatArray) -> FloatArray:
-        constants = task.guide.normalizer(priors, owns) + task.log_coefficient
+        constants = task.guide.normalizer(column(priors), owns) + task.log_coefficient
         totals: FloatArray = np.sum(task.weights * constants, axis=-1)
         return values + totals
 
@@ -133,8 +134,8 @@ class MonteCarlo:
         By default that of ``trace``, to which a Renyi bound of one sample comes down.
         """
         guide, source = task.guide, latents.through
-        if guide.own_density:
-            source = source + guide.own_density * latents.centered(latents.log_ratios)
+        if guide.density_weight:
+            source = source + guide.density_weight * latents.centered(latents.log_ratios)
         return guide.collect(source, latents.logs, prior, own)
 
 
@@ -154,16 +155,20 @@ class Trace(MonteCarlo):
     ) -> Step:
         guide, tilt = task.guide, task.guide.tilt(prior, own, task.outcomes)
         drawn = Drawn.of(task, prior, own, tilt, num_particles, rng)
-        through_draw = drawn.slope * guide.pathwise(drawn.logits, prior, drawn.own)
+        through_draw = drawn.slope * guide.source.pathwise(drawn.logits, drawn.x)
         source, logs = task.per_entry(through_draw), task.per_entry(drawn.logs)
         value = sum((tilt * logs).dot(task.weights).tolist())
-        residual = guide.residual(drawn.logits, drawn.own)
-        if isinstance(residual, np.ndarray):
+        residual = guide.residual(drawn.logits, drawn.x)
+        if residual is not None:
             value += float(task.per_entry(residual[None])[0].dot(task.weights))
         if not self.keeps_score and guide.parameter_names:
-            source = source + task.per_entry(guide.stuck(drawn.logits, drawn.own))
-        elif guide.own_density:
-            source = source + guide.own_density * (logs - guide.log_moments(prior, own))
+            if residual is not None:
+                score = guide.source.score(drawn.logits, drawn.logs, drawn.x)
+                source = source + guide.source_weight * task.per_entry(score)
+        elif guide.density_weight:
+            source = source + guide.density_weight * (
+                logs - guide.source.expected_logs(guide.source_parameters(prior, own))
+            )
         return Step(*task.gradient(source, logs, prior, own), value)
 
     def gradient_rows(
@@ -171,5 +176,7 @@ class Trace(MonteCarlo):
     ) -> tuple[FloatArray, FloatArray]:
         if self.keeps_score or not task.guide.parameter_names:
             return super().gradient_rows(task, latents, prior, own)
-        stuck = task.guide.stuck(latents.logit, latents.own).swapaxes(0, 1)
-        return task.guide.collect(latents.through + stuck, latents.logs, prior, own)
+        guide, source = task.guide, latents.through
+        if guide.source.residual_gradient(latents.x) is not None:
+            source = source + guide.source_weight * latents.score(task)
+        return guide.collect(source, latents.logs, prior, own)

@@ -38,10 +38,10 @@ from elbo_ref import guides
 from elbo_ref._format.numbers import number
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts, distinct
-from elbo_ref.distributions.beta import Beta
-from elbo_ref.distributions.logit_normal import LogitNormal
+from elbo_ref.distributions.beta import BETA, Beta
+from elbo_ref.distributions.logit_normal import LOGIT_NORMAL, LogitNormal
 from elbo_ref.evidence import log_evidence
-from elbo_ref.guides.normal import normal_optimum
+from elbo_ref.guides.optimum import normal_optimum
 from elbo_ref.mle.solve import own_log_likelihood, totals
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import elbo, objective_value
@@ -147,8 +147,7 @@ def _of_normal(counts: Counts, prior: Beta, learnable: str) -> Destination:
         logs[free] = x
         at = Beta(*np.exp(logs))
         q = best_normal(at, counts)
-        center, (gap1, gap0), (a, b) = q.center_logit(), q.log_gaps(), at.arrays()
-        low, high = sc.log_expit(center) - gap1, sc.log_expit(-center) - gap0
+        (low, high), (a, b) = LOGIT_NORMAL.expected_logs(np.array(q.arrays())), at.arrays()
         expected = np.array((low - sc.psi(a), high - sc.psi(b))) + sc.psi(a + b)
         slopes = np.exp(logs) * (expected @ counts.multiplicity)
         return -elbo(q, at, counts), -slopes[free]
@@ -228,7 +227,7 @@ def _joint(a: float, b: float, k: FloatArray, f: FloatArray, less: int) -> Float
     y = np.log(up_in) - np.log(down_in)
     at_mode = up_in * sc.log_expit(y) + down_in * sc.log_expit(-y)
     at_end = np.where((up < 0) | (down < 0), np.inf, 0.0)
-    return np.where(inside, at_mode, at_end) - float(Beta(a, b).log_normalizer())
+    return np.where(inside, at_mode, at_end) - float(BETA.log_normalizer(np.array((a, b))))
 
 
 def _places(up: FloatArray, down: FloatArray) -> tuple[str, bool]:

@@ -29,7 +29,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.logit_normal import LogitNormal
 from elbo_ref.guides import GUIDES
-from elbo_ref.guides.normal import normal_optimum
+from elbo_ref.guides.optimum import normal_optimum
 from elbo_ref.mle.solve import totals
 from elbo_ref.objectives import Objective, Renyi
 from elbo_ref.objectives.base import Step, Task

@@ -27,8 +27,8 @@ from elbo_ref.counts import distinct
 from elbo_ref.diagnostics.diagnosis import Diagnosis
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.logit_normal import LogitNormal
+from elbo_ref.distributions.point import Delta, Parameter
 from elbo_ref.evidence import latent_log_evidence, posterior
-from elbo_ref.guides import Delta, Parameter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

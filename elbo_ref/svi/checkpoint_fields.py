@@ -6,7 +6,7 @@ What ties fields to each other and to the arrays beside them is in `elbo_ref.svi
 from __future__ import annotations
 
 from elbo_ref.guides import GUIDES
-from elbo_ref.guides.positive import CONSTRAINTS
+from elbo_ref.guides.constraints import CONSTRAINTS
 from elbo_ref.io.fields import (
     Check,
     anything,

@@ -11,7 +11,7 @@ from elbo_ref._format.numbers import describe, number, pair
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides.positive import Constraint, find_constraint
+from elbo_ref.guides.constraints import ConstraintName, find_constraint
 from elbo_ref.objectives import LossValue, Objective
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.subsample import Subsampled
@@ -31,7 +31,7 @@ class Setup(NamedTuple):
     optimizer: Optimizer
     num_particles: int
     seed: int | None
-    constraint: Constraint
+    constraint: ConstraintName
     subsample_size: int | None
 
     def objective(self) -> Objective:

@@ -18,7 +18,7 @@ import numpy as np
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import distinct
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides.positive import LARGEST, SMALLEST
+from elbo_ref.guides.constraints import LARGEST, SMALLEST
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact, objective_value
 from elbo_ref.svi.stationarity import DECREMENT, STEP

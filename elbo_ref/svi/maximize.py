@@ -24,7 +24,7 @@ from elbo_ref._validation.arguments import (
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GuideValue
-from elbo_ref.guides.positive import Constraint, find_constraint
+from elbo_ref.guides.constraints import ConstraintName, find_constraint
 from elbo_ref.objectives import LossValue
 from elbo_ref.objectives.base import Task
 from elbo_ref.optim import Adam, Optimizer, rate_after
@@ -49,7 +49,7 @@ def maximize_elbo(
     num_particles: int = 1,
     rng: Rng = 0,
     until: str | None = None,
-    constraint: Constraint = "positive",
+    constraint: ConstraintName = "positive",
     subsample_size: int | None = None,
 ) -> Run:
     """Maximise an objective over the guide's and the model's parameters, as Pyro's SVI does.
@@ -166,7 +166,7 @@ def begin(
     optimizer: Optimizer,
     num_particles: int,
     rng: Rng,
-    constraint: Constraint = "positive",
+    constraint: ConstraintName = "positive",
     subsample_size: int | None = None,
 ) -> Climb:
     """The arguments of `maximize_elbo`, checked, as a climb before its first step."""
@@ -196,7 +196,7 @@ def begin(
         optimizer=optimizer,
         num_particles=num_particles,
         seed=int(rng) if isinstance(rng, int | np.integer) else None,
-        constraint=positive.name,
+        constraint=constraint,
         subsample_size=subsample_size,
     )
     setup.objective().prepare(Task(family, counts), num_particles)

@@ -12,8 +12,7 @@ import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides.positive import EXP, LARGEST, SMALLEST, Positive
-from elbo_ref.guides.protocol import ANY_REAL
+from elbo_ref.guides.constraints import ANY_REAL, EXP, LARGEST, SMALLEST, Constraint
 from elbo_ref.objectives.base import Objective, Task
 from elbo_ref.objectives.exact import Exact, objective_value
 from elbo_ref.svi.highest import Highest, highest
@@ -46,7 +45,7 @@ class Coordinates:
         that one.
     own : ndarray, shape (k, G)
         Where the guide's unconstrained parameters start.
-    positive : Positive
+    positive : Constraint
         How the prior's concentrations are held positive.
     """
 
@@ -56,7 +55,7 @@ class Coordinates:
         prior: Beta,
         learned: Learned,
         own: FloatArray,
-        positive: Positive = EXP,
+        positive: Constraint = EXP,
     ) -> None:
         self.task, self._positive = task, positive
         self._fixed = np.array(prior.arrays())[:, None]
@@ -66,7 +65,7 @@ class Coordinates:
         self._shape = own.shape
         self.start = np.concatenate([positive.unconstrain(self._fixed[self._rows, 0]), own.ravel()])
         ranges = [positive.range] * self._num_prior
-        ranges += [limits for limits in task.guide.own_ranges for _ in range(own.shape[1])]
+        ranges += [kind.range for kind in task.guide.constraints for _ in range(own.shape[1])]
         low, high = np.transpose(ranges)
         self._center, self._reach = (low + high) / 2, (high - low) / 2
 
@@ -146,7 +145,7 @@ class Coordinates:
     def range(self, index: int) -> str:
         """Where that parameter must stay, as it is outside."""
         row = (index - self._num_prior) // self._shape[1]
-        if index < self._num_prior or self.task.guide.own_ranges[row] != ANY_REAL:
+        if index < self._num_prior or self.task.guide.constraints[row].range != ANY_REAL:
             return f"[{SMALLEST:g}, {LARGEST:g}]"
         low, high = ANY_REAL
         return f"[{low:g}, {high:g}]"

@@ -20,9 +20,10 @@ from elbo_ref._validation.arguments import FloatArray, count, scalar, underflow_
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.logit_normal import LogitNormal
+from elbo_ref.distributions.point import Delta, Parameter
 from elbo_ref.distributions.posterior_table import PosteriorTable, posterior_table
-from elbo_ref.guides import Delta, GuideValue, Parameter
-from elbo_ref.guides.positive import Constraint, find_constraint
+from elbo_ref.guides import GuideValue
+from elbo_ref.guides.constraints import ConstraintName, find_constraint
 from elbo_ref.objectives import Objective, find as find_objective
 from elbo_ref.objectives.exact import Exact
 from elbo_ref.optim import Optimizer, rate_after
@@ -136,7 +137,7 @@ class Run:
         return self._setup.subsample_size
 
     @property
-    def constraint(self) -> Constraint:
+    def constraint(self) -> ConstraintName:
         """How concentrations were kept positive."""
         return self._setup.constraint
 

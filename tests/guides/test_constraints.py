@@ -5,7 +5,7 @@ import pytest
 from scipy import special
 
 import elbo_ref as er
-from elbo_ref.guides.positive import CONSTRAINTS, LARGEST, SMALLEST
+from elbo_ref.guides.constraints import CONSTRAINTS, LARGEST, SMALLEST
 from elbo_ref.svi.maximize import begin
 
 COUNTS = er.Counts([3, 7, 12], [10, 9, 40])

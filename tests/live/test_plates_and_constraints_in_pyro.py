@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import elbo_ref as er
-from elbo_ref.guides.positive import CONSTRAINTS
+from elbo_ref.guides.constraints import CONSTRAINTS
 
 pytestmark = [
     pytest.mark.live,

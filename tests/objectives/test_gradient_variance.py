@@ -124,7 +124,7 @@ def test_mean_field_without_the_jacobian_is_not_the_elbo():
     prior, own = er.Beta(*PRIOR), OWN["normal"]
     dropped = objective_value(the_task(mean_field, "normal"), prior, own)
     elbo = objective_value(Task(guides.find("normal"), SEVERAL), prior, own)
-    logs = guides.find("normal").log_moments(PRIOR, own)
+    logs = guides.find("normal").source.expected_logs(own)
     difference = -SEVERAL.multiplicity @ logs.sum(axis=0)
     assert dropped - elbo == pytest.approx(difference, rel=1e-12) and difference > 1
     on_c = objective_value(the_task(mean_field, "laplace"), prior, OWN["delta"])
@@ -144,13 +144,13 @@ def test_renyi_is_the_log_mean_power_of_the_weights(alpha, name):
     guide = guides.find(name)
     u = rng.uniform(size=(4, SEVERAL.num_latents))
 
-    def sample_logit(self, prior, own, shape, rng):
-        if name == "normal":
-            return own[0] + own[1] * special.ndtri(u)
-        q = own if name == "beta" else prior
-        return np.log(special.betaincinv(*q, u)) - np.log(special.betainccinv(q[1], q[0], u))
+    class Still:
+        def sample_logits(self, x, shape, rng):
+            if name == "normal":
+                return x[0] + x[1] * special.ndtri(u)
+            return np.log(special.betaincinv(*x, u)) - np.log(special.betainccinv(x[1], x[0], u))
 
-    still = type("Still", (type(guide),), {"sample_logit": sample_logit})()
+    still = oracles.planted(guide, Still)
     task = Task(still, SEVERAL)
 
     def value(prior, own):
@@ -158,10 +158,13 @@ def test_renyi_is_the_log_mean_power_of_the_weights(alpha, name):
         return loss.settle(task, raw, er.Beta(*prior[:, None]), own[:, None])[0]
 
     each = own[:, np.repeat(np.arange(5), SEVERAL.multiplicity)]
-    y = sample_logit(None, PRIOR, each, None, None)
+    x = guide.source_parameters(PRIOR, each)
+    y = still.source.sample_logits(x, None, None)
     tilt = np.repeat(guide.tilt(PRIOR, own, task.outcomes), SEVERAL.multiplicity, axis=1)
-    f = tilt[0] * special.log_expit(y) + tilt[1] * special.log_expit(-y) + guide.residual(y, each)
-    constants = guide.normalizer(er.Beta(*PRIOR), own) + SEVERAL.log_coefficient
+    f = tilt[0] * special.log_expit(y) + tilt[1] * special.log_expit(-y)
+    residual = guide.residual(y, x)
+    f = f if residual is None else f + residual
+    constants = guide.normalizer(PRIOR, own) + SEVERAL.log_coefficient
     bounds = special.logsumexp((1 - alpha) * f, axis=0, b=0.25) / (1 - alpha)
     wanted = bounds.sum() + (SEVERAL.multiplicity * constants).sum()
     assert value(PRIOR, own) == pytest.approx(wanted, rel=1e-12)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.guides.positive import CONSTRAINTS
+from elbo_ref.guides.constraints import CONSTRAINTS
 from elbo_ref.recording import Recording
 
 _GROUPS = ("draws", "before", "constrained", "after", "gradients", "lr", "arguments")

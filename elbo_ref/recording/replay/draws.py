@@ -28,9 +28,7 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding, Status
-from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides.beta_draws import BetaDraws
-from elbo_ref.guides.conjugate import ConjugateGuide
+from elbo_ref.distributions.beta import BETA
 from elbo_ref.recording.replay.program import Columns
 from elbo_ref.recording.replay.trace import Tape
 
@@ -51,14 +49,14 @@ def judge_draws(tape: Tape) -> list[Finding]:
 
 def _origin(tape: Tape) -> Finding:
     reading, guide, source = tape.reading, tape.guide, tape.own
-    if isinstance(guide, BetaDraws):
-        source = guide.concentrations(reading.prior, tape.own)
+    if guide.source is BETA:
+        source = guide.source_parameters(reading.prior, tape.own)
     own = _uniform(tape, source)
     p_value = _kolmogorov(own)
     words, reason = f"p-value of {tape.draws.size} draws", "Kolmogorov-Smirnov"
     if p_value >= LEVEL:
         return Finding("draws", words, p_value, None, None, reason, "agrees")
-    if isinstance(guide, BetaDraws) and len(reading.own):
+    if guide.source is BETA and len(reading.own):
         prior = _uniform(tape, reading.prior)
         each = [_kolmogorov(prior[:, :, latent]) for latent in range(tape.num_latents)]
         if min(_kolmogorov(prior), len(each) * min(each)) >= LEVEL:
@@ -113,7 +111,7 @@ def _saturation(tape: Tape) -> list[Finding]:
     if not count:
         return []
     words, name = f"{count} of {tape.draws.size} draws at the ends of {tape.program.dtype}", _NAME
-    exact = isinstance(tape.guide, ConjugateGuide)
+    exact = tape.guide.origin == "posterior"
     if tape.guide.name == "normal" or tape.bound is not None or exact:
         return [Finding(name, words, None, None, None, "", "note")]
     share = clip_bias(tape) / _loss_std(tape)
@@ -132,10 +130,9 @@ def _saturation(tape: Tape) -> list[Finding]:
 def _loss_std(tape: Tape) -> FloatArray:
     """Of the loss of each step, exactly (E5); (T,)."""
     guide, prior, own = tape.guide, tape.reading.prior, tape.own
-    assert isinstance(guide, BetaDraws)
     tilt = _tilt(tape, prior, own, tape.data_scale * tape.outcomes)
-    draw = Beta(*guide.concentrations(prior, own))
-    variance = np.broadcast_to(guide.variance(draw, tilt), tape.draws.shape[::2]).sum(axis=1)
+    each = guide.source.variance(tilt, guide.source_parameters(prior, own))
+    variance = np.broadcast_to(each, tape.draws.shape[::2]).sum(axis=1)
     return np.asarray(np.sqrt(np.maximum(variance / tape.draws.shape[1], 1e-300)))
 
 
@@ -147,11 +144,10 @@ def _tilt(tape: Tape, prior: FloatArray, own: FloatArray, outcomes: FloatArray) 
 def clip_bias(tape: Tape) -> FloatArray:
     """What keeping draws off 0 and 1 adds to the loss of each step, in expectation; (T,)."""
     info, guide = np.finfo(tape.draws.dtype), tape.guide
-    assert isinstance(guide, BetaDraws)
 
     def look(columns: Columns) -> FloatArray:
         prior, own, outcomes = columns.prior, columns.own, columns.outcomes
-        x = guide.concentrations(prior, own)
+        x = guide.source_parameters(prior, own)
         tilt = _tilt(tape, prior, own, np.zeros_like(outcomes))
         total = np.zeros(x.shape[1])
         for end, t in ((0, float(info.tiny)), (1, float(info.epsneg))):

@@ -26,9 +26,9 @@ from elbo_ref._format.numbers import number
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.guides.beta_draws import BetaDraws
-from elbo_ref.guides.conjugate import DetachedConjugateGuide
-from elbo_ref.guides.positive import CONSTRAINTS
+from elbo_ref.distributions.beta import BETA
+from elbo_ref.guides import GUIDES
+from elbo_ref.guides.constraints import CONSTRAINTS
 from elbo_ref.objectives.base import Task
 from elbo_ref.recording.replay.comparison import Comparison
 from elbo_ref.recording.replay.kernel import installed_pytorch, torch_pathwise
@@ -162,27 +162,28 @@ def _untested(reason: str, what: str = "the gradients") -> Finding:
 
 def _slopes(judged: Judged) -> Iterator[Slope]:
     tape, scale = judged.tape, judged.likelihood
-    through_beta = isinstance(tape.guide, BetaDraws)
+    through_beta = tape.guide.source is BETA
     elsewhere = through_beta and tape.recording.header.get("framework") == "numpyro"
     asked = through_beta and not elsewhere and installed_pytorch() is not None
 
     def look(columns: Columns) -> FloatArray:
         program, guide = tape.program, tape.guide
-        exact = guide.pathwise(columns.logit, columns.prior, columns.own)
+        x = guide.source_parameters(columns.prior, columns.own)
+        exact = guide.source.pathwise(columns.logit, x)
         parts = program.parts(columns, exact, scale)
         found = [parts.density, parts.through, parts.size, parts.blur]
         found.append(np.full_like(parts.density, np.nan) if parts.score is None else parts.score)
         theirs, off = np.full_like(parts.density, np.nan), np.zeros_like(parts.density)
-        if isinstance(guide, BetaDraws):
+        if guide.source is BETA:
             off = parts.through_size
-            a, b = guide.concentrations(columns.prior, columns.own)
+            a, b = x
             kernel = torch_pathwise(columns.c, a, b) if asked else None
             if kernel is not None:
                 theirs = program.parts(columns, kernel.slopes, scale).through
                 off = _NOISE * program.parts(columns, kernel.spread, scale).through_size
         detached = np.full_like(parts.density, np.nan)
-        if guide.name == "conjugate":
-            other = replace(program, guide=DetachedConjugateGuide())
+        if guide.origin == "posterior" and not guide.detached:
+            other = replace(program, guide=GUIDES["conjugate_detached"])
             detached = other.parts(columns, exact, scale).density
         return np.array([*found, theirs, off, detached])
 

@@ -39,8 +39,8 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.guides.beta_draws import BetaDraws
-from elbo_ref.guides.protocol import Guide
+from elbo_ref.distributions.beta import BETA
+from elbo_ref.guides import Guide
 from elbo_ref.special import trigamma
 
 Floats = NDArray[Any]
@@ -177,10 +177,10 @@ class Program:
         return self.mean_field and self._beta is not None
 
     @property
-    def _beta(self) -> BetaDraws | None:
+    def _beta(self) -> Guide | None:
         """The guide, if it has a Beta for the latent."""
         guide = self.guide
-        return guide if isinstance(guide, BetaDraws) and guide.name != "empty" else None
+        return guide if guide.source is BETA and guide.source_weight else None
 
     def terms(self, columns: Columns) -> Terms:
         """The terms of the loss at the draws."""
@@ -194,7 +194,7 @@ class Program:
         data = likelihood, Term(constant, size)
         counted = _log_beta(c, *prior)
         if self._beta is not None:
-            q = self._beta.concentrations(prior, own)
+            q = self._beta.source_parameters(prior, own)
             if self.closed:
                 return Terms(*data, -_divergence(q, prior, c.shape), zero)
             return Terms(*data, counted, _log_beta(c, *q))
@@ -216,11 +216,11 @@ class Program:
         data = np.where(free, k * rest - f * c, 0.0)
         logs = np.array((np.log(c), np.log1p(-c)))
         base = guide.tilt(prior, own, np.zeros_like(columns.outcomes))
-        q = None if self._beta is None else self._beta.concentrations(prior, own)
+        q = None if self._beta is None else self._beta.source_parameters(prior, own)
         if self.mean_field and q is not None:
             slope, slope_size = data, np.zeros_like(data)
-            fixed = guide.pull_back(base, prior, own)
-            seen = np.broadcast_to(guide.log_moments(prior, own), base.shape)
+            fixed = BETA.pull_back(base, q)
+            seen = np.broadcast_to(BETA.expected_logs(q), base.shape)
             fixed_size = _pull_size(q, prior)
         else:
             slope = base[0] * rest - base[1] * c + data
@@ -231,8 +231,9 @@ class Program:
             fixed_size = np.zeros((2, y.shape[1]))
             fixed = np.zeros((len(pathwise), y.shape[1]))
             seen = columns.mean(logs)
-            if guide.own_density:
-                fixed = fixed + guide.own_density * (seen - guide.log_moments(prior, own))
+            if guide.density_weight:
+                expected = guide.source.expected_logs(guide.source_parameters(prior, own))
+                fixed = fixed + guide.density_weight * (seen - expected)
         slope_size = slope_size + k + 2 * (k + f)
         through = columns.mean(slope * pathwise)
         density = _rows(guide, fixed, seen, prior, own)
@@ -274,7 +275,7 @@ class Program:
         if not self.guide.has_score or self.mean_field:
             return None
         f = self.terms(columns).objective(likelihood_scale)
-        score = columns.mean(self.guide.score(columns.logit, logs, columns.own) * f)
+        score = columns.mean(self.guide.source.score(columns.logit, logs, columns.own) * f)
         seen = columns.mean(logs)
         by_prior = self.guide.collect(np.zeros_like(score), seen, columns.prior, columns.own)[0]
         return np.concatenate((by_prior, score))

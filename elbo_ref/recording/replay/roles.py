@@ -21,8 +21,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.parameters import Reading, read_roles, roles_of
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides.conjugate import ConjugateGuide
-from elbo_ref.guides.protocol import Guide
+from elbo_ref.guides import Guide
 from elbo_ref.recording import Recording
 from elbo_ref.recording.replay.batches import Batch
 from elbo_ref.recording.replay.bound import Bound
@@ -135,7 +134,7 @@ def read_tape(
         raise ValueError(f"{error} ({told})") from None
     outcomes, log_coefficient, coefficient_size = _data(recording, counts, batch)
     reading = _all_steps(reading, recording.num_steps)
-    if isinstance(guide, ConjugateGuide):
+    if guide.origin == "posterior":
         if batch is not None:
             raise ValueError(f"guide = {guide.name!r} is not replayed on minibatches")
         reading = reading._replace(own=np.repeat(outcomes, recording.num_steps, axis=1))

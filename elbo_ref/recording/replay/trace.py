@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.parameters import Reading, roles_of
-from elbo_ref.guides.protocol import Guide
+from elbo_ref.guides import Guide
 from elbo_ref.objectives import OBJECTIVES, Objective, Renyi
 from elbo_ref.recording import Recording
 from elbo_ref.recording.replay.batches import Batch

@@ -1,0 +1,69 @@
+"""The constraints of parameters: each a map from free numbers to a parameter's values.
+
+The names are those of PyTorch's and Pyro's constraints. Softplus, log(1 + e^u), is nearly u for a
+large one: there a step of Adam changes the parameter by a number instead of by a factor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from elbo_ref._validation.arguments import FloatArray
+
+SMALLEST, LARGEST = 1e-12, 1e15
+"""The range of a positive parameter; a run that leaves it is stopped."""
+ANY_REAL = (-1e300, 1e300)
+
+ConstraintName: TypeAlias = Literal["positive", "softplus_positive"]
+
+
+class Constraint(NamedTuple):
+    """A map from all real numbers to the values that a parameter may have."""
+
+    name: str
+    constrain: Callable[[FloatArray], FloatArray]
+    unconstrain: Callable[[FloatArray], FloatArray]
+    slope: Callable[[FloatArray], FloatArray]
+    """Derivative of the constrained by the unconstrained, at a constrained one."""
+    range: tuple[float, float]
+    """Of the unconstrained parameter."""
+
+    @classmethod
+    def positive(
+        cls,
+        name: ConstraintName,
+        constrain: Callable[[FloatArray], FloatArray],
+        unconstrain: Callable[[FloatArray], FloatArray],
+        slope: Callable[[FloatArray], FloatArray],
+    ) -> Constraint:
+        """A map to the positive numbers, in the range of a positive parameter."""
+        low, high = unconstrain(np.array((SMALLEST, LARGEST))).tolist()
+        return cls(name, constrain, unconstrain, slope, (low, high))
+
+
+def _softplus(free: FloatArray) -> FloatArray:
+    return np.asarray(np.logaddexp(0.0, free))
+
+
+def _softplus_inverse(x: FloatArray) -> FloatArray:
+    return np.asarray(x + np.log(-np.expm1(-np.asarray(x))))
+
+
+EXP = Constraint.positive("positive", np.exp, np.log, lambda x: x)
+SOFTPLUS = Constraint.positive(
+    "softplus_positive", _softplus, _softplus_inverse, lambda x: -np.expm1(-x)
+)
+REAL = Constraint("real", lambda x: x, lambda x: x, np.ones_like, ANY_REAL)
+CONSTRAINTS: dict[str, Constraint] = {kind.name: kind for kind in (EXP, SOFTPLUS)}
+"""The constraints that concentrations may have."""
+
+
+def find_constraint(name: object) -> Constraint:
+    """Find the map to the positive numbers that a name stands for."""
+    if not isinstance(name, str) or name not in CONSTRAINTS:
+        known = ", ".join(map(repr, CONSTRAINTS))
+        raise ValueError(f"constraint = {name!r} is not one of {known}")
+    return CONSTRAINTS[name]
