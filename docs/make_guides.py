@@ -16,8 +16,10 @@ import numpy as np
 import elbo_ref as er
 from elbo_ref._format.numbers import number
 from elbo_ref.evidence import log_evidence
+from elbo_ref.guides import GUIDES as FAMILIES
 from elbo_ref.objectives import find
-from elbo_ref.optima.by_objective import climbed
+from elbo_ref.optima.find import find_optimum
+from elbo_ref.report import sentences
 
 PAGE = Path(__file__).parent / "guides.md"
 MARK = "<!-- tables: docs/make_guides.py -->\n"
@@ -38,18 +40,16 @@ def rows(counts: er.Counts) -> list[tuple[str, str, str, str, str, str]]:
     found = []
     for guide, loss in (*((guide, "any") for guide in GUIDES), *CHANGED):
         objective = find("trace" if loss == "any" else loss)
-        lead = climbed(objective, guide, counts, er.Beta(1.0, 1.0), "both")
-        height = "unbounded" if np.isinf(lead.value) else number(lead.value)
-        if np.isnan(lead.value):
+        best = find_optimum(FAMILIES[guide], counts, er.Beta(1.0, 1.0), True, objective, climb=True)
+        height = "unbounded" if np.isinf(best.value) else number(best.value)
+        if np.isnan(best.value):
             height = "not known"
-        elif not lead.attained and np.isfinite(lead.value):
+        elif not best.attained and np.isfinite(best.value):
             height += ", not attained"
-        at = lead.concentration1, lead.concentration0
-        evidence = "-"
-        if all(x is not None and 0 < x < np.inf for x in at):
-            evidence = number(log_evidence(er.Beta(*at), counts))
+        evidence = number(log_evidence(best.prior, counts)) if best.prior else "-"
         name = loss if loss == "any" else f"`{loss}`"
-        found.append((f"`{guide}`", name, lead.place, height, evidence, lead.reason))
+        where, why = sentences.location(best), sentences.reason(best)
+        found.append((f"`{guide}`", name, where, height, evidence, why))
     return found
 
 

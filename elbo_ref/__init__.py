@@ -15,7 +15,7 @@ _NAMES_OF = {
     "counts": "Counts",
     "crosscheck": "Finding Verdict cross_check",
     "diagnostics.diagnosis": "Diagnosis diagnose",
-    "diagnostics.estimates": "Estimate EstimateTable estimate_table",
+    "diagnostics.estimates": "EstimateTable estimate_table",
     "diagnostics.importance": "ParetoK pareto_k",
     "distributions.base": "Interval",
     "distributions.beta": "Beta Gradient",
@@ -36,7 +36,7 @@ _NAMES_OF = {
     "objectives.gradient_variance": "GradientVariance gradient_variance",
     "objectives.renyi": "renyi_bound",
     "optim": "Adam ClippedAdam ExponentialLR",
-    "optima.prior": "Destination",
+    "optima.optimum": "Optimum",
     "recording.replay.check": "replay",
     "report": "plot",
     "svi.checkpoint": "CheckpointError load_run save_run",
@@ -46,7 +46,11 @@ _NAMES_OF = {
 }
 """The public names that a module defines; ``__init__.pyi`` says the same to type checkers."""
 _MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names.split()}
-_MODULE_OF_MODULE = {"datasets": "io.datasets", "recording": "recording"}
+_MODULE_OF_MODULE = {
+    "datasets": "io.datasets",
+    "recording": "recording",
+    "sentences": "report.sentences",
+}
 
 __all__ = sorted(["__version__", *_MODULE_OF, *_MODULE_OF_MODULE])
 

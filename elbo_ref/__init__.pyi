@@ -3,7 +3,6 @@ from elbo_ref.counts import Counts as Counts
 from elbo_ref.crosscheck import Finding as Finding, Verdict as Verdict, cross_check as cross_check
 from elbo_ref.diagnostics.diagnosis import Diagnosis as Diagnosis, diagnose as diagnose
 from elbo_ref.diagnostics.estimates import (
-    Estimate as Estimate,
     EstimateTable as EstimateTable,
     estimate_table as estimate_table,
 )
@@ -59,9 +58,9 @@ from elbo_ref.objectives.gradient_variance import (
 )
 from elbo_ref.objectives.renyi import renyi_bound as renyi_bound
 from elbo_ref.optim import Adam as Adam, ClippedAdam as ClippedAdam, ExponentialLR as ExponentialLR
-from elbo_ref.optima.prior import Destination as Destination
+from elbo_ref.optima.optimum import Optimum as Optimum
 from elbo_ref.recording.replay.check import replay as replay
-from elbo_ref.report import plot as plot
+from elbo_ref.report import plot as plot, sentences as sentences
 from elbo_ref.svi.checkpoint import (
     CheckpointError as CheckpointError,
     load_run as load_run,

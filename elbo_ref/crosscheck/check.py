@@ -30,8 +30,9 @@ from elbo_ref.crosscheck.findings import ORDER, Finding, Verdict
 from elbo_ref.crosscheck.hypothesis_test import LEVEL, Judgement, Trial, judge
 from elbo_ref.crosscheck.loss_model import Story
 from elbo_ref.crosscheck.optimizer_steps import step_findings
-from elbo_ref.crosscheck.optimum import Place
+from elbo_ref.crosscheck.optimum import exact_numbers, optimum_finding
 from elbo_ref.crosscheck.parameters import Reading
+from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GuideValue, find
 from elbo_ref.io.parameters import read_parameters
@@ -166,25 +167,26 @@ def cross_check(
     reached, undone = _undone(story, aligned, judgement)
     steps = max(told.size, reading.num_steps - 1)
     findings += undone
-    place = Place(
+    point = Point(
         counts=reached.counts,
-        guide=reached.guide,
+        guide_name=reached.guide,
         loss=objective,
-        prior=reached.prior[:, -1, 0],
+        prior=Beta(*map(float, reached.prior[:, -1, 0])),
         own=reached.own[:, -1],
-        learned=case.learned,
+        learn_prior=case.learned,
         rate=None if optimizer is None else rate_after(optimizer, steps),
         num_particles=particles,
     )
-    findings.append(place.finding())
+    seen = PointDiagnosis(point)
+    findings.append(optimum_finding(seen))
     findings += _untested(told, repeated, reading)
     found = {finding.name for finding in findings}
     ruled_out = judgement.ruled_out if judgement else ()
     return Verdict(
         subject=f"{case.guide} guide, {objective.name} loss, {case.counts.summary()}",
         findings=tuple(sorted(findings, key=lambda finding: ORDER.index(finding.status))),
-        exact=place.exact(),
-        posterior=place.posterior(),
+        exact=exact_numbers(seen),
+        posterior=seen.exact_posterior,
         ruled_out=tuple(name for name in ruled_out if name not in found),
         advice=_advice(findings, found, told, repeated),
     )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from elbo_ref._format.documents import Document, document, put
 from elbo_ref._format.table import joined
 from elbo_ref.diagnostics.diagnosis import Diagnosis
-from elbo_ref.report.conclusion import conclusion
+from elbo_ref.report.sentences import conclusion
 from elbo_ref.svi.result import Run
 
 NOT_DIAGNOSED = "interrupted before it was worked out"

@@ -56,7 +56,7 @@ HELD = {
     "ParetoK": lambda: er.pareto_k(er.Beta([1.0, 2.0, 3.0], 2.0), PRIOR, COUNTS, 200),
     "Average": lambda: RUN.average(),
     "Snapshot": lambda: RUN.snapshot,
-    "Destination": lambda: er.diagnose(RUN).lead,
+    "Optimum": lambda: er.diagnose(RUN).optimum,
 }
 BY_IDENTITY = {
     "Run": lambda: RUN,

@@ -1,4 +1,4 @@
-"""`elbo_ref.diagnostics.estimates` and `elbo_ref.optima.prior`: where each objective leads.
+"""`elbo_ref.diagnostics.estimates` and `elbo_ref.optima`: where each objective leads.
 
 The witness maximises each objective itself, written from digammas: by a grid and scipy's bounded
 search, at 50 digits where it is a question of digits, and far out where it is one of boundedness.
@@ -21,6 +21,8 @@ from scipy import optimize, special, stats
 
 import elbo_ref as er
 from elbo_ref.mle.solve import own_log_likelihood, pooled_log_likelihood
+from elbo_ref.report import sentences
+from elbo_ref.report.sentences import location
 from tiers import few
 
 mp = mpmath.mp.clone()
@@ -88,6 +90,10 @@ def evidence(a, b, counts):
 
 
 OBJECTIVES = {"beta": evidence, "tied": expected_likelihood, "empty": empty_objective}
+
+
+def learnable_of(row):
+    return {False: "-", True: "both"}.get(row.learned, row.learned)
 
 
 def search(function, low=-12.0, high=14.0):
@@ -182,7 +188,7 @@ def test_one_learnable(name, prior, guide, learnable):
     assert row.value == pytest.approx(height, rel=1e-10, abs=1e-10)
     a, b = row.concentration1, row.concentration0
     assert float(row.c) == pytest.approx(a / (a + b), rel=1e-14)
-    assert row.place == f"Beta({a:.5g}, {b:.5g})"
+    assert location(row) == f"Beta({a:.5g}, {b:.5g})"
 
 
 def test_the_three_guides_differ():
@@ -399,7 +405,7 @@ def test_the_empty_guides_verdict(k, f, g):
         ends = [end for end, rise in rising if rise > 1]
         if ends:
             assert (row.value, row.attained) == (np.inf, False)
-            assert row.place == f"{learnable} -> {' or '.join(ends)}"
+            assert location(row) == f"{learnable} -> {' or '.join(ends)}"
             assert row.c is None and getattr(row, learnable) is None
             continue
         assert np.isfinite(row.value)
@@ -411,7 +417,7 @@ def test_the_empty_guides_verdict(k, f, g):
         else:
             assert same == g
             np.testing.assert_allclose(float(farthest), row.value, atol=1e-7)
-            assert (row.place, getattr(row, learnable)) == (f"{learnable} -> inf", np.inf)
+            assert (location(row), getattr(row, learnable)) == (f"{learnable} -> inf", np.inf)
 
 
 def test_the_verdicts_of_one_latent_by_hand():
@@ -462,7 +468,7 @@ def test_the_empty_guide_over_both_is_unbounded(name):
     """-H(prior) = G/2 log(concentration) + ... as the prior collapses at a fixed mean."""
     counts = DATA[name]
     row = er.estimate_table(counts)["guide empty", "both"]
-    assert (row.value, row.attained, row.place, row.c) == (np.inf, False, "nowhere", None)
+    assert (row.value, row.attained, location(row), row.c) == (np.inf, False, "nowhere", None)
     heights = [precise_empty_objective(0.5 * s, 0.5 * s, counts) for s in (1e6, 1e12, 1e18)]
     rise = float(mp.log(10)) * 6 / 2 * counts.num_latents
     np.testing.assert_allclose([float(x) for x in np.diff(heights)], rise, rtol=1e-4)
@@ -479,7 +485,7 @@ def test_the_reason_for_levelling_off_names_the_outcome(counts, learnable, words
     """F = G over a alone, K = G over b alone: the mirror image is put in its own words."""
     row = er.estimate_table(counts)["guide empty", learnable]
     assert not row.attained and np.isfinite(row.value)
-    assert words in row.reason
+    assert words in sentences.reason(row)
 
 
 # -- MAP, posterior mean, classical MLE, no guide ------------------------------------------------
@@ -543,11 +549,11 @@ def test_map_without_an_interior_mode(k, n, prior, place, value):
     """At an end the density is finite where A = 1 or B = 1, infinite below; flat where both are."""
     table = er.estimate_table(er.Counts(k, n), prior)
     row = table["MAP in c"]
-    assert row.place == place
+    assert location(row) == place
     assert np.isnan(row.c)
     assert row.value == pytest.approx(value, abs=1e-13)
     assert row.attained == np.isfinite(value)
-    assert row.reason == "the density has no interior mode there"
+    assert sentences.reason(row) == "the density has no interior mode there"
     a, b = prior.concentration1 + k[0], prior.concentration0 + n[0] - k[0]
     assert float(table["MAP in logit c"].c) == pytest.approx(a / (a + b), rel=1e-15)
     grid = special.expit(np.linspace(-30, 30, 241))
@@ -563,7 +569,7 @@ def test_map_of_several_latents_in_words():
     counts = er.Counts([0, 3, 0, 4, 0, 7], [5, 10, 0, 4, 8, 9])
     row = er.estimate_table(counts, er.Beta(0.5, 0.5))["MAP in c"]
     inner = [2.5 / 9, 6.5 / 8]
-    assert row.place == "c from 0.27778 to 0.8125, 2 at 0, 1 at 1, 1 both"
+    assert location(row) == "c from 0.27778 to 0.8125, 2 at 0, 1 at 1, 1 both"
     np.testing.assert_allclose(row.c[[1, 5]], inner, rtol=1e-14)
     assert np.isnan(row.c[[0, 2, 3, 4]]).all()
     assert (row.value, row.attained) == (np.inf, False)
@@ -597,8 +603,8 @@ def test_what_needs_no_search(name, prior):
     assert (own.value, pooled.value) == (own_log_likelihood(counts), pooled_log_likelihood(counts))
     if name == "nothing":
         assert np.isnan(own.c).all() and np.isnan(pooled.c)
-        assert own.place == pooled.place == "any c"
-        assert pooled.reason == "there are no trials"
+        assert location(own) == location(pooled) == "any c"
+        assert sentences.reason(pooled) == "there are no trials"
     else:
         np.testing.assert_allclose(own.c, k / n, rtol=1e-15)
         np.testing.assert_allclose(pooled.c, w @ k / (w @ n), rtol=1e-15)
@@ -627,10 +633,10 @@ def test_rows(name):
     """Always the same rows, found by name, or by name and what is learnable."""
     table = er.estimate_table(DATA[name])
     assert (table.prior.concentration1, table.prior.concentration0) == (1.0, 1.0)
-    assert [(row.name, row.learnable) for row in table.rows] == NAMES
+    assert [(row.name, learnable_of(row)) for row in table.rows] == NAMES
     for key in NAMES:
-        assert (table[key].name, table[key].learnable) == key
-        assert table[key[0]].learnable in ("-", "both")
+        assert (table[key].name, learnable_of(table[key])) == key
+        assert learnable_of(table[key[0]]) in ("-", "both")
 
 
 @pytest.mark.parametrize("key", ["MLE", "guide", ("guide empty", "-"), ("MAP in c", "both"), ""])
@@ -651,7 +657,7 @@ def test_mirror(name, prior):
     other = er.estimate_table(mirrored(DATA[name]), swapped(prior))
     exchanged = dict(zip(CHOICES[1:], CHOICES[:0:-1], strict=True))
     for row in one.rows:
-        twin = other[row.name, exchanged.get(row.learnable, row.learnable)]
+        twin = other[row.name, exchanged.get(learnable_of(row), learnable_of(row))]
         assert row.value == pytest.approx(twin.value, rel=1e-9, abs=1e-11)
         assert row.attained == twin.attained
         assert same(row.concentration1, twin.concentration0)
@@ -659,9 +665,9 @@ def test_mirror(name, prior):
         assert (row.c is None) == (twin.c is None)
         if row.c is not None:
             np.testing.assert_allclose(row.c, 1 - twin.c, rtol=1e-6, atol=1e-12)
-        words = [exchanged.get(word, word) for word in twin.place.split()]
+        words = [exchanged.get(word, word) for word in location(twin).split()]
         if "->" in words and words[0] != "prior":
-            assert row.place.split()[0] == words[0]
+            assert location(row).split()[0] == words[0]
 
 
 ROW = st.integers(0, 9).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -714,8 +720,10 @@ def test_json(name, prior):
     )
     assert len(document["rows"]) == len(table.rows)
     for plain, row in zip(document["rows"], table.rows, strict=True):
-        for key in ("name", "learnable", "place", "objective", "attained", "reason"):
-            assert plain[key] == getattr(row, key)
+        assert (plain["name"], plain["attained"]) == (row.name, row.attained)
+        assert plain["learnable"] == learnable_of(row)
+        assert plain["objective"] == sentences.maximised(row)
+        assert (plain["place"], plain["reason"]) == (location(row), sentences.reason(row))
         for key in ("value", "concentration1", "concentration0"):
             value = getattr(row, key)
             known = value is not None and np.isfinite(value)
@@ -741,9 +749,9 @@ def test_summary(name):
         value = "unbounded" if row.value == np.inf else f"{row.value + 0.0:.5g}"
         ending = value if row.attained or row.value == np.inf else f"{value} (not attained)"
         assert line.startswith(row.name) and line.endswith(ending)
-        assert row.place in line and row.objective in line
+        assert location(row) in line and sentences.maximised(row) in line
     notes = " ".join(" ".join(lines[18:]).split())
-    for reason in {row.reason for row in table.rows if row.reason}:
+    for reason in {sentences.reason(row) for row in table.rows}:
         assert notes.count(f": {reason}.") == 1
 
 
@@ -754,8 +762,8 @@ def test_html_is_escaped():
     cells = [html.unescape(cell) for cell in re.findall(r"<td>(.*?)</td>", text)]
     assert len(cells) == 6 * len(table.rows)
     assert cells[::6] == [row.name for row in table.rows]
-    assert cells[2::6] == [row.place for row in table.rows]
-    assert cells[5::6] == [row.reason for row in table.rows]
+    assert cells[2::6] == [location(row) for row in table.rows]
+    assert cells[5::6] == [sentences.reason(row) for row in table.rows]
     assert "-&gt; 0" in text and "-> 0" not in text
     tags = set(re.findall(r"</?([a-z]+)>", text))
     assert tags == {"table", "caption", "tr", "th", "td"}

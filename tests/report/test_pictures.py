@@ -100,7 +100,7 @@ def test_a_wild_loss_does_not_squeeze_the_rest(guide):
     diagnosis = seen(FORUM, guide, num_steps=300)
     losses = diagnosis.run.losses.copy()
     losses[[7, 9]] = 1e12, -1e12
-    wild = dataclasses.replace(diagnosis, run=dataclasses.replace(diagnosis.run, losses=losses))
+    wild = dataclasses.replace(diagnosis, point=dataclasses.replace(diagnosis.run, losses=losses))
     limits = np.array(pictures.plot_losses(diagnosis).get_ylim())
     assert (
         np.abs(np.arcsinh(limits) - np.arcsinh(pictures.plot_losses(wild).get_ylim())) < 1
@@ -157,8 +157,8 @@ def test_densities_of_extreme_priors_are_finite_and_mirror_each_other(a, b):
     ordinary, mirrored = seen(counts, num_steps=1), seen(er.Counts([2], [5]), num_steps=1)
     run = dataclasses.replace(ordinary.run, prior=er.Beta(a, b))
     other = dataclasses.replace(mirrored.run, prior=er.Beta(b, a))
-    y, height = curves(pictures.plot_densities(dataclasses.replace(ordinary, run=run)))["prior"]
-    z, other = curves(pictures.plot_densities(dataclasses.replace(mirrored, run=other)))["prior"]
+    y, height = curves(pictures.plot_densities(dataclasses.replace(ordinary, point=run)))["prior"]
+    z, other = curves(pictures.plot_densities(dataclasses.replace(mirrored, point=other)))["prior"]
     assert np.isfinite(height).all() and height.max() == 1
     shown = height > 0.5
     np.testing.assert_allclose(np.interp(-y[shown], z, other), height[shown], rtol=0.02, atol=0.02)

@@ -17,8 +17,9 @@ from elbo_ref._validation.arguments import check_type, underflow_is_zero
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.case import check_claims, one_by_one
 from elbo_ref.crosscheck.findings import ORDER, Finding, Verdict
-from elbo_ref.crosscheck.optimum import Place
+from elbo_ref.crosscheck.optimum import exact_numbers, optimum_finding
 from elbo_ref.crosscheck.parameters import learned_of
+from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.optim import Adam
 from elbo_ref.recording import Recording
@@ -140,9 +141,9 @@ def _replayed(
     found += gradients.judge_gradients(judged, used)
     found += draws.judge_draws(judged.tape)
     blind = losses.blind(tape)
-    place = _place(judged.tape, used)
-    found += [place.finding()] if place else []
-    return _verdict(subject, found, place, blind)
+    seen = _seen(judged.tape, used)
+    found += [optimum_finding(seen)] if seen else []
+    return _verdict(subject, found, seen, blind)
 
 
 def _guide(recording: Recording, guide: str | None) -> tuple[str | None, list[Finding]]:
@@ -168,28 +169,29 @@ def _subject(recording: Recording) -> str:
     return f"{recording.num_steps} steps of {framework} with {kind} in {recording.dtype}"
 
 
-def _place(tape: Tape, counts: Counts) -> Place | None:
+def _seen(tape: Tape, counts: Counts) -> PointDiagnosis | None:
     """The parameters of the last step, before its update; None where there is no such value."""
     prior = tape.reading.prior[:, -1, 0]
     if not (prior > 0).all() or tape.reading.own.shape[2] not in (1, len(counts)):
         return None
     rates = [rate[-1] for rate in tape.recording.lr.values() if np.isfinite(rate[-1])]
-    return Place(
+    point = Point(
         counts=counts,
-        guide=tape.guide.name,
+        guide_name=tape.guide.name,
         loss=tape.objective,
-        prior=prior,
+        prior=Beta(*map(float, prior)),
         own=tape.reading.own[:, -1],
-        learned=learned_of([role for _, role, _ in tape.learned()]),
+        learn_prior=learned_of([role for _, role, _ in tape.learned()]),
         rate=float(rates[0]) if rates else None,
         num_particles=1 if tape.bound else tape.draws.shape[1],
     )
+    return PointDiagnosis(point)
 
 
 def _verdict(
     subject: str,
     findings: list[Finding],
-    place: Place | None = None,
+    seen: PointDiagnosis | None = None,
     blind: tuple[str, ...] = (),
 ) -> Verdict:
     agreeing = {finding.name for finding in findings if finding.status == "agrees"}
@@ -207,7 +209,7 @@ def _verdict(
     return Verdict(
         subject,
         tuple(ordered),
-        place.exact() if place else {},
+        exact_numbers(seen) if seen else {},
         tuple(ruled_out),
-        posterior=place.posterior() if place else None,
+        posterior=seen.exact_posterior if seen else None,
     )

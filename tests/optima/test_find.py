@@ -8,16 +8,22 @@ import elbo_ref as er
 from elbo_ref import guides, objectives
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact
-from elbo_ref.optima import by_objective as losses
-from elbo_ref.optima.by_guide import destination
-from elbo_ref.optima.by_objective import destination_under
+from elbo_ref.optima import find, renyi
+from elbo_ref.report import sentences
 from elbo_ref.svi.parameters import NAMES, Coordinates
 from tiers import few
 
 MEAN_FIELD = objectives.find("trace_mean_field")
 PRIOR = er.Beta(2.0, 5.0)
 BOUNDED = er.Counts([3, 9, 1, 20, 4], [10, 12, 4, 25, 30], multiplicity=[1, 2, 1, 1, 0])
-LEARNABLE = {"nothing": False, "both": True, "concentration1": "concentration1"}
+LEARNED = [False, True, "concentration1"]
+
+
+def find_optimum(guide, counts, prior, learned, loss="exact", climb=False):
+    """By names."""
+    return find.find_optimum(
+        guides.find(guide), counts, prior, learned, objectives.find(loss), climb=climb
+    )
 
 
 def searched(counts, prior, learned):
@@ -37,32 +43,32 @@ def searched(counts, prior, learned):
     return -found.fun, space.split(found.x)[0][:, 0]
 
 
-@pytest.mark.parametrize("learnable", LEARNABLE)
+@pytest.mark.parametrize("learned", LEARNED)
 @pytest.mark.parametrize("prior", [PRIOR, er.Beta(0.4, 0.7)])
-def test_normal_without_its_jacobian(learnable, prior):
-    lead = destination_under(MEAN_FIELD, "normal", BOUNDED, prior, learnable)
-    value, reached = searched(BOUNDED, prior, LEARNABLE[learnable])
-    assert lead.value == pytest.approx(value, rel=1e-8) and lead.attained
-    np.testing.assert_allclose([lead.concentration1, lead.concentration0], reached, rtol=1e-3)
-    elbo = destination("normal", BOUNDED, prior, learnable).value
-    assert lead.value > elbo + 1  # another objective
+def test_normal_without_its_jacobian(learned, prior):
+    best = find_optimum("normal", BOUNDED, prior, learned, "trace_mean_field")
+    value, reached = searched(BOUNDED, prior, learned)
+    assert best.value == pytest.approx(value, rel=1e-8) and best.attained
+    np.testing.assert_allclose([best.concentration1, best.concentration0], reached, rtol=1e-3)
+    elbo = find_optimum("normal", BOUNDED, prior, learned).value
+    assert best.value > elbo + 1  # another objective
 
 
 @pytest.mark.parametrize(
-    ("counts", "prior", "learnable"),
+    ("counts", "prior", "learned"),
     [
-        (er.Counts([0, 4], 10), PRIOR, "both"),
-        (er.Counts([10, 4], 10), PRIOR, "both"),
-        (er.Counts([0, 4], 10), er.Beta(1.0, 5.0), "nothing"),
+        (er.Counts([0, 4], 10), PRIOR, True),
+        (er.Counts([10, 4], 10), PRIOR, True),
+        (er.Counts([0, 4], 10), er.Beta(1.0, 5.0), False),
         (er.Counts([0, 4], 10), PRIOR, "concentration1"),
         (er.Counts([10, 4], 10), er.Beta(2.0, 0.5), "concentration1"),
     ],
 )
-def test_where_the_scale_grows_without_bound(counts, prior, learnable):
-    lead = destination_under(MEAN_FIELD, "normal", counts, prior, learnable)
-    assert np.isposinf(lead.value) and "without bound" in lead.reason
+def test_where_the_scale_grows_without_bound(counts, prior, learned):
+    best = find_optimum("normal", counts, prior, learned, "trace_mean_field")
+    assert np.isposinf(best.value) and "without bound" in sentences.reason(best)
     guide = MEAN_FIELD.adapted(guides.find("normal"))
-    if learnable != "nothing":
+    if learned:
         prior = er.Beta(0.5, 0.5)
     sign = -1.0 if counts.successes[0] == 0 else 1.0
     heights = []
@@ -75,16 +81,18 @@ def test_where_the_scale_grows_without_bound(counts, prior, learnable):
 
 
 def test_a_prior_that_makes_up_for_it():
-    """No successes, but concentration1 = 2: bounded; with the other learnable it is not known."""
+    """No successes, but concentration1 = 2: bounded; with the other learned it is not known."""
     counts = er.Counts([0, 4], 10)
-    lead = destination_under(MEAN_FIELD, "normal", counts, PRIOR, "nothing")
-    assert lead.value == pytest.approx(searched(counts, PRIOR, False)[0], rel=1e-8)
-    assert np.isnan(destination_under(MEAN_FIELD, "normal", counts, PRIOR, "concentration0").value)
+    best = find_optimum("normal", counts, PRIOR, False, "trace_mean_field")
+    assert best.value == pytest.approx(searched(counts, PRIOR, False)[0], rel=1e-8)
+    assert np.isnan(
+        find_optimum("normal", counts, PRIOR, "concentration0", "trace_mean_field").value
+    )
 
 
 def test_laplace_becomes_delta():
-    lead = destination_under(MEAN_FIELD, "laplace", BOUNDED, PRIOR, "nothing")
-    assert lead == destination("delta", BOUNDED, PRIOR, "nothing")
+    best = find_optimum("laplace", BOUNDED, PRIOR, False, "trace_mean_field")
+    assert best._replace(name="delta") == find_optimum("delta", BOUNDED, PRIOR, False)
 
 
 CLIMBED = ("tied", "beta_shared", "normal")
@@ -95,22 +103,22 @@ CLIMBED = ("tied", "beta_shared", "normal")
 @pytest.mark.parametrize("alpha", few([-1.0, 0.0, 0.5, 2.0], 2))
 def test_where_a_renyi_bound_leads(guide, alpha):
     """Where its guide does, or between that and the evidence; or it is not known."""
-    lead = losses.climbed(er.Renyi(alpha=alpha, num_samples=2), guide, BOUNDED, PRIOR, "both")
-    itself = destination(guide, BOUNDED, PRIOR, "both")
+    best = find_optimum(guide, BOUNDED, PRIOR, True, er.Renyi(alpha=alpha, num_samples=2), True)
+    itself = find_optimum(guide, BOUNDED, PRIOR, True)
     if guide in CLIMBED and 0 <= alpha < 1:
-        assert itself.value <= lead.value < er.maximize_evidence(BOUNDED).log_evidence
-        assert ("between the ELBO's" in lead.reason) == (lead != itself)
-    elif np.isnan(lead.value):
-        assert guide in (*CLIMBED, "beta") and "not known" in lead.reason
+        assert itself.value <= best.value < er.maximize_evidence(BOUNDED).log_evidence
+        assert ("between the ELBO's" in sentences.reason(best)) == (best != itself)
+    elif np.isnan(best.value):
+        assert guide in (*CLIMBED, "beta") and "not known" in sentences.reason(best)
     else:
-        assert lead == itself
+        assert best == itself
 
 
 @pytest.mark.parametrize("guide", CLIMBED)
 def test_more_samples_are_only_bracketed(guide):
     counts = er.datasets.load("chromosome")
-    lead = losses.climbed(er.Renyi(num_samples=3), guide, counts, PRIOR, "both")
-    assert np.isnan(lead.value) and "not known here: between the ELBO's" in lead.reason
+    best = find_optimum(guide, counts, PRIOR, True, er.Renyi(num_samples=3), True)
+    assert np.isnan(best.value) and "not known here: between the ELBO's" in sentences.reason(best)
 
 
 POINTS = {
@@ -124,7 +132,7 @@ POINTS = {
 @pytest.mark.parametrize("guide", few(POINTS))
 def test_the_gradient_of_the_bound_of_two(guide, alpha):
     """By central differences of its value, which `renyi_bound` has as well."""
-    bound, rng = losses._BoundOfTwo(er.Renyi(alpha=alpha), 801), np.random.default_rng(0)
+    bound, rng = renyi.BoundOfTwo(er.Renyi(alpha=alpha), 801), np.random.default_rng(0)
     task = Task(guides.find(guide), BOUNDED)
     point = np.concatenate([np.array([2.0, 1.5]), POINTS[guide].ravel()])
 
@@ -141,36 +149,34 @@ def test_the_gradient_of_the_bound_of_two(guide, alpha):
         assert at(point).value == pytest.approx(exact, rel=1e-12)
 
 
-@pytest.mark.parametrize("learnable", few(["concentration1", "concentration0"]))
+@pytest.mark.parametrize("learned", few(["concentration1", "concentration0"]))
 @pytest.mark.parametrize("guide", few(CLIMBED))
-def test_the_climb_ends_at_one_place(guide, learnable):
+def test_the_climb_ends_at_one_place(guide, learned):
     """From starts on both sides of it; the objective falls on both sides of the prior."""
     loss = er.Renyi(alpha=0.3)
-    lead = losses.climbed(loss, guide, BOUNDED, PRIOR, learnable)
-    assert lead.attained and "two samples" in lead.reason
-    ends = (lead.concentration1, lead.concentration0)
+    best = find_optimum(guide, BOUNDED, PRIOR, learned, loss, True)
+    assert best.attained and "two samples" in sentences.reason(best)
+    ends = (best.concentration1, best.concentration0)
     for factor in (0.5, 2.0):
-        moved = [
-            x * factor if name == learnable else x for x, name in zip(ends, NAMES, strict=True)
-        ]
-        prior, height = losses._climb(loss, guide, BOUNDED, er.Beta(*moved), learnable)
-        assert height == pytest.approx(lead.value, rel=1e-9)
+        moved = [x * factor if name == learned else x for x, name in zip(ends, NAMES, strict=True)]
+        prior, height = renyi.climbed(loss, guides.find(guide), BOUNDED, er.Beta(*moved), learned)
+        assert height == pytest.approx(best.value, rel=1e-9)
         assert list(map(float, prior.arrays())) == pytest.approx(ends, rel=1e-4)
-        beside = losses.climbed(loss, guide, BOUNDED, er.Beta(*moved), "nothing")
-        assert beside.value < lead.value - 0.01
+        beside = find_optimum(guide, BOUNDED, er.Beta(*moved), False, loss, True)
+        assert beside.value < best.value - 0.01
 
 
 @pytest.mark.thorough
 def test_two_samples_can_keep_a_tied_prior_from_collapsing():
     """The ELBO of a prior that is its own guide has no maximum; the bound of two samples has."""
     counts = er.datasets.load("rat_tumors")
-    lead = losses.climbed(er.Renyi(), "tied", counts, PRIOR, "both")
-    assert lead.attained and not destination("tied", counts, PRIOR, "both").attained
-    best = er.Beta(lead.concentration1, lead.concentration0)
-    assert er.renyi_bound(best, best, counts) == pytest.approx(lead.value, rel=1e-10)
+    best = find_optimum("tied", counts, PRIOR, True, er.Renyi(), True)
+    assert best.attained and not find_optimum("tied", counts, PRIOR, True).attained
+    best = er.Beta(best.concentration1, best.concentration0)
+    assert er.renyi_bound(best, best, counts) == pytest.approx(best.value, rel=1e-10)
     for a, b in ((0.9, 0.9), (1.1, 1.1), (0.97, 1.0), (1.03, 1.0)):
-        near = er.Beta(a * lead.concentration1, b * lead.concentration0)
-        assert er.renyi_bound(near, near, counts) < lead.value
+        near = er.Beta(a * best.concentration1, b * best.concentration0)
+        assert er.renyi_bound(near, near, counts) < best.value
 
 
 @pytest.mark.thorough
@@ -180,8 +186,8 @@ def test_the_bracket_of_a_renyi_bound(guide, prior):
     counts = er.Counts([3, 9, 1, 20], [10, 12, 4, 25])
     top = er.maximize_evidence(counts)
     if guide == "normal":
-        lead = destination("normal", counts, PRIOR, "both")
-        prior = er.Beta(lead.concentration1, lead.concentration0)
+        best = find_optimum("normal", counts, PRIOR, True)
+        prior = er.Beta(best.concentration1, best.concentration0)
         q = er.LogitNormal(
             *(np.array(x) for x in er.maximize_elbo(
                 counts, "normal", "exact", prior, False, er.Adam(lr=0.05), 2000
@@ -199,7 +205,7 @@ def test_the_bracket_of_a_renyi_bound(guide, prior):
 def test_diagnose_says_so():
     run = er.maximize_elbo(BOUNDED, "normal", "trace_mean_field", PRIOR, num_steps=5)
     seen = er.diagnose(run)
-    assert seen.lead.attained and "without the Jacobian" in seen.sentence
+    assert seen.optimum.attained and "without the Jacobian" in seen.sentence
     assert "not an ELBO" in seen.summary() and seen.to_json()
     run = er.maximize_elbo(BOUNDED, "tied", "renyi", PRIOR, num_steps=5)
     assert "between the ELBO's" in er.diagnose(run).sentence

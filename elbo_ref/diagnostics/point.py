@@ -1,0 +1,249 @@
+"""Any parameters of a guide, a run's end or somebody's, seen by the oracle.
+
+Beside the objective there stand the evidence of the prior, the gap
+
+    KL(guide || posterior) = evidence - ELBO,                                                 (E4)
+
+the highest evidence that any prior has (`elbo_ref.mle.result`), and the optimum of the objective
+itself (`elbo_ref.optima`). How far the parameters are below that, and what their noise allows
+(`elbo_ref.svi.convergence`), decides which case it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, Protocol
+
+import numpy as np
+
+from elbo_ref._validation.arguments import FloatArray, underflow_is_zero
+from elbo_ref.counts import Counts
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.logit_normal import LogitNormal
+from elbo_ref.evidence import log_evidence, posterior
+from elbo_ref.guides import GUIDES, Guide, GuideValue
+from elbo_ref.guides.constraints import LARGEST, SMALLEST
+from elbo_ref.mle.result import EvidenceMaximum
+from elbo_ref.objectives import Objective
+from elbo_ref.objectives.base import Task
+from elbo_ref.objectives.exact import elbo, objective_value
+from elbo_ref.optima.find import find_optimum
+from elbo_ref.optima.optimum import Optimum
+from elbo_ref.optima.posterior import highest_evidence
+from elbo_ref.svi.convergence import ARRIVED, NEGLIGIBLE, NoiseFloor, find_floor
+from elbo_ref.svi.parameters import Coordinates, Learned
+from elbo_ref.svi.stationarity import Stationarity
+
+Case = Literal["converged", "noise_floor", "not_converged", "drifting", "unbounded", "unknown"]
+
+
+class Located(Protocol):
+    """Parameters of a guide: the part of a `Run` that a diagnosis needs, or a `Point`."""
+
+    @property
+    def counts(self) -> Counts: ...
+
+    @property
+    def guide_name(self) -> str: ...
+
+    @property
+    def loss(self) -> Objective: ...
+
+    @property
+    def learn_prior(self) -> Learned: ...
+
+    @property
+    def prior(self) -> Beta: ...
+
+    @property
+    def guide(self) -> GuideValue | None: ...
+
+    @property
+    def objective(self) -> float: ...
+
+    @property
+    def stationarity(self) -> Stationarity: ...
+
+    @property
+    def floor(self) -> NoiseFloor | None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """Somebody's parameters of a guide under a loss.
+
+    Attributes
+    ----------
+    counts : Counts
+    guide_name : str
+    loss : Objective
+    prior : Beta, shape ()
+    own : ndarray, shape (k, G)
+        The guide's constrained parameters.
+    learn_prior : bool or str
+    rate : float or None
+        The learning rate of the last step, where that is known.
+    num_particles : int
+    """
+
+    counts: Counts
+    guide_name: str
+    loss: Objective
+    prior: Beta
+    own: FloatArray = field(repr=False)
+    learn_prior: Learned
+    rate: float | None
+    num_particles: int
+
+    @cached_property
+    def _task(self) -> Task:
+        return Task(self.loss.adapted(GUIDES[self.guide_name]), self.counts)
+
+    @cached_property
+    def _space(self) -> Coordinates | None:
+        """The parameters that are learned; None if there are none, or the prior is out of range."""
+        within = all(SMALLEST <= x <= LARGEST for x in self.prior.arrays())
+        if not within or not (self.learn_prior or self.own.size):
+            return None
+        unconstrained = self._task.guide.unconstrain(self.own)
+        return Coordinates(self._task, self.prior, self.learn_prior, unconstrained)
+
+    @property
+    def guide(self) -> GuideValue | None:
+        """The guide as a value; None if it is empty."""
+        value: GuideValue | None = self._task.guide.value(self.prior, self.own)
+        return value
+
+    @cached_property
+    def objective(self) -> float:
+        """The exact objective."""
+        return objective_value(self._task, self.prior, self.own)
+
+    @cached_property
+    def stationarity(self) -> Stationarity:
+        """How far the point is from a maximum of its own exact objective."""
+        if self._space is None:
+            return Stationarity(np.inf, np.inf)
+        with np.errstate(all="ignore"):
+            return self._space.stationarity(self._space.start)
+
+    @cached_property
+    def floor(self) -> NoiseFloor | None:
+        """The noise floor at the maximum; None where the learning rate is not known."""
+        if self.rate is None or self._space is None:
+            return None
+        start = self._space.start
+        return find_floor(self._space, self.loss, start, self.num_particles, self.rate)
+
+
+@underflow_is_zero
+@dataclass(frozen=True, eq=False)
+class PointDiagnosis:
+    """The oracle's view of a point.
+
+    Attributes
+    ----------
+    point : Point or Run
+    """
+
+    point: Located = field(repr=False)
+
+    @cached_property
+    def family(self) -> Guide:
+        """The guide, whatever its parameters."""
+        return GUIDES[self.point.guide_name]
+
+    @cached_property
+    def optimum(self) -> Optimum:
+        """Where the objective is highest over what is learned, or what it tends to."""
+        at = self.point
+        return find_optimum(self.family, at.counts, at.prior, at.learn_prior, at.loss)
+
+    @cached_property
+    def supremum(self) -> EvidenceMaximum:
+        """The highest evidence over what is learned of the prior, or over all priors."""
+        return highest_evidence(self.point.counts, self.point.prior, self.point.learn_prior)
+
+    @property
+    def objective(self) -> float:
+        """The exact objective at the point."""
+        return self.point.objective
+
+    @cached_property
+    def log_evidence(self) -> float | None:
+        """The log evidence of the prior; None where the model has no prior."""
+        if not self.family.has_prior:
+            return None
+        return log_evidence(self.point.prior, self.point.counts)
+
+    @property
+    def exact_posterior(self) -> Beta | None:
+        """The exact posterior of each latent (E2); None without a prior."""
+        if not self.family.has_prior:
+            return None
+        return posterior(self.point.prior, self.point.counts)
+
+    @cached_property
+    def gap(self) -> float | None:
+        """KL(guide || posterior), in nats, summed over latents; None if there is no such guide."""
+        at = self.point
+        if isinstance(at.guide, Beta):
+            each = at.guide.kl(posterior(at.prior, at.counts))
+            return float(np.sum(at.counts.multiplicity * each))
+        if isinstance(at.guide, LogitNormal) and self.log_evidence is not None:
+            return max(self.log_evidence - elbo(at.guide, at.prior, at.counts), 0.0)
+        return None
+
+    @property
+    def elbo(self) -> float | None:
+        """The ELBO of the guide; None if it is no distribution of the latents."""
+        if self.point.loss.adapted(self.family).is_elbo:
+            return self.objective
+        if self.log_evidence is None or self.gap is None:
+            return None
+        return self.log_evidence - self.gap
+
+    @property
+    def distance(self) -> float | None:
+        """How far the evidence of the prior is below the highest, in nats."""
+        return None if self.log_evidence is None else self.supremum.log_evidence - self.log_evidence
+
+    @property
+    def shortfall(self) -> float:
+        """How far the objective is below its supremum, in nats."""
+        return self.optimum.value - self.objective
+
+    @cached_property
+    def case(self) -> Case:
+        """The case that holds.
+
+        ``"converged"``: at a maximum of its own exact objective, or within 1e-3 nats of the
+        highest; ``"unbounded"``: there is none; ``"drifting"``: to a supremum that is not attained;
+        ``"noise_floor"``: as near its maximum as its learning rate and number of particles let it
+        come (`Run.noise_floor`); ``"not_converged"``: farther from it; ``"unknown"``: the optimum
+        is not known.
+        """
+        if np.isposinf(self.optimum.value):
+            return "unbounded"
+        if self.optimum.attained and self.shortfall <= ARRIVED:
+            return "converged"
+        if self.point.stationarity.holds:
+            return "converged"
+        if np.isnan(self.optimum.value):
+            return "unknown"
+        if not self.optimum.attained:
+            return "drifting"
+        floor = self.floor
+        return "noise_floor" if floor and floor.allows(self.shortfall) else "not_converged"
+
+    @property
+    def floor(self) -> NoiseFloor | None:
+        """The noise floor that the point may be at."""
+        return self.point.floor
+
+    @property
+    def at_maximum(self) -> bool:
+        """Whether the point passes for a maximum: converged, or at a floor less than 1/2 below."""
+        near = self.case == "noise_floor" and self.shortfall <= NEGLIGIBLE
+        return near or self.case == "converged"

@@ -1,0 +1,101 @@
+"""Guides that draw c from the prior: where `tied` and `empty` lead over one concentration or both.
+
+* `tied` maximises E_prior[log lik] (E8). Over both concentrations its supremum is the pooled
+  likelihood's, as the concentration grows. Over a alone, with K and F the totals,
+
+      d/da = K [psi_1(a) - psi_1(a + b)] - F psi_1(a + b)
+
+  has one zero, as psi_1(a + b)/psi_1(a) rises from 0 to 1; with only failures or only successes the
+  supremum is at an end.
+* `empty` maximises J = E_prior[log lik] - H(prior) (E7), with G latents
+
+      J = (K + G (a-1)) E log c + (F + G (b-1)) E log(1-c) - G log B(a, b) + logC,
+
+  which over both concentrations is unbounded: the prior may collapse anywhere inside (0, 1). Over a
+  alone it may collapse to an end only. There J ~ (G - K)/a as a -> 0 and ~ (G - F) log a as
+  a -> infinity: unbounded if K < G or F < G. With K >= G and F > G it falls to minus infinity at
+  both ends (as G log a at a -> 0 where K = G) and has a maximum; with F = G it levels off instead,
+  at G [b psi(b) - b - log Gamma(b)] + logC.
+
+Over b alone all is mirrored (`elbo_ref.optima.find`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import optimize, special as sc
+
+from elbo_ref.counts import Counts
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.mle.solve import as_totals, pooled_log_likelihood, pooled_mean, totals
+from elbo_ref.objectives.exact import elbo, empty_guide_objective, empty_guide_objective_gradient
+from elbo_ref.optima.optimum import Maximised, Optimum
+from elbo_ref.special import trigamma, trigamma_difference
+from elbo_ref.svi.parameters import Learned
+
+
+def of_tied(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+    """The supremum of E_prior[log lik] over both concentrations, or over concentration1 (E8)."""
+    maximised: Maximised = "expected_log_likelihood"
+    k, f = totals(counts)
+    coefficient = float(counts.multiplicity @ counts.log_coefficient)
+    if not k + f:
+        return Optimum.at_any_prior(maximised, learned, "no_trials", coefficient)
+    if learned is True:
+        mean, inside = pooled_mean(counts), k and f
+        concentration = np.inf if inside else None
+        return Optimum(
+            maximised, learned, "concentration_to_infinity" if inside else "mean_to_end",
+            "collapse_to_mle", pooled_log_likelihood(counts) if inside else coefficient, False,
+            concentration, concentration, mean,
+        )  # fmt: skip
+    b = float(prior.concentration0)
+    if not (k and f):
+        ends = np.inf if k else 0.0, b
+        return Optimum.at_end(maximised, learned, "one_outcome_only", ends, coefficient)
+
+    def slope(log_a: float) -> float:
+        a = np.asarray(np.exp(log_a))
+        return float(k * trigamma_difference(a, np.asarray(b)) / trigamma(a + b) - f)
+
+    best = Beta(float(np.exp(optimize.brentq(slope, -150.0, 150.0, xtol=1e-14))), b)
+    together, added = as_totals(counts)
+    guides = Beta(*(np.full(len(together), float(x)) for x in best.arrays()))
+    value = elbo(guides, best, together) + added
+    return Optimum.at_prior(maximised, learned, "no_collapse", best, value)
+
+
+def of_empty(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+    """The supremum of E_prior[log lik] - H(prior), over the same (E7)."""
+    maximised: Maximised = "expected_log_likelihood_less_entropy"
+    if learned is True:
+        return Optimum.unbounded(maximised, learned, "entropy_unbounded")
+    (k, f), latents = totals(counts), counts.num_latents
+    if not latents:
+        return Optimum.at_any_prior(maximised, learned, "no_latents", 0.0)
+    b = float(prior.concentration0)
+    if k < latents or f < latents:
+        ends = tuple(end for end, few in ((0.0, k < latents), (np.inf, f < latents)) if few)
+        return Optimum.unbounded(maximised, learned, "few_of_an_outcome", b)._replace(
+            location="one_concentration_to_end", numbers=ends
+        )
+    together, added = as_totals(counts)
+
+    def slope(log_a: float) -> float:
+        at = Beta(float(np.exp(log_a)), b)
+        return float(empty_guide_objective_gradient(at, together).concentration1)
+
+    grid = np.linspace(np.log(1e-12), np.log(1e6 * (k + f + b)), 500)
+    slopes = np.array([slope(x) for x in grid])
+    peaks = [
+        Beta(float(np.exp(optimize.brentq(slope, grid[i], grid[i + 1], xtol=1e-14))), b)
+        for i in np.flatnonzero((slopes[:-1] > 0) & (slopes[1:] <= 0))
+    ]
+    found = [(empty_guide_objective(peak, together) + added, peak) for peak in peaks]
+    height, best = max(found, key=lambda pair: pair[0], default=(-np.inf, prior))
+    if f == latents:
+        level = latents * float(b * sc.psi(b) - b - sc.gammaln(b))
+        level += float(counts.multiplicity @ counts.log_coefficient)
+        if level >= height:
+            return Optimum.at_end(maximised, learned, "levels_off", (np.inf, b), level)
+    return Optimum.at_prior(maximised, learned, "one_sided_collapse", best, height)

@@ -1,0 +1,122 @@
+r"""The normal guide on the logit: where its ELBO leads, with its Jacobian and without.
+
+With A' = a + K, D' = b + F and T = A' + D' the optimum has E c = A'/T, the mean of the exact
+posterior, and s^2 = 1/(T E c (1 - c)); the objective is concave in l and s. It is below the
+evidence by the gap of the family, so that its maximiser over the prior is not the MLE. Where the
+evidence only has a supremum as the concentration grows, so has this, and the same: the gap
+vanishes.
+
+`TraceMeanField_ELBO` drops the Jacobian c (1 - c). The exponents of c and 1 - c are then A' - 1 and
+D' - 1: the ELBO of a normal guide for counts with a success and a failure less in each latent.
+Where a latent has none to give, and the prior does not make up for it, the exponent can be 0 or
+less, the normal leaves for that end with a growing scale, and log s grows without bound.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import optimize, special as sc
+
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.counts import Counts, distinct
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.logit_normal import LOGIT_NORMAL, LogitNormal
+from elbo_ref.evidence import log_evidence
+from elbo_ref.guides import Guide
+from elbo_ref.guides.optimum import normal_optimum
+from elbo_ref.objectives.base import Task
+from elbo_ref.objectives.exact import elbo, objective_value
+from elbo_ref.optima.optimum import Maximised, Optimum
+from elbo_ref.optima.posterior import of_evidence
+from elbo_ref.svi.parameters import NAMES, Learned
+
+_LIMITS = (np.log(1e-9), np.log(1e9))
+
+
+def best_normal(prior: Beta, counts: Counts) -> LogitNormal:
+    """The optimum of the normal guide under one prior, for each entry."""
+    a, b = prior.arrays()
+    return normal_optimum(a + counts.successes, b + counts.failures)
+
+
+def of_normal(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+    """The optimum of the ELBO of a normal guide on the logit."""
+    maximised: Maximised = "elbo_normal"
+    fewer, _ = distinct(counts)
+    if len(fewer) < len(counts):
+        best = of_normal(fewer, prior, learned)
+        left_out = counts.multiplicity @ counts.log_coefficient
+        left_out -= fewer.multiplicity @ fewer.log_coefficient
+        return best._replace(value=best.value + float(left_out))
+    if not learned:
+        height = elbo(best_normal(prior, counts), prior, counts)
+        return Optimum.at_prior(maximised, learned, "family_gap", prior, height)
+    evidence = of_evidence(counts, prior, learned)
+    if learned is True and not evidence.attained and evidence.concentration1 != 0.0:
+        return evidence._replace(maximised=maximised, reason="family_gap_vanishes")
+    best_prior, height, at_limit = _maximised(
+        counts, evidence.prior or Beta(1.0, 1.0), prior, learned
+    )
+    cost = evidence.value - log_evidence(best_prior, counts)
+    return Optimum.at_prior(
+        maximised, learned, "family_gap_moves_prior", best_prior, height
+    )._replace(attained=not at_limit, numbers=(cost,), evidence=evidence)
+
+
+def _maximised(
+    counts: Counts, start: Beta, prior: Beta, learned: Learned
+) -> tuple[Beta, float, bool]:
+    """The best prior, the ELBO there, and whether it is at a limit of the search."""
+    free = np.array([learned in (True, name) for name in NAMES])
+    logs = np.log(np.array(prior.arrays()))
+
+    def priors(x: FloatArray) -> FloatArray:
+        moved = logs.copy()
+        moved[free] = x
+        return moved
+
+    def loss(x: FloatArray) -> tuple[float, FloatArray]:
+        at = Beta(*np.exp(priors(x)))
+        q = best_normal(at, counts)
+        (low, high), (a, b) = LOGIT_NORMAL.expected_logs(np.array(q.arrays())), at.arrays()
+        expected = np.array((low - sc.psi(a), high - sc.psi(b))) + sc.psi(a + b)
+        slopes = np.exp(priors(x)) * (expected @ counts.multiplicity)
+        return -elbo(q, at, counts), -slopes[free]
+
+    found = optimize.minimize(
+        loss, np.log(np.array(start.arrays()))[free], jac=True, method="L-BFGS-B",
+        bounds=[_LIMITS] * int(free.sum()),
+        options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 500},
+    )  # fmt: skip
+    at_limit = any(np.isclose(x, end) for x in found.x for end in _LIMITS)
+    return Beta(*np.exp(priors(found.x))), -float(found.fun), at_limit
+
+
+def of_normal_without_jacobian(
+    guide: Guide, counts: Counts, prior: Beta, learned: Learned
+) -> Optimum:
+    """The optimum of what `TraceMeanField_ELBO` makes of a normal guide on the logit."""
+    maximised: Maximised = "elbo_normal_without_jacobian"
+    live = counts.multiplicity > 0
+    k, f = counts.successes[live].astype(np.float64), counts.failures[live].astype(np.float64)
+    n, w = counts.total_count[live], counts.multiplicity[live]
+    a, b = map(float, prior.arrays())
+    lost_a = k == 0 if learned in (True, "concentration1") else a + k <= 1
+    lost_b = f == 0 if learned in (True, "concentration0") else b + f <= 1
+    if (lost_a | lost_b).any():
+        return Optimum.unbounded(maximised, learned, "scale_unbounded")
+    if not learned:
+        best = normal_optimum(a + k - 1, b + f - 1)
+        task = Task(guide, Counts(counts.successes[live], n, w))
+        split = float(w @ counts.log_split[live])
+        value = objective_value(task, prior, np.array(best.arrays())) + split
+        return Optimum.at_prior(maximised, learned, "without_jacobian", prior, value)
+    if ((k == 0) | (f == 0)).any():
+        return Optimum.unknown(maximised, learned, "without_jacobian_unknown")
+    fewer = Counts(counts.successes[live] - 1, n - 2, w)
+    added = float(w @ (counts.log_coefficient[live] - fewer.log_coefficient))
+    best_of_fewer = of_normal(fewer, prior, learned)
+    return best_of_fewer._replace(
+        maximised=maximised, value=best_of_fewer.value + added, reason="without_jacobian",
+        numbers=(), evidence=None,
+    )  # fmt: skip

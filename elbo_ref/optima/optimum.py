@@ -1,0 +1,203 @@
+"""`Optimum`: where an objective is highest, or the supremum that it only tends to, and why.
+
+Kinds and numbers, no sentences: `elbo_ref.report.sentences` makes these.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref._validation.values import by_value
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.svi.parameters import Learned
+
+Maximised: TypeAlias = Literal[
+    "log_likelihood",
+    "log_evidence",
+    "elbo",
+    "elbo_shared",
+    "elbo_normal",
+    "elbo_normal_without_jacobian",
+    "expected_log_likelihood",
+    "expected_log_likelihood_less_entropy",
+    "log_joint",
+    "log_joint_of_logit",
+]
+"""Objectives."""
+
+Location: TypeAlias = Literal[
+    "prior",
+    "any_prior",
+    "any_concentration",
+    "mean_to_end",
+    "concentration_to_zero",
+    "concentration_to_infinity",
+    "one_concentration_to_end",
+    "latents",
+    "nowhere",
+    "unknown",
+]
+"""Kinds of places: at one prior; at all, or all of a mean; in a limit; at values of c; or none."""
+
+Reason: TypeAlias = Literal[
+    "evidence",
+    "average_counts",
+    "one_draw",
+    "exact_posterior",
+    "family_gap",
+    "family_gap_moves_prior",
+    "family_gap_vanishes",
+    "without_jacobian",
+    "scale_unbounded",
+    "without_jacobian_unknown",
+    "own_likelihood",
+    "pooled_likelihood",
+    "posterior_mean",
+    "no_trials",
+    "no_latents",
+    "nothing_learned",
+    "collapse_to_mle",
+    "one_outcome_only",
+    "no_collapse",
+    "entropy_unbounded",
+    "few_of_an_outcome",
+    "levels_off",
+    "levels_off_without_other_outcome",
+    "one_sided_collapse",
+    "mode",
+    "mode_of_logit",
+    "mode_at_end",
+    "density_unbounded",
+    "latent_without_learned_outcome",
+    "latent_without_other_outcome",
+    "few_of_other_outcome",
+    "renyi_unknown",
+    "renyi_between",
+    "renyi_climbed",
+]
+
+_EXCHANGED: dict[Learned, Learned] = {
+    "concentration1": "concentration0",
+    "concentration0": "concentration1",
+}
+
+
+@by_value
+class Optimum(NamedTuple):
+    """Where an objective is highest, or the supremum that it tends to.
+
+    Attributes
+    ----------
+    maximised : str
+        The objective: ``"elbo"``, ``"log_joint"``, ...
+    learned : bool or str
+        Whether it is so over the prior, too, or over one of its concentrations.
+    location : str
+        The kind of place: ``"prior"``, ``"any_prior"``, ``"any_concentration"``,
+        ``"mean_to_end"``, ``"concentration_to_zero"``, ``"concentration_to_infinity"``,
+        ``"one_concentration_to_end"``, ``"latents"``, ``"nowhere"`` or ``"unknown"``.
+    reason : str
+        Why the optimum is there. Where one concentration is learned, the *learned outcome* is the
+        one that it counts, successes for concentration1.
+    value : float
+        The maximum or the supremum, in nats; inf where it is unbounded, nan where it is unknown.
+    attained : bool
+    concentration1, concentration0 : float or None
+        Of the prior; inf or 0.0 in a limit, None where there is no one value.
+    mean : float or None
+        Of the prior, also in the limit.
+    c : ndarray, shape (), (G,) or None
+        At ``"latents"``: of all latents or of each; nan where no interior value is best.
+    numbers : tuple of float
+        The numbers that belong to the location and the reason: the ends, 0.0 or inf, that a
+        concentration may tend to; how many latents have c at 0, at 1, at both and anywhere; nats of
+        evidence that the gap of a family costs; the bounds of a Renyi bound.
+    evidence : Optimum or None
+        That of the evidence, where the reason is that it is another.
+    name : str
+        Of the guide or the estimate.
+    """
+
+    maximised: Maximised
+    learned: Learned
+    location: Location
+    reason: Reason
+    value: float
+    attained: bool
+    concentration1: float | None = None
+    concentration0: float | None = None
+    mean: float | None = None
+    c: FloatArray | None = None
+    numbers: tuple[float, ...] = ()
+    evidence: Optimum | None = None
+    name: str = ""
+
+    @property
+    def prior(self) -> Beta | None:
+        """The prior at the optimum, where there is one."""
+        a, b = self.concentration1, self.concentration0
+        if a is None or b is None or not (0 < a < np.inf and 0 < b < np.inf):
+            return None
+        return Beta(a, b)
+
+    @property
+    def mirrored(self) -> Optimum:
+        """The optimum for the same data with successes and failures exchanged."""
+        return self._replace(
+            learned=_EXCHANGED.get(self.learned, self.learned),
+            concentration1=self.concentration0,
+            concentration0=self.concentration1,
+            mean=None if self.mean is None else 1 - self.mean,
+            evidence=None if self.evidence is None else self.evidence.mirrored,
+        )
+
+    @classmethod
+    def at_prior(
+        cls, maximised: Maximised, learned: Learned, reason: Reason, prior: Beta, value: float
+    ) -> Optimum:
+        """A maximum at a prior."""
+        a, b = map(float, prior.arrays())
+        return cls(maximised, learned, "prior", reason, value, True, a, b, a / (a + b))
+
+    @classmethod
+    def at_any_prior(
+        cls, maximised: Maximised, learned: Learned, reason: Reason, value: float
+    ) -> Optimum:
+        """A value that every prior has."""
+        return cls(maximised, learned, "any_prior", reason, value, True)
+
+    @classmethod
+    def at_end(
+        cls,
+        maximised: Maximised,
+        learned: Learned,
+        reason: Reason,
+        ends: tuple[float, float],
+        value: float,
+    ) -> Optimum:
+        """A supremum as concentration1 tends to 0 or inf with concentration0 held: `ends`."""
+        location: Location = "one_concentration_to_end"
+        mean = float(ends[0] > 0)
+        return cls(
+            maximised, learned, location, reason, value, False, *ends, mean, numbers=ends[:1]
+        )
+
+    @classmethod
+    def unbounded(
+        cls, maximised: Maximised, learned: Learned, reason: Reason, held: float | None = None
+    ) -> Optimum:
+        """An objective without an upper bound."""
+        return cls(maximised, learned, "nowhere", reason, np.inf, False, concentration0=held)
+
+    @classmethod
+    def unknown(cls, maximised: Maximised, learned: Learned, reason: Reason) -> Optimum:
+        """An objective whose optimum is not known."""
+        return cls(maximised, learned, "unknown", reason, np.nan, False)
+
+
+def swapped(prior: Beta) -> Beta:
+    """The prior of the mirrored data."""
+    return Beta(prior.concentration0, prior.concentration1)

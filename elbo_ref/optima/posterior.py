@@ -1,0 +1,87 @@
+r"""Guides that can be the posterior, and one Beta for all latents: where the evidence leads.
+
+* `beta` and `conjugate` are tight at their optimum: over the prior the ELBO's maximum is the
+  evidence's, with no gap.
+* `beta_shared`: one Beta(p, q) for all latents. With G latents and totals K and F the sum of their
+  ELBOs is, but for coefficients, G times that of one latent with the average counts, so that the
+  optimum is the conjugate update by K/G and F/G, and over the prior G times the evidence of the
+  average counts is maximised: like one draw (E9) it has no interior maximum, but tends to the
+  pooled likelihood, as `tied` does.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import optimize
+
+from elbo_ref.counts import Counts
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.evidence import log_evidence
+from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
+from elbo_ref.mle.solve import totals
+from elbo_ref.objectives.exact import elbo
+from elbo_ref.optima.from_prior import of_tied
+from elbo_ref.optima.optimum import Location, Maximised, Optimum
+from elbo_ref.special import digamma_difference
+from elbo_ref.svi.parameters import NAMES, Learned
+
+_LOCATIONS: dict[str, Location] = {
+    "no_information": "any_prior",
+    "degenerate": "mean_to_end",
+    "unidentified": "any_concentration",
+    "all_or_none": "concentration_to_zero",
+    "binomial": "concentration_to_infinity",
+    "interior": "prior",
+}
+_LIMITS = {"binomial": np.inf, "all_or_none": 0.0}
+
+
+def highest_evidence(counts: Counts, prior: Beta, learned: Learned) -> EvidenceMaximum:
+    """The highest evidence over what is learned of the prior; over all priors if nothing is."""
+    one = isinstance(learned, str)
+    held = {name: float(getattr(prior, name)) for name in NAMES if one and name != learned}
+    return maximize_evidence(counts, held or None)
+
+
+def of_evidence(
+    counts: Counts, prior: Beta, learned: Learned, maximised: Maximised = "elbo"
+) -> Optimum:
+    """The optimum of the evidence, or of an ELBO that is the evidence at its best."""
+    if not learned:
+        height = log_evidence(prior, counts)
+        return Optimum.at_prior(maximised, learned, "exact_posterior", prior, height)
+    maximum = highest_evidence(counts, prior, learned)
+    a = b = _LIMITS.get(maximum.kind)
+    if maximum.kind == "degenerate" and learned is not True:
+        a = b = np.inf if (maximum.mean == 1) == (learned == "concentration1") else 0.0
+    if maximum.prior is not None:
+        a, b = map(float, maximum.prior.arrays())
+    a, b = maximum.fixed.get("concentration1", a), maximum.fixed.get("concentration0", b)
+    return Optimum(
+        maximised, learned, _LOCATIONS[maximum.kind], "evidence",
+        maximum.log_evidence, maximum.attained, a, b, maximum.mean,
+    )  # fmt: skip
+
+
+def of_shared(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+    """The optimum of the ELBO of one Beta guide for all latents."""
+    maximised: Maximised = "elbo_shared"
+    (k, f), latents = totals(counts), counts.num_latents
+    if learned is True or not latents or not k + f:
+        limit = of_tied(counts, prior, True)
+        return limit._replace(maximised=maximised, learned=learned, reason="one_draw")
+    mean_k, mean_f = k / latents, f / latents
+    if learned:
+        b = float(prior.concentration0)
+        if not (k and f):
+            return of_tied(counts, prior, learned)._replace(maximised=maximised)
+
+        def slope(log_a: float) -> float:
+            a, n = np.asarray(np.exp(log_a)), np.asarray(mean_k + mean_f)
+            up = digamma_difference(a, np.asarray(mean_k))
+            return float(up - digamma_difference(a + b, n))
+
+        prior = Beta(float(np.exp(optimize.brentq(slope, -60.0, 60.0, xtol=1e-14))), b)
+    best = prior.conjugate_update(mean_k, mean_f)
+    value = elbo(best, prior, counts)
+    return Optimum.at_prior(maximised, learned, "average_counts", prior, value)

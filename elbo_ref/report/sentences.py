@@ -1,0 +1,308 @@
+"""English made from results: where an optimum is and why, what a run amounts to, all runs together.
+
+Results hold kinds and numbers; here and nowhere else they become sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from elbo_ref._format.numbers import describe, number
+from elbo_ref.diagnostics.diagnosis import MOST_STEPS, Diagnosis
+from elbo_ref.mle.result import EvidenceMaximum
+from elbo_ref.optima.optimum import Maximised, Optimum, Reason
+from elbo_ref.svi.convergence import ARRIVED
+
+_TERMS: dict[Maximised, str] = {
+    "log_likelihood": "log likelihood",
+    "log_evidence": "log evidence",
+    "elbo": "ELBO",
+    "elbo_shared": "ELBO of one guide for all latents",
+    "elbo_normal": "ELBO of a normal on the logit",
+    "elbo_normal_without_jacobian": "ELBO of a normal on the logit, less its Jacobian",
+    "expected_log_likelihood": "E_prior[log lik]",
+    "expected_log_likelihood_less_entropy": "E_prior[log lik] - H(prior)",
+    "log_joint": "log p(K, c)",
+    "log_joint_of_logit": "log p(K, logit c)",
+}
+_PHRASES: dict[Maximised, str] = {
+    "log_likelihood": "the likelihood",
+    "log_evidence": "the evidence",
+    "elbo": "an ELBO",
+    "elbo_shared": "an ELBO with one guide for all latents",
+    "elbo_normal": "the ELBO of a normal on the logit",
+    "elbo_normal_without_jacobian": "the ELBO of a normal on the logit without its Jacobian",
+    "expected_log_likelihood": "E_prior[log lik] (an ELBO, the prior its guide)",
+    "expected_log_likelihood_less_entropy": "E_prior[log lik] - H(prior)",
+    "log_joint": "the joint density of data and c",
+    "log_joint_of_logit": "the joint density of data and logit c",
+}
+_REASONS: dict[Reason, str] = {
+    "average_counts": "one guide for all latents: G times the evidence of the average counts",
+    "one_draw": (
+        "one guide for all latents: G times the evidence of the average counts, one draw (E9)"
+    ),
+    "exact_posterior": "the guide is the exact posterior",
+    "family_gap": "below the evidence by the gap of the family; E c is that of the posterior",
+    "family_gap_moves_prior": (
+        "the gap of the family depends on the prior, so this is not the evidence's maximiser, "
+        "{evidence}; it costs {0:.2g} nats of evidence"
+    ),
+    "family_gap_vanishes": "the gap of the family vanishes as the concentration grows",
+    "without_jacobian": (
+        "not an ELBO: without the Jacobian, as if each latent had a trial of each kind less"
+    ),
+    "scale_unbounded": (
+        "not an ELBO: without the Jacobian the scale of a latent grows without bound"
+    ),
+    "without_jacobian_unknown": (
+        "not an ELBO, without the Jacobian; its maximum is not known here"
+    ),
+    "own_likelihood": "no latent is drawn: c = K/N is each row's own parameter",
+    "pooled_likelihood": "one c for all latents and no prior on it",
+    "posterior_mean": "nothing is maximised; beside it the log evidence of the prior",
+    "no_trials": "there are no trials",
+    "no_latents": "there are no latents",
+    "nothing_learned": "nothing is left to maximise",
+    "collapse_to_mle": "the prior collapses to the classical MLE",
+    "one_outcome_only": "all trials end alike, and the prior collapses there",
+    "no_collapse": "with one concentration held the prior cannot collapse to the classical MLE",
+    "entropy_unbounded": "not an ELBO: -H(prior) grows without bound as the prior collapses",
+    "few_of_an_outcome": (
+        "not an ELBO, and unbounded: fewer of one outcome than latents, so that the prior "
+        "collapses to an end"
+    ),
+    "levels_off": (
+        "not an ELBO; as many {other} as latents, it levels off as the prior collapses to {end}"
+    ),
+    "levels_off_without_other_outcome": (
+        "not an ELBO; without {other} it levels off as the prior collapses to {end}"
+    ),
+    "one_sided_collapse": "not an ELBO; bounded here, as the prior can collapse to an end only",
+    "mode": "the mode of the joint density; not an ELBO, as no entropy is counted",
+    "mode_of_logit": (
+        "the mode of the joint density, which the Jacobian c (1 - c) keeps inside; not an ELBO, as "
+        "no entropy is counted"
+    ),
+    "mode_at_end": "the density has no interior mode there",
+    "density_unbounded": (
+        "not an ELBO: the density of the latents grows without bound as the prior collapses"
+    ),
+    "latent_without_learned_outcome": (
+        "not an ELBO, and unbounded: a latent without {own}, whose c and density go to an end"
+    ),
+    "latent_without_other_outcome": (
+        "not an ELBO, and unbounded: a latent without {other} under {held} < 1"
+    ),
+    "few_of_other_outcome": (
+        "not an ELBO, and unbounded: fewer {other} than latents, and the prior collapses to {end}"
+    ),
+    "renyi_unknown": "a Renyi bound, whose maximum is not known here",
+    "renyi_between": (
+        "a Renyi bound, whose maximum is not known here: between the ELBO's, {0:.5g}, and the "
+        "evidence's, {1:.5g}"
+    ),
+    "renyi_climbed": (
+        "the Renyi bound of two samples, climbed and not proved: between the ELBO's, {0:.5g}, and "
+        "the evidence's, {1:.5g}"
+    ),
+}
+_SIDES = (
+    {"own": "successes", "other": "failures", "held": "concentration0", "end": "1"},
+    {"own": "failures", "other": "successes", "held": "concentration1", "end": "0"},
+)
+
+
+def maximised(optimum: Optimum) -> str:
+    """The objective, as a table names it."""
+    return _TERMS[optimum.maximised]
+
+
+def location(optimum: Optimum) -> str:
+    """The place of an optimum.
+
+    Examples
+    --------
+    >>> from elbo_ref import Beta, Counts, estimate_table
+    >>> table = estimate_table(Counts(3, 10), Beta(2.0, 3.0))
+    >>> location(table["guide tied", "both"]), location(table["guide tied", "concentration1"])
+    ('concentration -> infinity, mean 0.3', 'Beta(1.7079, 3)')
+    """
+    mean = "any" if optimum.mean is None else number(optimum.mean)
+    match optimum.location:
+        case "prior":
+            if optimum.reason == "renyi_climbed":
+                return f"Beta({optimum.concentration1:.3g}, {optimum.concentration0:.3g})"
+            return describe(optimum.prior) if optimum.prior else "any prior"
+        case "any_prior":
+            return "any prior"
+        case "any_concentration":
+            return f"mean {mean}, any concentration"
+        case "mean_to_end":
+            return f"prior mean -> {mean}"
+        case "concentration_to_zero":
+            return f"concentration -> 0, mean {mean}"
+        case "concentration_to_infinity":
+            return f"concentration -> infinity, mean {mean}"
+        case "one_concentration_to_end":
+            return f"{optimum.learned} -> {' or '.join(f'{end:g}' for end in optimum.numbers)}"
+        case "latents":
+            return _latents(optimum)
+        case "nowhere":
+            return "nowhere"
+        case _:
+            return "not known"
+
+
+def _latents(optimum: Optimum) -> str:
+    """The values of c of all latents in a few words."""
+    c = np.atleast_1d(np.asarray(optimum.c, np.float64))
+    inner, words = c[np.isfinite(c)], []
+    if inner.size:
+        low, high = number(inner.min()), number(inner.max())
+        words.append(f"c = {low}" if low == high else f"c from {low} to {high}")
+    for name, times in zip(("at 0", "at 1", "both", "flat"), optimum.numbers, strict=False):
+        if times:
+            words.append(name if c.size == 1 else f"{times:g} {name}")
+    return ", ".join(words) or "any c"
+
+
+def height(optimum: Optimum) -> str:
+    """The value of an optimum in five digits, and whether it is attained."""
+    if np.isinf(optimum.value):
+        return "unbounded"
+    if np.isnan(optimum.value):
+        return "not known"
+    return number(optimum.value) + ("" if optimum.attained else " (not attained)")
+
+
+def reason(optimum: Optimum) -> str:
+    """The reason why an optimum is where it is."""
+    if optimum.reason == "evidence":
+        return _of_evidence(optimum)
+    evidence = "" if optimum.evidence is None else location(optimum.evidence)
+    side = _SIDES[optimum.learned == "concentration0"]
+    numbers = (x + 0.0 for x in optimum.numbers)  # no minus sign on zero
+    return _REASONS[optimum.reason].format(*numbers, evidence=evidence, **side)
+
+
+def _of_evidence(optimum: Optimum) -> str:
+    height, place = number(optimum.value), location(optimum)
+    word = "maximum" if optimum.attained else "supremum"
+    binomial = optimum.location == "concentration_to_infinity"
+    why = "one c for all latents fits best"
+    if optimum.maximised != "log_evidence":
+        text = f"the guide can be the posterior: the evidence's own {word}, with no gap"
+        return f"{text}; {why}" if binomial else text
+    match optimum.location:
+        case "any_prior":
+            return "the counts hold no trials, so every prior has log evidence 0"
+        case "any_concentration":
+            return f"the evidence has its maximum {height} at every prior of {place}"
+        case "prior":
+            return f"the evidence has its maximum {height} at {place}"
+    text = f"the evidence only tends to its supremum {height} ({place})"
+    return f"{text}: {why}" if binomial else text
+
+
+def _height(supremum: EvidenceMaximum) -> str:
+    """``maximum -156.57`` or ``supremum 0``."""
+    word = "maximum" if supremum.attained else "supremum"
+    return f"{word} {number(supremum.log_evidence)}"
+
+
+def diagnosis(seen: Diagnosis) -> str:
+    """The objective of a run, where it leads, and how far the run has come."""
+    run, optimum = seen.run, seen.optimum
+    early = f"; {run.message}" if run.stopped in ("unbounded", "interrupted") else ""
+    what = _PHRASES[optimum.maximised]
+    if optimum.location == "unknown":
+        what = f"the expected loss of {run.loss_name} with guide {run.guide_name}"
+        return f"maximises {what}, {reason(optimum)}; {run.message}"
+    if np.isinf(optimum.value):
+        if optimum.maximised == "expected_log_likelihood_less_entropy":
+            why = f", not an ELBO and unbounded: its exact path {_passing(seen)}"
+        else:
+            why = f": {reason(optimum)}"
+        return f"maximises {what}{why}{early}"
+    if optimum.maximised == "elbo" and not optimum.learned:
+        what += " under a fixed prior"
+    rounding = 1e-9 * max(1.0, abs(seen.objective))
+    below = f"{number(seen.shortfall)} nats below" if seen.shortfall > rounding else "at"
+    return f"maximises {what}, {_state(seen)}: {below} {_top(seen)}{early}"
+
+
+def _passing(seen: Diagnosis) -> str:
+    """When the exact path of an empty guide passes the evidence."""
+    height = f"the evidence's {_height(seen.supremum)}"
+    if seen.passes_at is not None:
+        return f"passes {height} at step {seen.passes_at}"
+    above = seen.objective > seen.supremum.log_evidence
+    but = ", but this run has" if above else ""
+    return f"does not pass {height} in up to {MOST_STEPS} steps{but}"
+
+
+def _state(seen: Diagnosis) -> str:
+    if seen.case == "noise_floor":
+        return "at its noise floor"
+    if seen.run.stationarity.holds:
+        return "converged"
+    if seen.shortfall <= ARRIVED:
+        return "practically there"
+    return "far from converged" if seen.shortfall > 1 else "not converged"
+
+
+def _top(seen: Diagnosis) -> str:
+    """The height that the run is below, and where it is."""
+    optimum, best = seen.optimum, number(seen.optimum.value)
+    if optimum.maximised == "elbo":
+        if optimum.learned:
+            return f"the evidence's {_height(seen.supremum)} ({location(optimum)})"
+        return f"its maximum {best}, the log evidence (at the posterior)"
+    if optimum.maximised == "log_likelihood":
+        return f"its supremum {best} (the classical MLE, c = K/N)"
+    if optimum.maximised == "expected_log_likelihood" and optimum.learned is True:
+        mle = "any c" if optimum.mean is None else f"c = {number(optimum.mean)}"
+        return f"the pooled likelihood's supremum {best} (the classical MLE, {mle}, in the limit)"
+    word = "maximum" if optimum.attained else "supremum"
+    return f"its {word} {best} ({location(optimum)}): {reason(optimum)}"
+
+
+def conclusion(diagnoses: Sequence[Diagnosis]) -> str:
+    """What runs with different guides on the same counts say together about the MLE."""
+    supremum = diagnoses[0].supremum
+    height = _height(supremum)
+    if supremum.kind == "no_information":
+        return "the counts hold no trials, so every prior has log evidence 0"
+    if supremum.kind == "unidentified":
+        return (
+            f"the evidence's {height} is attained by every prior of mean "
+            f"{number(supremum.mean)}, so the concentrations reached mean nothing"
+        )
+    learners = [d for d in diagnoses if d.run.learn_prior]
+    if supremum.prior is not None:
+        below = ", ".join(
+            f"{number(max(d.distance or 0, 0))} ({d.run.guide_name})" for d in learners
+        )
+        reached = f"the runs' log evidence is lower by {below}" if below else "none is learned here"
+        return (
+            f"the prior has an MLE, {describe(supremum.prior)}, and only a guide that can be the "
+            f"posterior leads there; {reached}"
+        )
+    near = [
+        d.run.guide_name
+        for d in learners
+        if (d.distance or 0) <= ARRIVED and d.run.stopped in ("completed", "converged")
+    ]
+    if near:
+        state = f"; within {ARRIVED:g} nats of it, and only ever nearer: {', '.join(near)}"
+    elif len(learners) == 1:
+        state = "; this is a snapshot of a run that has not arrived"
+    elif learners:
+        how_many = {2: "both", 3: "all three"}.get(len(learners), "all")
+        state = f" and {how_many} are snapshots of runs that have not arrived"
+    else:
+        state = ""
+    return f"the evidence's {height} is never attained, so there is no MLE to agree on{state}"
