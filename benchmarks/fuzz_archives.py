@@ -101,7 +101,7 @@ def checkpoints() -> list[bytes]:
             num_steps=(1, 5, 9)[i % 3],
             rng=np.random.Generator(kind(i)) if i < 10 else i,
         )
-        files.append(checkpoint.pack([(run.snapshot, run.num_steps)]))
+        files.append(checkpoint.pack([(run.config, run.state, run.num_steps)]))
     return files
 
 
@@ -270,7 +270,7 @@ def resumed(path: Path) -> None:
         if "cannot go on" in str(error):
             return
         raise
-    again = io.BytesIO(checkpoint.pack([(more.snapshot, more.num_steps)]))
+    again = io.BytesIO(checkpoint.pack([(more.config, more.state, more.num_steps)]))
     path.write_bytes(again.getvalue())
     back = er.load_run(path)
     if back.losses.tobytes() != more.losses.tobytes():

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from elbo_ref._format.documents import to_json
-from elbo_ref._validation.arguments import count
+from elbo_ref._validation.arguments import count, generator
 from elbo_ref.cli.console import (
     BAD_DATA,
     CANNOT_WRITE,
@@ -43,8 +43,8 @@ from elbo_ref.optim import Adam
 from elbo_ref.report import comparison, fit_document, posteriors_csv, save_figure
 from elbo_ref.report.document import interrupted, runs_of
 from elbo_ref.svi.checkpoint import Checkpoint, CheckpointError
-from elbo_ref.svi.loop import Climb
-from elbo_ref.svi.maximize import begin
+from elbo_ref.svi.config import Config, checked_config
+from elbo_ref.svi.loop import State, advance_to, generator_of, initial_state
 from elbo_ref.svi.result import Run
 
 _MANY_DRAWS = 1_000_000
@@ -66,8 +66,11 @@ def _run(arguments: Sequence[str] | None) -> int:
     data = read_input(parser, options)
     if options.exact or options.estimates:
         return _answer(parser, options, data)
-    climbs = {guide: _begin(parser, options, guide, data.counts) for guide in guides}
-    saving = Checkpoint(options.checkpoint, climbs, options.num_steps)
+    configs = {guide: _config(parser, options, guide, data.counts) for guide in guides}
+    states = {
+        guide: initial_state(config, generator(options.seed)) for guide, config in configs.items()
+    }
+    saving = Checkpoint(options.checkpoint, configs, states, options.num_steps)
     if options.resume:
         _take_up(parser, saving, options.checkpoint)
     _warn(options, data.counts)
@@ -124,14 +127,15 @@ def _check_places(parser: argparse.ArgumentParser, options: argparse.Namespace) 
         check_output()
 
 
-def _begin(
+def _config(
     parser: argparse.ArgumentParser, options: argparse.Namespace, guide: str, counts: Counts
-) -> Climb:
+) -> Config:
     try:
         count("num_steps", options.num_steps, 1)
-        return begin(
+        generator(options.seed)
+        return checked_config(
             counts,
-            guide=options.init_guide if guide == "beta" and options.init_guide else guide,
+            options.init_guide if guide == "beta" and options.init_guide else guide,
             loss=options.loss,
             prior=options.fix_prior or options.init_prior or Beta(1.0, 1.0),
             learn_prior=options.learn or options.fix_prior is None,
@@ -172,13 +176,14 @@ def _climb(
     progress = Progress(options.quiet)
     results: list[Diagnosis | Run] = []
     warned = False
-    for guide, climb in saving.climbs.items():
+    for guide, config in saving.configs.items():
         if interrupts.asked and results:
             break
 
-        def pause(guide: str = guide, climb: Climb = climb) -> bool:
+        def pause(state: State, guide: str = guide) -> bool:
             nonlocal warned
-            progress.show(guide, climb.now.steps, options.num_steps)
+            saving.states[guide] = state
+            progress.show(guide, state.step, options.num_steps)
             saving.save_now_and_then()
             if saving.error is not None and not warned:
                 warned = True
@@ -188,11 +193,14 @@ def _climb(
 
         try:
             if not interrupts.asked:
-                interrupts.attempt(partial(climb.climb, options.num_steps, pause), None)
+                state = saving.states[guide]
+                draws = generator_of(state)
+                walk = partial(advance_to, config, state, draws, options.num_steps, pause)
+                interrupts.attempt(walk, state)
         finally:
             progress.clear()
         saving.save()
-        run = Run.of(climb, options.num_steps)
+        run = Run.of(config, saving.states[guide], options.num_steps)
         undiagnosed: Diagnosis | Run = run
         results.append(interrupts.attempt(partial(_diagnosed, run), undiagnosed))
     return results
@@ -215,7 +223,7 @@ def _hand_over(
     """Write and print; what cannot be written is kept elsewhere."""
     delivery = Delivery(options.checkpoint)
     runs = runs_of(results)
-    left = [guide for guide in saving.climbs if guide not in [run.guide_name for run in runs]]
+    left = [guide for guide in saving.configs if guide not in [run.guide_name for run in runs]]
     if saving.error is not None:
         delivery.rescue(str(saving.path), saving.error, saving.content(), ".npz")
     document = ""

@@ -18,7 +18,7 @@ from elbo_ref.guides.constraints import find_constraint
 from elbo_ref.mle.solve import as_totals
 from elbo_ref.objectives.base import Task
 from elbo_ref.svi.convergence import ARRIVED, NoiseFloor
-from elbo_ref.svi.parameters import Coordinates
+from elbo_ref.svi.parameters import ParameterVector
 from elbo_ref.svi.result import Run
 
 MOST_STEPS = 10_000
@@ -86,7 +86,7 @@ class Diagnosis(PointDiagnosis):
         pooled, offset = as_totals(run.counts)  # all that the objective knows of the counts (E7)
         task, nothing = Task(self.family, pooled), np.zeros((0, len(pooled)))
         positive = find_constraint(run.constraint)
-        space = Coordinates(task, run.start, run.learn_prior, nothing, positive)
+        space = ParameterVector(task, run.start, run.learn_prior, nothing, positive)
         height = self.supremum.log_evidence - offset
         return steps_until_above(space, space.start, run.optimizer, height, MOST_STEPS)
 
@@ -100,11 +100,11 @@ class Diagnosis(PointDiagnosis):
         """
         if self.case != "not_converged":
             return None
-        snapshot, optimizer = self.run.snapshot, self.run.optimizer
-        near = self.optimum.value - max(ARRIVED, self.run.noise_floor or 0.0)
-        most = min(MOST_STEPS, _MOST_WORK // len(self.run.counts))
-        space = snapshot.setup.space()
-        return steps_until_above(space, snapshot.now.vector, optimizer, near, most)
+        run = self.run
+        near = self.optimum.value - max(ARRIVED, run.noise_floor or 0.0)
+        most = min(MOST_STEPS, _MOST_WORK // len(run.counts))
+        space, vector = run.config.parameters, run.state.vector
+        return steps_until_above(space, vector, run.optimizer, near, most)
 
     @cached_property
     def posterior(self) -> PosteriorTable | None:

@@ -8,14 +8,14 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.objectives.exact import Exact
 from elbo_ref.optim import Optimizer
-from elbo_ref.svi.parameters import Coordinates
+from elbo_ref.svi.parameters import ParameterVector
 
 _TOGETHER = 250
 """Steps whose values are worked out at once."""
 
 
 def steps_until_above(
-    space: Coordinates, start: FloatArray, optimizer: Optimizer, height: float, most: int
+    space: ParameterVector, start: FloatArray, optimizer: Optimizer, height: float, most: int
 ) -> int | None:
     """Count the steps from a vector of parameters, along exact gradients, to above a height.
 
@@ -33,7 +33,7 @@ def steps_until_above(
             if not vectors:
                 return None
             priors, owns = space.split_rows(np.array(vectors))
-            values = exact.settle(space.task, np.empty(len(vectors)), Beta(*priors), owns)
+            values = exact.rest(space.task, Beta(*priors), owns)
             above = np.flatnonzero(values > height)
             if above.size:
                 return first + int(above[0])

@@ -32,8 +32,8 @@ from elbo_ref.optima.find import find_optimum
 from elbo_ref.optima.optimum import Optimum
 from elbo_ref.optima.posterior import highest_evidence
 from elbo_ref.svi.convergence import ARRIVED, NEGLIGIBLE, NoiseFloor, find_floor
-from elbo_ref.svi.parameters import Coordinates, Learned
-from elbo_ref.svi.stationarity import Stationarity
+from elbo_ref.svi.parameters import Learned, ParameterVector
+from elbo_ref.svi.stationarity import Stationarity, stationarity
 
 Case = Literal["converged", "noise_floor", "not_converged", "drifting", "unbounded", "unknown"]
 
@@ -101,13 +101,13 @@ class Point:
         return Task(self.loss.adapted(GUIDES[self.guide_name]), self.counts)
 
     @cached_property
-    def _space(self) -> Coordinates | None:
+    def _space(self) -> ParameterVector | None:
         """The parameters that are learned; None if there are none, or the prior is out of range."""
         within = all(SMALLEST <= x <= LARGEST for x in self.prior.arrays())
         if not within or not (self.learn_prior or self.own.size):
             return None
         unconstrained = self._task.guide.unconstrain(self.own)
-        return Coordinates(self._task, self.prior, self.learn_prior, unconstrained)
+        return ParameterVector(self._task, self.prior, self.learn_prior, unconstrained)
 
     @property
     def guide(self) -> GuideValue | None:
@@ -126,7 +126,7 @@ class Point:
         if self._space is None:
             return Stationarity(np.inf, np.inf)
         with np.errstate(all="ignore"):
-            return self._space.stationarity(self._space.start)
+            return stationarity(self._space, self._space.start)
 
     @cached_property
     def floor(self) -> NoiseFloor | None:

@@ -15,10 +15,10 @@ from elbo_ref.guides import Guide
 
 
 class Step(NamedTuple):
-    """One evaluation: gradients with respect to constrained parameters, and a value to settle.
+    """One evaluation: gradients with respect to constrained parameters, and a part of the value.
 
-    `prior` is (2,), `own` is (k, G). `value` is what `settle` needs to know of this step: what is
-    the same for all particles, or has a closed form, is cheaper for many steps at once.
+    `prior` is (2,), `own` is (k, G). `value` is the part of the objective's value that was drawn;
+    `Objective.rest` is the other one, which costs least for many steps at once.
     """
 
     prior: FloatArray
@@ -113,8 +113,8 @@ class Objective(Protocol):
     ) -> Step:
         """Gradients at constrained parameters (2, 1) and (k, G)."""
 
-    def settle(self, task: Task, values: FloatArray, priors: Beta, owns: FloatArray) -> FloatArray:
-        """The values of a block of R steps, given what `step` said of each.
+    def rest(self, task: Task, priors: Beta, owns: FloatArray) -> FloatArray:
+        """The part of the value that is not drawn, at R rows of parameters; shape (R,).
 
         `priors` has shape (R, 1), `owns` is (k, R, G).
         """

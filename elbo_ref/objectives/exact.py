@@ -218,9 +218,9 @@ class Exact:
         rng: np.random.Generator,
     ) -> Step:
         source, logs = _source_and_logs(task, prior, own)
-        return Step(*task.gradient(source, logs, prior, own), np.nan)
+        return Step(*task.gradient(source, logs, prior, own), 0.0)
 
-    def settle(self, task: Task, values: FloatArray, priors: Beta, owns: FloatArray) -> FloatArray:
+    def rest(self, task: Task, priors: Beta, owns: FloatArray) -> FloatArray:
         return _value(task, priors, owns)
 
     def variance(self, task: Task, prior: Beta, own: FloatArray) -> float | None:

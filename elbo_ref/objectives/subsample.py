@@ -119,12 +119,11 @@ class Subsampled:
         batch = self._batch(task, num_particles, rng)
         each = batch.own(own)
         found = self._whole.step(batch, prior, each, 1, rng)
-        value = np.array([found.value])
-        settled = self._whole.settle(batch, value, Beta(*prior[:, None]), each[:, None])
-        return Step(found.prior, batch.collected(found.own), float(settled[0]))
+        rest = self._whole.rest(batch, Beta(*prior[:, None]), each[:, None])
+        return Step(found.prior, batch.collected(found.own), found.value + float(rest[0]))
 
-    def settle(self, task: Task, values: FloatArray, priors: Beta, owns: FloatArray) -> FloatArray:
-        return values
+    def rest(self, task: Task, priors: Beta, owns: FloatArray) -> FloatArray:
+        return np.zeros(owns.shape[1])
 
     def variance(self, task: Task, prior: Beta, own: FloatArray) -> float:
         total, what = _total(task)

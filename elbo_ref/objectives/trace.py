@@ -94,10 +94,9 @@ class MonteCarlo:
                 'use loss="exact"'
             )
 
-    def settle(self, task: Task, values: FloatArray, priors: Beta, owns: FloatArray) -> FloatArray:
+    def rest(self, task: Task, priors: Beta, owns: FloatArray) -> FloatArray:
         constants = task.guide.normalizer(column(priors), owns) + task.log_coefficient
-        totals: FloatArray = np.sum(task.weights * constants, axis=-1)
-        return values + totals
+        return np.broadcast_to(np.sum(task.weights * constants, axis=-1), owns.shape[1:2])
 
     def variance(self, task: Task, prior: Beta, own: FloatArray) -> float | None:
         return float(task.weights @ self.latent_variances(task, prior, own))

@@ -24,7 +24,7 @@ from elbo_ref.objectives.base import Step, Task
 from elbo_ref.objectives.exact import Exact, column, objective_value
 from elbo_ref.optima.optimum import Optimum
 from elbo_ref.optima.posterior import of_evidence
-from elbo_ref.svi.parameters import Coordinates, Learned
+from elbo_ref.svi.parameters import Learned, ParameterVector
 
 _NODES, _WITHIN = 161, (-20.0, 20.0)
 """Nodes for each of two draws, and the range of the unconstrained parameters."""
@@ -78,7 +78,7 @@ def climbed(
     own = guide.unconstrain(guide.optimum(column(start), task.outcomes, task.weights))
     coarse, fine = (BoundOfTwo(loss, nodes) for nodes in (_NODES, 4 * _NODES))
     if own.size or learned:
-        space = Coordinates(task, start, learned, own)
+        space = ParameterVector(task, start, learned, own)
 
         def descent(vector: FloatArray) -> tuple[float, FloatArray]:
             gradient, value = space.gradient(coarse, vector, 1, rng)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,20 @@ from elbo_ref._validation.arguments import (
 )
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.io import fields
 from elbo_ref.io.archive import check_all_taken, read_arrays, take
 from elbo_ref.io.atomic import write
+from elbo_ref.io.fields import parse
 from elbo_ref.objectives import LossValue, Renyi, ScoreFunction
 from elbo_ref.optim import Adam, AdamState, ClippedAdam, ExponentialLR, Optimizer
-from elbo_ref.svi import generators
-from elbo_ref.svi.checkpoint_fields import DOCUMENT, SCHEMA
-from elbo_ref.svi.config import Setup
-from elbo_ref.svi.loop import Block, Climb, Moment, Snapshot
-from elbo_ref.svi.maximize import begin
+from elbo_ref.svi.checkpoint_fields import (
+    DOCUMENT,
+    GENERATORS,
+    SCHEMA,
+    generator_from_plain,
+    generator_to_plain,
+)
+from elbo_ref.svi.config import Config, checked_config
+from elbo_ref.svi.loop import Rows, State, Waiting, joined
 from elbo_ref.svi.result import Run
 
 _OPTIMIZERS: dict[str, Any] = {kind.__name__: kind for kind in (Adam, ClippedAdam, ExponentialLR)}
@@ -48,7 +52,10 @@ _ADAM = ("first_moment", "second_moment", "largest")
 _LOSSES: dict[str, Any] = {value.name: value for value in (Renyi, ScoreFunction)}
 
 _ADVICE = "use the copy before it, or start the run anew (elbo_ref.save_run writes such files)"
-_WORDS = {"learn_prior": "whether the prior is learned", "own": "where the guide starts"}
+_WORDS = {
+    "learn_prior": "whether the prior is learned",
+    "guide_start": "where the guide starts",
+}
 
 
 class CheckpointError(ValueError):
@@ -87,7 +94,7 @@ def save_run(run: Run, path: str | Path, overwrite: bool = False) -> None:
     """
     check_type("run", run, Run)
     check_type("overwrite", overwrite, bool)
-    write(file_path("path", path), pack([(run.snapshot, run.num_steps)]), overwrite)
+    write(file_path("path", path), pack([(run.config, run.state, run.num_steps)]), overwrite)
 
 
 @underflow_is_zero
@@ -101,26 +108,34 @@ def load_run(path: str | Path) -> Run:
     OSError
         If it cannot be read.
     """
-    climbs = load(file_path("path", path))
-    if len(climbs) != 1:
-        raise CheckpointError(f"{path}: it holds {len(climbs)} runs, not one")
-    return Run.of(*climbs[0])
+    runs = load(file_path("path", path))
+    if len(runs) != 1:
+        raise CheckpointError(f"{path}: it holds {len(runs)} runs, not one")
+    return Run.of(*runs[0])
 
 
 class Checkpoint:
-    """Climbs that go on under one file, each under its guide's name; without a path, no file.
+    """Runs that go on under one file, each under its guide's name; without a path, no file.
 
     Parameters
     ----------
     path : Path or None
-    climbs : dict
-        What was asked for, each before its first step.
+    configs : dict
+        What was asked for.
+    states : dict
+        Where each run stands; whoever advances one puts its new state here.
     num_steps : int
         How many steps each is to make.
     """
 
-    def __init__(self, path: Path | None, climbs: dict[str, Climb], num_steps: int) -> None:
-        self.path, self.climbs, self.num_steps = path, climbs, num_steps
+    def __init__(
+        self,
+        path: Path | None,
+        configs: dict[str, Config],
+        states: dict[str, State],
+        num_steps: int,
+    ) -> None:
+        self.path, self.configs, self.states, self.num_steps = path, configs, states, num_steps
         self.error: OSError | None = None
         """What was wrong when the file was last written."""
         self._next = 0.0
@@ -138,18 +153,18 @@ class Checkpoint:
         assert self.path is not None
         if not self.path.exists():
             return
-        for climb, _ in load(self.path):
-            guide, steps = climb.setup.guide, climb.now.steps
-            if guide not in self.climbs:
+        for config, state, _ in load(self.path):
+            guide = config.guide
+            if guide not in self.configs:
                 raise ValueError(f"{self.path} holds a run with guide {guide}, not asked for")
-            asked = self.climbs[guide].setup
-            for name, old, new in zip(Setup._fields, climb.setup, asked, strict=True):
-                if _differs(old, new):
+            for name in (field.name for field in fields(Config)):
+                old, new = getattr(config, name), getattr(self.configs[guide], name)
+                if not np.array_equal(old, new) if isinstance(old, np.ndarray) else old != new:
                     what = _WORDS.get(name, name)
                     raise ValueError(f"{self.path} holds a run that differs in {what}")
-            if steps > self.num_steps:
-                raise ValueError(f"{self.path} holds a run of {steps} steps already")
-            self.climbs[guide] = climb
+            if state.step > self.num_steps:
+                raise ValueError(f"{self.path} holds a run of {state.step} steps already")
+            self.states[guide] = state
 
     def save(self) -> None:
         """Write the file; if that fails, it is as it was, and `error` says why."""
@@ -164,8 +179,11 @@ class Checkpoint:
             self._next = now + max(_SECONDS, _SHARE * (now - begun))
 
     def content(self) -> bytes:
-        """The bytes of the file, as the climbs stand."""
-        return pack([(climb.snapshot(), self.num_steps) for climb in self.climbs.values()])
+        """The bytes of the file, as the runs stand."""
+        runs = [
+            (self.configs[guide], state, self.num_steps) for guide, state in self.states.items()
+        ]
+        return pack(runs)
 
     def save_now_and_then(self) -> None:
         """Write it if that was not done lately."""
@@ -173,49 +191,49 @@ class Checkpoint:
             self.save()
 
 
-def pack(runs: list[tuple[Snapshot, int]]) -> bytes:
-    """Snapshots, each with its number of steps, as the bytes of a file."""
+def pack(runs: list[tuple[Config, State, int]]) -> bytes:
+    """Runs, each with its number of steps, as the bytes of a file."""
     arrays: dict[str, Any] = {}
     notes = []
-    for i, (snapshot, num_steps) in enumerate(runs):
-        setup, now, settled = snapshot.setup, snapshot.now, snapshot.settled
-        name = type(setup.optimizer).__name__
-        if type(setup.optimizer) not in _OPTIMIZERS.values():
+    for i, (config, state, num_steps) in enumerate(runs):
+        name, generator = type(config.optimizer).__name__, state.generator["bit_generator"]
+        if type(config.optimizer) not in _OPTIMIZERS.values():
             raise TypeError(f"a run with the optimizer {name} cannot be saved")
-        if now.generator["bit_generator"] not in generators.NAMES:
-            generator = now.generator["bit_generator"]
+        if generator not in GENERATORS:
             raise TypeError(f"a run with the generator {generator} cannot be saved")
+        rows = joined(state.rows)
         notes.append(
             {
-                "counts": setup.counts.to_dict(),
-                "guide": setup.guide,
-                "loss": _loss(setup.loss),
-                "prior": [x.tolist() for x in setup.prior.arrays()],
-                "learn_prior": setup.learn_prior,
-                "optimizer": {"name": name, **asdict(setup.optimizer)},  # type: ignore[call-overload]
-                "num_particles": setup.num_particles,
-                "constraint": setup.constraint,
-                "subsample_size": setup.subsample_size,
+                "counts": config.counts.to_dict(),
+                "guide": config.guide,
+                "loss": _loss(config.loss),
+                "prior": [x.tolist() for x in config.prior.arrays()],
+                "learn_prior": config.learn_prior,
+                "optimizer": {"name": name, **asdict(config.optimizer)},  # type: ignore[call-overload]
+                "num_particles": config.num_particles,
+                "constraint": config.constraint,
+                "subsample_size": config.subsample_size,
                 "num_steps": num_steps,
-                "seed": setup.seed,
-                "generator": generators.to_plain(now.generator),
-                "adam_step": now.adam.step,
-                "steps": now.steps,
-                "stride": settled.stride,
-                "ended": snapshot.ended,
+                "seed": config.seed,
+                "generator": generator_to_plain(state.generator),
+                "adam_step": state.optimizer.step,
+                "steps": state.step,
+                "stride": rows.stride,
+                "ended": state.ended,
             }
         )
-        parts = [setup.own, now.vector, *settled[1:4], snapshot.rows, snapshot.values]
+        waiting = state.waiting.arrays(state.vector.size)
+        parts = [config.guide_start, state.vector, *rows[1:4], *waiting]
         arrays |= {f"{i}/{key}": part for key, part in zip(_ARRAYS, parts, strict=True)}
-        arrays |= {f"{i}/{key}": getattr(now.adam, key) for key in _ADAM}
+        arrays |= {f"{i}/{key}": getattr(state.optimizer, key) for key in _ADAM}
     text = json.dumps({"schema": SCHEMA, "runs": notes}, sort_keys=True, allow_nan=False)
     file = io.BytesIO()
     np.savez(file, runs=np.array(text), **arrays)
     return file.getvalue()
 
 
-def load(path: str | Path) -> list[tuple[Climb, int]]:
-    """The runs of a file as climbs, each with its number of steps."""
+def load(path: str | Path) -> list[tuple[Config, State, int]]:
+    """The runs of a file, each with its number of steps."""
     try:
         with np.errstate(all="ignore"):
             return _unpack(read_arrays(path))
@@ -223,7 +241,7 @@ def load(path: str | Path) -> list[tuple[Climb, int]]:
         raise CheckpointError(f"{path}: not a checkpoint of elbo_ref: {error}; {_ADVICE}") from None
 
 
-def _unpack(members: dict[str, Any]) -> list[tuple[Climb, int]]:
+def _unpack(members: dict[str, Any]) -> list[tuple[Config, State, int]]:
     """The runs in the members of a file.
 
     Raises
@@ -231,34 +249,41 @@ def _unpack(members: dict[str, Any]) -> list[tuple[Climb, int]]:
     ValueError, TypeError
         If there is anything in them that no run can have left.
     """
-    document = fields.parse(str(take(members, "runs")))
+    document = parse(str(take(members, "runs")))
     DOCUMENT("", document)
-    climbs = [_climb(note, members, i) for i, note in enumerate(document["runs"])]
+    runs = [_run(note, members, i) for i, note in enumerate(document["runs"])]
     check_all_taken(members)
-    return climbs
+    return runs
 
 
-def _climb(note: dict[str, Any], members: dict[str, Any], i: int) -> tuple[Climb, int]:
+def _run(note: dict[str, Any], members: dict[str, Any], i: int) -> tuple[Config, State, int]:
     arrays = {name: take(members, f"{i}/{name}") for name in (*_ARRAYS, *_ADAM)}
-    setup = _setup(note, arrays["own"])
-    adam = AdamState(note["adam_step"], *(arrays[name] for name in _ADAM))
-    now = Moment(note["steps"], arrays["vector"], adam, generators.from_plain(note["generator"]))
-    settled = Block(0, arrays["losses"], arrays["priors"], arrays["owns"], note["stride"])
-    snapshot = Snapshot(setup, now, settled, arrays["rows"], arrays["values"], note["ended"])
-    if settled.losses.ndim != 1:
-        raise ValueError(f"losses has shape {settled.losses.shape}, not one number for each step")
-    _check_shapes(arrays, snapshot)
-    _check_values(snapshot)
-    climb = Climb(snapshot)
-    Run.of(climb, note["num_steps"])  # what no run can be made of is refused here
-    return climb, note["num_steps"]
+    config = _config(note, arrays["own"])
+    if arrays["losses"].ndim != 1:
+        shape = arrays["losses"].shape
+        raise ValueError(f"losses has shape {shape}, not one number for each step")
+    _check_shapes(arrays, config, note)
+    rows = Rows(0, arrays["losses"], arrays["priors"], arrays["owns"], note["stride"])
+    values = arrays["values"] if config.objective.random else np.zeros_like(arrays["values"])
+    state = State(
+        step=note["steps"],
+        vector=arrays["vector"],
+        optimizer=AdamState(note["adam_step"], *(arrays[name] for name in _ADAM)),
+        generator=generator_from_plain(note["generator"]),
+        rows=(rows,),
+        waiting=Waiting.of(arrays["rows"], values),
+        ended=note["ended"],
+    )
+    _check_values(config, state)
+    Run.of(config, state, note["num_steps"])  # what no run can be made of is refused here
+    return config, state, note["num_steps"]
 
 
-def _setup(note: dict[str, Any], own: FloatArray) -> Setup:
+def _config(note: dict[str, Any], guide_start: FloatArray) -> Config:
     """What was asked for, through the door that it came in by."""
-    setup = begin(
-        counts=Counts.from_columns(**note["counts"]),
-        guide=note["guide"],
+    config = checked_config(
+        Counts.from_columns(**note["counts"]),
+        note["guide"],
         loss=_from_loss(note["loss"]),
         prior=Beta(*note["prior"]),
         learn_prior=note["learn_prior"],
@@ -267,49 +292,46 @@ def _setup(note: dict[str, Any], own: FloatArray) -> Setup:
         rng=0,
         constraint=note["constraint"],
         subsample_size=note["subsample_size"],
-    ).setup
-    if own.shape != setup.own.shape or own.dtype != np.float64:
-        raise ValueError(f"own is {own.dtype} of shape {own.shape}, not {setup.own.shape}")
-    return setup._replace(own=own, seed=note["seed"])
+    )
+    shape = config.guide_start.shape
+    if guide_start.shape != shape or guide_start.dtype != np.float64:
+        raise ValueError(f"own is {guide_start.dtype} of shape {guide_start.shape}, not {shape}")
+    return replace(config, guide_start=guide_start, seed=note["seed"])
 
 
-def _check_shapes(arrays: dict[str, Any], snapshot: Snapshot) -> None:
+def _check_shapes(arrays: dict[str, Any], config: Config, note: dict[str, Any]) -> None:
     """Refuse arrays that do not fit together."""
-    settled, space = snapshot.settled, snapshot.setup.space()
-    parameters = space.start.shape
-    k, size = space.split(space.start)[1].shape
-    done, pending = settled.end, snapshot.now.steps - settled.end
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("vector", *_ADAM), parameters)
-    shapes |= {"owns": (k, -(-done // settled.stride), size)}
+    start = config.parameters.start
+    k, size = config.parameters.split(start)[1].shape
+    done = len(arrays["losses"])
+    waiting = note["steps"] - done
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("vector", *_ADAM), start.shape)
+    shapes |= {"owns": (k, -(-done // note["stride"]), size)}
     shapes |= {"losses": (done,), "priors": (2, done)}
-    shapes |= {"rows": (pending, *parameters), "values": (pending,)}
+    shapes |= {"rows": (waiting, *start.shape), "values": (waiting,)}
     for name, shape in shapes.items():
         array = arrays[name]
         if array.shape != shape or array.dtype != np.float64:
             raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, not {shape}")
 
 
-def _check_values(snapshot: Snapshot) -> None:
+def _check_values(config: Config, state: State) -> None:
     """Refuse numbers that no run reaches."""
-    now, settled, space = snapshot.now, snapshot.settled, snapshot.setup.space()
-    if now.adam.step < now.steps or (now.adam.step > now.steps and snapshot.ended is None):
-        raise ValueError(f"adam_step = {now.adam.step} is not the number of steps, {now.steps}")
-    for vector in (space.start, now.vector, *snapshot.rows):
-        outside = space.outside(vector)
+    adam_step, first, second, largest = state.optimizer
+    if adam_step < state.step or (adam_step > state.step and state.ended is None):
+        raise ValueError(f"adam_step = {adam_step} is not the number of steps, {state.step}")
+    parameters, losses = config.parameters, state.rows[0].losses
+    for vector in (parameters.start, state.vector, *(row for row, _ in state.waiting.items)):
+        outside = parameters.outside(vector)
         if outside is not None:
-            raise ValueError(f"{space.name(outside)} is not in {space.range(outside)}")
-    _, first, second, largest = now.adam
+            raise ValueError(f"{parameters.name(outside)} is not in {parameters.range(outside)}")
     for name, array, good, rule in (
-        ("losses", settled.losses, np.isfinite(settled.losses), "is not finite"),
+        ("losses", losses, np.isfinite(losses), "is not finite"),
         ("first_moment", first, np.isfinite(first), "is not finite"),
         ("second_moment", second, second >= 0, "is not at least 0"),
         ("largest", largest, largest >= second, "is less than the second moment"),
     ):
         require(name, array, good, rule)
-
-
-def _differs(old: Any, new: Any) -> bool:
-    return not np.array_equal(old, new) if isinstance(old, np.ndarray) else bool(old != new)
 
 
 def _loss(loss: str | LossValue) -> Any:

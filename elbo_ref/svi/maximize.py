@@ -8,15 +8,13 @@ sigmoids.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from typing import Literal
 
 import numpy as np
 
-from elbo_ref import guides, objectives
 from elbo_ref._validation.arguments import (
     FloatArray,
     Rng,
-    check_type,
     count,
     generator,
     underflow_is_zero,
@@ -24,15 +22,15 @@ from elbo_ref._validation.arguments import (
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GuideValue
-from elbo_ref.guides.constraints import ConstraintName, find_constraint
+from elbo_ref.guides.constraints import ConstraintName
 from elbo_ref.objectives import LossValue
-from elbo_ref.objectives.base import Task
 from elbo_ref.optim import Adam, Optimizer, rate_after
-from elbo_ref.svi.config import Setup
+from elbo_ref.svi.config import Config, checked_config
 from elbo_ref.svi.convergence import Goal, find_goal
-from elbo_ref.svi.loop import Climb
-from elbo_ref.svi.parameters import Learned, check_learned
+from elbo_ref.svi.loop import State, advance_to, initial_state
+from elbo_ref.svi.parameters import Learned
 from elbo_ref.svi.result import Run
+from elbo_ref.svi.stationarity import stationarity
 
 _LOOK_EVERY = 100
 
@@ -48,7 +46,7 @@ def maximize_elbo(
     num_steps: int = 1000,
     num_particles: int = 1,
     rng: Rng = 0,
-    until: str | None = None,
+    until: Literal["converged"] | None = None,
     constraint: ConstraintName = "positive",
     subsample_size: int | None = None,
 ) -> Run:
@@ -110,98 +108,47 @@ def maximize_elbo(
     (array([4.]), array([8.]))
     """
     num_steps = count("num_steps", num_steps, 1)
-    climb = begin(
-        counts, guide, loss, prior, learn_prior, optimizer, num_particles, rng,
-        constraint, subsample_size,
+    config = checked_config(
+        counts, guide, loss=loss, prior=prior, learn_prior=learn_prior, optimizer=optimizer,
+        num_particles=num_particles, rng=rng, constraint=constraint, subsample_size=subsample_size,
     )  # fmt: skip
+    draws = generator(rng)
     if until is not None and not (isinstance(until, str) and until == "converged"):
         raise ValueError(f"until = {until!r} is not None or 'converged'")
-    arrival = _Arrival(climb)
-    with suppress(KeyboardInterrupt):
-        climb.climb(num_steps, arrival.look if until else lambda: False)
-    return Run.of(climb, climb.now.steps if arrival.seen else num_steps)
+    arrival = _Arrival(config)
+    stop = {} if until is None else {"stop": arrival.look}
+    state = advance_to(config, initial_state(config, draws), draws, num_steps, **stop)
+    return Run.of(config, state, state.step if arrival.seen else num_steps)
 
 
 class _Arrival:
-    """Looks after a climb every 100 steps: is it where ``until="converged"`` may end it?
+    """Looks at a run every 100 steps: is it where ``until="converged"`` may end it?
 
     A run that is allowed to be where it is may still be on its way to the middle of what its noise
     allows; it is at its floor once it is no nearer than at the look before.
     """
 
-    def __init__(self, climb: Climb) -> None:
-        self._climb, self.seen = climb, False
+    def __init__(self, config: Config) -> None:
+        self._config, self.seen = config, False
         self._goal: Goal | None = None
         self._search_at, self._value = _LOOK_EVERY, -np.inf
 
-    def look(self) -> bool:
+    def look(self, state: State) -> bool:
         """Whether it is at a maximum, or as near to one as its noise lets it come."""
-        climb = self._climb
-        steps, vector = climb.now.steps, climb.now.vector
-        if climb.ended is None and steps % _LOOK_EVERY == 0:
-            self.seen = self._as_near_as_can_be(steps, vector)
+        if state.ended is None and state.step % _LOOK_EVERY == 0:
+            self.seen = self._as_near_as_can_be(state.step, state.vector)
         return self.seen
 
     def _as_near_as_can_be(self, steps: int, vector: FloatArray) -> bool:
-        space, setup = self._climb.space, self._climb.setup
-        value, objective = space.value(vector), setup.objective()
+        config, parameters = self._config, self._config.parameters
+        value = parameters.value(vector)
         rises, self._value = value > self._value, value
-        if objective.random and not rises:
+        if config.objective.random and not rises:
             if steps >= self._search_at:
                 self._search_at = 2 * steps
-                self._goal = find_goal(space, objective, vector, setup.num_particles)
+                self._goal = find_goal(parameters, config.objective, vector, config.num_particles)
             if self._goal:
-                floor = self._goal.floor(rate_after(setup.optimizer, steps))
+                floor = self._goal.floor(rate_after(config.optimizer, steps))
                 if floor.allows(self._goal.value - value):
                     return True
-        return space.stationarity(vector).holds
-
-
-def begin(
-    counts: Counts,
-    guide: str | GuideValue,
-    loss: str | LossValue,
-    prior: Beta,
-    learn_prior: Learned,
-    optimizer: Optimizer,
-    num_particles: int,
-    rng: Rng,
-    constraint: ConstraintName = "positive",
-    subsample_size: int | None = None,
-) -> Climb:
-    """The arguments of `maximize_elbo`, checked, as a climb before its first step."""
-    check_type("counts", counts, Counts)
-    if not isinstance(prior, Beta) or prior.shape != ():
-        raise TypeError(f"prior must be one Beta, not {prior!r}")
-    if isinstance(optimizer, type) or not isinstance(optimizer, Optimizer):
-        raise TypeError(
-            f"optimizer must be an Adam, a ClippedAdam or an ExponentialLR, not {optimizer!r}"
-        )
-    check_learned(learn_prior)
-    objective, positive = objectives.find(loss), find_constraint(constraint)
-    family = guides.find(guide).under(positive)
-    num_particles = count("num_particles", num_particles, 1)
-    learned = learn_prior if family.has_prior else False
-    if not learned and not family.parameter_names:
-        raise ValueError(f"guide={family.name!r} with learn_prior=False has nothing to learn")
-    if subsample_size is not None:
-        subsample_size = count("subsample_size", subsample_size, 1)
-    setup = Setup(
-        counts=counts,
-        guide=family.name,
-        loss=objective.name if isinstance(loss, str) else loss,
-        prior=prior,
-        learn_prior=learned,
-        own=family.start(guide, 1 if family.shared else len(counts)),
-        optimizer=optimizer,
-        num_particles=num_particles,
-        seed=int(rng) if isinstance(rng, int | np.integer) else None,
-        constraint=constraint,
-        subsample_size=subsample_size,
-    )
-    setup.objective().prepare(Task(family, counts), num_particles)
-    space = setup.space()
-    index = space.outside(space.start)
-    if index is not None:
-        raise ValueError(f"{space.name(index)} must start in {space.range(index)}")
-    return Climb.start(setup, generator(rng))
+        return stationarity(parameters, vector).holds

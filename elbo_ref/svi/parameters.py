@@ -14,9 +14,7 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides.constraints import ANY_REAL, EXP, LARGEST, SMALLEST, Constraint
 from elbo_ref.objectives.base import Objective, Task
-from elbo_ref.objectives.exact import Exact, objective_value
-from elbo_ref.svi.highest import Highest, highest
-from elbo_ref.svi.stationarity import Stationarity, stationarity
+from elbo_ref.objectives.exact import objective_value
 
 NAMES = ("concentration1", "concentration0")
 
@@ -32,7 +30,7 @@ def check_learned(learned: object) -> None:
         raise TypeError(f"learn_prior must be True, False or a name, not {learned!r}")
 
 
-class Coordinates:
+class ParameterVector:
     """The map between a flat vector and the prior and guide of a task.
 
     Parameters
@@ -43,10 +41,19 @@ class Coordinates:
     learned : bool or str
         Whether the prior is part of the vector; ``"concentration1"`` or ``"concentration0"``: only
         that one.
-    own : ndarray, shape (k, G)
+    guide_start : ndarray, shape (k, G)
         Where the guide's unconstrained parameters start.
     positive : Constraint
         How the prior's concentrations are held positive.
+
+    Attributes
+    ----------
+    start : ndarray, shape (P,)
+        The vector at the start.
+    learned : slice
+        The rows of the prior that are part of the vector, which begins with `num_prior` of them.
+    guide_shape : (int, int)
+        k and G.
     """
 
     def __init__(
@@ -54,34 +61,41 @@ class Coordinates:
         task: Task,
         prior: Beta,
         learned: Learned,
-        own: FloatArray,
+        guide_start: FloatArray,
         positive: Constraint = EXP,
     ) -> None:
-        self.task, self._positive = task, positive
-        self._fixed = np.array(prior.arrays())[:, None]
+        self.task, self.positive = task, positive
+        self._prior = np.array(prior.arrays())[:, None]
         rows = [row for row, name in enumerate(NAMES) if learned in (True, name)]
-        self._rows = slice(rows[0], rows[-1] + 1) if rows else slice(0)
-        self._num_prior = len(rows)
-        self._shape = own.shape
-        self.start = np.concatenate([positive.unconstrain(self._fixed[self._rows, 0]), own.ravel()])
-        ranges = [positive.range] * self._num_prior
-        ranges += [kind.range for kind in task.guide.constraints for _ in range(own.shape[1])]
+        self.learned = slice(rows[0], rows[-1] + 1) if rows else slice(0)
+        self.num_prior = len(rows)
+        self.guide_shape = guide_start.shape
+        free_prior = positive.unconstrain(self._prior[self.learned, 0])
+        self.start = np.concatenate([free_prior, guide_start.ravel()])
+        ranges = [positive.range] * self.num_prior
+        ranges += [
+            kind.range for kind in task.guide.constraints for _ in range(guide_start.shape[1])
+        ]
         low, high = np.transpose(ranges)
         self._center, self._reach = (low + high) / 2, (high - low) / 2
 
+    def free_guide(self, vector: FloatArray) -> FloatArray:
+        """The guide's part of a vector, (k, G), unconstrained."""
+        return vector[self.num_prior :].reshape(self.guide_shape)
+
     def split(self, vector: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Constrained prior (2, 1) and guide (k, G) at a vector."""
-        p = self._num_prior
-        prior = self._fixed.copy()
-        prior[self._rows, 0] = self._positive.constrain(vector[:p])
-        return prior, self.task.guide.constrain(vector[p:].reshape(self._shape))
+        p = self.num_prior
+        prior = self._prior.copy()
+        prior[self.learned, 0] = self.positive.constrain(vector[:p])
+        return prior, self.task.guide.constrain(vector[p:].reshape(self.guide_shape))
 
     def split_rows(self, vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Constrained priors (2, R, 1) and guides (k, R, G) at R vectors."""
-        p, rows = self._num_prior, len(vectors)
-        priors = np.repeat(self._fixed, rows, axis=1)
-        priors[self._rows] = self._positive.constrain(vectors[:, :p].T)
-        own = np.moveaxis(vectors[:, p:].reshape(rows, *self._shape), 0, 1)
+        p, rows = self.num_prior, len(vectors)
+        priors = np.repeat(self._prior, rows, axis=1)
+        priors[self.learned] = self.positive.constrain(vectors[:, :p].T)
+        own = np.moveaxis(vectors[:, p:].reshape(rows, *self.guide_shape), 0, 1)
         return priors[:, :, None], self.task.guide.constrain(own)
 
     def value(self, vector: FloatArray) -> float:
@@ -92,14 +106,14 @@ class Coordinates:
     def gradient(
         self, objective: Objective, vector: FloatArray, num_particles: int, rng: np.random.Generator
     ) -> tuple[FloatArray, float]:
-        """Gradient of an objective with respect to the vector, and the value to settle."""
+        """Gradient of an objective with respect to the vector, and the value that `step` gives."""
         prior, own = self.split(vector)
         step = objective.step(self.task, prior, own, num_particles, rng)
         by_own = (step.own * self.task.guide.slope(own)).ravel()
-        if not self._num_prior:
+        if not self.num_prior:
             return by_own, step.value
-        by_prior = step.prior * self._positive.slope(prior[:, 0])
-        return np.concatenate((by_prior[self._rows], by_own)), step.value
+        by_prior = step.prior * self.positive.slope(prior[:, 0])
+        return np.concatenate((by_prior[self.learned], by_own)), step.value
 
     def gradient_std(
         self, objective: Objective, prior: FloatArray, own: FloatArray
@@ -113,18 +127,8 @@ class Coordinates:
             return None
         by_prior, by_own = found
         slope = np.broadcast_to(self.task.guide.slope(own), by_own.shape)
-        learned = np.sqrt(by_prior[self._rows]) * self._positive.slope(prior[self._rows, 0])
-        return np.concatenate((learned, (np.sqrt(by_own) * np.abs(slope)).ravel()))
-
-    def highest(self, vector: FloatArray) -> Highest | None:
-        """The maximum of the exact objective that is uphill of a vector; None if there is none."""
-        prior, _ = self.split(vector)
-        return highest(self.task, prior, self._rows)
-
-    def by_source(self, entries: FloatArray) -> tuple[float, FloatArray]:
-        """The entries of a vector, summed: the prior's, and each latent's own."""
-        p = self._num_prior
-        return float(entries[:p].sum()), entries[p:].reshape(self._shape).sum(axis=0)
+        by_learned = np.sqrt(by_prior[self.learned]) * self.positive.slope(prior[self.learned, 0])
+        return np.concatenate((by_learned, (np.sqrt(by_own) * np.abs(slope)).ravel()))
 
     def outside(self, vector: FloatArray) -> int | None:
         """Index of a parameter that is out of its range or not a number; None if all are well."""
@@ -136,38 +140,16 @@ class Coordinates:
         return None if inside.all() else int(np.argmin(inside))
 
     def name(self, index: int) -> str:
-        """What a parameter is called outside."""
-        if index < self._num_prior:
-            return f"prior.{NAMES[self._rows][index]}"
-        row, latent = np.unravel_index(index - self._num_prior, self._shape)
+        """The public name of a parameter."""
+        if index < self.num_prior:
+            return f"prior.{NAMES[self.learned][index]}"
+        row, latent = np.unravel_index(index - self.num_prior, self.guide_shape)
         return f"guide.{self.task.guide.parameter_names[row]}[{latent}]"
 
     def range(self, index: int) -> str:
-        """Where that parameter must stay, as it is outside."""
-        row = (index - self._num_prior) // self._shape[1]
-        if index < self._num_prior or self.task.guide.constraints[row].range != ANY_REAL:
+        """The range of that parameter, constrained, in words."""
+        row = (index - self.num_prior) // self.guide_shape[1]
+        if index < self.num_prior or self.task.guide.constraints[row].range != ANY_REAL:
             return f"[{SMALLEST:g}, {LARGEST:g}]"
         low, high = ANY_REAL
         return f"[{low:g}, {high:g}]"
-
-    def stationarity(self, vector: FloatArray) -> Stationarity:
-        """Newton's view of a point, on the exact objective."""
-        exact, unused = Exact(), np.random.default_rng(0)
-        p, task = self._num_prior, self.task
-        idle = task.weights == 0
-        if not task.guide.has_prior:
-            idle = idle | (task.counts.total_count == 0)
-
-        if task.guide.shared:
-            nothing = np.zeros((0, idle.size))
-
-            def dense(vector: FloatArray, _: FloatArray) -> tuple[FloatArray, FloatArray]:
-                return self.gradient(exact, vector, 1, unused)[0], nothing
-
-            return stationarity(dense, vector, nothing, idle)
-
-        def gradient(prior: FloatArray, own: FloatArray) -> tuple[FloatArray, FloatArray]:
-            flat, _ = self.gradient(exact, np.concatenate([prior, own.ravel()]), 1, unused)
-            return flat[:p], flat[p:].reshape(self._shape)
-
-        return stationarity(gradient, vector[:p], vector[p:].reshape(self._shape), idle)

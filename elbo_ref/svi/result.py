@@ -7,35 +7,64 @@ says of it is `elbo_ref.diagnostics.diagnosis`.
 from __future__ import annotations
 
 import html
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from elbo_ref._format.documents import Document, document, put, to_json
 from elbo_ref._format.numbers import describe, number, pair
-from elbo_ref._validation.arguments import FloatArray, count, scalar, underflow_is_zero
+from elbo_ref._validation.arguments import FloatArray, IntArray, count, scalar, underflow_is_zero
+from elbo_ref._validation.values import by_value
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.logit_normal import LogitNormal
 from elbo_ref.distributions.point import Delta, Parameter
 from elbo_ref.distributions.posterior_table import PosteriorTable, posterior_table
 from elbo_ref.guides import GuideValue
-from elbo_ref.guides.constraints import ConstraintName, find_constraint
+from elbo_ref.guides.constraints import ConstraintName
 from elbo_ref.objectives import Objective, find as find_objective
 from elbo_ref.objectives.exact import Exact
 from elbo_ref.optim import Optimizer, rate_after
-from elbo_ref.svi.config import Setup
+from elbo_ref.svi.config import Config
 from elbo_ref.svi.convergence import NoiseFloor, find_floor
-from elbo_ref.svi.history import Average, History
-from elbo_ref.svi.loop import Climb, Snapshot
-from elbo_ref.svi.parameters import Coordinates, Learned
-from elbo_ref.svi.stationarity import Stationarity
+from elbo_ref.svi.loop import State, advance_to, generator_of, joined, with_losses
+from elbo_ref.svi.parameters import Learned
+from elbo_ref.svi.stationarity import Stationarity, stationarity
 
 Ending = Literal["completed", "unbounded", "interrupted"]
 Stopped = Literal["completed", "converged", "unbounded", "interrupted"]
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """The parameters of a run, row by row; row i belongs to ``losses[i]``.
+
+    Attributes
+    ----------
+    prior : Beta, shape (rows,)
+        One more row than there are losses: the last is where the run ended.
+    guide : Beta, LogitNormal, Delta or Parameter of shape (len(guide_steps), G), or None
+        The guide at the rows `guide_steps`: every row, unless that took more than 64 MiB, else
+        every second, fourth, ..., and always the last.
+    guide_steps : int64 ndarray
+    """
+
+    prior: Beta
+    guide: GuideValue | None
+    guide_steps: IntArray
+
+    def __len__(self) -> int:
+        return self.prior.shape[0]
+
+
+@by_value
+class Average(NamedTuple):
+    """The prior, and a guide of the run's kind, between those of its rows."""
+
+    prior: Beta
+    guide: GuideValue | None
 
 
 @underflow_is_zero
@@ -55,8 +84,16 @@ class Run:
         The parameters of every step, ``steps + 1`` rows.
     num_steps : int
         How many steps were asked for.
-    snapshot : Snapshot
-        Where it stands, for `resume` and `elbo_ref.svi.checkpoint`.
+    config : Config
+        What was asked for.
+    state : State
+        Where the loop stands, for `resume` and `elbo_ref.svi.checkpoint`.
+    vector : ndarray, shape (P,)
+        The unconstrained parameters reached.
+    guide_parameters : ndarray, shape (k, rows, G)
+        The guide's constrained parameters at the rows ``history.guide_steps``.
+    early_end : str or None
+        Why the run ended early by itself, if it did.
     """
 
     prior: Beta
@@ -64,42 +101,46 @@ class Run:
     losses: FloatArray = field(repr=False)
     history: History = field(repr=False)
     num_steps: int
-    _end: FloatArray = field(repr=False)
-    _ended: str | None = field(repr=False)
-    _own: FloatArray = field(repr=False)
-    snapshot: Snapshot = field(repr=False)
+    config: Config = field(repr=False)
+    state: State = field(repr=False)
+    vector: FloatArray = field(repr=False)
+    guide_parameters: FloatArray = field(repr=False)
+    early_end: str | None = field(repr=False)
 
     @classmethod
-    def of(cls, climb: Climb, num_steps: int) -> Run:
-        """A climb as it stands, of which so many steps were wanted."""
-        trail, guide = climb.trail(), climb.space.task.guide
-        for array in (trail.losses, trail.kept):
+    def of(cls, config: Config, state: State, num_steps: int) -> Run:
+        """The run that stands at a state, of which so many steps were wanted."""
+        end = with_losses(config, state)
+        rows, parameters = joined(end.rows), config.parameters
+        guide, kept = parameters.task.guide, np.append(rows.kept, rows.end)
+        for array in (rows.losses, kept):
             array.setflags(write=False)
-        prior, own = climb.space.split(trail.last)
+        prior, own = parameters.split(end.vector)
         reached = Beta(float(prior[0, 0]), float(prior[1, 0]))
-        priors = Beta(*trail.priors)
-        at_kept = guide.value(Beta(*trail.priors[:, trail.kept]), trail.owns)
+        priors = np.concatenate([rows.priors, prior], axis=1)
+        guides = np.concatenate([rows.guides, own[:, None]], axis=1)
         return cls(
             prior=reached,
             guide=guide.value(reached, own),
-            losses=trail.losses,
-            history=History(priors, at_kept, trail.kept),
+            losses=rows.losses,
+            history=History(Beta(*priors), guide.value(Beta(*priors[:, kept]), guides), kept),
             num_steps=num_steps,
-            _end=trail.last,
-            _ended=trail.ended,
-            _own=trail.owns,
-            snapshot=climb.snapshot(),
+            config=config,
+            state=state,
+            vector=end.vector,
+            guide_parameters=guides,
+            early_end=end.ended,
         )
 
     @property
     def counts(self) -> Counts:
         """What it was fitted to."""
-        return self._setup.counts
+        return self.config.counts
 
     @property
     def guide_name(self) -> str:
         """The name of its family, as ``guide=`` takes it."""
-        return self._setup.guide
+        return self.config.guide
 
     @property
     def loss_name(self) -> str:
@@ -109,42 +150,42 @@ class Run:
     @property
     def loss(self) -> Objective:
         """The objective, but for how it is subsampled."""
-        return find_objective(self._setup.loss)
+        return find_objective(self.config.loss)
 
     @property
     def learn_prior(self) -> Learned:
         """What of the prior was learned; False where the model has none."""
-        return self._setup.learn_prior
+        return self.config.learn_prior
 
     @property
     def has_prior(self) -> bool:
         """Whether the model has a prior: not where c is a parameter (``guide="none"``)."""
-        return self._space.task.guide.has_prior
+        return self.config.parameters.task.guide.has_prior
 
     @property
     def optimizer(self) -> Optimizer:
         """The optimizer's settings."""
-        return self._setup.optimizer
+        return self.config.optimizer
 
     @property
     def num_particles(self) -> int:
         """How many draws a loss is averaged over."""
-        return self._setup.num_particles
+        return self.config.num_particles
 
     @property
     def subsample_size(self) -> int | None:
         """How many latents, or observations of a single one, each particle sees; None for all."""
-        return self._setup.subsample_size
+        return self.config.subsample_size
 
     @property
     def constraint(self) -> ConstraintName:
         """How concentrations were kept positive."""
-        return self._setup.constraint
+        return self.config.constraint
 
     @property
     def seed(self) -> int | None:
         """The seed of the draws; None where a generator was given."""
-        return self._setup.seed
+        return self.config.seed
 
     @property
     def start(self) -> Beta:
@@ -152,23 +193,15 @@ class Run:
         a, b = self.history.prior.arrays()
         return Beta(a[0], b[0])
 
-    @property
-    def _setup(self) -> Setup:
-        return self.snapshot.setup
-
-    @cached_property
-    def _space(self) -> Coordinates:
-        return self._setup.space()
-
     @cached_property
     def stationarity(self) -> Stationarity:
         """How far the end is from a maximum of the run's own exact objective."""
-        return self._space.stationarity(self._end)
+        return stationarity(self.config.parameters, self.vector)
 
     @property
     def ending(self) -> Ending:
         """How the loop ended, whether or not that is a maximum."""
-        if self._ended is not None:
+        if self.early_end is not None:
             return "unbounded"
         return "interrupted" if len(self.losses) < self.num_steps else "completed"
 
@@ -184,11 +217,16 @@ class Run:
         return "converged" if ending == "completed" and self.stationarity.holds else ending
 
     @property
+    def converged(self) -> bool:
+        """Whether all steps were made and the end is a maximum of the run's own exact objective."""
+        return self.stopped == "converged"
+
+    @property
     def message(self) -> str:
         """How the run ended, in a sentence."""
         stopped, steps = self.stopped, len(self.losses)
         if stopped == "unbounded":
-            return f"ended early, at step {steps}: {self._ended}"
+            return f"ended early, at step {steps}: {self.early_end}"
         if stopped == "interrupted":
             return f"interrupted at step {steps}, {self.num_steps} were asked for"
         return f"{stopped} at step {steps}: {self.stationarity.sentence()}"
@@ -199,7 +237,7 @@ class Run:
 
         Of a Renyi bound it is that for one sample: the ELBO.
         """
-        return self._space.value(self._end)
+        return self.config.parameters.value(self.vector)
 
     @cached_property
     def objectives(self) -> FloatArray:
@@ -207,7 +245,7 @@ class Run:
         a, b = self.history.prior.arrays()
         kept = self.history.guide_steps
         priors = Beta(a[kept, None], b[kept, None])
-        return Exact().settle(self._space.task, np.empty(kept.size), priors, self._own)
+        return Exact().rest(self.config.parameters.task, priors, self.guide_parameters)
 
     @cached_property
     def step_std(self) -> float | None:
@@ -216,8 +254,8 @@ class Run:
         For ``loss="exact"`` what it would be under ``"trace"``; None for a Renyi bound of more than
         two samples, where it is not known.
         """
-        own = self._space.split(self._end)[1]
-        variance = self._setup.objective().variance(self._space.task, self.prior, own)
+        own = self.config.parameters.split(self.vector)[1]
+        variance = self.config.objective.variance(self.config.parameters.task, self.prior, own)
         return None if variance is None else float(np.sqrt(variance / self.num_particles))
 
     @property
@@ -235,13 +273,10 @@ class Run:
     @cached_property
     def floor(self) -> NoiseFloor | None:
         """The same, with what it allows."""
-        setup, steps = self._setup, len(self.losses)
+        config, steps = self.config, len(self.losses)
+        rate = rate_after(config.optimizer, steps)
         return find_floor(
-            self._space,
-            setup.objective(),
-            self._end,
-            setup.num_particles,
-            rate_after(setup.optimizer, steps),
+            config.parameters, config.objective, self.vector, config.num_particles, rate
         )
 
     def resume(self, num_steps: int | None = None) -> Run:
@@ -274,13 +309,12 @@ class Run:
         steps = len(self.losses)
         if num_steps is None and steps >= self.num_steps:
             raise ValueError("the run is complete: say how many steps more with num_steps")
-        if self._ended is not None:
+        if self.early_end is not None:
             raise ValueError(f"the run cannot go on: {self.message}")
         more = self.num_steps - steps if num_steps is None else count("num_steps", num_steps, 1)
-        climb = Climb(self.snapshot)
-        with suppress(KeyboardInterrupt):
-            climb.climb(steps + more)
-        return Run.of(climb, steps + more)
+        state, wanted = self.state, steps + more
+        state = advance_to(self.config, state, generator_of(state), wanted)
+        return Run.of(self.config, state, wanted)
 
     def average(self, last: float = 0.5) -> Average:
         """The average of the parameters over the last part of the run, against its noise.
@@ -302,11 +336,11 @@ class Run:
         """
         last = scalar("last", last, lambda x: 0 < x <= 1, "must lie in (0, 1]")
         first = min(int(len(self.history) * (1 - last)), len(self.history) - 1)
-        positive, rows = find_constraint(self.constraint), np.array(self.history.prior.arrays())
+        positive, rows = self.config.parameters.positive, np.array(self.history.prior.arrays())
         mean = positive.constrain(positive.unconstrain(rows[:, first:]).mean(axis=1))
         prior = Beta(*mean) if self.learn_prior else self.prior
-        family, kept = self._space.task.guide, self.history.guide_steps >= first
-        own = family.constrain(family.unconstrain(self._own[:, kept]).mean(axis=1))
+        family, kept = self.config.parameters.task.guide, self.history.guide_steps >= first
+        own = family.constrain(family.unconstrain(self.guide_parameters[:, kept]).mean(axis=1))
         return Average(prior, family.value(prior, own))
 
     def posterior_table(self, prob: float = 0.95) -> PosteriorTable:
@@ -349,7 +383,7 @@ class Run:
 
     def settings(self) -> str:
         """How the run was made, on one line."""
-        return self._setup.in_words(self.num_steps)
+        return self.config.in_words(self.num_steps)
 
     def body(self) -> Document:
         """The part of `to_dict` that is about this run alone."""
@@ -366,7 +400,7 @@ class Run:
         """The part of `body` that the run has noted, so that nothing needs to be computed."""
         body: Document = {
             "losses": self.losses.tolist(),
-            "settings": self._setup.document(self.num_steps),
+            "settings": self.config.document(self.num_steps),
         }
         no_prior = "the model has no prior under this guide"
         for name, prior in (("prior", self.prior), ("history", self.history.prior)):

@@ -55,7 +55,6 @@ HELD = {
     "Estimates": lambda: er.estimate_table(COUNTS).rows,
     "ParetoK": lambda: er.pareto_k(er.Beta([1.0, 2.0, 3.0], 2.0), PRIOR, COUNTS, 200),
     "Average": lambda: RUN.average(),
-    "Snapshot": lambda: RUN.snapshot,
     "Optimum": lambda: er.diagnose(RUN).optimum,
 }
 BY_IDENTITY = {

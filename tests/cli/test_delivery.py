@@ -18,6 +18,7 @@ import pytest
 import elbo_ref as er
 from elbo_ref.cli import console, fit, live
 from elbo_ref.io import atomic
+from elbo_ref.svi import loop
 
 if os.name != "posix":
     pytest.skip("signals and files of POSIX", allow_module_level=True)
@@ -161,7 +162,7 @@ def test_a_checkpoint_that_can_be_saved_again(command, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "write", once)
     code, _, err = command(*BRIEF, "--checkpoint", tmp_path / "run.npz")
     assert (code, err.count("\n")) == (0, 1)
-    assert checkpoint.load(tmp_path / "run.npz")[0][0].now.steps == 5
+    assert checkpoint.load(tmp_path / "run.npz")[0][1].step == 5
 
 
 # -- before the run ------------------------------------------------------------------------------
@@ -276,13 +277,13 @@ def test_a_diagnosis_is_not_waited_for(command, tmp_path, monkeypatch, impatient
 
 def test_a_step_is_not_waited_for(command, monkeypatch, impatient):
     """What is left stands between two steps, and the guides behind it are not begun."""
-    original, calls = fit.Climb.advance, []
+    original, calls = loop.advance, []
 
-    def advance(self):
-        calls.append(self)
-        (kill_and(original) if len(calls) == 3 else original)(self)
+    def advance(*arguments):
+        calls.append(arguments)
+        return (kill_and(original) if len(calls) == 3 else original)(*arguments)
 
-    monkeypatch.setattr(fit.Climb, "advance", advance)
+    monkeypatch.setattr(loop, "advance", advance)
     code, out, err = command("--example", "coin", "--loss", "exact", "--json")
     document = sound(out)
     assert code == 130 and document["not_begun"] == ["empty", "tied"]

@@ -390,7 +390,7 @@ def test_interrupted_in_the_second_guide(tmp_path):
     def second_begun():
         if not saved.exists():
             return False
-        steps = {climb.setup.guide: climb.now.steps for climb, _ in checkpoint.load(saved)}
+        steps = {config.guide: state.step for config, state, _ in checkpoint.load(saved)}
         return 0 < steps["empty"] < 150
 
     until(second_begun)
@@ -471,7 +471,7 @@ def test_in_the_background(tmp_path):
     )
 
     def steps():
-        return checkpoint.load(saved)[0][0].now.steps if saved.exists() else 0
+        return checkpoint.load(saved)[0][1].step if saved.exists() else 0
 
     until(steps)
     process.send_signal(signal.SIGINT)
@@ -701,8 +701,8 @@ def test_a_checkpoint_that_no_longer_fits(tmp_path):
     )
     assert code == 73
     assert f"{saved}: File too large; the run goes on\n" in err
-    ((climb, num_steps),) = checkpoint.load(saved)
-    assert 0 < climb.now.steps < num_steps == 300
+    ((_, state, num_steps),) = checkpoint.load(saved)
+    assert 0 < state.step < num_steps == 300
     assert names(tmp_path) == ["saved.npz"]
     resumed, whole = together(
         lambda: run(*arguments, "--checkpoint", saved, "--resume"), lambda: run(*arguments)
@@ -922,11 +922,11 @@ def test_the_kills_would_be_noticed(tmp_path):
         lambda: run(*SMALL, "--num-steps", 10, "--checkpoint", saved), lambda: run(*SMALL)
     )
     assert first[0] == 0
-    state = np.random.default_rng(99).bit_generator.state
-    runs = []
-    for climb, num_steps in checkpoint.load(saved):
-        snapshot = climb.snapshot()
-        runs.append((snapshot._replace(now=snapshot.now._replace(generator=state)), num_steps))
+    generator = np.random.default_rng(99).bit_generator.state
+    runs = [
+        (config, state._replace(generator=generator), num_steps)
+        for config, state, num_steps in checkpoint.load(saved)
+    ]
     saved.write_bytes(checkpoint.pack(runs))
     code, out, _ = run(*SMALL, "--checkpoint", saved, "--resume")
     assert code == 0

@@ -6,7 +6,7 @@ from scipy import special
 
 import elbo_ref as er
 from elbo_ref.guides.constraints import CONSTRAINTS, LARGEST, SMALLEST
-from elbo_ref.svi.maximize import begin
+from elbo_ref.svi.config import checked_config
 
 COUNTS = er.Counts([3, 7, 12], [10, 9, 40])
 
@@ -35,14 +35,15 @@ def test_softplus_is_softplus():
 @pytest.mark.parametrize("constraint", CONSTRAINTS)
 def test_the_gradient_is_that_of_the_free_parameters(guide, constraint):
     """Against differences of the exact objective of runs that start a little aside."""
-    climb = begin(
-        COUNTS, guide, "exact", er.Beta(0.7, 4.0), True, er.Adam(), 1, 0, constraint=constraint
-    )
-    space, objective, rng = climb.space, climb.setup.objective(), np.random.default_rng(0)
+    config = checked_config(
+        COUNTS, guide, loss="exact", prior=er.Beta(0.7, 4.0), learn_prior=True,
+        optimizer=er.Adam(), num_particles=1, rng=0, constraint=constraint, subsample_size=None,
+    )  # fmt: skip
+    space, objective, rng = config.parameters, config.objective, np.random.default_rng(0)
 
     def value(vector):
         prior, own = space.split(vector)
-        return objective.settle(space.task, np.empty(1), er.Beta(*prior[:, None]), own[:, None])[0]
+        return objective.rest(space.task, er.Beta(*prior[:, None]), own[:, None])[0]
 
     start, step = space.start, 1e-5
     gradient, _ = space.gradient(objective, start, 1, rng)

@@ -13,7 +13,7 @@ import oracles
 from elbo_ref import guides, objectives
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact, objective_value
-from elbo_ref.svi.parameters import Coordinates
+from elbo_ref.svi.parameters import ParameterVector
 
 BOUNDS = ("beta", "beta_shared", "normal", "tied", "conjugate", "conjugate_detached")
 
@@ -34,7 +34,7 @@ class Example:
         width = 1 if self.guide.shared else len(rows)
         self.own = np.array(numbers[2 : 2 + num_own * width]).reshape(num_own, width)
         self.prior = er.Beta(*np.exp(numbers[:2]))
-        self.space = Coordinates(Task(self.guide, self.counts), self.prior, True, self.own)
+        self.space = ParameterVector(Task(self.guide, self.counts), self.prior, True, self.own)
 
     def twin(self, vector):
         return oracles.objective(vector, self.name, self.counts)

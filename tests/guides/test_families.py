@@ -21,7 +21,7 @@ from elbo_ref.objectives.trace import Trace
 from elbo_ref.optima.find import find_optimum
 from elbo_ref.optima.normal import best_normal
 from elbo_ref.report import sentences
-from elbo_ref.svi.parameters import Coordinates
+from elbo_ref.svi.parameters import ParameterVector
 
 NAMES = ["beta_shared", "conjugate", "conjugate_detached", "delta", "normal", "laplace"]
 ROWS = [3, 0, 7, 12, 1], [10, 4, 7, 40, 20]
@@ -37,7 +37,7 @@ def a_space(name, counts, rng, learned=True):
     guide = guides.find(name)
     prior = er.Beta(*np.exp(rng.normal(0.7, 0.5, 2)))
     start = guide.start(None, 1 if guide.shared else len(counts))
-    space = Coordinates(Task(guide, counts), prior, learned, start)
+    space = ParameterVector(Task(guide, counts), prior, learned, start)
     return space, space.start + rng.normal(0.2, 0.5, space.start.size)
 
 
@@ -96,7 +96,7 @@ def z_scores(faulty, name, counts, steps=300, particles=12):
     task = Task(faulty, counts)
     found = [Trace().step(task, prior, own, particles, rng) for _ in range(steps)]
     raw = np.array([step.value for step in found])
-    values = Trace().settle(task, raw, er.Beta(*prior[:, None]), own[:, None])
+    values = raw + Trace().rest(task, er.Beta(*prior[:, None]), own[:, None])
     sample = np.array([[*s.prior, *s.own.ravel(), v] for s, v in zip(found, values, strict=True)])
     exact = Exact().step(space.task, prior, own, 1, rng)
     model = er.Beta(*prior)

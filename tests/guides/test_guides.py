@@ -22,7 +22,7 @@ from elbo_ref.distributions.point import POINT
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact, objective_value, one_particle_variance
 from elbo_ref.objectives.trace import Trace
-from elbo_ref.svi.parameters import Coordinates
+from elbo_ref.svi.parameters import ParameterVector
 
 GUIDES = ["beta", "empty", "tied", "none"]
 ROWS = [3, 0, 7, 12, 1], [10, 4, 7, 40, 20]
@@ -37,11 +37,11 @@ def log_beta(x):
 
 
 def a_space(name, counts, learned, rng):
-    """Coordinates of a task, and a random point."""
+    """ParameterVector of a task, and a random point."""
     guide = guides.find(name)
     prior = er.Beta(*np.exp(rng.normal(0.7, 0.7, 2)))
     start = guide.start(name, len(counts))
-    space = Coordinates(Task(guide, counts), prior, learned and guide.has_prior, start)
+    space = ParameterVector(Task(guide, counts), prior, learned and guide.has_prior, start)
     return space, prior, space.start + rng.normal(0.4, 0.8, space.start.size)
 
 
@@ -192,7 +192,7 @@ def test_trace_is_the_derivative_of_its_own_value(name, plant):
     def value(x):
         prior, own = space.split(x)
         raw = np.array([Trace().step(space.task, prior, own, 3, rng).value])
-        return Trace().settle(space.task, raw, er.Beta(*prior[:, None]), own[:, None])[0]
+        return raw[0] + Trace().rest(space.task, er.Beta(*prior[:, None]), own[:, None])[0]
 
     gradient, _ = space.gradient(Trace(), vector, 3, rng)
     direction = rng.normal(size=vector.size)
@@ -223,7 +223,7 @@ def z_scores(task, name, counts, seed=0):
     own, rng = own_of(name, counts), np.random.default_rng(seed)
     steps = [Trace().step(task, PRIOR, own, PARTICLES, rng) for _ in range(STEPS)]
     raw = np.array([step.value for step in steps])
-    values = Trace().settle(task, raw, er.Beta(*PRIOR[:, None]), own[:, None])
+    values = raw + Trace().rest(task, er.Beta(*PRIOR[:, None]), own[:, None])
     sample = np.array([[*s.prior, *s.own.ravel(), v] for s, v in zip(steps, values, strict=True)])
 
     healthy, prior = Task(guides.find(name), counts), er.Beta(*PRIOR)
@@ -308,7 +308,7 @@ def test_without_anything_random_trace_is_exact():
     exact = Exact().step(task, PRIOR, logits, 1, None)
     traced = Trace().step(task, PRIOR, logits, 3, np.random.default_rng(0))
     np.testing.assert_allclose(traced.own, exact.own, rtol=1e-14)
-    value = Trace().settle(task, np.array([traced.value]), er.Beta(*PRIOR), logits[:, None])
+    value = traced.value + Trace().rest(task, er.Beta(*PRIOR), logits[:, None])
     assert value[0] == pytest.approx(objective_value(task, er.Beta(*PRIOR), logits), rel=1e-13)
 
 

@@ -23,7 +23,7 @@ from elbo_ref.io import fields
 from elbo_ref.io.archive import MOST_TIMES, read_arrays
 from elbo_ref.io.counts_file import DataError
 from elbo_ref.recording import Recording, RecordingError
-from elbo_ref.svi import checkpoint, generators, loop as climb
+from elbo_ref.svi import checkpoint, checkpoint_fields as states, loop
 from elbo_ref.svi.checkpoint import CheckpointError
 from places import ROOT
 
@@ -56,7 +56,7 @@ def genuine(kind):
     rng = np.random.Generator(kind(5))
     rng.integers(0, 10, size=3, dtype=np.int32)
     run = er.maximize_elbo(er.Counts([3, 0], [10, 4]), num_steps=4, rng=rng)
-    with np.load(io.BytesIO(checkpoint.pack([(run.snapshot, 4)]))) as file:
+    with np.load(io.BytesIO(checkpoint.pack([(run.config, run.state, 4)]))) as file:
         return dict(file)
 
 
@@ -156,14 +156,14 @@ def test_a_state_that_its_generator_is_in(kind):
     bits = kind(5)
     rng = np.random.Generator(bits)
     for _ in range(20):
-        note = generators.to_plain(bits.state)
-        generators.check("generator", json.loads(json.dumps(note)))
+        note = states.generator_to_plain(bits.state)
+        states.check_generator("generator", json.loads(json.dumps(note)))
         rng.integers(0, 10, size=67 if kind is np.random.MT19937 else 1, dtype=np.int32)
     back = kind()
-    back.state = generators.from_plain(generators.to_plain(bits.state))
+    back.state = states.generator_from_plain(states.generator_to_plain(bits.state))
     assert (back.random_raw(9) == bits.random_raw(9)).all()
     if hasattr(bits, "jumped"):
-        generators.check("generator", generators.to_plain(bits.jumped().state))
+        states.check_generator("generator", states.generator_to_plain(bits.jumped().state))
 
 
 def field(name, value):
@@ -241,7 +241,7 @@ def test_no_json_beyond_a_float(tmp_path):
 
 def test_a_history_of_more_latents_than_it_may_take(monkeypatch):
     """One row of the guide is larger than all may be: it is kept, and the search for one ends."""
-    monkeypatch.setattr(climb, "GUIDE_HISTORY_BYTES", 8)
+    monkeypatch.setattr(loop, "GUIDE_HISTORY_BYTES", 8)
     run = er.maximize_elbo(er.Counts([3, 0], [10, 4]), num_steps=5)
     assert run.history.guide_steps[0] == 0 and run.history.guide_steps[-1] == 5
 

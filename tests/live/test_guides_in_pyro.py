@@ -18,7 +18,7 @@ from elbo_ref import guides
 from elbo_ref.objectives import find
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact, objective_value
-from elbo_ref.svi.parameters import Coordinates
+from elbo_ref.svi.parameters import ParameterVector
 from tiers import few
 
 pytestmark = [
@@ -79,7 +79,7 @@ def ours(name, loss="exact", steps=1, particles=1):
 def _adapted(name, loss):
     """A guide as the loss sees it, from NORMAL: a value of its kind is always `normal`."""
     guide = find(loss).adapted(guides.find(name))
-    space = Coordinates(Task(guide, COUNTS), PRIOR, True, guide.start(NORMAL, 3))
+    space = ParameterVector(Task(guide, COUNTS), PRIOR, True, guide.start(NORMAL, 3))
     gradient, _ = space.gradient(Exact(), space.start, 1, np.random.default_rng(0))
     value = objective_value(space.task, PRIOR, space.split(space.start)[1])
     return -np.array([[value, *gradient]])

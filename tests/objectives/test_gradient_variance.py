@@ -57,7 +57,7 @@ def sample_of(objective, task, own, steps=400, particles=8, seed=0):
     rng, prior = np.random.default_rng(seed), er.Beta(*PRIOR[:, None])
     found = [objective.step(task, PRIOR, own, particles, rng) for _ in range(steps)]
     raw = np.array([step.value for step in found])
-    values = objective.settle(task, raw, prior, own[:, None])
+    values = raw + objective.rest(task, prior, own[:, None])
     return np.array([[*s.prior, *s.own.ravel(), v] for s, v in zip(found, values, strict=True)])
 
 
@@ -155,7 +155,7 @@ def test_renyi_is_the_log_mean_power_of_the_weights(alpha, name):
 
     def value(prior, own):
         raw = np.array([loss.step(task, prior, own, 1, rng).value])
-        return loss.settle(task, raw, er.Beta(*prior[:, None]), own[:, None])[0]
+        return raw[0] + loss.rest(task, er.Beta(*prior[:, None]), own[:, None])[0]
 
     each = own[:, np.repeat(np.arange(5), SEVERAL.multiplicity)]
     x = guide.source_parameters(PRIOR, each)
@@ -245,7 +245,7 @@ def test_the_exact_renyi_bound(name, guide, alpha):
     task, p = Task(guides.find(name), counts), np.array([[2.0], [3.0]])
     own = np.array(np.broadcast_arrays(*guide.arrays()))
     raw = np.array([loss.step(task, p, own, 50, rng).value for _ in range(1000)])
-    values = loss.settle(task, raw, er.Beta(*p[:, None]), own[:, None])
+    values = raw + loss.rest(task, er.Beta(*p[:, None]), own[:, None])
     z = (values.mean() - two) / (values.std() / np.sqrt(values.size))
     assert abs(z) < 5.1 and abs(z + (two - one) / (values.std() / np.sqrt(values.size))) > 5.1
     if alpha == 0:

@@ -10,7 +10,7 @@ from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact
 from elbo_ref.optima import find, renyi
 from elbo_ref.report import sentences
-from elbo_ref.svi.parameters import NAMES, Coordinates
+from elbo_ref.svi.parameters import NAMES, ParameterVector
 from tiers import few
 
 MEAN_FIELD = objectives.find("trace_mean_field")
@@ -30,13 +30,13 @@ def searched(counts, prior, learned):
     """The highest mean-field objective that L-BFGS finds, from the exact gradient."""
     guide = MEAN_FIELD.adapted(guides.find("normal"))
     start = er.LogitNormal(np.zeros(len(counts)), 0.5)
-    space = Coordinates(Task(guide, counts), prior, learned, guide.start(start, len(counts)))
+    space = ParameterVector(Task(guide, counts), prior, learned, guide.start(start, len(counts)))
     rng = np.random.default_rng(0)
 
     def loss(vector):
         gradient, _ = space.gradient(Exact(), vector, 1, rng)
         prior, own = space.split(vector)
-        value = Exact().settle(space.task, np.empty(1), er.Beta(*prior[:, None]), own[:, None])
+        value = Exact().rest(space.task, er.Beta(*prior[:, None]), own[:, None])
         return -float(value[0]), -gradient
 
     found = optimize.minimize(loss, space.start, jac=True, options={"gtol": 1e-9, "maxiter": 4000})
@@ -75,7 +75,7 @@ def test_where_the_scale_grows_without_bound(counts, prior, learned):
     for scale in (10.0, 100.0, 1000.0, 10_000.0):
         own = np.array([[30 * sign * scale, 0.0], [scale, 1.0]])
         task = Task(guide, counts)
-        heights.append(Exact().settle(task, np.empty(1), er.Beta([[prior.concentration1]], [[
+        heights.append(Exact().rest(task, er.Beta([[prior.concentration1]], [[
             prior.concentration0]]), own[:, None])[0])  # fmt: skip
     assert np.diff(heights).min() > 2.0  # at least log 10 a step, less what the others lose
 

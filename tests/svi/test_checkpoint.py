@@ -20,7 +20,8 @@ import pytest
 
 import elbo_ref as er
 from elbo_ref import optim as adam
-from elbo_ref.svi import checkpoint, loop as climb, maximize as svi
+from elbo_ref.svi import checkpoint, loop
+from elbo_ref.svi.config import checked_config
 from elbo_ref.svi.result import Run
 from tiers import few
 
@@ -50,8 +51,8 @@ GENERATORS = (
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Blocks of some seven steps, and a guide's history that is thinned after ten."""
-    monkeypatch.setattr(climb, "_BLOCK_NUMBERS", 70)
-    monkeypatch.setattr(climb, "GUIDE_HISTORY_BYTES", 640)
+    monkeypatch.setattr(loop, "_NUMBERS_AT_ONCE", 70)
+    monkeypatch.setattr(loop, "GUIDE_HISTORY_BYTES", 640)
 
 
 def fit(num_steps=STEPS, counts=COUNTS, **settings):
@@ -70,7 +71,7 @@ def through_a_file(run, path):
 def fingerprint(run):
     """Everything that a run holds, as bytes; and where its last block began."""
     history, guide = run.history, run.history.guide
-    arrays = [run.losses, *history.prior.arrays(), history.guide_steps, run.snapshot.settled.end]
+    arrays = [run.losses, *history.prior.arrays(), history.guide_steps, run.state.rows[-1].end]
     if isinstance(guide, er.Beta):
         arrays += guide.arrays()
     elif guide is not None:
@@ -168,7 +169,10 @@ RUNS = {
     "overflow": OVERFLOW,
 }
 BLOCKS = {"trace": 30, "exact": 12, "overflow": 3}  # numbers in a block of three steps
-ADVANCING = {"climb", "advance", "_settle", "_worked_out", "thinned", "fitting", "end"}
+ADVANCING = {
+    "advance_to", "advance", "added", "with_losses", "arrays", "_appended", "thinned", "kept",
+    "joined", "end",
+}  # fmt: skip
 
 
 def interrupted(where, event, settings):
@@ -187,7 +191,7 @@ def interrupted(where, event, settings):
         return local
 
     def trace(frame, kind, argument):
-        if frame.f_code.co_filename == climb.__file__ and frame.f_code.co_name in ADVANCING:
+        if frame.f_code.co_filename == loop.__file__ and frame.f_code.co_name in ADVANCING:
             frame.f_trace_opcodes = event == "opcode"
             return local
         return None
@@ -222,21 +226,21 @@ def differing(event, settings, through=lambda run: run):
 
 @pytest.mark.parametrize("name", few(reversed(RUNS)))
 def test_interrupted_at_every_line(tmp_path, monkeypatch, name):
-    """Of the loop, the step and the settling of a block; saved and loaded before it goes on."""
-    monkeypatch.setattr(climb, "_BLOCK_NUMBERS", BLOCKS[name])
+    """Of the loop, the step and the losses of a block; saved and loaded before it goes on."""
+    monkeypatch.setattr(loop, "_NUMBERS_AT_ONCE", BLOCKS[name])
 
     def through(run):
         return through_a_file(run, tmp_path / "run.npz")
 
     wrong, tried = differing("line", {"num_steps": 8, **RUNS[name]}, through)
     assert wrong == []
-    assert tried > 30
+    assert tried > 20
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_interrupted_at_every_instruction(monkeypatch, name):
-    monkeypatch.setattr(climb, "_BLOCK_NUMBERS", BLOCKS[name])
+    monkeypatch.setattr(loop, "_NUMBERS_AT_ONCE", BLOCKS[name])
     wrong, tried = differing("opcode", {"num_steps": 8, **RUNS[name]})
     assert wrong == []
     assert tried > 300
@@ -244,9 +248,14 @@ def test_interrupted_at_every_instruction(monkeypatch, name):
 
 @pytest.mark.thorough
 def test_the_interrupts_find_what_is_left_half_done(monkeypatch):
-    """Negative control: nothing tidied up."""
-    monkeypatch.setattr(climb, "_BLOCK_NUMBERS", BLOCKS["trace"])
-    monkeypatch.setattr(climb.Climb, "_tidy", lambda self: None)
+    """Negative control: what an interrupted step has added is taken for a step that was made."""
+    monkeypatch.setattr(loop, "_NUMBERS_AT_ONCE", BLOCKS["trace"])
+
+    def added(self, vector, value):
+        self.items.append((vector, value))
+        return loop.Waiting(self.items, self.size + 1)
+
+    monkeypatch.setattr(loop.Waiting, "added", added)
     wrong, tried = differing("line", {"num_steps": 8, **RUNS["trace"]})
     assert 0 < len(wrong) < tried
 
@@ -285,37 +294,30 @@ def test_interrupted_at_any_moment(tmp_path):
 # -- planted faults ------------------------------------------------------------------------------
 
 
-def now(**changes):
-    return lambda snapshot: snapshot._replace(now=snapshot.now._replace(**changes))
+def put_in(**changes):
+    return lambda state: state._replace(**changes)
 
 
 def moments(**changes):
-    def plant(snapshot):
-        new = {name: change(getattr(snapshot.now.adam, name)) for name, change in changes.items()}
-        return now(adam=snapshot.now.adam._replace(**new))(snapshot)
+    def plant(state):
+        new = {name: change(getattr(state.optimizer, name)) for name, change in changes.items()}
+        return state._replace(optimizer=state.optimizer._replace(**new))
 
     return plant
 
 
-def settled_early(snapshot):
-    """The block under way worked out where the run stopped, as if a block ended there."""
-    going = climb.Climb(snapshot)
-    going._settle()
-    return going.snapshot()
-
-
-def one_value_off(snapshot):
-    values = snapshot.values.copy()
+def one_value_off(state):
+    vectors, values = state.waiting.arrays(state.vector.size)
     values[-1] = np.nextafter(values[-1], np.inf)
-    return snapshot._replace(values=values)
+    return state._replace(waiting=loop.Waiting.of(vectors, values))
 
 
 FAULTS = {
-    "generator": now(generator=np.random.default_rng(0).bit_generator.state),
+    "generator": put_in(generator=np.random.default_rng(0).bit_generator.state),
     "first_moment": moments(first_moment=np.zeros_like),
     "second_moment": moments(second_moment=np.zeros_like),
     "largest": moments(largest=lambda x: 2 * x),
-    "single precision": lambda s: now(vector=s.now.vector.astype("f4").astype("f8"))(s),
+    "single precision": lambda s: s._replace(vector=s.vector.astype("f4").astype("f8")),
     "last bit of a value": one_value_off,
 }
 
@@ -326,31 +328,31 @@ def test_a_planted_fault_is_seen(tmp_path, fault):
     settings = {"guide": "beta", "optimizer": OPTIMIZERS["amsgrad"]}
     path, half = tmp_path / "run.npz", fit(17, **settings)
 
-    def resumed(snapshot):
-        path.write_bytes(checkpoint.pack([(snapshot, 17)]))
+    def resumed(state):
+        path.write_bytes(checkpoint.pack([(half.config, state, 17)]))
         return fingerprint(er.load_run(path).resume(STEPS - 17))
 
     whole = fingerprint(fit(**settings))
-    assert resumed(half.snapshot) == whole
-    assert resumed(FAULTS[fault](half.snapshot)) != whole
+    assert resumed(half.state) == whole
+    assert resumed(FAULTS[fault](half.state)) != whole
 
 
 def test_where_blocks_begin_is_kept(tmp_path):
-    """A run that settled its block early would count its blocks from there."""
+    """A run that worked out its losses early would count its blocks from there."""
     half = fit(17)
-    early = settled_early(half.snapshot)
-    assert len(half.snapshot.values) == 3 and len(early.values) == 0
+    early = loop.with_losses(half.config, half.state)
+    assert half.state.waiting.size == 3 and early.waiting.size == 0
     path = tmp_path / "run.npz"
-    path.write_bytes(checkpoint.pack([(early, 17)]))
+    path.write_bytes(checkpoint.pack([(half.config, early, 17)]))
     resumed, whole = er.load_run(path).resume(STEPS - 17), fit()
-    assert len(resumed.snapshot.values) != len(whole.snapshot.values)
+    assert resumed.state.waiting.size != whole.state.waiting.size
 
 
 # -- taken up by the command -----------------------------------------------------------------------
 
 
-def asked(**changes):
-    """What a command of three guides asks for, each before its first step."""
+def asked(path=None, num_steps=20, **changes):
+    """A checkpoint of three guides, each before its first step."""
     settings = {
         "counts": COUNTS,
         "loss": "trace",
@@ -359,27 +361,38 @@ def asked(**changes):
         "optimizer": OPTIMIZERS["adam"],
         "num_particles": 3,
         "rng": 0,
+        "constraint": "positive",
+        "subsample_size": None,
     }
     guides = changes.pop("guides", {"beta": "beta", "empty": "empty", "tied": "tied"})
     settings |= changes
-    return {name: svi.begin(guide=guide, **settings) for name, guide in guides.items()}
+    rng = np.random.default_rng(settings["rng"])
+    configs = {name: checked_config(guide=guide, **settings) for name, guide in guides.items()}
+    states = {name: loop.initial_state(config, rng) for name, config in configs.items()}
+    return checkpoint.Checkpoint(path, configs, states, num_steps)
+
+
+def go_on(saving, guide, num_steps):
+    state = saving.states[guide]
+    draws = loop.generator_of(state)
+    saving.states[guide] = loop.advance_to(saving.configs[guide], state, draws, num_steps)
 
 
 def test_several_guides_under_one_file(tmp_path):
     """Stopped in the second of three."""
     path, whole = tmp_path / "run.npz", asked()
-    for going in whole.values():
-        going.climb(20)
-    first = checkpoint.Checkpoint(path, asked(), 20)
-    first.climbs["beta"].climb(20)
-    first.climbs["empty"].climb(9)
+    for guide in whole.configs:
+        go_on(whole, guide, 20)
+    first = asked(path)
+    go_on(first, "beta", 20)
+    go_on(first, "empty", 9)
     first.save()
-    second = checkpoint.Checkpoint(path, asked(), 20)
+    second = asked(path)
     second.take_up()
-    assert [going.now.steps for going in second.climbs.values()] == [20, 9, 0]
-    for guide, going in second.climbs.items():
-        going.climb(20)
-        ours, theirs = (Run.of(c, 20) for c in (going, whole[guide]))
+    assert [state.step for state in second.states.values()] == [20, 9, 0]
+    for guide, config in second.configs.items():
+        go_on(second, guide, 20)
+        ours, theirs = (Run.of(config, s.states[guide], 20) for s in (second, whole))
         assert fingerprint(ours) == fingerprint(theirs)
 
 
@@ -401,33 +414,34 @@ def test_another_run(tmp_path, what):
     """What differs is named."""
     path = tmp_path / "run.npz"
     guides = {"guides": {"beta": "beta"}} if what.startswith("whether") else {}
-    checkpoint.Checkpoint(path, asked(**guides), 20).save()
-    checkpoint.Checkpoint(path, asked(**guides), 20).take_up()
+    asked(path, **guides).save()
+    asked(path, **guides).take_up()
     with pytest.raises(ValueError, match=what) as caught:
-        checkpoint.Checkpoint(path, asked(**DIFFERENCES[what]), 20).take_up()
+        asked(path, **DIFFERENCES[what]).take_up()
     assert not isinstance(caught.value, checkpoint.CheckpointError)
 
 
 def test_fewer_steps_than_made(tmp_path):
-    path, climbs = tmp_path / "run.npz", asked()
-    climbs["tied"].climb(15)
-    checkpoint.Checkpoint(path, climbs, 20).save()
-    checkpoint.Checkpoint(path, asked(), 15).take_up()
+    path = tmp_path / "run.npz"
+    saving = asked(path)
+    go_on(saving, "tied", 15)
+    saving.save()
+    asked(path, 15).take_up()
     with pytest.raises(ValueError, match="15 steps already"):
-        checkpoint.Checkpoint(path, asked(), 14).take_up()
+        asked(path, 14).take_up()
 
 
 def test_a_file_is_not_written_all_the_time(tmp_path, monkeypatch):
     """At first, and then only when some time has passed."""
     path = tmp_path / "run.npz"
     monkeypatch.setattr(checkpoint, "_SECONDS", 1e9)
-    saving = checkpoint.Checkpoint(path, asked(), 20)
+    saving = asked(path)
     saving.save_now_and_then()
     before = path.stat().st_mtime_ns
     for _ in range(10):
         saving.save_now_and_then()
     assert path.stat().st_mtime_ns == before
-    checkpoint.Checkpoint(None, asked(), 20).save_now_and_then()
+    asked().save_now_and_then()
 
 
 # -- files that are none, or another's -----------------------------------------------------------
@@ -467,6 +481,14 @@ def test_plain(saved):
     assert set(kinds.values()) == {"f"}
     assert document["schema"] == "elbo_ref/checkpoint/1"
     assert document["runs"][0]["generator"]["bit_generator"] == "PCG64"
+
+
+def test_values_of_an_earlier_version(tmp_path):
+    """Where nothing is drawn they were nan."""
+    path, half = tmp_path / "run.npz", fit(17, loss="exact")
+    er.save_run(half, path)
+    rewrite(path, values=np.full(half.state.waiting.size, np.nan))
+    assert fingerprint(er.load_run(path)) == fingerprint(half)
 
 
 def test_same_bytes(saved, tmp_path):
@@ -655,7 +677,7 @@ def test_no_function_of_numpy_is_called(saved):
 
 def test_several_runs(saved):
     run = er.load_run(saved)
-    saved.write_bytes(checkpoint.pack([(run.snapshot, 17)] * 3))
+    saved.write_bytes(checkpoint.pack([(run.config, run.state, 17)] * 3))
     assert "3 runs" in refusal(saved)
 
 

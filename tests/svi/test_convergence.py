@@ -10,8 +10,9 @@ from elbo_ref.crosscheck.findings import OPTIMUM
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.trace import Trace
 from elbo_ref.optima.find import find_optimum
-from elbo_ref.svi.convergence import ARRIVED, NEGLIGIBLE, NoiseFloor, find_floor
-from elbo_ref.svi.parameters import NAMES, Coordinates
+from elbo_ref.svi.convergence import ARRIVED, NEGLIGIBLE, NoiseFloor, find_floor, maximum_uphill
+from elbo_ref.svi.parameters import NAMES, ParameterVector
+from elbo_ref.svi.stationarity import stationarity
 from tiers import few
 
 PAIRS = er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50])
@@ -72,7 +73,7 @@ def test_the_variance_behind_it(name):
     counts = er.Counts([3, 5, 1], [10, 20, 4], multiplicity=[1, 2, 0])
     guide, rng = guides.find(name), np.random.default_rng(0)
     size = 1 if guide.shared else 3
-    space = Coordinates(Task(guide, counts), er.Beta(2.0, 3.0), True, guide.start(None, size))
+    space = ParameterVector(Task(guide, counts), er.Beta(2.0, 3.0), True, guide.start(None, size))
     prior, own = space.split(space.start + rng.normal(0.2, 0.3, space.start.size))
     rows = [Trace().step(space.task, prior, own, 1, rng) for _ in range(4000)]
     sample = np.array([[*step.prior, *step.own.ravel()] for step in rows])
@@ -113,7 +114,7 @@ STARTS = [er.Beta(1.0, 1.0), er.Beta(0.05, 20.0), er.Beta(300.0, 2.0)]
 def space_of(guide, counts, prior, learned):
     family = guides.find(guide)
     size = 1 if family.shared else len(counts)
-    return Coordinates(Task(family, counts), prior, learned, family.start(None, size))
+    return ParameterVector(Task(family, counts), prior, learned, family.start(None, size))
 
 
 @pytest.mark.parametrize("start", few(STARTS))
@@ -133,13 +134,13 @@ def space_of(guide, counts, prior, learned):
 def test_the_maximum_is_found_without_the_oracle(guide, counts, learned, start):
     """From anywhere, and where the oracle (`optima`) has it; single trials have a ridge."""
     space = space_of(guide, counts, start, guides.find(guide).has_prior and learned)
-    top = space.highest(space.start)
+    top = maximum_uphill(space, space.start)
     wanted = find_optimum(guides.find(guide), counts, start, learned)
     assert wanted.attained and top.value == pytest.approx(wanted.value, rel=1e-9)
     if not learned:
         model = er.Beta(*map(float, top.prior[:, 0]))
-        at = Coordinates(space.task, model, False, space.task.guide.unconstrain(top.own))
-        assert at.stationarity(at.start).holds
+        at = ParameterVector(space.task, model, False, space.task.guide.unconstrain(top.own))
+        assert stationarity(at, at.start).holds
 
 
 @pytest.mark.parametrize("start", few(STARTS))
@@ -157,7 +158,7 @@ def test_the_maximum_is_found_without_the_oracle(guide, counts, learned, start):
 def test_where_there_is_no_maximum_there_is_no_floor(guide, counts, start):
     learned = guides.find(guide).has_prior
     space = space_of(guide, counts, start, learned)
-    assert space.highest(space.start) is None
+    assert maximum_uphill(space, space.start) is None
     assert find_floor(space, Trace(), space.start, 1, 0.01) is None
 
 

@@ -1,5 +1,8 @@
 """`Run`: what it says of itself, and that it goes on as if it had never stopped."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -127,3 +130,16 @@ def test_plot_is_lent():
     axes = fit().plot()
     assert len(axes) == 3
     assert fit("empty").plot(axes)[0] is axes[0]
+
+
+def test_converged():
+    settled = fit(loss="exact", learn_prior=False, num_steps=2000)
+    assert settled.converged and not fit().converged
+
+
+@pytest.mark.parametrize("trip", [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy])
+def test_a_copied_run_goes_on(trip):
+    """Also one whose derived values have been worked out."""
+    run = fit()
+    assert run.message and run.objective
+    assert trip(run).resume(5).to_json() == run.resume(5).to_json()
