@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +30,7 @@ from elbo_ref.io.fields import read_object
 from elbo_ref.io.pickle_machine import Instance
 from elbo_ref.io.stream import is_json_object, is_zip, reading
 from elbo_ref.io.tensors import Tensor
-from elbo_ref.io.torch_store import PROGRAM, Store, read_store
+from elbo_ref.io.torch_store import PROGRAM, read_store
 
 _BASELINE = "__baseline_"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -103,7 +103,7 @@ def read_parameters(source: object) -> Parameters:
     if items is None:
         kind = type(source).__name__
         raise TypeError(f"parameters must be a path, a mapping or a parameter store, not {kind}")
-    return _collect(items(), "the mapping")
+    return _collected("the mapping", ((name, value, None) for name, value in items()))
 
 
 def parse(data: bytes) -> Parameters:
@@ -116,100 +116,75 @@ def parse(data: bytes) -> Parameters:
     """
     try:
         if not is_zip(data):
-            return _collect(_json(data).items(), "the file")
+            return _plain("the file", _json(data))
         names = member_names(data)
         if any(name.endswith(f"/{PROGRAM}") for name in names):
-            return _of_store(read_store(data))
+            values, constraints = read_store(data)
+            if constraints is None:
+                return _plain("the file", values)
+            return _collected("the store", ((x, values[x], constraints[x]) for x in values))
         if not any(name.endswith(".npy") for name in names):
             raise DataError("the archive is neither an npz nor one that torch.save wrote")
-        return _collect(read_arrays(io.BytesIO(data), most_unpacked(len(data))).items(), "the file")
+        return _plain("the file", read_arrays(io.BytesIO(data), most_unpacked(len(data))))
     except DataError:
         raise
     except (TypeError, ValueError) as error:
         raise DataError(str(error)) from None
 
 
-class _Collected:
-    """Parameters so far."""
+def _plain(place: str, values: Mapping[str, object]) -> Parameters:
+    return _collected(place, ((name, value, None) for name, value in values.items()))
 
-    def __init__(self) -> None:
-        self._values: dict[str, FloatArray] = {}
-        self._dtypes: dict[str, str | None] = {}
-        self._skipped: list[str] = []
-        self._notes: list[str] = []
 
-    def add(self, name: object, value: object) -> None:
-        """Take a parameter in, or leave it out."""
+def _collected(place: str, entries: Iterable[tuple[object, object, Instance | None]]) -> Parameters:
+    """Parameters from names, values, and the constraints of those that are unconstrained."""
+    values: dict[str, FloatArray] = {}
+    dtypes: dict[str, str | None] = {}
+    skipped, notes = [], []
+    for name, value, constraint in entries:
         if not isinstance(name, str):
             raise TypeError(f"the name of a parameter must be a str, not {short(name)}")
-        if self._leave_out(name):
-            return
-        if isinstance(value, Mapping):
-            rule = "numbers are needed (of a get_state(), hand in the parameter store itself)"
-            raise TypeError(f"{bare(name)} is a mapping where {rule}")
-        self._keep(name, *numbers_of(name, value))
-
-    def add_saved(self, name: str, value: object, constraint: Instance) -> None:
-        """Take in a parameter of a store, from its unconstrained value."""
-        if self._leave_out(name):
-            return
-        if not isinstance(value, Tensor):
-            raise DataError(f"{bare(name)} is no tensor")
-        try:
-            values, note = constrain(value, constraint)
-        except DataError as error:
-            raise DataError(f"{bare(name)}: {error}") from None
-        if note:
-            self._notes.append(f"{bare(_dotted(name))}: {note}")
-        if values is None:
-            self._skipped.append(_dotted(name))
+        if name.startswith(_BASELINE):
+            skipped.append(name)
+            notes.append(f"{bare(name)}: left out (a baseline of the score function)")
+            continue
+        dotted = name.replace("$$$", ".")
+        array: FloatArray | None
+        if constraint is None:
+            (array, dtype), note = numbers_of(name, value), ""
         else:
-            self._keep(name, values, value.kind)
-
-    def _leave_out(self, name: str) -> bool:
-        baseline = name.startswith(_BASELINE)
-        if baseline:
-            self._skipped.append(name)
-            self._notes.append(f"{bare(name)}: left out (a baseline of the score function)")
-        return baseline
-
-    def _keep(self, name: str, values: FloatArray, dtype: str | None) -> None:
-        dotted = _dotted(name)
-        if dotted in self._values:
+            array, dtype, note = _constrained(name, value, constraint)
+        if note:
+            notes.append(f"{bare(dotted)}: {note}")
+        if array is None:
+            skipped.append(dotted)
+            continue
+        if dotted in values:
             raise ValueError(f"two parameters are called {short(dotted)}")
         if dotted.endswith("_unconstrained"):
             rule = "left unconstrained, as its constraint is not known here"
-            self._notes.append(f"{bare(dotted)}: {rule}")
-        values.flags.writeable = False
-        self._values[dotted], self._dtypes[dotted] = values, dtype
-
-    def finish(self, place: str) -> Parameters:
-        """All of them; there must be one."""
-        if not self._values:
-            reason = "".join(f"; {note}" for note in self._notes[:1])
-            raise ValueError(f"{place} holds no parameter{reason}")
-        values, dtypes = MappingProxyType(self._values), MappingProxyType(self._dtypes)
-        return Parameters(values, dtypes, tuple(self._skipped), tuple(self._notes))
+            notes.append(f"{bare(dotted)}: {rule}")
+        array.flags.writeable = False
+        values[dotted], dtypes[dotted] = array, dtype
+    if not values:
+        reason = "".join(f"; {note}" for note in notes[:1])
+        raise ValueError(f"{place} holds no parameter{reason}")
+    return Parameters(
+        MappingProxyType(values), MappingProxyType(dtypes), tuple(skipped), tuple(notes)
+    )
 
 
-def _dotted(name: str) -> str:
-    return name.replace("$$$", ".")
-
-
-def _collect(values: Iterable[tuple[object, object]], place: str) -> Parameters:
-    collected = _Collected()
-    for name, value in values:
-        collected.add(name, value)
-    return collected.finish(place)
-
-
-def _of_store(store: Store) -> Parameters:
-    if store.constraints is None:
-        return _collect(store.values.items(), "the file")
-    collected = _Collected()
-    for name, value in store.values.items():
-        collected.add_saved(name, value, store.constraints[name])
-    return collected.finish("the store")
+def _constrained(
+    name: str, value: object, constraint: Instance
+) -> tuple[FloatArray | None, str, str]:
+    """Value, type and note of a parameter of a store, from its unconstrained tensor."""
+    if not isinstance(value, Tensor):
+        raise DataError(f"{bare(name)} is no tensor")
+    try:
+        values, note = constrain(value, constraint)
+    except DataError as error:
+        raise DataError(f"{bare(name)}: {error}") from None
+    return values, value.kind, note
 
 
 def _json(data: bytes) -> dict[str, object]:
@@ -239,17 +214,15 @@ class Numbers(NamedTuple):
 
 
 def numbers_of(name: str, value: object) -> Numbers:
-    """The numbers in the value of the parameter `name`.
-
-    A tensor has ``.detach()``, and goes by way of the processor's memory; anything else but lists
-    is converted by `numpy.asarray`. NaN and infinities stay.
+    """Convert the value of the parameter `name` to float64; NaN and infinities stay.
 
     Raises
     ------
     TypeError
-        If they are no real numbers; truth values, text and objects are not.
+        If it is no real number, nor nested lists, an array or a tensor of some; truth values, text
+        and objects are none.
     ValueError
-        If there are none, rows differ in length, or a number is beyond float64.
+        If it is empty, rows differ in length, or a number is beyond float64.
 
     Examples
     --------
@@ -259,6 +232,9 @@ def numbers_of(name: str, value: object) -> Numbers:
     Numbers(values=array([[1. , 2.5],
            [3. , nan]]), dtype=None)
     """
+    if isinstance(value, Mapping):
+        rule = "numbers are needed (of a get_state(), hand in the parameter store itself)"
+        raise TypeError(f"{bare(name)} is a mapping where {rule}")
     found = _numbers(bare(name), value, 0)
     if not found.values.size:
         raise ValueError(f"{bare(name)} holds no number")
@@ -271,7 +247,7 @@ def _numbers(name: str, value: object, depth: int) -> Numbers:
     if isinstance(value, list | tuple):
         return _stacked(name, value, depth)
     if type(value) in (int, float):
-        return Numbers(_plain(name, value), None)
+        return Numbers(_of_python(name, value), None)
     array, kind = _array(name, value)
     if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
         found = "" if isinstance(value, np.ndarray) else f"a {type(value).__name__} of "
@@ -279,20 +255,28 @@ def _numbers(name: str, value: object, depth: int) -> Numbers:
     return Numbers(_widened(array), kind)
 
 
-def _stacked(name: str, values: list[Any] | tuple[Any, ...], depth: int) -> Numbers:
+def _stacked(name: str, values: Sequence[object], depth: int) -> Numbers:
     """The values of a list along a new first axis."""
     if depth == _MOST_DEPTH:
         raise ValueError(f"{name} is nested more than {_MOST_DEPTH} deep")
     if set(map(type, values)) <= {int, float}:
-        return Numbers(_plain(name, values), None)
+        return Numbers(_of_python(name, values), None)
     parts = [_numbers(f"{name}[{i}]", each, depth + 1) for i, each in enumerate(values)]
+    first = parts[0].values.shape
     for i, part in enumerate(parts):
-        if part.values.shape != parts[0].values.shape:
-            first, shape = parts[0].values.shape, part.values.shape
+        if part.values.shape != first:
+            shape = part.values.shape
             raise ValueError(f"{name}[{i}] has shape {shape} where {name}[0] has {first}")
     kinds = {part.dtype for part in parts}
     kind = kinds.pop() if len(kinds) == 1 else None
     return Numbers(np.stack([part.values for part in parts]), kind)
+
+
+def _of_python(name: str, numbers: object) -> FloatArray:
+    try:
+        return np.array(numbers, np.float64)
+    except OverflowError:
+        raise ValueError(f"{name} holds an integer beyond float64") from None
 
 
 def _widened(array: NDArray[Any]) -> FloatArray:
@@ -300,15 +284,11 @@ def _widened(array: NDArray[Any]) -> FloatArray:
         return np.array(array, np.float64, order="C")
 
 
-def _plain(name: str, numbers: object) -> FloatArray:
-    try:
-        return np.array(numbers, np.float64)
-    except OverflowError:
-        raise ValueError(f"{name} holds an integer beyond float64") from None
-
-
 def _array(name: str, value: Any) -> tuple[NDArray[Any], str]:
-    """A value as NumPy converts it, and the name of the type that it had."""
+    """A value as NumPy converts it, and the name of the type that it had.
+
+    A tensor of PyTorch has ``.detach()``, and goes by way of the processor's memory.
+    """
     if np.ma.isMaskedArray(value):
         raise TypeError(f"{name} must be real numbers, not a masked array")
     try:
