@@ -19,6 +19,8 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, TextIO, TypeVar
 
+from elbo_ref._format.table import printable
+
 FINE, USAGE, NOT_CONVERGED = 0, 2, 3
 BAD_DATA, NO_INPUT, CANNOT_WRITE, INTERRUPTED = 65, 66, 73, 130
 """Exit codes; 1 is left to Python, for a bug."""
@@ -93,11 +95,6 @@ def say(message: str) -> None:
     """One line on standard error, if it can be written to."""
     with suppress(OSError):
         print(f"elbo_ref: {printable(message)}", file=sys.stderr)
-
-
-def printable(text: str) -> str:
-    """The text with line breaks, escapes and the like spelled out."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class _Closed(io.TextIOBase):

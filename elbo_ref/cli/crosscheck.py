@@ -12,6 +12,7 @@ from typing import Any
 
 from elbo_ref import __version__
 from elbo_ref._format.documents import document, to_json
+from elbo_ref._format.table import printable
 from elbo_ref.cli.console import (
     BAD_DATA,
     CANNOT_WRITE,
@@ -20,7 +21,6 @@ from elbo_ref.cli.console import (
     CommandError,
     check_output,
     guarded,
-    printable,
 )
 from elbo_ref.cli.delivery import Delivery
 from elbo_ref.cli.inputs import (

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from elbo_ref._format.documents import to_json
+from elbo_ref._format.table import printable
 from elbo_ref._validation.arguments import count, generator
 from elbo_ref.cli.console import (
     BAD_DATA,
@@ -26,7 +27,6 @@ from elbo_ref.cli.console import (
     Progress,
     check_output,
     guarded,
-    printable,
     say,
 )
 from elbo_ref.cli.delivery import Delivery, in_words
@@ -40,8 +40,7 @@ from elbo_ref.io import atomic
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
 from elbo_ref.objectives.trace import MOST_DRAWS
 from elbo_ref.optim import Adam
-from elbo_ref.report import comparison, fit_document, posteriors_csv, save_figure
-from elbo_ref.report.document import interrupted, runs_of
+from elbo_ref.report import Comparison, save_figure
 from elbo_ref.svi.checkpoint import Checkpoint, CheckpointError
 from elbo_ref.svi.config import Config, checked_config
 from elbo_ref.svi.loop import State, advance_to, generator_of, initial_state
@@ -220,50 +219,43 @@ def _hand_over(
     saving: Checkpoint,
     interrupts: Interrupts,
 ) -> int:
-    """Write and print; what cannot be written is kept elsewhere."""
+    """Write and print; keep elsewhere what cannot be written."""
     delivery = Delivery(options.checkpoint)
-    runs = runs_of(results)
-    left = [guide for guide in saving.configs if guide not in [run.guide_name for run in runs]]
+    seen = Comparison(results, list(saving.configs)[len(results) :])
     if saving.error is not None:
         delivery.rescue(str(saving.path), saving.error, saving.content(), ".npz")
-    document = ""
-    if options.json or (options.output is not None and options.output.suffix == ".json"):
-        document = to_json(fit_document(results, data.source, left))
+    written = options.output.suffix if options.output is not None else ""
+    document = to_json(seen.document(data.source)) if options.json or written == ".json" else ""
     if options.output is not None:
-        csv = options.output.suffix == ".csv"
-        text = posteriors_csv(results) if csv else document
+        text = seen.posteriors().to_csv() if written == ".csv" else document
         delivery.write(options.output, text.encode(), options.force)
     if options.json:
         delivery.print(document, ".json")
     else:
-        shown = comparison(printable(data.title), results, data.names)
-        delivery.print(f"{shown}\n", ".txt")
-    drawn = options.plot is None or _draw(options, results, interrupts, delivery)
+        delivery.print(seen.text(printable(data.title), data.names) + "\n", ".txt")
+    drawn = options.plot is None or _draw(options, seen, interrupts, delivery)
     code = FINE
-    if interrupted(results, left) or not drawn:
-        say("interrupted" + (f" before guide {', '.join(left)}" if left else ""))
+    if seen.interrupted or not drawn:
+        before = f" before guide {', '.join(seen.not_begun)}" if seen.not_begun else ""
+        say(f"interrupted{before}")
         code = INTERRUPTED
-    elif options.require_converged and (away := [r for r in runs if r.stopped != "converged"]):
+    elif options.require_converged and (away := [r for r in seen.runs if r.stopped != "converged"]):
         say(f"not converged: {', '.join(run.guide_name for run in away)}")
         code = NOT_CONVERGED
     return CANNOT_WRITE if delivery.failed else code
 
 
 def _draw(
-    options: argparse.Namespace,
-    results: list[Diagnosis | Run],
-    interrupts: Interrupts,
-    delivery: Delivery,
+    options: argparse.Namespace, seen: Comparison, interrupts: Interrupts, delivery: Delivery
 ) -> bool:
     """Draw the runs, if they are diagnosed and an interrupt leaves the time; whether it did."""
-    diagnoses = [result for result in results if isinstance(result, Diagnosis)]
     picture = io.BytesIO()
 
     def draw() -> bool:
-        save_figure(diagnoses, picture, options.plot.suffix[1:])
+        save_figure(seen.diagnoses, picture, options.plot.suffix[1:])
         return True
 
-    drawn = len(diagnoses) == len(results) and interrupts.attempt(draw, False)
+    drawn = seen.complete and interrupts.attempt(draw, False)
     if drawn:
         delivery.write(options.plot, picture.getvalue(), options.force)
     else:

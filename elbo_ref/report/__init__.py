@@ -7,12 +7,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from elbo_ref.diagnostics.diagnosis import diagnose
-from elbo_ref.report.document import fit_document, posteriors_csv
+from elbo_ref.report.comparison import Comparison
 from elbo_ref.report.pictures import plot_run, save_figure
-from elbo_ref.report.text import comparison
 from elbo_ref.svi.result import Run
 
-__all__ = ["comparison", "fit_document", "plot", "posteriors_csv", "save_figure"]
+__all__ = ["Comparison", "plot", "save_figure"]
 
 
 def plot(run: Run, axes: Any = None) -> NDArray[Any]:
@@ -33,5 +32,9 @@ def plot(run: Run, axes: Any = None) -> NDArray[Any]:
     ------
     ImportError
         If matplotlib is not installed.
+
+    See Also
+    --------
+    elbo_ref.diagnose : The numbers that are drawn.
     """
     return plot_run(diagnose(run), axes)
