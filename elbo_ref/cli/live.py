@@ -1,4 +1,4 @@
-"""Pyro's run of the model beside ours, from the same start; and the verdict on it.
+"""Pyro's run of the model beside ours, from the same start, and the verdict on it.
 
 The model is the forum question's: both concentrations of the prior are parameters, c ~ Beta, the
 observations Binomial; a latent for each entry of the counts. PyTorch and Pyro are imported when a
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.case import one_by_one
@@ -29,6 +30,10 @@ from elbo_ref.svi.maximize import maximize_elbo
 from elbo_ref.svi.result import Run
 
 GUIDES = ("beta", "beta_shared", "empty", "tied", "normal", "delta")
+_NAMES = {
+    "normal": {"guide.loc": "AutoNormal.locs.c", "guide.scale": "AutoNormal.scales.c"},
+    "delta": {"guide.probs": "AutoDelta.c"},
+}
 LOSSES = {
     "trace": "Trace_ELBO",
     "trace_mean_field": "TraceMeanField_ELBO",
@@ -37,7 +42,7 @@ LOSSES = {
 
 
 class Settings(NamedTuple):
-    """What is run: one of `GUIDES`, one of `LOSSES`, and how it is fitted."""
+    """The settings of a run: one of `GUIDES`, one of `LOSSES`, and those of the fit."""
 
     guide: str
     loss: str = "trace"
@@ -49,7 +54,7 @@ class Settings(NamedTuple):
 
 
 class Live(NamedTuple):
-    """A live run, ours, and what is to be said of it.
+    """A live run, ours, and the verdict.
 
     Attributes
     ----------
@@ -67,18 +72,20 @@ class Live(NamedTuple):
     verdict: Verdict
 
     def summary(self) -> str:
-        """Both paths, and the verdict."""
-        a, b = (self.params[f"prior.concentration{name}"] for name in "10")
-        x, y = self.ours.history.prior.arrays()
-        lines = ["step   Pyro: concentration1, concentration0, loss      elbo_ref: the same"]
+        """Format the verdict, and both paths side by side."""
+        paths = {
+            "Pyro": ([self.params[f"prior.concentration{i}"] for i in "10"], self.losses),
+            "elbo_ref": (self.ours.history.prior.arrays(), self.ours.losses),
+        }
         last = len(self.losses)
-        for t in sorted({t for t in (0, 1, 3, 10, 30, 100, 300, 1000, 3000) if t < last} | {last}):
-            theirs = f"{self.losses[t]:12.5g}" if t < last else f"{'':12}"
-            ours = f"{self.ours.losses[t]:12.5g}" if t < len(self.ours.losses) else ""
-            row = min(t, len(x) - 1)
-            theirs = f"{a[t]:12.5g} {b[t]:12.5g} {theirs}"
-            lines.append(f"{t:5}  {theirs}      {x[row]:12.5g} {y[row]:12.5g} {ours}")
-        return "\n".join([*lines, "", self.verdict.summary()])
+        steps = [t for t in (0, 1, 3, 10, 30, 100, 300, 1000, 3000) if t < last] + [last]
+        columns = [Column(steps, heading="step")]
+        for who, (prior, losses) in paths.items():
+            headings = (f"{who}: concentration1", "concentration0", "loss")
+            for heading, values in zip(headings, (*prior, losses), strict=True):
+                known = [values[t] if t < len(values) else None for t in steps]
+                columns.append(Column(known, heading=heading))
+        return f"{self.verdict.summary()}\n\n{Table(columns).to_text()}"
 
 
 def run_live(counts: Counts, settings: Settings) -> Live:
@@ -119,7 +126,7 @@ def run_live(counts: Counts, settings: Settings) -> Live:
         loss,
         settings.num_particles,
         losses=losses,
-        names=_ROLES.get(guide),
+        names=_NAMES.get(guide),
         dtype=settings.dtype,
         optimizer=optimizer,
     )
@@ -128,8 +135,8 @@ def run_live(counts: Counts, settings: Settings) -> Live:
 
 
 def _together(numbers: Verdict, played: Verdict) -> Verdict:
-    """What the numbers show, and what the replay of the recording adds."""
-    better = ("untested", "float32_saturation")  # of these the replay knows more
+    """Join the verdict on the numbers and that of the replay, which knows more of some things."""
+    better = ("untested", "float32_saturation")
     kept = [x for x in numbers.findings if x.name not in better or x.status == "mistake"]
     kept += [x for x in played.findings if x.name not in (*OPTIMUM, "at_optimum")]
     found = {x.name for x in kept}
@@ -141,28 +148,21 @@ def _together(numbers: Verdict, played: Verdict) -> Verdict:
     )
 
 
-_ROLES = {
-    "normal": {"guide.loc": "AutoNormal.locs.c", "guide.scale": "AutoNormal.scales.c"},
-    "delta": {"guide.probs": "AutoDelta.c"},
-}
-
-
 def _pyro(counts: Counts, settings: Settings) -> tuple[dict[str, FloatArray], Recording]:
-    """The constrained parameters before each step and at the end, and all that was noted."""
-    pyro, torch = _modules()
+    """Run Pyro: the constrained parameters before each step and at the end, and the recording."""
+    try:
+        pyro, torch = import_module("pyro"), import_module("torch")
+        import_module("pyro.infer.autoguide")
+    except ImportError:
+        raise ImportError("a live run needs Pyro: pip install pyro-ppl") from None
     with warnings.catch_warnings(), _own_state(pyro, torch, getattr(torch, settings.dtype)):
         warnings.simplefilter("ignore")
         pyro.set_rng_seed(settings.seed)
-        model, form = _model_and_guide(counts, settings.guide)
-        elbo = getattr(pyro.infer, LOSSES[settings.loss])
-        svi = pyro.infer.SVI(
-            model,
-            form,
-            pyro.optim.Adam({"lr": settings.lr}),
-            elbo(
-                num_particles=settings.num_particles, vectorize_particles=True, max_plate_nesting=1
-            ),
+        model, form = _model_and_guide(pyro, torch, counts, settings.guide)
+        elbo = getattr(pyro.infer, LOSSES[settings.loss])(
+            num_particles=settings.num_particles, vectorize_particles=True, max_plate_nesting=1
         )
+        svi = pyro.infer.SVI(model, form, pyro.optim.Adam({"lr": settings.lr}), elbo)
         rows: dict[str, list[Any]] = {}
         svi.evaluate_loss()  # makes the parameters
         pyro.set_rng_seed(settings.seed)
@@ -176,22 +176,13 @@ def _pyro(counts: Counts, settings: Settings) -> tuple[dict[str, FloatArray], Re
     return history, recorder.recording
 
 
-def _modules() -> tuple[Any, Any]:
-    """Pyro and PyTorch."""
-    try:
-        pyro, torch = import_module("pyro"), import_module("torch")
-        import_module("pyro.infer.autoguide")
-    except ImportError:
-        raise ImportError("a live run needs Pyro: pip install pyro-ppl") from None
-    return pyro, torch
-
-
-def _model_and_guide(counts: Counts, guide: str) -> tuple[Any, Any]:
-    pyro, torch = _modules()
+def _model_and_guide(pyro: Any, torch: Any, counts: Counts, guide: str) -> tuple[Any, Any]:
     dist, auto = pyro.distributions, pyro.infer.autoguide
     positive = dist.constraints.positive
-    k, n = (torch.tensor(x.astype(float)) for x in (counts.successes, counts.total_count))
-    k, n = k.to(torch.get_default_dtype()), n.to(torch.get_default_dtype())
+    k, n = (
+        torch.tensor(x.astype(float)).to(torch.get_default_dtype())
+        for x in (counts.successes, counts.total_count)
+    )
     shape = () if guide == "beta_shared" else (len(counts),)
 
     def pair(owner: str, size: tuple[int, ...]) -> Any:
@@ -211,22 +202,18 @@ def _model_and_guide(counts: Counts, guide: str) -> tuple[Any, Any]:
         with pyro.plate("latents", len(counts)):
             pyro.sample("c", source)
 
+    half = auto.init_to_value(values={"c": k * 0 + 0.5})
     if guide == "empty":
         return model, lambda: None
-    if guide == "normal":
-        return model, auto.AutoNormal(
-            model, init_loc_fn=auto.init_to_value(values={"c": k * 0 + 0.5})
-        )
-    if guide == "delta":
-        return model, auto.AutoDelta(
-            model, init_loc_fn=auto.init_to_value(values={"c": k * 0 + 0.5})
-        )
+    if guide in ("normal", "delta"):
+        form = auto.AutoNormal if guide == "normal" else auto.AutoDelta
+        return model, form(model, init_loc_fn=half)
     return model, own
 
 
 @contextmanager
 def _own_state(pyro: Any, torch: Any, dtype: Any) -> Iterator[None]:
-    """A parameter store and a default type of its own."""
+    """Give a run a parameter store and a default type of its own."""
     before, kept = torch.get_default_dtype(), pyro.get_param_store().get_state()
     random = pyro.util.get_rng_state()
     torch.set_default_dtype(dtype)
