@@ -42,9 +42,11 @@ from scipy import special, stats
 
 import elbo_ref as er
 from elbo_ref.crosscheck.alignment import align
-from elbo_ref.crosscheck.case import Case, other_latents
-from elbo_ref.crosscheck.distribution import law_of
-from elbo_ref.crosscheck.loss_model import Story
+from elbo_ref.crosscheck.check import other_latents
+from elbo_ref.crosscheck.distribution import loss_distribution
+from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.crosscheck.parameters import assign
+from elbo_ref.guides import find as find_guide
 from elbo_ref.io.parameters import read_parameters
 from elbo_ref.objectives import find as find_loss
 from elbo_ref.recording.replay.kernel import torch_pathwise
@@ -97,21 +99,22 @@ def settings(rng: np.random.Generator, longest: float) -> Iterator[Setting]:
         )
 
 
-def given_story(arguments: dict[str, Any], dtype: str) -> Story | None:
-    """The story that the numbers are taken for; None if the parameters alone refute it."""
+def given_model(arguments: dict[str, Any], dtype: str) -> LossModel | None:
+    """The model that the numbers are taken for; None if the parameters alone refute it."""
     params = read_parameters(arguments["params"])
     if other_latents(arguments["counts"], params, arguments.get("names")):
         return None
-    case = Case.of(arguments["counts"], params, arguments["guide"], arguments.get("names"), None)
-    if any(finding.status == "mistake" for finding in case.findings):
+    guide = find_guide(arguments["guide"])
+    assigned = assign(arguments["counts"], params, guide, arguments.get("names"), None)
+    if any(finding.status == "mistake" for finding in assigned.findings):
         return None
-    return Story(
-        counts=case.counts,
-        guide=case.guide,
+    return LossModel(
+        counts=assigned.counts,
+        guide=assigned.guide,
         loss=find_loss(arguments["loss"]),
         num_particles=arguments["num_particles"],
-        prior=case.reading.prior,
-        own=case.reading.own,
+        prior=assigned.roles.prior,
+        guide_parameters=assigned.roles.guide_parameters,
         dtype=dtype,
     )
 
@@ -143,14 +146,15 @@ def effect(program: Program, recorded: Recorded, level: str) -> float:
         return decay_effect(program)
     if "final" not in program.levels:
         return np.inf
-    given = given_story(arguments, program.setting.dtype)
+    given = given_model(arguments, program.setting.dtype)
     if given is None:
         return np.inf
-    told, repeated = (np.asarray(arguments.get(x, ())) for x in ("losses", "evaluations"))
-    aligned = align(given, told, repeated, arguments["optimizer"])
+    losses, repeated = (np.asarray(arguments.get(x, ())) for x in ("losses", "evaluations"))
+    aligned = align(given, losses, repeated, arguments["optimizer"])
     rng = np.random.default_rng(0)
     (ours, rounding), (theirs, _) = (
-        law_of(story, rng) for story in (aligned.story, program.account(aligned.story))
+        loss_distribution(model, rng)
+        for model in (aligned.model, program.loss_model(aligned.model))
     )
     spread = np.maximum(ours.variance, theirs.variance)
     spread = spread + (rounding + aligned.losses.allowance) ** 2
@@ -269,8 +273,8 @@ def clean(runs: int, seed: int) -> Iterator[str]:
             named |= set(verdict.mistakes)
         saturated += named == {SmallConcentrations.name}
         wrong.update(named - {SmallConcentrations.name})
-    told = ", ".join(f"{name} {times}" for name, times in wrong.items()) or "none"
-    yield f"{runs} clean runs: called wrong {sum(wrong.values())} ({told})"
+    named_wrongly = ", ".join(f"{name} {times}" for name, times in wrong.items()) or "none"
+    yield f"{runs} clean runs: called wrong {sum(wrong.values())} ({named_wrongly})"
     yield f"  beside, float32_saturation by itself: {saturated}"
     for level in LEVELS:
         found = ", ".join(f"{c}: {n}" for (at, c), n in sorted(codes.items()) if at == level)

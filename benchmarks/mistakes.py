@@ -16,7 +16,7 @@ from planted import Program, Recorded, Setting, at_rows
 from pyro import poutine
 
 import elbo_ref as er
-from elbo_ref.crosscheck.loss_model import Story
+from elbo_ref.crosscheck.loss_model import LossModel
 
 ONE_PAIR = ("beta", "beta_shared")
 
@@ -37,10 +37,10 @@ class SwappedPrior(Program):
         found = super().pair(owner, size)
         return found[::-1] if owner in self.swapped else found
 
-    def account(self, given: Story) -> Story:
-        parts = {"prior": given.prior, "guide": given.own}
+    def loss_model(self, given: LossModel) -> LossModel:
+        parts = {"prior": given.prior, "guide": given.guide_parameters}
         swapped = {name: x[::-1] if name in self.swapped else x for name, x in parts.items()}
-        return given._replace(prior=swapped["prior"], own=swapped["guide"])
+        return given._replace(prior=swapped["prior"], guide_parameters=swapped["guide"])
 
 
 class SwappedGuide(SwappedPrior):
@@ -67,8 +67,10 @@ class NoSampleInGuide(Program):
     def sample_own(self, *batch: Any) -> None:
         self.own()
 
-    def account(self, given: Story) -> Story:
-        return given._replace(guide="empty", own=np.zeros((0, *given.own.shape[1:])))
+    def loss_model(self, given: LossModel) -> LossModel:
+        return given._replace(
+            guide="empty", guide_parameters=np.zeros((0, *given.guide_parameters.shape[1:]))
+        )
 
 
 class OtherNameInGuide(NoSampleInGuide):
@@ -77,10 +79,10 @@ class OtherNameInGuide(NoSampleInGuide):
     site = "z"
     sample_own = Program.sample_own
 
-    def account(self, given: Story) -> Story:
+    def loss_model(self, given: LossModel) -> LossModel:
         nothing = er.Counts(0 * given.counts.successes, 0)
         apart = given._replace(counts=nothing, prior=np.ones_like(given.prior))
-        return super().account(given)._replace(beside=apart)
+        return super().loss_model(given)._replace(added=apart)
 
 
 def multiplied(recorded: Recorded, factor: float) -> Recorded:
@@ -98,7 +100,7 @@ class WrongSign(Program):
     def handed_in(self, recorded: Recorded) -> Recorded:
         return multiplied(recorded, -1.0)
 
-    def account(self, given: Story) -> Story:
+    def loss_model(self, given: LossModel) -> LossModel:
         return given._replace(factor=-1.0)
 
 
@@ -116,7 +118,7 @@ class PerRow(Program):
     def handed_in(self, recorded: Recorded) -> Recorded:
         return multiplied(recorded, 1 / self.number)
 
-    def account(self, given: Story) -> Story:
+    def loss_model(self, given: LossModel) -> LossModel:
         return given._replace(factor=1 / self.number)
 
 
@@ -150,7 +152,7 @@ class BareLikelihood(Program):
         k, n = self.successes[rows], self.total_count[rows]
         pyro.factor("k", torch.xlogy(k, c) + torch.xlogy(n - k, 1 - c))
 
-    def account(self, given: Story) -> Story:
+    def loss_model(self, given: LossModel) -> LossModel:
         coefficients = float(self.setting.counts.log_coefficient.sum())
         return given._replace(constant=coefficients)
 
@@ -174,7 +176,7 @@ class PooledRows(Program):
         with poutine.scale(scale=1 / rows.numel()):
             pyro.sample("k", dist.Binomial(self.total_count, c), obs=self.successes)
 
-    def account(self, given: Story) -> Story:
+    def loss_model(self, given: LossModel) -> LossModel:
         return given._replace(constant=float(self.setting.counts.log_split.sum()))
 
 
@@ -192,7 +194,7 @@ class ExtraFactor(Program):
     def fits(setting: Setting) -> bool:
         return setting.guide != "tied" and setting.loss != "trace_mean_field"
 
-    def account(self, given: Story) -> Story:
+    def loss_model(self, given: LossModel) -> LossModel:
         return given._replace(constant=self.extra)
 
 
@@ -242,7 +244,7 @@ class OwnBatches(Program):
         size = {"subsample_size": self.size} if self.says_size else {}
         return super().arguments() | size
 
-    def account(self, given: Story) -> Story:
+    def loss_model(self, given: LossModel) -> LossModel:
         return given._replace(batch=self.size, batch_scale=1.0)
 
 
@@ -286,7 +288,7 @@ class ScaledTwice(OwnBatches):
         with self.twice:
             Program.sample_own(self)
 
-    def account(self, given: Story) -> Story:
+    def loss_model(self, given: LossModel) -> LossModel:
         scale = self.setting.rows / self.size
         return given._replace(batch=self.size, batch_scale=scale**2)
 
@@ -310,7 +312,7 @@ class MoreTrials(Program):
     def totals(self) -> Any:
         return self.total_count + self.more
 
-    def account(self, given: Story) -> Story:
+    def loss_model(self, given: LossModel) -> LossModel:
         return given._replace(counts=er.Counts(self.setting.successes, self.total_count.numpy()))
 
 
@@ -341,8 +343,10 @@ class OneLatent(Program):
         counts = er.Counts(self.setting.successes, self.setting.total_count)
         return super().arguments() | {"counts": counts}
 
-    def account(self, given: Story) -> Story:
-        return given._replace(counts=self.setting.counts, own=given.own[:, :, :1])
+    def loss_model(self, given: LossModel) -> LossModel:
+        return given._replace(
+            counts=self.setting.counts, guide_parameters=given.guide_parameters[:, :, :1]
+        )
 
 
 class LatentPerRow(Program):
@@ -361,7 +365,7 @@ class LatentPerRow(Program):
     def arguments(self) -> dict[str, Any]:
         return super().arguments() | {"counts": self.setting.counts.pooled()}
 
-    def account(self, given: Story) -> Story:
+    def loss_model(self, given: LossModel) -> LossModel:
         return given._replace(counts=self.setting.counts)
 
 
@@ -377,8 +381,10 @@ class Unconstrained(Program):
         recording = replace(recorded.recording, constrained=recorded.recording.before)
         return recorded._replace(history=free, recording=recording)
 
-    def account(self, given: Story) -> Story:
-        return given._replace(prior=np.exp(given.prior), own=np.exp(given.own))
+    def loss_model(self, given: LossModel) -> LossModel:
+        return given._replace(
+            prior=np.exp(given.prior), guide_parameters=np.exp(given.guide_parameters)
+        )
 
     @staticmethod
     def fits(setting: Setting) -> bool:
@@ -398,7 +404,7 @@ class SmallConcentrations(Program):
     def fits(setting: Setting) -> bool:
         return setting.guide not in ("delta", "normal") and setting.dtype == "float32"
 
-    def account(self, given: Story) -> Story:
+    def loss_model(self, given: LossModel) -> LossModel:
         return given._replace(clamped=False)
 
 

@@ -1,8 +1,8 @@
 """Live Pyro runs with a mistake planted in them, each coded as somebody would make it.
 
 A `Program` is a model, a guide, an optimizer and the way in which the numbers are handed in; a
-mistake is a program that differs in one of these. `Program.account` is the story that a mistake
-makes of the losses, from the story that is taken for true: what its effect is computed from.
+mistake is a program that differs in one of these. `Program.loss_model` is the loss model
+that a mistake makes of the one that is taken for true: its effect is computed from the two.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pyro.infer.autoguide import AutoDelta, AutoNormal, init_to_value
 
 import elbo_ref as er
 from elbo_ref.cli.live import LOSSES
-from elbo_ref.crosscheck.loss_model import Story
+from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.recording import Recording
 
 POSITIVE = dist.constraints.positive
@@ -88,7 +88,7 @@ class Program:
         """Whether the mistake can be made here at all."""
         return True
 
-    def account(self, given: Story) -> Story:
+    def loss_model(self, given: LossModel) -> LossModel:
         return given
 
     # the model and the guide

@@ -12,16 +12,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
-from elbo_ref.crosscheck.case import one_by_one
 from elbo_ref.crosscheck.check import cross_check
 from elbo_ref.crosscheck.findings import OPTIMUM, ORDER, Verdict
+from elbo_ref.crosscheck.parameters import one_by_one
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.optim import Adam
 from elbo_ref.recording import Recording, record
@@ -50,7 +50,7 @@ class Settings(NamedTuple):
     num_steps: int = 100
     num_particles: int = 10
     seed: int = 0
-    dtype: str = "float32"
+    dtype: Literal["float32", "float64"] = "float32"
 
 
 class Live(NamedTuple):
@@ -122,9 +122,9 @@ def run_live(counts: Counts, settings: Settings) -> Live:
     verdict = cross_check(
         counts,
         params,
-        guide,
-        loss,
-        settings.num_particles,
+        guide=guide,
+        loss=loss,
+        num_particles=settings.num_particles,
         losses=losses,
         names=_NAMES.get(guide),
         dtype=settings.dtype,

@@ -1,86 +1,121 @@
-"""Each loss beside the parameters that it belongs to."""
+"""Losses beside the parameters that they belong to."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.counts import Counts
-from elbo_ref.crosscheck.distribution import latent_means
-from elbo_ref.crosscheck.hypothesis_test import Losses
-from elbo_ref.crosscheck.loss_model import Story, Terms
-from elbo_ref.guides import GUIDES
+from elbo_ref.crosscheck.distribution import expected_by_latent
+from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
 from elbo_ref.io.parameters import Parameters
 from elbo_ref.optim import Adam
-from elbo_ref.svi.parameters import NAMES
-
-
-class Aligned(NamedTuple):
-    """Losses beside the parameters that they belong to."""
-
-    story: Story
-    losses: Losses
-    what: str
-    labels: tuple[str, ...]
-    steps: int
-    """How many losses of a history there are with an entry each, which may be of after the step."""
-
-    def one_later(self) -> Aligned | None:
-        """As if the history had been recorded after each step; None if it cannot have been."""
-        if self.steps < _FEWEST:
-            return None
-        kept = np.arange(1, len(self.labels))
-        place = np.where(kept < self.steps, kept - 1, kept)
-        columns = self.story._replace(
-            prior=self.story.prior[:, place], own=self.story.own[:, place]
-        )
-        losses = Losses(self.losses.values[kept], self.losses.allowance[kept])
-        return Aligned(columns, losses, self.what, self.labels[1:], 0)
-
 
 _FEWEST = 3
+"""Losses below which a history recorded after each step cannot be told from one before it."""
+_RATE = 0.1
+"""Adam's learning rate where the caller does not give one: the forum question's."""
+
+
+class Losses(NamedTuple):
+    """N losses and the nats by which each may be off, beside its own distribution."""
+
+    values: FloatArray
+    allowance: FloatArray
+
+
+class AlignedLosses(NamedTuple):
+    """Losses and a model with a column of parameters for each.
+
+    Attributes
+    ----------
+    model : LossModel
+    losses : Losses
+    kind : str
+        ``"losses"`` or ``"evaluations"``.
+    labels : tuple of str
+        A name for each loss.
+    paired : int
+        Number of losses of a history with an entry each, which may be of after the step.
+    """
+
+    model: LossModel
+    losses: Losses
+    kind: str
+    labels: tuple[str, ...]
+    paired: int
+
+    def one_later(self) -> AlignedLosses | None:
+        """Align as of a history recorded after each step; None if it cannot have been."""
+        if self.paired < _FEWEST:
+            return None
+        kept = np.arange(1, len(self.labels))
+        columns = np.where(kept < self.paired, kept - 1, kept)
+        losses = Losses(self.losses.values[kept], self.losses.allowance[kept])
+        model = self.model.at(columns)
+        return AlignedLosses(model, losses, self.kind, self.labels[1:], 0)
 
 
 def align(
-    story: Story, told: FloatArray, repeated: FloatArray, optimizer: Adam | None
-) -> Aligned | None:
-    """A column of parameters for each loss; None if there is nothing to compare."""
-    steps, labels = story.prior.shape[1], [f"loss of step {t}" for t in range(told.size)]
-    moving = np.zeros(0)
-    if told.size and steps == 1:
-        place, moving = np.zeros(1, np.intp), _one_step(story, optimizer)
-        told, labels = told[-1:], labels[-1:]
-    elif told.size in (steps, steps - 1):
-        place = np.arange(told.size)
-        moving = np.zeros(told.size)
-    elif told.size:
+    model: LossModel, losses: FloatArray, evaluations: FloatArray, optimizer: Adam | None
+) -> AlignedLosses | None:
+    """Pair each loss with a column of parameters.
+
+    Parameters
+    ----------
+    model : LossModel
+        With a column for each set of parameters.
+    losses : ndarray of shape (T,)
+        Of the steps in order; with one set of parameters only the last is paired.
+    evaluations : ndarray of shape (E,)
+        At the last set of parameters.
+    optimizer : Adam or None
+        The optimizer, which has moved the parameters since the last loss.
+
+    Returns
+    -------
+    AlignedLosses or None
+        None if there is nothing to compare.
+
+    Raises
+    ------
+    ValueError
+        If the losses do not fit the history, or one of them is not finite.
+    """
+    steps, size = model.prior.shape[1], losses.size
+    labels = [f"loss of step {t}" for t in range(size)]
+    moved = 0.0
+    if size and steps == 1:
+        losses, labels = losses[-1:], labels[-1:]
+        moved = _change_in_a_step(model, optimizer)
+    elif size not in (0, steps, steps - 1):
         raise ValueError(
-            f"there are {told.size} losses and {steps} sets of parameters: a history has one for "
+            f"there are {size} losses and {steps} sets of parameters: a history has one for "
             "each step, before it, and may have the last one after it"
         )
-    else:
-        place = np.zeros(0, np.intp)
-    values = np.concatenate([told, repeated])
+    values = np.concatenate([losses, evaluations])
     if not values.size:
         return None
-    place = np.concatenate([place, np.full(repeated.size, steps - 1)]).astype(np.intp)
     finite = np.isfinite(values)
     if not finite.all():
         where = int(np.argmin(finite))
         raise ValueError(f"loss {where} is {values[where]}: leave out what is not finite")
-    printed = np.full(repeated.size, resolution(repeated))
-    allowance = np.concatenate([moving + resolution(told), printed])
-    labels += [f"evaluation {t}" for t in range(repeated.size)]
-    what = "losses" if told.size else "evaluations"
-    columns = story._replace(prior=story.prior[:, place], own=story.own[:, place])
-    paired = told.size if told.size == steps else 0
-    return Aligned(columns, Losses(values, allowance), what, tuple(labels), paired)
+    columns = [*range(losses.size), *[steps - 1] * evaluations.size]
+    allowance = np.repeat(
+        (moved + resolution(losses), resolution(evaluations)), (losses.size, evaluations.size)
+    )
+    return AlignedLosses(
+        model.at(np.array(columns, np.intp)),
+        Losses(values, allowance),
+        "losses" if size else "evaluations",
+        (*labels, *(f"evaluation {t}" for t in range(evaluations.size))),
+        size if size == steps else 0,
+    )
 
 
 def resolution(values: FloatArray) -> float:
-    """Half of the last decimal that was printed; 0 where all were.
+    """Half of the last decimal that was printed; 0 if all were.
 
     Examples
     --------
@@ -93,49 +128,34 @@ def resolution(values: FloatArray) -> float:
     return 0.0
 
 
-def _one_step(story: Story, optimizer: Adam | None) -> FloatArray:
-    """How far the expected loss can be away one step earlier, (1,); each latent on its own."""
-    rate = 1.5 * (_RATE if optimizer is None else optimizer.lr)
-    weights, guide = story.counts.multiplicity, GUIDES[story.guide]
-
-    def each(moved: Story) -> FloatArray:
-        found: FloatArray = latent_means(moved, Terms.of(moved))[0]
-        return found
-
-    here, total = each(story), 0.0
-    for shift in (rate, -rate):
-        for row in range(len(NAMES)):
-            prior = story.prior.copy()
-            prior[row] *= np.exp(shift)
-            total += float(np.abs((each(story._replace(prior=prior)) - here) @ weights)) / 2
-        for row in range(len(guide.parameter_names)):
-            loose = guide.unconstrain(story.own)
-            loose[row] += shift
-            moved = each(story._replace(own=guide.constrain(loose))) - here
-            total += float(np.abs(moved @ weights if guide.shared else np.abs(moved) @ weights)) / 2
-    return np.array([total])
-
-
-_RATE = 0.1
-"""Adam's learning rate where nobody says it: the forum question's."""
-
-
-def batch_of(counts: Counts, size: int | None) -> dict[str, Any]:
-    """The part of a `Story` that a minibatch of some size is, scaled as it should be."""
-    if size is None:
-        return {}
-    total = counts.num_latents if len(counts) > 1 else int(counts.total_count[0])
-    if size > total:
-        raise ValueError(f"subsample_size = {size} exceeds the {total} there are")
-    return {"batch": size, "batch_scale": total / size}
-
-
-def looks_like(given: Parameters, *numbers: FloatArray) -> str:
-    """float32 if the parameters say so, or if every loss is such a number."""
-    kinds = set(given.dtypes.values())
-    if "float32" in kinds:
+def computed_in(given: Parameters, *numbers: FloatArray) -> str:
+    """``"float32"`` if a parameter is, or every loss could be; ``"float64"`` otherwise."""
+    if "float32" in given.dtypes.values():
         return "float32"
     values = np.concatenate(numbers)
     values = values[np.isfinite(values)]
     short = np.float32(values).astype(np.float64) == values
     return "float32" if values.size >= 2 and short.all() and resolution(values) == 0 else "float64"
+
+
+def _change_in_a_step(model: LossModel, optimizer: Adam | None) -> float:
+    """Nats by which a step can change the expected loss, each latent for itself."""
+    rate = 1.5 * (_RATE if optimizer is None else optimizer.lr)
+    weights, guide = model.counts.multiplicity, model.family
+
+    def each(moved: LossModel) -> FloatArray:
+        return np.asarray(expected_by_latent(LinearForm.of(moved))[0])
+
+    here, total = each(model), 0.0
+    for shift in (rate, -rate):
+        for row in range(len(model.prior)):
+            prior = model.prior.copy()
+            prior[row] *= np.exp(shift)
+            total += float(np.abs((each(model._replace(prior=prior)) - here) @ weights)) / 2
+        for row in range(len(guide.parameter_names)):
+            free = guide.unconstrain(model.guide_parameters)
+            free[row] += shift
+            change = each(model._replace(guide_parameters=guide.constrain(free))) - here
+            summed = change @ weights if guide.shared else np.abs(change) @ weights
+            total += float(np.abs(summed)) / 2
+    return total

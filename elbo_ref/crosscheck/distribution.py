@@ -1,10 +1,11 @@
-"""How the losses of a run are distributed, given its parameters at each step.
+"""Distribution of the losses of a run, given its parameters at each step.
 
 By their cumulants (`elbo_ref.crosscheck.cumulants`); losses with a log-mean-exp (`Renyi`) and
-minibatches are sampled, unless their particles are so many that three cumulants say all of their
-mean. Those of minibatches are exact. Those of a log-mean-exp are of M draws of one particle: the
-difference of a mean of P from that of the draws has variance kappa_2 (1/P + 1/M) and third cumulant
-kappa_3 (1/P^2 - 1/M^2), so that a loss is compared as exactly as the simulation allows, no more.
+minibatches are sampled, unless their particles are so many that three cumulants determine the
+distribution of their mean. Those of minibatches are exact. Those of a log-mean-exp are of M draws
+of one particle: the difference of a mean of P from that of the draws has variance
+kappa_2 (1/P + 1/M) and third cumulant kappa_3 (1/P^2 - 1/M^2), so that a loss is compared as
+exactly as the simulation allows, no more.
 """
 
 from __future__ import annotations
@@ -16,150 +17,166 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.crosscheck.cumulants import Sum, clamped, cumulants_of, minibatch_cumulants
-from elbo_ref.crosscheck.loss_model import Story, Terms
-from elbo_ref.crosscheck.saddlepoint import GammaCumulants, Law, SaddlepointLaw, SampledLaw
-from elbo_ref.distributions.beta import Beta
-from elbo_ref.objectives import Renyi
-from elbo_ref.objectives.base import Task
+from elbo_ref.crosscheck.cumulants import (
+    Cumulants,
+    GammaCumulants,
+    Sum,
+    loss_cumulants,
+    minibatch_cumulants,
+)
+from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
+from elbo_ref.crosscheck.saddlepoint import (
+    LossDistribution,
+    SaddlepointDistribution,
+    SampledDistribution,
+)
 
-_ENOUGH, _FEWEST, _COSTLY = 200, 200, 20_000_000
-"""Particles, or drawn latents, whose mean three cumulants tell; samples of a loss; draws of c."""
+_ENOUGH = 200
+"""Particles, or drawn latents, whose mean is determined by three cumulants."""
+_FEWEST, _COSTLY = 200, 20_000_000
+"""Samples of a loss; draws of c that are too many."""
 _MOST, _BLOCK = 400_000, 500_000
 """Draws of c in all, unless a loss then has fewer samples than that; and at a time."""
 
 
-def law_of(story: Story, rng: np.random.Generator) -> tuple[Law, FloatArray]:
-    """How the losses of a story are distributed, and how far rounding may move them."""
-    if story.beside is not None:
-        (one, first), (other, second) = (law_of(x, rng) for x in (story.alone(), story.beside))
-        assert isinstance(one, SaddlepointLaw)
-        assert isinstance(other, SaddlepointLaw)
-        return SaddlepointLaw(Sum((one.cumulants, other.cumulants))), first + second
-    terms = Terms.of(story)
-    rounding = 4 * np.finfo(story.dtype).eps * abs(story.factor) * terms.magnitude(story)
-    if isinstance(story.loss, Renyi) or story.batch is not None:
-        if not _many(story, terms):
-            return sampled_law(story, rng), rounding
-        return SaddlepointLaw(_three_cumulants(story, terms, rng)), rounding
-    return SaddlepointLaw(cumulants_of(story, terms)), rounding
+def loss_distribution(
+    model: LossModel, rng: np.random.Generator
+) -> tuple[LossDistribution, FloatArray]:
+    """Distribution of the losses of a model.
+
+    Parameters
+    ----------
+    model : LossModel
+        Of T losses.
+    rng : numpy.random.Generator
+        For what has to be sampled.
+
+    Returns
+    -------
+    distribution : LossDistribution
+        Of the T losses.
+    rounding : ndarray of shape (T,)
+        Nats by which the run's arithmetic may round each.
+    """
+    form = LinearForm.of(model)
+    rounding = _rounding(form)
+    if (model.batch is not None or model.renyi) and not _many_particles(form):
+        return sampled_distribution(model, rng), rounding
+    cumulants = _cumulants(form, rng)
+    if model.added is not None:
+        other = LinearForm.of(model.added)
+        cumulants = Sum((cumulants, loss_cumulants(other)))
+        rounding = rounding + _rounding(other)
+    return SaddlepointDistribution(cumulants), rounding
 
 
-def _drawn(story: Story, terms: Terms) -> tuple[int, int]:
-    """How many samples a particle's bound has, and how many latents each of them draws."""
-    samples = story.loss.num_samples if isinstance(story.loss, Renyi) else 1
-    if story.batch is None or terms.first.shape[1] == 1:
-        return samples, terms.task.num_latents
-    return samples, story.batch
+def _rounding(form: LinearForm) -> FloatArray:
+    eps = np.finfo(form.model.dtype).eps
+    return np.asarray(4 * eps * abs(form.model.factor) * form.magnitude())
 
 
-def _many(story: Story, terms: Terms) -> bool:
-    """Whether a step has so many particles that its loss need not be sampled."""
-    particles, drawn = story.num_particles, math.prod(_drawn(story, terms))
-    costly = terms.first.shape[0] * _FEWEST * particles * drawn > _COSTLY
+def _draws_of_particle(form: LinearForm) -> tuple[int, int]:
+    """Samples of a particle's bound, and latents that each of them draws."""
+    model = form.model
+    samples = model.renyi.num_samples if model.renyi else 1
+    if model.batch is None or model.pooled_batch:
+        return samples, form.task.num_latents
+    return samples, model.batch
+
+
+def _many_particles(form: LinearForm) -> bool:
+    """Return True if a step has so many particles that its loss need not be sampled."""
+    particles, drawn = form.model.num_particles, math.prod(_draws_of_particle(form))
+    costly = form.num_losses * _FEWEST * particles * drawn > _COSTLY
     return particles >= _ENOUGH or (costly and particles > 1 and particles * drawn >= _ENOUGH)
 
 
-def _three_cumulants(story: Story, terms: Terms, rng: np.random.Generator) -> GammaCumulants:
-    """Of a mean of many particles."""
-    if not isinstance(story.loss, Renyi):
-        return GammaCumulants(*minibatch_cumulants(story, terms))
-    draws = _sampled(story._replace(num_particles=1), terms, rng, _MOST)
-    mean, one, other = draws.mean(axis=1), 1 / story.num_particles, 1 / draws.shape[1]
+def _cumulants(form: LinearForm, rng: np.random.Generator) -> Cumulants:
+    """All cumulants, or the first three of a mean of many particles."""
+    model = form.model
+    if not model.renyi:
+        return loss_cumulants(form) if model.batch is None else minibatch_cumulants(form)
+    draws = _sampled(form._replace(model=model._replace(num_particles=1)), rng)
+    mean, one, other = draws.mean(axis=1), 1 / model.num_particles, 1 / draws.shape[1]
     away = draws - mean[:, None]
     second, third = (np.mean(away**n, axis=1) for n in (2, 3))
     return GammaCumulants(mean, second * (one + other), third * (one**2 - other**2))
 
 
-def means_of(story: Story) -> FloatArray:
-    """The expected losses of a story without minibatches, (T,); nothing is clamped."""
-    terms = Terms.of(story)
-    found: FloatArray = story.constant + latent_means(story, terms) @ terms.task.weights
-    return found
+def expected_losses(model: LossModel) -> FloatArray:
+    """Expected losses of a model without minibatches, (T,); nothing is clamped."""
+    form = LinearForm.of(model)
+    return np.asarray(model.constant + expected_by_latent(form) @ form.task.weights)
 
 
-def latent_means(story: Story, terms: Terms) -> FloatArray:
-    """What one latent of each entry contributes to them, (T, G)."""
-    logs = terms.expected_logs(story)
-    form = terms.up * logs[0] + terms.down * logs[1] + terms.constants
-    found: FloatArray = -story.factor * form
-    return found
+def expected_by_latent(form: LinearForm) -> FloatArray:
+    """Contribution of one latent of each entry to the expected losses, (T, G)."""
+    tilted = (form.tilt * form.expected_logs()).sum(axis=0)
+    return np.asarray(-form.model.factor * (tilted + form.constants))
 
 
-def clamped_draws(story: Story) -> float:
-    """How many draws of c are expected to be clamped, in all losses."""
-    terms = Terms.of(story)
-    if terms.kind is not Beta:
-        return np.inf
-    return float(clamped(story, terms).sum())
+def sampled_distribution(
+    model: LossModel, rng: np.random.Generator, most: int = _MOST
+) -> SampledDistribution:
+    """Distribution of losses drawn as the run draws them, with at most so many draws of c."""
+    draws = _sampled(LinearForm.of(model), rng, most)
+    if model.added is not None:
+        draws += _sampled(LinearForm.of(model.added), rng, most)
+    return SampledDistribution(draws)
 
 
-def sampled_law(story: Story, rng: np.random.Generator, most: int = _MOST) -> SampledLaw:
-    """The law of losses drawn as the run draws them, with at most so many draws of c."""
-    draws = _sampled(story, Terms.of(story), rng, most)
-    if story.beside is not None:
-        draws += _sampled(story.beside, Terms.of(story.beside), rng, most)
-    return SampledLaw(draws)
-
-
-def _sampled(story: Story, terms: Terms, rng: np.random.Generator, most: int) -> FloatArray:
-    """(T, M)."""
-    particles, steps = story.num_particles, terms.first.shape[0]
-    drawn = math.prod(_drawn(story, terms))
+def _sampled(form: LinearForm, rng: np.random.Generator, most: int = _MOST) -> FloatArray:
+    """Samples of each loss, (T, M)."""
+    model, steps = form.model, form.num_losses
+    particles, drawn = model.num_particles, math.prod(_draws_of_particle(form))
     repeats = max(most // (steps * particles * drawn), _FEWEST)
-    block = max(1, _BLOCK // (particles * max(drawn, terms.task.num_latents)))
-    losses = np.empty((steps, repeats))
+    block = max(1, _BLOCK // (particles * max(drawn, form.task.num_latents)))
+    estimates = np.empty((steps, repeats))
     for t in range(steps):
         for start in range(0, repeats, block):
-            some = slice(start, min(start + block, repeats))
-            shape = some.stop - start, particles
-            losses[t, some] = -_particles(story, terms, t, shape, rng).mean(axis=1)
-    return story.constant + story.factor * losses
+            size = min(block, repeats - start)
+            of_particles = _particles(form, t, size * particles, rng).reshape(size, particles)
+            estimates[t, start : start + size] = of_particles.mean(axis=1)
+    return np.asarray(model.constant - model.factor * estimates)
 
 
-def _particles(
-    story: Story, terms: Terms, t: int, shape: tuple[int, int], rng: np.random.Generator
-) -> FloatArray:
-    """What particles of one step estimate."""
-    task, size, count = terms.task, terms.first.shape[1], shape[0] * shape[1]
-    renyi = story.loss if isinstance(story.loss, Renyi) else None
-    samples, latents = _drawn(story, terms)
-    batches = samples if story.bound == "mixed" else 1
-    entry, outcomes = _batches(story, task, (batches, count, latents), rng)
-    tilt = np.array((terms.up[t], terms.down[t]))[:, entry] + outcomes
-    likelihood = terms.likelihood[:, 0, entry] + outcomes
-    prior, own = story.prior[:, t], np.broadcast_to(story.own[:, t], (len(story.own), size))
-    each = own[:, entry.ravel()]
-    x = task.guide.source_parameters(prior, each)
-    logit = task.guide.source.sample_logits(x, (samples // batches, entry.size), rng)
+def _particles(form: LinearForm, t: int, count: int, rng: np.random.Generator) -> FloatArray:
+    """Estimates of particles of one step, (count,)."""
+    model = form.model
+    samples, latents = _draws_of_particle(form)
+    batches = samples if model.bound == "mixed" else 1
+    entry, outcomes = _batches(form, (batches, count, latents), rng)
+    x, draws = form.parameters[:, t], (samples // batches, entry.size)
+    logit = form.source.sample_logits(x[:, entry.ravel()], draws, rng)
+    tilt = form.tilt[:, t, entry] + outcomes
+    likelihood = form.likelihood[:, 0, entry] + outcomes
     logit = logit.reshape(samples, count, latents)
-    form = terms.form(story, logit, tilt, likelihood, own[:, entry])
-    form = form + terms.constants[t][entry]
-    if renyi:
-        rest = 1 - renyi.alpha
-        if size > 1 and story.bound != "scaled_after":
-            rest *= story.batch_scale
-        if story.bound == "together":
-            form = form.sum(axis=-1, keepdims=True)
-        form = (sc.logsumexp(rest * form, axis=0) - np.log(samples)) / rest
-    else:
-        form = form[0]
-    scaled = story.batch_scale * form.sum(axis=-1) if size > 1 else form.sum(axis=-1)
-    return np.asarray(scaled.reshape(shape))
+    values = form.at_draws(logit, tilt, likelihood, x[:, entry]) + form.constants[t][entry]
+    scale = 1.0 if model.pooled_batch else model.batch_scale
+    if model.renyi is None:
+        return np.asarray(scale * values[0].sum(axis=-1))
+    power = 1 - model.renyi.alpha
+    if model.bound != "scaled_after":
+        power *= scale
+    if model.bound == "together":
+        values = values.sum(axis=-1, keepdims=True)
+    bound = (sc.logsumexp(power * values, axis=0) - np.log(samples)) / power
+    return np.asarray(scale * bound.sum(axis=-1))
 
 
 def _batches(
-    story: Story, task: Task, shape: tuple[int, int, int], rng: np.random.Generator
+    form: LinearForm, shape: tuple[int, int, int], rng: np.random.Generator
 ) -> tuple[NDArray[np.intp], FloatArray]:
-    """The entries that each particle sees, and what its outcomes are more than the entries'."""
+    """Entries that each particle sees, and the excess of its outcomes over the entries'."""
     *particles, latents = shape
-    whole = np.broadcast_to(task.entry_of_latent, (*particles, task.num_latents))
-    if story.batch is None:
+    model, entries = form.model, form.task.entry_of_latent
+    whole = np.broadcast_to(entries, (*particles, entries.size))
+    if model.batch is None:
         return whole, np.zeros((2, 1, 1, 1))
-    if len(story.counts) > 1:
-        order = rng.random(whole.shape).argpartition(story.batch - 1, axis=-1)
-        return task.entry_of_latent[order[..., :latents]], np.zeros((2, 1, 1, 1))
-    k, f = int(task.counts.successes[0]), int(task.counts.failures[0])
-    found = rng.hypergeometric(k, f, story.batch, particles)
-    seen = np.array((found, story.batch - found), dtype=np.float64)[..., None]
-    return whole, story.batch_scale * seen - task.outcomes[:, :, None, None]
+    if not model.pooled_batch:
+        order = rng.random(whole.shape).argpartition(model.batch - 1, axis=-1)
+        return entries[order[..., :latents]], np.zeros((2, 1, 1, 1))
+    k, f = int(model.counts.successes[0]), int(model.counts.failures[0])
+    found = rng.hypergeometric(k, f, model.batch, particles)
+    seen = np.array((found, model.batch - found), dtype=np.float64)[..., None]
+    return whole, model.batch_scale * seen - form.task.outcomes[:, :, None, None]

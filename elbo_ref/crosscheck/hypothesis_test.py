@@ -1,16 +1,16 @@
-r"""Which account of how losses came about the losses bear out.
+r"""Tests of loss models, the given one and those of mistakes, against losses.
 
-An account (`elbo_ref.crosscheck.loss_model.Story`) says how each loss is distributed, and is tried
-by
+A model (`elbo_ref.crosscheck.loss_model.LossModel`) implies a distribution of each loss. It is
+tested by
 
 * the smallest of the losses' own p-values, Bonferroni over the run: one impossible loss;
 * their mean, weighted by precision: a small departure in all of them;
 * their sum of squares, each made a standard normal number by its p-value: departures that cancel;
-* for each rival account, the sum weighted by where the two differ, which is the most powerful
-  test there is for telling them apart.
+* for each rival model, the sum weighted by where the two differ, which is the most powerful
+  test there is for telling them apart (Neyman & Pearson 1933, for normal losses).
 
-The given account is rejected at a level of 1% for the whole run. A suspect explains the losses if
-it passes the same trial where the given account does not; of several, the more likely one comes
+The given model is rejected at a level of 1% for the whole run. A hypothesis explains the losses if
+it passes the same test where the given model does not; of several, the more likely one comes
 first, at its price, and beside it stand those that are not a hundred times less likely.
 """
 
@@ -18,80 +18,81 @@ from __future__ import annotations
 
 from functools import cached_property
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.crosscheck.distribution import law_of, sampled_law
-from elbo_ref.crosscheck.loss_model import Story
-from elbo_ref.crosscheck.mistakes import Suspect, fitted, told
-from elbo_ref.crosscheck.saddlepoint import Law, normal_log_density, p_values
+from elbo_ref.crosscheck.alignment import Losses
+from elbo_ref.crosscheck.distribution import loss_distribution, sampled_distribution
+from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.crosscheck.mistakes import closed_form_hypotheses, fitted_hypotheses
+from elbo_ref.crosscheck.saddlepoint import LossDistribution, normal_log_density, p_values
+from elbo_ref.crosscheck.variants import Fit, Hypothesis
 
 LEVEL = 0.01
-"""The rate of false alarms of a whole run."""
+"""Rate of false alarms of a whole run."""
 
 _PASSES = 1e-3
 _BEYOND = 10.0
-"""So much less likely than a normal number may be a loss beyond the end of its law, by rounding."""
+"""Nats below a normal density at which rounding has moved a loss beyond the end."""
 _ALIKE = 30.0
-"""Allowances that differ by less tell nothing."""
+"""Ratio of allowances below which they do not tell models apart."""
 _AS_GOOD = 5.5
-"""A number that has a reason may be so much less likely than the best one, p = 1e-3."""
+"""Nats by which a number that has a reason may be less likely than the best one, p = 1e-3."""
 _NO_DOUBT = 1e-12
 _SPREAD = 100.0
-"""Small errors of the tails' formula add up in a sum of squares: what allows for them."""
+"""Factor that allows for small errors of the tails' formula, which add up in a sum of squares."""
 _MANY = 200
-"""For a sum of so many draws the saddlepoint formula is as good as exact."""
+"""Summands of a loss from which on the saddlepoint formula is as good as exact."""
 
 
-class Losses(NamedTuple):
-    """N losses and how far each may be off beside its own distribution."""
+class ModelTest:
+    """Test of a loss model; each part is computed when it is asked for.
 
-    values: FloatArray
-    allowance: FloatArray
+    Parameters
+    ----------
+    model : LossModel
+        Of T losses.
+    losses : Losses
+        The T losses.
+    rng : numpy.random.Generator
+        For distributions that have to be sampled.
+    """
 
-
-class Trial:
-    """An account under trial; what is costly is computed when it is asked for."""
-
-    def __init__(self, story: Story, losses: Losses, rng: np.random.Generator) -> None:
-        self.law, rounding = law_of(story, rng)
+    def __init__(self, model: LossModel, losses: Losses, rng: np.random.Generator) -> None:
+        self.distribution, rounding = loss_distribution(model, rng)
         self.allowance = rounding + losses.allowance
-        self._losses, self._story, self._rng = losses.values, story, rng
-        self._summands = story.num_particles * story.counts.num_latents
-
-    @cached_property
-    def _spread(self) -> FloatArray:
-        found: FloatArray = np.maximum(self.law.variance + self.allowance**2, 1e-300)
-        return found
+        self._losses, self._model, self._rng = losses.values, model, rng
+        self._summands = model.num_particles * model.counts.num_latents
 
     def log_likelihood(self, least: FloatArray) -> float:
-        """With an allowance of at least so much, which puts those that round alike on one footing.
+        """Log likelihood, with allowances of at least so much for models that round alike.
 
-        Where it matters beside the law's own spread, of what exceeds it, as if normal.
+        Where an allowance matters beside the distribution's own spread, what exceeds it counts as
+        if it were normal.
         """
-        allowance = np.maximum(self.allowance, least)
-        spread = np.maximum(self.law.variance + allowance**2, 1e-300)
-        away = np.maximum(np.abs(self._losses - self.law.mean) - 2 * allowance, 0.0)
+        distribution, allowance = self.distribution, np.maximum(self.allowance, least)
+        spread = np.maximum(distribution.variance + allowance**2, 1e-300)
+        away = np.maximum(np.abs(self._losses - distribution.mean) - 2 * allowance, 0.0)
         normal = normal_log_density(away / np.sqrt(spread), spread)
-        density = self.law.log_density(self._losses)
-        own = self.law.variance > 100 * allowance**2
-        if np.any(own & (density < normal - _BEYOND)):
-            nearest = np.clip(self.law.mean, self._losses - allowance, self._losses + allowance)
-            density = np.maximum(density, self.law.log_density(nearest))
-        return float(np.where(own, density, normal).sum())
+        density = distribution.log_density(self._losses)
+        wide = distribution.variance > 100 * allowance**2
+        if np.any(wide & (density < normal - _BEYOND)):
+            nearest = np.clip(distribution.mean, self._losses - allowance, self._losses + allowance)
+            density = np.maximum(density, distribution.log_density(nearest))
+        return float(np.where(wide, density, normal).sum())
 
     @cached_property
     def p(self) -> FloatArray:
-        """Of each loss; those that would decide, from draws as well if these say more."""
-        found = p_values(self.law, self._losses, self.allowance)
+        """p-value of each loss; those that would decide, from draws as well if these say more."""
+        found = p_values(self.distribution, self._losses, self.allowance)
         for t in np.argsort(found) if self._summands < _MANY else ():
             before, one = found[t], slice(t, t + 1)
-            doubted = before > _NO_DOUBT or not self.law.closed
+            doubted = before > _NO_DOUBT or not self.distribution.closed
             if doubted and 2 * len(found) * before < LEVEL:
-                drawn = sampled_law(self._story.at(one), self._rng)
+                drawn = sampled_distribution(self._model.at(one), self._rng)
                 found[t] = max(before, *p_values(drawn, self._losses[one], self.allowance[one]))
             if 2 * len(found) * found[t] < LEVEL or found[t] == before:
                 break
@@ -99,17 +100,18 @@ class Trial:
 
     @cached_property
     def p_mean(self) -> float:
-        """Of their mean, weighted by precision; from draws as well if it would decide."""
+        """p-value of their mean, weighted by precision; from draws as well if it would decide."""
         weights = self._spread.min() / self._spread
-        found = self._p_of_sum(self.law, weights)
+        found = self._p_of_sum(self.distribution, weights)
         few = len(weights) * self._summands < _MANY
         if few and _NO_DOUBT < found < LEVEL / 2:
-            found = max(found, self._p_of_sum(sampled_law(self._story, self._rng), weights))
+            drawn = sampled_distribution(self._model, self._rng)
+            found = max(found, self._p_of_sum(drawn, weights))
         return found
 
     @property
     def p_spread(self) -> float:
-        """Of their sum of squares, each loss by its p-value made normal; too large only."""
+        """p-value of their sum of squares, each made normal by its p-value; too large only."""
         scores = sc.ndtri(np.maximum(self.p, 1e-300) / 2)
         return float(sc.chdtrc(scores.size, np.sum(scores**2)))
 
@@ -119,109 +121,139 @@ class Trial:
         each = len(self.p) * self.p.min(), self.p_mean, _SPREAD * self.p_spread
         return float(min(1.0, 3 * min(each)))
 
-    def against(self, rival: Trial) -> float:
-        """The p-value of the sum that tells this account from a rival."""
-        weights = (rival.law.mean - self.law.mean) / self._spread
+    def against(self, rival: ModelTest) -> float:
+        """p-value of the sum that tells this model from a rival."""
+        weights = (rival.distribution.mean - self.distribution.mean) / self._spread
         largest = np.abs(weights).max()
-        return self._p_of_sum(self.law, weights / largest) if largest > 0 else 1.0
+        return self._p_of_sum(self.distribution, weights / largest) if largest > 0 else 1.0
 
-    def passes(self, rival: Trial) -> bool:
-        """Whether the losses may have come about so, also where a rival says otherwise."""
+    def passes(self, rival: ModelTest) -> bool:
+        """Return True if the losses may have come about so, also where a rival says otherwise."""
         return self.against(rival) >= _PASSES and self.p_any >= _PASSES
 
-    def _p_of_sum(self, law: Law, weights: FloatArray) -> float:
+    @cached_property
+    def _spread(self) -> FloatArray:
+        return np.asarray(np.maximum(self.distribution.variance + self.allowance**2, 1e-300))
+
+    def _p_of_sum(self, distribution: LossDistribution, weights: FloatArray) -> float:
         total = np.array([weights @ self._losses])
         allowance = np.array([np.abs(weights) @ self.allowance])
-        return float(p_values(law.weighted(weights), total, allowance)[0])
+        return float(p_values(distribution.weighted(weights), total, allowance)[0])
 
 
-class Judgement(NamedTuple):
-    """What the losses say.
+Tested: TypeAlias = tuple[Hypothesis, ModelTest]
+
+
+class HypothesisReport(NamedTuple):
+    """Outcome of the test of a given model and of all hypotheses.
 
     Attributes
     ----------
-    given : Trial
+    given : ModelTest
+        Test of the given model.
     rejected : bool
-        Whether the given account is.
+        Whether the given model is.
     p : float
-        Its p-value, Bonferroni over everything tried.
-    explanations : tuple of (Suspect, Trial)
+        Its p-value, Bonferroni over everything tested.
+    explanations : tuple of (Hypothesis, ModelTest)
         Mistakes that explain the losses; the best first, then those that it does not rule out.
     ruled_out : tuple of str
-        Suspects that the losses exclude.
-    shift : tuple of float
-        The constant that fits best, and its standard error.
+        Mistakes that the losses exclude.
+    shift, shift_error : float
+        The constant that fits best, nats, and its standard error.
     """
 
-    given: Trial
+    given: ModelTest
     rejected: bool
     p: float
-    explanations: tuple[tuple[Suspect, Trial], ...]
+    explanations: tuple[Tested, ...]
     ruled_out: tuple[str, ...]
-    shift: tuple[float, float]
+    shift: float
+    shift_error: float
 
     @property
     def score(self) -> float:
-        """The log likelihood of what came about: of the given account, unless it is rejected."""
+        """Log likelihood of the given model or, if it is rejected, of the best explanation."""
         if not self.rejected:
             return self.given.log_likelihood(self.given.allowance)
         scores = [
-            trial.log_likelihood(trial.allowance) - suspect.price
-            for suspect, trial in self.explanations
+            test.log_likelihood(test.allowance) - hypothesis.price
+            for hypothesis, test in self.explanations
         ]
         return max(scores, default=-np.inf)
 
 
-def judge(given: Story, losses: Losses, rng: np.random.Generator) -> Judgement:
-    """Try an account, and its suspects."""
-    trial = Trial(given, losses, rng)
-    spread = trial.law.variance + trial.allowance**2
-    spread = np.maximum(spread, 1e-24 * (1 + trial.law.mean**2))
-    tried = [(suspect, Trial(suspect.story, losses, rng)) for suspect in told(given)]
-    contrasts = [trial.against(other) for _, other in tried]
-    p = min(1.0, 2 * min([trial.p_any, *(len(contrasts) * x for x in contrasts)]))
+def try_hypotheses(given: LossModel, losses: Losses, rng: np.random.Generator) -> HypothesisReport:
+    """Test a model of losses and, beside it, the models that mistakes make of it.
+
+    Parameters
+    ----------
+    given : LossModel
+        Of T losses.
+    losses : Losses
+        The T losses.
+    rng : numpy.random.Generator
+        For distributions that have to be sampled.
+
+    Returns
+    -------
+    HypothesisReport
+    """
+    test = ModelTest(given, losses, rng)
+    mean, variance = test.distribution.mean, test.distribution.variance
+    spread = np.maximum(variance + test.allowance**2, 1e-24 * (1 + mean**2))
+
+    def tested(hypotheses: list[Hypothesis]) -> list[Tested]:
+        return [(x, ModelTest(x.model, losses, rng)) for x in hypotheses]
+
+    tried = tested(closed_form_hypotheses(given))
+    contrasts = [test.against(other) for _, other in tried]
+    p = min(1.0, 2 * min([test.p_any, *(len(contrasts) * x for x in contrasts)]))
     rejected = p < LEVEL
-    excluded = [suspect.name for suspect, other in tried if not other.passes(trial)]
+    excluded = [hypothesis.name for hypothesis, other in tried if not other.passes(test)]
+    passing: list[Tested] = []
     if rejected:
-        more = fitted(given, losses.values, trial.law, spread)
-        tried += [(suspect, Trial(suspect.story, losses, rng)) for suspect in more]
-    passing = [pair for pair in tried if rejected and pair[1].passes(trial)]
-    names = [suspect.name for suspect, _ in passing]
+        fit = Fit(losses.values, test.distribution, spread)
+        tried += tested(fitted_hypotheses(given, fit))
+        passing = [pair for pair in tried if pair[1].passes(test)]
+    names = {hypothesis.name for hypothesis, _ in passing}
     weights = 1 / spread
-    return Judgement(
-        trial,
+    return HypothesisReport(
+        test,
         rejected,
         p,
         _best(passing),
         tuple(dict.fromkeys(name for name in excluded if name not in names)),
-        (
-            float(weights @ (losses.values - trial.law.mean) / weights.sum()),
-            float(1 / np.sqrt(weights.sum())),
-        ),
+        float(weights @ (losses.values - mean) / weights.sum()),
+        float(1 / np.sqrt(weights.sum())),
     )
 
 
-def _best(passing: list[tuple[Suspect, Trial]]) -> tuple[tuple[Suspect, Trial], ...]:
+def _best(passing: list[Tested]) -> tuple[Tested, ...]:
     """The best explanation, and those that it does not rule out."""
     if not passing:
         return ()
-    least = _ALIKE * np.min([trial.allowance for _, trial in passing], axis=0)
-    heights = [trial.log_likelihood(least) for _, trial in passing]
-    reasons = [(x.of, h) for (x, _), h in zip(passing, heights, strict=True) if not x.fitted]
+    least = _ALIKE * np.min([test.allowance for _, test in passing], axis=0)
+    scored = [(test.log_likelihood(least), hypothesis, test) for hypothesis, test in passing]
 
-    def reasoned(suspect: Suspect, height: float) -> bool:
-        return any(suspect.of == of != "" and best > height - _AS_GOOD for of, best in reasons)
+    def has_reason(height: float, fitted: Hypothesis) -> bool:
+        """Return True if a number with a reason fits as well as this one."""
+        return any(
+            x.number == fitted.number != "" and best > height - _AS_GOOD
+            for best, x, _ in scored
+            if not x.fitted
+        )
 
     ranked = sorted(
         (
-            (height - pair[0].price, pair)
-            for pair, height in zip(passing, heights, strict=True)
-            if not (pair[0].fitted and reasoned(pair[0], height))
+            (height - hypothesis.price, (hypothesis, test))
+            for height, hypothesis, test in scored
+            if not (hypothesis.fitted and has_reason(height, hypothesis))
         ),
         key=itemgetter(0),
         reverse=True,
     )
-    best: dict[str, tuple[Suspect, Trial]] = {}
+    best: dict[str, Tested] = {}
     for score, pair in ranked:
         if score - ranked[0][0] >= np.log(LEVEL):
             best.setdefault(pair[0].name, pair)

@@ -1,7 +1,10 @@
-r"""One account of how losses came about, and the linear forms in a draw that it makes of them.
+r"""One model of how losses came about, and the linear forms in a draw that it makes of them.
 
-A particle's estimate for a latent is f = A log c + D log(1 - c) + r + const with c drawn from the
-guide (`elbo_ref.guides.catalogue`); a step's loss with P particles is -(1/P) sum_p sum_g f.
+A particle's estimate for a latent is
+
+    f = A log c + D log(1 - c) + r + const,    c drawn from the source of the guide
+
+(`elbo_ref.guides`); a step's loss with P particles is -(1/P) sum_p sum_g f.
 
 PyTorch clips draws of a Beta to [tiny, 1 - eps/2] and sigmoids to [tiny, 1 - eps], rounds 1 - c
 to a multiple of eps/2, and clamps the probability of the likelihood to [eps, 1 - eps]
@@ -12,52 +15,60 @@ to a multiple of eps/2, and clamps the probability of the likelihood to [eps, 1 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
-from elbo_ref.distributions.beta import BETA, Beta
-from elbo_ref.distributions.logit_normal import LOGIT_NORMAL, LogitNormal
-from elbo_ref.distributions.point import Parameter
-from elbo_ref.guides import GUIDES
+from elbo_ref.distributions.base import Source
+from elbo_ref.distributions.beta import BETA
+from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
+from elbo_ref.guides import Guide, find as find_guide
 from elbo_ref.objectives import Objective, Renyi
 from elbo_ref.objectives.base import Task
 
-
-class Arithmetic(NamedTuple):
-    """What a run's own floating point does to a draw of c."""
-
-    dtype: str
-    eps: float
-    tiny: float
-
-    @classmethod
-    def of(cls, dtype: str) -> Arithmetic:
-        """Of ``"float32"`` or ``"float64"``."""
-        info = np.finfo(dtype)
-        return cls(dtype, float(info.eps), float(info.tiny))
-
-    def logs(self, logit: FloatArray, kind: type) -> tuple[FloatArray, FloatArray]:
-        """log c and log(1 - c), (2, ...), as densities of c and as the likelihood see them."""
-        highest = 1 - (self.eps / 2 if kind is Beta else self.eps)
-        c = np.clip(sc.expit(logit).astype(self.dtype).astype(np.float64), self.tiny, highest)
-        p = np.clip(c, self.eps, 1 - self.eps)
-        return np.log((c, 1 - c)), np.log((p, 1 - p))
+_COLUMNS = ("successes", "total_count", "multiplicity", "log_split")
 
 
-class Story(NamedTuple):
-    """One account of how losses came about: which parameters, data and formula they belong to.
+class LossModel(NamedTuple):
+    """Parameters, data and formula that losses are taken to come from.
 
-    `prior` is (2, T, 1) and `own` (k, T, G), one column for each loss. The loss is `factor` times
-    what it should be, plus `constant`; the likelihood counts `scale` times; a step sees `batch` of
-    the latents, or of a shared latent's single trials, all of them if None, and multiplies what
-    it sees by `batch_scale`. A Renyi bound is taken as `bound` says: of each latent, its log
-    weights scaled, as in a plate of Pyro's; of each and scaled after, as NumPyro does; mixed, where
-    each sample has a batch of its own; or of all latents together, as outside of a plate. Another
-    independent story may be added, `beside` it.
+    A loss is `factor` times what it should be, plus `constant`.
+
+    Attributes
+    ----------
+    counts : Counts
+        The data, an entry for each of the G latents.
+    guide : str
+        Name of the guide.
+    loss : Objective
+        The objective whose negative the losses are.
+    num_particles : int
+        Particles of a step, P.
+    prior : ndarray of shape (2, T, 1)
+        Concentrations of the prior, a column for each loss.
+    guide_parameters : ndarray of shape (k, T, G)
+        Constrained parameters of the guide; G is 1 where all latents share them.
+    dtype : str
+        Floating-point type of the run.
+    clamped : bool
+        Whether draws at the ends of `dtype` are clamped.
+    factor, constant : float
+        Of the losses.
+    likelihood_weight : float
+        Weight of the log likelihood.
+    batch : int or None
+        Number of latents, or of a shared latent's single trials, that a step sees; None for all.
+    batch_scale : float
+        Factor of the terms that a step sees.
+    bound : {"each", "scaled_after", "mixed", "together"}
+        The way in which a Renyi bound is taken: of each latent, its log weights scaled, as in a
+        plate of Pyro's; of each and scaled after, as NumPyro does; mixed, where each sample has a
+        batch of its own; or of all latents together, as outside of a plate.
+    added : LossModel or None
+        A model of an independent term of the losses.
     """
 
     counts: Counts
@@ -65,28 +76,59 @@ class Story(NamedTuple):
     loss: Objective
     num_particles: int
     prior: FloatArray
-    own: FloatArray
+    guide_parameters: FloatArray
     dtype: str
     clamped: bool = True
     factor: float = 1.0
     constant: float = 0.0
-    scale: float = 1.0
+    likelihood_weight: float = 1.0
     batch: int | None = None
     batch_scale: float = 1.0
     bound: Literal["each", "scaled_after", "mixed", "together"] = "each"
-    beside: Story | None = None
+    added: LossModel | None = None
 
-    def at(self, steps: slice) -> Story:
-        """The same for some of the losses."""
+    @property
+    def family(self) -> Guide:
+        """The guide."""
+        return find_guide(self.guide)
+
+    @property
+    def renyi(self) -> Renyi | None:
+        """The objective if it is a Renyi bound."""
+        return self.loss if isinstance(self.loss, Renyi) else None
+
+    @property
+    def pooled_batch(self) -> bool:
+        """Whether a minibatch is of a shared latent's trials, not of latents."""
+        return self.batch is not None and len(self.counts) == 1
+
+    def task(self) -> Task:
+        """The guide, as the objective sees it, on the counts."""
+        return Task(self.loss.adapted(self.family), self.counts)
+
+    def at(self, steps: slice | np.ndarray) -> LossModel:
+        """Model of some of the losses."""
         return self._replace(
             prior=self.prior[:, steps],
-            own=self.own[:, steps],
-            beside=self.beside and self.beside.at(steps),
+            guide_parameters=self.guide_parameters[:, steps],
+            added=self.added and self.added.at(steps),
         )
 
-    def other_bounds(self) -> Iterator[tuple[Story, str]]:
-        """The other ways in which its Renyi bound may have been taken, and that they were."""
-        if not isinstance(self.loss, Renyi) or self.loss.num_samples == 1:
+    def equals(self, other: LossModel | None) -> bool:
+        """Compare all fields by value; labels of the counts do not matter."""
+
+        def same(x: Any, y: Any) -> bool:
+            if isinstance(x, Counts):
+                return all(np.array_equal(getattr(x, name), getattr(y, name)) for name in _COLUMNS)
+            if isinstance(x, np.ndarray):
+                return np.array_equal(x, y)
+            return x.equals(y) if isinstance(x, LossModel) else bool(x == y)
+
+        return other is not None and all(map(same, self, other))
+
+    def other_bounds(self) -> Iterator[tuple[LossModel, str]]:
+        """The other ways in which a Renyi bound may have been taken, in words beside."""
+        if self.renyi is None or self.renyi.num_samples == 1:
             return
         if self.batch is None:
             if len(self.counts) > 1:
@@ -99,102 +141,102 @@ class Story(NamedTuple):
             words = "of each latent and scaled after, as NumPyro takes it of minibatches"
             yield self._replace(bound="scaled_after"), words
 
-    def alone(self) -> Story:
-        """Without what is beside it."""
-        return self._replace(beside=None)
 
+class LinearForm(NamedTuple):
+    """The forms A log c + D log(1 - c) + r + const of T losses and G latents.
 
-class Terms(NamedTuple):
-    """The linear forms of a story: of T losses, G latents."""
+    Attributes
+    ----------
+    model : LossModel
+        The model whose forms they are.
+    task : Task
+        Its guide on its counts.
+    source : Source
+        The family that c is drawn from.
+    parameters : ndarray of shape (k, T, G)
+        Those of the source.
+    tilt : ndarray of shape (2, T, G)
+        A and D.
+    likelihood : ndarray of shape (2, 1, G)
+        The part of the tilt that is the likelihood's.
+    constants : ndarray of shape (T, G)
+    """
 
+    model: LossModel
     task: Task
-    first: FloatArray
-    """Of the distribution that c is drawn from, (T, G): concentration1, or loc, or the logit."""
-    second: FloatArray
-    """concentration0, or scale, or 0."""
-    kind: type
-    up: FloatArray
-    down: FloatArray
-    constants: FloatArray
-    """(T, G)."""
+    source: Source
+    parameters: FloatArray
+    tilt: FloatArray
     likelihood: FloatArray
-    """How many successes and failures of the tilt are the likelihood's, (2, 1, G)."""
+    constants: FloatArray
 
     @classmethod
-    def of(cls, story: Story) -> Terms:
-        task = Task(story.loss.adapted(GUIDES[story.guide]), story.counts)
-        guide, outcomes = task.guide, task.outcomes[:, None]
-        prior, own = story.prior, story.own
+    def of(cls, model: LossModel) -> LinearForm:
+        """Form of a model."""
+        task, prior, own = model.task(), model.prior, model.guide_parameters
+        guide, outcomes, weight = task.guide, task.outcomes[:, None], model.likelihood_weight
+        shape = (prior.shape[1], len(model.counts))
         x = guide.source_parameters(prior, own)
-        shape = (story.prior.shape[1], len(story.counts))
-        whole = np.broadcast_to(guide.tilt(prior, own, outcomes), (2, *shape))
+        x = np.broadcast_to(x, (len(x), *shape))
+        tilt = np.broadcast_to(guide.tilt(prior, own, outcomes), (2, *shape))
         constants = np.broadcast_to(guide.normalizer(prior, own) + task.log_coefficient, shape)
-        tilts = whole
-        if story.loss.name == "trace_mean_field" and guide.source is BETA:
-            tilts = np.broadcast_to(outcomes, whole.shape)
-            constants = constants + ((whole - tilts) * _expected_logs(*x)).sum(axis=0)
-        tilts = tilts + (story.scale - 1) * outcomes
-        first, second = (x[0], np.zeros(())) if guide.is_point else x
-        return cls(
-            task,
-            np.broadcast_to(first, shape),
-            np.broadcast_to(second, shape),
-            guide.kind if not guide.is_point else Parameter,
-            tilts[0],
-            tilts[1],
-            constants + (story.scale - 1) * task.log_coefficient,
-            story.scale * outcomes,
+        form = cls(model, task, guide.source, x, tilt, weight * outcomes, constants)
+        if model.loss.name == "trace_mean_field" and guide.source is BETA:
+            in_closed_form = (tilt - outcomes) * form.expected_logs()
+            tilt, constants = outcomes, constants + in_closed_form.sum(axis=0)
+        return form._replace(
+            tilt=np.broadcast_to(tilt + (weight - 1) * outcomes, (2, *shape)),
+            constants=constants + (weight - 1) * task.log_coefficient,
         )
 
-    def with_more(self, outcomes: FloatArray) -> Terms:
-        """With other outcomes of every latent, by what they are more, (2,)."""
-        return self._replace(
-            up=self.up + outcomes[0],
-            down=self.down + outcomes[1],
-            likelihood=self.likelihood + outcomes[:, None, None],
-        )
+    @property
+    def num_losses(self) -> int:
+        """Number of losses, T."""
+        return int(self.parameters.shape[1])
 
-    def form(
-        self,
-        story: Story,
-        logit: FloatArray,
-        tilt: FloatArray,
-        likelihood: FloatArray,
-        own: FloatArray,
+    def with_more(self, outcomes: FloatArray) -> LinearForm:
+        """Add outcomes, (2,), to those of every latent."""
+        more = outcomes[:, None, None]
+        return self._replace(tilt=self.tilt + more, likelihood=self.likelihood + more)
+
+    def at_draws(
+        self, logit: FloatArray, tilt: FloatArray, likelihood: FloatArray, parameters: FloatArray
     ) -> FloatArray:
-        """The form at draws, as the run's arithmetic sees them; all shapes broadcast."""
-        exact = sc.log_expit(np.array((logit, -logit)))
-        found = self.task.guide.residual(logit, own)
-        residual = np.zeros(()) if found is None else found
-        if not story.clamped:
-            return np.asarray((tilt * exact).sum(axis=0) + residual)
-        seen, likely = Arithmetic.of(story.dtype).logs(logit, self.kind)
-        guide = self.task.guide
-        jacobian = 1.0 + guide.jacobian if guide.source is LOGIT_NORMAL else 0.0
-        counted = (tilt - likelihood - jacobian) * seen + likelihood * likely + jacobian * exact
-        return np.asarray(counted.sum(axis=0) + residual)
+        """Evaluate at draws, as the run's arithmetic sees them; all shapes broadcast."""
+        guide, model = self.task.guide, self.model
+        exact, residual = sc.log_expit(np.array((logit, -logit))), guide.residual(logit, parameters)
+        if model.clamped:
+            of_sigmoid = 1 + guide.jacobian if self.source is LOGIT_NORMAL else 0
+            seen, likely = _logs_in_run(logit, model.dtype, self.source)
+            terms = (tilt - likelihood - of_sigmoid) * seen + likelihood * likely
+            terms = terms + of_sigmoid * exact
+        else:
+            terms = tilt * exact
+        return np.asarray(terms.sum(axis=0) + (0.0 if residual is None else residual))
 
-    def expected_logs(self, story: Story) -> FloatArray:
+    def expected_logs(self) -> FloatArray:
         """E log c and E log(1 - c), (2, T, G)."""
-        if self.kind is Beta:
-            return _expected_logs(self.first, self.second)
-        if self.kind is LogitNormal:
-            return LOGIT_NORMAL.expected_logs(story.own)
-        return np.asarray(sc.log_expit(np.array((self.first, -self.first))))
+        flat = self.source.expected_logs(self.parameters.reshape(len(self.parameters), -1))
+        return flat.reshape(2, *self.parameters.shape[1:])
 
-    def magnitude(self, story: Story) -> FloatArray:
-        """The sum of the absolute values of what a loss is made of, (T,)."""
-        counts, logs = self.task.counts, np.abs(self.expected_logs(story))
+    def magnitude(self) -> FloatArray:
+        """Sum of the absolute values of the terms of a loss, (T,)."""
+        counts, logs = self.task.counts, np.abs(self.expected_logs())
         each = np.abs(self.constants) + counts.total_count * logs.sum(axis=0)
         each = each + 2 * sc.gammaln(counts.total_count + 1.0)
-        drawn = np.array((self.first, self.second))
-        for x in (story.prior, drawn) if self.kind is Beta else (story.prior,):
+        densities = (self.model.prior, *((self.parameters,) if self.source is BETA else ()))
+        for x in densities:
             each = each + ((x + 1) * logs + np.abs(sc.gammaln(x))).sum(axis=0)
             each = each + np.abs(sc.gammaln(x.sum(axis=0)))
-        found: FloatArray = each @ self.task.weights
-        return found
+        summed: FloatArray = each @ self.task.weights
+        return summed
 
 
-def _expected_logs(a: FloatArray, b: FloatArray) -> FloatArray:
-    """E log c and E log(1 - c) under Beta(a, b), of any shape."""
-    return np.asarray(sc.psi(np.array(np.broadcast_arrays(a, b))) - sc.psi(a + b))
+def _logs_in_run(logit: FloatArray, dtype: str, source: Source) -> tuple[FloatArray, FloatArray]:
+    """log c and log(1 - c), (2, ...), as densities of c and as the likelihood see them."""
+    info = np.finfo(dtype)
+    eps, tiny = float(info.eps), float(info.tiny)
+    highest = 1 - (eps / 2 if source is BETA else eps)
+    c = np.clip(sc.expit(logit).astype(dtype).astype(np.float64), tiny, highest)
+    p = np.clip(c, eps, 1 - eps)
+    return np.log((c, 1 - c)), np.log((p, 1 - p))

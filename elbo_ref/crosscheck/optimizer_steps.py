@@ -1,4 +1,4 @@
-"""What a history of parameters says of the optimizer that made it, without any gradient.
+"""Properties of an optimizer that a history of parameters shows, without any gradient.
 
 Adam's first step has the length of the learning rate in every unconstrained coordinate, whatever
 the gradient (Kingma & Ba 2015, section 2.1), and no later one is longer than
@@ -10,14 +10,15 @@ Adam makes of gradients drawn at the same parameters.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.crosscheck.loss_model import Story
+from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.crosscheck.parameters import PRIOR_ROLES
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides import GUIDES
 from elbo_ref.guides.constraints import EXP, SOFTPLUS, Constraint
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import objective_value
@@ -25,7 +26,9 @@ from elbo_ref.optim import Adam, rate_after
 from elbo_ref.svi.parameters import NAMES, Learned
 
 _TRIES, _FEWEST, _MOST_WORK, _MOST_COLUMNS = 4, 40, 300_000, 50
+"""Runs, steps and terms of the check for a decay; coordinates of a parameter."""
 _ALIKE = 1e-2
+"""Relative difference of steps that are equally long."""
 _AT_ONCE = 0.9
 """A first step shorter than this part of the learning rate is not that of a decay which begins."""
 _SHORT = 0.25
@@ -34,149 +37,161 @@ _STILL = 1e-3
 """A first step shorter than this part of the longest is that of a gradient of zero."""
 
 
-def step_findings(
-    story: Story, learned: Learned, optimizer: Adam | None, from_start: bool
-) -> list[Finding]:
-    """What the steps between the columns of a story show.
+class StepLengths(NamedTuple):
+    """Lengths of steps in unconstrained coordinates.
 
-    `from_start` says that the first of them is certainly the run's first.
+    Attributes
+    ----------
+    names : tuple of str
+        Names of the n coordinates.
+    lengths : ndarray of shape (n, T)
+    positive : Constraint
+        The map by which concentrations are taken to be held positive.
     """
-    if story.prior.shape[1] < 3:
+
+    names: tuple[str, ...]
+    lengths: FloatArray
+    positive: Constraint
+
+    @classmethod
+    def between(cls, model: LossModel, learned: Learned, positive: Constraint) -> StepLengths:
+        """Steps between the columns of a model."""
+        rows = {
+            f"prior.{name}": positive.unconstrain(concentration[:, 0])
+            for name, concentration in zip(NAMES, model.prior, strict=True)
+            if learned in (True, name)
+        }
+        guide = model.family.under(positive)
+        if guide.parameter_names:
+            free = guide.unconstrain(model.guide_parameters)
+            for name, row in zip(guide.parameter_names, free, strict=True):
+                for g in range(min(row.shape[1], _MOST_COLUMNS)):
+                    rows[f"guide.{name}" + (f"[{g}]" if row.shape[1] > 1 else "")] = row[:, g]
+        lengths = np.array([np.abs(np.diff(row)) for row in rows.values()])
+        return cls(tuple(rows), lengths, positive)
+
+    @property
+    def first(self) -> FloatArray:
+        """First steps of the coordinates that move; a gradient of zero makes none."""
+        first = self.lengths[:, 0]
+        return np.asarray(first[first > _STILL * first.max()])
+
+    def begin_with(self, rate: float) -> bool:
+        """Return True if most first steps have a length."""
+        return bool(np.mean(np.abs(self.first / rate - 1) <= _ALIKE) > 0.5)
+
+    @property
+    def rate(self) -> float | None:
+        """The learning rate if the first step is Adam's: equally long in most coordinates."""
+        typical = float(np.median(self.first)) if self.first.size > 1 else 0.0
+        return typical if typical > 0 and self.begin_with(typical) else None
+
+
+def step_findings(
+    model: LossModel, learned: Learned, optimizer: Adam | None, *, from_start: bool
+) -> list[Finding]:
+    """Compare the steps between the columns of a model with those of an optimizer.
+
+    Parameters
+    ----------
+    model : LossModel
+        With a column for each set of parameters.
+    learned : bool or str
+        The concentrations of the prior that are parameters.
+    optimizer : Adam or None
+        The optimizer that is said to have made the steps.
+    from_start : bool
+        Whether the first of them is certainly the run's first.
+
+    Returns
+    -------
+    list of Finding
+    """
+    if model.prior.shape[1] < 3:
         return []
-    rows, lengths, positive = _rows_and_lengths(story, learned, optimizer)
-    if not lengths.any():
+    steps = _in_likelier_coordinates(model, learned, optimizer)
+    if not steps.lengths.any():
         return []
-    found = _detached(story, rows, lengths)
-    rate = _first_rate(lengths)
-    settings = _settings(lengths, rate, optimizer, from_start) if optimizer else []
+    found, rate = _detached(model, steps), steps.rate
+    settings = _settings(steps, optimizer, from_start) if optimizer else []
     if found or (rate is None and optimizer is None):
         return found + settings
     adam = replace(optimizer, lr=rate or optimizer.lr) if optimizer else Adam(lr=rate or 0.0)
-    decay = _decay(story, learned, lengths, positive, adam)
-    wrong = any(finding.status == "mistake" for finding in settings)
+    decay = _decay(model, learned, steps, adam)
+    if not any(finding.status == "mistake" for finding in settings):
+        return settings + decay
     at_once = optimizer is not None and _AT_ONCE <= (rate or 0.0) / optimizer.lr <= 1
-    if wrong and decay and at_once:
-        return decay
-    return settings if wrong else settings + decay
+    return decay if decay and at_once else settings
 
 
-def _rows_and_lengths(
-    story: Story, learned: Learned, optimizer: Adam | None
-) -> tuple[tuple[str, ...], FloatArray, Constraint]:
-    """Names of all learnable coordinates, the lengths of their steps, (rows, T - 1), and which.
-
-    Concentrations are taken to be held positive by exp, or by softplus if that makes the first
-    steps alike.
-    """
-    for positive in (SOFTPLUS, EXP):
-        rows = _coordinates(story, learned, positive)
-        lengths = np.array([np.abs(np.diff(row)) for row in rows.values()])
-        if _first_rate(lengths) is not None and (
-            optimizer is None or _alike(lengths, optimizer.lr)
-        ):
-            break
-    return tuple(rows), lengths, positive
+def _in_likelier_coordinates(
+    model: LossModel, learned: Learned, optimizer: Adam | None
+) -> StepLengths:
+    """Steps of logarithms or, if those make the first steps alike, of inverses of softplus."""
+    soft = StepLengths.between(model, learned, SOFTPLUS)
+    if soft.rate is not None and (optimizer is None or soft.begin_with(optimizer.lr)):
+        return soft
+    return StepLengths.between(model, learned, EXP)
 
 
-def _coordinates(story: Story, learned: Learned, positive: Constraint) -> dict[str, FloatArray]:
-    """Unconstrained coordinates of everything learnable, by name, (T,) each."""
-    guide = GUIDES[story.guide].under(positive)
-    rows = {
-        f"prior.{name}": positive.unconstrain(story.prior[i, :, 0])
-        for i, name in enumerate(NAMES)
-        if learned in (True, name)
-    }
-    if len(story.own):
-        loose = guide.unconstrain(story.own)
-        for name, row in zip(guide.parameter_names, loose, strict=True):
-            for g in range(min(row.shape[1], _MOST_COLUMNS)):
-                rows[f"guide.{name}" + (f"[{g}]" if row.shape[1] > 1 else "")] = row[:, g]
-    return rows
-
-
-def _detached(story: Story, rows: tuple[str, ...], lengths: FloatArray) -> list[Finding]:
-    """Parameters of the prior that never move although their gradient is not zero."""
-    found = []
-    for i, name in enumerate(NAMES):
-        row = rows.index(f"prior.{name}") if f"prior.{name}" in rows else None
-        if row is None or lengths[row].any():
+def _detached(model: LossModel, steps: StepLengths) -> list[Finding]:
+    """Find parameters of the prior that never move although their gradient is not zero."""
+    found, times = [], steps.lengths.shape[1]
+    for row, role in enumerate(PRIOR_ROLES):
+        if role not in steps.names or steps.lengths[steps.names.index(role)].any():
             continue
-        slope = max((_slope(story, i, t) for t in (0, lengths.shape[1])), key=abs)
+        slope = max((_slope(model, row, t) for t in (0, times)), key=abs)
         if abs(slope) > 1e-3:
-            what = f"prior.{name} never moves; the exact gradient of its logarithm is"
-            reason = f"{lengths.shape[1]} steps"
+            what = f"{role} never moves; the exact gradient of its logarithm is"
+            reason = f"{times} steps"
             found.append(Finding("gradient_detached", what, 0.0, slope, 1e-3, reason, "mistake"))
     return found
 
 
-def _slope(story: Story, row: int, step: int) -> float:
-    """The exact derivative of the objective by the logarithm of a concentration of the prior."""
-    task = Task(story.loss.adapted(GUIDES[story.guide]), story.counts)
-    prior, ends = story.prior[:, step, 0], []
+def _slope(model: LossModel, row: int, step: int) -> float:
+    """Derivative of the exact objective by the logarithm of a concentration of the prior."""
+    task, ends = model.task(), []
     for shift in (1e-4, -1e-4):
-        moved = prior.copy()
+        moved = model.prior[:, step, 0].copy()
         moved[row] *= np.exp(shift)
-        ends.append(objective_value(task, Beta(*map(float, moved)), story.own[:, step]))
+        own = model.guide_parameters[:, step]
+        ends.append(objective_value(task, Beta(*map(float, moved)), own))
     return (ends[0] - ends[1]) / 2e-4
 
 
-def _first_rate(lengths: FloatArray) -> float | None:
-    """The learning rate, if the first step is Adam's: equally long in nearly every coordinate."""
-    first = _first(lengths)
-    typical = float(np.median(first)) if first.size > 1 else 0.0
-    return typical if typical > 0 and _alike(lengths, typical) else None
-
-
-def _first(lengths: FloatArray) -> FloatArray:
-    """The first steps of what moves; a gradient of zero makes none."""
-    first: FloatArray = lengths[:, 0]
-    moving: FloatArray = first[first > _STILL * first.max()]
-    return moving
-
-
-def _alike(lengths: FloatArray, rate: float) -> bool:
-    """Whether most first steps have a length."""
-    first = _first(lengths)
-    return bool(np.mean(np.abs(first / rate - 1) <= _ALIKE) > 0.5)
-
-
-def _settings(
-    lengths: FloatArray, rate: float | None, optimizer: Adam, from_start: bool
-) -> list[Finding]:
+def _settings(steps: StepLengths, optimizer: Adam, from_start: bool) -> list[Finding]:
+    """Compare the first step, or the longest, with those of the optimizer."""
     name, reason, lr = "optimizer_settings", "Adam's first step", rate_after(optimizer, 1)
+    rate, first, allowance = steps.rate, steps.first, _ALIKE * lr
     if rate is not None:
-        what, allowance = "length of the first step, Adam's learning rate,", _ALIKE * lr
+        what = "length of the first step, Adam's learning rate,"
         if abs(rate - lr) <= allowance:
             return [Finding("first_step", what, rate, lr, allowance, reason, "agrees")]
         return [Finding(name, what, rate, lr, allowance, reason, "mistake")]
-    first = _first(lengths)
     if from_start and first.size > 1:
-        what, typical = "the first step is not equally long in all coordinates;", np.median(first)
-        return [Finding(name, what, float(typical), lr, _ALIKE * lr, reason, "mistake")]
+        what = "the first step is not equally long in all coordinates;"
+        return [Finding(name, what, float(np.median(first)), lr, allowance, reason, "mistake")]
     beta1, beta2 = optimizer.betas
-    longest = lr * max(1.0, (1 - beta1) / np.sqrt(1 - beta2))
-    if lengths.max() > longest * (1 + 1e-3):
-        what, theirs = "the longest step", float(lengths.max())
-        return [Finding(name, what, theirs, longest, 0.0, "Adam's bound: at most", "mistake")]
+    longest, theirs = lr * max(1.0, (1 - beta1) / np.sqrt(1 - beta2)), float(steps.lengths.max())
+    if theirs > longest * (1 + 1e-3):
+        reason = "Adam's bound: at most"
+        return [Finding(name, "the longest step", theirs, longest, 0.0, reason, "mistake")]
     return []
 
 
-def _decay(
-    story: Story, learned: Learned, lengths: FloatArray, positive: Constraint, adam: Adam
-) -> list[Finding]:
-    """Late steps against those of Adam with a constant learning rate along the same path."""
-    steps = lengths.shape[1]
-    work = steps * len(story.counts) * story.num_particles
-    if not learned or steps < _FEWEST or work > _MOST_WORK or story.batch is not None:
+def _decay(model: LossModel, learned: Learned, steps: StepLengths, adam: Adam) -> list[Finding]:
+    """Compare late steps with those of Adam at a constant learning rate along the same path."""
+    times = steps.lengths.shape[1]
+    work = times * len(model.counts) * model.num_particles
+    if not learned or times < _FEWEST or work > _MOST_WORK or model.batch is not None:
         return []
-    late = slice(-(steps // 4), None)
 
-    def typical(paths: FloatArray) -> float:
-        return float(np.sqrt(np.mean(paths[:, late] ** 2)))
+    def typical(lengths: FloatArray) -> float:
+        return float(np.sqrt(np.mean(lengths[:, -(times // 4) :] ** 2)))
 
-    theirs = typical(lengths)
+    theirs = typical(steps.lengths)
     lowest = min(
-        typical(_along_the_path(story, learned, steps, positive, adam, np.random.default_rng(seed)))
+        typical(_along_the_path(model, learned, steps, adam, np.random.default_rng(seed)))
         for seed in range(_TRIES)
     )
     if theirs >= _SHORT * lowest:
@@ -188,20 +203,16 @@ def _decay(
 
 
 def _along_the_path(
-    story: Story,
-    learned: Learned,
-    steps: int,
-    positive: Constraint,
-    adam: Adam,
-    rng: np.random.Generator,
+    model: LossModel, learned: Learned, steps: StepLengths, adam: Adam, rng: np.random.Generator
 ) -> FloatArray:
-    """Lengths of the steps that Adam makes of gradients drawn at somebody's own parameters."""
-    task = Task(story.loss.adapted(GUIDES[story.guide].under(positive)), story.counts)
+    """Lengths of the steps that Adam makes of gradients drawn at the parameters of a history."""
+    positive = steps.positive
+    task = Task(model.loss.adapted(model.family.under(positive)), model.counts)
     rows = [i for i, name in enumerate(NAMES) if learned in (True, name)]
     lengths, state = [], None
-    for t in range(steps):
-        prior, own = story.prior[:, t], story.own[:, t]
-        step = story.loss.step(task, prior, own, story.num_particles, rng)
+    for t in range(steps.lengths.shape[1]):
+        prior, own = model.prior[:, t], model.guide_parameters[:, t]
+        step = model.loss.step(task, prior, own, model.num_particles, rng)
         by_prior = (step.prior * positive.slope(prior[:, 0]))[rows]
         by_own = (step.own * task.guide.slope(own))[:, :_MOST_COLUMNS]
         gradient = np.concatenate([by_prior, by_own.ravel()])

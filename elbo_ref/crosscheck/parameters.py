@@ -1,11 +1,12 @@
-"""Which of somebody's parameters is which of ours.
+"""Somebody's parameters in the roles that they have here.
 
-Ours are called ``prior.concentration1``, ``prior.concentration0`` and, with the names of the
-guide's own, ``guide.concentration1``, ``guide.loc``, ...: `roles_of` lists them. Somebody's may be
-called anything. `names` says which is which; what it leaves out is guessed only where one name
-says what it is (``guide_alpha``, ``AutoNormal.locs.c``) and no other does, and every guess is told.
+The roles are ``prior.concentration1``, ``prior.concentration0`` and, with the names of the guide's
+parameters, ``guide.concentration1``, ``guide.loc``, ...: `roles_of` lists them. Somebody's
+parameters may be called anything. `names` says which has which role; what it leaves out is guessed
+only where one name says what it is (``guide_alpha``, ``AutoNormal.locs.c``) and no other does, and
+every guess becomes a note.
 
-A point may be given as a probability instead, ``guide.probs``.
+A point may be given as a probability, ``guide.probs``, in place of ``guide.logits``.
 
 A parameter is one set of values, of shape () or (1,) or, one for each latent, (G,), or a history
 with a leading axis of steps. Where each latent has a parameter of its own, ``a_0``, ``a_1``, ...,
@@ -15,6 +16,7 @@ with a leading axis of steps. Where each latent has a parameter of its own, ``a_
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
@@ -22,230 +24,231 @@ import numpy as np
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray, float_in
+from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides import Guide
+from elbo_ref.guides import Guide, find as find_guide
+from elbo_ref.io.parameters import Parameters
+from elbo_ref.objectives.base import Task
 from elbo_ref.svi.parameters import NAMES, Learned
 
-_WORDS = {
+PRIOR_ROLES = tuple(f"prior.{name}" for name in NAMES)
+_LOGITS, _PROBS = "guide.logits", "guide.probs"
+_SYNONYMS = {
     "concentration1": ("concentration1", "alpha"),
     "concentration0": ("concentration0", "beta"),
     "loc": ("loc", "locs", "mu", "mean"),
     "scale": ("scale", "scales", "sigma"),
     "logits": ("logits", "loc"),
 }
-_LOGITS, _PROBS = "guide.logits", "guide.probs"
-_AUTOMATIC = ("autonormal", "autodelta", "autodiagonalnormal", "autolaplaceapproximation")
-_OF_GUIDE = ("guide", "q", "posterior", "variational", *_AUTOMATIC)
-_OF_PRIOR = ("prior", "p", "model")
+_POSITIVE = ("concentration1", "concentration0", "scale")
+_AUTOGUIDES = ("autonormal", "autodelta", "autodiagonalnormal", "autolaplaceapproximation")
+_OWNERS = {
+    "guide": ("guide", "q", "posterior", "variational", *_AUTOGUIDES),
+    "prior": ("prior", "p", "model"),
+}
 
 
-class Reading(NamedTuple):
-    """Parameters in their roles, at T steps.
+class ParameterRoles(NamedTuple):
+    """Values of parameters at T steps, by role.
 
     Attributes
     ----------
-    prior : array, (2, T, 1)
-    own : array, (k, T, G)
-        The guide's own; G is 1 for a guide that all latents share.
-    names : mapping
-        For each role the name that was taken for it; absent where the value is held.
+    prior : ndarray of shape (2, T, 1)
+        concentration1 and concentration0.
+    guide_parameters : ndarray of shape (k, T, G)
+        Constrained, a row for each of ``guide.parameter_names``; G is 1 where all latents share
+        them.
+    names : mapping of str to str
+        The name that was taken for each role; a role whose value is held fixed has none.
     guessed : tuple of str
-        The roles that `names` did not say.
-    history : bool
-        Whether there was an axis of steps.
+        Roles that the caller's `names` did not assign.
     """
 
     prior: FloatArray
-    own: FloatArray
+    guide_parameters: FloatArray
     names: Mapping[str, str]
     guessed: tuple[str, ...]
-    history: bool
 
     @property
     def num_steps(self) -> int:
-        """How many sets of values there are."""
+        """Number of sets of values, T."""
         return int(self.prior.shape[1])
 
 
 def roles_of(guide: Guide) -> tuple[str, ...]:
-    """The roles that a guide's parameters and the prior's have."""
-    prior = tuple(f"prior.{name}" for name in NAMES) if guide.has_prior else ()
+    """Roles of the prior's and the guide's parameters."""
+    prior = PRIOR_ROLES if guide.has_prior else ()
     return prior + tuple(f"guide.{name}" for name in guide.parameter_names)
 
 
 def learned_of(roles: Collection[str]) -> Learned:
-    """Which of the prior's concentrations are among the roles.
+    """Concentrations of the prior that are among the roles.
 
     Examples
     --------
     >>> learned_of(["prior.concentration0", "guide.loc"])
     'concentration0'
     """
-    first, second = (f"prior.{name}" in roles for name in NAMES)
+    first, second = (role in roles for role in PRIOR_ROLES)
     if first and second:
         return True
     return "concentration1" if first else "concentration0" if second else False
 
 
-def read_roles(
+def assign_roles(
     values: Mapping[str, FloatArray],
     guide: Guide,
     size: int,
+    *,
     names: Mapping[str, str] | None = None,
     prior: Beta | None = None,
-) -> Reading:
+) -> ParameterRoles:
     """Put parameters into their roles.
 
     Parameters
     ----------
-    values : mapping of names to arrays
+    values : mapping of str to ndarray
+        Somebody's parameters by name.
     guide : Guide
+        The guide whose roles they have.
     size : int
-        How many latents there are.
-    names : mapping of roles to names, optional
+        Number of latents, G.
+    names : mapping of str to str, optional
+        For a role the name of the parameter that has it.
     prior : Beta, optional
-        What the prior's concentrations are where `values` does not hold them.
+        The prior's concentrations where `values` does not hold them.
+
+    Returns
+    -------
+    ParameterRoles
 
     Raises
     ------
     ValueError
         If a role is not known, has no parameter, or has values of the wrong shape or sign.
     """
-    roles, names, values = roles_of(guide), dict(names or {}), dict(values)
+    roles, values, names = roles_of(guide), dict(values), dict(names or {})
     if _LOGITS in roles:
         names = _as_logits(values, names)
     for name in names.values():
         if "*" in name and name not in values:
-            _side_by_side(values, name)
-    for role, name in names.items():
-        if role not in roles:
-            raise ValueError(f"names: {role!r} is none of the roles {', '.join(roles)}")
-        if name not in values:
-            raise ValueError(f"names: there is no parameter {name!r}; {_has(values)}")
-    twice = [name for name in names.values() if list(names.values()).count(name) > 1]
-    if twice:
-        raise ValueError(f"names: {twice[0]!r} has two roles")
-    left = {
-        name: words for name in values if name not in names.values() for words in [_split(name)]
-    }
-    found, guessed = dict(names), []
-    for role in roles:
-        if role in left:
-            found[role] = role
-        elif role not in names and not (prior and role.startswith("prior.")):
-            fitting = [name for name, words in left.items() if _fits(role, words, roles)]
-            if len(fitting) == 1:
-                found[role] = fitting[0]
-                guessed.append(role)
-    if len(set(found.values())) < len(found):
-        found, guessed = dict(names), []
-    held = (
-        dict(zip((f"prior.{name}" for name in NAMES), prior.arrays(), strict=True)) if prior else {}
-    )
+            _stack_numbered(values, name)
+    _check_names(names, values, roles)
+    held = dict(zip(PRIOR_ROLES, prior.arrays(), strict=True)) if prior else {}
+    guessed = _guessed(values, names, roles, held)
+    found = names | guessed
     arrays = {}
     for role in roles:
-        if role in found:
-            arrays[role] = values[found[role]]
-        elif role in held:
-            arrays[role] = np.asarray(held[role])
-        else:
-            raise ValueError(f"names= does not say which parameter is {role}; {_has(values)}")
-    return _shaped(arrays, found, tuple(guessed), guide, size)
+        if role not in found and role not in held:
+            raise ValueError(f"names= does not say which parameter is {role}; {_listed(values)}")
+        arrays[role] = values[found[role]] if role in found else np.asarray(held[role])
+    table, steps = _tables(arrays, found, guide, size)
+    own_size = 1 if guide.shared else size
+    concentrations = np.empty((len(NAMES), steps, 1))
+    for row, role in zip(concentrations, PRIOR_ROLES, strict=True):
+        row[:] = table.get(role, 1.0)
+    own = np.empty((len(guide.parameter_names), steps, own_size))
+    for row, name in zip(own, guide.parameter_names, strict=True):
+        row[:] = table[f"guide.{name}"]
+    unsaid = tuple(role for role, name in guessed.items() if role != name)
+    return ParameterRoles(concentrations, own, found, unsaid)
 
 
-def _side_by_side(values: dict[str, FloatArray], pattern: str) -> None:
-    """Put the parameters that differ in a number into one, under the pattern."""
-    form = re.escape(pattern).replace(r"\*", "([0-9]+)", 1)
-    found = [
-        (int(match[1]), name) for name in values if (match := re.fullmatch(form, name)) is not None
-    ]
-    shapes = {values[name].shape for _, name in found}
-    if len({number for number, _ in found}) < len(found) or len(shapes) > 1:
-        told = ", ".join(f"{name}: {values[name].shape}" for _, name in sorted(found))
-        raise ValueError(f"names: {pattern!r} is one number and one shape each, not {told}")
-    if found:
-        values[pattern] = np.stack([values.pop(name) for _, name in sorted(found)], axis=-1)
-
-
-def of_guide(name: str) -> bool:
-    """Whether a name says that it is a guide's.
-
-    Examples
-    --------
-    >>> of_guide("alpha_q"), of_guide("beta")
-    (True, False)
-    """
-    return any(word in _OF_GUIDE for word in _split(name))
-
-
-def _as_logits(values: dict[str, FloatArray], names: Mapping[str, str]) -> dict[str, str]:
-    """Turn the parameter that is a probability into a logit; the names, with it in that role."""
+def _as_logits(values: dict[str, FloatArray], names: dict[str, str]) -> dict[str, str]:
+    """Turn the parameter that is a probability into its logit; return the names with it."""
     points = [name for name in values if {"probs", "autodelta"} & {*_split(name)}]
     name = names.get(_PROBS, points[0] if len(points) == 1 and _LOGITS not in names else None)
     if name in values:
-        values[name] = float_in(name, values[name], 0.0, 1.0)
-        values[name] = sc.logit(values[name])
+        values[name] = sc.logit(float_in(name, values[name], 0.0, 1.0))
     kept = {role: x for role, x in names.items() if role != _PROBS}
     return kept if name is None else {**kept, _LOGITS: name}
 
 
-def _has(values: Mapping[str, FloatArray]) -> str:
-    return f"the store has: {', '.join(sorted(values)) or 'nothing'}"
+def _stack_numbered(values: dict[str, FloatArray], pattern: str) -> None:
+    """Replace the parameters that differ in a number by one array, under the pattern."""
+    form = re.escape(pattern).replace(r"\*", "([0-9]+)", 1)
+    numbered = sorted(
+        (int(match[1]), name) for name in values if (match := re.fullmatch(form, name)) is not None
+    )
+    shapes = {values[name].shape for _, name in numbered}
+    if len({number for number, _ in numbered}) < len(numbered) or len(shapes) > 1:
+        told = ", ".join(f"{name}: {values[name].shape}" for _, name in numbered)
+        raise ValueError(f"names: {pattern!r} is one number and one shape each, not {told}")
+    if numbered:
+        values[pattern] = np.stack([values.pop(name) for _, name in numbered], axis=-1)
+
+
+def _check_names(
+    names: Mapping[str, str], values: Mapping[str, FloatArray], roles: tuple[str, ...]
+) -> None:
+    for role, name in names.items():
+        if role not in roles:
+            raise ValueError(f"names: {role!r} is none of the roles {', '.join(roles)}")
+        if name not in values:
+            raise ValueError(f"names: there is no parameter {name!r}; {_listed(values)}")
+    for name, times in Counter(names.values()).items():
+        if times > 1:
+            raise ValueError(f"names: {name!r} has two roles")
+
+
+def _guessed(
+    values: Collection[str],
+    names: Mapping[str, str],
+    roles: tuple[str, ...],
+    held: Collection[str],
+) -> dict[str, str]:
+    """Roles that `names` leaves out and one name alone says it has; none if one has two."""
+    left = [name for name in values if name not in names.values()]
+    guessed = {}
+    for role in roles:
+        fitting = [name for name in left if _says(name, role, roles)]
+        if role in left:
+            guessed[role] = role
+        elif role not in names and role not in held and len(fitting) == 1:
+            guessed[role] = fitting[0]
+    return guessed if len(set(guessed.values())) == len(guessed) else {}
+
+
+def _says(name: str, role: str, roles: tuple[str, ...]) -> bool:
+    """Return True if a name says that its parameter has a role."""
+    words = {*_split(name)}
+    owner, what = role.split(".")
+    only_owner = all(other.startswith(f"{owner}.") for other in roles)
+    owned = only_owner or not words.isdisjoint(_OWNERS[owner])
+    return owned and not words.isdisjoint(_SYNONYMS.get(what, (what,)))
 
 
 def _split(name: str) -> list[str]:
-    """``AutoNormal.locs.c`` to autonormal, locs, c; digits stay with ``concentration``."""
+    """``AutoNormal.locs.c`` as autonormal, locs, c; digits stay with ``concentration``."""
     return [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
 
 
-def _fits(role: str, words: list[str], roles: tuple[str, ...]) -> bool:
-    """Whether a name says that it has a role."""
-    owner, what = role.split(".")
-    says_what = any(word in _WORDS.get(what, (what,)) for word in words)
-    says_owner = any(word in (_OF_GUIDE if owner == "guide" else _OF_PRIOR) for word in words)
-    alone = not any(other.startswith("guide." if owner == "prior" else "prior.") for other in roles)
-    return says_what and (says_owner or alone)
+def _listed(values: Collection[str]) -> str:
+    return f"the store has: {', '.join(sorted(values)) or 'nothing'}"
 
 
-def _shaped(
-    arrays: dict[str, FloatArray],
-    found: Mapping[str, str],
-    guessed: tuple[str, ...],
-    guide: Guide,
-    size: int,
-) -> Reading:
-    own_size = 1 if guide.shared else size
-    tables = {}
-    lengths = {x.size for role, x in arrays.items() if role.startswith("prior.") and x.ndim}
+def _tables(
+    arrays: Mapping[str, FloatArray], names: Mapping[str, str], guide: Guide, size: int
+) -> tuple[dict[str, FloatArray], int]:
+    """Values of each role, (steps, latents), where one of either broadcasts; and the steps."""
+    priors = {x.size for role, x in arrays.items() if role in PRIOR_ROLES and x.ndim}
     histories = {len(x) for x in arrays.values() if x.ndim > 1}
+    tables = {}
     for role, array in arrays.items():
-        columns = 1 if role.startswith("prior.") else own_size
-        moving = lengths if array.size != columns else histories
-        if array.ndim == 1 and array.size in moving:
+        columns = 1 if guide.shared or role in PRIOR_ROLES else size
+        lengths = priors if array.size != columns else histories
+        if array.ndim == 1 and array.size in lengths:
             array = array[:, None]
-        tables[role] = _as_table(role, array, columns, found.get(role, role))
-    lengths = {table.shape[0] for table in tables.values()} - {1}
-    if len(lengths) > 1:
-        told = ", ".join(f"{role}: {table.shape[0]}" for role, table in tables.items())
+        tables[role] = _table(role, array, columns, names.get(role, role))
+    steps = {len(table) for table in tables.values()} - {1}
+    if len(steps) > 1:
+        told = ", ".join(f"{role}: {len(table)}" for role, table in tables.items())
         raise ValueError(f"the parameters have histories of different lengths: {told}")
-    steps = lengths.pop() if lengths else 1
-    prior = (
-        [tables[f"prior.{name}"] for name in NAMES] if guide.has_prior else [np.ones((1, 1))] * 2
-    )
-    own = [tables[f"guide.{name}"] for name in guide.parameter_names]
-    return Reading(
-        prior=np.array([np.broadcast_to(table, (steps, 1)) for table in prior]),
-        own=np.array([np.broadcast_to(x, (steps, own_size)) for x in own]).reshape(
-            len(own), steps, own_size
-        ),
-        names=found,
-        guessed=guessed,
-        history=steps > 1,
-    )
+    return tables, steps.pop() if steps else 1
 
 
-def _as_table(role: str, array: FloatArray, columns: int, name: str) -> FloatArray:
-    """(steps, columns)."""
+def _table(role: str, array: FloatArray, columns: int, name: str) -> FloatArray:
     if array.ndim == 0:
         table = array.reshape(1, 1)
     elif array.ndim == 1 and array.size == columns:
@@ -261,3 +264,136 @@ def _as_table(role: str, array: FloatArray, columns: int, name: str) -> FloatArr
             + " is needed, or a history of that"
         )
     return np.asarray(table, dtype=np.float64)
+
+
+class Assignment(NamedTuple):
+    """Counts and guide with parameters in their roles, and what was assumed for it."""
+
+    counts: Counts
+    guide: str
+    roles: ParameterRoles
+    findings: tuple[Finding, ...]
+
+    @property
+    def learned(self) -> Learned:
+        """Concentrations of the prior that are parameters."""
+        return learned_of(self.roles.names)
+
+
+def assign(
+    counts: Counts,
+    given: Parameters,
+    guide: Guide,
+    names: Mapping[str, str] | None,
+    prior: Beta | None,
+) -> Assignment:
+    """Put somebody's parameters into their roles and say what had to be assumed.
+
+    A store of the prior's parameters alone belongs to an empty guide; concentrations that are not
+    positive are taken for logarithms.
+
+    Parameters
+    ----------
+    counts : Counts
+        The data.
+    given : Parameters
+        Somebody's parameters by name.
+    guide : Guide
+        The guide that they are said to be of.
+    names, prior
+        As of `assign_roles`.
+
+    Returns
+    -------
+    Assignment
+        Its counts have an entry for each latent where the parameters have.
+
+    Raises
+    ------
+    ValueError
+        If parameters have no role, have the wrong shape, or are not finite.
+    """
+    findings = [Finding("parameters", text, status="note") for text in _grouped(given.notes)]
+    if _prior_only(given.values, guide, names, prior):
+        what = f"the store has no parameter of a {guide.name} guide"
+        reason = "from the names alone"
+        findings.append(Finding("latent_not_in_guide", what, reason=reason, status="mistake"))
+        guide = find_guide("empty")
+    counts = _with_own_entries(counts, given.values, guide)
+    roles = assign_roles(given.values, guide, len(counts), names=names, prior=prior)
+    for role in roles.guessed:
+        taken = f"{roles.names[role]} was taken for {role}"
+        findings.append(Finding("names", taken, status="note"))
+    roles, unconstrained = _made_positive(roles, guide)
+    if not guide.parameter_names:
+        own = Task(guide, counts).guide.constrain(roles.guide_parameters)
+        roles = roles._replace(guide_parameters=own)
+    return Assignment(counts, guide.name, roles, (*findings, *unconstrained))
+
+
+def _grouped(notes: tuple[str, ...]) -> list[str]:
+    """Notes, with the names of all parameters about which they say the same."""
+    names: dict[str, list[str]] = {}
+    for text in notes:
+        name, _, what = text.partition(": ")
+        names.setdefault(what, []).append(name)
+    return [f"{', '.join(group)}: {what}" for what, group in names.items()]
+
+
+def _prior_only(
+    values: Collection[str], guide: Guide, names: Mapping[str, str] | None, prior: Beta | None
+) -> bool:
+    """Return True if the store holds the prior's parameters and none of a guide with some."""
+    assigned = {*(names or {})}
+    if (
+        not (guide.parameter_names and guide.has_prior)
+        or prior is not None
+        or any(role.startswith("guide.") for role in assigned)
+    ):
+        return False
+    of_guide = any(not {*_split(name)}.isdisjoint(_OWNERS["guide"]) for name in values)
+    return len(values) == len(NAMES) and (assigned.issuperset(PRIOR_ROLES) or not of_guide)
+
+
+def one_by_one(counts: Counts) -> Counts:
+    """Give each latent an entry of its own.
+
+    Examples
+    --------
+    >>> one_by_one(Counts([0, 1], 1, multiplicity=[2, 1]))
+    Counts(successes=[0 0 1], total_count=[1 1 1])
+    """
+    times = counts.multiplicity
+    columns = counts.successes, counts.total_count, np.ones_like(times), counts.log_split
+    return Counts.from_columns(*(np.repeat(column, times) for column in columns))
+
+
+def _with_own_entries(counts: Counts, values: Mapping[str, FloatArray], guide: Guide) -> Counts:
+    """Give each latent an entry of its own if there are parameters for each."""
+    sizes = {array.shape[-1] for array in values.values() if array.ndim}
+    latents = counts.num_latents
+    if not guide.parameter_names or len(counts) == latents or latents not in sizes:
+        return counts
+    return one_by_one(counts)
+
+
+def _made_positive(roles: ParameterRoles, guide: Guide) -> tuple[ParameterRoles, list[Finding]]:
+    """Apply exp if a concentration or scale is not positive."""
+    rows = [name in _POSITIVE for name in guide.parameter_names]
+    prior, own = roles.prior, roles.guide_parameters[rows]
+    for owner, array in (("prior", prior), ("guide", own)):
+        if not np.isfinite(array).all():
+            where = int(np.argmax(~np.isfinite(array).all(axis=(0, 2))))
+            raise ValueError(f"the {owner}'s parameters are not finite at step {where}")
+    if (prior > 0).all() and (own > 0).all():
+        return roles, []
+    positive = roles.guide_parameters.copy()
+    positive[rows] = np.exp(own)
+    finding = Finding(
+        "unconstrained_values",
+        "the smallest parameter that must be positive",
+        theirs=float(min(prior.min(), own.min(initial=np.inf))),
+        reason="exp was applied to go on",
+        status="mistake",
+    )
+    return roles._replace(prior=np.exp(prior), guide_parameters=positive), [finding]

@@ -12,8 +12,8 @@ from scipy import stats
 from scipy.special import digamma
 
 import elbo_ref as er
-from elbo_ref.crosscheck.loss_model import Story
-from elbo_ref.crosscheck.mistakes import told
+from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.crosscheck.mistakes import closed_form_hypotheses
 from elbo_ref.objectives import find as find_loss
 from tiers import few
 
@@ -180,19 +180,21 @@ def test_a_symmetric_swap_is_not_suggested():
     assert "swapped_concentrations" not in verdict.mistakes
 
 
-def test_stories_of_many_latents_are_compared_by_value():
+def test_models_of_many_latents_are_compared_by_value():
     """NumPy prints the ends of a thousand numbers: those in the middle differ here."""
     k, n = np.ones(1001, int), np.full(1001, 10)
     n[400:600] = 2
     prior, own = np.ones((2, 1, 1)), np.ones((2, 1, 1))
-    given = Story(er.Counts(k, n), "beta_shared", find_loss("trace"), 1, prior, own, "float64")
+    given = LossModel(er.Counts(k, n), "beta_shared", find_loss("trace"), 1, prior, own, "float64")
     assert str(given.counts) == str(er.Counts(k, np.full(1001, 10)))
-    (found,) = (x for x in told(given) if x.what == "the largest for all")
-    assert found.story.counts == er.Counts(k, np.full(1001, 10))
+    (found,) = (x for x in closed_form_hypotheses(given) if x.variant == "the largest for all")
+    assert found.model.counts == er.Counts(k, np.full(1001, 10))
     alike = given._replace(counts=er.Counts(k, np.full(1001, 10)))
-    assert "the largest for all" not in [x.what for x in told(alike)]
+    assert "the largest for all" not in [x.variant for x in closed_form_hypotheses(alike)]
     labelled = er.Counts.grouped(k, np.full(1001, 10), np.arange(1001))
-    assert "the largest for all" not in [x.what for x in told(given._replace(counts=labelled))]
+    assert "the largest for all" not in [
+        x.variant for x in closed_form_hypotheses(given._replace(counts=labelled))
+    ]
 
 
 def test_single_trials_have_no_coefficients_to_miss():
@@ -331,12 +333,12 @@ def test_a_history_recorded_after_each_step():
     names = (*ROLES, "guide.probs")
     params = {name: row[1:] for name, row in zip(names, rows, strict=True)}
     verdict = er.cross_check(
-        er.Counts(K, N), params, "delta", losses=run.losses, optimizer=optimizer
+        er.Counts(K, N), params, guide="delta", losses=run.losses, optimizer=optimizer
     )
     assert verdict.mistakes == ()
     assert "recorded_after" in {finding.name for finding in verdict.having("note")}
     before = {name: row[:-1] for name, row in zip(names, rows, strict=True)}
-    verdict = er.cross_check(er.Counts(K, N), before, "delta", losses=run.losses)
+    verdict = er.cross_check(er.Counts(K, N), before, guide="delta", losses=run.losses)
     assert "recorded_after" not in {finding.name for finding in verdict.findings}
 
 
@@ -355,7 +357,13 @@ def test_runs_of_other_guides_agree(guide, loss):
     if guide == "laplace":
         params["guide.logits"] = run.history.guide.loc
     verdict = er.cross_check(
-        counts, params, guide, loss, 3, losses=run.losses, optimizer=er.Adam(lr=0.05)
+        counts,
+        params,
+        guide=guide,
+        loss=loss,
+        num_particles=3,
+        losses=run.losses,
+        optimizer=er.Adam(lr=0.05),
     )
     assert verdict.genuine, verdict
 
@@ -363,7 +371,7 @@ def test_runs_of_other_guides_agree(guide, loss):
 def test_claims_that_are_none_are_refused_by_name():
     store = {"prior.concentration1": 2.0, "prior.concentration0": 5.0}
     given = {"counts": er.Counts(3, 10), "params": store, "guide": "conjugate", "losses": [9.3]}
-    assert er.cross_check(**given).outcome != "too little to tell"
+    assert er.cross_check(**given).outcome != "too_little_to_tell"
     for name, values in {
         "names": (["a"], {1: "a"}, {"prior.concentration1": 3}, 3),
         "prior": (3, er.Beta([1.0, 2.0], 1.0)),

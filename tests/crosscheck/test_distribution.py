@@ -1,4 +1,4 @@
-"""The laws of losses: tails against closed forms and draws, every guide against a simulation."""
+"""Distributions of losses: tails against closed forms and draws, guides against simulations."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from scipy import special as sc, stats
 
 import elbo_ref as er
 from elbo_ref.crosscheck.cumulants import minibatch_cumulants
-from elbo_ref.crosscheck.distribution import law_of, means_of, sampled_law
-from elbo_ref.crosscheck.loss_model import Story, Terms
-from elbo_ref.crosscheck.saddlepoint import GammaCumulants, SaddlepointLaw, SampledLaw
+from elbo_ref.crosscheck.distribution import (
+    expected_losses,
+    loss_distribution,
+    sampled_distribution,
+)
+from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
+from elbo_ref.crosscheck.saddlepoint import SaddlepointDistribution, SampledDistribution
 from elbo_ref.objectives import find as find_loss
 from tiers import few
 
@@ -18,27 +22,27 @@ DRAWS = 200_000
 K, N = np.array([2, 7, 0]), np.array([5, 9, 4])
 
 
-def story(guide, prior, own, loss="trace", dtype="float64", particles=1, counts=None):
+def model(guide, prior, own, loss="trace", dtype="float64", particles=1, counts=None):
     own = np.asarray(own, float)
-    return Story(
+    return LossModel(
         counts=er.Counts(K, N) if counts is None else counts,
         guide=guide,
         loss=find_loss(loss),
         num_particles=particles,
         prior=np.asarray(prior, float).reshape(2, 1, 1),
-        own=own[:, None, :],
+        guide_parameters=own[:, None, :],
         dtype=dtype,
     )
 
 
-def law(*args, **options):
-    return law_of(story(*args, **options), np.random.default_rng(0))[0]
+def distribution(*args, **options):
+    return loss_distribution(model(*args, **options), np.random.default_rng(0))[0]
 
 
 @pytest.mark.parametrize("a", [0.3, 2.0, 40.0])
 def test_an_exponential_loss(a):
     """Guide Beta(a, 1), prior Beta(a0, 1), no trials: the loss is exponential, shifted."""
-    found = law("beta", (a / 2, 1.0), [[a], [1.0]], counts=er.Counts(0, 0))
+    found = distribution("beta", (a / 2, 1.0), [[a], [1.0]], counts=er.Counts(0, 0))
     rate, shift = 2.0, np.log(2)  # -f = log 2 + (a/2) log c, and -log c is exponential of rate a
     x = shift - np.array([1.0, 2.0, 5.0, 15.0])[:, None]
     tails = np.array([found.outer_tail(value) for value in x])[:, 0]
@@ -80,7 +84,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", few(CASES, 3))
-def test_a_law_is_that_of_simulated_losses(name):
+def test_a_distribution_is_that_of_simulated_losses(name):
     """Mean and variance within five standard errors, tails within 20%, a normal's 35%, and
     their noise.
 
@@ -89,7 +93,7 @@ def test_a_law_is_that_of_simulated_losses(name):
     guide, loss, own = CASES[name]
     prior, own = (1.5, 2.5), np.asarray(own)
     draws = simulated(guide, loss, prior, own, np.random.default_rng(3))
-    found = law(guide, prior, own, loss)
+    found = distribution(guide, prior, own, loss)
     error = draws.std() / np.sqrt(DRAWS)
     assert abs(draws.mean() - found.mean[0]) < 5 * error
     fourth = np.mean((draws - draws.mean()) ** 4)
@@ -102,18 +106,18 @@ def test_a_law_is_that_of_simulated_losses(name):
             assert tail < p * (1 + slack) or (name == "normal" and q < 0.5), (name, q)
 
 
-def test_negative_control_another_guide_has_another_law():
+def test_negative_control_another_guide_has_another_distribution():
     prior, own = (1.5, 2.5), np.asarray(CASES["beta"][2])
     draws = simulated("beta", "trace", prior, own, np.random.default_rng(3))
-    found = law("beta", prior[::-1], own)
+    found = distribution("beta", prior[::-1], own)
     assert abs(draws.mean() - found.mean[0]) > 50 * draws.std() / np.sqrt(DRAWS)
 
 
-def test_means_are_the_laws():
+def test_means_are_those_of_the_distribution():
     for guide, loss, own in CASES.values():
-        one = story(guide, (1.5, 2.5), own, loss)
-        exact = law_of(one, np.random.default_rng(0))[0].mean
-        assert means_of(one) == pytest.approx(exact, rel=1e-9)
+        one = model(guide, (1.5, 2.5), own, loss)
+        exact = loss_distribution(one, np.random.default_rng(0))[0].mean
+        assert expected_losses(one) == pytest.approx(exact, rel=1e-9)
 
 
 def in_float32(prior, rng):
@@ -130,27 +134,30 @@ def in_float32(prior, rng):
     return -(form.sum(axis=1) + constants)
 
 
-def test_clamped_draws_have_a_law_of_their_own():
+def test_clamped_draws_have_a_distribution_of_their_own():
     """float32 and small concentrations: mean and spread; without clamping they are far off."""
     prior = (0.1, 0.06)
     draws = in_float32(prior, np.random.default_rng(5)).astype(float)
-    one = story("empty", prior, np.zeros((0, 1)), dtype="float32")
-    found = law_of(one, np.random.default_rng(0))[0]
+    one = model("empty", prior, np.zeros((0, 1)), dtype="float32")
+    found = loss_distribution(one, np.random.default_rng(0))[0]
     error = draws.std() / np.sqrt(DRAWS)
     assert abs(draws.mean() - found.mean[0]) < 6 * error + 2e-2 * draws.std()
     assert draws.std() == pytest.approx(np.sqrt(found.variance[0]), rel=0.03)
-    exact = law_of(one._replace(clamped=False), np.random.default_rng(0))[0]
+    exact = loss_distribution(one._replace(clamped=False), np.random.default_rng(0))[0]
     assert abs(draws.mean() - exact.mean[0]) > 100 * error
 
 
 @pytest.mark.thorough
-def test_the_drawn_law_is_the_closed_one():
-    """Means and tails of `sampled_law`, with two independent stories as well."""
-    one = story("beta", (1.5, 2.5), CASES["beta"][2], particles=2)
+def test_the_drawn_distribution_is_the_closed_one():
+    """Means and tails of `sampled_distribution`, with two independent models as well."""
+    one = model("beta", (1.5, 2.5), CASES["beta"][2], particles=2)
     apart = one._replace(prior=np.ones((2, 1, 1)), counts=er.Counts(0 * K, 0))
-    for told in (one, one._replace(guide="empty", own=np.zeros((0, 1, 3)), beside=apart)):
-        closed = law_of(told, np.random.default_rng(0))[0]
-        drawn = sampled_law(told, np.random.default_rng(0))
+    for told in (
+        one,
+        one._replace(guide="empty", guide_parameters=np.zeros((0, 1, 3)), added=apart),
+    ):
+        closed = loss_distribution(told, np.random.default_rng(0))[0]
+        drawn = sampled_distribution(told, np.random.default_rng(0))
         size = np.sqrt(closed.variance)
         assert drawn.mean == pytest.approx(closed.mean, abs=float(0.02 * size[0]))
         x = closed.mean + 2 * size
@@ -174,7 +181,7 @@ def test_the_density_by_draws(name):
     by many widths there.
     """
     (shape, most), rng = SHAPES[name], np.random.default_rng(7)
-    drawn = SampledLaw(shape.rvs((2000, 4000), random_state=rng))
+    drawn = SampledDistribution(shape.rvs((2000, 4000), random_state=rng))
     x = shape.rvs(2000, random_state=rng)
     lost = shape.logpdf(x) - drawn.log_density(x)
     error = lost.std() / np.sqrt(x.size)
@@ -183,7 +190,7 @@ def test_the_density_by_draws(name):
 
 def test_the_density_of_draws_that_are_all_the_same():
     """It is finite, high there and low elsewhere."""
-    drawn = SampledLaw(np.full((2, 500), 3.0))
+    drawn = SampledDistribution(np.full((2, 500), 3.0))
     there, away = drawn.log_density(np.array([3.0, 3.5]))
     assert np.isfinite(there) and np.isfinite(away) and there > 100 > -100 > away
     assert drawn.outer_tail(np.array([3.0, 3.5])).tolist() == [1.0, 0.0]
@@ -194,12 +201,13 @@ def test_the_density_of_draws_that_are_all_the_same():
 def test_many_particles_of_minibatches_by_their_cumulants(particles):
     """Mean, spread and tails beside 6000 drawn means, within five standard errors."""
     own = CASES["beta"][2]
-    one = story("beta", (1.5, 2.5), own, particles=particles)._replace(batch=2, batch_scale=1.5)
-    drawn = sampled_law(one, np.random.default_rng(1), 12_000 * particles)
-    mean, variance, third = minibatch_cumulants(one, Terms.of(one))
+    one = model("beta", (1.5, 2.5), own, particles=particles)._replace(batch=2, batch_scale=1.5)
+    drawn = sampled_distribution(one, np.random.default_rng(1), 12_000 * particles)
+    cumulants = minibatch_cumulants(LinearForm.of(one))
+    mean, variance = cumulants.mean, cumulants.variance
     assert abs(drawn.mean - mean) < 5 * np.sqrt(variance / 6000)
     assert drawn.variance == pytest.approx(variance, rel=0.1)
-    found = SaddlepointLaw(GammaCumulants(mean, variance, third))
+    found = SaddlepointDistribution(cumulants)
     for away in (-2.0, 2.0):
         x = mean + away * np.sqrt(variance)
         assert found.outer_tail(x) == pytest.approx(drawn.outer_tail(x), rel=0.4)

@@ -209,7 +209,7 @@ def checked(run, losses=None):
     params = {f"prior.{name}": getattr(run.prior, name) for name in NAMES}
     params |= {f"guide.{name}": getattr(run.guide, name) for name in NAMES}
     verdict = er.cross_check(
-        run.counts, params, "beta", run.loss_name, run.num_particles,
+        run.counts, params, loss=run.loss_name, num_particles=run.num_particles,
         losses=losses, optimizer=run.optimizer,
     )  # fmt: skip
     kinds = (*OPTIMUM, "at_optimum")

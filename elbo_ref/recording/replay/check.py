@@ -15,10 +15,10 @@ import numpy as np
 
 from elbo_ref._validation.arguments import check_type, underflow_is_zero
 from elbo_ref.counts import Counts
-from elbo_ref.crosscheck.case import check_claims, one_by_one
+from elbo_ref.crosscheck.check import check_claims
 from elbo_ref.crosscheck.findings import ORDER, Finding, Verdict
 from elbo_ref.crosscheck.optimum import exact_numbers, optimum_finding
-from elbo_ref.crosscheck.parameters import learned_of
+from elbo_ref.crosscheck.parameters import learned_of, one_by_one
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.optim import Adam
@@ -172,7 +172,7 @@ def _subject(recording: Recording) -> str:
 def _seen(tape: Tape, counts: Counts) -> PointDiagnosis | None:
     """The parameters of the last step, before its update; None where there is no such value."""
     prior = tape.reading.prior[:, -1, 0]
-    if not (prior > 0).all() or tape.reading.own.shape[2] not in (1, len(counts)):
+    if not (prior > 0).all() or tape.reading.guide_parameters.shape[2] not in (1, len(counts)):
         return None
     rates = [rate[-1] for rate in tape.recording.lr.values() if np.isfinite(rate[-1])]
     point = Point(
@@ -180,7 +180,7 @@ def _seen(tape: Tape, counts: Counts) -> PointDiagnosis | None:
         guide_name=tape.guide.name,
         loss=tape.objective,
         prior=Beta(*map(float, prior)),
-        own=tape.reading.own[:, -1],
+        own=tape.reading.guide_parameters[:, -1],
         learn_prior=learned_of([role for _, role, _ in tape.learned()]),
         rate=float(rates[0]) if rates else None,
         num_particles=1 if tape.bound else tape.draws.shape[1],

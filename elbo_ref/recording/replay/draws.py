@@ -56,7 +56,7 @@ def _origin(tape: Tape) -> Finding:
     words, reason = f"p-value of {tape.draws.size} draws", "Kolmogorov-Smirnov"
     if p_value >= LEVEL:
         return Finding("draws", words, p_value, None, None, reason, "agrees")
-    if guide.source is BETA and len(reading.own):
+    if guide.source is BETA and len(reading.guide_parameters):
         prior = _uniform(tape, reading.prior)
         each = [_kolmogorov(prior[:, :, latent]) for latent in range(tape.num_latents)]
         if min(_kolmogorov(prior), len(each) * min(each)) >= LEVEL:

@@ -330,7 +330,7 @@ def _deviations(tape: Tape, counts: Counts) -> dict[str, FloatArray]:
     found: dict[str, list[FloatArray]] = {}
     places = max(1, min(_PLACES, _MOST // tape.num_latents))
     for step in np.unique(np.linspace(steps - 1, 0, places).astype(int)):
-        prior, own = tape.reading.prior[:, step], tape.reading.own[:, step]
+        prior, own = tape.reading.prior[:, step], tape.reading.guide_parameters[:, step]
         variances = objective.gradient_variance(task, prior, np.array(own))
         if variances is None:
             return {}

@@ -3,7 +3,7 @@
 Which guide it is follows from the sites that the recording saw, unless it is said. Which parameter
 is which follows from what the sites were distributed by: a parameter that equals an argument of a
 site in every step has that role. A site whose argument no parameter equals still has its values,
-and there is no gradient to compare. What remains open is guessed as `read_roles` does.
+and there is no gradient to compare. What remains open is guessed as `assign_roles` does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from elbo_ref import guides
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.crosscheck.parameters import Reading, read_roles, roles_of
+from elbo_ref.crosscheck.parameters import ParameterRoles, assign_roles, roles_of
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import Guide
 from elbo_ref.recording import Recording
@@ -128,7 +128,7 @@ def read_tape(
     try:
         width = batch.size if batch is not None and batch.of_latents and not by_hand else size
         flat = {name: x.reshape(len(x), -1) for name, x in values.items()}
-        reading = read_roles(flat, guide, width, given, prior)
+        reading = assign_roles(flat, guide, width, names=given, prior=prior)
     except ValueError as error:
         told = f"the recording's parameters are: {_told(recording)}{unclear}"
         raise ValueError(f"{error} ({told})") from None
@@ -137,7 +137,9 @@ def read_tape(
     if guide.origin == "posterior":
         if batch is not None:
             raise ValueError(f"guide = {guide.name!r} is not replayed on minibatches")
-        reading = reading._replace(own=np.repeat(outcomes, recording.num_steps, axis=1))
+        reading = reading._replace(
+            guide_parameters=np.repeat(outcomes, recording.num_steps, axis=1)
+        )
     info = np.finfo(recording.dtype)
     seen = {site["class"] for site in recording.sites("model", observed=True)}
     return Tape(
@@ -338,12 +340,13 @@ def _told(recording: Recording) -> str:
     return ", ".join(recording.before) or "none"
 
 
-def _all_steps(reading: Reading, steps: int) -> Reading:
+def _all_steps(reading: ParameterRoles, steps: int) -> ParameterRoles:
     if reading.num_steps not in (1, steps):
         raise ValueError(f"the parameters have {reading.num_steps} steps, the losses {steps}")
+    own = reading.guide_parameters
     return reading._replace(
         prior=np.broadcast_to(reading.prior, (2, steps, 1)),
-        own=np.broadcast_to(reading.own, (len(reading.own), steps, reading.own.shape[2])),
+        guide_parameters=np.broadcast_to(own, (len(own), steps, own.shape[2])),
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.crosscheck.parameters import Reading, roles_of
+from elbo_ref.crosscheck.parameters import ParameterRoles, roles_of
 from elbo_ref.guides import Guide
 from elbo_ref.objectives import OBJECTIVES, Objective, Renyi
 from elbo_ref.recording import Recording
@@ -45,7 +45,7 @@ class Tape:
     recording : Recording
     program : Program
     loss : str
-    reading : Reading
+    reading : ParameterRoles
     site : str
         The latent's.
     draws : array, (T, P, L)
@@ -64,7 +64,7 @@ class Tape:
     recording: Recording
     program: Program
     loss: str
-    reading: Reading
+    reading: ParameterRoles
     site: str
     draws: NDArray[Any]
     logits: FloatArray
@@ -90,7 +90,7 @@ class Tape:
     @property
     def own(self) -> FloatArray:
         """The guide's parameters of the latents that were drawn, (k, T, L or 1)."""
-        own = self.reading.own
+        own = self.reading.guide_parameters
         return own if self.batch is None else self.batch.seen(own)
 
     def of_all(self, values: FloatArray, width: int) -> FloatArray:
@@ -152,7 +152,7 @@ class Tape:
                 names |= {new: was[old] for new, old in ((one, zero), (zero, one)) if old in was}
         reading = reading._replace(
             prior=reading.prior[::-1] if prior else reading.prior,
-            own=reading.own[::-1] if own else reading.own,
+            guide_parameters=reading.guide_parameters[::-1] if own else reading.guide_parameters,
             names=names,
         )
         return replace(self, reading=reading)

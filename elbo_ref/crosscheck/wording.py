@@ -1,0 +1,112 @@
+"""Sentences of a verdict, made of its kinds and numbers."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from elbo_ref._format.numbers import describe, number
+from elbo_ref.crosscheck.mistakes import MISTAKES
+
+if TYPE_CHECKING:
+    from elbo_ref.crosscheck.findings import Finding, Verdict
+
+_WIDTH = 120
+
+OUTCOMES = {
+    "agrees": "agrees",
+    "not_at_optimum": "not at an optimum",
+    "mistake": "a mistake",
+    "too_little_to_tell": "too little to tell",
+}
+
+_ON_OPTIMUM = {
+    "unbounded": "More steps do not help: the model or the guide has to change.",
+    "drifting": "More steps only go on drifting: look at the supremum, or hold something.",
+    "not_converged": "More steps, or a smaller learning rate at the end.",
+    "noise_floor": (
+        "More steps do not help: a smaller learning rate at the end, or more particles."
+    ),
+}
+"""Advice for numbers that are not at a maximum; the first that applies."""
+
+
+def line(finding: Finding) -> str:
+    """Put a finding on one line."""
+    text = f"{finding.status:8}  {finding.name}: {finding.quantity}"
+    if finding.theirs is not None and finding.status != "optimum":
+        text += f" {number(finding.theirs)}"
+        if finding.ours is not None:
+            text += f", should be {number(finding.ours)}"
+        if finding.allowance is not None:
+            text += f" +- {number(finding.allowance)}"
+    return f"{text} ({finding.reason})" if finding.reason else text
+
+
+def paragraph(verdict: Verdict) -> str:
+    """Say what a verdict comes to."""
+    away = [finding.quantity for finding in verdict.having("optimum")]
+    at = [x.quantity for x in verdict.having("agrees") if x.name == "at_optimum"]
+    untested = [finding.quantity for finding in verdict.having("untested")]
+    parts = [_genuine(verdict)]
+    if away:
+        parts.append(f"They are not a maximum: {'; '.join(away)}.")
+    elif at:
+        parts.append(f"They are a maximum: {at[0]}.")
+    if verdict.ruled_out:
+        parts.append(f"Ruled out: {', '.join(verdict.ruled_out)}.")
+    if untested:
+        parts.append(f"Could not be tested: {'; '.join(untested)}.")
+    return " ".join([*parts, *verdict.advice])
+
+
+def _genuine(verdict: Verdict) -> str:
+    if verdict.mistakes:
+        found = "; ".join(f"{name} ({MISTAKES[name].meaning})" for name in verdict.mistakes)
+        rivals = dict.fromkeys(x for f in verdict.having("mistake") for x in f.rivals)
+        instead = ", ".join(name for name in rivals if name not in verdict.mistakes)
+        beside = f" They do not rule out instead: {instead}." if instead else ""
+        return f"These numbers are not what they are taken for: {found}.{beside}"
+    if verdict.genuine:
+        return "These numbers are genuine: everything that could be compared agrees."
+    return "There is too little here to say whether these numbers are genuine."
+
+
+def summary(verdict: Verdict) -> str:
+    """Put the findings one a line, and the verdict in sentences below."""
+    numbers = {name: x for name, x in verdict.exact.items() if x is not None}
+    exact = ", ".join(f"{name.replace('_', ' ')} {number(x)}" for name, x in numbers.items())
+    after = verdict.posterior
+    if after is not None and np.size(after.concentration1) == 1:
+        exact += f", posterior {describe(after)}"
+    lines = [verdict.subject, *_wrapped(f"exact: {exact}")]
+    for finding in verdict.findings:
+        lines += _wrapped(line(finding), 10)
+    lines += _wrapped(f"verdict: {OUTCOMES[verdict.outcome]}. {verdict.paragraph}")
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, indent: int = 4) -> list[str]:
+    """Break a text into lines that fit a terminal, all but the first indented."""
+    return textwrap.wrap(
+        text, _WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def advice(findings: Sequence[Finding], *, has_losses: bool) -> tuple[str, ...]:
+    """Say what to do about findings."""
+    sentences = []
+    mistakes = [finding for finding in findings if finding.status == "mistake"]
+    if any(finding.rivals for finding in mistakes):
+        sentences.append("More evaluations, or a history of the parameters, tell them apart.")
+    if mistakes:
+        sentences.append("Correct that first; a recording of a few steps shows where it enters.")
+    elif not has_losses:
+        more = "Evaluate the loss some twenty times at these parameters and hand that in."
+        sentences.append(more)
+    names = {finding.name for finding in findings}
+    sentences += [text for name, text in _ON_OPTIMUM.items() if name in names][:1]
+    return tuple(sentences)
