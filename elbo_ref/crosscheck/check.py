@@ -177,7 +177,7 @@ def _verdict(
 ) -> Verdict:
     """Compare losses, steps and parameters with what a model says of them."""
     findings, steps = list(assigned.findings), assigned.roles.num_steps
-    reached, ruled_out = model, ()
+    reached, ruled_out = model, tuple[str, ...]()
     aligned = align(model, losses, evaluations, optimizer)
     if aligned is not None:
         aligned, report, found = explain(aligned, rng)
