@@ -299,12 +299,14 @@ class BetaSource:
 
     def expected_logs(self, x: FloatArray) -> FloatArray:
         """psi(a) - psi(a + b) and psi(b) - psi(a + b)."""
-        return np.asarray(_LESS_THIRD.dot(sc.psi(_WITH_SUM.dot(x))))
+        logs: FloatArray = _LESS_THIRD.dot(sc.psi(_WITH_SUM.dot(x)))
+        return logs
 
     def pull_back(self, tilt: FloatArray, x: FloatArray) -> FloatArray:
         """A psi_1(a) - (A + D) psi_1(a + b), and its mirror image."""
         terms = _WITH_SUM.dot(tilt) * trigamma(_WITH_SUM.dot(x))
-        return np.asarray(_LESS_THIRD.dot(terms))
+        slopes: FloatArray = _LESS_THIRD.dot(terms)
+        return slopes
 
     def variance(self, tilt: FloatArray, x: FloatArray, residual: float = 0.0) -> FloatArray:
         """The variance of a linear form (E5)."""

@@ -134,7 +134,7 @@ class PointSource:
 
     def expected_logs(self, x: FloatArray) -> FloatArray:
         """log c and log(1 - c)."""
-        logs: FloatArray = sc.log_expit(np.array((x[0], -x[0])))
+        logs: FloatArray = sc.log_expit(np.concatenate((x, -x)))
         return logs
 
     def pull_back(self, tilt: FloatArray, x: FloatArray) -> FloatArray:

@@ -63,7 +63,7 @@ from elbo_ref.distributions.base import Center, Source
 from elbo_ref.distributions.beta import BETA, Beta, fall
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL, LogitNormal
 from elbo_ref.distributions.point import POINT, Delta, Parameter, PointSource
-from elbo_ref.guides.constraints import EXP, REAL, SOFTPLUS, Constraint
+from elbo_ref.guides.constraints import EXP, REAL, SOFTPLUS, Constraint, of_rows
 from elbo_ref.guides.optimum import best_parameters
 from elbo_ref.special import log_beta_remainder
 
@@ -198,23 +198,19 @@ class Guide:
             assert self.outcomes is not None
             rows = np.expand_dims(self.outcomes, tuple(range(1, unconstrained.ndim - 1)))
             return np.broadcast_to(rows, (2, *unconstrained.shape[1:]))
-        return self._by_row("constrain", unconstrained)
+        return self._map.constrain(unconstrained)
 
     def unconstrain(self, own: FloatArray) -> FloatArray:
         """The inverse."""
-        return self._by_row("unconstrain", own[: len(self.parameter_names)])
+        return self._map.unconstrain(own[: len(self.parameter_names)])
 
     def slope(self, own: FloatArray) -> FloatArray:
         """Derivative of the constrained with respect to the unconstrained parameters."""
-        return self._by_row("slope", own[: len(self.parameter_names)])
+        return self._map.slope(own[: len(self.parameter_names)])
 
-    def _by_row(self, part: str, rows: FloatArray) -> FloatArray:
-        kinds = self.constraints
-        if not kinds:
-            return rows
-        if all(kind is kinds[0] for kind in kinds):
-            return np.asarray(getattr(kinds[0], part)(rows))
-        return np.array([getattr(kind, part)(row) for kind, row in zip(kinds, rows, strict=True)])
+    @cached_property
+    def _map(self) -> Constraint:
+        return of_rows(self.constraints)
 
     def optimum(self, prior: FloatArray, outcomes: FloatArray, weights: FloatArray) -> FloatArray:
         """The own parameters at which the exact objective is highest under one prior (2, 1).

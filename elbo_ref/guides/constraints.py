@@ -17,6 +17,7 @@ SMALLEST, LARGEST = 1e-12, 1e15
 """The range of a positive parameter; a run that leaves it is stopped."""
 ANY_REAL = (-1e300, 1e300)
 
+Map: TypeAlias = Callable[[FloatArray], FloatArray]
 ConstraintName: TypeAlias = Literal["positive", "softplus_positive"]
 
 
@@ -24,9 +25,9 @@ class Constraint(NamedTuple):
     """A map from all real numbers to the values that a parameter may have."""
 
     name: str
-    constrain: Callable[[FloatArray], FloatArray]
-    unconstrain: Callable[[FloatArray], FloatArray]
-    slope: Callable[[FloatArray], FloatArray]
+    constrain: Map
+    unconstrain: Map
+    slope: Map
     """Derivative of the constrained by the unconstrained, at a constrained one."""
     range: tuple[float, float]
     """Of the unconstrained parameter."""
@@ -35,13 +36,17 @@ class Constraint(NamedTuple):
     def positive(
         cls,
         name: ConstraintName,
-        constrain: Callable[[FloatArray], FloatArray],
-        unconstrain: Callable[[FloatArray], FloatArray],
-        slope: Callable[[FloatArray], FloatArray],
+        constrain: Map,
+        unconstrain: Map,
+        slope: Map,
     ) -> Constraint:
         """A map to the positive numbers, in the range of a positive parameter."""
         low, high = unconstrain(np.array((SMALLEST, LARGEST))).tolist()
         return cls(name, constrain, unconstrain, slope, (low, high))
+
+
+def _same(x: FloatArray) -> FloatArray:
+    return x
 
 
 def _softplus(free: FloatArray) -> FloatArray:
@@ -52,13 +57,37 @@ def _softplus_inverse(x: FloatArray) -> FloatArray:
     return np.asarray(x + np.log(-np.expm1(-np.asarray(x))))
 
 
-EXP = Constraint.positive("positive", np.exp, np.log, lambda x: x)
+EXP = Constraint.positive("positive", np.exp, np.log, _same)
 SOFTPLUS = Constraint.positive(
     "softplus_positive", _softplus, _softplus_inverse, lambda x: -np.expm1(-x)
 )
-REAL = Constraint("real", lambda x: x, lambda x: x, np.ones_like, ANY_REAL)
+REAL = Constraint("real", _same, _same, np.ones_like, ANY_REAL)
 CONSTRAINTS: dict[str, Constraint] = {kind.name: kind for kind in (EXP, SOFTPLUS)}
 """The constraints that concentrations may have."""
+
+
+def of_rows(kinds: tuple[Constraint, ...]) -> Constraint:
+    """The constraint of an array whose rows have these."""
+    if not kinds:
+        return REAL._replace(slope=_same)
+    if kinds.count(kinds[0]) == len(kinds):
+        return kinds[0]
+    constrain, unconstrain, slope = (
+        _by_row([getattr(kind, name) for kind in kinds])
+        for name in ("constrain", "unconstrain", "slope")
+    )
+    return REAL._replace(constrain=constrain, unconstrain=unconstrain, slope=slope)
+
+
+def _by_row(maps: list[Map]) -> Map:
+    def mapped(rows: FloatArray) -> FloatArray:
+        values = rows.copy()
+        for i, of in enumerate(maps):
+            if of is not _same:
+                values[i] = of(rows[i])
+        return values
+
+    return mapped
 
 
 def find_constraint(name: object) -> Constraint:
