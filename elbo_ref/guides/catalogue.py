@@ -51,7 +51,7 @@ guide that is the posterior it is the outcomes; `outcomes` is (2, G), successes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -113,8 +113,8 @@ class Guide:
     jacobian: int = 0
     shared: bool = False
     detached: bool = False
-    positive: Constraint = EXP
-    outcomes: FloatArray | None = None
+    positive: Constraint = field(default=EXP, repr=False)
+    outcomes: FloatArray | None = field(default=None, repr=False)
 
     # -- what follows from the fields -----------------------------------------------------------
 

@@ -1,0 +1,148 @@
+"""The recipe of CONTRIBUTING.md: a guide is one line of the catalogue and one optimum.
+
+Guides that are not in the catalogue are put there, checked against the densities that their fields
+count, maximised, and taken out again.
+"""
+
+import autograd
+import autograd.numpy as anp
+import numpy as np
+import pytest
+from autograd.scipy.special import gammaln
+
+import elbo_ref as er
+import oracles
+from elbo_ref import guides, objectives
+from elbo_ref.distributions.beta import BETA
+from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
+from elbo_ref.distributions.point import POINT
+from elbo_ref.guides import GUIDES, Guide
+from elbo_ref.objectives.base import Task
+from elbo_ref.objectives.exact import Exact, objective_value, one_particle_variance
+from elbo_ref.optima import find
+from elbo_ref.optima.optimum import Optimum
+from elbo_ref.svi.parameters import Coordinates
+
+LINES = [
+    Guide("tempered", BETA, er.Beta, source_weight=2),
+    Guide("on_logit", BETA, er.Beta, jacobian=1),
+    Guide("no_prior", LOGIT_NORMAL, er.LogitNormal, prior_weight=0),
+    Guide("tempered_normal", LOGIT_NORMAL, er.LogitNormal, source_weight=3),
+    Guide("shared_point", POINT, er.Delta, source_weight=0, shared=True),
+    Guide("prior_twice", BETA, er.Beta, origin="prior", prior_weight=2, source_weight=1),
+    Guide("posterior_alone", BETA, er.Beta, origin="posterior", source_weight=0),
+]
+COUNTS = er.Counts([3, 0, 7], [10, 4, 7], multiplicity=[2, 1, 1])
+
+
+@pytest.fixture(params=LINES, ids=lambda guide: guide.name)
+def guide(request, monkeypatch):
+    monkeypatch.setitem(GUIDES, request.param.name, request.param)
+    return guides.find(request.param.name)
+
+
+def log_beta(a, b):
+    return gammaln(a) + gammaln(b) - gammaln(a + b)
+
+
+def expectation(vector, guide):
+    """The expectation of what the fields count, latent by latent, by textbook densities."""
+    (a0, b0), rows = anp.exp(vector[:2]), len(guide.parameter_names)
+    own = anp.reshape(vector[2:], (rows, -1)) if rows else None
+    k, f = COUNTS.successes, COUNTS.failures
+    entropy = 0.0
+    if guide.source is POINT:
+        up, down = oracles.logs_at(own[0])
+    elif guide.source is LOGIT_NORMAL:
+        loc, scale = own[0], anp.logaddexp(0.0, own[1])
+        logs = oracles.logs_at(loc + scale * oracles.Z[:, None])
+        up, down = (anp.dot(oracles.WEIGHTS, row) for row in logs)
+        entropy = anp.log(scale) + 0.5 * np.log(2 * np.pi * np.e) + up + down
+    else:
+        a, b = {
+            "own": lambda: anp.exp(own),
+            "prior": lambda: (a0, b0),
+            "posterior": lambda: (a0 + k, b0 + f),
+        }[guide.origin]()
+        up, down = oracles.moments(a, b)
+        entropy = log_beta(a, b) - (a - 1) * up - (b - 1) * down
+    log_prior = (a0 - 1) * up + (b0 - 1) * down - log_beta(a0, b0)
+    counted = guide.prior_weight * log_prior + guide.source_weight * entropy
+    counted = counted + guide.jacobian * (up + down) + k * up + f * down
+    return anp.sum(COUNTS.multiplicity * (counted + COUNTS.log_coefficient))
+
+
+def a_point(guide):
+    task = Task(guide, COUNTS)
+    start = guide.start(None, 1 if guide.shared else len(COUNTS))
+    space = Coordinates(task, er.Beta(2.0, 3.0), True, start)
+    return space, space.start + np.random.default_rng(0).normal(0.2, 0.4, space.start.size)
+
+
+def test_value_and_gradient_against_autograd(guide):
+    space, vector = a_point(guide)
+    prior, own = space.split(vector)
+    wanted = expectation(vector, guide)
+    assert objective_value(space.task, er.Beta(*prior), own) == pytest.approx(wanted, rel=1e-12)
+    gradient, _ = space.gradient(Exact(), vector, 1, None)
+    wanted = autograd.grad(expectation)(vector, guide)
+    np.testing.assert_allclose(gradient, wanted, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("loss", ["trace", "sticking_the_landing", "score_function"])
+def test_draws_against_the_exact_values(guide, loss):
+    """400 steps of 20 particles, |z| < 5 (6e-7 each), and the variance of the value (E5)."""
+    if loss == "score_function" and not guide.has_score:
+        pytest.skip("no density with own parameters")
+    objective, (space, vector) = objectives.find(loss), a_point(guide)
+    (prior, own), task, rng = space.split(vector), space.task, np.random.default_rng(1)
+    steps = [objective.step(task, prior, own, 20, rng) for _ in range(400)]
+    raw = np.array([step.value for step in steps])
+    values = objective.settle(task, raw, er.Beta(*prior[:, None]), own[:, None])
+    rows = np.array([[*s.prior, *s.own.ravel(), v] for s, v in zip(steps, values, strict=True)])
+    exact, model = Exact().step(task, prior, own, 1, rng), er.Beta(*prior)
+    wanted = [*exact.prior, *exact.own.ravel(), objective_value(task, model, own)]
+    assert oracles.mean_scores(rows, wanted).max() < 5
+    variance = one_particle_variance(task, model, own) / 20
+    assert oracles.variance_scores(rows[:, -1:], variance).max() < 5
+
+
+def test_a_run_ends_at_the_optimum_of_the_own_parameters(guide):
+    if not guide.parameter_names:
+        with pytest.raises(ValueError, match="nothing to learn"):
+            er.maximize_elbo(COUNTS, guide.name, learn_prior=False)
+        return
+    run = er.maximize_elbo(
+        COUNTS, guide.name, "exact", er.Beta(2.0, 3.0), False, er.Adam(lr=0.2), num_steps=2000
+    )
+    assert run.stopped == "converged" and run.guide_name == guide.name
+    assert type(run.guide) is guide.kind
+    prior, task = np.array([[2.0], [3.0]]), Task(guide, COUNTS)
+    best = guide.optimum(prior, task.outcomes, task.weights)
+    assert run.objective == pytest.approx(objective_value(task, run.prior, best), abs=1e-9)
+
+
+def test_one_optimum_is_all_that_a_diagnosis_asks_for(monkeypatch):
+    """Twice the entropy of a Beta guide: q is the square root of the joint density."""
+    tempered, of_guide = LINES[0], find._of_guide
+
+    def with_tempered(guide, counts, prior, learned):
+        if guide.name != "tempered":
+            return of_guide(guide, counts, prior, learned)
+        (a, b), (k, f) = prior.arrays(), (counts.successes, counts.failures)
+        root = 2 * log_beta((a + k + 1) / 2, (b + f + 1) / 2) - log_beta(a, b)
+        height = float(counts.multiplicity @ (root + counts.log_coefficient))
+        return Optimum.at_prior("elbo", learned, "mode", prior, height)
+
+    monkeypatch.setitem(GUIDES, "tempered", tempered)
+    monkeypatch.setattr(find, "_of_guide", with_tempered)
+    run = er.maximize_elbo(
+        COUNTS, "tempered", "exact", er.Beta(2.0, 3.0), False, er.Adam(lr=0.2), num_steps=2000
+    )
+    seen = er.diagnose(run)
+    assert seen.case == "converged" and seen.shortfall < 1e-9
+
+
+def test_it_is_gone_afterwards():
+    with pytest.raises(ValueError, match="guide = 'tempered' is not one of 'beta', 'empty'"):
+        guides.find("tempered")
