@@ -3,14 +3,15 @@
 A profile P over one coordinate x (`elbo_ref.mle.profile`) is searched by intervals. An interval is
 done with when
 
-* P is below the best height known on all of it: P lies below two lines through the ends, tangents
-  of A minus the chord of B; or lines with the greatest and the least slope P can have there; or
-  parabolas with its own slopes at the ends and the greatest second derivative it can have;
+* P is below the best height known on all of it: P lies below two lines through the ends (a chord
+  bound), tangents of A minus the chord of B; or lines with the greatest and the least slope P can
+  have there; or below parabolas with its own slopes at the ends and the greatest second derivative
+  it can have (a parabola bound);
 * or its slope has one sign on all of it, so that it holds no maximum;
 * or its second derivative is negative on all of it (in x or in log x, which is as good), so that it
   holds one maximum if its ends rise toward each other, a `Peak`, and none otherwise.
 
-Everything else is split. What is left when nothing is left to split are the peaks, and *flat*
+Everything else is split. What is left when nothing is left to split are the peaks, and *unresolved*
 intervals, if any, that arithmetic of 53 bits can neither discard nor resolve, or that were still
 there when the budget was spent. Each comparison allows for rounding.
 
@@ -20,37 +21,39 @@ Optimization (1996), chapter X.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import optimize
 
-from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.mle.profile import Box, Points, Slopes
+from elbo_ref._validation.arguments import BoolArray, FloatArray
+from elbo_ref.mle.profile import IntervalBounds, Points, Profile
 
 BUDGET = 2_000_000
-"""The most work that is begun in one round: intervals times rungs."""
-
+"""The most work that is begun in one round: intervals times terms."""
 _PARTS = 4
+"""An interval is split into so many."""
 _THIN = 1e-9
+"""An interval is not split when it is shorter than this, relative to its end,"""
 _STALLED = 2
+"""or when its bound has been within the noise of what is asked in more rounds than this."""
 
 
 class Peak(NamedTuple):
-    """An interval on which P is concave, with ends that rise toward each other."""
+    """An interval on which P is concave, with ends that rise toward each other.
+
+    `x` is where the lines through the ends cross, near the maximum, and `curvature` the greatest
+    second derivative on the interval, in v; negative.
+    """
 
     low: float
     high: float
     x: float
-    """Where the lines through the ends cross: near the maximum."""
-    bend: float
-    """The greatest second derivative, in v, of the interval; negative."""
+    curvature: float
 
 
-class Flat(NamedTuple):
+class Unresolved(NamedTuple):
     """An interval left over, with an upper bound of P."""
 
     low: float
@@ -58,147 +61,132 @@ class Flat(NamedTuple):
     bound: float
 
 
-@dataclass
-class Found:
-    """What a search has found.
+class SearchResult(NamedTuple):
+    """All that may be the highest in a profile.
 
     Attributes
     ----------
     peaks : list of Peak
-    flats : list of Flat
+    unresolved : list of Unresolved
     best : float
         The highest value of P seen, less its noise, or the height that was given.
     at : float or None
         Where, if it was seen here.
     intervals : int
-        How many were bounded.
+        The number of intervals that were bounded.
     """
 
     peaks: list[Peak]
-    flats: list[Flat]
+    unresolved: list[Unresolved]
     best: float
     at: float | None
     intervals: int
 
-    def see(self, points: Points) -> None:
-        """Take note of the highest of some points."""
-        heights = points.height - points.noise
-        i = int(np.argmax(heights))
-        if heights[i] > self.best:
-            self.best, self.at = float(heights[i]), float(points.x[i])
 
-
-def search(profile: Slopes, grid: FloatArray, best: float, sign_at_0: int | None) -> Found:
-    """Find the maxima of P on [grid[0], grid[-1]] that may be the highest.
+def search(profile: Profile, best: float) -> SearchResult:
+    """Find the maxima of P on its grid that may be the highest.
 
     Parameters
     ----------
-    profile : Slopes
-    grid : ndarray
-        Rising values of x to begin with; the first may be 0.
+    profile : Profile
     best : float
         A height that is reached somewhere.
-    sign_at_0 : int or None
-        The sign of the slope at grid[0], where it is known exactly.
     """
-    points = profile.points(grid)
-    low, high = _neighbours(points)
-    stalled = np.zeros(low.x.size)
-    found = Found([], [], best, None, 0)
-    found.see(points)
-    while low.x.size:
-        found.intervals += low.x.size
-        keep, cells = _bounded(profile, low, high, found.best)
-        low, high, box, stalled = cells.low, cells.high, cells.box, stalled[keep]
-        concave, bound, noise = cells.concave, cells.bound, cells.noise
+    peaks: list[Peak] = []
+    unresolved: list[Unresolved] = []
+    cells = _Cells(profile)
+    at, intervals, seen = None, 0, cells.points
+    while seen.x.size:
+        heights = seen.height - seen.noise
+        i = int(np.argmax(heights))
+        if heights[i] > best:
+            best, at = float(heights[i]), float(seen.x[i])
+        intervals += cells.low.x.size
+        known = cells.bounded(best)
+        low, high = cells.low, cells.high
         rises = low.slope > -low.slope_noise
-        if sign_at_0 is not None:
-            rises = np.where(low.x == grid[0], sign_at_0 > 0, rises)
-        alive = (bound > found.best) & (cells.most >= 0) & (cells.least <= 0)
+        if profile.sign_at_0 is not None:
+            rises = np.where(low.x == profile.grid[0], profile.sign_at_0 > 0, rises)
+        alive = (known.upper > best) & (known.greatest >= 0) & (known.least <= 0)
         level = (np.abs(low.slope) < low.slope_noise) & (np.abs(high.slope) < high.slope_noise)
-        turns = alive & concave & rises & (high.slope < high.slope_noise) & ~level
-        crossing = low.x + cells.share * cells.length
-        found.peaks += [
-            Peak(*map(float, row))
-            for row in zip(
-                low.x[turns], high.x[turns], crossing[turns], box.bend[turns], strict=True
-            )
-        ]
-        rest = alive & ~concave
-        stalled = np.where(bound - found.best <= 2 * noise, stalled + 1, 0)
-        flat = rest & _given_up(profile, cells, stalled, rest)
-        flat |= alive & concave & level
-        found.flats += [
-            Flat(*map(float, row))
-            for row in zip(low.x[flat], high.x[flat], bound[flat], strict=True)
-        ]
-        rest &= ~flat
-        low, high = _split(profile, low.take(rest), high.take(rest))
-        stalled = np.repeat(stalled[rest], _PARTS)
-        if low.x.size:
-            found.see(low)
-    return found
+        turns = alive & known.concave & rises & (high.slope < high.slope_noise) & ~level
+        crossing = low.x + known.crossing * known.length
+        peaks += map(Peak._make, _rows(turns, low.x, high.x, crossing, known.curvature))
+        stalling = known.upper - best <= 2 * known.noise
+        left = cells.given_up(known, alive & ~known.concave, stalling)
+        flat = left | (alive & known.concave & level)
+        unresolved += map(Unresolved._make, _rows(flat, low.x, high.x, known.upper))
+        seen = cells.split(alive & ~known.concave & ~flat)
+    return SearchResult(peaks, unresolved, best, at, intervals)
 
 
-class Stretch(NamedTuple):
-    """Intervals next to each other that hold a connected part of where P is not below a level."""
+class Component(NamedTuple):
+    """Intervals next to each other that hold a connected part of where P is not below a level.
+
+    `x` is a point of that part.
+    """
 
     low: float
     high: float
     x: float
-    """A point of that part."""
 
 
-def above(profile: Slopes, grid: FloatArray, level: float) -> tuple[list[Stretch], bool]:
-    """Find the connected parts of {x: P(x) >= level} on [grid[0], grid[-1]].
+def superlevel_set(profile: Profile, level: float) -> tuple[list[Component], bool]:
+    """Find the connected parts of {x: P(x) >= level} on the grid of a profile.
 
     An interval is done with when P is below the level, or above it, on all of it; or where its
     slope has one sign, or P is concave: the two ends, and of a concave P with both ends below the
     maximum, then say which part of it is above.
 
-    Parameters
-    ----------
-    profile : Slopes
-    grid : ndarray
-        Rising values of x to begin with; the first may be 0.
-    level : float
-
     Returns
     -------
-    list of Stretch
-        From left to right; a part of it for each.
+    list of Component
+        From left to right.
     bool
         Whether these are all and no two of them are one part, but for rounding.
     """
-    low, high = _neighbours(profile.points(grid))
-    stalled = np.zeros(low.x.size)
-    done: list[_Cell] = []
-    proven = True
-    while low.x.size:
-        keep, cells = _bounded(profile, low, high, level)
-        low, high, stalled = cells.low, cells.high, stalled[keep]
-        alive = cells.bound >= level
-        one_sign = (cells.most < 0) | (cells.least > 0)
-        settled = alive & (cells.concave | one_sign | (cells.floor >= level))
-        rest = alive & ~settled
-        doubtful = np.minimum(cells.bound - level, level - cells.floor) <= 2 * cells.noise
-        stalled = np.where(doubtful, stalled + 1, 0)
-        left = _given_up(profile, cells, stalled, rest)
-        proven = proven and not (rest & left).any()
-        for i in np.flatnonzero(settled | (rest & left)):
-            ends = float(low.x[i]), float(high.x[i])
-            top, hump = float(low.x[i]), -np.inf
-            if cells.concave[i] and max(low.height[i], high.height[i]) < level:
-                top = turn(profile, *ends)
-                hump = float(profile.points(np.array([top])).height[0])
-            done.append(_Cell(*ends, float(low.height[i]), float(high.height[i]), hump, top))
-        rest &= ~left
-        low, high = _split(profile, low.take(rest), high.take(rest))
-        stalled = np.repeat(stalled[rest], _PARTS)
-    return _joined(sorted(done), level), proven
+    cells, proven = _Cells(profile), True
+    parts: list[_Part] = []
+    while cells.low.x.size:
+        known = cells.bounded(level)
+        alive = known.upper >= level
+        one_sign = (known.greatest < 0) | (known.least > 0)
+        settled = alive & (known.concave | one_sign | (known.lower >= level))
+        stalling = np.minimum(known.upper - level, level - known.lower) <= 2 * known.noise
+        left = cells.given_up(known, alive & ~settled, stalling)
+        proven = proven and not left.any()
+        columns = cells.low.x, cells.high.x, cells.low.height, cells.high.height
+        for low, high, start, end, concave in _rows(settled | left, *columns, known.concave):
+            x = low if start >= level else high
+            hump = -np.inf
+            if concave and max(start, end) < level:
+                x = stationary_point(profile, low, high)
+                hump = float(profile.points(np.array([x])).height[0])
+            if max(start, end, hump) >= level:
+                parts.append(_Part(low, high, x, start >= level, end >= level))
+        cells.split(alive & ~settled & ~left)
+    components: list[Component] = []
+    touching = None
+    for part in sorted(parts):
+        if part.from_low and part.low == touching:
+            components[-1] = components[-1]._replace(high=part.high)
+        else:
+            components.append(Component(part.low, part.high, part.x))
+        touching = part.high if part.to_high else None
+    return components, proven
 
 
-def turn(profile: Slopes, low: float, high: float) -> float:
+class _Part(NamedTuple):
+    """The part of an interval that is above a level: a point, and the ends that belong to it."""
+
+    low: float
+    high: float
+    x: float
+    from_low: bool
+    to_high: bool
+
+
+def stationary_point(profile: Profile, low: float, high: float) -> float:
     """Where the slope of a concave P changes sign; an end if it does not."""
 
     def slope(x: float) -> float:
@@ -211,138 +199,117 @@ def turn(profile: Slopes, low: float, high: float) -> float:
     return float(optimize.brentq(slope, low, high, xtol=1e-300, rtol=1e-12))
 
 
-def _joined(cells: Sequence[_Cell], level: float) -> list[Stretch]:
-    """Parts of intervals above a level, those that touch as one."""
-    stretches: list[Stretch] = []
-    touching = -np.inf
-    for cell in cells:
-        if cell.start >= level and cell.low == touching:
-            last = stretches.pop()
-            stretches.append(last._replace(high=cell.high))
-        elif max(cell.start, cell.hump) >= level:
-            stretches.append(Stretch(cell.low, cell.high, cell.top))
-        if cell.end >= level:
-            if cell.start < level:
-                stretches.append(Stretch(cell.low, cell.high, cell.high))
-            touching = cell.high
-    return stretches
+def _rows(which: BoolArray, *columns: FloatArray | BoolArray) -> Iterator[tuple[Any, ...]]:
+    """The chosen rows of a table."""
+    return zip(*(column[which].tolist() for column in columns), strict=True)
 
 
-class _Cell(NamedTuple):
-    """An interval with P at its ends and, of a hump between ends that are below, at its top."""
+class _Known(NamedTuple):
+    """Bounds on each of some intervals, rounding included.
 
-    low: float
-    high: float
-    start: float
-    end: float
-    hump: float
-    top: float
+    P lies between `lower` and `upper`, its slope in v between `least` and `greatest`, and its
+    second derivative is at most `curvature`; `crossing`, in [0, 1], is where the lines through the
+    ends meet.
+    """
 
-
-def _neighbours(points: Points) -> tuple[Points, Points]:
-    """The left and the right ends of the intervals between points."""
-    return points.take(slice(None, -1)), points.take(slice(1, None))
-
-
-def _given_up(
-    profile: Slopes, cells: _Bounds, stalled: FloatArray, rest: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """Intervals that are split no more: too short or stalled; all, if `rest` is beyond BUDGET."""
-    thin: NDArray[np.bool_] = cells.length <= _THIN * cells.high.x
-    return thin | (stalled > _STALLED) | bool(rest.sum() * profile.rungs > BUDGET)
-
-
-class _Bounds(NamedTuple):
-    """What holds on each of some intervals."""
-
-    low: Points
-    high: Points
     length: FloatArray
     noise: FloatArray
-    share: FloatArray
-    """Where the lines through the ends cross, in [0, 1]."""
-    box: Box
-    bound: FloatArray
-    """Above P, rounding included; `floor` below."""
-    floor: FloatArray
-    concave: NDArray[np.bool_]
+    crossing: FloatArray
+    lower: FloatArray
+    upper: FloatArray
     least: FloatArray
-    most: FloatArray
-    """Of the slope, in v."""
+    greatest: FloatArray
+    curvature: FloatArray
+
+    @property
+    def concave(self) -> BoolArray:
+        """Whether P is concave on the interval."""
+        return self.curvature < 0
 
 
-def _bounded(
-    profile: Slopes, low: Points, high: Points, level: float
-) -> tuple[NDArray[np.bool_], _Bounds]:
-    """Bounds on intervals, and which they are: those certainly below the level are left out."""
-    length = high.x - low.x
-    before, after = profile.overshoot(low.x, high.x)
-    noise = low.noise + high.noise + (low.slope_noise + high.slope_noise) * length
-    bound, share = _roof(low, high, low.slope + before, high.slope - after, length)
-    keep = bound + noise > level
-    low, high, bound, share = low.take(keep), high.take(keep), bound[keep], share[keep]
-    noise, length = noise[keep], length[keep]
-    box = profile.box(low.x, high.x)
-    other, _ = _roof(low, high, box.most, box.least, box.length)
-    start, end = profile.in_v(low.x, low.slope), profile.in_v(high.x, high.slope)
-    arched = _arch(low.height, high.height, start, end, box)
-    bound = np.minimum(np.minimum(bound, other), arched) + noise
-    left, right = low._replace(height=-low.height), high._replace(height=-high.height)
-    depth, _ = _roof(left, right, -box.least, -box.most, box.length)
-    climb = np.maximum(box.bend, 0.0) * box.length
-    doubt = (low.slope_noise + high.slope_noise) * length / box.length
-    most = np.minimum(box.most, start + climb + doubt)
-    least = np.maximum(box.least, end - climb - doubt)
-    floor, concave = -depth - noise, box.bend < 0
-    return keep, _Bounds(low, high, length, noise, share, box, bound, floor, concave, least, most)
+class _Cells:
+    """The intervals of a profile that are neither discarded nor resolved, by their two ends."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile, self.points = profile, profile.points(profile.grid)
+        self.low, self.high = self.points.take(slice(None, -1)), self.points.take(slice(1, None))
+        self.stalled = np.zeros(self.low.x.size)
+
+    def bounded(self, level: float) -> _Known:
+        """Bound P on each interval; drop those on which it is certainly below the level."""
+        profile, low, high = self.profile, self.low, self.high
+        length = high.x - low.x
+        before, after = profile.chord_excess(low.x, high.x)
+        noise = low.noise + high.noise + (low.slope_noise + high.slope_noise) * length
+        heights = low.height, high.height
+        upper, crossing = _chord_bound(*heights, low.slope + before, high.slope - after, length)
+        keep = upper + noise > level
+        self.low, self.high, self.stalled = low.take(keep), high.take(keep), self.stalled[keep]
+        low, high, length, noise = self.low, self.high, length[keep], noise[keep]
+        bounds, heights = profile.bounds(low.x, high.x), (low.height, high.height)
+        slopes = profile.slope_in_v(low.x, low.slope), profile.slope_in_v(high.x, high.slope)
+        by_slope, _ = _chord_bound(*heights, bounds.greatest, bounds.least, bounds.length)
+        by_curvature = _parabola_bound(*heights, *slopes, bounds)
+        upper = np.minimum(np.minimum(upper[keep], by_slope), by_curvature) + noise
+        depth, _ = _chord_bound(
+            -low.height, -high.height, -bounds.least, -bounds.greatest, bounds.length
+        )
+        gain = np.maximum(bounds.curvature, 0.0) * bounds.length
+        doubt = (low.slope_noise + high.slope_noise) * length / bounds.length
+        greatest = np.minimum(bounds.greatest, slopes[0] + gain + doubt)
+        least = np.maximum(bounds.least, slopes[1] - gain - doubt)
+        lower, curvature = -depth - noise, bounds.curvature
+        return _Known(length, noise, crossing[keep], lower, upper, least, greatest, curvature)
+
+    def given_up(self, known: _Known, open_: BoolArray, stalling: BoolArray) -> BoolArray:
+        """Which open intervals are split no more: too short, stalled, or beyond the budget."""
+        self.stalled = np.where(stalling, self.stalled + 1, 0)
+        thin = known.length <= _THIN * self.high.x
+        spent = bool(open_.sum() * self.profile.num_terms > BUDGET)
+        return open_ & (thin | (self.stalled > _STALLED) | spent)
+
+    def split(self, which: BoolArray) -> Points:
+        """Split some intervals, drop all others, and give the lower ends of what is left.
+
+        The parts are equal in ratio; of an interval that begins at 0 they shrink toward it.
+        """
+        low, high = self.low.take(which), self.high.take(which)
+        if low.x.size:
+            part, from_0 = np.arange(1, _PARTS) / _PARTS, low.x[:, None] == 0
+            start = np.where(low.x == 0, high.x, low.x)[:, None]
+            shrinking = high.x[:, None] * 8.0 ** -np.arange(_PARTS - 1, 0, -1)
+            inner = np.where(from_0, shrinking, start * (high.x[:, None] / start) ** part)
+            new = self.profile.points(inner.ravel())
+            tables = [middle.reshape(-1, _PARTS - 1) for middle in new]
+            first = [np.c_[edge, table].ravel() for edge, table in zip(low, tables, strict=True)]
+            last = [np.c_[table, edge].ravel() for edge, table in zip(high, tables, strict=True)]
+            low, high = Points(*first), Points(*last)
+        self.low, self.high, self.stalled = low, high, np.repeat(self.stalled[which], _PARTS)
+        return low
 
 
-def _roof(
-    low: Points, high: Points, left: FloatArray, right: FloatArray, length: FloatArray
+def _chord_bound(
+    low: FloatArray, high: FloatArray, left: FloatArray, right: FloatArray, length: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """The top under lines of slope `left` and `right` through the ends, and where, in [0, 1]."""
     turn = np.maximum(left - right, 1e-300)
-    along = np.clip((high.height - low.height - right * length) / turn, 0.0, length)
+    along = np.clip((high - low - right * length) / turn, 0.0, length)
     along = np.where(left <= 0, 0.0, along)
-    top = np.where(right >= 0, high.height, low.height + np.maximum(left, 0.0) * along)
-    return np.maximum(top, np.maximum(low.height, high.height)), along / length
+    top = np.where(right >= 0, high, low + np.maximum(left, 0.0) * along)
+    return np.maximum(top, np.maximum(low, high)), along / length
 
 
-def _arch(
-    low: FloatArray, high: FloatArray, start: FloatArray, end: FloatArray, box: Box
+def _parabola_bound(
+    low: FloatArray, high: FloatArray, start: FloatArray, end: FloatArray, bounds: IntervalBounds
 ) -> FloatArray:
-    """The top under two parabolas that leave the ends with P's slopes and bend as P at most may.
+    """The top under parabolas that leave the ends with P's slopes and the greatest curvature.
 
     Their difference is linear. Where the left one is the lower it is convex, and so highest at an
     end of that part; and so is the right one.
     """
-    bend, length = np.maximum(box.bend, 0.0), box.length
+    bend, length = np.maximum(bounds.curvature, 0.0), bounds.length
     steep = np.maximum(start - end + bend * length, 1e-300)
     meet = (high - low - end * length + bend * length**2 / 2) / steep
     meet = np.clip(meet, 0.0, length)
     top: FloatArray = low + meet * (start + bend * meet / 2)
     return np.maximum(top, np.maximum(low, high))
-
-
-def _split(profile: Slopes, low: Points, high: Points) -> tuple[Points, Points]:
-    """Each interval in four, by equal ratios where it does not begin at 0."""
-    if not low.x.size:
-        return low, high
-    part = np.arange(1, _PARTS) / _PARTS
-    start = np.where(low.x == 0, high.x, low.x)[:, None]
-    inner = np.where(
-        low.x[:, None] == 0,
-        high.x[:, None] * 8.0 ** -np.arange(_PARTS - 1, 0, -1),
-        start * (high.x[:, None] / start) ** part,
-    )
-    new = profile.points(inner.ravel())
-
-    def ends(old: Points, first: bool) -> Points:
-        columns = []
-        for edge, middle in zip(old, new, strict=True):
-            table = middle.reshape(-1, _PARTS - 1)
-            pair = (edge[:, None], table) if first else (table, edge[:, None])
-            columns.append(np.concatenate(pair, axis=1).ravel())
-        return Points(*columns)
-
-    return ends(low, True), ends(high, False)

@@ -1,4 +1,4 @@
-"""What may be the highest log evidence, and what is proven of it: values, words and documents."""
+"""Candidates for the highest log evidence, and the proof among them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Candidate(NamedTuple):
         None for a limit, and where it is not one prior.
     relative_error : float
         Estimated, of the prior's concentrations; 0.0 without a prior.
-    spread : tuple or None
+    covariance : tuple or None
         The inverse observed information of (logit m, log s): variance, covariance, variance.
     """
 
@@ -39,11 +39,24 @@ class Candidate(NamedTuple):
     concentration: float | None
     prior: Beta | None
     relative_error: float = 0.0
-    spread: tuple[float, float, float] | None = None
+    covariance: tuple[float, float, float] | None = None
 
     @property
-    def place(self) -> str:
-        """Where it is, in words."""
+    def mirrored(self) -> Candidate:
+        """The candidate with successes and failures exchanged."""
+        mean, prior, covariance = self.mean, self.prior, self.covariance
+        if prior is not None:
+            prior = Beta(prior.concentration0, prior.concentration1)
+            mean = float(prior.mean)
+        elif mean is not None:
+            mean = 1 - mean
+        if covariance is not None:
+            covariance = covariance[0], -covariance[1], covariance[2]
+        return self._replace(mean=mean, prior=prior, covariance=covariance)
+
+    @property
+    def location(self) -> str:
+        """The prior, or the limit that the evidence is approached in, in words."""
         if self.prior is not None:
             return describe(self.prior)
         mean = "any" if self.mean is None else number(self.mean)
@@ -61,19 +74,19 @@ class Candidate(NamedTuple):
     @property
     def sentence(self) -> str:
         """The kind of answer and where it is, in a sentence."""
-        height, place = number(self.log_evidence), self.place
+        height, location = number(self.log_evidence), self.location
         match self.kind:
             case "no_information":
                 return "the counts hold no trials, so every prior has log evidence 0"
             case "unidentified":
-                return f"the evidence has its maximum {height} at every prior of {place}"
+                return f"the evidence has its maximum {height} at every prior of {location}"
             case "interior":
-                return f"the evidence has its maximum {height} at {place}"
+                return f"the evidence has its maximum {height} at {location}"
         why = ": one c for all latents fits best" if self.kind == "binomial" else ""
-        return f"the evidence only tends to its supremum {height} ({place}){why}"
+        return f"the evidence only tends to its supremum {height} ({location}){why}"
 
     def body(self) -> Document:
-        """As plain values."""
+        """The part of a document that is this one's, as plain values."""
         body: Document = {"kind": self.kind, "log_evidence": self.log_evidence}
         put(body, "mean", self.mean, "any mean")
         limit = "it tends to infinity" if self.concentration == np.inf else "any concentration"
@@ -86,7 +99,7 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True)
 class Proof:
-    """What is certain about the highest log evidence.
+    """The bounds of the highest log evidence, and what may attain it.
 
     Attributes
     ----------
@@ -95,7 +108,7 @@ class Proof:
     decided : bool
         Whether one candidate is certainly the highest.
     how : str
-        How this was reached.
+        The way to it, in words.
     candidates : tuple of Candidate
         Those that cannot be told from the highest, which is the first; one where it is decided.
     """
@@ -108,21 +121,21 @@ class Proof:
 
     @property
     def width(self) -> float:
-        """upper - lower, in nats."""
+        """The difference upper - lower, in nats."""
         return self.upper - self.lower
 
     @property
     def undecided(self) -> str:
-        """What is left open, in words; empty where it is decided."""
+        """The doubt that is left, in words; empty where it is decided."""
         if self.decided:
             return ""
         if len(self.candidates) == 1:
             return "the proof leaves room for another maximum that high"
-        each = "; ".join(f"{c.kind} {c.log_evidence!r} ({c.place})" for c in self.candidates)
+        each = "; ".join(f"{c.kind} {c.log_evidence!r} ({c.location})" for c in self.candidates)
         return f"the proof cannot tell these apart: {each}"
 
     def body(self) -> Document:
-        """As plain values."""
+        """The part of a document that is this one's, as plain values."""
         return {
             "lower": self.lower,
             "upper": self.upper,

@@ -1,16 +1,16 @@
-"""The evidence as a sum of logarithms of linear functions, a few for any size of counts.
+"""Sums of logarithms of linear functions: the evidence in a few terms for any size of counts.
 
-The rising factorials of the evidence (E1) are products of linear factors. Let U_j, D_j and T_j be
-the numbers of latents with more than j successes, failures and trials; then
+The rising factorials of the evidence (E1) are products of linear factors. Let U_t, D_t and T_t be
+the numbers of latents with more than t successes, failures and trials; then
 
-    log evidence = sum_j U_j log(a + j) + sum_j D_j log(b + j) - sum_j T_j log(a + b + j) + logC.
+    log evidence = sum_t U_t log(a + t) + sum_t D_t log(b + t) - sum_t T_t log(a + b + t) + logC.
 
-j is a *rung*, the number of latents its weight. U, D and T are step functions of j, and every
-function that is summed over them, log(a + j), 1/(a + j) and the like, is analytic but for one point
-at or left of 0. So the rungs below 32 are kept as they are, and of each octave [p, 2p) above it a
+t is an *offset*, the number of latents its weight. U, D and T are step functions of t, and every
+function that is summed over them, log(a + t), 1/(a + t) and the like, is analytic but for one point
+at or left of 0. So the offsets below 32 are kept as they are, and of each octave [p, 2p) above it a
 Gauss rule of 12 nodes is left, which is exact for polynomials of degree 23 and for these functions
 to (3 + sqrt 8)^-24 = 4e-19 of their variation over the octave. Its weights are positive: what was
-concave stays so. N = 1e18 has 32 + 12 * 55 rungs.
+concave stays so. N = 1e18 has 32 + 12 * 55 offsets.
 
 Sources: Gauss rules of a discrete measure from its Jacobi matrix, Golub & Welsch, Math. Comp. 23
 (1969) 221; the matrix of equal weights on M equidistant points (discrete Chebyshev polynomials),
@@ -28,19 +28,23 @@ from elbo_ref._validation.arguments import FloatArray, IntArray
 from elbo_ref.counts import Counts
 
 _SINGLE = 32
+"""Offsets below this are kept one by one."""
 _ORDER = 12
-_FEW = 1000
+"""Nodes of an octave's Gauss rule."""
 _MANY, _PIECES, _PIECE_ORDER = 20_000, 64, 5
+"""An octave of more nodes than this is first reduced to 64 pieces of 5 nodes."""
+_FEW = 1000
+"""Up to this many nodes Lanczos's vectors are made orthogonal twice."""
 _RELATIVE_LENGTHS = (1e-8, 1e-4, 2e-3)
 """Runs of equal weight shorter than this, relative to their octave, need 1, 2, 3 nodes."""
 
 
-class Rungs(NamedTuple):
-    """sum_i weight[i] g(offset[i]) stands for the sum of g over all rungs.
+class WeightedOffsets(NamedTuple):
+    """Offsets t with weights: sum_i weight[i] g(offset[i]) stands for sum_t (latents beyond t) g(t).
 
     Attributes
     ----------
-    offset, weight : ndarray, shape (R,)
+    offset, weight : float64 ndarray, shape (R,)
         Offsets rise from 0; weights are positive.
     """
 
@@ -48,36 +52,42 @@ class Rungs(NamedTuple):
     weight: FloatArray
 
     @property
-    def raised(self) -> Rungs:
-        """All but rung 0."""
+    def positive(self) -> WeightedOffsets:
+        """All but offset 0."""
         first = int(self.offset.size > 0 and self.offset[0] == 0)
-        return Rungs(self.offset[first:], self.weight[first:])
+        return WeightedOffsets(self.offset[first:], self.weight[first:])
 
 
-class Ladder(NamedTuple):
-    """The rungs of successes (`up`), failures (`down`) and trials (`total`).
+class FactorialSums(NamedTuple):
+    """The weighted offsets of some counts.
 
-    `excess` has the rungs of trials that failures do not have, T_j - D_j: D and T alike may be far
-    larger than what is left of their difference. `mixed` is the number of latents with successes
-    and failures, U_0 - E_0, from whole numbers.
+    Attributes
+    ----------
+    successes, failures, trials : WeightedOffsets
+        U, D and T.
+    excess : WeightedOffsets
+        E = T - D, the weight of trials beyond that of failures: D and T alike may be far larger
+        than what is left of their difference.
+    mixed : float
+        The number of latents with successes and failures, U_0 - E_0, from whole numbers.
     """
 
-    up: Rungs
-    down: Rungs
-    total: Rungs
-    excess: Rungs
+    successes: WeightedOffsets
+    failures: WeightedOffsets
+    trials: WeightedOffsets
+    excess: WeightedOffsets
     mixed: float
 
     @classmethod
-    def of(cls, counts: Counts) -> Ladder:
-        """The ladder of some counts.
+    def of(cls, counts: Counts) -> FactorialSums:
+        """Build the sums of some counts.
 
         Examples
         --------
-        >>> ladder = Ladder.of(Counts([3, 1], [4, 10**18]))
-        >>> ladder.up
-        Rungs(offset=array([0., 1., 2.]), weight=array([2., 1., 1.]))
-        >>> ladder.total.offset.size
+        >>> sums = FactorialSums.of(Counts([3, 1], [4, 10**18]))
+        >>> sums.successes
+        WeightedOffsets(offset=array([0., 1., 2.]), weight=array([2., 1., 1.]))
+        >>> sums.trials.offset.size
         692
         """
         w = counts.multiplicity
@@ -85,8 +95,8 @@ class Ladder(NamedTuple):
             _steps(outcome, w)
             for outcome in (counts.successes, counts.failures, counts.total_count)
         )
-        rungs = _rungs(up), _rungs(down), _rungs(total), _rungs(total, down)
-        return cls(*rungs, mixed=float(mixed_latents(counts)))
+        mixed = float(mixed_latents(counts))
+        return cls(_compress(up), _compress(down), _compress(total), _compress(total, down), mixed)
 
 
 def mixed_latents(counts: Counts) -> int:
@@ -100,9 +110,9 @@ class _Steps(NamedTuple):
     level: IntArray
     above: IntArray
 
-    def at(self, rung: IntArray) -> IntArray:
-        """How many latents have an outcome beyond a rung."""
-        index = np.searchsorted(self.level, rung, side="right")
+    def at(self, offset: IntArray) -> IntArray:
+        """The number of latents with an outcome beyond an offset."""
+        index = np.searchsorted(self.level, offset, side="right")
         return np.append(self.above, 0)[index]
 
 
@@ -113,8 +123,8 @@ def _steps(outcome: IntArray, multiplicity: IntArray) -> _Steps:
     return _Steps(rising[first], np.cumsum(multiplicity[order][::-1])[::-1][first])
 
 
-def _rungs(steps: _Steps, less: _Steps | None = None) -> Rungs:
-    """A step function, or the difference of two, compressed."""
+def _compress(steps: _Steps, less: _Steps | None = None) -> WeightedOffsets:
+    """A step function, or the difference of two, as few weighted offsets."""
     levels = steps.level if less is None else np.concatenate([steps.level, less.level])
     top = int(levels.max())
     octaves = 2 ** np.arange(_SINGLE.bit_length() - 1, top.bit_length(), dtype=np.int64)
@@ -125,14 +135,18 @@ def _rungs(steps: _Steps, less: _Steps | None = None) -> Rungs:
     start, length = start[weight > 0], length[weight > 0]
     mass = weight[weight > 0].astype(np.float64)
     single = start < _SINGLE
-    parts = [Rungs(start[single].astype(np.float64), mass[single])]
+    parts = [WeightedOffsets(start[single].astype(np.float64), mass[single])]
     for low, high in pairwise(np.searchsorted(start, np.append(octaves, top)).tolist()):
         if high > low:
             parts.append(_octave(start[low:high], length[low:high], mass[low:high]))
-    return Rungs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return _concatenated(parts)
 
 
-def _octave(start: IntArray, length: IntArray, weight: FloatArray) -> Rungs:
+def _concatenated(parts: list[WeightedOffsets]) -> WeightedOffsets:
+    return WeightedOffsets(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _octave(start: IntArray, length: IntArray, weight: FloatArray) -> WeightedOffsets:
     """A Gauss rule for runs of equal weight within one octave."""
     nodes = np.searchsorted(_RELATIVE_LENGTHS, length / float(start[0])) + 1
     nodes = np.where(nodes > len(_RELATIVE_LENGTHS), _ORDER, nodes)
@@ -146,7 +160,7 @@ def _octave(start: IntArray, length: IntArray, weight: FloatArray) -> Rungs:
     offset, mass = np.concatenate(offsets), np.concatenate([w.ravel() for w in weights])
     if offset.size <= _ORDER:
         rising = np.argsort(offset)
-        return Rungs(offset[rising], mass[rising])
+        return WeightedOffsets(offset[rising], mass[rising])
     if offset.size > _MANY:
         offset, mass = _in_pieces(offset, mass)
     return _lanczos(offset, mass, _ORDER)
@@ -166,7 +180,7 @@ def _equidistant(length: IntArray, order: int) -> tuple[FloatArray, FloatArray]:
     return (m - 1) / 2 + m / 2 * x, share
 
 
-def _in_pieces(offset: FloatArray, mass: FloatArray) -> Rungs:
+def _in_pieces(offset: FloatArray, mass: FloatArray) -> WeightedOffsets:
     """Very many nodes of an octave, by a Gauss rule of few nodes on each 64th of it."""
     rising = np.argsort(offset)
     offset, mass = offset[rising], mass[rising]
@@ -174,12 +188,12 @@ def _in_pieces(offset: FloatArray, mass: FloatArray) -> Rungs:
     bounds = [0, *np.searchsorted(offset, edges).tolist(), offset.size]
     parts = []
     for low, high in pairwise(bounds):
-        piece = Rungs(offset[low:high], mass[low:high])
+        piece = WeightedOffsets(offset[low:high], mass[low:high])
         parts.append(_lanczos(*piece, _PIECE_ORDER) if high - low > _PIECE_ORDER else piece)
-    return Rungs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return _concatenated(parts)
 
 
-def _lanczos(offset: FloatArray, mass: FloatArray, order: int) -> Rungs:
+def _lanczos(offset: FloatArray, mass: FloatArray, order: int) -> WeightedOffsets:
     """The Gauss rule of a discrete measure."""
     low, high = offset.min(), offset.max()
     middle, half = (low + high) / 2, (high - low) / 2
@@ -197,7 +211,7 @@ def _lanczos(offset: FloatArray, mass: FloatArray, order: int) -> Rungs:
             beta[k] = np.sqrt(following @ following)
             basis[k + 1] = following / beta[k]
     nodes, share = _golub_welsch(alpha[None], beta[None])
-    return Rungs(middle + half * nodes[0], mass.sum() * share[0])
+    return WeightedOffsets(middle + half * nodes[0], mass.sum() * share[0])
 
 
 def _golub_welsch(alpha: FloatArray, beta: FloatArray) -> tuple[FloatArray, FloatArray]:
