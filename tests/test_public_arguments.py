@@ -91,12 +91,11 @@ CALLS = {
     "LogitNormal.sample": (NORMAL.sample, {"size": 2, "rng": 0}),
     "Delta.interval": (er.Delta(0.5).interval, {"prob": 0.5}),
     "Delta.sample": (er.Delta(0.5).sample, {"size": 2, "rng": 0}),
-    "EvidenceMaximum.interval": (
-        MAXIMUM.interval,
-        {"kind": "wald", "of": "mean", "prob": 0.9},
+    "EvidenceMaximum.confidence_interval": (
+        MAXIMUM.confidence_interval,
+        {"parameter": "mean", "method": "wald", "level": 0.9},
     ),
-    "EvidenceMaximum.standard_error": (MAXIMUM.standard_error, {"of": "mean"}),
-    "EvidenceMaximum.profile": (MAXIMUM.profile, {"of": "mean", "value": 0.5}),
+    "EvidenceMaximum.profile": (MAXIMUM.profile, {"parameter": "mean", "value": 0.5}),
     "Run.resume": (RUN.resume, {"num_steps": 2}),
     "Run.average": (RUN.average, {"last": 0.5}),
     "Run.posterior_table": (RUN.posterior_table, {"prob": 0.5}),

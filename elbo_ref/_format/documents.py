@@ -24,7 +24,7 @@ SCHEMA_VERSION = 1
 Document: TypeAlias = dict[str, Any]
 
 
-def document(kind: str) -> Document:
+def document(kind: str, version: int = SCHEMA_VERSION) -> Document:
     """What every document begins with: its schema, and the versions that made it.
 
     Examples
@@ -33,7 +33,7 @@ def document(kind: str) -> Document:
     'elbo_ref/run/1'
     """
     return {
-        "schema": f"elbo_ref/{kind}/{SCHEMA_VERSION}",
+        "schema": f"elbo_ref/{kind}/{version}",
         "versions": {
             "elbo_ref": __version__,
             "numpy": np.__version__,

@@ -15,7 +15,7 @@ from elbo_ref.diagnostics.path import steps_until_above
 from elbo_ref.diagnostics.point import PointDiagnosis
 from elbo_ref.distributions.posterior_table import PosteriorTable
 from elbo_ref.guides.constraints import find_constraint
-from elbo_ref.mle.solve import as_totals
+from elbo_ref.mle.binomial import as_totals
 from elbo_ref.objectives.base import Task
 from elbo_ref.svi.convergence import ARRIVED, NoiseFloor
 from elbo_ref.svi.parameters import ParameterVector

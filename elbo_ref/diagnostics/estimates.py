@@ -27,8 +27,8 @@ from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import log_evidence, posterior
 from elbo_ref.guides import GUIDES
+from elbo_ref.mle.binomial import pooled_log_likelihood, pooled_mean
 from elbo_ref.mle.intervals import CONCENTRATIONS, IN_RANGE
-from elbo_ref.mle.solve import pooled_log_likelihood, pooled_mean
 from elbo_ref.optima.find import find_optimum
 from elbo_ref.optima.optimum import Optimum, Reason
 from elbo_ref.optima.posterior import of_evidence

@@ -1,7 +1,7 @@
 """The binomial with one c for all latents: the limit of the evidence as a + b grows.
 
-With totals K and F the pooled likelihood is highest at c = K/(K + F). In gamma = 1/(a + b) the limit
-gamma = 0 is an ordinary point of the log evidence (E10), at which its slope is
+With totals K and F the pooled likelihood is highest at c = K/(K + F). In gamma = 1/(a + b) the
+limit gamma = 0 is an ordinary point of the log evidence (E10), at which its slope is
 
     1/2 [sum K(K-1)/m + sum F(F-1)/(1-m) - sum N(N-1)],
 

@@ -40,7 +40,10 @@ _RELATIVE_LENGTHS = (1e-8, 1e-4, 2e-3)
 
 
 class WeightedOffsets(NamedTuple):
-    """Offsets t with weights: sum_i weight[i] g(offset[i]) stands for sum_t (latents beyond t) g(t).
+    """Offsets t with weights, for a sum over all t.
+
+    sum_i weight[i] g(offset[i]) stands for the sum of g(t), each as often as there are latents with
+    an outcome beyond t.
 
     Attributes
     ----------

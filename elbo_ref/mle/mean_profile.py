@@ -186,11 +186,11 @@ class MeanProfile(Profile):
 
     def refined(self, prior: Beta) -> RefinedMaximum:
         """The maximum near a prior, in the coordinates that leave it fewer doubts."""
-        free = slice(0 if self.free else 1, 2)
+        held = 0 if self.free else 1
         a, b = map(float, prior.arrays())
-        maximum = refine(LogitMeanLogConcentration(a, b, self.sums, free), prior)
+        maximum = refine(LogitMeanLogConcentration(a, b, self.sums, held), prior)
         if self.sums.successes.offset[-1] <= a and self.sums.failures.offset[-1] <= b:
-            other = refine(FromBinomialLimit.of(prior, self.sums, self.limit, free), prior)
+            other = refine(FromBinomialLimit.of(prior, self.sums, self.limit, held), prior)
             maximum = min(maximum, other, key=lambda way: way.relative_error)
         return maximum
 
@@ -271,8 +271,8 @@ class ConcentrationProfile(MeanProfile):
 
     def _bounds(self, low: FloatArray, high: FloatArray) -> IntervalBounds:
         (m0, m1), (rest0, rest1) = self._mean_ranges(low, high)
-        up, down, excess = self.sums.successes.positive, self.sums.failures, self.sums.excess.positive
-        mixed, one = self.sums.mixed, np.ones_like(low)
+        all_up, down, _, excess, mixed = self.sums
+        up, excess, one = all_up.positive, excess.positive, np.ones_like(low)
         a0, a1, b0, b1 = m0 * low, m1 * high, rest0 * low, rest1 * high
         z0, z1 = table(a0, one, up), table(a1, one, up)
         w0, w1 = table(b0, one, down), table(b1, one, down)
@@ -302,7 +302,7 @@ class ConcentrationProfile(MeanProfile):
             cross1 = high * ((1 / (z0 * z0)) @ ut) - low * ((1 / (w1 * w1)) @ dt)
             cross0 = low * ((1 / (z1 * z1)) @ ut) - high * ((1 / (w0 * w0)) @ dt)
             steep = low**2 * ((1 / (z1 * z1)) @ up.weight + (1 / (w1 * w1)) @ down.weight)
-            steep = steep + self.sums.successes.weight[0] / m1**2 * (low / high) ** 2
+            steep = steep + all_up.weight[0] / m1**2 * (low / high) ** 2
             curvature = curvature + np.maximum(cross1**2, cross0**2) / steep * (1 + 1e-12)
         length = np.log(high / low)
         return IntervalBounds(length, least - rounding, greatest + rounding, curvature)

@@ -43,8 +43,8 @@ class RefinedMaximum(NamedTuple):
 class NewtonCoordinates(ABC):
     """A prior in coordinates in which it is moved by Newton's method."""
 
-    free = slice(None)
-    """The coordinates that may change."""
+    held: int = 0
+    """The number of coordinates that may not change, the first ones."""
     caution = 1.0
     """A step is no longer than 1/caution in relative size."""
 
@@ -74,14 +74,14 @@ def refine(start: NewtonCoordinates, prior: Beta) -> RefinedMaximum:
     at, error = start, np.inf
     for _ in range(60):
         gradient, information, noise = at.derivatives()
-        information = information[at.free, at.free]
+        information = information[at.held :, at.held :]
         if not np.linalg.det(information) > 0:
             return RefinedMaximum(prior, np.inf, None)
         covariance = np.zeros((gradient.size, gradient.size))
-        covariance[at.free, at.free] = np.linalg.inv(information)
+        covariance[at.held :, at.held :] = np.linalg.inv(information)
         step = covariance @ gradient
         size = at.relative_size(step)
-        at = at.moved(step / max(1.0, at.caution * size))
+        at = at.moved(step * (1 / max(1.0, at.caution * size)))
         error = at.relative_error(np.abs(covariance) @ noise)
         if size <= max(1e-15, 0.1 * error):
             break
@@ -104,7 +104,7 @@ class LogitMeanLogConcentration(NewtonCoordinates):
     a: float
     b: float
     sums: FactorialSums
-    free: slice = slice(None)
+    held: int = 0
 
     def derivatives(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Gradient, information, and the rounding of the gradient."""
@@ -133,7 +133,7 @@ class LogitMeanLogConcentration(NewtonCoordinates):
         odds = np.expm1(step[0])
         part = 1 + m * odds
         return LogitMeanLogConcentration(
-            s * m * (1 + odds) / part, s * rest / part, self.sums, self.free
+            s * m * (1 + odds) / part, s * rest / part, self.sums, self.held
         )
 
     def maximum(self, error: float, covariance: FloatArray) -> RefinedMaximum:
@@ -157,19 +157,19 @@ class FromBinomialLimit(NewtonCoordinates):
     sums: FactorialSums
     limit: tuple[float, float, float]
     """m0, 1 - m0, and the slope in gamma."""
-    free: slice = slice(None)
+    held: int = 0
     caution = 2.0
 
     @classmethod
     def of(
-        cls, prior: Beta, sums: FactorialSums, limit: BinomialLimit, free: slice
+        cls, prior: Beta, sums: FactorialSums, limit: BinomialLimit, held: int
     ) -> FromBinomialLimit:
         """A prior in these coordinates."""
         m0, f0 = float(limit.mean), float(1 - limit.mean)
         a, b = map(float, prior.arrays())
         gamma = 1 / (a + b)
-        shift = (a * f0 - b * m0) * gamma if free == slice(None) else 0.0
-        return cls(shift, gamma, sums, (m0, f0, float(limit.slope)), free)
+        shift = (a * f0 - b * m0) * gamma if not held else 0.0
+        return cls(shift, gamma, sums, (m0, f0, float(limit.slope)), held)
 
     def _terms(self) -> tuple[tuple[WeightedOffsets, FloatArray, float, float], ...]:
         """Offsets with their weights, the sign of m in their terms, and the base at the limit."""
@@ -199,7 +199,7 @@ class FromBinomialLimit(NewtonCoordinates):
     def moved(self, step: FloatArray) -> FromBinomialLimit:
         """The prior after a step."""
         shift, gamma = self.shift + step[0], self.gamma + step[1]
-        return FromBinomialLimit(shift, gamma, self.sums, self.limit, self.free)
+        return FromBinomialLimit(shift, gamma, self.sums, self.limit, self.held)
 
     def relative_size(self, step: FloatArray) -> float:
         """The larger of a step's parts beside gamma and beside m0 (1 - m0)."""

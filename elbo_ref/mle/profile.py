@@ -172,7 +172,12 @@ class Concentration1Profile(Profile):
 
     def points(self, x: FloatArray) -> Points:
         """The log evidence and its slope in a."""
-        up, excess, b, (x0, height0) = self.successes.weight, self.excess.weight, self.b, self.anchor
+        up, excess, b, (x0, height0) = (
+            self.successes.weight,
+            self.excess.weight,
+            self.b,
+            self.anchor,
+        )
         (z, w, e), (z0, w0, e0) = self._linear(x), self._linear(np.array([x0]))
         away = (x - x0)[:, None]
         ups = log_ratio(z / w, z0 / w0, away / w * (b / z0))

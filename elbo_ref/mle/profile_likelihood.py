@@ -1,102 +1,310 @@
-"""The profile of the log evidence over one parameter of the prior, and its confidence region."""
+"""The profile of the log evidence over one parameter of the prior, and its confidence region.
+
+The profile is the highest log evidence as a function of a parameter. The values at which it is
+within half a chi-square quantile of its top are a confidence region (Wilks).
+
+In mean m and gamma = 1/(a + b) the log evidence is concave in m at each gamma (E10), so that the m
+which are not below a threshold are an interval around the best. The connected parts of the set of
+priors that are not below it are therefore those of {gamma: P(gamma) >= threshold} for the profile P
+over gamma, or over s = 1/gamma, which branch and bound finds. And whatever continuous function of
+the prior is asked for, on each part its values are an interval: for any parameter there are no more
+intervals than parts. With something held fixed the same is true along the one coordinate that is
+left. So between the values of two neighbouring parts there is one gap or none, and beyond the
+outermost there is one end.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
-from scipy import special as sc
+from scipy import optimize, special as sc
 
 from elbo_ref.counts import Counts
+from elbo_ref.distributions.base import Interval
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import log_evidence
+from elbo_ref.mle.binomial import pooled_mean
+from elbo_ref.mle.branch_and_bound import superlevel_set
 from elbo_ref.mle.candidates import Candidate
-from elbo_ref.mle.components import components
 from elbo_ref.mle.intervals import (
-    PARAMETERS,
+    CONCENTRATIONS,
+    LEAST_MEAN,
     ConfidenceRegion,
     Parameter,
-    Start,
+    parameter_of,
     prior_of,
-    profile_region,
 )
-from elbo_ref.mle.solve import pooled_mean, prove
+from elbo_ref.mle.profile import Profile, anchored
+from elbo_ref.mle.solve import Held, Problem, solve
 
-_OTHER: dict[str, Parameter] = {
-    "concentration1": "concentration0",
-    "concentration0": "concentration1",
-}
+_LOWEST = -1e9
+"""Heights further below the threshold than this are not told apart."""
+_XTOL = 1e-13
+
+
+class _Scale(NamedTuple):
+    """The coordinate in which a parameter is searched, and its range in that."""
+
+    into: Callable[[float], float]
+    out_of: Callable[[float], float]
+    first: float
+    last: float
+    limits: tuple[float, float]
+
+
+_LOGIT = _Scale(
+    lambda m: math.log(m) - math.log1p(-m) if 0 < m < 1 else math.copysign(np.inf, m - 0.5),
+    lambda x: 1 / (1 + math.exp(-x)),
+    float(np.log(LEAST_MEAN)),
+    36.0,
+    (0.0, 1.0),
+)
+_LOG = _Scale(
+    lambda x: math.log(x) if x > 0 else -np.inf,
+    math.exp,
+    float(np.log(CONCENTRATIONS[0])),
+    float(np.log(CONCENTRATIONS[1])),
+    (0.0, np.inf),
+)
 
 
 @dataclass(frozen=True)
-class Profile:
-    """The highest log evidence as a function of one parameter, and the place of the best prior.
+class ProfileLikelihood:
+    """The highest log evidence as a function of one parameter.
 
-    Places are values of a + b; of the free concentration, where the other is held.
+    A part of the set of priors is known by where its priors are along one line: their a + b; their
+    free concentration, where the other is held.
     """
 
     counts: Counts
-    of: Parameter
+    parameter: Parameter
     fixed: dict[str, float]
 
+    @property
+    def _held(self) -> Held:
+        return next(iter(self.fixed.items()), None)
+
     def __call__(self, value: float) -> tuple[float, float]:
-        if not self.fixed:
-            best = prove(self.counts, (self.of, value)).candidates[0]
-            return best.log_evidence, self._place(best.prior)
-        ((held, given),) = self.fixed.items()
-        prior = prior_of({held: given, self.of: value})
+        """The height at a value of the parameter, and where the best prior is along the line."""
+        if self._held is None:
+            best = solve(self.counts, (self.parameter, value)).candidates[0]
+            return best.log_evidence, self._along(best.prior)
+        prior = prior_of({**self.fixed, self.parameter: value})
         height = -np.inf if prior is None else log_evidence(prior, self.counts)
-        return height, self._place(prior)
+        return height, self._along(prior)
 
-    def region(self, best: Candidate, prob: float) -> ConfidenceRegion:
-        """The values within half a chi-square quantile of the highest."""
-        level = best.log_evidence - float(sc.chdtri(1, 1 - prob)) / 2
-        starts, proven = self._starts(best, level)
-        intervals = profile_region(self, self.of, starts, level)
-        return ConfidenceRegion(intervals, self.of, prob, proven)
+    def region(self, best: Candidate, level: float) -> ConfidenceRegion:
+        """Find the values within half a chi-square quantile of the highest.
 
-    def _place(self, prior: Beta | None) -> float:
-        """The place of a prior; inf for the binomial limit."""
-        held = next(iter(self.fixed), "")
-        along = PARAMETERS[_OTHER.get(held, "concentration")]
-        return np.inf if prior is None else along(*map(float, prior.arrays()))
+        An end is 0.0, 1.0 or inf where the profile never falls below the threshold on that side.
+        Where an interval is narrower than rounding, both ends are the value it was sought from;
+        where it is all beyond [1e-12, 1e15], one end is there.
+        """
+        threshold = best.log_evidence - float(sc.chdtri(1, 1 - level)) / 2
+        starts, proven = self._starts(best, threshold)
+        scale = _LOGIT if self.parameter == "mean" else _LOG
+        first, last, limits = scale.first, scale.last, scale.limits
 
-    def _starts(self, best: Candidate, level: float) -> tuple[list[Start], bool]:
-        """A value in each connected part of the priors above a level, and whether that is proven.
+        @cache
+        def at(x: float) -> tuple[float, float]:
+            return self(scale.out_of(x))
+
+        def excess(x: float) -> float:
+            return max(at(x)[0] - threshold, _LOWEST)
+
+        def start_of(x: float) -> float:
+            """The start of the part that the best prior at x is in."""
+            where = at(x)[1]
+            return next(x for x, start in zip(spots, starts, strict=True) if where <= start.high)
+
+        spots = [float(np.clip(scale.into(start.value), first, last)) for start in starts]
+        intervals: list[Interval] = []
+        for x, start in zip(spots, starts, strict=True):
+            if excess(x) < 0:
+                low = limits[0] if x == first else scale.out_of(x) if x == last else start.value
+                high = limits[1] if x == last else scale.out_of(x) if x == first else start.value
+                intervals.append(Interval(float(low), float(high)))
+        inside = sorted(x for x in spots if excess(x) >= 0)
+        if inside:
+            lower, upper = _crossing(excess, inside[0], first), _crossing(excess, inside[-1], last)
+            low = limits[0] if lower is None else scale.out_of(lower)
+            for left, right in pairwise(inside):
+                gap = _gap(excess, start_of, left, right)
+                if gap is not None:
+                    intervals.append(Interval(low, scale.out_of(gap[0])))
+                    low = scale.out_of(gap[1])
+            high = limits[1] if upper is None else scale.out_of(upper)
+            intervals.append(Interval(low, high))
+        return ConfidenceRegion(_merged(intervals), self.parameter, "profile", level, proven)
+
+    def _along(self, prior: Beta | None) -> float:
+        """The value that tells parts apart; inf for the binomial limit."""
+        others: dict[str, Parameter] = {
+            "concentration1": "concentration0",
+            "concentration0": "concentration1",
+        }
+        along = others.get(next(iter(self.fixed), ""), "concentration")
+        return np.inf if prior is None else parameter_of(prior, along)
+
+    def _starts(self, best: Candidate, threshold: float) -> tuple[list[_Start], bool]:
+        """A value in each connected part above a threshold, and whether these are proven to be all.
 
         Only where the binomial may be the limit, or a concentration is held, can there be several.
         """
         highest = self._highest(best)
         if best.kind not in ("interior", "binomial") or "concentration" in self.fixed:
-            return [Start(highest)], True
-        parts, proven = components(self.counts, next(iter(self.fixed.items()), None), level)
+            return [_Start(highest)], True
+        parts, proven = connected_parts(self.counts, self._held, threshold)
         if not parts:
-            return [Start(highest)], proven
-        place = self._place(best.prior)
-        own = next(part for part in parts if place <= part.high)
-        return [
-            Start(highest if part is own else self._value(part.prior), part.high) for part in parts
-        ], proven
+            return [_Start(highest)], proven
+        own = next(part for part in parts if self._along(best.prior) <= part.high)
+        values = [highest if part is own else self._value(part.prior) for part in parts]
+        return [_Start(value, part.high) for value, part in zip(values, parts, strict=True)], proven
 
     def _value(self, prior: Beta | None) -> float:
         """The parameter's value at a prior, or in the binomial limit."""
         if prior is not None:
-            return PARAMETERS[self.of](*map(float, prior.arrays()))
-        if self.of == "mean":
-            return pooled_mean(self.counts)
-        return np.inf
+            return parameter_of(prior, self.parameter)
+        return pooled_mean(self.counts) if self.parameter == "mean" else np.inf
 
     def _highest(self, best: Candidate) -> float:
         """The parameter's value where the evidence is highest; at some prior, if anywhere."""
         if best.prior is not None:
             return self._value(best.prior)
-        if self.of == "mean" and best.mean is not None:
+        if self.parameter == "mean" and best.mean is not None:
             return best.mean
         if best.concentration is not None:
-            if self.of == "concentration" or best.kind in ("binomial", "all_or_none"):
+            if self.parameter == "concentration" or best.kind in ("binomial", "all_or_none"):
                 return best.concentration
             if best.kind == "degenerate":
                 ends = {"concentration1": best.mean == 1, "concentration0": best.mean == 0}
-                return best.concentration * (1 - 1e-12) if ends[self.of] else 0.0
+                return best.concentration * (1 - 1e-12) if ends[self.parameter] else 0.0
         free = "concentration" if "mean" in self.fixed else "mean"
         return self._value(prior_of({**(self.fixed or {"concentration": 1.0}), free: 0.5}))
+
+
+class _Start(NamedTuple):
+    """A value of the parameter in a connected part, perhaps a limit: 0.0, 1.0 or inf.
+
+    Priors of this part are not beyond `high` along the line, those of parts further up are.
+    """
+
+    value: float
+    high: float = np.inf
+
+
+class ConnectedPart(NamedTuple):
+    """A connected part of the priors that are not below a threshold.
+
+    Attributes
+    ----------
+    low, high : float
+        A range of a + b (of the free concentration, where the other is held) with all of this part
+        and nothing of another in it.
+    prior : Beta or None
+        A prior in it; None for the binomial limit.
+    """
+
+    low: float
+    high: float
+    prior: Beta | None
+
+
+def connected_parts(
+    counts: Counts, held: Held, threshold: float
+) -> tuple[list[ConnectedPart], bool]:
+    """Find the connected parts of the priors with log evidence >= threshold.
+
+    Parameters
+    ----------
+    counts : Counts
+        With a latent that has successes and failures.
+    held : (name, value), optional
+        Of ``"mean"``, ``"concentration1"`` or ``"concentration0"``; at a given ``"concentration"``
+        there is one part.
+    threshold : float
+
+    Returns
+    -------
+    list of ConnectedPart
+        From low to high; empty only if the threshold is the maximum's own, to rounding.
+    bool
+        Whether that is proven, but for rounding.
+    """
+    problem = Problem.of(counts, held)
+    profiles, x, height = problem.profiles()
+    parts: list[ConnectedPart] = []
+    proven = True
+    for profile, _, end_height in anchored(profiles, x, height):
+        components, sure = superlevel_set(profile, threshold)
+        proven = proven and sure
+        lower = sorted((_part(profile, *component) for component in components), key=lambda p: p[0])
+        through = bool(lower and parts) and height >= threshold
+        if through and np.allclose((lower[-1].high, parts[0].low), x, 1e-12, 0):
+            parts[0] = parts[0]._replace(low=lower.pop().low)
+        parts = lower + parts
+        x, height = 1 / float(profile.grid[-1]), end_height
+    if parts:
+        parts[0] = parts[0]._replace(low=0.0)
+        parts[-1] = parts[-1]._replace(high=np.inf)
+    if problem.mirrored:
+        parts = [
+            part._replace(prior=part.prior and Beta(*part.prior.arrays()[::-1])) for part in parts
+        ]
+    return parts, proven
+
+
+def _part(profile: Profile, low: float, high: float, x: float) -> ConnectedPart:
+    if profile.sign_at_0 is None:
+        return ConnectedPart(low, high, profile.prior(x))
+    return ConnectedPart(1 / high, 1 / low if low else np.inf, profile.prior(x) if x else None)
+
+
+def _merged(intervals: list[Interval]) -> tuple[Interval, ...]:
+    merged: list[Interval] = []
+    for interval in sorted(intervals):
+        if merged and interval.lower <= merged[-1].upper:
+            last = merged.pop()
+            interval = Interval(last.lower, max(last.upper, interval.upper))
+        merged.append(interval)
+    return tuple(merged)
+
+
+def _gap(
+    excess: Callable[[float], float], start_of: Callable[[float], float], left: float, right: float
+) -> tuple[float, float] | None:
+    """The ends of the gap between two neighbouring starts; None if there is none.
+
+    A point between that is above the threshold belongs to the interval of either, and which one its
+    best prior tells.
+    """
+    x, y = left, right
+    while y - x > _XTOL * (1 + abs(x)):
+        middle = x + (y - x) / 2
+        if excess(middle) < 0:
+            return _root(excess, x, middle), _root(excess, middle, y)
+        x, y = (middle, y) if start_of(middle) <= left else (x, middle)
+    return None
+
+
+def _root(excess: Callable[[float], float], x: float, y: float) -> float:
+    return float(optimize.brentq(excess, x, y, xtol=_XTOL, rtol=_XTOL))
+
+
+def _crossing(excess: Callable[[float], float], start: float, end: float) -> float | None:
+    """Where a function that is positive at `start` changes sign toward `end`, if it does: once."""
+    inside, step = start, np.copysign(0.25, end - start)
+    while inside != end:
+        outside = inside + step
+        if (end - outside) * step <= 0:
+            outside = end
+        if excess(outside) < 0:
+            return _root(excess, inside, outside)
+        inside, step = outside, 2 * step
+    return None

@@ -15,7 +15,6 @@ import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal, overload
 
 import numpy as np
 from scipy import special as sc
@@ -28,15 +27,16 @@ from elbo_ref.distributions.base import Interval
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.mle.candidates import Candidate, Kind, Proof
 from elbo_ref.mle.intervals import (
-    CONCENTRATIONS,
-    IN_RANGE,
-    LEAST_MEAN,
     PARAMETERS,
     ConfidenceRegion,
+    Method,
     Parameter,
+    check_parameter,
+    check_value,
+    parameter_of,
 )
-from elbo_ref.mle.profile_likelihood import Profile
-from elbo_ref.mle.solve import prove
+from elbo_ref.mle.profile_likelihood import ProfileLikelihood
+from elbo_ref.mle.solve import solve
 
 
 @underflow_is_zero
@@ -44,14 +44,20 @@ from elbo_ref.mle.solve import prove
 class EvidenceMaximum:
     """The highest log evidence that any Beta prior gives some counts, attained or not.
 
+    Returned by `elbo_ref.maximize_evidence`.
+
     Attributes
     ----------
     counts : Counts
     fixed : dict
-        What was held fixed, by name; empty, or one entry.
+        The parameter that was held fixed, and its value; empty if none was.
     proof : Proof
         ``lower`` and ``upper`` bounds of the highest log evidence, ``decided``, ``how`` it was
         reached, and the ``candidates``.
+
+    Notes
+    -----
+    Standard errors and intervals rest on the asymptotics of maximum likelihood: many latents.
     """
 
     counts: Counts
@@ -64,8 +70,11 @@ class EvidenceMaximum:
 
     @property
     def kind(self) -> Kind:
-        """``"no_information"``, ``"degenerate"``, ``"unidentified"``, ``"all_or_none"``,
-        ``"binomial"`` or ``"interior"``; `elbo_ref.mle.solve` says what they mean."""
+        """The kind of answer.
+
+        One of ``"no_information"``, ``"degenerate"``, ``"unidentified"``, ``"all_or_none"``,
+        ``"binomial"`` and ``"interior"``; `elbo_ref.mle.solve` says what they mean.
+        """
         return self._best.kind
 
     @property
@@ -80,17 +89,17 @@ class EvidenceMaximum:
 
     @property
     def mean(self) -> float | None:
-        """Of the prior there, or in the limit; None where any will do."""
+        """The prior's mean, or that in the limit; None where any will do."""
         return self._best.mean
 
     @property
     def concentration(self) -> float | None:
-        """a + b there; inf or 0.0 in the limit, None where any will do."""
+        """The prior's a + b; inf or 0.0 in the limit, None where any will do."""
         return self._best.concentration
 
     @property
     def relative_error(self) -> float | None:
-        """Estimated, of both concentrations of the prior: what rounding leaves open."""
+        """The estimated error of both concentrations: what rounding leaves open of them."""
         return None if self.prior is None else self._best.relative_error
 
     @property
@@ -99,126 +108,138 @@ class EvidenceMaximum:
         return self.kind in ("interior", "unidentified", "no_information")
 
     @property
-    def place(self) -> str:
-        """Where the evidence is highest, in words."""
-        return self._best.place
+    def location(self) -> str:
+        """The maximiser, or the limit that the evidence is approached in, in words."""
+        return self._best.location
 
-    # -- what people expect around a maximum-likelihood estimate ---------------------------------
+    # -- standard errors, intervals, criteria ----------------------------------------------------
 
     @property
     def covariance(self) -> FloatArray:
-        """The inverse observed information, of (concentration1, concentration0), shape (2, 2).
+        """The inverse observed information, of (concentration1, concentration0).
 
         With something held fixed it is that of moving along what is left.
+
+        Returns
+        -------
+        float64 ndarray, shape (2, 2)
 
         Raises
         ------
         ValueError
             If there is no interior maximum.
         """
-        slopes = np.array([self._slope("concentration1"), self._slope("concentration0")])
-        return np.asarray(slopes @ self._spread() @ slopes.T, np.float64)
+        return self._covariance("concentration1", "concentration0")
 
-    def standard_error(self, of: Parameter) -> float:
-        """The standard error of one of `PARAMETERS`, by the delta method.
+    @property
+    def standard_errors(self) -> dict[Parameter, float]:
+        """The standard errors of the four parameters by name, by the delta method.
+
+        That of what is held fixed is 0.0.
+
+        Raises
+        ------
+        ValueError
+            If there is no interior maximum.
 
         Examples
         --------
         >>> maximum = maximize_evidence(Counts([0, 1, 2], 2, multiplicity=[40, 30, 50]))
-        >>> round(maximum.standard_error("mean"), 6)
+        >>> round(maximum.standard_errors["mean"], 6)
         0.039345
         """
-        _check_parameter("of", of)
-        slope, spread = self._slope(of), self._spread()
-        return 0.0 if of in self.fixed else float(np.sqrt(slope @ spread @ slope))
+        variances = {of: self._covariance(of)[0, 0] for of in PARAMETERS if of not in self.fixed}
+        return {of: float(np.sqrt(variances.get(of, 0.0))) for of in PARAMETERS}
 
-    def _spread(self) -> FloatArray:
-        """The covariance of (logit m, log s)."""
-        if self._best.spread is None:
-            raise ValueError(f"no standard errors: {self.sentence}")
-        logit, both, log = self._best.spread
-        return np.array([[logit, both], [both, log]])
-
-    def _slope(self, of: Parameter) -> FloatArray:
-        """The derivatives of a parameter with respect to (logit m, log s)."""
-        if self.prior is None:
+    def _covariance(self, *parameters: Parameter) -> FloatArray:
+        """The covariance of some parameters, from that of (logit m, log s)."""
+        if self.prior is None or self._best.covariance is None:
             raise ValueError(f"no standard errors: {self.sentence}")
         a, b = map(float, self.prior.arrays())
         s = a + b
-        return {
+        slopes = {
             "concentration1": a * np.array([b / s, 1.0]),
             "concentration0": b * np.array([-a / s, 1.0]),
             "mean": a / s * (b / s) * np.array([1.0, 0.0]),
             "concentration": s * np.array([0.0, 1.0]),
-        }[of]
+        }
+        logit, both, log = self._best.covariance
+        jacobian = np.array([slopes[parameter] for parameter in parameters])
+        return np.asarray(jacobian @ np.array([[logit, both], [both, log]]) @ jacobian.T)
 
-    @overload
-    def interval(
-        self, kind: Literal["profile"] = "profile", of: Parameter = "mean", prob: float = 0.95
-    ) -> ConfidenceRegion: ...
-
-    @overload
-    def interval(
-        self, kind: Literal["wald"], of: Parameter = "mean", prob: float = 0.95
-    ) -> Interval: ...
-
-    def interval(
-        self,
-        kind: Literal["wald", "profile"] = "profile",
-        of: Parameter = "mean",
-        prob: float = 0.95,
-    ) -> Interval:
-        """A confidence interval of one parameter of the prior.
+    def confidence_interval(
+        self, parameter: Parameter = "mean", *, method: Method = "profile", level: float = 0.95
+    ) -> ConfidenceRegion:
+        """Compute a confidence interval of one parameter of the prior.
 
         Parameters
         ----------
-        kind : {"profile", "wald"}
+        parameter : {"mean", "concentration", "concentration1", "concentration0"}
+        method : {"profile", "wald"}
             Profile: all values at which the highest log evidence is within half a chi-square
             quantile (one degree of freedom) of the maximum, or the supremum. Wald: the estimate
             plus and minus a normal quantile of standard errors, which may leave the parameter's
             range.
-        of : {"concentration1", "concentration0", "mean", "concentration"}
-        prob : float
-            The coverage, asymptotically.
+        level : float
+            The coverage, asymptotically; in (0, 1).
 
         Returns
         -------
-        Interval
-            ``lower`` and ``upper``. An end of 0.0, 1.0 or inf is open: the profile never falls
-            far enough on that side. For a profile it is a `ConfidenceRegion`: where the profile
-            dips below the level between two maxima the values are several ``intervals``, and
-            ``lower`` and ``upper`` the ends of their hull.
+        ConfidenceRegion
+            ``low, high = region`` are its ends. An end of 0.0, 1.0 or inf is open: the profile
+            never falls far enough on that side. Where the profile dips below the threshold between
+            two maxima the values are several ``intervals``, and the ends those of their hull.
 
         Raises
         ------
         ValueError
             If the parameter is held fixed; for Wald, if there is no interior maximum.
 
+        References
+        ----------
+        Wilks, S. S. (1938). Annals of Mathematical Statistics 9, 60.
+
         Examples
         --------
         >>> maximum = maximize_evidence(Counts([3, 4, 9], 10))
-        >>> [round(end, 4) for end in maximum.interval("profile", of="concentration")]
+        >>> [round(end, 4) for end in maximum.confidence_interval("concentration")]
         [0.5547, inf]
         >>> k, n = [0, 3, 15, 26, 34], [3, 3, 30, 60, 60]
         >>> maximum = maximize_evidence(Counts(k, n, multiplicity=[15, 15, 5, 5, 5]))
-        >>> print(maximum.interval("profile", of="concentration"))
+        >>> print(maximum.confidence_interval("concentration"))
         concentration, 95%: several intervals: 0.53327 to 6.0208; 17.672 to inf
         """
-        if not isinstance(kind, str) or kind not in ("wald", "profile"):
-            raise ValueError(f"kind = {kind!r} must be 'wald' or 'profile'")
-        _check_parameter("of", of)
-        prob = scalar("prob", prob, lambda p: 0 < p < 1, "must lie strictly between 0 and 1")
-        if of in self.fixed:
-            raise ValueError(f"of = {of!r} is held fixed at {self.fixed[of]}")
-        if kind == "wald":
-            away = float(sc.ndtri((1 + prob) / 2)) * self.standard_error(of)
-            assert self.prior is not None
-            centre = PARAMETERS[of](*map(float, self.prior.arrays()))
-            return Interval(centre - away, centre + away)
-        return Profile(self.counts, of, self.fixed).region(self._best, prob)
+        if not isinstance(method, str) or method not in ("wald", "profile"):
+            raise ValueError(f"method = {method!r} must be 'wald' or 'profile'")
+        self._check_free(parameter)
+        level = scalar("level", level, lambda p: 0 < p < 1, "must lie strictly between 0 and 1")
+        if method == "profile":
+            likelihood = ProfileLikelihood(self.counts, parameter, self.fixed)
+            return likelihood.region(self._best, level)
+        away = float(sc.ndtri((1 + level) / 2)) * self.standard_errors[parameter]
+        assert self.prior is not None
+        centre = parameter_of(self.prior, parameter)
+        interval = Interval(centre - away, centre + away)
+        return ConfidenceRegion((interval,), parameter, "wald", level, True)
 
-    def profile(self, of: Parameter, value: float) -> float:
-        """The highest log evidence with one parameter of the prior at a value.
+    def profile(self, parameter: Parameter, value: float) -> float:
+        """Compute the highest log evidence with one parameter of the prior at a value.
+
+        Parameters
+        ----------
+        parameter : {"mean", "concentration", "concentration1", "concentration0"}
+        value : float
+            A mean in [1e-80, 1), or a concentration in [1e-12, 1e15].
+
+        Returns
+        -------
+        float
+            In nats; -inf where no prior has the value beside what is held fixed.
+
+        Raises
+        ------
+        ValueError
+            If the parameter is held fixed, or the value is out of range.
 
         Examples
         --------
@@ -226,14 +247,19 @@ class EvidenceMaximum:
         >>> round(maximum.profile("mean", 0.5), 6)
         -6.949475
         """
-        _check_parameter("of", of)
-        if of in self.fixed:
-            raise ValueError(f"of = {of!r} is held fixed at {self.fixed[of]}")
-        return Profile(self.counts, of, self.fixed)(_value(of, value))[0]
+        self._check_free(parameter)
+        likelihood = ProfileLikelihood(self.counts, parameter, self.fixed)
+        return likelihood(check_value(parameter, value))[0]
+
+    def _check_free(self, parameter: Parameter) -> None:
+        check_parameter("parameter", parameter)
+        if parameter in self.fixed:
+            value = self.fixed[parameter]
+            raise ValueError(f"parameter = {parameter!r} is held fixed at {value}")
 
     @property
     def num_parameters(self) -> int:
-        """How many parameters were free: 2, or 1."""
+        """The number of free parameters: 2, or 1."""
         return 2 - len(self.fixed)
 
     @property
@@ -248,7 +274,7 @@ class EvidenceMaximum:
         latents = int(counts.multiplicity @ (counts.total_count > 0))
         return float(np.log(max(latents, 1))) * self.num_parameters - 2 * self.log_evidence
 
-    # -- words and documents ---------------------------------------------------------------------
+    # -- text and documents ----------------------------------------------------------------------
 
     @property
     def sentence(self) -> str:
@@ -256,12 +282,13 @@ class EvidenceMaximum:
         return self._best.sentence
 
     def summary(self) -> str:
-        """The answer in a few lines of text."""
-        lines = [f"{self.counts.summary()}{self._held()}", f"{self.kind}: {self.sentence}"]
+        """Format the answer as a few lines of text."""
+        held = "".join(f", {name} held at {value:g}" for name, value in self.fixed.items())
+        lines = [f"{self.counts.summary()}{held}", f"{self.kind}: {self.sentence}"]
         lines.append(f"log evidence: {self.log_evidence:.13g}")
         if self.prior is not None:
-            for name, of in PARAMETERS.items():
-                value = of(*map(float, self.prior.arrays()))
+            for name in PARAMETERS:
+                value = parameter_of(self.prior, name)
                 lines.append(f"{name}: {value:.13g}{self._plus_minus(name)}")
         proof = self.proof
         lines.append(f"proof: to {proof.width:.2g} nats ({proof.how})")
@@ -269,16 +296,13 @@ class EvidenceMaximum:
             lines.append(f"undecided: {proof.undecided}")
         return "\n".join(lines)
 
-    def _held(self) -> str:
-        return "".join(f", {name} held at {value:g}" for name, value in self.fixed.items())
-
-    def _plus_minus(self, of: Parameter) -> str:
-        if of in self.fixed or self._best.spread is None:
+    def _plus_minus(self, parameter: Parameter) -> str:
+        if parameter in self.fixed or self._best.covariance is None:
             return ""
-        return f" +- {number(self.standard_error(of))}"
+        return f" +- {number(self.standard_errors[parameter])}"
 
     def to_dict(self) -> Document:
-        """The answer as a document of plain values; see docs/results.md."""
+        """Turn the answer into a document of plain values; see docs/results.md."""
         return {**document("evidence_maximum"), "counts": self.counts.to_dict(), **self.body()}
 
     def body(self) -> Document:
@@ -293,13 +317,13 @@ class EvidenceMaximum:
             "proof": self.proof.body(),
         }
         errors = None
-        if self._best.spread is not None:
-            errors = {of: self.standard_error(of) for of in PARAMETERS if of not in self.fixed}
+        if self._best.covariance is not None:
+            errors = {k: e for k, e in self.standard_errors.items() if k not in self.fixed}
         put(body, "standard_errors", errors, "there is no interior maximum")
         return body
 
     def to_json(self) -> str:
-        """The same as text."""
+        """Turn the answer into a JSON document, as text."""
         return to_json(self.to_dict())
 
     def __repr__(self) -> str:
@@ -321,7 +345,7 @@ def maximize_evidence(counts: Counts, fixed: Mapping[str, float] | None = None) 
     ----------
     counts : Counts
     fixed : mapping, optional
-        One thing to hold: ``{"mean": m}``, ``{"concentration": s}`` (the total a + b),
+        One parameter to hold: ``{"mean": m}``, ``{"concentration": s}`` (the total a + b),
         ``{"concentration1": a}`` or ``{"concentration0": b}``.
 
     Returns
@@ -332,11 +356,20 @@ def maximize_evidence(counts: Counts, fixed: Mapping[str, float] | None = None) 
     Raises
     ------
     TypeError, ValueError
-        If an argument is something else; if more than one thing is to be held, or a value is out
-        of range: a mean must lie in [1e-80, 1), a concentration in [1e-12, 1e15].
+        If an argument is something else; if more than one parameter is to be held, or a value is
+        out of range: a mean must lie in [1e-80, 1), a concentration in [1e-12, 1e15].
+
+    See Also
+    --------
+    elbo_ref.likelihood_ratio_test, elbo_ref.tarone_test : tests of the binomial with one c.
+    elbo_ref.shrunken_estimates : each latent's posterior at the maximum.
+    elbo_ref.estimate_table : the maximum beside other estimates.
 
     Notes
     -----
+    The log evidence (E1) is maximised by branch and bound on its profile over 1/(a + b) and over
+    a + b (E10); docs/evidence.md explains the proof.
+
     For total counts up to 1e4 the proof's bounds are within 1e-14 of the log evidence, or 1e-9.
     Above that they may be wider where the counts are nearly binomial; `proof` says how wide.
 
@@ -366,23 +399,9 @@ def maximize_evidence(counts: Counts, fixed: Mapping[str, float] | None = None) 
         if len(fixed) != 1:
             raise ValueError(f"fixed must hold one thing, not {len(fixed)}")
         ((name, value),) = fixed.items()
-        _check_parameter("fixed", name)
-        held[name] = _value(name, value)
+        check_parameter("fixed", name)
+        held[name] = check_value(name, value)
     return EvidenceMaximum(counts, held, _remembered(counts, next(iter(held.items()), None)))
 
 
-_remembered = lru_cache(maxsize=4)(prove)
-
-
-def _check_parameter(argument: str, name: object) -> None:
-    if not isinstance(name, str) or name not in PARAMETERS:
-        raise ValueError(f"{argument}: {name!r} must be one of {', '.join(PARAMETERS)}")
-
-
-def _value(name: str, value: float) -> float:
-    if name == "mean":
-        mean = scalar(name, value, lambda m: 0 < m < 1, "must lie strictly between 0 and 1")
-        rule = f"must be at least {LEAST_MEAN:g}: a concentration would be too small for a Beta"
-        return scalar(name, mean, lambda m: m >= LEAST_MEAN, rule)
-    low, high = CONCENTRATIONS
-    return scalar(name, value, lambda x: low <= x <= high, IN_RANGE)
+_remembered = lru_cache(maxsize=4)(solve)

@@ -198,8 +198,8 @@ def _searched(problem: Problem) -> Proof:
         best = height - _rounding(height)
         if profiles[0].sign_at_0 <= 0:
             reached.append(_Reached(problem.limit, 0.0))
-    for profile, noise, height in anchored(profiles, x, height):
-        doubt = noise + _rounding(height)
+    for profile, noise, end_height in anchored(profiles, x, height):
+        doubt = noise + _rounding(end_height)
         found = search(profile, best - doubt)
         best, intervals = max(best, found.best - doubt), intervals + found.intervals
         reached += [_top_of(problem, profile, peak) for peak in found.peaks]

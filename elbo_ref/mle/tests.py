@@ -1,7 +1,7 @@
 """Tests, shrunken estimates and fitted counts around the evidence maximum.
 
-Is there more variation between latents than a binomial with one c has? With p = sum K/sum N and
-q = 1 - p, the derivative of the log evidence at the binomial limit (E10) is half of
+The tests ask for more variation between latents than a binomial with one c has. With p = sum K/
+sum N and q = 1 - p, the derivative of the log evidence at the binomial limit (E10) is half of
 
     S = sum (K - N p)^2/(p q) - sum N,
 
@@ -37,9 +37,8 @@ from elbo_ref._validation.arguments import (
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.posterior_table import PosteriorTable, posterior_table
 from elbo_ref.evidence import log_evidence_terms
-from elbo_ref.mle.newton import binomial_slope
+from elbo_ref.mle.binomial import BinomialLimit, pooled_log_likelihood, totals
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
-from elbo_ref.mle.solve import pooled_log_likelihood, totals
 from elbo_ref.special import log_binomial
 
 MOST_CELLS = 1_000_000
@@ -52,26 +51,30 @@ class TestResult:
 
     Attributes
     ----------
-    statistic : float
-    p_value : float
+    statistic, pvalue : float
     null, alternative : str
+        The two hypotheses, in words.
     """
 
     __test__ = False
 
     statistic: float
-    p_value: float
+    pvalue: float
     null: str
     alternative: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values."""
+        """Turn the test into plain values."""
         return dict(vars(self))
 
 
 @underflow_is_zero
 def tarone_test(counts: Counts) -> TestResult:
-    """Tarone's score test for more variation than a binomial's; one-sided.
+    """Test for more variation than a binomial's by Tarone's score test; one-sided.
+
+    Parameters
+    ----------
+    counts : Counts
 
     Returns
     -------
@@ -83,10 +86,18 @@ def tarone_test(counts: Counts) -> TestResult:
     ValueError
         If all trials end alike, or no latent has two: Z is then 0/0.
 
+    See Also
+    --------
+    likelihood_ratio_test : the same question, by the height of the maximum.
+
+    References
+    ----------
+    Tarone, R. E. (1979). Biometrika 66, 585.
+
     Examples
     --------
     >>> test = tarone_test(Counts([0, 1, 2], 2, multiplicity=[40, 30, 50]))
-    >>> round(test.statistic, 6), test.p_value < 1e-6
+    >>> round(test.statistic, 6), test.pvalue < 1e-6
     (5.438923, True)
     """
     check_type("counts", counts, Counts)
@@ -97,28 +108,40 @@ def tarone_test(counts: Counts) -> TestResult:
         raise ValueError("Tarone's test needs a success and a failure: all trials end alike")
     if not pairs:
         raise ValueError("Tarone's test needs a latent with two trials or more")
-    slope = binomial_slope(counts, Fraction(k, k + f))
+    slope = BinomialLimit.of(counts, Fraction(k, k + f)).slope
     z = 2 * float(slope) / float(np.sqrt(2.0 * pairs))
     return TestResult(z, float(sc.ndtr(-z)), "binomial", "more variation than a binomial's")
 
 
 @underflow_is_zero
 def likelihood_ratio_test(counts: Counts) -> TestResult:
-    """The likelihood-ratio test of the binomial within the Beta-Binomials.
+    """Test the binomial within the Beta-Binomials by the likelihood ratio.
+
+    Parameters
+    ----------
+    counts : Counts
 
     Returns
     -------
     TestResult
         ``statistic`` is 2 (supremum of the log evidence - log evidence of the binomial at sum K/
         sum N) >= 0; under the binomial it is 0 half of the time and chi-square(1) otherwise, so
-        that ``p_value`` is half a chi-square tail, and 1.0 where the statistic is 0.
+        that ``pvalue`` is half a chi-square tail, and 1.0 where the statistic is 0.
+
+    See Also
+    --------
+    tarone_test : the same question, by the slope at the binomial.
+
+    References
+    ----------
+    Self, S. G., Liang, K.-Y. (1987). J. Am. Stat. Assoc. 82, 605.
 
     Examples
     --------
     >>> test = likelihood_ratio_test(Counts([0, 1, 2], 2, multiplicity=[40, 30, 50]))
-    >>> round(test.statistic, 6), test.p_value < 1e-6
+    >>> round(test.statistic, 6), test.pvalue < 1e-6
     (30.839696, True)
-    >>> likelihood_ratio_test(Counts([5, 5, 5], 10)).p_value
+    >>> likelihood_ratio_test(Counts([5, 5, 5], 10)).pvalue
     1.0
     """
     check_type("counts", counts, Counts)
@@ -126,15 +149,26 @@ def likelihood_ratio_test(counts: Counts) -> TestResult:
     statistic = 0.0
     if maximum.kind in ("interior", "all_or_none"):
         statistic = max(2 * (maximum.log_evidence - pooled_log_likelihood(counts)), 0.0)
-    p_value = float(sc.chdtrc(1, statistic)) / 2 if statistic > 0 else 1.0
-    return TestResult(statistic, p_value, "binomial", "beta-binomial")
+    pvalue = float(sc.chdtrc(1, statistic)) / 2 if statistic > 0 else 1.0
+    return TestResult(statistic, pvalue, "binomial", "beta-binomial")
 
 
 @underflow_is_zero
-def shrunken_estimates(counts: Counts, prob: float = 0.95) -> PosteriorTable:
-    """Empirical Bayes: each latent's posterior mean and interval at the evidence maximum.
+def shrunken_estimates(counts: Counts, *, prob: float = 0.95) -> PosteriorTable:
+    """Compute each latent's posterior mean and interval at the evidence maximum: empirical Bayes.
 
     The intervals take the prior as known: they leave out what is uncertain about it.
+
+    Parameters
+    ----------
+    counts : Counts
+    prob : float
+        The probability of each interval; in (0, 1).
+
+    Returns
+    -------
+    PosteriorTable
+        Of the prior that `elbo_ref.maximize_evidence` finds.
 
     Raises
     ------
@@ -177,10 +211,11 @@ class ExpectedCounts:
         Pearson's sum of (observed - expected)^2/expected over cells joined, within each N, with
         their neighbours until each expects at least `least`.
     cells : int
-        How many joined cells that is.
-    degrees : int
-        Joined cells, less one for each N, less the number of parameters that were fitted.
-    p_value : float or None
+        The number of joined cells.
+    dof : int
+        The degrees of freedom: joined cells, less one for each N, less the number of parameters
+        that were fitted.
+    pvalue : float or None
         The chi-square tail; None where no degree of freedom is left.
     """
 
@@ -191,16 +226,16 @@ class ExpectedCounts:
     least: float
     statistic: float
     cells: int
-    degrees: int
-    p_value: float | None
+    dof: int
+    pvalue: float | None
 
     def summary(self) -> str:
-        """The table as text."""
+        """Format the table as text."""
         lines = [self._table().to_text()]
-        tail = "no degree of freedom" if self.p_value is None else f"p = {number(self.p_value)}"
+        tail = "no degree of freedom" if self.pvalue is None else f"p = {number(self.pvalue)}"
         lines.append(
             f"Pearson {number(self.statistic)} in {self.cells} cells of at least {self.least:g}, "
-            f"degrees {self.degrees}, {tail}"
+            f"degrees {self.dof}, {tail}"
         )
         return "\n".join(lines)
 
@@ -220,16 +255,16 @@ class ExpectedCounts:
         return f"<pre>{html.escape(self.summary())}</pre>"
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values."""
+        """Turn the table into plain values."""
         columns = ("total_count", "successes", "observed", "expected")
         plain = {name: getattr(self, name).tolist() for name in columns}
-        rest = ("least", "statistic", "cells", "degrees", "p_value")
+        rest = ("least", "statistic", "cells", "dof", "pvalue")
         return {**plain, **{name: getattr(self, name) for name in rest}}
 
 
 @underflow_is_zero
-def expected_counts(maximum: EvidenceMaximum, least: float = 5.0) -> ExpectedCounts:
-    """The numbers of latents that the fitted distribution expects for each K, and Pearson's fit.
+def expected_counts(maximum: EvidenceMaximum, *, least: float = 5.0) -> ExpectedCounts:
+    """Compute the numbers of latents that the fitted distribution expects, and Pearson's fit.
 
     Parameters
     ----------
@@ -238,10 +273,19 @@ def expected_counts(maximum: EvidenceMaximum, least: float = 5.0) -> ExpectedCou
     least : float
         Cells are joined until they expect this many; positive.
 
+    Returns
+    -------
+    ExpectedCounts
+        One cell for each K of each N.
+
     Raises
     ------
     ValueError
         If there would be more than `MOST_CELLS` cells, or no trials.
+
+    References
+    ----------
+    Cochran, W. G. (1954). Biometrics 10, 417, for joining cells of small expectation.
 
     Examples
     --------
@@ -273,15 +317,15 @@ def expected_counts(maximum: EvidenceMaximum, least: float = 5.0) -> ExpectedCou
     np.add.at(latents, place, w)
     each = np.repeat(latents, sizes + 1).astype(np.float64)
     expected: FloatArray = each * np.exp(_log_prob(maximum, k, n))
-    statistic, cells, joined = 0.0, 0, 0
+    statistic, cells = 0.0, 0
     for i, size in enumerate(sizes):
         cut = slice(start[i], start[i] + size + 1)
         o, e = _joined(observed[cut], expected[cut], least)
         statistic += float(((o - e) ** 2 / e).sum())
-        cells, joined = cells + o.size, joined + (o.size > 0)
-    degrees = max(cells - joined - maximum.num_parameters, 0)
-    p_value = float(sc.chdtrc(degrees, statistic)) if degrees else None
-    return ExpectedCounts(n, k, observed, expected, least, statistic, cells, degrees, p_value)
+        cells += o.size
+    dof = max(cells - sizes.size - maximum.num_parameters, 0)
+    pvalue = float(sc.chdtrc(dof, statistic)) if dof else None
+    return ExpectedCounts(n, k, observed, expected, least, statistic, cells, dof, pvalue)
 
 
 def _joined(

@@ -27,7 +27,7 @@ from scipy import optimize, special as sc
 
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.mle.solve import as_totals, pooled_log_likelihood, pooled_mean, totals
+from elbo_ref.mle.binomial import as_totals, pooled_log_likelihood, pooled_mean, totals
 from elbo_ref.objectives.exact import elbo, empty_guide_objective, empty_guide_objective_gradient
 from elbo_ref.optima.optimum import Maximised, Optimum
 from elbo_ref.special import trigamma, trigamma_difference

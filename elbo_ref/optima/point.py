@@ -27,7 +27,7 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import BETA, Beta
 from elbo_ref.guides import Guide
-from elbo_ref.mle.solve import own_log_likelihood
+from elbo_ref.mle.binomial import saturated_log_likelihood
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import latent_values
 from elbo_ref.optima.optimum import Maximised, Optimum, Reason
@@ -40,7 +40,7 @@ def of_likelihood(counts: Counts) -> Optimum:
     """The optimum of the likelihood, each latent with a c of its own."""
     with np.errstate(invalid="ignore"):
         c = counts.successes / counts.total_count
-    value = own_log_likelihood(counts)
+    value = saturated_log_likelihood(counts)
     return Optimum("log_likelihood", False, "latents", "own_likelihood", value, True, c=c)
 
 

@@ -17,8 +17,8 @@ from scipy import optimize
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import log_evidence
+from elbo_ref.mle.binomial import totals
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
-from elbo_ref.mle.solve import totals
 from elbo_ref.objectives.exact import elbo
 from elbo_ref.optima.from_prior import of_tied
 from elbo_ref.optima.optimum import Location, Maximised, Optimum

@@ -34,6 +34,7 @@ TYPED = {
 RESULTS = {
     "EvidenceMaximum": lambda: er.maximize_evidence(COUNTS, {"mean": 0.5}),
     "Proof": lambda: er.maximize_evidence(COUNTS).proof,
+    "ConfidenceRegion": lambda: er.maximize_evidence(COUNTS).confidence_interval(),
     "TestResult": lambda: er.tarone_test(COUNTS),
     "DataSet": lambda: er.datasets.describe("saxony"),
     "Stationarity": lambda: RUN.stationarity,

@@ -1,4 +1,4 @@
-"""`mle.factorial_sums`: sums over rungs against the sums themselves, and rungs of huge counts."""
+"""`mle.factorial_sums`: sums over weighted offsets against the sums themselves, at any size."""
 
 import math
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from scipy import special
 
 import elbo_ref as er
-from elbo_ref.mle.factorial_sums import Ladder, Rungs
+from elbo_ref.mle.factorial_sums import FactorialSums, WeightedOffsets
 
 FUNCTIONS = {
     "log(1 + t/a)": lambda t, a: np.log1p(t / a),
@@ -20,15 +20,15 @@ FUNCTIONS = {
 }
 
 
-def every_rung(outcome, multiplicity):
-    """The slow twin: one rung for each j, weighted by how many latents have an outcome above j."""
+def every_offset(outcome, multiplicity):
+    """The slow twin: each offset j, weighted by how many latents have an outcome above j."""
     j = np.arange(outcome.max(initial=0))
     weight = (multiplicity[:, None] * (outcome[:, None] > j)).sum(axis=0)
-    return Rungs(j.astype(float), weight.astype(float))
+    return WeightedOffsets(j.astype(float), weight.astype(float))
 
 
-def total(rungs, function, a):
-    return math.fsum((rungs.weight * function(rungs.offset, a)).tolist())
+def total(offsets, function, a):
+    return math.fsum((offsets.weight * function(offsets.offset, a)).tolist())
 
 
 @settings(max_examples=40)
@@ -39,31 +39,31 @@ def total(rungs, function, a):
     ),
     log_a=st.floats(-7, 16),
 )  # fmt: skip
-def test_sums_are_the_sums_over_all_rungs(rows, log_a):
+def test_sums_are_the_sums_over_all_offsets(rows, log_a):
     k, f, w = (np.array(column) for column in zip(*rows, strict=True))
-    ladder = Ladder.of(er.Counts(k, k + f, w))
+    sums = FactorialSums.of(er.Counts(k, k + f, w))
     a = math.exp(log_a)
-    up, down, both = (every_rung(x, w) for x in (k, f, k + f))
-    excess = Rungs(both.offset, both.weight.copy())
+    up, down, both = (every_offset(x, w) for x in (k, f, k + f))
+    excess = WeightedOffsets(both.offset, both.weight.copy())
     excess.weight[: down.weight.size] -= down.weight
     for name, function in FUNCTIONS.items():
-        for rungs, slow in zip(ladder[:4], (up, down, both, excess), strict=True):
-            got, wanted = total(rungs, function, a), total(slow, function, a)
+        for offsets, slow in zip(sums[:4], (up, down, both, excess), strict=True):
+            got, wanted = total(offsets, function, a), total(slow, function, a)
             assert got == pytest.approx(wanted, rel=4e-15, abs=1e-300), (name, a, rows)
 
 
 def test_a_rule_of_too_few_nodes_would_be_noticed():
     """Negative control: the same comparison with one octave left to 3 Gauss nodes."""
     n, name = np.array([256]), "1/(a + t)"
-    rungs, slow = Ladder.of(er.Counts(n, n)).up, every_rung(n, np.array([1]))
-    octave = rungs.offset >= 128
+    offsets, slow = FactorialSums.of(er.Counts(n, n)).successes, every_offset(n, np.array([1]))
+    octave = offsets.offset >= 128
     nodes, weights = np.polynomial.legendre.leggauss(3)
-    few = Rungs(
-        np.append(rungs.offset[~octave], 191.5 + 64 * nodes),
-        np.append(rungs.weight[~octave], 64 * weights),
+    few = WeightedOffsets(
+        np.append(offsets.offset[~octave], 191.5 + 64 * nodes),
+        np.append(offsets.weight[~octave], 64 * weights),
     )
     wanted = total(slow, FUNCTIONS[name], 40.0)
-    assert total(rungs, FUNCTIONS[name], 40.0) == pytest.approx(wanted, rel=1e-15)
+    assert total(offsets, FUNCTIONS[name], 40.0) == pytest.approx(wanted, rel=1e-15)
     assert abs(total(few, FUNCTIONS[name], 40.0) / wanted - 1) > 1e-7
 
 
@@ -71,8 +71,8 @@ def test_a_rule_of_too_few_nodes_would_be_noticed():
 @pytest.mark.parametrize("a", [1e-3, 7.0, 1e6, 1e15])
 def test_huge_counts_against_polygammas(n, a):
     """sum 1/(a + t) = psi(a + n) - psi(a), and two more, at 40 digits."""
-    rungs = Ladder.of(er.Counts(n, n)).up
-    assert rungs.offset.size < 750
+    offsets = FactorialSums.of(er.Counts(n, n)).successes
+    assert offsets.offset.size < 750
     with mpmath.workdps(60):
         x, m = mpmath.mpf(a), mpmath.mpf(n)
         digamma = mpmath.psi(0, x + m) - mpmath.psi(0, x)
@@ -80,7 +80,7 @@ def test_huge_counts_against_polygammas(n, a):
         logs = mpmath.loggamma(x + m) - mpmath.loggamma(x) - m * mpmath.log(x)
     wanted = [float(digamma), float(trigamma), float(logs)]
     names = ("1/(a + t)", "1/(a + t)^2", "log(1 + t/a)")
-    got = [total(rungs, FUNCTIONS[name], a) for name in names]
+    got = [total(offsets, FUNCTIONS[name], a) for name in names]
     np.testing.assert_allclose(got, wanted, rtol=3e-15)
 
 
@@ -89,12 +89,12 @@ def test_many_distinct_outcomes():
     """More runs in an octave than nodes: Lanczos's rule is still the sum."""
     rng = np.random.default_rng(5)
     k = rng.integers(0, 40_000, 3000)
-    ladder = Ladder.of(er.Counts(k, 40_000))
-    slow = every_rung(k, np.ones_like(k))
-    assert ladder.up.offset.size <= 32 + 12 * 11
+    sums = FactorialSums.of(er.Counts(k, 40_000))
+    slow = every_offset(k, np.ones_like(k))
+    assert sums.successes.offset.size <= 32 + 12 * 11
     for function in FUNCTIONS.values():
         for a in (0.01, 30.0, 1e5):
-            assert total(ladder.up, function, a) == pytest.approx(
+            assert total(sums.successes, function, a) == pytest.approx(
                 total(slow, function, a), rel=4e-15
             )
 
@@ -105,36 +105,36 @@ def test_very_many_distinct_outcomes(monkeypatch):
     sum_j U_j/(a + j) = sum over latents of psi(a + K) - psi(a)."""
     k = np.random.default_rng(9).integers(2**20, 2**21, 60_000)
     counts = er.Counts(k, 2**21)
-    rungs = Ladder.of(counts).up
-    assert rungs.offset.size <= 32 + 12 * 16
+    offsets = FactorialSums.of(counts).successes
+    assert offsets.offset.size <= 32 + 12 * 16
     for a in (0.3, 40.0, 1e4):
         wanted = math.fsum((special.psi(a + k) - special.psi(a)).tolist())
-        assert total(rungs, FUNCTIONS["1/(a + t)"], a) == pytest.approx(wanted, rel=1e-13)
+        assert total(offsets, FUNCTIONS["1/(a + t)"], a) == pytest.approx(wanted, rel=1e-13)
     monkeypatch.setattr("elbo_ref.mle.factorial_sums._MANY", 10**9)
-    whole = Ladder.of(counts).up
-    assert not np.array_equal(whole.offset, rungs.offset)
+    whole = FactorialSums.of(counts).successes
+    assert not np.array_equal(whole.offset, offsets.offset)
     for function in FUNCTIONS.values():
         for a in (0.3, 1e4, 1e8):
             wanted = total(whole, function, a)
-            assert total(rungs, function, a) == pytest.approx(wanted, rel=4e-15)
+            assert total(offsets, function, a) == pytest.approx(wanted, rel=4e-15)
 
 
 def test_weights_are_positive_and_offsets_rise():
     rng = np.random.default_rng(6)
     for scale in (5, 100, 10**5, 10**12):
         n = rng.integers(0, scale, 50)
-        for rungs in Ladder.of(er.Counts(rng.binomial(n, 0.3), n))[:4]:
-            assert (rungs.weight > 0).all()
-            assert (np.diff(rungs.offset) > 0).all()
+        for offsets in FactorialSums.of(er.Counts(rng.binomial(n, 0.3), n))[:4]:
+            assert (offsets.weight > 0).all()
+            assert (np.diff(offsets.offset) > 0).all()
 
 
 def test_mixed_counts_latents_with_both_outcomes():
     counts = er.Counts([0, 3, 5, 2, 0], [4, 5, 5, 7, 0], multiplicity=[2, 3, 4, 5, 6])
-    assert Ladder.of(counts).mixed == 8.0
+    assert FactorialSums.of(counts).mixed == 8.0
 
 
 def test_empty_sides():
-    ladder = Ladder.of(er.Counts(0, 5))
-    assert [rungs.offset.size for rungs in ladder[:4]] == [0, 5, 5, 0]
-    assert ladder.up.raised.offset.size == 0
-    assert ladder.down.raised.offset.tolist() == [1, 2, 3, 4]
+    sums = FactorialSums.of(er.Counts(0, 5))
+    assert [offsets.offset.size for offsets in sums[:4]] == [0, 5, 5, 0]
+    assert sums.successes.positive.offset.size == 0
+    assert sums.failures.positive.offset.tolist() == [1, 2, 3, 4]

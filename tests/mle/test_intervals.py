@@ -1,6 +1,6 @@
 """`mle.intervals`, and what `EvidenceMaximum` says around a maximum: errors, profiles, words.
 
-The witness is the log evidence as a product of rungs (a)(a + 1).../(s)(s + 1)..., which shares no
+The witness is the log evidence as a product of factors (a)(a + 1).../(s)(s + 1)..., which shares no
 code with the package: profiled by a grid and scipy's bounded search, differentiated by mpmath at 60
 digits and by autograd. A planted fault stands beside the comparisons that could be too forgiving.
 """
@@ -71,7 +71,7 @@ def pair_of(known, free):
     return (value, size) if name == "concentration1" else (size, value)
 
 
-def rungs(a, b, counts):
+def slow_sum(a, b, counts):
     """log C(N, K) + log (a)_K + log (b)_(N-K) - log (a + b)_N, term by term."""
     total = 0.0
     for k, n, w in entries(counts):
@@ -88,7 +88,7 @@ def slow_profile(of, value, counts):
     grid = np.linspace(-34, 34, 1361)
 
     def height(x):
-        return rungs(*(np.atleast_1d(y) for y in pair_of({of: value}, np.atleast_1d(x))), counts)
+        return slow_sum(*(np.atleast_1d(y) for y in pair_of({of: value}, np.atleast_1d(x))), counts)
 
     heights = height(grid)
     best = int(np.argmax(heights))
@@ -183,7 +183,7 @@ def test_standard_errors_by_mpmath(name):
     maximum = maximum_of(name)
     wanted = slow_errors(maximum.prior, maximum.counts)
     for of in PARAMETERS:
-        assert maximum.standard_error(of) == pytest.approx(wanted[of], rel=1e-9)
+        assert maximum.standard_errors[of] == pytest.approx(wanted[of], rel=1e-9)
 
 
 def in_mean_and_concentration(x, counts):
@@ -202,7 +202,7 @@ def test_standard_errors_by_autograd(name):
     x = np.array([maximum.mean, maximum.concentration])
     information = -autograd.hessian(in_mean_and_concentration)(x, maximum.counts)
     errors = np.sqrt(np.linalg.inv(information).diagonal())
-    got = [maximum.standard_error(of) for of in ("mean", "concentration")]
+    got = [maximum.standard_errors[of] for of in ("mean", "concentration")]
     np.testing.assert_allclose(got, errors, rtol=1e-5)
 
 
@@ -212,7 +212,7 @@ def test_standard_errors_for_two_trials():
     maximum = maximum_of("for_two")
     m = 130 / 240
     variance = (40 * m**2 + 30 * (0.5 - m) ** 2 + 50 * (1 - m) ** 2) / 120**2
-    np.testing.assert_allclose(maximum.standard_error("mean"), np.sqrt(variance), rtol=1e-9)
+    np.testing.assert_allclose(maximum.standard_errors["mean"], np.sqrt(variance), rtol=1e-9)
 
 
 def held_at(name, counts):
@@ -256,9 +256,9 @@ def test_errors_with_something_held(name, held, of):
             2,
             h=mp.mpf(at) * mp.mpf("1e-9"),
         )
-    assert maximum.standard_error(of) == pytest.approx(float(1 / mp.sqrt(-bend)), rel=1e-6)
-    low, high = maximum.interval("wald", of=of, prob=0.9)
-    away = 1.6448536269514722 * maximum.standard_error(of)
+    assert maximum.standard_errors[of] == pytest.approx(float(1 / mp.sqrt(-bend)), rel=1e-6)
+    low, high = maximum.confidence_interval(of, method="wald", level=0.9)
+    away = 1.6448536269514722 * maximum.standard_errors[of]
     np.testing.assert_allclose([low, high], [at - away, at + away], rtol=1e-12)
 
 
@@ -268,9 +268,9 @@ def test_wald(name, prob):
     """Estimate -+ normal quantile x standard error."""
     maximum = maximum_of(name)
     for of in PARAMETERS:
-        low, high = maximum.interval("wald", of, prob)
+        low, high = maximum.confidence_interval(of, method="wald", level=prob)
         centre = intervals.PARAMETERS[of](*(float(x) for x in maximum.prior.arrays()))
-        away = stats.norm.ppf((1 + prob) / 2) * maximum.standard_error(of)
+        away = stats.norm.ppf((1 + prob) / 2) * maximum.standard_errors[of]
         np.testing.assert_allclose([low, high], [centre - away, centre + away], rtol=1e-12)
 
 
@@ -364,8 +364,9 @@ def check_ends(maximum, of, prob, ends):
 )
 def test_profile_ends(name, of):
     maximum = maximum_of(name)
-    check_ends(maximum, of, 0.95, maximum.interval(of=of))
-    assert maximum.interval(of=of) == maximum.interval("profile", of, 0.95)
+    check_ends(maximum, of, 0.95, maximum.confidence_interval(of))
+    spelled_out = maximum.confidence_interval(of, method="profile", level=0.95)
+    assert maximum.confidence_interval(of) == spelled_out
 
 
 FAR = {"mean": (1e-280, 1 - 2.0**-52)}
@@ -376,7 +377,7 @@ FAR = {"mean": (1e-280, 1 - 2.0**-52)}
 def test_an_end_is_open_where_the_profile_never_falls(name, of):
     """By the twin at the far ends: open if and only if it is not below the level there."""
     maximum = maximum_of(name)
-    found, level = maximum.interval(of=of), level_of(maximum, 0.95)
+    found, level = maximum.confidence_interval(of), level_of(maximum, 0.95)
     limits = (0.0, 1.0 if of == "mean" else np.inf)
     for end, limit, far in zip(found, limits, FAR.get(of, (1e-12, 1e13)), strict=True):
         assert (end == limit) == (slow_profile(of, far, maximum.counts) >= level), (end, far)
@@ -414,14 +415,14 @@ OPEN = [
 
 @pytest.mark.parametrize(("name", "of", "low", "high"), OPEN)
 def test_open_ends(name, of, low, high):
-    found = maximum_of(name).interval(of=of)
+    found = maximum_of(name).confidence_interval(of)
     assert (found.lower == 0.0, found.upper == (1.0 if of == "mean" else np.inf)) == (low, high)
 
 
 def test_the_interval_of_all_failures_by_hand():
     """The profile of the mean is G log(1 - m), that of latents which are full or empty: it falls
     by chi2/2 at 1 - exp(-chi2/(2 G))."""
-    found = maximum_of("zeros").interval(of="mean", prob=0.9)
+    found = maximum_of("zeros").confidence_interval("mean", level=0.9)
     wanted = -np.expm1(-stats.chi2.ppf(0.9, 1) / 2 / 2)
     assert found.lower == 0.0
     np.testing.assert_allclose(found.upper, wanted, rtol=1e-10)
@@ -429,7 +430,7 @@ def test_the_interval_of_all_failures_by_hand():
 
 def test_the_interval_of_single_trials_by_hand():
     """N = 1: the binomial likelihood's own, k log m + (n - k) log(1 - m), whatever the rest."""
-    found = maximum_of("unidentified").interval(of="mean")
+    found = maximum_of("unidentified").confidence_interval("mean")
     level = np.log(4 / 27) - stats.chi2.ppf(0.95, 1) / 2
     for end in found:
         np.testing.assert_allclose(2 * np.log(end) + np.log1p(-end), level, rtol=1e-11)
@@ -444,12 +445,12 @@ def test_swapping_successes_and_failures(name, of):
         er.Counts(counts.failures, counts.total_count, counts.multiplicity)
     )
     swapped = {"concentration1": "concentration0", "concentration0": "concentration1"}.get(of, of)
-    one, two = maximum_of(name).interval(of=of), other.interval(of=swapped)
+    one, two = maximum_of(name).confidence_interval(of), other.confidence_interval(swapped)
     if of == "mean":
         two = 1 - two.upper, 1 - two.lower
     np.testing.assert_allclose(one, two, rtol=1e-8, atol=1e-12)
     if other.prior is not None:
-        errors = maximum_of(name).standard_error(of), other.standard_error(swapped)
+        errors = maximum_of(name).standard_errors[of], other.standard_errors[swapped]
         np.testing.assert_allclose(*errors, rtol=1e-8)
 
 
@@ -460,7 +461,7 @@ def test_swapping_successes_and_failures(name, of):
 def test_a_larger_probability_is_wider(name, of):
     """Nested; an end that is open stays open. And the estimate is inside."""
     maximum = maximum_of(name)
-    found = [maximum.interval(of=of, prob=prob) for prob in (0.2, 0.8, 0.99)]
+    found = [maximum.confidence_interval(of, level=prob) for prob in (0.2, 0.8, 0.99)]
     for inner, outer in pairwise(found):
         assert outer.lower < inner.lower or outer.lower == inner.lower == 0.0
         assert outer.upper > inner.upper or outer.upper == inner.upper >= 1.0
@@ -483,7 +484,7 @@ def test_a_larger_probability_is_wider(name, of):
 def test_profile_ends_of_any_table(rows, of, prob):
     k, n = zip(*rows, strict=True)
     maximum = er.maximize_evidence(er.Counts(k, n))
-    check_ends(maximum, of, prob, maximum.interval(of=of, prob=prob))
+    check_ends(maximum, of, prob, maximum.confidence_interval(of, level=prob))
 
 
 @pytest.mark.thorough
@@ -492,7 +493,8 @@ def test_wald_and_profile_agree_on_much_data(w):
     """To a few percent of the width at 100 times the latents, ten times closer at 10000 times."""
     maximum = er.maximize_evidence(er.Counts([0, 1, 2], 2, w * np.array([40, 30, 50])))
     for of in PARAMETERS:
-        wald, profile = (np.array(maximum.interval(kind, of)) for kind in ("wald", "profile"))
+        profile = np.array(maximum.confidence_interval(of))
+        wald = np.array(maximum.confidence_interval(of, method="wald"))
         assert np.abs(wald - profile).max() < 0.6 / np.sqrt(w) * np.ptp(wald)
 
 
@@ -501,7 +503,7 @@ def test_wald_and_profile_agree_on_much_data(w):
 def test_profile_ends_with_something_held(name, held, of):
     """What is held has no interval; what is left has one, within that of both free or not."""
     maximum = er.maximize_evidence(DATA[name], {held: held_at(held, DATA[name])})
-    check_ends(maximum, of, 0.95, maximum.interval(of=of))
+    check_ends(maximum, of, 0.95, maximum.confidence_interval(of))
 
 
 HELD_AT_AN_END = [
@@ -521,7 +523,7 @@ def test_something_held_where_all_trials_end_alike(k, n, held, of):
     """The supremum is 0 as the mean goes to the end: the interval is open there, closed inside."""
     maximum = er.maximize_evidence(er.Counts(k, n), held)
     assert (maximum.kind, maximum.log_evidence) == ("degenerate", 0.0)
-    found = maximum.interval(of=of)
+    found = maximum.confidence_interval(of)
     assert found.lower == 0.0
     check_ends(maximum, of, 0.95, found)
 
@@ -540,7 +542,7 @@ def test_something_held_where_nothing_is_known(held, of, wanted):
     """Without trials every prior does."""
     maximum = er.maximize_evidence(er.Counts(0, 0), held)
     assert maximum.kind == "no_information"
-    assert maximum.interval(of=of) == wanted
+    assert tuple(maximum.confidence_interval(of)) == wanted
 
 
 HELD_INSIDE = [
@@ -568,7 +570,7 @@ def test_what_is_held_has_no_error(data, held):
     """The standard error of what is held is 0 to rounding, and no reason for a warning."""
     maximum = er.maximize_evidence(data, held)
     ((name, value),) = held.items()
-    assert 0 <= maximum.standard_error(name) <= 1e-7 * value
+    assert 0 <= maximum.standard_errors[name] <= 1e-7 * value
 
 
 @pytest.mark.parametrize("w", [10**4, 10**6, 10**8, 10**12])
@@ -580,7 +582,7 @@ def test_errors_of_a_maximum_near_the_binomial(w):
     wanted = slow_errors(maximum.prior, maximum.counts)
     assert maximum.summary()
     for of in PARAMETERS:
-        assert maximum.standard_error(of) == pytest.approx(wanted[of], rel=1e-2)
+        assert maximum.standard_errors[of] == pytest.approx(wanted[of], rel=1e-2)
 
 
 @pytest.mark.thorough
@@ -588,9 +590,9 @@ def test_errors_of_a_maximum_near_the_binomial(w):
 def test_the_interval_begins_beyond_the_range_of_concentrations(of):
     """One latent of 1e18 trials: the profile still rises at 1e15, where the search ends, and all of
     the interval is beyond. All-or-none data of 2e15 latents are the same at 1e-12."""
-    found = er.maximize_evidence(er.Counts(3 * 10**17, 10**18)).interval(of=of)
+    found = er.maximize_evidence(er.Counts(3 * 10**17, 10**18)).confidence_interval(of)
     assert 1e15 * (1 - 1e-9) <= found.lower < found.upper == np.inf
-    found = er.maximize_evidence(er.Counts([0, 2], 2, [10**15, 10**15])).interval(of=of)
+    found = er.maximize_evidence(er.Counts([0, 2], 2, [10**15, 10**15])).confidence_interval(of)
     assert 0.0 == found.lower < found.upper <= 1e-12 * (1 + 1e-9)
 
 
@@ -600,7 +602,7 @@ def test_a_tiny_probability(of, prob):
     """chi2/2 is then near or below the rounding of the log evidence: the estimate, nearly."""
     maximum = maximum_of("rat_tumors")
     at = intervals.PARAMETERS[of](*(float(x) for x in maximum.prior.arrays()))
-    np.testing.assert_allclose(maximum.interval(of=of, prob=prob), [at, at], rtol=1e-3)
+    np.testing.assert_allclose(maximum.confidence_interval(of, level=prob), [at, at], rtol=1e-3)
 
 
 # -- regions that are several intervals ----------------------------------------------------------
@@ -612,10 +614,10 @@ FAR_APART = er.Counts([0, 4, 42, 58, 1000], [4, 4, 100, 100, 2000], 5 * np.array
 def crossings(counts, low, high, level):
     """Where the twin's profile over a + b, at the mean 1/2 of symmetric counts, meets a level."""
     grid = np.geomspace(low, high, 4001)
-    heights = rungs(grid / 2, grid / 2, counts) - level
+    heights = slow_sum(grid / 2, grid / 2, counts) - level
 
     def height(log):
-        return float(rungs(*np.full((2, 1), np.exp(log) / 2), counts)[0]) - level
+        return float(slow_sum(*np.full((2, 1), np.exp(log) / 2), counts)[0]) - level
 
     turns = np.flatnonzero(np.diff(np.sign(heights)))
     return [np.exp(optimize.brentq(height, *np.log(grid[i : i + 2]), xtol=1e-13)) for i in turns]
@@ -625,7 +627,7 @@ def crossings(counts, low, high, level):
 def test_several_intervals_of_the_concentration(counts):
     """Two maxima with a dip below the level between them, at mean 1/2 by symmetry: by the twin."""
     maximum = er.maximize_evidence(counts)
-    region = maximum.interval(of="concentration")
+    region = maximum.confidence_interval("concentration")
     wanted = crossings(counts, 1e-3, 1e6, level_of(maximum, 0.95))
     (low, start), (end, high) = region.intervals
     np.testing.assert_allclose([low, start, end], wanted, rtol=1e-9)
@@ -641,7 +643,7 @@ def test_several_intervals_of_the_concentration(counts):
 def test_several_intervals_by_the_twin(counts, of):
     """The twin's profile at points inside, at the edges of and in the gap."""
     maximum = er.maximize_evidence(counts)
-    region, level = maximum.interval(of=of), level_of(maximum, 0.95)
+    region, level = maximum.confidence_interval(of), level_of(maximum, 0.95)
     (low, start), (end, high) = region.intervals
     assert high == np.inf
     inside = [1.01 * low, 0.99 * start, 1.01 * end, 100 * end]
@@ -651,7 +653,7 @@ def test_several_intervals_by_the_twin(counts, of):
 
 def test_one_interval_where_values_overlap():
     """Two parts of the plane, at either of which the mean may be 1/2: one interval of it."""
-    assert er.maximize_evidence(TWO).interval(of="mean").connected
+    assert er.maximize_evidence(TWO).confidence_interval("mean").connected
 
 
 HOLES = [
@@ -665,14 +667,14 @@ HOLES = [
 
 @pytest.mark.parametrize(("held", "of", "number"), HOLES)
 def test_several_intervals_with_something_held(held, of, number):
-    region = er.maximize_evidence(TWO, held).interval(of=of)
+    region = er.maximize_evidence(TWO, held).confidence_interval(of)
     assert (len(region.intervals), region.proven) == (number, True)
 
 
 def test_a_dip_before_the_limit_is_not_jumped():
     """From 0.93 to infinity as one interval, with values below the level at 460 to 1168."""
     maximum = er.maximize_evidence(FAR_APART)
-    region = maximum.interval(of="concentration")
+    region = maximum.confidence_interval("concentration")
     for value in np.geomspace(460, 1168, 5):
         assert maximum.profile("concentration", value) < level_of(maximum, 0.95)
         assert value not in region
@@ -687,7 +689,7 @@ def test_no_interval_is_missed():
         k, n = [0, 3, 15, 26, 34], [3, 3, 30, 60, 60]
         counts = er.Counts(k, n, np.array([15, 15, 5, 5, 5]) + rng.integers(-1, 2, 5))
         maximum = er.maximize_evidence(counts)
-        region, level = maximum.interval(of="concentration"), level_of(maximum, 0.95)
+        region, level = maximum.confidence_interval("concentration"), level_of(maximum, 0.95)
         several += not region.connected
         for value in np.geomspace(1e-2, 1e4, 60):
             height = slow_profile("concentration", value, counts)
@@ -697,31 +699,31 @@ def test_no_interval_is_missed():
 
 def test_a_region_is_a_frozen_value():
     """Equal if the same set, then with one hash; pickled whole; no attribute can be set."""
-    one, two = (er.maximize_evidence(TWO).interval(of="concentration") for _ in range(2))
+    one, two = (er.maximize_evidence(TWO).confidence_interval("concentration") for _ in range(2))
     assert (one, hash(one)) == (two, hash(two))
-    assert one != tuple(one)
-    whole = maximum_of("three").interval()
-    assert (whole, hash(whole)) == (tuple(whole), hash(tuple(whole)))
+    assert one != er.maximize_evidence(TWO).confidence_interval("concentration", level=0.9)
+    whole = maximum_of("three").confidence_interval()
+    assert (len(whole), whole[0], whole[-1]) == (2, whole.lower, whole.upper)
     for region in (one, whole):
         again = pickle.loads(pickle.dumps(region))
         assert (again, vars(again)) == (region, vars(region))
         with pytest.raises(AttributeError):
             region.proven = False
         with pytest.raises(AttributeError):
-            del region.prob
+            del region.level
 
 
 @pytest.mark.parametrize("name", ["three", "zeros", "for_two", "nothing"])
 @pytest.mark.parametrize("of", PARAMETERS)
 def test_regions_as_documents(name, of):
-    region = maximum_of(name).interval(of=of)
+    region = maximum_of(name).confidence_interval(of)
     VALIDATOR.validate(json.loads(region.to_json()))
     assert len(region.intervals) == 1
     assert region.connected
 
 
 def test_several_intervals_as_a_document():
-    region = er.maximize_evidence(TWO).interval(of="concentration")
+    region = er.maximize_evidence(TWO).confidence_interval("concentration")
     plain = json.loads(region.to_json())
     VALIDATOR.validate(plain)
     assert plain["sentence"] == "several intervals: 0.53327 to 6.0208; 17.672 to inf"
@@ -757,8 +759,8 @@ def test_extreme_means_held(name, mean):
 @pytest.mark.parametrize("name", ["three", "zeros", "many_all_or_none"])
 def test_intervals_where_arithmetic_is_strict(name, of):
     with np.errstate(all="raise"):
-        strict = maximum_of(name).interval(of=of)
-    assert strict == maximum_of(name).interval(of=of)
+        strict = maximum_of(name).confidence_interval(of)
+    assert strict == maximum_of(name).confidence_interval(of)
 
 
 # -- criteria ----------------------------------------------------------------------------------
@@ -793,11 +795,10 @@ UNKNOWN = "must be one of concentration1, concentration0, mean, concentration"
 @pytest.mark.parametrize("name", ["a", "total", "Mean", "", None, 3])
 def test_unknown_parameter(name):
     maximum = maximum_of("three")
-    words = f"^{re.escape(f'of: {name!r} {UNKNOWN}')}$"
+    words = f"^{re.escape(f'parameter: {name!r} {UNKNOWN}')}$"
     for call in (
-        lambda: maximum.interval("profile", of=name),
-        lambda: maximum.interval("wald", of=name),
-        lambda: maximum.standard_error(name),
+        lambda: maximum.confidence_interval(name, method="profile"),
+        lambda: maximum.confidence_interval(name, method="wald"),
         lambda: maximum.profile(name, 0.5),
     ):
         with pytest.raises(ValueError, match=words):
@@ -809,35 +810,35 @@ def test_unknown_parameter(name):
 @pytest.mark.parametrize("held", PARAMETERS)
 def test_no_interval_of_what_is_held(held):
     maximum = er.maximize_evidence(DATA["three"], {held: 0.25})
-    words = f"^{re.escape(f'of = {held!r} is held fixed at 0.25')}$"
+    words = f"^{re.escape(f'parameter = {held!r} is held fixed at 0.25')}$"
     for call in (
-        lambda: maximum.interval("profile", of=held),
-        lambda: maximum.interval("wald", of=held),
+        lambda: maximum.confidence_interval(held, method="profile"),
+        lambda: maximum.confidence_interval(held, method="wald"),
         lambda: maximum.profile(held, 0.5),
     ):
         with pytest.raises(ValueError, match=words):
             call()
 
 
-@pytest.mark.parametrize("prob", [0.0, 1.0, -0.1, 95, float("nan"), float("inf")])
-@pytest.mark.parametrize("kind", ["profile", "wald"])
-def test_probability_is_strictly_between(kind, prob):
-    words = re.escape(f"prob = {prob!r} must lie strictly between 0 and 1")
+@pytest.mark.parametrize("level", [0.0, 1.0, -0.1, 95, float("nan"), float("inf")])
+@pytest.mark.parametrize("method", ["profile", "wald"])
+def test_level_is_strictly_between(method, level):
+    words = re.escape(f"level = {level!r} must lie strictly between 0 and 1")
     with pytest.raises(ValueError, match=f"^{words}$"):
-        maximum_of("three").interval(kind, prob=prob)
+        maximum_of("three").confidence_interval(method=method, level=level)
 
 
-@pytest.mark.parametrize("prob", [True, [0.5, 0.9], None, "0.9"])
-def test_probability_is_a_number(prob):
-    with pytest.raises(TypeError, match=r"^prob must be "):
-        maximum_of("three").interval(prob=prob)
+@pytest.mark.parametrize("level", [True, [0.5, 0.9], None, "0.9"])
+def test_level_is_a_number(level):
+    with pytest.raises(TypeError, match=r"^level must be "):
+        maximum_of("three").confidence_interval(level=level)
 
 
-@pytest.mark.parametrize("kind", ["Wald", "profiles", "", None])
-def test_unknown_kind_of_interval(kind):
-    words = re.escape(f"kind = {kind!r} must be 'wald' or 'profile'")
+@pytest.mark.parametrize("method", ["Wald", "profiles", "", None])
+def test_unknown_method(method):
+    words = re.escape(f"method = {method!r} must be 'wald' or 'profile'")
     with pytest.raises(ValueError, match=f"^{words}$"):
-        maximum_of("three").interval(kind)
+        maximum_of("three").confidence_interval(method=method)
 
 
 @pytest.mark.parametrize("name", [name for name in DATA if name not in INTERIOR])
@@ -846,8 +847,8 @@ def test_no_errors_without_an_interior_maximum(name):
     words = f"^{re.escape(f'no standard errors: {maximum.sentence}')}$"
     for call in (
         lambda: maximum.covariance,
-        lambda: maximum.standard_error("mean"),
-        lambda: maximum.interval("wald"),
+        lambda: maximum.standard_errors["mean"],
+        lambda: maximum.confidence_interval(method="wald"),
     ):
         with pytest.raises(ValueError, match=words):
             call()
@@ -908,7 +909,8 @@ def test_pickle(name, fixed):
     again = pickle.loads(pickle.dumps(maximum))
     assert (again, repr(again)) == (maximum, repr(maximum))
     assert again.to_json() == maximum.to_json()
-    assert again.interval(of="concentration0") == maximum.interval(of="concentration0")
+    one, two = (x.confidence_interval("concentration0") for x in (again, maximum))
+    assert one == two
 
 
 def walk(value):
@@ -944,7 +946,7 @@ def test_json(name, fixed):
     else:
         assert er.Beta(**document["prior"]) == maximum.prior
         assert errors == {
-            of: maximum.standard_error(of) for of in PARAMETERS if of not in maximum.fixed
+            of: maximum.standard_errors[of] for of in PARAMETERS if of not in maximum.fixed
         }
 
 
@@ -989,7 +991,7 @@ def test_summary():
     a, b = maximum.prior.concentration1, maximum.prior.concentration0
     values = {"concentration1": a, "concentration0": b, "mean": a / (a + b), "concentration": a + b}
     for line, (of, value) in zip(lines[3:7], values.items(), strict=True):
-        assert check_line(line, of, value) == [f"+- {maximum.standard_error(of):.5g}"]
+        assert check_line(line, of, value) == [f"+- {maximum.standard_errors[of]:.5g}"]
     assert len(lines) == 8
 
 
@@ -1023,14 +1025,14 @@ def test_summary_and_repr_say_what_is_held():
 def test_held_at_the_supremum_of_degenerate_data():
     """0 of 10 with a + b = 10 held: the supremum is at b = 10, and 7.58 is on the level."""
     found = er.maximize_evidence(er.Counts(0, 10), fixed={"concentration": 10.0})
-    lower, upper = found.interval(of="concentration0")
+    lower, upper = found.confidence_interval("concentration0")
     assert (lower, upper) == (pytest.approx(7.5799, abs=1e-4), pytest.approx(10, rel=1e-9))
     mirror = er.maximize_evidence(er.Counts(10, 10), fixed={"concentration": 10.0})
-    assert mirror.interval(of="concentration1") == pytest.approx((lower, upper), rel=1e-9)
+    assert mirror.confidence_interval("concentration1") == pytest.approx((lower, upper), rel=1e-9)
 
 
 def test_a_tiny_concentration0_held_beside_a_large_total():
     """Beta(s - b, b) with b = 1e-10: b is what was held, not s less the rounded rest."""
     maximum = er.maximize_evidence(er.Counts(1, 1), fixed={"concentration0": 1e-10})
     assert maximum.profile("concentration", 1e7) == pytest.approx(-1e-17, rel=1e-9)
-    assert maximum.interval(of="concentration").upper == np.inf
+    assert maximum.confidence_interval("concentration").upper == np.inf

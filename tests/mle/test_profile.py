@@ -1,8 +1,10 @@
-"""`mle.profile` and `mle.branch_and_bound`: heights, slopes, and bounds that nothing may pass.
+"""Profiles and `mle.branch_and_bound`: heights, slopes, and bounds that nothing may pass.
 
 The witness is `elbo_ref.log_evidence` itself, maximised over the mean by a plain search that shares
-no code with the terrain, and central differences.
+no code with the profiles, and central differences.
 """
+
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,9 +12,12 @@ from hypothesis import given, settings, strategies as st
 from scipy import optimize
 
 import elbo_ref as er
-from elbo_ref.mle.branch_and_bound import _arch, search
-from elbo_ref.mle.factorial_sums import Ladder, Rungs
-from elbo_ref.mle.profile import Slice, Terrain, ridge
+from elbo_ref.mle.best_mean import best_mean
+from elbo_ref.mle.binomial import BinomialLimit, totals
+from elbo_ref.mle.branch_and_bound import _parabola_bound, search
+from elbo_ref.mle.factorial_sums import FactorialSums, WeightedOffsets
+from elbo_ref.mle.mean_profile import ConcentrationProfile, GammaProfile
+from elbo_ref.mle.profile import Concentration1Profile, IntervalBounds, Points
 from tiers import few
 
 DATA = {
@@ -25,7 +30,15 @@ DATA = {
 GRID = np.array([0.05, 0.4, 1.3, 8.0, 90.0, 4e3])
 
 
-def profile(counts, s, mean=None):
+def mean_profile(kind, counts, mean=None, grid=GRID):
+    """A profile of some counts, at the best mean or a given one."""
+    k, f = totals(counts)
+    at = Fraction(k, k + f) if mean is None else Fraction(mean[0])
+    limit = BinomialLimit.of(counts, at)
+    return kind(FactorialSums.of(counts), limit, mean is None, grid)
+
+
+def slow_profile(counts, s, mean=None):
     """The slow twin: the highest log evidence at one concentration, over the mean."""
 
     def height(logit):
@@ -41,28 +54,27 @@ def profile(counts, s, mean=None):
 
 
 @pytest.mark.parametrize("mean", [None, (0.25, 0.75)])
-@pytest.mark.parametrize("by_gamma", few([True, False]))
+@pytest.mark.parametrize("kind", few([GammaProfile, ConcentrationProfile]))
 @pytest.mark.parametrize("counts", DATA.values(), ids=DATA)
-def test_heights_and_slopes(counts, by_gamma, mean):
-    terrain = Terrain(Ladder.of(counts), by_gamma, mean)
-    s = GRID[::-1] if by_gamma else GRID
-    x = 1 / s if by_gamma else s
-    terrain.start_from(float(x[2]), profile(counts, s[2], mean))
-    points = terrain.points(x)
-    slow = np.array([profile(counts, float(y), mean) for y in s])
+def test_heights_and_slopes(counts, kind, mean):
+    s = GRID[::-1] if kind is GammaProfile else GRID
+    x = 1 / s if kind is GammaProfile else s
+    profile = mean_profile(kind, counts, mean)
+    profile = profile.anchored(float(x[2]), slow_profile(counts, s[2], mean))
+    points = profile.points(x)
+    slow = np.array([slow_profile(counts, float(y), mean) for y in s])
     assert (np.abs(points.height - slow) <= points.noise + 1e-13 * np.abs(slow) + 1e-13).all()
     step = 1e-4
-    there, back = terrain.points(x * (1 + step)), terrain.points(x * (1 - step))
+    there, back = profile.points(x * (1 + step)), profile.points(x * (1 - step))
     difference = (there.height - back.height) / (2 * step * x)
     allowed = 1e-5 * np.abs(points.slope) + (there.noise + back.noise) / (step * x) + 1e-6 / x
     assert (np.abs(points.slope - difference) <= allowed).all()
 
 
 @pytest.mark.parametrize("counts", DATA.values(), ids=DATA)
-def test_the_ridge_is_where_the_derivative_in_the_mean_vanishes(counts):
-    ladder = Ladder.of(counts)
+def test_at_the_best_mean_the_derivative_vanishes(counts):
     gamma = 1 / GRID
-    m, rest = ridge(ladder, gamma, gamma)
+    m, rest = best_mean(FactorialSums.of(counts), gamma, gamma)
     np.testing.assert_allclose(m + rest, 1, rtol=1e-15)
     for x, y, s in zip(m, rest, GRID, strict=True):
         d1, d0 = er.log_evidence_gradient(er.Beta(s * x, s * y), counts)
@@ -70,22 +82,22 @@ def test_the_ridge_is_where_the_derivative_in_the_mean_vanishes(counts):
 
 
 @pytest.mark.parametrize("counts", DATA.values(), ids=DATA)
-def test_the_slice_is_the_evidence_at_a_given_concentration0(counts):
+def test_the_evidence_at_a_given_concentration0(counts):
     b = 2.5
-    cut = slice_of(counts, b)
-    cut.start_from(1.3, er.log_evidence(er.Beta(1.3, b), counts))
-    points = cut.points(GRID)
+    profile = profile_at(counts, b).anchored(1.3, er.log_evidence(er.Beta(1.3, b), counts))
+    points = profile.points(GRID)
     slow = [er.log_evidence(er.Beta(a, b), counts) for a in GRID]
     slopes = [er.log_evidence_gradient(er.Beta(a, b), counts)[0] for a in GRID]
     np.testing.assert_allclose(points.height, slow, rtol=1e-12, atol=1e-11)
     np.testing.assert_allclose(points.slope, slopes, rtol=1e-10, atol=1e-9)
 
 
-def slice_of(counts, b):
-    return Slice(Ladder.of(counts).up, Ladder.of(counts.mirrored).excess, b)
+def profile_at(counts, b):
+    sums, mirrored = FactorialSums.of(counts), FactorialSums.of(counts.mirrored)
+    return Concentration1Profile.of(sums.successes, mirrored.excess, b)
 
 
-def roof(low, high, left, right, length, at):
+def chords(low, high, left, right, length, at):
     """The lower of the two lines at a share of the way."""
     return np.minimum(low.height + left * length * at, high.height - right * length * (1 - at))
 
@@ -105,86 +117,84 @@ def intervals(draw):
 
 
 def bounded_profiles(counts, low, high):
-    ladder = Ladder.of(counts)
-    yield Terrain(ladder, True), low, high
-    yield Terrain(ladder, True), 0.0, high
-    yield Terrain(ladder, False), low, high
-    yield Terrain(ladder, True, (0.3, 0.7)), low, high
-    yield Terrain(ladder, False, (0.3, 0.7)), low, high
-    yield slice_of(counts, 1.7), low, high
+    yield mean_profile(GammaProfile, counts), low, high
+    yield mean_profile(GammaProfile, counts), 0.0, high
+    yield mean_profile(ConcentrationProfile, counts), low, high
+    yield mean_profile(GammaProfile, counts, (0.3, 0.7)), low, high
+    yield mean_profile(ConcentrationProfile, counts, (0.3, 0.7)), low, high
+    yield profile_at(counts, 1.7), low, high
 
 
 def violations(bounds, counts, start, end):
     """How far P, P' and P'' pass their bounds inside an interval, at most, on 60 points."""
     worst = []
     share = np.linspace(0, 1, 60)
-    for terrain, low, high in bounded_profiles(counts, start, end):
-        terrain.start_from(high, 0.0)
-        ends = terrain.points(np.array([low, high]))
+    for profile, low, high in bounded_profiles(counts, start, end):
+        profile = profile.anchored(high, 0.0)
+        ends = profile.points(np.array([low, high]))
         a, b = ends.take(slice(0, 1)), ends.take(slice(1, 2))
-        inside = terrain.points(low + share * (high - low))
-        before, after = terrain.overshoot(a.x, b.x)
-        box = bounds(terrain, a.x, b.x)
-        logarithmic = isinstance(terrain, Terrain) and not terrain.by_gamma
+        inside = profile.points(low + share * (high - low))
+        before, after = profile.chord_excess(a.x, b.x)
+        box = bounds(profile, a.x, b.x)
+        logarithmic = isinstance(profile, ConcentrationProfile)
         way = np.log(inside.x / low) / box.length if logarithmic else share
         slope = inside.slope * (inside.x if logarithmic else 1.0)
         scale = 1e-11 * (1 + np.abs(inside.height).max() + counts.total_count.sum())
-        tangents = roof(a, b, a.slope + before, b.slope - after, high - low, share)
-        lines = roof(a, b, box.most, box.least, box.length, way)
-        arch = _arch(
-            a.height, b.height, terrain.in_v(a.x, a.slope), terrain.in_v(b.x, b.slope), box
-        )
+        tangents = chords(a, b, a.slope + before, b.slope - after, high - low, share)
+        lines = chords(a, b, box.greatest, box.least, box.length, way)
+        slopes = profile.slope_in_v(a.x, a.slope), profile.slope_in_v(b.x, b.slope)
+        parabolas = _parabola_bound(a.height, b.height, *slopes, box)
         worst.append(np.max(inside.height - tangents) / scale)
         worst.append(np.max(inside.height - lines) / scale)
-        worst.append(np.max(inside.height - arch) / scale)
+        worst.append(np.max(inside.height - parabolas) / scale)
         rise = 1e-9 * (np.abs(slope).max() + 1e-3)
-        worst.append(np.max(slope - box.most) / rise)
+        worst.append(np.max(slope - box.greatest) / rise)
         worst.append(np.max(box.least - slope) / rise)
         bend = np.diff(slope) / (np.diff(way) * box.length)
-        turn = 1e-5 * (np.abs(bend).max() + np.abs(box.bend[0]))
-        worst.append(np.max(bend - box.bend[0]) / turn)
+        turn = 1e-5 * (np.abs(bend).max() + np.abs(box.curvature[0]))
+        worst.append(np.max(bend - box.curvature[0]) / turn)
     return np.array(worst)
 
 
 @settings(max_examples=30)
 @given(intervals())
 def test_nothing_inside_an_interval_passes_its_bounds(case):
-    found = violations(lambda terrain, low, high: terrain.box(low, high), *case)
+    found = violations(lambda profile, low, high: profile.bounds(low, high), *case)
     assert found.max() <= 1, (case, found)
 
 
 def test_bounds_a_little_too_tight_would_be_noticed():
     """Negative control: slopes and curvature bounded by their values at the ends alone."""
 
-    def tight(terrain, low, high):
-        box = terrain.box(low, high)
-        ends = terrain.points(np.concatenate([low, high])).slope
-        if isinstance(terrain, Terrain) and not terrain.by_gamma:
+    def tight(profile, low, high):
+        box = profile.bounds(low, high)
+        ends = profile.points(np.concatenate([low, high])).slope
+        if isinstance(profile, ConcentrationProfile):
             ends = ends * np.concatenate([low, high])
         bend = (ends[1:] - ends[:1]) / box.length
-        return box._replace(least=ends.min(keepdims=True), most=ends.max(keepdims=True), bend=bend)
+        least, greatest = ends.min(keepdims=True), ends.max(keepdims=True)
+        return box._replace(least=least, greatest=greatest, curvature=bend)
 
     case = DATA["overdispersed"], 0.1, 1.0
-    assert violations(lambda t, low, high: t.box(low, high), *case).max() <= 1
+    assert violations(lambda profile, low, high: profile.bounds(low, high), *case).max() <= 1
     assert violations(tight, *case).max() > 100
 
 
 def test_bounds_close_in_with_the_length():
     """Half the interval: the lines are four times closer, the second derivative's bound twice."""
     counts = DATA["overdispersed"]
-    for by_gamma, x in ((True, 0.3), (False, 3.0)):
-        terrain, gaps = Terrain(Ladder.of(counts), by_gamma), []
-        terrain.start_from(x, 0.0)
+    for kind, x in ((GammaProfile, 0.3), (ConcentrationProfile, 3.0)):
+        profile, gaps = mean_profile(kind, counts).anchored(x, 0.0), []
         for length in (0.04, 0.02, 0.01):
             low, high = np.array([x]), np.array([x * (1 + length)])
-            a, b, middle = (terrain.points(y) for y in (low, high, (low + high) / 2))
-            before, after = terrain.overshoot(low, high)
-            box = terrain.box(low, high)
-            first = roof(a, b, a.slope + before, b.slope - after, high - low, 0.5)
-            second = roof(a, b, box.most, box.least, box.length, 0.5)
-            bend = (terrain.in_v(b.x, b.slope) - terrain.in_v(a.x, a.slope)) / box.length
+            a, b, middle = (profile.points(y) for y in (low, high, (low + high) / 2))
+            before, after = profile.chord_excess(low, high)
+            box = profile.bounds(low, high)
+            first = chords(a, b, a.slope + before, b.slope - after, high - low, 0.5)
+            second = chords(a, b, box.greatest, box.least, box.length, 0.5)
+            bend = profile.slope_in_v(b.x, b.slope) - profile.slope_in_v(a.x, a.slope)
             gaps.append([float(x[0]) for x in (first - middle.height, second - middle.height,
-                                               box.bend - bend)])  # fmt: skip
+                                               box.curvature - bend / box.length)])  # fmt: skip
         gaps = np.array(gaps)
         np.testing.assert_allclose(gaps[:-1] / gaps[1:], [[4, 4, 2]] * 2, rtol=0.15)
 
@@ -196,10 +206,10 @@ def test_bounds_close_in_with_the_length():
 @given(k=st.integers(1, 5000), f=st.integers(1, 5000))
 def test_one_latent_always_gains_by_concentration(k, f):
     """(E9): P falls in gamma everywhere, and is the binomial at gamma = 0."""
-    terrain = Terrain(Ladder.of(er.Counts(k, k + f)), True)
-    points = terrain.points(np.concatenate([[0.0], 1 / GRID[::-1]]))
+    profile = mean_profile(GammaProfile, er.Counts(k, k + f))
+    points = profile.points(np.concatenate([[0.0], 1 / GRID[::-1]]))
     assert (points.slope <= points.slope_noise).all()
-    m, rest = terrain.best_mean(np.zeros(1))
+    m, rest = profile.best_mean(np.zeros(1))
     np.testing.assert_allclose([m[0], rest[0]], [k / (k + f), f / (k + f)], rtol=1e-14)
 
 
@@ -214,14 +224,13 @@ def test_all_or_none_data_always_lose_by_concentration(rows):
     n, full = (np.array(column) for column in zip(*rows, strict=True))
     n[0], full[0], full[1] = max(n[0], 2), True, False
     counts = er.Counts(np.where(full, n, 0), n)
-    terrain = Terrain(Ladder.of(counts), False)
+    profile = mean_profile(ConcentrationProfile, counts)
     x = np.concatenate([[1e-13], GRID])
     fraction = full.mean()
     limit = n.size * (fraction * np.log(fraction) + (1 - fraction) * np.log1p(-fraction))
-    terrain.start_from(float(x[0]), limit)
-    points = terrain.points(x)
+    points = profile.anchored(float(x[0]), limit).points(x)
     assert (points.slope <= points.slope_noise).all()
-    slow = [profile(counts, s) for s in GRID]
+    slow = [slow_profile(counts, s) for s in GRID]
     np.testing.assert_allclose(points.height[1:], slow, rtol=1e-9, atol=1e-9)
     assert er.maximize_evidence(counts).log_evidence == pytest.approx(limit, rel=1e-13)
 
@@ -230,9 +239,8 @@ def test_all_or_none_data_always_lose_by_concentration(rows):
 @given(ups=st.integers(1, 10**6), downs=st.integers(1, 10**6))
 def test_single_trials_do_not_care_about_concentration(ups, downs):
     """Every N = 1: P is flat, at the binomial."""
-    terrain = Terrain(Ladder.of(er.Counts([0, 1], 1, multiplicity=[downs, ups])), False)
-    terrain.start_from(1.0, 0.0)
-    points = terrain.points(GRID)
+    counts = er.Counts([0, 1], 1, multiplicity=[downs, ups])
+    points = mean_profile(ConcentrationProfile, counts).anchored(1.0, 0.0).points(GRID)
     assert (np.abs(points.height) <= points.noise + 1e-12).all()
     assert (np.abs(points.slope) <= points.slope_noise + 1e-15).all()
 
@@ -243,48 +251,50 @@ def test_single_trials_do_not_care_about_concentration(ups, downs):
 def test_the_search_finds_all_peaks_that_may_be_highest():
     """Two interior maxima, 1e-3 apart in height and far apart in s."""
     counts = er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50])
-    terrain = Terrain(Ladder.of(counts), True)
-    terrain.start_from(1.0, er.log_evidence(er.Beta(130 / 240, 110 / 240), counts))
-    found = search(terrain, np.array([0.0, 0.01, 0.5, 2.0, 60.0]), -np.inf, 1)
+    grid = np.array([0.0, 0.01, 0.5, 2.0, 60.0])
+    profile = mean_profile(GammaProfile, counts, grid=grid)
+    assert profile.sign_at_0 == 1
+    profile = profile.anchored(1.0, er.log_evidence(er.Beta(130 / 240, 110 / 240), counts))
+    found = search(profile, -np.inf)
     assert len(found.peaks) == 1
-    assert not found.flats
+    assert not found.unresolved
     (peak,) = found.peaks
     assert peak.low < 71 / 72 < peak.high
-    assert peak.bend < 0
+    assert peak.curvature < 0
 
 
 class Double:
     """A made-up profile with two equal maxima, at 1 and 3: -((x - 1)(x - 3))^2."""
 
-    rungs = 1
+    num_terms = 1
+    sign_at_0 = None
+
+    def __init__(self, grid):
+        self.grid = grid
 
     def points(self, x):
-        from elbo_ref.mle.profile import Points
-
         height = -(((x - 1) * (x - 3)) ** 2)
         slope = -4 * (x - 1) * (x - 2) * (x - 3)
         noise = np.full(x.size, 1e-15)
         return Points(x, height, noise, slope, noise)
 
-    def overshoot(self, low, high):
+    def chord_excess(self, low, high):
         return 50 * (high - low), 50 * (high - low)
 
-    def in_v(self, x, slope):
+    def slope_in_v(self, x, slope):
         return slope
 
-    def box(self, low, high):
-        from elbo_ref.mle.profile import Box
-
+    def bounds(self, low, high):
         edges = np.linspace(low, high, 9)
         slopes = self.points(edges.ravel()).slope.reshape(edges.shape)
         reach = 4 * (high - low) * (1 + (high - low))
         bend = np.max(-4 * (3 * edges**2 - 12 * edges + 11), axis=0) + reach
-        return Box(high - low, slopes.min(0) - reach, slopes.max(0) + reach, bend)
+        return IntervalBounds(high - low, slopes.min(0) - reach, slopes.max(0) + reach, bend)
 
 
 def test_equal_maxima_are_both_kept():
-    found = search(Double(), np.linspace(0.1, 4.0, 6), -np.inf, None)
-    assert not found.flats
+    found = search(Double(np.linspace(0.1, 4.0, 6)), -np.inf)
+    assert not found.unresolved
     assert len(found.peaks) == 2
     for peak, x in zip(sorted(found.peaks), (1, 3), strict=True):
         assert peak.low <= x <= peak.high
@@ -297,21 +307,19 @@ def test_what_cannot_be_resolved_is_left_over_with_its_bound():
         def points(self, x):
             return super().points(x)._replace(height=np.zeros(x.size), slope=np.zeros(x.size))
 
-        def box(self, low, high):
-            box = super().box(low, high)
+        def bounds(self, low, high):
             tiny = np.full(low.size, 1e-16)
-            return box._replace(least=-tiny, most=tiny, bend=tiny)
+            return IntervalBounds(high - low, -tiny, tiny, tiny)
 
-        def overshoot(self, low, high):
+        def chord_excess(self, low, high):
             return np.full(low.size, 1e-16), np.full(low.size, 1e-16)
 
-    found = search(Flat(), np.array([1.0, 2.0]), -np.inf, None)
-    assert found.flats
-    assert min(flat.low for flat in found.flats) == 1.0
-    assert max(flat.high for flat in found.flats) == 2.0
-    assert max(flat.bound for flat in found.flats) >= 0
+    found = search(Flat(np.array([1.0, 2.0])), -np.inf)
+    assert found.unresolved
+    assert min(left.low for left in found.unresolved) == 1.0
+    assert max(left.high for left in found.unresolved) == 2.0
+    assert max(left.bound for left in found.unresolved) >= 0
 
 
-def test_no_successes_no_rungs():
-    ladder = Ladder.of(er.Counts([1, 2], [2, 2]))
-    assert isinstance(ladder.excess, Rungs)
+def test_an_excess_is_weighted_offsets_too():
+    assert isinstance(FactorialSums.of(er.Counts([1, 2], [2, 2])).excess, WeightedOffsets)

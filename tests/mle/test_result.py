@@ -14,8 +14,8 @@ from hypothesis import example, given, settings, strategies as st
 from scipy import stats
 
 import elbo_ref as er
+from elbo_ref.mle.binomial import pooled_log_likelihood, pooled_mean
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
-from elbo_ref.mle.solve import pooled_log_likelihood, pooled_mean
 from places import REFERENCE
 
 DATASETS = json.loads((REFERENCE / "datasets.json").read_text("utf-8"))
