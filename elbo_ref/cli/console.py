@@ -1,11 +1,12 @@
-"""What a command owes the person at the terminal: exit codes, signals, a progress line.
+"""A command at the terminal: exit codes, signals, a progress line.
 
-Standard output carries the result and nothing else. What is said on standard error is one line
-each, whatever a file is called or holds.
+Standard output carries the result and nothing else. A message on standard error is one line,
+whatever a file is called or holds.
 """
 
 from __future__ import annotations
 
+import argparse
 import errno
 import io
 import os
@@ -14,12 +15,13 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, TextIO, TypeVar
 
 from elbo_ref._format.table import printable
+from elbo_ref.io.errors import DataError
 
 FINE, USAGE, NOT_CONVERGED = 0, 2, 3
 BAD_DATA, NO_INPUT, CANNOT_WRITE, INTERRUPTED = 65, 66, 73, 130
@@ -30,6 +32,7 @@ _PATIENCE, _AGAIN = 0.5, 1.0
 """Seconds from an interrupt to the end of what is attempted, and to the next try to end it."""
 
 _Result = TypeVar("_Result")
+_Handler = Callable[[int, FrameType | None], None]
 
 
 class CommandError(Exception):
@@ -74,8 +77,8 @@ def _ended(command: Callable[[], int]) -> int:
 
 
 def _code(error: BaseException) -> int | None:
-    """Say what ended the command, and give its exit code; None for a bug."""
-    if _aborted() or isinstance(error, KeyboardInterrupt):  # also what a library made of that
+    """Say why the command ended, and return its exit code; None for a bug."""
+    if _aborted() or isinstance(error, KeyboardInterrupt):  # or an error that a library made of it
         abandon(sys.stdout)
         say("interrupted")
         return INTERRUPTED
@@ -92,46 +95,51 @@ def _code(error: BaseException) -> int | None:
 
 
 def say(message: str) -> None:
-    """One line on standard error, if it can be written to."""
+    """Print one line on standard error, if it can be written to."""
     with suppress(OSError):
         print(f"elbo_ref: {printable(message)}", file=sys.stderr)
 
 
 class _Closed(io.TextIOBase):
-    """Stands for a standard output that the shell has closed: says so once to who writes to it."""
+    """Stands for a standard output that the shell has closed; raises once for what was written."""
 
     _wanted = False
 
     def write(self, text: str) -> int:
+        """Take note that something was to be written."""
         self._wanted = True
         return len(text)
 
     def flush(self) -> None:
+        """Raise OSError if something was to be written."""
         if self._wanted:
             self._wanted = False
             raise OSError(errno.EBADF, "it is closed")
 
 
 class _Pipe(io.RawIOBase):
-    """Writes only what there is room for: a signal just before a write that waits is not heard."""
+    """Writes no more than there is room for: no signal is acted on before a write that waits."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     def fileno(self) -> int:
+        """Return the descriptor."""
         return self._descriptor
 
     def writable(self) -> bool:
+        """Return True."""
         return True
 
     def write(self, data: Any) -> int:
+        """Write as much as fits, once there is room."""
         while not select.select((), (self._descriptor,), (), _EVERY)[1]:
             pass
         return os.write(self._descriptor, data[: select.PIPE_BUF])
 
 
 def _buffered(stream: TextIO) -> TextIO:
-    """The stream with a buffer: under ``python -u`` the rest of a short write would be lost."""
+    """Give the stream a buffer: under ``python -u`` the rest of a short write would be lost."""
     buffer = getattr(stream, "buffer", None)
     if not isinstance(buffer, io.BufferedWriter | io.RawIOBase):
         return stream
@@ -142,6 +150,32 @@ def _buffered(stream: TextIO) -> TextIO:
     return stream
 
 
+@contextmanager
+def refusals(
+    parser: argparse.ArgumentParser, *bad: type[Exception], path: object = None
+) -> Iterator[None]:
+    """End the command by an error inside: 65 for bad data, 2 for wrong usage, 66 for no input.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    *bad : subclasses of ValueError
+        The errors, besides `DataError`, that are about bad data.
+    path : object
+        The file that is read, where the error may not say.
+    """
+    try:
+        yield
+    except (ValueError, ImportError) as error:
+        if isinstance(error, (DataError, *bad)):
+            raise CommandError(str(error), BAD_DATA) from None
+        parser.error(str(error))
+    except OSError as error:
+        raise CommandError(
+            f"{path or error.filename}: {error.strerror or error}", NO_INPUT
+        ) from None
+
+
 def check_output() -> None:
     """Raise OSError if standard output is closed."""
     if isinstance(sys.stdout, _Closed):
@@ -150,16 +184,16 @@ def check_output() -> None:
 
 
 def abandon(stream: TextIO) -> None:
-    """Let what cannot be written go, so that the interpreter does not try again as it ends."""
+    """Drop the rest of a stream, so that the interpreter does not try again as it ends."""
     with suppress(io.UnsupportedOperation), open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
-def _listen(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
+def _listen(handler: _Handler) -> dict[int, Any]:
     """Send Ctrl-C and SIGTERM to the handler, unless they are ignored, as under nohup."""
     numbers = (signal.SIGINT, signal.SIGTERM)
-    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
-    return {number: signal.signal(number, handler) for number in heard}
+    caught = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in caught}
 
 
 def _restore(handlers: dict[int, Any]) -> None:
@@ -167,14 +201,14 @@ def _restore(handlers: dict[int, Any]) -> None:
         signal.signal(number, handler)
 
 
-def _abort(number: int, frame: FrameType | None) -> None:
-    """Interrupt, and be deaf from then on: what cleans up on the way out is not interrupted."""
+def _abort(_number: int, _frame: FrameType | None) -> None:
+    """Interrupt, and ignore further signals: nothing interrupts the cleaning up on the way out."""
     _listen(_nothing)  # SIG_IGN would have Python complain about signals that are under way
     raise KeyboardInterrupt
 
 
-def _nothing(number: int, frame: FrameType | None) -> None:
-    """Hear and go on."""
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    """Go on."""
 
 
 def _aborted() -> bool:
@@ -184,8 +218,8 @@ def _aborted() -> bool:
 class Interrupts:
     """Inside ``with``, a first Ctrl-C or SIGTERM sets `asked`; a second one ends the command.
 
-    What `attempt` is working at has a moment to end by itself, and is then ended. What is not
-    attempted but written goes on, and that is said.
+    The work of `attempt` has a moment to end by itself, and is then ended. Writing goes on, and a
+    message says so.
     """
 
     def __init__(self) -> None:
@@ -213,7 +247,7 @@ class Interrupts:
             _restore(self._before)
 
     def attempt(self, work: Callable[[], _Result], otherwise: _Result) -> _Result:
-        """What `work` returns; `otherwise` if an interrupt has left it no time."""
+        """Return the result of `work`, or `otherwise` if an interrupt has left it no time."""
         if self._over:
             return otherwise
         self._attempting = True
@@ -234,8 +268,8 @@ class Interrupts:
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, _PATIENCE, _AGAIN)
 
-    def _end(self, number: int, frame: FrameType | None) -> None:
-        """The moment is over; comes again, because a callback may swallow what is raised."""
+    def _end(self, _number: int, _frame: FrameType | None) -> None:
+        """End the work under way; again and again, as a callback may swallow the exception."""
         self._over = True
         if _aborted():
             return
@@ -247,7 +281,7 @@ class Interrupts:
 
 
 class Progress:
-    """A line on standard error that says how far it is; only on a terminal, and not at once."""
+    """A line on standard error with the steps done so far; only on a terminal, and not at once."""
 
     def __init__(self, quiet: bool) -> None:
         self._on = not quiet and sys.stderr.isatty()
@@ -257,7 +291,7 @@ class Progress:
         self._dim, self._normal = ("", "") if plain else ("\x1b[2m", "\x1b[0m")
 
     def show(self, what: str, done: int, wanted: int) -> None:
-        """Say it, unless it was said a moment ago."""
+        """Update the line, unless that was done a moment ago."""
         if self._on and time.monotonic() >= self._next:
             line = f"{what}: step {done} of {wanted} ({100 * done // wanted}%)"
             self._write(line.ljust(self._width))
@@ -265,7 +299,7 @@ class Progress:
             self._next = time.monotonic() + _EVERY
 
     def clear(self) -> None:
-        """Leave an empty line behind."""
+        """Empty the line."""
         if self._width:
             self._write(" " * self._width)
             self._width = 0

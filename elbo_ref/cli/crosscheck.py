@@ -1,4 +1,4 @@
-"""``python -m elbo_ref.crosscheck``: hand in somebody's Pyro run, get a verdict.
+"""``python -m elbo_ref.crosscheck``: a verdict on somebody's Pyro run.
 
 Argument parsing and composition; no mathematics.
 """
@@ -14,28 +14,25 @@ from elbo_ref import __version__
 from elbo_ref._format.documents import document, to_json
 from elbo_ref._format.table import printable
 from elbo_ref.cli.console import (
-    BAD_DATA,
     CANNOT_WRITE,
     FINE,
-    NO_INPUT,
-    CommandError,
     check_output,
     guarded,
+    refusals,
 )
 from elbo_ref.cli.delivery import Delivery
 from elbo_ref.cli.inputs import (
     LIST,
-    Input,
     add_counts_arguments,
     list_examples,
     read_input,
     two_concentrations,
 )
-from elbo_ref.cli.live import LOSSES, Settings, run_live
+from elbo_ref.cli.live import LOSSES, Live, Settings, run_live
+from elbo_ref.counts import Counts
 from elbo_ref.crosscheck import Verdict, cross_check
 from elbo_ref.guides import GUIDES
 from elbo_ref.io import datasets
-from elbo_ref.io.counts_file import DataError
 from elbo_ref.io.numbers import read_numbers
 from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.optim import Adam
@@ -64,7 +61,7 @@ exit codes:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command; return its exit code."""
     return guarded(lambda: _run(arguments))
 
 
@@ -89,26 +86,15 @@ def _run(arguments: Sequence[str] | None) -> int:
             parser.error(f"--{option.replace('_', '-')} goes with {needed}, not with --{mode}")
     check_output()
     data = read_input(parser, options, in_order=True)
-    try:
-        if options.live:
-            checked = _live(options, data)
-        elif options.recording is not None:
-            checked = [_replayed(options, data)]
-        else:
-            checked = [_given(options, data)]
-    except (DataError, RecordingError) as error:
-        raise CommandError(str(error), BAD_DATA) from None
-    except (ValueError, ImportError) as error:
-        parser.error(str(error))
-    except OSError as error:
-        raise CommandError(f"{error.filename}: {error.strerror or error}", NO_INPUT) from None
-    verdicts = [verdict for verdict, _ in checked]
+    with refusals(parser, RecordingError):
+        checked = _checked(options, data.counts)
+    verdicts = [each.verdict if isinstance(each, Live) else each for each in checked]
     delivery = Delivery()
     if options.json:
         found = {"input": data.source, "verdicts": [verdict.body() for verdict in verdicts]}
         delivery.print(to_json({**document("crosscheck"), **found}), ".json")
     else:
-        text = "\n\n".join(text for _, text in checked)
+        text = "\n\n".join(each.summary() for each in checked)
         delivery.print(f"{printable(data.title)}\n{text}\n", ".txt")
     if delivery.failed:
         return CANNOT_WRITE
@@ -145,63 +131,36 @@ _FOR = {
     "subsample_size": ("params",),
     "seed": ("params", "live"),
 }
-"""What the options that not all three take go with."""
+"""The options that not all three take, and those that they go with."""
 
 _WEIGHTS = (0, 5, 3, 4)
 """Exit codes, the heavier ones last."""
 
 
-def _live(options: argparse.Namespace, data: Input) -> list[tuple[Verdict, str]]:
-    """Pyro's runs beside ours: of the guide asked for, or of both of the forum question's."""
-    found = []
-    for guide in (options.guide,) if options.guide else ("beta", "empty"):
-        settings = Settings(**_said(options, *Settings._fields) | {"guide": guide})
-        live = run_live(data.counts, settings)
-        found.append((live.verdict, live.summary()))
-    return found
+def _checked(options: argparse.Namespace, counts: Counts) -> Sequence[Verdict | Live]:
+    """Check what was handed in; live, run the guide asked for, or both of the forum question's."""
 
+    def given(*names: str) -> dict[str, Any]:
+        values = {name: getattr(options, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
 
-def _said(options: argparse.Namespace, *names: str) -> dict[str, Any]:
-    """Those of the options that were given."""
-    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-
-
-def _given(options: argparse.Namespace, data: Input) -> tuple[Verdict, str]:
-    """The verdict on what was handed in."""
-    verdict = cross_check(
-        data.counts,
-        options.params,
-        losses=None if options.losses is None else read_numbers(options.losses),
-        evaluations=None if options.evaluations is None else read_numbers(options.evaluations),
-        prior=options.fix_prior,
-        optimizer=_optimizer(options),
-        rng=options.seed or 0,
-        **_said(options, "guide", "loss", "num_particles", "names", "dtype", "subsample_size"),
-    )
-    return verdict, verdict.summary()
-
-
-def _replayed(options: argparse.Namespace, data: Input) -> tuple[Verdict, str]:
-    """The verdict on a recording."""
-    verdict = replay(
-        options.recording,
-        data.counts,
-        guide=options.guide,
-        loss=options.loss,
-        names=options.names,
-        prior=options.fix_prior,
-        optimizer=_optimizer(options),
-    )
-    return verdict, verdict.summary()
-
-
-def _optimizer(options: argparse.Namespace) -> Adam | None:
-    """What the run is said to have had."""
-    return None if options.lr is None else Adam(lr=options.lr)
+    if options.live:
+        settings = given(*Settings._fields)
+        guides = (options.guide,) if options.guide else ("beta", "empty")
+        return [run_live(counts, Settings(**settings | {"guide": guide})) for guide in guides]
+    common: dict[str, Any] = given("guide", "loss", "names") | {
+        "prior": options.fix_prior,
+        "optimizer": None if options.lr is None else Adam(lr=options.lr),
+    }
+    if options.recording is not None:
+        return [replay(options.recording, counts, **common)]
+    settings = given("num_particles", "dtype", "subsample_size")
+    settings |= {name: read_numbers(path) for name, path in given("losses", "evaluations").items()}
+    return [cross_check(counts, options.params, rng=options.seed or 0, **common, **settings)]
 
 
 def crosscheck_parser() -> argparse.ArgumentParser:
-    """The parser."""
+    """Make the parser."""
     parser = argparse.ArgumentParser(
         prog="python -m elbo_ref.crosscheck",
         description=_DESCRIPTION,
@@ -271,7 +230,7 @@ def crosscheck_parser() -> argparse.ArgumentParser:
 
 
 def _names(text: str) -> dict[str, str]:
-    """Roles and names, each pair joined by an equals sign."""
+    """Parse roles and names, each pair joined by an equals sign."""
     pairs = [part.split("=", 1) for part in text.split(",")]
     for pair in pairs:
         if len(pair) != 2 or not all(pair):

@@ -1,8 +1,8 @@
-"""Results handed over: to files, to standard output, and where either fails to a rescue file.
+"""Results to files, to standard output, and where either fails to a rescue file.
 
-What was computed is never lost to a disk that has filled up or a folder that has gone meanwhile:
-each thing is handed over whatever happened to the others, and what has no place is kept in the
-folder of the checkpoint or in the temporary one.
+No result is lost to a disk that has filled up or a folder that has gone meanwhile: each is handed
+over whatever happened to the others, and one that has no place is kept in the folder of the
+checkpoint or in the temporary one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from elbo_ref.io import atomic
 
 
 class Delivery:
-    """Hands over what a command has made; `failed` says whether anything went elsewhere.
+    """Hands over the results of a command; `failed` says whether any went elsewhere.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Delivery:
             self.rescue(str(path), error, content, path.suffix)
 
     def print(self, text: str, suffix: str) -> None:
-        """Write to standard output; what a document that was written has too needs no rescue."""
+        """Write to standard output; no rescue is needed if a document of the same was written."""
         try:
             sys.stdout.write(text)
             sys.stdout.flush()
@@ -55,14 +55,14 @@ class Delivery:
                 self.rescue("standard output", error, text.encode(errors="replace"), suffix)
 
     def rescue(self, what: str, error: OSError, content: bytes, suffix: str) -> None:
-        """Keep elsewhere what could not be written, and say where."""
+        """Keep content that could not be written, and say where."""
         self.failed = True
         place = self._kept(content, suffix)
         kept = f"is kept in {place}" if place else "could not be kept elsewhere either"
         say(f"{in_words(what, error)}; what it should hold {kept}")
 
     def _kept(self, content: bytes, suffix: str) -> str | None:
-        """A new file that only this user can read; None if there is no place for one."""
+        """Make a new file that only this user can read; None if there is no place for one."""
         folders = [self._checkpoint.parent] if self._checkpoint is not None else []
         with suppress(OSError):
             folders.append(Path(tempfile.gettempdir()))
@@ -80,6 +80,6 @@ class Delivery:
 
 
 def in_words(what: str, error: OSError) -> str:
-    """What could not be written, and why."""
+    """Say which file could not be written, and why."""
     hint = "; --force overwrites it" if isinstance(error, FileExistsError) else ""
     return f"{what}: {error.strerror or error}{hint}"

@@ -1,4 +1,4 @@
-"""``python -m elbo_ref.fit``: what SVI does to the model-side parameters of a Beta-Binomial model.
+"""``python -m elbo_ref.fit``: SVI on the model-side parameters of a Beta-Binomial model.
 
 Argument parsing and composition; no mathematics.
 """
@@ -10,23 +10,21 @@ import io
 import os
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from elbo_ref._format.documents import to_json
 from elbo_ref._format.table import printable
 from elbo_ref._validation.arguments import count, generator
 from elbo_ref.cli.console import (
-    BAD_DATA,
     CANNOT_WRITE,
     FINE,
     INTERRUPTED,
-    NO_INPUT,
     NOT_CONVERGED,
     CommandError,
     Interrupts,
     Progress,
     check_output,
     guarded,
+    refusals,
     say,
 )
 from elbo_ref.cli.delivery import Delivery, in_words
@@ -36,6 +34,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.diagnostics.diagnosis import Diagnosis, diagnose
 from elbo_ref.diagnostics.estimates import EstimateTable, estimate_table
 from elbo_ref.distributions.beta import Beta
+from elbo_ref.guides import find
 from elbo_ref.io import atomic
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
 from elbo_ref.objectives.trace import MOST_DRAWS
@@ -50,7 +49,7 @@ _MANY_DRAWS = 1_000_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command; return its exit code."""
     return guarded(lambda: _run(arguments))
 
 
@@ -71,7 +70,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     }
     saving = Checkpoint(options.checkpoint, configs, states, options.num_steps)
     if options.resume:
-        _take_up(parser, saving, options.checkpoint)
+        with refusals(parser, CheckpointError, path=options.checkpoint):
+            saving.take_up()
     _warn(options, data.counts)
     with Interrupts() as interrupts:
         results = _climb(options, saving, interrupts)
@@ -79,15 +79,13 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _answer(parser: argparse.ArgumentParser, options: argparse.Namespace, data: Input) -> int:
-    """What needs no run: the evidence's maximum, or the table of estimates."""
+    """Give the answers that need no run: the evidence's maximum, or the table of estimates."""
     result: EvidenceMaximum | EstimateTable
-    if options.exact:
-        result = maximize_evidence(data.counts)
-    else:
-        try:
+    with refusals(parser):
+        if options.exact:
+            result = maximize_evidence(data.counts)
+        else:
             result = estimate_table(data.counts, options.fix_prior or options.init_prior)
-        except ValueError as error:
-            parser.error(str(error))
     shown = f"{printable(data.title)}\n{result.summary()}\n"
     with Interrupts():
         text = to_json({**result.to_dict(), "input": data.source})
@@ -99,13 +97,15 @@ def _answer(parser: argparse.ArgumentParser, options: argparse.Namespace, data: 
 
 
 def _check_places(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Refuse what could not be written in the end, before anything is done."""
+    """Refuse files that could not be written in the end, before anything is done."""
     for name, endings in (("output", (".json", ".csv")), ("plot", (".png", ".svg"))):
         path = getattr(options, name)
         if path is not None and path.suffix not in endings:
             parser.error(f"--{name} {path} must end in {' or '.join(endings)}")
-    if options.output is not None and options.output.suffix == ".csv" and options.guide == "none":
-        parser.error("--output FILE.csv is the posterior of each latent: --guide none has none")
+    bare = options.guide != "all" and not find(options.guide).has_prior
+    if bare and options.output is not None and options.output.suffix == ".csv":
+        rule = "is the posterior of each latent"
+        parser.error(f"--output FILE.csv {rule}: --guide {options.guide} has none")
     if options.plot is not None:
         try:
             import matplotlib  # noqa: F401
@@ -129,7 +129,7 @@ def _check_places(parser: argparse.ArgumentParser, options: argparse.Namespace) 
 def _config(
     parser: argparse.ArgumentParser, options: argparse.Namespace, guide: str, counts: Counts
 ) -> Config:
-    try:
+    with refusals(parser):
         count("num_steps", options.num_steps, 1)
         generator(options.seed)
         return checked_config(
@@ -144,23 +144,10 @@ def _config(
             constraint=options.constraint,
             subsample_size=options.subsample_size,
         )
-    except ValueError as error:
-        parser.error(str(error))
-
-
-def _take_up(parser: argparse.ArgumentParser, saving: Checkpoint, path: Path) -> None:
-    """Go on from the checkpoint, if it is there."""
-    try:
-        saving.take_up()
-    except CheckpointError as error:
-        raise CommandError(str(error), BAD_DATA) from None
-    except ValueError as error:
-        parser.error(str(error))
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror or error}", NO_INPUT) from None
 
 
 def _warn(options: argparse.Namespace, counts: Counts) -> None:
+    """Warn of a run that will take long and need not."""
     latents = min(counts.num_latents, options.subsample_size or counts.num_latents)
     draws = latents * options.num_particles * options.num_steps
     many = _MANY_DRAWS < draws <= MOST_DRAWS * options.num_steps
@@ -206,7 +193,7 @@ def _climb(
 
 
 def _diagnosed(run: Run) -> Diagnosis | Run:
-    """A diagnosis in which all that takes long has been worked out."""
+    """Diagnose a run, and work out all that takes long."""
     diagnosis = diagnose(run)
     diagnosis.body()
     return diagnosis

@@ -1,4 +1,4 @@
-"""The options of ``python -m elbo_ref.fit``, and which of them go together."""
+"""The options of ``python -m elbo_ref.fit``, and the rules that join them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ exit codes:
 
 
 def fit_parser() -> argparse.ArgumentParser:
-    """The parser."""
+    """Make the parser."""
     parser = argparse.ArgumentParser(
         prog="python -m elbo_ref.fit",
         description=_DESCRIPTION,
@@ -139,7 +139,7 @@ def fit_parser() -> argparse.ArgumentParser:
 def guides_asked_for(
     parser: argparse.ArgumentParser, options: argparse.Namespace
 ) -> tuple[str, ...]:
-    """The guides to run: all that have something to learn, or the one asked for."""
+    """Choose the guides to run: all that have something to learn, or the one asked for."""
     if options.exact or options.estimates:
         _refuse_run_options(parser, options)
     if options.init_guide is not None and options.guide not in ("beta", "all"):
@@ -153,25 +153,16 @@ def guides_asked_for(
     return GUIDES if options.fix_prior is None else ("beta",)
 
 
+_OF_A_FIT = (
+    *("guide", "loss", "learn", "lr", "num_steps", "num_particles", "subsample_size"),
+    *("constraint", "seed", "init_guide", "plot", "checkpoint", "resume", "require_converged"),
+)
+
+
 def _refuse_run_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """What belongs to a run only would be ignored; say so instead."""
+    """Refuse options of a run, which would be ignored."""
     which = "--exact" if options.exact else "--estimates"
-    names = [
-        "guide",
-        "loss",
-        "learn",
-        "lr",
-        "num_steps",
-        "num_particles",
-        "subsample_size",
-        "constraint",
-        "seed",
-        "init_guide",
-        "plot",
-    ]
-    names += ["checkpoint", "resume", "require_converged"]
-    if options.exact:
-        names += ["init_prior", "fix_prior"]
+    names = (*_OF_A_FIT, "init_prior", "fix_prior") if options.exact else _OF_A_FIT
     given = [name for name in names if getattr(options, name) != parser.get_default(name)]
     if given:
         parser.error(f"--{given[0].replace('_', '-')} is for a fit, not for {which}")

@@ -1,4 +1,4 @@
-"""The arguments by which a command is given counts, and the counts that they give."""
+"""The arguments by which a command is given counts, and the counts themselves."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from elbo_ref._format.documents import Document, put
-from elbo_ref.cli.console import BAD_DATA, NO_INPUT, CommandError
+from elbo_ref.cli.console import refusals
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.io import datasets
-from elbo_ref.io.counts_file import DataError, Layout, read
+from elbo_ref.io.counts_file import Layout, read
 
 LIST = "list"
 
@@ -26,7 +26,7 @@ class Input(NamedTuple):
 
 
 def add_counts_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments that say where counts are and what their columns mean."""
+    """Add the arguments for the place of the counts and the meaning of their columns."""
     group = parser.add_argument_group(
         "data",
         "One row per latent, with a header: successes,total_count and, if rows stand for several\n"
@@ -66,7 +66,7 @@ def add_counts_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def list_examples() -> None:
-    """Print the names of the bundled data sets, and what they are."""
+    """Print the names and titles of the bundled data sets."""
     width = max(map(len, datasets.available()))
     for name in datasets.available():
         print(f"{name:{width}}  {datasets.describe(name).title}")
@@ -75,7 +75,7 @@ def list_examples() -> None:
 def read_input(
     parser: argparse.ArgumentParser, options: argparse.Namespace, in_order: bool = False
 ) -> Input:
-    """The counts asked for; with every row an entry of its own, if the order of the rows matters.
+    """Read the counts asked for; every row is an entry of its own if the order of rows matters.
 
     Raises
     ------
@@ -111,12 +111,8 @@ def read_input(
         layout = Layout(**given, in_order=in_order)
     except ValueError as error:
         parser.error(f"argument --columns: {error}" if options.columns else str(error))
-    try:
+    with refusals(parser, path=options.file):
         counts, origin = read(options.file, layout)
-    except DataError as error:
-        raise CommandError(str(error), BAD_DATA) from None
-    except OSError as error:
-        raise CommandError(f"{options.file}: {error.strerror or error}", NO_INPUT) from None
     title = origin.name
     if origin.dropped:
         title += f" ({origin.rows} rows, and {origin.dropped} blank dropped)"
@@ -124,7 +120,7 @@ def read_input(
 
 
 def two_concentrations(text: str) -> Beta:
-    """Two concentrations, separated by a comma."""
+    """Parse two concentrations, separated by a comma."""
     try:
         concentration1, concentration0 = map(float, text.split(","))
     except ValueError:

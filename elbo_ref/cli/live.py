@@ -23,17 +23,20 @@ from elbo_ref.crosscheck.check import cross_check
 from elbo_ref.crosscheck.findings import OPTIMUM, ORDER, Verdict
 from elbo_ref.crosscheck.parameters import one_by_one
 from elbo_ref.distributions.beta import Beta
+from elbo_ref.guides import GUIDES as CATALOGUE, Guide, find
 from elbo_ref.optim import Adam
 from elbo_ref.recording import Recording, record
 from elbo_ref.recording.replay.check import replay
 from elbo_ref.svi.maximize import maximize_elbo
 from elbo_ref.svi.result import Run
 
-GUIDES = ("beta", "beta_shared", "empty", "tied", "normal", "delta")
-_NAMES = {
-    "normal": {"guide.loc": "AutoNormal.locs.c", "guide.scale": "AutoNormal.scales.c"},
-    "delta": {"guide.probs": "AutoDelta.c"},
-}
+GUIDES = tuple(
+    guide.name
+    for guide in CATALOGUE.values()
+    if guide.has_prior and guide.origin != "posterior" and not guide.jacobian
+)
+"""The guides that are a statement of Pyro, or an autoguide with its density."""
+
 LOSSES = {
     "trace": "Trace_ELBO",
     "trace_mean_field": "TraceMeanField_ELBO",
@@ -126,7 +129,7 @@ def run_live(counts: Counts, settings: Settings) -> Live:
         loss=loss,
         num_particles=settings.num_particles,
         losses=losses,
-        names=_NAMES.get(guide),
+        names=_names(find(guide)),
         dtype=settings.dtype,
         optimizer=optimizer,
     )
@@ -148,6 +151,15 @@ def _together(numbers: Verdict, played: Verdict) -> Verdict:
     )
 
 
+def _names(guide: Guide) -> dict[str, str] | None:
+    """Pyro's names of the parameters of an autoguide."""
+    if guide.is_point:
+        return {"guide.probs": "AutoDelta.c"}
+    if "loc" in guide.parameter_names:
+        return {"guide.loc": "AutoNormal.locs.c", "guide.scale": "AutoNormal.scales.c"}
+    return None
+
+
 def _pyro(counts: Counts, settings: Settings) -> tuple[dict[str, FloatArray], Recording]:
     """Run Pyro: the constrained parameters before each step and at the end, and the recording."""
     try:
@@ -158,7 +170,7 @@ def _pyro(counts: Counts, settings: Settings) -> tuple[dict[str, FloatArray], Re
     with warnings.catch_warnings(), _own_state(pyro, torch, getattr(torch, settings.dtype)):
         warnings.simplefilter("ignore")
         pyro.set_rng_seed(settings.seed)
-        model, form = _model_and_guide(pyro, torch, counts, settings.guide)
+        model, form = _model_and_guide(pyro, torch, counts, find(settings.guide))
         elbo = getattr(pyro.infer, LOSSES[settings.loss])(
             num_particles=settings.num_particles, vectorize_particles=True, max_plate_nesting=1
         )
@@ -176,14 +188,14 @@ def _pyro(counts: Counts, settings: Settings) -> tuple[dict[str, FloatArray], Re
     return history, recorder.recording
 
 
-def _model_and_guide(pyro: Any, torch: Any, counts: Counts, guide: str) -> tuple[Any, Any]:
+def _model_and_guide(pyro: Any, torch: Any, counts: Counts, guide: Guide) -> tuple[Any, Any]:
     dist, auto = pyro.distributions, pyro.infer.autoguide
     positive = dist.constraints.positive
     k, n = (
         torch.tensor(x.astype(float)).to(torch.get_default_dtype())
         for x in (counts.successes, counts.total_count)
     )
-    shape = () if guide == "beta_shared" else (len(counts),)
+    shape = () if guide.shared else (len(counts),)
 
     def pair(owner: str, size: tuple[int, ...]) -> Any:
         a, b = (
@@ -198,16 +210,17 @@ def _model_and_guide(pyro: Any, torch: Any, counts: Counts, guide: str) -> tuple
             pyro.sample("k", dist.Binomial(n, c), obs=k)
 
     def own() -> None:
-        source = pair("prior", ()) if guide == "tied" else pair("guide", shape)
+        source = pair("prior", ()) if guide.origin == "prior" else pair("guide", shape)
         with pyro.plate("latents", len(counts)):
             pyro.sample("c", source)
 
     half = auto.init_to_value(values={"c": k * 0 + 0.5})
-    if guide == "empty":
+    if guide.is_point:
+        return model, auto.AutoDelta(model, init_loc_fn=half)
+    if "loc" in guide.parameter_names:
+        return model, auto.AutoNormal(model, init_loc_fn=half)
+    if not guide.source_weight:
         return model, lambda: None
-    if guide in ("normal", "delta"):
-        form = auto.AutoNormal if guide == "normal" else auto.AutoDelta
-        return model, form(model, init_loc_fn=half)
     return model, own
 
 
