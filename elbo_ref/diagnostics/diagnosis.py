@@ -10,13 +10,15 @@ import numpy as np
 
 from elbo_ref._format.documents import Document, document, put, to_json
 from elbo_ref._format.numbers import number, pair
-from elbo_ref._validation.arguments import check_type, underflow_is_zero
-from elbo_ref.diagnostics.path import steps_until_above
+from elbo_ref._validation.arguments import FloatArray, check_type, underflow_is_zero
 from elbo_ref.diagnostics.point import PointDiagnosis
+from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.posterior_table import PosteriorTable
 from elbo_ref.guides.constraints import find_constraint
 from elbo_ref.mle.binomial import as_totals
 from elbo_ref.objectives.base import Task
+from elbo_ref.objectives.exact import Exact
+from elbo_ref.optim import Optimizer
 from elbo_ref.svi.convergence import ARRIVED, NoiseFloor
 from elbo_ref.svi.parameters import ParameterVector
 from elbo_ref.svi.result import Run
@@ -25,6 +27,8 @@ MOST_STEPS = 10_000
 """Steps of an exact path after which nothing is waited for."""
 _MOST_WORK = 500_000
 """Steps times latents that `Diagnosis.steps_needed` may take: some seconds."""
+_TOGETHER = 250
+"""Steps whose values are worked out at once."""
 
 
 @underflow_is_zero
@@ -88,7 +92,7 @@ class Diagnosis(PointDiagnosis):
         positive = find_constraint(run.constraint)
         space = ParameterVector(task, run.start, run.learn_prior, nothing, positive)
         height = self.supremum.log_evidence - offset
-        return steps_until_above(space, space.start, run.optimizer, height, MOST_STEPS)
+        return _steps_until_above(space, space.start, run.optimizer, height, MOST_STEPS)
 
     @cached_property
     def steps_needed(self) -> int | None:
@@ -104,7 +108,7 @@ class Diagnosis(PointDiagnosis):
         near = self.optimum.value - max(ARRIVED, run.noise_floor or 0.0)
         most = min(MOST_STEPS, _MOST_WORK // len(run.counts))
         space, vector = run.config.parameters, run.state.vector
-        return steps_until_above(space, vector, run.optimizer, near, most)
+        return _steps_until_above(space, vector, run.optimizer, near, most)
 
     @cached_property
     def posterior(self) -> PosteriorTable | None:
@@ -229,3 +233,29 @@ def diagnose(run: Run) -> Diagnosis:
     """
     check_type("run", run, Run)
     return Diagnosis(run)
+
+
+def _steps_until_above(
+    space: ParameterVector, start: FloatArray, optimizer: Optimizer, height: float, most: int
+) -> int | None:
+    """Steps from a vector of parameters, along exact gradients, to above a height.
+
+    None if that takes `most` steps, or if a parameter leaves its range before.
+    """
+    exact, unused = Exact(), np.random.default_rng(0)
+    vector, state = start, optimizer.init(start)
+    with np.errstate(all="ignore"):
+        for first in range(0, most, _TOGETHER):
+            vectors: list[FloatArray] = []
+            while len(vectors) < min(_TOGETHER, most - first) and space.outside(vector) is None:
+                vectors.append(vector)
+                gradient, _ = space.gradient(exact, vector, 1, unused)
+                vector, state = optimizer.update(state, vector, -gradient)
+            if not vectors:
+                return None
+            priors, owns = space.split_rows(np.array(vectors))
+            values = exact.rest(space.task, Beta(*priors), owns)
+            above = np.flatnonzero(values > height)
+            if above.size:
+                return first + int(above[0])
+    return None

@@ -187,12 +187,13 @@ def estimate_table(counts: Counts, prior: Beta | None = None) -> EstimateTable:
         low, high = CONCENTRATIONS
         if not low <= getattr(prior, name) <= high:
             raise ValueError(f"prior: {name} = {getattr(prior, name)} {IN_RANGE}")
+    evidence = of_evidence(None, counts, prior, True)
     rows = [
         _classical(counts),
         _named("MAP in c", _of("delta", counts, prior, False)),
         _named("MAP in logit c", _of("laplace", counts, prior, False)),
         _posterior_mean(prior, counts),
-        _named("empirical Bayes", of_evidence(counts, prior, True, "log_evidence")),
+        _named("empirical Bayes", evidence._replace(maximised="log_evidence")),
     ]
     choices: tuple[Learned, ...] = (True, "concentration1", "concentration0")
     for guide in ("beta", "tied", "empty"):
@@ -206,7 +207,7 @@ def _of(guide: str, counts: Counts, prior: Beta, learned: Learned) -> Optimum:
 
 
 def _named(name: str, row: Optimum) -> Optimum:
-    """A row of the table: an attained density may be at an end of [0, 1], and c a prior's mean."""
+    """A row of the table: c may be a prior's mean, and a density be attained at 0 or at 1."""
     if row.c is None:
         return row._replace(name=name, c=None if row.mean is None else np.asarray(row.mean))
     return row._replace(name=name, c=_one(row.c), attained=bool(np.isfinite(row.value)))
@@ -217,7 +218,7 @@ def _classical(counts: Counts) -> Optimum:
     why: Reason = "no_trials" if np.isnan(mean) else "pooled_likelihood"
     height = pooled_log_likelihood(counts)
     return Optimum(
-        "log_likelihood", False, "latents", why, height, True, c=np.asarray(mean),
+        "latents", why, height, True, c=np.asarray(mean), maximised="log_likelihood",
         name="classical MLE",
     )  # fmt: skip
 
@@ -226,7 +227,7 @@ def _posterior_mean(prior: Beta, counts: Counts) -> Optimum:
     c = _one(np.asarray(posterior(prior, counts).mean))
     height = log_evidence(prior, counts)
     return Optimum(
-        "log_evidence", False, "latents", "posterior_mean", height, True, c=c,
+        "latents", "posterior_mean", height, True, c=c, maximised="log_evidence",
         name="posterior mean",
     )  # fmt: skip
 

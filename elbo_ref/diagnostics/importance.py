@@ -1,4 +1,4 @@
-r"""How far a guide is from the posterior, as importance sampling sees it: Pareto k.
+r"""`pareto_k`: the distance of a guide from the posterior, as importance sampling sees it.
 
 The importance weights r = p(x, c)/q(c) of draws from the guide have a tail like that of a
 generalised Pareto distribution of shape k. Below 0 they are bounded, from 1/2 on they have no
@@ -50,14 +50,14 @@ class ParetoK(NamedTuple):
     estimate: FloatArray
     """From draws; -inf where all weights are the same to 1e-6 of themselves."""
     limit: FloatArray
-    """What it tends to with the number of draws: not soon, where the tail is seldom drawn."""
+    """The limit of many draws: not reached soon, where the tail is seldom drawn."""
 
 
 @underflow_is_zero
 def pareto_k(
     guide: Beta | LogitNormal, prior: Beta, counts: Counts, num_samples: int = 1000, rng: Rng = 0
 ) -> ParetoK:
-    """Whether draws of the guide can stand for the posterior.
+    """Pareto k of the importance weights of a guide: below 0.7 its draws serve for the posterior.
 
     Parameters
     ----------

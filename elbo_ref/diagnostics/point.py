@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
@@ -33,40 +33,10 @@ from elbo_ref.optima.optimum import Optimum
 from elbo_ref.optima.posterior import highest_evidence
 from elbo_ref.svi.convergence import ARRIVED, NEGLIGIBLE, NoiseFloor, find_floor
 from elbo_ref.svi.parameters import Learned, ParameterVector
+from elbo_ref.svi.result import Run
 from elbo_ref.svi.stationarity import Stationarity, stationarity
 
 Case = Literal["converged", "noise_floor", "not_converged", "drifting", "unbounded", "unknown"]
-
-
-class Located(Protocol):
-    """Parameters of a guide: the part of a `Run` that a diagnosis needs, or a `Point`."""
-
-    @property
-    def counts(self) -> Counts: ...
-
-    @property
-    def guide_name(self) -> str: ...
-
-    @property
-    def loss(self) -> Objective: ...
-
-    @property
-    def learn_prior(self) -> Learned: ...
-
-    @property
-    def prior(self) -> Beta: ...
-
-    @property
-    def guide(self) -> GuideValue | None: ...
-
-    @property
-    def objective(self) -> float: ...
-
-    @property
-    def stationarity(self) -> Stationarity: ...
-
-    @property
-    def floor(self) -> NoiseFloor | None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +117,7 @@ class PointDiagnosis:
     point : Point or Run
     """
 
-    point: Located = field(repr=False)
+    point: Point | Run = field(repr=False)
 
     @cached_property
     def family(self) -> Guide:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
 
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
@@ -10,10 +10,10 @@ from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.guides import Guide
 from elbo_ref.objectives import OBJECTIVES, Objective, Renyi
 from elbo_ref.objectives.base import Task
-from elbo_ref.objectives.exact import objective_value
+from elbo_ref.objectives.exact import column, objective_value
 from elbo_ref.optima.from_prior import of_empty, of_tied
 from elbo_ref.optima.normal import of_normal, of_normal_without_jacobian
-from elbo_ref.optima.optimum import Maximised, Optimum, swapped
+from elbo_ref.optima.optimum import Maximised, Optimum, Reason
 from elbo_ref.optima.point import of_likelihood, of_point
 from elbo_ref.optima.posterior import of_evidence, of_shared
 from elbo_ref.optima.renyi import of_renyi
@@ -49,38 +49,49 @@ def find_optimum(
     Optimum
         Its value is nan where it is not known.
     """
-    seen = loss.adapted(guide)
-    optimum = _of_guide(seen, counts, prior, learned if guide.has_prior else False)
+    seen, learned = loss.adapted(guide), learned if guide.has_prior else False
+    maximised, of_kind = _kind(seen)
+    if learned == "concentration0" and of_kind is not of_evidence:
+        mirror = of_kind(
+            seen,
+            counts.mirrored,
+            Beta(prior.concentration0, prior.concentration1),
+            "concentration1",
+        )
+        optimum = mirror.mirrored
+    elif learned or maximised not in _FIXED:
+        optimum = of_kind(seen, counts, prior, learned)
+    else:
+        task = Task(seen, counts)
+        own = seen.optimum(column(prior), task.outcomes, task.weights)
+        optimum = Optimum.at_prior(prior, objective_value(task, prior, own), _FIXED[maximised])
+    optimum = optimum._replace(maximised=maximised)
     if isinstance(loss, Renyi):
         optimum = of_renyi(loss, guide, optimum, counts, prior, learned, climb)
-    return optimum._replace(name=guide.name)
+    return optimum._replace(maximised=maximised, learned=learned, name=guide.name)
 
 
-def _of_guide(guide: Guide, counts: Counts, prior: Beta, learned: Learned) -> Optimum:
-    normal = guide.source is LOGIT_NORMAL
+_FIXED: dict[Maximised, Reason] = {
+    "elbo_shared": "average_counts",
+    "elbo_normal": "family_gap",
+    "expected_log_likelihood": "nothing_learned",
+    "expected_log_likelihood_less_entropy": "nothing_learned",
+}
+"""Objectives that are at their optimum under a given prior where the guide's parameters are."""
+
+
+def _kind(guide: Guide) -> tuple[Maximised, Callable[[Guide, Counts, Beta, Learned], Optimum]]:
+    """The objective of a guide, and the function that knows its optimum."""
     if not guide.has_prior:
-        return of_likelihood(counts)
-    if guide.is_elbo and guide.origin != "prior" and not (guide.shared or normal):
-        return of_evidence(counts, prior, learned)
-    if learned == "concentration0":
-        return _of_guide(guide, counts.mirrored, swapped(prior), "concentration1").mirrored
+        return "log_likelihood", of_likelihood
     if guide.is_point:
-        return of_point(guide, counts, prior, learned)
-    if guide.shared:
-        return of_shared(counts, prior, learned)
-    if normal:
-        if guide.jacobian:
-            return of_normal_without_jacobian(guide, counts, prior, learned)
-        return of_normal(counts, prior, learned)
-    if not learned:
-        return _of_given_prior(guide, counts, prior)
-    return (of_tied if guide.is_elbo else of_empty)(counts, prior, learned)
-
-
-def _of_given_prior(guide: Guide, counts: Counts, prior: Beta) -> Optimum:
-    """The value of a guide that draws from the prior and has nothing to learn."""
-    maximised: Maximised = (
-        "expected_log_likelihood" if guide.is_elbo else "expected_log_likelihood_less_entropy"
-    )
-    value = objective_value(Task(guide, counts), prior, np.zeros((0, len(counts))))
-    return Optimum.at_prior(maximised, False, "nothing_learned", prior, value)
+        return "log_joint_of_logit" if guide.jacobian else "log_joint", of_point
+    if guide.origin == "prior" and guide.is_elbo:
+        return "expected_log_likelihood", of_tied
+    if guide.origin == "prior":
+        return "expected_log_likelihood_less_entropy", of_empty
+    if guide.source is LOGIT_NORMAL and guide.jacobian:
+        return "elbo_normal_without_jacobian", of_normal_without_jacobian
+    if guide.source is LOGIT_NORMAL:
+        return "elbo_normal", of_normal
+    return ("elbo_shared", of_shared) if guide.shared else ("elbo", of_evidence)

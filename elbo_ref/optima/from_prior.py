@@ -27,32 +27,33 @@ from scipy import optimize, special as sc
 
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
+from elbo_ref.guides import Guide
 from elbo_ref.mle.binomial import as_totals, pooled_log_likelihood, pooled_mean, totals
 from elbo_ref.objectives.exact import elbo, empty_guide_objective, empty_guide_objective_gradient
-from elbo_ref.optima.optimum import Maximised, Optimum
+from elbo_ref.optima.optimum import Optimum
 from elbo_ref.special import trigamma, trigamma_difference
 from elbo_ref.svi.parameters import Learned
 
 
-def of_tied(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+def of_tied(_: Guide, counts: Counts, prior: Beta, learned: Learned) -> Optimum:
     """The supremum of E_prior[log lik] over both concentrations, or over concentration1 (E8)."""
-    maximised: Maximised = "expected_log_likelihood"
     k, f = totals(counts)
     coefficient = float(counts.multiplicity @ counts.log_coefficient)
     if not k + f:
-        return Optimum.at_any_prior(maximised, learned, "no_trials", coefficient)
+        return Optimum("any_prior", "no_trials", coefficient, True)
     if learned is True:
-        mean, inside = pooled_mean(counts), k and f
-        concentration = np.inf if inside else None
-        return Optimum(
-            maximised, learned, "concentration_to_infinity" if inside else "mean_to_end",
-            "collapse_to_mle", pooled_log_likelihood(counts) if inside else coefficient, False,
-            concentration, concentration, mean,
+        limit = Optimum(
+            "mean_to_end", "collapse_to_mle", coefficient, False, mean=pooled_mean(counts)
+        )
+        if not (k and f):
+            return limit
+        return limit._replace(
+            location="concentration_to_infinity", value=pooled_log_likelihood(counts),
+            concentration1=np.inf, concentration0=np.inf,
         )  # fmt: skip
     b = float(prior.concentration0)
     if not (k and f):
-        ends = np.inf if k else 0.0, b
-        return Optimum.at_end(maximised, learned, "one_outcome_only", ends, coefficient)
+        return Optimum.at_end(np.inf if k else 0.0, b, coefficient, "one_outcome_only")
 
     def slope(log_a: float) -> float:
         a = np.asarray(np.exp(log_a))
@@ -61,22 +62,20 @@ def of_tied(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
     best = Beta(float(np.exp(optimize.brentq(slope, -150.0, 150.0, xtol=1e-14))), b)
     together, added = as_totals(counts)
     guides = Beta(*(np.full(len(together), float(x)) for x in best.arrays()))
-    value = elbo(guides, best, together) + added
-    return Optimum.at_prior(maximised, learned, "no_collapse", best, value)
+    return Optimum.at_prior(best, elbo(guides, best, together) + added, "no_collapse")
 
 
-def of_empty(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+def of_empty(_: Guide, counts: Counts, prior: Beta, learned: Learned) -> Optimum:
     """The supremum of E_prior[log lik] - H(prior), over the same (E7)."""
-    maximised: Maximised = "expected_log_likelihood_less_entropy"
     if learned is True:
-        return Optimum.unbounded(maximised, learned, "entropy_unbounded")
+        return Optimum.unbounded("entropy_unbounded")
     (k, f), latents = totals(counts), counts.num_latents
     if not latents:
-        return Optimum.at_any_prior(maximised, learned, "no_latents", 0.0)
+        return Optimum("any_prior", "no_latents", 0.0, True)
     b = float(prior.concentration0)
     if k < latents or f < latents:
         ends = tuple(end for end, few in ((0.0, k < latents), (np.inf, f < latents)) if few)
-        return Optimum.unbounded(maximised, learned, "few_of_an_outcome", b)._replace(
+        return Optimum.unbounded("few_of_an_outcome", b)._replace(
             location="one_concentration_to_end", numbers=ends
         )
     together, added = as_totals(counts)
@@ -97,5 +96,5 @@ def of_empty(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
         level = latents * float(b * sc.psi(b) - b - sc.gammaln(b))
         level += float(counts.multiplicity @ counts.log_coefficient)
         if level >= height:
-            return Optimum.at_end(maximised, learned, "levels_off", (np.inf, b), level)
-    return Optimum.at_prior(maximised, learned, "one_sided_collapse", best, height)
+            return Optimum.at_end(np.inf, b, level, "levels_off")
+    return Optimum.at_prior(best, height, "one_sided_collapse")

@@ -26,7 +26,7 @@ from elbo_ref.guides import Guide
 from elbo_ref.guides.optimum import normal_optimum
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import elbo, objective_value
-from elbo_ref.optima.optimum import Maximised, Optimum
+from elbo_ref.optima.optimum import Optimum
 from elbo_ref.optima.posterior import of_evidence
 from elbo_ref.svi.parameters import NAMES, Learned
 
@@ -39,28 +39,24 @@ def best_normal(prior: Beta, counts: Counts) -> LogitNormal:
     return normal_optimum(a + counts.successes, b + counts.failures)
 
 
-def of_normal(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+def of_normal(guide: Guide, counts: Counts, prior: Beta, learned: Learned) -> Optimum:
     """The optimum of the ELBO of a normal guide on the logit."""
-    maximised: Maximised = "elbo_normal"
     fewer, _ = distinct(counts)
     if len(fewer) < len(counts):
-        best = of_normal(fewer, prior, learned)
+        best = of_normal(guide, fewer, prior, learned)
         left_out = counts.multiplicity @ counts.log_coefficient
         left_out -= fewer.multiplicity @ fewer.log_coefficient
         return best._replace(value=best.value + float(left_out))
-    if not learned:
-        height = elbo(best_normal(prior, counts), prior, counts)
-        return Optimum.at_prior(maximised, learned, "family_gap", prior, height)
-    evidence = of_evidence(counts, prior, learned)
+    evidence = of_evidence(None, counts, prior, learned)
     if learned is True and not evidence.attained and evidence.concentration1 != 0.0:
-        return evidence._replace(maximised=maximised, reason="family_gap_vanishes")
+        return evidence._replace(reason="family_gap_vanishes")
     best_prior, height, at_limit = _maximised(
         counts, evidence.prior or Beta(1.0, 1.0), prior, learned
     )
     cost = evidence.value - log_evidence(best_prior, counts)
-    return Optimum.at_prior(
-        maximised, learned, "family_gap_moves_prior", best_prior, height
-    )._replace(attained=not at_limit, numbers=(cost,), evidence=evidence)
+    return Optimum.at_prior(best_prior, height, "family_gap_moves_prior")._replace(
+        attained=not at_limit, numbers=(cost,), evidence=evidence
+    )
 
 
 def _maximised(
@@ -96,7 +92,6 @@ def of_normal_without_jacobian(
     guide: Guide, counts: Counts, prior: Beta, learned: Learned
 ) -> Optimum:
     """The optimum of what `TraceMeanField_ELBO` makes of a normal guide on the logit."""
-    maximised: Maximised = "elbo_normal_without_jacobian"
     live = counts.multiplicity > 0
     k, f = counts.successes[live].astype(np.float64), counts.failures[live].astype(np.float64)
     n, w = counts.total_count[live], counts.multiplicity[live]
@@ -104,19 +99,19 @@ def of_normal_without_jacobian(
     lost_a = k == 0 if learned in (True, "concentration1") else a + k <= 1
     lost_b = f == 0 if learned in (True, "concentration0") else b + f <= 1
     if (lost_a | lost_b).any():
-        return Optimum.unbounded(maximised, learned, "scale_unbounded")
+        return Optimum.unbounded("scale_unbounded")
     if not learned:
         best = normal_optimum(a + k - 1, b + f - 1)
         task = Task(guide, Counts(counts.successes[live], n, w))
         split = float(w @ counts.log_split[live])
         value = objective_value(task, prior, np.array(best.arrays())) + split
-        return Optimum.at_prior(maximised, learned, "without_jacobian", prior, value)
+        return Optimum.at_prior(prior, value, "without_jacobian")
     if ((k == 0) | (f == 0)).any():
-        return Optimum.unknown(maximised, learned, "without_jacobian_unknown")
+        return Optimum("unknown", "without_jacobian_unknown", np.nan, False)
     fewer = Counts(counts.successes[live] - 1, n - 2, w)
     added = float(w @ (counts.log_coefficient[live] - fewer.log_coefficient))
-    best_of_fewer = of_normal(fewer, prior, learned)
+    best_of_fewer = of_normal(guide, fewer, prior, learned)
     return best_of_fewer._replace(
-        maximised=maximised, value=best_of_fewer.value + added, reason="without_jacobian",
+        value=best_of_fewer.value + added, reason="without_jacobian",
         numbers=(), evidence=None,
     )  # fmt: skip

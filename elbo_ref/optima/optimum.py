@@ -15,74 +15,29 @@ from elbo_ref.distributions.beta import Beta
 from elbo_ref.svi.parameters import Learned
 
 Maximised: TypeAlias = Literal[
-    "log_likelihood",
-    "log_evidence",
-    "elbo",
-    "elbo_shared",
-    "elbo_normal",
-    "elbo_normal_without_jacobian",
-    "expected_log_likelihood",
-    "expected_log_likelihood_less_entropy",
-    "log_joint",
-    "log_joint_of_logit",
-]
+    "log_likelihood", "log_evidence", "elbo", "elbo_shared", "elbo_normal",
+    "elbo_normal_without_jacobian", "expected_log_likelihood",
+    "expected_log_likelihood_less_entropy", "log_joint", "log_joint_of_logit",
+]  # fmt: skip
 """Objectives."""
 
 Location: TypeAlias = Literal[
-    "prior",
-    "any_prior",
-    "any_concentration",
-    "mean_to_end",
-    "concentration_to_zero",
-    "concentration_to_infinity",
-    "one_concentration_to_end",
-    "latents",
-    "nowhere",
-    "unknown",
-]
-"""Kinds of places: at one prior; at all, or all of a mean; in a limit; at values of c; or none."""
+    "prior", "any_prior", "any_concentration", "mean_to_end", "concentration_to_zero",
+    "concentration_to_infinity", "one_concentration_to_end", "latents", "nowhere", "unknown",
+]  # fmt: skip
+"""At one prior; at all, or all of a mean; in a limit of priors; at values of c; nowhere."""
 
 Reason: TypeAlias = Literal[
-    "evidence",
-    "average_counts",
-    "one_draw",
-    "exact_posterior",
-    "family_gap",
-    "family_gap_moves_prior",
-    "family_gap_vanishes",
-    "without_jacobian",
-    "scale_unbounded",
-    "without_jacobian_unknown",
-    "own_likelihood",
-    "pooled_likelihood",
-    "posterior_mean",
-    "no_trials",
-    "no_latents",
-    "nothing_learned",
-    "collapse_to_mle",
-    "one_outcome_only",
-    "no_collapse",
-    "entropy_unbounded",
-    "few_of_an_outcome",
-    "levels_off",
-    "levels_off_without_other_outcome",
-    "one_sided_collapse",
-    "mode",
-    "mode_of_logit",
-    "mode_at_end",
-    "density_unbounded",
-    "latent_without_learned_outcome",
-    "latent_without_other_outcome",
-    "few_of_other_outcome",
-    "renyi_unknown",
-    "renyi_between",
-    "renyi_climbed",
-]
-
-_EXCHANGED: dict[Learned, Learned] = {
-    "concentration1": "concentration0",
-    "concentration0": "concentration1",
-}
+    "average_counts", "collapse_to_mle", "density_unbounded", "entropy_unbounded", "evidence",
+    "exact_posterior", "family_gap", "family_gap_moves_prior", "family_gap_vanishes",
+    "few_of_an_outcome", "few_of_other_outcome", "latent_without_learned_outcome",
+    "latent_without_other_outcome", "levels_off", "levels_off_without_other_outcome", "mode",
+    "mode_at_end", "mode_of_logit", "no_collapse", "no_latents", "no_trials", "nothing_learned",
+    "one_draw", "one_outcome_only", "one_sided_collapse", "own_likelihood", "pooled_likelihood",
+    "posterior_mean", "renyi_between", "renyi_climbed", "renyi_unknown", "scale_unbounded",
+    "without_jacobian", "without_jacobian_unknown",
+]  # fmt: skip
+"""Reasons. The learned outcome is the one that the learned concentration counts."""
 
 
 @by_value
@@ -91,17 +46,12 @@ class Optimum(NamedTuple):
 
     Attributes
     ----------
-    maximised : str
-        The objective: ``"elbo"``, ``"log_joint"``, ...
-    learned : bool or str
-        Whether it is so over the prior, too, or over one of its concentrations.
     location : str
         The kind of place: ``"prior"``, ``"any_prior"``, ``"any_concentration"``,
         ``"mean_to_end"``, ``"concentration_to_zero"``, ``"concentration_to_infinity"``,
         ``"one_concentration_to_end"``, ``"latents"``, ``"nowhere"`` or ``"unknown"``.
     reason : str
-        Why the optimum is there. Where one concentration is learned, the *learned outcome* is the
-        one that it counts, successes for concentration1.
+        Why the optimum is there.
     value : float
         The maximum or the supremum, in nats; inf where it is unbounded, nan where it is unknown.
     attained : bool
@@ -117,12 +67,14 @@ class Optimum(NamedTuple):
         evidence that the gap of a family costs; the bounds of a Renyi bound.
     evidence : Optimum or None
         That of the evidence, where the reason is that it is another.
+    maximised : str
+        The objective: ``"elbo"``, ``"log_joint"``, ...
+    learned : bool or str
+        Whether it is so over the prior, too, or over one of its concentrations.
     name : str
         Of the guide or the estimate.
     """
 
-    maximised: Maximised
-    learned: Learned
     location: Location
     reason: Reason
     value: float
@@ -133,7 +85,26 @@ class Optimum(NamedTuple):
     c: FloatArray | None = None
     numbers: tuple[float, ...] = ()
     evidence: Optimum | None = None
+    maximised: Maximised = "elbo"
+    learned: Learned = False
     name: str = ""
+
+    @classmethod
+    def at_prior(cls, prior: Beta, value: float, reason: Reason) -> Optimum:
+        """A maximum at a prior."""
+        a, b = map(float, prior.arrays())
+        return cls("prior", reason, value, True, a, b, a / (a + b))
+
+    @classmethod
+    def at_end(cls, end: float, held: float, value: float, reason: Reason) -> Optimum:
+        """A supremum as concentration1 tends to 0 or inf, with concentration0 held."""
+        location: Location = "one_concentration_to_end"
+        return cls(location, reason, value, False, end, held, float(end > 0), numbers=(end,))
+
+    @classmethod
+    def unbounded(cls, reason: Reason, held: float | None = None) -> Optimum:
+        """An objective without an upper bound, maybe with concentration0 held."""
+        return cls("nowhere", reason, np.inf, False, concentration0=held)
 
     @property
     def prior(self) -> Beta | None:
@@ -147,57 +118,8 @@ class Optimum(NamedTuple):
     def mirrored(self) -> Optimum:
         """The optimum for the same data with successes and failures exchanged."""
         return self._replace(
-            learned=_EXCHANGED.get(self.learned, self.learned),
             concentration1=self.concentration0,
             concentration0=self.concentration1,
             mean=None if self.mean is None else 1 - self.mean,
             evidence=None if self.evidence is None else self.evidence.mirrored,
         )
-
-    @classmethod
-    def at_prior(
-        cls, maximised: Maximised, learned: Learned, reason: Reason, prior: Beta, value: float
-    ) -> Optimum:
-        """A maximum at a prior."""
-        a, b = map(float, prior.arrays())
-        return cls(maximised, learned, "prior", reason, value, True, a, b, a / (a + b))
-
-    @classmethod
-    def at_any_prior(
-        cls, maximised: Maximised, learned: Learned, reason: Reason, value: float
-    ) -> Optimum:
-        """A value that every prior has."""
-        return cls(maximised, learned, "any_prior", reason, value, True)
-
-    @classmethod
-    def at_end(
-        cls,
-        maximised: Maximised,
-        learned: Learned,
-        reason: Reason,
-        ends: tuple[float, float],
-        value: float,
-    ) -> Optimum:
-        """A supremum as concentration1 tends to 0 or inf with concentration0 held: `ends`."""
-        location: Location = "one_concentration_to_end"
-        mean = float(ends[0] > 0)
-        return cls(
-            maximised, learned, location, reason, value, False, *ends, mean, numbers=ends[:1]
-        )
-
-    @classmethod
-    def unbounded(
-        cls, maximised: Maximised, learned: Learned, reason: Reason, held: float | None = None
-    ) -> Optimum:
-        """An objective without an upper bound."""
-        return cls(maximised, learned, "nowhere", reason, np.inf, False, concentration0=held)
-
-    @classmethod
-    def unknown(cls, maximised: Maximised, learned: Learned, reason: Reason) -> Optimum:
-        """An objective whose optimum is not known."""
-        return cls(maximised, learned, "unknown", reason, np.nan, False)
-
-
-def swapped(prior: Beta) -> Beta:
-    """The prior of the mirrored data."""
-    return Beta(prior.concentration0, prior.concentration1)

@@ -30,30 +30,29 @@ from elbo_ref.guides import Guide
 from elbo_ref.mle.binomial import saturated_log_likelihood
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import latent_values
-from elbo_ref.optima.optimum import Maximised, Optimum, Reason
+from elbo_ref.optima.optimum import Optimum, Reason
 from elbo_ref.svi.parameters import Learned
 
 _GRID = np.linspace(np.log(1e-9), np.log(1e9), 400)
 
 
-def of_likelihood(counts: Counts) -> Optimum:
+def of_likelihood(_: Guide, counts: Counts, _prior: Beta, _learned: Learned) -> Optimum:
     """The optimum of the likelihood, each latent with a c of its own."""
     with np.errstate(invalid="ignore"):
         c = counts.successes / counts.total_count
     value = saturated_log_likelihood(counts)
-    return Optimum("log_likelihood", False, "latents", "own_likelihood", value, True, c=c)
+    return Optimum("latents", "own_likelihood", value, True, c=c)
 
 
 def of_point(guide: Guide, counts: Counts, prior: Beta, learned: Learned) -> Optimum:
     """The optimum of the joint density of c, or of its logit, over concentration1 or no prior."""
-    maximised: Maximised = "log_joint_of_logit" if guide.jacobian else "log_joint"
     live = counts.multiplicity > 0
     if not learned:
         return _mode(guide, counts, prior)
     if not live.any():
-        return Optimum.at_any_prior(maximised, learned, "no_latents", 0.0)
+        return Optimum("any_prior", "no_latents", 0.0, True)
     if learned is True:
-        return Optimum.unbounded(maximised, learned, "density_unbounded")
+        return Optimum.unbounded("density_unbounded")
     less, b = 1 - guide.jacobian, float(prior.concentration0)
     k, f = counts.successes[live].astype(np.float64), counts.failures[live].astype(np.float64)
     w = counts.multiplicity[live].astype(np.float64)
@@ -65,7 +64,7 @@ def of_point(guide: Guide, counts: Counts, prior: Beta, learned: Learned) -> Opt
     }
     for reason, holds in unbounded.items():
         if less and holds:
-            return Optimum.unbounded(maximised, learned, reason, b)
+            return Optimum.unbounded(reason, b)
 
     def height(log_a: float) -> float:
         return float(w @ _heights(float(np.exp(log_a)), b, k, f, less))
@@ -77,9 +76,8 @@ def of_point(guide: Guide, counts: Counts, prior: Beta, learned: Learned) -> Opt
         level = float(w @ (sc.xlogy(d, d) - d - sc.gammaln(b)))
         if level >= best - 1e-9:
             reason = "levels_off" if less else "levels_off_without_other_outcome"
-            return Optimum.at_end(maximised, learned, reason, (np.inf, b), level + added)
-    prior = Beta(best_a, b)
-    return Optimum.at_prior(maximised, learned, "one_sided_collapse", prior, best + added)
+            return Optimum.at_end(np.inf, b, level + added, reason)
+    return Optimum.at_prior(Beta(best_a, b), best + added, "one_sided_collapse")
 
 
 def _mode(guide: Guide, counts: Counts, prior: Beta) -> Optimum:
@@ -98,8 +96,6 @@ def _mode(guide: Guide, counts: Counts, prior: Beta) -> Optimum:
     c = np.divide(up, up + down, where=inside, out=np.full(up.shape, np.nan))
     reason: Reason = "mode_of_logit" if guide.jacobian else "mode"
     return Optimum(
-        "log_joint_of_logit" if guide.jacobian else "log_joint",
-        False,
         "latents",
         reason if inside.all() else "mode_at_end",
         float(counts.multiplicity @ heights),

@@ -17,11 +17,12 @@ from scipy import optimize
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import log_evidence
+from elbo_ref.guides import Guide
 from elbo_ref.mle.binomial import totals
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
 from elbo_ref.objectives.exact import elbo
 from elbo_ref.optima.from_prior import of_tied
-from elbo_ref.optima.optimum import Location, Maximised, Optimum
+from elbo_ref.optima.optimum import Location, Optimum
 from elbo_ref.special import digamma_difference
 from elbo_ref.svi.parameters import NAMES, Learned
 
@@ -43,13 +44,10 @@ def highest_evidence(counts: Counts, prior: Beta, learned: Learned) -> EvidenceM
     return maximize_evidence(counts, held or None)
 
 
-def of_evidence(
-    counts: Counts, prior: Beta, learned: Learned, maximised: Maximised = "elbo"
-) -> Optimum:
+def of_evidence(_: Guide | None, counts: Counts, prior: Beta, learned: Learned) -> Optimum:
     """The optimum of the evidence, or of an ELBO that is the evidence at its best."""
     if not learned:
-        height = log_evidence(prior, counts)
-        return Optimum.at_prior(maximised, learned, "exact_posterior", prior, height)
+        return Optimum.at_prior(prior, log_evidence(prior, counts), "exact_posterior")
     maximum = highest_evidence(counts, prior, learned)
     a = b = _LIMITS.get(maximum.kind)
     if maximum.kind == "degenerate" and learned is not True:
@@ -58,30 +56,25 @@ def of_evidence(
         a, b = map(float, maximum.prior.arrays())
     a, b = maximum.fixed.get("concentration1", a), maximum.fixed.get("concentration0", b)
     return Optimum(
-        maximised, learned, _LOCATIONS[maximum.kind], "evidence",
-        maximum.log_evidence, maximum.attained, a, b, maximum.mean,
+        _LOCATIONS[maximum.kind], "evidence", maximum.log_evidence, maximum.attained,
+        a, b, maximum.mean, learned=learned,
     )  # fmt: skip
 
 
-def of_shared(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+def of_shared(guide: Guide, counts: Counts, prior: Beta, learned: Learned) -> Optimum:
     """The optimum of the ELBO of one Beta guide for all latents."""
-    maximised: Maximised = "elbo_shared"
     (k, f), latents = totals(counts), counts.num_latents
     if learned is True or not latents or not k + f:
-        limit = of_tied(counts, prior, True)
-        return limit._replace(maximised=maximised, learned=learned, reason="one_draw")
-    mean_k, mean_f = k / latents, f / latents
-    if learned:
-        b = float(prior.concentration0)
-        if not (k and f):
-            return of_tied(counts, prior, learned)._replace(maximised=maximised)
+        return of_tied(guide, counts, prior, True)._replace(reason="one_draw")
+    if not (k and f):
+        return of_tied(guide, counts, prior, learned)
+    mean_k, mean_f, b = k / latents, f / latents, float(prior.concentration0)
 
-        def slope(log_a: float) -> float:
-            a, n = np.asarray(np.exp(log_a)), np.asarray(mean_k + mean_f)
-            up = digamma_difference(a, np.asarray(mean_k))
-            return float(up - digamma_difference(a + b, n))
+    def slope(log_a: float) -> float:
+        a, n = np.asarray(np.exp(log_a)), np.asarray(mean_k + mean_f)
+        up = digamma_difference(a, np.asarray(mean_k))
+        return float(up - digamma_difference(a + b, n))
 
-        prior = Beta(float(np.exp(optimize.brentq(slope, -60.0, 60.0, xtol=1e-14))), b)
-    best = prior.conjugate_update(mean_k, mean_f)
-    value = elbo(best, prior, counts)
-    return Optimum.at_prior(maximised, learned, "average_counts", prior, value)
+    best = Beta(float(np.exp(optimize.brentq(slope, -60.0, 60.0, xtol=1e-14))), b)
+    value = elbo(best.conjugate_update(mean_k, mean_f), best, counts)
+    return Optimum.at_prior(best, value, "average_counts")

@@ -52,10 +52,10 @@ def of_renyi(
     known |= maximised == "expected_log_likelihood_less_entropy" and both
     if known:
         return elbo
-    unknown = Optimum.unknown(maximised, learned, "renyi_unknown")
+    unknown = Optimum("unknown", "renyi_unknown", np.nan, False)
     if maximised not in _LOOSE or not 0 <= alpha < 1:
         return unknown
-    evidence = of_evidence(counts, prior, learned)
+    evidence = of_evidence(guide, counts, prior, learned)
     if elbo.value >= evidence.value - 1e-9 * (1 + abs(evidence.value)):
         return elbo
     bounds = elbo.value, evidence.value
@@ -65,9 +65,7 @@ def of_renyi(
     best, height = climbed(loss, guide, counts, start.prior, learned)
     if height <= elbo.value:
         return elbo
-    return Optimum.at_prior(maximised, learned, "renyi_climbed", best, height)._replace(
-        numbers=bounds
-    )
+    return Optimum.at_prior(best, height, "renyi_climbed")._replace(numbers=bounds)
 
 
 def climbed(
