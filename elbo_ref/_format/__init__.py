@@ -1,1 +1,1 @@
-"""_format."""
+"""Results as text: numbers, tables, JSON documents."""

@@ -25,7 +25,7 @@ Document: TypeAlias = dict[str, Any]
 
 
 def document(kind: str, version: int = SCHEMA_VERSION) -> Document:
-    """What every document begins with: its schema, and the versions that made it.
+    """Begin a document: its schema, and the versions that made it.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def put(target: Document, name: str, value: Any, reason: str) -> None:
 
 
 def to_json(document: Document) -> str:
-    """The document as ASCII text: sorted keys, one line for each of the first level.
+    """Write the document as ASCII text: sorted keys, one line for each of the first level.
 
     Raises
     ------

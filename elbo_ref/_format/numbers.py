@@ -1,4 +1,4 @@
-"""Numbers and distributions as sentences, tables and documents write them."""
+"""Numbers and distributions as text, for sentences and tables, and as plain values."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from elbo_ref._validation.values import Pair
 
 
 def number(value: float | FloatArray | None) -> str:
-    """Five significant digits, and no minus sign on zero."""
+    """Write five significant digits, and no minus sign on zero."""
     return f"{float(value) + 0.0:.5g}"  # type: ignore[arg-type]
 
 
 def describe(prior: Pair) -> str:
-    """A single Beta in five digits."""
+    """Write a single Beta in five digits."""
     a, b = (number(x.item()) for x in prior.arrays())
     return f"Beta({a}, {b})"
 
 
 def pair(value: Pair) -> dict[str, Any]:
-    """A Beta of any shape as plain values, by name."""
+    """Return a Beta of any shape as plain values, by name."""
     a, b = value.arrays()
     return {"concentration1": a.tolist(), "concentration0": b.tolist()}

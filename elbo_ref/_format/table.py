@@ -78,7 +78,7 @@ class Table:
         return len(self.columns[0].values)
 
     def to_text(self) -> str:
-        """Aligned columns, two spaces apart, below the caption."""
+        """Align the columns, two spaces apart, below the caption."""
         columns, (above, below) = self._for_reading(), self._shown()
         cells = []
         for column in columns:
@@ -93,7 +93,7 @@ class Table:
     __str__ = to_text
 
     def to_html(self) -> str:
-        """A ``<table>``, everything in it escaped."""
+        """Make a ``<table>``, everything in it escaped."""
         columns, (above, below) = self._for_reading(), self._shown()
 
         def lines(rows: range) -> Iterable[str]:
@@ -109,7 +109,7 @@ class Table:
     _repr_html_ = to_html
 
     def to_csv(self) -> str:
-        """Comma-separated text with a header."""
+        """Write comma-separated text with a header."""
         columns = [column for column in self.columns if column.name]
         values = (np.asarray(column.values, object).tolist() for column in columns)
         text = io.StringIO()
@@ -121,7 +121,7 @@ class Table:
         return [column for column in self.columns if column.heading]
 
     def _shown(self) -> tuple[range, range]:
-        """The rows above and below those left out."""
+        """Choose the rows above and below those left out."""
         size, half = len(self), _MOST_ROWS // 2
         if size <= _MOST_ROWS:
             return range(size), range(0)
@@ -129,7 +129,7 @@ class Table:
 
 
 def joined(name: str, tables: Mapping[str, Table]) -> Table:
-    """One table below the other, with a first column `name` of the keys.
+    """Put one table below the other, with a first column `name` of the keys.
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""cli."""
+"""The commands: their options, and their manners at a terminal."""

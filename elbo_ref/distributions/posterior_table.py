@@ -54,13 +54,13 @@ class PosteriorTable:
         return self.counts.labels or tuple(range(len(self.counts)))
 
     def columns(self) -> dict[str, list[Any]]:
-        """The table as lists, by name."""
+        """Return the columns as lists, by name."""
         table = self.table()
         named = {x.name: x for x in table.columns if x.name and not x.name.startswith("interval")}
         return {name: np.asarray(column.values).tolist() for name, column in named.items()}
 
     def table(self) -> Table:
-        """The table to read (label, counts, numbers) and to write (every column).
+        """Lay out the table, to be read or written.
 
         Returns
         -------
@@ -91,7 +91,7 @@ class PosteriorTable:
         )
 
     def summary(self) -> str:
-        """The table as text, the middle of a long one left out."""
+        """Format the table as text, the middle of a long one left out."""
         return self.table().to_text()
 
     __str__ = summary
@@ -100,17 +100,17 @@ class PosteriorTable:
         return self.table().to_html()
 
     def to_dict(self) -> Document:
-        """The table as lists, with the kind and probability of its intervals."""
+        """Return the columns as lists, with the kind and probability of its intervals."""
         return {"interval": {"kind": KIND, "prob": self.prob}, **self.columns()}
 
     def to_csv(self) -> str:
-        """The table as comma-separated text, every digit."""
+        """Write the table as comma-separated text, every digit."""
         return self.table().to_csv()
 
 
 @underflow_is_zero
 def posterior_table(prior: Beta, counts: Counts, prob: float = 0.95) -> PosteriorTable:
-    """The posterior of each latent: mean, interval, and shrinkage toward the prior's mean.
+    """Tabulate the posterior of each latent: mean, interval, and shrinkage toward the prior's mean.
 
     Parameters
     ----------

@@ -99,7 +99,7 @@ def check_all_taken(members: dict[str, NDArray[Any]]) -> None:
 
 
 def member_names(data: bytes) -> list[str]:
-    """The names of all members of a zip, given its bytes; DataError if it is none."""
+    """List the names of all members of a zip, given its bytes; DataError if it is none."""
     with _opened(io.BytesIO(data)) as archive:
         return archive.namelist()
 
@@ -137,7 +137,7 @@ def read_stored(data: bytes) -> dict[str, bytes]:
 
 
 def most_unpacked(size: int) -> int:
-    """The most bytes that an archive of so many may take where it may be compressed.
+    """Return the most bytes that an archive of `size` bytes may unpack to.
 
     Examples
     --------
@@ -149,7 +149,7 @@ def most_unpacked(size: int) -> int:
 
 @contextmanager
 def _opened(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
-    """The archive; its flaws, also those found later, are a `DataError`."""
+    """Open an archive; its flaws, also those found later, are a `DataError`."""
     try:
         with zipfile.ZipFile(file) as archive:
             yield archive
@@ -180,7 +180,7 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> NDArr
 
 
 def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, order and type of a plain array."""
+    """Read shape, order and type of a plain array."""
     start = stream.read(10)
     header = _parsed(start + stream.read(int.from_bytes(start[8:], "little")))
     if header is None:
@@ -197,7 +197,7 @@ def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dty
 
 
 def _parsed(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]] | None:
-    """A header of version 1.0 as NumPy reads it; None if it does not."""
+    """Read a header of version 1.0 by NumPy; None if it refuses."""
     stream = io.BytesIO(header)
     try:
         with warnings.catch_warnings():

@@ -25,14 +25,14 @@ _KEPT = 50
 """Characters of a name that its new file's name begins with: that may be no longer than any."""
 
 _PART = 2**22
-"""Bytes written at once: between two parts an interrupt is heard."""
+"""Bytes written at once: an interrupt comes through between two parts."""
 
 _ROOM = 2**12
-"""Bytes that there must be room for before a file is called one that can be written."""
+"""Bytes that there must be room for in advance."""
 
 
 def check_free(path: str | Path, overwrite: bool) -> None:
-    """Raise what `write` would raise for the path as it is now, so that no work is done in vain.
+    """Raise the errors that `write` would raise now, so that no work is done in vain.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def write(path: str | Path, content: bytes, overwrite: bool = False) -> None:
 
 
 def _target(path: str | Path) -> Path:
-    """Where a path leads, links followed, if a plain file is there or could be."""
+    """Follow links to the end of a path, where a plain file is or could be."""
     target = Path(os.path.realpath(path))
     if target.is_symlink():  # links that lead anywhere have been followed
         raise OSError(errno.ELOOP, "a loop of links", str(path))
@@ -91,7 +91,7 @@ def _target(path: str | Path) -> Path:
 
 @contextmanager
 def _beside(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
-    """A new file in the same folder, with the mode that any new file has; gone afterwards."""
+    """Make a new file in the same folder, with the mode of any new file; gone afterwards."""
     held = False
     while not held:
         token = secrets.token_hex(_TOKEN_BYTES)
@@ -108,7 +108,7 @@ def _beside(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
 
 
 def put(file: BinaryIO, content: bytes) -> None:
-    """Write, and see it on the disk."""
+    """Write, and wait until it is on the disk."""
     for first in range(0, len(content), _PART):
         file.write(content[first : first + _PART])
     file.flush()
@@ -131,7 +131,7 @@ def _claim(temporary: Path, target: Path) -> None:
 
 
 def _sweep(target: Path) -> None:
-    """Remove what writers of this file have left behind that were killed: it is held by nobody."""
+    """Remove the new files that killed writers of this file left: nobody holds them."""
     token = "[0-9a-f]" * (2 * _TOKEN_BYTES)
     for partial in target.parent.glob(f".{glob.escape(target.name[:_KEPT])}.{token}.partial"):
         with suppress(OSError), open(partial, "r+b") as file:

@@ -109,7 +109,7 @@ def constrain(tensor: Tensor, constraint: Instance) -> Constrained:
 def _transformed(
     x: FloatArray, constraint: Instance, limits: np.finfo[Any]
 ) -> tuple[FloatArray, str]:
-    """The transformed values in float64, and the transform in words."""
+    """Return the transformed values in float64, and the transform in words."""
     name = _EACH[constraint.name]
     match name:
         case "real":
@@ -137,7 +137,7 @@ def _transformed(
 
 
 def _bound(constraint: Instance, key: str, shape: tuple[int, ...]) -> tuple[FloatArray, str]:
-    """A bound in the shape of the tensor, and in words."""
+    """Return a bound in the shape of the tensor, and in words."""
     bound = constraint.attributes.get(key)
     if type(bound) in (int, float):
         value = np.array(bound, np.float64)

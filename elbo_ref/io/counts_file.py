@@ -91,7 +91,7 @@ def read_counts(
     drop_blank: bool = False,
     in_order: bool = False,
 ) -> Counts:
-    """Read counts from a file.
+    r"""Read counts from a file.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def read_counts(
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "counts.csv")
-    ...     _ = path.write_text("ward;k;n\\na;3;10\\nb;0;4\\na;1;5\\n")
+    ...     _ = path.write_text("ward;k;n\na;3;10\nb;0;4\na;1;5\n")
     ...     read_counts(path, successes="k", total_count="n", group="ward")
     Counts(successes=[4 0], total_count=[15  4])
     """
@@ -171,7 +171,7 @@ class _Number(str):
 
 
 def _read_json(data: bytes, layout: Layout) -> tuple[Counts, int, int]:
-    """Counts, the number of rows, and how many were dropped."""
+    """Read counts, the number of rows, and how many were dropped."""
     document = read_object(data, _Number)
     inner = document.get("counts")
     columns: dict[str, Any] = inner if isinstance(inner, dict) else document
@@ -194,7 +194,7 @@ def _read_json(data: bytes, layout: Layout) -> tuple[Counts, int, int]:
 
 
 def _read_npz(data: bytes, layout: Layout) -> tuple[Counts, int, int]:
-    """Counts, the number of rows, and how many were dropped: none, as no row can have a blank."""
+    """Read the same; no row can have a blank, so that none is dropped."""
     columns: dict[str, Any] = dict(read_arrays(io.BytesIO(data), most_unpacked(len(data))))
     for name, array in columns.items():
         if array.ndim != 1:
@@ -206,7 +206,7 @@ def _read_npz(data: bytes, layout: Layout) -> tuple[Counts, int, int]:
 
 
 def _names(columns: Mapping[str, Any], layout: Layout) -> tuple[list[str], int]:
-    """The names of the columns of counts, and the number of rows."""
+    """Return the names of the columns of counts, and the number of rows."""
     if layout.columns is not None:
         raise DataError("the file names its columns itself; columns names those of a bare text")
     layout.check(list(columns), "the file")
@@ -221,7 +221,7 @@ def _names(columns: Mapping[str, Any], layout: Layout) -> tuple[list[str], int]:
 def _assemble(
     columns: Mapping[str, Any], names: Sequence[str], rows: Sequence[int], layout: Layout
 ) -> Counts:
-    """Counts from columns, those of counts sound each for itself; `rows` are the rows' numbers."""
+    """Make counts of columns, each sound for itself; `rows` are the rows' numbers."""
     k, n = (columns[name] for name in names[:2])
     if not k.size:
         raise DataError("the file has no row of counts")
@@ -279,7 +279,7 @@ def _float(name: str, row: int, cell: object) -> float:
 
 
 def _labels(name: str, column: Sequence[object] | NDArray[Any], rows: Sequence[int]) -> list[Any]:
-    """Labels as plain values: text, truth values, or finite numbers."""
+    """Return labels as plain values: text, truth values, or finite numbers."""
     cells = column.tolist() if isinstance(column, np.ndarray) else column
     labels = []
     for row, cell in zip(rows, cells, strict=True):

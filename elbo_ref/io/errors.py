@@ -14,11 +14,11 @@ class DataError(ValueError):
 
 
 def short(value: object) -> str:
-    """The value as Python writes it, on one line and shortened."""
+    """Show a value as Python writes it, on one line and shortened."""
     text = _SHORT.repr(value)
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def bare(name: str) -> str:
-    """A name without quotes, if that is as clear."""
+    """Show a name without quotes, if that is as clear."""
     return name if name.isprintable() and len(name) <= 60 else short(name)

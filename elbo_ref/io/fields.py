@@ -36,7 +36,7 @@ class _RepeatedNameError(ValueError):
 
 
 def parse(text: str) -> Any:
-    """The value of a JSON text whose objects repeat no name and whose numbers are finite.
+    """Read a JSON text whose objects repeat no name and whose numbers are finite.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def parse(text: str) -> Any:
 
 
 def read_object(data: bytes, number: Callable[[str], object]) -> dict[str, Any]:
-    """The JSON object in a file, its names once each, its numbers as the caller wants them.
+    """Read the JSON object in a file, its numbers as the caller wants them.
 
     Parameters
     ----------
@@ -88,15 +88,15 @@ def read_object(data: bytes, number: Callable[[str], object]) -> dict[str, Any]:
     {'a': ['1', '2.50']}
     """
 
-    def heard(text: str) -> object:  # in Python, so that an interrupt is heard at each number
+    def made(text: str) -> object:  # in Python, so that an interrupt comes through
         return number(text)
 
     try:
         found: dict[str, Any] = json.loads(
             data.decode("utf-8-sig"),
-            parse_int=heard,
-            parse_float=heard,
-            parse_constant=heard,
+            parse_int=made,
+            parse_float=made,
+            parse_constant=made,
             object_pairs_hook=_distinct,
         )
     except UnicodeDecodeError:
@@ -112,7 +112,7 @@ def read_object(data: bytes, number: Callable[[str], object]) -> dict[str, Any]:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of the pairs that `json.loads` hands over; none of them may be lost."""
+    """Make an object of the pairs that `json.loads` hands over; none may be lost."""
     document = dict(pairs)
     if len(document) != len(pairs):
         raise _RepeatedNameError(Counter(name for name, _ in pairs).most_common(1)[0][0])

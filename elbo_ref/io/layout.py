@@ -70,7 +70,7 @@ class Layout:
                 raise DataError(f"{place} has no column {short(needed)}; {known}")
 
     def counted(self, names: Sequence[str]) -> list[str]:
-        """The columns of counts that a table with these columns has: two, or three."""
+        """Choose the columns of counts among those of a table: two, or three."""
         others = (self.successes, self.total_count, self.group)
         weight = self.multiplicity
         if weight is None and "multiplicity" in names and "multiplicity" not in others:

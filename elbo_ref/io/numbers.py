@@ -27,7 +27,7 @@ _ENDLESS = re.compile(r"[+-]?inf", re.IGNORECASE)
 
 @lru_cache(maxsize=2**12)
 def whole(text: str) -> int | None:
-    """The count that a text writes, if it writes one; spaces around it do not matter.
+    """Read a count; None if the text writes none. Spaces around it do not matter.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def whole(text: str) -> int | None:
 
 
 def flaw(text: str) -> str:
-    """The reason why a text writes no count.
+    """Say why a text writes no count.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def flaw(text: str) -> str:
 
 
 def read_numbers(source: str | Path) -> FloatArray:
-    """Read the numbers in a text file.
+    r"""Read the numbers in a text file.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def read_numbers(source: str | Path) -> FloatArray:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "losses.csv")
-    ...     _ = path.write_text("loss\\n-1.5\\n2e3\\nnan\\n")
+    ...     _ = path.write_text("loss\n-1.5\n2e3\nnan\n")
     ...     read_numbers(path)
     array([-1.5e+00,  2.0e+03,      nan])
     """
@@ -107,7 +107,7 @@ def _parse(data: bytes) -> FloatArray:
 
 
 def _unquoted(line: str) -> str:
-    """The line without the spaces and quotes around it."""
+    """Strip the spaces and quotes around a line."""
     stripped = line.removesuffix("\r").strip(" \t")
     if len(stripped) > 1 and stripped[0] == stripped[-1] == '"':
         return stripped[1:-1].strip(" \t")

@@ -72,7 +72,7 @@ def read_parameters(source: object) -> Parameters:
 
     Returns
     -------
-    Parameters
+    elbo_ref.io.parameters.Parameters
         Under the names that they have, `$$$` written as a dot.
 
     Raises
@@ -137,7 +137,7 @@ def _plain(place: str, values: Mapping[str, object]) -> Parameters:
 
 
 def _collected(place: str, entries: Iterable[tuple[object, object, Instance | None]]) -> Parameters:
-    """Parameters from names, values, and the constraints of those that are unconstrained."""
+    """Collect names, values, and the constraints of those that are unconstrained."""
     values: dict[str, FloatArray] = {}
     dtypes: dict[str, str | None] = {}
     skipped, notes = [], []
@@ -177,7 +177,7 @@ def _collected(place: str, entries: Iterable[tuple[object, object, Instance | No
 def _constrained(
     name: str, value: object, constraint: Instance
 ) -> tuple[FloatArray | None, str, str]:
-    """Value, type and note of a parameter of a store, from its unconstrained tensor."""
+    """Compute value, type and note of a parameter of a store, from its unconstrained tensor."""
     if not isinstance(value, Tensor):
         raise DataError(f"{bare(name)} is no tensor")
     try:
@@ -188,7 +188,7 @@ def _constrained(
 
 
 def _json(data: bytes) -> dict[str, object]:
-    """The object that a JSON text holds."""
+    """Read a JSON object of finite numbers."""
     if data.startswith(_LEGACY):
         rule = "torch.save wrote it in the format from before PyTorch 1.6"
         raise DataError(f"{rule}, which is a pickle: {_AGAIN}which can be read safely")
@@ -256,7 +256,7 @@ def _numbers(name: str, value: object, depth: int) -> Numbers:
 
 
 def _stacked(name: str, values: Sequence[object], depth: int) -> Numbers:
-    """The values of a list along a new first axis."""
+    """Stack the values of a list along a new first axis."""
     if depth == _MOST_DEPTH:
         raise ValueError(f"{name} is nested more than {_MOST_DEPTH} deep")
     if set(map(type, values)) <= {int, float}:
@@ -285,7 +285,7 @@ def _widened(array: NDArray[Any]) -> FloatArray:
 
 
 def _array(name: str, value: Any) -> tuple[NDArray[Any], str]:
-    """A value as NumPy converts it, and the name of the type that it had.
+    """Convert a value by NumPy; also return the name of the type that it had.
 
     A tensor of PyTorch has ``.detach()``, and goes by way of the processor's memory.
     """

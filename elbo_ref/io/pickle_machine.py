@@ -35,7 +35,7 @@ class Instance:
 
 
 def run(program: bytes, known: Mapping[str, object], load: Call) -> object:
-    """Build the value that a pickle describes.
+    r"""Build the value that a pickle describes.
 
     Parameters
     ----------
@@ -54,9 +54,9 @@ def run(program: bytes, known: Mapping[str, object], load: Call) -> object:
 
     Examples
     --------
-    >>> run(b"\\x80\\x02}X\\x01\\x00\\x00\\x00aK\\x03s.", {}, tuple)
+    >>> run(b"\x80\x02}X\x01\x00\x00\x00aK\x03s.", {}, tuple)
     {'a': 3}
-    >>> run(b"\\x80\\x02cposix\\nsystem\\n.", {}, tuple)
+    >>> run(b"\x80\x02cposix\nsystem\n.", {}, tuple)
     Traceback (most recent call last):
     elbo_ref.io.errors.DataError: global 'posix.system' is none that a parameter store uses
     """
@@ -109,7 +109,7 @@ class _Machine:
         return self._stack.pop()
 
     def _pop_many(self, size: int | None) -> list[object]:
-        """The last `size` values in their order; without a size, all above the last mark."""
+        """Take the last `size` values in their order; without a size, all above the last mark."""
         if size is not None:
             return [self._pop() for _ in range(size)][::-1]
         if not self._marks:

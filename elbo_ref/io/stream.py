@@ -27,7 +27,7 @@ class Stream:
         self._before = self._stamp()
 
     def read_block(self) -> bytes:
-        """The next block; shorter only at the end."""
+        """Read the next block; shorter only at the end."""
         block: bytes | None = self._file.read(_BLOCK_BYTES)
         if block is None:  # a pipe that does not wait
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -35,7 +35,7 @@ class Stream:
         return block
 
     def blocks(self, first: bytes) -> Iterator[bytes]:
-        """A block that was read, and all that follow; refuses a file that changed meanwhile."""
+        """Yield a block that was read, and all that follow; refuse a file that changed since."""
         block = first
         while block:
             yield block
@@ -44,7 +44,7 @@ class Stream:
             raise DataError("the file changed while it was read")
 
     def rest(self, first: bytes) -> bytes:
-        """All of it at once, for the formats that need that."""
+        """Read all of it at once, for the formats that need that."""
         parts, size = [], 0
         for block in self.blocks(first):
             parts.append(block)
@@ -55,11 +55,11 @@ class Stream:
         return b"".join(parts)
 
     def digest(self) -> str:
-        """SHA-256 of the bytes read, in hexadecimal."""
+        """Return the SHA-256 of the bytes read, in hexadecimal."""
         return self._hash.hexdigest()
 
     def _stamp(self) -> tuple[int, int] | None:
-        """Size and time of a file; for a pipe they mean nothing."""
+        """Return size and time of a file; for a pipe they mean nothing."""
         status = os.fstat(self._file.fileno())
         regular = stat.S_ISREG(status.st_mode)
         return (status.st_size, status.st_mtime_ns) if regular else None

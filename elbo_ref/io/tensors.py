@@ -79,7 +79,7 @@ class Tensors:
         self._loaded: dict[str, Storage] = {}
 
     def load(self, key: tuple[object, ...]) -> Storage:
-        """The storage of a persistent id: ("storage", type, name of the member, device, size)."""
+        """Load the storage of a persistent id: ("storage", type, name, device, size)."""
         match key:
             case ("storage", Kind(kind, dtype), str(name), str(), int(size)):
                 pass
@@ -98,7 +98,7 @@ class Tensors:
         return before
 
     def rebuild(self, arguments: tuple[object, ...]) -> Tensor:
-        """The tensor that `torch._utils._rebuild_tensor_v2` makes of its arguments."""
+        """Make the tensor that `torch._utils._rebuild_tensor_v2` makes of its arguments."""
         match arguments:
             case (Storage() as storage, int(offset), tuple(size), tuple(stride), bool(), dict()):
                 elements, kind, name = storage
@@ -128,7 +128,7 @@ class Tensors:
 
 
 def parameter(arguments: tuple[object, ...]) -> Tensor:
-    """The tensor of `torch._utils._rebuild_parameter`, without the flags of its gradient."""
+    """Return the tensor of a `torch._utils._rebuild_parameter`, without its gradient's flags."""
     match arguments:
         case (Tensor() as tensor, bool(), dict()):
             return tensor
@@ -136,7 +136,7 @@ def parameter(arguments: tuple[object, ...]) -> Tensor:
 
 
 def _whole(values: tuple[object, ...]) -> tuple[int, ...]:
-    """Sizes or strides, whole numbers each; no more than a tensor has."""
+    """Check that sizes or strides are whole numbers, no more than a tensor has."""
     if len(values) > MOST_DIMENSIONS:
         raise DataError(f"a tensor has {len(values)} dimensions, more than {MOST_DIMENSIONS}")
     whole = tuple(value for value in values if type(value) is int and value >= 0)

@@ -97,7 +97,7 @@ class _Table:
         self.line += len(lines)
 
     def _kept(self, rows: _Rows, tally: Iterable[tuple[Cells, int]]) -> Iterator[tuple[Row, int]]:
-        """The rows of a tally, all counted, but for those to drop."""
+        """Yield the rows of a tally but for those to drop, and count both."""
         for cells, times in tally:
             row = rows.read(cells, "a line")
             if row is None:
@@ -107,7 +107,7 @@ class _Table:
                 yield row, times
 
     def finish(self) -> tuple[Counts, int, int]:
-        """The counts of all rows, and the numbers of rows."""
+        """Return the counts of all rows, and the numbers of rows."""
         if self._rows is None:
             raise DataError("the file is empty")
         if not self._num_rows:
@@ -118,7 +118,7 @@ class _Table:
 
 
 def _text(data: bytes) -> tuple[str, str]:
-    """The lines as text up to the first that is not text, and the flaw of that one."""
+    """Decode the lines up to the first that is no text; also return the flaw of that one."""
     end, wrong = data.find(b"\0"), "holds a NUL byte"
     try:
         text = (data if end < 0 else data[:end]).decode()
@@ -196,7 +196,7 @@ class _Rows:
         return zip(self._all_cells(times, text), times.values(), strict=True)
 
     def _all_cells(self, lines: Iterable[str], text: str) -> Iterator[Cells]:
-        """The cells of every line; of those that look odd, with care."""
+        """Split every line into cells; those that look odd, with care."""
         quoted, care = '"' in text, "\r" in text
         reader = csv.reader(lines, delimiter=self._separator, strict=True)
         rows = reader if quoted else (line.split(self._separator) for line in lines)
@@ -210,7 +210,7 @@ class _Rows:
             raise DataError("a line has quotes that do not match") from None
 
     def cells(self, line: str, place: str) -> Cells:
-        """The cells that are needed; of a blank line that is to be dropped, blank ones."""
+        """Split a line into the cells that are needed; a line to drop has blank ones."""
         _check_line(line, place)
         if not line.strip(" "):
             if self._layout.drop_blank:
@@ -225,7 +225,7 @@ class _Rows:
         return picked
 
     def read(self, cells: Cells, place: str) -> Row | None:
-        """The row, from the cells needed; None for one to drop."""
+        """Read a row, from the cells needed; None for one to drop."""
         k, n = whole(cells[0]), whole(cells[1])
         w = whole(cells[2]) if self._weighted else 1
         number = self.labels.get(cells[-1]) if self._grouped else 0
@@ -234,7 +234,7 @@ class _Rows:
         return k, n, w, number
 
     def _read_closely(self, cells: Sequence[str], place: str) -> Row | None:
-        """The same for a row with a new label, a space, a blank, or something wrong."""
+        """Read a row with a new label, a space, a blank, or something wrong."""
         if self._layout.drop_blank and any(cell in _BLANK for cell in cells):
             return None
         counts = []
@@ -269,7 +269,7 @@ def _check_line(line: str, place: str) -> None:
 
 
 def _split(line: str, separator: str) -> list[str] | None:
-    """The cells; None if quotes do not match."""
+    """Split a line into cells; None if quotes do not match."""
     if '"' not in line:
         return line.split(separator)
     try:
@@ -295,7 +295,7 @@ class _Pairs:
             self._times[k, n] = self._times.get((k, n), 0) + w * times
 
     def counts(self, _labels: Sequence[str]) -> Counts:
-        """An entry for each pair, in the order of first appearance."""
+        """Return an entry for each pair, in the order of first appearance."""
         if sum(self._times.values()) > LARGEST_SUM:
             raise _too_large(self._layout.multiplicity or "multiplicity")
         k, n = zip(*self._times, strict=True)
@@ -313,7 +313,7 @@ class _Entries:
         self._rows += [(k, n, w) for (k, n, w, _), _ in rows]
 
     def counts(self, _labels: Sequence[str]) -> Counts:
-        """An entry for each row."""
+        """Return an entry for each row."""
         return Counts(*zip(*self._rows, strict=True))
 
 
@@ -355,7 +355,7 @@ class _Groups:
         self._split[touched] = np.minimum(split, 0.0)
 
     def counts(self, labels: Sequence[str]) -> Counts:
-        """An entry for each group, in the order of first appearance; without labels, of all."""
+        """Return an entry for each group, in the order of first appearance."""
         if self._num_rows > LARGEST_SUM:
             raise _too_large(self._layout.multiplicity or "multiplicity")
         if self._trials.max() > LARGEST_SUM:

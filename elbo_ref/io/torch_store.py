@@ -82,7 +82,7 @@ def read_store(data: bytes) -> Store:
 
 
 def _members(contents: dict[str, bytes]) -> dict[str, bytes]:
-    """The members by their names in the folder that holds all of them."""
+    """Name the members by their place in the folder that holds all of them."""
     folders = {name.partition("/")[0] for name in contents}
     if len(folders) != 1:
         raise DataError(f"the archive has {len(folders)} folders where torch.save writes one")

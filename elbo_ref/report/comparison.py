@@ -167,7 +167,7 @@ def _wrapped(topic: str, sentence: str) -> str:
 
 
 def _sentence(result: Diagnosis | Run) -> str:
-    """A result in words; without a diagnosis, its ending."""
+    """Put a result into words; without a diagnosis, its ending."""
     if isinstance(result, Diagnosis):
         return result.sentence
     return f"{_message(result)}; not diagnosed"
@@ -178,7 +178,7 @@ def _message(run: Run) -> str:
 
 
 def _noise(diagnoses: Sequence[Diagnosis]) -> str:
-    """The noise of a step's loss beside the differences between guides, in words."""
+    """Put into words the noise of a step's loss beside the differences between guides, in words."""
     known = [d.run.step_std for d in diagnoses if d.run.step_std is not None]
     if not known:
         return "the standard deviation of a step's loss is not known"
@@ -197,7 +197,7 @@ def _noise(diagnoses: Sequence[Diagnosis]) -> str:
 
 
 def _body(run: Run) -> Document:
-    """The document of a run in the place of that of its diagnosis."""
+    """Make the document of a run that has no diagnosis."""
     stationarity = Document()
     body: Document = {"run": run.record() | {"message": _message(run), "stopped": run.ending}}
     for name in ("objective", "step_std"):

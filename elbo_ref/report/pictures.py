@@ -278,7 +278,7 @@ def _new_axes() -> Axes:
 
 
 def _row(figure: Figure | SubFigure, diagnosis: Diagnosis) -> Any:
-    """Three axes below a line that says guide, steps, and how the run ended."""
+    """Make three axes below a line with the guide, the steps, and the end of the run."""
     text = f"guide {diagnosis.run.guide_name}, {diagnosis.run.message}"
     figure.suptitle(text, fontsize=11, fontweight="bold", y=0.97)
     figure.subplots_adjust(left=0.072, right=0.975, bottom=0.13, top=0.76, wspace=0.3)
@@ -286,7 +286,7 @@ def _row(figure: Figure | SubFigure, diagnosis: Diagnosis) -> Any:
 
 
 def _headed(ax: Axes, title: str) -> Axes:
-    """The axes with a title, and below it, still above the data, the legend."""
+    """Add a title, and below it, still above the data, the legend."""
     place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
     place |= {"borderpad": 0.2, "labelspacing": 0.25, "columnspacing": 1.5, "handletextpad": 0.6}
     ax.legend(*ax.get_legend_handles_labels(), ncols=2, fontsize=9, frameon=False, **place)
@@ -295,12 +295,12 @@ def _headed(ax: Axes, title: str) -> Axes:
 
 
 def _thinned(size: int, most: int) -> IntArray:
-    """At most so many of the indices below `size`, the first and the last among them."""
+    """Choose at most so many of the indices below `size`, the first and the last among them."""
     return np.unique(np.linspace(0, size - 1, min(size, most)).round().astype(np.int64))
 
 
 def _log_evidence(a: FloatArray, b: FloatArray, diagnosis: Diagnosis) -> FloatArray:
-    """Log evidence of many priors less its supremum; equal latents are counted once."""
+    """Compute the log evidence of many priors less its supremum; equal latents count once."""
     counts = diagnosis.run.counts
     fewer, _ = distinct(counts)
     weight = fewer.multiplicity
@@ -314,7 +314,7 @@ def _log_evidence(a: FloatArray, b: FloatArray, diagnosis: Diagnosis) -> FloatAr
 def _density(
     value: Beta | LogitNormal, latent: int, also: Any = ()
 ) -> tuple[FloatArray, FloatArray]:
-    """Logits, and the density there relative to its peak; mirrored where c would round to 1."""
+    """Return logits, and the density there relative to its peak; mirrored where c rounds to 1."""
     place = latent if value.shape not in ((), (1,)) else 0
     a, b = (float(np.ravel(x)[place]) for x in value.arrays())
     if isinstance(value, LogitNormal):
@@ -330,7 +330,7 @@ def _density(
 
 
 def _padded(values: Any, share: float, least: float = 0.0) -> tuple[float, float]:
-    """An interval around the finite values, its half width `share` of their range or `least`."""
+    """Return an interval around finite values: `share` of their range, or `least`, to each side."""
     finite = np.asarray(values)[np.isfinite(values)]
     low, high = float(finite.min()), float(finite.max())
     half = max(share * (high - low), least)
@@ -338,7 +338,7 @@ def _padded(values: Any, share: float, least: float = 0.0) -> tuple[float, float
 
 
 def _ticks(halves: FloatArray, low: float, high: float, most: int) -> FloatArray:
-    """Zero, every half decade, decade, ..., and their mirror images: at most so many on an axis."""
+    """Choose zero, every half decade, decade, ..., and their mirror images: at most so many."""
     for stride in (1, 2, 4, 6, 10, 20, 40, 100, 200):
         tail = halves[stride - 1 :: stride]
         ticks = np.array([*-tail[::-1], 0.0, *tail])
@@ -349,7 +349,7 @@ def _ticks(halves: FloatArray, low: float, high: float, most: int) -> FloatArray
 
 
 def _logit_axis(ax: Axes, low: float, high: float) -> None:
-    """An x axis in logits, labelled by round probabilities."""
+    """Label an x axis in logits by round probabilities."""
     from matplotlib.ticker import MaxNLocator
 
     ticks = _ticks(-sc.logit(0.3 / _HALF_DECADES[1:]), low, high, 5 if high - low < 200 else 4)
@@ -365,7 +365,7 @@ def _logit_axis(ax: Axes, low: float, high: float) -> None:
 
 
 def _probability(y: float, digits: int = 3) -> str:
-    """A logit as the probability it stands for, also very near to 0 or 1."""
+    """Write a logit as its probability, also very near to 0 or 1."""
     small = sc.expit(-abs(y))
     if small > 0.00099:
         return f"{sc.expit(y):.{digits}g}"
