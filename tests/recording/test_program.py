@@ -12,7 +12,7 @@ from elbo_ref.recording import Recording
 from elbo_ref.recording.replay.check import replay
 from elbo_ref.recording.replay.draws import clip_bias
 from elbo_ref.recording.replay.program import Columns, Program
-from elbo_ref.recording.replay.roles import Cast, read_tape
+from elbo_ref.recording.replay.roles import Candidates, make_trace
 
 K, N = np.array([3, 7, 12]), np.array([10, 9, 40])
 COUNTS = er.Counts(K, N)
@@ -43,7 +43,7 @@ def test_draws_at_the_ends_of_a_precision():
 @pytest.mark.parametrize("kind", ["tied", "empty"])
 def test_the_bias_of_clipping_by_quadrature(kind):
     recording = saturating(np.float32, 0.3)
-    tape = read_tape(Cast.of(recording, kind, COUNTS), COUNTS, "trace", NAMES, None, None)
+    trace = make_trace(Candidates.of(recording, kind, COUNTS), COUNTS, loss="trace", names=NAMES)
     a, b = (float(recording.constrained[name][0]) for name in "ab")
     info = np.finfo(np.float32)
 
@@ -59,7 +59,7 @@ def test_the_bias_of_clipping_by_quadrature(kind):
     gain = K.sum() * raised(a, b, info.eps) + (N - K).sum() * raised(b, a, info.eps)
     if kind == "empty":
         gain += 3 * ((a - 1) * raised(a, b, info.tiny) + (b - 1) * raised(b, a, info.epsneg))
-    np.testing.assert_allclose(clip_bias(tape), [-gain], rtol=1e-5)
+    np.testing.assert_allclose(clip_bias(trace), [-gain], rtol=1e-5)
 
 
 def test_the_emulation_clamps_as_pyro_does():

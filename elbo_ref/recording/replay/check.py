@@ -1,15 +1,14 @@
 """`replay`: a recorded run made again, step by step, from its own draws.
 
-The order matters. The losses come first: what explains them is what the gradients are compared
-with, so that a mistake that moves everything is named once. Then the gradients, the updates, which
-need nothing but themselves, and where the draws come from.
+The order matters. The losses come first: the explanation of a difference there is what the
+gradients are compared with, so that a mistake that moves everything is named once. Then the
+gradients, the updates, which need nothing but themselves, and where the draws come from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,11 +23,11 @@ from elbo_ref.distributions.beta import Beta
 from elbo_ref.optim import Adam
 from elbo_ref.recording import Recording
 from elbo_ref.recording.replay import draws, gradients, losses, updates
-from elbo_ref.recording.replay.batches import NotReplayedError, find_batch
-from elbo_ref.recording.replay.data import finite_part, mend_data, mend_parameters
-from elbo_ref.recording.replay.joined import one_site
-from elbo_ref.recording.replay.roles import Cast, latent_site, mend_names, read_tape
-from elbo_ref.recording.replay.trace import Tape
+from elbo_ref.recording.replay.canonical import constrain_parameters, finite_part, one_site
+from elbo_ref.recording.replay.comparison import remark
+from elbo_ref.recording.replay.roles import EMPTY, Candidates, latent_site, make_trace
+from elbo_ref.recording.replay.rows import NotReplayedError, find_batch, match_counts
+from elbo_ref.recording.replay.trace import Trace
 
 
 @underflow_is_zero
@@ -93,7 +92,7 @@ def replay(
     if optimizer is not None:
         check_type("optimizer", optimizer, Adam)
     check_claims(names, prior)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # a number that overflows is one that departs
         return _replayed(recording, counts, guide, loss, names, prior, optimizer)
 
 
@@ -106,110 +105,117 @@ def _replayed(
     prior: Beta | None,
     optimizer: Adam | None,
 ) -> Verdict:
-    """The verdict on a recording of any numbers: one that overflows is one that departs."""
-    subject = _subject(recording)
-    part, found = finite_part(recording)
-    if part is None:
-        return _verdict(subject, [*found, _untested("there is no step of finite numbers")])
-    found += updates.judge_updates(part, optimizer)
-    part, unconstrained = mend_parameters(part)
-    found += unconstrained
-    part = one_site(part)
-    latents, size = one_by_one(counts), part.draws[latent_site(part)].shape[2]
+    part, findings = finite_part(recording)
+    trace, point = None, None
     try:
-        batch = find_batch(part, latents, size)
+        if part is None:
+            raise NotReplayedError("there is no step of finite numbers")
+        findings += updates.compare_updates(part, optimizer)
+        trace, used = _trace(part, counts, guide, loss, names, prior, findings)
+        explanation = losses.explain_losses(trace)
+        findings += explanation.findings
+        findings += gradients.compare_gradients(explanation, used)
+        findings += draws.compare_draws(explanation.trace)
+        point = _last_point(explanation.trace, used)
+        findings += [optimum_finding(point)] if point else []
     except NotReplayedError as error:
-        return _verdict(subject, [*found, _untested(str(error))])
-    used, wrong = mend_data(part, latents, size) if batch is None else batch.mend(latents)
-    found += wrong
+        findings.append(remark("losses", "losses, gradients and draws", str(error)))
+    noted = recording.header.get("loss") or {}
+    framework = recording.header.get("framework", "an SVI")
+    kind = noted.get("class") or "a loss of its own"
+    return Verdict(
+        f"{recording.num_steps} steps of {framework} with {kind} in {recording.dtype}",
+        tuple(sorted(findings, key=lambda finding: ORDER.index(finding.status))),
+        exact_numbers(point) if point else {},
+        _ruled_out(findings, losses.invisible(trace) if trace else ()),
+        posterior=point.exact_posterior if point else None,
+    )
+
+
+def _trace(
+    recording: Recording,
+    counts: Counts,
+    guide: str | None,
+    loss: str | None,
+    names: Mapping[str, str] | None,
+    prior: Beta | None,
+    findings: list[Finding],
+) -> tuple[Trace, Counts]:
+    """The trace that a recording makes, with the data it really had; differences are findings.
+
+    Raises
+    ------
+    NotReplayedError
+        If the recording does not hold one.
+    """
+    recording, unconstrained = constrain_parameters(recording)
+    findings += unconstrained
+    recording = one_site(recording)
+    latents, size = one_by_one(counts), recording.draws[latent_site(recording)].shape[2]
+    batch = find_batch(recording, latents, size)
+    matched = match_counts(recording, latents, size) if batch is None else batch.match(latents)
+    used, differences = matched
+    findings += differences
     if used is None:
-        reason = "the counts have other latents than the draws"
-        return _verdict(subject, [*found, _untested(reason)])
-    guide, claimed = _guide(part, guide)
-    found += claimed
-    if claimed:
+        raise NotReplayedError("the counts have other latents than the draws")
+    site_missing = _latent_not_in_guide(recording, guide)
+    findings += site_missing
+    if site_missing:
+        guide = EMPTY.name
         names = {role: name for role, name in (names or {}).items() if "prior." in role}
-    cast = Cast.of(part, guide, used)
-    names, exchanged = mend_names(cast, names or {}, batch)
-    found += exchanged
-    if claimed and part.sites("guide", observed=False):
-        reason = "the guide samples others than the model's latents"
-        return _verdict(subject, [*found, _untested(reason)])
-    tape = read_tape(cast, used, loss, names, prior, batch)
-    judged = losses.judge_losses(tape)
-    found += judged.findings
-    found += gradients.judge_gradients(judged, used)
-    found += draws.judge_draws(judged.tape)
-    blind = losses.blind(tape)
-    seen = _seen(judged.tape, used)
-    found += [optimum_finding(seen)] if seen else []
-    return _verdict(subject, found, seen, blind)
+    candidates = Candidates.of(recording, guide, used)
+    names, exchanged = candidates.match_names(names or {}, batch)
+    findings += exchanged
+    if site_missing and recording.sites("guide", observed=False):
+        raise NotReplayedError("the guide samples others than the model's latents")
+    trace = make_trace(candidates, used, loss=loss, names=names, prior=prior, batch=batch)
+    return trace, used
 
 
-def _guide(recording: Recording, guide: str | None) -> tuple[str | None, list[Finding]]:
-    """What the guide is, where its sites say that it does not sample the latent."""
+def _latent_not_in_guide(recording: Recording, guide: str | None) -> list[Finding]:
+    """A finding where the guide's sites say that it does not sample the latent."""
     sampled = [site["name"] for site in recording.sites("guide", observed=False)]
     if "sites" not in recording.header or latent_site(recording) in sampled:
-        return guide, []
-    meant = sampled or guide not in (None, "empty")
+        return []
+    intended = sampled or guide not in (None, EMPTY.name)
     words = "the guide does not sample the latent: what is maximised is no ELBO"
     reason = f"it samples {', '.join(map(repr, sampled))}" if sampled else "it samples nothing"
-    status: Any = "mistake" if meant else "note"
-    return "empty", [Finding("latent_not_in_guide", words, None, None, None, reason, status)]
+    return [remark("latent_not_in_guide", words, reason, "mistake" if intended else "note")]
 
 
-def _untested(reason: str) -> Finding:
-    words = "losses, gradients and draws"
-    return Finding("losses", words, None, None, None, reason, "untested")
-
-
-def _subject(recording: Recording) -> str:
-    framework = recording.header.get("framework", "an SVI")
-    kind = (recording.header.get("loss") or {}).get("class") or "a loss of its own"
-    return f"{recording.num_steps} steps of {framework} with {kind} in {recording.dtype}"
-
-
-def _seen(tape: Tape, counts: Counts) -> PointDiagnosis | None:
+def _last_point(trace: Trace, counts: Counts) -> PointDiagnosis | None:
     """The parameters of the last step, before its update; None where there is no such value."""
-    prior = tape.reading.prior[:, -1, 0]
-    if not (prior > 0).all() or tape.reading.guide_parameters.shape[2] not in (1, len(counts)):
+    prior, own = trace.roles.prior[:, -1, 0], trace.roles.guide_parameters
+    if not (prior > 0).all() or own.shape[2] not in (1, len(counts)):
         return None
-    rates = [rate[-1] for rate in tape.recording.lr.values() if np.isfinite(rate[-1])]
+    if not trace.guide.is_point:  # refuses parameters that are none of the distribution
+        trace.guide.kind(*trace.guide.source_parameters(prior[:, None], own[:, -1]))
+    rates = [rate[-1] for rate in trace.recording.lr.values() if np.isfinite(rate[-1])]
     point = Point(
         counts=counts,
-        guide_name=tape.guide.name,
-        loss=tape.objective,
+        guide_name=trace.guide.name,
+        loss=trace.objective,
         prior=Beta(*map(float, prior)),
-        own=tape.reading.guide_parameters[:, -1],
-        learn_prior=learned_of([role for _, role, _ in tape.learned()]),
+        own=own[:, -1],
+        learn_prior=learned_of([role for _, role, _ in trace.learned()]),
         rate=float(rates[0]) if rates else None,
-        num_particles=1 if tape.bound else tape.draws.shape[1],
+        num_particles=1 if trace.bound else trace.draws.shape[1],
     )
     return PointDiagnosis(point)
 
 
-def _verdict(
-    subject: str,
-    findings: list[Finding],
-    seen: PointDiagnosis | None = None,
-    blind: tuple[str, ...] = (),
-) -> Verdict:
-    agreeing = {finding.name for finding in findings if finding.status == "agrees"}
-    agreeing -= {finding.name for finding in findings if finding.status == "untested"}
-    found = {finding.name for finding in findings if finding.status == "mistake"}
-    judges = {"losses": losses, "gradients": gradients, "updates": updates, "draws": draws}
-    ruled_out = [
+def _ruled_out(findings: list[Finding], invisible: tuple[str, ...]) -> tuple[str, ...]:
+    """Mistakes that would have been seen: of quantities that agree and are tested throughout."""
+
+    def names(status: str) -> set[str]:
+        return {finding.name for finding in findings if finding.status == status}
+
+    agreeing = names("agrees") - names("untested")
+    quantities = {"losses": losses, "gradients": gradients, "updates": updates, "draws": draws}
+    return tuple(
         name
-        for judge, module in judges.items()
-        if judge in agreeing
+        for quantity, module in quantities.items()
+        if quantity in agreeing
         for name in module.RULED_OUT
-        if name not in found and name not in blind
-    ]
-    ordered = sorted(findings, key=lambda finding: ORDER.index(finding.status))
-    return Verdict(
-        subject,
-        tuple(ordered),
-        exact_numbers(seen) if seen else {},
-        tuple(ruled_out),
-        posterior=seen.exact_posterior if seen else None,
+        if name not in names("mistake") and name not in invisible
     )

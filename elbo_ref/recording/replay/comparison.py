@@ -1,4 +1,4 @@
-"""Two arrays that should be the same: where they first are not, and where they are farthest."""
+"""Two arrays that should be the same: where they first differ, and where they differ most."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from elbo_ref._validation.arguments import BoolArray, FloatArray
 from elbo_ref.crosscheck.findings import Finding, Status
 
 
+def remark(name: str, quantity: str, reason: str = "", status: Status = "untested") -> Finding:
+    """A finding without numbers."""
+    return Finding(name, quantity, None, None, None, reason, status)
+
+
 class Comparison(NamedTuple):
-    """Theirs and ours, of one shape whose first axis is the steps, and how far apart they may be.
+    """Recorded and recomputed values of one shape, steps first, and how far apart they may be.
 
     Examples
     --------
-    >>> found = Comparison(np.array([1.0, 2.5]), np.array([1.0, 2.0]), np.full(2, 0.1))
-    >>> found.agree, found.first(), found.farthest()
+    >>> compared = Comparison(np.array([1.0, 2.5]), np.array([1.0, 2.0]), np.full(2, 0.1))
+    >>> compared.agree, compared.first(), compared.farthest()
     (False, (1,), (1,))
-    >>> print(found.finding("losses", "loss at step 1", (1,), "rounding", "mistake").line())
+    >>> print(compared.finding("losses", "loss at step 1", (1,), "rounding", "mistake").line())
     mistake   losses: loss at step 1 2.5, should be 2 +- 0.1 (rounding)
     """
 
@@ -29,28 +34,29 @@ class Comparison(NamedTuple):
 
     @property
     def off(self) -> BoolArray:
-        """Where they are too far apart, or theirs is no number."""
+        """Where they are too far apart, or the recorded value is no number."""
         return np.asarray(~(np.abs(self.theirs - self.ours) <= self.allowance))
 
     @property
     def agree(self) -> bool:
-        """Everywhere."""
+        """Whether they are near enough everywhere."""
         return not self.off.any()
 
     def first(self) -> tuple[int, ...]:
-        """The first place where they do not."""
-        return self._place(self.off)
+        """Index of the first value that is off."""
+        return self._index_of_largest(self.off)
 
     def farthest(self) -> tuple[int, ...]:
-        """The place where they are farthest apart for what is allowed."""
-        return self._place(np.abs(self.theirs - self.ours) / np.maximum(self.allowance, 1e-300))
+        """Index of the largest difference in units of the allowance."""
+        difference = np.abs(self.theirs - self.ours)
+        return self._index_of_largest(difference / np.maximum(self.allowance, 1e-300))
 
-    def _place(self, measure: NDArray[np.generic]) -> tuple[int, ...]:
+    def _index_of_largest(self, measure: NDArray[np.generic]) -> tuple[int, ...]:
         return tuple(map(int, np.unravel_index(int(np.argmax(measure)), self.theirs.shape)))
 
     def finding(
-        self, name: str, words: str, where: tuple[int, ...], reason: str, status: Status
+        self, name: str, quantity: str, index: tuple[int, ...], reason: str, status: Status
     ) -> Finding:
-        """What stands at a place, as a finding."""
-        theirs, ours, allowance = (float(array[where]) for array in self)
-        return Finding(name, words, theirs, ours, allowance, reason, status)
+        """The values at an index, as a finding."""
+        theirs, ours, allowance = (float(array[index]) for array in self)
+        return Finding(name, quantity, theirs, ours, allowance, reason, status)

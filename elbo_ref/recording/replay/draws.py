@@ -1,4 +1,4 @@
-"""Do the draws come from where they should?
+"""The draws of a run beside the distribution that they should come from.
 
 A draw of Beta(a, b), put through its own distribution function, is uniform: one
 Kolmogorov-Smirnov test over all draws of all steps, at a level of 1e-3. A float stands for the
@@ -8,8 +8,8 @@ precision does is no departure. Draws that fail and could all be the prior's, th
 too, are said to be. (The p-value is that of M. A. Stephens, "Use of the Kolmogorov-Smirnov,
 Cramer-von Mises and related statistics without extensive tables", 1970.)
 
-What the precision does is said apart: how many draws sit at its ends, and the exact expectation of
-what that adds to the loss. With c kept above t, to first order in t,
+The effect of the precision is said apart: how many draws sit at its ends, and the exact expectation
+of what that adds to the loss. With c kept above t, to first order in t,
 
     E[log max(c, t) - log c] = t^a / (a^2 B(a, b)),
 
@@ -29,56 +29,54 @@ from scipy import special as sc
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding, Status
 from elbo_ref.distributions.beta import BETA
+from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
+from elbo_ref.recording.replay.comparison import remark
 from elbo_ref.recording.replay.program import Columns
-from elbo_ref.recording.replay.trace import Tape
+from elbo_ref.recording.replay.trace import Trace
 
 RULED_OUT = ("draw_mismatch", "float32_saturation")
 LEVEL = 1e-3
+"""Level of the test."""
+
 MATTERS = 0.1
-"""A bias of fewer standard deviations of a step's loss does not matter."""
-
-_NAME = "float32_saturation"
+"""Bias of the loss, in standard deviations of a step, from which saturation matters."""
 
 
-def judge_draws(tape: Tape) -> list[Finding]:
+def compare_draws(trace: Trace) -> list[Finding]:
     """Test where the draws come from, and count those at the ends of the precision."""
-    if tape.guide.name in ("delta", "laplace"):
-        return []
-    return [_origin(tape), *_saturation(tape)]
+    return [] if trace.guide.is_point else [_origin(trace), *_saturation(trace)]
 
 
-def _origin(tape: Tape) -> Finding:
-    reading, guide, source = tape.reading, tape.guide, tape.own
-    if guide.source is BETA:
-        source = guide.source_parameters(reading.prior, tape.own)
-    own = _uniform(tape, source)
-    p_value = _kolmogorov(own)
-    words, reason = f"p-value of {tape.draws.size} draws", "Kolmogorov-Smirnov"
+def _origin(trace: Trace) -> Finding:
+    guide, prior = trace.guide, trace.roles.prior
+    source = guide.source_parameters(prior, trace.guide_parameters)
+    p_value = _p_value(_uniform(trace, source))
+    words, reason = f"p-value of {trace.draws.size} draws", "Kolmogorov-Smirnov"
     if p_value >= LEVEL:
         return Finding("draws", words, p_value, None, None, reason, "agrees")
-    if guide.source is BETA and len(reading.guide_parameters):
-        prior = _uniform(tape, reading.prior)
-        each = [_kolmogorov(prior[:, :, latent]) for latent in range(tape.num_latents)]
-        if min(_kolmogorov(prior), len(each) * min(each)) >= LEVEL:
+    if guide.source is BETA and guide.origin != "prior":
+        uniform = _uniform(trace, prior)
+        each = [_p_value(uniform[:, :, latent]) for latent in range(trace.num_latents)]
+        if min(_p_value(uniform), len(each) * min(each)) >= LEVEL:
             reason = "they are draws from the prior"
             return Finding("latent_not_in_guide", words, p_value, None, None, reason, "mistake")
     reason += f", at a level of {LEVEL:g}"
     return Finding("draw_mismatch", words, p_value, None, None, reason, "mistake")
 
 
-def _uniform(tape: Tape, source: FloatArray) -> FloatArray:
+def _uniform(trace: Trace, source: FloatArray) -> FloatArray:
     """The draws through the distribution function of these parameters, (T, P, L)."""
-    if tape.guide.name == "normal":
+    if trace.guide.source is LOGIT_NORMAL:
         loc, scale = source[:, :, None]
-        return np.asarray(sc.ndtr((tape.logits - loc) / scale))
+        return np.asarray(sc.ndtr((trace.logits - loc) / scale))
     a, b = source[:, :, None]
-    low, high = (sc.betainc(a, b, x) for x in _interval(tape.draws))
-    spread = np.random.default_rng(0).random(tape.draws.shape)
+    low, high = (sc.betainc(a, b, x) for x in _interval(trace.draws))
+    spread = np.random.default_rng(0).random(trace.draws.shape)
     return np.asarray(low + spread * (high - low))
 
 
-def _kolmogorov(uniform: FloatArray) -> float:
-    """The p-value of numbers, if they were uniform."""
+def _p_value(uniform: FloatArray) -> float:
+    """The Kolmogorov-Smirnov p-value of numbers, if they were uniform."""
     sample = np.sort(uniform.ravel())
     rank = np.arange(sample.size + 1) / sample.size
     distance = max((rank[1:] - sample).max(), (sample - rank[:-1]).max())
@@ -87,78 +85,81 @@ def _kolmogorov(uniform: FloatArray) -> float:
 
 
 def _interval(c: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
-    """What is rounded to a draw."""
+    """The interval that is rounded to a draw."""
     kind = c.dtype.type
-    low, high = ends(c.dtype)
+    low, high = _ends(c.dtype)
     below, above = (
         (c.astype(np.float64) + np.nextafter(c, kind(end)).astype(np.float64)) / 2 for end in (0, 1)
     )
     return np.where(c <= low, 0.0, below), np.where(c >= high, 1.0, above)
 
 
-def ends(dtype: Any) -> tuple[float, float]:
-    """Between which a draw of PyTorch's Beta is kept."""
+def _ends(dtype: Any) -> tuple[float, float]:
+    """The least and the largest draw of PyTorch's Beta."""
     info = np.finfo(dtype)
     return float(info.tiny), float(1 - info.epsneg)
 
 
-def _saturation(tape: Tape) -> list[Finding]:
-    """Draws at the ends, and what that does to the loss."""
-    low, high = ends(tape.draws.dtype)
-    if tape.guide.name == "normal":
-        high = 1 - float(np.finfo(tape.draws.dtype).eps)
-    count = int(np.count_nonzero((tape.draws <= low) | (tape.draws >= high)))
+def _saturation(trace: Trace) -> list[Finding]:
+    """Draws at the ends of the precision, and their effect on the loss."""
+    guide, dtype = trace.guide, trace.program.dtype
+    low, high = _ends(trace.draws.dtype)
+    if guide.source is LOGIT_NORMAL:
+        high = 1 - float(np.finfo(trace.draws.dtype).eps)
+    count = int(np.count_nonzero((trace.draws <= low) | (trace.draws >= high)))
     if not count:
         return []
-    words, name = f"{count} of {tape.draws.size} draws at the ends of {tape.program.dtype}", _NAME
-    exact = tape.guide.origin == "posterior"
-    if tape.guide.name == "normal" or tape.bound is not None or exact:
-        return [Finding(name, words, None, None, None, "", "note")]
-    share = clip_bias(tape) / _loss_std(tape)
-    where = int(np.argmax(np.abs(share)))
+    name, words = (
+        "float32_saturation",
+        f"{count} of {trace.draws.size} draws at the ends of {dtype}",
+    )
+    exact = guide.source is LOGIT_NORMAL or guide.origin == "posterior"
+    if exact or trace.bound is not None:
+        return [remark(name, words, status="note")]
+    share = clip_bias(trace) / _loss_std(trace)
+    step = int(np.argmax(np.abs(share)))
     words += (
-        f"; expected effect on the loss, in its standard deviations, at step {where} where it is "
+        f"; expected effect on the loss, in its standard deviations, at step {step} where it is "
         "largest,"
     )
     reason = "what c and 1 - c are kept above, in expectation"
-    status: Status = "mistake" if abs(share[where]) > MATTERS else "note"
-    if tape.program.dtype == "float64":
-        status = "note"
-    return [Finding(name, words, float(share[where]), 0.0, MATTERS, reason, status)]
+    matters = abs(share[step]) > MATTERS and dtype != "float64"
+    status: Status = "mistake" if matters else "note"
+    return [Finding(name, words, float(share[step]), 0.0, MATTERS, reason, status)]
 
 
-def _loss_std(tape: Tape) -> FloatArray:
-    """Of the loss of each step, exactly (E5); (T,)."""
-    guide, prior, own = tape.guide, tape.reading.prior, tape.own
-    tilt = _tilt(tape, prior, own, tape.data_scale * tape.outcomes)
+def _loss_std(trace: Trace) -> FloatArray:
+    """Standard deviation of the loss of each step, exactly (E5); (T,)."""
+    guide, prior, own = trace.guide, trace.roles.prior, trace.guide_parameters
+    tilt = _tilt(trace, prior, own, trace.scales[1] * trace.outcomes)
     each = guide.source.variance(tilt, guide.source_parameters(prior, own))
-    variance = np.broadcast_to(each, tape.draws.shape[::2]).sum(axis=1)
-    return np.asarray(np.sqrt(np.maximum(variance / tape.draws.shape[1], 1e-300)))
+    variance = np.broadcast_to(each, trace.draws.shape[::2]).sum(axis=1)
+    return np.asarray(np.sqrt(np.maximum(variance / trace.draws.shape[1], 1e-300)))
 
 
-def _tilt(tape: Tape, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
-    """What log c and log(1 - c) are times in the loss; closed divergences have no draws."""
-    return outcomes if tape.program.closed else tape.guide.tilt(prior, own, outcomes)
+def _tilt(trace: Trace, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
+    """Factors of log c and log(1 - c) in the loss; closed divergences have no draws."""
+    return outcomes if trace.program.closed else trace.guide.tilt(prior, own, outcomes)
 
 
-def clip_bias(tape: Tape) -> FloatArray:
-    """What keeping draws off 0 and 1 adds to the loss of each step, in expectation; (T,)."""
-    info, guide = np.finfo(tape.draws.dtype), tape.guide
+def clip_bias(trace: Trace) -> FloatArray:
+    """Expected effect on the loss of each step of keeping draws off 0 and 1; (T,)."""
+    info, least = np.finfo(trace.draws.dtype), trace.program.least
 
-    def look(columns: Columns) -> FloatArray:
-        prior, own, outcomes = columns.prior, columns.own, columns.outcomes
-        x = guide.source_parameters(prior, own)
-        tilt = _tilt(tape, prior, own, np.zeros_like(outcomes))
+    def evaluate(columns: Columns) -> FloatArray:
+        prior, own, outcomes = columns.prior, columns.guide_parameters, columns.outcomes
+        x = trace.guide.source_parameters(prior, own)
+        tilt = _tilt(trace, prior, own, np.zeros_like(outcomes))
         total = np.zeros(x.shape[1])
-        for end, t in ((0, float(info.tiny)), (1, float(info.epsneg))):
+        for end, (draw, probability) in enumerate(
+            ((float(info.tiny), least), (float(info.epsneg), float(info.eps)))
+        ):
             a, b = x[end], x[1 - end]
-            total += tilt[end] * _raised(t, a, b)
-            total += outcomes[end] * _raised(
-                tape.program.least if end == 0 else float(info.eps), a, b
-            )
+            total += tilt[end] * _raised(draw, a, b)
+            total += outcomes[end] * _raised(probability, a, b)
         return -total
 
-    return np.asarray(tape.over_steps(look).sum(axis=-1))
+    return np.asarray(trace.over_steps(evaluate).sum(axis=-1))
 
 
 def _raised(t: float, a: FloatArray, b: FloatArray) -> FloatArray:

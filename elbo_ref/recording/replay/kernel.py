@@ -37,29 +37,30 @@ def installed_pytorch() -> ModuleType | None:
 
 
 def torch_pathwise(c: NDArray[Any], a: FloatArray, b: FloatArray) -> Pathwise | None:
-    """The derivatives at draws as ``Beta(a, b).rsample()`` has them; None without PyTorch.
+    """Derivatives at draws as ``Beta(a, b).rsample()`` has them; None without PyTorch.
 
     With G = _dirichlet_grad its backward is dc/da = G_1 (1 - c) and dc/db = -G_2 c, in the
-    precision of the draws. It has kept 1 - c apart, before c was rounded: both are moved by what
-    the other may be off.
+    precision of the draws. It has kept 1 - c apart, before c was rounded: the spread is over
+    neighbours of both.
     """
     torch = installed_pytorch()
     if torch is None:
         return None
     kind = c.dtype.type
-    rest, half = 1 - c, np.finfo(kind).epsneg
+    failure, half = 1 - c, np.finfo(kind).epsneg
     pair = np.stack([np.broadcast_to(z, c.shape) for z in (a, b)], axis=-1).astype(kind)
     concentration = torch.from_numpy(pair)
     total = concentration.sum(-1, True).expand_as(concentration)
 
-    def at(c: NDArray[Any], rest: NDArray[Any]) -> FloatArray:
-        x = np.stack([c, rest], axis=-1)
+    def at(c: NDArray[Any], failure: NDArray[Any]) -> FloatArray:
+        x = np.stack([c, failure], axis=-1)
         grad = torch._dirichlet_grad(torch.from_numpy(x), concentration, total).double().numpy()
         wide = np.moveaxis(x.astype(np.float64), -1, 0)
         return np.array((grad[..., 0], -grad[..., 1])) / wide
 
-    slopes = at(c, rest)
-    moved = [at(np.nextafter(c, kind(end)), rest) for end in (0, 1)]
-    low, high = np.maximum(rest * kind(0.5), rest - kind(half)), rest + kind(half)
-    moved += [at(c, x.astype(kind)) for x in (low, np.minimum(high, 1))]
-    return Pathwise(slopes, np.max(np.abs(np.array(moved) - slopes), axis=0))
+    slopes = at(c, failure)
+    low = np.maximum(failure * kind(0.5), failure - kind(half))
+    high = np.minimum(failure + kind(half), 1)
+    neighbours = [at(np.nextafter(c, kind(end)), failure) for end in (0, 1)]
+    neighbours += [at(c, x.astype(kind)) for x in (low, high)]
+    return Pathwise(slopes, np.max(np.abs(np.array(neighbours) - slopes), axis=0))

@@ -1,8 +1,8 @@
-"""Are these the losses of these draws? If not, of what?
+"""The losses of a run beside those of its draws, and the mistake that explains a difference.
 
 A loss follows from its step's draws but for rounding: 4 eps of the sum of all that its terms are
 made of, without signs, and in float64 1e-10 of the terms themselves, the log densities of the
-sites. So a mistake is recognised by a rival formula that reproduces *every* step within that: one
+sites. So a mistake is recognised by a hypothesis that reproduces *every* step within that: one
 without a free number (another sign, concentrations exchanged, no guide), one with a number that is
 the same in all steps (a factor, a constant, a scale of the likelihood), or one with two (other
 total counts: the sum of log(1 - c) times how many more trials, and a constant).
@@ -19,9 +19,10 @@ import numpy as np
 from elbo_ref._format.numbers import number
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.recording.replay.comparison import Comparison
-from elbo_ref.recording.replay.program import Columns, bare
-from elbo_ref.recording.replay.trace import PLAYED, Tape
+from elbo_ref.recording.replay.comparison import Comparison, remark
+from elbo_ref.recording.replay.program import Columns, unclamped
+from elbo_ref.recording.replay.trace import LOSSES, Trace
+from elbo_ref.svi.parameters import NAMES
 
 _FITTED = (
     "normalised_loss",
@@ -30,10 +31,10 @@ _FITTED = (
     "subsample_scaled_twice",
     "wrong_total_count",
 )
-"""What takes more than one loss to see."""
+"""Mistakes that take more than one loss to see."""
 
 _COUNTED = ("Binomial", "Bernoulli", "Delta", "Unit")
-"""What may be observed: the data, what is computed, and a factor, which is a site as well."""
+"""Sites that may be observed: the data, what is computed, and a factor, which is a site as well."""
 
 RULED_OUT = (
     "wrong_sign",
@@ -45,220 +46,206 @@ RULED_OUT = (
 )
 
 
-def blind(tape: Tape) -> tuple[str, ...]:
-    """What these losses could not have shown."""
-    names = () if np.any(tape.log_coefficient) else ("missing_coefficients",)
-    return names + (_FITTED if tape.recording.num_steps == 1 else ())
+def invisible(trace: Trace) -> tuple[str, ...]:
+    """Mistakes that these losses could not have shown."""
+    names = () if np.any(trace.log_coefficient) else ("missing_coefficients",)
+    return names + (_FITTED if trace.recording.num_steps == 1 else ())
 
 
 class Sums(NamedTuple):
-    """The terms of the loss of each step, (T,), averaged over particles, summed over latents."""
+    """The terms of the loss of each step, (T,), averaged over particles, summed over latents.
+
+    Attributes
+    ----------
+    likelihood, coefficients, prior, guide : array, (T,)
+    density_magnitude : array, (T,)
+        The sum of the log densities of all sites without their signs.
+    magnitude : array, (T,)
+        The same of all that they are made of.
+    log_failure : array, (T,)
+        The sum of log(1 - c).
+    excess : array, (T,)
+        A Renyi bound less the mean of the particles.
+    """
 
     likelihood: FloatArray
     coefficients: FloatArray
     prior: FloatArray
-    own: FloatArray
-    whole: FloatArray
-    """The sum of the log densities of all sites without their signs."""
-    size: FloatArray
-    """The same of all that they are made of."""
-    rest: FloatArray
-    """The sum of log(1 - c)."""
+    guide: FloatArray
+    density_magnitude: FloatArray
+    magnitude: FloatArray
+    log_failure: FloatArray
     excess: FloatArray
-    """What a bound is above the mean of the particles."""
 
     @classmethod
-    def of(cls, tape: Tape) -> Sums:
-        """What Pyro computes of the draws of a tape."""
+    def of(cls, trace: Trace) -> Sums:
+        """Compute them as Pyro does from the draws of a trace."""
 
-        def look(columns: Columns) -> FloatArray:
-            terms = tape.program.terms(columns)
-            rest = np.log1p(-columns.c.astype(np.float64))
+        def evaluate(columns: Columns) -> FloatArray:
+            terms = trace.program.terms(columns)
+            log_failure = np.log1p(-columns.c.astype(np.float64))
             values = [term.value for term in terms]
-            whole = np.abs(values[0] + values[1]) + np.abs(values[2]) + np.abs(values[3])
-            rows = columns.mean(np.array([*values, whole, terms.size, rest]))
+            densities = np.abs(values[0] + values[1]) + np.abs(values[2]) + np.abs(values[3])
+            rows = columns.mean(np.array([*values, densities, terms.magnitude, log_failure]))
             return np.concatenate((rows, np.broadcast_to(columns.excess, (1, rows.shape[1]))))
 
-        return cls(*(tape.scale * tape.over_steps(look).sum(axis=-1)))
-
-    def allowance(self, dtype: str) -> FloatArray:
-        """How far a loss may be from ours."""
-        rounding = 4 * np.finfo(dtype).eps * self.size
-        return np.asarray(rounding if dtype == "float32" else rounding + 1e-10 * self.whole)
+        return cls(*(trace.scales[0] * trace.over_steps(evaluate).sum(axis=-1)))
 
     def loss(self, likelihood: float = 1.0) -> FloatArray:
-        """As ``svi.step`` returns it, the likelihood scaled."""
+        """The losses as ``svi.step`` returns them, the likelihood scaled."""
         data = likelihood * (self.likelihood + self.coefficients)
-        return self.own - self.prior - data - self.excess
+        return self.guide - self.prior - data - self.excess
+
+    def allowance(self, dtype: str) -> FloatArray:
+        """Rounding of the losses."""
+        rounding = 4 * np.finfo(dtype).eps * self.magnitude
+        return np.asarray(
+            rounding if dtype == "float32" else rounding + 1e-10 * self.density_magnitude
+        )
 
 
-class Rival(NamedTuple):
-    """A formula for the losses that may be theirs."""
-
-    name: str
-    reason: str
-    losses: FloatArray
-    sums: Sums
-    tape: Tape
-    likelihood: float = 1.0
-    factor: float = 1.0
-
-    @property
-    def allowance(self) -> FloatArray:
-        """How far theirs may be from them."""
-        times = max(1.0, abs(self.factor), self.likelihood)
-        return times * self.sums.allowance(self.tape.program.dtype)
-
-
-class Judged(NamedTuple):
-    """What became of the losses, and what the gradients are then to be compared with."""
+class Explanation(NamedTuple):
+    """Findings about the losses, and what the gradients are then to be compared with."""
 
     findings: tuple[Finding, ...]
-    tape: Tape
+    trace: Trace
     likelihood: float = 1.0
     factor: float = 1.0
     explained: bool = True
 
 
-def judge_losses(tape: Tape) -> Judged:
+class Hypothesis(NamedTuple):
+    """A formula for the losses that may be theirs, and the mistake that it comes from."""
+
+    name: str
+    reason: str
+    losses: FloatArray
+    sums: Sums
+    trace: Trace
+    likelihood: float = 1.0
+    factor: float = 1.0
+
+    def agrees(self, theirs: FloatArray) -> bool:
+        """Whether it gives every loss to within rounding."""
+        times = max(1.0, abs(self.factor), self.likelihood)
+        allowance = times * self.sums.allowance(self.trace.program.dtype)
+        return Comparison(theirs, self.losses, allowance).agree
+
+
+def explain_losses(trace: Trace) -> Explanation:
     """Compare every loss, and name the mistake if they are others."""
-    if tape.loss not in PLAYED:
-        reason = f"loss {tape.loss} does not follow from the draws by a formula known here"
-        return Judged((_untested(reason),), tape, explained=False)
+    recording = trace.recording
     strange = [
         f"{site['name']!r} from a {site['class']}"
-        for site in tape.recording.sites("model", observed=True)
+        for site in recording.sites("model", observed=True)
         if site["class"] not in _COUNTED
     ]
+    if trace.loss not in LOSSES.values():
+        reason = f"loss {trace.loss} does not follow from the draws by a formula known here"
+        return _untested(trace, reason)
     if strange:
-        reason = f"the model observes {', '.join(strange)} too"
-        return Judged((_untested(reason),), tape, explained=False)
-    tried = []
-    for form in _forms(tape):
-        tried.append((form, Sums.of(form)))
-        found = _compared(*tried[-1])
-        if found.agree:
-            (worst,) = found.farthest()
-            words = f"all {tape.recording.num_steps} losses, the farthest at step {worst}:"
-            finding = found.finding("losses", words, (worst,), "rounding of the terms", "agrees")
-            return Judged((finding,), form)
-    found = _compared(*tried[0])
-    where = found.first()
+        return _untested(trace, f"the model observes {', '.join(strange)} too")
+    forms, comparisons = [], []
+    for form in _forms(trace):
+        sums = Sums.of(form)
+        compared = Comparison(recording.losses, sums.loss(), sums.allowance(form.program.dtype))
+        if compared.agree:
+            (worst,) = compared.farthest()
+            words = f"all {recording.num_steps} losses, the farthest at step {worst}:"
+            reason = "rounding of the terms"
+            finding = compared.finding("losses", words, (worst,), reason, "agrees")
+            return Explanation((finding,), form)
+        forms.append((form, sums))
+        comparisons.append(compared)
+    compared = comparisons[0]
+    where = compared.first()
     words = f"loss at step {where[0]}"
-    for form, sums in tried:
-        for rival in _rivals(form, sums):
-            if Comparison(found.theirs, rival.losses, rival.allowance).agree:
-                finding = found.finding(rival.name, words, where, rival.reason, "mistake")
-                explained = rival.name != "latent_not_in_guide"
-                return Judged((finding,), rival.tape, rival.likelihood, rival.factor, explained)
-    if len(tried) > 1 and "vector" in tape.recording.header:
+    for form, sums in forms:
+        for its in _hypotheses(form, sums):
+            if its.agrees(recording.losses):
+                finding = compared.finding(its.name, words, where, its.reason, "mistake")
+                explained = its.name != "latent_not_in_guide"
+                return Explanation((finding,), its.trace, its.likelihood, its.factor, explained)
+    if len(forms) > 1 and "vector" in recording.header:
         reason = (
-            f"{tape.recording.header['vector']} is in no plate: Pyro takes all of its density "
+            f"{recording.header['vector']} is in no plate: Pyro takes all of its density "
             "from the weight of each latent, which is no bound of theirs"
         )
-        return Judged((_untested(reason),), tape, explained=False)
-    count = int(found.off.sum())
-    reason = f"{count} of {found.theirs.size} losses depart, and no known mistake gives them"
-    finding = found.finding("loss_mismatch", words, where, reason, "mistake")
-    return Judged((finding,), tape, explained=count < found.theirs.size)
+        return _untested(trace, reason)
+    count = int(compared.off.sum())
+    reason = f"{count} of {compared.theirs.size} losses depart, and no known mistake gives them"
+    finding = compared.finding("loss_mismatch", words, where, reason, "mistake")
+    return Explanation((finding,), trace, explained=count < compared.theirs.size)
 
 
-def _forms(tape: Tape) -> Iterator[Tape]:
+def _untested(trace: Trace, reason: str) -> Explanation:
+    return Explanation((remark("losses", "the losses", reason),), trace, explained=False)
+
+
+def _forms(trace: Trace) -> Iterator[Trace]:
     """The ways in which a Renyi bound may have been taken; of other losses there is one."""
-    yield tape
-    if tape.bound is not None and tape.num_latents > 1:
-        yield replace(tape, bound=tape.bound._replace(together=True))
+    yield trace
+    if trace.bound is not None and trace.num_latents > 1:
+        yield replace(trace, bound=trace.bound._replace(together=True))
 
 
-def _compared(tape: Tape, sums: Sums) -> Comparison:
-    return Comparison(tape.recording.losses, sums.loss(), sums.allowance(tape.program.dtype))
+def _hypotheses(trace: Trace, sums: Sums) -> Iterator[Hypothesis]:
+    """Yield the hypotheses, simplest first."""
+    theirs, ours = trace.recording.losses, sums.loss()
+    yield Hypothesis("wrong_sign", "minus these are the losses", -ours, sums, trace, factor=-1.0)
+    for name, reason, variant, coefficients in _variants(trace, sums):
+        of_variant = sums if variant is trace else Sums.of(variant)
+        losses = of_variant.loss() + coefficients * sums.coefficients
+        yield Hypothesis(name, reason, losses, of_variant, variant)
+    if np.any(sums.guide):
+        reason = "the guide's density is not subtracted in them"
+        yield Hypothesis("latent_not_in_guide", reason, ours - sums.guide, sums, trace)
+    if theirs.size > 1 and np.all(np.isfinite(theirs)):
+        yield from _fitted(trace, sums)
 
 
-def _untested(reason: str) -> Finding:
-    return Finding("losses", "the losses", None, None, None, reason, "untested")
-
-
-def _rivals(tape: Tape, sums: Sums) -> Iterator[Rival]:
-    """Simplest first."""
-    theirs, ours = tape.recording.losses, sums.loss()
-    yield Rival("wrong_sign", "minus these are the losses", -ours, sums, tape, factor=-1.0)
-    if tape.batch is not None:
-        for name, power, what in (
+def _variants(trace: Trace, sums: Sums) -> Iterator[tuple[str, str, Trace, int]]:
+    """Yield mistakes that are traces of their own, and whether the coefficients are missing."""
+    if trace.batch is not None:
+        for name, power, how in (
             ("subsample_unscaled", 0, "not scaled by"),
             ("subsample_scaled_twice", 2, "scaled twice by"),
         ):
-            other = replace(tape, power=power)
-            reason = f"they are those of minibatches that are {what} {number(tape.batch.scale)}"
-            of_other = Sums.of(other)
-            yield Rival(name, reason, of_other.loss(), of_other, other)
+            reason = f"they are those of minibatches that are {how} {number(trace.batch.scale)}"
+            yield name, reason, replace(trace, power=power), 0
     if np.any(sums.coefficients):
-        yield Rival(
-            "missing_coefficients",
-            f"they lack the log coefficients, {number(sums.coefficients[0])} in all",
-            ours + sums.coefficients,
-            sums,
-            tape,
-        )
-        written = replace(tape, program=replace(tape.program, likelihood=bare))
-        by_hand = Sums.of(written)
-        yield Rival(
-            "missing_coefficients",
-            "they are those of k log c + (n - k) log(1 - c), where no draw is clamped",
-            by_hand.loss() + sums.coefficients,
-            by_hand,
-            written,
-        )
-    yield from _swaps(tape)
-    if np.any(sums.own):
-        yield Rival(
-            "latent_not_in_guide",
-            "the guide's density is not subtracted in them",
-            ours - sums.own,
-            sums,
-            tape,
-        )
-    if theirs.size > 1:
-        yield from _fitted(tape, sums)
+        reason = f"they lack the log coefficients, {number(sums.coefficients[0])} in all"
+        yield "missing_coefficients", reason, trace, 1
+        reason = "they are those of k log c + (n - k) log(1 - c), where no draw is clamped"
+        by_hand = replace(trace, program=replace(trace.program, likelihood=unclamped))
+        yield "missing_coefficients", reason, by_hand, 1
+    swaps = {"the prior": ("prior",), "the guide": ("guide",), "both": ("prior", "guide")}
+    for whose, owners in swaps.items():
+        if "guide" not in owners or trace.guide.parameter_names == NAMES:
+            reason = f"they are those with concentration1 and concentration0 of {whose} exchanged"
+            yield "swapped_concentrations", reason, trace.swapped(*owners), 0
 
 
-def _swaps(tape: Tape) -> Iterator[Rival]:
-    own = tape.guide.name in ("beta", "beta_shared")
-    for prior, guide in ((True, False), (False, True), (True, True)):
-        if guide and not own:
-            continue
-        whose = "both" if prior and guide else "the prior" if prior else "the guide"
-        other = tape.swapped(prior, guide)
-        sums = Sums.of(other)
-        yield Rival(
-            "swapped_concentrations",
-            f"they are those with concentration1 and concentration0 of {whose} exchanged",
-            sums.loss(),
-            sums,
-            other,
-        )
-
-
-def _fitted(tape: Tape, sums: Sums) -> Iterator[Rival]:
-    """With numbers that all steps share, by least squares."""
-    theirs, ours = tape.recording.losses, sums.loss()
-    if not np.all(np.isfinite(theirs)):
-        return
+def _fitted(trace: Trace, sums: Sums) -> Iterator[Hypothesis]:
+    """Yield hypotheses with numbers that all steps share, by least squares."""
+    theirs, ours = trace.recording.losses, sums.loss()
     factor = float(theirs @ ours / (ours @ ours))
     if factor:
         reason = f"they are ours times {number(factor)}, divided by {number(1 / factor)}"
-        yield Rival("normalised_loss", reason, factor * ours, sums, tape, factor=factor)
+        yield Hypothesis("normalised_loss", reason, factor * ours, sums, trace, factor=factor)
     data = sums.likelihood + sums.coefficients
     scale = float((theirs - sums.loss(0.0)) @ -data / (data @ data))
     if scale > 0:
         name = "subsample_unscaled" if scale < 1 else "subsample_scaled_twice"
         reason = f"they have the likelihood times {number(scale)}"
-        yield Rival(name, reason, sums.loss(scale), sums, tape, likelihood=scale)
+        yield Hypothesis(name, reason, sums.loss(scale), sums, trace, likelihood=scale)
     constant = float(np.median(theirs - ours))
     reason = f"they are ours plus {number(constant)}"
-    yield Rival("unexplained_constant", reason, ours + constant, sums, tape)
+    yield Hypothesis("unexplained_constant", reason, ours + constant, sums, trace)
     if theirs.size > 3:
-        basis = np.array((sums.rest, np.ones_like(ours))).T
+        basis = np.array((sums.log_failure, np.ones_like(ours))).T
         (slope, shift), *_ = np.linalg.lstsq(basis, theirs - ours, rcond=None)
         reason = f"they have {number(-slope)} more trials for each latent"
-        more = replace(tape, outcomes=tape.outcomes - [[[0.0]], [[slope]]])
-        yield Rival("wrong_total_count", reason, ours + basis @ (slope, shift), sums, more)
+        more = replace(trace, outcomes=trace.outcomes - [[[0.0]], [[slope]]])
+        fitted = ours + basis @ (slope, shift)
+        yield Hypothesis("wrong_total_count", reason, fitted, sums, more)

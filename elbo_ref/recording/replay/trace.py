@@ -1,25 +1,31 @@
-"""A recording as it is replayed: parameters in their roles, draws, data, and how they are scaled.
+r"""A recording as it is replayed: parameters in their roles, draws, data, and their scales.
 
-`casting.py` makes one of a recording.
+The particles of a step make one number, the mean of their log weights f or a Renyi bound
+
+    log mean exp((1 - alpha) f) / (1 - alpha) = sum w f + excess,       w ~ exp((1 - alpha) f),
+
+whose gradient, as Pyro estimates it, is sum w df: a mean as well, with other weights.
+
+Shapes: T steps, P particles, L latents drawn in a step, k parameters of the guide.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.parameters import ParameterRoles, roles_of
 from elbo_ref.guides import Guide
 from elbo_ref.objectives import OBJECTIVES, Objective, Renyi
 from elbo_ref.recording import Recording
-from elbo_ref.recording.replay.batches import Batch
-from elbo_ref.recording.replay.bound import Bound
 from elbo_ref.recording.replay.program import Columns, Program
+from elbo_ref.recording.replay.rows import Batch
 from elbo_ref.svi.parameters import NAMES
 
 LOSSES = {
@@ -29,15 +35,48 @@ LOSSES = {
     "TraceMeanField_ELBO": "trace_mean_field",
     "RenyiELBO": "renyi",
 }
-PLAYED = tuple(LOSSES.values())
-"""The losses whose every value follows from the draws."""
+"""The losses whose every value follows from the draws, by their classes."""
 
 _BLOCK = 200_000
-"""Draws that are looked at together."""
+"""Draws that are evaluated together."""
+
+
+class Bound(NamedTuple):
+    """A Renyi bound.
+
+    Attributes
+    ----------
+    alpha : float
+        Its order, not 1.
+    together : bool
+        Whether it is that of all latents' weights multiplied, as Pyro takes it where they are not
+        in one plate.
+    """
+
+    alpha: float
+    together: bool = False
+
+    def weights(self, f: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Weights of the particles, (P, T, L), and the excess of the bound over their mean, (T, L).
+
+        `f` are log weights, (P, T, L); of a bound together each latent has a share.
+
+        Examples
+        --------
+        >>> weights, excess = Bound(0.0).weights(np.log([[[1.0]], [[3.0]]]))
+        >>> weights.ravel(), np.exp(excess + weights.T @ np.log([1, 3])).ravel()
+        (array([0.25, 0.75]), array([2.]))
+        """
+        order, latents = 1 - self.alpha, f.shape[2]
+        form = f.sum(axis=2, keepdims=True) if self.together else f
+        weights = sc.softmax(order * form, axis=0)
+        bound = (sc.logsumexp(order * form, axis=0) - np.log(len(f))) / order
+        excess = (bound - (weights * form).sum(axis=0)) / (latents if self.together else 1)
+        return np.broadcast_to(weights, f.shape), np.broadcast_to(excess, f.shape[1:])
 
 
 @dataclass(frozen=True)
-class Tape:
+class Trace:
     """A recording, read.
 
     Attributes
@@ -45,68 +84,67 @@ class Tape:
     recording : Recording
     program : Program
     loss : str
-    reading : ParameterRoles
-    site : str
-        The latent's.
+    roles : ParameterRoles
+        The parameters by role: the prior's (2, T, 1), the guide's (k, T, 1 or all latents).
     draws : array, (T, P, L)
     logits : array, (T, P, L)
     outcomes : array, (2, T or 1, L)
         Successes and failures of each latent that was drawn.
-    log_coefficient, coefficient_size : array, (T or 1, L)
+    log_coefficient, coefficient_magnitude : array, (T or 1, L)
     batch : Batch or None
         The minibatches, if there are any.
     power : int
         How often they are scaled.
     bound : Bound or None
-        Of the particles, where the loss is not their mean.
+        The bound of the particles, where the loss is not their mean.
     """
 
     recording: Recording
     program: Program
     loss: str
-    reading: ParameterRoles
-    site: str
+    roles: ParameterRoles
     draws: NDArray[Any]
     logits: FloatArray
     outcomes: FloatArray
     log_coefficient: FloatArray
-    coefficient_size: FloatArray
+    coefficient_magnitude: FloatArray
     batch: Batch | None = None
     power: int = 1
     bound: Bound | None = None
 
     @property
-    def scale(self) -> float:
-        """Of all terms, where minibatches are of latents."""
-        latents = self.batch is not None and self.batch.of_latents
-        return self.batch.scale**self.power if self.batch and latents else 1.0
+    def scales(self) -> tuple[float, float]:
+        """Scale of all terms, minibatches being of latents; of the data's, of a latent's rows."""
+        if self.batch is None:
+            return 1.0, 1.0
+        scale = self.batch.scale**self.power
+        return (scale, 1.0) if self.batch.of_latents else (1.0, scale)
 
     @property
-    def data_scale(self) -> float:
-        """Of the terms of the data, where minibatches are of a shared latent's rows."""
-        latents = self.batch is None or self.batch.of_latents
-        return self.batch.scale**self.power if self.batch and not latents else 1.0
-
-    @property
-    def own(self) -> FloatArray:
+    def guide_parameters(self) -> FloatArray:
         """The guide's parameters of the latents that were drawn, (k, T, L or 1)."""
-        own = self.reading.guide_parameters
-        return own if self.batch is None else self.batch.seen(own)
+        own = self.roles.guide_parameters
+        return own if self.batch is None else self.batch.select(own)
 
     def of_all(self, values: FloatArray, width: int) -> FloatArray:
-        """Of the latents that were drawn, (..., T, L), in the places of all of them or of none."""
+        """Values of the latents drawn, (..., T, L), in the places of all latents, or summed."""
         if width == 1:
             return np.asarray(values.sum(axis=-1, keepdims=True))
-        return values if self.batch is None else self.batch.placed(values)
+        return values if self.batch is None else self.batch.spread(values)
 
     @property
     def guide(self) -> Guide:
-        """Of the program."""
+        """The guide of the program."""
         return self.program.guide
 
     @property
+    def from_numpyro(self) -> bool:
+        """Whether the run is one of NumPyro."""
+        return self.recording.header.get("framework") == "numpyro"
+
+    @property
     def objective(self) -> Objective:
-        """What the loss is of; a `trace` where that is not known here."""
+        """The objective behind the loss; a `trace` where that is not known here."""
         if self.bound is not None:
             return Renyi(self.bound.alpha, self.draws.shape[1])
         return OBJECTIVES.get(self.loss, OBJECTIVES["trace"])
@@ -117,91 +155,86 @@ class Tape:
         return int(self.draws.shape[2])
 
     def learned(self) -> Iterator[tuple[int, str, str]]:
-        """Row in `Parts`, role and name of each parameter that the optimizer had."""
+        """Yield the row in `Parts`, role and name of each parameter that the optimizer had."""
         shift = 0 if self.guide.has_prior else 2
         for row, role in enumerate(roles_of(self.guide)):
-            name = self.reading.names.get(role, "")
+            name = self.roles.names.get(role, "")
             if name in self.recording.before:
                 yield row + shift, role, name
 
     @property
-    def derived(self) -> tuple[str, ...]:
-        """Roles that are computed from parameters, and move."""
-        arguments, names = self.recording.arguments, self.reading.names
+    def computed(self) -> tuple[str, ...]:
+        """Roles whose values move and are no parameter, so computed from parameters."""
+        arguments = self.recording.arguments
         unknown = self.recording.num_steps == 1 and bool(self.without_role)
         return tuple(
             role
-            for role, name in names.items()
+            for role, name in self.roles.names.items()
             if name in arguments and (unknown or np.any(arguments[name] != arguments[name][:1]))
         )
 
     @property
     def without_role(self) -> tuple[str, ...]:
-        """Parameters that are none of ours."""
-        named = self.reading.names.values()
+        """Parameters that have no role."""
+        named = self.roles.names.values()
         return tuple(name for name in self.recording.before if name not in named)
 
-    def swapped(self, prior: bool, own: bool) -> Tape:
-        """With the two concentrations exchanged, of the prior, of the guide or of both."""
-        reading, names = self.reading, dict(self.reading.names)
-        for exchanged, owner in ((prior, "prior"), (own, "guide")):
+    def swapped(self, *owners: str) -> Trace:
+        """The trace with the two concentrations exchanged, of the ``"prior"`` or ``"guide"``."""
+        roles, names = self.roles, dict(self.roles.names)
+        for owner in owners:
             one, zero = (f"{owner}.{name}" for name in NAMES)
-            if exchanged:
-                was = dict(names)
-                names.pop(one, None), names.pop(zero, None)
-                names |= {new: was[old] for new, old in ((one, zero), (zero, one)) if old in was}
-        reading = reading._replace(
-            prior=reading.prior[::-1] if prior else reading.prior,
-            guide_parameters=reading.guide_parameters[::-1] if own else reading.guide_parameters,
+            pairs = ((one, zero), (zero, one))
+            names |= {new: names.pop(old) for new, old in pairs if old in names}
+        roles = roles._replace(
+            prior=roles.prior[::-1] if "prior" in owners else roles.prior,
+            guide_parameters=roles.guide_parameters[::-1]
+            if "guide" in owners
+            else roles.guide_parameters,
             names=names,
         )
-        return replace(self, reading=reading)
+        return replace(self, roles=roles)
 
-    def columns(self, steps: slice) -> Columns:
-        """Some steps side by side."""
+    def over_steps(self, evaluate: Callable[[Columns], FloatArray]) -> FloatArray:
+        """Evaluate something of each latent, (..., C), at all steps: (..., T, L)."""
+        size = max(1, _BLOCK // max(1, self.draws[0].size))
+        blocks = []
+        for start in range(0, self.recording.num_steps, size):
+            values = evaluate(self._columns(slice(start, start + size)))
+            blocks.append(values.reshape(*values.shape[:-1], -1, self.num_latents))
+        return np.concatenate(blocks, axis=-2)
+
+    def _columns(self, steps: slice) -> Columns:
         c, y = self.draws[steps], self.logits[steps]
         count, particles, latents = c.shape
 
-        def flat(x: FloatArray) -> FloatArray:
-            wide = np.broadcast_to(x[:, steps], (len(x), count, latents))
-            return wide.reshape(len(x), count * latents)
-
-        def data(x: FloatArray) -> FloatArray:
+        def flat(x: FloatArray, scale: float = 1.0) -> FloatArray:
             wide = np.broadcast_to(x, (*x.shape[:-2], self.recording.num_steps, latents))
-            return (self.data_scale * wide[..., steps, :]).reshape(*x.shape[:-2], -1)
+            return (scale * wide[..., steps, :]).reshape(*x.shape[:-2], count * latents)
 
+        scale = self.scales[1]
         columns = Columns(
             c=c.transpose(1, 0, 2).reshape(particles, -1),
             logit=y.transpose(1, 0, 2).reshape(particles, -1),
-            prior=flat(self.reading.prior),
-            own=flat(self.own),
-            outcomes=data(self.outcomes),
-            log_coefficient=data(self.log_coefficient),
-            coefficient_size=data(self.coefficient_size),
+            prior=flat(self.roles.prior),
+            guide_parameters=flat(self.guide_parameters),
+            outcomes=flat(self.outcomes, scale),
+            log_coefficient=flat(self.log_coefficient, scale),
+            coefficient_magnitude=flat(self.coefficient_magnitude, scale),
             weights=np.full((particles, 1), 1 / particles),
         )
         return columns if self.bound is None else self._weighted(columns, self.bound)
 
     def _weighted(self, columns: Columns, bound: Bound) -> Columns:
-        terms, scale = self.program.terms(columns), self.scale
-        if self.recording.header.get("framework") == "numpyro":
-            scale = 1.0  # the bound is scaled there, not its log weights
+        """The columns with the weights of a bound; NumPyro scales the bound, Pyro its weights."""
+        terms, scale = self.program.terms(columns), 1.0 if self.from_numpyro else self.scales[0]
         f = scale * terms.objective().reshape(len(columns.c), -1, self.num_latents)
-        size = terms.size.max(axis=0).reshape(f.shape[1:])
+        magnitude = terms.magnitude.max(axis=0).reshape(f.shape[1:])
         if bound.together:
-            size = np.broadcast_to(size.sum(axis=1, keepdims=True), size.shape)
-        found = bound.of(f)
+            magnitude = np.broadcast_to(magnitude.sum(axis=1, keepdims=True), magnitude.shape)
+        weights, excess = bound.weights(f)
         return columns._replace(
-            weights=found.weights.reshape(columns.c.shape),
-            excess=found.excess.ravel() / scale,
-            haze=abs(1 - bound.alpha) * scale * size.ravel(),
+            weights=weights.reshape(columns.c.shape),
+            excess=excess.ravel() / scale,
+            weight_error=abs(1 - bound.alpha) * scale * magnitude.ravel(),
         )
-
-    def over_steps(self, look: Callable[[Columns], FloatArray]) -> FloatArray:
-        """Something of each latent, (..., C), for all steps: (..., T, L)."""
-        size = max(1, _BLOCK // max(1, self.draws[0].size))
-        found = []
-        for start in range(0, self.recording.num_steps, size):
-            values = look(self.columns(slice(start, start + size)))
-            found.append(values.reshape(*values.shape[:-1], -1, self.num_latents))
-        return np.concatenate(found, axis=-2)
