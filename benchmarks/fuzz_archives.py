@@ -96,7 +96,7 @@ def checkpoints() -> list[bytes]:
         run = er.maximize_elbo(
             datas[i % 2],
             guide,
-            loss,
+            loss=loss,
             optimizer=optimizers[i % 3],
             num_steps=(1, 5, 9)[i % 3],
             rng=np.random.Generator(kind(i)) if i < 10 else i,

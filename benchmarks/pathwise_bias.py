@@ -263,7 +263,7 @@ def path(learn_prior: bool, steps: tuple[int, ...]) -> list[Point]:
     run = er.maximize_elbo(
         COUNTS,
         "beta",
-        "exact",
+        loss="exact",
         learn_prior=learn_prior,
         optimizer=er.Adam(lr=0.1),
         num_steps=max(steps),

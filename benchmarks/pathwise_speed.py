@@ -175,7 +175,7 @@ def ten() -> None:
     counts = er.datasets.load("forum")
     for rate in (0.1, 1e-3):
         settings = {"optimizer": er.Adam(lr=rate), "num_steps": 300, "num_particles": 10}
-        run = lambda s=settings: er.maximize_elbo(counts, "beta", "trace", rng=0, **s)  # noqa: E731
+        run = lambda s=settings: er.maximize_elbo(counts, "beta", loss="trace", rng=0, **s)  # noqa: E731
         taken = [seconds(run) for _ in range(ROUNDS)]
         print(f"step of the forum's run, lr {rate:g}: {statistics.median(taken) / 300 * 1e6:.0f}")
     x = np.ones(10)

@@ -37,7 +37,7 @@ def per_step(run: Callable[[], object], steps: int) -> float:
 def ours(guide: str, loss: str, steps: int) -> float:
     return per_step(
         lambda: er.maximize_elbo(
-            COUNTS, guide, loss, optimizer=er.Adam(lr=1e-3), num_steps=steps, num_particles=10
+            COUNTS, guide, loss=loss, optimizer=er.Adam(lr=1e-3), num_steps=steps, num_particles=10
         ),
         steps,
     )

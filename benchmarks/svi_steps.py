@@ -60,7 +60,7 @@ def per_step(run: Callable[[int], object], budget: float = 0.4) -> float:
 
 def ours(counts: er.Counts, particles: int) -> Callable[[int], object]:
     settings = {"optimizer": er.Adam(lr=RATE), "num_particles": particles}
-    return lambda steps: er.maximize_elbo(counts, "beta", "trace", num_steps=steps, **settings)
+    return lambda steps: er.maximize_elbo(counts, "beta", loss="trace", num_steps=steps, **settings)
 
 
 def pyro_step(counts: er.Counts, particles: int, vectorized: bool) -> Callable[[int], object]:
@@ -171,7 +171,7 @@ def optimum() -> None:
         solved = time.perf_counter() - start
         settings = {"optimizer": er.Adam(lr=0.1), "num_steps": 2000}
         start = time.perf_counter()
-        run = er.maximize_elbo(counts, "beta", "exact", **settings)
+        run = er.maximize_elbo(counts, "beta", loss="exact", **settings)
         taken = (time.perf_counter() - start) / 2000
         there = -run.losses >= best.log_evidence - 1e-3
         needed = str(int(np.argmax(there))) if there.any() else "more than 2000"

@@ -42,7 +42,7 @@ def main() -> None:
     axes = figure.subplots(1, len(GUIDES), sharey=True)
     for ax, (guide, says) in zip(axes, GUIDES.items(), strict=True):
         optimizer = er.ClippedAdam(lr=0.05, lrd=0.999)
-        run = er.maximize_elbo(counts, guide, "exact", optimizer=optimizer, num_steps=3000)
+        run = er.maximize_elbo(counts, guide, loss="exact", optimizer=optimizer, num_steps=3000)
         a, b = run.history.prior.arrays()
         ax.contourf(MEANS, TOTALS, below, levels=LEVELS, colors=SHADES, extend="max")
         lines = ax.contour(MEANS, TOTALS, below, levels=LEVELS[1:], colors="0.35", linewidths=0.7)

@@ -20,7 +20,7 @@ beta1 m + (1 - beta1) g).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -94,6 +94,7 @@ class Adam:
     """
 
     lr: float = 1e-3
+    _: KW_ONLY
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
@@ -158,6 +159,7 @@ class ClippedAdam:
     """
 
     lr: float = 1e-3
+    _: KW_ONLY
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0

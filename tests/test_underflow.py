@@ -56,7 +56,7 @@ OF_RUNS = {
         er.Beta(2.0, 3e5), er.Beta(1.0, 1.0), er.Counts(3, 10)
     ),
     "renyi_bound": lambda: er.renyi_bound(
-        er.Beta(1.0, 3e5), er.Beta(1.0, 1.0), er.Counts(3, 10), -1.0
+        er.Beta(1.0, 3e5), er.Beta(1.0, 1.0), er.Counts(3, 10), alpha=-1.0
     ),
     "posterior_table": lambda: er.posterior_table(er.Beta(1e-9, 1e9), SMALL).lower,
     "cross_check": lambda: (

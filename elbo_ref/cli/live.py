@@ -23,7 +23,8 @@ from elbo_ref.crosscheck.check import cross_check
 from elbo_ref.crosscheck.findings import OPTIMUM, ORDER, Verdict
 from elbo_ref.crosscheck.parameters import one_by_one
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides import GUIDES as CATALOGUE, Guide, find
+from elbo_ref.guides import GUIDES as CATALOGUE, Guide, GuideName, find
+from elbo_ref.objectives import LossName
 from elbo_ref.optim import Adam
 from elbo_ref.recording import Recording, record
 from elbo_ref.recording.replay.check import replay
@@ -47,8 +48,8 @@ LOSSES = {
 class Settings(NamedTuple):
     """The settings of a run: one of `GUIDES`, one of `LOSSES`, and those of the fit."""
 
-    guide: str
-    loss: str = "trace"
+    guide: GuideName
+    loss: LossName = "trace"
     lr: float = 0.1
     num_steps: int = 100
     num_particles: int = 10

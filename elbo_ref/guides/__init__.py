@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from elbo_ref.guides.catalogue import GUIDES, Guide, GuideValue, find
+from elbo_ref.guides.catalogue import GUIDES, Guide, GuideName, GuideValue, find
 
-__all__ = ["GUIDES", "Guide", "GuideValue", "find"]
+__all__ = ["GUIDES", "Guide", "GuideName", "GuideValue", "find"]

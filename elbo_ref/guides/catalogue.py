@@ -53,7 +53,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from scipy import special as sc
@@ -344,6 +344,20 @@ def _times(weight: int, x: Any) -> Any:
     """weight x, at no cost for the weight that most have."""
     return x if weight == 1 else weight * x
 
+
+GuideName: TypeAlias = Literal[
+    "beta",
+    "empty",
+    "tied",
+    "none",
+    "beta_shared",
+    "conjugate",
+    "conjugate_detached",
+    "delta",
+    "normal",
+    "laplace",
+]
+"""The names that ``guide=`` takes; a test compares them with the catalogue."""
 
 GUIDES: dict[str, Guide] = {
     guide.name: guide

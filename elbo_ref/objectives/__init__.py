@@ -1,6 +1,8 @@
-"""The objectives: `protocol` says what one is, `find` turns a name into one."""
+"""The objectives: `base` says what one is, `find` turns a name into one."""
 
 from __future__ import annotations
+
+from typing import Literal, TypeAlias
 
 from elbo_ref.objectives.base import Objective
 from elbo_ref.objectives.exact import Exact
@@ -9,7 +11,19 @@ from elbo_ref.objectives.renyi import Renyi
 from elbo_ref.objectives.score_function import ScoreFunction
 from elbo_ref.objectives.trace import Trace
 
-__all__ = ["OBJECTIVES", "LossValue", "Objective", "Renyi", "ScoreFunction", "find"]
+__all__ = ["OBJECTIVES", "LossName", "LossValue", "Objective", "Renyi", "ScoreFunction", "find"]
+
+LossName: TypeAlias = Literal[
+    "exact",
+    "trace",
+    "trace_graph",
+    "trace_enum",
+    "trace_mean_field",
+    "sticking_the_landing",
+    "score_function",
+    "renyi",
+]
+"""The names that ``loss=`` takes; a test compares them with `OBJECTIVES`."""
 
 LossValue = Renyi | ScoreFunction
 """An objective with settings of its own."""
@@ -30,7 +44,7 @@ OBJECTIVES: dict[str, Objective] = {
 
 
 def find(loss: str | LossValue) -> Objective:
-    """The objective that a name stands for; a value is one already."""
+    """Find the objective that a name stands for; a value is one already."""
     if isinstance(loss, LossValue):
         return loss
     if not isinstance(loss, str):

@@ -163,6 +163,7 @@ def renyi_bound(
     guide: Beta | LogitNormal,
     prior: Beta,
     counts: Counts,
+    *,
     alpha: float = 0.0,
     num_samples: int = 2,
 ) -> float:
@@ -192,7 +193,7 @@ def renyi_bound(
     Examples
     --------
     >>> counts, prior = Counts(3, 10), Beta(1.0, 1.0)
-    >>> [round(renyi_bound(Beta(2, 3), prior, counts, 0.0, k), 6) for k in (1, 2)]
+    >>> [round(renyi_bound(Beta(2, 3), prior, counts, num_samples=k), 6) for k in (1, 2)]
     [-2.780748, -2.515654]
     """
     loss = Renyi(alpha, num_samples)

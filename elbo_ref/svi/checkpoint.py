@@ -62,7 +62,7 @@ class CheckpointError(ValueError):
     """A file that is not a checkpoint; the message says what is wrong."""
 
 
-def save_run(run: Run, path: str | Path, overwrite: bool = False) -> None:
+def save_run(run: Run, path: str | Path, *, overwrite: bool = False) -> None:
     """Save a run, so that `load_run` gives it back and it can be resumed.
 
     Parameters

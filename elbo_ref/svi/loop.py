@@ -145,7 +145,7 @@ def advance_to(
     state: State,
     rng: np.random.Generator,
     num_steps: int,
-    stop: Callable[[State], bool] = lambda _: False,
+    stop: Callable[[State], bool] | None = None,
 ) -> State:
     """Advance until `num_steps` are made, the run has ended, or `stop` says so after a step.
 
@@ -155,7 +155,7 @@ def advance_to(
         try:
             while state.step < num_steps and state.ended is None:
                 state = advance(config, state, rng)
-                if stop(state):
+                if stop and stop(state):
                     break
         except KeyboardInterrupt:
             rng.bit_generator.state = state.generator

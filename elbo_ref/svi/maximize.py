@@ -1,9 +1,8 @@
 """`maximize_elbo`: stochastic variational inference without a framework.
 
 The loop (`elbo_ref.svi.loop`) is Pyro's. What it maximises depends on the guide (`elbo_ref.guides`)
-and how it is evaluated on the loss (`elbo_ref.objectives`). Positive parameters are exponentials of
-unconstrained ones, as under Pyro's ``constraints.positive``, or their softplus; probabilities are
-sigmoids.
+and on the loss (`elbo_ref.objectives`). Positive parameters are exponentials of unconstrained ones,
+as under Pyro's ``constraints.positive``, or their softplus; probabilities are sigmoids.
 """
 
 from __future__ import annotations
@@ -12,18 +11,12 @@ from typing import Literal
 
 import numpy as np
 
-from elbo_ref._validation.arguments import (
-    FloatArray,
-    Rng,
-    count,
-    generator,
-    underflow_is_zero,
-)
+from elbo_ref._validation.arguments import FloatArray, Rng, count, generator, underflow_is_zero
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides import GuideValue
+from elbo_ref.guides import GuideName, GuideValue
 from elbo_ref.guides.constraints import ConstraintName
-from elbo_ref.objectives import LossValue
+from elbo_ref.objectives import LossName, LossValue
 from elbo_ref.optim import Adam, Optimizer, rate_after
 from elbo_ref.svi.config import Config, checked_config
 from elbo_ref.svi.convergence import Goal, find_goal
@@ -38,8 +31,9 @@ _LOOK_EVERY = 100
 @underflow_is_zero
 def maximize_elbo(
     counts: Counts,
-    guide: str | GuideValue = "beta",
-    loss: str | LossValue = "trace",
+    guide: GuideName | GuideValue = "beta",
+    *,
+    loss: LossName | LossValue = "trace",
     prior: Beta = Beta(1.0, 1.0),  # noqa: B008 (a frozen value)
     learn_prior: Learned = True,
     optimizer: Optimizer = Adam(lr=0.01),  # noqa: B008
@@ -92,18 +86,29 @@ def maximize_elbo(
     Returns
     -------
     Run
+        An interrupt (KeyboardInterrupt) ends it early; it can then be resumed.
 
     Raises
     ------
     TypeError, ValueError
         For an argument that does not fit, or when nothing is left to learn.
 
+    See Also
+    --------
+    diagnose : what the run maximises, where that leads, and how far it has come.
+    maximize_evidence : the maximum-likelihood prior, without steps and with proof.
+
+    References
+    ----------
+    M. D. Hoffman, D. M. Blei, C. Wang & J. Paisley, "Stochastic variational inference", Journal of
+    Machine Learning Research 14 (2013) 1303.
+
     Examples
     --------
     >>> run = maximize_elbo(Counts(3, 10), guide="beta", loss="exact", prior=Beta(1.0, 1.0),
     ...                     learn_prior=False, optimizer=Adam(lr=0.1), num_steps=600)
-    >>> run.stopped
-    'converged'
+    >>> run.converged
+    True
     >>> run.guide.concentration1.round(6), run.guide.concentration0.round(6)
     (array([4.]), array([8.]))
     """
@@ -115,14 +120,14 @@ def maximize_elbo(
     draws = generator(rng)
     if until is not None and not (isinstance(until, str) and until == "converged"):
         raise ValueError(f"until = {until!r} is not None or 'converged'")
-    arrival = _Arrival(config)
-    stop = {} if until is None else {"stop": arrival.look}
-    state = advance_to(config, initial_state(config, draws), draws, num_steps, **stop)
-    return Run.of(config, state, state.step if arrival.seen else num_steps)
+    arrival = None if until is None else _Arrival(config)
+    start = initial_state(config, draws)
+    state = advance_to(config, start, draws, num_steps, arrival.look if arrival else None)
+    return Run.of(config, state, state.step if arrival and arrival.seen else num_steps)
 
 
 class _Arrival:
-    """Looks at a run every 100 steps: is it where ``until="converged"`` may end it?
+    """The place where ``until="converged"`` ends a run, looked for every 100 steps.
 
     A run that is allowed to be where it is may still be on its way to the middle of what its noise
     allows; it is at its floor once it is no nearer than at the look before.
@@ -134,21 +139,21 @@ class _Arrival:
         self._search_at, self._value = _LOOK_EVERY, -np.inf
 
     def look(self, state: State) -> bool:
-        """Whether it is at a maximum, or as near to one as its noise lets it come."""
+        """Tell whether a run is at a maximum, or as near to one as its noise lets it come."""
         if state.ended is None and state.step % _LOOK_EVERY == 0:
-            self.seen = self._as_near_as_can_be(state.step, state.vector)
+            self.seen = self._is_near(state.step, state.vector)
         return self.seen
 
-    def _as_near_as_can_be(self, steps: int, vector: FloatArray) -> bool:
+    def _is_near(self, step: int, vector: FloatArray) -> bool:
         config, parameters = self._config, self._config.parameters
         value = parameters.value(vector)
         rises, self._value = value > self._value, value
         if config.objective.random and not rises:
-            if steps >= self._search_at:
-                self._search_at = 2 * steps
+            if step >= self._search_at:
+                self._search_at = 2 * step
                 self._goal = find_goal(parameters, config.objective, vector, config.num_particles)
             if self._goal:
-                floor = self._goal.floor(rate_after(config.optimizer, steps))
+                floor = self._goal.floor(rate_after(config.optimizer, step))
                 if floor.allows(self._goal.value - value):
                     return True
         return stationarity(parameters, vector).holds

@@ -31,7 +31,7 @@ DATA = {
 
 def finished(counts=LABELLED, guide="beta", loss="exact", **options):
     options = {"optimizer": er.Adam(lr=0.1), "num_steps": 20} | options
-    return er.maximize_elbo(counts, guide, loss, **options)
+    return er.maximize_elbo(counts, guide, loss=loss, **options)
 
 
 def walk(value, path=()):

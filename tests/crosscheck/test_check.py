@@ -347,7 +347,7 @@ def test_a_history_recorded_after_each_step():
 def test_runs_of_other_guides_agree(guide, loss):
     counts = er.Counts([3, 7, 12], [10, 9, 40])
     run = er.maximize_elbo(
-        counts, guide, loss, optimizer=er.Adam(lr=0.05), num_steps=40, num_particles=3, rng=1
+        counts, guide, loss=loss, optimizer=er.Adam(lr=0.05), num_steps=40, num_particles=3, rng=1
     )
     a, b = run.history.prior.arrays()
     params = {"prior.concentration1": a, "prior.concentration0": b}

@@ -261,7 +261,7 @@ def test_svi_with_a_beta_guide_arrives(name):
     """It approaches the row's value and never exceeds it."""
     counts = DATA[name]
     row = er.estimate_table(counts)["guide beta", "both"]
-    run = er.maximize_elbo(counts, "beta", "exact", optimizer=DECAYING, num_steps=3000)
+    run = er.maximize_elbo(counts, "beta", loss="exact", optimizer=DECAYING, num_steps=3000)
     assert (-run.losses).max() <= row.value + 1e-12 * abs(row.value)
     assert -run.losses[-1] == pytest.approx(row.value, abs=1e-7)
     reached = run.prior.concentration1, run.prior.concentration0
@@ -276,7 +276,7 @@ def test_svi_stays_below_what_is_not_attained(name, guide):
     counts = DATA[name]
     row = er.estimate_table(counts)[f"guide {guide}", "both"]
     assert not row.attained
-    run = er.maximize_elbo(counts, guide, "exact", optimizer=er.Adam(lr=0.1), num_steps=1500)
+    run = er.maximize_elbo(counts, guide, loss="exact", optimizer=er.Adam(lr=0.1), num_steps=1500)
     missing = row.value + run.losses
     assert (missing > 0).all()
     assert missing[-1] < 0.05 < missing[0]
@@ -287,7 +287,7 @@ def test_svi_with_an_empty_guide_passes_everything():
     counts = DATA["three_of_ten"]
     table = er.estimate_table(counts)
     assert table["guide empty", "both"].value == np.inf
-    run = er.maximize_elbo(counts, "empty", "exact", optimizer=er.Adam(lr=0.1), num_steps=1500)
+    run = er.maximize_elbo(counts, "empty", loss="exact", optimizer=er.Adam(lr=0.1), num_steps=1500)
     assert -run.losses[-1] > table["guide beta", "both"].value
 
 

@@ -146,7 +146,7 @@ def test_values_where_c_is_too_near_an_end_for_a_float(logit):
         at = {}
         for y in (near, logit):
             point = Delta(logits=y) if guide == "delta" else Parameter(logits=y)
-            run = maximize_elbo(counts, point, "exact", prior, num_steps=1)
+            run = maximize_elbo(counts, point, loss="exact", prior=prior, num_steps=1)
             at[y] = run.losses[0]
         expected = at[near] + by_logit * (abs(logit) - 600.0)
         assert at[logit] == pytest.approx(expected, rel=1e-14)

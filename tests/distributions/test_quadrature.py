@@ -147,7 +147,7 @@ def test_a_renyi_bound_near_the_elbo(guide, alpha):
     prior, counts = er.Beta(1.0, 1.0), er.Counts(3, 10)
     near = er.elbo(guide, prior, counts)
     near += (1 - alpha) * er.elbo_variance(guide, prior, counts) / 4
-    assert er.renyi_bound(guide, prior, counts, alpha) == pytest.approx(near, abs=1e-12)
+    assert er.renyi_bound(guide, prior, counts, alpha=alpha) == pytest.approx(near, abs=1e-12)
 
 
 def test_steps_of_a_renyi_bound_near_the_elbo():

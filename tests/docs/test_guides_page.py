@@ -36,7 +36,9 @@ def test_no_run_is_above_what_the_page_says(name, guide):
         at = {"beta": er.posterior, "normal": best_normal}.get(guide, lambda *_: guide)(
             start, counts
         )
-    run = er.maximize_elbo(counts, at, "exact", start, optimizer=er.Adam(lr=0.01), num_steps=400)
+    run = er.maximize_elbo(
+        counts, at, loss="exact", prior=start, optimizer=er.Adam(lr=0.01), num_steps=400
+    )
     assert run.objective <= lead.value + 1e-9 * max(1.0, abs(run.objective))
     if np.isinf(lead.value):
         assert run.losses[-1] < run.losses[200]

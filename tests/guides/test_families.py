@@ -228,7 +228,13 @@ def test_a_run_goes_where_it_is_said_to(name, learned):
             er.maximize_elbo(SEVERAL, name, learn_prior=False)
         return
     run = er.maximize_elbo(
-        SEVERAL, name, "exact", er.Beta(2.0, 5.0), learned, er.Adam(lr=0.1), num_steps=4000
+        SEVERAL,
+        name,
+        loss="exact",
+        prior=er.Beta(2.0, 5.0),
+        learn_prior=learned,
+        optimizer=er.Adam(lr=0.1),
+        num_steps=4000,
     )
     seen = er.diagnose(run)
     assert run.objective <= seen.optimum.value + 1e-9
@@ -316,14 +322,14 @@ def test_a_saved_run_goes_on(name, learned, tmp_path):
 
 @pytest.mark.parametrize("name", [*NAMES, "beta"])
 def test_what_is_reached_is_a_value(name):
-    run = er.maximize_elbo(SINGLE, name, "exact", num_steps=20)
+    run = er.maximize_elbo(SINGLE, name, loss="exact", num_steps=20)
     mean = np.asarray(run.guide.mean)
     assert mean.shape == ((1,) if name == "beta_shared" else (5,))
     low, high = run.guide.interval(0.9)
     assert (low <= mean).all() and (mean <= high).all()
     assert run.guide.sample(3, rng=0).shape == (3, *mean.shape)
     if name in ("beta", "normal", "delta"):
-        again = er.maximize_elbo(SINGLE, run.guide, "exact", num_steps=1)
+        again = er.maximize_elbo(SINGLE, run.guide, loss="exact", num_steps=1)
         assert again.guide_name == name
 
 

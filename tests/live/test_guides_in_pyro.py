@@ -72,7 +72,7 @@ def ours(name, loss="exact", steps=1, particles=1):
     guide = name if name in ("empty", "tied", "conjugate", "conjugate_detached") else START[name]
     if name == "laplace":
         return _adapted("laplace", loss)
-    run = er.maximize_elbo(COUNTS, guide, loss, optimizer=still, **setup)
+    run = er.maximize_elbo(COUNTS, guide, loss=loss, optimizer=still, **setup)
     return np.column_stack([run.losses, still.gradients])
 
 
@@ -278,7 +278,7 @@ def test_what_pyro_refuses_we_refuse(theirs, pyro):
     with pytest.raises(KeyError):
         theirs("empty", elbo_class(pyro, "TraceMeanField_ELBO"), batches=1)
     with pytest.raises(ValueError, match="no guide to compare the prior with"):
-        er.maximize_elbo(COUNTS, "empty", "trace_mean_field")
+        er.maximize_elbo(COUNTS, "empty", loss="trace_mean_field")
 
 
 @pytest.mark.thorough
@@ -305,7 +305,7 @@ def test_laplace_of_pyro_is_where_ours_is(torch, pyro):
         loc = reached.loc.detach().numpy()
         scale = (reached.scale[:, None] * reached.scale_tril).detach().numpy()
     run = er.maximize_elbo(
-        COUNTS, "laplace", "exact", PRIOR, learn_prior=False, optimizer=er.Adam(lr=0.05),
+        COUNTS, "laplace", loss="exact", prior=PRIOR, learn_prior=False, optimizer=er.Adam(lr=0.05),
         num_steps=1500,
     )  # fmt: skip
     np.testing.assert_allclose(run.guide.loc, loc, atol=1e-4)

@@ -146,8 +146,8 @@ def test_the_path_under_each_constraint(double, pyro, constraint):
             svi.step()
             path.append([pyro.param(name).item() for name in ("one", "zero")])
     run = er.maximize_elbo(
-        er.Counts(K, N), "conjugate", "exact", PRIOR, optimizer=er.Adam(lr=0.1), num_steps=50,
-        constraint=constraint,
+        er.Counts(K, N), "conjugate", loss="exact", prior=PRIOR, optimizer=er.Adam(lr=0.1),
+        num_steps=50, constraint=constraint,
     )  # fmt: skip
     mine = np.transpose(run.history.prior.arrays())[1:]
     np.testing.assert_allclose(mine, path, rtol=1e-8)

@@ -104,7 +104,7 @@ def stand(case, kind, loss, steps=1, particles=1, rng=0):
     """A run that stays where it is, and its rows [loss, gradient]."""
     still = Still()
     run = er.maximize_elbo(
-        case.counts, start(case, kind), loss, er.Beta(*case.prior),
+        case.counts, start(case, kind), loss=loss, prior=er.Beta(*case.prior),
         optimizer=still, num_steps=steps, num_particles=particles, rng=rng,
     )  # fmt: skip
     return run, np.column_stack([run.losses, still.gradients])
@@ -312,7 +312,7 @@ def test_a_run_without_latents_is_the_same_run(pyro, svi_path, name, optimizer):
         CASES[name], "none", getattr(pyro.optim, optimizer)(dict(settings)), steps=500
     )
     run = er.maximize_elbo(
-        CASES[name].counts, start(CASES[name], "none"), "exact",
+        CASES[name].counts, start(CASES[name], "none"), loss="exact",
         optimizer=getattr(er, optimizer)(**settings), num_steps=500,
     )  # fmt: skip
     np.testing.assert_allclose(run.losses, losses, rtol=1e-11, atol=5e-11)
@@ -331,7 +331,7 @@ def test_a_run_with_many_particles_follows_the_exact_path(pyro, svi_path, kind):
 
     def ours(case, loss):
         run = er.maximize_elbo(
-            case.counts, start(case, kind), loss, er.Beta(*case.prior),
+            case.counts, start(case, kind), loss=loss, prior=er.Beta(*case.prior),
             optimizer=er.Adam(lr=0.05), num_steps=steps, num_particles=particles, rng=3,
         )  # fmt: skip
         values = [run.history.prior, *([run.history.guide] if kind == "full" else [])]

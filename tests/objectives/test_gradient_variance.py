@@ -209,7 +209,7 @@ def test_refusals(make, error, message):
 
 
 def run(guide, loss, **settings):
-    return er.maximize_elbo(SEVERAL, guide, loss, num_steps=20, **settings)
+    return er.maximize_elbo(SEVERAL, guide, loss=loss, num_steps=20, **settings)
 
 
 @pytest.mark.parametrize("loss", few([*LOSSES, er.Renyi(0.0, 3)], 4))
@@ -221,7 +221,7 @@ def test_a_run_can_be_saved_described_and_diagnosed(loss, tmp_path):
     er.save_run(whole, tmp_path / "run.npz")
     again = er.load_run(tmp_path / "run.npz")
     assert again.to_json() == whole.to_json()
-    longer = er.maximize_elbo(SEVERAL, "beta", loss, num_steps=30, num_particles=2)
+    longer = er.maximize_elbo(SEVERAL, "beta", loss=loss, num_steps=30, num_particles=2)
     assert again.resume(num_steps=10).to_json() == longer.to_json()
 
 
@@ -238,9 +238,9 @@ def test_trace_is_still_trace():
 def test_the_exact_renyi_bound(name, guide, alpha):
     """K = 1 is the ELBO; K = 2 against 4000 averages of 50 estimates, |z| < 5.1."""
     counts, prior = er.Counts([3, 7], [10, 9], multiplicity=[2, 1]), er.Beta(2.0, 3.0)
-    one = er.renyi_bound(guide, prior, counts, alpha, num_samples=1)
+    one = er.renyi_bound(guide, prior, counts, alpha=alpha, num_samples=1)
     assert one == pytest.approx(er.elbo(guide, prior, counts), rel=1e-10)
-    two = er.renyi_bound(guide, prior, counts, alpha, num_samples=2)
+    two = er.renyi_bound(guide, prior, counts, alpha=alpha, num_samples=2)
     loss, rng = er.Renyi(alpha, 2), np.random.default_rng(2)
     task, p = Task(guides.find(name), counts), np.array([[2.0], [3.0]])
     own = np.array(np.broadcast_arrays(*guide.arrays()))

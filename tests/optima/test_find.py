@@ -145,7 +145,7 @@ def test_the_gradient_of_the_bound_of_two(guide, alpha):
         assert slope == pytest.approx(difference, rel=1e-6, abs=1e-7), i
     if guide == "normal":
         q = er.LogitNormal(*POINTS[guide])
-        exact = er.renyi_bound(q, er.Beta(2.0, 1.5), BOUNDED, alpha)
+        exact = er.renyi_bound(q, er.Beta(2.0, 1.5), BOUNDED, alpha=alpha)
         assert at(point).value == pytest.approx(exact, rel=1e-12)
 
 
@@ -190,22 +190,23 @@ def test_the_bracket_of_a_renyi_bound(guide, prior):
         prior = er.Beta(best.concentration1, best.concentration0)
         q = er.LogitNormal(
             *(np.array(x) for x in er.maximize_elbo(
-                counts, "normal", "exact", prior, False, er.Adam(lr=0.05), 2000
+                counts, "normal", loss="exact", prior=prior, learn_prior=False,
+                optimizer=er.Adam(lr=0.05), num_steps=2000,
             ).guide.arrays())
         )  # fmt: skip
     else:
         q = prior
     low = er.elbo(q, prior, counts)
     for alpha in (0.0, 0.5, 0.9):
-        assert low < er.renyi_bound(q, prior, counts, alpha, 2) < top.log_evidence
-    assert er.renyi_bound(q, prior, counts, 2.0, 2) < low
+        assert low < er.renyi_bound(q, prior, counts, alpha=alpha) < top.log_evidence
+    assert er.renyi_bound(q, prior, counts, alpha=2.0) < low
 
 
 @pytest.mark.thorough
 def test_diagnose_says_so():
-    run = er.maximize_elbo(BOUNDED, "normal", "trace_mean_field", PRIOR, num_steps=5)
+    run = er.maximize_elbo(BOUNDED, "normal", loss="trace_mean_field", prior=PRIOR, num_steps=5)
     seen = er.diagnose(run)
     assert seen.optimum.attained and "without the Jacobian" in seen.sentence
     assert "not an ELBO" in seen.summary() and seen.to_json()
-    run = er.maximize_elbo(BOUNDED, "tied", "renyi", PRIOR, num_steps=5)
+    run = er.maximize_elbo(BOUNDED, "tied", loss="renyi", prior=PRIOR, num_steps=5)
     assert "between the ELBO's" in er.diagnose(run).sentence

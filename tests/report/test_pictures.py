@@ -48,7 +48,7 @@ GUIDES = ("beta", "empty", "tied", "none")
 @functools.cache
 def seen(counts, guide="beta", loss="trace", num_steps=30, **settings):
     settings = {"optimizer": FAST, **settings}
-    return er.diagnose(er.maximize_elbo(counts, guide, loss, num_steps=num_steps, **settings))
+    return er.diagnose(er.maximize_elbo(counts, guide, loss=loss, num_steps=num_steps, **settings))
 
 
 def curves(ax):

@@ -37,8 +37,8 @@ FLOORS = [
 
 def best_of(guide, counts, learned):
     return er.maximize_elbo(
-        counts, guide, "exact", er.Beta(2.0, 5.0), learned,
-        er.ClippedAdam(lr=0.1, lrd=0.998), num_steps=4000,
+        counts, guide, loss="exact", prior=er.Beta(2.0, 5.0), learn_prior=learned,
+        optimizer=er.ClippedAdam(lr=0.1, lrd=0.998), num_steps=4000,
     )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def test_the_noise_floor_is_where_runs_end(
     assert best.stopped == "converged"
     start = best.guide if guide in ("beta", "normal") else guide
     run = er.maximize_elbo(
-        counts, start, loss, best.prior, learned, er.Adam(lr=lr),
+        counts, start, loss=loss, prior=best.prior, learn_prior=learned, optimizer=er.Adam(lr=lr),
         num_steps=5000, num_particles=particles, rng=1, subsample_size=subsample_size,
     )  # fmt: skip
     shortfall = np.mean(best.objective - run.objectives[-3500:])
@@ -86,17 +86,19 @@ def test_the_variance_behind_it(name):
 
 def test_until_converged_stops_at_a_maximum():
     settings = {"prior": er.Beta(2.0, 5.0), "learn_prior": False, "optimizer": er.Adam(lr=0.05)}
-    run = er.maximize_elbo(TWO, "beta", "exact", num_steps=20_000, until="converged", **settings)
+    run = er.maximize_elbo(
+        TWO, "beta", loss="exact", num_steps=20_000, until="converged", **settings
+    )
     assert run.stopped == "converged" and len(run.losses) == run.num_steps < 5000
     assert er.diagnose(run).case == "converged"
-    same = er.maximize_elbo(TWO, "beta", "exact", num_steps=len(run.losses), **settings)
+    same = er.maximize_elbo(TWO, "beta", loss="exact", num_steps=len(run.losses), **settings)
     assert same.to_json() == run.to_json()
 
 
 def test_until_converged_stops_at_the_noise_floor():
     run = er.maximize_elbo(
-        TWO, "beta", "trace", er.Beta(2.0, 5.0), False, er.Adam(lr=0.02),
-        num_steps=20_000, num_particles=5, until="converged",
+        TWO, "beta", loss="trace", prior=er.Beta(2.0, 5.0), learn_prior=False,
+        optimizer=er.Adam(lr=0.02), num_steps=20_000, num_particles=5, until="converged",
     )  # fmt: skip
     assert len(run.losses) == run.num_steps < 20_000 and run.stopped in ("completed", "converged")
     seen = er.diagnose(run)
@@ -264,7 +266,7 @@ STATES = {
 @pytest.mark.parametrize("guide", ["beta", "conjugate_detached", "normal", "none", "tied"])
 @pytest.mark.parametrize(("lr", "steps"), few([(0.01, 20), (0.3, 60), (0.1, 400)]))
 def test_case_and_sentence_say_the_same(guide, loss, lr, steps):
-    run = er.maximize_elbo(PAIRS, guide, loss, optimizer=er.Adam(lr=lr), num_steps=steps)
+    run = er.maximize_elbo(PAIRS, guide, loss=loss, optimizer=er.Adam(lr=lr), num_steps=steps)
     seen = er.diagnose(run)
     if seen.case != "unbounded" and not np.isnan(seen.optimum.value):
         assert any(f", {state}" in seen.sentence for state in STATES[seen.case]), seen.sentence
@@ -298,8 +300,9 @@ def test_until_converged_ends_within_what_the_floor_allows(
     counts, guide, loss, learned, particles, size, seed
 ):
     run = er.maximize_elbo(
-        counts, guide, loss, er.Beta(2.0, 5.0), learned, er.Adam(lr=0.02), num_steps=10_000,
-        num_particles=particles, rng=seed, until="converged", subsample_size=size,
+        counts, guide, loss=loss, prior=er.Beta(2.0, 5.0), learn_prior=learned,
+        optimizer=er.Adam(lr=0.02), num_steps=10_000, num_particles=particles,
+        rng=seed, until="converged", subsample_size=size,
     )  # fmt: skip
     seen = er.diagnose(run)
     assert len(run.losses) < 10_000, "it did not end"
@@ -308,7 +311,7 @@ def test_until_converged_ends_within_what_the_floor_allows(
 
 
 def test_a_run_that_does_not_converge_makes_all_its_steps():
-    run = er.maximize_elbo(er.Counts(0, 20), "beta", "exact", num_steps=300, until="converged")
+    run = er.maximize_elbo(er.Counts(0, 20), "beta", loss="exact", num_steps=300, until="converged")
     assert len(run.losses) == 300 and er.diagnose(run).case == "drifting"
     with pytest.raises(ValueError, match="until = 'tired' is not None or 'converged'"):
         er.maximize_elbo(TWO, until="tired")
@@ -316,19 +319,23 @@ def test_a_run_that_does_not_converge_makes_all_its_steps():
 
 @pytest.mark.thorough
 def test_the_cases():
-    far = er.maximize_elbo(PAIRS, "beta", "exact", optimizer=er.Adam(lr=0.1), num_steps=30)
+    far = er.maximize_elbo(PAIRS, "beta", loss="exact", optimizer=er.Adam(lr=0.1), num_steps=30)
     seen = er.diagnose(far)
     assert seen.case == "not_converged" and "exact steps from its maximum" in seen.summary()
     needed = er.maximize_elbo(
-        PAIRS, far.guide, "exact", far.prior, optimizer=far.optimizer,
+        PAIRS, far.guide, loss="exact", prior=far.prior, optimizer=far.optimizer,
         num_steps=seen.steps_needed + 1,
     )  # fmt: skip
     assert -needed.losses[-1] >= seen.optimum.value - 1e-3 > -needed.losses[-2]
-    assert er.diagnose(er.maximize_elbo(TWO, "empty", "exact", num_steps=50)).case == "unbounded"
-    assert er.diagnose(er.maximize_elbo(TWO, "delta", "exact", num_steps=50)).case == "unbounded"
-    assert er.diagnose(er.maximize_elbo(TWO, "tied", "exact", num_steps=50)).case == "drifting"
+    assert (
+        er.diagnose(er.maximize_elbo(TWO, "empty", loss="exact", num_steps=50)).case == "unbounded"
+    )
+    assert (
+        er.diagnose(er.maximize_elbo(TWO, "delta", loss="exact", num_steps=50)).case == "unbounded"
+    )
+    assert er.diagnose(er.maximize_elbo(TWO, "tied", loss="exact", num_steps=50)).case == "drifting"
     for loss in ("renyi", er.ScoreFunction(baseline="leave_one_out")):
-        run = er.maximize_elbo(TWO, "beta", loss, num_steps=20, num_particles=2)
+        run = er.maximize_elbo(TWO, "beta", loss=loss, num_steps=20, num_particles=2)
         assert run.noise_floor is None and er.diagnose(run).to_json()
 
 
@@ -344,8 +351,8 @@ def test_an_average_is_nearer_than_the_end(guide):
     start = best.guide if guide in ("beta", "normal", "delta", "none") else guide
     runs = [
         er.maximize_elbo(
-            counts, start, "trace", best.prior, learned, er.Adam(lr=0.02),
-            num_steps=2000, num_particles=2, rng=seed,
+            counts, start, loss="trace", prior=best.prior, learn_prior=learned,
+            optimizer=er.Adam(lr=0.02), num_steps=2000, num_particles=2, rng=seed,
         )
         for seed in range(4)
     ]  # fmt: skip
@@ -378,7 +385,7 @@ def test_a_rate_that_falls(tmp_path):
         x, state = falling.update(state, x, gradient)
         y, other = er.Adam(0.1 * 0.97**t, betas=(0.8, 0.99)).update(other, y, gradient)
         np.testing.assert_array_equal(x, y)
-    run = er.maximize_elbo(TWO, "beta", "exact", optimizer=falling, num_steps=40)
+    run = er.maximize_elbo(TWO, "beta", loss="exact", optimizer=falling, num_steps=40)
     er.save_run(run, tmp_path / "run.npz")
     again = er.load_run(tmp_path / "run.npz")
     assert again.to_json() == run.to_json() and again.optimizer == falling

@@ -8,6 +8,7 @@ does (E7).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 import autograd
 import autograd.numpy as np_
@@ -17,7 +18,7 @@ from autograd.scipy.special import betaln, psi
 from hypothesis import assume, given, settings, strategies as st
 
 import elbo_ref as er
-from elbo_ref import objectives
+from elbo_ref import guides, objectives
 from elbo_ref.mle.result import maximize_evidence
 from elbo_ref.svi import loop
 from tiers import few
@@ -92,7 +93,15 @@ def test_a_run_can_be_handed_on(guide, loss):
 
     def run(num_steps, prior, guide):
         return er.maximize_elbo(
-            EIGHT, guide, loss, prior, True, forgetful, num_steps, num_particles=2, rng=rng
+            EIGHT,
+            guide,
+            loss=loss,
+            prior=prior,
+            learn_prior=True,
+            optimizer=forgetful,
+            num_steps=num_steps,
+            num_particles=2,
+            rng=rng,
         )
 
     first = run(4, er.Beta(2.0, 3.0), guide)
@@ -446,3 +455,8 @@ def test_results_are_frozen():
         run.prior = None
     with pytest.raises(ValueError, match="read-only"):
         run.losses[0] = 0.0
+
+
+def test_the_names_that_are_typed_are_those_that_are_known():
+    assert get_args(guides.GuideName) == tuple(guides.GUIDES)
+    assert get_args(objectives.LossName) == tuple(objectives.OBJECTIVES)

@@ -13,7 +13,7 @@ COUNTS = er.Counts.grouped([3, 1, 0, 4], [5, 5, 2, 6], ["b", "a", "b", "<i>"])
 
 def fit(guide="beta", loss="trace", num_steps=40, **options):
     options = {"optimizer": er.Adam(lr=0.1)} | options
-    return er.maximize_elbo(COUNTS, guide, loss, num_steps=num_steps, **options)
+    return er.maximize_elbo(COUNTS, guide, loss=loss, num_steps=num_steps, **options)
 
 
 @pytest.mark.parametrize("loss", ["exact", "trace"])
@@ -81,7 +81,7 @@ def test_what_cannot_go_on():
     with pytest.raises(TypeError, match="num_steps"):
         fit().resume(1.5)
     away = er.maximize_elbo(
-        er.datasets.load("forum"), "empty", "exact", optimizer=er.Adam(lr=0.1), num_steps=1000
+        er.datasets.load("forum"), "empty", loss="exact", optimizer=er.Adam(lr=0.1), num_steps=1000
     )
     assert away.stopped == "unbounded"
     with pytest.raises(ValueError, match=r"cannot go on.*concentration1 left"):
