@@ -113,7 +113,13 @@ def test_a_run_ends_at_the_optimum_of_the_own_parameters(guide):
             er.maximize_elbo(COUNTS, guide.name, learn_prior=False)
         return
     run = er.maximize_elbo(
-        COUNTS, guide.name, "exact", er.Beta(2.0, 3.0), False, er.Adam(lr=0.2), num_steps=2000
+        COUNTS,
+        guide.name,
+        loss="exact",
+        prior=er.Beta(2.0, 3.0),
+        learn_prior=False,
+        optimizer=er.Adam(lr=0.2),
+        num_steps=2000,
     )
     assert run.stopped == "converged" and run.guide_name == guide.name
     assert type(run.guide) is guide.kind
@@ -137,7 +143,13 @@ def test_one_optimum_is_all_that_a_diagnosis_asks_for(monkeypatch):
     monkeypatch.setitem(GUIDES, "tempered", tempered)
     monkeypatch.setattr(find, "_of_guide", with_tempered)
     run = er.maximize_elbo(
-        COUNTS, "tempered", "exact", er.Beta(2.0, 3.0), False, er.Adam(lr=0.2), num_steps=2000
+        COUNTS,
+        "tempered",
+        loss="exact",
+        prior=er.Beta(2.0, 3.0),
+        learn_prior=False,
+        optimizer=er.Adam(lr=0.2),
+        num_steps=2000,
     )
     seen = er.diagnose(run)
     assert seen.case == "converged" and seen.shortfall < 1e-9
