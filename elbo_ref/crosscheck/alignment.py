@@ -60,28 +60,10 @@ class AlignedLosses(NamedTuple):
 def align(
     model: LossModel, losses: FloatArray, evaluations: FloatArray, optimizer: Adam | None
 ) -> AlignedLosses | None:
-    """Pair each loss with a column of parameters.
+    """Pair each loss with a column of the model's parameters; None if there is no loss.
 
-    Parameters
-    ----------
-    model : LossModel
-        With a column for each set of parameters.
-    losses : ndarray of shape (T,)
-        Of the steps in order; with one set of parameters only the last is paired.
-    evaluations : ndarray of shape (E,)
-        At the last set of parameters.
-    optimizer : Adam or None
-        The optimizer, which has moved the parameters since the last loss.
-
-    Returns
-    -------
-    AlignedLosses or None
-        None if there is nothing to compare.
-
-    Raises
-    ------
-    ValueError
-        If the losses do not fit the history, or one of them is not finite.
+    With one set of parameters only the last loss is paired, with an allowance for the step that the
+    optimizer has made since; evaluations are at the last set.
     """
     steps, size = model.prior.shape[1], losses.size
     labels = [f"loss of step {t}" for t in range(size)]

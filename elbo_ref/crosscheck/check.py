@@ -30,7 +30,7 @@ from elbo_ref.crosscheck.loss_findings import explain, impossible_losses
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.optimizer_steps import step_findings
 from elbo_ref.crosscheck.optimum import exact_numbers, optimum_finding
-from elbo_ref.crosscheck.parameters import Assignment, assign
+from elbo_ref.crosscheck.parameters import Assignment, assign, learned_of
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GuideValue, find as find_guide
@@ -177,6 +177,7 @@ def _verdict(
 ) -> Verdict:
     """Compare losses, steps and parameters with what a model says of them."""
     findings, steps = list(assigned.findings), assigned.roles.num_steps
+    learned = learned_of(assigned.roles.names)
     reached, ruled_out = model, tuple[str, ...]()
     aligned = align(model, losses, evaluations, optimizer)
     if aligned is not None:
@@ -186,7 +187,7 @@ def _verdict(
     if not any(finding.status == "mistake" for finding in findings):
         findings += impossible_losses(model, losses)
     from_start = losses.size == steps - 1
-    findings += step_findings(model, assigned.learned, optimizer, from_start=from_start)
+    findings += step_findings(model, learned, optimizer, from_start=from_start)
     if reached is not model:
         what = "the exact numbers are those with the mistake undone"
         findings.append(Finding("exact", what, status="note"))
@@ -198,7 +199,7 @@ def _verdict(
             loss=reached.loss,
             prior=Beta(*map(float, reached.prior[:, -1, 0])),
             own=reached.guide_parameters[:, -1],
-            learn_prior=assigned.learned,
+            learn_prior=learned,
             rate=None if optimizer is None else rate_after(optimizer, last),
             num_particles=reached.num_particles,
         )
@@ -265,7 +266,7 @@ def _minibatch(counts: Counts, size: int | None) -> dict[str, Any]:
 
 
 def _explained(given: LossModel, tested: LossModel, report: HypothesisReport) -> LossModel:
-    """The model of the best explanation if it has other parameters or another guide."""
+    """Take the model of the best explanation if it has other parameters or another guide."""
     if not report.explanations:
         return given
     best = report.explanations[0][0].model

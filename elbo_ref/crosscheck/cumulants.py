@@ -259,7 +259,7 @@ def loss_cumulants(form: LinearForm) -> Cumulants:
 
 
 def clamped_draws(form: LinearForm) -> FloatArray:
-    """Expected number of draws of c that are clamped, for each entry, (G,); inf if not known."""
+    """Count the draws of c that are clamped, in expectation, (G,); inf if that is not known."""
     if form.source is not BETA:
         return np.full(len(form.model.counts), np.inf)
     eps, (a, b) = np.finfo(form.model.dtype).eps, form.parameters

@@ -42,22 +42,7 @@ _MOST, _BLOCK = 400_000, 500_000
 def loss_distribution(
     model: LossModel, rng: np.random.Generator
 ) -> tuple[LossDistribution, FloatArray]:
-    """Distribution of the losses of a model.
-
-    Parameters
-    ----------
-    model : LossModel
-        Of T losses.
-    rng : numpy.random.Generator
-        For what has to be sampled.
-
-    Returns
-    -------
-    distribution : LossDistribution
-        Of the T losses.
-    rounding : ndarray of shape (T,)
-        Nats by which the run's arithmetic may round each.
-    """
+    """Give the distribution of a model's losses, and the nats that rounding may add to each."""
     form = LinearForm.of(model)
     rounding = _rounding(form)
     if (model.batch is not None or model.renyi) and not _many_particles(form):
@@ -76,7 +61,7 @@ def _rounding(form: LinearForm) -> FloatArray:
 
 
 def _draws_of_particle(form: LinearForm) -> tuple[int, int]:
-    """Samples of a particle's bound, and latents that each of them draws."""
+    """Count the samples of a particle's bound, and the latents that each of them draws."""
     model = form.model
     samples = model.renyi.num_samples if model.renyi else 1
     if model.batch is None or model.pooled_batch:
@@ -104,7 +89,7 @@ def _cumulants(form: LinearForm, rng: np.random.Generator) -> Cumulants:
 
 
 def expected_losses(model: LossModel) -> FloatArray:
-    """Expected losses of a model without minibatches, (T,); nothing is clamped."""
+    """Compute expected losses, (T,), of a model without minibatches; nothing is clamped."""
     form = LinearForm.of(model)
     return np.asarray(model.constant + expected_by_latent(form) @ form.task.weights)
 
@@ -126,7 +111,7 @@ def sampled_distribution(
 
 
 def _sampled(form: LinearForm, rng: np.random.Generator, most: int = _MOST) -> FloatArray:
-    """Samples of each loss, (T, M)."""
+    """Sample each loss, (T, M)."""
     model, steps = form.model, form.num_losses
     particles, drawn = model.num_particles, math.prod(_draws_of_particle(form))
     repeats = max(most // (steps * particles * drawn), _FEWEST)

@@ -49,17 +49,7 @@ _MANY = 200
 
 
 class ModelTest:
-    """Test of a loss model; each part is computed when it is asked for.
-
-    Parameters
-    ----------
-    model : LossModel
-        Of T losses.
-    losses : Losses
-        The T losses.
-    rng : numpy.random.Generator
-        For distributions that have to be sampled.
-    """
+    """Test of a model of T losses; each part is computed when it is asked for."""
 
     def __init__(self, model: LossModel, losses: Losses, rng: np.random.Generator) -> None:
         self.distribution, rounding = loss_distribution(model, rng)
@@ -184,21 +174,7 @@ class HypothesisReport(NamedTuple):
 
 
 def try_hypotheses(given: LossModel, losses: Losses, rng: np.random.Generator) -> HypothesisReport:
-    """Test a model of losses and, beside it, the models that mistakes make of it.
-
-    Parameters
-    ----------
-    given : LossModel
-        Of T losses.
-    losses : Losses
-        The T losses.
-    rng : numpy.random.Generator
-        For distributions that have to be sampled.
-
-    Returns
-    -------
-    HypothesisReport
-    """
+    """Test a model of losses and, beside it, the models that mistakes make of it."""
     test = ModelTest(given, losses, rng)
     mean, variance = test.distribution.mean, test.distribution.variance
     spread = np.maximum(variance + test.allowance**2, 1e-24 * (1 + mean**2))
@@ -230,7 +206,7 @@ def try_hypotheses(given: LossModel, losses: Losses, rng: np.random.Generator) -
 
 
 def _best(passing: list[Tested]) -> tuple[Tested, ...]:
-    """The best explanation, and those that it does not rule out."""
+    """Rank explanations: the best, then those that it does not rule out."""
     if not passing:
         return ()
     least = _ALIKE * np.min([test.allowance for _, test in passing], axis=0)

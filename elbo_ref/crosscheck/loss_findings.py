@@ -29,22 +29,8 @@ def explain(
 ) -> tuple[AlignedLosses, HypothesisReport, list[Finding]]:
     """Test losses as they are given and, if that is rejected, in the other ways they may be meant.
 
-    Those are the other ways to take a Renyi bound, and a history recorded after each step.
-
-    Parameters
-    ----------
-    aligned : AlignedLosses
-        Losses beside their parameters.
-    rng : int or Generator
-        For what has to be simulated.
-
-    Returns
-    -------
-    aligned : AlignedLosses
-        The losses as they are most likely meant.
-    report : HypothesisReport
-        The outcome of their test.
-    findings : list of Finding
+    Those are the other ways to take a Renyi bound, and a history recorded after each step. The
+    losses are returned as they are most likely meant.
     """
     best = aligned
     report = try_hypotheses(aligned.model, aligned.losses, generator(rng))
@@ -68,7 +54,7 @@ def explain(
 
 
 def _compared(aligned: AlignedLosses, report: HypothesisReport) -> list[Finding]:
-    """Findings of a report: agreement, a mismatch that nothing explains, or a mistake."""
+    """Make findings of a report: agreement, a mismatch that nothing explains, or a mistake."""
     test, values = report.given, aligned.losses.values
     mean = test.distribution.mean
     std = np.sqrt(np.maximum(test.distribution.variance, 0.0)) + test.allowance

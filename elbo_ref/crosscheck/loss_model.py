@@ -103,7 +103,7 @@ class LossModel(NamedTuple):
         return self.batch is not None and len(self.counts) == 1
 
     def task(self) -> Task:
-        """The guide, as the objective sees it, on the counts."""
+        """Join the guide, as the objective sees it, and the counts."""
         return Task(self.loss.adapted(self.family), self.counts)
 
     def at(self, steps: slice | np.ndarray) -> LossModel:
@@ -127,7 +127,7 @@ class LossModel(NamedTuple):
         return other is not None and all(map(same, self, other))
 
     def other_bounds(self) -> Iterator[tuple[LossModel, str]]:
-        """The other ways in which a Renyi bound may have been taken, in words beside."""
+        """Yield the other ways to take a Renyi bound, each with its words."""
         if self.renyi is None or self.renyi.num_samples == 1:
             return
         if self.batch is None:
@@ -233,7 +233,7 @@ class LinearForm(NamedTuple):
 
 
 def _logs_in_run(logit: FloatArray, dtype: str, source: Source) -> tuple[FloatArray, FloatArray]:
-    """log c and log(1 - c), (2, ...), as densities of c and as the likelihood see them."""
+    """Round c as the run does: log c and log(1 - c) in densities of c, and in the likelihood."""
     info = np.finfo(dtype)
     eps, tiny = float(info.eps), float(info.tiny)
     highest = 1 - (eps / 2 if source is BETA else eps)

@@ -55,7 +55,7 @@ class StepLengths(NamedTuple):
 
     @classmethod
     def between(cls, model: LossModel, learned: Learned, positive: Constraint) -> StepLengths:
-        """Steps between the columns of a model."""
+        """Measure the steps between the columns of a model."""
         rows = {
             f"prior.{name}": positive.unconstrain(concentration[:, 0])
             for name, concentration in zip(NAMES, model.prior, strict=True)
@@ -92,20 +92,7 @@ def step_findings(
 ) -> list[Finding]:
     """Compare the steps between the columns of a model with those of an optimizer.
 
-    Parameters
-    ----------
-    model : LossModel
-        With a column for each set of parameters.
-    learned : bool or str
-        The concentrations of the prior that are parameters.
-    optimizer : Adam or None
-        The optimizer that is said to have made the steps.
-    from_start : bool
-        Whether the first of them is certainly the run's first.
-
-    Returns
-    -------
-    list of Finding
+    `from_start` says that the first of them is certainly the run's first.
     """
     if model.prior.shape[1] < 3:
         return []
@@ -127,7 +114,7 @@ def step_findings(
 def _in_likelier_coordinates(
     model: LossModel, learned: Learned, optimizer: Adam | None
 ) -> StepLengths:
-    """Steps of logarithms or, if those make the first steps alike, of inverses of softplus."""
+    """Measure steps of logarithms or, if it makes the first alike, of inverses of softplus."""
     soft = StepLengths.between(model, learned, SOFTPLUS)
     if soft.rate is not None and (optimizer is None or soft.begin_with(optimizer.lr)):
         return soft
@@ -149,7 +136,7 @@ def _detached(model: LossModel, steps: StepLengths) -> list[Finding]:
 
 
 def _slope(model: LossModel, row: int, step: int) -> float:
-    """Derivative of the exact objective by the logarithm of a concentration of the prior."""
+    """Differentiate the exact objective by the logarithm of a concentration of the prior."""
     task, ends = model.task(), []
     for shift in (1e-4, -1e-4):
         moved = model.prior[:, step, 0].copy()

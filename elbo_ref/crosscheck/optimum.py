@@ -11,7 +11,7 @@ _ENOUGH = "what counts as there"
 
 
 def optimum_finding(seen: PointDiagnosis) -> Finding:
-    """The finding that a diagnosis of somebody's parameters comes to."""
+    """Make a finding of a diagnosis of somebody's parameters."""
     from elbo_ref import sentences
 
     optimum, here = seen.optimum, seen.objective
@@ -55,7 +55,7 @@ def _words(floor: NoiseFloor) -> str:
 
 
 def exact_numbers(seen: PointDiagnosis) -> dict[str, float | None]:
-    """The exact numbers at somebody's parameters, by name."""
+    """Collect the exact numbers at somebody's parameters, by name."""
     found: dict[str, float | None] = {"objective": seen.objective}
     if seen.log_evidence is not None:
         if seen.family.is_elbo:

@@ -15,6 +15,7 @@ with a leading axis of steps. Where each latent has a parameter of its own, ``a_
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -104,24 +105,10 @@ def assign_roles(
     names: Mapping[str, str] | None = None,
     prior: Beta | None = None,
 ) -> ParameterRoles:
-    """Put parameters into their roles.
+    """Put parameters of a guide of `size` latents into their roles.
 
-    Parameters
-    ----------
-    values : mapping of str to ndarray
-        Somebody's parameters by name.
-    guide : Guide
-        The guide whose roles they have.
-    size : int
-        Number of latents, G.
-    names : mapping of str to str, optional
-        For a role the name of the parameter that has it.
-    prior : Beta, optional
-        The prior's concentrations where `values` does not hold them.
-
-    Returns
-    -------
-    ParameterRoles
+    `names` has for a role the name of the parameter that has it, `prior` the concentrations where
+    `values` does not hold them.
 
     Raises
     ------
@@ -137,20 +124,18 @@ def assign_roles(
     _check_names(names, values, roles)
     held = dict(zip(PRIOR_ROLES, prior.arrays(), strict=True)) if prior else {}
     guessed = _guessed(values, names, roles, held)
-    found = names | guessed
-    arrays = {}
+    found, arrays = names | guessed, {}
     for role in roles:
         if role not in found and role not in held:
             raise ValueError(f"names= does not say which parameter is {role}; {_listed(values)}")
         arrays[role] = values[found[role]] if role in found else np.asarray(held[role])
-    table, steps = _tables(arrays, found, guide, size)
-    own_size = 1 if guide.shared else size
+    tables, steps = _tables(arrays, found, guide, size)
     concentrations = np.empty((len(NAMES), steps, 1))
     for row, role in zip(concentrations, PRIOR_ROLES, strict=True):
-        row[:] = table.get(role, 1.0)
-    own = np.empty((len(guide.parameter_names), steps, own_size))
+        row[:] = tables.get(role, 1.0)
+    own = np.empty((len(guide.parameter_names), steps, 1 if guide.shared else size))
     for row, name in zip(own, guide.parameter_names, strict=True):
-        row[:] = table[f"guide.{name}"]
+        row[:] = tables[f"guide.{name}"]
     unsaid = tuple(role for role, name in guessed.items() if role != name)
     return ParameterRoles(concentrations, own, found, unsaid)
 
@@ -231,53 +216,35 @@ def _listed(values: Collection[str]) -> str:
 def _tables(
     arrays: Mapping[str, FloatArray], names: Mapping[str, str], guide: Guide, size: int
 ) -> tuple[dict[str, FloatArray], int]:
-    """Values of each role, (steps, latents), where one of either broadcasts; and the steps."""
+    """Arrange the values of each role as (steps, latents), one of either for all; and the steps."""
     priors = {x.size for role, x in arrays.items() if role in PRIOR_ROLES and x.ndim}
     histories = {len(x) for x in arrays.values() if x.ndim > 1}
     tables = {}
     for role, array in arrays.items():
         columns = 1 if guide.shared or role in PRIOR_ROLES else size
-        lengths = priors if array.size != columns else histories
-        if array.ndim == 1 and array.size in lengths:
-            array = array[:, None]
-        tables[role] = _table(role, array, columns, names.get(role, role))
+        by_step = array.size in (priors if array.size != columns else histories) or columns == 1
+        table = array[:, None] if array.ndim == 1 and by_step else np.atleast_2d(array)
+        tables[role] = table.reshape(len(table), math.prod(table.shape[1:]))
+        if tables[role].shape[1] not in (1, columns):
+            raise ValueError(
+                f"{names.get(role, role)} ({role}) has shape {array.shape}: one value"
+                + (f" or {columns}, one for each latent," if columns > 1 else "")
+                + " is needed, or a history of that"
+            )
     steps = {len(table) for table in tables.values()} - {1}
     if len(steps) > 1:
-        told = ", ".join(f"{role}: {len(table)}" for role, table in tables.items())
-        raise ValueError(f"the parameters have histories of different lengths: {told}")
+        lengths = ", ".join(f"{role}: {len(table)}" for role, table in tables.items())
+        raise ValueError(f"the parameters have histories of different lengths: {lengths}")
     return tables, steps.pop() if steps else 1
 
 
-def _table(role: str, array: FloatArray, columns: int, name: str) -> FloatArray:
-    if array.ndim == 0:
-        table = array.reshape(1, 1)
-    elif array.ndim == 1 and array.size == columns:
-        table = array[None]
-    elif array.ndim == 1 and columns == 1:
-        table = array[:, None]
-    elif array.ndim >= 2 and array[0].size in (1, columns):
-        table = array.reshape(len(array), -1)
-    else:
-        raise ValueError(
-            f"{name} ({role}) has shape {array.shape}: one value"
-            + (f" or {columns}, one for each latent," if columns > 1 else "")
-            + " is needed, or a history of that"
-        )
-    return np.asarray(table, dtype=np.float64)
-
-
 class Assignment(NamedTuple):
-    """Counts and guide with parameters in their roles, and what was assumed for it."""
+    """Parameters in their roles, the counts and the guide as they must be for it, and notes."""
 
     counts: Counts
     guide: str
     roles: ParameterRoles
     findings: tuple[Finding, ...]
-
-    @property
-    def learned(self) -> Learned:
-        """Concentrations of the prior that are parameters."""
-        return learned_of(self.roles.names)
 
 
 def assign(
@@ -287,31 +254,10 @@ def assign(
     names: Mapping[str, str] | None,
     prior: Beta | None,
 ) -> Assignment:
-    """Put somebody's parameters into their roles and say what had to be assumed.
+    """Put somebody's parameters into their roles as `assign_roles` does, and note what was assumed.
 
     A store of the prior's parameters alone belongs to an empty guide; concentrations that are not
-    positive are taken for logarithms.
-
-    Parameters
-    ----------
-    counts : Counts
-        The data.
-    given : Parameters
-        Somebody's parameters by name.
-    guide : Guide
-        The guide that they are said to be of.
-    names, prior
-        As of `assign_roles`.
-
-    Returns
-    -------
-    Assignment
-        Its counts have an entry for each latent where the parameters have.
-
-    Raises
-    ------
-    ValueError
-        If parameters have no role, have the wrong shape, or are not finite.
+    positive are taken for logarithms; latents that have parameters of their own get an entry each.
     """
     findings = [Finding("parameters", text, status="note") for text in _grouped(given.notes)]
     if _prior_only(given.values, guide, names, prior):
@@ -332,7 +278,7 @@ def assign(
 
 
 def _grouped(notes: tuple[str, ...]) -> list[str]:
-    """Notes, with the names of all parameters about which they say the same."""
+    """Group notes that say the same of several parameters."""
     names: dict[str, list[str]] = {}
     for text in notes:
         name, _, what = text.partition(": ")

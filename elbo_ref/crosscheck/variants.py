@@ -95,7 +95,7 @@ def _likeliest(log_density: Callable[[float], FloatArray], start: float, around:
 
 
 def _lowest(height: Callable[[int], float], low: int, high: int) -> int:
-    """The whole number at which a function that falls and then rises is lowest."""
+    """Find the whole number at which a function that falls and then rises is lowest."""
     while high - low > 2:
         middle = (low + high) // 2
         if height(middle) < height(middle + 1):
