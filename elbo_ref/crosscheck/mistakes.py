@@ -48,17 +48,17 @@ class Mistake(NamedTuple):
 
 
 def closed_form_hypotheses(given: LossModel) -> list[Hypothesis]:
-    """All hypotheses with nothing to fit that differ from the given model."""
+    """List the hypotheses with nothing to fit that differ from the given model."""
     found: list[Hypothesis] = []
     for mistake in MISTAKES.values():
-        variants = [x for x in mistake.closed_form(given) if not x.model.equals(given)]
-        price = float(np.log(max(len(variants), 1)))
-        found += [x._replace(name=mistake.name, price=price) for x in variants]
+        differing = [x for x in mistake.closed_form(given) if not x.model.equals(given)]
+        price = float(np.log(max(len(differing), 1)))
+        found += [x._replace(name=mistake.name, price=price) for x in differing]
     return found
 
 
 def fitted_hypotheses(given: LossModel, fit: Fit) -> list[Hypothesis]:
-    """All hypotheses with one number fitted to the losses that differ from the given model."""
+    """List the hypotheses with one number fitted that differ from the given model."""
     return [
         x._replace(name=mistake.name, fitted=True)
         for mistake in MISTAKES.values()

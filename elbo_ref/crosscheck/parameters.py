@@ -188,9 +188,11 @@ def _guessed(
     guessed = {}
     for role in roles:
         fitting = [name for name in left if _says(name, role, roles)]
+        if role in names:
+            continue
         if role in left:
             guessed[role] = role
-        elif role not in names and role not in held and len(fitting) == 1:
+        elif role not in held and len(fitting) == 1:
             guessed[role] = fitting[0]
     return guessed if len(set(guessed.values())) == len(guessed) else {}
 

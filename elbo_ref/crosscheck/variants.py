@@ -73,18 +73,18 @@ class Fit(NamedTuple):
     distribution: LossDistribution
     variance: FloatArray
 
-    def average(self, x: FloatArray, y: FloatArray) -> float:
-        """Sum of x y, weighted by precision."""
+    def weighted_sum(self, x: FloatArray, y: FloatArray) -> float:
+        """Sum x y, weighted by precision."""
         return float(np.sum(x * y / self.variance))
 
 
 def _fit_price(size: float, precision: float) -> float:
-    """Penalty of a fitted number of that size, known as precisely."""
+    """Charge a fitted number of that size, known as precisely."""
     return float(np.log1p(4 * (1 + size) / precision))
 
 
 def _likeliest(log_density: Callable[[float], FloatArray], start: float, around: float) -> float:
-    """Argument near a start at which a sum of log densities is highest."""
+    """Find where, near a start, a sum of log densities is highest."""
     found = minimize_scalar(
         lambda x: -log_density(x).sum(),
         bounds=(start - around, start + around),
@@ -238,7 +238,7 @@ def largest_totals(given: LossModel) -> Iterator[Hypothesis]:
 def fitted_divisor(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
     """Divide the losses by the likeliest whole number."""
     mean, losses = fit.distribution.mean, fit.losses
-    share = fit.average(mean, losses) / fit.average(mean, mean)
+    share = fit.weighted_sum(mean, losses) / fit.weighted_sum(mean, mean)
     if not 0 < share < 1:
         return
     power = -float(np.log(share))
@@ -275,8 +275,8 @@ def fitted_batch(given: LossModel, fit: Fit, *, twice: bool) -> Iterator[Hypothe
         whole = int(counts.total_count[0])
         still = expected_losses(given._replace(likelihood_weight=0.0))
     slope = fit.distribution.mean - still
-    known = fit.average(slope, slope)
-    share = fit.average(slope, fit.losses - still) / known if known > 0 else 0.0
+    known = fit.weighted_sum(slope, slope)
+    share = fit.weighted_sum(slope, fit.losses - still) / known if known > 0 else 0.0
     if not (np.isfinite(share) and share > 0) or (share < 1) is twice:
         return
     part = min(share, 1 / share)
@@ -302,7 +302,7 @@ def fitted_totals(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
 
     def distance(totals: Callable[[int], FloatArray], number: int) -> float:
         off = fit.losses - means(totals, number)
-        return fit.average(off, off)
+        return fit.weighted_sum(off, off)
 
     def height(totals: Callable[[int], FloatArray], number: int) -> float:
         return float(np.sum(means(totals, number) / fit.variance))
@@ -318,6 +318,6 @@ def fitted_totals(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
         for ends in ((least, turn), (turn, most)):
             best = _lowest(partial(distance, totals), *ends)
             step = means(totals, best + 1) - means(totals, best)
-            precision = max(1.0, fit.average(step, step) ** -0.5)
+            precision = max(1.0, fit.weighted_sum(step, step) ** -0.5)
             model = given._replace(counts=Counts(k, totals(best), w))
             yield Hypothesis(words.format(best), model, price=_fit_price(abs(best), precision))

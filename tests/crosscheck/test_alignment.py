@@ -1,0 +1,83 @@
+"""Losses beside the parameters that they belong to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import elbo_ref as er
+from elbo_ref.crosscheck.alignment import align, computed_in
+from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.io.parameters import read_parameters
+from elbo_ref.objectives import find as find_loss
+
+NONE = np.zeros(0)
+
+
+def model(steps):
+    """Priors that tell the steps apart."""
+    prior = np.stack([np.arange(1.0, steps + 1), np.ones(steps)])[:, :, None]
+    own = np.full((2, steps, 2), 2.0)
+    return LossModel(er.Counts([1, 2], 3), "beta", find_loss("trace"), 1, prior, own, "float64")
+
+
+def columns(aligned):
+    return (aligned.model.prior[0, :, 0] - 1).astype(int).tolist()
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_history_of_before_each_step(more):
+    """With or without the parameters after the last; evaluations are at the end."""
+    aligned = align(model(4 + more), np.arange(4.0) / 7, np.array([0.5, 0.25]), None)
+    assert columns(aligned) == [0, 1, 2, 3, 3 + more, 3 + more]
+    assert aligned.labels[3:5] == ("loss of step 3", "evaluation 0")
+    assert (aligned.kind, aligned.paired) == ("losses", 0 if more else 4)
+    assert aligned.losses.allowance.tolist() == [0, 0, 0, 0, 0.005, 0.005]
+
+
+def test_a_history_of_after_each_step():
+    """Each loss moves to the entry before its own, the first has none; evaluations stay."""
+    aligned = align(model(4), np.arange(4.0) / 7, np.array([0.5]), None)
+    later = aligned.one_later()
+    assert columns(later) == [0, 1, 2, 3]
+    assert later.labels == ("loss of step 1", "loss of step 2", "loss of step 3", "evaluation 0")
+    assert later.one_later() is None
+    assert align(model(5), np.arange(4.0), NONE, None).one_later() is None
+
+
+def test_one_set_of_parameters():
+    """Only the last loss is compared, with an allowance for a step; a shorter one allows less."""
+    losses = np.arange(5.0) / 7
+    aligned = align(model(1), losses, NONE, None)
+    assert aligned.losses.values.tolist() == [losses[-1]]
+    assert aligned.labels == ("loss of step 4",)
+    slow = align(model(1), losses, NONE, er.Adam(lr=0.01))
+    assert 0 < 5 * slow.losses.allowance[0] < aligned.losses.allowance[0]
+
+
+def test_the_allowance_holds_a_step_of_each_parameter():
+    from elbo_ref.crosscheck.distribution import expected_losses
+
+    here, losses = model(1), np.array([1 / 7])
+    (allowance,) = align(here, losses, NONE, er.Adam(lr=0.1)).losses.allowance
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        prior, own = (x * np.exp(rng.choice([-0.1, 0.1], x.shape)) for x in here[4:6])
+        moved = here._replace(prior=prior, guide_parameters=own)
+        assert abs(expected_losses(moved) - expected_losses(here))[0] < allowance
+
+
+def test_nothing_and_what_does_not_fit():
+    assert align(model(3), NONE, NONE, None) is None
+    with pytest.raises(ValueError, match="there are 2 losses and 4 sets of parameters"):
+        align(model(4), np.ones(2), NONE, None)
+    with pytest.raises(ValueError, match="loss 1 is nan"):
+        align(model(2), np.array([1.0, np.nan]), NONE, None)
+
+
+def test_the_type_of_a_run():
+    short, long = np.float32([1 / 3, 2 / 7]).astype(float), np.array([1 / 3, 2 / 7])
+    plain, single = (read_parameters({"a": x}) for x in (1.0, np.float32([1.0])))
+    assert computed_in(plain, short, NONE) == computed_in(single, long, NONE) == "float32"
+    assert computed_in(plain, long, NONE) == computed_in(plain, NONE, NONE) == "float64"
+    assert computed_in(plain, np.array([0.25, 1.5]), NONE) == "float64"  # printed so

@@ -1,0 +1,163 @@
+"""Somebody's parameters in their roles: names, guesses, shapes, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import elbo_ref as er
+from elbo_ref.crosscheck.parameters import (
+    PRIOR_ROLES,
+    assign,
+    assign_roles,
+    learned_of,
+    one_by_one,
+    roles_of,
+)
+from elbo_ref.guides import GUIDES
+from elbo_ref.io.parameters import read_parameters
+from tiers import few
+
+BETA = ("guide.concentration1", "guide.concentration0")
+SIZE, STEPS = 3, 5
+
+
+def arrays(**values):
+    return {name: np.asarray(value, float) for name, value in values.items()}
+
+
+def given(names, *values):
+    return {name: np.asarray(value, float) for name, value in zip(names, values, strict=True)}
+
+
+def test_roles_of_every_guide():
+    """The prior's where there is one, and one for each parameter of the guide."""
+    for guide in GUIDES.values():
+        roles = roles_of(guide)
+        assert (roles[:2] == PRIOR_ROLES) == guide.has_prior
+        assert len(roles) == 2 * guide.has_prior + len(guide.parameter_names)
+
+
+def test_what_is_learned():
+    assert [learned_of(PRIOR_ROLES[i:j]) for i, j in ((0, 2), (0, 1), (1, 2), (0, 0))] == [
+        True,
+        "concentration1",
+        "concentration0",
+        False,
+    ]
+
+
+GUESSES = {
+    "words": (("prior_alpha", "prior_beta", "guide_alpha", "guide_beta"), (*PRIOR_ROLES, *BETA)),
+    "suffixes": (("alpha_p", "beta_p", "alpha_q", "beta_q"), (*PRIOR_ROLES, *BETA)),
+    "the roles themselves": ((*PRIOR_ROLES, *BETA), ()),
+}
+
+
+@pytest.mark.parametrize("name", GUESSES)
+def test_guesses_are_told(name):
+    names, guessed = GUESSES[name]
+    found = assign_roles(given(names, 1, 2, 3, 4), GUIDES["beta"], SIZE)
+    assert found.guessed == guessed
+    assert found.prior[:, 0, 0].tolist() == [1, 2]
+    assert found.guide_parameters[:, 0].tolist() == [[3] * SIZE, [4] * SIZE]
+
+
+def test_a_lone_owner_need_not_be_named():
+    found = assign_roles(arrays(alpha=2.0, beta=3.0), GUIDES["empty"], SIZE)
+    assert dict(found.names) == dict(zip(PRIOR_ROLES, ("alpha", "beta"), strict=True))
+
+
+def test_autoguides_of_pyro():
+    values = {"a0": 1.0, "b0": 2.0, "AutoNormal.locs.c": 0.5, "AutoNormal.scales.c": 0.25}
+    names = dict(zip(PRIOR_ROLES, ("a0", "b0"), strict=True))
+    found = assign_roles(given(values, *values.values()), GUIDES["normal"], 1, names=names)
+    assert found.guide_parameters[:, 0, 0].tolist() == [0.5, 0.25]
+    point = {"a0": 1.0, "b0": 2.0, "AutoDelta.c": 0.25}
+    found = assign_roles(given(point, *point.values()), GUIDES["delta"], 1, names=names)
+    assert found.guide_parameters[0, 0, 0] == pytest.approx(np.log(1 / 3))
+
+
+SHAPES = {
+    "a number": ((), 1),
+    "one": ((1,), 1),
+    "each latent": ((SIZE,), 1),
+    "history": ((STEPS, 1), STEPS),
+    "history of each": ((STEPS, SIZE), STEPS),
+}
+
+
+@pytest.mark.parametrize("shape", few(SHAPES, 2))
+@pytest.mark.parametrize("prior_shape", [(), (STEPS,), (STEPS, 1)])
+def test_shapes(shape, prior_shape):
+    """Whatever has one value for all steps or latents is repeated."""
+    size, steps = SHAPES[shape]
+    values = given(
+        (*PRIOR_ROLES, *BETA), *[np.full(prior_shape, 2.0)] * 2, *[np.full(size, 3.0)] * 2
+    )
+    found = assign_roles(values, GUIDES["beta"], SIZE)
+    assert found.num_steps == max(steps, STEPS if prior_shape else 1)
+    assert found.prior.shape == (2, found.num_steps, 1)
+    assert found.guide_parameters.shape == (2, found.num_steps, SIZE)
+    shared = assign_roles(given(PRIOR_ROLES, 1, 2) | given(BETA, 3, 4), GUIDES["beta_shared"], SIZE)
+    assert shared.guide_parameters.shape == (2, 1, 1)
+
+
+def test_as_many_steps_as_latents():
+    """A row of as many values as there are latents is a history where another one is."""
+    long = np.arange(1.0, SIZE + 1)
+    values = given((*PRIOR_ROLES, *BETA), long, long, 2.0, 3.0)
+    assert assign_roles(values, GUIDES["beta"], SIZE).num_steps == SIZE
+    values = given((*PRIOR_ROLES, *BETA), 1.0, 1.0, long, long)
+    assert assign_roles(values, GUIDES["beta"], SIZE).num_steps == 1
+    values = given((*PRIOR_ROLES, *BETA), long[:, None], long[:, None], long, long)
+    found = assign_roles(values, GUIDES["beta"], SIZE)
+    assert (found.num_steps, found.guide_parameters[0, 1].tolist()) == (SIZE, [2.0] * SIZE)
+
+
+def test_numbered_parameters_in_the_order_of_their_numbers():
+    values = given([f"a_{i}" for i in (10, 2, 1)], 10, 2, 1) | given([*PRIOR_ROLES, "b"], 1, 2, 3)
+    names = dict(zip(BETA, ("a_*", "b"), strict=True))
+    found = assign_roles(values, GUIDES["beta"], SIZE, names=names)
+    assert found.guide_parameters[0, 0].tolist() == [1, 2, 10]
+
+
+def four(prior, own):
+    return dict(zip((*PRIOR_ROLES, *BETA), (prior, prior, own, own), strict=True))
+
+
+REFUSED = {
+    "none of the roles": ({"x": 1.0}, {"guide.loc": "x"}),
+    "there is no parameter 'y'": ({"x": 1.0}, {BETA[0]: "y"}),
+    "'x' has two roles": ({"x": 1.0}, dict.fromkeys(BETA, "x")),
+    "does not say which parameter is prior.concentration1; the store has: x": ({"x": 1.0}, {}),
+    r"has shape \(2,\): one value or 3": (four(1.0, [1.0, 2.0]), {}),
+    "different lengths": (four([1.0, 2.0], [[1.0], [2.0], [3.0]]), {}),
+    "one number and one shape each": ({"a_1": 1.0, "a_01": 2.0}, {BETA[0]: "a_*"}),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_refusals(message):
+    values, names = REFUSED[message]
+    with pytest.raises(ValueError, match=message):
+        assign_roles(given(values, *values.values()), GUIDES["beta"], SIZE, names=names)
+
+
+def test_logarithms_are_recognised():
+    """A concentration that is not positive: exp is applied to all of them, and it is a mistake."""
+    counts, values = er.Counts([1, 2, 3], 4), given([*PRIOR_ROLES, *BETA], -0.5, 0.5, 1.0, 2.0)
+    found = assign(counts, read_parameters(values), GUIDES["beta"], None, None)
+    assert [x.name for x in found.findings if x.status == "mistake"] == ["unconstrained_values"]
+    assert found.roles.prior[:, 0, 0].tolist() == np.exp([-0.5, 0.5]).tolist()
+    values |= arrays(x=np.inf)
+    with pytest.raises(ValueError, match="the guide's parameters are not finite at step 0"):
+        assign(counts, read_parameters(values), GUIDES["beta"], {BETA[0]: "x"}, None)
+
+
+def test_equal_latents_with_parameters_of_their_own():
+    counts = er.Counts([0, 1], 1, multiplicity=[2, 1])
+    values = given([*PRIOR_ROLES, *BETA], 1.0, 2.0, [3.0, 4.0, 5.0], 6.0)
+    found = assign(counts, read_parameters(values), GUIDES["beta"], None, None)
+    assert found.counts == one_by_one(counts)
+    assert found.roles.guide_parameters[0, 0].tolist() == [3, 4, 5]

@@ -1,0 +1,143 @@
+"""Tails by the saddlepoint formula, against distributions that SciPy knows exactly."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from elbo_ref.crosscheck.cumulants import ALL, GammaCumulants, Sum, Weighted
+from elbo_ref.crosscheck.saddlepoint import (
+    SaddlepointDistribution,
+    SampledDistribution,
+    p_values,
+)
+from tiers import few
+
+
+def gamma(shape, scale=1.0, loc=0.0):
+    """Cumulants of a gamma distribution; negative scales reflect it."""
+    shape, scale, loc = np.broadcast_arrays(*map(np.atleast_1d, (shape, scale, loc)))
+    return GammaCumulants(loc + shape * scale, shape * scale**2, 2 * shape * scale**3)
+
+
+def exact_tail(frozen, mean, x):
+    """The probability farther out."""
+    return frozen.sf(x) if x > mean else frozen.cdf(x)
+
+
+class Uniform(NamedTuple):
+    """K(s) = log(sinh(s/2) / (s/2)) of a number uniform in (-1/2, 1/2)."""
+
+    closed = True
+    size: int
+
+    @property
+    def domain(self):
+        return np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
+
+    def at(self, s, rows=ALL):
+        s = np.where(np.abs(s) < 1e-3, 1e-3, s)
+        half = s / 2
+        k = np.abs(half) + np.log(-np.expm1(-np.abs(s))) - np.log(np.abs(s))
+        return np.array((k, 0.5 / np.tanh(half) - 1 / s, 1 / s**2 - 0.25 / np.sinh(half) ** 2))
+
+
+@pytest.mark.parametrize("shape", few([1.0, 0.3, 7.0, 200.0]))
+@pytest.mark.parametrize("scale", [2.0, -2.0])
+def test_gamma_tails(shape, scale):
+    """Within Stirling's error of Gamma(shape), and 2%, to p = 1e-3 and for large shapes farther.
+
+    Where the formula is not believed, and below all doubt, it is at most Chernoff's bound.
+    """
+    frozen, slack = stats.gamma(shape, scale=2), 0.02 + 1 / (12 * shape)
+    found = SaddlepointDistribution(gamma(shape, scale))
+    assert found.variance[0] == pytest.approx(4 * shape)
+    for p in (0.4, 0.1, 1e-3, 1e-10, 1e-18, 1e-40):
+        for x in (frozen.isf(p), frozen.ppf(p)):
+            wanted = min(exact_tail(frozen, 2 * shape, x), 0.5)
+            tail = found.outer_tail(np.array([np.sign(scale) * x]))[0]
+            chernoff = np.exp(shape - x / 2 + shape * np.log(x / 2 / shape))
+            precise = p >= (1e-3 if shape <= 1 else 1e-18)
+            most = wanted * (1 + slack) if precise else max(1.01 * chernoff, 1e-20)
+            assert tail > wanted * (1 - slack), (p, x)
+            assert tail < most or x < 1e-2, (p, x)  # the end of the distribution: weaker bounds
+
+
+def test_gamma_densities():
+    frozen, x = stats.gamma(3.0), np.array([0.2, 1.0, 3.0, 9.0, 40.0])
+    found = SaddlepointDistribution(gamma([3.0] * 5))
+    assert found.log_density(x) == pytest.approx(frozen.logpdf(x), abs=0.03)
+
+
+def test_a_normal_is_exact():
+    found = SaddlepointDistribution(GammaCumulants(*(np.full(3, v) for v in (1.0, 4.0, 0.0))))
+    x = np.array([-9.0, 3.0, 41.0])
+    assert found.outer_tail(x) == pytest.approx(stats.norm.sf(np.abs(x - 1) / 2), rel=1e-6)
+    assert found.log_density(x) == pytest.approx(stats.norm.logpdf(x, 1, 2))
+
+
+@pytest.mark.parametrize("weights", [[1.0, 1.0, 1.0], [0.5, 0.0, 3.0], [1.0, 2.0, -1.5]])
+def test_weighted_sums(weights):
+    """Against 400,000 draws, within 6% and their noise."""
+    shapes, rng = np.array([0.5, 2.0, 1.0]), np.random.default_rng(0)
+    found = SaddlepointDistribution(gamma(shapes)).weighted(np.array(weights))
+    draws = rng.gamma(shapes, size=(400_000, 3)) @ weights
+    assert found.mean[0] == pytest.approx(shapes @ weights)
+    for q in (0.001, 0.05, 0.95, 0.999):
+        x = np.quantile(draws, q)
+        wanted = np.mean(draws > x) if q > 0.5 else np.mean(draws < x)
+        slack = 0.06 + 5 / np.sqrt(400_000 * wanted)
+        assert found.outer_tail(np.array([x]))[0] == pytest.approx(wanted, rel=slack)
+
+
+def test_a_weighted_sum_is_finite_where_each_part_is():
+    parts = Weighted(gamma([1.0, 1.0, 1.0], [1.0, 2.0, -4.0]), np.array([1.0, 0.0, 2.0]))
+    assert parts.domain.tolist() == [[-1 / 8], [1.0]]
+
+
+def test_a_sum_of_independent_parts():
+    both = Sum((gamma([1.0, 2.0]), gamma([2.5, 0.5])))
+    whole = gamma([3.5, 2.5])
+    s = np.array([0.3, -2.0])
+    assert both.at(s) == pytest.approx(whole.at(s))
+    assert both.at(s[1:], np.array([False, True])) == pytest.approx(whole.at(s)[:, 1:])
+    assert both.domain == pytest.approx(whole.domain)
+
+
+def test_beyond_the_end_of_a_number():
+    """Where no s has K'(s) = x the tail is as good as zero, and stays finite beside the end."""
+    found = SaddlepointDistribution(Uniform(4))
+    tails = found.outer_tail(np.array([0.6, -2.0, 0.25, -0.4]))
+    assert tails[:2].max() < 1e-12
+    assert tails[2:] == pytest.approx([0.25, 0.1], rel=0.2)
+
+
+def test_p_values_allow_for_rounding():
+    found = SaddlepointDistribution(gamma([4.0] * 3))
+    x, none = np.array([9.0, 9.0, 4.1]), np.zeros(3)
+    p = p_values(found, x, np.array([0.0, 1.0, 0.2]))
+    assert p[0] == pytest.approx(2 * stats.gamma(4).sf(9), rel=0.05)
+    assert p[1] == pytest.approx(2 * stats.gamma(4).sf(8), rel=0.05)
+    assert p[2] == 1.0 > p_values(found, x, none)[2]
+
+
+def test_negative_control_another_distribution_has_other_tails():
+    found = SaddlepointDistribution(gamma(1.0))
+    x = stats.gamma(2.0, scale=0.5).isf([1e-6])  # the same mean
+    assert found.outer_tail(x)[0] > 20e-6
+
+
+def test_sampled_tails():
+    """By 40,000 draws, an exponential beyond them; reflected below the mean."""
+    draws = stats.expon().rvs((2, 40_000), random_state=np.random.default_rng(0))
+    found = SampledDistribution(draws * [[1.0], [-1.0]])
+    for p, slack in ((0.2, 0.05), (0.01, 0.25), (1e-7, 3.0)):
+        x = -np.log(p)
+        tails = found.outer_tail(np.array([x, -x]))
+        assert (tails < p * (1 + slack)).all()
+        assert (tails > p / (1 + slack)).all()
+    total = found.weighted(np.array([1.0, -1.0]))
+    assert total.outer_tail(np.array([9.0]))[0] == pytest.approx(stats.gamma(2).sf(9), rel=0.3)
