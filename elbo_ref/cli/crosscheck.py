@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from elbo_ref import __version__
 from elbo_ref._format.documents import document, to_json
 from elbo_ref._format.table import printable
 from elbo_ref.cli.console import (
@@ -21,14 +19,19 @@ from elbo_ref.cli.console import (
     refusals,
 )
 from elbo_ref.cli.delivery import Delivery
-from elbo_ref.cli.inputs import (
+from elbo_ref.cli.live import LOSSES, Live, Settings, run_live
+from elbo_ref.cli.options import (
+    FILE,
+    FLAG,
     LIST,
-    add_counts_arguments,
+    PAIR,
+    REAL,
+    WHOLE,
+    Options,
+    command_parser,
     list_examples,
     read_input,
-    two_concentrations,
 )
-from elbo_ref.cli.live import LOSSES, Live, Settings, run_live
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck import Verdict, cross_check
 from elbo_ref.guides import GUIDES
@@ -159,76 +162,6 @@ def _checked(options: argparse.Namespace, counts: Counts) -> Sequence[Verdict | 
     return [cross_check(counts, options.params, rng=options.seed or 0, **common, **settings)]
 
 
-def crosscheck_parser() -> argparse.ArgumentParser:
-    """Make the parser."""
-    parser = argparse.ArgumentParser(
-        prog="python -m elbo_ref.crosscheck",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"elbo_ref {__version__}")
-    add_counts_arguments(parser)
-    what = parser.add_argument_group("what is checked")
-    what.add_argument(
-        "--params",
-        type=Path,
-        metavar="FILE",
-        help="parameters: written by Pyro's param_store.save or torch.save, or JSON or npz; one "
-        "set, or a history with a leading axis of steps",
-    )
-    what.add_argument(
-        "--names",
-        type=_names,
-        metavar="ROLE=NAME,...",
-        help="which parameter is prior.concentration1, prior.concentration0, "
-        "guide.concentration1, guide.loc, ...",
-    )
-    what.add_argument(
-        "--losses",
-        type=Path,
-        metavar="FILE",
-        help="what each svi.step returned, in order, one number a line",
-    )
-    what.add_argument(
-        "--evaluations",
-        type=Path,
-        metavar="FILE",
-        help="losses at exactly these parameters, one number a line",
-    )
-    what.add_argument(
-        "--recording",
-        type=Path,
-        metavar="FILE",
-        help="instead: a run that elbo_ref.recording has noted, to be replayed draw by draw",
-    )
-    what.add_argument("--live", action="store_true", help="instead: run Pyro here, beside ours")
-    how = parser.add_argument_group("how it was made")
-    how.add_argument(
-        "--guide",
-        choices=tuple(GUIDES),
-        metavar="GUIDE",
-        help="the guide (beta; of a recording: what its sites say; live: beta and then empty)",
-    )
-    how.add_argument(
-        "--loss",
-        choices=tuple(OBJECTIVES),
-        metavar="LOSS",
-        help="the loss (trace; of a recording: what it says); live: " + ", ".join(LOSSES),
-    )
-    how.add_argument("--num-particles", type=int, metavar="N", help="draws a step (1; live: 10)")
-    how.add_argument("--dtype", choices=("float32", "float64"), help="what it computed in")
-    how.add_argument("--lr", type=float, help="Adam's learning rate")
-    how.add_argument("--num-steps", type=int, metavar="N", help="live: steps (100)")
-    how.add_argument(
-        "--fix-prior", type=two_concentrations, metavar="C1,C0", help="a prior that is not learned"
-    )
-    how.add_argument("--subsample-size", type=int, metavar="N", help="latents, or trials, a step")
-    how.add_argument("--seed", type=int, metavar="N", help="of what is simulated (0)")
-    parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
-    return parser
-
-
 def _names(text: str) -> dict[str, str]:
     """Parse roles and names, each pair joined by an equals sign."""
     pairs = [part.split("=", 1) for part in text.split(",")]
@@ -239,3 +172,54 @@ def _names(text: str) -> dict[str, str]:
     if len(found) < len(pairs):
         raise argparse.ArgumentTypeError(f"{text!r} gives a role twice")
     return found
+
+
+_GROUPS: dict[str, Options] = {
+    "what is checked": [
+        (
+            "--params",
+            "parameters: written by Pyro's param_store.save or torch.save, or JSON or npz; one "
+            "set, or a history with a leading axis of steps",
+            FILE,
+        ),
+        (
+            "--names",
+            "which parameter is prior.concentration1, prior.concentration0, "
+            "guide.concentration1, guide.loc, ...",
+            {"type": _names, "metavar": "ROLE=NAME,..."},
+        ),
+        ("--losses", "what each svi.step returned, in order, one number a line", FILE),
+        ("--evaluations", "losses at exactly these parameters, one number a line", FILE),
+        (
+            "--recording",
+            "instead: a run that elbo_ref.recording has noted, to be replayed draw by draw",
+            FILE,
+        ),
+        ("--live", "instead: run Pyro here, beside ours", FLAG),
+    ],
+    "how it was made": [
+        (
+            "--guide",
+            "the guide (beta; of a recording: what its sites say; live: beta and then empty)",
+            {"choices": tuple(GUIDES), "metavar": "GUIDE"},
+        ),
+        (
+            "--loss",
+            f"the loss (trace; of a recording: what it says); live: {', '.join(LOSSES)}",
+            {"choices": tuple(OBJECTIVES), "metavar": "LOSS"},
+        ),
+        ("--num-particles", "draws a step (1; live: 10)", WHOLE),
+        ("--dtype", "what it computed in", {"choices": ("float32", "float64")}),
+        ("--lr", "Adam's learning rate", REAL),
+        ("--num-steps", "live: steps (100)", WHOLE),
+        ("--fix-prior", "a prior that is not learned", PAIR),
+        ("--subsample-size", "latents, or trials, a step", WHOLE),
+        ("--seed", "of what is simulated (0)", WHOLE),
+    ],
+    "": [("--json", "print the verdict as JSON", FLAG)],
+}
+
+
+def crosscheck_parser() -> argparse.ArgumentParser:
+    """Make the parser."""
+    return command_parser("crosscheck", _DESCRIPTION, _EPILOG, _GROUPS)

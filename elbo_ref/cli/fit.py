@@ -29,7 +29,7 @@ from elbo_ref.cli.console import (
 )
 from elbo_ref.cli.delivery import Delivery, in_words
 from elbo_ref.cli.fit_options import fit_parser, guides_asked_for
-from elbo_ref.cli.inputs import LIST, Input, list_examples, read_input
+from elbo_ref.cli.options import LIST, Input, list_examples, read_input
 from elbo_ref.counts import Counts
 from elbo_ref.diagnostics.diagnosis import Diagnosis, diagnose
 from elbo_ref.diagnostics.estimates import EstimateTable, estimate_table

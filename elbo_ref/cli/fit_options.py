@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import Any
 
-from elbo_ref import __version__
-from elbo_ref.cli.inputs import add_counts_arguments, two_concentrations
+from elbo_ref.cli.options import FILE, FLAG, PAIR, REAL, WHOLE, Options, command_parser
 from elbo_ref.guides import GUIDES as FAMILIES
 from elbo_ref.guides.constraints import CONSTRAINTS
 from elbo_ref.objectives import OBJECTIVES
@@ -52,88 +49,70 @@ exit codes:
   where), 130 interrupted; 1 is a bug"""
 
 
+_GROUPS: dict[str, Options] = {
+    "instead of a fit": [
+        [
+            ("--exact", "the evidence's maximum, or that there is none; proven", FLAG),
+            (
+                "--estimates",
+                "MLE, MAP, posterior mean, empirical Bayes and where each guide leads",
+                FLAG,
+            ),
+        ]
+    ],
+    "fit (the defaults are the forum question's)": [
+        (
+            "--guide",
+            "which of those below, or all: beta, empty and tied (all)",
+            {"choices": (*FAMILIES, "all"), "default": "all", "metavar": "GUIDE"},
+        ),
+        (
+            "--loss",
+            "trace: Monte Carlo, as Pyro's Trace_ELBO (the default); exact: the closed form; or "
+            "another of those below",
+            {"choices": tuple(OBJECTIVES), "default": "trace", "metavar": "LOSS"},
+        ),
+        ("--lr", "Adam's learning rate (0.1)", REAL | {"default": 0.1}),
+        ("--num-steps", "steps (100)", WHOLE | {"default": 100}),
+        ("--num-particles", "draws a step, for trace (10)", WHOLE | {"default": 10}),
+        (
+            "--subsample-size",
+            "each draw sees so many latents, or single trials of a shared one (all)",
+            WHOLE,
+        ),
+        ("--seed", "of the draws (0)", WHOLE | {"default": 0}),
+        [
+            ("--init-prior", "where the prior's concentrations start (1,1)", PAIR),
+            ("--fix-prior", "what they are; they are then not learned", PAIR),
+        ],
+        ("--learn", "learn only this concentration of the prior", {"choices": NAMES}),
+        (
+            "--constraint",
+            "how concentrations are kept positive: by exp (the default) or softplus",
+            {"choices": tuple(CONSTRAINTS), "default": "positive"},
+        ),
+        ("--init-guide", "where the Beta guide starts (1,1)", PAIR),
+    ],
+    "result": [
+        ("--json", "print the result as JSON", FLAG),
+        ("--output", "also write it: .json everything, .csv the posterior of each latent", FILE),
+        ("--plot", "also draw it: .png or .svg", FILE),
+        ("--checkpoint", "save the run as it goes", FILE),
+        (
+            "--resume",
+            "go on from the checkpoint, if it is there; more steps than before are fine",
+            FLAG,
+        ),
+        ("--force", "overwrite files", FLAG),
+        ("--quiet", "no warnings and no progress line", FLAG),
+        ("--require-converged", "exit with 3 unless every run has converged", FLAG),
+    ],
+}
+
+
 def fit_parser() -> argparse.ArgumentParser:
     """Make the parser."""
-    parser = argparse.ArgumentParser(
-        prog="python -m elbo_ref.fit",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"elbo_ref {__version__}")
-    add_counts_arguments(parser)
-    instead = parser.add_argument_group("instead of a fit").add_mutually_exclusive_group()
-    instead.add_argument(
-        "--exact", action="store_true", help="the evidence's maximum, or that there is none; proven"
-    )
-    instead.add_argument(
-        "--estimates",
-        action="store_true",
-        help="MLE, MAP, posterior mean, empirical Bayes and where each guide leads",
-    )
-    how = parser.add_argument_group("fit (the defaults are the forum question's)")
-    how.add_argument(
-        "--guide",
-        choices=(*FAMILIES, "all"),
-        default="all",
-        metavar="GUIDE",
-        help="which of those below, or all: beta, empty and tied (all)",
-    )
-    how.add_argument(
-        "--loss",
-        choices=tuple(OBJECTIVES),
-        default="trace",
-        metavar="LOSS",
-        help="trace: Monte Carlo, as Pyro's Trace_ELBO (the default); exact: the closed form; or "
-        "another of those below",
-    )
-    how.add_argument("--lr", type=float, default=0.1, help="Adam's learning rate (0.1)")
-    how.add_argument("--num-steps", type=int, default=100, metavar="N", help="steps (100)")
-    how.add_argument(
-        "--num-particles", type=int, default=10, metavar="N", help="draws a step, for trace (10)"
-    )
-    how.add_argument(
-        "--subsample-size",
-        type=int,
-        metavar="N",
-        help="each draw sees so many latents, or single trials of a shared one (all)",
-    )
-    how.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (0)")
-    prior = how.add_mutually_exclusive_group()
-    pair: dict[str, Any] = {"type": two_concentrations, "metavar": "C1,C0"}
-    prior.add_argument("--init-prior", **pair, help="where the prior's concentrations start (1,1)")
-    prior.add_argument("--fix-prior", **pair, help="what they are; they are then not learned")
-    how.add_argument("--learn", choices=NAMES, help="learn only this concentration of the prior")
-    how.add_argument(
-        "--constraint",
-        choices=tuple(CONSTRAINTS),
-        default="positive",
-        help="how concentrations are kept positive: by exp (the default) or softplus",
-    )
-    how.add_argument("--init-guide", **pair, help="where the Beta guide starts (1,1)")
-    out = parser.add_argument_group("result")
-    out.add_argument("--json", action="store_true", help="print the result as JSON")
-    out.add_argument(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="also write it: .json everything, .csv the posterior of each latent",
-    )
-    out.add_argument("--plot", type=Path, metavar="FILE", help="also draw it: .png or .svg")
-    out.add_argument("--checkpoint", type=Path, metavar="FILE", help="save the run as it goes")
-    out.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on from the checkpoint, if it is there; more steps than before are fine",
-    )
-    out.add_argument("--force", action="store_true", help="overwrite files")
-    out.add_argument("--quiet", action="store_true", help="no warnings and no progress line")
-    out.add_argument(
-        "--require-converged",
-        action="store_true",
-        help="exit with 3 unless every run has converged",
-    )
-    return parser
+    return command_parser("fit", _DESCRIPTION, _EPILOG, _GROUPS)
 
 
 def guides_asked_for(

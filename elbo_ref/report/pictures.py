@@ -29,6 +29,7 @@ from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.logit_normal import LogitNormal
 from elbo_ref.distributions.point import Delta, Parameter
 from elbo_ref.evidence import latent_log_evidence, posterior
+from elbo_ref.guides import find
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +70,7 @@ def plot_losses(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
         ax.plot(kept, estimates[kept], ".", ms=4, color=PALE, zorder=1, label="-loss")
         seen.append(np.quantile(estimates, [0.01, 0.99]))
     ax.plot(run.history.guide_steps, seen[0], color=OWN, lw=2, label=label)
-    if run.guide_name != "none":
+    if run.has_prior:
         kept = _thinned(len(run.history), 400)
         a, b = (x[kept] for x in run.history.prior.arrays())
         seen.append(_log_evidence(a, b, diagnosis))
@@ -114,7 +115,7 @@ def plot_densities(diagnosis: Diagnosis, latent: int = 0, ax: Axes | None = None
     k, n = int(counts.successes[latent]), int(counts.total_count[latent])
     exact: dict[str, Any] = {"color": EXACT, "ls": "--", "lw": 1.6, "zorder": 3}
     own: dict[str, Any] = {"color": PALE, "lw": 5, "zorder": 1}
-    if run.guide_name == "none":
+    if not run.has_prior:
         assert isinstance(run.guide, Parameter)
         reached, what = np.ravel(run.guide.logits)[latent], "likelihood"
         y = np.linspace(-8, 8, 801) * np.sqrt(1 / (k + 0.5) + 1 / (n - k + 0.5))
@@ -124,7 +125,8 @@ def plot_densities(diagnosis: Diagnosis, latent: int = 0, ax: Axes | None = None
         ax.axvline(reached, label=f"c = {_probability(reached)} reached", **own)
         low, high = _padded([reached, *y[height > height.max() + np.log(0.03)]], 0.53)
     else:
-        what, tied = "density of logit c", ", tied: the prior" * (run.guide_name == "tied")
+        what = "density of logit c"
+        tied = ", tied: the prior" * (find(run.guide_name).origin == "prior")
         curves: dict[str, tuple[Beta | LogitNormal, dict[str, Any]]]
         curves = {"prior": (run.prior, {"color": PRIOR, "lw": 1.8})}
         curves["posterior"] = posterior(run.prior, counts), exact
@@ -167,19 +169,8 @@ def plot_path(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
     goal_s = s[-1] if top.concentration is None else top.concentration
     left, right = _padded([*x, goal_x], 0.62, 1.5)
     low, high = np.exp(_padded(np.log([*s, goal_s if top.prior else s[-1]]), 0.62, 2.4))
-    pairs = {*zip(run.counts.successes.tolist(), run.counts.total_count.tolist(), strict=True)}
-    size = int(np.clip(np.sqrt(5e5 / len(pairs)), 20, 64))
-    xs, ss = np.linspace(left, right, size), np.geomspace(low, high, size)
-    heights = _log_evidence(np.outer(ss, sc.expit(xs)), np.outer(ss, sc.expit(-xs)), diagnosis)
-    below = np.maximum(-heights, 0.0)
-    ax.set_yscale("log")
-    shades = [str(shade) for shade in np.linspace(1.0, 0.45, len(LEVELS))]
-    ax.contourf(xs, ss, below, levels=LEVELS, colors=shades, extend="max")
-    if inner := [level for level in LEVELS if below.min() < level < below.max()]:
-        lines = ax.contour(xs, ss, below, levels=inner, colors="0.35", linewidths=0.7)
-        roomy = [level for level in inner if (below < level).mean() > 0.03]
-        ax.clabel(lines, roomy, fontsize=9, colors="0.15", fmt="%g")
-    if run.guide_name != "none":
+    _shade(ax, diagnosis, (left, right), (low, high))
+    if run.has_prior:
         ax.plot(x, s, color=PRIOR, lw=1.8, label="prior")
         ax.plot(x[:1], s[:1], "o", ms=8, mfc="white", mec=PRIOR, mew=2, label="start")
         ax.plot(x[-1:], s[-1:], "o", ms=8, color=PRIOR, label="end")
@@ -199,7 +190,7 @@ def plot_path(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
     _logit_axis(ax, left, right)
     ax.set(ylim=(low, high), xlabel="mean of the prior (logit scale)", ylabel="a + b")
     ax.yaxis.set_major_formatter("{x:g}")
-    what = "no prior, so no path" if run.guide_name == "none" else "nats below the highest"
+    what = "nats below the highest" if run.has_prior else "no prior, so no path"
     return _headed(ax, f"log evidence, {what}")
 
 
@@ -297,6 +288,25 @@ def _headed(ax: Axes, title: str) -> Axes:
 def _thinned(size: int, most: int) -> IntArray:
     """Choose at most so many of the indices below `size`, the first and the last among them."""
     return np.unique(np.linspace(0, size - 1, min(size, most)).round().astype(np.int64))
+
+
+def _shade(
+    ax: Axes, diagnosis: Diagnosis, x_range: tuple[float, float], s_range: tuple[float, float]
+) -> None:
+    """Shade the log evidence over the logit of the prior's mean and a + b, with level lines."""
+    counts = diagnosis.run.counts
+    pairs = {*zip(counts.successes.tolist(), counts.total_count.tolist(), strict=True)}
+    size = int(np.clip(np.sqrt(5e5 / len(pairs)), 20, 64))
+    xs, ss = np.linspace(*x_range, size), np.geomspace(*s_range, size)
+    heights = _log_evidence(np.outer(ss, sc.expit(xs)), np.outer(ss, sc.expit(-xs)), diagnosis)
+    below = np.maximum(-heights, 0.0)
+    ax.set_yscale("log")
+    shades = [str(shade) for shade in np.linspace(1.0, 0.45, len(LEVELS))]
+    ax.contourf(xs, ss, below, levels=LEVELS, colors=shades, extend="max")
+    if inner := [level for level in LEVELS if below.min() < level < below.max()]:
+        lines = ax.contour(xs, ss, below, levels=inner, colors="0.35", linewidths=0.7)
+        roomy = [level for level in inner if (below < level).mean() > 0.03]
+        ax.clabel(lines, roomy, fontsize=9, colors="0.15", fmt="%g")
 
 
 def _log_evidence(a: FloatArray, b: FloatArray, diagnosis: Diagnosis) -> FloatArray:
