@@ -44,7 +44,7 @@ class Interval(NamedTuple):
 
 
 class Center(NamedTuple):
-    """A point m inside the support of a source, and what is known of the source there.
+    """A point m inside the support of a source, and the source's density there.
 
     m is ``up / total`` and 1 - m is ``down / total``, each to full relative precision.
     """
@@ -61,24 +61,28 @@ class Center(NamedTuple):
 
     @property
     def pair(self) -> tuple[FloatArray, FloatArray]:
-        """m and 1 - m."""
+        """The pair m and 1 - m."""
         return self.up / self.total, self.down / self.total
 
     def difference(self, successes: AnyCounts, failures: AnyCounts) -> FloatArray:
-        """successes (1 - m) - failures m, as exact as m is."""
+        """Form successes (1 - m) - failures m, as exactly as m is known."""
         if self.logit is not None:
             return successes * self.down - failures * self.up
         return cross_difference(self.down, successes, self.up, failures) / self.total
 
     def log_jacobian(self) -> FloatArray:
-        """log m + log(1 - m), the logarithm of dm/d(logit m)."""
+        """Return log m + log(1 - m), the logarithm of dm/d(logit m)."""
         if self.logit is not None:
             return np.asarray(sc.log_expit(self.logit) + sc.log_expit(-self.logit))
         return np.asarray(-(np.log1p(self.down / self.up) + np.log1p(self.up / self.down)))
 
 
 class Source(Protocol):
-    """A family of distributions of c. `logit` is (particles, G) or (nodes, G), `tilt` (2, G)."""
+    """A family of distributions of c.
+
+    In the methods `x` are parameters (k, ..., G), `tilt` is (2, G), `logit` are draws or nodes
+    (particles, G), and `logs` are their log c and log(1 - c), (2, particles, G).
+    """
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,45 +90,45 @@ class Source(Protocol):
 
     @property
     def has_exponents(self) -> bool:
-        """Whether the parameters are the exponents of c and 1 - c on the logit scale."""
+        """True if the parameters are the exponents of c and 1 - c on the logit scale."""
 
-    def center(self, x: FloatArray) -> Center:
-        """The center and the gaps to it."""
+    def center(self, x: FloatArray, /) -> Center:
+        """Return the center and the gaps to it."""
 
-    def log_normalizer(self, x: FloatArray) -> FloatArray | float:
-        """The logarithm of what normalizes the density, with the residual's expectation."""
+    def log_normalizer(self, x: FloatArray, /) -> FloatArray | float:
+        """Return the log normalizer, with the residual's expectation."""
 
-    def expected_logs(self, x: FloatArray) -> FloatArray:
-        """E log c and E log(1 - c), (2, ..., G)."""
+    def expected_logs(self, x: FloatArray, /) -> FloatArray:
+        """Return E log c and E log(1 - c), (2, ..., G)."""
 
-    def pull_back(self, tilt: FloatArray, x: FloatArray) -> FloatArray:
-        """Derivatives of E[A log c + D log(1 - c)] by the parameters, the tilt held fixed."""
+    def pull_back(self, tilt: FloatArray, x: FloatArray, /) -> FloatArray:
+        """Differentiate E[A log c + D log(1 - c)] by the parameters, the tilt held fixed."""
 
-    def variance(self, tilt: FloatArray, x: FloatArray, residual: float = 0.0) -> FloatArray:
-        """Var[A log c + D log(1 - c) + weight * residual], `residual` being the weight (E5)."""
+    def variance(self, tilt: FloatArray, x: FloatArray, weight: float = 0.0, /) -> FloatArray:
+        """Return Var[A log c + D log(1 - c) + weight residual] (E5)."""
 
     def sample_logits(
-        self, x: FloatArray, shape: tuple[int, ...], rng: np.random.Generator
+        self, x: FloatArray, shape: tuple[int, ...], rng: np.random.Generator, /
     ) -> FloatArray:
-        """Draws of the logit of c."""
+        """Draw logits of c."""
 
-    def pathwise(self, logit: FloatArray, x: FloatArray) -> FloatArray:
-        """Derivatives of the draws' logits by the parameters (E6), (k, particles, G)."""
+    def pathwise(self, logit: FloatArray, x: FloatArray, /) -> FloatArray:
+        """Differentiate draws by the parameters at fixed quantiles (E6), (k, particles, G)."""
 
-    def score(self, logit: FloatArray, logs: FloatArray, x: FloatArray) -> FloatArray:
-        """d log q(c) / d(parameter) at draws with these log c and log(1 - c)."""
+    def score(self, logit: FloatArray, logs: FloatArray, x: FloatArray, /) -> FloatArray:
+        """Return d log q(c) / d(parameter) at draws, (k, particles, G)."""
 
-    def residual(self, logit: FloatArray, x: FloatArray) -> FloatArray | None:
-        """The residual at draws, less its expectation; None if there is none."""
+    def residual(self, logit: FloatArray, x: FloatArray, /) -> FloatArray | None:
+        """Return the residual at draws, less its expectation; None if there is none."""
 
-    def residual_gradient(self, x: FloatArray) -> FloatArray | None:
-        """The residual's derivative through the draw, less the score: no draw matters to it."""
+    def residual_gradient(self, x: FloatArray, /) -> FloatArray | None:
+        """Return the residual's derivative through a draw less the score: the same at all draws."""
 
 
 def logit_center(
     logit: FloatArray, gap: FloatArray | float, remainder: FloatArray | float
 ) -> Center:
-    """The center sigma(logit), or as near there as floats go, of a source with both gaps alike."""
+    """Make the center sigma(logit), or as near as floats go, of a source with two equal gaps."""
     near = np.clip(logit, -_FARTHEST, _FARTHEST)
     gaps = (
         gap + (sc.log_expit(near) - sc.log_expit(logit)),

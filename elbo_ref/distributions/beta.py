@@ -198,7 +198,7 @@ class Beta(Pair):
         (a, b), (a0, b0) = self.arrays(), other.arrays()
         center = BETA.center(np.stack((a, b)))
         g1, g0 = center.log_gaps
-        at_mean = fall(a0, b0, center) + (log_beta_remainder(a0, b0) - center.remainder)
+        at_mean = beta_deviance(a0, b0, center) + (log_beta_remainder(a0, b0) - center.remainder)
         divergence = at_mean + ((a0 - a) * g1 + (b0 - b) * g0)
         a, b, a0, b0, divergence = np.broadcast_arrays(a, b, a0, b0, divergence)
         near = (divergence < 1e-2) & (np.abs(a0 - a) <= a / 4) & (np.abs(b0 - b) <= b / 4)
@@ -208,10 +208,18 @@ class Beta(Pair):
         return plain(divergence)
 
     def interval(self, prob: float) -> Interval:
-        """The equal-tailed interval that holds c with probability `prob`.
+        """Return the equal-tailed interval that holds c with probability `prob`.
 
-        As exact as ``scipy.special.betainc``: 1e-9 of its width for concentrations up to 1e9, a few
-        percent at 1e15, nothing beyond.
+        Parameters
+        ----------
+        prob : float
+            Strictly between 0 and 1.
+
+        Returns
+        -------
+        Interval
+            As exact as ``scipy.special.betainc``: 1e-9 of its width for concentrations up to 1e9, a
+            few percent at 1e15, nothing beyond.
 
         Examples
         --------
@@ -264,7 +272,16 @@ class Beta(Pair):
         return draw_logits(a, b, sample_shape(size) + a.shape, generator(rng))
 
     def conjugate_update(self, successes: ArrayLike, failures: ArrayLike) -> Beta:
-        """The posterior Beta(a + successes, b + failures) (E2).
+        """Return the posterior Beta(a + successes, b + failures) (E2).
+
+        Parameters
+        ----------
+        successes, failures : array_like
+            Finite and not negative; they broadcast against the shape of the distribution.
+
+        Returns
+        -------
+        Beta
 
         Raises
         ------
@@ -288,49 +305,49 @@ class BetaSource:
     has_exponents = True
 
     def center(self, x: FloatArray) -> Center:
-        """The mean."""
+        """Return the mean, and the Jensen gaps to it."""
         a, b = x
         return Center(a, b, a + b, _log_gaps(a, b), log_beta_remainder(a, b))
 
     def log_normalizer(self, x: FloatArray) -> FloatArray:
-        """log B(a, b)."""
+        """Return log B(a, b)."""
         a, b = x
         return np.asarray(log_beta_remainder(a, b) - sc.xlog1py(a, b / a) - sc.xlog1py(b, a / b))
 
     def expected_logs(self, x: FloatArray) -> FloatArray:
-        """psi(a) - psi(a + b) and psi(b) - psi(a + b)."""
+        """Return psi(a) - psi(a + b) and psi(b) - psi(a + b)."""
         logs: FloatArray = _LESS_THIRD.dot(sc.psi(_WITH_SUM.dot(x)))
         return logs
 
     def pull_back(self, tilt: FloatArray, x: FloatArray) -> FloatArray:
-        """A psi_1(a) - (A + D) psi_1(a + b), and its mirror image."""
+        """Return A psi_1(a) - (A + D) psi_1(a + b), and its mirror image."""
         terms = _WITH_SUM.dot(tilt) * trigamma(_WITH_SUM.dot(x))
         slopes: FloatArray = _LESS_THIRD.dot(terms)
         return slopes
 
-    def variance(self, tilt: FloatArray, x: FloatArray, residual: float = 0.0) -> FloatArray:
-        """The variance of a linear form (E5)."""
+    def variance(self, tilt: FloatArray, x: FloatArray, _weight: float = 0.0) -> FloatArray:
+        """Return the variance of the linear form (E5)."""
         return _tilt_variance(x[0], x[1], tilt[0], tilt[1])
 
     def sample_logits(
         self, x: FloatArray, shape: tuple[int, ...], rng: np.random.Generator
     ) -> FloatArray:
-        """Logarithms of ratios of gamma draws."""
+        """Draw logarithms of ratios of gamma draws."""
         return draw_logits(x[0], x[1], shape, rng)
 
     def pathwise(self, logit: FloatArray, x: FloatArray) -> FloatArray:
-        """The derivatives at fixed quantiles (E6)."""
+        """Differentiate draws at fixed quantiles (E6)."""
         return logit_derivatives(logit, x[0], x[1])
 
-    def score(self, logit: FloatArray, logs: FloatArray, x: FloatArray) -> FloatArray:
-        """The logarithms less their expectations."""
+    def score(self, _logit: FloatArray, logs: FloatArray, x: FloatArray) -> FloatArray:
+        """Return the logarithms less their expectations."""
         return np.asarray(logs - self.expected_logs(x)[:, None])
 
-    def residual(self, logit: FloatArray, x: FloatArray) -> None:
-        """None: the log density is linear in log c and log(1 - c)."""
+    def residual(self, _logit: FloatArray, _x: FloatArray) -> None:
+        """Return None: the log density is linear in log c and log(1 - c)."""
 
-    def residual_gradient(self, x: FloatArray) -> None:
-        """None."""
+    def residual_gradient(self, _x: FloatArray) -> None:
+        """Return None."""
 
 
 BETA = BetaSource()
@@ -342,22 +359,22 @@ _LESS_THIRD = np.array([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0]])
 """Takes three rows to the first two less the third; exactly, as every product is by 0 or 1."""
 
 
-def fall(a: FloatArray, b: FloatArray, center: Center) -> FloatArray:
-    """The log density of the logit under Beta(a, b), at its own mean less at another center."""
+def beta_deviance(a: FloatArray, b: FloatArray, center: Center) -> FloatArray:
+    """Return the log density of the logit under Beta(a, b), at the mean less at another center."""
     m, rest = center.pair
     s, difference = a + b, cross_difference(center.down, a, center.up, b) / center.total
     return deviance(a, s * m, difference) + deviance(b, s * rest, -difference)
 
 
 def _log_gaps(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """log m - E log c and log(1 - m) - E log(1 - c) at the mean m, both positive."""
+    """Return log m - E log c and log(1 - m) - E log(1 - c) at the mean m, both positive."""
     return jensen_gap_difference(a, b), jensen_gap_difference(b, a)
 
 
 def draw_logits(
     a: FloatArray, b: FloatArray, shape: tuple[int, ...], rng: np.random.Generator
 ) -> FloatArray:
-    """Draws of logit c ~ Beta(a, b); `Beta.sample_logit` says how."""
+    """Draw logit c ~ Beta(a, b); `Beta.sample_logit` says how."""
     x, z = (a.item(), b.item()) if a.size == b.size == 1 else (a, b)  # the same, in half the time
     ratio = rng.standard_gamma(x + 1, shape) / rng.standard_gamma(z + 1, shape)
     boost = rng.standard_exponential(shape) / z - rng.standard_exponential(shape) / x
@@ -375,7 +392,7 @@ def _tilt_variance(a: FloatArray, b: FloatArray, up: FloatArray, down: FloatArra
 
 
 def _bregman(a: FloatArray, b: FloatArray, up: FloatArray, down: FloatArray) -> FloatArray:
-    """KL from Beta(a, b) to Beta(a + up, b + down) by Gauss-Legendre on the path between them."""
+    """Integrate KL from Beta(a, b) to Beta(a + up, b + down) along the path between them."""
     t = _NODES.reshape(-1, *(1,) * a.ndim)
     along = _tilt_variance(a + t * up, b + t * down, up, down)
     return np.tensordot(_WEIGHTS * (1 - _NODES), along, axes=1)

@@ -64,7 +64,7 @@ _HALF_LOG_2PI_E = _HALF_LOG_2PI + 0.5
 
 
 def _trapezoid(reach: float, nodes: int) -> tuple[FloatArray, FloatArray]:
-    """Places of a rule in z on [-reach, reach], and their weights under the standard normal."""
+    """Make a rule in z on [-reach, reach], and its weights under the standard normal."""
     z = np.linspace(-reach, reach, nodes)
     weights = np.exp(-z * z / 2)
     return z, weights / weights.sum()
@@ -95,13 +95,12 @@ class Derivatives(NamedTuple):
 
 
 def gap(loc: FloatArray, scale: FloatArray) -> FloatArray:
-    """The module's opening has it: g, to 1e-13 or so, for arrays of one shape."""
-    found: FloatArray = _by_rules(1, _narrow_gap, _wide_gap, loc, scale)[0]
-    return found
+    """Return the gap g of the module's opening, to 1e-13 or so, for arrays of one shape."""
+    return np.asarray(_by_rules(1, _narrow_gap, _wide_gap, loc, scale)[0])
 
 
 def derivatives(loc: FloatArray, scale: FloatArray) -> Derivatives:
-    """The first three to 1e-13 or so, the last two to 1e-13 of a quarter."""
+    """Return expectations, the first three to 1e-13 or so, the last two to 1e-13 of a quarter."""
     return Derivatives(*_by_rules(5, _narrow_derivatives, _wide_derivatives, loc, scale))
 
 
@@ -111,26 +110,25 @@ _Rule: TypeAlias = Callable[..., FloatArray]
 def _by_rules(
     rows: int, narrow: _Rule, wide: _Rule, loc: FloatArray, scale: FloatArray
 ) -> FloatArray:
-    """Rows of expectations, each entry by the rule that serves its scale, in blocks."""
+    """Evaluate rows of expectations, each entry by the rule that serves its scale, in blocks."""
     shape = np.broadcast_shapes(loc.shape, scale.shape)
     flat_loc, flat_scale = (np.broadcast_to(x, shape).ravel() for x in (loc, scale))
-    found = np.empty((rows, flat_loc.size))
+    values = np.empty((rows, flat_loc.size))
     rules: list[_Rule] = [partial(narrow, z=z, weights=weights) for _, z, weights in _NARROW_RULES]
     which = np.searchsorted([highest for highest, *_ in _NARROW_RULES], flat_scale)
     for i, evaluate in enumerate((*rules, wide)):
         chosen = np.flatnonzero(which == i)
         for start in range(0, chosen.size, _BLOCK):
             some = chosen[start : start + _BLOCK]
-            found[:, some] = evaluate(flat_loc[some], flat_scale[some])
-    return found.reshape(rows, *shape)
+            values[:, some] = evaluate(flat_loc[some], flat_scale[some])
+    return values.reshape(rows, *shape)
 
 
 def _narrow_gap(
     loc: FloatArray, scale: FloatArray, z: FloatArray, weights: FloatArray
 ) -> FloatArray:
     d = z[:, None] * np.where(loc > 0, -scale, scale)
-    found: FloatArray = weights @ np.log1p(sc.expit(-np.abs(loc)) * np.expm1(d))
-    return found
+    return np.asarray(weights @ np.log1p(sc.expit(-np.abs(loc)) * np.expm1(d)))
 
 
 def _narrow_derivatives(
@@ -141,7 +139,7 @@ def _narrow_derivatives(
 
 
 def _sigma(y: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """c and 1 - c by one exponential."""
+    """Return c and 1 - c by one exponential."""
     small = np.exp(-np.abs(y))
     large = 1 / (1 + small)
     small *= large
@@ -150,7 +148,7 @@ def _sigma(y: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _derivatives(c: FloatArray, rest: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The first three of sigma."""
+    """Return the first three derivatives of sigma."""
     slope = c * rest
     return slope, slope * (rest - c), slope * (1 - 6 * slope)
 
@@ -164,9 +162,9 @@ def _wide_gap(loc: FloatArray, scale: FloatArray) -> FloatArray:
 
 
 def _wide_derivatives(loc: FloatArray, scale: FloatArray) -> FloatArray:
-    """By Stein's identity the last two are E sigma' z/s and E sigma' (z^2 - 1)/s^2.
+    """Take the last two, by Stein's identity, as E sigma' z/s and E sigma' (z^2 - 1)/s^2.
 
-    That does not cancel where the density hardly changes over a unit of y.
+    These do not cancel where the density hardly changes over a unit of y.
     """
     weights, u = _wide_weights(loc, scale), loc / np.hypot(scale, _SOFT)
     step, z = _STEP_REST @ weights, np.clip((_Y[:, None] - loc) / scale, -_FAR, _FAR)
@@ -181,7 +179,7 @@ def _wide_weights(loc: FloatArray, scale: FloatArray) -> FloatArray:
 
 
 def _normal_density(z: FloatArray) -> FloatArray:
-    """Of a standard normal, as good as 0 from `_FAR` on, where squares may be too large."""
+    """Return the standard normal density, as good as 0 from `_FAR` on: no square overflows."""
     density: FloatArray = np.exp(-(np.clip(z, -_FAR, _FAR) ** 2) / 2 - _HALF_LOG_2PI)
     return density
 
@@ -191,7 +189,7 @@ def _normal_density(z: FloatArray) -> FloatArray:
 class LogitNormal(Pair):
     """The distribution of c = 1/(1 + exp(-y)) with y normal, or an array of them.
 
-    What Pyro's ``AutoNormal`` and ``AutoLaplaceApproximation`` fit to a latent in (0, 1).
+    Pyro's ``AutoNormal`` and ``AutoLaplaceApproximation`` fit it to a latent in (0, 1).
 
     Parameters
     ----------
@@ -233,11 +231,25 @@ class LogitNormal(Pair):
     @property
     def variance(self) -> float | FloatArray:
         """Var c; not to full relative precision where it is below 1e-14."""
-        found = derivatives(*self.arrays())
-        return plain(np.maximum(found.c * found.rest - found.slope, 0.0))
+        expected = derivatives(*self.arrays())
+        return plain(np.maximum(expected.c * expected.rest - expected.slope, 0.0))
 
     def log_prob(self, c: ArrayLike) -> float | FloatArray:
-        """Log density at c inside (0, 1), with respect to c.
+        """Return the log density at c inside (0, 1), with respect to c.
+
+        Parameters
+        ----------
+        c : array_like
+            Broadcasts against the shape of the distribution.
+
+        Returns
+        -------
+        float or ndarray
+
+        Raises
+        ------
+        ValueError
+            If some c is not inside (0, 1).
 
         Examples
         --------
@@ -253,18 +265,18 @@ class LogitNormal(Pair):
         return plain(log_normal - np.log(c) - np.log1p(-c))
 
     def interval(self, prob: float) -> Interval:
-        """The equal-tailed interval that holds c with probability `prob`."""
+        """Return the equal-tailed interval that holds c with probability `prob`."""
         prob = scalar("prob", prob, lambda p: 0 < p < 1, "must lie strictly between 0 and 1")
         loc, scale = self.arrays()
         away = scale * sc.ndtri((1 + prob) / 2)
         return Interval(plain(sc.expit(loc - away)), plain(sc.expit(loc + away)))
 
     def sample(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:
-        """Draws of c, of shape `size` followed by the shape of the distribution."""
+        """Draw c, an array of shape `size` followed by the shape of the distribution."""
         return sc.expit(self.sample_logit(size, rng))
 
     def sample_logit(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:
-        """Draws of logit c."""
+        """Draw logit c, an array of the same shape."""
         loc, scale = self.arrays()
         shape = (*sample_shape(size), *self.shape)
         return loc + scale * generator(rng).standard_normal(shape)
@@ -280,66 +292,66 @@ class LogitNormalSource:
     has_exponents = False
 
     def center(self, x: FloatArray) -> Center:
-        """sigma(loc), where the two gaps are one."""
+        """Return sigma(loc), where the two gaps are equal."""
         loc, scale = x
         return logit_center(loc, gap(loc, scale), self.log_normalizer(x))
 
     def log_normalizer(self, x: FloatArray) -> FloatArray:
-        """The entropy of the logit."""
+        """Return the entropy of the logit."""
         entropy: FloatArray = np.log(x[1]) + _HALF_LOG_2PI_E
         return entropy
 
     def expected_logs(self, x: FloatArray) -> FloatArray:
-        """By quadrature."""
+        """Return log sigma(loc) and log sigma(-loc), less the gap."""
         loc, scale = x
         logs: FloatArray = np.array((sc.log_expit(loc), sc.log_expit(-loc)))
         return logs - gap(loc, scale)
 
     def pull_back(self, tilt: FloatArray, x: FloatArray) -> FloatArray:
-        """By quadrature and Stein's identity."""
+        """Differentiate by quadrature and Stein's identity."""
         around = derivatives(x[0], x[1])
         by_loc = tilt[0] * around.rest - tilt[1] * around.c
         slopes: FloatArray = np.array((by_loc, -x[1] * (tilt[0] + tilt[1]) * around.slope))
         return slopes
 
-    def variance(self, tilt: FloatArray, x: FloatArray, residual: float = 0.0) -> FloatArray:
-        """By quadrature, in blocks."""
+    def variance(self, tilt: FloatArray, x: FloatArray, weight: float = 0.0) -> FloatArray:
+        """Return the variance by quadrature, in blocks."""
         arrays = np.broadcast_arrays(x[0], x[1], tilt[0], tilt[1])
         loc, scale, up, down = (array.ravel() for array in arrays)
         variances = np.empty(loc.size)
         for start in range(0, loc.size, _BLOCK):
             some = slice(start, start + _BLOCK)
-            square = residual / 2
-            variances[some] = _tilt_variance(loc[some], scale[some], up[some], down[some], square)
+            parameters = loc[some], scale[some], up[some], down[some]
+            variances[some] = _tilt_variance(*parameters, weight / 2)
         return variances.reshape(arrays[0].shape)
 
     def sample_logits(
         self, x: FloatArray, shape: tuple[int, ...], rng: np.random.Generator
     ) -> FloatArray:
-        """loc + scale z."""
+        """Draw loc + scale z."""
         logits: FloatArray = x[0] + x[1] * rng.standard_normal(shape)
         return logits
 
     def pathwise(self, logit: FloatArray, x: FloatArray) -> FloatArray:
-        """1 and z."""
+        """Return 1 and z."""
         return np.array((np.ones_like(logit), (logit - x[0]) / x[1]))
 
-    def score(self, logit: FloatArray, logs: FloatArray, x: FloatArray) -> FloatArray:
-        """z/s and (z^2 - 1)/s.
+    def score(self, logit: FloatArray, _logs: FloatArray, x: FloatArray) -> FloatArray:
+        """Return z/s and (z^2 - 1)/s.
 
-        Only (0, 1/s) less than the derivative of the residual through the draw, (z, z^2)/s.
+        That is (0, 1/s) less than the derivative of the residual through the draw, (z, z^2)/s.
         """
         z = (logit - x[0]) / x[1]
         slopes: FloatArray = np.array((z, z * z - 1)) / x[1]
         return slopes
 
     def residual(self, logit: FloatArray, x: FloatArray) -> FloatArray:
-        """(z^2 - 1)/2."""
+        """Return (z^2 - 1)/2."""
         excess: FloatArray = ((logit - x[0]) / x[1]) ** 2 / 2 - 0.5
         return excess
 
     def residual_gradient(self, x: FloatArray) -> FloatArray:
-        """(0, 1/s), the gradient of the entropy."""
+        """Return (0, 1/s), the gradient of the entropy."""
         return np.array((np.zeros_like(x[0]), 1 / x[1]))
 
 
@@ -349,7 +361,7 @@ LOGIT_NORMAL = LogitNormalSource()
 def _tilt_variance(
     loc: FloatArray, scale: FloatArray, up: FloatArray, down: FloatArray, square: float
 ) -> FloatArray:
-    """By a quadrature of differences to the value at `loc`."""
+    """Integrate by a quadrature of differences to the value at `loc`."""
     rule = over_normal(loc, scale, _STEPS)
     weights, (log_c, log_rest) = np.exp(rule.log_weights), rule.log_ratios()
     value = up * log_c + down * log_rest + square * (rule.away / scale) ** 2

@@ -83,7 +83,7 @@ class Parameter:
 
     @property
     def mean(self) -> float | FloatArray:
-        """c itself."""
+        """The probability c itself."""
         c = sc.expit(self.logits)
         return c if self.shape else float(c)
 
@@ -108,12 +108,12 @@ class Delta(Parameter):
     """
 
     def interval(self, prob: float) -> Interval:
-        """The point itself, twice."""
+        """Return the point itself, twice."""
         scalar("prob", prob, lambda p: 0 < p < 1, "must lie strictly between 0 and 1")
         return Interval(self.mean, self.mean)
 
     def sample(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:
-        """The point, over and over."""
+        """Repeat the point, in an array of shape `size` followed by the shape of the point."""
         generator(rng)
         return np.broadcast_to(self.mean, (*sample_shape(size), *self.shape)).copy()
 
@@ -125,45 +125,45 @@ class PointSource:
     has_exponents = False
 
     def center(self, x: FloatArray) -> Center:
-        """The point."""
+        """Return the point."""
         return logit_center(x[0], 0.0, 0.0)
 
-    def log_normalizer(self, x: FloatArray) -> float:
-        """0."""
+    def log_normalizer(self, _x: FloatArray) -> float:
+        """Return 0."""
         return 0.0
 
     def expected_logs(self, x: FloatArray) -> FloatArray:
-        """log c and log(1 - c)."""
+        """Return log c and log(1 - c)."""
         logs: FloatArray = sc.log_expit(np.concatenate((x, -x)))
         return logs
 
     def pull_back(self, tilt: FloatArray, x: FloatArray) -> FloatArray:
-        """A (1 - c) - D c."""
+        """Return A (1 - c) - D c."""
         return tilt[:1] * sc.expit(-x) - tilt[1:] * sc.expit(x)
 
-    def variance(self, tilt: FloatArray, x: FloatArray, residual: float = 0.0) -> FloatArray:
-        """0."""
+    def variance(self, tilt: FloatArray, x: FloatArray, _weight: float = 0.0) -> FloatArray:
+        """Return 0."""
         return np.zeros(np.broadcast_shapes(x[0].shape, np.shape(tilt[0])))
 
     def sample_logits(
-        self, x: FloatArray, shape: tuple[int, ...], rng: np.random.Generator
+        self, x: FloatArray, shape: tuple[int, ...], _rng: np.random.Generator
     ) -> FloatArray:
-        """The point, over and over."""
+        """Repeat the point."""
         return np.broadcast_to(x[0], shape)
 
-    def pathwise(self, logit: FloatArray, x: FloatArray) -> FloatArray:
-        """1."""
+    def pathwise(self, logit: FloatArray, _x: FloatArray) -> FloatArray:
+        """Return 1."""
         return np.ones((1, *logit.shape))
 
-    def score(self, logit: FloatArray, logs: FloatArray, x: FloatArray) -> FloatArray:
+    def score(self, _logit: FloatArray, _logs: FloatArray, _x: FloatArray) -> FloatArray:
         """Refuse: there is no density."""
         raise NotImplementedError("a point has no score function")
 
-    def residual(self, logit: FloatArray, x: FloatArray) -> None:
-        """None."""
+    def residual(self, _logit: FloatArray, _x: FloatArray) -> None:
+        """Return None."""
 
-    def residual_gradient(self, x: FloatArray) -> None:
-        """None."""
+    def residual_gradient(self, _x: FloatArray) -> None:
+        """Return None."""
 
 
 POINT = PointSource()

@@ -1,6 +1,6 @@
 r"""Quadrature over the logit y of one draw, of a Beta or of a normal, for whole arrays of them.
 
-What is integrated are functions of the draw in which c = sigma(y) has its structure: log c,
+The integrands are functions of the draw in which c = sigma(y) has its structure: log c,
 log(1 - c), pathwise derivatives and their products. They vary at the scale 1 where both c and 1 - c
 count, and are *polynomials* in y, but for e^-k, at a distance k from there. So the line is cut into
 that zone and two tails:
@@ -41,7 +41,7 @@ from scipy import special as sc
 from elbo_ref._validation.arguments import FloatArray
 
 _ORDER = 8
-"""How many weights at an end are corrected."""
+"""The number of weights that are corrected at an end."""
 _FAR = 700.0
 """Beyond it the exponential is near the largest float."""
 _EVEN_REACH = 40.0
@@ -50,26 +50,26 @@ _BEYOND = 4.0
 
 
 class Rule(NamedTuple):
-    """Places of logits, (nodes, ...), and their log weights, which add to 1 for each draw."""
+    """Nodes of logits, (nodes, ...), and their log weights; the weights of a draw add to 1."""
 
     center: FloatArray
     """The mode of the logit, (...)."""
     away: FloatArray
-    """How far from there each node is, exactly."""
+    """The distance of each node from the mode, exactly."""
     log_weights: FloatArray
 
     @property
     def logit(self) -> FloatArray:
-        """log c - log(1 - c)."""
+        """The logits log c - log(1 - c)."""
         return self.center + self.away
 
     def log_ratios(self) -> tuple[FloatArray, FloatArray]:
-        """log c and log(1 - c) less their values at the center, exact however near a node is."""
+        """Return log c and log(1 - c) less their values at the center, exact near it."""
         return _log_ratio(self.center, self.away), _log_ratio(-self.center, -self.away)
 
 
 class _Fixed(NamedTuple):
-    """What all rules of n steps share."""
+    """The part that all rules of n steps share."""
 
     steps: int
     reach: float
@@ -86,9 +86,9 @@ class _Fixed(NamedTuple):
     log_legendre: FloatArray
 
     def log_zone(self, length: FloatArray, *slopes: FloatArray) -> FloatArray:
-        """Log weights on a zone, given the slopes of the log density at its two ends.
+        """Return log weights on a zone, given the slopes of the log density at its two ends.
 
-        Where it is steep, it is as good as zero at the end, and nothing is to be corrected.
+        A density that is steep there is as good as zero at the end, and needs no correction.
         """
         log_weights = _log(length / self.steps)
         for log_end, slope in zip(self.log_ends, slopes, strict=True):
@@ -98,14 +98,14 @@ class _Fixed(NamedTuple):
     def panel(
         self, low: FloatArray | float, high: FloatArray | float
     ) -> tuple[FloatArray, FloatArray]:
-        """Places and log weights of a Gauss-Legendre rule; no weight where it is empty."""
+        """Return nodes and log weights of a Gauss-Legendre rule; no weight where it is empty."""
         length = np.asarray(high - low)
         return low + length * self.legendre, self.log_legendre + _log(length)
 
 
 @functools.cache
 def _fixed(steps: int, ndim: int) -> _Fixed:
-    """Nodes and log weights, with so many axes after the first."""
+    """Make nodes and log weights, with so many axes after the first."""
     order = np.arange(_ORDER)
     sums = sc.bernoulli(_ORDER)[1:] / (order + 1)
     end = np.zeros(steps + 1)
@@ -124,7 +124,7 @@ def _fixed(steps: int, ndim: int) -> _Fixed:
 def over_beta(
     a: FloatArray, b: FloatArray, steps: int, inner: tuple[float, float] | None = None
 ) -> Rule:
-    """For Beta(a, b), arrays of one shape.
+    """Make a rule for Beta(a, b), arrays of one shape.
 
     For a function that is constant outside of `inner` and may have kinks inside, Gauss-Legendre
     rules serve between the zone and its ends.
@@ -154,7 +154,7 @@ def over_beta(
 
 
 def over_normal(loc: FloatArray, scale: FloatArray, steps: int) -> Rule:
-    """For a normal logit, arrays of one shape."""
+    """Make a rule for a normal logit, arrays of one shape."""
     fixed = _fixed(steps, loc.ndim)
     reach = np.sqrt(2 * fixed.reach) + _BEYOND
     low, high = (np.clip((k - loc) / scale, -reach, reach) for k in (-fixed.reach, fixed.reach))
@@ -168,7 +168,7 @@ def over_normal(loc: FloatArray, scale: FloatArray, steps: int) -> Rule:
 
 
 def even_over_beta(a: FloatArray, b: FloatArray, steps: int) -> Rule:
-    """A trapezoidal rule all along, for functions of two draws; arrays of one shape."""
+    """Make a trapezoidal rule all along, for functions of two draws; arrays of one shape."""
     small, large = np.minimum(a, b), np.maximum(a, b)
     s, mode = small + large, np.log(small) - np.log(large)
     left, right = _support(small, large, _EVEN_REACH)
@@ -186,22 +186,21 @@ def even_over_beta(a: FloatArray, b: FloatArray, steps: int) -> Rule:
 
 
 def even_over_normal(loc: FloatArray, scale: FloatArray, steps: int) -> Rule:
-    """The same for a normal logit."""
+    """Make the same for a normal logit."""
     z = np.linspace(-9.0, 9.0, steps + 1).reshape(-1, *(1,) * loc.ndim)
     return Rule(loc, scale * z, _normalized(-z * z / 2 + np.zeros_like(loc)))
 
 
 def _log_density(small: FloatArray, s: FloatArray, d: FloatArray) -> FloatArray:
-    """At a distance from the mode, less that at the mode."""
+    """Return the log density at a distance from the mode, less that at the mode."""
     near = np.minimum(d, _FAR)
-    found: FloatArray = small * d - s * (np.log1p(small / s * np.expm1(near)) + (d - near))
-    return found
+    return np.asarray(small * d - s * (np.log1p(small / s * np.expm1(near)) + (d - near)))
 
 
 def _support(small: FloatArray, large: FloatArray, drop: float) -> tuple[FloatArray, FloatArray]:
-    """Where the log density is `drop` below that at the mode, or a little farther out.
+    """Find where the log density is `drop` below that at the mode, or a little farther out.
 
-    From ends that are about right by Newton's method, which overshoots a concave function.
+    By Newton's method, which overshoots a concave function, from ends that are about right.
     """
     s, most = small + large, drop / small
     p = small / s
@@ -216,40 +215,37 @@ def _support(small: FloatArray, large: FloatArray, drop: float) -> tuple[FloatAr
     return left, right
 
 
-def _slopes(small: FloatArray, s: FloatArray, *places: FloatArray) -> Iterator[FloatArray]:
-    """Derivatives of the log density at distances from the mode."""
-    for d in places:
+def _slopes(small: FloatArray, s: FloatArray, *distances: FloatArray) -> Iterator[FloatArray]:
+    """Differentiate the log density at distances from the mode."""
+    for d in distances:
         grown = small * np.exp(np.minimum(d, _FAR))
         yield small - s * grown / (s - small + grown)
 
 
 def _log_ratio(center: FloatArray, away: FloatArray) -> FloatArray:
-    """log sigma(center + away) - log sigma(center), with log sigma(y) = min(y, 0) - g(y)."""
+    """Return log sigma(center + away) - log sigma(center); log sigma(y) = min(y, 0) - g(y)."""
     y = center + away
     ramp = np.where(center < 0, np.minimum(away, -center), np.minimum(y, 0.0))
     far = ramp + np.log1p(np.exp(-np.abs(center))) - np.log1p(np.exp(-np.abs(y)))
     near = np.clip(away, -1.0, 1.0)
     small = -np.log1p(sc.expit(-center) * np.expm1(-near))
-    found: FloatArray = np.where(near == away, small, far)
-    return found
+    return np.where(near == away, small, far)
 
 
 def _log(length: FloatArray) -> FloatArray:
-    """Minus infinity for what is empty."""
+    """Return the logarithm, minus infinity for what is empty."""
     with np.errstate(divide="ignore"):
-        found: FloatArray = np.log(length)
-    return found
+        return np.asarray(np.log(length))
 
 
 def _normalized(log_weights: FloatArray) -> FloatArray:
-    found: FloatArray = log_weights - sc.logsumexp(log_weights, axis=0)
-    return found
+    return np.asarray(log_weights - sc.logsumexp(log_weights, axis=0))
 
 
 def mean_square(weights: FloatArray, values: FloatArray) -> FloatArray:
-    """The weighted mean of squares along the first axis; inf beyond the largest float.
+    """Return the weighted mean of squares along the first axis; inf beyond the largest float.
 
-    Formed of numbers below 1, so that no square overflows on the way.
+    It is formed of numbers below 1, so that no square overflows on the way.
     """
     exponent = np.frexp(np.abs(values).max(axis=0, initial=0.0))[1]
     scaled = (weights * np.ldexp(values, -exponent) ** 2).sum(axis=0)

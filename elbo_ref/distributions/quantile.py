@@ -13,16 +13,16 @@ _FARTHEST = 750.0
 """A logit whose probability is 0 or 1 in float64."""
 
 _CLOSE = 1e-11
-"""How close to a quantile, in units of sqrt(1/a + 1/b) on the logit scale, is at it."""
+"""The tolerance of a quantile, in units of sqrt(1/a + 1/b) on the logit scale."""
 
 
 def logit_quantile(a: FloatArray, b: FloatArray, tail: float) -> FloatArray:
-    """The logit below which c ~ Beta(a, b) lies with probability `tail` < 1/2.
+    """Find the logit below which c ~ Beta(a, b) lies with probability `tail` < 1/2.
 
-    SciPy's betaincinv where its betainc agrees, and else by bisection: the inverse is off in its
-    first digit at a = 1e3, b = 1e9. In blocks, so that an interrupt is heard.
+    It is SciPy's betaincinv where its betainc agrees, and else bisected: the inverse is off in its
+    first digit at a = 1e3, b = 1e9. Blocks let an interrupt through.
     """
-    found = np.empty(a.size)
+    logits = np.empty(a.size)
     for part in blocks(a.size):
         x, z = a.ravel()[part], b.ravel()[part]
         with np.errstate(divide="ignore"):
@@ -31,8 +31,8 @@ def logit_quantile(a: FloatArray, b: FloatArray, tail: float) -> FloatArray:
         away = _CLOSE * np.sqrt(1 / x + 1 / z) + 1e-15 * np.abs(guess)
         good = _is_below(guess - away, x, z, tail) & ~_is_below(guess + away, x, z, tail)
         guess[~good] = _bisected(x[~good], z[~good], tail)
-        found[part] = guess
-    return found.reshape(a.shape)
+        logits[part] = guess
+    return logits.reshape(a.shape)
 
 
 def _bisected(a: FloatArray, b: FloatArray, tail: float) -> FloatArray:
@@ -45,7 +45,7 @@ def _bisected(a: FloatArray, b: FloatArray, tail: float) -> FloatArray:
 
 
 def _is_below(logit: FloatArray, a: FloatArray, b: FloatArray, tail: float) -> NDArray[np.bool_]:
-    """Whether less than `tail` lies below a logit."""
+    """Tell whether less than `tail` lies below a logit."""
     small = sc.expit(-np.abs(logit))
     below = logit < 0
     above = ~below

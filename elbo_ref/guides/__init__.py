@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from elbo_ref.guides.catalogue import GUIDES, Guide, GuideName, GuideValue, find
+from elbo_ref.guides.base import Guide, GuideValue
+from elbo_ref.guides.catalogue import GUIDES, GuideName, find
 
 __all__ = ["GUIDES", "Guide", "GuideName", "GuideValue", "find"]

@@ -30,17 +30,13 @@ class Constraint(NamedTuple):
     slope: Map
     """Derivative of the constrained by the unconstrained, at a constrained one."""
     range: tuple[float, float]
-    """Of the unconstrained parameter."""
+    """The range of the unconstrained parameter."""
 
     @classmethod
     def positive(
-        cls,
-        name: ConstraintName,
-        constrain: Map,
-        unconstrain: Map,
-        slope: Map,
+        cls, name: ConstraintName, constrain: Map, unconstrain: Map, slope: Map
     ) -> Constraint:
-        """A map to the positive numbers, in the range of a positive parameter."""
+        """Make a map to the positive numbers, in the range of a positive parameter."""
         low, high = unconstrain(np.array((SMALLEST, LARGEST))).tolist()
         return cls(name, constrain, unconstrain, slope, (low, high))
 
@@ -67,7 +63,7 @@ CONSTRAINTS: dict[str, Constraint] = {kind.name: kind for kind in (EXP, SOFTPLUS
 
 
 def of_rows(kinds: tuple[Constraint, ...]) -> Constraint:
-    """The constraint of an array whose rows have these."""
+    """Return the constraint of an array whose rows have these."""
     if not kinds:
         return REAL._replace(slope=_same)
     if kinds.count(kinds[0]) == len(kinds):

@@ -27,7 +27,7 @@ from elbo_ref.special import trigamma
 
 
 def best_parameters(source: Source, exponents: FloatArray) -> FloatArray:
-    """The best parameters (k, G) of a source for the exponents (2, G) of each entry."""
+    """Return the best parameters (k, G) of a source for the exponents (2, G) of each entry."""
     return next(best for kind, best in _OPTIMA.items() if isinstance(source, kind))(exponents)
 
 
@@ -52,78 +52,77 @@ def _best_logit_normal(exponents: FloatArray) -> FloatArray:
 
 
 def normal_optimum(up: FloatArray, down: FloatArray) -> LogitNormal:
-    """The optimum for the exponents A' and D' > 0 of each entry, by Newton's method.
+    """Return the best logit-normal for the exponents A' and D' > 0 of each entry.
 
-    The objective A' E log c + D' E log(1 - c) + log s is concave in l and s. A step is halved until
-    the slope along it is smaller than before, whichever way. It begins at the moments of the logit
-    of a Beta(A', D').
+    By Newton's method, from the moments of the logit of a Beta(A', D'); a step is halved until the
+    slope along it is smaller than before.
     """
     exponents = np.array((up, down))
-    found = np.array((sc.psi(up) - sc.psi(down), np.sqrt(trigamma(up) + trigamma(down))))
+    x = np.array((sc.psi(up) - sc.psi(down), np.sqrt(trigamma(up) + trigamma(down))))
     moving = np.arange(len(up))
-    here = _Newton.at(exponents, found)
+    here = Derivatives.at(exponents, x)
     for _ in range(100):
-        step = here.step(found[1, moving])
+        step = here.newton_step(x[1, moving])
         # after a step below 1e-7 the next would be below 1e-14
-        last = np.abs(step).sum(axis=0) < 1e-7 * found[1, moving]
-        found[:, moving[last]] += step[:, last]
+        last = np.abs(step).sum(axis=0) < 1e-7 * x[1, moving]
+        x[:, moving[last]] += step[:, last]
         moving, step = moving[~last], step[:, ~last]
         if not moving.size:
             break
-        here = _Newton(here.slope[:, ~last], here.bend[:, ~last])
-        here, step = _shortened(exponents[:, moving], found[:, moving], here, step)
-        found[:, moving] += step
-    return LogitNormal(*found)
+        here = Derivatives(here.gradient[:, ~last], here.hessian[:, ~last])
+        here, step = _halved(exponents[:, moving], x[:, moving], here, step)
+        x[:, moving] += step
+    return LogitNormal(*x)
 
 
 _FALLEN = 0.9
-"""What a step may leave of the slope along it, downhill."""
+"""The share of the slope along a step that may be left after it, downhill."""
 
 
-class _Newton(NamedTuple):
-    """Slope (2, n) and second derivatives (3, n) of each entry's objective, by l and s."""
+class Derivatives(NamedTuple):
+    """Gradient (2, n) and second derivatives (3, n) of each entry's objective, by l and s."""
 
-    slope: FloatArray
-    bend: FloatArray
+    gradient: FloatArray
+    hessian: FloatArray
 
     @classmethod
-    def at(cls, exponents: FloatArray, place: FloatArray) -> _Newton:
-        """At loc and scale."""
-        (up, down), (loc, scale) = exponents, place
-        total, around = up + down, derivatives(loc, scale)
-        slope = (up * around.rest - down * around.c, 1 / scale - scale * total * around.slope)
-        bend = (
-            -total * around.slope,
-            -total * scale * around.second,
-            -total * (around.slope + scale**2 * around.third) - 1 / scale**2,
+    def at(cls, exponents: FloatArray, x: FloatArray) -> Derivatives:
+        """Evaluate at loc and scale."""
+        (up, down), (loc, scale) = exponents, x
+        total, sigma = up + down, derivatives(loc, scale)
+        gradient = (up * sigma.rest - down * sigma.c, 1 / scale - scale * total * sigma.slope)
+        hessian = (
+            -total * sigma.slope,
+            -total * scale * sigma.second,
+            -total * (sigma.slope + scale**2 * sigma.third) - 1 / scale**2,
         )
-        return cls(np.array(slope), np.array(bend))
+        return cls(np.array(gradient), np.array(hessian))
 
-    def step(self, scale: FloatArray) -> FloatArray:
-        """Newton's, so that a scale keeps a tenth of itself."""
-        (g1, g2), (h11, h12, h22) = self.slope * scale, self.bend * scale**2
+    def newton_step(self, scale: FloatArray) -> FloatArray:
+        """Return Newton's step, so cut that a scale keeps a tenth of itself."""
+        (g1, g2), (h11, h12, h22) = self.gradient * scale, self.hessian * scale**2
         determinant = np.maximum(h11 * h22 - h12 * h12, 1e-6 * h11 * h22)
         step: FloatArray = -np.array((h22 * g1 - h12 * g2, h11 * g2 - h12 * g1)) / determinant
         step *= np.minimum(1.0, 0.9 / np.maximum(-step[1], 1e-300)) * scale
         return step
 
 
-def _shortened(
-    exponents: FloatArray, place: FloatArray, here: _Newton, step: FloatArray
-) -> tuple[_Newton, FloatArray]:
-    """Steps halved until the slope along them is no larger than before; and what is there."""
-    there = _Newton.at(exponents, place + step)
-    before = (here.slope * step).sum(axis=0)
+def _halved(
+    exponents: FloatArray, x: FloatArray, here: Derivatives, step: FloatArray
+) -> tuple[Derivatives, FloatArray]:
+    """Halve steps until the slope along them is no larger than before; return what is there."""
+    there = Derivatives.at(exponents, x + step)
+    before = (here.gradient * step).sum(axis=0)
     for _ in range(40):
-        after = (there.slope * step).sum(axis=0)
-        least = 1e-13 * (np.abs(there.slope * step).sum(axis=0) + 1)
+        after = (there.gradient * step).sum(axis=0)
+        least = 1e-13 * (np.abs(there.gradient * step).sum(axis=0) + 1)
         steep = np.flatnonzero(-after > _FALLEN * before + least)
         if not steep.size:
             break
         step[:, steep] /= 2
         before[steep] /= 2
-        nearer = _Newton.at(exponents[:, steep], (place + step)[:, steep])
-        there.slope[:, steep], there.bend[:, steep] = nearer
+        nearer = Derivatives.at(exponents[:, steep], (x + step)[:, steep])
+        there.gradient[:, steep], there.hessian[:, steep] = nearer
     return there, step
 
 

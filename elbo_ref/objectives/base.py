@@ -27,7 +27,7 @@ class Step(NamedTuple):
 
 
 class Task:
-    """A guide and the counts it is fitted to, in the arrays of `elbo_ref.guides.catalogue`."""
+    """A guide and the counts it is fitted to, in the arrays of `elbo_ref.guides.base`."""
 
     def __init__(self, guide: Guide, counts: Counts) -> None:
         self.counts = counts

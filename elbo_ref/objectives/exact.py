@@ -1,7 +1,7 @@
 """The objectives in closed form: values, gradients and one-particle variances.
 
 A particle's estimate of a latent's objective is f = A log c + D log(1 - c) + const, with a guide's
-tilt (A, D) (`elbo_ref.guides.catalogue`), and its expectation is taken at the mean m of what c is
+tilt (A, D) (`elbo_ref.guides.base`), and its expectation is taken at the mean m of what c is
 drawn from, with Jensen gaps g1 and g0 (`elbo_ref.distributions.beta`):
 
     E f = f(m) - A g1 - D g0,      f(m) = log lik(m) + (the counted log densities at m),
@@ -173,7 +173,7 @@ def latent_variances(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
     """The same for one latent of each entry, (G,)."""
     guide, p = task.guide, column(prior)
     tilt, x = guide.tilt(p, own, task.outcomes), guide.source_parameters(p, own)
-    variances = guide.source.variance(tilt, x, residual=guide.source_weight)
+    variances = guide.source.variance(tilt, x, guide.source_weight)
     return np.broadcast_to(variances, task.weights.shape)
 
 

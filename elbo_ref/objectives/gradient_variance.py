@@ -1,7 +1,7 @@
 r"""How noisy each estimator is: the exact variance of one particle, by quadrature.
 
 With f = log p(x, c) - log q(c) of a latent and its logit's derivative A (1 - c) - D c
-(`elbo_ref.guides.catalogue`), y the logit, S = d log q / d(own parameter) and v = dy / d(own
+(`elbo_ref.guides.base`), y the logit, S = d log q / d(own parameter) and v = dy / d(own
 parameter) (E6), one particle's estimate of d ELBO / d(own) is
 
     pathwise                  (A (1 - c) - D c) v - S         (Trace_ELBO)

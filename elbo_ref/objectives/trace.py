@@ -1,7 +1,7 @@
 """The Monte Carlo objectives with pathwise gradients.
 
 A particle draws c for every latent and evaluates f = A log c + D log(1 - c) + normalizer + logC
-(`elbo_ref.guides.catalogue`). Its gradient has two parts: through the draw,
+(`elbo_ref.guides.base`). Its gradient has two parts: through the draw,
 
     (A (1 - c) - D c) d logit(c) / d(parameter),                                              (E6)
 

@@ -21,7 +21,7 @@ from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact, objective_value, one_particle_variance
 from elbo_ref.optima import find
 from elbo_ref.optima.optimum import Optimum
-from elbo_ref.svi.parameters import Coordinates
+from elbo_ref.svi.parameters import ParameterVector
 
 LINES = [
     Guide("tempered", BETA, er.Beta, source_weight=2),
@@ -75,7 +75,7 @@ def expectation(vector, guide):
 def a_point(guide):
     task = Task(guide, COUNTS)
     start = guide.start(None, 1 if guide.shared else len(COUNTS))
-    space = Coordinates(task, er.Beta(2.0, 3.0), True, start)
+    space = ParameterVector(task, er.Beta(2.0, 3.0), True, start)
     return space, space.start + np.random.default_rng(0).normal(0.2, 0.4, space.start.size)
 
 

@@ -14,7 +14,7 @@ from scipy import special, stats
 import elbo_ref as er
 import oracles
 from elbo_ref import guides
-from elbo_ref.guides.optimum import _Newton, normal_optimum
+from elbo_ref.guides.optimum import Derivatives, normal_optimum
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact, objective_value, one_particle_variance
 from elbo_ref.objectives.trace import Trace
@@ -338,6 +338,6 @@ def test_the_normal_optimum_anywhere():
     exponents = 10 ** np.random.default_rng(7).uniform(-12, 15, (2, 1000))
     best = normal_optimum(*exponents)
     place = np.array(best.arrays())
-    step = _Newton.at(exponents, place).step(place[1])
+    step = Derivatives.at(exponents, place).newton_step(place[1])
     assert np.quantile(np.abs(step) / place[1], 0.999) < 1e-7
     assert (np.abs(step) / place[1]).max() < 1e-3  # tails of a rule that is changed

@@ -51,7 +51,7 @@ def a_space(name, counts, learned, rng):
 @pytest.mark.parametrize("name", GUIDES)
 @COUNTS
 def test_one_particle_is_what_the_model_counts_less_what_the_guide_counts(name, counts):
-    """The table of `elbo_ref.guides.catalogue`, row by row of the data, by SciPy's densities."""
+    """The fields of `elbo_ref.guides.catalogue`, row by row of the data, by SciPy's densities."""
     space, _, vector = a_space(name, counts, True, np.random.default_rng(0))
     (prior, own), task = space.split(vector), space.task
     c = np.random.default_rng(1).uniform(0.02, 0.98, len(counts))

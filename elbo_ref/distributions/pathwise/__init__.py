@@ -1,4 +1,4 @@
-r"""How a Beta draw moves when a concentration moves, to the last digits.
+r"""The pathwise derivatives of Beta draws by the concentrations, to the last digits.
 
 Write a = concentration1, b = concentration0, s = a + b. A draw c of Beta(a, b) is held as its logit
 y, whose distribution function F and density f are

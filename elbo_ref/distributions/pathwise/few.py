@@ -43,9 +43,9 @@ _SIZES = [
     (terms, 0.375 * terms, math.exp(_LAST / terms))
     for terms in (20, 28, 40, 52, 64, 72, 80, 96, 112, 136, 160, 200, 240)
 ]
-"""Numbers of terms, the place of about the mean ratio of two neighbours, and what it may be."""
+"""Numbers of terms, the index of about the mean ratio of two neighbours, and its largest value."""
 _LONG = 80
-"""From more terms than that on it is worth a look across the middle."""
+"""The number of terms beyond which the other side of the middle is tried."""
 _EVEN = 0.25
 """Where log f falls by no more from the mode to c = 1/2, that is the middle."""
 _MOST_GROWTH = 650.0
@@ -53,13 +53,13 @@ _MOST_GROWTH = 650.0
 _LARGE, _FARTHEST, _LONGEST = 40.0, 0.4, 64
 """Concentrations, draws and terms that the series about the mode is for."""
 _FORGOTTEN = 1e-17
-"""What may be left of the start of its recurrence."""
+"""The part of its recurrence's start that may be left."""
 
 
 def derivatives(y: FloatArray, a: float, b: float) -> FloatArray | None:
-    """The rows dy/da and dy/db for n draws y; None if they would need too many terms.
+    """Return the rows dy/da and dy/db for n draws y; None if they would need too many terms.
 
-    Its callers see to it that NumPy keeps silent: to say so here takes longer than an operation.
+    Callers silence NumPy's warnings: to do it here takes longer than an operation.
     """
     draws = y.tolist()
     return _between(y, a, b, min(draws), max(draws))
@@ -75,7 +75,7 @@ def _between(y: FloatArray, a: float, b: float, low: float, high: float) -> Floa
 
 
 def _from_ends(y: FloatArray, a: float, b: float, low: float, high: float) -> FloatArray | None:
-    """For draws whose odds lie between two."""
+    """Differentiate draws whose odds lie between two."""
     middle = max(a, 1.0) / max(b, 1.0)
     one_end = other_end = both = math.inf
     if high <= middle:
@@ -101,7 +101,7 @@ def _from_ends(y: FloatArray, a: float, b: float, low: float, high: float) -> Fl
 
 
 def _terms(odds: float, a: float, b: float) -> float:
-    """How many terms serve a draw with these odds; infinite if too many."""
+    """Count the terms that a draw with these odds needs; infinite if too many."""
     c, s = odds / (1 + odds), a + b
     for terms, place, ratio in _SIZES:
         if c * (s + place) <= ratio * (a + place):
@@ -111,12 +111,12 @@ def _terms(odds: float, a: float, b: float) -> float:
 
 
 def _is_near(middle: float, odds: float, a: float, b: float) -> bool:
-    """Whether a draw above the middle may be seen from across it, from the end c = 0."""
+    """Tell whether a draw above the middle may be seen from across it, from the end c = 0."""
     return _drop(middle, odds, a, b) <= 1 + 2 * min(a, 1.0)
 
 
 def _drop(middle: float, odds: float, a: float, b: float) -> float:
-    """By how much log f is less than at the middle."""
+    """Return log f at the middle less that at these odds."""
     log_ratio = math.log(middle) - math.log(odds)
     return a * log_ratio + (a + b) * (math.log1p(odds) - math.log1p(middle))
 
@@ -157,9 +157,9 @@ def _from_both_ends(y: FloatArray, a: float, b: float, terms: int, upper: BoolAr
 
 
 def _steps(a: float, b: float, terms: int) -> tuple[FloatArray, FloatArray, tuple[float, float]]:
-    """The rows a + 1 + n, b + 1 + n and s + n, their reciprocals, and for both x
+    """Return the rows a + 1 + n, b + 1 + n and s + n, their reciprocals, and D of a and of b.
 
-    D = psi(s + 1) - psi(x + 1) - log((s + 1 + terms) / (x + 1 + terms)).
+    D is psi(s + 1) - psi(x + 1) - log((s + 1 + terms) / (x + 1 + terms)) for x = a, b.
     """
     s = a + b
     steps = np.array((a + 1, b + 1, s))[:, None] + _counting(terms)[0]
@@ -174,7 +174,7 @@ def _steps(a: float, b: float, terms: int) -> tuple[FloatArray, FloatArray, tupl
 def _fill(
     coefficients: FloatArray, up: FloatArray, inverse: FloatArray, reciprocals: FloatArray
 ) -> None:
-    """R_n, P_n and Q_n, given R_0, P_0 / R_0 and Q_0 / R_0."""
+    """Fill in R_n, P_n and Q_n, given R_0, P_0 / R_0 and Q_0 / R_0."""
     r, brackets, later = coefficients[0], coefficients[1:], coefficients[..., 1:]
     inverse = inverse[..., :-1]
     np.multiply(up[:-1], inverse, later[0])
@@ -187,7 +187,7 @@ def _fill(
 
 @functools.cache
 def _counting(terms: int) -> tuple[FloatArray, FloatArray]:
-    """n from 0 to `terms`, and 1/n from 1 on."""
+    """Count n from 0 to `terms`, and 1/n from 1 on."""
     n = np.arange(terms + 1.0)
     return n, 1 / n[1:]
 

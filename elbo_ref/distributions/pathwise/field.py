@@ -1,4 +1,4 @@
-"""The pathwise derivatives (E6) of single draws: which of the three ways serves which draw.
+"""The pathwise derivatives (E6) of single draws, each by the one of three ways that serves it.
 
 A draw is first reflected to y <= 0. If one way serves all draws it is taken, since a call costs as
 much as some dozens of draws; else `series` is taken where it reaches, `mode` where that reaches,
@@ -17,7 +17,7 @@ _BLOCK = 1024
 
 
 def derivatives(y: FloatArray, a: OneOrEach, b: OneOrEach) -> FloatArray:
-    """The rows dy/da and dy/db for n draws y."""
+    """Return the rows dy/da and dy/db for n draws y."""
     with np.errstate(over="ignore", under="ignore"):
         if y.size <= _BLOCK:
             return _of_block(y, a, b)

@@ -1,4 +1,4 @@
-"""The public door to the pathwise derivatives, and the unchecked one for the house."""
+"""The pathwise derivatives as public functions, and unchecked for the rest of the package."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def pathwise_gradient_of_draw(
 
 
 def logit_derivatives(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
-    """dy/da and dy/db, stacked, for float64 arrays that broadcast; unchecked, in blocks."""
+    """Return dy/da and dy/db, stacked, for float64 arrays that broadcast; unchecked, in blocks."""
     if a.size == b.size == 1 and max(a.ndim, b.ndim) <= y.ndim:
         return _of_shared(y.ravel(), a.item(), b.item()).reshape(2, *y.shape)
     shape = np.broadcast(y, a, b).shape
@@ -158,12 +158,12 @@ def logit_derivatives(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray
 
 
 def _of_runs(y: FloatArray, pair: FloatArray, starts: IntArray) -> FloatArray:
-    """For columns of draws, each with its pair, where equal pairs stand together."""
+    """Differentiate columns of draws, each with its pair, where equal pairs stand together."""
     gradient = np.empty((2, *y.shape))
     for start, stop in itertools.pairwise((0, *starts.tolist(), y.shape[-1])):
         draws = y[..., start:stop]
-        found = _of_shared(draws.ravel(), *pair[:, start].tolist())
-        gradient[..., start:stop] = found.reshape(2, *draws.shape)
+        rows = _of_shared(draws.ravel(), *pair[:, start].tolist())
+        gradient[..., start:stop] = rows.reshape(2, *draws.shape)
     return gradient
 
 

@@ -1,4 +1,4 @@
-"""`Left`: draws with y <= 0, and what all ways to their derivatives begin with.
+"""`Left`: draws with y <= 0, and the quantities that all ways to their derivatives begin with.
 
 A draw is reflected to y <= 0, so that c = sigma(y) <= 1/2 and the smaller of c and 1 - c is held to
 full relative precision. log c is combined with the digamma values as a product, while both are
@@ -27,7 +27,7 @@ OneOrEach: TypeAlias = FloatArray | float
 
 
 class Left(NamedTuple):
-    """n draws with y <= 0, and what is known of them."""
+    """n draws with y <= 0, and quantities that all ways share."""
 
     y: FloatArray
     c: FloatArray
@@ -43,7 +43,7 @@ class Left(NamedTuple):
 
     @classmethod
     def of(cls, y: FloatArray, upper: BoolArray, a: OneOrEach, b: OneOrEach) -> Left:
-        """From n logits, reflected where `upper`."""
+        """Prepare n logits, reflected where `upper`."""
         s, (d_a, d_b) = a + b, digamma_remainders(a, b)
         left = a, b, (s + _S) / (a + _S) * np.exp(d_a), np.log1p(a / (b + _S)) + d_b
         right = b, a, (s + _S) / (b + _S) * np.exp(d_b), np.log1p(b / (a + _S)) + d_a
@@ -54,7 +54,7 @@ class Left(NamedTuple):
         return cls(y, c, c * s, a, b, s, (near - y) - np.log(c * scale), rise)
 
     def among(self, chosen: BoolArray) -> Left:
-        """Only the chosen draws."""
+        """Keep only the chosen draws."""
 
         def pick(x: OneOrEach) -> Any:
             return x[chosen] if isinstance(x, np.ndarray) else x
@@ -65,7 +65,7 @@ class Left(NamedTuple):
 def _either(
     first: BoolArray, one: tuple[OneOrEach, ...], other: tuple[OneOrEach, ...]
 ) -> tuple[OneOrEach, ...]:
-    """``np.where`` for each pair of values, or only the one tuple that is wanted."""
+    """Choose, as ``np.where``, between the values of two tuples, or only the one that is wanted."""
     count = np.count_nonzero(first)
     if count == 0:
         return other

@@ -32,14 +32,14 @@ _ALTERNATING = np.where(_N % 2, 1.0, -1.0)
 
 
 def reaches(draws: Left) -> BoolArray:
-    """Where the series is right to the last digits."""
+    """Tell where the series is right to the last digits."""
     reached: BoolArray = np.abs(draws.v - draws.a) <= draws.a * _FARTHEST
     reached &= draws.a >= _SMALLEST
     return reached
 
 
 def derivatives(draws: Left) -> FloatArray:
-    """The rows P and Q."""
+    """Return the rows P and Q."""
     a, r = draws.a, draws.v / draws.a - 1
     m, rest = a / draws.s, draws.b / draws.s
     scale = 1 / (a + m * (_N - 1))

@@ -42,7 +42,7 @@ _FLOOR = np.where(_N == 1, 1e-25, 1e-9)
 
 
 def reaches(draws: Left) -> BoolArray:
-    """Where the series is short and does not cancel."""
+    """Tell where the series is short and does not cancel."""
     c, a, v = draws.c, draws.a, draws.v
     reached: BoolArray = v + _MIDDLE * c <= _RATIO * (a + _MIDDLE)
     reached &= v <= np.maximum(a, 1.0)
@@ -50,7 +50,7 @@ def reaches(draws: Left) -> BoolArray:
 
 
 def derivatives(draws: Left) -> FloatArray:
-    """The rows P and Q."""
+    """Return the rows P and Q."""
     a, less, s = draws.a, draws.b - 1, draws.s
     below, above = a + _N, s + _BEFORE
     r = _accumulated(np.multiply, np.maximum(draws.c * above / below, _FLOOR))
@@ -65,7 +65,7 @@ def derivatives(draws: Left) -> FloatArray:
 
 
 def _accumulated(operation: np.ufunc, rows: FloatArray) -> FloatArray:
-    """``operation.accumulate`` down the rows, in place; row by row, if that is quicker."""
+    """Accumulate down the rows, in place; row by row, if that is quicker."""
     if rows.shape[1] < _WIDE:
         operation.accumulate(rows, axis=0, out=rows)
     else:

@@ -7,10 +7,11 @@ and above a high logit, where the first terms of the series in c and in 1 - c ar
     P(y) = P(low) + (low - y)/a,  Q(y) = Q(low)  for y < low,      and the mirror image above.
 
 Between them, or as far as the draws go, P and Q are polynomials of degree 8 on cells of width 1/3,
-through their values at the Chebyshev points, with coefficients of the powers of the place in the
-cell. Their nearest singularities are at the distance pi from the real line, so that the polynomial
-is right to 1e-15. To be sure, each table is compared with `elbo_ref.distributions.pathwise.field`
-off its nodes, at one place in each cell, and one that is off by more than TOLERANCE is not used.
+through their values at the Chebyshev points, with coefficients of the powers of the position in
+the cell. Their nearest singularities are at the distance pi from the real line, so that the
+polynomial is right to 1e-15. To be sure, each table is compared with
+`elbo_ref.distributions.pathwise.field` off its nodes, at one point of each cell, and one that is
+off by more than TOLERANCE is not used.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _BLOCK = 4096
 
 
 def _powers_through_chebyshev_points(degree: int) -> tuple[FloatArray, FloatArray]:
-    """The points on [-1, 1], 0 in the middle, and the matrix from values less the middle value."""
+    """Return points on [-1, 1], 0 in the middle, and the matrix from values less the middle one."""
     points = np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
     points[degree // 2] = 0.0
     return points, np.linalg.inv(np.vander(points, increasing=True))
@@ -44,7 +45,7 @@ _OFF_NODES = (_POINTS[3] + _POINTS[4]) / 2
 
 
 def extent(a: float, b: float, low: float, high: float) -> tuple[float, int]:
-    """Where the cells for logits between two begin, and how many they are."""
+    """Return where the cells for logits between two begin, and their number."""
     low = max(low, float(np.log((a + 1) / (a + b))) - _QUIET)
     high = min(high, float(np.log((a + b) / (b + 1))) + _QUIET)
     return low, 1 + int(max(high - low, 0.0) / _WIDTH)
@@ -57,11 +58,11 @@ class Table(NamedTuple):
     b: float
     low: float
     powers: FloatArray
-    """Of shape (2, degree + 1, cells)."""
+    """Coefficients, (2, degree + 1, cells)."""
 
     @classmethod
     def covering(cls, a: float, b: float, low: float, cells: int) -> Table:
-        """On so many cells from `low`."""
+        """Fit the polynomials on so many cells from `low`."""
         y = low + _WIDTH * (np.arange(cells)[:, None] + (1 + _POINTS) / 2)
         values = field.derivatives(y.ravel(), a, b).reshape(2, cells, -1)
         middle = values[:, :, _DEGREE // 2]
@@ -71,13 +72,13 @@ class Table(NamedTuple):
 
     @property
     def error(self) -> float:
-        """The largest relative error at one place off the nodes of each cell."""
+        """The largest relative error at one point off the nodes of each cell."""
         cells = np.arange(self.powers.shape[2])
         y = self.low + _WIDTH * (cells + (1 + _OFF_NODES) / 2)
         return float(np.max(np.abs(self(y) / field.derivatives(y, self.a, self.b) - 1)))
 
     def __call__(self, y: FloatArray) -> FloatArray:
-        """The rows dy/da and dy/db for n draws."""
+        """Return the rows dy/da and dy/db for n draws."""
         gradient = np.empty((2, y.size))
         with np.errstate(over="ignore"):
             for start in range(0, y.size, _BLOCK):
@@ -88,21 +89,21 @@ class Table(NamedTuple):
     def _of_block(self, y: FloatArray) -> FloatArray:
         cells = self.powers.shape[2]
         inside = np.clip(y, self.low, self.low + _WIDTH * cells)
-        place = (inside - self.low) / _WIDTH
-        cell = np.minimum(place.astype(np.intp), cells - 1)
-        place -= cell
-        place = 2 * place - 1
+        position = (inside - self.low) / _WIDTH
+        cell = np.minimum(position.astype(np.intp), cells - 1)
+        position -= cell
+        position = 2 * position - 1
         gradient = np.empty((2, y.size))
         for row, powers in zip(gradient, self.powers, strict=True):
             powers[_DEGREE].take(cell, out=row)
             for power in powers[-2::-1]:
-                row *= place
+                row *= position
                 row += power.take(cell)
         return on_lines(gradient, inside - y, self.a, self.b)
 
 
 def on_lines(gradient: FloatArray, beyond: FloatArray, a: float, b: float) -> FloatArray:
-    """The gradient so far beyond a point from which dy/da or dy/db is a line; changed in place."""
+    """Move a gradient, in place, so far beyond a point from which dy/da or dy/db is a line."""
     gradient[0] += np.maximum(beyond, 0.0) / a
     gradient[1] += np.minimum(beyond, 0.0) / b
     return gradient

@@ -49,7 +49,7 @@ _COLUMN = _NODES[:, None]
 
 
 def reaches(draws: Left) -> BoolArray:
-    """Everywhere but on the plateau."""
+    """Tell where no plateau is, which is nearly everywhere."""
     plateau: BoolArray = draws.v < 0.5
     plateau &= draws.v > draws.a
     plateau &= draws.c < 0.25
@@ -57,7 +57,7 @@ def reaches(draws: Left) -> BoolArray:
 
 
 def derivatives(draws: Left) -> FloatArray:
-    """The rows P and Q, by (3) below the mode and by its reflection above."""
+    """Return the rows P and Q, by (3) below the mode and by its reflection above."""
     y, c, v, a, b, s, up, rise = draws
     above = v > a
     sign = np.where(above, 1.0, -1.0)
@@ -85,7 +85,7 @@ def derivatives(draws: Left) -> FloatArray:
 
 
 def _panel_end(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
-    """A d where h = a u - b l is 37 or a little more."""
+    """Find a d where h = a u - b l is 37 or a little more."""
     odds = np.exp(y)
     drag = b * odds
     slope = a - drag
