@@ -98,7 +98,7 @@ def test_draws_against_the_exact_values(guide, loss):
     (prior, own), task, rng = space.split(vector), space.task, np.random.default_rng(1)
     steps = [objective.step(task, prior, own, 20, rng) for _ in range(400)]
     raw = np.array([step.value for step in steps])
-    values = objective.settle(task, raw, er.Beta(*prior[:, None]), own[:, None])
+    values = raw + objective.rest(task, er.Beta(*prior[:, None]), own[:, None])
     rows = np.array([[*s.prior, *s.own.ravel(), v] for s, v in zip(steps, values, strict=True)])
     exact, model = Exact().step(task, prior, own, 1, rng), er.Beta(*prior)
     wanted = [*exact.prior, *exact.own.ravel(), objective_value(task, model, own)]
