@@ -40,7 +40,9 @@ def rows(counts: er.Counts) -> list[tuple[str, str, str, str, str, str]]:
     found = []
     for guide, loss in (*((guide, "any") for guide in GUIDES), *CHANGED):
         objective = find("trace" if loss == "any" else loss)
-        best = find_optimum(FAMILIES[guide], counts, er.Beta(1.0, 1.0), True, objective, climb=True)
+        best = find_optimum(
+            FAMILIES[guide], counts, er.Beta(1.0, 1.0), True, objective, search=True
+        )
         height = "unbounded" if np.isinf(best.value) else number(best.value)
         if np.isnan(best.value):
             height = "not known"

@@ -198,7 +198,7 @@ def _verdict(
             guide_name=reached.guide,
             loss=reached.loss,
             prior=Beta(*map(float, reached.prior[:, -1, 0])),
-            own=reached.guide_parameters[:, -1],
+            guide_parameters=reached.guide_parameters[:, -1],
             learn_prior=learned,
             rate=None if optimizer is None else rate_after(optimizer, last),
             num_particles=reached.num_particles,

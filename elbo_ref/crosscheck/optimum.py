@@ -33,7 +33,7 @@ def optimum_finding(seen: PointDiagnosis) -> Finding:
     if seen.case == "converged":
         if seen.shortfall <= ARRIVED:
             return finding
-        what = f"{what}, and at a maximum of its own"
+        what = f"{what}, and at a lower one"
         return finding._replace(quantity=what, allowance=None, reason="Newton's step gains nothing")
     if seen.case == "not_converged" or floor is None:
         most, why = ARRIVED, _ENOUGH

@@ -36,30 +36,12 @@ _TOGETHER = 250
 class Diagnosis(PointDiagnosis):
     """The oracle's view of a run; made by `diagnose`.
 
+    Beside what `PointDiagnosis` has there are the run and the steps of its exact path.
+
     Attributes
     ----------
     point : Run
         The run; also `run`.
-    case : {"converged", "noise_floor", "not_converged", "drifting", "unbounded", "unknown"}
-    supremum : EvidenceMaximum
-        The highest evidence that any prior has, and where.
-    log_evidence : float or None
-        Of the prior reached; None where the model has no prior (``guide="none"``).
-    distance : float or None
-        How far that is below the supremum, in nats.
-    gap : float or None
-        KL(guide || posterior), in nats, summed over latents; None where the guide is no
-        distribution of the latents.
-    objective : float
-        The run's own objective at the parameters reached, exactly.
-    optimum : Optimum
-        Where the objective is highest over what the run may change, or what it tends to.
-    shortfall : float
-        How far the objective is below that, in nats.
-    passes_at : int or None
-        For an empty guide that is unbounded: the step at which its exact path, from the same start
-        with the same optimizer, is first above the supremum of the evidence; None if that takes
-        more than 10,000 steps.
     """
 
     point: Run
@@ -81,7 +63,11 @@ class Diagnosis(PointDiagnosis):
 
     @cached_property
     def passes_at(self) -> int | None:
-        """The step at which an unbounded exact path passes the evidence's supremum."""
+        """The step at which the exact path of an unbounded empty guide passes the evidence.
+
+        From the run's start with its optimizer; None if it is not above the evidence's supremum
+        within 10,000 steps.
+        """
         if self.optimum.maximised != "expected_log_likelihood_less_entropy":
             return None
         if not np.isinf(self.optimum.value):
@@ -90,9 +76,9 @@ class Diagnosis(PointDiagnosis):
         pooled, offset = as_totals(run.counts)  # all that the objective knows of the counts (E7)
         task, nothing = Task(self.family, pooled), np.zeros((0, len(pooled)))
         positive = find_constraint(run.constraint)
-        space = ParameterVector(task, run.start, run.learn_prior, nothing, positive)
+        path = ParameterVector(task, run.start, run.learn_prior, nothing, positive)
         height = self.supremum.log_evidence - offset
-        return _steps_until_above(space, space.start, run.optimizer, height, MOST_STEPS)
+        return _steps_until_above(path, path.start, run.optimizer, height, MOST_STEPS)
 
     @cached_property
     def steps_needed(self) -> int | None:
@@ -107,8 +93,8 @@ class Diagnosis(PointDiagnosis):
         run = self.run
         near = self.optimum.value - max(ARRIVED, run.noise_floor or 0.0)
         most = min(MOST_STEPS, _MOST_WORK // len(run.counts))
-        space, vector = run.config.parameters, run.state.vector
-        return _steps_until_above(space, vector, run.optimizer, near, most)
+        at = run.state.vector
+        return _steps_until_above(run.config.parameters, at, run.optimizer, near, most)
 
     @cached_property
     def posterior(self) -> PosteriorTable | None:
@@ -117,13 +103,13 @@ class Diagnosis(PointDiagnosis):
 
     @cached_property
     def sentence(self) -> str:
-        """The objective, where it leads, and how far the run has come."""
+        """The run's objective, its optimum, and how far the run has come, in English."""
         from elbo_ref import sentences
 
         return sentences.diagnosis(self)
 
     def body(self) -> Document:
-        """The part of `to_dict` that is about this run alone."""
+        """Return the part of `to_dict` that is about this run alone."""
         no_prior = "the model has no prior under this guide"
         supremum: Document = {
             "kind": self.supremum.kind,
@@ -157,15 +143,15 @@ class Diagnosis(PointDiagnosis):
         return body
 
     def to_dict(self) -> Document:
-        """The diagnosis as a document of plain values; see docs/results.md."""
+        """Return the diagnosis as a document of plain values; see docs/results.md."""
         return {**document("diagnosis"), "counts": self.run.counts.to_dict(), **self.body()}
 
     def to_json(self) -> str:
-        """The same as text."""
+        """Return the document as text."""
         return to_json(self.to_dict())
 
     def summary(self) -> str:
-        """The run in a few lines of text."""
+        """Format the run in a few lines of text."""
         lines = [
             f"guide {self.run.guide_name}: {self.sentence}.",
             f"  run: {self.run.message}",
@@ -183,7 +169,7 @@ class Diagnosis(PointDiagnosis):
         return "\n".join(lines)
 
     def _noise(self) -> str:
-        """The steps still to make, and the noise floor, where they are known."""
+        """Write the steps still to make, and the noise floor, where they are known."""
         floor, needed = self.run.noise_floor, self.steps_needed
         steps = "" if needed is None else f", about {needed} exact steps from its maximum"
         return steps + (f" (noise floor {number(floor)} nats)" if floor else "")
@@ -236,9 +222,9 @@ def diagnose(run: Run) -> Diagnosis:
 
 
 def _steps_until_above(
-    space: ParameterVector, start: FloatArray, optimizer: Optimizer, height: float, most: int
+    parameters: ParameterVector, start: FloatArray, optimizer: Optimizer, height: float, most: int
 ) -> int | None:
-    """Steps from a vector of parameters, along exact gradients, to above a height.
+    """Count the steps from a vector of parameters, along exact gradients, to above a height.
 
     None if that takes `most` steps, or if a parameter leaves its range before.
     """
@@ -247,14 +233,16 @@ def _steps_until_above(
     with np.errstate(all="ignore"):
         for first in range(0, most, _TOGETHER):
             vectors: list[FloatArray] = []
-            while len(vectors) < min(_TOGETHER, most - first) and space.outside(vector) is None:
+            while (
+                len(vectors) < min(_TOGETHER, most - first) and parameters.outside(vector) is None
+            ):
                 vectors.append(vector)
-                gradient, _ = space.gradient(exact, vector, 1, unused)
+                gradient, _ = parameters.gradient(exact, vector, 1, unused)
                 vector, state = optimizer.update(state, vector, -gradient)
             if not vectors:
                 return None
-            priors, owns = space.split_rows(np.array(vectors))
-            values = exact.rest(space.task, Beta(*priors), owns)
+            priors, owns = parameters.split_rows(np.array(vectors))
+            values = exact.rest(parameters.task, Beta(*priors), owns)
             above = np.flatnonzero(values > height)
             if above.size:
                 return first + int(above[0])

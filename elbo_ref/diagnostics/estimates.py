@@ -62,7 +62,7 @@ class EstimateTable:
     rows: tuple[Optimum, ...] = field(repr=False)
 
     def __getitem__(self, key: str | tuple[str, str]) -> Optimum:
-        """A row by name, or by name and what is learnable: "both", one of the two, or "-"."""
+        """Return a row by name, or by name and what is learnable: "both", a name, or "-"."""
         name, learnable = key if isinstance(key, tuple) else (key, None)
         for row in self.rows:
             if row.name == name and learnable in (None, _LEARNABLE[row.learned]):
@@ -70,7 +70,7 @@ class EstimateTable:
         raise KeyError(key)
 
     def _cells(self) -> dict[str, list[str]]:
-        """The columns as text: the headings of the table, and `why`."""
+        """Write the columns as text, by heading."""
         from elbo_ref import sentences
 
         return {
@@ -92,7 +92,7 @@ class EstimateTable:
         return f"{self.counts.summary()}; prior {describe(self.prior)}"
 
     def summary(self) -> str:
-        """The table as text, with the reasons below."""
+        """Format the table as text, with the reasons below."""
         cells, reasons = self._cells(), dict[str, list[str]]()
         for name, learnable, why in zip(
             cells["estimate"], cells["learnable"], cells["why"], strict=True
@@ -111,7 +111,7 @@ class EstimateTable:
         return self._table(self._caption(), why=True).to_html()
 
     def to_dict(self) -> Document:
-        """The table as a document of plain values; see docs/results.md."""
+        """Return the table as a document of plain values; see docs/results.md."""
         cells = zip(*self._cells().values(), strict=True)
         return {
             **document("estimates"),
@@ -121,7 +121,7 @@ class EstimateTable:
         }
 
     def to_json(self) -> str:
-        """The same as text."""
+        """Return the document as text."""
         return to_json(self.to_dict())
 
 
@@ -150,7 +150,7 @@ def _plain(
 
 @underflow_is_zero
 def estimate_table(counts: Counts, prior: Beta | None = None) -> EstimateTable:
-    """Classical MLE, MAP, posterior mean, empirical Bayes, and where each guide of SVI leads.
+    """Tabulate every estimate: MLE, MAP, posterior mean, empirical Bayes, the optima of SVI.
 
     Parameters
     ----------
@@ -162,12 +162,18 @@ def estimate_table(counts: Counts, prior: Beta | None = None) -> EstimateTable:
     Returns
     -------
     EstimateTable
+        Its `rows` are `Optimum` values; ``table[name]`` or ``table[name, learnable]`` is one.
 
     Raises
     ------
     TypeError, ValueError
         If an argument is something else; if the prior is an array, or a concentration of it is
         outside [1e-12, 1e15].
+
+    See Also
+    --------
+    elbo_ref.maximize_evidence : the maximum-likelihood prior, with proof.
+    elbo_ref.diagnose : the optimum of one run's own objective.
 
     Examples
     --------
@@ -187,7 +193,7 @@ def estimate_table(counts: Counts, prior: Beta | None = None) -> EstimateTable:
         low, high = CONCENTRATIONS
         if not low <= getattr(prior, name) <= high:
             raise ValueError(f"prior: {name} = {getattr(prior, name)} {IN_RANGE}")
-    evidence = of_evidence(None, counts, prior, True)
+    evidence = of_evidence(counts, prior, True)
     rows = [
         _classical(counts),
         _named("MAP in c", _of("delta", counts, prior, False)),
@@ -207,7 +213,7 @@ def _of(guide: str, counts: Counts, prior: Beta, learned: Learned) -> Optimum:
 
 
 def _named(name: str, row: Optimum) -> Optimum:
-    """A row of the table: c may be a prior's mean, and a density be attained at 0 or at 1."""
+    """Name a row; its c may be a prior's mean, and a density be attained at 0 or at 1."""
     if row.c is None:
         return row._replace(name=name, c=None if row.mean is None else np.asarray(row.mean))
     return row._replace(name=name, c=_one(row.c), attained=bool(np.isfinite(row.value)))
@@ -233,5 +239,5 @@ def _posterior_mean(prior: Beta, counts: Counts) -> Optimum:
 
 
 def _one(values: FloatArray) -> FloatArray:
-    """A single value where there is one latent."""
+    """Return a single value where there is one latent."""
     return values[0] if values.size == 1 else values

@@ -49,8 +49,8 @@ class Point:
     guide_name : str
     loss : Objective
     prior : Beta, shape ()
-    own : ndarray, shape (k, G)
-        The guide's constrained parameters.
+    guide_parameters : ndarray, shape (k, G)
+        Constrained.
     learn_prior : bool or str
     rate : float or None
         The learning rate of the last step, where that is known.
@@ -61,7 +61,7 @@ class Point:
     guide_name: str
     loss: Objective
     prior: Beta
-    own: FloatArray = field(repr=False)
+    guide_parameters: FloatArray = field(repr=False)
     learn_prior: Learned
     rate: float | None
     num_particles: int
@@ -71,40 +71,40 @@ class Point:
         return Task(self.loss.adapted(GUIDES[self.guide_name]), self.counts)
 
     @cached_property
-    def _space(self) -> ParameterVector | None:
+    def _parameters(self) -> ParameterVector | None:
         """The parameters that are learned; None if there are none, or the prior is out of range."""
         within = all(SMALLEST <= x <= LARGEST for x in self.prior.arrays())
-        if not within or not (self.learn_prior or self.own.size):
+        if not within or not (self.learn_prior or self.guide_parameters.size):
             return None
-        unconstrained = self._task.guide.unconstrain(self.own)
+        unconstrained = self._task.guide.unconstrain(self.guide_parameters)
         return ParameterVector(self._task, self.prior, self.learn_prior, unconstrained)
 
     @property
     def guide(self) -> GuideValue | None:
         """The guide as a value; None if it is empty."""
-        value: GuideValue | None = self._task.guide.value(self.prior, self.own)
+        value: GuideValue | None = self._task.guide.value(self.prior, self.guide_parameters)
         return value
 
     @cached_property
     def objective(self) -> float:
         """The exact objective."""
-        return objective_value(self._task, self.prior, self.own)
+        return objective_value(self._task, self.prior, self.guide_parameters)
 
     @cached_property
     def stationarity(self) -> Stationarity:
-        """How far the point is from a maximum of its own exact objective."""
-        if self._space is None:
+        """The distance from a maximum of the exact objective, by Newton."""
+        if self._parameters is None:
             return Stationarity(np.inf, np.inf)
         with np.errstate(all="ignore"):
-            return stationarity(self._space, self._space.start)
+            return stationarity(self._parameters, self._parameters.start)
 
     @cached_property
     def floor(self) -> NoiseFloor | None:
         """The noise floor at the maximum; None where the learning rate is not known."""
-        if self.rate is None or self._space is None:
+        if self.rate is None or self._parameters is None:
             return None
-        start = self._space.start
-        return find_floor(self._space, self.loss, start, self.num_particles, self.rate)
+        start = self._parameters.start
+        return find_floor(self._parameters, self.loss, start, self.num_particles, self.rate)
 
 
 @underflow_is_zero
@@ -126,7 +126,7 @@ class PointDiagnosis:
 
     @cached_property
     def optimum(self) -> Optimum:
-        """Where the objective is highest over what is learned, or what it tends to."""
+        """The optimum of the objective over what is learned."""
         at = self.point
         return find_optimum(self.family, at.counts, at.prior, at.learn_prior, at.loss)
 
@@ -176,12 +176,12 @@ class PointDiagnosis:
 
     @property
     def distance(self) -> float | None:
-        """How far the evidence of the prior is below the highest, in nats."""
+        """The evidence of the prior below the highest, in nats."""
         return None if self.log_evidence is None else self.supremum.log_evidence - self.log_evidence
 
     @property
     def shortfall(self) -> float:
-        """How far the objective is below its supremum, in nats."""
+        """The objective below its supremum, in nats."""
         return self.optimum.value - self.objective
 
     @cached_property

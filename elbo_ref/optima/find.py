@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+
+import numpy as np
 
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
@@ -19,6 +22,15 @@ from elbo_ref.optima.posterior import of_evidence, of_shared
 from elbo_ref.optima.renyi import of_renyi
 from elbo_ref.svi.parameters import Learned
 
+_FIXED: dict[Maximised, Reason] = {
+    "elbo_shared": "average_counts",
+    "elbo_normal": "family_gap",
+    "elbo_normal_without_jacobian": "without_jacobian",
+    "expected_log_likelihood": "nothing_learned",
+    "expected_log_likelihood_less_entropy": "nothing_learned",
+}
+"""Objectives whose optimum under a given prior is at the guide's best parameters."""
+
 
 def find_optimum(
     guide: Guide,
@@ -27,7 +39,7 @@ def find_optimum(
     learned: Learned,
     loss: Objective = OBJECTIVES["exact"],
     *,
-    climb: bool = False,
+    search: bool = False,
 ) -> Optimum:
     """Find where a guide's exact objective is highest, or what it tends to.
 
@@ -41,7 +53,7 @@ def find_optimum(
         What of the prior is maximised over, as `elbo_ref.maximize_elbo` takes it.
     loss : Objective
         Most leave the optimum where it is.
-    climb : bool
+    search : bool
         Whether to search for the optimum of a Renyi bound of two samples, for some seconds.
 
     Returns
@@ -51,41 +63,25 @@ def find_optimum(
     """
     seen, learned = loss.adapted(guide), learned if guide.has_prior else False
     maximised, of_kind = _kind(seen)
-    if learned == "concentration0" and of_kind is not of_evidence:
-        mirror = of_kind(
-            seen,
-            counts.mirrored,
-            Beta(prior.concentration0, prior.concentration1),
-            "concentration1",
-        )
-        optimum = mirror.mirrored
+    if learned == "concentration0" and maximised != "elbo":
+        swapped = Beta(prior.concentration0, prior.concentration1)
+        optimum = of_kind(counts.mirrored, swapped, "concentration1").mirrored
     elif learned or maximised not in _FIXED:
-        optimum = of_kind(seen, counts, prior, learned)
+        optimum = of_kind(counts, prior, learned)
     else:
-        task = Task(seen, counts)
-        own = seen.optimum(column(prior), task.outcomes, task.weights)
-        optimum = Optimum.at_prior(prior, objective_value(task, prior, own), _FIXED[maximised])
+        optimum = _of_given_prior(seen, counts, prior, _FIXED[maximised])
     optimum = optimum._replace(maximised=maximised)
     if isinstance(loss, Renyi):
-        optimum = of_renyi(loss, guide, optimum, counts, prior, learned, climb)
+        optimum = of_renyi(loss, guide, optimum, counts, prior, learned, search=search)
     return optimum._replace(maximised=maximised, learned=learned, name=guide.name)
 
 
-_FIXED: dict[Maximised, Reason] = {
-    "elbo_shared": "average_counts",
-    "elbo_normal": "family_gap",
-    "expected_log_likelihood": "nothing_learned",
-    "expected_log_likelihood_less_entropy": "nothing_learned",
-}
-"""Objectives that are at their optimum under a given prior where the guide's parameters are."""
-
-
-def _kind(guide: Guide) -> tuple[Maximised, Callable[[Guide, Counts, Beta, Learned], Optimum]]:
-    """The objective of a guide, and the function that knows its optimum."""
+def _kind(guide: Guide) -> tuple[Maximised, Callable[[Counts, Beta, Learned], Optimum]]:
+    """Tell the objective of a guide, and the function that finds its optimum."""
     if not guide.has_prior:
         return "log_likelihood", of_likelihood
     if guide.is_point:
-        return "log_joint_of_logit" if guide.jacobian else "log_joint", of_point
+        return "log_joint_of_logit" if guide.jacobian else "log_joint", partial(of_point, guide)
     if guide.origin == "prior" and guide.is_elbo:
         return "expected_log_likelihood", of_tied
     if guide.origin == "prior":
@@ -95,3 +91,14 @@ def _kind(guide: Guide) -> tuple[Maximised, Callable[[Guide, Counts, Beta, Learn
     if guide.source is LOGIT_NORMAL:
         return "elbo_normal", of_normal
     return ("elbo_shared", of_shared) if guide.shared else ("elbo", of_evidence)
+
+
+def _of_given_prior(guide: Guide, counts: Counts, prior: Beta, reason: Reason) -> Optimum:
+    """Evaluate the objective at the guide's best parameters; it is unbounded if there are none."""
+    task = Task(guide, counts)
+    own = guide.optimum(column(prior), task.outcomes, task.weights)
+    if not guide.shared:
+        own = np.where(task.weights > 0, own, 1.0)
+    if not np.isfinite(own).all():
+        return Optimum.unbounded("scale_unbounded")
+    return Optimum.at_prior(prior, objective_value(task, prior, own), reason)

@@ -1,4 +1,4 @@
-"""Guides that draw c from the prior: where `tied` and `empty` lead over one concentration or both.
+"""Optima of the guides that draw c from the prior, over both concentrations or over one.
 
 * `tied` maximises E_prior[log lik] (E8). Over both concentrations its supremum is the pooled
   likelihood's, as the concentration grows. Over a alone, with K and F the totals,
@@ -22,12 +22,13 @@ Over b alone all is mirrored (`elbo_ref.optima.find`).
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 import numpy as np
 from scipy import optimize, special as sc
 
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides import Guide
 from elbo_ref.mle.binomial import as_totals, pooled_log_likelihood, pooled_mean, totals
 from elbo_ref.objectives.exact import elbo, empty_guide_objective, empty_guide_objective_gradient
 from elbo_ref.optima.optimum import Optimum
@@ -35,8 +36,8 @@ from elbo_ref.special import trigamma, trigamma_difference
 from elbo_ref.svi.parameters import Learned
 
 
-def of_tied(_: Guide, counts: Counts, prior: Beta, learned: Learned) -> Optimum:
-    """The supremum of E_prior[log lik] over both concentrations, or over concentration1 (E8)."""
+def of_tied(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+    """Find the supremum of E_prior[log lik] over both concentrations, or concentration1 (E8)."""
     k, f = totals(counts)
     coefficient = float(counts.multiplicity @ counts.log_coefficient)
     if not k + f:
@@ -65,8 +66,8 @@ def of_tied(_: Guide, counts: Counts, prior: Beta, learned: Learned) -> Optimum:
     return Optimum.at_prior(best, elbo(guides, best, together) + added, "no_collapse")
 
 
-def of_empty(_: Guide, counts: Counts, prior: Beta, learned: Learned) -> Optimum:
-    """The supremum of E_prior[log lik] - H(prior), over the same (E7)."""
+def of_empty(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+    """Find the supremum of E_prior[log lik] - H(prior) over the same (E7)."""
     if learned is True:
         return Optimum.unbounded("entropy_unbounded")
     (k, f), latents = totals(counts), counts.num_latents
@@ -90,8 +91,10 @@ def of_empty(_: Guide, counts: Counts, prior: Beta, learned: Learned) -> Optimum
         Beta(float(np.exp(optimize.brentq(slope, grid[i], grid[i + 1], xtol=1e-14))), b)
         for i in np.flatnonzero((slopes[:-1] > 0) & (slopes[1:] <= 0))
     ]
-    found = [(empty_guide_objective(peak, together) + added, peak) for peak in peaks]
-    height, best = max(found, key=lambda pair: pair[0], default=(-np.inf, prior))
+    heights = [empty_guide_objective(peak, together) + added for peak in peaks]
+    height, best = max(
+        zip(heights, peaks, strict=True), key=itemgetter(0), default=(-np.inf, prior)
+    )
     if f == latents:
         level = latents * float(b * sc.psi(b) - b - sc.gammaln(b))
         level += float(counts.multiplicity @ counts.log_coefficient)

@@ -1,4 +1,4 @@
-r"""The normal guide on the logit: where its ELBO leads, with its Jacobian and without.
+r"""Optima of the normal guide on the logit, with its Jacobian and without.
 
 With A' = a + K, D' = b + F and T = A' + D' the optimum has E c = A'/T, the mean of the exact
 posterior, and s^2 = 1/(T E c (1 - c)); the objective is concave in l and s. It is below the
@@ -22,10 +22,8 @@ from elbo_ref.counts import Counts, distinct
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL, LogitNormal
 from elbo_ref.evidence import log_evidence
-from elbo_ref.guides import Guide
 from elbo_ref.guides.optimum import normal_optimum
-from elbo_ref.objectives.base import Task
-from elbo_ref.objectives.exact import elbo, objective_value
+from elbo_ref.objectives.exact import elbo
 from elbo_ref.optima.optimum import Optimum
 from elbo_ref.optima.posterior import of_evidence
 from elbo_ref.svi.parameters import NAMES, Learned
@@ -34,20 +32,20 @@ _LIMITS = (np.log(1e-9), np.log(1e9))
 
 
 def best_normal(prior: Beta, counts: Counts) -> LogitNormal:
-    """The optimum of the normal guide under one prior, for each entry."""
+    """Find the best normal guide under one prior, for each entry."""
     a, b = prior.arrays()
     return normal_optimum(a + counts.successes, b + counts.failures)
 
 
-def of_normal(guide: Guide, counts: Counts, prior: Beta, learned: Learned) -> Optimum:
-    """The optimum of the ELBO of a normal guide on the logit."""
+def of_normal(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+    """Find the optimum of the ELBO of a normal guide on the logit, over the prior."""
     fewer, _ = distinct(counts)
     if len(fewer) < len(counts):
-        best = of_normal(guide, fewer, prior, learned)
+        best = of_normal(fewer, prior, learned)
         left_out = counts.multiplicity @ counts.log_coefficient
         left_out -= fewer.multiplicity @ fewer.log_coefficient
         return best._replace(value=best.value + float(left_out))
-    evidence = of_evidence(None, counts, prior, learned)
+    evidence = of_evidence(counts, prior, learned)
     if learned is True and not evidence.attained and evidence.concentration1 != 0.0:
         return evidence._replace(reason="family_gap_vanishes")
     best_prior, height, at_limit = _maximised(
@@ -62,7 +60,7 @@ def of_normal(guide: Guide, counts: Counts, prior: Beta, learned: Learned) -> Op
 def _maximised(
     counts: Counts, start: Beta, prior: Beta, learned: Learned
 ) -> tuple[Beta, float, bool]:
-    """The best prior, the ELBO there, and whether it is at a limit of the search."""
+    """Maximise over the prior: the best one, the ELBO, and whether it is at a limit."""
     free = np.array([learned in (True, name) for name in NAMES])
     logs = np.log(np.array(prior.arrays()))
 
@@ -79,39 +77,29 @@ def _maximised(
         slopes = np.exp(priors(x)) * (expected @ counts.multiplicity)
         return -elbo(q, at, counts), -slopes[free]
 
-    found = optimize.minimize(
+    result = optimize.minimize(
         loss, np.log(np.array(start.arrays()))[free], jac=True, method="L-BFGS-B",
         bounds=[_LIMITS] * int(free.sum()),
         options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 500},
     )  # fmt: skip
-    at_limit = any(np.isclose(x, end) for x in found.x for end in _LIMITS)
-    return Beta(*np.exp(priors(found.x))), -float(found.fun), at_limit
+    at_limit = any(np.isclose(x, end) for x in result.x for end in _LIMITS)
+    return Beta(*np.exp(priors(result.x))), -float(result.fun), at_limit
 
 
-def of_normal_without_jacobian(
-    guide: Guide, counts: Counts, prior: Beta, learned: Learned
-) -> Optimum:
-    """The optimum of what `TraceMeanField_ELBO` makes of a normal guide on the logit."""
+def of_normal_without_jacobian(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+    """Find the optimum of what `TraceMeanField_ELBO` makes of it, over the prior."""
     live = counts.multiplicity > 0
-    k, f = counts.successes[live].astype(np.float64), counts.failures[live].astype(np.float64)
-    n, w = counts.total_count[live], counts.multiplicity[live]
+    k, n, w = counts.successes[live], counts.total_count[live], counts.multiplicity[live]
     a, b = map(float, prior.arrays())
     lost_a = k == 0 if learned in (True, "concentration1") else a + k <= 1
-    lost_b = f == 0 if learned in (True, "concentration0") else b + f <= 1
+    lost_b = k == n if learned in (True, "concentration0") else b + (n - k) <= 1
     if (lost_a | lost_b).any():
         return Optimum.unbounded("scale_unbounded")
-    if not learned:
-        best = normal_optimum(a + k - 1, b + f - 1)
-        task = Task(guide, Counts(counts.successes[live], n, w))
-        split = float(w @ counts.log_split[live])
-        value = objective_value(task, prior, np.array(best.arrays())) + split
-        return Optimum.at_prior(prior, value, "without_jacobian")
-    if ((k == 0) | (f == 0)).any():
+    if ((k == 0) | (k == n)).any():
         return Optimum("unknown", "without_jacobian_unknown", np.nan, False)
-    fewer = Counts(counts.successes[live] - 1, n - 2, w)
+    fewer = Counts(k - 1, n - 2, w)
     added = float(w @ (counts.log_coefficient[live] - fewer.log_coefficient))
-    best_of_fewer = of_normal(guide, fewer, prior, learned)
-    return best_of_fewer._replace(
-        value=best_of_fewer.value + added, reason="without_jacobian",
-        numbers=(), evidence=None,
-    )  # fmt: skip
+    best = of_normal(fewer, prior, learned)
+    return best._replace(
+        value=best.value + added, reason="without_jacobian", numbers=(), evidence=None
+    )

@@ -33,8 +33,8 @@ Reason: TypeAlias = Literal[
     "few_of_an_outcome", "few_of_other_outcome", "latent_without_learned_outcome",
     "latent_without_other_outcome", "levels_off", "levels_off_without_other_outcome", "mode",
     "mode_at_end", "mode_of_logit", "no_collapse", "no_latents", "no_trials", "nothing_learned",
-    "one_draw", "one_outcome_only", "one_sided_collapse", "own_likelihood", "pooled_likelihood",
-    "posterior_mean", "renyi_between", "renyi_climbed", "renyi_unknown", "scale_unbounded",
+    "one_draw", "one_outcome_only", "one_sided_collapse", "likelihood_of_each", "pooled_likelihood",
+    "posterior_mean", "renyi_between", "renyi_searched", "renyi_unknown", "scale_unbounded",
     "without_jacobian", "without_jacobian_unknown",
 ]  # fmt: skip
 """Reasons. The learned outcome is the one that the learned concentration counts."""
@@ -47,7 +47,7 @@ class Optimum(NamedTuple):
     Attributes
     ----------
     location : str
-        The kind of place: ``"prior"``, ``"any_prior"``, ``"any_concentration"``,
+        ``"prior"``, ``"any_prior"``, ``"any_concentration"``,
         ``"mean_to_end"``, ``"concentration_to_zero"``, ``"concentration_to_infinity"``,
         ``"one_concentration_to_end"``, ``"latents"``, ``"nowhere"`` or ``"unknown"``.
     reason : str
@@ -91,19 +91,19 @@ class Optimum(NamedTuple):
 
     @classmethod
     def at_prior(cls, prior: Beta, value: float, reason: Reason) -> Optimum:
-        """A maximum at a prior."""
+        """Make a maximum at a prior."""
         a, b = map(float, prior.arrays())
         return cls("prior", reason, value, True, a, b, a / (a + b))
 
     @classmethod
     def at_end(cls, end: float, held: float, value: float, reason: Reason) -> Optimum:
-        """A supremum as concentration1 tends to 0 or inf, with concentration0 held."""
+        """Make a supremum as concentration1 tends to 0 or inf, with concentration0 held."""
         location: Location = "one_concentration_to_end"
         return cls(location, reason, value, False, end, held, float(end > 0), numbers=(end,))
 
     @classmethod
     def unbounded(cls, reason: Reason, held: float | None = None) -> Optimum:
-        """An objective without an upper bound, maybe with concentration0 held."""
+        """Make a supremum of inf, maybe with concentration0 held."""
         return cls("nowhere", reason, np.inf, False, concentration0=held)
 
     @property

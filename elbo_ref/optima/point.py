@@ -1,4 +1,4 @@
-r"""Guides that are a point: the mode of a joint density, or of the likelihood alone.
+r"""Optima of the guides that are a point: the mode of a joint density, or of the likelihood.
 
 * `delta`: log p(x, c) at A = A' - 1, D = D' - 1, where A' = a + K and D' = b + F: the MAP
   c = A/(A + D) if both are positive; at 0 if A <= 0 < D, at 1 if D <= 0 < A, at both ends if both
@@ -18,8 +18,6 @@ Over b alone all is mirrored (`elbo_ref.optima.find`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from scipy import optimize, special as sc
 
@@ -29,99 +27,82 @@ from elbo_ref.distributions.beta import BETA, Beta
 from elbo_ref.guides import Guide
 from elbo_ref.mle.binomial import saturated_log_likelihood
 from elbo_ref.objectives.base import Task
-from elbo_ref.objectives.exact import latent_values
+from elbo_ref.objectives.exact import column, latent_values
 from elbo_ref.optima.optimum import Optimum, Reason
 from elbo_ref.svi.parameters import Learned
 
 _GRID = np.linspace(np.log(1e-9), np.log(1e9), 400)
 
 
-def of_likelihood(_: Guide, counts: Counts, _prior: Beta, _learned: Learned) -> Optimum:
-    """The optimum of the likelihood, each latent with a c of its own."""
+def of_likelihood(counts: Counts, _prior: Beta, _learned: Learned) -> Optimum:
+    """Find the optimum of the likelihood, c = K/N for each latent."""
     with np.errstate(invalid="ignore"):
         c = counts.successes / counts.total_count
     value = saturated_log_likelihood(counts)
-    return Optimum("latents", "own_likelihood", value, True, c=c)
+    return Optimum("latents", "likelihood_of_each", value, True, c=c)
 
 
 def of_point(guide: Guide, counts: Counts, prior: Beta, learned: Learned) -> Optimum:
-    """The optimum of the joint density of c, or of its logit, over concentration1 or no prior."""
-    live = counts.multiplicity > 0
+    """Find the optimum of the joint density of c, or of its logit, and over the prior."""
+    task, live = Task(guide, counts), counts.multiplicity > 0
     if not learned:
-        return _mode(guide, counts, prior)
+        return _mode(task, prior)
     if not live.any():
         return Optimum("any_prior", "no_latents", 0.0, True)
     if learned is True:
         return Optimum.unbounded("density_unbounded")
-    less, b = 1 - guide.jacobian, float(prior.concentration0)
-    k, f = counts.successes[live].astype(np.float64), counts.failures[live].astype(np.float64)
-    w = counts.multiplicity[live].astype(np.float64)
-    latents, failures = float(w.sum()), float(w @ f)
+    b, k, f = float(prior.concentration0), counts.successes[live], counts.failures[live]
+    failures, missing = int(task.weights @ task.outcomes[1]), 0 if guide.jacobian else 1
     unbounded: dict[Reason, bool] = {
         "latent_without_learned_outcome": bool((k == 0).any()),
         "latent_without_other_outcome": bool(b < 1 and (f == 0).any()),
-        "few_of_other_outcome": failures < latents,
+        "few_of_other_outcome": failures < counts.num_latents,
     }
     for reason, holds in unbounded.items():
-        if less and holds:
+        if missing and holds:
             return Optimum.unbounded(reason, b)
 
     def height(log_a: float) -> float:
-        return float(w @ _heights(float(np.exp(log_a)), b, k, f, less))
+        return _height(task, Beta(float(np.exp(log_a)), b))[0]
 
-    best_a, best = _highest(height)
-    added = float(counts.multiplicity @ counts.log_coefficient)
-    if failures == less * latents:
-        d = b - less + f
-        level = float(w @ (sc.xlogy(d, d) - d - sc.gammaln(b)))
-        if level >= best - 1e-9:
-            reason = "levels_off" if less else "levels_off_without_other_outcome"
-            return Optimum.at_end(np.inf, b, level + added, reason)
-    return Optimum.at_prior(Beta(best_a, b), best + added, "one_sided_collapse")
-
-
-def _mode(guide: Guide, counts: Counts, prior: Beta) -> Optimum:
-    """The mode of the joint density under one prior, of each latent."""
-    less = 1 - guide.jacobian
-    a, b = map(float, prior.arrays())
-    k, f = counts.successes.astype(np.float64), counts.failures.astype(np.float64)
-    up, down, live = a - less + k, b - less + f, counts.multiplicity > 0
-    inside, flat, both = (up > 0) & (down > 0), (up == 0) & (down == 0), (up < 0) & (down < 0)
-    at0 = ~inside & ~flat & ~both & (up <= down)
-    at1 = ~inside & ~flat & ~both & (up > down)
-    y = np.log(np.where(inside, up, 1.0)) - np.log(np.where(inside, down, 1.0))
-    at_mode = latent_values(Task(guide, counts), prior, y[None])
-    at_end = np.where((up < 0) | (down < 0), np.inf, -float(BETA.log_normalizer(np.array((a, b)))))
-    heights = np.where(live, np.where(inside, at_mode, at_end), 0.0)
-    c = np.divide(up, up + down, where=inside, out=np.full(up.shape, np.nan))
-    reason: Reason = "mode_of_logit" if guide.jacobian else "mode"
-    return Optimum(
-        "latents",
-        reason if inside.all() else "mode_at_end",
-        float(counts.multiplicity @ heights),
-        bool((inside | flat)[live].all()),
-        c=c,
-        numbers=tuple(float(np.count_nonzero(x)) for x in (at0, at1, both, flat)),
-    )
-
-
-def _heights(a: float, b: float, k: FloatArray, f: FloatArray, less: int) -> FloatArray:
-    """The highest joint log density of each latent, without coefficients."""
-    up, down = a - less + k, b - less + f
-    inside = (up > 0) & (down > 0)
-    up_in, down_in = np.where(inside, up, 1.0), np.where(inside, down, 1.0)
-    y = np.log(up_in) - np.log(down_in)
-    at_mode = up_in * sc.log_expit(y) + down_in * sc.log_expit(-y)
-    at_end = np.where((up < 0) | (down < 0), np.inf, 0.0)
-    return np.where(inside, at_mode, at_end) - float(BETA.log_normalizer(np.array((a, b))))
-
-
-def _highest(height: Callable[[float], float]) -> tuple[float, float]:
-    """The highest point over log a, bracketed on a grid."""
-    values = np.array([height(x) for x in _GRID])
-    i = int(np.clip(np.argmax(values), 1, _GRID.size - 2))
-    found = optimize.minimize_scalar(
+    i = int(np.clip(np.argmax([height(x) for x in _GRID]), 1, _GRID.size - 2))
+    top = optimize.minimize_scalar(
         lambda x: -height(x), bounds=(_GRID[i - 1], _GRID[i + 1]), method="bounded",
         options={"xatol": 1e-10},
     )  # fmt: skip
-    return float(np.exp(found.x)), float(-found.fun)
+    best = Optimum.at_prior(Beta(float(np.exp(top.x)), b), float(-top.fun), "one_sided_collapse")
+    if failures == missing * counts.num_latents:
+        d = b - missing + f
+        level = float(counts.multiplicity[live] @ (sc.xlogy(d, d) - d - sc.gammaln(b)))
+        level += float(counts.multiplicity @ counts.log_coefficient)
+        if level >= best.value - 1e-9:
+            reason = "levels_off" if missing else "levels_off_without_other_outcome"
+            return Optimum.at_end(np.inf, b, level, reason)
+    return best
+
+
+def _mode(task: Task, prior: Beta) -> Optimum:
+    """Find the mode of the joint density of each latent under one prior."""
+    value, (up, down) = _height(task, prior)
+    inside, flat, both = (up > 0) & (down > 0), (up == 0) & (down == 0), (up < 0) & (down < 0)
+    at_end = ~(inside | flat | both)
+    c = np.divide(up, up + down, where=inside, out=np.full(up.shape, np.nan))
+    reason: Reason = "mode_of_logit" if task.guide.jacobian else "mode"
+    attained = bool((inside | flat)[task.weights > 0].all())
+    kinds = at_end & (up <= down), at_end & (up > down), both, flat
+    return Optimum(
+        "latents", reason if inside.all() else "mode_at_end", value, attained,
+        c=c, numbers=tuple(float(np.count_nonzero(kind)) for kind in kinds),
+    )  # fmt: skip
+
+
+def _height(task: Task, prior: Beta) -> tuple[float, FloatArray]:
+    """Evaluate the highest joint density under one prior, and the exponents A and D, (2, G)."""
+    p = column(prior)
+    exponents = np.array(task.guide.tilt(p, np.zeros((1, 1)), task.outcomes))
+    logits = task.guide.optimum(p, task.outcomes, task.weights)[0]
+    inside = (exponents > 0).all(axis=0)
+    at_mode = latent_values(task, prior, np.where(inside, logits, 0.0)[None])
+    at_end = np.where((exponents < 0).any(axis=0), np.inf, -float(BETA.log_normalizer(p)[0]))
+    live = task.weights > 0
+    return float(task.weights[live] @ np.where(inside, at_mode, at_end)[live]), exponents

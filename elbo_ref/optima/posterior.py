@@ -1,4 +1,4 @@
-r"""Guides that can be the posterior, and one Beta for all latents: where the evidence leads.
+r"""Optima of the guides that can be the posterior, and of one Beta for all latents.
 
 * `beta` and `conjugate` are tight at their optimum: over the prior the ELBO's maximum is the
   evidence's, with no gap.
@@ -17,7 +17,6 @@ from scipy import optimize
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import log_evidence
-from elbo_ref.guides import Guide
 from elbo_ref.mle.binomial import totals
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
 from elbo_ref.objectives.exact import elbo
@@ -38,14 +37,14 @@ _LIMITS = {"binomial": np.inf, "all_or_none": 0.0}
 
 
 def highest_evidence(counts: Counts, prior: Beta, learned: Learned) -> EvidenceMaximum:
-    """The highest evidence over what is learned of the prior; over all priors if nothing is."""
+    """Maximise the evidence over what is learned of the prior; over all priors if nothing is."""
     one = isinstance(learned, str)
     held = {name: float(getattr(prior, name)) for name in NAMES if one and name != learned}
     return maximize_evidence(counts, held or None)
 
 
-def of_evidence(_: Guide | None, counts: Counts, prior: Beta, learned: Learned) -> Optimum:
-    """The optimum of the evidence, or of an ELBO that is the evidence at its best."""
+def of_evidence(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+    """Find the optimum of the evidence, and of an ELBO that is the evidence at its best."""
     if not learned:
         return Optimum.at_prior(prior, log_evidence(prior, counts), "exact_posterior")
     maximum = highest_evidence(counts, prior, learned)
@@ -61,13 +60,13 @@ def of_evidence(_: Guide | None, counts: Counts, prior: Beta, learned: Learned) 
     )  # fmt: skip
 
 
-def of_shared(guide: Guide, counts: Counts, prior: Beta, learned: Learned) -> Optimum:
-    """The optimum of the ELBO of one Beta guide for all latents."""
+def of_shared(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+    """Find the optimum of the ELBO of one Beta guide for all latents, over the prior."""
     (k, f), latents = totals(counts), counts.num_latents
     if learned is True or not latents or not k + f:
-        return of_tied(guide, counts, prior, True)._replace(reason="one_draw")
+        return of_tied(counts, prior, True)._replace(reason="one_draw")
     if not (k and f):
-        return of_tied(guide, counts, prior, learned)
+        return of_tied(counts, prior, learned)
     mean_k, mean_f, b = k / latents, f / latents, float(prior.concentration0)
 
     def slope(log_a: float) -> float:

@@ -1,13 +1,13 @@
-r"""Where the Renyi bound of several samples leads.
+r"""Optima of the Renyi bound of several samples.
 
-For alpha >= 0 it is below the evidence in expectation, so that a guide that can be the posterior
-leads where the evidence does; a point has no noise that it could weight; and a `conjugate` guide
-gives the evidence, for each alpha. Between 0 and 1 it is above the ELBO, for other guides
-somewhere between that and the evidence. For two samples it is an integral over two draws, which is
-climbed from the ELBO's maximum or the evidence's; where that ends no higher than the ELBO's
-supremum, it is the same supremum. Above 1 it is below the ELBO, and `tied` leads where it does: all
-its weights become equal as the prior collapses. Under an empty guide the log weights are
-log p(x, c), all of which grow without bound as the prior collapses.
+For alpha >= 0 it is below the evidence in expectation, so that under a guide that can be the
+posterior its optimum is the evidence's; a point has no noise that it could weight; and a
+`conjugate` guide gives the evidence, for each alpha. Between 0 and 1 it is above the ELBO, for
+other guides somewhere between that and the evidence. For two samples it is an integral over two
+draws, and is maximised from the ELBO's maximum or the evidence's; where that ends no higher than
+the ELBO's supremum, it is the same supremum. Above 1 it is below the ELBO, and `tied` has the
+ELBO's optimum: all its weights become equal as the prior collapses. Under an empty guide the log
+weights are log p(x, c), all of which grow without bound as the prior collapses.
 """
 
 from __future__ import annotations
@@ -39,11 +39,12 @@ def of_renyi(
     counts: Counts,
     prior: Beta,
     learned: Learned,
-    climb: bool,
+    *,
+    search: bool,
 ) -> Optimum:
-    """The optimum of the bound, given that of the objective for one sample.
+    """Find the optimum of the bound, given that of the objective for one sample.
 
-    With `climb` also that of two samples which is known from a search only, and takes seconds.
+    With `search` also that of two samples which is known from a search only, and takes seconds.
     """
     both, alpha, maximised = learned is True, loss.alpha, elbo.maximised
     known = loss.num_samples == 1 or maximised in _POINTS
@@ -55,38 +56,40 @@ def of_renyi(
     unknown = Optimum("unknown", "renyi_unknown", np.nan, False)
     if maximised not in _LOOSE or not 0 <= alpha < 1:
         return unknown
-    evidence = of_evidence(guide, counts, prior, learned)
+    evidence = of_evidence(counts, prior, learned)
     if elbo.value >= evidence.value - 1e-9 * (1 + abs(evidence.value)):
         return elbo
     bounds = elbo.value, evidence.value
     start = elbo if elbo.attained else evidence
-    if not (climb and loss.num_samples == 2 and start.attained and start.prior):
+    if not (search and loss.num_samples == 2 and start.attained and start.prior):
         return unknown._replace(reason="renyi_between", numbers=bounds)
-    best, height = climbed(loss, guide, counts, start.prior, learned)
+    best, height = maximize_bound(loss, guide, counts, start.prior, learned)
     if height <= elbo.value:
         return elbo
-    return Optimum.at_prior(best, height, "renyi_climbed")._replace(numbers=bounds)
+    return Optimum.at_prior(best, height, "renyi_searched")._replace(numbers=bounds)
 
 
-def climbed(
+def maximize_bound(
     loss: Renyi, guide: Guide, counts: Counts, start: Beta, learned: Learned
 ) -> tuple[Beta, float]:
-    """From a prior, with the guide that is best there by the ELBO, to a maximum of the bound."""
+    """Maximise the bound of two samples, from a prior and the guide with the best ELBO there."""
     task, rng, best = Task(guide, counts), np.random.default_rng(0), start
     own = guide.unconstrain(guide.optimum(column(start), task.outcomes, task.weights))
     coarse, fine = (BoundOfTwo(loss, nodes) for nodes in (_NODES, 4 * _NODES))
     if own.size or learned:
-        space = ParameterVector(task, start, learned, own)
+        parameters = ParameterVector(task, start, learned, own)
+
+        start_at = parameters.start
 
         def descent(vector: FloatArray) -> tuple[float, FloatArray]:
-            gradient, value = space.gradient(coarse, vector, 1, rng)
+            gradient, value = parameters.gradient(coarse, vector, 1, rng)
             return -value, -gradient
 
-        found = optimize.minimize(
-            descent, space.start, jac=True, method="L-BFGS-B", bounds=[_WITHIN] * space.start.size,
+        result = optimize.minimize(
+            descent, start_at, jac=True, method="L-BFGS-B", bounds=[_WITHIN] * start_at.size,
             options={"ftol": 1e-14, "gtol": 1e-7, "maxiter": 500},
         )  # fmt: skip
-        prior, own = space.split(found.x)
+        prior, own = parameters.split(result.x)
         best = Beta(*map(float, prior[:, 0]))
     return best, fine.step(task, column(best), own, 1, rng).value
 
@@ -105,7 +108,7 @@ class BoundOfTwo(Exact):
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
-        """Value and gradient at constrained parameters."""
+        """Evaluate value and gradient at constrained parameters."""
         elbo = super().step(task, prior, own, num_particles, rng)
         more = self._loss.above_elbo(task, prior, own, self._nodes)
         value = objective_value(task, Beta(*prior[:, 0]), own) + more.value

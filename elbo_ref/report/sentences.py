@@ -12,22 +12,10 @@ import numpy as np
 from elbo_ref._format.numbers import describe, number
 from elbo_ref.diagnostics.diagnosis import MOST_STEPS, Diagnosis
 from elbo_ref.mle.result import EvidenceMaximum
-from elbo_ref.optima.optimum import Maximised, Optimum, Reason
+from elbo_ref.optima.optimum import Location, Maximised, Optimum, Reason
 from elbo_ref.svi.convergence import ARRIVED
 
-_TERMS: dict[Maximised, str] = {
-    "log_likelihood": "log likelihood",
-    "log_evidence": "log evidence",
-    "elbo": "ELBO",
-    "elbo_shared": "ELBO of one guide for all latents",
-    "elbo_normal": "ELBO of a normal on the logit",
-    "elbo_normal_without_jacobian": "ELBO of a normal on the logit, less its Jacobian",
-    "expected_log_likelihood": "E_prior[log lik]",
-    "expected_log_likelihood_less_entropy": "E_prior[log lik] - H(prior)",
-    "log_joint": "log p(K, c)",
-    "log_joint_of_logit": "log p(K, logit c)",
-}
-_PHRASES: dict[Maximised, str] = {
+_OBJECTIVES: dict[Maximised, str] = {
     "log_likelihood": "the likelihood",
     "log_evidence": "the evidence",
     "elbo": "an ELBO",
@@ -38,6 +26,32 @@ _PHRASES: dict[Maximised, str] = {
     "expected_log_likelihood_less_entropy": "E_prior[log lik] - H(prior)",
     "log_joint": "the joint density of data and c",
     "log_joint_of_logit": "the joint density of data and logit c",
+}
+_IN_A_TABLE: dict[Maximised, str] = {
+    "log_likelihood": "log likelihood",
+    "log_evidence": "log evidence",
+    "elbo": "ELBO",
+    "expected_log_likelihood": "E_prior[log lik]",
+    "log_joint": "log p(K, c)",
+    "log_joint_of_logit": "log p(K, logit c)",
+}
+_LOCATIONS: dict[Location, str] = {
+    "any_prior": "any prior",
+    "any_concentration": "mean {mean}, any concentration",
+    "mean_to_end": "prior mean -> {mean}",
+    "concentration_to_zero": "concentration -> 0, mean {mean}",
+    "concentration_to_infinity": "concentration -> infinity, mean {mean}",
+    "one_concentration_to_end": "{learned} -> {ends}",
+    "nowhere": "nowhere",
+    "unknown": "not known",
+}
+_OF_EVIDENCE: dict[Location, str] = {
+    "any_prior": "there are no trials",
+    "any_concentration": "single trials say nothing of the concentration",
+    "mean_to_end": "all trials end alike",
+    "concentration_to_zero": "the trials of each latent end alike",
+    "concentration_to_infinity": "one c for all latents fits best",
+    "prior": "the maximum-likelihood prior",
 }
 _REASONS: dict[Reason, str] = {
     "average_counts": "one guide for all latents: G times the evidence of the average counts",
@@ -60,7 +74,7 @@ _REASONS: dict[Reason, str] = {
     "without_jacobian_unknown": (
         "not an ELBO, without the Jacobian; its maximum is not known here"
     ),
-    "own_likelihood": "no latent is drawn: c = K/N is each row's own parameter",
+    "likelihood_of_each": "no latent is drawn: c = K/N is each row's own parameter",
     "pooled_likelihood": "one c for all latents and no prior on it",
     "posterior_mean": "nothing is maximised; beside it the log evidence of the prior",
     "no_trials": "there are no trials",
@@ -91,7 +105,7 @@ _REASONS: dict[Reason, str] = {
         "not an ELBO: the density of the latents grows without bound as the prior collapses"
     ),
     "latent_without_learned_outcome": (
-        "not an ELBO, and unbounded: a latent without {own}, whose c and density go to an end"
+        "not an ELBO, and unbounded: a latent without {learned}, whose c and density go to an end"
     ),
     "latent_without_other_outcome": (
         "not an ELBO, and unbounded: a latent without {other} under {held} < 1"
@@ -104,24 +118,24 @@ _REASONS: dict[Reason, str] = {
         "a Renyi bound, whose maximum is not known here: between the ELBO's, {0:.5g}, and the "
         "evidence's, {1:.5g}"
     ),
-    "renyi_climbed": (
-        "the Renyi bound of two samples, climbed and not proved: between the ELBO's, {0:.5g}, and "
-        "the evidence's, {1:.5g}"
+    "renyi_searched": (
+        "the Renyi bound of two samples, found by a search and not proved: between the ELBO's, "
+        "{0:.5g}, and the evidence's, {1:.5g}"
     ),
 }
 _SIDES = (
-    {"own": "successes", "other": "failures", "held": "concentration0", "end": "1"},
-    {"own": "failures", "other": "successes", "held": "concentration1", "end": "0"},
+    {"learned": "successes", "other": "failures", "held": "concentration0", "end": "1"},
+    {"learned": "failures", "other": "successes", "held": "concentration1", "end": "0"},
 )
 
 
 def maximised(optimum: Optimum) -> str:
-    """The objective, as a table names it."""
-    return _TERMS[optimum.maximised]
+    """Name the objective as a table does."""
+    return _IN_A_TABLE.get(optimum.maximised, _OBJECTIVES[optimum.maximised])
 
 
 def location(optimum: Optimum) -> str:
-    """The place of an optimum.
+    """Describe the place of an optimum.
 
     Examples
     --------
@@ -130,47 +144,34 @@ def location(optimum: Optimum) -> str:
     >>> location(table["guide tied", "both"]), location(table["guide tied", "concentration1"])
     ('concentration -> infinity, mean 0.3', 'Beta(1.7079, 3)')
     """
-    mean = "any" if optimum.mean is None else number(optimum.mean)
-    match optimum.location:
-        case "prior":
-            if optimum.reason == "renyi_climbed":
-                return f"Beta({optimum.concentration1:.3g}, {optimum.concentration0:.3g})"
-            return describe(optimum.prior) if optimum.prior else "any prior"
-        case "any_prior":
-            return "any prior"
-        case "any_concentration":
-            return f"mean {mean}, any concentration"
-        case "mean_to_end":
-            return f"prior mean -> {mean}"
-        case "concentration_to_zero":
-            return f"concentration -> 0, mean {mean}"
-        case "concentration_to_infinity":
-            return f"concentration -> infinity, mean {mean}"
-        case "one_concentration_to_end":
-            return f"{optimum.learned} -> {' or '.join(f'{end:g}' for end in optimum.numbers)}"
-        case "latents":
-            return _latents(optimum)
-        case "nowhere":
-            return "nowhere"
-        case _:
-            return "not known"
+    if optimum.location == "latents":
+        return _latents(optimum)
+    if optimum.location == "prior" and optimum.reason == "renyi_searched":
+        return f"Beta({optimum.concentration1:.3g}, {optimum.concentration0:.3g})"
+    if optimum.prior is not None and optimum.location == "prior":
+        return describe(optimum.prior)
+    return _LOCATIONS[optimum.location].format(
+        mean="any" if optimum.mean is None else number(optimum.mean),
+        learned=optimum.learned,
+        ends=" or ".join(f"{end:g}" for end in optimum.numbers),
+    )
 
 
 def _latents(optimum: Optimum) -> str:
-    """The values of c of all latents in a few words."""
+    """Describe the values of c of all latents."""
     c = np.atleast_1d(np.asarray(optimum.c, np.float64))
-    inner, words = c[np.isfinite(c)], []
+    inner, parts = c[np.isfinite(c)], []
     if inner.size:
         low, high = number(inner.min()), number(inner.max())
-        words.append(f"c = {low}" if low == high else f"c from {low} to {high}")
+        parts.append(f"c = {low}" if low == high else f"c from {low} to {high}")
     for name, times in zip(("at 0", "at 1", "both", "flat"), optimum.numbers, strict=False):
         if times:
-            words.append(name if c.size == 1 else f"{times:g} {name}")
-    return ", ".join(words) or "any c"
+            parts.append(name if c.size == 1 else f"{times:g} {name}")
+    return ", ".join(parts) or "any c"
 
 
 def height(optimum: Optimum) -> str:
-    """The value of an optimum in five digits, and whether it is attained."""
+    """Write the value of an optimum in five digits, and whether it is attained."""
     if np.isinf(optimum.value):
         return "unbounded"
     if np.isnan(optimum.value):
@@ -179,45 +180,31 @@ def height(optimum: Optimum) -> str:
 
 
 def reason(optimum: Optimum) -> str:
-    """The reason why an optimum is where it is."""
+    """Say why an optimum is where it is."""
     if optimum.reason == "evidence":
-        return _of_evidence(optimum)
+        why = _OF_EVIDENCE[optimum.location]
+        if optimum.maximised == "log_evidence":
+            return why
+        word = "maximum" if optimum.attained else "supremum"
+        tight = f"the guide can be the posterior: the evidence's own {word}, with no gap"
+        return tight if optimum.location == "prior" else f"{tight}; {why}"
     evidence = "" if optimum.evidence is None else location(optimum.evidence)
     side = _SIDES[optimum.learned == "concentration0"]
     numbers = (x + 0.0 for x in optimum.numbers)  # no minus sign on zero
     return _REASONS[optimum.reason].format(*numbers, evidence=evidence, **side)
 
 
-def _of_evidence(optimum: Optimum) -> str:
-    height, place = number(optimum.value), location(optimum)
-    word = "maximum" if optimum.attained else "supremum"
-    binomial = optimum.location == "concentration_to_infinity"
-    why = "one c for all latents fits best"
-    if optimum.maximised != "log_evidence":
-        text = f"the guide can be the posterior: the evidence's own {word}, with no gap"
-        return f"{text}; {why}" if binomial else text
-    match optimum.location:
-        case "any_prior":
-            return "the counts hold no trials, so every prior has log evidence 0"
-        case "any_concentration":
-            return f"the evidence has its maximum {height} at every prior of {place}"
-        case "prior":
-            return f"the evidence has its maximum {height} at {place}"
-    text = f"the evidence only tends to its supremum {height} ({place})"
-    return f"{text}: {why}" if binomial else text
-
-
 def _height(supremum: EvidenceMaximum) -> str:
-    """``maximum -156.57`` or ``supremum 0``."""
+    """Write ``maximum -156.57`` or ``supremum 0``."""
     word = "maximum" if supremum.attained else "supremum"
     return f"{word} {number(supremum.log_evidence)}"
 
 
 def diagnosis(seen: Diagnosis) -> str:
-    """The objective of a run, where it leads, and how far the run has come."""
+    """Say what a run maximises, where that is highest, and how far the run has come."""
     run, optimum = seen.run, seen.optimum
     early = f"; {run.message}" if run.stopped in ("unbounded", "interrupted") else ""
-    what = _PHRASES[optimum.maximised]
+    what = _OBJECTIVES[optimum.maximised]
     if optimum.location == "unknown":
         what = f"the expected loss of {run.loss_name} with guide {run.guide_name}"
         return f"maximises {what}, {reason(optimum)}; {run.message}"
@@ -235,7 +222,7 @@ def diagnosis(seen: Diagnosis) -> str:
 
 
 def _passing(seen: Diagnosis) -> str:
-    """When the exact path of an empty guide passes the evidence."""
+    """Say when the exact path of an empty guide passes the evidence."""
     height = f"the evidence's {_height(seen.supremum)}"
     if seen.passes_at is not None:
         return f"passes {height} at step {seen.passes_at}"
@@ -255,7 +242,7 @@ def _state(seen: Diagnosis) -> str:
 
 
 def _top(seen: Diagnosis) -> str:
-    """The height that the run is below, and where it is."""
+    """Describe the height that the run is below, and where it is."""
     optimum, best = seen.optimum, number(seen.optimum.value)
     if optimum.maximised == "elbo":
         if optimum.learned:
@@ -271,7 +258,7 @@ def _top(seen: Diagnosis) -> str:
 
 
 def conclusion(diagnoses: Sequence[Diagnosis]) -> str:
-    """What runs with different guides on the same counts say together about the MLE."""
+    """Conclude from runs with different guides on the same counts, about the MLE."""
     supremum = diagnoses[0].supremum
     height = _height(supremum)
     if supremum.kind == "no_information":

@@ -19,10 +19,10 @@ BOUNDED = er.Counts([3, 9, 1, 20, 4], [10, 12, 4, 25, 30], multiplicity=[1, 2, 1
 LEARNED = [False, True, "concentration1"]
 
 
-def find_optimum(guide, counts, prior, learned, loss="exact", climb=False):
+def find_optimum(guide, counts, prior, learned, loss="exact", search=False):
     """By names."""
     return find.find_optimum(
-        guides.find(guide), counts, prior, learned, objectives.find(loss), climb=climb
+        guides.find(guide), counts, prior, learned, objectives.find(loss), search=search
     )
 
 
@@ -95,7 +95,7 @@ def test_laplace_becomes_delta():
     assert best._replace(name="delta") == find_optimum("delta", BOUNDED, PRIOR, False)
 
 
-CLIMBED = ("tied", "beta_shared", "normal")
+SEARCHED = ("tied", "beta_shared", "normal")
 
 
 @pytest.mark.thorough
@@ -105,16 +105,16 @@ def test_where_a_renyi_bound_leads(guide, alpha):
     """Where its guide does, or between that and the evidence; or it is not known."""
     best = find_optimum(guide, BOUNDED, PRIOR, True, er.Renyi(alpha=alpha, num_samples=2), True)
     itself = find_optimum(guide, BOUNDED, PRIOR, True)
-    if guide in CLIMBED and 0 <= alpha < 1:
+    if guide in SEARCHED and 0 <= alpha < 1:
         assert itself.value <= best.value < er.maximize_evidence(BOUNDED).log_evidence
         assert ("between the ELBO's" in sentences.reason(best)) == (best != itself)
     elif np.isnan(best.value):
-        assert guide in (*CLIMBED, "beta") and "not known" in sentences.reason(best)
+        assert guide in (*SEARCHED, "beta") and "not known" in sentences.reason(best)
     else:
         assert best == itself
 
 
-@pytest.mark.parametrize("guide", CLIMBED)
+@pytest.mark.parametrize("guide", SEARCHED)
 def test_more_samples_are_only_bracketed(guide):
     counts = er.datasets.load("chromosome")
     best = find_optimum(guide, counts, PRIOR, True, er.Renyi(num_samples=3), True)
@@ -150,8 +150,8 @@ def test_the_gradient_of_the_bound_of_two(guide, alpha):
 
 
 @pytest.mark.parametrize("learned", few(["concentration1", "concentration0"]))
-@pytest.mark.parametrize("guide", few(CLIMBED))
-def test_the_climb_ends_at_one_place(guide, learned):
+@pytest.mark.parametrize("guide", few(SEARCHED))
+def test_the_search_ends_at_one_place(guide, learned):
     """From starts on both sides of it; the objective falls on both sides of the prior."""
     loss = er.Renyi(alpha=0.3)
     best = find_optimum(guide, BOUNDED, PRIOR, learned, loss, True)
@@ -159,7 +159,9 @@ def test_the_climb_ends_at_one_place(guide, learned):
     ends = (best.concentration1, best.concentration0)
     for factor in (0.5, 2.0):
         moved = [x * factor if name == learned else x for x, name in zip(ends, NAMES, strict=True)]
-        prior, height = renyi.climbed(loss, guides.find(guide), BOUNDED, er.Beta(*moved), learned)
+        prior, height = renyi.maximize_bound(
+            loss, guides.find(guide), BOUNDED, er.Beta(*moved), learned
+        )
         assert height == pytest.approx(best.value, rel=1e-9)
         assert list(map(float, prior.arrays())) == pytest.approx(ends, rel=1e-4)
         beside = find_optimum(guide, BOUNDED, er.Beta(*moved), False, loss, True)

@@ -196,7 +196,7 @@ def _last_point(trace: Trace, counts: Counts) -> PointDiagnosis | None:
         guide_name=trace.guide.name,
         loss=trace.objective,
         prior=Beta(*map(float, prior)),
-        own=own[:, -1],
+        guide_parameters=own[:, -1],
         learn_prior=learned_of([role for _, role, _ in trace.learned()]),
         rate=float(rates[0]) if rates else None,
         num_particles=1 if trace.bound else trace.draws.shape[1],
