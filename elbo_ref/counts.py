@@ -22,16 +22,14 @@ from numpy.typing import ArrayLike, NDArray
 from elbo_ref._validation.arguments import (
     FloatArray,
     IntArray,
-    as_array,
     describe,
     float_array,
     label_list,
     require,
     underflow_is_zero,
+    whole_numbers,
 )
 from elbo_ref.special import cross_difference, log_binomial, log_choose
-
-_LARGEST = 2**63 - 1
 
 
 @underflow_is_zero
@@ -88,7 +86,7 @@ class Counts:
         k, n = _rows(successes, total_count)
         w = np.ones_like(k)
         if multiplicity is not None:
-            w = _fit("multiplicity", _whole("multiplicity", multiplicity), k.size)
+            w = _fit("multiplicity", whole_numbers("multiplicity", multiplicity), k.size)
         _check_sums("multiplicity", w.sum(dtype=np.float64))
         self._set(k, n, w, np.zeros(k.size), None)
 
@@ -375,7 +373,7 @@ def _numbered(
 
 
 def _rows(successes: ArrayLike, total_count: ArrayLike) -> tuple[IntArray, IntArray]:
-    k, n = _whole("successes", successes), _whole("total_count", total_count)
+    k, n = whole_numbers("successes", successes), whole_numbers("total_count", total_count)
     size = max(k.size, n.size)
     k, n = _fit("successes", k, size), _fit("total_count", n, size)
     if (k > n).any():
@@ -390,33 +388,6 @@ def _fit(name: str, array: IntArray, size: int) -> IntArray:
     if array.size not in (1, size):
         raise ValueError(f"{name} has {array.size} entries where {size} are needed")
     return np.array(np.broadcast_to(array.reshape(-1), size))
-
-
-def _whole(name: str, value: ArrayLike) -> IntArray:
-    """Return an int64 copy of whole numbers of [0, 2**63), whatever type holds them."""
-    array = as_array(name, value)
-    if np.ma.isMaskedArray(value):
-        raise TypeError(f"{name} must not be a masked array")
-    if array.ndim > 1:
-        raise ValueError(f"{name} of shape {array.shape} must have at most one dimension")
-    if not array.size:
-        raise ValueError(f"{name} is empty: at least one row is needed")
-    if array.size and array.dtype.kind == "O":
-        if not all(isinstance(x, int | np.integer) for x in array.flat):
-            raise TypeError(f"{name} must hold whole numbers")
-        good = np.array([0 <= x <= _LARGEST for x in array.flat]).reshape(array.shape)
-        require(name, array, good, "must lie in [0, 2**63)")
-    elif array.dtype.kind == "f":
-        fits = np.isfinite(array) & (array == np.rint(array))
-        require(name, array, fits, "is not a whole number")
-        digits, wide = np.finfo(array.dtype).nmant + 1, array.astype(np.longdouble)
-        require(name, array, wide <= 2.0**digits, f"is a float above 2**{digits}: pass an int")
-        require(name, array, (wide >= 0) & (wide < 2.0**63), "must lie in [0, 2**63)")
-    elif array.dtype.kind in "iu":
-        require(name, array, (array >= 0) & (array <= _LARGEST), "must lie in [0, 2**63)")
-    elif array.dtype.kind != "b":
-        raise TypeError(f"{name} must hold whole numbers, not dtype {array.dtype}")
-    return array.astype(np.int64)
 
 
 def _check_sums(name: str, sums: ArrayLike) -> None:

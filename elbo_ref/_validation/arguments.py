@@ -181,6 +181,33 @@ def count(name: str, value: int, minimum: int, maximum: float = 2**63 - 1) -> in
     return int(value)
 
 
+def whole_numbers(name: str, value: ArrayLike) -> IntArray:
+    """Return an int64 copy of whole numbers of [0, 2**63), whatever type holds them."""
+    array = as_array(name, value)
+    if np.ma.isMaskedArray(value):
+        raise TypeError(f"{name} must not be a masked array")
+    if array.ndim > 1:
+        raise ValueError(f"{name} of shape {array.shape} must have at most one dimension")
+    if not array.size:
+        raise ValueError(f"{name} is empty: at least one row is needed")
+    if array.size and array.dtype.kind == "O":
+        if not all(isinstance(x, int | np.integer) for x in array.flat):
+            raise TypeError(f"{name} must hold whole numbers")
+        good = np.array([0 <= x <= 2**63 - 1 for x in array.flat]).reshape(array.shape)
+        require(name, array, good, "must lie in [0, 2**63)")
+    elif array.dtype.kind == "f":
+        fits = np.isfinite(array) & (array == np.rint(array))
+        require(name, array, fits, "is not a whole number")
+        digits, wide = np.finfo(array.dtype).nmant + 1, array.astype(np.longdouble)
+        require(name, array, wide <= 2.0**digits, f"is a float above 2**{digits}: pass an int")
+        require(name, array, (wide >= 0) & (wide < 2.0**63), "must lie in [0, 2**63)")
+    elif array.dtype.kind in "iu":
+        require(name, array, (array >= 0) & (array <= 2**63 - 1), "must lie in [0, 2**63)")
+    elif array.dtype.kind != "b":
+        raise TypeError(f"{name} must hold whole numbers, not dtype {array.dtype}")
+    return array.astype(np.int64)
+
+
 def sample_shape(size: int | tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape that a `size` argument stands for."""
     return tuple(count("size", x, 0) for x in (size if isinstance(size, tuple) else (size,)))
