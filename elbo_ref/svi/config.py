@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cached_property
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from elbo_ref.guides.constraints import ConstraintName, find_constraint
 from elbo_ref.objectives import LossValue, Objective
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.subsample import Subsampled
-from elbo_ref.optim import Optimizer
+from elbo_ref.optim import AdamState, Optimizer
 from elbo_ref.svi.parameters import Learned, ParameterVector, check_learned
 
 
@@ -60,6 +62,13 @@ class Config:
         guide = self.objective.adapted(guides.GUIDES[self.guide].under(positive))
         task = Task(guide, self.counts)
         return ParameterVector(task, self.prior, self.learn_prior, self.guide_start, positive)
+
+    @cached_property
+    def update(self) -> Callable[..., tuple[FloatArray, AdamState]]:
+        """The optimizer's update, without the errstate that a public door sets at each call."""
+        update = self.optimizer.update
+        inner = getattr(update, "__wrapped__", None)
+        return update if inner is None else MethodType(inner, self.optimizer)
 
     @cached_property
     def row_size(self) -> int:

@@ -129,7 +129,7 @@ def advance(config: Config, state: State, rng: np.random.Generator) -> State:
     """
     parameters, objective = config.parameters, config.objective
     gradient, value = parameters.gradient(objective, state.vector, config.num_particles, rng)
-    vector, optimizer = config.optimizer.update(state.optimizer, state.vector, -gradient)
+    vector, optimizer = config.update(state.optimizer, state.vector, -gradient)
     outside = parameters.outside(vector)
     if outside is not None:
         return state._replace(ended=f"{parameters.name(outside)} left {parameters.range(outside)}")
