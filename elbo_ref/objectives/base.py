@@ -1,9 +1,9 @@
-"""What an objective is to the SVI loop, and the data as the loop wants them."""
+"""The base of the objectives, and the data as the SVI loop wants them."""
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,11 +40,11 @@ class Task:
     def gradient(
         self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """The gradient over all latents, (2,) and (k, G), from `Guide.collect`'s of each."""
+        """Add the gradients of all latents (`Guide.collect`), to (2,) and (k, G)."""
         return self.summed(*self.guide.collect(source, logs, prior, own))
 
     def summed(self, by_prior: FloatArray, by_own: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Gradients of one latent of each entry, (2, G) and (k, G), added over all latents."""
+        """Add up gradients of one latent of each entry, (2, G) and (k, G), over all latents."""
         if self.guide.shared:
             return by_prior.dot(self.weights), by_own.dot(self.weights)[:, None]
         return by_prior.dot(self.weights), by_own * self._own_weights
@@ -55,12 +55,12 @@ class Task:
 
     @cached_property
     def log_coefficient(self) -> FloatArray:
-        """logC of each entry."""
+        """The log binomial coefficient of each entry."""
         return self.counts.log_coefficient
 
     @cached_property
     def latents_up_to(self) -> NDArray[np.int64]:
-        """How many latents there are up to and with each entry."""
+        """The number of latents up to and with each entry."""
         return np.cumsum(self.counts.multiplicity)
 
     @cached_property
@@ -73,7 +73,7 @@ class Task:
         return bool(np.all(self.multiplicity == 1))
 
     def per_latent(self, rows: FloatArray) -> FloatArray:
-        """From one column for each entry to one for each single latent."""
+        """Repeat the column of each entry for each of its latents."""
         if self._all_single or rows.shape[1] == 1:
             return rows
         return rows[:, self.entry_of_latent]
@@ -87,21 +87,26 @@ class Task:
         return np.asarray(sums) / np.maximum(self.multiplicity, 1.0)
 
 
-class Objective(Protocol):
-    """Something to maximise, evaluated at every step of a task."""
+class Objective:
+    """Something to maximise, evaluated at every step of a task.
 
-    @property
-    def name(self) -> str: ...
+    Attributes
+    ----------
+    name : str
+        As ``loss=`` takes it.
+    random : bool
+        False if a step draws nothing.
+    """
 
-    @property
-    def random(self) -> bool:
-        """Whether a step draws."""
+    name: str
+    random = True
 
     def adapted(self, guide: Guide) -> Guide:
-        """The guide as this objective sees it."""
+        """Return the guide as this objective sees it."""
+        return guide
 
     def prepare(self, task: Task, num_particles: int) -> None:
-        """Refuse what cannot be done, before the first step."""
+        """Raise ValueError for what cannot be done, before the first step."""
 
     def step(
         self,
@@ -111,18 +116,22 @@ class Objective(Protocol):
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
-        """Gradients at constrained parameters (2, 1) and (k, G)."""
+        """Evaluate the gradient at constrained parameters (2, 1) and (k, G)."""
+        raise NotImplementedError
 
     def rest(self, task: Task, priors: Beta, owns: FloatArray) -> FloatArray:
-        """The part of the value that is not drawn, at R rows of parameters; shape (R,).
+        """Compute the part of the value that is not drawn, at R rows of parameters; shape (R,).
 
         `priors` has shape (R, 1), `owns` is (k, R, G).
         """
+        raise NotImplementedError
 
     def variance(self, task: Task, prior: Beta, own: FloatArray) -> float | None:
-        """Of one particle's estimate; None if that is not known."""
+        """Variance of one particle's estimate; None if that is not known."""
+        raise NotImplementedError
 
     def gradient_variance(
         self, task: Task, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray] | None:
-        """Of one particle's gradient, in the shapes of a `Step`; None if that is not known."""
+        """Variance of one particle's gradient, in the shapes of a `Step`; None if not known."""
+        raise NotImplementedError

@@ -25,8 +25,8 @@ from elbo_ref._validation.values import by_value
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta, Gradient
 from elbo_ref.distributions.logit_normal import LogitNormal
-from elbo_ref.guides import GUIDES, Guide, find
-from elbo_ref.objectives.base import Step, Task
+from elbo_ref.guides import GUIDES, find
+from elbo_ref.objectives.base import Objective, Step, Task
 from elbo_ref.special import log_binomial
 
 
@@ -48,7 +48,7 @@ class ElboGradient(NamedTuple):
 
 @underflow_is_zero
 def elbo(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> float:
-    """The evidence lower bound of any guide that is a distribution, exactly (E3).
+    """Compute the evidence lower bound of a guide that is a distribution, exactly (E3).
 
     Parameters
     ----------
@@ -82,21 +82,35 @@ def elbo(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> float:
 
 @underflow_is_zero
 def elbo_gradient(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> ElboGradient:
-    """Derivatives of `elbo` with respect to the prior's concentrations and the guide's parameters.
+    """Differentiate `elbo` by the prior's concentrations and the guide's parameters.
+
+    Parameters
+    ----------
+    guide : Beta or LogitNormal, shape () or (G,)
+    prior : Beta, shape () or (G,)
+    counts : Counts, G entries
 
     Returns
     -------
     ElboGradient
         ``.prior`` and ``.guide``, a `Gradient` with the shape of its argument or, of a LogitNormal,
-        a `LogitNormalGradient`.
+        a `LogitNormalGradient`. Summed over latents for an argument of shape ().
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a guide or prior is of another kind or does not fit the counts.
+
+    See Also
+    --------
+    log_evidence_gradient : at the posterior the part of the prior is the gradient of the evidence,
+        here with all its digits.
 
     Notes
     -----
     This is the gradient that the SVI loop follows: plain differences of digamma values (prior) and
     trigamma values (guide), exact to about 1e-15 of their largest term. Per unit of the logarithm
-    of a concentration that is about 1e-15 times the concentration or the counts. At the posterior
-    the part of the prior is the gradient of the evidence; `log_evidence_gradient` has all its
-    digits.
+    of a concentration that is about 1e-15 times the concentration or the counts.
 
     Examples
     --------
@@ -121,7 +135,27 @@ def elbo_gradient(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> Elb
 def elbo_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> float:
     """Variance of the one-particle Monte Carlo estimate of `elbo` (E5).
 
-    Divide by the number of particles for that of their average. Exactly zero at the posterior.
+    Divide by the number of particles for that of their average.
+
+    Parameters
+    ----------
+    guide : Beta or LogitNormal, shape () or (G,)
+    prior : Beta, shape () or (G,)
+    counts : Counts, G entries
+
+    Returns
+    -------
+    float
+        Summed over latents; exactly zero at the posterior.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a guide or prior is of another kind or does not fit the counts.
+
+    See Also
+    --------
+    gradient_variance : the variance of its gradient, for each estimator.
 
     Examples
     --------
@@ -136,7 +170,24 @@ def elbo_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> flo
 
 @underflow_is_zero
 def empty_guide_objective(prior: Beta, counts: Counts) -> float:
-    """What an empty guide maximises, E_prior[log lik] - H(prior) (E7): not an ELBO, no maximum.
+    """Compute E_prior[log lik] - H(prior), which SVI maximises under an empty guide (E7).
+
+    Not an ELBO, and without a maximum.
+
+    Parameters
+    ----------
+    prior : Beta, shape () or (G,)
+    counts : Counts, G entries
+
+    Returns
+    -------
+    float
+        In nats, binomial coefficients included, summed over latents.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind, or the prior does not fit the counts.
 
     Examples
     --------
@@ -149,7 +200,22 @@ def empty_guide_objective(prior: Beta, counts: Counts) -> float:
 
 @underflow_is_zero
 def empty_guide_objective_gradient(prior: Beta, counts: Counts) -> Gradient:
-    """Derivatives of `empty_guide_objective` with respect to the prior's concentrations.
+    """Differentiate `empty_guide_objective` by the prior's concentrations.
+
+    Parameters
+    ----------
+    prior : Beta, shape () or (G,)
+    counts : Counts, G entries
+
+    Returns
+    -------
+    Gradient
+        With the shape of the prior, summed over latents where that is ().
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind, or the prior does not fit the counts.
 
     Examples
     --------
@@ -170,7 +236,7 @@ def one_particle_variance(task: Task, prior: Beta, own: FloatArray) -> float:
 
 
 def latent_variances(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
-    """The same for one latent of each entry, (G,)."""
+    """Variance of one particle's estimate for one latent of each entry, (G,)."""
     guide, p = task.guide, column(prior)
     tilt, x = guide.tilt(p, own, task.outcomes), guide.source_parameters(p, own)
     variances = guide.source.variance(tilt, x, guide.source_weight)
@@ -178,12 +244,12 @@ def latent_variances(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
 
 
 def objective_value(task: Task, prior: Beta, own: FloatArray) -> float:
-    """The objective of any guide at one set of parameters, `own` being (k, G)."""
-    return float(_value(task, prior, own))
+    """Evaluate the objective of any guide at one set of parameters, `own` being (k, G)."""
+    return float(_values(task, prior, own))
 
 
 def latent_values(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
-    """The objective of one latent of each entry, (..., G), at one set of parameters or at rows."""
+    """Evaluate the objective of one latent of each entry, (..., G), at (rows of) parameters."""
     guide, counts, p = task.guide, task.counts, column(prior)
     center = guide.source.center(guide.source_parameters(p, own))
     successes, failures = counts.successes, counts.failures
@@ -197,44 +263,41 @@ def latent_values(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
     return values
 
 
-class Exact:
+class Exact(Objective):
     """``loss="exact"``: the closed-form objective and its gradient; particles play no part."""
 
     name = "exact"
     random = False
-
-    def adapted(self, guide: Guide) -> Guide:
-        return guide
-
-    def prepare(self, task: Task, num_particles: int) -> None:
-        pass
 
     def step(
         self,
         task: Task,
         prior: FloatArray,
         own: FloatArray,
-        num_particles: int,
-        rng: np.random.Generator,
+        _num_particles: int,
+        _rng: np.random.Generator,
     ) -> Step:
+        """Evaluate the exact gradient; all of the value is left to `rest`."""
         source, logs = _source_and_logs(task, prior, own)
         return Step(*task.gradient(source, logs, prior, own), 0.0)
 
     def rest(self, task: Task, priors: Beta, owns: FloatArray) -> FloatArray:
-        return _value(task, priors, owns)
+        """Evaluate the exact objective at rows of parameters."""
+        return _values(task, priors, owns)
 
     def variance(self, task: Task, prior: Beta, own: FloatArray) -> float | None:
-        """What it would be if it were drawn."""
+        """Variance of one particle's estimate under ``loss="trace"``."""
         return one_particle_variance(task, prior, own)
 
     def gradient_variance(
-        self, task: Task, prior: FloatArray, own: FloatArray
+        self, task: Task, _prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray] | None:
+        """Zeros, as nothing is drawn."""
         return np.zeros(2), np.zeros((len(task.guide.parameter_names), own.shape[1]))
 
 
-def _value(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
-    """The objective, for one set of parameters or for rows of them."""
+def _values(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
+    """Evaluate the objective at one set of parameters or at rows of them."""
     totals: FloatArray = np.sum(task.weights * latent_values(task, prior, own), axis=-1)
     return totals
 
@@ -242,7 +305,7 @@ def _value(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
 def _source_and_logs(
     task: Task, prior: FloatArray, own: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """The source gradient and the expected logarithms, for one latent of each entry."""
+    """Source gradient and expected logarithms, for one latent of each entry."""
     guide = task.guide
     tilt = guide.tilt(prior, own, task.outcomes)
     x = guide.source_parameters(prior, own)
@@ -258,12 +321,12 @@ def _gradient(rows: FloatArray, of: Beta | LogitNormal) -> Any:
 
 
 def column(value: Beta | LogitNormal) -> FloatArray:
-    """Its two parameters as rows, (2, 1) or (2, G)."""
+    """Stack the two parameters of a value as rows, (2, 1) or (2, G)."""
     return np.stack([np.atleast_1d(x) for x in value.arrays()])
 
 
 def columns(value: Beta | LogitNormal, size: int) -> FloatArray:
-    """The same with a column for each entry."""
+    """Stack them with a column for each entry, (2, G)."""
     return np.broadcast_to(column(value), (2, size))
 
 

@@ -28,11 +28,11 @@ from elbo_ref.distributions.quadrature import (
 from elbo_ref.objectives.base import Task
 
 STEPS = 160
-"""For variances to 1e-6 of themselves."""
+"""Steps of a quadrature for variances to 1e-6 of themselves."""
 _FEW_STEPS = 32
-"""For three digits."""
+"""Steps for three digits."""
 _NODES_AT_ONCE, _PAIRS_AT_ONCE = 2**15, 2**18
-"""What a block holds, about, of the nodes of one draw or of pairs of nodes of two."""
+"""About how many nodes of one draw, or pairs of nodes of two, a block holds."""
 
 
 class Rules(NamedTuple):
@@ -42,7 +42,7 @@ class Rules(NamedTuple):
     normal: Callable[[FloatArray, FloatArray, int], Rule]
 
     def of(self, source: Source, x: FloatArray, steps: int) -> tuple[Rule, FloatArray, FloatArray]:
-        """For one draw; its logits at the nodes, and the parameters, moved together.
+        """Find the rule for one draw; its logits at the nodes, and parameters moved with them.
 
         Of a logit-normal only their difference counts, which so keeps its digits. A point is its
         own rule.
@@ -71,7 +71,7 @@ class Latents(NamedTuple):
     logs: FloatArray
     """log c and log(1 - c), (nodes, 2, L)."""
     log_ratios: FloatArray
-    """The same less their values at the mode, exact however near a node is."""
+    """`logs` less their values at the mode, exact however near a node is."""
     form: FloatArray
     """log p(x, c) - log q(c) under the tilt, without its constant."""
     constant: FloatArray
@@ -95,7 +95,7 @@ class Latents(NamedTuple):
         steps: int,
         rules: Rules = ONE_DRAW,
     ) -> Latents:
-        """Of L latents with the parameters `own` (k, L), or (k, 1) for all, and a tilt each."""
+        """Place L latents with the parameters `own` (k, L), or (k, 1) for all, and a tilt each."""
         guide = task.guide
         rule, y, x = rules.of(guide.source, guide.source_parameters(prior, own), steps)
         weights = np.exp(rule.log_weights)
@@ -118,7 +118,7 @@ class Latents(NamedTuple):
         return cls(weights, *both, form, constant, through, y, x, slope)
 
     def mean(self, rows: FloatArray) -> FloatArray:
-        """Of functions of the draw, given at the nodes: (nodes, rows, L) to (rows, L)."""
+        """Mean of functions of the draw, given at the nodes: (nodes, rows, L) to (rows, L)."""
         mean: FloatArray = (self.weights[:, None] * rows).sum(axis=0)
         return mean
 
@@ -127,11 +127,11 @@ class Latents(NamedTuple):
         return rows - self.mean(rows)
 
     def variance(self, rows: FloatArray) -> FloatArray:
-        """Of functions of the draw, given at the nodes; inf beyond the largest float."""
+        """Variance of functions of the draw, given at the nodes; inf beyond the largest float."""
         return mean_square(self.weights[:, None], self.centered(rows))
 
     def score(self, task: Task) -> FloatArray:
-        """d log q(c) / d(own parameter) at the nodes, (nodes, k, L); its mean is 0."""
+        """Score d log q(c) / d(own parameter) at the nodes, (nodes, k, L); its mean is 0."""
         logs = self.logs.swapaxes(0, 1)
         score = task.guide.source.score(self.logit, logs, self.x).swapaxes(0, 1)
         return self.centered(score)
@@ -153,7 +153,7 @@ class Distinct(NamedTuple):
 
     @classmethod
     def of(cls, task: Task, own: FloatArray, tilts: FloatArray) -> Distinct:
-        """From parameters (k, G), or (k, 1) for all, and a tilt for each entry."""
+        """Find them from parameters (k, G), or (k, 1) for all, and a tilt for each entry."""
         size, present = task.weights.size, task.weights > 0
         each, tilts = own.shape[1] == size, np.broadcast_to(tilts, (2, size))
         rows = np.concatenate((tilts, task.log_coefficient[None], *((own,) if each else ())))
@@ -170,7 +170,7 @@ class Distinct(NamedTuple):
     def blocks(
         self, task: Task, prior: FloatArray, steps: int, rules: Rules = ONE_DRAW
     ) -> Iterator[tuple[IntArray, FloatArray, Latents]]:
-        """By blocks: their entries, their own parameters, and the latents."""
+        """Yield them in blocks: their entries, their own parameters, and the latents."""
         most = _NODES_AT_ONCE if rules is ONE_DRAW else _PAIRS_AT_ONCE // steps
         size = max(1, most // steps)
         for start in range(0, self.entry.size, size):
@@ -181,14 +181,14 @@ class Distinct(NamedTuple):
             yield self.entry[some], own, latents
 
     def spread(self, columns: FloatArray) -> FloatArray:
-        """From (..., U) to (..., G), with 0 where there is no latent."""
+        """Give each entry the column of its latent, (..., U) to (..., G); 0 without a latent."""
         found = np.zeros((*columns.shape[:-1], self.present.size))
         found[..., self.present] = columns[..., self.column]
         return found
 
 
 Rows: TypeAlias = Callable[[Latents, FloatArray], tuple[FloatArray, FloatArray]]
-"""From latents and their own parameters to their gradient at the nodes, prior's and own."""
+"""The gradient at the nodes, by the prior's and own parameters, of latents with these."""
 
 
 class GradientNoise(NamedTuple):
@@ -206,7 +206,10 @@ class GradientNoise(NamedTuple):
     def of(
         cls, task: Task, prior: FloatArray, own: FloatArray, tilts: FloatArray, gradient: Rows
     ) -> GradientNoise:
-        """Standard deviations to 2e-3 of themselves, 0 without a latent; `tilts` is (2, G)."""
+        """Integrate a gradient at the nodes; standard deviations to 2e-3 of themselves.
+
+        0 without a latent; `tilts` is (2, G).
+        """
         distinct = Distinct.of(task, own, tilts)
         names = len(task.guide.parameter_names)
         found = [np.zeros((2 * (2 + names), 0))]
@@ -220,7 +223,7 @@ class GradientNoise(NamedTuple):
         return cls(*np.split(rows, (2, 4, 4 + names)))
 
     def summed(self, task: Task) -> tuple[FloatArray, FloatArray]:
-        """The variances over all latents: (2,) and the shape of the own parameters."""
+        """Add up the variances over all latents: (2,) and the shape of the own parameters."""
         by_prior = self.prior_variance @ task.weights
         if task.guide.shared:
             return by_prior, (self.own_variance @ task.weights)[:, None]

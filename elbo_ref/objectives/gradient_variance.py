@@ -1,4 +1,4 @@
-r"""How noisy each estimator is: the exact variance of one particle, by quadrature.
+r"""The noise of each estimator: the exact variance of one particle, by quadrature.
 
 With f = log p(x, c) - log q(c) of a latent and its logit's derivative A (1 - c) - D c
 (`elbo_ref.guides.base`), y the logit, S = d log q / d(own parameter) and v = dy / d(own
@@ -59,7 +59,7 @@ _ESTIMATORS = (
 )
 
 Pair: TypeAlias = tuple[float | FloatArray, float | FloatArray]
-"""For each of the guide's two parameters, in the guide's shape."""
+"""A number for each of the guide's two parameters, in the guide's shape."""
 
 
 @by_value
@@ -192,7 +192,7 @@ def _of_latents(
     f = f - latents.mean(f) + values
     score = latents.score(task)
     _, pathwise = Trace().gradient_rows(task, latents, prior, own)
-    _, stuck = Trace(keeps_score=False).gradient_rows(task, latents, prior, own)
+    _, sticking = Trace(keeps_score=False).gradient_rows(task, latents, prior, own)
     squares = np.ldexp(score, -np.frexp(np.abs(score).max(axis=0))[1]) ** 2
     baseline = latents.mean(squares * f) / latents.mean(squares)
     found = {
@@ -200,9 +200,9 @@ def _of_latents(
         "pathwise": latents.variance(pathwise),
         "score_function": latents.variance(score * f),
         "best_baseline": latents.variance(score * (f - baseline)),
-        "sticking_the_landing": latents.variance(stuck),
+        "sticking_the_landing": latents.variance(sticking),
     }
-    if task.guide.name == "beta":
+    if task.guide.source.has_exponents:
         found["gamma_pair"] = found["pathwise"] + _gamma_noise(own, latents)
     return found
 

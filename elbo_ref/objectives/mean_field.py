@@ -31,11 +31,13 @@ class TraceMeanField(MonteCarlo):
     name = "trace_mean_field"
 
     def adapted(self, guide: Guide) -> Guide:
+        """Return the guide without the Jacobian of its logit, as Pyro's class drops it."""
         return guide.without_jacobian()
 
     def prepare(self, task: Task, num_particles: int) -> None:
+        """Refuse a step of too many draws, and a guide without a statement."""
         super().prepare(task, num_particles)
-        if task.guide.name == "empty":
+        if task.guide.origin == "prior" and not task.guide.source_weight:
             raise ValueError(
                 "loss=\"trace_mean_field\" with guide='empty': there is no guide to compare the "
                 'prior with, and Pyro\'s class fails; use loss="trace"'
@@ -49,6 +51,7 @@ class TraceMeanField(MonteCarlo):
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
+        """Average the likelihood's gradients over particles; add that of the divergence."""
         guide = task.guide
         drawn = Drawn.of(task, prior, own, task.outcomes, num_particles, rng)
         source = task.per_entry(drawn.slope * guide.source.pathwise(drawn.logits, drawn.x))
@@ -61,12 +64,14 @@ class TraceMeanField(MonteCarlo):
         source = source + guide.source.pull_back(rest, x)
         return Step(*task.gradient(source, expected, prior, own), value)
 
-    def tilt(self, task: Task, prior: FloatArray, own: FloatArray) -> FloatArray:
+    def tilt(self, task: Task, _prior: FloatArray, _own: FloatArray) -> FloatArray:
+        """Tilt of the likelihood alone: the outcomes."""
         return task.outcomes
 
     def gradient_rows(
         self, task: Task, latents: Latents, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
+        """Gradient at the nodes; that of the divergence is the same at all of them."""
         guide = task.guide
         rest = guide.tilt(prior, own, np.zeros((2, latents.constant.size)))
         x = guide.source_parameters(prior, own)
@@ -74,6 +79,6 @@ class TraceMeanField(MonteCarlo):
         return guide.collect(source, guide.source.expected_logs(x), prior, own)
 
     def latent_variances(self, task: Task, prior: Beta, own: FloatArray) -> FloatArray:
-        """That of the likelihood alone."""
+        """Variance of the likelihood's part, the only one that is drawn."""
         x = task.guide.source_parameters(column(prior), own)
         return np.broadcast_to(task.guide.source.variance(task.outcomes, x), task.weights.shape)

@@ -40,7 +40,7 @@ from elbo_ref.objectives.gradient_noise import TWO_DRAWS, Distinct, GradientNois
 from elbo_ref.objectives.trace import Drawn, MonteCarlo
 
 _STEPS = (200, 400, 800, 1600)
-"""Of the quadrature over each of two draws, until more of them change nothing."""
+"""Steps of the quadrature over each of two draws, until more of them change nothing."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ class Renyi(MonteCarlo):
         object.__setattr__(self, "num_samples", count("num_samples", self.num_samples, 1))
 
     def prepare(self, task: Task, num_particles: int) -> None:
+        """Refuse a step of too many draws, `num_samples` for each particle."""
         super().prepare(task, num_particles * self.num_samples)
 
     def step(
@@ -86,6 +87,7 @@ class Renyi(MonteCarlo):
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
+        """Average the gradients of samples, each with its share of their weights."""
         guide, samples, rest = task.guide, self.num_samples, 1 - self.alpha
         tilt = guide.tilt(prior, own, task.outcomes)
         drawn = Drawn.of(task, prior, own, tilt, num_particles * samples, rng)
@@ -107,10 +109,11 @@ class Renyi(MonteCarlo):
         return Step(*task.gradient(source, logs, prior, own), float(bounds.sum()) / num_particles)
 
     def variance(self, task: Task, prior: Beta, own: FloatArray) -> float | None:
+        """Variance of one particle's estimate; None for more than two samples."""
         return None if self.num_samples > 2 else super().variance(task, prior, own)
 
     def latent_variances(self, task: Task, prior: Beta, own: FloatArray) -> FloatArray:
-        """For K at most 2."""
+        """Variance for one latent of each entry; of at most two samples."""
         if self.num_samples == 1:
             return super().latent_variances(task, prior, own)
         rest, model = 1 - self.alpha, column(prior)
@@ -124,7 +127,7 @@ class Renyi(MonteCarlo):
         return distinct.spread(np.concatenate([np.zeros(0), *found]))
 
     def above_elbo(self, task: Task, prior: FloatArray, own: FloatArray, steps: int) -> Step:
-        """How far the expectation for two samples lies above the ELBO, with its gradient (1).
+        """Height of the expectation for two samples above the ELBO, with its gradient (1).
 
         For a guide that draws: from parameters of its own, or `tied`.
         """
@@ -148,11 +151,12 @@ class Renyi(MonteCarlo):
     def gradient_noise(
         self, task: Task, prior: FloatArray, own: FloatArray
     ) -> GradientNoise | None:
+        """Mean and variance of the gradient; None for more than one sample."""
         return None if self.num_samples > 1 else super().gradient_noise(task, prior, own)
 
 
 def log_cosh(h: FloatArray) -> FloatArray:
-    """log cosh h, to a few units of rounding of h itself."""
+    """Compute log cosh h, to a few units of rounding of h itself."""
     size = np.abs(h)
     found: FloatArray = size + np.log1p(np.expm1(-2 * size) / 2)
     return found
@@ -167,7 +171,7 @@ def renyi_bound(
     alpha: float = 0.0,
     num_samples: int = 2,
 ) -> float:
-    """The expectation of the Renyi bound for one or two samples, by quadrature.
+    """Compute the expectation of the Renyi bound for one or two samples, by quadrature.
 
     Parameters
     ----------

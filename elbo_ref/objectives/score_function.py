@@ -51,6 +51,7 @@ class ScoreFunction(MonteCarlo):
         object.__setattr__(self, "baseline", number)
 
     def prepare(self, task: Task, num_particles: int) -> None:
+        """Refuse a guide without a score, and a baseline without a second particle."""
         super().prepare(task, num_particles)
         if not task.guide.has_score:
             raise ValueError(
@@ -68,6 +69,7 @@ class ScoreFunction(MonteCarlo):
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
+        """Average the scores of particles, each times f less the baseline."""
         guide, tilt = task.guide, task.guide.tilt(prior, own, task.outcomes)
         drawn = Drawn.of(task, prior, own, tilt, num_particles, rng)
         form = drawn.linear_form(task)
@@ -87,12 +89,14 @@ class ScoreFunction(MonteCarlo):
     def gradient_noise(
         self, task: Task, prior: FloatArray, own: FloatArray
     ) -> GradientNoise | None:
+        """Mean and variance of the gradient; None for the leave-one-out baseline."""
         leave_one_out = isinstance(self.baseline, str)
         return None if leave_one_out else super().gradient_noise(task, prior, own)
 
     def gradient_rows(
         self, task: Task, latents: Latents, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
+        """Gradient at the nodes."""
         assert not isinstance(self.baseline, str)
         f = latents.form + latents.constant
         by_prior, _ = task.guide.collect(np.zeros_like(latents.logs), latents.logs, prior, own)

@@ -36,7 +36,7 @@ _MOST_OBSERVATIONS = 10**9
 
 
 class Batch(Task):
-    """The particles' batches side by side: one column, and one draw, for each that is in one.
+    """The batches of the particles side by side: one column and one draw for each member.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Batch(Task):
         The entry of the whole task that each column belongs to.
     outcomes : ndarray, shape (2, C)
     weight : float
-        How often each column counts.
+        The weight of each column.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class Batch(Task):
         self.log_coefficient = whole.log_coefficient[entry]
 
     def own(self, own: FloatArray) -> FloatArray:
-        """The guide's parameters of each column."""
+        """Pick the guide's parameters of each column."""
         return own if own.shape[1] == 1 else own[:, self.entry]
 
     def collected(self, by_own: FloatArray) -> FloatArray:
-        """The gradient of each entry's parameters, from that of each column."""
+        """Add up the gradient of each entry's parameters from that of each column."""
         if self.guide.shared:
             return by_own
         of_entry = np.zeros((len(by_own), self._entries))
@@ -72,10 +72,8 @@ class Batch(Task):
         return of_entry
 
 
-class Subsampled:
+class Subsampled(Objective):
     """An objective on batches of `size`."""
-
-    random = True
 
     def __init__(self, whole: Objective, size: int) -> None:
         if not isinstance(whole, Trace | TraceMeanField | ScoreFunction):
@@ -85,9 +83,11 @@ class Subsampled:
         self.name = whole.name
 
     def adapted(self, guide: Guide) -> Guide:
+        """Return the guide as the whole objective sees it."""
         return self._whole.adapted(guide)
 
     def prepare(self, task: Task, num_particles: int) -> None:
+        """Refuse batches that are larger than the data, or of what is not kept apart."""
         total, what = _total(task)
         if self._size > total:
             raise ValueError(f"subsample_size = {self._size} exceeds the {total} {what}")
@@ -116,16 +116,19 @@ class Subsampled:
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
+        """Evaluate the objective on a batch; its value leaves nothing to `rest`."""
         batch = self._batch(task, num_particles, rng)
         each = batch.own(own)
         found = self._whole.step(batch, prior, each, 1, rng)
         rest = self._whole.rest(batch, Beta(*prior[:, None]), each[:, None])
         return Step(found.prior, batch.collected(found.own), found.value + float(rest[0]))
 
-    def rest(self, task: Task, priors: Beta, owns: FloatArray) -> FloatArray:
+    def rest(self, _task: Task, _priors: Beta, owns: FloatArray) -> FloatArray:
+        """Zeros: a batch's constants are part of the value that `step` gives."""
         return np.zeros(owns.shape[1])
 
     def variance(self, task: Task, prior: Beta, own: FloatArray) -> float:
+        """Variance of one particle's estimate; the module's opening has the formulas."""
         total, what = _total(task)
         factor = total / self._size
         whole = float(task.weights @ self._whole.latent_variances(task, prior, own))
@@ -144,6 +147,7 @@ class Subsampled:
     def gradient_variance(
         self, task: Task, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray] | None:
+        """Variance of one particle's gradient, with that of the batch."""
         noise = self._whole.gradient_noise(task, prior, own)
         if noise is None:
             return None
@@ -173,13 +177,13 @@ class Subsampled:
         return by_prior, chosen
 
     def _tilt_variance(self, task: Task) -> float:
-        """The variance of (N/B) k."""
+        """Variance of (N/B) k."""
         total, (successes, failures) = float(task.counts.total_count[0]), task.outcomes[:, 0]
         rest = (total - self._size) / self._size / max(total - 1, 1)
         return float(successes * failures * rest)
 
     def _aside(self, task: Task, prior: FloatArray, own: FloatArray, shift: float) -> GradientNoise:
-        """The noise with so many successes more and failures less."""
+        """Noise with so many successes more and failures less."""
         moved = task.outcomes + np.array(((shift,), (-shift,)))
         batch = Batch(task, np.zeros(1, dtype=np.intp), moved, 1.0)
         noise = self._whole.gradient_noise(batch, prior, own)
@@ -204,7 +208,7 @@ class Subsampled:
 
 
 def _total(task: Task) -> tuple[int, str]:
-    """What a batch is taken of."""
+    """Size of the data that a batch is taken from, and what they are."""
     if len(task.counts) == task.num_latents == 1:
         return int(task.counts.total_count[0]), "observations"
     return task.num_latents, "latents"

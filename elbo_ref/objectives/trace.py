@@ -28,8 +28,7 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides import Guide
-from elbo_ref.objectives.base import Step, Task
+from elbo_ref.objectives.base import Objective, Step, Task
 from elbo_ref.objectives.exact import column, latent_variances
 from elbo_ref.objectives.gradient_noise import GradientNoise, Latents
 
@@ -44,7 +43,7 @@ class Drawn(NamedTuple):
     logs: FloatArray
     """log c and log(1 - c), (2, P, L)."""
     tilt: FloatArray
-    """Of each entry, (2, G)."""
+    """The tilt of each entry, (2, G)."""
     slope: FloatArray
     """A (1 - c) - D c, (P, L)."""
     x: FloatArray
@@ -60,7 +59,7 @@ class Drawn(NamedTuple):
         size: int,
         rng: np.random.Generator,
     ) -> Drawn:
-        """So many particles, for a tilt of each entry."""
+        """Draw so many particles, for a tilt of each entry."""
         each = task.per_latent(own)
         x = task.guide.source_parameters(prior, each)
         logits = task.guide.source.sample_logits(x, (size, task.num_latents), rng)
@@ -69,23 +68,18 @@ class Drawn(NamedTuple):
         return cls(logits, logs, tilt, each_tilt[0] * c[1] - each_tilt[1] * c[0], x)
 
     def linear_form(self, task: Task) -> FloatArray:
-        """f of each particle and latent, but for what is the same for all particles."""
+        """Compute f of each particle and latent, but for what is the same for all particles."""
         up, down = task.per_latent(self.tilt)
         residual = task.guide.residual(self.logits, self.x)
         form: FloatArray = up * self.logs[0] + down * self.logs[1]
         return form if residual is None else form + residual
 
 
-class MonteCarlo:
-    """What all objectives that draw have in common."""
-
-    name: str
-    random = True
-
-    def adapted(self, guide: Guide) -> Guide:
-        return guide
+class MonteCarlo(Objective):
+    """The base of the objectives that draw."""
 
     def prepare(self, task: Task, num_particles: int) -> None:
+        """Refuse a step of too many draws."""
         draws = task.num_latents * num_particles
         if draws > MOST_DRAWS:
             raise ValueError(
@@ -95,10 +89,12 @@ class MonteCarlo:
             )
 
     def rest(self, task: Task, priors: Beta, owns: FloatArray) -> FloatArray:
+        """Add up the normalizers and log coefficients."""
         constants = task.guide.normalizer(column(priors), owns) + task.log_coefficient
         return np.broadcast_to(np.sum(task.weights * constants, axis=-1), owns.shape[1:2])
 
     def variance(self, task: Task, prior: Beta, own: FloatArray) -> float | None:
+        """Variance of one particle's estimate, over all latents."""
         return float(task.weights @ self.latent_variances(task, prior, own))
 
     def latent_variances(self, task: Task, prior: Beta, own: FloatArray) -> FloatArray:
@@ -108,6 +104,7 @@ class MonteCarlo:
     def gradient_variance(
         self, task: Task, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray] | None:
+        """Variance of one particle's gradient, over all latents."""
         noise = self.gradient_noise(task, prior, own)
         return None if noise is None else noise.summed(task)
 
@@ -122,13 +119,13 @@ class MonteCarlo:
         return GradientNoise.of(task, prior, own, self.tilt(task, prior, own), rows)
 
     def tilt(self, task: Task, prior: FloatArray, own: FloatArray) -> FloatArray:
-        """(A, D) of what is evaluated at the draws."""
+        """Tilt (A, D) of the densities that are evaluated at the draws."""
         return task.guide.tilt(prior, own, task.outcomes)
 
     def gradient_rows(
         self, task: Task, latents: Latents, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """The gradient of latents at the nodes of their draws, for prior and own parameters.
+        """Gradient of latents at the nodes of their draws, for prior and own parameters.
 
         By default that of ``trace``, to which a Renyi bound of one sample comes down.
         """
@@ -152,6 +149,7 @@ class Trace(MonteCarlo):
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
+        """Average the gradients of particles, each through its draw and the densities."""
         guide, tilt = task.guide, task.guide.tilt(prior, own, task.outcomes)
         drawn = Drawn.of(task, prior, own, tilt, num_particles, rng)
         through_draw = drawn.slope * guide.source.pathwise(drawn.logits, drawn.x)
@@ -173,6 +171,7 @@ class Trace(MonteCarlo):
     def gradient_rows(
         self, task: Task, latents: Latents, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
+        """Gradient at the nodes; without the part of the guide's density if that is dropped."""
         if self.keeps_score or not task.guide.parameter_names:
             return super().gradient_rows(task, latents, prior, own)
         guide, source = task.guide, latents.through
