@@ -125,6 +125,11 @@ class Beta(Pair):
         return plain((a / s) * (b / s) / (s + 1))
 
     @property
+    def std(self) -> float | FloatArray:
+        """The standard deviation of c."""
+        return plain(np.sqrt(self.variance))
+
+    @property
     def mode(self) -> float | FloatArray:
         """The c of highest density: 0.0 or 1.0 where that is an end, nan where it is not one point.
 
@@ -268,8 +273,9 @@ class Beta(Pair):
         >>> Beta(1e-3, 1e-3).sample_logit(3, rng=0).round(3)
         array([ 1419.032, -3075.699,   715.531])
         """
-        a, b = self.arrays()
-        return draw_logits(a, b, sample_shape(size) + a.shape, generator(rng))
+        return BETA.sample_logits(
+            np.stack(self.arrays()), sample_shape(size) + self.shape, generator(rng)
+        )
 
     def conjugate_update(self, successes: ArrayLike, failures: ArrayLike) -> Beta:
         """Return the posterior Beta(a + successes, b + failures) (E2).
@@ -332,8 +338,13 @@ class BetaSource:
     def sample_logits(
         self, x: FloatArray, shape: tuple[int, ...], rng: np.random.Generator
     ) -> FloatArray:
-        """Draw logarithms of ratios of gamma draws."""
-        return draw_logits(x[0], x[1], shape, rng)
+        """Draw logarithms of ratios of gamma draws; `Beta.sample_logit` says how."""
+        a, b = x
+        if a.size == b.size == 1:
+            a, b = a.item(), b.item()  # the same, in half the time
+        ratio = rng.standard_gamma(a + 1, shape) / rng.standard_gamma(b + 1, shape)
+        boost = rng.standard_exponential(shape) / b - rng.standard_exponential(shape) / a
+        return np.asarray(np.log(ratio) + boost)
 
     def pathwise(self, logit: FloatArray, x: FloatArray) -> FloatArray:
         """Differentiate draws at fixed quantiles (E6)."""
@@ -369,16 +380,6 @@ def beta_deviance(a: FloatArray, b: FloatArray, center: Center) -> FloatArray:
 def _log_gaps(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return log m - E log c and log(1 - m) - E log(1 - c) at the mean m, both positive."""
     return jensen_gap_difference(a, b), jensen_gap_difference(b, a)
-
-
-def draw_logits(
-    a: FloatArray, b: FloatArray, shape: tuple[int, ...], rng: np.random.Generator
-) -> FloatArray:
-    """Draw logit c ~ Beta(a, b); `Beta.sample_logit` says how."""
-    x, z = (a.item(), b.item()) if a.size == b.size == 1 else (a, b)  # the same, in half the time
-    ratio = rng.standard_gamma(x + 1, shape) / rng.standard_gamma(z + 1, shape)
-    boost = rng.standard_exponential(shape) / z - rng.standard_exponential(shape) / x
-    return np.log(ratio) + boost
 
 
 def _tilt_variance(a: FloatArray, b: FloatArray, up: FloatArray, down: FloatArray) -> FloatArray:

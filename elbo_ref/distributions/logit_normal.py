@@ -234,6 +234,11 @@ class LogitNormal(Pair):
         expected = derivatives(*self.arrays())
         return plain(np.maximum(expected.c * expected.rest - expected.slope, 0.0))
 
+    @property
+    def std(self) -> float | FloatArray:
+        """The standard deviation of c."""
+        return plain(np.sqrt(self.variance))
+
     def log_prob(self, c: ArrayLike) -> float | FloatArray:
         """Return the log density at c inside (0, 1), with respect to c.
 
