@@ -1,11 +1,13 @@
-"""The laws of the house: who may import whom, what an import costs, what the front door shows."""
+"""Who imports whom, what an import costs, and which names are public."""
 
 from __future__ import annotations
 
 import ast
+import configparser
 import functools
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import elbo_ref
+from places import ROOT as REPOSITORY
 
 ROOT = Path(elbo_ref.__file__).parent
 
@@ -71,6 +74,18 @@ def test_the_oracle_is_independent(package):
 def test_the_closure_would_see_a_detour():
     arrows = {**imports(), "elbo_ref.optim": {"elbo_ref.evidence"}}
     assert "elbo_ref.evidence" in closure("elbo_ref.svi.maximize", arrows)
+
+
+def test_the_map_of_the_readme_is_the_layers():
+    """README names the packages row by row as the contract of setup.cfg does, the command aside."""
+    config = configparser.ConfigParser()
+    config.read(REPOSITORY / "setup.cfg")
+    layers = config["importlinter:contract:layers"]["layers"].split("\n")[2:]
+    table = (REPOSITORY / "README.md").read_text().split("## Where to read")[1]
+    rows = [row.split("|")[1] for row in re.findall(r"^\| \[.*$", table, re.MULTILINE)]
+    assert [re.findall(r"`(\w+)`", row) for row in rows] == [x.split(" | ") for x in layers]
+    packages = {path.stem for path in ROOT.iterdir() if not path.stem.startswith("__")}
+    assert {x for row in layers for x in row.split(" | ")} == packages - {"fit", "py", "schema"}
 
 
 def test_modules_are_imported_by_full_name_only():
