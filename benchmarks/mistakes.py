@@ -17,6 +17,7 @@ from pyro import poutine
 
 import elbo_ref as er
 from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.guides import GUIDES
 
 ONE_PAIR = ("beta", "beta_shared")
 
@@ -68,9 +69,8 @@ class NoSampleInGuide(Program):
         self.own()
 
     def loss_model(self, given: LossModel) -> LossModel:
-        return given._replace(
-            guide="empty", guide_parameters=np.zeros((0, *given.guide_parameters.shape[1:]))
-        )
+        none = np.zeros((0, *given.guide_parameters.shape[1:]))
+        return given._replace(guide=GUIDES["empty"], guide_parameters=none)
 
 
 class OtherNameInGuide(NoSampleInGuide):

@@ -123,7 +123,7 @@ def computed_in(given: Parameters, *numbers: FloatArray) -> str:
 def _change_in_a_step(model: LossModel, optimizer: Adam | None) -> float:
     """Nats by which a step can change the expected loss, each latent for itself."""
     rate = 1.5 * (_RATE if optimizer is None else optimizer.lr)
-    weights, guide = model.counts.multiplicity, model.family
+    weights, guide = model.counts.multiplicity, model.guide
 
     def each(moved: LossModel) -> FloatArray:
         return np.asarray(expected_by_latent(LinearForm.of(moved))[0])

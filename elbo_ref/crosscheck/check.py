@@ -33,9 +33,9 @@ from elbo_ref.crosscheck.optimum import exact_numbers, optimum_finding
 from elbo_ref.crosscheck.parameters import Assignment, assign, learned_of
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides import GuideValue, find as find_guide
+from elbo_ref.guides import GuideName, GuideValue, find as find_guide
 from elbo_ref.io.parameters import Parameters, read_parameters
-from elbo_ref.objectives import LossValue, find as find_loss
+from elbo_ref.objectives import LossName, LossValue, find as find_loss
 from elbo_ref.optim import Adam, ClippedAdam, rate_after
 
 _MOST_PARTICLES = 10**12
@@ -46,8 +46,8 @@ def cross_check(
     counts: Counts,
     params: object,
     *,
-    guide: str | GuideValue = "beta",
-    loss: str | LossValue = "trace",
+    guide: GuideName | GuideValue = "beta",
+    loss: LossName | LossValue = "trace",
     num_particles: int = 1,
     losses: ArrayLike | None = None,
     evaluations: ArrayLike | None = None,
@@ -195,7 +195,7 @@ def _verdict(
     seen = PointDiagnosis(
         Point(
             counts=reached.counts,
-            guide_name=reached.guide,
+            guide_name=reached.guide.name,
             loss=reached.loss,
             prior=Beta(*map(float, reached.prior[:, -1, 0])),
             guide_parameters=reached.guide_parameters[:, -1],
@@ -208,7 +208,7 @@ def _verdict(
     findings += [optimum_finding(seen), *_untested(losses.size, has_losses, steps)]
     names_found = {finding.name for finding in findings}
     return Verdict(
-        subject=f"{model.guide} guide, {model.loss.name} loss, {model.counts.summary()}",
+        subject=f"{model.guide.name} guide, {model.loss.name} loss, {model.counts.summary()}",
         findings=in_order(findings),
         exact=exact_numbers(seen),
         posterior=seen.exact_posterior,
@@ -270,7 +270,7 @@ def _explained(given: LossModel, tested: LossModel, report: HypothesisReport) ->
     if not report.explanations:
         return given
     best = report.explanations[0][0].model
-    same = best.guide == tested.guide and all(
+    same = best.guide is tested.guide and all(
         np.array_equal(theirs[:, -1], ours[:, -1])
         for theirs, ours in (
             (best.prior, tested.prior),

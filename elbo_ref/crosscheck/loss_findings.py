@@ -133,7 +133,7 @@ def impossible_losses(model: LossModel, losses: FloatArray) -> list[Finding]:
 
     No ELBO of any prior has such a mean, whatever the parameters were.
     """
-    guide = model.family
+    guide = model.guide
     bounded = guide.is_elbo and guide.origin != "posterior"
     if losses.size < _ENOUGH or not bounded or clamped_draws(LinearForm.of(model)).sum() > _FEW:
         return []

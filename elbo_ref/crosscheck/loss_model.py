@@ -25,7 +25,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.distributions.base import Source
 from elbo_ref.distributions.beta import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
-from elbo_ref.guides import Guide, find as find_guide
+from elbo_ref.guides import Guide
 from elbo_ref.objectives import Objective, Renyi
 from elbo_ref.objectives.base import Task
 
@@ -41,8 +41,7 @@ class LossModel(NamedTuple):
     ----------
     counts : Counts
         The data, an entry for each of the G latents.
-    guide : str
-        Name of the guide.
+    guide : Guide
     loss : Objective
         The objective whose negative the losses are.
     num_particles : int
@@ -72,7 +71,7 @@ class LossModel(NamedTuple):
     """
 
     counts: Counts
-    guide: str
+    guide: Guide
     loss: Objective
     num_particles: int
     prior: FloatArray
@@ -88,11 +87,6 @@ class LossModel(NamedTuple):
     added: LossModel | None = None
 
     @property
-    def family(self) -> Guide:
-        """The guide."""
-        return find_guide(self.guide)
-
-    @property
     def renyi(self) -> Renyi | None:
         """The objective if it is a Renyi bound."""
         return self.loss if isinstance(self.loss, Renyi) else None
@@ -104,7 +98,7 @@ class LossModel(NamedTuple):
 
     def task(self) -> Task:
         """Join the guide, as the objective sees it, and the counts."""
-        return Task(self.loss.adapted(self.family), self.counts)
+        return Task(self.loss.adapted(self.guide), self.counts)
 
     def at(self, steps: slice | np.ndarray) -> LossModel:
         """Model of some of the losses."""

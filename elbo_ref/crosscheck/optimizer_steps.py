@@ -61,7 +61,7 @@ class StepLengths(NamedTuple):
             for name, concentration in zip(NAMES, model.prior, strict=True)
             if learned in (True, name)
         }
-        guide = model.family.under(positive)
+        guide = model.guide.under(positive)
         if guide.parameter_names:
             free = guide.unconstrain(model.guide_parameters)
             for name, row in zip(guide.parameter_names, free, strict=True):
@@ -194,7 +194,7 @@ def _along_the_path(
 ) -> FloatArray:
     """Lengths of the steps that Adam makes of gradients drawn at the parameters of a history."""
     positive = steps.positive
-    task = Task(model.loss.adapted(model.family.under(positive)), model.counts)
+    task = Task(model.loss.adapted(model.guide.under(positive)), model.counts)
     rows = [i for i, name in enumerate(NAMES) if learned in (True, name)]
     lengths, state = [], None
     for t in range(steps.lengths.shape[1]):

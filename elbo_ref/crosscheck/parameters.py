@@ -28,7 +28,7 @@ from elbo_ref._validation.arguments import FloatArray, float_in
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides import Guide, find as find_guide
+from elbo_ref.guides import GUIDES, Guide
 from elbo_ref.io.parameters import Parameters
 from elbo_ref.objectives.base import Task
 from elbo_ref.svi.parameters import NAMES, Learned
@@ -244,7 +244,7 @@ class Assignment(NamedTuple):
     """Parameters in their roles, the counts and the guide as they must be for it, and notes."""
 
     counts: Counts
-    guide: str
+    guide: Guide
     roles: ParameterRoles
     findings: tuple[Finding, ...]
 
@@ -266,7 +266,7 @@ def assign(
         what = f"the store has no parameter of a {guide.name} guide"
         reason = "from the names alone"
         findings.append(Finding("latent_not_in_guide", what, reason=reason, status="mistake"))
-        guide = find_guide("empty")
+        guide = GUIDES["empty"]
     counts = _with_own_entries(counts, given.values, guide)
     roles = assign_roles(given.values, guide, len(counts), names=names, prior=prior)
     for role in roles.guessed:
@@ -276,7 +276,7 @@ def assign(
     if not guide.parameter_names:
         own = Task(guide, counts).guide.constrain(roles.guide_parameters)
         roles = roles._replace(guide_parameters=own)
-    return Assignment(counts, guide.name, roles, (*findings, *unconstrained))
+    return Assignment(counts, guide, roles, (*findings, *unconstrained))
 
 
 def _grouped(notes: tuple[str, ...]) -> list[str]:

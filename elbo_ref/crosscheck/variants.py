@@ -18,6 +18,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.distribution import expected_losses
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.saddlepoint import LossDistribution
+from elbo_ref.guides import GUIDES
 from elbo_ref.guides.constraints import LARGEST, SOFTPLUS
 from elbo_ref.svi.parameters import NAMES
 
@@ -107,7 +108,7 @@ def _lowest(height: Callable[[int], float], low: int, high: int) -> int:
 
 def _has_pair(model: LossModel) -> bool:
     """Return True if the guide's parameters are two concentrations."""
-    return model.family.parameter_names == NAMES
+    return model.guide.parameter_names == NAMES
 
 
 def _single_trials(counts: Counts) -> bool:
@@ -122,7 +123,7 @@ def _single_trials(counts: Counts) -> bool:
 def swapped(given: LossModel) -> Iterator[Hypothesis]:
     """Exchange the concentrations of the prior, the guide, or both."""
     prior, own = given.prior[::-1], given.guide_parameters[::-1]
-    if given.family.has_prior:
+    if given.guide.has_prior:
         yield Hypothesis("the prior's", given._replace(prior=prior))
     if _has_pair(given):
         yield Hypothesis("the guide's", given._replace(guide_parameters=own))
@@ -132,11 +133,11 @@ def swapped(given: LossModel) -> Iterator[Hypothesis]:
 
 def not_in_guide(given: LossModel) -> Iterator[Hypothesis]:
     """Draw c in the model, and perhaps something else in the guide."""
-    guide, own = given.family, given.guide_parameters
+    guide, own = given.guide, given.guide_parameters
     counts_log_prior = guide.origin == "prior" and guide.source_weight == 0
     if not guide.has_prior or counts_log_prior or given.loss.name == "trace_mean_field":
         return
-    in_model = given._replace(guide="empty", guide_parameters=np.zeros((0, *own.shape[1:])))
+    in_model = given._replace(guide=GUIDES["empty"], guide_parameters=np.zeros((0, *own.shape[1:])))
     yield Hypothesis("c is drawn in the model", in_model)
     if _has_pair(given) and given.batch is None and given.renyi is None:
         nothing = np.zeros_like(given.counts.successes)
@@ -193,7 +194,7 @@ def other_latents(given: LossModel) -> Iterator[Hypothesis]:
     trials = int(counts.total_count[0])
     if len(counts) == 1 and trials > 1 and _single_trials(counts):
         k = int(counts.successes[0])
-        own = own.repeat(1 if given.family.shared else 2, axis=2)
+        own = own.repeat(1 if given.guide.shared else 2, axis=2)
         rows = given._replace(counts=Counts([1, 0], 1, [k, trials - k]), guide_parameters=own)
         yield Hypothesis("one latent for each trial", rows)
 

@@ -8,17 +8,18 @@ import pytest
 import elbo_ref as er
 from elbo_ref.crosscheck.alignment import align, computed_in
 from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.guides import GUIDES
 from elbo_ref.io.parameters import read_parameters
-from elbo_ref.objectives import find as find_loss
+from elbo_ref.objectives import OBJECTIVES
 
-NONE = np.zeros(0)
+NONE, TRACE = np.zeros(0), OBJECTIVES["trace"]
 
 
 def model(steps):
     """Priors that tell the steps apart."""
     prior = np.stack([np.arange(1.0, steps + 1), np.ones(steps)])[:, :, None]
     own = np.full((2, steps, 2), 2.0)
-    return LossModel(er.Counts([1, 2], 3), "beta", find_loss("trace"), 1, prior, own, "float64")
+    return LossModel(er.Counts([1, 2], 3), GUIDES["beta"], TRACE, 1, prior, own, "float64")
 
 
 def columns(aligned):

@@ -15,6 +15,7 @@ from elbo_ref.crosscheck.distribution import (
 )
 from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
 from elbo_ref.crosscheck.saddlepoint import SaddlepointDistribution, SampledDistribution
+from elbo_ref.guides import GUIDES
 from elbo_ref.objectives import find as find_loss
 from tiers import few
 
@@ -26,7 +27,7 @@ def model(guide, prior, own, loss="trace", dtype="float64", particles=1, counts=
     own = np.asarray(own, float)
     return LossModel(
         counts=er.Counts(K, N) if counts is None else counts,
-        guide=guide,
+        guide=GUIDES[guide],
         loss=find_loss(loss),
         num_particles=particles,
         prior=np.asarray(prior, float).reshape(2, 1, 1),
@@ -154,7 +155,7 @@ def test_the_drawn_distribution_is_the_closed_one():
     apart = one._replace(prior=np.ones((2, 1, 1)), counts=er.Counts(0 * K, 0))
     for told in (
         one,
-        one._replace(guide="empty", guide_parameters=np.zeros((0, 1, 3)), added=apart),
+        one._replace(guide=GUIDES["empty"], guide_parameters=np.zeros((0, 1, 3)), added=apart),
     ):
         closed = loss_distribution(told, np.random.default_rng(0))[0]
         drawn = sampled_distribution(told, np.random.default_rng(0))

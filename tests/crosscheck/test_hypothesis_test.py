@@ -14,11 +14,12 @@ from elbo_ref.crosscheck.alignment import Losses
 from elbo_ref.crosscheck.hypothesis_test import LEVEL, ModelTest, try_hypotheses
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.mistakes import MISTAKES, closed_form_hypotheses
-from elbo_ref.objectives import find as find_loss
+from elbo_ref.guides import GUIDES
+from elbo_ref.objectives import OBJECTIVES
 from tiers import few
 
 K, N = np.array([3, 11, 0, 7]), np.array([10, 20, 6, 7])
-STEPS = 40
+STEPS, TRACE = 40, OBJECTIVES["trace"]
 
 
 def model(prior=(2.0, 3.0), steps=STEPS, **options):
@@ -27,7 +28,7 @@ def model(prior=(2.0, 3.0), steps=STEPS, **options):
     wander = np.exp(np.cumsum(rng.normal(0, 0.03, (2, steps, K.size)), axis=1))
     own = (np.array(prior)[:, None, None] + np.array((K, N - K))[:, None]) * wander
     priors = np.multiply.outer(prior, np.ones((steps, 1)))
-    given = LossModel(er.Counts(K, N), "beta", find_loss("trace"), 1, priors, own, "float64")
+    given = LossModel(er.Counts(K, N), GUIDES["beta"], TRACE, 1, priors, own, "float64")
     return given._replace(**options)
 
 
@@ -153,7 +154,7 @@ def test_models_of_many_latents_are_compared_by_value():
     k, n = np.ones(1001, int), np.full(1001, 10)
     n[400:600] = 2
     prior, own = np.ones((2, 1, 1)), np.ones((2, 1, 1))
-    given = LossModel(er.Counts(k, n), "beta_shared", find_loss("trace"), 1, prior, own, "float64")
+    given = LossModel(er.Counts(k, n), GUIDES["beta_shared"], TRACE, 1, prior, own, "float64")
     ten = er.Counts(k, np.full(1001, 10))
     assert str(given.counts) == str(ten)
 
