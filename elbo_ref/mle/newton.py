@@ -9,7 +9,7 @@ those in which the digits exist: (logit m, log s) with mean m and concentration 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -132,9 +132,7 @@ class LogitMeanLogConcentration(NewtonCoordinates):
         m, rest, s = a / (a + b), b / (a + b), (a + b) * np.exp(step[1])
         odds = np.expm1(step[0])
         part = 1 + m * odds
-        return LogitMeanLogConcentration(
-            s * m * (1 + odds) / part, s * rest / part, self.sums, self.held
-        )
+        return replace(self, a=s * m * (1 + odds) / part, b=s * rest / part)
 
     def maximum(self, error: float, covariance: FloatArray) -> RefinedMaximum:
         """The prior as an answer."""
@@ -198,8 +196,7 @@ class FromBinomialLimit(NewtonCoordinates):
 
     def moved(self, step: FloatArray) -> FromBinomialLimit:
         """The prior after a step."""
-        shift, gamma = self.shift + step[0], self.gamma + step[1]
-        return FromBinomialLimit(shift, gamma, self.sums, self.limit, self.held)
+        return replace(self, shift=self.shift + step[0], gamma=self.gamma + step[1])
 
     def relative_size(self, step: FloatArray) -> float:
         """The larger of a step's parts beside gamma and beside m0 (1 - m0)."""
@@ -221,32 +218,34 @@ class FromBinomialLimit(NewtonCoordinates):
 
 
 @dataclass(frozen=True)
-class LogConcentration1(NewtonCoordinates):
-    """log a, with b held; V is T - U."""
+class LogConcentration0(NewtonCoordinates):
+    """log b, with a held: the derivatives of sum_D log[w/v] - sum_E log e.
+
+    w = b + t and v = a + b + t over D, and e = a + b + t over E.
+    """
 
     a: float
     b: float
-    successes: WeightedOffsets
+    failures: WeightedOffsets
     excess: WeightedOffsets
 
     def derivatives(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """The derivatives of sum_U log[z/w] - sum_V log e, with z = a + t and w, e = a + b + t."""
-        a, b, up, excess = self.a, self.b, self.successes, self.excess
-        z, e = a + up.offset, a + b + excess.offset
-        w = z + b
-        each = a / z * (b / w) * up.weight
-        gain, loss = float(each.sum()), a * float((1 / e) @ excess.weight)
-        bend = float(each @ (up.offset / z - a / w))
-        bend -= float((a / e * (b + excess.offset) / e) @ excess.weight)
+        """Gradient, information, and the rounding of the gradient."""
+        a, b, down, excess = self.a, self.b, self.failures, self.excess
+        w, e = b + down.offset, a + b + excess.offset
+        v = w + a
+        each = b / w * (a / v) * down.weight
+        gain, loss = float(each.sum()), b * float((1 / e) @ excess.weight)
+        bend = float(each @ (down.offset / w - b / v))
+        bend -= float((b / e * (a + excess.offset) / e) @ excess.weight)
         return np.array([gain - loss]), np.array([[-bend]]), np.array([4 * EPS * (gain + loss)])
 
-    def moved(self, step: FloatArray) -> LogConcentration1:
+    def moved(self, step: FloatArray) -> LogConcentration0:
         """The prior after a step."""
-        a = self.a * float(np.exp(step[0]))
-        return LogConcentration1(a, self.b, self.successes, self.excess)
+        return replace(self, b=self.b * float(np.exp(step[0])))
 
     def maximum(self, error: float, covariance: FloatArray) -> RefinedMaximum:
-        """The prior as an answer: log a moves logit m by as much, and log s by m times that."""
-        variance, m = float(covariance[0, 0]), self.a / (self.a + self.b)
-        spread = variance, variance * m, variance * m * m
+        """The prior as an answer: log b moves logit m by -1, and log s by 1 - m, times as much."""
+        variance, rest = float(covariance[0, 0]), self.b / (self.a + self.b)
+        spread = variance, -variance * rest, variance * rest * rest
         return RefinedMaximum(Beta(self.a, self.b), error + 4 * EPS, spread)

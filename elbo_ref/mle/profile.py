@@ -1,26 +1,32 @@
 """A profile of the evidence along one coordinate, with bounds on intervals of it.
 
-A profile is a difference P = A - B of two concave functions, sums of logarithms of linear functions
-over weighted offsets (E10): `elbo_ref.mle.mean_profile` has those over gamma = 1/(a + b) and a + b.
-With b held there is the one over a, with V = T - U,
+With the weighted offsets t of `elbo_ref.mle.factorial_sums`, successes U, failures D, trials T and
+excess E = T - D, the log evidence is, up to a constant and on any line
 
-    sum_U log[(a + t)/(a + b + t)] - sum_V log(a + b + t).
+    sum_U log(p + t q) + sum_D log(r - p + t q) - sum_T log(r + t q)                          (E10)
+
+with p/r the mean m and r/q the concentration s = a + b. On the line of a coordinate x it is a
+difference P = A - B of two concave functions of x, so that on an interval it lies below each
+tangent of A minus the chord of B. `elbo_ref.mle.lines` has the lines, and tighter bounds.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from functools import cached_property
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from elbo_ref._validation.arguments import FloatArray
+from elbo_ref._validation.arguments import BoolArray, FloatArray
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.mle.factorial_sums import WeightedOffsets
-from elbo_ref.mle.newton import EPS, LogConcentration1, RefinedMaximum, refine
+from elbo_ref.mle.factorial_sums import FactorialSums, WeightedOffsets
+from elbo_ref.mle.newton import EPS, RefinedMaximum
+
+_BLOCK = 2**19
+"""The most entries of a table of points by offsets."""
 
 
 class Points(NamedTuple):
@@ -35,7 +41,7 @@ class Points(NamedTuple):
     slope: FloatArray
     slope_noise: FloatArray
 
-    def take(self, index: NDArray[np.bool_] | slice) -> Points:
+    def take(self, index: BoolArray | slice) -> Points:
         """Select some of the points."""
         return Points(*(column[index] for column in self))
 
@@ -53,16 +59,44 @@ class IntervalBounds(NamedTuple):
     curvature: FloatArray
 
 
-class Profile(ABC):
-    """A profile P over a coordinate x, a difference A - B of concave functions.
+class Line(NamedTuple):
+    """The mean, p, r - p, q and r of (E10) at each x."""
 
-    Attributes
+    m: FloatArray
+    p: FloatArray
+    rest: FloatArray
+    q: FloatArray
+    r: FloatArray
+
+
+class Tables(NamedTuple):
+    """p + t q over U, r - p + t q and r + t q over D, and r + t q over E; a row for each x."""
+
+    z: FloatArray
+    w: FloatArray
+    v: FloatArray
+    e: FloatArray
+
+
+_Rows = TypeVar("_Rows", Points, IntervalBounds)
+
+
+@dataclass(frozen=True, eq=False)
+class Profile(ABC):
+    """A profile P over a coordinate x.
+
+    Parameters
     ----------
-    grid : ndarray
+    sums : FactorialSums
+    grid : float64 ndarray
         Rising values of x that span all that may hold a maximum; the first may be 0.
+    anchor : (x, height)
+        A point whose height is known otherwise: heights are measured from it.
     """
 
+    sums: FactorialSums
     grid: FloatArray
+    anchor: tuple[float, float] = (1.0, 0.0)
 
     @property
     def sign_at_0(self) -> int | None:
@@ -70,33 +104,20 @@ class Profile(ABC):
         return None
 
     @property
-    @abstractmethod
     def num_terms(self) -> int:
         """The number of terms in each sum."""
+        return sum(part.offset.size for part in self.sums[:4])
 
     @abstractmethod
-    def anchored(self, x: float, height: float) -> Self:
-        """Measure heights from a point whose height is known otherwise."""
+    def line(self, x: FloatArray) -> Line:
+        """The line of (E10) at x, with the best mean where it is free."""
 
     @abstractmethod
-    def points(self, x: FloatArray) -> Points:
-        """P and its slope in x."""
+    def _slope(self, line: Line, tables: Tables) -> tuple[FloatArray, FloatArray]:
+        """P_x, and the sum of its parts' sizes."""
 
     @abstractmethod
-    def chord_excess(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """B' at the lower end less the slope of B's chord, and that less B' at the upper; >= 0."""
-
-    @abstractmethod
-    def bounds(self, low: FloatArray, high: FloatArray) -> IntervalBounds:
-        """Bound the slope and the second derivative on intervals, in v."""
-
-    @abstractmethod
-    def slope_in_v(self, x: FloatArray, slope: FloatArray) -> FloatArray:
-        """A slope in x at x, in the coordinate of the bounds."""
-
-    @abstractmethod
-    def prior(self, x: float) -> Beta:
-        """The (best) prior at x > 0."""
+    def _bounds(self, low: FloatArray, high: FloatArray) -> IntervalBounds: ...
 
     @abstractmethod
     def x_of(self, prior: Beta) -> float:
@@ -105,6 +126,78 @@ class Profile(ABC):
     @abstractmethod
     def refined(self, prior: Beta) -> RefinedMaximum:
         """The maximum near a prior, by Newton's method."""
+
+    def prior(self, x: float) -> Beta:
+        """The (best) prior at x > 0."""
+        line = self.line(np.array([x]))
+        return Beta(float((line.p / line.q)[0]), float((line.rest / line.q)[0]))
+
+    def slope_in_v(self, _x: FloatArray, slope: FloatArray) -> FloatArray:
+        """A slope in x at x, in the coordinate of the bounds."""
+        return slope
+
+    def anchored(self, x: float, height: float) -> Self:
+        """Measure heights from a point whose height is known."""
+        return replace(self, anchor=(x, height))
+
+    def points(self, x: FloatArray) -> Points:
+        """P and its slope in x."""
+        return self._in_blocks(self._points, x)
+
+    @cached_property
+    def _start(self) -> tuple[Line, Tables]:
+        """The line at the anchor."""
+        line = self.line(np.array([self.anchor[0]]))
+        return line, self._tables(line)
+
+    def _points(self, x: FloatArray) -> Points:
+        """P by the change of each term from the anchor, formed without cancellation."""
+        up, down, _, excess, _ = self.sums
+        line, (start, anchor) = self.line(x), self._start
+        (z, w, v, e), (z0, w0, v0, e0) = self._tables(line), anchor
+        p, p0 = line.p[:, None], start.p[:, None]
+        dp, dq, dr = p - p0, (line.q - start.q)[:, None], (line.r - start.r)[:, None]
+        ups = _log_ratio(z, z0, (dp + dq * up.offset) / z0)
+        twist = (p0 * (dq * down.offset + dr) - dp * v0) / (v * w0)
+        downs = _log_ratio(w / v, w0 / v0, twist)
+        sinks = _log_ratio(e, e0, (dr + dq * excess.offset) / e0)
+        height = self.anchor[1] + ups @ up.weight + downs @ down.weight - sinks @ excess.weight
+        noise = np.abs(ups) @ up.weight + np.abs(downs) @ down.weight
+        noise = noise + np.abs(sinks) @ excess.weight + line.p * ((1 / z) @ up.weight)
+        slope, size = self._slope(line, Tables(z, w, v, e))
+        return Points(x, height, 4 * EPS * noise, slope, 8 * EPS * size)
+
+    def _tables(self, line: Line) -> Tables:
+        up, down, _, excess, _ = self.sums
+        _, p, rest, q, r = line
+        return Tables(table(p, q, up), table(rest, q, down), table(r, q, down), table(r, q, excess))
+
+    def chord_excess(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """B' at the lower end less the slope of B's chord, and that less B' at the upper; >= 0."""
+        (q0, r0), (q1, r1) = self._scales(low), self._scales(high)
+        trials, length = self.sums.trials, high - low
+        away = (r1 - r0)[:, None] + (q1 - q0)[:, None] * trials.offset
+        step = away / table(r0, q0, trials)
+        gap = np.log1p(step)
+        after = (gap - step / (1 + step)) @ trials.weight / length
+        return (step - gap) @ trials.weight / length, after
+
+    @abstractmethod
+    def _scales(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """q and r of (E10) at x."""
+
+    def bounds(self, low: FloatArray, high: FloatArray) -> IntervalBounds:
+        """Bound the slope and the second derivative on intervals, in v."""
+        if not low.size:
+            return IntervalBounds(low, low, low, low)
+        return self._in_blocks(self._bounds, low, high)
+
+    def _in_blocks(self, function: Callable[..., _Rows], *arrays: FloatArray) -> _Rows:
+        """A function of rows, a bounded number of them at a time."""
+        length = max(1, _BLOCK // self.sums.trials.weight.size)
+        starts = range(0, arrays[0].size, length)
+        parts = [function(*(x[i : i + length] for x in arrays)) for i in starts]
+        return type(parts[0])(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def anchored(
@@ -131,111 +224,12 @@ def anchored(
         yield best, float(points.noise[i]), height
 
 
-@dataclass(frozen=True, eq=False)
-class Concentration1Profile(Profile):
-    """The log evidence over a, for a given b; `successes` is U, `excess` V = T - U."""
-
-    successes: WeightedOffsets
-    excess: WeightedOffsets
-    b: float
-    grid: FloatArray
-    anchor: tuple[float, float] = (1.0, 0.0)
-
-    @classmethod
-    def of(cls, successes: WeightedOffsets, excess: WeightedOffsets, b: float) -> Self:
-        """Span all values of a that may hold a maximum.
-
-        a d/da log evidence = sum_U a b/[(a + t)(a + b + t)] - sum_V a/(a + b + t) is positive for
-        a < b with a sum_V 1/(b + t) below half the number of latents with a success, and negative
-        for a > N with a > 2 b (successes)/(failures).
-        """
-        up, down = float(successes.weight.sum()), float(excess.weight.sum())
-        share = 0.5 * successes.weight[0] / float((excess.weight / (b + excess.offset)).sum())
-        low = 0.5 * min(b, share)
-        most = max(successes.offset[-1], excess.offset[-1]) + 1
-        high = 2.0 * max(most, 2 * b * up / down)
-        return cls(successes, excess, b, np.geomspace(low, high, int(np.log(high / low)) + 2))
-
-    @property
-    def num_terms(self) -> int:
-        """The number of terms in each sum."""
-        return 2 * self.successes.offset.size + self.excess.offset.size
-
-    def anchored(self, x: float, height: float) -> Self:
-        """Measure heights from a point whose height is known otherwise."""
-        return replace(self, anchor=(x, height))
-
-    def _linear(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """a + t and a + b + t over U, and a + b + t over V."""
-        z = x[:, None] + self.successes.offset
-        return z, z + self.b, x[:, None] + self.b + self.excess.offset
-
-    def points(self, x: FloatArray) -> Points:
-        """The log evidence and its slope in a."""
-        up, excess, b, (x0, height0) = (
-            self.successes.weight,
-            self.excess.weight,
-            self.b,
-            self.anchor,
-        )
-        (z, w, e), (z0, w0, e0) = self._linear(x), self._linear(np.array([x0]))
-        away = (x - x0)[:, None]
-        ups = log_ratio(z / w, z0 / w0, away / w * (b / z0))
-        sinks = log_ratio(e, e0, away / e0)
-        height = height0 + ups @ up - sinks @ excess
-        noise = np.abs(ups) @ up + np.abs(sinks) @ excess
-        gains, losses = (b / z / w) @ up, (1 / e) @ excess
-        return Points(x, height, 4 * EPS * noise, gains - losses, 8 * EPS * (gains + losses))
-
-    def chord_excess(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """B' at the lower end less the slope of B's chord, and that less B' at the upper; >= 0."""
-        step = (high - low)[:, None] / self._linear(low)[2]
-        return chord_excess(step, self.excess, high - low)
-
-    def slope_in_v(self, x: FloatArray, slope: FloatArray) -> FloatArray:
-        """A slope in x = v."""
-        return slope
-
-    def bounds(self, low: FloatArray, high: FloatArray) -> IntervalBounds:
-        """Bound the slope and the second derivative on intervals of a."""
-        up, excess, b = self.successes.weight, self.excess.weight, self.b
-        (z0, w0, e0), (z1, w1, e1) = self._linear(low), self._linear(high)
-        gain0, gain1 = (b / z0 / w0) @ up, (b / z1 / w1) @ up
-        loss0, loss1 = (1 / e0) @ excess, (1 / e1) @ excess
-        rounding = 8 * EPS * (gain0 + loss0)
-        plus, minus = (1 / e0**2) @ excess, (b / z1 / w1 * (1 / z1 + 1 / w1)) @ up
-        curvature = plus - minus + 8 * EPS * (plus + minus)
-        least, greatest = gain1 - loss0 - rounding, gain0 - loss1 + rounding
-        return IntervalBounds(high - low, least, greatest, curvature)
-
-    def prior(self, x: float) -> Beta:
-        """The prior with a = x."""
-        return Beta(x, self.b)
-
-    def x_of(self, prior: Beta) -> float:
-        """The concentration1 of a prior."""
-        return float(prior.arrays()[0])
-
-    def refined(self, prior: Beta) -> RefinedMaximum:
-        """The maximum near a prior, by Newton's method."""
-        a, b = map(float, prior.arrays())
-        return refine(LogConcentration1(a, b, self.successes, self.excess), prior)
-
-
 def table(constant: FloatArray, slope: FloatArray, offsets: WeightedOffsets) -> FloatArray:
     """constant + slope t, a row for each constant."""
     return constant[:, None] + slope[:, None] * offsets.offset
 
 
-def log_ratio(z: FloatArray, z0: FloatArray, away: FloatArray) -> FloatArray:
+def _log_ratio(z: FloatArray, z0: FloatArray, away: FloatArray) -> FloatArray:
     """log(z/z0), where z/z0 = 1 + away."""
     near = np.abs(away) < 0.5
     return np.where(near, np.log1p(np.where(near, away, 0.0)), np.log(z / z0))
-
-
-def chord_excess(
-    step: FloatArray, offsets: WeightedOffsets, length: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """`Profile.chord_excess` of a sum of logarithms that grow by the factor 1 + step."""
-    gap, weight = np.log1p(step), offsets.weight
-    return (step - gap) @ weight / length, (gap - step / (1 + step)) @ weight / length

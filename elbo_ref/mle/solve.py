@@ -39,9 +39,9 @@ from elbo_ref.mle.binomial import BinomialLimit, binomial_log_likelihood, totals
 from elbo_ref.mle.branch_and_bound import Peak, Unresolved, search, stationary_point
 from elbo_ref.mle.candidates import Candidate, Proof
 from elbo_ref.mle.factorial_sums import FactorialSums, mixed_latents
-from elbo_ref.mle.mean_profile import profiles_over_concentration
+from elbo_ref.mle.lines import Concentration0Profile, profiles_over_concentration
 from elbo_ref.mle.newton import EPS, LogitMeanLogConcentration, RefinedMaximum
-from elbo_ref.mle.profile import Concentration1Profile, Profile, anchored
+from elbo_ref.mle.profile import Profile, anchored
 
 _ROUNDING = 4e-15
 """Of a log evidence, relative; 2.4e-15 is the worst of 12,000 random latents."""
@@ -57,7 +57,7 @@ class Problem:
     """The counts that say something, equal pairs together, and what is held fixed.
 
     Outcomes are exchanged where that leaves fewer cases: `mirrored` says so, and what is held is
-    then of the exchanged outcomes: the mean at most 1/2, or concentration0.
+    then of the exchanged outcomes: the mean at most 1/2, or concentration1.
     """
 
     counts: Counts
@@ -78,10 +78,10 @@ class Problem:
         k, f = totals(fewer)
         name, value = held or ("", 0.0)
         mirrored = (held is None and k > f) or (name == "mean" and value > 0.5)
-        if mirrored or name == "concentration1":
+        if mirrored or name == "concentration0":
             fewer, (k, f), mirrored = fewer.mirrored, (f, k), True
-        if name == "concentration1":
-            held = "concentration0", value
+        if name == "concentration0":
+            held = "concentration1", value
         return cls(fewer, (k, f), split, held, mirrored)
 
     @property
@@ -109,8 +109,7 @@ class Problem:
             limit = BinomialLimit.of(self.counts, self.mean)
             profiles = profiles_over_concentration(sums, limit, free=self.held is None)
             return profiles, 0.0, self.limit.log_evidence
-        excess = FactorialSums.of(self.counts.mirrored).excess
-        profile = Concentration1Profile.of(sums.successes, excess, self.held[1])
+        profile = Concentration0Profile.of(sums, self.held[1])
         x = float(profile.grid[0])
         return [profile], x, self.log_evidence(profile.prior(x))
 
@@ -152,8 +151,8 @@ def _closed_form(problem: Problem) -> Candidate | None:
     if not k + f:
         return Candidate("no_information", split, mean, s, None)
     if name != "mean" and not (k and f):
-        if name == "concentration0":
-            s = np.inf if k else value
+        if name == "concentration1":
+            s = np.inf if f else value
         return Candidate("degenerate", split, float(k > 0), s, None)
     if name in (None, "mean") and not mixed_latents(counts):
         full = int(counts.multiplicity @ (counts.successes > 0))

@@ -16,8 +16,8 @@ from elbo_ref.mle.best_mean import best_mean
 from elbo_ref.mle.binomial import BinomialLimit, totals
 from elbo_ref.mle.branch_and_bound import _parabola_bound, search
 from elbo_ref.mle.factorial_sums import FactorialSums, WeightedOffsets
-from elbo_ref.mle.mean_profile import ConcentrationProfile, GammaProfile
-from elbo_ref.mle.profile import Concentration1Profile, IntervalBounds, Points
+from elbo_ref.mle.lines import Concentration0Profile, ConcentrationProfile, GammaProfile
+from elbo_ref.mle.profile import IntervalBounds, Points
 from tiers import few
 
 DATA = {
@@ -35,7 +35,7 @@ def mean_profile(kind, counts, mean=None, grid=GRID):
     k, f = totals(counts)
     at = Fraction(k, k + f) if mean is None else Fraction(mean[0])
     limit = BinomialLimit.of(counts, at)
-    return kind(FactorialSums.of(counts), limit, mean is None, grid)
+    return kind(FactorialSums.of(counts), grid, limit=limit, free=mean is None)
 
 
 def slow_profile(counts, s, mean=None):
@@ -82,19 +82,14 @@ def test_at_the_best_mean_the_derivative_vanishes(counts):
 
 
 @pytest.mark.parametrize("counts", DATA.values(), ids=DATA)
-def test_the_evidence_at_a_given_concentration0(counts):
-    b = 2.5
-    profile = profile_at(counts, b).anchored(1.3, er.log_evidence(er.Beta(1.3, b), counts))
-    points = profile.points(GRID)
-    slow = [er.log_evidence(er.Beta(a, b), counts) for a in GRID]
-    slopes = [er.log_evidence_gradient(er.Beta(a, b), counts)[0] for a in GRID]
+def test_the_evidence_at_a_given_concentration1(counts):
+    a = 2.5
+    profile = Concentration0Profile.of(FactorialSums.of(counts), a)
+    points = profile.anchored(1.3, er.log_evidence(er.Beta(a, 1.3), counts)).points(GRID)
+    slow = [er.log_evidence(er.Beta(a, b), counts) for b in GRID]
+    slopes = [er.log_evidence_gradient(er.Beta(a, b), counts)[1] for b in GRID]
     np.testing.assert_allclose(points.height, slow, rtol=1e-12, atol=1e-11)
     np.testing.assert_allclose(points.slope, slopes, rtol=1e-10, atol=1e-9)
-
-
-def profile_at(counts, b):
-    sums, mirrored = FactorialSums.of(counts), FactorialSums.of(counts.mirrored)
-    return Concentration1Profile.of(sums.successes, mirrored.excess, b)
 
 
 def chords(low, high, left, right, length, at):
@@ -122,7 +117,7 @@ def bounded_profiles(counts, low, high):
     yield mean_profile(ConcentrationProfile, counts), low, high
     yield mean_profile(GammaProfile, counts, (0.3, 0.7)), low, high
     yield mean_profile(ConcentrationProfile, counts, (0.3, 0.7)), low, high
-    yield profile_at(counts, 1.7), low, high
+    yield Concentration0Profile.of(FactorialSums.of(counts), 1.7), low, high
 
 
 def violations(bounds, counts, start, end):
@@ -209,8 +204,8 @@ def test_one_latent_always_gains_by_concentration(k, f):
     profile = mean_profile(GammaProfile, er.Counts(k, k + f))
     points = profile.points(np.concatenate([[0.0], 1 / GRID[::-1]]))
     assert (points.slope <= points.slope_noise).all()
-    m, rest = profile.best_mean(np.zeros(1))
-    np.testing.assert_allclose([m[0], rest[0]], [k / (k + f), f / (k + f)], rtol=1e-14)
+    line = profile.line(np.zeros(1))
+    np.testing.assert_allclose([line.m[0], line.rest[0]], [k / (k + f), f / (k + f)], rtol=1e-14)
 
 
 ENDS = st.lists(st.tuples(st.integers(1, 400), st.booleans()), min_size=2, max_size=6)
