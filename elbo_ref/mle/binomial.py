@@ -43,7 +43,7 @@ class BinomialLimit(NamedTuple):
 
 
 def _exact_sum(x: IntArray, y: IntArray, w: IntArray) -> int:
-    """sum of x y w in whole numbers."""
+    """Sum x y w in whole numbers."""
     largest = float(x.max()) * float(x.max()) * float(w.sum())
     if largest < 2**62:
         return int((x * y * w).sum())
@@ -51,13 +51,13 @@ def _exact_sum(x: IntArray, y: IntArray, w: IntArray) -> int:
 
 
 def totals(counts: Counts) -> tuple[int, int]:
-    """Successes and failures of all latents, exactly."""
+    """Count the successes and failures of all latents, exactly."""
     w = counts.multiplicity.astype(object)
     return int(w @ counts.successes), int(w @ counts.failures)
 
 
 def as_totals(counts: Counts) -> tuple[Counts, float]:
-    """One latent with all trials and the others without any, and what to add for logC.
+    """Give one latent all trials and the others none; and what to add for logC.
 
     An objective that knows the counts through their totals only is the same for these, but for the
     binomial coefficients. Totals beyond 63 bits are left as they are.
@@ -71,13 +71,13 @@ def as_totals(counts: Counts) -> tuple[Counts, float]:
 
 
 def pooled_mean(counts: Counts) -> float:
-    """sum K/sum N over all latents; nan without trials."""
+    """Divide sum K by sum N over all latents; nan without trials."""
     k, f = totals(counts)
     return k / (k + f) if k + f else np.nan
 
 
 def pooled_log_likelihood(counts: Counts) -> float:
-    """The binomial log likelihood with one c for all latents, at its maximum c = `pooled_mean`."""
+    """Compute the highest binomial log likelihood with one c for all latents, `pooled_mean`."""
     k, f = totals(counts)
     if not k + f:
         return 0.0
@@ -86,7 +86,7 @@ def pooled_log_likelihood(counts: Counts) -> float:
 
 
 def binomial_log_likelihood(counts: Counts, mean: Fraction) -> float:
-    """sum log C(N, K) + K log c + (N - K) log(1 - c), with one c for all latents."""
+    """Sum log C(N, K) + K log c + (N - K) log(1 - c), with one c for all latents."""
     up, over = mean.numerator, mean.denominator
     m, rest = np.asarray(float(mean)), np.asarray(float(1 - mean))
     one, other, size = m, rest, 1.0
@@ -98,7 +98,7 @@ def binomial_log_likelihood(counts: Counts, mean: Fraction) -> float:
 
 
 def saturated_log_likelihood(counts: Counts) -> float:
-    """The log likelihood with c = K/N for each latent."""
+    """Compute the log likelihood with c = K/N for each latent."""
     size = np.maximum(counts.total_count, 1)
     mean = counts.successes / size, counts.failures / size
     best = log_binomial(counts.successes, counts.total_count, mean, np.zeros(len(counts)))

@@ -21,7 +21,7 @@ Optimization (1996), chapter X.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,21 +53,16 @@ class Peak(NamedTuple):
     curvature: float
 
 
-class Unresolved(NamedTuple):
-    """An interval left over, with an upper bound of P."""
-
-    low: float
-    high: float
-    bound: float
-
-
 class SearchResult(NamedTuple):
     """All that may be the highest in a profile.
 
     Attributes
     ----------
     peaks : list of Peak
-    unresolved : list of Unresolved
+    unresolved : list of (low, high)
+        Intervals that are left over, those that touch as one.
+    ceiling : float
+        An upper bound of P on them; -inf without any.
     best : float
         The highest value of P seen, less its noise, or the height that was given.
     at : float or None
@@ -77,7 +72,8 @@ class SearchResult(NamedTuple):
     """
 
     peaks: list[Peak]
-    unresolved: list[Unresolved]
+    unresolved: list[tuple[float, float]]
+    ceiling: float
     best: float
     at: float | None
     intervals: int
@@ -93,9 +89,9 @@ def search(profile: Profile, best: float) -> SearchResult:
         A height that is reached somewhere.
     """
     peaks: list[Peak] = []
-    unresolved: list[Unresolved] = []
+    unresolved: list[tuple[float, float]] = []
     cells = _Cells(profile)
-    at, intervals, seen = None, 0, cells.points
+    ceiling, at, intervals, seen = -np.inf, None, 0, cells.points
     while seen.x.size:
         heights = seen.height - seen.noise
         i = int(np.argmax(heights))
@@ -104,20 +100,32 @@ def search(profile: Profile, best: float) -> SearchResult:
         intervals += cells.low.x.size
         known = cells.bounded(best)
         low, high = cells.low, cells.high
-        rises = low.slope > -low.slope_noise
+        alive = (known.upper > best) & (known.greatest >= 0) & (known.least <= 0)
+        concave, bent = alive & known.concave, alive & ~known.concave
+        rises, falls = low.slope > -low.slope_noise, high.slope < high.slope_noise
         if profile.sign_at_0 is not None:
             rises = np.where(low.x == profile.grid[0], profile.sign_at_0 > 0, rises)
-        alive = (known.upper > best) & (known.greatest >= 0) & (known.least <= 0)
-        level = (np.abs(low.slope) < low.slope_noise) & (np.abs(high.slope) < high.slope_noise)
-        turns = alive & known.concave & rises & (high.slope < high.slope_noise) & ~level
+        drowned = (np.abs(low.slope) < low.slope_noise) & (np.abs(high.slope) < high.slope_noise)
         crossing = low.x + known.crossing * known.length
-        peaks += map(Peak._make, _rows(turns, low.x, high.x, crossing, known.curvature))
-        stalling = known.upper - best <= 2 * known.noise
-        left = cells.given_up(known, alive & ~known.concave, stalling)
-        flat = left | (alive & known.concave & level)
-        unresolved += map(Unresolved._make, _rows(flat, low.x, high.x, known.upper))
-        seen = cells.split(alive & ~known.concave & ~flat)
-    return SearchResult(peaks, unresolved, best, at, intervals)
+        found = concave & rises & falls & ~drowned
+        peaks += map(Peak._make, _rows(found, low.x, high.x, crossing, known.curvature))
+        given_up = cells.given_up(known, bent, known.upper - best <= 2 * known.noise)
+        left = given_up | (concave & drowned)
+        unresolved += _rows(left, low.x, high.x)
+        ceiling = max(ceiling, known.upper[left].max(initial=-np.inf))
+        seen = cells.split(bent & ~given_up)
+    return SearchResult(peaks, union(unresolved), float(ceiling), best, at, intervals)
+
+
+def union(intervals: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Join intervals that touch; the others stay apart, from low to high."""
+    merged: list[tuple[float, float]] = []
+    for low, high in sorted(intervals):
+        if merged and low <= merged[-1][1]:
+            low, before = merged.pop()
+            high = max(before, high)
+        merged.append((low, high))
+    return merged
 
 
 class Component(NamedTuple):
@@ -187,7 +195,7 @@ class _Part(NamedTuple):
 
 
 def stationary_point(profile: Profile, low: float, high: float) -> float:
-    """Where the slope of a concave P changes sign; an end if it does not."""
+    """Find where the slope of a concave P changes sign; an end if it does not."""
 
     def slope(x: float) -> float:
         return float(profile.points(np.array([x])).slope[0])
@@ -200,7 +208,7 @@ def stationary_point(profile: Profile, low: float, high: float) -> float:
 
 
 def _rows(which: BoolArray, *columns: FloatArray | BoolArray) -> Iterator[tuple[Any, ...]]:
-    """The chosen rows of a table."""
+    """Iterate over the chosen rows of a table."""
     return zip(*(column[which].tolist() for column in columns), strict=True)
 
 
@@ -262,7 +270,7 @@ class _Cells:
         return _Known(length, noise, crossing[keep], lower, upper, least, greatest, curvature)
 
     def given_up(self, known: _Known, open_: BoolArray, stalling: BoolArray) -> BoolArray:
-        """Which open intervals are split no more: too short, stalled, or beyond the budget."""
+        """Choose the open intervals to split no more: too short, stalled, or beyond the budget."""
         self.stalled = np.where(stalling, self.stalled + 1, 0)
         thin = known.length <= _THIN * self.high.x
         spent = bool(open_.sum() * self.profile.num_terms > BUDGET)
@@ -291,7 +299,7 @@ class _Cells:
 def _chord_bound(
     low: FloatArray, high: FloatArray, left: FloatArray, right: FloatArray, length: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """The top under lines of slope `left` and `right` through the ends, and where, in [0, 1]."""
+    """Find the top under lines of two slopes through the ends, and where, in [0, 1]."""
     turn = np.maximum(left - right, 1e-300)
     along = np.clip((high - low - right * length) / turn, 0.0, length)
     along = np.where(left <= 0, 0.0, along)
@@ -302,7 +310,7 @@ def _chord_bound(
 def _parabola_bound(
     low: FloatArray, high: FloatArray, start: FloatArray, end: FloatArray, bounds: IntervalBounds
 ) -> FloatArray:
-    """The top under parabolas that leave the ends with P's slopes and the greatest curvature.
+    """Find the top under parabolas that leave the ends with P's slopes and the most curvature.
 
     Their difference is linear. Where the left one is the lower it is convex, and so highest at an
     end of that part; and so is the right one.

@@ -55,7 +55,7 @@ class Candidate(NamedTuple):
         return self._replace(mean=mean, prior=prior, covariance=covariance)
 
     @property
-    def location(self) -> str:
+    def where(self) -> str:
         """The prior, or the limit that the evidence is approached in, in words."""
         if self.prior is not None:
             return describe(self.prior)
@@ -74,19 +74,19 @@ class Candidate(NamedTuple):
     @property
     def sentence(self) -> str:
         """The kind of answer and where it is, in a sentence."""
-        height, location = number(self.log_evidence), self.location
+        height, where = number(self.log_evidence), self.where
         match self.kind:
             case "no_information":
                 return "the counts hold no trials, so every prior has log evidence 0"
             case "unidentified":
-                return f"the evidence has its maximum {height} at every prior of {location}"
+                return f"the evidence has its maximum {height} at every prior of {where}"
             case "interior":
-                return f"the evidence has its maximum {height} at {location}"
+                return f"the evidence has its maximum {height} at {where}"
         why = ": one c for all latents fits best" if self.kind == "binomial" else ""
-        return f"the evidence only tends to its supremum {height} ({location}){why}"
+        return f"the evidence only tends to its supremum {height} ({where}){why}"
 
     def body(self) -> Document:
-        """The part of a document that is this one's, as plain values."""
+        """Turn it into a part of a document, as plain values."""
         body: Document = {"kind": self.kind, "log_evidence": self.log_evidence}
         put(body, "mean", self.mean, "any mean")
         limit = "it tends to infinity" if self.concentration == np.inf else "any concentration"
@@ -131,11 +131,11 @@ class Proof:
             return ""
         if len(self.candidates) == 1:
             return "the proof leaves room for another maximum that high"
-        each = "; ".join(f"{c.kind} {c.log_evidence!r} ({c.location})" for c in self.candidates)
+        each = "; ".join(f"{c.kind} {c.log_evidence!r} ({c.where})" for c in self.candidates)
         return f"the proof cannot tell these apart: {each}"
 
     def body(self) -> Document:
-        """The part of a document that is this one's, as plain values."""
+        """Turn it into a part of a document, as plain values."""
         return {
             "lower": self.lower,
             "upper": self.upper,

@@ -95,7 +95,7 @@ class FactorialSums(NamedTuple):
         """
         w = counts.multiplicity
         up, down, total = (
-            _steps(outcome, w)
+            _Steps(outcome, w)
             for outcome in (counts.successes, counts.failures, counts.total_count)
         )
         mixed = float(mixed_latents(counts))
@@ -103,31 +103,25 @@ class FactorialSums(NamedTuple):
 
 
 def mixed_latents(counts: Counts) -> int:
-    """The number of latents with successes and failures."""
+    """Count the latents with successes and failures."""
     return int(counts.multiplicity @ ((counts.successes > 0) & (counts.failures > 0)))
 
 
-class _Steps(NamedTuple):
-    """A step function: `above` of the latents have an outcome of at least `level`."""
+class _Steps:
+    """The step function of an outcome: how many latents have one beyond an offset."""
 
-    level: IntArray
-    above: IntArray
+    def __init__(self, outcome: IntArray, multiplicity: IntArray) -> None:
+        order = np.argsort(outcome)
+        self.level = outcome[order]
+        self._beyond = np.append(np.cumsum(multiplicity[order][::-1])[::-1], 0)
 
     def at(self, offset: IntArray) -> IntArray:
-        """The number of latents with an outcome beyond an offset."""
-        index = np.searchsorted(self.level, offset, side="right")
-        return np.append(self.above, 0)[index]
-
-
-def _steps(outcome: IntArray, multiplicity: IntArray) -> _Steps:
-    order = np.argsort(outcome)
-    rising = outcome[order]
-    first = np.flatnonzero(np.diff(rising, prepend=-1))
-    return _Steps(rising[first], np.cumsum(multiplicity[order][::-1])[::-1][first])
+        """Count the latents beyond each offset."""
+        return self._beyond[np.searchsorted(self.level, offset, side="right")]
 
 
 def _compress(steps: _Steps, less: _Steps | None = None) -> WeightedOffsets:
-    """A step function, or the difference of two, as few weighted offsets."""
+    """Put a step function, or the difference of two, into few weighted offsets."""
     levels = steps.level if less is None else np.concatenate([steps.level, less.level])
     top = int(levels.max())
     octaves = 2 ** np.arange(_SINGLE.bit_length() - 1, top.bit_length(), dtype=np.int64)
@@ -150,7 +144,7 @@ def _concatenated(parts: list[WeightedOffsets]) -> WeightedOffsets:
 
 
 def _octave(start: IntArray, length: IntArray, weight: FloatArray) -> WeightedOffsets:
-    """A Gauss rule for runs of equal weight within one octave."""
+    """Find a Gauss rule for runs of equal weight within one octave."""
     nodes = np.searchsorted(_RELATIVE_LENGTHS, length / float(start[0])) + 1
     nodes = np.where(nodes > len(_RELATIVE_LENGTHS), _ORDER, nodes)
     nodes = np.minimum(nodes, length)
@@ -170,7 +164,7 @@ def _octave(start: IntArray, length: IntArray, weight: FloatArray) -> WeightedOf
 
 
 def _equidistant(length: IntArray, order: int) -> tuple[FloatArray, FloatArray]:
-    """Gauss rules for equal weights on 0, 1, ..., length - 1; one row each, weights adding to 1."""
+    """Find Gauss rules for equal weights on 0, 1, ..., length - 1; a row each, weights of sum 1."""
     m = length.astype(np.float64)[:, None]
     k = np.arange(1.0, order)
     square = k**2 * (1 - (k / m) ** 2) / (4 * k**2 - 1)
@@ -184,7 +178,7 @@ def _equidistant(length: IntArray, order: int) -> tuple[FloatArray, FloatArray]:
 
 
 def _in_pieces(offset: FloatArray, mass: FloatArray) -> WeightedOffsets:
-    """Very many nodes of an octave, by a Gauss rule of few nodes on each 64th of it."""
+    """Reduce very many nodes of an octave by a Gauss rule of few nodes on each 64th of it."""
     rising = np.argsort(offset)
     offset, mass = offset[rising], mass[rising]
     edges = np.linspace(offset[0], offset[-1], _PIECES + 1)[1:-1]
@@ -197,7 +191,7 @@ def _in_pieces(offset: FloatArray, mass: FloatArray) -> WeightedOffsets:
 
 
 def _lanczos(offset: FloatArray, mass: FloatArray, order: int) -> WeightedOffsets:
-    """The Gauss rule of a discrete measure."""
+    """Find the Gauss rule of a discrete measure."""
     low, high = offset.min(), offset.max()
     middle, half = (low + high) / 2, (high - low) / 2
     x = (offset - middle) / half
@@ -218,7 +212,7 @@ def _lanczos(offset: FloatArray, mass: FloatArray, order: int) -> WeightedOffset
 
 
 def _golub_welsch(alpha: FloatArray, beta: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Nodes and weights (adding to 1) from the diagonals of symmetric Jacobi matrices."""
+    """Find nodes and weights (of sum 1) from the diagonals of symmetric Jacobi matrices."""
     order = alpha.shape[1]
     matrix = np.zeros((alpha.shape[0], order, order))
     row = np.arange(order)

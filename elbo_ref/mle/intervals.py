@@ -21,8 +21,8 @@ Parameter = Literal["concentration1", "concentration0", "mean", "concentration"]
 Method = Literal["profile", "wald"]
 
 PARAMETERS: dict[Parameter, Callable[[float, float], float]] = {
-    "concentration1": lambda a, b: a,
-    "concentration0": lambda a, b: b,
+    "concentration1": lambda a, _: a,
+    "concentration0": lambda _, b: b,
     "mean": lambda a, b: a / (a + b),
     "concentration": lambda a, b: a + b,
 }
@@ -52,12 +52,12 @@ def check_value(name: str, value: float) -> float:
 
 
 def parameter_of(prior: Beta, parameter: Parameter) -> float:
-    """The value of a parameter at a single prior."""
+    """Compute the value of a parameter at a single prior."""
     return PARAMETERS[parameter](*map(float, prior.arrays()))
 
 
 def prior_of(known: Mapping[str, float]) -> Beta | None:
-    """The prior with two parameters at given values; None if there is none."""
+    """Find the prior with two parameters at given values; None if there is none."""
     x = dict(known)
     if "mean" in x and "concentration" in x:
         a, b = x["mean"] * x["concentration"], (1 - x["mean"]) * x["concentration"]

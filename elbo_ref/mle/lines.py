@@ -62,20 +62,20 @@ class MeanProfile(Profile):
     free: bool
 
     def line(self, x: FloatArray) -> Line:
-        """The line of (E10) at x, at the best mean or the given one."""
+        """Find the line of (E10) at x, at the best mean or the given one."""
         q, r = self._scales(x)
         m, rest = self._mean(q / r, q / r)
         return Line(m, m * r, rest * r, q, r)
 
     def _mean(self, gamma_up: FloatArray, gamma_down: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """m and 1 - m, or bounds of them for a range of gamma."""
+        """Find m and 1 - m, or bounds of them for a range of gamma."""
         if self.free:
             return best_mean(self.sums, gamma_up, gamma_down)
         mean = self.limit.mean
         return np.full(gamma_up.shape, float(mean)), np.full(gamma_up.shape, float(1 - mean))
 
     def _mean_ranges(self, low: FloatArray, high: FloatArray) -> tuple[_Range, _Range]:
-        """The least and the greatest m, and 1 - m, between two values of x."""
+        """Bound m, and 1 - m, between two values of x."""
         (q0, r0), (q1, r1) = self._scales(low), self._scales(high)
         gamma, more = np.minimum(q0 / r0, q1 / r1), np.maximum(q0 / r0, q1 / r1)
         greatest, rest_least = self._mean(gamma, more)
@@ -83,7 +83,7 @@ class MeanProfile(Profile):
         return (least, greatest), (rest_least, rest_greatest)
 
     def refined(self, prior: Beta) -> RefinedMaximum:
-        """The maximum near a prior, in the coordinates that leave it fewer doubts."""
+        """Find the maximum near a prior, in the coordinates that leave it fewer doubts."""
         held = 0 if self.free else 1
         a, b = map(float, prior.arrays())
         maximum = refine(LogitMeanLogConcentration(a, b, self.sums, held), prior)
@@ -105,7 +105,7 @@ class GammaProfile(MeanProfile):
         return x, np.ones_like(x)
 
     def x_of(self, prior: Beta) -> float:
-        """Gamma of a prior."""
+        """Return gamma of a prior."""
         return 1 / float(sum(prior.arrays()))
 
     def _slope(self, line: Line, tables: Tables) -> tuple[FloatArray, FloatArray]:
@@ -144,11 +144,11 @@ class ConcentrationProfile(MeanProfile):
         return np.ones_like(x), x
 
     def slope_in_v(self, x: FloatArray, slope: FloatArray) -> FloatArray:
-        """A slope in x, in v = log x."""
+        """Turn a slope in x into that in v = log x."""
         return x * slope
 
     def x_of(self, prior: Beta) -> float:
-        """The concentration of a prior."""
+        """Return the concentration of a prior."""
         return float(sum(prior.arrays()))
 
     def _slope(self, line: Line, tables: Tables) -> tuple[FloatArray, FloatArray]:
@@ -222,7 +222,7 @@ class Concentration0Profile(Profile):
         return cls(sums._replace(successes=constant, trials=excess), grid, a=a)
 
     def line(self, x: FloatArray) -> Line:
-        """The line of (E10) at b = x."""
+        """Find the line of (E10) at b = x."""
         q, r = self._scales(x)
         return Line(self.a / r, np.full(x.shape, self.a), x, q, r)
 
@@ -230,7 +230,7 @@ class Concentration0Profile(Profile):
         return np.ones_like(x), self.a + x
 
     def x_of(self, prior: Beta) -> float:
-        """The concentration0 of a prior."""
+        """Return concentration0 of a prior."""
         return float(prior.arrays()[1])
 
     def _slope(self, _line: Line, tables: Tables) -> tuple[FloatArray, FloatArray]:
@@ -251,7 +251,7 @@ class Concentration0Profile(Profile):
         return IntervalBounds(high - low, least, greatest, curvature)
 
     def refined(self, prior: Beta) -> RefinedMaximum:
-        """The maximum near a prior, by Newton's method."""
+        """Find the maximum near a prior, by Newton's method."""
         a, b = map(float, prior.arrays())
         return refine(LogConcentration0(a, b, self.sums.failures, self.sums.excess), prior)
 

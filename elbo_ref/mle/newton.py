@@ -50,22 +50,22 @@ class NewtonCoordinates(ABC):
 
     @abstractmethod
     def derivatives(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Gradient, information, and the rounding of the gradient."""
+        """Compute gradient, information, and the rounding of the gradient."""
 
     @abstractmethod
     def moved(self, step: FloatArray) -> NewtonCoordinates:
-        """The prior after a step."""
+        """Take a step."""
 
     @abstractmethod
     def maximum(self, error: float, covariance: FloatArray) -> RefinedMaximum:
-        """The prior as an answer."""
+        """Return the prior as an answer."""
 
     def relative_size(self, step: FloatArray) -> float:
-        """The largest relative change by a step."""
+        """Compute the largest relative change by a step."""
         return float(np.abs(step).max())
 
     def relative_error(self, error: FloatArray) -> float:
-        """The error of both concentrations by that of the coordinates."""
+        """Compute the error of both concentrations from that of the coordinates."""
         return float(error.sum())
 
 
@@ -107,7 +107,7 @@ class LogitMeanLogConcentration(NewtonCoordinates):
     held: int = 0
 
     def derivatives(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Gradient, information, and the rounding of the gradient."""
+        """Compute gradient, information, and the rounding of the gradient."""
         a, b, (up, down, _, excess, mixed) = self.a, self.b, self.sums
         s, u, d, excess = a + b, up.positive, down.offset, excess.positive
         z, w, v, e = a + up.offset, b + d, s + d, s + excess.offset
@@ -127,7 +127,7 @@ class LogitMeanLogConcentration(NewtonCoordinates):
         return gradient, -np.array([[first, cross], [cross, second]]), noise
 
     def moved(self, step: FloatArray) -> LogitMeanLogConcentration:
-        """The prior after a step; 1 - m is formed without cancellation."""
+        """Take a step; 1 - m is formed without cancellation."""
         a, b = self.a, self.b
         m, rest, s = a / (a + b), b / (a + b), (a + b) * np.exp(step[1])
         odds = np.expm1(step[0])
@@ -135,7 +135,7 @@ class LogitMeanLogConcentration(NewtonCoordinates):
         return replace(self, a=s * m * (1 + odds) / part, b=s * rest / part)
 
     def maximum(self, error: float, covariance: FloatArray) -> RefinedMaximum:
-        """The prior as an answer."""
+        """Return the prior as an answer."""
         (logit, both), (_, log) = covariance.tolist()
         return RefinedMaximum(Beta(self.a, self.b), error + 4 * EPS, (logit, both, log))
 
@@ -162,7 +162,7 @@ class FromBinomialLimit(NewtonCoordinates):
     def of(
         cls, prior: Beta, sums: FactorialSums, limit: BinomialLimit, held: int
     ) -> FromBinomialLimit:
-        """A prior in these coordinates."""
+        """Put a prior into these coordinates."""
         m0, f0 = float(limit.mean), float(1 - limit.mean)
         a, b = map(float, prior.arrays())
         gamma = 1 / (a + b)
@@ -170,7 +170,7 @@ class FromBinomialLimit(NewtonCoordinates):
         return cls(shift, gamma, sums, (m0, f0, float(limit.slope)), held)
 
     def _terms(self) -> tuple[tuple[WeightedOffsets, FloatArray, float, float], ...]:
-        """Offsets with their weights, the sign of m in their terms, and the base at the limit."""
+        """Give offsets, their weights, the sign of m in their terms, and the base at the limit."""
         (up, down, trials, *_), (m0, f0, _) = self.sums, self.limit
         return (
             (up, up.weight, 1.0, m0),
@@ -179,7 +179,7 @@ class FromBinomialLimit(NewtonCoordinates):
         )
 
     def derivatives(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Gradient, information, and the rounding of the gradient."""
+        """Compute gradient, information, and the rounding of the gradient."""
         gradient, noise = np.array([0.0, self.limit[2]]), np.zeros(2)
         information = np.zeros((2, 2))
         for offsets, weight, sign, base in self._terms():
@@ -195,21 +195,21 @@ class FromBinomialLimit(NewtonCoordinates):
         return gradient, information, 4 * EPS * noise
 
     def moved(self, step: FloatArray) -> FromBinomialLimit:
-        """The prior after a step."""
+        """Take a step."""
         return replace(self, shift=self.shift + step[0], gamma=self.gamma + step[1])
 
     def relative_size(self, step: FloatArray) -> float:
-        """The larger of a step's parts beside gamma and beside m0 (1 - m0)."""
+        """Compare a step with gamma and with m0 (1 - m0)."""
         m0, f0, _ = self.limit
         return float(max(abs(step[1]) / self.gamma, abs(step[0]) / (m0 * f0)))
 
     def relative_error(self, error: FloatArray) -> float:
-        """The error of both concentrations, m/gamma and (1 - m)/gamma."""
+        """Compute the error of both concentrations, m/gamma and (1 - m)/gamma."""
         m0, f0, _ = self.limit
         return float(error[1] / self.gamma + error[0] / min(m0 + self.shift, f0 - self.shift))
 
     def maximum(self, error: float, covariance: FloatArray) -> RefinedMaximum:
-        """The prior as an answer; the covariance turned into that of (logit m, log s)."""
+        """Return the prior as an answer, and the covariance as that of (logit m, log s)."""
         m, rest = self.limit[0] + self.shift, self.limit[1] - self.shift
         scale = np.array([1 / (m * rest), -1 / self.gamma])
         (logit, both), (_, log) = (scale[:, None] * covariance * scale).tolist()
@@ -230,7 +230,7 @@ class LogConcentration0(NewtonCoordinates):
     excess: WeightedOffsets
 
     def derivatives(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Gradient, information, and the rounding of the gradient."""
+        """Compute gradient, information, and the rounding of the gradient."""
         a, b, down, excess = self.a, self.b, self.failures, self.excess
         w, e = b + down.offset, a + b + excess.offset
         v = w + a
@@ -241,11 +241,11 @@ class LogConcentration0(NewtonCoordinates):
         return np.array([gain - loss]), np.array([[-bend]]), np.array([4 * EPS * (gain + loss)])
 
     def moved(self, step: FloatArray) -> LogConcentration0:
-        """The prior after a step."""
+        """Take a step."""
         return replace(self, b=self.b * float(np.exp(step[0])))
 
     def maximum(self, error: float, covariance: FloatArray) -> RefinedMaximum:
-        """The prior as an answer: log b moves logit m by -1, and log s by 1 - m, times as much."""
+        """Return the prior as an answer: log b moves logit m by -1 and log s by 1 - m as much."""
         variance, rest = float(covariance[0, 0]), self.b / (self.a + self.b)
         spread = variance, -variance * rest, variance * rest * rest
         return RefinedMaximum(Beta(self.a, self.b), error + 4 * EPS, spread)

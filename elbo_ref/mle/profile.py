@@ -13,7 +13,7 @@ tangent of A minus the chord of B. `elbo_ref.mle.lines` has the lines, and tight
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple, Self, TypeVar
@@ -110,30 +110,30 @@ class Profile(ABC):
 
     @abstractmethod
     def line(self, x: FloatArray) -> Line:
-        """The line of (E10) at x, with the best mean where it is free."""
+        """Find the line of (E10) at x, with the best mean where it is free."""
 
     @abstractmethod
     def _slope(self, line: Line, tables: Tables) -> tuple[FloatArray, FloatArray]:
-        """P_x, and the sum of its parts' sizes."""
+        """Compute P_x, and the sum of its parts' sizes."""
 
     @abstractmethod
     def _bounds(self, low: FloatArray, high: FloatArray) -> IntervalBounds: ...
 
     @abstractmethod
     def x_of(self, prior: Beta) -> float:
-        """The coordinate of a prior."""
+        """Return the coordinate of a prior."""
 
     @abstractmethod
     def refined(self, prior: Beta) -> RefinedMaximum:
-        """The maximum near a prior, by Newton's method."""
+        """Find the maximum near a prior, by Newton's method."""
 
     def prior(self, x: float) -> Beta:
-        """The (best) prior at x > 0."""
+        """Return the (best) prior at x > 0."""
         line = self.line(np.array([x]))
         return Beta(float((line.p / line.q)[0]), float((line.rest / line.q)[0]))
 
     def slope_in_v(self, _x: FloatArray, slope: FloatArray) -> FloatArray:
-        """A slope in x at x, in the coordinate of the bounds."""
+        """Turn a slope in x at x into the coordinate of the bounds."""
         return slope
 
     def anchored(self, x: float, height: float) -> Self:
@@ -141,7 +141,7 @@ class Profile(ABC):
         return replace(self, anchor=(x, height))
 
     def points(self, x: FloatArray) -> Points:
-        """P and its slope in x."""
+        """Compute P and its slope in x."""
         return self._in_blocks(self._points, x)
 
     @cached_property
@@ -151,7 +151,7 @@ class Profile(ABC):
         return line, self._tables(line)
 
     def _points(self, x: FloatArray) -> Points:
-        """P by the change of each term from the anchor, formed without cancellation."""
+        """Sum the change of each term from the anchor, formed without cancellation."""
         up, down, _, excess, _ = self.sums
         line, (start, anchor) = self.line(x), self._start
         (z, w, v, e), (z0, w0, v0, e0) = self._tables(line), anchor
@@ -173,7 +173,7 @@ class Profile(ABC):
         return Tables(table(p, q, up), table(rest, q, down), table(r, q, down), table(r, q, excess))
 
     def chord_excess(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """B' at the lower end less the slope of B's chord, and that less B' at the upper; >= 0."""
+        """Compute B' at the low end less the slope of B's chord, and that less B' at the high."""
         (q0, r0), (q1, r1) = self._scales(low), self._scales(high)
         trials, length = self.sums.trials, high - low
         away = (r1 - r0)[:, None] + (q1 - q0)[:, None] * trials.offset
@@ -184,7 +184,7 @@ class Profile(ABC):
 
     @abstractmethod
     def _scales(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """q and r of (E10) at x."""
+        """Return q and r of (E10) at x."""
 
     def bounds(self, low: FloatArray, high: FloatArray) -> IntervalBounds:
         """Bound the slope and the second derivative on intervals, in v."""
@@ -193,43 +193,19 @@ class Profile(ABC):
         return self._in_blocks(self._bounds, low, high)
 
     def _in_blocks(self, function: Callable[..., _Rows], *arrays: FloatArray) -> _Rows:
-        """A function of rows, a bounded number of them at a time."""
+        """Call a function of rows, a bounded number of them at a time."""
         length = max(1, _BLOCK // self.sums.trials.weight.size)
         starts = range(0, arrays[0].size, length)
         parts = [function(*(x[i : i + length] for x in arrays)) for i in starts]
         return type(parts[0])(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def anchored(
-    profiles: Iterable[Profile], x: float, height: float
-) -> Iterator[tuple[Profile, float, float]]:
-    """Measure heights from the best point of each profile's grid.
-
-    The height is known at x in the first profile; each next one begins where the one before ends,
-    at the inverse of its coordinate.
-
-    Yields
-    ------
-    Profile
-    float
-        How far rounding may have moved the height of that point.
-    float
-        The height at the end of the grid.
-    """
-    for profile in profiles:
-        points = profile.anchored(x, height).points(profile.grid)
-        i = int(np.argmax(points.height))
-        best = profile.anchored(float(points.x[i]), float(points.height[i]))
-        x, height = 1 / float(profile.grid[-1]), float(points.height[-1])
-        yield best, float(points.noise[i]), height
-
-
 def table(constant: FloatArray, slope: FloatArray, offsets: WeightedOffsets) -> FloatArray:
-    """constant + slope t, a row for each constant."""
+    """Make a table of constant + slope t, a row for each constant."""
     return constant[:, None] + slope[:, None] * offsets.offset
 
 
 def _log_ratio(z: FloatArray, z0: FloatArray, away: FloatArray) -> FloatArray:
-    """log(z/z0), where z/z0 = 1 + away."""
+    """Compute log(z/z0), where z/z0 = 1 + away."""
     near = np.abs(away) < 0.5
     return np.where(near, np.log1p(np.where(near, away, 0.0)), np.log(z / z0))

@@ -30,7 +30,7 @@ from elbo_ref.distributions.base import Interval
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import log_evidence
 from elbo_ref.mle.binomial import pooled_mean
-from elbo_ref.mle.branch_and_bound import superlevel_set
+from elbo_ref.mle.branch_and_bound import superlevel_set, union
 from elbo_ref.mle.candidates import Candidate
 from elbo_ref.mle.intervals import (
     CONCENTRATIONS,
@@ -40,7 +40,7 @@ from elbo_ref.mle.intervals import (
     parameter_of,
     prior_of,
 )
-from elbo_ref.mle.profile import Profile, anchored
+from elbo_ref.mle.profile import Profile
 from elbo_ref.mle.solve import Held, Problem, solve
 
 _LOWEST = -1e9
@@ -91,7 +91,7 @@ class ProfileLikelihood:
         return next(iter(self.fixed.items()), None)
 
     def __call__(self, value: float) -> tuple[float, float]:
-        """The height at a value of the parameter, and where the best prior is along the line."""
+        """Find the height at a value of the parameter, and where the best prior is on the line."""
         if self._held is None:
             best = solve(self.counts, (self.parameter, value)).candidates[0]
             return best.log_evidence, self._along(best.prior)
@@ -119,17 +119,17 @@ class ProfileLikelihood:
             return max(at(x)[0] - threshold, _LOWEST)
 
         def start_of(x: float) -> float:
-            """The start of the part that the best prior at x is in."""
+            """Find the start of the part that the best prior at x is in."""
             where = at(x)[1]
-            return next(x for x, start in zip(spots, starts, strict=True) if where <= start.high)
+            return next(x for x, (_, end) in zip(spots, starts, strict=True) if where <= end)
 
-        spots = [float(np.clip(scale.into(start.value), first, last)) for start in starts]
-        intervals: list[Interval] = []
-        for x, start in zip(spots, starts, strict=True):
+        spots = [float(np.clip(scale.into(value), first, last)) for value, _ in starts]
+        intervals: list[tuple[float, float]] = []
+        for x, (value, _) in zip(spots, starts, strict=True):
             if excess(x) < 0:
-                low = limits[0] if x == first else scale.out_of(x) if x == last else start.value
-                high = limits[1] if x == last else scale.out_of(x) if x == first else start.value
-                intervals.append(Interval(float(low), float(high)))
+                low = limits[0] if x == first else scale.out_of(x) if x == last else value
+                high = limits[1] if x == last else scale.out_of(x) if x == first else value
+                intervals.append((float(low), float(high)))
         inside = sorted(x for x in spots if excess(x) >= 0)
         if inside:
             lower, upper = _crossing(excess, inside[0], first), _crossing(excess, inside[-1], last)
@@ -137,14 +137,15 @@ class ProfileLikelihood:
             for left, right in pairwise(inside):
                 gap = _gap(excess, start_of, left, right)
                 if gap is not None:
-                    intervals.append(Interval(low, scale.out_of(gap[0])))
+                    intervals.append((low, scale.out_of(gap[0])))
                     low = scale.out_of(gap[1])
             high = limits[1] if upper is None else scale.out_of(upper)
-            intervals.append(Interval(low, high))
-        return ConfidenceRegion(_merged(intervals), self.parameter, "profile", level, proven)
+            intervals.append((low, high))
+        parts = tuple(Interval(*interval) for interval in union(intervals))
+        return ConfidenceRegion(parts, self.parameter, "profile", level, proven)
 
     def _along(self, prior: Beta | None) -> float:
-        """The value that tells parts apart; inf for the binomial limit."""
+        """Return the value that tells parts apart; inf for the binomial limit."""
         others: dict[str, Parameter] = {
             "concentration1": "concentration0",
             "concentration0": "concentration1",
@@ -152,29 +153,32 @@ class ProfileLikelihood:
         along = others.get(next(iter(self.fixed), ""), "concentration")
         return np.inf if prior is None else parameter_of(prior, along)
 
-    def _starts(self, best: Candidate, threshold: float) -> tuple[list[_Start], bool]:
-        """A value in each connected part above a threshold, and whether these are proven to be all.
+    def _starts(self, best: Candidate, threshold: float) -> tuple[list[tuple[float, float]], bool]:
+        """Find a value in each connected part above a threshold; and whether these are all, proven.
 
         Only where the binomial may be the limit, or a concentration is held, can there be several.
+        A value may be a limit: 0.0, 1.0 or inf. Beside it stands how far its part goes along the
+        line.
         """
         highest = self._highest(best)
         if best.kind not in ("interior", "binomial") or "concentration" in self.fixed:
-            return [_Start(highest)], True
+            return [(highest, np.inf)], True
         parts, proven = connected_parts(self.counts, self._held, threshold)
         if not parts:
-            return [_Start(highest)], proven
+            return [(highest, np.inf)], proven
         own = next(part for part in parts if self._along(best.prior) <= part.high)
-        values = [highest if part is own else self._value(part.prior) for part in parts]
-        return [_Start(value, part.high) for value, part in zip(values, parts, strict=True)], proven
+        return [
+            (highest if part is own else self._value(part.prior), part.high) for part in parts
+        ], proven
 
     def _value(self, prior: Beta | None) -> float:
-        """The parameter's value at a prior, or in the binomial limit."""
+        """Return the parameter's value at a prior, or in the binomial limit."""
         if prior is not None:
             return parameter_of(prior, self.parameter)
         return pooled_mean(self.counts) if self.parameter == "mean" else np.inf
 
     def _highest(self, best: Candidate) -> float:
-        """The parameter's value where the evidence is highest; at some prior, if anywhere."""
+        """Find the parameter's value where the evidence is highest; at some prior, if anywhere."""
         if best.prior is not None:
             return self._value(best.prior)
         if self.parameter == "mean" and best.mean is not None:
@@ -187,16 +191,6 @@ class ProfileLikelihood:
                 return best.concentration * (1 - 1e-12) if ends[self.parameter] else 0.0
         free = "concentration" if "mean" in self.fixed else "mean"
         return self._value(prior_of({**(self.fixed or {"concentration": 1.0}), free: 0.5}))
-
-
-class _Start(NamedTuple):
-    """A value of the parameter in a connected part, perhaps a limit: 0.0, 1.0 or inf.
-
-    Priors of this part are not beyond `high` along the line, those of parts further up are.
-    """
-
-    value: float
-    high: float = np.inf
 
 
 class ConnectedPart(NamedTuple):
@@ -238,10 +232,9 @@ def connected_parts(
         Whether that is proven, but for rounding.
     """
     problem = Problem.of(counts, held)
-    profiles, x, height = problem.profiles()
     parts: list[ConnectedPart] = []
     proven = True
-    for profile, _, end_height in anchored(profiles, x, height):
+    for profile, _, (x, height) in problem.profiles():
         components, sure = superlevel_set(profile, threshold)
         proven = proven and sure
         lower = sorted((_part(profile, *component) for component in components), key=lambda p: p[0])
@@ -249,7 +242,6 @@ def connected_parts(
         if through and np.allclose((lower[-1].high, parts[0].low), x, 1e-12, 0):
             parts[0] = parts[0]._replace(low=lower.pop().low)
         parts = lower + parts
-        x, height = 1 / float(profile.grid[-1]), end_height
     if parts:
         parts[0] = parts[0]._replace(low=0.0)
         parts[-1] = parts[-1]._replace(high=np.inf)
@@ -266,20 +258,10 @@ def _part(profile: Profile, low: float, high: float, x: float) -> ConnectedPart:
     return ConnectedPart(1 / high, 1 / low if low else np.inf, profile.prior(x) if x else None)
 
 
-def _merged(intervals: list[Interval]) -> tuple[Interval, ...]:
-    merged: list[Interval] = []
-    for interval in sorted(intervals):
-        if merged and interval.lower <= merged[-1].upper:
-            last = merged.pop()
-            interval = Interval(last.lower, max(last.upper, interval.upper))
-        merged.append(interval)
-    return tuple(merged)
-
-
 def _gap(
     excess: Callable[[float], float], start_of: Callable[[float], float], left: float, right: float
 ) -> tuple[float, float] | None:
-    """The ends of the gap between two neighbouring starts; None if there is none.
+    """Find the ends of the gap between two neighbouring starts; None if there is none.
 
     A point between that is above the threshold belongs to the interval of either, and which one its
     best prior tells.
@@ -298,7 +280,7 @@ def _root(excess: Callable[[float], float], x: float, y: float) -> float:
 
 
 def _crossing(excess: Callable[[float], float], start: float, end: float) -> float | None:
-    """Where a function that is positive at `start` changes sign toward `end`, if it does: once."""
+    """Find where a function that is positive at `start` changes sign toward `end`: once, if so."""
     inside, step = start, np.copysign(0.25, end - start)
     while inside != end:
         outside = inside + step

@@ -107,11 +107,6 @@ class EvidenceMaximum:
         """Whether some prior has this evidence."""
         return self.kind in ("interior", "unidentified", "no_information")
 
-    @property
-    def location(self) -> str:
-        """The maximiser, or the limit that the evidence is approached in, in words."""
-        return self._best.location
-
     # -- standard errors, intervals, criteria ----------------------------------------------------
 
     @property
@@ -152,7 +147,7 @@ class EvidenceMaximum:
         return {of: float(np.sqrt(variances.get(of, 0.0))) for of in PARAMETERS}
 
     def _covariance(self, *parameters: Parameter) -> FloatArray:
-        """The covariance of some parameters, from that of (logit m, log s)."""
+        """Compute the covariance of some parameters from that of (logit m, log s)."""
         if self.prior is None or self._best.covariance is None:
             raise ValueError(f"no standard errors: {self.sentence}")
         a, b = map(float, self.prior.arrays())
@@ -277,6 +272,11 @@ class EvidenceMaximum:
     # -- text and documents ----------------------------------------------------------------------
 
     @property
+    def where(self) -> str:
+        """The maximiser, or the limit that the evidence is approached in, in words."""
+        return self._best.where
+
+    @property
     def sentence(self) -> str:
         """The kind of answer and where it is, in a sentence."""
         return self._best.sentence
@@ -286,28 +286,29 @@ class EvidenceMaximum:
         held = "".join(f", {name} held at {value:g}" for name, value in self.fixed.items())
         lines = [f"{self.counts.summary()}{held}", f"{self.kind}: {self.sentence}"]
         lines.append(f"log evidence: {self.log_evidence:.13g}")
+        errors = self._free_errors()
         if self.prior is not None:
             for name in PARAMETERS:
-                value = parameter_of(self.prior, name)
-                lines.append(f"{name}: {value:.13g}{self._plus_minus(name)}")
+                error = errors.get(name)
+                plus_minus = "" if error is None else f" +- {number(error)}"
+                lines.append(f"{name}: {parameter_of(self.prior, name):.13g}{plus_minus}")
         proof = self.proof
         lines.append(f"proof: to {proof.width:.2g} nats ({proof.how})")
         if not proof.decided:
             lines.append(f"undecided: {proof.undecided}")
         return "\n".join(lines)
 
-    def _plus_minus(self, parameter: Parameter) -> str:
-        if parameter in self.fixed or self._best.covariance is None:
-            return ""
-        return f" +- {number(self.standard_errors[parameter])}"
+    def _free_errors(self) -> dict[Parameter, float]:
+        """Compute the standard errors of what is not held; none without an interior maximum."""
+        known = self._best.covariance is not None
+        errors = self.standard_errors if known else {}
+        return {name: error for name, error in errors.items() if name not in self.fixed}
 
     def to_dict(self) -> Document:
         """Turn the answer into a document of plain values; see docs/results.md."""
-        return {**document("evidence_maximum"), "counts": self.counts.to_dict(), **self.body()}
-
-    def body(self) -> Document:
-        """The part of `to_dict` that is not the counts."""
         body: Document = {
+            **document("evidence_maximum"),
+            "counts": self.counts.to_dict(),
             **self._best.body(),
             "attained": self.attained,
             "fixed": dict(self.fixed),
@@ -316,10 +317,7 @@ class EvidenceMaximum:
             "bic": self.bic,
             "proof": self.proof.body(),
         }
-        errors = None
-        if self._best.covariance is not None:
-            errors = {k: e for k, e in self.standard_errors.items() if k not in self.fixed}
-        put(body, "standard_errors", errors, "there is no interior maximum")
+        put(body, "standard_errors", self._free_errors() or None, "there is no interior maximum")
         return body
 
     def to_json(self) -> str:

@@ -24,6 +24,7 @@ else is interior. A given s: likewise, and there is one maximum only.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -36,12 +37,12 @@ from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import log_evidence
 from elbo_ref.mle.best_mean import best_mean
 from elbo_ref.mle.binomial import BinomialLimit, binomial_log_likelihood, totals
-from elbo_ref.mle.branch_and_bound import Peak, Unresolved, search, stationary_point
+from elbo_ref.mle.branch_and_bound import Peak, search, stationary_point
 from elbo_ref.mle.candidates import Candidate, Proof
 from elbo_ref.mle.factorial_sums import FactorialSums, mixed_latents
 from elbo_ref.mle.lines import Concentration0Profile, profiles_over_concentration
 from elbo_ref.mle.newton import EPS, LogitMeanLogConcentration, RefinedMaximum
-from elbo_ref.mle.profile import Profile, anchored
+from elbo_ref.mle.profile import Profile
 
 _ROUNDING = 4e-15
 """Of a log evidence, relative; 2.4e-15 is the worst of 12,000 random latents."""
@@ -93,7 +94,7 @@ class Problem:
         return 1 - Fraction(mean) if self.mirrored else Fraction(mean)
 
     def log_evidence(self, prior: Beta) -> float:
-        """The log evidence (E1) of all counts."""
+        """Compute the log evidence (E1) of all counts."""
         return log_evidence(prior, self.counts) + self.log_split
 
     @cached_property
@@ -102,16 +103,34 @@ class Problem:
         height = binomial_log_likelihood(self.counts, self.mean) + self.log_split
         return Candidate("binomial", height, float(self.mean), np.inf, None)
 
-    def profiles(self) -> tuple[list[Profile], float, float]:
-        """The profiles to search; a point of the first of them, and its height."""
+    def profiles(self) -> Iterator[tuple[Profile, float, tuple[float, float]]]:
+        """Make the profiles to search, with heights from the best point of each one's grid.
+
+        Yields
+        ------
+        Profile
+        float
+            How far rounding may have moved its heights.
+        (x, height)
+            A known point where the profile begins: the limit, or where the profile before ends, at
+            the inverse of its coordinate.
+        """
         sums = FactorialSums.of(self.counts)
+        profiles: list[Profile]
         if self.held is None or self.held[0] == "mean":
             limit = BinomialLimit.of(self.counts, self.mean)
             profiles = profiles_over_concentration(sums, limit, free=self.held is None)
-            return profiles, 0.0, self.limit.log_evidence
-        profile = Concentration0Profile.of(sums, self.held[1])
-        x = float(profile.grid[0])
-        return [profile], x, self.log_evidence(profile.prior(x))
+            x, height = 0.0, self.limit.log_evidence
+        else:
+            profiles = [Concentration0Profile.of(sums, self.held[1])]
+            x = float(profiles[0].grid[0])
+            height = self.log_evidence(profiles[0].prior(x))
+        for profile in profiles:
+            start, points = (x, height), profile.anchored(x, height).points(profile.grid)
+            i = int(np.argmax(points.height))
+            x, height = 1 / float(profile.grid[-1]), float(points.height[-1])
+            best = profile.anchored(float(points.x[i]), float(points.height[i]))
+            yield best, float(points.noise[i]) + _rounding(height), start
 
 
 def solve(counts: Counts, held: Held = None) -> Proof:
@@ -142,7 +161,7 @@ def solve(counts: Counts, held: Held = None) -> Proof:
 
 
 def _closed_form(problem: Problem) -> Candidate | None:
-    """The answer where no search is needed, by the table above."""
+    """Give the answer where no search is needed, by the table above."""
     counts, split = problem.counts, problem.log_split
     name, value = problem.held or (None, 0.0)
     mean = float(problem.mean) if name == "mean" else None
@@ -167,7 +186,7 @@ def _closed_form(problem: Problem) -> Candidate | None:
 
 
 def _at_concentration(problem: Problem) -> Candidate:
-    """The best prior of a given concentration."""
+    """Find the best prior of a given concentration."""
     assert problem.held is not None
     s, sums = problem.held[1], FactorialSums.of(problem.counts)
     gamma = np.array([1 / s])
@@ -187,54 +206,49 @@ class _Reached(NamedTuple):
 
 
 def _searched(problem: Problem) -> Proof:
-    """Branch and bound; with a slope that is not positive the limit is itself a candidate."""
-    profiles, x, height = problem.profiles()
+    """Search; the limit is itself a candidate, with a slope that is not positive."""
     reached: list[_Reached] = []
-    ceilings: list[float] = []
-    best, intervals = -np.inf, 0
+    best, ceiling, intervals, left = -np.inf, -np.inf, 0, 0
     highest: tuple[Profile, float] | None = None
-    if profiles[0].sign_at_0 is not None:
-        best = height - _rounding(height)
-        if profiles[0].sign_at_0 <= 0:
-            reached.append(_Reached(problem.limit, 0.0))
-    for profile, noise, end_height in anchored(profiles, x, height):
-        doubt = noise + _rounding(end_height)
+    for profile, doubt, _ in problem.profiles():
+        if profile.sign_at_0 is not None:
+            best = problem.limit.log_evidence - _rounding(problem.limit.log_evidence)
+            if profile.sign_at_0 <= 0:
+                reached.append(_Reached(problem.limit, 0.0))
         found = search(profile, best - doubt)
         best, intervals = max(best, found.best - doubt), intervals + found.intervals
         reached += [_top_of(problem, profile, peak) for peak in found.peaks]
-        for left in _merged(found.unresolved):
-            inside = found.at is not None and left.low <= found.at <= left.high
-            spot = found.at if inside and found.at else left.low + (left.high - left.low) / 2
-            reached.append(_Reached(_near(problem, profile, spot), 0.0))
-            ceilings.append(left.bound + doubt)
+        for low, high in found.unresolved:
+            x = found.at if found.at and low <= found.at <= high else low + (high - low) / 2
+            reached.append(_Reached(_near(problem, profile, x), 0.0))
+        ceiling, left = max(ceiling, found.ceiling + doubt), left + len(found.unresolved)
         if found.at:
             highest = profile, found.at
-    if highest is not None and (ceilings or not reached):
+    if highest is not None and (left or not reached):
         reached.append(_Reached(_near(problem, *highest), 0.0))
     how = f"branch and bound over {intervals} intervals"
-    if ceilings:
-        how += f", {len(ceilings)} of them left over where 53 bits cannot tell"
-    return _compared(_distinct(reached), ceilings, how)
+    if left:
+        how += f", {left} of them left over where 53 bits cannot tell"
+    return _compared(_distinct(reached), ceiling, how)
 
 
-def _compared(reached: list[_Reached], ceilings: list[float], how: str) -> Proof:
+def _compared(reached: list[_Reached], ceiling: float, how: str) -> Proof:
     """Bound the highest, and keep the candidates that may be it.
 
-    `reached` begins with the highest; `ceilings` bound what is left over.
+    `reached` begins with the highest; `ceiling` bounds what is left over, -inf if nothing is.
     """
     top = reached[0].candidate.log_evidence
-    rounding = _rounding(top)
-    lower = top - rounding
-    highest = [c.log_evidence + slack + rounding for c, slack in reached]
-    close = [c for (c, _), ceiling in zip(reached, highest, strict=True) if ceiling >= lower]
+    lower, rounding = top - _rounding(top), _rounding(top)
+    upper = [candidate.log_evidence + slack + rounding for candidate, slack in reached]
+    close = [c for (c, _), bound in zip(reached, upper, strict=True) if bound >= lower]
     close.sort(key=lambda c: c.kind != "binomial")
-    upper = max(highest + [ceiling + rounding for ceiling in ceilings])
-    decided = len(close) == 1 and not ceilings and np.isfinite(close[0].relative_error)
-    return Proof(lower, upper, bool(decided), how, tuple(close))
+    alone = len(close) == 1 and ceiling == -np.inf
+    decided = alone and bool(np.isfinite(close[0].relative_error))
+    return Proof(lower, max(*upper, ceiling + rounding), decided, how, tuple(close))
 
 
 def _top_of(problem: Problem, profile: Profile, peak: Peak) -> _Reached:
-    """The maximum in an interval on which P is concave.
+    """Find the maximum in an interval on which P is concave.
 
     With a slope e at the candidate and a second derivative below -c, P is higher by at most
     e^2/(2 c) anywhere in the interval.
@@ -252,7 +266,7 @@ def _top_of(problem: Problem, profile: Profile, peak: Peak) -> _Reached:
 
 
 def _near(problem: Problem, profile: Profile, x: float) -> Candidate:
-    """The prior at a point of an interval left over, or the maximum that Newton finds from it."""
+    """Find a maximum from a point of an interval left over; the point itself if there is none."""
     prior = profile.prior(x)
     start = _interior(problem, RefinedMaximum(prior, np.inf, None))
     refined = _interior(problem, profile.refined(prior))
@@ -261,19 +275,8 @@ def _near(problem: Problem, profile: Profile, x: float) -> Candidate:
     return refined if known and refined.log_evidence >= least else start
 
 
-def _merged(intervals: list[Unresolved]) -> list[Unresolved]:
-    """Intervals that touch, as one."""
-    merged: list[Unresolved] = []
-    for low, high, bound in sorted(intervals):
-        if merged and low <= merged[-1].high:
-            last = merged.pop()
-            low, high, bound = last.low, max(last.high, high), max(last.bound, bound)
-        merged.append(Unresolved(low, high, bound))
-    return merged
-
-
 def _distinct(reached: list[_Reached]) -> list[_Reached]:
-    """The highest first, without what has been reached twice, from both sides of an end."""
+    """Sort from the highest, without what has been reached twice, from both sides of an end."""
     kept: list[_Reached] = []
     for one in sorted(reached, key=lambda one: -one.candidate.log_evidence):
         if not any(_same(one.candidate.prior, other.candidate.prior) for other in kept):
