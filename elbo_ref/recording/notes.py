@@ -14,8 +14,9 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -31,7 +32,14 @@ from elbo_ref.recording.header import DOCUMENT, GROUPS, HEADER, SCHEMA
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
-_OF_PARAMETERS = ("constrained", "after", "gradients")
+_LIKE_BEFORE = ("constrained", "after", "gradients")
+"""Groups that have the parameters of `before`, with their shapes."""
+
+_AXES = {"draws": 3, "arguments": 2, "observed": 2, "lr": 1}
+"""The number of axes of an array; of the other groups any."""
+
+_NOT_EMPTY = ("draws", "arguments")
+
 _ADVICE = "record the run again and save it with Recording.save"
 
 
@@ -94,53 +102,16 @@ class Recording:
     header: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "losses", _numbers("losses", self.losses).astype(np.float64))
-        if self.losses.ndim != 1 or not self.losses.size:
-            raise RecordingError(f"losses of shape {self.losses.shape} are not one for each step")
-        steps = self.losses.size
+        losses = _numbers("losses", self.losses).astype(np.float64)
+        object.__setattr__(self, "losses", losses)
         for group in GROUPS:
             arrays = {
                 name: _numbers(f"{group} {name!r}", array)
                 for name, array in getattr(self, group).items()
             }
-            for name, array in arrays.items():
-                lengths = {"moments": (3,), "observed": (1, steps)}.get(group, (steps,))
-                if array.ndim == 0 or len(array) not in lengths:
-                    wanted = " or ".join(map(str, lengths))
-                    raise RecordingError(
-                        f"{group} {name!r} has shape {array.shape} where the first is {wanted}"
-                    )
             object.__setattr__(self, group, MappingProxyType(arrays))
-        for group in ("draws", "arguments"):
-            for name, array in getattr(self, group).items():
-                if not array.size:
-                    raise RecordingError(f"{group} {name!r} has shape {array.shape}: it is empty")
-        for group, dims in (("draws", 3), ("arguments", 2), ("observed", 2), ("lr", 1)):
-            for name, array in getattr(self, group).items():
-                if array.ndim != dims:
-                    raise RecordingError(f"{group} {name!r} has shape {array.shape}, not {dims}-d")
-        for group in _OF_PARAMETERS:
-            shapes = {name: array.shape for name, array in getattr(self, group).items()}
-            if shapes != {name: array.shape for name, array in self.before.items()}:
-                raise RecordingError(f"{group} and before are not the same parameters")
-        for group in ("lr", "moments"):
-            for name, array in getattr(self, group).items():
-                before = self.before.get(name)
-                if before is None or array.shape[1:] != (before.shape[1:] if group != "lr" else ()):
-                    raise RecordingError(f"{group} {name!r} does not fit that parameter")
-        try:
-            HEADER("header", self.header)
-        except ValueError as error:
-            raise RecordingError(str(error)) from None
-        sites = Counter((site["program"], site["name"]) for site in self.header.get("sites", ()))
-        for (program, name), times in sites.items():
-            if times > 1:
-                raise RecordingError(f"header.sites: the {program} has {name!r} {times} times")
-        for name in self.moments:
-            if name not in self.header.get("earlier_steps", {}):
-                raise RecordingError(
-                    f"moments {name!r}: header.earlier_steps does not say of how many steps"
-                )
+        for fault in chain(_faults_of_arrays(self), _faults_of_header(self)):
+            raise RecordingError(fault)
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
 
     def sites(self, program: str, observed: bool) -> list[Mapping[str, Any]]:
@@ -229,6 +200,49 @@ def _unpacked(members: dict[str, NDArray[Any]]) -> dict[str, Any]:
     losses = take(members, "losses")
     check_all_taken(members)
     return {"losses": losses, "header": document["header"], **groups}
+
+
+def _faults_of_arrays(recording: Recording) -> Iterator[str]:
+    """Yield in words how the arrays do not belong together."""
+    losses, before = recording.losses, recording.before
+    if losses.ndim != 1 or not losses.size:
+        yield f"losses of shape {losses.shape} are not one for each step"
+    lengths = {"moments": (3,), "observed": (1, losses.size)}
+    for group in GROUPS:
+        for name, array in getattr(recording, group).items():
+            shape = f"{group} {name!r} has shape {array.shape}"
+            wanted = lengths.get(group, (losses.size,))
+            if array.ndim == 0 or len(array) not in wanted:
+                yield f"{shape} where the first is {' or '.join(map(str, wanted))}"
+            if group in _NOT_EMPTY and not array.size:
+                yield f"{shape}: it is empty"
+            if array.ndim != _AXES.get(group, array.ndim):
+                yield f"{shape}, not {_AXES[group]}-d"
+    for group in _LIKE_BEFORE:
+        shapes = {name: array.shape for name, array in getattr(recording, group).items()}
+        if shapes != {name: array.shape for name, array in before.items()}:
+            yield f"{group} and before are not the same parameters"
+    for name in recording.lr:
+        if name not in before:
+            yield f"lr {name!r} does not fit that parameter"
+    for name, array in recording.moments.items():
+        if name not in before or array.shape[1:] != before[name].shape[1:]:
+            yield f"moments {name!r} does not fit that parameter"
+
+
+def _faults_of_header(recording: Recording) -> Iterator[str]:
+    """Yield in words what the header cannot hold, or lacks."""
+    try:
+        HEADER("header", recording.header)
+    except ValueError as error:
+        yield str(error)
+    sites = Counter((site["program"], site["name"]) for site in recording.header.get("sites", ()))
+    for (program, name), times in sites.items():
+        if times > 1:
+            yield f"header.sites: the {program} has {name!r} {times} times"
+    for name in recording.moments:
+        if name not in recording.header.get("earlier_steps", {}):
+            yield f"moments {name!r}: header.earlier_steps does not say of how many steps"
 
 
 def _numbers(what: str, value: Any) -> NDArray[Any]:

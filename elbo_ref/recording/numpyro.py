@@ -1,4 +1,4 @@
-"""`record_numpyro`: steps of NumPyro's SVI, with what it drew in them.
+"""`record_numpyro`: steps of NumPyro's SVI, with the draws made in them.
 
 Nothing is hidden in NumPyro: the draws of a step follow from the key in the state. Before each
 ``svi.update`` the guide and the model are run once more with the keys that the update will split
@@ -10,24 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elbo_ref._validation.arguments import count
 from elbo_ref.recording.notes import Recording
+from elbo_ref.recording.steps import (
+    SiteNotes,
+    base_distribution,
+    import_framework,
+    make_recording,
+)
 
 _CONSTRAINTS = {
     "ExpTransform": "positive",
     "SoftplusTransform": "softplus_positive",
     "SigmoidTransform": "unit_interval",
     "IdentityTransform": "real",
-}
-_ARGUMENTS = {
-    "Beta": ("concentration1", "concentration0"),
-    "Normal": ("loc", "scale"),
-    "Binomial": ("total_count",),
 }
 
 
@@ -43,7 +44,7 @@ def record_numpyro(
         From ``svi.init`` or an earlier step.
     num_steps : int
     *args, **kwargs
-        What ``svi.update`` is given besides the state.
+        Further arguments of ``svi.update``.
 
     Returns
     -------
@@ -57,72 +58,67 @@ def record_numpyro(
         If NumPyro is not installed.
     TypeError, ValueError
         If `svi` is something else, or does what cannot be recorded.
+
+    See Also
+    --------
+    record : The same for Pyro.
+    elbo_ref.replay : Recompute what has been recorded.
+
+    Examples
+    --------
+    ::
+
+        state, recording = er.recording.record_numpyro(svi, svi.init(key), 100)
+        recording.save("run.npz")
     """
-    try:
-        import jax
-        import numpyro
-    except ModuleNotFoundError as error:
-        if error.name not in ("jax", "numpyro"):
-            raise
-        raise ModuleNotFoundError(
-            f"record_numpyro needs {error.name}: pip install numpyro", name=error.name
-        ) from None
+    jax, numpyro = import_framework("jax", "numpyro", function="record_numpyro", package="numpyro")
     if not isinstance(svi, numpyro.infer.SVI):
         raise TypeError(f"svi must be a numpyro.infer.SVI, not {type(svi).__name__}")
     if getattr(svi.loss, "multi_sample_guide", False):
         raise ValueError("a guide of several samples cannot be recorded")
     steps = []
     for _ in range(count("num_steps", num_steps, 1)):
-        free = svi.optim.get_params(state.optim_state)
-        constrained = svi.get_params(state)
-        step, noted = _heard(svi, state, constrained, args, kwargs)
+        before, constrained = svi.optim.get_params(state.optim_state), svi.get_params(state)
+        notes = _next_sites(svi, state, constrained, args, kwargs)
         with _seen_gradients(svi.optim) as gradients:
-            state, value = svi.update(state, *args, **kwargs)
-        moved = svi.optim.get_params(state.optim_state)
-        step |= {
-            "losses": float(value),
-            "before": _arrays(free),
+            state, loss = svi.update(state, *args, **kwargs)
+        step = {
+            **notes.groups(particles=1),
+            "losses": float(loss),
+            "before": _arrays(before),
             "constrained": _arrays(constrained),
             "gradients": _arrays(gradients[0]),
-            "after": _arrays(moved),
+            "after": _arrays(svi.optim.get_params(state.optim_state)),
         }
         steps.append(step)
-    loss = {"class": type(svi.loss).__name__, "num_particles": int(svi.loss.num_particles)}
+    described: dict[str, Any] = {
+        "class": type(svi.loss).__name__,
+        "num_particles": int(svi.loss.num_particles),
+    }
     if isinstance(svi.loss, numpyro.infer.RenyiELBO):  # whose particles see one minibatch
-        loss |= {"alpha": float(svi.loss.alpha), "vectorize_particles": True}
+        described |= {"alpha": float(svi.loss.alpha), "vectorize_particles": True}
     transforms = svi.constrain_fn.args[0]
-    header = {
+    header: dict[str, Any] = {
         "framework": "numpyro",
         "versions": {"numpyro": numpyro.__version__, "jax": jax.__version__},
-        "loss": loss,
+        "loss": described,
         "optimizer": {"class": f"numpyro {type(svi.optim).__name__}"},
-        "constraints": {name: _constraint(transforms[name]) for name in steps[0]["before"]},
-        "sites": noted.sites,
-        "plates": noted.plates,
+        "constraints": {name: _constraint(transforms[name]) for name in sorted(before)},
+        "sites": list(notes.sites.values()),
+        "plates": notes.plates,
     }
-    groups: dict[str, Any] = {
-        group: {name: np.stack([step[group][name] for step in steps]) for name in steps[0][group]}
-        for group in steps[0]
-        if group != "losses"
-    }
-    for name, array in groups["observed"].items():
-        if (array == array[:1]).all():
-            groups["observed"][name] = array[:1]
-    losses = np.array([step["losses"] for step in steps])
-    return state, Recording(losses=losses, header=header, **groups)
+    return state, make_recording(steps, header)
 
 
-def _heard(
-    svi: Any, state: Any, constrained: Any, args: Any, kwargs: Any
-) -> tuple[dict[str, Any], _Sites]:
-    """Draws, arguments and observations of the step that comes next, and its sites."""
+def _next_sites(svi: Any, state: Any, constrained: Any, args: Any, kwargs: Any) -> SiteNotes:
+    """Draw the sites of the step that comes next."""
     from jax import random
     from numpyro.handlers import replay, seed, substitute, trace
     from numpyro.infer import RenyiELBO
 
     key = random.split(state.rng_key)[1]
     particles = int(svi.loss.num_particles)
-    runs, programs = [], (svi.model, svi.guide)
+    programs: tuple[Any, ...] = (svi.model, svi.guide)
     if isinstance(svi.loss, RenyiELBO):
         plates, key = random.split(key)
         hidden = ["sample", "prng_key", "control_flow"]
@@ -130,60 +126,47 @@ def _heard(
         keys = random.split(key, particles)
     else:
         keys = [key] if particles == 1 else random.split(key, particles)
-    for each in keys:
+    notes, now = SiteNotes(), {**kwargs, **svi.static_kwargs}
+    for i, each in enumerate(keys):
         model_seed, guide_seed = random.split(each)
-        now = {**kwargs, **svi.static_kwargs}
         guide = substitute(seed(programs[1], guide_seed), data=constrained)
         by_guide = trace(guide).get_trace(*args, **now)
         model = substitute(replay(seed(programs[0], model_seed), by_guide), data=constrained)
-        runs.append((by_guide, trace(model).get_trace(*args, **now)))
-    draws: dict[str, list[NDArray[Any]]] = {}
-    for by_guide, by_model in runs:
+        by_model = trace(model).get_trace(*args, **now)
         for name, site in (by_model | by_guide).items():
             if site["type"] == "sample" and not site["is_observed"]:
-                draws.setdefault(name, []).append(_flat(site["value"]))
+                notes.draws.setdefault(name, []).append(_flat(site["value"]))
                 if _on_logit(site):
                     logits = _flat(site["intermediates"][0][0])
-                    draws.setdefault(f"{name}_unconstrained", []).append(logits)
-    noted = _Sites({}, {}, [], {})
-    for program, sampled in zip(("guide", "model"), runs[0], strict=True):
-        for name, site in sampled.items():
-            noted.add(program, name, site)
-    step = {"draws": {name: np.stack(values) for name, values in draws.items()}}
-    return step | {"arguments": noted.arguments, "observed": noted.observed}, noted
+                    notes.draws.setdefault(f"{name}_unconstrained", []).append(logits)
+        for program, sites in (("guide", by_guide), ("model", by_model)) if i == 0 else ():
+            for name, site in sites.items():
+                _note(notes, program, name, site)
+    return notes
 
 
-class _Sites(NamedTuple):
-    """What a trace says of its sites, beside the draws."""
-
-    arguments: dict[str, NDArray[Any]]
-    observed: dict[str, NDArray[Any]]
-    sites: list[dict[str, Any]]
-    plates: dict[str, int]
-
-    def add(self, program: str, name: str, site: Any) -> None:
-        if site["type"] == "plate" and site["value"].size < site["args"][0]:
-            self.observed[f"{name}.index"] = _flat(site["value"])
-            self.plates[name] = int(site["args"][0])
-        if site["type"] != "sample":
-            return
-        if _on_logit(site):
-            on_logit = {**site, "fn": site["fn"].base_dist, "intermediates": []}
-            self.add(program, f"{name}_unconstrained", on_logit)
-        fn = _unwrapped(site["fn"])
-        kind = type(fn).__name__.removesuffix("Probs").removesuffix("Logits")
-        seen = bool(site["is_observed"])
-        scale = 1.0 if site["scale"] is None else float(site["scale"])
-        described = {"program": program, "name": name, "class": kind, "observed": seen}
-        self.sites.append({**described, "scale": scale})
-        place, target = name, self.observed
-        if seen:
-            target[f"{name}.value"] = _flat(site["value"])
-        else:
-            place, target = f"{program}.{name}", self.arguments
-        target.update(
-            {f"{place}.{key}": _flat(getattr(fn, key)) for key in _ARGUMENTS.get(kind, ())}
-        )
+def _note(notes: SiteNotes, program: str, name: str, site: Any) -> None:
+    if site["type"] == "plate" and site["value"].size < site["args"][0]:
+        notes.add_batch(name, _flat(site["value"]), site["args"][0])
+    if site["type"] != "sample":
+        return
+    if _on_logit(site):
+        on_logit = {**site, "fn": site["fn"].base_dist, "intermediates": []}
+        _note(notes, program, f"{name}_unconstrained", on_logit)
+    fn = base_distribution(site["fn"])
+    kind = type(fn).__name__.removesuffix("Probs").removesuffix("Logits")
+    if kind == "MaskedDistribution":
+        raise ValueError("a masked site cannot be recorded")
+    notes.add_site(
+        program,
+        name,
+        kind,
+        fn,
+        value=site["value"],
+        observed=bool(site["is_observed"]),
+        flat=_flat,
+        scale=1.0 if site["scale"] is None else float(site["scale"]),
+    )
 
 
 def _on_logit(site: Any) -> bool:
@@ -195,17 +178,9 @@ def _flat(value: Any) -> NDArray[Any]:
     return np.asarray(value).ravel()
 
 
-def _unwrapped(fn: Any) -> Any:
-    while type(fn).__name__ in ("Independent", "ExpandedDistribution"):
-        fn = fn.base_dist
-    if type(fn).__name__ == "MaskedDistribution":
-        raise ValueError("a masked site cannot be recorded")
-    return fn
-
-
 @contextmanager
 def _seen_gradients(optim: Any) -> Iterator[list[Any]]:
-    """The gradients that the optimizer is given."""
+    """Collect the gradients that the optimizer is given."""
     seen: list[Any] = []
     original = optim.update
 

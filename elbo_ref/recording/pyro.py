@@ -1,4 +1,4 @@
-"""`record`: what ``svi.step`` of Pyro does, noted while it does it.
+"""`record`: the steps of Pyro's SVI, noted while ``svi.step`` makes them.
 
 ``SVI.step`` looks up two things on the instance, ``loss_and_grads`` and ``optim``, and both are
 replaced for the time of the context.
@@ -23,66 +23,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elbo_ref.recording.notes import Recording
-
-_ARGUMENTS = {
-    "Beta": ("concentration1", "concentration0"),
-    "Normal": ("loc", "scale"),
-    "Binomial": ("total_count",),
-}
-"""What of a site's distribution is noted, by its class."""
+from elbo_ref.recording.steps import (
+    SiteNotes,
+    base_distribution,
+    import_framework,
+    make_recording,
+)
 
 _PARTICLES = "num_particles_vectorized"
 """The plate of Pyro's ELBOs."""
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
-
-
-class Recorder:
-    """What has been noted so far."""
-
-    def __init__(self, header: dict[str, Any]) -> None:
-        self._header = header
-        self._steps: list[dict[str, Any]] = []
-        self._moments: dict[str, NDArray[Any]] = {}
-
-    @property
-    def num_steps(self) -> int:
-        """How many steps have been noted."""
-        return len(self._steps)
-
-    @property
-    def recording(self) -> Recording:
-        """All steps so far.
-
-        Raises
-        ------
-        ValueError
-            If there is none, or if the sites, the parameters or their shapes were not the same in
-            all of them.
-        """
-        if not self._steps:
-            raise ValueError("no step has been recorded: call svi.step inside the context")
-        groups: dict[str, Any] = {}
-        for group in self._steps[0]:
-            rows = [step[group] for step in self._steps]
-            if group == "losses":
-                groups[group] = np.array(rows, dtype=np.float64)
-                continue
-            for i, row in enumerate(rows):
-                for name in row.keys() ^ rows[0].keys():
-                    raise ValueError(f"{group}: {name!r} is not in all steps: see step {i}")
-            groups[group] = {name: _stacked(group, name, rows) for name in rows[0]}
-        for name, array in groups["observed"].items():
-            if (array == array[:1]).all():
-                groups["observed"][name] = array[:1]
-        return Recording(header=self._header, moments=self._moments, **groups)
-
-
-def _stacked(group: str, name: str, rows: list[dict[str, NDArray[Any]]]) -> NDArray[Any]:
-    shapes = {row[name].shape for row in rows}
-    if len(shapes) > 1:
-        raise ValueError(f"{group}: {name!r} has the shapes {sorted(shapes)} in different steps")
-    return np.stack([row[name] for row in rows])
 
 
 @contextmanager
@@ -107,6 +58,11 @@ def record(svi: Any) -> Iterator[Recorder]:
         If `svi` is something else, or does what cannot be recorded: a compiled loss, one that
         returns several numbers, a masked site, a parameter outside the parameter store.
 
+    See Also
+    --------
+    record_numpyro : The same for NumPyro.
+    elbo_ref.replay : Recompute what has been recorded.
+
     Examples
     --------
     ::
@@ -116,46 +72,49 @@ def record(svi: Any) -> Iterator[Recorder]:
                 svi.step()
         recorder.recording.save("run.npz")
     """
-    try:
-        import pyro
-        import torch
-    except ModuleNotFoundError as error:
-        if error.name not in ("pyro", "torch"):
-            raise
-        raise ModuleNotFoundError(
-            f"record needs {error.name}: pip install pyro-ppl", name=error.name
-        ) from None
+    pyro, torch = import_framework("pyro", "torch", function="record", package="pyro-ppl")
     if not isinstance(svi, pyro.infer.SVI):
         raise TypeError(f"svi must be a pyro.infer.SVI, not {type(svi).__name__}")
-    elbo = getattr(svi.loss_and_grads, "__self__", None)
-    kind = type(elbo).__name__ if isinstance(elbo, pyro.infer.ELBO) else None
-    if kind is not None and kind.startswith("Jit"):
-        raise ValueError(f"{kind} is compiled and cannot be recorded: use {kind[3:]}")
-    loss: dict[str, Any] = {"class": kind}
-    if elbo is not None and kind is not None:
-        loss["bases"] = [base.__name__ for base in type(elbo).__mro__[1:]]
-        loss["num_particles"] = int(elbo.num_particles)
-        loss["vectorize_particles"] = bool(elbo.vectorize_particles)
-        if isinstance(elbo, pyro.infer.RenyiELBO):
-            loss["alpha"] = float(elbo.alpha)
     recorder = Recorder(
+        svi,
         {
             "framework": "pyro",
             "versions": {"pyro": pyro.__version__, "torch": torch.__version__},
-            "loss": loss,
-        }
+            "loss": _described_loss(svi),
+        },
     )
-    watch = _Watch(recorder, svi.loss_and_grads, svi.optim, _particles(loss))
-    svi.loss_and_grads, svi.optim = watch.loss_and_grads, _Optimizer(svi.optim, watch.update)
+    originals = svi.loss_and_grads, svi.optim
+    svi.loss_and_grads = recorder._loss_and_grads
+    svi.optim = _Optimizer(svi.optim, recorder._update)
     try:
         yield recorder
     finally:
-        svi.loss_and_grads, svi.optim = watch.original, watch.optimizer
+        svi.loss_and_grads, svi.optim = originals
 
 
-def _particles(loss: dict[str, Any]) -> int:
-    """How many particles one run of the model holds."""
-    return int(loss["num_particles"]) if loss.get("vectorize_particles") else 1
+def _described_loss(svi: Any) -> dict[str, Any]:
+    """The header's description of the loss.
+
+    Raises
+    ------
+    ValueError
+        If it is compiled.
+    """
+    from pyro.infer import ELBO, RenyiELBO
+
+    elbo = getattr(svi.loss_and_grads, "__self__", None)
+    if not isinstance(elbo, ELBO):
+        return {"class": None}
+    kind = type(elbo).__name__
+    if kind.startswith("Jit"):
+        raise ValueError(f"{kind} is compiled and cannot be recorded: use {kind[3:]}")
+    loss = {
+        "class": kind,
+        "bases": [base.__name__ for base in type(elbo).__mro__[1:]],
+        "num_particles": int(elbo.num_particles),
+        "vectorize_particles": bool(elbo.vectorize_particles),
+    }
+    return loss | ({"alpha": float(elbo.alpha)} if isinstance(elbo, RenyiELBO) else {})
 
 
 class _Optimizer:
@@ -171,184 +130,176 @@ class _Optimizer:
         return getattr(self._original, name)
 
 
-class _Watch:
-    """The two halves of a step: what the loss saw, then what the optimizer did."""
+class Recorder:
+    """The steps of an SVI that have been noted so far; `record` makes one."""
 
-    def __init__(self, recorder: Recorder, original: Any, optimizer: Any, particles: int) -> None:
-        self.recorder, self.original, self.optimizer = recorder, original, optimizer
-        self.particles = particles
-        self.step: dict[str, Any] = {}
+    def __init__(self, svi: Any, header: dict[str, Any]) -> None:
+        self._original, self._optimizer = svi.loss_and_grads, svi.optim
+        self._header, loss = header, header["loss"]
+        self._particles = int(loss["num_particles"]) if loss.get("vectorize_particles") else 1
+        self._step: dict[str, Any] = {}
+        self._steps: list[dict[str, Any]] = []
+        self._moments: dict[str, NDArray[Any]] = {}
 
-    def loss_and_grads(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Any:
-        ears = _Ears()
-        with ears.listener():
-            loss = self.original(
-                ears.within("model", model), ears.within("guide", guide), *args, **kwargs
-            )
+    @property
+    def num_steps(self) -> int:
+        """The number of steps noted."""
+        return len(self._steps)
+
+    @property
+    def recording(self) -> Recording:
+        """All steps so far.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or if the sites, the parameters or their shapes were not the same in
+            all of them.
+        """
+        if not self._steps:
+            raise ValueError("no step has been recorded: call svi.step inside the context")
+        return make_recording(self._steps, self._header, self._moments)
+
+    def _loss_and_grads(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Any:
+        """The first half of a step: evaluate the loss, and note the sites."""
+        notes = _Listener()
+        with notes.messenger():
+            programs = notes.within("model", model), notes.within("guide", guide)
+            loss = self._original(*programs, *args, **kwargs)
         if isinstance(loss, tuple):
             raise TypeError(f"a loss of {len(loss)} numbers cannot be recorded")
-        draws = {
-            name: np.concatenate([run.reshape(self.particles, -1) for run in runs])
-            for name, runs in ears.draws.items()
-        }
-        self.step = {
-            "losses": float(loss),
-            "draws": draws,
-            "arguments": ears.arguments,
-            "observed": ears.observed,
-        }
-        self.recorder._header.setdefault("sites", list(ears.sites.values()))
-        self.recorder._header.setdefault("plates", ears.plates)
+        self._step = {"losses": float(loss), **notes.groups(self._particles)}
+        self._header.setdefault("sites", list(notes.sites.values()))
+        self._header.setdefault("plates", notes.plates)
         return loss
 
-    def update(self, params: Any, *args: Any, **kwargs: Any) -> None:
+    def _update(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """The second half of a step: call the optimizer, and note the parameters."""
         import pyro
 
         store = pyro.get_param_store()
-        found = [(store.param_name(p), p) for p in params]
-        if any(name is None for name, _ in found):
+        pairs = [(store.param_name(p), p) for p in params]
+        if any(name is None for name, _ in pairs):
             raise ValueError("a parameter outside Pyro's parameter store cannot be recorded")
-        named: dict[str, Any] = dict(sorted(found, key=lambda pair: pair[0]))
-        if not self.recorder.num_steps:
+        named: dict[str, Any] = dict(sorted(pairs, key=lambda pair: pair[0]))
+        if not self.num_steps:
             self._note_start(named, store)
-        step = self.step
+        step = self._step
         step["before"] = {name: _array(p) for name, p in named.items()}
         step["constrained"] = {name: _array(store[name]) for name in named}
         step["gradients"] = {
             name: np.zeros_like(step["before"][name]) if p.grad is None else _array(p.grad)
             for name, p in named.items()
         }
-        self.optimizer(params, *args, **kwargs)
+        self._optimizer(params, *args, **kwargs)
         step["after"] = {name: _array(p) for name, p in named.items()}
         groups = {name: self._torch_optimizer(p).param_groups[0] for name, p in named.items()}
         step["lr"] = {name: np.float64(group["lr"]) for name, group in groups.items()}
-        if not self.recorder.num_steps:
+        if not self.num_steps:
             self._note_settings(groups, named)
-        self.recorder._steps.append(step)
+        self._steps.append(step)
 
     def _note_start(self, named: dict[str, Any], store: Any) -> None:
-        """Constraints, and what the optimizer remembers of steps before this one."""
-        header, steps = self.recorder._header, {}
-        header["constraints"] = {name: _name(store._constraints[name]) for name in named}
+        """Note constraints, and the optimizer's memory of steps before this one."""
+        steps = {}
         for name, p in named.items():
-            if p not in self.optimizer.optim_objs:
-                continue
-            state = self._torch_optimizer(p).state.get(p, {})
+            held = p in self._optimizer.optim_objs
+            state = self._torch_optimizer(p).state.get(p, {}) if held else {}
             if "exp_avg" in state:
                 moments = [_array(state.get(key, state["exp_avg_sq"])) for key in _MOMENTS]
-                self.recorder._moments[name] = np.stack(moments)
+                self._moments[name] = np.stack(moments)
                 steps[name] = int(state["step"])
-        header["earlier_steps"] = steps
+        constraints = {name: _constraint(store._constraints[name]) for name in named}
+        self._header |= {"constraints": constraints, "earlier_steps": steps}
 
     def _note_settings(self, groups: dict[str, Any], named: dict[str, Any]) -> None:
         kinds = (bool, int, float, str, type(None))
         settings = {}
         for name, group in groups.items():
-            plain = {key: value for key, value in group.items() if isinstance(value, kinds)}
-            first = {"lr": float(self._torch_optimizer(named[name]).defaults["lr"])}
-            betas = {"betas": [float(x) for x in group["betas"]]} if "betas" in group else {}
-            settings[name] = plain | first | betas
-        some = next(iter(named.values()), None)
-        held = None if some is None else self.optimizer.optim_objs[some]
-        clip = self.optimizer.pt_clip_args
-        self.recorder._header["optimizer"] = {
-            "class": None if some is None else type(self._torch_optimizer(some)).__name__,
+            plain: dict[str, Any] = {
+                key: value for key, value in group.items() if isinstance(value, kinds)
+            }
+            plain["lr"] = float(self._torch_optimizer(named[name]).defaults["lr"])
+            if "betas" in group:
+                plain["betas"] = [float(x) for x in group["betas"]]
+            settings[name] = plain
+        first = next(iter(named.values()), None)
+        held = None if first is None else self._optimizer.optim_objs[first]
+        clip = self._optimizer.pt_clip_args
+        self._header["optimizer"] = {
+            "class": None if first is None else type(self._torch_optimizer(first)).__name__,
             "scheduler": type(held).__name__ if hasattr(held, "optimizer") else None,
             "clip": "a function" if callable(clip) else dict(clip),
             "settings": settings,
         }
 
     def _torch_optimizer(self, p: Any) -> Any:
-        held = self.optimizer.optim_objs[p]
+        held = self._optimizer.optim_objs[p]
         return getattr(held, "optimizer", held)
 
 
-class _Ears:
-    """What is heard of the sites of one step."""
+class _Listener(SiteNotes):
+    """The sites of one step, noted from Pyro's messages."""
 
-    def __init__(self) -> None:
-        self.program = ""
-        self.draws: dict[str, list[NDArray[Any]]] = {}
-        self.arguments: dict[str, NDArray[Any]] = {}
-        self.observed: dict[str, NDArray[Any]] = {}
-        self.sites: dict[tuple[str, str], dict[str, Any]] = {}
-        self.plates: dict[str, int] = {}
+    program = ""
 
     def within(self, program: str, function: Any) -> Callable[..., Any]:
-        """The model or the guide, saying which of them it is while it runs."""
+        """Wrap the model or the guide to say which of them it is while it runs."""
 
-        def told(*args: Any, **kwargs: Any) -> Any:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
             outer, self.program = self.program, program
             try:
                 return function(*args, **kwargs)
             finally:
                 self.program = outer
 
-        return told
+        return wrapped
 
-    def listener(self) -> Any:
+    def messenger(self) -> Any:
+        """Make the context in which Pyro's sites are noted."""
+        import torch
         from pyro.poutine.messenger import Messenger
 
-        ears = self
+        note = torch.no_grad()(self._note)
 
         class Listener(Messenger):  # type: ignore[misc]
             def _pyro_post_sample(self, msg: Any) -> None:
-                ears.hear(msg)
+                note(msg)
 
         return Listener()
 
-    def hear(self, msg: Any) -> None:
-        import torch
-
-        with torch.no_grad():
-            if type(msg["fn"]).__name__ == "_Subsample":
-                if msg["value"].numel() < msg["fn"].size:
-                    self.observed[f"{msg['name']}.index"] = _array(msg["value"]).ravel()
-                    self.plates[msg["name"]] = int(msg["fn"].size)
-            elif msg["mask"] is not None:
-                raise ValueError(f"the site {msg['name']!r} is masked, which cannot be recorded")
-            else:
-                self._hear_site(msg["name"], msg)
-
-    def _hear_site(self, name: str, msg: Any) -> None:
-        fn, observed = _unwrapped(msg["fn"]), bool(msg["is_observed"])
-        if not observed and (self.program == "guide" or ("guide", name) not in self.sites):
-            self.draws.setdefault(name, []).append(_array(msg["value"]))
-        if (self.program, name) in self.sites:
+    def _note(self, msg: Any) -> None:
+        name, fn, program = msg["name"], base_distribution(msg["fn"]), self.program
+        if type(msg["fn"]).__name__ == "_Subsample":
+            if msg["value"].numel() < msg["fn"].size:
+                self.add_batch(name, _array(msg["value"]).ravel(), msg["fn"].size)
             return
-        kind = type(fn).__name__
-        scale = float(msg["scale"])
+        if msg["mask"] is not None:
+            raise ValueError(f"the site {name!r} is masked, which cannot be recorded")
+        observed, scale = bool(msg["is_observed"]), float(msg["scale"])
+        if not observed and (program == "guide" or ("guide", name) not in self.sites):
+            self.draws.setdefault(name, []).append(_array(msg["value"]))
+        if (program, name) in self.sites:
+            return
         if not math.isfinite(scale):
             raise ValueError(f"the site {name!r} has the scale {scale}")
-        self.sites[self.program, name] = {
-            "program": self.program,
-            "name": name,
-            "class": kind,
-            "observed": observed,
-            "reparameterized": bool(getattr(msg["fn"], "has_rsample", False)),
-            "scale": scale,
-        }
         frames = msg["cond_indep_stack"]
         particles = [frame.dim for frame in frames if frame.name == _PARTICLES]
-        arguments = {
-            key: _distinct(getattr(fn, key), particles) for key in _ARGUMENTS.get(kind, ())
-        }
-        if observed:
-            self.observed[f"{name}.value"] = _distinct(msg["value"], particles)
-            self.observed |= {f"{name}.{key}": value for key, value in arguments.items()}
-        else:
-            place = f"{self.program}.{name}"
-            self.arguments |= {f"{place}.{key}": value for key, value in arguments.items()}
-
-
-def _unwrapped(fn: Any) -> Any:
-    while type(fn).__name__ in ("Independent", "ExpandedDistribution"):
-        fn = fn.base_dist
-    return fn
+        self.add_site(
+            program,
+            name,
+            type(fn).__name__,
+            fn,
+            value=msg["value"],
+            observed=observed,
+            flat=lambda tensor: _distinct(tensor, particles),
+            reparameterized=bool(getattr(msg["fn"], "has_rsample", False)),
+            scale=scale,
+        )
 
 
 def _distinct(tensor: Any, particles: list[int]) -> NDArray[Any]:
-    """A tensor flat, with every axis along which it is expanded, or copied, cut to one.
+    """Flatten a tensor, cutting to one every axis along which it is expanded, or copied.
 
     A Binomial of integer total counts copies them for each particle.
     """
@@ -363,8 +314,8 @@ def _array(tensor: Any) -> NDArray[Any]:
     return np.array(tensor.detach().cpu().numpy())
 
 
-def _name(constraint: Any) -> str:
-    """``positive`` or ``unit_interval``, as the constraints are called in PyTorch and Pyro."""
+def _constraint(constraint: Any) -> str:
+    """Name a constraint as PyTorch and Pyro do: ``positive``, ``unit_interval``."""
     from torch.distributions import constraints
 
     constraint = getattr(constraint, "base_constraint", constraint)
