@@ -1,5 +1,5 @@
 """Optima of the exact objective of each guide, or the suprema that it only tends to.
 
-`find_optimum` asks the file for the guide's kind: `posterior`, `from_prior`, `normal`, `point`; and
-`renyi` where the loss is a Renyi bound.
+`find.OPTIMA` is the table of kinds of guides and of the functions that find their optima, in
+`posterior`, `from_prior`, `normal` and `point`; `renyi` has those of a Renyi bound.
 """

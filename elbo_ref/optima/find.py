@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
 from elbo_ref.counts import Counts
-from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.base import Source
+from elbo_ref.distributions.beta import BETA, Beta
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
+from elbo_ref.distributions.point import POINT
 from elbo_ref.guides import Guide
 from elbo_ref.objectives import OBJECTIVES, Objective, Renyi
 from elbo_ref.objectives.base import Task
@@ -18,18 +20,41 @@ from elbo_ref.optima.from_prior import of_empty, of_tied
 from elbo_ref.optima.normal import of_normal, of_normal_without_jacobian
 from elbo_ref.optima.optimum import Maximised, Optimum, Reason
 from elbo_ref.optima.point import of_likelihood, of_point
-from elbo_ref.optima.posterior import of_evidence, of_shared
+from elbo_ref.optima.posterior import of_posterior, of_shared
 from elbo_ref.optima.renyi import of_renyi
 from elbo_ref.svi.parameters import Learned
 
-_FIXED: dict[Maximised, Reason] = {
+Kind: TypeAlias = tuple[str, Source, tuple[int, int, int], bool]
+OptimumOf: TypeAlias = Callable[[Task, Beta, Learned], Optimum]
+
+OPTIMA: dict[Kind, tuple[Maximised, OptimumOf]] = {
+    ("own", BETA, (1, 1, 0), False): ("elbo", of_posterior),
+    ("posterior", BETA, (1, 1, 0), False): ("elbo", of_posterior),
+    ("own", BETA, (1, 1, 0), True): ("elbo_shared", of_shared),
+    ("prior", BETA, (1, 1, 0), False): ("expected_log_likelihood", of_tied),
+    ("prior", BETA, (1, 0, 0), False): ("expected_log_likelihood_less_entropy", of_empty),
+    ("own", LOGIT_NORMAL, (1, 1, 0), False): ("elbo_normal", of_normal),
+    ("own", LOGIT_NORMAL, (1, 1, -1), False): (
+        "elbo_normal_without_jacobian",
+        of_normal_without_jacobian,
+    ),
+    ("own", POINT, (1, 0, 0), False): ("log_joint", of_point),
+    ("own", POINT, (1, 0, 1), False): ("log_joint_of_logit", of_point),
+    ("own", POINT, (0, 0, 0), False): ("log_likelihood", of_likelihood),
+}
+"""The objective and its optimum by a guide's origin, source, weights (of prior and source, and the
+Jacobian's), and whether it is shared. Over both concentrations, over concentration1, or over no
+prior; over concentration0 all is mirrored."""
+
+_BEST_GUIDE: dict[Maximised, Reason] = {
     "elbo_shared": "average_counts",
     "elbo_normal": "family_gap",
     "elbo_normal_without_jacobian": "without_jacobian",
     "expected_log_likelihood": "nothing_learned",
     "expected_log_likelihood_less_entropy": "nothing_learned",
+    "other": "best_guide",
 }
-"""Objectives whose optimum under a given prior is at the guide's best parameters."""
+"""Objectives whose optimum under a given prior is at the guide's best parameters, and why."""
 
 
 def find_optimum(
@@ -61,43 +86,36 @@ def find_optimum(
     Optimum
         Its value is nan where it is not known.
     """
-    seen, learned = loss.adapted(guide), learned if guide.has_prior else False
-    maximised, of_kind = _kind(seen)
-    if learned == "concentration0" and maximised != "elbo":
+    task = Task(loss.adapted(guide), counts)
+    learned = learned if guide.has_prior else False
+    maximised, optimum_of = OPTIMA.get(_kind(task.guide), ("other", _unknown))
+    if not learned and maximised in _BEST_GUIDE:
+        optimum = _at_best_guide(task, prior, _BEST_GUIDE[maximised])
+    elif learned == "concentration0" and optimum_of is not of_posterior:
+        mirrored = Task(task.guide, counts.mirrored)
         swapped = Beta(prior.concentration0, prior.concentration1)
-        optimum = of_kind(counts.mirrored, swapped, "concentration1").mirrored
-    elif learned or maximised not in _FIXED:
-        optimum = of_kind(counts, prior, learned)
+        optimum = optimum_of(mirrored, swapped, "concentration1").mirrored
     else:
-        optimum = _of_given_prior(seen, counts, prior, _FIXED[maximised])
+        optimum = optimum_of(task, prior, learned)
     optimum = optimum._replace(maximised=maximised)
     if isinstance(loss, Renyi):
         optimum = of_renyi(loss, guide, optimum, counts, prior, learned, search=search)
     return optimum._replace(maximised=maximised, learned=learned, name=guide.name)
 
 
-def _kind(guide: Guide) -> tuple[Maximised, Callable[[Counts, Beta, Learned], Optimum]]:
-    """Tell the objective of a guide, and the function that finds its optimum."""
-    if not guide.has_prior:
-        return "log_likelihood", of_likelihood
-    if guide.is_point:
-        return "log_joint_of_logit" if guide.jacobian else "log_joint", partial(of_point, guide)
-    if guide.origin == "prior" and guide.is_elbo:
-        return "expected_log_likelihood", of_tied
-    if guide.origin == "prior":
-        return "expected_log_likelihood_less_entropy", of_empty
-    if guide.source is LOGIT_NORMAL and guide.jacobian:
-        return "elbo_normal_without_jacobian", of_normal_without_jacobian
-    if guide.source is LOGIT_NORMAL:
-        return "elbo_normal", of_normal
-    return ("elbo_shared", of_shared) if guide.shared else ("elbo", of_evidence)
+def _kind(guide: Guide) -> Kind:
+    weights = guide.prior_weight, guide.source_weight, guide.jacobian
+    return guide.origin, guide.source, weights, guide.shared
 
 
-def _of_given_prior(guide: Guide, counts: Counts, prior: Beta, reason: Reason) -> Optimum:
-    """Evaluate the objective at the guide's best parameters; it is unbounded if there are none."""
-    task = Task(guide, counts)
-    own = guide.optimum(column(prior), task.outcomes, task.weights)
-    if not guide.shared:
+def _unknown(_task: Task, _prior: Beta, _learned: Learned) -> Optimum:
+    return Optimum("unknown", "guide_unknown", np.nan, False)
+
+
+def _at_best_guide(task: Task, prior: Beta, reason: Reason) -> Optimum:
+    """Evaluate the objective at the guide's best parameters; without any it is unbounded."""
+    own = task.guide.optimum(column(prior), task.outcomes, task.weights)
+    if not task.guide.shared:
         own = np.where(task.weights > 0, own, 1.0)
     if not np.isfinite(own).all():
         return Optimum.unbounded("scale_unbounded")

@@ -27,17 +27,18 @@ from operator import itemgetter
 import numpy as np
 from scipy import optimize, special as sc
 
-from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.mle.binomial import as_totals, pooled_log_likelihood, pooled_mean, totals
+from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import elbo, empty_guide_objective, empty_guide_objective_gradient
 from elbo_ref.optima.optimum import Optimum
 from elbo_ref.special import trigamma, trigamma_difference
 from elbo_ref.svi.parameters import Learned
 
 
-def of_tied(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+def of_tied(task: Task, prior: Beta, learned: Learned) -> Optimum:
     """Find the supremum of E_prior[log lik] over both concentrations, or concentration1 (E8)."""
+    counts = task.counts
     k, f = totals(counts)
     coefficient = float(counts.multiplicity @ counts.log_coefficient)
     if not k + f:
@@ -66,11 +67,12 @@ def of_tied(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
     return Optimum.at_prior(best, elbo(guides, best, together) + added, "no_collapse")
 
 
-def of_empty(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+def of_empty(task: Task, prior: Beta, learned: Learned) -> Optimum:
     """Find the supremum of E_prior[log lik] - H(prior) over the same (E7)."""
     if learned is True:
         return Optimum.unbounded("entropy_unbounded")
-    (k, f), latents = totals(counts), counts.num_latents
+    counts, latents = task.counts, task.num_latents
+    k, f = totals(counts)
     if not latents:
         return Optimum("any_prior", "no_latents", 0.0, True)
     b = float(prior.concentration0)

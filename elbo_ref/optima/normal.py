@@ -23,6 +23,7 @@ from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL, LogitNormal
 from elbo_ref.evidence import log_evidence
 from elbo_ref.guides.optimum import normal_optimum
+from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import elbo
 from elbo_ref.optima.optimum import Optimum
 from elbo_ref.optima.posterior import of_evidence
@@ -37,11 +38,15 @@ def best_normal(prior: Beta, counts: Counts) -> LogitNormal:
     return normal_optimum(a + counts.successes, b + counts.failures)
 
 
-def of_normal(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+def of_normal(task: Task, prior: Beta, learned: Learned) -> Optimum:
     """Find the optimum of the ELBO of a normal guide on the logit, over the prior."""
+    return _of_normal(task.counts, prior, learned)
+
+
+def _of_normal(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
     fewer, _ = distinct(counts)
     if len(fewer) < len(counts):
-        best = of_normal(fewer, prior, learned)
+        best = _of_normal(fewer, prior, learned)
         left_out = counts.multiplicity @ counts.log_coefficient
         left_out -= fewer.multiplicity @ fewer.log_coefficient
         return best._replace(value=best.value + float(left_out))
@@ -86,9 +91,9 @@ def _maximised(
     return Beta(*np.exp(priors(result.x))), -float(result.fun), at_limit
 
 
-def of_normal_without_jacobian(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+def of_normal_without_jacobian(task: Task, prior: Beta, learned: Learned) -> Optimum:
     """Find the optimum of what `TraceMeanField_ELBO` makes of it, over the prior."""
-    live = counts.multiplicity > 0
+    counts, live = task.counts, task.weights > 0
     k, n, w = counts.successes[live], counts.total_count[live], counts.multiplicity[live]
     a, b = map(float, prior.arrays())
     lost_a = k == 0 if learned in (True, "concentration1") else a + k <= 1
@@ -99,7 +104,7 @@ def of_normal_without_jacobian(counts: Counts, prior: Beta, learned: Learned) ->
         return Optimum("unknown", "without_jacobian_unknown", np.nan, False)
     fewer = Counts(k - 1, n - 2, w)
     added = float(w @ (counts.log_coefficient[live] - fewer.log_coefficient))
-    best = of_normal(fewer, prior, learned)
+    best = _of_normal(fewer, prior, learned)
     return best._replace(
         value=best.value + added, reason="without_jacobian", numbers=(), evidence=None
     )

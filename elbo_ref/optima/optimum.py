@@ -18,6 +18,7 @@ Maximised: TypeAlias = Literal[
     "log_likelihood", "log_evidence", "elbo", "elbo_shared", "elbo_normal",
     "elbo_normal_without_jacobian", "expected_log_likelihood",
     "expected_log_likelihood_less_entropy", "log_joint", "log_joint_of_logit",
+    "other",
 ]  # fmt: skip
 """Objectives."""
 
@@ -28,9 +29,9 @@ Location: TypeAlias = Literal[
 """At one prior; at all, or all of a mean; in a limit of priors; at values of c; nowhere."""
 
 Reason: TypeAlias = Literal[
-    "average_counts", "collapse_to_mle", "density_unbounded", "entropy_unbounded", "evidence",
-    "exact_posterior", "family_gap", "family_gap_moves_prior", "family_gap_vanishes",
-    "few_of_an_outcome", "few_of_other_outcome", "latent_without_learned_outcome",
+    "average_counts", "best_guide", "collapse_to_mle", "density_unbounded", "entropy_unbounded",
+    "evidence", "exact_posterior", "family_gap", "family_gap_moves_prior", "family_gap_vanishes",
+    "few_of_an_outcome", "few_of_other_outcome", "guide_unknown", "latent_without_learned_outcome",
     "latent_without_other_outcome", "levels_off", "levels_off_without_other_outcome", "mode",
     "mode_at_end", "mode_of_logit", "no_collapse", "no_latents", "no_trials", "nothing_learned",
     "one_draw", "one_outcome_only", "one_sided_collapse", "likelihood_of_each", "pooled_likelihood",

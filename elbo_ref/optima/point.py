@@ -22,9 +22,7 @@ import numpy as np
 from scipy import optimize, special as sc
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import BETA, Beta
-from elbo_ref.guides import Guide
 from elbo_ref.mle.binomial import saturated_log_likelihood
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import column, latent_values
@@ -34,17 +32,18 @@ from elbo_ref.svi.parameters import Learned
 _GRID = np.linspace(np.log(1e-9), np.log(1e9), 400)
 
 
-def of_likelihood(counts: Counts, _prior: Beta, _learned: Learned) -> Optimum:
+def of_likelihood(task: Task, _prior: Beta, _learned: Learned) -> Optimum:
     """Find the optimum of the likelihood, c = K/N for each latent."""
+    counts = task.counts
     with np.errstate(invalid="ignore"):
         c = counts.successes / counts.total_count
     value = saturated_log_likelihood(counts)
     return Optimum("latents", "likelihood_of_each", value, True, c=c)
 
 
-def of_point(guide: Guide, counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+def of_point(task: Task, prior: Beta, learned: Learned) -> Optimum:
     """Find the optimum of the joint density of c, or of its logit, and over the prior."""
-    task, live = Task(guide, counts), counts.multiplicity > 0
+    counts, live = task.counts, task.weights > 0
     if not learned:
         return _mode(task, prior)
     if not live.any():
@@ -52,7 +51,7 @@ def of_point(guide: Guide, counts: Counts, prior: Beta, learned: Learned) -> Opt
     if learned is True:
         return Optimum.unbounded("density_unbounded")
     b, k, f = float(prior.concentration0), counts.successes[live], counts.failures[live]
-    failures, missing = int(task.weights @ task.outcomes[1]), 0 if guide.jacobian else 1
+    failures, missing = int(task.weights @ task.outcomes[1]), 1 - task.guide.jacobian
     unbounded: dict[Reason, bool] = {
         "latent_without_learned_outcome": bool((k == 0).any()),
         "latent_without_other_outcome": bool(b < 1 and (f == 0).any()),

@@ -19,6 +19,7 @@ from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import log_evidence
 from elbo_ref.mle.binomial import totals
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
+from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import elbo
 from elbo_ref.optima.from_prior import of_tied
 from elbo_ref.optima.optimum import Location, Optimum
@@ -44,7 +45,7 @@ def highest_evidence(counts: Counts, prior: Beta, learned: Learned) -> EvidenceM
 
 
 def of_evidence(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
-    """Find the optimum of the evidence, and of an ELBO that is the evidence at its best."""
+    """Find the optimum of the evidence, over the prior or of a given one."""
     if not learned:
         return Optimum.at_prior(prior, log_evidence(prior, counts), "exact_posterior")
     maximum = highest_evidence(counts, prior, learned)
@@ -60,13 +61,19 @@ def of_evidence(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
     )  # fmt: skip
 
 
-def of_shared(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+def of_posterior(task: Task, prior: Beta, learned: Learned) -> Optimum:
+    """Find the optimum of the ELBO of a guide that can be the posterior."""
+    return of_evidence(task.counts, prior, learned)
+
+
+def of_shared(task: Task, prior: Beta, learned: Learned) -> Optimum:
     """Find the optimum of the ELBO of one Beta guide for all latents, over the prior."""
-    (k, f), latents = totals(counts), counts.num_latents
+    counts, latents = task.counts, task.num_latents
+    k, f = totals(counts)
     if learned is True or not latents or not k + f:
-        return of_tied(counts, prior, True)._replace(reason="one_draw")
+        return of_tied(task, prior, True)._replace(reason="one_draw")
     if not (k and f):
-        return of_tied(counts, prior, learned)
+        return of_tied(task, prior, learned)
     mean_k, mean_f, b = k / latents, f / latents, float(prior.concentration0)
 
     def slope(log_a: float) -> float:

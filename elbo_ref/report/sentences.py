@@ -26,6 +26,7 @@ _OBJECTIVES: dict[Maximised, str] = {
     "expected_log_likelihood_less_entropy": "E_prior[log lik] - H(prior)",
     "log_joint": "the joint density of data and c",
     "log_joint_of_logit": "the joint density of data and logit c",
+    "other": "the objective of its guide",
 }
 _IN_A_TABLE: dict[Maximised, str] = {
     "log_likelihood": "log likelihood",
@@ -80,6 +81,8 @@ _REASONS: dict[Reason, str] = {
     "no_trials": "there are no trials",
     "no_latents": "there are no latents",
     "nothing_learned": "nothing is left to maximise",
+    "best_guide": "the guide's best parameters under this prior",
+    "guide_unknown": "whose optimum over the prior is not known here",
     "collapse_to_mle": "the prior collapses to the classical MLE",
     "one_outcome_only": "all trials end alike, and the prior collapses there",
     "no_collapse": "with one concentration held the prior cannot collapse to the classical MLE",

@@ -128,32 +128,42 @@ def test_a_run_ends_at_the_optimum_of_the_own_parameters(guide):
     assert run.objective == pytest.approx(objective_value(task, run.prior, best), abs=1e-9)
 
 
-def test_one_optimum_is_all_that_a_diagnosis_asks_for(monkeypatch):
-    """Twice the entropy of a Beta guide: q is the square root of the joint density."""
-    tempered, kind_of = LINES[0], find._kind
-
-    def of_tempered(_guide, counts, prior, _learned):
-        (a, b), (k, f) = prior.arrays(), (counts.successes, counts.failures)
-        root = 2 * log_beta((a + k + 1) / 2, (b + f + 1) / 2) - log_beta(a, b)
-        height = float(counts.multiplicity @ (root + counts.log_coefficient))
-        return Optimum.at_prior(prior, height, "mode")
-
-    def kind(guide):
-        return ("elbo", of_tempered) if guide.name == "tempered" else kind_of(guide)
-
-    monkeypatch.setitem(GUIDES, "tempered", tempered)
-    monkeypatch.setattr(find, "_kind", kind)
-    run = er.maximize_elbo(
+def tempered_run(learned):
+    return er.maximize_elbo(
         COUNTS,
         "tempered",
         loss="exact",
         prior=er.Beta(2.0, 3.0),
-        learn_prior=False,
+        learn_prior=learned,
         optimizer=er.Adam(lr=0.2),
-        num_steps=2000,
+        num_steps=2000 if not learned else 10,
     )
-    seen = er.diagnose(run)
+
+
+def test_under_a_given_prior_a_diagnosis_asks_for_nothing_more(monkeypatch):
+    """Twice the entropy of a Beta guide: q is the square root of the joint density."""
+    monkeypatch.setitem(GUIDES, "tempered", LINES[0])
+    seen = er.diagnose(tempered_run(False))
     assert seen.case == "converged" and seen.shortfall < 1e-9
+    (a, b), (k, f) = (2.0, 3.0), (COUNTS.successes, COUNTS.failures)
+    root = 2 * log_beta((a + k + 1) / 2, (b + f + 1) / 2) - log_beta(a, b)
+    height = float(COUNTS.multiplicity @ (root + COUNTS.log_coefficient))
+    assert seen.optimum.value == pytest.approx(height, rel=1e-12)
+    assert "best parameters" in seen.sentence
+
+
+def test_over_the_prior_it_asks_for_one_optimum(monkeypatch):
+    """Without a line of `OPTIMA` the optimum is not known; with one it is the line's."""
+    monkeypatch.setitem(GUIDES, "tempered", LINES[0])
+    assert er.diagnose(tempered_run(True)).case == "unknown"
+
+    def optimum(_task, _prior, _learned):
+        return Optimum.unbounded("entropy_unbounded")
+
+    kind = ("own", BETA, (1, 2, 0), False)
+    monkeypatch.setitem(find.OPTIMA, kind, ("elbo", optimum))
+    seen = er.diagnose(tempered_run(True))
+    assert seen.case == "unbounded" and "without bound" in seen.sentence
 
 
 def test_it_is_gone_afterwards():
