@@ -36,7 +36,7 @@ from elbo_ref._validation.arguments import (
 
 
 class AdamState(NamedTuple):
-    """What Adam remembers: the number of updates made, the two moments, and the largest second one.
+    """The memory of Adam: the number of updates, the two moments, and the largest second one.
 
     `largest` follows `second_moment` unless `amsgrad` is on.
     """
@@ -46,24 +46,69 @@ class AdamState(NamedTuple):
     second_moment: FloatArray
     largest: FloatArray
 
+    @classmethod
+    def zeros(cls, parameters: FloatArray) -> AdamState:
+        """Return the state before the first update."""
+        zeros = np.zeros_like(parameters)
+        return cls(0, zeros, zeros, zeros)
+
 
 @runtime_checkable
 class Optimizer(Protocol):
     """Settings that know how to update parameters; state goes in and comes back."""
 
     @property
-    def lr(self) -> float: ...
+    def lr(self) -> float:
+        """Learning rate of the first step."""
 
-    def init(self, parameters: FloatArray) -> AdamState: ...
+    def init(self, parameters: FloatArray) -> AdamState:
+        """Return the state before the first update."""
 
     def update(
         self, state: AdamState, parameters: FloatArray, gradient: FloatArray
-    ) -> tuple[FloatArray, AdamState]: ...
+    ) -> tuple[FloatArray, AdamState]:
+        """Make one descent step along a gradient of the loss; return parameters and state."""
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The settings that all kinds of Adam have."""
+
+    lr: float = 1e-3
+    _: KW_ONLY
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what is outside its range, and keep the numbers as floats."""
+        if as_array("betas", self.betas).shape != (2,):
+            raise ValueError(f"betas = {self.betas!r} must be two numbers")
+        beta1, beta2 = (
+            scalar(f"betas[{i}]", beta, lambda x: 0 <= x < 1, "must lie in [0, 1)")
+            for i, beta in enumerate(self.betas)
+        )
+        object.__setattr__(self, "betas", (beta1, beta2))
+        lr = scalar("lr", self.lr, lambda x: x > 0, "must be positive and finite")
+        object.__setattr__(self, "lr", lr)
+        for name in ("eps", "weight_decay"):
+            value = scalar(name, getattr(self, name), lambda x: x >= 0, "must not be negative")
+            object.__setattr__(self, name, value)
+
+    def init(self, parameters: FloatArray) -> AdamState:
+        """Return the state before the first update."""
+        return AdamState.zeros(parameters)
+
+    @cached_property
+    def _arrays(self) -> tuple[FloatArray, ...]:
+        """beta1, 1 - beta1, beta2, 1 - beta2 and eps as NumPy multiplies by them fastest."""
+        beta1, beta2 = self.betas
+        return tuple(np.asarray(x) for x in (beta1, 1 - beta1, beta2, 1 - beta2, self.eps))
 
 
 @underflow_is_zero
-@dataclass(frozen=True)
-class Adam:
+@dataclass(frozen=True, kw_only=True)
+class Adam(_Settings):
     """Settings of Adam, with the names and defaults of ``torch.optim.Adam``.
 
     Parameters
@@ -84,6 +129,11 @@ class Adam:
     ValueError
         If a setting is outside its range.
 
+    References
+    ----------
+    D. P. Kingma & J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+    S. J. Reddi, S. Kale & S. Kumar, "On the convergence of Adam and beyond", ICLR 2018.
+
     Examples
     --------
     >>> optimizer, x = Adam(lr=0.1), np.array([1.0])
@@ -93,31 +143,22 @@ class Adam:
     (array([0.9]), 1)
     """
 
-    lr: float = 1e-3
-    _: KW_ONLY
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
     amsgrad: bool = False
 
     def __post_init__(self) -> None:
-        _check(self)
+        super().__post_init__()
         check_type("amsgrad", self.amsgrad, bool)
-
-    def init(self, parameters: FloatArray) -> AdamState:
-        """The state before the first update."""
-        return _init(parameters)
 
     def update(
         self, state: AdamState, parameters: FloatArray, gradient: FloatArray
     ) -> tuple[FloatArray, AdamState]:
-        """One descent step along a gradient of the loss; returns new parameters and a new state."""
+        """Make one descent step along a gradient of the loss; return parameters and state."""
         return self._update_at(self.lr, state, parameters, gradient)
 
     def _update_at(
         self, lr: float, state: AdamState, parameters: FloatArray, gradient: FloatArray
     ) -> tuple[FloatArray, AdamState]:
-        """The same at another learning rate, which may be 0."""
+        """Make one step at another learning rate, which may be 0."""
         if self.weight_decay:
             gradient = gradient + self.weight_decay * parameters
         beta1, beta2 = self.betas
@@ -130,14 +171,10 @@ class Adam:
         root = np.sqrt(largest) / np.asarray(math.sqrt(1 - beta2**step)) + eps
         return parameters + scale * first / root, AdamState(step, first, second, largest)
 
-    @cached_property
-    def _arrays(self) -> tuple[FloatArray, ...]:
-        return _arrays(self)
-
 
 @underflow_is_zero
-@dataclass(frozen=True)
-class ClippedAdam:
+@dataclass(frozen=True, kw_only=True)
+class ClippedAdam(_Settings):
     """Settings of ``pyro.optim.ClippedAdam``.
 
     Parameters
@@ -158,28 +195,19 @@ class ClippedAdam:
     array([0.95])
     """
 
-    lr: float = 1e-3
-    _: KW_ONLY
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
     clip_norm: float = 10.0
     lrd: float = 1.0
 
     def __post_init__(self) -> None:
-        _check(self)
+        super().__post_init__()
         for name in ("clip_norm", "lrd"):
             value = scalar(name, getattr(self, name), lambda x: x > 0, "must be positive")
             object.__setattr__(self, name, value)
 
-    def init(self, parameters: FloatArray) -> AdamState:
-        """The state before the first update."""
-        return _init(parameters)
-
     def update(
         self, state: AdamState, parameters: FloatArray, gradient: FloatArray
     ) -> tuple[FloatArray, AdamState]:
-        """One descent step along a gradient of the loss; returns new parameters and a new state."""
+        """Make one descent step along a gradient of the loss; return parameters and state."""
         gradient = np.minimum(np.maximum(gradient, -self.clip_norm), self.clip_norm)
         if self.weight_decay:
             gradient = gradient + self.weight_decay * parameters
@@ -192,10 +220,6 @@ class ClippedAdam:
         scale = -rate * math.sqrt(1 - beta2**step) / (1 - beta1**step)
         root = np.sqrt(second) + eps
         return parameters + np.asarray(scale) * first / root, AdamState(step, first, second, second)
-
-    @cached_property
-    def _arrays(self) -> tuple[FloatArray, ...]:
-        return _arrays(self)
 
 
 @underflow_is_zero
@@ -234,7 +258,7 @@ class ExponentialLR:
 
     @property
     def lr(self) -> float:
-        """At the first step."""
+        """Learning rate of the first step."""
         return self.optimizer.lr
 
     @property
@@ -243,47 +267,20 @@ class ExponentialLR:
         return self.gamma
 
     def init(self, parameters: FloatArray) -> AdamState:
-        """The state before the first update."""
-        return _init(parameters)
+        """Return the state before the first update."""
+        return AdamState.zeros(parameters)
 
     def update(
         self, state: AdamState, parameters: FloatArray, gradient: FloatArray
     ) -> tuple[FloatArray, AdamState]:
-        """One descent step along a gradient of the loss; returns new parameters and a new state."""
+        """Make one descent step along a gradient of the loss; return parameters and state."""
         rate = rate_after(self, state.step)
         return self.optimizer._update_at(rate, state, parameters, gradient)
 
 
 def rate_after(optimizer: Optimizer, steps: int) -> float:
-    """The learning rate after so many decays: 0.0 or inf where it leaves float64."""
+    """Compute the learning rate after so many decays: 0.0 or inf where it leaves float64."""
     try:
         return float(optimizer.lr * getattr(optimizer, "lrd", 1.0) ** steps)
     except OverflowError:
         return math.inf
-
-
-def _init(parameters: FloatArray) -> AdamState:
-    zeros = np.zeros_like(parameters)
-    return AdamState(0, zeros, zeros, zeros)
-
-
-def _arrays(settings: Adam | ClippedAdam) -> tuple[FloatArray, ...]:
-    """beta1, 1 - beta1, beta2, 1 - beta2 and eps as NumPy multiplies by them fastest."""
-    beta1, beta2 = settings.betas
-    return tuple(np.asarray(x) for x in (beta1, 1 - beta1, beta2, 1 - beta2, settings.eps))
-
-
-def _check(settings: Adam | ClippedAdam) -> None:
-    """Refuse what is outside its range, and keep the numbers as floats."""
-    if as_array("betas", settings.betas).shape != (2,):
-        raise ValueError(f"betas = {settings.betas!r} must be two numbers")
-    beta1, beta2 = (
-        scalar(f"betas[{i}]", beta, lambda x: 0 <= x < 1, "must lie in [0, 1)")
-        for i, beta in enumerate(settings.betas)
-    )
-    object.__setattr__(settings, "betas", (beta1, beta2))
-    lr = scalar("lr", settings.lr, lambda x: x > 0, "must be positive and finite")
-    object.__setattr__(settings, "lr", lr)
-    for name in ("eps", "weight_decay"):
-        value = scalar(name, getattr(settings, name), lambda x: x >= 0, "must not be negative")
-        object.__setattr__(settings, name, value)
