@@ -75,10 +75,10 @@ class Diagnosis(PointDiagnosis):
         run = self.run
         pooled, offset = as_totals(run.counts)  # all that the objective knows of the counts (E7)
         task, nothing = Task(self.family, pooled), np.zeros((0, len(pooled)))
-        positive = find_constraint(run.constraint)
+        positive = find_constraint(run.config.constraint)
         path = ParameterVector(task, run.start, run.learn_prior, nothing, positive)
         height = self.supremum.log_evidence - offset
-        return _steps_until_above(path, path.start, run.optimizer, height, MOST_STEPS)
+        return _steps_until_above(path, path.start, run.config.optimizer, height, MOST_STEPS)
 
     @cached_property
     def steps_needed(self) -> int | None:
@@ -94,7 +94,7 @@ class Diagnosis(PointDiagnosis):
         near = self.optimum.value - max(ARRIVED, run.noise_floor or 0.0)
         most = min(MOST_STEPS, _MOST_WORK // len(run.counts))
         at = run.state.vector
-        return _steps_until_above(run.config.parameters, at, run.optimizer, near, most)
+        return _steps_until_above(run.config.parameters, at, run.config.optimizer, near, most)
 
     @cached_property
     def posterior(self) -> PosteriorTable | None:

@@ -1,10 +1,10 @@
 """Runs saved and taken up again: every number that the next step needs, in a plain npz.
 
-A file holds one or several runs. Of each it keeps what was asked for, the parameters, Adam's
-moments, the generator's state, the losses and rows so far, and the steps whose losses are not
-worked out yet (`elbo_ref.svi.loop`); so a run that was stopped at any moment, saved or killed, ends
-with the bytes of one that was not. What is not an array is JSON text in the member ``runs``.
-Nothing is pickled, and loading runs no code from the file.
+A file holds one or several runs. Of each it keeps the settings, the parameters, Adam's moments, the
+generator's state, the losses and rows so far, and the steps that still wait for their losses
+(`elbo_ref.svi.loop`); so a run that was stopped at any moment, saved or killed, ends with the bytes
+of one that was not. What is not an array is JSON text in the member ``runs``. Nothing is pickled,
+and loading runs no code from the file.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def save_run(run: Run, path: str | Path, *, overwrite: bool = False) -> None:
     path : str or Path
         The file appears whole or not at all.
     overwrite : bool
-        Whether an existing file may be replaced.
+        Replace an existing file.
 
     Raises
     ------
@@ -99,7 +99,15 @@ def save_run(run: Run, path: str | Path, *, overwrite: bool = False) -> None:
 
 @underflow_is_zero
 def load_run(path: str | Path) -> Run:
-    """A run from `save_run`.
+    """Load a run that `save_run` has saved.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Run
 
     Raises
     ------
@@ -121,11 +129,11 @@ class Checkpoint:
     ----------
     path : Path or None
     configs : dict
-        What was asked for.
+        The settings of each run.
     states : dict
-        Where each run stands; whoever advances one puts its new state here.
+        The state of each run; whoever advances one puts its new state here.
     num_steps : int
-        How many steps each is to make.
+        The number of steps that each is to make.
     """
 
     def __init__(
@@ -137,7 +145,7 @@ class Checkpoint:
     ) -> None:
         self.path, self.configs, self.states, self.num_steps = path, configs, states, num_steps
         self.error: OSError | None = None
-        """What was wrong when the file was last written."""
+        """The error when the file was last written."""
         self._next = 0.0
 
     def take_up(self) -> None:
@@ -167,7 +175,7 @@ class Checkpoint:
             self.states[guide] = state
 
     def save(self) -> None:
-        """Write the file; if that fails, it is as it was, and `error` says why."""
+        """Write the file; if that fails, leave it as it was and keep the `error`."""
         if self.path is not None:
             begun = time.monotonic()
             try:
@@ -179,7 +187,7 @@ class Checkpoint:
             self._next = now + max(_SECONDS, _SHARE * (now - begun))
 
     def content(self) -> bytes:
-        """The bytes of the file, as the runs stand."""
+        """Return the bytes of the file, as the runs stand."""
         runs = [
             (self.configs[guide], state, self.num_steps) for guide, state in self.states.items()
         ]
@@ -192,7 +200,7 @@ class Checkpoint:
 
 
 def pack(runs: list[tuple[Config, State, int]]) -> bytes:
-    """Runs, each with its number of steps, as the bytes of a file."""
+    """Put runs, each with its number of steps, into the bytes of a file."""
     arrays: dict[str, Any] = {}
     notes = []
     for i, (config, state, num_steps) in enumerate(runs):
@@ -233,7 +241,7 @@ def pack(runs: list[tuple[Config, State, int]]) -> bytes:
 
 
 def load(path: str | Path) -> list[tuple[Config, State, int]]:
-    """The runs of a file, each with its number of steps."""
+    """Read the runs of a file, each with its number of steps."""
     try:
         with np.errstate(all="ignore"):
             return _unpack(read_arrays(path))
@@ -242,7 +250,7 @@ def load(path: str | Path) -> list[tuple[Config, State, int]]:
 
 
 def _unpack(members: dict[str, Any]) -> list[tuple[Config, State, int]]:
-    """The runs in the members of a file.
+    """Read the runs from the members of a file.
 
     Raises
     ------
@@ -280,7 +288,7 @@ def _run(note: dict[str, Any], members: dict[str, Any], i: int) -> tuple[Config,
 
 
 def _config(note: dict[str, Any], guide_start: FloatArray) -> Config:
-    """What was asked for, through the door that it came in by."""
+    """Check the settings by the door that they came in by."""
     config = checked_config(
         Counts.from_columns(**note["counts"]),
         note["guide"],

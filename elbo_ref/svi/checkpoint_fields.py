@@ -70,7 +70,7 @@ GENERATORS = tuple(_STATES)
 
 
 def generator_to_plain(state: Any) -> Any:
-    """A generator's state with its arrays as lists, marked by their type."""
+    """Turn a generator's state into plain values: arrays as lists, marked by their type."""
     if isinstance(state, dict):
         return {key: generator_to_plain(value) for key, value in state.items()}
     if isinstance(state, np.ndarray):
@@ -104,7 +104,7 @@ def check_generator(place: str, note: Any) -> None:
 
 
 def generator_from_plain(note: Any) -> Any:
-    """A state that has been checked, as NumPy takes it."""
+    """Turn a state that has been checked back into what NumPy takes."""
     if isinstance(note, dict) and set(note) == {"dtype", "items"}:
         return np.array(note["items"], note["dtype"])
     if isinstance(note, dict):
@@ -113,7 +113,7 @@ def generator_from_plain(note: Any) -> Any:
 
 
 def _philox_block(state: Mapping[str, Any]) -> list[int]:
-    """The four words of a counter and key; NumPy counts on before it computes them."""
+    """Draw the four words of a counter and key; NumPy counts on before it computes them."""
     counter, key = (
         sum(word << (64 * i) for i, word in enumerate(state[name]["items"]))
         for name in ("counter", "key")
@@ -179,4 +179,4 @@ _RUN = record(
     }
 )
 DOCUMENT = record({"schema": text(SCHEMA), "runs": items(_RUN)})
-"""What the text in the member ``runs`` may be."""
+"""The values that the text in the member ``runs`` may have."""

@@ -1,4 +1,4 @@
-"""`Config`: all that was asked of a run, checked; as an objective, as parameters, in words."""
+"""`Config`: the settings of a run, checked; as an objective, as parameters, in words."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from elbo_ref.svi.parameters import Learned, ParameterVector, check_learned
 
 @dataclass(frozen=True, eq=False)
 class Config:
-    """What was asked for, checked.
+    """The settings of a run, as `maximize_elbo` takes them, checked.
 
     `guide_start` are the guide's unconstrained parameters at the start, (k, G); `subsample_size` is
     None where every particle sees everything, `seed` where a generator was given.
@@ -46,12 +46,12 @@ class Config:
     subsample_size: int | None
 
     def __getstate__(self) -> dict[str, Any]:
-        """What was asked for, without what follows from it."""
+        """Return the settings, without the values derived from them."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def objective(self) -> Objective:
-        """What is maximised."""
+        """The objective that is maximised."""
         objective = objectives.find(self.loss)
         return Subsampled(objective, self.subsample_size) if self.subsample_size else objective
 
@@ -72,11 +72,11 @@ class Config:
 
     @cached_property
     def row_size(self) -> int:
-        """How many numbers a step comes to: parameters, or latents that a value is summed over."""
+        """The number of parameters, or of entries that a value is summed over if these are more."""
         return max(self.parameters.start.size, len(self.counts))
 
     def in_words(self, num_steps: int) -> str:
-        """How so many steps were made, on one line."""
+        """Describe on one line how so many steps were made."""
         facts = []
         if guides.GUIDES[self.guide].has_prior:
             only = f" (only {self.learn_prior})" if isinstance(self.learn_prior, str) else ""
@@ -95,7 +95,7 @@ class Config:
         return ", ".join(facts)
 
     def document(self, num_steps: int) -> Document:
-        """The same as plain values."""
+        """Return the settings of so many steps as plain values."""
         optimizer: Document = asdict(self.optimizer) if is_dataclass(self.optimizer) else {}
         name, lr = type(self.optimizer).__name__, self.optimizer.lr
         settings: Document = {

@@ -1,4 +1,4 @@
-r"""Where a run's objective is highest, and how near to it its noise lets the run come.
+r"""The maximum that a run climbs to, and how near to it its noise lets the run come.
 
 **The maximum.** Under one prior the best guide has a closed form, or nearly (`Guide.optimum`). What
 is left is a function of at most two numbers, the logarithms of the concentrations that are learned,
@@ -51,7 +51,7 @@ NEGLIGIBLE = 0.5
 """Nats that a maximum may lack: with half of one, a parameter is a standard error away."""
 
 LEVEL = 1e-3
-"""How often a run at its noise floor is farther below its maximum than allowed."""
+"""The share of the time that a run at its noise floor is farther below than allowed."""
 
 _FIRST_ORDER = 2.0
 
@@ -59,7 +59,7 @@ _SHIFT = 1e-3
 _REACH, _LEAST_REACH = 2.0, 1e-9
 _MOST_STEPS = 25
 _FAR, _SAME = 8.0, 1e-11
-"""How far along a direction the objective is looked at, and what of it is rounding."""
+"""The distance at which a direction is looked along, and a relative difference of rounding."""
 
 
 class NoiseFloor(NamedTuple):
@@ -80,7 +80,7 @@ class NoiseFloor(NamedTuple):
         return self.nats * max(_FIRST_ORDER, float(sc.chdtri(directions, LEVEL)) / directions)
 
     def allows(self, shortfall: float) -> bool:
-        """Whether a run so far below its maximum is as near to it as can be told."""
+        """Tell whether a run so far below its maximum is as near to it as can be told."""
         return shortfall <= self.allowance
 
 
@@ -168,7 +168,7 @@ class _Profile:
         self._unused = np.random.default_rng(0)
 
     def at(self, x: FloatArray) -> Maximum | None:
-        """The highest value at x; None outside the range of x, or where no guide is best."""
+        """Find the highest value at x; None outside the range of x, or where no guide is best."""
         best = self._best(x)
         if best is None:
             return None
@@ -192,7 +192,7 @@ class _Profile:
         return (curvature + curvature.T) / 2
 
     def is_top(self, direction: FloatArray, close: bool, x: FloatArray, value: float) -> bool:
-        """Whether x is a top along a direction: Newton's step is small, or it is flat both ways.
+        """Tell whether x is a top in a direction: Newton's step is small, or it is flat both ways.
 
         A step that is small for rounding alone is on a slope that levels off: flat one way only.
         """

@@ -13,12 +13,14 @@ a run that is taken up again from any state ends with the bytes of one that neve
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray, IntArray
 from elbo_ref.distributions.beta import Beta
+from elbo_ref.guides import GuideValue
 from elbo_ref.optim import AdamState
 from elbo_ref.svi.config import Config
 
@@ -26,7 +28,7 @@ GUIDE_HISTORY_BYTES = 64 * 2**20
 """The guide's history is thinned so that it takes no more than this, ends excepted."""
 
 _NUMBERS_AT_ONCE = 2**16
-"""How many steps wait for their losses: as many as have so many parameters, or latents."""
+"""Steps wait for their losses until they have about so many parameters, or latents."""
 
 LEFT_FLOAT64 = "the objective left float64"
 
@@ -55,11 +57,33 @@ class Rows(NamedTuple):
         return np.arange(start, stop) * self.stride
 
     def thinned(self, stride: int) -> Rows:
-        """The same rows with the guides of a multiple of the stride."""
+        """Keep the guides of a multiple of the stride only."""
         if stride == self.stride:
             return self
         guides = self.guides[:, self.kept % stride == 0].copy()
         return self._replace(guides=guides, stride=stride)
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """The parameters of a run, row by row; row i belongs to ``losses[i]``.
+
+    Attributes
+    ----------
+    prior : Beta, shape (rows,)
+        One more row than there are losses: the last is where the run ended.
+    guide : Beta, LogitNormal, Delta or Parameter of shape (len(guide_steps), G), or None
+        The guide at the rows `guide_steps`: every row, unless that took more than 64 MiB, else
+        every second, fourth, ..., and always the last.
+    guide_steps : int64 ndarray
+    """
+
+    prior: Beta
+    guide: GuideValue | None
+    guide_steps: IntArray
+
+    def __len__(self) -> int:
+        return self.prior.shape[0]
 
 
 class Waiting(NamedTuple):
@@ -74,18 +98,18 @@ class Waiting(NamedTuple):
 
     @classmethod
     def of(cls, vectors: FloatArray, values: FloatArray) -> Waiting:
-        """The inverse of `arrays`."""
+        """Take them from what `arrays` gives."""
         items = list(zip(vectors, values.tolist(), strict=True))
         return cls(items, len(items))
 
     def added(self, vector: FloatArray, value: float) -> Waiting:
-        """These and one more."""
+        """Return these and one more."""
         items = self.items if len(self.items) == self.size else self.items[: self.size]
         items.append((vector, value))
         return Waiting(items, self.size + 1)
 
     def arrays(self, num_parameters: int) -> tuple[FloatArray, FloatArray]:
-        """Vectors (size, P) and values (size,)."""
+        """Stack them as vectors (size, P) and values (size,)."""
         items = self.items[: self.size]
         vectors = np.array([vector for vector, _ in items]).reshape(-1, num_parameters)
         return vectors, np.array([value for _, value in items], dtype=np.float64)
@@ -107,7 +131,7 @@ class State(NamedTuple):
 
 
 def initial_state(config: Config, rng: np.random.Generator) -> State:
-    """The state before the first step."""
+    """Return the state before the first step."""
     vector = config.parameters.start
     k, size = config.parameters.split(vector)[1].shape
     nothing = Rows(0, np.zeros(0), np.zeros((2, 0)), np.zeros((k, 0, size)), 1)
@@ -116,7 +140,7 @@ def initial_state(config: Config, rng: np.random.Generator) -> State:
 
 
 def generator_of(state: State) -> np.random.Generator:
-    """A generator of its own that stands where the state's does."""
+    """Make a new generator that stands where the state's does."""
     bits = getattr(np.random, state.generator["bit_generator"])()
     bits.state = state.generator
     return np.random.Generator(bits)
@@ -163,7 +187,7 @@ def advance_to(
 
 
 def with_losses(config: Config, state: State) -> State:
-    """The state with all its steps among its rows; ended at the first value that is not finite."""
+    """Move all steps of a state to its rows; end it at the first value that is not finite."""
     if not state.waiting.size:
         return state
     parameters = config.parameters
@@ -182,7 +206,7 @@ def with_losses(config: Config, state: State) -> State:
 
 
 def joined(rows: tuple[Rows, ...]) -> Rows:
-    """Rows that follow each other, all of one stride, as one."""
+    """Join rows that follow each other, all of one stride."""
     losses, priors, guides = (
         np.concatenate([getattr(part, name) for part in rows], axis=axis)
         for name, axis in (("losses", 0), ("priors", 1), ("guides", 1))
@@ -191,7 +215,7 @@ def joined(rows: tuple[Rows, ...]) -> Rows:
 
 
 def _appended(rows: tuple[Rows, ...], new: Rows) -> tuple[Rows, ...]:
-    """Rows with more behind them, all with the guides that fit into `GUIDE_HISTORY_BYTES`.
+    """Append rows; all then keep no more guides than fit into `GUIDE_HISTORY_BYTES`.
 
     Parts are joined with shorter ones only, so that a row is copied a few times, not every time.
     """

@@ -19,11 +19,11 @@ from elbo_ref.objectives.exact import objective_value
 NAMES = ("concentration1", "concentration0")
 
 Learned: TypeAlias = bool | Literal["concentration1", "concentration0"]
-"""What of the prior is learned."""
+"""The part of the prior that is learned."""
 
 
 def check_learned(learned: object) -> None:
-    """Raise TypeError or ValueError unless it says what of the prior is learned."""
+    """Raise TypeError or ValueError unless it is a `Learned`."""
     if isinstance(learned, str) and learned not in NAMES:
         raise ValueError(f"learn_prior = {learned!r} is not one of {', '.join(map(repr, NAMES))}")
     if not isinstance(learned, bool | str):
@@ -80,18 +80,18 @@ class ParameterVector:
         self._center, self._reach = (low + high) / 2, (high - low) / 2
 
     def free_guide(self, vector: FloatArray) -> FloatArray:
-        """The guide's part of a vector, (k, G), unconstrained."""
+        """Return the guide's part of a vector, (k, G), unconstrained."""
         return vector[self.num_prior :].reshape(self.guide_shape)
 
     def split(self, vector: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Constrained prior (2, 1) and guide (k, G) at a vector."""
+        """Split a vector into constrained prior (2, 1) and guide (k, G)."""
         p = self.num_prior
         prior = self._prior.copy()
         prior[self.learned, 0] = self.positive.constrain(vector[:p])
         return prior, self.task.guide.constrain(vector[p:].reshape(self.guide_shape))
 
     def split_rows(self, vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Constrained priors (2, R, 1) and guides (k, R, G) at R vectors."""
+        """Split R vectors into constrained priors (2, R, 1) and guides (k, R, G)."""
         p, rows = self.num_prior, len(vectors)
         priors = np.repeat(self._prior, rows, axis=1)
         priors[self.learned] = self.positive.constrain(vectors[:, :p].T)
@@ -99,14 +99,14 @@ class ParameterVector:
         return priors[:, :, None], self.task.guide.constrain(own)
 
     def value(self, vector: FloatArray) -> float:
-        """The exact objective."""
+        """Evaluate the exact objective."""
         prior, own = self.split(vector)
         return objective_value(self.task, Beta(*map(float, prior[:, 0])), own)
 
     def gradient(
         self, objective: Objective, vector: FloatArray, num_particles: int, rng: np.random.Generator
     ) -> tuple[FloatArray, float]:
-        """Gradient of an objective with respect to the vector, and the value that `step` gives."""
+        """Gradient of an objective with respect to the vector, and the value of its step."""
         prior, own = self.split(vector)
         step = objective.step(self.task, prior, own, num_particles, rng)
         by_own = (step.own * self.task.guide.slope(own)).ravel()
@@ -118,7 +118,7 @@ class ParameterVector:
     def gradient_std(
         self, objective: Objective, prior: FloatArray, own: FloatArray
     ) -> FloatArray | None:
-        """Standard deviation of one particle's gradient, for each entry of the vector.
+        """Compute the standard deviation of one particle's gradient, for each entry of the vector.
 
         At constrained parameters; None if it is not known.
         """
@@ -131,7 +131,7 @@ class ParameterVector:
         return np.concatenate((by_learned, (np.sqrt(by_own) * np.abs(slope)).ravel()))
 
     def outside(self, vector: FloatArray) -> int | None:
-        """Index of a parameter that is out of its range or not a number; None if all are well."""
+        """Find a parameter that is out of its range or not a number; None if all are well."""
         away = vector - self._center
         ratio = away / self._reach
         if ratio.dot(ratio) < 0.99:  # so none is near its end: the quick answer of most steps
@@ -140,14 +140,14 @@ class ParameterVector:
         return None if inside.all() else int(np.argmin(inside))
 
     def name(self, index: int) -> str:
-        """The public name of a parameter."""
+        """Return the public name of a parameter."""
         if index < self.num_prior:
             return f"prior.{NAMES[self.learned][index]}"
         row, latent = np.unravel_index(index - self.num_prior, self.guide_shape)
         return f"guide.{self.task.guide.parameter_names[row]}[{latent}]"
 
     def range(self, index: int) -> str:
-        """The range of that parameter, constrained, in words."""
+        """Return the range of a parameter, constrained, in words."""
         row = (index - self.num_prior) // self.guide_shape[1]
         if index < self.num_prior or self.task.guide.constraints[row].range != ANY_REAL:
             return f"[{SMALLEST:g}, {LARGEST:g}]"

@@ -15,7 +15,7 @@ import numpy as np
 
 from elbo_ref._format.documents import Document, document, put, to_json
 from elbo_ref._format.numbers import describe, number, pair
-from elbo_ref._validation.arguments import FloatArray, IntArray, count, scalar, underflow_is_zero
+from elbo_ref._validation.arguments import FloatArray, count, scalar, underflow_is_zero
 from elbo_ref._validation.values import by_value
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
@@ -23,13 +23,12 @@ from elbo_ref.distributions.logit_normal import LogitNormal
 from elbo_ref.distributions.point import Delta, Parameter
 from elbo_ref.distributions.posterior_table import PosteriorTable, posterior_table
 from elbo_ref.guides import GuideValue
-from elbo_ref.guides.constraints import ConstraintName
 from elbo_ref.objectives import Objective, find as find_objective
 from elbo_ref.objectives.exact import Exact
-from elbo_ref.optim import Optimizer, rate_after
+from elbo_ref.optim import rate_after
 from elbo_ref.svi.config import Config
 from elbo_ref.svi.convergence import NoiseFloor, find_floor
-from elbo_ref.svi.loop import State, advance_to, generator_of, joined, with_losses
+from elbo_ref.svi.loop import History, State, advance_to, generator_of, joined, with_losses
 from elbo_ref.svi.parameters import Learned
 from elbo_ref.svi.stationarity import Stationarity, stationarity
 
@@ -37,31 +36,9 @@ Ending = Literal["completed", "unbounded", "interrupted"]
 Stopped = Literal["completed", "converged", "unbounded", "interrupted"]
 
 
-@dataclass(frozen=True, eq=False)
-class History:
-    """The parameters of a run, row by row; row i belongs to ``losses[i]``.
-
-    Attributes
-    ----------
-    prior : Beta, shape (rows,)
-        One more row than there are losses: the last is where the run ended.
-    guide : Beta, LogitNormal, Delta or Parameter of shape (len(guide_steps), G), or None
-        The guide at the rows `guide_steps`: every row, unless that took more than 64 MiB, else
-        every second, fourth, ..., and always the last.
-    guide_steps : int64 ndarray
-    """
-
-    prior: Beta
-    guide: GuideValue | None
-    guide_steps: IntArray
-
-    def __len__(self) -> int:
-        return self.prior.shape[0]
-
-
 @by_value
 class Average(NamedTuple):
-    """The prior, and a guide of the run's kind, between those of its rows."""
+    """An average of a run's rows: the prior, and a guide of the run's kind."""
 
     prior: Beta
     guide: GuideValue | None
@@ -79,21 +56,22 @@ class Run:
     guide : Beta, LogitNormal, Delta, Parameter or None
         The guide reached; the prior itself for ``"tied"``, None for ``"empty"``.
     losses : ndarray, shape (steps,)
-        What ``svi.step`` returns: minus the objective at the parameters before each update.
+        As ``svi.step`` returns them: minus the objective at the parameters before each update.
     history : History
         The parameters of every step, ``steps + 1`` rows.
     num_steps : int
-        How many steps were asked for.
+        The number of steps asked for.
     config : Config
-        What was asked for.
+        The settings: `learn_prior`, `optimizer`, `num_particles`, `subsample_size`, `constraint`,
+        `seed` (None where a generator was given), ...
     state : State
-        Where the loop stands, for `resume` and `elbo_ref.svi.checkpoint`.
+        The state of the loop, for `resume` and `elbo_ref.svi.checkpoint`.
     vector : ndarray, shape (P,)
         The unconstrained parameters reached.
     guide_parameters : ndarray, shape (k, rows, G)
         The guide's constrained parameters at the rows ``history.guide_steps``.
     early_end : str or None
-        Why the run ended early by itself, if it did.
+        The reason if the run ended early by itself.
     """
 
     prior: Beta
@@ -109,7 +87,7 @@ class Run:
 
     @classmethod
     def of(cls, config: Config, state: State, num_steps: int) -> Run:
-        """The run that stands at a state, of which so many steps were wanted."""
+        """Make the run that stands at a state, of which so many steps were wanted."""
         end = with_losses(config, state)
         rows, parameters = joined(end.rows), config.parameters
         guide, kept = parameters.task.guide, np.append(rows.kept, rows.end)
@@ -134,12 +112,12 @@ class Run:
 
     @property
     def counts(self) -> Counts:
-        """What it was fitted to."""
+        """The data."""
         return self.config.counts
 
     @property
     def guide_name(self) -> str:
-        """The name of its family, as ``guide=`` takes it."""
+        """The name of the guide, as ``guide=`` takes it."""
         return self.config.guide
 
     @property
@@ -149,43 +127,18 @@ class Run:
 
     @property
     def loss(self) -> Objective:
-        """The objective, but for how it is subsampled."""
+        """The objective, on all of the data."""
         return find_objective(self.config.loss)
 
     @property
     def learn_prior(self) -> Learned:
-        """What of the prior was learned; False where the model has none."""
+        """The part of the prior that was learned; False where the model has none."""
         return self.config.learn_prior
 
     @property
     def has_prior(self) -> bool:
-        """Whether the model has a prior: not where c is a parameter (``guide="none"``)."""
+        """False where c is a parameter and the model has no prior (``guide="none"``)."""
         return self.config.parameters.task.guide.has_prior
-
-    @property
-    def optimizer(self) -> Optimizer:
-        """The optimizer's settings."""
-        return self.config.optimizer
-
-    @property
-    def num_particles(self) -> int:
-        """How many draws a loss is averaged over."""
-        return self.config.num_particles
-
-    @property
-    def subsample_size(self) -> int | None:
-        """How many latents, or observations of a single one, each particle sees; None for all."""
-        return self.config.subsample_size
-
-    @property
-    def constraint(self) -> ConstraintName:
-        """How concentrations were kept positive."""
-        return self.config.constraint
-
-    @property
-    def seed(self) -> int | None:
-        """The seed of the draws; None where a generator was given."""
-        return self.config.seed
 
     @property
     def start(self) -> Beta:
@@ -195,19 +148,19 @@ class Run:
 
     @cached_property
     def stationarity(self) -> Stationarity:
-        """How far the end is from a maximum of the run's own exact objective."""
+        """The distance of the end from a maximum of the run's own exact objective."""
         return stationarity(self.config.parameters, self.vector)
 
     @property
     def ending(self) -> Ending:
-        """How the loop ended, whether or not that is a maximum."""
+        """The end of the loop, whether or not that is a maximum."""
         if self.early_end is not None:
             return "unbounded"
         return "interrupted" if len(self.losses) < self.num_steps else "completed"
 
     @property
     def stopped(self) -> Stopped:
-        """How the run ended, in one word.
+        """The end of the run, in one word.
 
         ``"completed"``; ``"converged"``: completed, and a maximum of the run's own exact objective;
         ``"unbounded"``: ended early because a concentration left [1e-12, 1e15] or the objective
@@ -218,12 +171,12 @@ class Run:
 
     @property
     def converged(self) -> bool:
-        """Whether all steps were made and the end is a maximum of the run's own exact objective."""
+        """True if all steps were made, to a maximum of the run's own exact objective."""
         return self.stopped == "converged"
 
     @property
     def message(self) -> str:
-        """How the run ended, in a sentence."""
+        """The end of the run, in a sentence."""
         stopped, steps = self.stopped, len(self.losses)
         if stopped == "unbounded":
             return f"ended early, at step {steps}: {self.early_end}"
@@ -251,16 +204,17 @@ class Run:
     def step_std(self) -> float | None:
         """Standard deviation of one Monte Carlo loss there, `num_particles` averaged (E5).
 
-        For ``loss="exact"`` what it would be under ``"trace"``; None for a Renyi bound of more than
-        two samples, where it is not known.
+        For ``loss="exact"`` that under ``"trace"``; None for a Renyi bound of more than two
+        samples, where it is not known.
         """
-        own = self.config.parameters.split(self.vector)[1]
-        variance = self.config.objective.variance(self.config.parameters.task, self.prior, own)
-        return None if variance is None else float(np.sqrt(variance / self.num_particles))
+        parameters = self.config.parameters
+        own = parameters.split(self.vector)[1]
+        variance = self.config.objective.variance(parameters.task, self.prior, own)
+        return None if variance is None else float(np.sqrt(variance / self.config.num_particles))
 
     @property
     def noise_floor(self) -> float | None:
-        """How far below its maximum this learning rate and number of particles keep a run, in nats.
+        """The nats below its maximum at which its noise keeps the run in the mean.
 
         lr/4 times the sum of the standard deviations of its gradients *at the maximum* of its own
         exact objective that is uphill of where it stands, by the learning rate of its last step
@@ -272,12 +226,11 @@ class Run:
 
     @cached_property
     def floor(self) -> NoiseFloor | None:
-        """The same, with what it allows."""
-        config, steps = self.config, len(self.losses)
-        rate = rate_after(config.optimizer, steps)
-        return find_floor(
-            config.parameters, config.objective, self.vector, config.num_particles, rate
-        )
+        """The noise floor, with the shortfall that it allows."""
+        config, vector = self.config, self.vector
+        rate = rate_after(config.optimizer, len(self.losses))
+        particles = config.num_particles
+        return find_floor(config.parameters, config.objective, vector, particles, rate)
 
     def resume(self, num_steps: int | None = None) -> Run:
         """Go on from where the run stands, as if it had never stopped.
@@ -285,7 +238,7 @@ class Run:
         Parameters
         ----------
         num_steps : int, optional
-            How many steps more; without it, those that an interrupted run still lacks.
+            The number of steps more; without it, those that an interrupted run still lacks.
 
         Returns
         -------
@@ -317,15 +270,22 @@ class Run:
         return Run.of(self.config, state, wanted)
 
     def average(self, last: float = 0.5) -> Average:
-        """The average of the parameters over the last part of the run, against its noise.
-
-        Of unconstrained parameters, so that concentrations under exp are averaged geometrically
-        (Polyak & Juditsky 1992). Of the guide, over the rows that `history.guide_steps` keeps.
+        """Average the parameters over the last part of the run, against its noise.
 
         Parameters
         ----------
         last : float
             The share of the rows, in (0, 1].
+
+        Returns
+        -------
+        Average
+            Of unconstrained parameters, so that concentrations under exp are averaged
+            geometrically; of the guide, over the rows that `history.guide_steps` keeps.
+
+        References
+        ----------
+        B. T. Polyak & A. B. Juditsky, SIAM Journal on Control and Optimization 30 (1992) 838.
 
         Examples
         --------
@@ -344,11 +304,11 @@ class Run:
         return Average(prior, family.value(prior, own))
 
     def posterior_table(self, prob: float = 0.95) -> PosteriorTable:
-        """The exact posterior of each latent under the prior reached."""
+        """Tabulate the exact posterior of each latent under the prior reached."""
         return posterior_table(self.prior, self.counts, prob)
 
     def summary(self) -> str:
-        """The run in a few lines of text.
+        """Describe the run in a few lines of text.
 
         Examples
         --------
@@ -382,11 +342,11 @@ class Run:
         return facts
 
     def settings(self) -> str:
-        """How the run was made, on one line."""
+        """Describe on one line how the run was made."""
         return self.config.in_words(self.num_steps)
 
     def body(self) -> Document:
-        """The part of `to_dict` that is about this run alone."""
+        """Return the part of `to_dict` that is about this run alone."""
         body = self.record()
         body |= {"message": self.message, "stopped": self.stopped}
         put(body, "objective", self.objective, "it leaves float64")
@@ -397,7 +357,7 @@ class Run:
         return body
 
     def record(self) -> Document:
-        """The part of `body` that the run has noted, so that nothing needs to be computed."""
+        """Return the part of `body` that the run has noted, so that nothing is computed."""
         body: Document = {
             "losses": self.losses.tolist(),
             "settings": self.config.document(self.num_steps),
@@ -415,11 +375,11 @@ class Run:
         return plot(self, axes)
 
     def to_dict(self) -> Document:
-        """The run as a document of plain values; see docs/results.md."""
+        """Return the run as a document of plain values; see docs/results.md."""
         return {**document("run"), "counts": self.counts.to_dict(), **self.body()}
 
     def to_json(self) -> str:
-        """The same as text."""
+        """Return the document as JSON text."""
         return to_json(self.to_dict())
 
 

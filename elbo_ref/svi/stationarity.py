@@ -1,4 +1,4 @@
-"""Is a point a maximum of its own exact objective? The Newton decrement says, without an oracle.
+"""The Newton decrement: whether a point is a maximum of its own exact objective.
 
 With gradient g and Hessian H in unconstrained coordinates, Newton's step is -H^-1 g and the maximum
 of the local quadratic is lambda^2/2 = -g^T H^-1 g / 2 nats higher (Boyd & Vandenberghe 2004,
@@ -29,7 +29,7 @@ Gradients: TypeAlias = Callable[[FloatArray, FloatArray], tuple[FloatArray, Floa
 
 
 class Stationarity(NamedTuple):
-    """How far a point is from the nearest maximum, as Newton sees it.
+    """The distance of a point from the nearest maximum, as Newton's method estimates it.
 
     Both are inf where H is not negative definite, or not by enough to be told from its own error,
     1e-9 of its largest element: nothing can be said where a concentration is many thousand times
@@ -52,7 +52,7 @@ class Stationarity(NamedTuple):
         return self.decrement <= DECREMENT and self.step <= STEP
 
     def sentence(self) -> str:
-        """The verdict in words."""
+        """Put the verdict in words."""
         if self.holds:
             return f"a maximum of its own objective (Newton would gain {self.decrement:.1g} nats)"
         if np.isinf(self.decrement):
@@ -141,7 +141,7 @@ def _slope(
     by_prior: FloatArray,
     by_own: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
-    """Derivative of the gradient in a direction, by central differences of fourth order."""
+    """Differentiate the gradient in a direction, by central differences of fourth order."""
 
     def at(shift: float) -> tuple[FloatArray, FloatArray]:
         return gradient(prior + shift * by_prior, own + shift * by_own)
@@ -155,7 +155,7 @@ def _slope(
 
 
 def _negative_definite(matrices: FloatArray, scale: FloatArray) -> bool:
-    """Whether all are, by more than the error of the differences, which grows with `scale`."""
+    """Tell whether all are, by more than the error of the differences, which is as `scale`."""
     if not np.isfinite(matrices).all():
         return False
     highest = np.linalg.eigvalsh(matrices).max(axis=-1, initial=-np.inf)

@@ -446,7 +446,7 @@ def test_the_step_of_passing_is_that_of_the_whole_data():
         counts = er.datasets.load(name)
         path = exact(counts, "empty", num_steps=120)
         direct = int(np.argmax(-path.losses > maximize_evidence(counts).log_evidence))
-        noisy = er.maximize_elbo(counts, "empty", optimizer=path.optimizer, num_steps=2)
+        noisy = er.maximize_elbo(counts, "empty", optimizer=path.config.optimizer, num_steps=2)
         assert er.diagnose(noisy).passes_at == direct > 0, name
 
 

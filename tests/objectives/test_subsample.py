@@ -135,7 +135,7 @@ def test_a_run_is_resumed_and_says_what_it_is(tmp_path):
     save_run(er.maximize_elbo(SEVERAL, num_steps=25, **settings), tmp_path / "run.npz")
     resumed = load_run(tmp_path / "run.npz").resume(35)
     assert resumed.to_json() == whole.to_json()
-    assert whole.subsample_size == 4 and "subsample size 4" in whole.summary()
+    assert whole.config.subsample_size == 4 and "subsample size 4" in whole.summary()
     assert whole.to_dict()["settings"]["subsample_size"] == 4
     assert not np.array_equal(whole.losses, er.maximize_elbo(SEVERAL, num_steps=60).losses)
 

@@ -114,7 +114,7 @@ def test_generators(tmp_path, kind):
         return {"rng": rng, "guide": "beta"}
 
     half = through_a_file(fit(17, **settings()), tmp_path / "run.npz")
-    assert half.seed is None
+    assert half.config.seed is None
     assert fingerprint(half.resume(STEPS - 17)) == fingerprint(fit(**settings()))
 
 

@@ -211,8 +211,8 @@ def checked(run, losses=None):
     params = {f"prior.{name}": getattr(run.prior, name) for name in NAMES}
     params |= {f"guide.{name}": getattr(run.guide, name) for name in NAMES}
     verdict = er.cross_check(
-        run.counts, params, loss=run.loss_name, num_particles=run.num_particles,
-        losses=losses, optimizer=run.optimizer,
+        run.counts, params, loss=run.loss_name, num_particles=run.config.num_particles,
+        losses=losses, optimizer=run.config.optimizer,
     )  # fmt: skip
     kinds = (*OPTIMUM, "at_optimum")
     (found,) = (finding for finding in verdict.findings if finding.name in kinds)
@@ -388,7 +388,7 @@ def test_a_rate_that_falls(tmp_path):
     run = er.maximize_elbo(TWO, "beta", loss="exact", optimizer=falling, num_steps=40)
     er.save_run(run, tmp_path / "run.npz")
     again = er.load_run(tmp_path / "run.npz")
-    assert again.to_json() == run.to_json() and again.optimizer == falling
+    assert again.to_json() == run.to_json() and again.config.optimizer == falling
     assert run.to_dict()["settings"]["optimizer"]["gamma"] == 0.97
     with pytest.raises(ValueError, match=r"gamma = 1.5 must lie in \(0, 1\]"):
         er.ExponentialLR(er.Adam(), gamma=1.5)
