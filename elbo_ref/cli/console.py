@@ -259,6 +259,8 @@ class Interrupts:
             if not self._over or _aborted():
                 raise
             return otherwise
+        if _aborted():  # and the work took it for a first interrupt
+            raise KeyboardInterrupt
         return result
 
     def _ask(self, number: int, frame: FrameType | None) -> None:

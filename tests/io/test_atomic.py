@@ -358,7 +358,7 @@ def test_overwriters_never_mix(path):
 
 KILLED = """
 import os, signal, sys
-from elbo_ref import atomic
+from elbo_ref.io import atomic
 stage, path = sys.argv[1:]
 setattr(os, stage, lambda *arguments: os.kill(os.getpid(), signal.SIGKILL))
 atomic.write(path, b"new" * 1000, overwrite=stage == "replace")
