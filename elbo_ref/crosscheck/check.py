@@ -181,8 +181,8 @@ def _verdict(
     reached, ruled_out = model, tuple[str, ...]()
     aligned = align(model, losses, evaluations, optimizer)
     if aligned is not None:
-        aligned, report, found = explain(aligned, rng)
-        findings += found
+        aligned, report, of_losses = explain(aligned, rng)
+        findings += of_losses
         reached, ruled_out = _explained(model, aligned.model, report), report.ruled_out
     if not any(finding.status == "mistake" for finding in findings):
         findings += impossible_losses(model, losses)
@@ -229,10 +229,10 @@ def check_claims(names: object, prior: object) -> None:
 
 
 def _numbers(name: str, values: ArrayLike | None) -> FloatArray:
-    found = np.zeros(0) if values is None else float_array(name, values)
-    if found.ndim > 1:
-        raise ValueError(f"{name} has shape {found.shape}: one number for each step is needed")
-    return np.atleast_1d(found)
+    array = np.zeros(0) if values is None else float_array(name, values)
+    if array.ndim > 1:
+        raise ValueError(f"{name} has shape {array.shape}: one number for each step is needed")
+    return np.atleast_1d(array)
 
 
 def other_latents(

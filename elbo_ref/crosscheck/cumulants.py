@@ -376,18 +376,18 @@ class _FormCumulants:
 
     def of(self, form: LinearForm) -> FloatArray:
         """Cumulants of a form with some tilt, (3, T, G)."""
-        found, closed = np.empty((3, *form.constants.shape)), ~self._by_nodes
+        cumulants, closed = np.empty((3, *form.constants.shape)), ~self._by_nodes
         if closed.any():
             up, down = form.tilt[:, :, closed]
             for n, (at_a, at_b, at_sum) in enumerate(self._polygammas, start=1):
                 tilted = up**n * at_a + down**n * at_b
-                found[n - 1][:, closed] = tilted - (up + down) ** n * at_sum
+                cumulants[n - 1][:, closed] = tilted - (up + down) ** n * at_sum
         if self._by_nodes.any():
             values = _at_nodes(form, self._by_nodes, self._logit)
             mean = (self._weights * values).sum(axis=-1)
             away = values - mean[..., None]
             squared = self._weights * away * away
             powers = squared.sum(axis=-1), (squared * away).sum(axis=-1)
-            found[:, :, self._by_nodes] = (mean, *powers)
-        found[0] += form.constants
-        return found
+            cumulants[:, :, self._by_nodes] = (mean, *powers)
+        cumulants[0] += form.constants
+        return cumulants

@@ -162,6 +162,6 @@ def _batches(
         order = rng.random(whole.shape).argpartition(model.batch - 1, axis=-1)
         return entries[order[..., :latents]], np.zeros((2, 1, 1, 1))
     k, f = int(model.counts.successes[0]), int(model.counts.failures[0])
-    found = rng.hypergeometric(k, f, model.batch, particles)
-    seen = np.array((found, model.batch - found), dtype=np.float64)[..., None]
+    successes = rng.hypergeometric(k, f, model.batch, particles)
+    seen = np.array((successes, model.batch - successes), dtype=np.float64)[..., None]
     return whole, model.batch_scale * seen - form.task.outcomes[:, :, None, None]

@@ -77,27 +77,27 @@ class ModelTest:
     @cached_property
     def p(self) -> FloatArray:
         """p-value of each loss; those that would decide, from draws as well if these say more."""
-        found = p_values(self.distribution, self._losses, self.allowance)
-        for t in np.argsort(found) if self._summands < _MANY else ():
-            before, one = found[t], slice(t, t + 1)
+        p = p_values(self.distribution, self._losses, self.allowance)
+        for t in np.argsort(p) if self._summands < _MANY else ():
+            before, one = p[t], slice(t, t + 1)
             doubted = before > _NO_DOUBT or not self.distribution.closed
-            if doubted and 2 * len(found) * before < LEVEL:
+            if doubted and 2 * len(p) * before < LEVEL:
                 drawn = sampled_distribution(self._model.at(one), self._rng)
-                found[t] = max(before, *p_values(drawn, self._losses[one], self.allowance[one]))
-            if 2 * len(found) * found[t] < LEVEL or found[t] == before:
+                p[t] = max(before, *p_values(drawn, self._losses[one], self.allowance[one]))
+            if 2 * len(p) * p[t] < LEVEL or p[t] == before:
                 break
-        return found
+        return p
 
     @cached_property
     def p_mean(self) -> float:
         """p-value of their mean, weighted by precision; from draws as well if it would decide."""
         weights = self._spread.min() / self._spread
-        found = self._p_of_sum(self.distribution, weights)
+        p = self._p_of_sum(self.distribution, weights)
         few = len(weights) * self._summands < _MANY
-        if few and _NO_DOUBT < found < LEVEL / 2:
+        if few and _NO_DOUBT < p < LEVEL / 2:
             drawn = sampled_distribution(self._model, self._rng)
-            found = max(found, self._p_of_sum(drawn, weights))
-        return found
+            p = max(p, self._p_of_sum(drawn, weights))
+        return p
 
     @property
     def p_spread(self) -> float:

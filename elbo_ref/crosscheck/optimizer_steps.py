@@ -99,10 +99,10 @@ def step_findings(
     steps = _in_likelier_coordinates(model, learned, optimizer)
     if not steps.lengths.any():
         return []
-    found, rate = _detached(model, steps), steps.rate
+    detached, rate = _detached(model, steps), steps.rate
     settings = _settings(steps, optimizer, from_start) if optimizer else []
-    if found or (rate is None and optimizer is None):
-        return found + settings
+    if detached or (rate is None and optimizer is None):
+        return detached + settings
     adam = replace(optimizer, lr=rate or optimizer.lr) if optimizer else Adam(lr=rate or 0.0)
     decay = _decay(model, learned, steps, adam)
     if not any(finding.status == "mistake" for finding in settings):
@@ -123,7 +123,7 @@ def _in_likelier_coordinates(
 
 def _detached(model: LossModel, steps: StepLengths) -> list[Finding]:
     """Find parameters of the prior that never move although their gradient is not zero."""
-    found, times = [], steps.lengths.shape[1]
+    findings, times = [], steps.lengths.shape[1]
     for row, role in enumerate(PRIOR_ROLES):
         if role not in steps.names or steps.lengths[steps.names.index(role)].any():
             continue
@@ -131,8 +131,8 @@ def _detached(model: LossModel, steps: StepLengths) -> list[Finding]:
         if abs(slope) > 1e-3:
             what = f"{role} never moves; the exact gradient of its logarithm is"
             reason = f"{times} steps"
-            found.append(Finding("gradient_detached", what, 0.0, slope, 1e-3, reason, "mistake"))
-    return found
+            findings.append(Finding("gradient_detached", what, 0.0, slope, 1e-3, reason, "mistake"))
+    return findings
 
 
 def _slope(model: LossModel, row: int, step: int) -> float:

@@ -124,12 +124,12 @@ def assign_roles(
     _check_names(names, values, roles)
     held = dict(zip(PRIOR_ROLES, prior.arrays(), strict=True)) if prior else {}
     guessed = _guessed(values, names, roles, held)
-    found, arrays = names | guessed, {}
+    taken, arrays = names | guessed, {}
     for role in roles:
-        if role not in found and role not in held:
+        if role not in taken and role not in held:
             raise ValueError(f"names= does not say which parameter is {role}; {_listed(values)}")
-        arrays[role] = values[found[role]] if role in found else np.asarray(held[role])
-    tables, steps = _tables(arrays, found, guide, size)
+        arrays[role] = values[taken[role]] if role in taken else np.asarray(held[role])
+    tables, steps = _tables(arrays, taken, guide, size)
     concentrations = np.empty((len(NAMES), steps, 1))
     for row, role in zip(concentrations, PRIOR_ROLES, strict=True):
         row[:] = tables.get(role, 1.0)
@@ -137,7 +137,7 @@ def assign_roles(
     for row, name in zip(own, guide.parameter_names, strict=True):
         row[:] = tables[f"guide.{name}"]
     unsaid = tuple(role for role, name in guessed.items() if role != name)
-    return ParameterRoles(concentrations, own, found, unsaid)
+    return ParameterRoles(concentrations, own, taken, unsaid)
 
 
 def _as_logits(values: dict[str, FloatArray], names: dict[str, str]) -> dict[str, str]:
@@ -158,8 +158,8 @@ def _stack_numbered(values: dict[str, FloatArray], pattern: str) -> None:
     )
     shapes = {values[name].shape for _, name in numbered}
     if len({number for number, _ in numbered}) < len(numbered) or len(shapes) > 1:
-        told = ", ".join(f"{name}: {values[name].shape}" for _, name in numbered)
-        raise ValueError(f"names: {pattern!r} is one number and one shape each, not {told}")
+        listed = ", ".join(f"{name}: {values[name].shape}" for _, name in numbered)
+        raise ValueError(f"names: {pattern!r} is one number and one shape each, not {listed}")
     if numbered:
         values[pattern] = np.stack([values.pop(name) for _, name in numbered], axis=-1)
 

@@ -122,21 +122,21 @@ class SaddlepointDistribution:
         up = x > self.mean
         inner, outer = np.zeros_like(std), np.where(up, self._high, self._low)
         s = (x - self.mean) / std**2
-        found, tried = np.zeros((3, s.size)), s
+        values, tried = np.zeros((3, s.size)), s
         left = np.ones(s.size, bool)
         for _ in range(_ROUNDS):
             inside = (np.minimum(inner, outer) < s) & (s < np.maximum(inner, outer))
             s = np.where(inside | ~left, s, _farther(inner, outer, std))
-            found[:, left], tried = self.cumulants.at(s[left], left), s
-            off = x - found[1]
-            hopeless = found[0] - s * x < _NO_DOUBT
+            values[:, left], tried = self.cumulants.at(s[left], left), s
+            off = x - values[1]
+            hopeless = values[0] - s * x < _NO_DOUBT
             left = left & ~(np.abs(off) <= close) & ~hopeless
             if not left.any():
                 break
             short = np.where(up, off > 0, off < 0)
             inner, outer = np.where(short, s, inner), np.where(short, outer, s)
-            s = np.where(left, s + off / np.maximum(found[2], 1e-300), s)
-        return tried, found
+            s = np.where(left, s + off / np.maximum(values[2], 1e-300), s)
+        return tried, values
 
 
 def _farther(inner: FloatArray, outer: FloatArray, std: FloatArray) -> FloatArray:
@@ -173,25 +173,25 @@ class SampledDistribution:
         n gaps around a number that is drawn as they are make log(gap) ~ psi(n + 1) - log(density)
         (Loftsgaarden & Quesenberry 1965).
         """
-        size, found = self._draws.shape[1], np.empty(len(x))
+        size, densities = self._draws.shape[1], np.empty(len(x))
         most = int(size**_REACH / 2)
         for t, (draws, away, beyond, tail) in enumerate(self._outward(x)):
             if beyond < tail.draws:
-                found[t] = np.log(tail.draws / size / tail.scale) - away / tail.scale
+                densities[t] = np.log(tail.draws / size / tail.scale) - away / tail.scale
             else:
                 rank = size - beyond
                 reach = min(most, 1 + beyond // 4, rank)
                 apart = max(draws[rank + reach] - draws[rank - reach], tail.least)
-                found[t] = sc.psi(2 * reach + 1) - np.log(size * apart)
-        return found
+                densities[t] = sc.psi(2 * reach + 1) - np.log(size * apart)
+        return densities
 
     def outer_tail(self, x: FloatArray) -> FloatArray:
         """Probability of lying farther out than x, on the side of the mean where x is."""
-        size, found = self._draws.shape[1], np.empty(len(x))
+        size, tails = self._draws.shape[1], np.empty(len(x))
         for t, (_, away, beyond, tail) in enumerate(self._outward(x)):
             known = beyond >= tail.draws
-            found[t] = (beyond if known else tail.draws * np.exp(-away / tail.scale)) / size
-        return found
+            tails[t] = (beyond if known else tail.draws * np.exp(-away / tail.scale)) / size
+        return tails
 
     def _outward(self, x: FloatArray) -> Iterator[tuple[FloatArray, float, int, _Tail]]:
         """Each number's draws, its distance from the tail, the draws beyond it, and the tail.

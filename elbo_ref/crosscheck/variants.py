@@ -22,9 +22,8 @@ from elbo_ref.guides import GUIDES
 from elbo_ref.guides.constraints import LARGEST, SOFTPLUS
 from elbo_ref.svi.parameters import NAMES
 
-_NO_REASON, _UNTOLD, _MOSTLY = 2.0, 1.0, 3.0
-"""Log-likelihood penalties of a number that nothing explains, of minibatches that the caller did
-not mention, and of such minibatches of more than half of the rows, which hardly anybody makes."""
+_MOSTLY = 3.0
+"""Log-likelihood penalty of minibatches of more than half of the rows, which are rare."""
 _AROUND = 5.0
 """Standard errors around a weighted mean in which the likeliest constant is looked for."""
 _AWAY = (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -86,13 +85,13 @@ def _fit_price(size: float, precision: float) -> float:
 
 def _likeliest(log_density: Callable[[float], FloatArray], start: float, around: float) -> float:
     """Find where, near a start, a sum of log densities is highest."""
-    found = minimize_scalar(
+    minimum = minimize_scalar(
         lambda x: -log_density(x).sum(),
         bounds=(start - around, start + around),
         method="bounded",
         options={"xatol": around / 250},
     )
-    return float(found.x)
+    return float(minimum.x)
 
 
 def _lowest(height: Callable[[int], float], low: int, high: int) -> int:
@@ -249,8 +248,7 @@ def fitted_divisor(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
     number = round(np.exp(power))
     if number > 1:
         model = given._replace(factor=given.factor / number)
-        price = _NO_REASON + 1 + float(np.log(number))
-        yield Hypothesis(f"divided by {number}", model, "factor", price)
+        yield Hypothesis(f"divided by {number}", model, "factor", float(np.log(number)))
 
 
 def fitted_constant(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
@@ -262,8 +260,7 @@ def fitted_constant(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
         density = distribution.log_density
         shift = _likeliest(lambda x: density(fit.losses - x), shift, _AROUND * error)
     model = given._replace(constant=given.constant + shift)
-    price = _NO_REASON + _fit_price(abs(shift), error)
-    yield Hypothesis(f"{shift:.6g} nats", model, "constant", price)
+    yield Hypothesis(f"{shift:.6g} nats", model, "constant", _fit_price(abs(shift), error))
 
 
 def fitted_batch(given: LossModel, fit: Fit, *, twice: bool) -> Iterator[Hypothesis]:
@@ -282,7 +279,7 @@ def fitted_batch(given: LossModel, fit: Fit, *, twice: bool) -> Iterator[Hypothe
         return
     part = min(share, 1 / share)
     precision = max(1.0, whole * part / (share * np.sqrt(known)))
-    price = _UNTOLD + 1 + float(np.log1p(whole / precision))
+    price = float(np.log1p(whole / precision))
     sizes = {round(whole * part + away * precision) for away in _AWAY}
     for size in sorted(x for x in sizes if 0 < x < whole):
         scale = (whole / size) ** 2 if twice else 1.0

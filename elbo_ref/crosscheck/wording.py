@@ -65,11 +65,11 @@ def paragraph(verdict: Verdict) -> str:
 
 def _genuine(verdict: Verdict) -> str:
     if verdict.mistakes:
-        found = "; ".join(f"{name} ({MISTAKES[name].meaning})" for name in verdict.mistakes)
+        named = "; ".join(f"{name} ({MISTAKES[name].meaning})" for name in verdict.mistakes)
         rivals = dict.fromkeys(x for f in verdict.having("mistake") for x in f.rivals)
         instead = ", ".join(name for name in rivals if name not in verdict.mistakes)
         beside = f" They do not rule out instead: {instead}." if instead else ""
-        return f"These numbers are not what they are taken for: {found}.{beside}"
+        return f"These numbers are not what they are taken for: {named}.{beside}"
     if verdict.genuine:
         return "These numbers are genuine: everything that could be compared agrees."
     return "There is too little here to say whether these numbers are genuine."

@@ -143,9 +143,9 @@ def test_two_mistakes_that_move_the_losses_alike_are_both_named(apart):
     prior = np.array(
         [max(0.0, x) + 1 for x in ((apart - missing) / logit, (missing - apart) / logit)]
     )
-    told = [one_loss(prior, own, K, N, rng) + missing for _ in range(20)]
+    losses = [one_loss(prior, own, K, N, rng) + missing for _ in range(20)]
     params = dict(zip(ROLES + OWN, (*prior, *own), strict=True))
-    verdict = er.cross_check(counts, params, evaluations=told)
+    verdict = er.cross_check(counts, params, evaluations=losses)
     (finding,) = verdict.having("mistake")
     assert finding.name == "missing_coefficients"
     assert ("swapped_concentrations" in finding.rivals) == (apart == 0)

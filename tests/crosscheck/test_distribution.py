@@ -153,12 +153,12 @@ def test_the_drawn_distribution_is_the_closed_one():
     """Means and tails of `sampled_distribution`, with two independent models as well."""
     one = model("beta", (1.5, 2.5), CASES["beta"][2], particles=2)
     apart = one._replace(prior=np.ones((2, 1, 1)), counts=er.Counts(0 * K, 0))
-    for told in (
+    for given in (
         one,
         one._replace(guide=GUIDES["empty"], guide_parameters=np.zeros((0, 1, 3)), added=apart),
     ):
-        closed = loss_distribution(told, np.random.default_rng(0))[0]
-        drawn = sampled_distribution(told, np.random.default_rng(0))
+        closed = loss_distribution(given, np.random.default_rng(0))[0]
+        drawn = sampled_distribution(given, np.random.default_rng(0))
         size = np.sqrt(closed.variance)
         assert drawn.mean == pytest.approx(closed.mean, abs=float(0.02 * size[0]))
         x = closed.mean + 2 * size
