@@ -28,6 +28,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import FloatArray, check_fits, underflow_is_zero
 from elbo_ref._validation.values import by_value
 from elbo_ref.counts import Counts
@@ -94,14 +95,20 @@ class GradientVariance(NamedTuple):
     sticking_the_landing: Noise
 
     def __str__(self) -> str:
-        head = f"{'estimator':22}" + "".join(f"{f'Var d/d{x}':>24}" for x in self.parameters)
-        lines = [f"{head}{'particles for one digit':>26}"]
-        for name in _ESTIMATORS:
-            noise = getattr(self, name)
-            if noise is not None:
-                cells = "".join(f"{np.sum(x):24.6g}" for x in noise.variance)
-                lines.append(f"{name.replace('_', ' '):22}{cells}{noise.particles:26.4g}")
-        return "\n".join(lines)
+        return self._table().to_text()
+
+    def _repr_html_(self) -> str:
+        return self._table().to_html()
+
+    def _table(self) -> Table:
+        known = {name: getattr(self, name) for name in _ESTIMATORS}
+        noises = {name.replace("_", " "): noise for name, noise in known.items() if noise}
+        columns = [Column(list(noises), heading="estimator", left=True)]
+        for i, parameter in enumerate(self.parameters):
+            summed = [f"{np.sum(noise.variance[i]):.6g}" for noise in noises.values()]
+            columns.append(Column(summed, heading=f"Var d/d{parameter}"))
+        particles = [f"{noise.particles:.4g}" for noise in noises.values()]
+        return Table([*columns, Column(particles, heading="particles for one digit")])
 
 
 @underflow_is_zero
@@ -136,13 +143,12 @@ def gradient_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) ->
     Examples
     --------
     >>> print(gradient_variance(Beta(2.0, 3.0), Beta(1.0, 1.0), Counts(3, 10)))
-    ... # doctest: +NORMALIZE_WHITESPACE
-    estimator              Var d/dconcentration1  Var d/dconcentration0  particles for one digit
-    pathwise                             2.30287                1.28625                     1446
-    gamma pair                           2.34357                1.31401                     1473
-    score function                        7.5455                6.11228                     5501
-    best baseline                        1.16019                1.32343                     1000
-    sticking the landing                0.751894               0.514753                    510.2
+    estimator             Var d/dconcentration1  Var d/dconcentration0  particles for one digit
+    pathwise                            2.30287                1.28625                     1446
+    gamma pair                          2.34357                1.31401                     1473
+    score function                       7.5455                6.11228                     5501
+    best baseline                       1.16019                1.32343                     1000
+    sticking the landing               0.751894               0.514753                    510.2
     """
     check_model(counts, guide=guide, prior=prior)
     check_fits("prior", prior.shape, 1)
