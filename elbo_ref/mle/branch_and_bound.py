@@ -231,7 +231,7 @@ class _Known(NamedTuple):
 
     @property
     def concave(self) -> BoolArray:
-        """Whether P is concave on the interval."""
+        """True where P is concave on the interval."""
         return self.curvature < 0
 
 

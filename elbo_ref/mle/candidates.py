@@ -9,7 +9,9 @@ import numpy as np
 
 from elbo_ref._format.documents import Document, put
 from elbo_ref._format.numbers import describe, number, pair
+from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.beta import Beta
+from elbo_ref.mle.intervals import Parameter
 
 Kind = Literal[
     "no_information", "degenerate", "unidentified", "all_or_none", "binomial", "interior"
@@ -53,6 +55,22 @@ class Candidate(NamedTuple):
         if covariance is not None:
             covariance = covariance[0], -covariance[1], covariance[2]
         return self._replace(mean=mean, prior=prior, covariance=covariance)
+
+    def covariance_of(self, *parameters: Parameter) -> FloatArray:
+        """Compute the covariance of some parameters by the delta method, shape (P, P)."""
+        if self.prior is None or self.covariance is None:
+            raise ValueError(f"no standard errors: {self.sentence}")
+        a, b = map(float, self.prior.arrays())
+        s = a + b
+        slopes = {
+            "concentration1": a * np.array([b / s, 1.0]),
+            "concentration0": b * np.array([-a / s, 1.0]),
+            "mean": a / s * (b / s) * np.array([1.0, 0.0]),
+            "concentration": s * np.array([0.0, 1.0]),
+        }
+        logit, both, log = self.covariance
+        jacobian = np.array([slopes[parameter] for parameter in parameters])
+        return np.asarray(jacobian @ np.array([[logit, both], [both, log]]) @ jacobian.T)
 
     @property
     def where(self) -> str:

@@ -93,7 +93,7 @@ class ConfidenceRegion(Sequence[float]):
     level : float
         The coverage, asymptotically.
     proven : bool
-        Whether these are certainly all intervals, but for rounding.
+        True if these are certainly all intervals, but for rounding.
 
     See Also
     --------
@@ -130,7 +130,7 @@ class ConfidenceRegion(Sequence[float]):
 
     @property
     def connected(self) -> bool:
-        """Whether it is one interval."""
+        """True if it is one interval."""
         return len(self.intervals) == 1
 
     def __getitem__(self, index: Any) -> Any:

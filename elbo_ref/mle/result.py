@@ -104,7 +104,7 @@ class EvidenceMaximum:
 
     @property
     def attained(self) -> bool:
-        """Whether some prior has this evidence."""
+        """True if some prior has this evidence."""
         return self.kind in ("interior", "unidentified", "no_information")
 
     # -- standard errors, intervals, criteria ----------------------------------------------------
@@ -124,7 +124,7 @@ class EvidenceMaximum:
         ValueError
             If there is no interior maximum.
         """
-        return self._covariance("concentration1", "concentration0")
+        return self._best.covariance_of("concentration1", "concentration0")
 
     @property
     def standard_errors(self) -> dict[Parameter, float]:
@@ -143,24 +143,10 @@ class EvidenceMaximum:
         >>> round(maximum.standard_errors["mean"], 6)
         0.039345
         """
-        variances = {of: self._covariance(of)[0, 0] for of in PARAMETERS if of not in self.fixed}
-        return {of: float(np.sqrt(variances.get(of, 0.0))) for of in PARAMETERS}
-
-    def _covariance(self, *parameters: Parameter) -> FloatArray:
-        """Compute the covariance of some parameters from that of (logit m, log s)."""
-        if self.prior is None or self._best.covariance is None:
-            raise ValueError(f"no standard errors: {self.sentence}")
-        a, b = map(float, self.prior.arrays())
-        s = a + b
-        slopes = {
-            "concentration1": a * np.array([b / s, 1.0]),
-            "concentration0": b * np.array([-a / s, 1.0]),
-            "mean": a / s * (b / s) * np.array([1.0, 0.0]),
-            "concentration": s * np.array([0.0, 1.0]),
+        variance = {
+            of: 0.0 if of in self.fixed else self._best.covariance_of(of)[0, 0] for of in PARAMETERS
         }
-        logit, both, log = self._best.covariance
-        jacobian = np.array([slopes[parameter] for parameter in parameters])
-        return np.asarray(jacobian @ np.array([[logit, both], [both, log]]) @ jacobian.T)
+        return {of: float(np.sqrt(value)) for of, value in variance.items()}
 
     def confidence_interval(
         self, parameter: Parameter = "mean", *, method: Method = "profile", level: float = 0.95

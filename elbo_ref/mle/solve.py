@@ -45,7 +45,7 @@ from elbo_ref.mle.newton import EPS, LogitMeanLogConcentration, RefinedMaximum
 from elbo_ref.mle.profile import Profile
 
 _ROUNDING = 4e-15
-"""Of a log evidence, relative; 2.4e-15 is the worst of 12,000 random latents."""
+"""Rounding of a log evidence, relative; 2.4e-15 is the worst of 12,000 random latents."""
 _SAME = 1e-6
 """Priors whose concentrations differ by less than this, relative, are one maximum."""
 

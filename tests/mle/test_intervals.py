@@ -1,4 +1,4 @@
-"""`mle.intervals`, and what `EvidenceMaximum` says around a maximum: errors, profiles, words.
+"""`mle.intervals`, and what `EvidenceMaximum` says around a maximum: errors, profiles, text.
 
 The witness is the log evidence as a product of factors (a)(a + 1).../(s)(s + 1)..., which shares no
 code with the package: profiled by a grid and scipy's bounded search, differentiated by mpmath at 60
@@ -501,7 +501,7 @@ def test_wald_and_profile_agree_on_much_data(w):
 @pytest.mark.parametrize("name", ["three", "for_two"])
 @pytest.mark.parametrize(("held", "of"), HELD)
 def test_profile_ends_with_something_held(name, held, of):
-    """What is held has no interval; what is left has one, within that of both free or not."""
+    """A held parameter has no interval; the others have one, within that of both free or not."""
     maximum = er.maximize_evidence(DATA[name], {held: held_at(held, DATA[name])})
     check_ends(maximum, of, 0.95, maximum.confidence_interval(of))
 
@@ -898,7 +898,7 @@ def test_only_counts_have_a_maximum():
         er.maximize_evidence((3, 10))
 
 
-# -- words and documents -----------------------------------------------------------------------
+# -- text and documents ------------------------------------------------------------------------
 
 ANY = [(name, None) for name in DATA] + [("three", {held: 0.25}) for held in PARAMETERS[::2]]
 
@@ -981,7 +981,7 @@ def check_line(line, name, value):
 
 
 def test_summary():
-    """What is estimated to 12 digits or more, its error to five."""
+    """Estimates to 12 digits or more, their errors to five."""
     maximum = maximum_of("for_two")
     lines = maximum.summary().splitlines()
     assert lines[:2] == [

@@ -121,7 +121,7 @@ def bounded_profiles(counts, low, high):
 
 
 def violations(bounds, counts, start, end):
-    """How far P, P' and P'' pass their bounds inside an interval, at most, on 60 points."""
+    """The most by which P, P' and P'' pass their bounds inside an interval, on 60 points."""
     worst = []
     share = np.linspace(0, 1, 60)
     for profile, low, high in bounded_profiles(counts, start, end):

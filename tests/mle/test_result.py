@@ -44,7 +44,7 @@ def concentrations(found):
 
 
 def check_shape(found):
-    """What holds of every answer."""
+    """Check what holds of every answer."""
     assert isinstance(found, EvidenceMaximum)
     assert found.attained == (found.kind in ATTAINED)
     assert (found.prior is not None) == (found.kind == "interior")

@@ -401,7 +401,7 @@ LIMITS = [
 
 @pytest.mark.parametrize(("kind", "table", "limit"), LIMITS)
 def test_nothing_to_shrink_to(kind, table, limit):
-    """What the evidence does instead, and where the estimates tend."""
+    """The refusal says what the evidence does instead, and where the estimates tend."""
     counts = counts_of(table)
     maximum = er.maximize_evidence(counts)
     assert maximum.kind == kind
