@@ -7,15 +7,14 @@
 In the first two P is the best over the mean (or at a given one): the first two sums of (E10) are
 jointly concave in (x, p), so that the best mean is unique and P a difference of two concave
 functions. Where D and T are much alike tangents and chords are wide, and differences are formed on
-paper:
+paper: with z, w, y and e the linear functions of t over U, D, D and E in (E10),
 
-    P_v = sum_U t/(m + t gamma) + sum_D m t/[(1 - m + t gamma)(1 + t gamma)]
-                                                      - sum_E t/(1 + t gamma)        (v = gamma)
-    P_v = sum_U a/(a + t) - sum_D a t/[(b + t)(s + t)] - sum_E s/(s + t)             (v = log s)
+    P_v = f_v,     P_vv = f_vv + f_vm^2/|f_mm|,
 
-and P_vv = f_vv + f_vm^2/|f_mm|, with the derivatives f of the log evidence in (v, m). Every sum has
-terms of one sign that are monotone in each of m, 1 - m and v, so that ranges of these bound the
-slope, and the second derivative from above, on an interval. In the third, with U constant,
+with the derivatives f of the log evidence in (v, m), which stand with each class. Every sum has
+terms of one sign that are monotone in each of m, 1 - m and v, so that ranges of these (subscripts 0
+and 1) bound the slope, and the second derivative from above, on an interval. In the third, with U
+constant,
 
     P = sum_D log[(b + t)/(a + b + t)] - sum_E log(a + b + t),    again A - B.
 """
@@ -94,7 +93,15 @@ class MeanProfile(Profile):
 
 
 class GammaProfile(MeanProfile):
-    """The profile over gamma = 1/(a + b), through the binomial limit at 0."""
+    """The profile over gamma = 1/(a + b), through the binomial limit at 0.
+
+    z = m + t gamma over U, w = 1 - m + t gamma and y = 1 + t gamma over D, e = 1 + t gamma over E:
+
+        f_v    = sum_U t/z + sum_D m t/(w y) - sum_E t/e
+        f_vv   = sum_E t^2/e^2 - sum_U t^2/z^2 - sum_D m t^2 (1/w + 1/y)/(w y)
+        f_vm   = sum_D t/w^2 - sum_U t/z^2
+        |f_mm| = sum_U 1/z^2 + sum_D 1/w^2
+    """
 
     @property
     def sign_at_0(self) -> int:
@@ -109,9 +116,9 @@ class GammaProfile(MeanProfile):
         return 1 / float(sum(prior.arrays()))
 
     def _slope(self, line: Line, tables: Tables) -> tuple[FloatArray, FloatArray]:
-        (up, down, _, excess, _), (z, w, v, e) = self.sums, tables
+        (up, down, _, excess, _), (z, w, y, e) = self.sums, tables
         gains = (1 / z) @ (up.weight * up.offset)
-        extra = (line.p[:, None] / (w * v)) @ (down.weight * down.offset)
+        extra = (line.p[:, None] / (w * y)) @ (down.weight * down.offset)
         losses = (1 / e) @ (excess.weight * excess.offset)
         return gains + extra - losses, gains + extra + losses
 
@@ -119,15 +126,15 @@ class GammaProfile(MeanProfile):
         (m0, m1), (rest0, rest1) = self._mean_ranges(low, high)
         up, down, _, excess, _ = self.sums
         one = np.ones_like(low)
-        z0, w0, v0, e0 = self._tables(Line(m0, m0, rest0, low, one))
-        z1, w1, v1, e1 = self._tables(Line(m1, m1, rest1, high, one))
+        z0, w0, y0, e0 = self._tables(Line(m0, m0, rest0, low, one))
+        z1, w1, y1, e1 = self._tables(Line(m1, m1, rest1, high, one))
         ut, dt, et = (part.weight * part.offset for part in (up, down, excess))
-        greatest = (1 / z0) @ ut + m1 * ((1 / (w0 * v0)) @ dt) - (1 / e1) @ et
-        least = (1 / z1) @ ut + m0 * ((1 / (w1 * v1)) @ dt) - (1 / e0) @ et
+        greatest = (1 / z0) @ ut + m1 * ((1 / (w0 * y0)) @ dt) - (1 / e1) @ et
+        least = (1 / z1) @ ut + m0 * ((1 / (w1 * y1)) @ dt) - (1 / e0) @ et
         rounding = 8 * EPS * ((1 / z0) @ ut + (1 / e0) @ et)
         plus = (1 / (e0 * e0)) @ (et * excess.offset)
         minus = (1 / (z1 * z1)) @ (ut * up.offset)
-        minus = minus + m0 * ((1 / w1 + 1 / v1) / (w1 * v1) @ (dt * down.offset))
+        minus = minus + m0 * ((1 / w1 + 1 / y1) / (w1 * y1) @ (dt * down.offset))
         curvature = plus - minus + 8 * EPS * (plus + minus)
         if self.free:
             cross1 = (1 / (w0 * w0)) @ dt - (1 / (z1 * z1)) @ ut
@@ -138,7 +145,15 @@ class GammaProfile(MeanProfile):
 
 
 class ConcentrationProfile(MeanProfile):
-    """The profile over s = a + b, with v = log s."""
+    """The profile over s = a + b, with derivatives in log s.
+
+    z = a + t over U, w = b + t and y = s + t over D, e = s + t over E:
+
+        f_v    = mixed + sum_{U, t > 0} a/z - sum_D a t/(w y) - sum_{E, t > 0} s/e
+        f_vv   = sum_U a t/z^2 + sum_D a t (s b - t^2)/(w y)^2 - sum_E s t/e^2
+        f_vm   = s (sum_U t/z^2 - sum_D t/w^2)
+        |f_mm| = s^2 (sum_U 1/z^2 + sum_D 1/w^2)
+    """
 
     def _scales(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         return np.ones_like(x), x
@@ -152,10 +167,10 @@ class ConcentrationProfile(MeanProfile):
         return float(sum(prior.arrays()))
 
     def _slope(self, line: Line, tables: Tables) -> tuple[FloatArray, FloatArray]:
-        (all_up, down, _, all_excess, mixed), (z, w, v, e) = self.sums, tables
+        (all_up, down, _, all_excess, mixed), (z, w, y, e) = self.sums, tables
         up, excess = all_up.positive, all_excess.positive
         gains = (1 / z[:, z.shape[1] - up.offset.size :]) @ up.weight * line.m
-        extra = (line.p[:, None] / (w * v)) @ (down.weight * down.offset) / line.r
+        extra = (line.p[:, None] / (w * y)) @ (down.weight * down.offset) / line.r
         losses = (1 / e[:, e.shape[1] - excess.offset.size :]) @ excess.weight
         return mixed / line.r + (gains - extra - losses), gains + extra + losses
 
@@ -166,13 +181,13 @@ class ConcentrationProfile(MeanProfile):
         a0, a1, b0, b1 = m0 * low, m1 * high, rest0 * low, rest1 * high
         z0, z1 = table(a0, one, up), table(a1, one, up)
         w0, w1 = table(b0, one, down), table(b1, one, down)
-        v0, v1 = table(low, one, down), table(high, one, down)
+        y0, y1 = table(low, one, down), table(high, one, down)
         e0, e1 = table(low, one, excess), table(high, one, excess)
         t, d, g = up.offset, down.offset, excess.offset
         ut, dt = up.weight * t, down.weight * d
 
         gain0, gain1 = a0 * ((1 / z0) @ up.weight), a1 * ((1 / z1) @ up.weight)
-        loss0, loss1 = a0 * ((1 / (w1 * v1)) @ dt), a1 * ((1 / (w0 * v0)) @ dt)
+        loss0, loss1 = a0 * ((1 / (w1 * y1)) @ dt), a1 * ((1 / (w0 * y0)) @ dt)
         sink0, sink1 = low * ((1 / e0) @ excess.weight), high * ((1 / e1) @ excess.weight)
         rounding = 8 * EPS * (mixed + gain1 + loss1 + sink1)
         least, greatest = mixed + (gain0 - loss1 - sink1), mixed + (gain1 - loss0 - sink0)
@@ -182,8 +197,8 @@ class ConcentrationProfile(MeanProfile):
         forward = (high * b1)[:, None] - d * d
         bends = np.where(
             forward > 0,
-            a1[:, None] * forward / (w0 * v0) ** 2,
-            a0[:, None] * forward / (w1 * v1) ** 2,
+            a1[:, None] * forward / (w0 * y0) ** 2,
+            a0[:, None] * forward / (w1 * y1) ** 2,
         )
         minus = np.minimum(low[:, None] * g / (e0 * e0), high[:, None] * g / (e1 * e1))
         minus = minus @ excess.weight
@@ -234,18 +249,18 @@ class Concentration0Profile(Profile):
         return float(prior.arrays()[1])
 
     def _slope(self, _line: Line, tables: Tables) -> tuple[FloatArray, FloatArray]:
-        _, w, v, e = tables
-        gains = (self.a / w / v) @ self.sums.failures.weight
+        _, w, y, e = tables
+        gains = (self.a / w / y) @ self.sums.failures.weight
         losses = (1 / e) @ self.sums.excess.weight
         return gains - losses, gains + losses
 
     def _bounds(self, low: FloatArray, high: FloatArray) -> IntervalBounds:
         down, excess, a = self.sums.failures.weight, self.sums.excess.weight, self.a
-        (_, w0, v0, e0), (_, w1, v1, e1) = (self._tables(self.line(x)) for x in (low, high))
-        gain0, gain1 = (a / w0 / v0) @ down, (a / w1 / v1) @ down
+        (_, w0, y0, e0), (_, w1, y1, e1) = (self._tables(self.line(x)) for x in (low, high))
+        gain0, gain1 = (a / w0 / y0) @ down, (a / w1 / y1) @ down
         loss0, loss1 = (1 / e0) @ excess, (1 / e1) @ excess
         rounding = 8 * EPS * (gain0 + loss0)
-        plus, minus = (1 / e0**2) @ excess, (a / w1 / v1 * (1 / w1 + 1 / v1)) @ down
+        plus, minus = (1 / e0**2) @ excess, (a / w1 / y1 * (1 / w1 + 1 / y1)) @ down
         curvature = plus - minus + 8 * EPS * (plus + minus)
         least, greatest = gain1 - loss0 - rounding, gain0 - loss1 + rounding
         return IntervalBounds(high - low, least, greatest, curvature)

@@ -92,13 +92,13 @@ def refine(start: NewtonCoordinates, prior: Beta) -> RefinedMaximum:
 class LogitMeanLogConcentration(NewtonCoordinates):
     """(logit m, log s), at Beta(a, b).
 
-    With z = a + t over U, w = b + t and v = s + t over D and e = s + t over E,
+    With z = a + t over U, w = b + t and y = s + t over D and e = s + t over E,
 
         d/d logit m        = b/s sum_U a/z - a/s sum_D b/w
-        d/d log s          = mixed + sum_{U, t > 0} a/z - sum_D a t/(w v) - sum_{E, t > 0} s/e
+        d/d log s          = mixed + sum_{U, t > 0} a/z - sum_D a t/(w y) - sum_{E, t > 0} s/e
         d2/d(logit m)2     = -(ab/s)^2 [sum_U 1/z^2 + sum_D 1/w^2] + (b - a)/s d/d logit m
         d2/dlogit m dlog s = ab/s [sum_U t/z^2 - sum_D t/w^2]
-        d2/d(log s)2       = sum_U a t/z^2 + sum_D a t (s b - t^2)/(w v)^2 - sum_E s t/e^2
+        d2/d(log s)2       = sum_U a t/z^2 + sum_D a t (s b - t^2)/(w y)^2 - sum_E s t/e^2
     """
 
     a: float
@@ -110,11 +110,11 @@ class LogitMeanLogConcentration(NewtonCoordinates):
         """Compute gradient, information, and the rounding of the gradient."""
         a, b, (up, down, _, excess, mixed) = self.a, self.b, self.sums
         s, u, d, excess = a + b, up.positive, down.offset, excess.positive
-        z, w, v, e = a + up.offset, b + d, s + d, s + excess.offset
+        z, w, y, e = a + up.offset, b + d, s + d, s + excess.offset
         from_up = b / s * a * float((1 / z) @ up.weight)
         from_down = a / s * b * float((1 / w) @ down.weight)
         gain = a * float((1 / (a + u.offset)) @ u.weight)
-        loss = a * float((1 / (w * v)) @ (down.weight * d))
+        loss = a * float((1 / (w * y)) @ (down.weight * d))
         sink = s * float((1 / e) @ excess.weight)
         gradient = np.array([from_up - from_down, mixed + (gain - loss - sink)])
         noise = 4 * EPS * np.array([from_up + from_down, mixed + gain + loss + sink])
@@ -122,7 +122,7 @@ class LogitMeanLogConcentration(NewtonCoordinates):
         square = float((1 / (z * z)) @ up.weight + (1 / (w * w)) @ down.weight)
         first = -(part**2) * square + (b - a) / s * gradient[0]
         cross = part * float((1 / (z * z)) @ ut - (1 / (w * w)) @ dt)
-        second = a * float((1 / (z * z)) @ ut) + a * float(((s * b - d**2) / (w * v) ** 2) @ dt)
+        second = a * float((1 / (z * z)) @ ut) + a * float(((s * b - d**2) / (w * y) ** 2) @ dt)
         second -= s * float((excess.offset / (e * e)) @ excess.weight)
         return gradient, -np.array([[first, cross], [cross, second]]), noise
 
@@ -219,9 +219,9 @@ class FromBinomialLimit(NewtonCoordinates):
 
 @dataclass(frozen=True)
 class LogConcentration0(NewtonCoordinates):
-    """log b, with a held: the derivatives of sum_D log[w/v] - sum_E log e.
+    """log b, with a held: the derivatives of sum_D log[w/y] - sum_E log e.
 
-    w = b + t and v = a + b + t over D, and e = a + b + t over E.
+    w = b + t and y = a + b + t over D, and e = a + b + t over E.
     """
 
     a: float
@@ -233,10 +233,10 @@ class LogConcentration0(NewtonCoordinates):
         """Compute gradient, information, and the rounding of the gradient."""
         a, b, down, excess = self.a, self.b, self.failures, self.excess
         w, e = b + down.offset, a + b + excess.offset
-        v = w + a
-        each = b / w * (a / v) * down.weight
+        y = w + a
+        each = b / w * (a / y) * down.weight
         gain, loss = float(each.sum()), b * float((1 / e) @ excess.weight)
-        bend = float(each @ (down.offset / w - b / v))
+        bend = float(each @ (down.offset / w - b / y))
         bend -= float((b / e * (a + excess.offset) / e) @ excess.weight)
         return np.array([gain - loss]), np.array([[-bend]]), np.array([4 * EPS * (gain + loss)])
 

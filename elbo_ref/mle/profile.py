@@ -74,7 +74,7 @@ class Tables(NamedTuple):
 
     z: FloatArray
     w: FloatArray
-    v: FloatArray
+    y: FloatArray
     e: FloatArray
 
 
@@ -154,17 +154,18 @@ class Profile(ABC):
         """Sum the change of each term from the anchor, formed without cancellation."""
         up, down, _, excess, _ = self.sums
         line, (start, anchor) = self.line(x), self._start
-        (z, w, v, e), (z0, w0, v0, e0) = self._tables(line), anchor
+        (z, w, y, e), (z0, w0, y0, e0) = self._tables(line), anchor
         p, p0 = line.p[:, None], start.p[:, None]
         dp, dq, dr = p - p0, (line.q - start.q)[:, None], (line.r - start.r)[:, None]
         ups = _log_ratio(z, z0, (dp + dq * up.offset) / z0)
-        twist = (p0 * (dq * down.offset + dr) - dp * v0) / (v * w0)
-        downs = _log_ratio(w / v, w0 / v0, twist)
+        # (w/y)/(w0/y0) - 1 = [p0 (dr + t dq) - dp y0]/(y w0)
+        twist = (p0 * (dq * down.offset + dr) - dp * y0) / (y * w0)
+        downs = _log_ratio(w / y, w0 / y0, twist)
         sinks = _log_ratio(e, e0, (dr + dq * excess.offset) / e0)
         height = self.anchor[1] + ups @ up.weight + downs @ down.weight - sinks @ excess.weight
         noise = np.abs(ups) @ up.weight + np.abs(downs) @ down.weight
         noise = noise + np.abs(sinks) @ excess.weight + line.p * ((1 / z) @ up.weight)
-        slope, size = self._slope(line, Tables(z, w, v, e))
+        slope, size = self._slope(line, Tables(z, w, y, e))
         return Points(x, height, 4 * EPS * noise, slope, 8 * EPS * size)
 
     def _tables(self, line: Line) -> Tables:
