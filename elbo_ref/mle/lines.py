@@ -28,7 +28,6 @@ import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.mle.best_mean import best_mean
 from elbo_ref.mle.binomial import BinomialLimit
 from elbo_ref.mle.factorial_sums import FactorialSums, WeightedOffsets
 from elbo_ref.mle.newton import (
@@ -43,6 +42,8 @@ from elbo_ref.mle.profile import IntervalBounds, Line, Profile, Tables, table
 
 _Range: TypeAlias = tuple[FloatArray, FloatArray]
 """The least and the greatest value on each interval."""
+_FARTHEST = 300.0
+"""The largest logit of a mean."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -54,7 +55,7 @@ class MeanProfile(Profile):
     limit : BinomialLimit
         The mean and the slope at gamma = 0.
     free : bool
-        Whether the best mean is taken, or that of the limit.
+        True for the best mean, False for that of the limit.
     """
 
     limit: BinomialLimit
@@ -269,6 +270,58 @@ class Concentration0Profile(Profile):
         """Find the maximum near a prior, by Newton's method."""
         a, b = map(float, prior.arrays())
         return refine(LogConcentration0(a, b, self.sums.failures, self.sums.excess), prior)
+
+
+def best_mean(
+    sums: FactorialSums, gamma_up: FloatArray, gamma_down: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Maximise the log evidence over the mean, at given gamma = 1/(a + b).
+
+    The derivative sum_U 1/(m + t gamma) - sum_D 1/(1 - m + t gamma) has one zero. The difference of
+    the two sums' logarithms falls in logit m with a slope between -1 and 0: Newton's method, kept
+    to the side that is known to hold the zero.
+
+    Parameters
+    ----------
+    sums : FactorialSums
+    gamma_up, gamma_down : float64 ndarray, shape (X,)
+        gamma in the first and in the second sum. The zero falls in the one and rises in the other,
+        so that the two ends of a range of gamma bound the best mean on all of it.
+
+    Returns
+    -------
+    float64 ndarray, shape (X,)
+        m, and 1 - m.
+    """
+    up, down = sums.successes, sums.failures
+    theta = np.full(gamma_up.shape, np.log(up.weight[0] / down.weight[0]))
+    low, high = np.full(theta.shape, -np.inf), np.full(theta.shape, np.inf)
+    above, below = gamma_up[:, None] * up.offset, gamma_down[:, None] * down.offset
+    for _ in range(100):
+        m, rest = _logistic(theta)
+        z, w = 1 / (above + m[:, None]), 1 / (below + rest[:, None])
+        one, other = z @ up.weight, w @ down.weight
+        unequal = np.log(one / other)
+        steep = m * rest * ((z * z) @ up.weight / one + (w * w) @ down.weight / other)
+        low = np.where(unequal > 0, theta, low)
+        high = np.where(unequal < 0, theta, high)
+        moved = theta + unequal / steep
+        inside = (moved >= low) & (moved <= high)
+        bounded = ~inside & np.isfinite(low) & np.isfinite(high)
+        half = np.where(bounded, low, theta) / 2 + np.where(bounded, high, theta) / 2
+        moved = np.where(inside, moved, np.where(bounded, half, theta + unequal))
+        moved = np.clip(moved, -_FARTHEST, _FARTHEST)
+        settled = np.abs(moved - theta) <= 1e-8 * (1 + np.abs(theta))
+        theta = moved
+        if settled.all():
+            break
+    return _logistic(theta)
+
+
+def _logistic(theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+    small = np.exp(-np.abs(theta))
+    large, small = 1 / (1 + small), small / (1 + small)
+    return np.where(theta > 0, large, small), np.where(theta > 0, small, large)
 
 
 def profiles_over_concentration(

@@ -35,12 +35,11 @@ import numpy as np
 from elbo_ref.counts import Counts, distinct
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import log_evidence
-from elbo_ref.mle.best_mean import best_mean
 from elbo_ref.mle.binomial import BinomialLimit, binomial_log_likelihood, totals
 from elbo_ref.mle.branch_and_bound import Peak, search, stationary_point
 from elbo_ref.mle.candidates import Candidate, Proof
 from elbo_ref.mle.factorial_sums import FactorialSums, mixed_latents
-from elbo_ref.mle.lines import Concentration0Profile, profiles_over_concentration
+from elbo_ref.mle.lines import Concentration0Profile, best_mean, profiles_over_concentration
 from elbo_ref.mle.newton import EPS, LogitMeanLogConcentration, RefinedMaximum
 from elbo_ref.mle.profile import Profile
 

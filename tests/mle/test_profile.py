@@ -12,11 +12,15 @@ from hypothesis import given, settings, strategies as st
 from scipy import optimize
 
 import elbo_ref as er
-from elbo_ref.mle.best_mean import best_mean
 from elbo_ref.mle.binomial import BinomialLimit, totals
 from elbo_ref.mle.branch_and_bound import _parabola_bound, search
 from elbo_ref.mle.factorial_sums import FactorialSums, WeightedOffsets
-from elbo_ref.mle.lines import Concentration0Profile, ConcentrationProfile, GammaProfile
+from elbo_ref.mle.lines import (
+    Concentration0Profile,
+    ConcentrationProfile,
+    GammaProfile,
+    best_mean,
+)
 from elbo_ref.mle.profile import IntervalBounds, Points
 from tiers import few
 
