@@ -73,7 +73,7 @@ def test_a_run_says_it_and_goes_on(tmp_path):
     whole = er.maximize_elbo(COUNTS, num_steps=40, **settings)
     er.save_run(er.maximize_elbo(COUNTS, num_steps=15, **settings), tmp_path / "run.npz")
     assert er.load_run(tmp_path / "run.npz").resume(25).to_json() == whole.to_json()
-    assert whole.constraint == "softplus_positive"
+    assert whole.config.constraint == "softplus_positive"
     assert "constraint softplus_positive" in whole.summary()
     assert whole.to_dict()["settings"]["constraint"] == "softplus_positive"
     average = whole.average(last=1.0)

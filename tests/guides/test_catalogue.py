@@ -1,8 +1,10 @@
-"""The recipe of CONTRIBUTING.md: a guide is one line of the catalogue and one optimum.
+"""The catalogue: names, values and starts; and the recipe of CONTRIBUTING.md, tried.
 
-Guides that are not in the catalogue are put there, checked against the densities that their fields
-count, maximised, and taken out again.
+A guide is one line of the catalogue and one optimum. Guides that are not in it are put there,
+checked against the densities that their fields count, maximised, and taken out again.
 """
+
+import re
 
 import autograd
 import autograd.numpy as anp
@@ -169,3 +171,94 @@ def test_over_the_prior_it_asks_for_one_optimum(monkeypatch):
 def test_it_is_gone_afterwards():
     with pytest.raises(ValueError, match="guide = 'tempered' is not one of 'beta', 'empty'"):
         guides.find("tempered")
+
+
+# -- names, values, starts -------------------------------------------------------------------------
+
+SINGLE = er.Counts([3, 0, 7, 12, 1], [10, 4, 7, 40, 20])
+
+
+@pytest.mark.parametrize("name", [name for name in GUIDES if GUIDES[name].parameter_names])
+def test_the_slope_is_that_of_the_constraint(name):
+    guide = guides.find(name)
+    x = np.random.default_rng(2).normal(size=(len(guide.parameter_names), 3))
+    wanted = (guide.constrain(x + 1e-5) - guide.constrain(x - 1e-5)) / 2e-5
+    np.testing.assert_allclose(guide.slope(guide.constrain(x)), wanted, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("beta", er.Beta([2.0, 3.0], 1.0)),
+        ("none", er.Parameter(probs=[0.2, 0.9])),
+        ("none", er.Parameter(logits=[-400.0, 2.0])),
+    ],
+)
+def test_a_value_finds_its_family_and_starts_it(name, value):
+    guide = guides.find(value)
+    assert guide is guides.find(name)
+    reached = guide.value(er.Beta(1, 1), guide.constrain(guide.start(value, 2)))
+    np.testing.assert_allclose(reached.mean, value.mean, rtol=1e-14)
+    assert guide.start(name, 2).shape == guide.start(value, 2).shape
+
+
+def test_what_a_guide_without_parameters_shows():
+    prior, nothing = er.Beta(2, 3), np.zeros((0, 1))
+    assert guides.find("empty").value(prior, nothing) is None
+    assert guides.find("tied").value(prior, nothing) == prior
+
+
+@pytest.mark.parametrize("name", [name for name in GUIDES if name not in ("empty", "tied", "none")])
+def test_what_is_reached_is_a_value(name):
+    run = er.maximize_elbo(SINGLE, name, loss="exact", num_steps=20)
+    mean = np.asarray(run.guide.mean)
+    assert mean.shape == ((1,) if name == "beta_shared" else (5,))
+    low, high = run.guide.interval(0.9)
+    assert (low <= mean).all() and (mean <= high).all()
+    assert run.guide.sample(3, rng=0).shape == (3, *mean.shape)
+    if name in ("beta", "normal", "delta"):
+        again = er.maximize_elbo(SINGLE, run.guide, loss="exact", num_steps=1)
+        assert again.guide_name == name
+
+
+@pytest.mark.parametrize(
+    ("look_up", "bad", "error", "message"),
+    [
+        (
+            guides.find,
+            "gamma",
+            ValueError,
+            "guide = 'gamma' is not one of 'beta', 'empty', 'tied', 'none', 'beta_shared', "
+            "'conjugate', 'conjugate_detached', 'delta', 'normal', 'laplace'",
+        ),
+        (
+            guides.find,
+            None,
+            TypeError,
+            "guide must be a name or one of Beta, LogitNormal, Delta, Parameter, not NoneType",
+        ),
+        (
+            objectives.find,
+            "elbo",
+            ValueError,
+            "loss = 'elbo' is not one of 'exact', 'trace', 'trace_graph', 'trace_enum', "
+            "'trace_mean_field', 'sticking_the_landing', 'score_function', 'renyi'",
+        ),
+        (
+            objectives.find,
+            3,
+            TypeError,
+            "loss must be a name, a Renyi or a ScoreFunction, not int",
+        ),
+    ],
+)
+def test_a_name_that_stands_for_nothing(look_up, bad, error, message):
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        look_up(bad)
+
+
+@pytest.mark.parametrize("value", [er.Beta([1, 2], 1), er.Parameter(probs=[0.1, 0.2])])
+def test_a_start_that_does_not_fit(value):
+    message = "guide of shape (2,) fits neither () nor the 5 entries of counts"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        er.maximize_elbo(SINGLE, guide=value)
