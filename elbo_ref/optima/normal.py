@@ -18,14 +18,14 @@ import numpy as np
 from scipy import optimize, special as sc
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.counts import Counts, distinct
+from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL, LogitNormal
 from elbo_ref.evidence import log_evidence
 from elbo_ref.guides.optimum import normal_optimum
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import elbo
-from elbo_ref.optima.optimum import Optimum
+from elbo_ref.optima.optimum import Optimum, merged
 from elbo_ref.optima.posterior import of_evidence
 from elbo_ref.svi.parameters import NAMES, Learned
 
@@ -40,16 +40,12 @@ def best_normal(prior: Beta, counts: Counts) -> LogitNormal:
 
 def of_normal(task: Task, prior: Beta, learned: Learned) -> Optimum:
     """Find the optimum of the ELBO of a normal guide on the logit, over the prior."""
-    return _of_normal(task.counts, prior, learned)
+    fewer, left_out = merged(task.counts)
+    best = _of_normal(fewer, prior, learned)
+    return best._replace(value=best.value + left_out)
 
 
 def _of_normal(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
-    fewer, _ = distinct(counts)
-    if len(fewer) < len(counts):
-        best = _of_normal(fewer, prior, learned)
-        left_out = counts.multiplicity @ counts.log_coefficient
-        left_out -= fewer.multiplicity @ fewer.log_coefficient
-        return best._replace(value=best.value + float(left_out))
     evidence = of_evidence(counts, prior, learned)
     if learned is True and not evidence.attained and evidence.concentration1 != 0.0:
         return evidence._replace(reason="family_gap_vanishes")

@@ -11,6 +11,7 @@ import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref._validation.values import by_value
+from elbo_ref.counts import Counts, distinct
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.svi.parameters import Learned
 
@@ -124,3 +125,12 @@ class Optimum(NamedTuple):
             mean=None if self.mean is None else 1 - self.mean,
             evidence=None if self.evidence is None else self.evidence.mirrored,
         )
+
+
+def merged(counts: Counts) -> tuple[Counts, float]:
+    """Join equal entries; and the log coefficients that this leaves out."""
+    fewer, _ = distinct(counts)
+    if len(fewer) == len(counts):
+        return counts, 0.0
+    all_of_them = counts.multiplicity @ counts.log_coefficient
+    return fewer, float(all_of_them - fewer.multiplicity @ fewer.log_coefficient)

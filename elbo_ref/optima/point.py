@@ -26,7 +26,7 @@ from elbo_ref.distributions.beta import BETA, Beta
 from elbo_ref.mle.binomial import saturated_log_likelihood
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import column, latent_values
-from elbo_ref.optima.optimum import Optimum, Reason
+from elbo_ref.optima.optimum import Optimum, Reason, merged
 from elbo_ref.svi.parameters import Learned
 
 _GRID = np.linspace(np.log(1e-9), np.log(1e9), 400)
@@ -43,13 +43,15 @@ def of_likelihood(task: Task, _prior: Beta, _learned: Learned) -> Optimum:
 
 def of_point(task: Task, prior: Beta, learned: Learned) -> Optimum:
     """Find the optimum of the joint density of c, or of its logit, and over the prior."""
-    counts, live = task.counts, task.weights > 0
     if not learned:
         return _mode(task, prior)
-    if not live.any():
+    if not task.num_latents:
         return Optimum("any_prior", "no_latents", 0.0, True)
     if learned is True:
         return Optimum.unbounded("density_unbounded")
+    counts, left_out = merged(task.counts)
+    task = Task(task.guide, counts)
+    live = task.weights > 0
     b, k, f = float(prior.concentration0), counts.successes[live], counts.failures[live]
     failures, missing = int(task.weights @ task.outcomes[1]), 1 - task.guide.jacobian
     unbounded: dict[Reason, bool] = {
@@ -61,28 +63,30 @@ def of_point(task: Task, prior: Beta, learned: Learned) -> Optimum:
         if missing and holds:
             return Optimum.unbounded(reason, b)
 
-    def height(log_a: float) -> float:
-        return _height(task, Beta(float(np.exp(log_a)), b))[0]
+    def height(log_a: FloatArray) -> FloatArray:
+        return _density(task, Beta(np.exp(log_a), b))[0]
 
-    i = int(np.clip(np.argmax([height(x) for x in _GRID]), 1, _GRID.size - 2))
+    rows = np.array_split(_GRID[:, None], min(_GRID.size, 1 + _GRID.size * len(counts) // 2**20))
+    heights = np.concatenate([height(part) for part in rows])
+    i = int(np.clip(np.argmax(heights), 1, _GRID.size - 2))
     top = optimize.minimize_scalar(
-        lambda x: -height(x), bounds=(_GRID[i - 1], _GRID[i + 1]), method="bounded",
+        lambda x: -float(height(x)), bounds=(_GRID[i - 1], _GRID[i + 1]), method="bounded",
         options={"xatol": 1e-10},
     )  # fmt: skip
-    best = Optimum.at_prior(Beta(float(np.exp(top.x)), b), float(-top.fun), "one_sided_collapse")
+    value = left_out - float(top.fun)
     if failures == missing * counts.num_latents:
         d = b - missing + f
         level = float(counts.multiplicity[live] @ (sc.xlogy(d, d) - d - sc.gammaln(b)))
-        level += float(counts.multiplicity @ counts.log_coefficient)
-        if level >= best.value - 1e-9:
+        level += left_out + float(counts.multiplicity @ counts.log_coefficient)
+        if level >= value - 1e-9:
             reason = "levels_off" if missing else "levels_off_without_other_outcome"
             return Optimum.at_end(np.inf, b, level, reason)
-    return best
+    return Optimum.at_prior(Beta(float(np.exp(top.x)), b), value, "one_sided_collapse")
 
 
 def _mode(task: Task, prior: Beta) -> Optimum:
     """Find the mode of the joint density of each latent under one prior."""
-    value, (up, down) = _height(task, prior)
+    value, (up, down) = _density(task, prior)
     inside, flat, both = (up > 0) & (down > 0), (up == 0) & (down == 0), (up < 0) & (down < 0)
     at_end = ~(inside | flat | both)
     c = np.divide(up, up + down, where=inside, out=np.full(up.shape, np.nan))
@@ -90,18 +94,23 @@ def _mode(task: Task, prior: Beta) -> Optimum:
     attained = bool((inside | flat)[task.weights > 0].all())
     kinds = at_end & (up <= down), at_end & (up > down), both, flat
     return Optimum(
-        "latents", reason if inside.all() else "mode_at_end", value, attained,
+        "latents", reason if inside.all() else "mode_at_end", float(value), attained,
         c=c, numbers=tuple(float(np.count_nonzero(kind)) for kind in kinds),
     )  # fmt: skip
 
 
-def _height(task: Task, prior: Beta) -> tuple[float, FloatArray]:
-    """Evaluate the highest joint density under one prior, and the exponents A and D, (2, G)."""
+def _density(task: Task, prior: Beta) -> tuple[FloatArray, FloatArray]:
+    """Evaluate the highest joint density under a prior, or under R of shape (R, 1).
+
+    With the exponents A and D of each latent, (2, G) or (2, R, G).
+    """
     p = column(prior)
-    exponents = np.array(task.guide.tilt(p, np.zeros((1, 1)), task.outcomes))
-    logits = task.guide.optimum(p, task.outcomes, task.weights)[0]
+    outcomes = np.expand_dims(task.outcomes, tuple(range(1, p.ndim - 1)))
+    exponents = np.array(task.guide.tilt(p, np.zeros((1, 1)), outcomes))
     inside = (exponents > 0).all(axis=0)
-    at_mode = latent_values(task, prior, np.where(inside, logits, 0.0)[None])
-    at_end = np.where((exponents < 0).any(axis=0), np.inf, -float(BETA.log_normalizer(p)[0]))
+    up, down = np.where(inside, exponents, 1.0)
+    at_mode = latent_values(task, prior, (np.log(up) - np.log(down))[None])
+    at_end = np.where((exponents < 0).any(axis=0), np.inf, -BETA.log_normalizer(p))
     live = task.weights > 0
-    return float(task.weights[live] @ np.where(inside, at_mode, at_end)[live]), exponents
+    heights = np.where(inside, at_mode, at_end)[..., live]
+    return np.asarray(heights @ task.weights[live]), exponents

@@ -14,7 +14,6 @@ from scipy import stats
 import elbo_ref as er
 from elbo_ref._format.numbers import number
 from elbo_ref.mle.result import maximize_evidence
-from elbo_ref.report.sentences import conclusion
 from elbo_ref.svi.convergence import ARRIVED
 
 FAST = er.Adam(lr=0.1)
@@ -334,80 +333,6 @@ def test_summary():
     assert run.message in text
     none = er.diagnose(exact(er.Counts(3, 10), "none", num_steps=5)).summary()
     assert "None" not in none
-
-
-# -- the conclusion ----------------------------------------------------------------------------
-
-
-def together(counts, guides=("beta", "empty", "tied"), **settings):
-    return [er.diagnose(exact(counts, guide, **settings)) for guide in guides]
-
-
-def test_conclusion_where_nothing_is_attained():
-    for kind in ("degenerate", "all_or_none", "binomial"):
-        seen = together(KINDS[kind], num_steps=20)
-        text = conclusion(seen)
-        assert f"supremum {number(seen[0].supremum.log_evidence)}" in text
-        assert "never attained" in text
-        assert "no MLE" in text
-        assert "all three" in text
-        assert "both" in conclusion(seen[:2])
-        assert "all three" not in conclusion(seen[:2])
-        assert "snapshot" in conclusion(seen[:1])
-    assert "supremum 0 " in conclusion(together(FORUM, num_steps=5))
-
-
-def test_conclusion_names_who_arrived():
-    counts = KINDS["all_or_none"]
-    seen = [er.diagnose(exact(counts, num_steps=n, optimizer=er.Adam(lr=0.3))) for n in (5, 1500)]
-    assert seen[1].distance <= ARRIVED
-    text = conclusion(seen[1:])
-    assert "never attained" in text
-    assert "beta" in text
-    assert "snapshot" not in text
-    assert text != conclusion(seen[:1])
-
-
-def test_conclusion_does_not_mistake_another_supremum_for_the_evidence():
-    """A tied guide or a fixed prior may have arrived where it leads, which is somewhere else."""
-    counts, quick = er.Counts([0, 2], 2), er.Adam(lr=0.3)
-    runs = [
-        exact(counts, "tied", num_steps=1500, optimizer=quick),
-        exact(counts, "none", num_steps=1500, optimizer=quick),
-        exact(er.Counts(3, 10), num_steps=1500, learn_prior=False),
-    ]
-    for seen in map(er.diagnose, runs):
-        assert seen.arrived
-        text = conclusion([seen])
-        assert "never attained" in text
-        assert "came within" not in text
-        assert "0.001" not in text
-
-
-def test_conclusion_with_a_maximiser():
-    seen = together(OVERDISPERSED, guides=GUIDES, num_steps=30)
-    text = conclusion(seen)
-    assert "MLE" in text
-    assert "Beta(0.5493, 0.46479)" in text
-    assert "never attained" not in text
-    for diagnosis in seen[:3]:
-        assert number(diagnosis.distance) in text
-    assert "nan" not in conclusion(seen[3:])
-    assert "None" not in conclusion(seen[3:])
-
-
-def test_conclusion_of_single_trials():
-    text = conclusion(together(KINDS["unidentified"], num_steps=5))
-    assert "every prior" in text
-    assert "0.66667" in text
-    assert "-1.9095" in text
-    assert "never attained" not in text
-
-
-def test_conclusion_without_trials():
-    text = conclusion(together(KINDS["no_information"], num_steps=5))
-    assert "no trials" in text
-    assert "nan" not in text
 
 
 # -- odds and ends -----------------------------------------------------------------------------
