@@ -64,7 +64,7 @@ def test_every_objective_has_a_name(maximised):
 SIDED = [
     # successes, trials, what is held, over concentration1, and over concentration0 of the mirror
     ([0, 2], [7, 8], 2.0, "a latent without successes", "a latent without failures"),
-    ([3, 8], [10, 8], 0.5, "failures under concentration0 < 1", "successes under concentration1 < 1"),
+    ([3, 8], [10, 8], 0.5, "failures under concentration0", "successes under concentration1"),
     (
         [9, 8], [10, 8], 2.0,
         "fewer failures than latents, and the prior collapses to 1",
