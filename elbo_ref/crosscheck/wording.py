@@ -47,20 +47,23 @@ def line(finding: Finding) -> str:
 
 
 def paragraph(verdict: Verdict) -> str:
-    """Say what a verdict comes to."""
-    away = [finding.quantity for finding in verdict.having("optimum")]
+    """Say all that a verdict comes to."""
+    untested = "; ".join(finding.quantity for finding in verdict.having("untested"))
+    parts = [_answer(verdict), _ruled_out(verdict)]
+    parts += [f"Could not be tested: {untested}."] if untested else []
+    return " ".join(part for part in (*parts, *verdict.advice) if part)
+
+
+def _answer(verdict: Verdict) -> str:
+    """Say if numbers are genuine, and if they are a maximum."""
+    away = "; ".join(finding.quantity for finding in verdict.having("optimum"))
     at = [x.quantity for x in verdict.having("agrees") if x.name == "at_optimum"]
-    untested = [finding.quantity for finding in verdict.having("untested")]
-    parts = [_genuine(verdict)]
-    if away:
-        parts.append(f"They are not a maximum: {'; '.join(away)}.")
-    elif at:
-        parts.append(f"They are a maximum: {at[0]}.")
-    if verdict.ruled_out:
-        parts.append(f"Ruled out: {', '.join(verdict.ruled_out)}.")
-    if untested:
-        parts.append(f"Could not be tested: {'; '.join(untested)}.")
-    return " ".join([*parts, *verdict.advice])
+    maximum = f" They are a maximum: {at[0]}." if at else ""
+    return _genuine(verdict) + (f" They are not a maximum: {away}." if away else maximum)
+
+
+def _ruled_out(verdict: Verdict) -> str:
+    return f"Ruled out: {', '.join(verdict.ruled_out)}." if verdict.ruled_out else ""
 
 
 def _genuine(verdict: Verdict) -> str:
@@ -76,16 +79,21 @@ def _genuine(verdict: Verdict) -> str:
 
 
 def summary(verdict: Verdict) -> str:
-    """Put the findings one a line, and the verdict in sentences below."""
+    """Put the answer first, then the exact numbers and the findings one a line, then the advice."""
     numbers = {name: x for name, x in verdict.exact.items() if x is not None}
     exact = ", ".join(f"{name.replace('_', ' ')} {number(x)}" for name, x in numbers.items())
     after = verdict.posterior
     if after is not None and np.size(after.concentration1) == 1:
         exact += f", posterior {describe(after)}"
-    lines = [verdict.subject, *_wrapped(f"exact: {exact}")]
+    lines = [
+        verdict.subject,
+        *_wrapped(f"verdict: {OUTCOMES[verdict.outcome]}. {_answer(verdict)}"),
+    ]
+    lines += _wrapped(f"exact: {exact}") if exact else []
     for finding in verdict.findings:
         lines += _wrapped(line(finding), 10)
-    lines += _wrapped(f"verdict: {OUTCOMES[verdict.outcome]}. {verdict.paragraph}")
+    for text in (_ruled_out(verdict), *verdict.advice):
+        lines += _wrapped(text)
     return "\n".join(lines)
 
 
