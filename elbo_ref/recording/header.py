@@ -1,4 +1,4 @@
-"""What a recording says in words, as a table: each field of its header and what it may be.
+"""The header of a recording as a table: each of its fields, and what it may be.
 
 Every field may be left out, and others may stand beside them, which nothing reads.
 """

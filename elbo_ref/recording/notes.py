@@ -115,7 +115,7 @@ class Recording:
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
 
     def sites(self, program: str, observed: bool) -> list[Mapping[str, Any]]:
-        """Those of the ``model`` or the ``guide`` that the header lists."""
+        """List the header's sites of the ``model`` or the ``guide``."""
         return [
             site
             for site in self.header.get("sites", [])
@@ -128,7 +128,7 @@ class Recording:
 
     @property
     def num_steps(self) -> int:
-        """T."""
+        """The number of steps, T."""
         return int(self.losses.size)
 
     @property
@@ -170,7 +170,7 @@ class Recording:
 
     @classmethod
     def load(cls, path: str | Path) -> Recording:
-        """A recording from `save`.
+        """Read a recording that `save` has written.
 
         Raises
         ------
@@ -188,7 +188,7 @@ class Recording:
 
 
 def _unpacked(members: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """The arguments of `Recording` from the members of a file; ValueError if that is none."""
+    """Make the arguments of `Recording` of the members of a file; ValueError if it is none."""
     document = fields.parse(str(take(members, "header")))
     DOCUMENT("", document)
     groups: dict[str, Any] = {}
@@ -246,7 +246,7 @@ def _faults_of_header(recording: Recording) -> Iterator[str]:
 
 
 def _numbers(what: str, value: Any) -> NDArray[Any]:
-    """Real numbers, kept in their precision and read-only."""
+    """Keep real numbers in their precision, read-only."""
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise RecordingError(f"{what} is not made of real numbers but of {array.dtype}")

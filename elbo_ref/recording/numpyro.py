@@ -170,7 +170,7 @@ def _note(notes: SiteNotes, program: str, name: str, site: Any) -> None:
 
 
 def _on_logit(site: Any) -> bool:
-    """Whether a site is that of NumPyro's AutoNormal."""
+    """Tell whether a site is that of NumPyro's AutoNormal."""
     return bool(site["intermediates"]) and type(site["fn"]).__name__ == "TransformedDistribution"
 
 

@@ -93,7 +93,7 @@ def record(svi: Any) -> Iterator[Recorder]:
 
 
 def _described_loss(svi: Any) -> dict[str, Any]:
-    """The header's description of the loss.
+    """Describe the loss for the header.
 
     Raises
     ------
@@ -161,7 +161,7 @@ class Recorder:
         return make_recording(self._steps, self._header, self._moments)
 
     def _loss_and_grads(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Any:
-        """The first half of a step: evaluate the loss, and note the sites."""
+        """Evaluate the loss, and note the sites: the first half of a step."""
         notes = _Listener()
         with notes.messenger():
             programs = notes.within("model", model), notes.within("guide", guide)
@@ -174,7 +174,7 @@ class Recorder:
         return loss
 
     def _update(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """The second half of a step: call the optimizer, and note the parameters."""
+        """Call the optimizer, and note the parameters: the second half of a step."""
         import pyro
 
         store = pyro.get_param_store()

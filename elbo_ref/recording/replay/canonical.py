@@ -38,7 +38,7 @@ _ARGUMENTS = (*NAMES, "loc", "scale")
 
 
 def finite_part(recording: Recording) -> tuple[Recording | None, list[Finding]]:
-    """The steps before the first in which a number is not finite, and a note if there is one."""
+    """Keep the steps before the first with a number that is not finite; a note says which."""
     good = np.isfinite(recording.losses)
     for group in ("draws", "before", "constrained", "gradients"):
         for array in getattr(recording, group).values():
@@ -58,7 +58,7 @@ def finite_part(recording: Recording) -> tuple[Recording | None, list[Finding]]:
 
 
 def constrain_parameters(recording: Recording) -> tuple[Recording, list[Finding]]:
-    """The recording with parameters constrained that equal the unconstrained ones; and which."""
+    """Constrain the parameters that equal the unconstrained ones; findings say which."""
     findings, constrained = [], dict(recording.constrained)
     for name, kind in recording.header.get("constraints", {}).items():
         if kind not in CONSTRAINTS or name not in constrained:
@@ -76,12 +76,12 @@ def constrain_parameters(recording: Recording) -> tuple[Recording, list[Finding]
 
 
 def one_site(recording: Recording) -> Recording:
-    """The recording with one latent site, if its latent sites are alike; else as it is."""
+    """Make one latent site of those that are alike; else return the recording as it is."""
     return _name_logits(_join_latents(recording))
 
 
 def _name_logits(recording: Recording) -> Recording:
-    """The vector of an automatic guide as the logits of the one latent site."""
+    """Take the vector of an automatic guide for the logits of the one latent site."""
     vectors = [
         site["name"]
         for site in recording.sites("guide", observed=False)
@@ -111,7 +111,7 @@ def _latents(recording: Recording) -> list[str]:
 
 
 def _join_latents(recording: Recording) -> Recording:
-    """Beta sites with one prior as one site."""
+    """Join Beta sites with one prior."""
     latents = _latents(recording)
     kinds = {site["class"] for site in recording.sites("model", observed=False)}
     widths = {recording.draws[name].shape[2] if name in recording.draws else 0 for name in latents}
@@ -141,7 +141,7 @@ def _join_latents(recording: Recording) -> Recording:
 
 
 def _have_one_prior(recording: Recording, latents: list[str]) -> bool:
-    """Whether all sites were distributed alike in the model."""
+    """Tell whether all sites were distributed alike in the model."""
     for key in NAMES:
         arrays = [recording.arguments.get(f"model.{name}.{key}") for name in latents]
         if any(x is None or x.shape[1] != 1 or (x != arrays[0]).any() for x in arrays):
@@ -150,7 +150,7 @@ def _have_one_prior(recording: Recording, latents: list[str]) -> bool:
 
 
 def _common(names: list[str]) -> str:
-    """The common beginning and end of names, with a star between.
+    """Join the beginning and the end that names have in common by a star.
 
     Examples
     --------
@@ -176,7 +176,7 @@ def _join(arrays: dict[str, NDArray[Any]], names: list[str], joint: str) -> None
 def _joint_sites(
     recording: Recording, latents: list[str], joint: str
 ) -> Iterator[Mapping[str, Any]]:
-    """The header's sites, each program with one in the place of those it has alike."""
+    """Yield the header's sites, one in the place of those that a program has alike."""
     sites = list(recording.header["sites"])
     for program in ("model", "guide"):
         for form in _SITE_FORMS:
@@ -189,7 +189,7 @@ def _joint_sites(
 
 
 def _join_parameters(recording: Recording, latents: list[str], joint: str) -> Recording:
-    """One parameter for those that each latent has one of, and one value for one that all share."""
+    """Join parameters that each latent has one of; cut arguments that all share to one value."""
     arguments = dict(recording.arguments)
     of_guide = {name: x for name, x in arguments.items() if name.startswith(f"guide.{joint}")}
     endings = [latent[len(_beginning(latents)) :] for latent in latents]
@@ -211,14 +211,14 @@ def _join_parameters(recording: Recording, latents: list[str], joint: str) -> Re
 
 
 def _best_named(names: list[str], ending: str) -> list[str]:
-    """The first name, preferably with the numbers of an ending, or with the ending."""
+    """Choose the first name, preferably with the numbers of an ending, or with the ending."""
     numbers = re.findall("[0-9]+", ending)
     named = [x for x in names if numbers and re.findall("[0-9]+", x)[-len(numbers) :] == numbers]
     return (named or [x for x in names if x.endswith(ending)] or names)[:1]
 
 
 def _with_joint_parameter(recording: Recording, names: list[str]) -> Recording:
-    """The recording with parameters side by side as one, whose learning rate is the first one's."""
+    """Put parameters side by side as one, whose learning rate is the first one's."""
     constraints = dict(recording.header.get("constraints", {}))
     kinds = {constraints.pop(name, None) for name in names}
     if len(kinds) > 1:

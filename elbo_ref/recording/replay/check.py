@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from elbo_ref.crosscheck.optimum import exact_numbers, optimum_finding
 from elbo_ref.crosscheck.parameters import learned_of, one_by_one
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.distributions.beta import Beta
+from elbo_ref.guides import GuideName
+from elbo_ref.objectives import LossName
 from elbo_ref.optim import Adam
 from elbo_ref.recording import Recording
 from elbo_ref.recording.replay import draws, gradients, losses, updates
@@ -27,7 +30,7 @@ from elbo_ref.recording.replay.canonical import constrain_parameters, finite_par
 from elbo_ref.recording.replay.comparison import remark
 from elbo_ref.recording.replay.roles import EMPTY, Candidates, latent_site, make_trace
 from elbo_ref.recording.replay.rows import NotReplayedError, find_batch, match_counts
-from elbo_ref.recording.replay.trace import Trace
+from elbo_ref.recording.replay.trace import ReplayTrace
 
 
 @underflow_is_zero
@@ -35,8 +38,8 @@ def replay(
     recording: Recording | str | Path,
     counts: Counts,
     *,
-    guide: str | None = None,
-    loss: str | None = None,
+    guide: GuideName | None = None,
+    loss: LossName | None = None,
     names: Mapping[str, str] | None = None,
     prior: Beta | None = None,
     optimizer: Adam | None = None,
@@ -50,14 +53,14 @@ def replay(
     counts : Counts
         The data, an entry for each latent in the order of the plate; equal entries may share one.
     guide, loss : str, optional
-        As of `maximize_elbo`; by default what the recording says.
-    names : mapping, optional
-        Which parameter is ``prior.concentration1`` and so on; by default the one that the site was
-        distributed by.
-    prior : Beta, optional
+        Names as of `maximize_elbo`; by default those that the recording shows.
+    names : mapping of roles to names, optional
+        Names of the parameters that are ``prior.concentration1`` and so on; by default those that
+        the sites were distributed by.
+    prior : Beta, shape (), optional
         The prior, where it is no parameter and not recorded.
     optimizer : Adam, optional
-        What the updates are said to be; by default what the recording says.
+        The optimizer claimed; by default the one that the recording names.
 
     Returns
     -------
@@ -70,6 +73,17 @@ def replay(
         If the recording does not say what is needed, or is not one.
     OSError
         If a file cannot be read.
+
+    See Also
+    --------
+    elbo_ref.recording.record : Make a recording of Pyro's SVI.
+    cross_check : Check parameters and losses without their draws.
+
+    Notes
+    -----
+    From its draws, each loss follows to rounding, and each gradient but for PyTorch's approximate
+    derivative of a Beta draw; each update follows from the gradient. Without PyTorch a gradient
+    that goes through a Beta draw is untested; see docs/replay.md.
 
     Examples
     --------
@@ -93,25 +107,27 @@ def replay(
         check_type("optimizer", optimizer, Adam)
     check_claims(names, prior)
     with np.errstate(all="ignore"):  # a number that overflows is one that departs
-        return _replayed(recording, counts, guide, loss, names, prior, optimizer)
+        return _replayed(recording, counts, _Claims(guide, loss, names or {}, prior, optimizer))
 
 
-def _replayed(
-    recording: Recording,
-    counts: Counts,
-    guide: str | None,
-    loss: str | None,
-    names: Mapping[str, str] | None,
-    prior: Beta | None,
-    optimizer: Adam | None,
-) -> Verdict:
+class _Claims(NamedTuple):
+    """Arguments of `replay`: what is said of a run beside its recording."""
+
+    guide: str | None
+    loss: str | None
+    names: Mapping[str, str]
+    prior: Beta | None
+    optimizer: Adam | None
+
+
+def _replayed(recording: Recording, counts: Counts, claims: _Claims) -> Verdict:
     part, findings = finite_part(recording)
     trace, point = None, None
     try:
         if part is None:
             raise NotReplayedError("there is no step of finite numbers")
-        findings += updates.compare_updates(part, optimizer)
-        trace, used = _trace(part, counts, guide, loss, names, prior, findings)
+        findings += updates.compare_updates(part, claims.optimizer)
+        trace, used = _trace(part, counts, claims, findings)
         explanation = losses.explain_losses(trace)
         findings += explanation.findings
         findings += gradients.compare_gradients(explanation, used)
@@ -133,15 +149,9 @@ def _replayed(
 
 
 def _trace(
-    recording: Recording,
-    counts: Counts,
-    guide: str | None,
-    loss: str | None,
-    names: Mapping[str, str] | None,
-    prior: Beta | None,
-    findings: list[Finding],
-) -> tuple[Trace, Counts]:
-    """The trace that a recording makes, with the data it really had; differences are findings.
+    recording: Recording, counts: Counts, claims: _Claims, findings: list[Finding]
+) -> tuple[ReplayTrace, Counts]:
+    """Make a trace with the data that the run really had; differences are findings.
 
     Raises
     ------
@@ -158,22 +168,23 @@ def _trace(
     findings += differences
     if used is None:
         raise NotReplayedError("the counts have other latents than the draws")
+    guide, names = claims.guide, claims.names
     site_missing = _latent_not_in_guide(recording, guide)
     findings += site_missing
     if site_missing:
         guide = EMPTY.name
-        names = {role: name for role, name in (names or {}).items() if "prior." in role}
+        names = {role: name for role, name in names.items() if "prior." in role}
     candidates = Candidates.of(recording, guide, used)
-    names, exchanged = candidates.match_names(names or {}, batch)
+    names, exchanged = candidates.match_names(names, batch)
     findings += exchanged
     if site_missing and recording.sites("guide", observed=False):
         raise NotReplayedError("the guide samples others than the model's latents")
-    trace = make_trace(candidates, used, loss=loss, names=names, prior=prior, batch=batch)
-    return trace, used
+    loss, prior = claims.loss, claims.prior
+    return make_trace(candidates, used, loss=loss, names=names, prior=prior, batch=batch), used
 
 
 def _latent_not_in_guide(recording: Recording, guide: str | None) -> list[Finding]:
-    """A finding where the guide's sites say that it does not sample the latent."""
+    """Find that the guide's sites are others than the latent."""
     sampled = [site["name"] for site in recording.sites("guide", observed=False)]
     if "sites" not in recording.header or latent_site(recording) in sampled:
         return []
@@ -183,8 +194,8 @@ def _latent_not_in_guide(recording: Recording, guide: str | None) -> list[Findin
     return [remark("latent_not_in_guide", words, reason, "mistake" if intended else "note")]
 
 
-def _last_point(trace: Trace, counts: Counts) -> PointDiagnosis | None:
-    """The parameters of the last step, before its update; None where there is no such value."""
+def _last_point(trace: ReplayTrace, counts: Counts) -> PointDiagnosis | None:
+    """Diagnose the parameters before the last update; None where there is no such value."""
     prior, own = trace.roles.prior[:, -1, 0], trace.roles.guide_parameters
     if not (prior > 0).all() or own.shape[2] not in (1, len(counts)):
         return None
@@ -205,7 +216,7 @@ def _last_point(trace: Trace, counts: Counts) -> PointDiagnosis | None:
 
 
 def _ruled_out(findings: list[Finding], invisible: tuple[str, ...]) -> tuple[str, ...]:
-    """Mistakes that would have been seen: of quantities that agree and are tested throughout."""
+    """List mistakes that would have been seen: of quantities that agree wherever tested."""
 
     def names(status: str) -> set[str]:
         return {finding.name for finding in findings if finding.status == status}

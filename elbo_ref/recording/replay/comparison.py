@@ -12,7 +12,7 @@ from elbo_ref.crosscheck.findings import Finding, Status
 
 
 def remark(name: str, quantity: str, reason: str = "", status: Status = "untested") -> Finding:
-    """A finding without numbers."""
+    """Make a finding without numbers."""
     return Finding(name, quantity, None, None, None, reason, status)
 
 
@@ -39,15 +39,15 @@ class Comparison(NamedTuple):
 
     @property
     def agree(self) -> bool:
-        """Whether they are near enough everywhere."""
+        """Tell whether they are near enough everywhere."""
         return not self.off.any()
 
     def first(self) -> tuple[int, ...]:
-        """Index of the first value that is off."""
+        """Find the first value that is off."""
         return self._index_of_largest(self.off)
 
     def farthest(self) -> tuple[int, ...]:
-        """Index of the largest difference in units of the allowance."""
+        """Find the largest difference in units of the allowance."""
         difference = np.abs(self.theirs - self.ours)
         return self._index_of_largest(difference / np.maximum(self.allowance, 1e-300))
 
@@ -57,6 +57,6 @@ class Comparison(NamedTuple):
     def finding(
         self, name: str, quantity: str, index: tuple[int, ...], reason: str, status: Status
     ) -> Finding:
-        """The values at an index, as a finding."""
+        """Make a finding of the values at an index."""
         theirs, ours, allowance = (float(array[index]) for array in self)
         return Finding(name, quantity, theirs, ours, allowance, reason, status)

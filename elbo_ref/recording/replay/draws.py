@@ -32,7 +32,7 @@ from elbo_ref.distributions.beta import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.recording.replay.comparison import remark
 from elbo_ref.recording.replay.program import Columns
-from elbo_ref.recording.replay.trace import Trace
+from elbo_ref.recording.replay.trace import ReplayTrace
 
 RULED_OUT = ("draw_mismatch", "float32_saturation")
 LEVEL = 1e-3
@@ -42,12 +42,12 @@ MATTERS = 0.1
 """Bias of the loss, in standard deviations of a step, from which saturation matters."""
 
 
-def compare_draws(trace: Trace) -> list[Finding]:
+def compare_draws(trace: ReplayTrace) -> list[Finding]:
     """Test where the draws come from, and count those at the ends of the precision."""
     return [] if trace.guide.is_point else [_origin(trace), *_saturation(trace)]
 
 
-def _origin(trace: Trace) -> Finding:
+def _origin(trace: ReplayTrace) -> Finding:
     guide, prior = trace.guide, trace.roles.prior
     source = guide.source_parameters(prior, trace.guide_parameters)
     p_value = _p_value(_uniform(trace, source))
@@ -64,8 +64,8 @@ def _origin(trace: Trace) -> Finding:
     return Finding("draw_mismatch", words, p_value, None, None, reason, "mistake")
 
 
-def _uniform(trace: Trace, source: FloatArray) -> FloatArray:
-    """The draws through the distribution function of these parameters, (T, P, L)."""
+def _uniform(trace: ReplayTrace, source: FloatArray) -> FloatArray:
+    """Put the draws through the distribution function of these parameters, (T, P, L)."""
     if trace.guide.source is LOGIT_NORMAL:
         loc, scale = source[:, :, None]
         return np.asarray(sc.ndtr((trace.logits - loc) / scale))
@@ -76,7 +76,7 @@ def _uniform(trace: Trace, source: FloatArray) -> FloatArray:
 
 
 def _p_value(uniform: FloatArray) -> float:
-    """The Kolmogorov-Smirnov p-value of numbers, if they were uniform."""
+    """Test by Kolmogorov and Smirnov whether numbers are uniform."""
     sample = np.sort(uniform.ravel())
     rank = np.arange(sample.size + 1) / sample.size
     distance = max((rank[1:] - sample).max(), (sample - rank[:-1]).max())
@@ -85,7 +85,7 @@ def _p_value(uniform: FloatArray) -> float:
 
 
 def _interval(c: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
-    """The interval that is rounded to a draw."""
+    """Find the interval that is rounded to each draw."""
     kind = c.dtype.type
     low, high = _ends(c.dtype)
     below, above = (
@@ -95,13 +95,13 @@ def _interval(c: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
 
 
 def _ends(dtype: Any) -> tuple[float, float]:
-    """The least and the largest draw of PyTorch's Beta."""
+    """Return the least and the largest draw of PyTorch's Beta."""
     info = np.finfo(dtype)
     return float(info.tiny), float(1 - info.epsneg)
 
 
-def _saturation(trace: Trace) -> list[Finding]:
-    """Draws at the ends of the precision, and their effect on the loss."""
+def _saturation(trace: ReplayTrace) -> list[Finding]:
+    """Count draws at the ends of the precision, and weigh their effect on the loss."""
     guide, dtype = trace.guide, trace.program.dtype
     low, high = _ends(trace.draws.dtype)
     if guide.source is LOGIT_NORMAL:
@@ -128,8 +128,8 @@ def _saturation(trace: Trace) -> list[Finding]:
     return [Finding(name, words, float(share[step]), 0.0, MATTERS, reason, status)]
 
 
-def _loss_std(trace: Trace) -> FloatArray:
-    """Standard deviation of the loss of each step, exactly (E5); (T,)."""
+def _loss_std(trace: ReplayTrace) -> FloatArray:
+    """Compute the exact standard deviation of the loss of each step (E5), (T,)."""
     guide, prior, own = trace.guide, trace.roles.prior, trace.guide_parameters
     tilt = _tilt(trace, prior, own, trace.scales[1] * trace.outcomes)
     each = guide.source.variance(tilt, guide.source_parameters(prior, own))
@@ -137,13 +137,15 @@ def _loss_std(trace: Trace) -> FloatArray:
     return np.asarray(np.sqrt(np.maximum(variance / trace.draws.shape[1], 1e-300)))
 
 
-def _tilt(trace: Trace, prior: FloatArray, own: FloatArray, outcomes: FloatArray) -> FloatArray:
-    """Factors of log c and log(1 - c) in the loss; closed divergences have no draws."""
+def _tilt(
+    trace: ReplayTrace, prior: FloatArray, own: FloatArray, outcomes: FloatArray
+) -> FloatArray:
+    """Multiply log c and log(1 - c) in the loss; closed divergences have no draws."""
     return outcomes if trace.program.closed else trace.guide.tilt(prior, own, outcomes)
 
 
-def clip_bias(trace: Trace) -> FloatArray:
-    """Expected effect on the loss of each step of keeping draws off 0 and 1; (T,)."""
+def clip_bias(trace: ReplayTrace) -> FloatArray:
+    """Compute the expected effect on each step's loss of keeping draws off 0 and 1, (T,)."""
     info, least = np.finfo(trace.draws.dtype), trace.program.least
 
     def evaluate(columns: Columns) -> FloatArray:
@@ -163,5 +165,5 @@ def clip_bias(trace: Trace) -> FloatArray:
 
 
 def _raised(t: float, a: FloatArray, b: FloatArray) -> FloatArray:
-    """E[log max(c, t) - log c] under Beta(a, b), for a small t."""
+    """Compute E[log max(c, t) - log c] under Beta(a, b), for a small t."""
     return np.asarray(np.exp(a * np.log(t) - sc.betaln(a, b)) / a**2)

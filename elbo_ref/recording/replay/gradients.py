@@ -34,14 +34,14 @@ from elbo_ref.recording.replay.kernel import installed_pytorch, torch_pathwise
 from elbo_ref.recording.replay.losses import Explanation
 from elbo_ref.recording.replay.program import Columns
 from elbo_ref.recording.replay.roles import guide_with
-from elbo_ref.recording.replay.trace import Trace
+from elbo_ref.recording.replay.trace import ReplayTrace
 
 RULED_OUT = ("gradient_detached", "gradient_scaled", "gradient_estimator", "gradient_mismatch")
 MATTERS = 0.1
 """Bias over standard deviation from which the kernel matters."""
 
 DIGITS = 1e-10
-"""What is allowed in float64, of all terms without signs: PyTorch's polygammas are no better."""
+"""Allowance in float64, of all terms without signs: PyTorch's polygammas are no better."""
 
 _NOISE = 16.0
 """Allowance for PyTorch's kernel, in units of its spread over neighbouring draws."""
@@ -111,7 +111,7 @@ class Gradient:
 
     @property
     def vanishes(self) -> bool:
-        """Whether theirs are all zero, which no derivative of the draws can make of `density`."""
+        """Tell whether theirs are all zero, which no derivative of draws can make of `density`."""
         return not np.any(self.theirs) and bool(np.any(np.abs(self.density) > self.allowance))
 
     def beside_exact(self, other: FloatArray) -> Comparison:
@@ -124,7 +124,7 @@ class Gradient:
         return self.beside_exact(other)._replace(allowance=allowance)
 
     def at(self, index: tuple[int, ...]) -> str:
-        """The quantity at an index, in words."""
+        """Say in words which gradient is at an index."""
         latent = f", latent {index[1]}" if self.theirs.shape[1] > 1 else ""
         return f"gradient of {self.role} at step {index[0]}{latent}"
 
@@ -154,11 +154,11 @@ def _untested(reason: str, quantity: str = "the gradients") -> Finding:
     return remark("gradients", quantity, reason)
 
 
-def _constraint(trace: Trace, name: str) -> str:
+def _constraint(trace: ReplayTrace, name: str) -> str:
     return str(trace.recording.header.get("constraints", {}).get(name, "positive"))
 
 
-def _comparable(trace: Trace) -> Iterator[tuple[int, str, FloatArray, FloatArray]]:
+def _comparable(trace: ReplayTrace) -> Iterator[tuple[int, str, FloatArray, FloatArray]]:
     """Yield row, role, theirs and d constrained / d unconstrained of each learned parameter."""
     recording = trace.recording
     for row, role, name in trace.learned():
@@ -223,7 +223,7 @@ def _gradients(explanation: Explanation) -> Iterator[Gradient]:
 
 
 def _compared(gradient: Gradient, factor: float) -> Finding:
-    """Beside the exact gradient, then PyTorch's, then that times the factor of the losses."""
+    """Compare with the exact gradient, then PyTorch's, then that times the losses' factor."""
     exactly = gradient.beside_exact(gradient.exact)
     quantity = f"the gradient of {gradient.role}"
     if gradient.by_gammas and not exactly.agree:
@@ -256,7 +256,7 @@ def _compared(gradient: Gradient, factor: float) -> Finding:
 
 
 def _cause(gradient: Gradient) -> tuple[str, str]:
-    """The mistake that gives these gradients in every step."""
+    """Find the mistake that gives these gradients in every step."""
     density, paths = gradient.density, gradient.paths
     if not np.any(gradient.theirs):
         return "gradient_detached", "they are all zero"
@@ -276,9 +276,9 @@ def _cause(gradient: Gradient) -> tuple[str, str]:
 
 
 def _kernel_error(
-    gradients: list[Gradient], trace: Trace, deviations: dict[str, FloatArray]
+    gradients: list[Gradient], trace: ReplayTrace, deviations: dict[str, FloatArray]
 ) -> Finding:
-    """The effect of PyTorch's kernel on the gradients of these draws."""
+    """Weigh the effect of PyTorch's kernel on the gradients of these draws."""
     worst, what = 0.0, ""
     asked = [gradient for gradient in gradients if gradient.by_kernel is not None]
     reason = "its own value at these draws, less the exact derivative"
@@ -309,13 +309,13 @@ def _kernel_error(
 
 
 def _scatter(gradients: FloatArray) -> FloatArray:
-    """The standard deviation of rows whose expectation moves slowly."""
+    """Estimate the standard deviation of rows whose expectation moves slowly."""
     steps = np.diff(gradients, axis=0)
     return np.asarray(np.maximum(np.sqrt((steps * steps).mean(axis=0) / 2), 1e-300))
 
 
-def _standard_deviations(trace: Trace, counts: Counts) -> dict[str, FloatArray]:
-    """The exact Monte Carlo standard deviation of a step's gradient, by role; (1 or L,)."""
+def _standard_deviations(trace: ReplayTrace, counts: Counts) -> dict[str, FloatArray]:
+    """Compute the Monte Carlo standard deviation of a step's gradient by role, (1 or L,)."""
     if trace.batch is not None:
         return {}
     objective, task = trace.objective, Task(trace.guide, counts)

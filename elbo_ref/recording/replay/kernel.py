@@ -29,7 +29,7 @@ class Pathwise(NamedTuple):
 
 
 def installed_pytorch() -> ModuleType | None:
-    """PyTorch, or None where it cannot be imported."""
+    """Import PyTorch; None where that fails."""
     try:
         return import_module("torch")
     except ImportError:
@@ -37,7 +37,7 @@ def installed_pytorch() -> ModuleType | None:
 
 
 def torch_pathwise(c: NDArray[Any], a: FloatArray, b: FloatArray) -> Pathwise | None:
-    """Derivatives at draws as ``Beta(a, b).rsample()`` has them; None without PyTorch.
+    """Differentiate draws as ``Beta(a, b).rsample()`` does; None without PyTorch.
 
     With G = _dirichlet_grad its backward is dc/da = G_1 (1 - c) and dc/db = -G_2 c, in the
     precision of the draws. It has kept 1 - c apart, before c was rounded: the spread is over

@@ -21,7 +21,7 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.recording.replay.comparison import Comparison, remark
 from elbo_ref.recording.replay.program import Columns, unclamped
-from elbo_ref.recording.replay.trace import LOSSES, Trace
+from elbo_ref.recording.replay.trace import LOSSES, ReplayTrace
 from elbo_ref.svi.parameters import NAMES
 
 _FITTED = (
@@ -46,8 +46,8 @@ RULED_OUT = (
 )
 
 
-def invisible(trace: Trace) -> tuple[str, ...]:
-    """Mistakes that these losses could not have shown."""
+def invisible(trace: ReplayTrace) -> tuple[str, ...]:
+    """List mistakes that these losses could not have shown."""
     names = () if np.any(trace.log_coefficient) else ("missing_coefficients",)
     return names + (_FITTED if trace.recording.num_steps == 1 else ())
 
@@ -78,7 +78,7 @@ class Sums(NamedTuple):
     excess: FloatArray
 
     @classmethod
-    def of(cls, trace: Trace) -> Sums:
+    def of(cls, trace: ReplayTrace) -> Sums:
         """Compute them as Pyro does from the draws of a trace."""
 
         def evaluate(columns: Columns) -> FloatArray:
@@ -92,12 +92,12 @@ class Sums(NamedTuple):
         return cls(*(trace.scales[0] * trace.over_steps(evaluate).sum(axis=-1)))
 
     def loss(self, likelihood: float = 1.0) -> FloatArray:
-        """The losses as ``svi.step`` returns them, the likelihood scaled."""
+        """Add them up to the losses that ``svi.step`` returns, the likelihood scaled."""
         data = likelihood * (self.likelihood + self.coefficients)
         return self.guide - self.prior - data - self.excess
 
     def allowance(self, dtype: str) -> FloatArray:
-        """Rounding of the losses."""
+        """Bound the rounding of the losses."""
         rounding = 4 * np.finfo(dtype).eps * self.magnitude
         return np.asarray(
             rounding if dtype == "float32" else rounding + 1e-10 * self.density_magnitude
@@ -108,7 +108,7 @@ class Explanation(NamedTuple):
     """Findings about the losses, and what the gradients are then to be compared with."""
 
     findings: tuple[Finding, ...]
-    trace: Trace
+    trace: ReplayTrace
     likelihood: float = 1.0
     factor: float = 1.0
     explained: bool = True
@@ -121,18 +121,18 @@ class Hypothesis(NamedTuple):
     reason: str
     losses: FloatArray
     sums: Sums
-    trace: Trace
+    trace: ReplayTrace
     likelihood: float = 1.0
     factor: float = 1.0
 
     def agrees(self, theirs: FloatArray) -> bool:
-        """Whether it gives every loss to within rounding."""
+        """Tell whether it gives every loss to within rounding."""
         times = max(1.0, abs(self.factor), self.likelihood)
         allowance = times * self.sums.allowance(self.trace.program.dtype)
         return Comparison(theirs, self.losses, allowance).agree
 
 
-def explain_losses(trace: Trace) -> Explanation:
+def explain_losses(trace: ReplayTrace) -> Explanation:
     """Compare every loss, and name the mistake if they are others."""
     recording = trace.recording
     strange = [
@@ -178,18 +178,18 @@ def explain_losses(trace: Trace) -> Explanation:
     return Explanation((finding,), trace, explained=count < compared.theirs.size)
 
 
-def _untested(trace: Trace, reason: str) -> Explanation:
+def _untested(trace: ReplayTrace, reason: str) -> Explanation:
     return Explanation((remark("losses", "the losses", reason),), trace, explained=False)
 
 
-def _forms(trace: Trace) -> Iterator[Trace]:
-    """The ways in which a Renyi bound may have been taken; of other losses there is one."""
+def _forms(trace: ReplayTrace) -> Iterator[ReplayTrace]:
+    """Yield the ways in which a Renyi bound may have been taken; other losses have one."""
     yield trace
     if trace.bound is not None and trace.num_latents > 1:
         yield replace(trace, bound=trace.bound._replace(together=True))
 
 
-def _hypotheses(trace: Trace, sums: Sums) -> Iterator[Hypothesis]:
+def _hypotheses(trace: ReplayTrace, sums: Sums) -> Iterator[Hypothesis]:
     """Yield the hypotheses, simplest first."""
     theirs, ours = trace.recording.losses, sums.loss()
     yield Hypothesis("wrong_sign", "minus these are the losses", -ours, sums, trace, factor=-1.0)
@@ -204,7 +204,7 @@ def _hypotheses(trace: Trace, sums: Sums) -> Iterator[Hypothesis]:
         yield from _fitted(trace, sums)
 
 
-def _variants(trace: Trace, sums: Sums) -> Iterator[tuple[str, str, Trace, int]]:
+def _variants(trace: ReplayTrace, sums: Sums) -> Iterator[tuple[str, str, ReplayTrace, int]]:
     """Yield mistakes that are traces of their own, and whether the coefficients are missing."""
     if trace.batch is not None:
         for name, power, how in (
@@ -226,7 +226,7 @@ def _variants(trace: Trace, sums: Sums) -> Iterator[tuple[str, str, Trace, int]]
             yield "swapped_concentrations", reason, trace.swapped(*owners), 0
 
 
-def _fitted(trace: Trace, sums: Sums) -> Iterator[Hypothesis]:
+def _fitted(trace: ReplayTrace, sums: Sums) -> Iterator[Hypothesis]:
     """Yield hypotheses with numbers that all steps share, by least squares."""
     theirs, ours = trace.recording.losses, sums.loss()
     factor = float(theirs @ ours / (ours @ ours))

@@ -105,7 +105,7 @@ class Terms(NamedTuple):
     guide: Term
 
     def objective(self, likelihood_scale: float = 1.0) -> FloatArray:
-        """Log weight of each particle and latent, (P, C)."""
+        """Add them up to the log weight of each particle and latent, (P, C)."""
         data = self.likelihood.value + self.coefficients.value
         return likelihood_scale * data + self.prior.value - self.guide.value
 
@@ -140,7 +140,7 @@ class Parts(NamedTuple):
 
 
 def binomial(c: Floats, k: Floats, f: Floats, least: float) -> Term:
-    """``Binomial.log_prob`` without its coefficient."""
+    """Compute ``Binomial.log_prob`` without its coefficient."""
     logit = _clamped_logit(c, least)
     softplus = np.maximum(logit, 0) + np.log1p(np.exp(-np.abs(logit)))
     n = k + f
@@ -149,7 +149,7 @@ def binomial(c: Floats, k: Floats, f: Floats, least: float) -> Term:
 
 
 def single_trials(c: Floats, k: Floats, f: Floats, least: float) -> Term:
-    """``Bernoulli.log_prob`` of each trial: of a failure log sigmoid(x) - x, which cancels."""
+    """Compute ``Bernoulli.log_prob``: of a failure log sigmoid(x) - x, which cancels."""
     logit = _clamped_logit(c, least)
     success = np.minimum(logit, 0) - np.log1p(np.exp(-np.abs(logit)))
     value = (k * success + f * (success - logit)).astype(np.float64)
@@ -157,7 +157,7 @@ def single_trials(c: Floats, k: Floats, f: Floats, least: float) -> Term:
 
 
 def unclamped(c: Floats, k: Floats, f: Floats, _least: float) -> Term:
-    """k log c + f log(1 - c), written by hand."""
+    """Compute k log c + f log(1 - c), as written by hand."""
     return _total([sc.xlogy(k, c), sc.xlogy(f, 1 - c)])
 
 
@@ -188,7 +188,7 @@ class Program:
 
     @property
     def subtracts_beta(self) -> bool:
-        """Whether the density subtracted is that of a Beta."""
+        """Tell whether the density subtracted is that of a Beta."""
         return self.guide.source is BETA and self.guide.source_weight != 0
 
     @property
@@ -198,7 +198,7 @@ class Program:
 
     @property
     def closed(self) -> bool:
-        """Whether the divergence of guide and prior is taken in closed form."""
+        """Tell whether the divergence of guide and prior is taken in closed form."""
         return self.mean_field and self.subtracts_beta
 
     def terms(self, columns: Columns) -> Terms:
@@ -278,7 +278,7 @@ class Program:
         )
 
     def _by_row(self, source: FloatArray, logs: FloatArray | None = None) -> FloatArray:
-        """Magnitudes of a gradient's rows, from those of the source's and of the logarithms."""
+        """Spread the magnitudes of a source gradient and of the logarithms over the rows."""
         prior = np.zeros((2, source.shape[1])) if logs is None else logs
         own = np.zeros((len(self.guide.parameter_names), source.shape[1]))
         if not len(own):
@@ -307,17 +307,17 @@ def _clamped_logit(c: Floats, least: float) -> Floats:
 
 
 def _log_beta(c: Floats, a: Floats, b: Floats) -> list[Floats]:
-    """Summands of the log density of a Beta."""
+    """List the summands of the log density of a Beta."""
     return [sc.xlogy(a - 1, c), sc.xlogy(b - 1, 1 - c), *_log_gammas(a, b)]
 
 
 def _log_normal(y: Floats, loc: Floats, scale: Floats) -> list[Floats]:
-    """Summands of the normal log density of a logit, with respect to the logit."""
+    """List the summands of the normal log density of a logit, with respect to the logit."""
     return [-((y - loc) ** 2) / (2 * scale**2), -np.log(scale) - y.dtype.type(_HALF_LOG_2PI)]
 
 
 def _divergence(q: Floats, p: Floats, shape: tuple[int, ...]) -> Term:
-    """KL(q || p) as ``kl_divergence`` of two Betas."""
+    """Compute KL(q || p) as ``kl_divergence`` of two Betas."""
     parts = [*_log_gammas(*q), *(-x for x in _log_gammas(*p))]
     parts += [(q[0] - p[0]) * sc.psi(q[0]), (q[1] - p[1]) * sc.psi(q[1])]
     parts += [((p[0] + p[1]) - (q[0] + q[1])) * sc.psi(q[0] + q[1])]
@@ -329,7 +329,7 @@ def _log_gammas(a: Floats, b: Floats) -> list[Floats]:
 
 
 def _total(parts: list[Floats], shape: tuple[int, ...] | None = None) -> Term:
-    """Sum of summands that broadcast to a shape, by default that of the first."""
+    """Add up summands that broadcast to a shape, by default that of the first."""
     shape = parts[0].shape if shape is None else shape
     wide = np.array([np.broadcast_to(x, shape) for x in parts], dtype=np.float64)
     wide = wide.reshape(len(parts), *shape)
@@ -341,6 +341,6 @@ def _psi_magnitude(x: FloatArray) -> FloatArray:
 
 
 def _pull_magnitude(q: FloatArray, p: FloatArray) -> FloatArray:
-    """Magnitude of the derivative of a divergence by the concentrations of q."""
+    """Bound the summands of the derivative of a divergence by the concentrations of q."""
     both, total = p + q, (p + q).sum(axis=0)
     return np.asarray(_TRIGAMMA * (both * trigamma(q) + total * trigamma(q.sum(axis=0))))

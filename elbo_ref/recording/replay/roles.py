@@ -25,7 +25,7 @@ from elbo_ref.guides import Guide
 from elbo_ref.recording import Recording
 from elbo_ref.recording.replay.program import Program, binomial, single_trials
 from elbo_ref.recording.replay.rows import Batch
-from elbo_ref.recording.replay.trace import LOSSES, Bound, Trace
+from elbo_ref.recording.replay.trace import LOSSES, Bound, ReplayTrace
 from elbo_ref.svi.parameters import NAMES
 
 _NEAR = 8
@@ -89,7 +89,7 @@ class Candidates(NamedTuple):
     def match_names(
         self, names: Mapping[str, str], batch: Batch | None
     ) -> tuple[dict[str, str], list[Finding]]:
-        """The names, exchanged where the sites say so; and where they do."""
+        """Exchange names where the sites say so; findings say where."""
         matched, findings = dict(names), []
         for owner in ("prior", "guide"):
             roles = [f"{owner}.{name}" for name in NAMES]
@@ -148,7 +148,7 @@ def make_trace(
     names: Mapping[str, str] | None = None,
     prior: Beta | None = None,
     batch: Batch | None = None,
-) -> Trace:
+) -> ReplayTrace:
     """Put a recording into roles.
 
     Raises
@@ -172,7 +172,7 @@ def make_trace(
     numpyro = recording.header.get("framework") == "numpyro"
     single = _observed_classes(recording) == {"Bernoulli"} and not numpyro
     info = np.finfo(recording.dtype)
-    return Trace(
+    return ReplayTrace(
         recording=recording,
         program=Program(
             guide,
@@ -213,7 +213,7 @@ def latent_site(recording: Recording) -> str:
 
 
 def _loss(recording: Recording, guide: Guide, loss: str | None) -> tuple[str, Bound | None]:
-    """The loss and its bound: without a name by class, or the first of its bases that is known."""
+    """Name the loss, if need be by the first of class and bases that is known; and its bound."""
     noted = recording.header.get("loss") or {}
     alpha = noted.get("alpha")
     bound = Bound(float(alpha)) if isinstance(alpha, int | float) and alpha != 1 else None
@@ -233,7 +233,7 @@ def _loss(recording: Recording, guide: Guide, loss: str | None) -> tuple[str, Bo
 
 
 def _guide_of(recording: Recording, site: str, counts: Counts) -> Guide:
-    """The guide that its sites show."""
+    """Find the guide that the sites show."""
     kinds = {x["name"]: x["class"] for x in recording.sites("guide", observed=False)}
     if "sites" not in recording.header:
         raise ValueError("guide= is needed: the recording does not say what the guide sampled")
@@ -265,7 +265,7 @@ def _guide_of(recording: Recording, site: str, counts: Counts) -> Guide:
 def _is_posterior(
     recording: Recording, known: list[tuple[NDArray[Any], NDArray[Any]]], counts: Counts
 ) -> bool:
-    """Whether the guide's concentrations, beside the prior's, are computed as the posterior's."""
+    """Tell whether the guide's concentrations are computed as the posterior's of the prior."""
     free = [
         value
         for value in recording.constrained.values()
@@ -286,7 +286,7 @@ def _is_posterior(
 def _arguments(
     recording: Recording, guide: Guide, site: str, values: Mapping[str, NDArray[Any]]
 ) -> dict[str, tuple[NDArray[Any], str]]:
-    """For each role the argument of its site and the argument's name; for a point its values."""
+    """Find for each role the argument of its site, and its name; for a point its values."""
     names = {f"guide.{name}": f"guide.{site}_unconstrained.{name}" for name in ("loc", "scale")}
     for name in NAMES:
         names |= {f"prior.{name}": f"model.{site}.{name}", f"guide.{name}": f"guide.{site}.{name}"}
@@ -306,14 +306,14 @@ def _arguments(
 def _fitting(
     values: Mapping[str, NDArray[Any]], array: NDArray[Any], batch: Batch | None
 ) -> list[str]:
-    """The parameters that an argument may be: equal to it, or one value for all latents."""
+    """List parameters that an argument may be: equal to it, or one value for all latents."""
     now = {name: _of_batch(value, batch) for name, value in values.items()}
     equal = [name for name, value in now.items() if _equal(value, array)]
     return equal or [name for name, value in now.items() if _one_for_all(value, array)]
 
 
 def _of_batch(value: NDArray[Any], batch: Batch | None) -> NDArray[Any]:
-    """A parameter at the latents of each step's minibatch, (T, ...)."""
+    """Take a parameter at the latents of each step's minibatch, (T, ...)."""
     return value if batch is None else batch.select(value.reshape(len(value), -1))
 
 
@@ -322,13 +322,13 @@ def _equal(x: NDArray[Any], y: NDArray[Any]) -> bool:
 
 
 def _one_for_all(value: NDArray[Any], array: NDArray[Any]) -> bool:
-    """Whether it is one value for all latents, and an argument has it for each of them."""
+    """Tell whether it is one value for all latents, and an argument has it for each of them."""
     flat = value.reshape(len(value), -1)
     return flat.shape[1] == 1 and len(flat) == len(array) and bool(np.all(array == flat))
 
 
 def _logits(recording: Recording, site: str) -> FloatArray:
-    """Logits of the draws; a guide that draws on the logit says them itself."""
+    """Compute logits of the draws; a guide that draws on the logit says them itself."""
     drawn, own = recording.draws[site], recording.draws.get(f"{site}_unconstrained")
     if own is not None:
         if own.shape != drawn.shape:
@@ -344,7 +344,7 @@ def _logits(recording: Recording, site: str) -> FloatArray:
 
 
 def _data(recording: Recording, counts: Counts, batch: Batch | None) -> tuple[FloatArray, ...]:
-    """Outcomes, log coefficients and their magnitudes, as a trace has them."""
+    """Collect outcomes, log coefficients and their magnitudes, as a trace has them."""
     if batch is None:
         k, n = (x[None].astype(np.float64) for x in (counts.successes, counts.total_count))
         outcomes, log_coefficient = np.array((k, n - k)), counts.log_coefficient[None]
@@ -357,9 +357,9 @@ def _data(recording: Recording, counts: Counts, batch: Batch | None) -> tuple[Fl
 
 
 def _coefficient_magnitude(recording: Recording, k: NDArray[Any], n: NDArray[Any]) -> FloatArray:
-    """The log factorials of the coefficients; a Bernoulli has none.
+    """Add up the log factorials of the coefficients, in units of the run's precision.
 
-    Times how much coarser than the run's the data's precision is, in which they are computed.
+    They are computed in the data's, which may be coarser. A Bernoulli has none.
     """
     if _observed_classes(recording) == {"Bernoulli"}:
         return np.zeros(k.shape)

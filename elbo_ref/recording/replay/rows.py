@@ -82,7 +82,7 @@ class Rows(NamedTuple):
 def match_counts(
     recording: Recording, counts: Counts, size: int
 ) -> tuple[Counts | None, list[Finding]]:
-    """Counts of the `size` latents that were drawn, and how those given differ from the data."""
+    """Match counts with the `size` latents drawn; findings say how they differ from the data."""
     rows = Rows.observed(recording)
     if len(counts) != size:
         findings = [_wrong_latents(size, counts)]
@@ -145,14 +145,14 @@ class Batch(NamedTuple):
         return self.numbers if self.of_latents else None
 
     def select(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Values of all latents, (..., T, size), at those of each step's batch; others as given."""
+        """Select of values of all latents, (..., T, size), those of each batch; return others."""
         if self._latents is None or values.shape[-1] != self.size:
             return values
         index = np.broadcast_to(self._latents, (*values.shape[:-1], self._latents.shape[1]))
         return np.take_along_axis(values, index, axis=-1)
 
     def spread(self, values: FloatArray) -> FloatArray:
-        """Values of each step's batch, (..., T, B), in the places of all latents, if known."""
+        """Put values of each batch, (..., T, B), in the places of all latents, if known."""
         if self._latents is None:
             return values
         wide = np.zeros((*values.shape[:-1], self.size))
@@ -160,7 +160,7 @@ class Batch(NamedTuple):
         return wide
 
     def match(self, counts: Counts) -> tuple[Counts | None, list[Finding]]:
-        """Counts of as many latents as were drawn from, and how those given differ from the data.
+        """Match counts with the latents drawn from; findings say how they differ from the data.
 
         The rows of a shared latent are not kept apart in counts, and cannot be compared.
         """
@@ -179,7 +179,7 @@ class Batch(NamedTuple):
         return counts, [difference] if difference else []
 
     def _strangers(self, counts: Counts) -> list[Finding]:
-        """The first row without a number that none of the counts is like."""
+        """Find the first row that none of the counts is like."""
         pairs = self.rows.value + 1j * self.rows.total_count
         off = ~np.isin(pairs, counts.successes + 1j * counts.total_count)
         if not off.any():
@@ -235,7 +235,7 @@ def find_batch(recording: Recording, counts: Counts, size: int) -> Batch | None:
 
 
 def _numbers(recording: Recording, name: str, array: NDArray[Any]) -> tuple[NDArray[np.int64], int]:
-    """Row numbers of each step, (T, B), and how many rows there are in all."""
+    """Read the row numbers of each step, (T, B), and how many rows there are in all."""
     whole = recording.header.get("plates", {}).get(name.removesuffix(".index"), 0)
     numbers = np.broadcast_to(array, (recording.num_steps, array.shape[1])).astype(np.int64)
     if not isinstance(whole, int) or not np.all(

@@ -57,7 +57,7 @@ class Bound(NamedTuple):
     together: bool = False
 
     def weights(self, f: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Weights of the particles, (P, T, L), and the excess of the bound over their mean, (T, L).
+        """Compute the particles' weights, (P, T, L), and the bound less their mean, (T, L).
 
         `f` are log weights, (P, T, L); of a bound together each latent has a share.
 
@@ -76,7 +76,7 @@ class Bound(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Trace:
+class ReplayTrace:
     """A recording, read.
 
     Attributes
@@ -127,7 +127,7 @@ class Trace:
         return own if self.batch is None else self.batch.select(own)
 
     def of_all(self, values: FloatArray, width: int) -> FloatArray:
-        """Values of the latents drawn, (..., T, L), in the places of all latents, or summed."""
+        """Put values of the latents drawn, (..., T, L), in the places of all, or add them up."""
         if width == 1:
             return np.asarray(values.sum(axis=-1, keepdims=True))
         return values if self.batch is None else self.batch.spread(values)
@@ -139,7 +139,7 @@ class Trace:
 
     @property
     def from_numpyro(self) -> bool:
-        """Whether the run is one of NumPyro."""
+        """Tell whether the run is one of NumPyro."""
         return self.recording.header.get("framework") == "numpyro"
 
     @property
@@ -179,8 +179,8 @@ class Trace:
         named = self.roles.names.values()
         return tuple(name for name in self.recording.before if name not in named)
 
-    def swapped(self, *owners: str) -> Trace:
-        """The trace with the two concentrations exchanged, of the ``"prior"`` or ``"guide"``."""
+    def swapped(self, *owners: str) -> ReplayTrace:
+        """Exchange the two concentrations, of the ``"prior"`` or ``"guide"``."""
         roles, names = self.roles, dict(self.roles.names)
         for owner in owners:
             one, zero = (f"{owner}.{name}" for name in NAMES)
@@ -226,7 +226,7 @@ class Trace:
         return columns if self.bound is None else self._weighted(columns, self.bound)
 
     def _weighted(self, columns: Columns, bound: Bound) -> Columns:
-        """The columns with the weights of a bound; NumPyro scales the bound, Pyro its weights."""
+        """Weight the columns by a bound; NumPyro scales the bound, Pyro its weights."""
         terms, scale = self.program.terms(columns), 1.0 if self.from_numpyro else self.scales[0]
         f = scale * terms.objective().reshape(len(columns.c), -1, self.num_latents)
         magnitude = terms.magnitude.max(axis=0).reshape(f.shape[1:])

@@ -66,7 +66,7 @@ class Updates(NamedTuple):
     eps: float
 
     def directions(self, optimizer: Adam | ClippedAdam) -> FloatArray:
-        """The step that each update makes at a learning rate of 1."""
+        """Compute the step that each update makes at a learning rate of 1."""
         unit, state, steps = replace(optimizer, lr=1.0), self.start, []
         if isinstance(unit, ClippedAdam):
             unit = replace(unit, lrd=1.0)
@@ -137,7 +137,7 @@ def _updates(
 
 
 def _settings(noted: dict[str, Any], name: str) -> Adam | ClippedAdam | None:
-    """The optimizer of one parameter; None where ours cannot have its settings."""
+    """Make the optimizer of one parameter; None where ours cannot have its settings."""
     kind, settings = _KINDS.get(noted.get("class")), noted.get("settings", {}).get(name, {})
     if kind is None or "lr" not in settings or any(settings.get(flag) for flag in _FLAGS):
         return None
@@ -192,7 +192,7 @@ def _compared(name: str, updates: Updates, noted: dict[str, Any], claim: Adam | 
 
 
 def _unlike_claim(claim: Adam, name: str, updates: Updates) -> Finding:
-    """The updates are those of the settings, which are not those that were claimed."""
+    """Report updates that are those of the settings, which are not those claimed."""
     first, last = float(updates.lr[0, 0]), float(updates.lr[-1, 0])
     reason = f"the updates are those of {updates.optimizer}"
     if last < first:
@@ -205,7 +205,7 @@ def _unlike_claim(claim: Adam, name: str, updates: Updates) -> Finding:
 
 
 def _cause(updates: Updates, directions: FloatArray) -> tuple[str, str]:
-    """The settings that these updates are those of, and the mistake that this is."""
+    """Find the settings that these updates are those of, and the mistake that this is."""
     name = "optimizer_settings"
     if updates.beside(directions, np.zeros_like(updates.lr)).agree:
         return name, "the parameter does not move"
