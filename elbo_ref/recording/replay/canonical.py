@@ -236,5 +236,7 @@ def _with_joint_parameter(recording: Recording, names: list[str]) -> Recording:
     groups["lr"] = {name: x for name, x in recording.lr.items() if name not in names}
     if names[0] in recording.lr:
         groups["lr"][joint] = recording.lr[names[0]]
-    header = {**recording.header, "constraints": constraints | {joint: kinds.pop()}}
+    if None not in kinds:
+        constraints[joint] = kinds.pop()
+    header = {**recording.header, "constraints": constraints}
     return replace(recording, moments={}, header=header, **groups)

@@ -118,11 +118,12 @@ class Candidates(NamedTuple):
             values = {name: x for name, x in values.items() if x[0].size in (1, size)}
         elif batch is not None and batch.of_latents:
             size = batch.size
+        parameters = dict(values)
         for role, (array, name) in self.arguments.items():
             if role in given:
                 continue
             of_prior = role.startswith("prior.")
-            fitting = _fitting(values, array, batch)
+            fitting = _fitting(parameters, array, batch)
             if len(fitting) == 1 and fitting[0] not in given.values():
                 given[role] = fitting[0]
             elif len(fitting) > 1:

@@ -1,0 +1,127 @@
+"""Runs made by hand for the tests of the replay: draws by NumPy, losses by SciPy's distributions,
+gradients from the formulas of docs/pathwise.md spelled out, updates by our Adam."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import special, stats
+
+import elbo_ref as er
+from elbo_ref.recording import Recording
+from elbo_ref.recording.replay.check import replay
+
+K, N = np.array([3, 7, 12]), np.array([10, 9, 40])
+COUNTS = er.Counts(K, N)
+LOGC = float(COUNTS.log_coefficient.sum())
+STEPS, PARTICLES, LR = 40, 2, 0.03
+NAMES = {
+    "prior.concentration1": "a",
+    "prior.concentration0": "b",
+    "guide.concentration1": "qa",
+    "guide.concentration0": "qb",
+}
+SETTINGS = {"lr": LR, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0}
+
+
+class Made:
+    """A run by hand, and its parts for those who plant mistakes."""
+
+    def __init__(self, kind="beta", source=None, seed=0, likelihood=1.0, pathwise=None):
+        rng = np.random.default_rng(seed)
+        self.pathwise = pathwise or (lambda c, a, b: er.pathwise_gradient(special.logit(c), a, b))
+        self.kind, self.names = kind, dict(list(NAMES.items())[: 4 if kind == "beta" else 2])
+        free = {"a": np.log(2.0), "b": np.log(5.0)}
+        if kind == "beta":
+            free |= {"qa": np.log([4.0, 8.0, 15.0]), "qb": np.log([9.0, 6.0, 30.0])}
+        free = {name: np.array(value) for name, value in free.items()}
+        adam = er.Adam(lr=LR)
+        states = {name: adam.init(value) for name, value in free.items()}
+        self.rows, self.parts = [], []
+        for _ in range(STEPS):
+            x = {name: np.exp(value) for name, value in free.items()}
+            one, zero = (x["qa"], x["qb"]) if kind == "beta" else (x["a"], x["b"])
+            drawn = (one, zero) if source is None else source(x)
+            c = rng.beta(*drawn, size=(PARTICLES, 3))
+            density, through, score = self._gradients(x, c, one, zero, likelihood)
+            gradient = {name: density[name] + through[name] for name in free}
+            moved = {}
+            for name in free:
+                moved[name], states[name] = adam.update(states[name], free[name], gradient[name])
+            self.rows.append(
+                {
+                    "losses": -np.mean(np.sum(self._f(x, c, one, zero, likelihood), axis=1)),
+                    "draws": {"c": c},
+                    "before": free,
+                    "constrained": x,
+                    "gradients": gradient,
+                    "after": moved,
+                }
+            )
+            self.parts.append({"density": density, "through": through, "score": score})
+            free = moved
+
+    def _f(self, x, c, one, zero, likelihood=1.0):
+        f = likelihood * stats.binom.logpmf(K, N, c) + stats.beta.logpdf(c, x["a"], x["b"])
+        return f - (0 if self.kind == "empty" else stats.beta.logpdf(c, one, zero))
+
+    def _gradients(self, x, c, one, zero, likelihood):
+        """Of the loss, for the logarithms: at fixed draws, through them, and by the score."""
+        slope = likelihood * (K * (1 - c) - (N - K) * c)
+        if self.kind != "tied":
+            slope = slope + (x["a"] - 1) * (1 - c) - (x["b"] - 1) * c
+        if self.kind == "beta":
+            slope = slope - (one - 1) * (1 - c) + (zero - 1) * c
+        moved = self.pathwise(c, one, zero)
+        logs = np.log(c), np.log1p(-c)
+        psi = special.psi
+        by_prior = [
+            log - psi(z) + psi(x["a"] + x["b"])
+            for log, z in zip(logs, (x["a"], x["b"]), strict=True)
+        ]
+        density, through, score = {}, {}, {}
+        for i, (name, own) in enumerate((("a", "qa"), ("b", "qb"))):
+            paths = slope * moved[i]
+            if self.kind != "beta":
+                counted = by_prior[i] * (self.kind == "empty")
+                density[name] = -x[name] * np.mean(np.sum(counted, axis=1))
+                through[name] = -x[name] * np.mean(np.sum(paths, axis=1))
+                continue
+            density[name] = -x[name] * np.mean(np.sum(by_prior[i], axis=1))
+            through[name], score[name] = 0.0 * density[name], density[name]
+            q = (one, zero)[i]
+            scores = logs[i] - psi(q) + psi(one + zero)
+            density[own] = q * np.mean(scores, axis=0)
+            through[own] = -q * np.mean(paths, axis=0)
+            score[own] = -q * np.mean(scores * self._f(x, c, one, zero, likelihood), axis=0)
+        return density, through, score
+
+    def recording(self, **changed):
+        """All steps; a change is a function of the recording's own arrays."""
+        rows = self.rows
+        groups = {
+            group: {name: np.array([row[group][name] for row in rows]) for name in rows[0][group]}
+            for group in ("draws", "before", "constrained", "gradients", "after")
+        }
+        settings = dict.fromkeys(rows[0]["before"], SETTINGS)
+        made = Recording(
+            losses=np.array([row["losses"] for row in rows]),
+            header={
+                "loss": {"class": "Trace_ELBO"},
+                "optimizer": {"class": "Adam", "settings": settings},
+                "constraints": dict.fromkeys(settings, "positive"),
+            },
+            **groups,
+        )
+        return replace(made, **{name: change(made) for name, change in changed.items()})
+
+    def gradient(self, part):
+        return {
+            name: np.array([parts[part][name] for parts in self.parts])
+            for name in self.parts[0][part]
+        }
+
+    def replay(self, recording=None, counts=COUNTS, **claims):
+        claims = {"guide": self.kind, "names": self.names, **claims}
+        return replay(recording or self.recording(), counts, **claims)

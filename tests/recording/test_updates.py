@@ -1,0 +1,121 @@
+"""Updates of one parameter, beside settings, claims and what else they may come from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import elbo_ref as er
+from elbo_ref.recording import Recording
+from elbo_ref.recording.replay.updates import compare_updates
+from recorded import SETTINGS
+
+STEPS, LR = 12, SETTINGS["lr"]
+
+
+def recording(optimizer, *, rates=None, clip=None, dtype=np.float64, header=None, earlier=0):
+    """Steps of an optimizer of ours from gradients of a seed; the first ones are not recorded."""
+    gradients = np.random.default_rng(2).normal(size=(earlier + STEPS, 3)).astype(dtype)
+    x, state, rows = np.zeros(3), optimizer.init(np.zeros(3)), []
+    for step, gradient in enumerate(gradients):
+        seen = clip(gradient) if clip else gradient
+        after, state = optimizer.update(state, x, seen)
+        if rates is not None:
+            after = x + rates[step] / optimizer.lr * (after - x)
+        rows.append((x, after))
+        if step + 1 == earlier:
+            moments = np.array(state[1:])
+        x = after
+    before, after = np.array(rows[earlier:]).astype(dtype).swapaxes(0, 1)
+    groups = {"before": before, "constrained": before, "after": after}
+    groups["gradients"] = gradients[earlier:]
+    noted = {"class": type(optimizer).__name__, "settings": {"a": SETTINGS}, **(header or {})}
+    return Recording(
+        losses=np.zeros(STEPS),
+        moments={"a": moments} if earlier else {},
+        header={"optimizer": noted, "earlier_steps": {"a": earlier}},
+        **{group: {"a": x} for group, x in groups.items()},
+    )
+
+
+ADAM = er.Adam(lr=LR)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("earlier", [0, 7])
+def test_a_clean_run_agrees(dtype, earlier):
+    (finding,) = compare_updates(recording(ADAM, dtype=dtype, earlier=earlier), None)
+    assert (finding.name, finding.status) == ("updates", "agrees")
+    assert abs(finding.difference) <= finding.allowance
+    if earlier:
+        forgotten = replace(recording(ADAM, dtype=dtype, earlier=earlier), moments={})
+        assert compare_updates(forgotten, None)[0].status == "mistake"
+
+
+def test_gradients_clipped_before_the_optimizer():
+    def clip(gradient):
+        return np.clip(gradient * min(0.5 / (np.linalg.norm(gradient) + 1e-6), 1.0), -0.2, 0.2)
+
+    limits = {"clip": {"clip_norm": 0.5, "clip_value": 0.2}}
+    assert compare_updates(recording(ADAM, clip=clip, header=limits), None)[0].status == "agrees"
+    assert compare_updates(recording(ADAM, clip=clip), None)[0].status == "mistake"
+
+
+def test_a_decay_that_the_settings_tell():
+    clipped = er.ClippedAdam(lr=LR, lrd=0.9)
+    header = {"settings": {"a": {**SETTINGS, "lrd": 0.9, "clip_norm": clipped.clip_norm}}}
+    (finding,) = compare_updates(recording(clipped, header=header), None)
+    assert finding.status == "agrees" and "the learning rate goes from 0.027 to" in finding.reason
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rates", "name", "words"),
+    [
+        (er.Adam(lr=0.1), None, "optimizer_settings", "those with lr = 0.1"),
+        (er.Adam(lr=LR, betas=(0.5, 0.999)), None, "optimizer_settings", "betas = (0.5, 0.999)"),
+        (er.Adam(lr=LR, eps=1e-3), None, "optimizer_settings", "eps = 0.001"),
+        (er.Adam(lr=LR, weight_decay=0.01), None, "optimizer_settings", "weight_decay = 0.01"),
+        (ADAM, np.zeros(STEPS), "optimizer_settings", "does not move"),
+        (ADAM, LR * 0.9 ** np.arange(STEPS), "learning_rate_decay", "falls from 0.03 to"),
+        (ADAM, LR * (1 + np.arange(STEPS) % 2), "optimizer_settings", "no other setting"),
+    ],
+)
+def test_updates_of_other_settings(optimizer, rates, name, words):
+    (finding,) = compare_updates(recording(optimizer, rates=rates), None)
+    assert (finding.name, finding.status) == (name, "mistake") and words in finding.reason
+    assert finding.quantity.startswith("a after step ")
+
+
+def test_a_learning_rate_that_was_noted_and_not_told():
+    rates = LR * 0.9 ** np.arange(STEPS)
+    made = replace(recording(ADAM, rates=rates), lr={"a": rates})
+    (finding,) = compare_updates(made, None)
+    assert finding.name == "learning_rate_decay" and "of which its settings" in finding.reason
+    scheduled = {"optimizer": {**made.header["optimizer"], "scheduler": "ExponentialLR"}}
+    told = replace(made, header={**made.header, **scheduled})
+    assert compare_updates(told, None)[0].status == "agrees"
+
+
+def test_claims():
+    assert compare_updates(recording(ADAM), ADAM)[0].status == "agrees"
+    other = compare_updates(recording(ADAM), er.Adam(lr=2 * LR))[0]
+    assert (other.theirs, other.ours, other.status) == (LR, 2 * LR, "mistake")
+    unlike = compare_updates(recording(ADAM), er.Adam(lr=LR, eps=1e-3))[0]
+    assert unlike.quantity == "settings of a" and unlike.theirs is None
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ({"class": "SGD"}, "the optimizer SGD"),
+        ({"class": None}, "the optimizer is not recorded"),
+        ({"clip": "a function"}, "clipping by a function"),
+        ({"settings": {"a": {**SETTINGS, "maximize": True}}}, "no settings that are known here"),
+        ({"settings": {"a": {**SETTINGS, "lr": -1.0}}}, "no settings that are known here"),
+    ],
+)
+def test_settings_that_are_not_ours_are_untested(header, words):
+    (finding,) = compare_updates(recording(ADAM, header=header), None)
+    assert finding.status == "untested" and words in finding.reason
