@@ -13,7 +13,7 @@ from scipy import optimize
 
 import elbo_ref as er
 from elbo_ref.mle.binomial import BinomialLimit, totals
-from elbo_ref.mle.branch_and_bound import _parabola_bound, search
+from elbo_ref.mle.branch_and_bound import _parabola_bound, search, superlevel_set, union
 from elbo_ref.mle.factorial_sums import FactorialSums, WeightedOffsets
 from elbo_ref.mle.lines import (
     Concentration0Profile,
@@ -297,6 +297,26 @@ def test_equal_maxima_are_both_kept():
     assert len(found.peaks) == 2
     for peak, x in zip(sorted(found.peaks), (1, 3), strict=True):
         assert peak.low <= x <= peak.high
+
+
+def test_connected_parts_above_a_level():
+    """-((x - 1)(x - 3))^2 >= -h^2 where x is 2 +- sqrt(1 +- h): two parts below 1, one above."""
+    profile = Double(np.linspace(0.1, 4.0, 6))
+    parts, proven = superlevel_set(profile, -(0.7**2))
+    assert proven
+    assert len(parts) == 2
+    near, far = np.sqrt(0.3), np.sqrt(1.7)
+    for part, (low, high) in zip(parts, [(2 - far, 2 - near), (2 + near, 2 + far)], strict=True):
+        assert part.low <= low <= part.x <= high <= part.high
+    assert parts[0].high <= parts[1].low
+    parts, proven = superlevel_set(profile, -(1.1**2))
+    assert (len(parts), proven) == (1, True)
+    assert superlevel_set(profile, 0.1) == ([], True)
+
+
+def test_intervals_that_touch_are_joined():
+    assert union([(4.0, 5.0), (1.0, 2.0), (2.0, 3.0), (1.5, 1.7)]) == [(1.0, 3.0), (4.0, 5.0)]
+    assert union([]) == []
 
 
 def test_what_cannot_be_resolved_is_left_over_with_its_bound():

@@ -1,0 +1,111 @@
+"""`mle.newton`: derivatives in each of the coordinates by differences, and where the method ends.
+
+The witness is `elbo_ref.log_evidence` at the priors that a step in the coordinates leads to.
+"""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import elbo_ref as er
+from elbo_ref.mle.binomial import BinomialLimit, totals
+from elbo_ref.mle.factorial_sums import FactorialSums
+from elbo_ref.mle.newton import (
+    FromBinomialLimit,
+    LogConcentration0,
+    LogitMeanLogConcentration,
+    refine,
+)
+
+DATA = {
+    "overdispersed": er.Counts([0, 3, 9, 1, 10], [10, 10, 10, 4, 12]),
+    "two trials": er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50]),
+    "rare": er.Counts([1, 0, 6], [900, 700, 800]),
+}
+
+
+def coordinates_of(kind, prior, counts):
+    """A prior in coordinates of a kind."""
+    sums, (a, b) = FactorialSums.of(counts), map(float, prior.arrays())
+    if kind is LogitMeanLogConcentration:
+        return kind(a, b, sums)
+    if kind is LogConcentration0:
+        return kind(a, b, sums.failures, sums.excess)
+    k, f = totals(counts)
+    return kind.of(prior, sums, BinomialLimit.of(counts, Fraction(k, k + f)), 0)
+
+
+KINDS = [LogitMeanLogConcentration, FromBinomialLimit, LogConcentration0]
+
+
+def differences(at, counts, scale):
+    """Gradient and information by central differences of (E1)."""
+    dimensions = scale.size
+
+    def height(step):
+        covariance = np.eye(dimensions)
+        return er.log_evidence(at.moved(step * scale).maximum(0.0, covariance).prior, counts)
+
+    e = np.eye(dimensions)
+    gradient = [(height(x) - height(-x)) / 2 for x in e]
+    hessian = [
+        [(height(x + y) - height(x - y) - height(y - x) + height(-x - y)) / 4 for y in e] for x in e
+    ]
+    return gradient / scale, -np.array(hessian) / np.outer(scale, scale)
+
+
+@pytest.mark.parametrize("counts", DATA.values(), ids=DATA)
+@pytest.mark.parametrize("kind", KINDS)
+def test_derivatives(kind, counts):
+    at = coordinates_of(kind, er.Beta(1.3, 4.0), counts)
+    gradient, information, noise = at.derivatives()
+    scale = np.array([1e-4, 1e-4 * 0.2]) if kind is FromBinomialLimit else np.full(noise.size, 1e-4)
+    slow_gradient, slow_information = differences(at, counts, scale)
+    size = np.abs(gradient).max() + 1
+    np.testing.assert_allclose(gradient, slow_gradient, rtol=1e-5, atol=1e-6 * size)
+    size = np.abs(information).max()
+    np.testing.assert_allclose(information, slow_information, rtol=1e-3, atol=1e-4 * size)
+    assert (noise >= 2.0**-53 * np.abs(gradient)).all()
+
+
+def test_a_wrong_derivative_would_be_noticed():
+    """Negative control: the comparison at a prior one percent away."""
+    counts = DATA["overdispersed"]
+    at = coordinates_of(LogitMeanLogConcentration, er.Beta(1.3, 4.0), counts)
+    near = coordinates_of(LogitMeanLogConcentration, er.Beta(1.313, 4.0), counts)
+    slow, _ = differences(near, counts, np.full(2, 1e-4))
+    assert np.abs(at.derivatives()[0] - slow).max() > 1e-2
+
+
+@pytest.mark.parametrize("kind", KINDS[:2])
+def test_the_maximum_of_two_trials(kind):
+    """(E11): a = 39/71, b = 33/71, from a start a third away, within the error that is stated."""
+    counts = DATA["two trials"]
+    start = er.Beta(0.7, 0.6)
+    found = refine(coordinates_of(kind, start, counts), start)
+    truth = np.array([39 / 71, 33 / 71])
+    error = np.abs(np.array(found.prior.arrays()) / truth - 1).max()
+    assert error <= found.relative_error < 1e-12
+    maximum = er.maximize_evidence(counts)
+    np.testing.assert_allclose(
+        found.covariance, maximum.proof.candidates[0].covariance, rtol=1e-9, atol=1e-15
+    )
+
+
+def test_a_held_mean_stays():
+    counts = DATA["two trials"]
+    start = er.Beta(0.3, 0.9)
+    sums = FactorialSums.of(counts)
+    found = refine(LogitMeanLogConcentration(0.3, 0.9, sums, held=1), start)
+    assert found.prior.mean == pytest.approx(0.25, rel=1e-15)
+    assert found.covariance[:2] == (0.0, 0.0)
+    wanted = er.maximize_evidence(counts, {"mean": 0.25}).prior
+    np.testing.assert_allclose(found.prior.arrays(), wanted.arrays(), rtol=1e-13)
+
+
+def test_where_it_is_not_concave_the_prior_is_given_back():
+    """Beyond the maximum of two trials the log evidence is convex in log s."""
+    counts, start = DATA["two trials"], er.Beta(600.0, 500.0)
+    found = refine(coordinates_of(LogitMeanLogConcentration, start, counts), start)
+    assert (found.prior, found.relative_error, found.covariance) == (start, np.inf, None)
