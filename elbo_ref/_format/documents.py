@@ -76,7 +76,7 @@ def to_json(document: Document) -> str:
     """
     encoder = json.JSONEncoder(sort_keys=True, allow_nan=False)
 
-    def line(key: str) -> str:  # in pieces, so that an interrupt is heard between two
+    def line(key: str) -> str:  # in pieces: an interrupt comes through between two
         return f"{json.dumps(key)}: {''.join(encoder.iterencode(document[key]))}"
 
     return "{" + ",\n ".join(map(line, sorted(document))) + "}\n"

@@ -94,8 +94,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     verdicts = [each.verdict if isinstance(each, Live) else each for each in checked]
     delivery = Delivery()
     if options.json:
-        found = {"input": data.source, "verdicts": [verdict.body() for verdict in verdicts]}
-        delivery.print(to_json({**document("crosscheck"), **found}), ".json")
+        body = {"input": data.source, "verdicts": [verdict.body() for verdict in verdicts]}
+        delivery.print(to_json({**document("crosscheck"), **body}), ".json")
     else:
         text = "\n\n".join(each.summary() for each in checked)
         delivery.print(f"{printable(data.title)}\n{text}\n", ".txt")
@@ -168,10 +168,10 @@ def _names(text: str) -> dict[str, str]:
     for pair in pairs:
         if len(pair) != 2 or not all(pair):
             raise argparse.ArgumentTypeError(f"{'='.join(pair)!r} is not ROLE=NAME")
-    found = {role.strip(): name.strip() for role, name in pairs}
-    if len(found) < len(pairs):
+    names = {role.strip(): name.strip() for role, name in pairs}
+    if len(names) < len(pairs):
         raise argparse.ArgumentTypeError(f"{text!r} gives a role twice")
-    return found
+    return names
 
 
 _GROUPS: dict[str, Options] = {

@@ -143,12 +143,12 @@ def _together(numbers: Verdict, played: Verdict) -> Verdict:
     better = ("untested", "float32_saturation")
     kept = [x for x in numbers.findings if x.name not in better or x.status == "mistake"]
     kept += [x for x in played.findings if x.name not in (*OPTIMUM, "at_optimum")]
-    found = {x.name for x in kept}
+    named = {x.name for x in kept}
     ruled_out = dict.fromkeys((*numbers.ruled_out, *played.ruled_out))
     return replace(
         numbers,
         findings=tuple(sorted(kept, key=lambda x: ORDER.index(x.status))),
-        ruled_out=tuple(name for name in ruled_out if name not in found),
+        ruled_out=tuple(name for name in ruled_out if name not in named),
     )
 
 
@@ -210,7 +210,7 @@ def _model_and_guide(pyro: Any, torch: Any, counts: Counts, guide: Guide) -> tup
             c = pyro.sample("c", prior)
             pyro.sample("k", dist.Binomial(n, c), obs=k)
 
-    def own() -> None:
+    def with_source() -> None:
         source = pair("prior", ()) if guide.origin == "prior" else pair("guide", shape)
         with pyro.plate("latents", len(counts)):
             pyro.sample("c", source)
@@ -222,7 +222,7 @@ def _model_and_guide(pyro: Any, torch: Any, counts: Counts, guide: Guide) -> tup
         return model, auto.AutoNormal(model, init_loc_fn=half)
     if not guide.source_weight:
         return model, lambda: None
-    return model, own
+    return model, with_source
 
 
 @contextmanager

@@ -17,7 +17,7 @@ of this package holds such a mapping under ``"counts"``. Every row of them stays
 own. A count is a whole number: in JSON written `12` or `12.0`, in npz of an integer or floating
 point type (where a float above 2**53 is no count any more, and a truth value is none).
 
-The format is told by the first bytes; what opens with a brace is JSON. Reading is strict, and a
+The first bytes tell the format; a text that opens with a brace is JSON. Reading is strict, and a
 `DataError` says in one line what is wrong where: file, line, column, value and rule.
 """
 
@@ -51,7 +51,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Source(NamedTuple):
-    """Where counts came from.
+    """The origin of counts.
 
     Attributes
     ----------

@@ -92,7 +92,7 @@ def read_object(data: bytes, number: Callable[[str], object]) -> dict[str, Any]:
         return number(text)
 
     try:
-        found: dict[str, Any] = json.loads(
+        document: dict[str, Any] = json.loads(
             data.decode("utf-8-sig"),
             parse_int=made,
             parse_float=made,
@@ -108,7 +108,7 @@ def read_object(data: bytes, number: Callable[[str], object]) -> dict[str, Any]:
         raise DataError("the file nests its JSON too deeply") from None
     except _RepeatedNameError as error:
         raise DataError(f"the file repeats the key {short(error.args[0])}") from None
-    return found
+    return document
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -126,10 +126,10 @@ def _whole(written: str) -> int:
 
 
 def _finite(written: str) -> float:
-    found = float(written)
-    if not math.isfinite(found):
+    value = float(written)
+    if not math.isfinite(value):
         raise ValueError(f"the JSON holds {written:.60}, which is not a finite number")
-    return found
+    return value
 
 
 def _must(rule: str, good: Callable[[Any], bool]) -> Check:

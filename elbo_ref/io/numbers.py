@@ -88,22 +88,19 @@ def read_numbers(source: str | Path) -> FloatArray:
     array([-1.5e+00,  2.0e+03,      nan])
     """
     with reading(source) as stream:
-        return _parse(stream.rest(stream.read_block()))
-
-
-def _parse(data: bytes) -> FloatArray:
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"line {line} is not UTF-8 text") from None
-    lines = [_unquoted(line) for line in text.split("\n")]
-    while lines and not lines[-1]:
-        lines.pop()
-    first = 1 if lines and _is_header(lines[0]) else 0
-    if len(lines) == first:
-        raise DataError("the file holds no number")
-    return np.array([_number(i, lines[i]) for i in range(first, len(lines))])
+        data = stream.rest(stream.read_block())
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise DataError(f"line {line} is not UTF-8 text") from None
+        lines = [_unquoted(line) for line in text.split("\n")]
+        while lines and not lines[-1]:
+            lines.pop()
+        first = 1 if lines and _is_header(lines[0]) else 0
+        if len(lines) == first:
+            raise DataError("the file holds no number")
+        return np.array([_number(i, lines[i]) for i in range(first, len(lines))])
 
 
 def _unquoted(line: str) -> str:

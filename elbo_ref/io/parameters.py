@@ -86,8 +86,8 @@ def read_parameters(source: object) -> Parameters:
 
     Examples
     --------
-    >>> found = read_parameters({"prior$$$concentration1": [2.0, 2.5], "__baseline_c": 0.1})
-    >>> dict(found.values), found.skipped
+    >>> parameters = read_parameters({"prior$$$concentration1": [2.0, 2.5], "__baseline_c": 0.1})
+    >>> dict(parameters.values), parameters.skipped
     ({'prior.concentration1': array([2. , 2.5])}, ('__baseline_c',))
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -235,10 +235,10 @@ def numbers_of(name: str, value: object) -> Numbers:
     if isinstance(value, Mapping):
         rule = "numbers are needed (of a get_state(), hand in the parameter store itself)"
         raise TypeError(f"{bare(name)} is a mapping where {rule}")
-    found = _numbers(bare(name), value, 0)
-    if not found.values.size:
+    numbers = _numbers(bare(name), value, 0)
+    if not numbers.values.size:
         raise ValueError(f"{bare(name)} holds no number")
-    return found
+    return numbers
 
 
 def _numbers(name: str, value: object, depth: int) -> Numbers:
@@ -250,8 +250,8 @@ def _numbers(name: str, value: object, depth: int) -> Numbers:
         return Numbers(_of_python(name, value), None)
     array, kind = _array(name, value)
     if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
-        found = "" if isinstance(value, np.ndarray) else f"a {type(value).__name__} of "
-        raise TypeError(f"{name} must be real numbers, not {found}dtype {array.dtype}")
+        kind = "" if isinstance(value, np.ndarray) else f"a {type(value).__name__} of "
+        raise TypeError(f"{name} must be real numbers, not {kind}dtype {array.dtype}")
     return Numbers(_widened(array), kind)
 
 

@@ -4,7 +4,7 @@ A row is a line. Comma, tab or semicolon: the header says which, and it stays; w
 first row does. Every row has as many cells as the header. Cells may be quoted, but not broken over
 lines; spaces around them do not count.
 
-Equal rows are counted before they are understood, block by block. What is kept is a histogram of
+Equal rows are counted before they are parsed, a mebibyte at a time. The memory holds a histogram of
 distinct pairs of counts, or one entry for each group: neither grows with the rows.
 """
 
@@ -131,7 +131,7 @@ def _text(data: bytes) -> tuple[str, str]:
 
 
 class _Rows:
-    """How to read the lines of one table; each is read alone.
+    """The format of one table, by which each of its lines is read alone.
 
     A `DataError` begins with the place of the line, as in "line 3 is blank".
 
@@ -186,7 +186,7 @@ class _Rows:
         """Count how often which needed cells occur in lines; `text` is all of them together.
 
         Equal lines are counted before they are split, unless other cells make them differ; where
-        the order matters, every line is told once.
+        the order matters, every line is yielded by itself.
         """
         if self._layout.in_order:
             return zip(self._all_cells(lines, text), repeat(1))
@@ -283,7 +283,7 @@ def _broken(line: str, place: str) -> str:
 
 
 class _Pairs:
-    """How many rows have each pair of successes and total_count."""
+    """The number of rows of each pair of successes and total_count."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -309,7 +309,7 @@ class _Entries:
         self._rows: list[tuple[int, int, int]] = []
 
     def add(self, rows: Iterable[tuple[Row, int]]) -> None:
-        """Take in rows, each told once."""
+        """Take in rows, one by one."""
         self._rows += [(k, n, w) for (k, n, w, _), _ in rows]
 
     def counts(self, _labels: Sequence[str]) -> Counts:
@@ -320,7 +320,7 @@ class _Entries:
 class _Groups:
     """Successes, total_count and log_split of each group.
 
-    Sums that would wrap are found in floating point, where they do not; then nothing else matters.
+    Sums that would wrap are detected in floating point, where they do not, and refused.
     """
 
     def __init__(self, layout: Layout) -> None:

@@ -64,14 +64,14 @@ def read_store(data: bytes) -> Store:
         "collections.OrderedDict": _maker("an OrderedDict", dict),
         **{name: _maker(f"a constraint {name}", partial(Instance, name)) for name in CLASSES},
     }
-    found = pickle_machine.run(program, known, tensors.load)
-    if not isinstance(found, dict):
-        kind = type(found).__name__
+    values = pickle_machine.run(program, known, tensors.load)
+    if not isinstance(values, dict):
+        kind = type(values).__name__
         raise DataError(f"the file holds one {kind} where a mapping of parameters is needed")
-    if set(found) != {"params", "constraints"}:
-        _check_size(found, len(data))
-        return Store(found, None)
-    params, constraints = found["params"], found["constraints"]
+    if set(values) != {"params", "constraints"}:
+        _check_size(values, len(data))
+        return Store(values, None)
+    params, constraints = values["params"], values["constraints"]
     if not isinstance(params, dict) or not isinstance(constraints, dict):
         raise DataError("the params or the constraints of the store are no mapping")
     _check_size(params, len(data))
@@ -103,9 +103,9 @@ def _maker(what: str, make: Callable[[], object]) -> Call:
     return called
 
 
-def _check_size(found: dict[str, object], most: int) -> None:
+def _check_size(mapping: dict[str, object], most: int) -> None:
     """Refuse values that are not plain, and a file that repeats one value beyond its size."""
-    values: list[tuple[object, int]] = [(found, 0)]
+    values: list[tuple[object, int]] = [(mapping, 0)]
     count = 0
     while values:
         value, depth = values.pop()
