@@ -25,8 +25,8 @@ def point_of(run):
         prior=run.prior,
         guide_parameters=run.config.parameters.split(run.vector)[1],
         learn_prior=run.learn_prior,
-        rate=rate_after(run.optimizer, len(run.losses)),
-        num_particles=run.num_particles,
+        rate=rate_after(run.config.optimizer, len(run.losses)),
+        num_particles=run.config.num_particles,
     )
 
 
