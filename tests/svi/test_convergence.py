@@ -323,7 +323,7 @@ def test_the_cases():
     seen = er.diagnose(far)
     assert seen.case == "not_converged" and "exact steps from its maximum" in seen.summary()
     needed = er.maximize_elbo(
-        PAIRS, far.guide, loss="exact", prior=far.prior, optimizer=far.optimizer,
+        PAIRS, far.guide, loss="exact", prior=far.prior, optimizer=far.config.optimizer,
         num_steps=seen.steps_needed + 1,
     )  # fmt: skip
     assert -needed.losses[-1] >= seen.optimum.value - 1e-3 > -needed.losses[-2]
