@@ -83,6 +83,7 @@ class Latents(NamedTuple):
     """The source's parameters, (k, L), moved with `logit` (`Rules.of`)."""
     slope: FloatArray
     """A (1 - c) - D c."""
+    source: Source
 
     @classmethod
     def of(
@@ -115,7 +116,7 @@ class Latents(NamedTuple):
         pathwise = guide.source.pathwise(y, x)
         through = slope[:, None] * pathwise.swapaxes(0, 1)
         both = logs.swapaxes(0, 1), ratios.swapaxes(0, 1)
-        return cls(weights, *both, form, constant, through, y, x, slope)
+        return cls(weights, *both, form, constant, through, y, x, slope, guide.source)
 
     def mean(self, rows: FloatArray) -> FloatArray:
         """Mean of functions of the draw, given at the nodes: (nodes, rows, L) to (rows, L)."""
@@ -130,10 +131,14 @@ class Latents(NamedTuple):
         """Variance of functions of the draw, given at the nodes; inf beyond the largest float."""
         return mean_square(self.weights[:, None], self.centered(rows))
 
-    def score(self, task: Task) -> FloatArray:
-        """Score d log q(c) / d(own parameter) at the nodes, (nodes, k, L); its mean is 0."""
+    def centered_logs(self) -> FloatArray:
+        """`logs` less their means."""
+        return self.centered(self.log_ratios)
+
+    def score(self) -> FloatArray:
+        """d log q(c) / d(own parameter) at the nodes, (nodes, k, L); its mean is 0."""
         logs = self.logs.swapaxes(0, 1)
-        score = task.guide.source.score(self.logit, logs, self.x).swapaxes(0, 1)
+        score = self.source.score(self.logit, logs, self.x).swapaxes(0, 1)
         return self.centered(score)
 
 

@@ -196,9 +196,9 @@ def _of_latents(
     """Mean and variances of the gradient of each latent, given the value of its ELBO."""
     f = latents.form[:, None]
     f = f - latents.mean(f) + values
-    score = latents.score(task)
-    _, pathwise = Trace().gradient_rows(task, latents, prior, own)
-    _, sticking = Trace(keeps_score=False).gradient_rows(task, latents, prior, own)
+    score = latents.score()
+    _, pathwise = Trace().gradient(task, latents, prior, own)
+    _, sticking = Trace(keeps_score=False).gradient(task, latents, prior, own)
     squares = np.ldexp(score, -np.frexp(np.abs(score).max(axis=0))[1]) ** 2
     baseline = latents.mean(squares * f) / latents.mean(squares)
     found = {

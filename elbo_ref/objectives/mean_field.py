@@ -22,7 +22,7 @@ from elbo_ref.guides import Guide
 from elbo_ref.objectives.base import Step, Task
 from elbo_ref.objectives.exact import column
 from elbo_ref.objectives.gradient_noise import Latents
-from elbo_ref.objectives.trace import Drawn, MonteCarlo
+from elbo_ref.objectives.trace import Averages, Drawn, MonteCarlo
 
 
 class TraceMeanField(MonteCarlo):
@@ -68,14 +68,14 @@ class TraceMeanField(MonteCarlo):
         """Tilt of the likelihood alone: the outcomes."""
         return task.outcomes
 
-    def gradient_rows(
-        self, task: Task, latents: Latents, prior: FloatArray, own: FloatArray
+    def gradient(
+        self, task: Task, at: Averages | Latents, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Gradient at the nodes; that of the divergence is the same at all of them."""
         guide = task.guide
-        rest = guide.tilt(prior, own, np.zeros((2, latents.constant.size)))
+        rest = guide.tilt(prior, own, np.zeros((2, at.through.shape[-1])))
         x = guide.source_parameters(prior, own)
-        source = latents.through + guide.source.pull_back(rest, x)
+        source = at.through + guide.source.pull_back(rest, x)
         return guide.collect(source, guide.source.expected_logs(x), prior, own)
 
     def latent_variances(self, task: Task, prior: Beta, own: FloatArray) -> FloatArray:

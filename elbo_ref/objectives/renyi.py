@@ -37,7 +37,7 @@ from elbo_ref.guides import find
 from elbo_ref.objectives.base import Step, Task
 from elbo_ref.objectives.exact import check_model, column, columns, objective_value
 from elbo_ref.objectives.gradient_noise import TWO_DRAWS, Distinct, GradientNoise
-from elbo_ref.objectives.trace import Drawn, MonteCarlo
+from elbo_ref.objectives.trace import Averages, Drawn, MonteCarlo
 
 _STEPS = (200, 400, 800, 1600)
 """Steps of the quadrature over each of two draws, until more of them change nothing."""
@@ -88,8 +88,8 @@ class Renyi(MonteCarlo):
         rng: np.random.Generator,
     ) -> Step:
         """Average the gradients of samples, each with its share of their weights."""
-        guide, samples, rest = task.guide, self.num_samples, 1 - self.alpha
-        tilt = guide.tilt(prior, own, task.outcomes)
+        samples, rest = self.num_samples, 1 - self.alpha
+        tilt = task.guide.tilt(prior, own, task.outcomes)
         drawn = Drawn.of(task, prior, own, tilt, num_particles * samples, rng)
         powers = rest * drawn.linear_form(task).reshape(samples, num_particles, -1)
         highest = powers.max(axis=0)
@@ -98,15 +98,9 @@ class Renyi(MonteCarlo):
         bounds = (highest + np.log1p(mean_less)) / rest
         weights = ((1 + less) / (1 + mean_less)).reshape(drawn.logits.shape)
 
-        through_draw = drawn.slope * guide.source.pathwise(drawn.logits, drawn.x)
-        source, logs, share = (
-            task.per_entry(weights * rows)
-            for rows in (through_draw, drawn.logs, np.ones((1, *weights.shape)))
-        )
-        if guide.density_weight:
-            moments = guide.source.expected_logs(guide.source_parameters(prior, own))
-            source = source + guide.density_weight * (logs - share * moments)
-        return Step(*task.gradient(source, logs, prior, own), float(bounds.sum()) / num_particles)
+        averages = Averages(task, drawn, prior, own, weights)
+        gradient = task.summed(*self.gradient(task, averages, prior, own))
+        return Step(*gradient, float(bounds.sum()) / num_particles)
 
     def variance(self, task: Task, prior: Beta, own: FloatArray) -> float | None:
         """Variance of one particle's estimate; None for more than two samples."""
@@ -141,7 +135,7 @@ class Renyi(MonteCarlo):
             by_prior = latents.logs - BETA.expected_logs(prior)
             parts = [excess]
             if guide.parameter_names:
-                parts += [share * by_prior, (2 * excess - share) * latents.score(task)]
+                parts += [share * by_prior, (2 * excess - share) * latents.score()]
             else:
                 parts += [2 * excess * by_prior]
             found.append(np.concatenate([latents.mean(part) for part in parts]))

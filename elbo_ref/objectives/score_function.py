@@ -19,7 +19,7 @@ import numpy as np
 from elbo_ref._validation.arguments import FloatArray, scalar
 from elbo_ref.objectives.base import Step, Task
 from elbo_ref.objectives.gradient_noise import GradientNoise, Latents
-from elbo_ref.objectives.trace import Drawn, MonteCarlo
+from elbo_ref.objectives.trace import Averages, Drawn, MonteCarlo
 
 LEAVE_ONE_OUT = "leave_one_out"
 
@@ -93,11 +93,12 @@ class ScoreFunction(MonteCarlo):
         leave_one_out = isinstance(self.baseline, str)
         return None if leave_one_out else super().gradient_noise(task, prior, own)
 
-    def gradient_rows(
-        self, task: Task, latents: Latents, prior: FloatArray, own: FloatArray
+    def gradient(
+        self, task: Task, at: Averages | Latents, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Gradient at the nodes."""
+        assert isinstance(at, Latents)
         assert not isinstance(self.baseline, str)
-        f = latents.form + latents.constant
-        by_prior, _ = task.guide.collect(np.zeros_like(latents.logs), latents.logs, prior, own)
-        return by_prior, (f - self.baseline)[:, None] * latents.score(task)
+        f = at.form + at.constant
+        by_prior, _ = task.guide.collect(np.zeros_like(at.logs), at.logs, prior, own)
+        return by_prior, (f - self.baseline)[:, None] * at.score()

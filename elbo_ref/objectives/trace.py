@@ -75,6 +75,55 @@ class Drawn(NamedTuple):
         return form if residual is None else form + residual
 
 
+class Averages:
+    """Averages over particles, for each entry; `Latents` has the same at nodes of a quadrature.
+
+    Parameters
+    ----------
+    task : Task
+    drawn : Drawn
+    prior, own : ndarray
+        The parameters that were drawn under.
+    weights : ndarray, shape (P, L), optional
+        Of each particle and latent; 1 in the mean.
+
+    Attributes
+    ----------
+    through : ndarray, shape (rows, G)
+        The part of the source gradient through the draw.
+    logs : ndarray, shape (2, G)
+        log c and log(1 - c).
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        drawn: Drawn,
+        prior: FloatArray,
+        own: FloatArray,
+        weights: FloatArray | None = None,
+    ) -> None:
+        self._task, self._drawn, self._at = task, drawn, (prior, own)
+        through = drawn.slope * task.guide.source.pathwise(drawn.logits, drawn.x)
+        logs, self._share = drawn.logs, None
+        if weights is not None:
+            through, logs = weights * through, weights * logs
+            self._share = task.per_entry(weights[None])
+        self.through, self.logs = task.per_entry(through), task.per_entry(logs)
+
+    def centered_logs(self) -> FloatArray:
+        """`logs` less their expectation, (2, G)."""
+        guide = self._task.guide
+        expected = guide.source.expected_logs(guide.source_parameters(*self._at))
+        return self.logs - (expected if self._share is None else self._share * expected)
+
+    def score(self) -> FloatArray:
+        """d log q(c) / d(own parameter), (k, G)."""
+        drawn = self._drawn
+        score = self._task.guide.source.score(drawn.logits, drawn.logs, drawn.x)
+        return self._task.per_entry(score)
+
+
 class MonteCarlo(Objective):
     """The base of the objectives that draw."""
 
@@ -114,7 +163,7 @@ class MonteCarlo(Objective):
         """Mean and variance of the gradient of one latent of each entry; None if not known."""
 
         def rows(latents: Latents, each: FloatArray) -> tuple[FloatArray, FloatArray]:
-            return self.gradient_rows(task, latents, prior, each)
+            return self.gradient(task, latents, prior, each)
 
         return GradientNoise.of(task, prior, own, self.tilt(task, prior, own), rows)
 
@@ -122,17 +171,17 @@ class MonteCarlo(Objective):
         """Tilt (A, D) of the densities that are evaluated at the draws."""
         return task.guide.tilt(prior, own, task.outcomes)
 
-    def gradient_rows(
-        self, task: Task, latents: Latents, prior: FloatArray, own: FloatArray
+    def gradient(
+        self, task: Task, at: Averages | Latents, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """Gradient of latents at the nodes of their draws, for prior and own parameters.
+        """Gradient of one latent of each entry, or at the nodes, for prior and own parameters.
 
         By default that of ``trace``, to which a Renyi bound of one sample comes down.
         """
-        guide, source = task.guide, latents.through
+        guide, source = task.guide, at.through
         if guide.density_weight:
-            source = source + guide.density_weight * latents.centered(latents.log_ratios)
-        return guide.collect(source, latents.logs, prior, own)
+            source = source + guide.density_weight * at.centered_logs()
+        return guide.collect(source, at.logs, prior, own)
 
 
 class Trace(MonteCarlo):
@@ -150,31 +199,22 @@ class Trace(MonteCarlo):
         rng: np.random.Generator,
     ) -> Step:
         """Average the gradients of particles, each through its draw and the densities."""
-        guide, tilt = task.guide, task.guide.tilt(prior, own, task.outcomes)
+        tilt = task.guide.tilt(prior, own, task.outcomes)
         drawn = Drawn.of(task, prior, own, tilt, num_particles, rng)
-        through_draw = drawn.slope * guide.source.pathwise(drawn.logits, drawn.x)
-        source, logs = task.per_entry(through_draw), task.per_entry(drawn.logs)
-        value = sum((tilt * logs).dot(task.weights).tolist())
-        residual = guide.residual(drawn.logits, drawn.x)
+        averages = Averages(task, drawn, prior, own)
+        value = sum((tilt * averages.logs).dot(task.weights).tolist())
+        residual = task.guide.residual(drawn.logits, drawn.x)
         if residual is not None:
             value += float(task.per_entry(residual[None])[0].dot(task.weights))
-        if not self.keeps_score and guide.parameter_names:
-            if residual is not None:
-                score = guide.source.score(drawn.logits, drawn.logs, drawn.x)
-                source = source + guide.source_weight * task.per_entry(score)
-        elif guide.density_weight:
-            source = source + guide.density_weight * (
-                logs - guide.source.expected_logs(guide.source_parameters(prior, own))
-            )
-        return Step(*task.gradient(source, logs, prior, own), value)
+        return Step(*task.summed(*self.gradient(task, averages, prior, own)), value)
 
-    def gradient_rows(
-        self, task: Task, latents: Latents, prior: FloatArray, own: FloatArray
+    def gradient(
+        self, task: Task, at: Averages | Latents, prior: FloatArray, own: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """Gradient at the nodes; without the part of the guide's density if that is dropped."""
-        if self.keeps_score or not task.guide.parameter_names:
-            return super().gradient_rows(task, latents, prior, own)
-        guide, source = task.guide, latents.through
-        if guide.source.residual_gradient(latents.x) is not None:
-            source = source + guide.source_weight * latents.score(task)
-        return guide.collect(source, latents.logs, prior, own)
+        """Gradient of ``trace``; without the part of the guide's density if that is dropped."""
+        guide, source = task.guide, at.through
+        if self.keeps_score or not guide.parameter_names:
+            return super().gradient(task, at, prior, own)
+        if guide.source.residual_gradient(own) is not None:
+            source = source + guide.source_weight * at.score()
+        return guide.collect(source, at.logs, prior, own)
