@@ -80,7 +80,9 @@ class Task:
 
     def per_entry(self, particles: FloatArray) -> FloatArray:
         """Average (rows, particles, latents) over particles and over equal latents."""
-        mean: FloatArray = np.add.reduce(particles, axis=1) / particles.shape[1]  # faster than mean
+        mean: FloatArray = particles[:, 0]
+        if particles.shape[1] > 1:
+            mean = np.add.reduce(particles, axis=1) / particles.shape[1]  # faster than mean
         if self._all_single:
             return mean
         sums = [np.bincount(self.entry_of_latent, row, self.multiplicity.size) for row in mean]
