@@ -7,7 +7,7 @@ import pytest
 
 import elbo_ref as er
 from elbo_ref._validation.arguments import underflow_is_zero
-from elbo_ref.distributions.beta import BETA
+from elbo_ref.distributions.beta_source import BETA
 
 TINY, HUGE = 1e-100, 1e100
 PRIORS = [er.Beta(a, b) for a, b in itertools.product((TINY, 1e-8, 1.0, 1e15, HUGE), repeat=2)]

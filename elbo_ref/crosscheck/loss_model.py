@@ -23,7 +23,7 @@ from scipy import special as sc
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.base import Source
-from elbo_ref.distributions.beta import BETA
+from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.guides import Guide
 from elbo_ref.objectives import Objective, Renyi

@@ -80,8 +80,9 @@ class Center(NamedTuple):
 class Source(Protocol):
     """A family of distributions of c.
 
-    In the methods `x` are parameters (k, ..., G), `tilt` is (2, G), `logit` are draws or nodes
-    (particles, G), and `logs` are their log c and log(1 - c), (2, particles, G).
+    In the methods `x` are parameters (k, G), of `center` and `log_normalizer` with any axes
+    between; `tilt` is (2, G), `logit` are draws or nodes (particles, G), and `logs` are their log c
+    and log(1 - c), (2, particles, G).
     """
 
     @property
@@ -99,7 +100,7 @@ class Source(Protocol):
         """Return the log normalizer, with the residual's expectation."""
 
     def expected_logs(self, x: FloatArray, /) -> FloatArray:
-        """Return E log c and E log(1 - c), (2, ..., G)."""
+        """Return E log c and E log(1 - c), (2, G)."""
 
     def pull_back(self, tilt: FloatArray, x: FloatArray, /) -> FloatArray:
         """Differentiate E[A log c + D log(1 - c)] by the parameters, the tilt held fixed."""

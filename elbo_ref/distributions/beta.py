@@ -1,19 +1,9 @@
 """`Beta`: prior, Beta guide and posterior are one kind of value.
 
-A distribution is split at its own mean m = a/(a + b), s = a + b: with Jensen gaps
-
-    E log c = log m - g1,          g1 = [log a - psi(a)] - [log s - psi(s)] >= 0,
-    log B(a, b) = a log m + b log(1 - m) + r(a, b),
-
-the expectation of f(c) = A log c + D log(1 - c) + const is f(m) - A g1 - D g0, and the entropy, the
-divergence and the log density are sums of deviances and small remainders that stay accurate
-however large the concentrations are (`elbo_ref.special` says why). The variance
-
-    Var[A log c + D log(1 - c)] = A^2 psi_1(a) + D^2 psi_1(b) - (A + D)^2 psi_1(s)             (E5)
-        = (A b - D a)^2 / (a b s) + A^2 [q(a) - q(s)] + D^2 [q(b) - q(s)] - 2 A D q(s)
-
-with q(x) = psi_1(x) - 1/x is the second derivative of log B in the direction (A, D), so it is also
-the integrand of a divergence between neighbours (a Bregman divergence):
+The entropy, the divergence and the log density are sums of deviances and small remainders, taken at
+the mean (`elbo_ref.distributions.beta_source`), that stay accurate however large the concentrations
+are. The variance (E5) is the second derivative of log B in the direction (A, D), so it is also the
+integrand of a divergence between neighbours (a Bregman divergence):
 
     KL(q || p) = int_0^1 (1 - t) Var_t[(a0 - a) log c + (b0 - b) log(1 - c)] dt,
 
@@ -47,19 +37,10 @@ from elbo_ref._validation.arguments import (
     underflow_is_zero,
 )
 from elbo_ref._validation.values import Pair, by_value
-from elbo_ref.distributions.base import Center, Interval
-from elbo_ref.distributions.pathwise import logit_derivatives
+from elbo_ref.distributions.base import Interval
+from elbo_ref.distributions.beta_source import BETA, beta_deviance, log_gaps
 from elbo_ref.distributions.quantile import logit_quantile
-from elbo_ref.special import (
-    cross_difference,
-    deviance,
-    gauss_legendre,
-    jensen_gap_difference,
-    log_beta_remainder,
-    trigamma,
-    trigamma_excess,
-    trigamma_excess_difference,
-)
+from elbo_ref.special import cross_difference, deviance, gauss_legendre, log_beta_remainder
 
 _NODES, _WEIGHTS = gauss_legendre(6)
 
@@ -133,7 +114,7 @@ class Beta(Pair):
     def mode(self) -> float | FloatArray:
         """The c of highest density: 0.0 or 1.0 where that is an end, nan where it is not one point.
 
-        Not one point: both ends (a, b < 1), or everywhere (a = b = 1).
+        It is not one point where a, b < 1 (both ends) or a = b = 1 (everywhere).
         """
         a, b = self.arrays()
         up, down = np.maximum(a - 1, 0.0), np.maximum(b - 1, 0.0)
@@ -143,13 +124,17 @@ class Beta(Pair):
         return plain(np.where(up + down > 0, inner, np.where(only_one, at_end, np.nan)))
 
     def log_prob(self, c: ArrayLike) -> float | FloatArray:
-        """Log density at c in [0, 1], with respect to c.
+        """Return the log density at c in [0, 1], with respect to c.
 
         Parameters
         ----------
         c : array_like
-            Broadcasts against the shape of the distribution. At the ends it is the limit, which
-            may be infinite.
+            Broadcasts against the shape of the distribution.
+
+        Returns
+        -------
+        float or ndarray
+            In nats. At the ends it is the limit, which may be infinite.
 
         Raises
         ------
@@ -179,7 +164,12 @@ class Beta(Pair):
         return plain(np.where(inside, inner, end))
 
     def entropy(self) -> float | FloatArray:
-        """-E log density, in nats; tends to minus infinity as the distribution collapses.
+        """Return the differential entropy of c.
+
+        Returns
+        -------
+        float or ndarray
+            -E log density, in nats. It tends to minus infinity as the distribution collapses.
 
         Examples
         --------
@@ -187,12 +177,32 @@ class Beta(Pair):
         -0.234906649788
         """
         a, b = self.arrays()
-        g1, g0 = _log_gaps(a, b)
+        g1, g0 = log_gaps(a, b)
         at_mean = np.log1p(b / a) + np.log1p(a / b) - log_beta_remainder(a, b)
         return plain((a - 1) * g1 + (b - 1) * g0 - at_mean)
 
     def kl(self, other: Beta) -> float | FloatArray:
-        """KL(self || other) in nats (E4), with the broadcast shape of the two.
+        """Return the Kullback-Leibler divergence KL(self || other) (E4).
+
+        Parameters
+        ----------
+        other : Beta
+            Its shape broadcasts against this one's.
+
+        Returns
+        -------
+        float or ndarray
+            In nats, not negative, of the broadcast shape.
+
+        Raises
+        ------
+        TypeError
+            If `other` is not a Beta.
+
+        Notes
+        -----
+        With Jensen gaps g1 and g0 at the mean m it is log q(m) - log p(m) + (a0 - a) g1
+        + (b0 - b) g0; between near neighbours, where that cancels, the Bregman integral.
 
         Examples
         --------
@@ -239,16 +249,35 @@ class Beta(Pair):
         return Interval(plain(sc.expit(lower)), plain(sc.expit(upper)))
 
     def sample(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:
-        """Draws of c, of shape `size` followed by the shape of the distribution.
+        """Draw c.
 
-        A draw nearer to 0 or 1 than a float can say is exactly 0.0 or 1.0; `sample_logit` keeps it.
+        Parameters
+        ----------
+        size : int or tuple of int
+            Shape of the sample; the shape of the distribution follows it.
+        rng : int, SeedSequence or Generator
+            The same seed gives the same draws.
+
+        Returns
+        -------
+        ndarray of shape ``size + shape``
+            A draw nearer to 0 or 1 than a float can say is exactly 0.0 or 1.0.
+
+        See Also
+        --------
+        sample_logit : Draws that keep their digits there.
+
+        Examples
+        --------
+        >>> Beta(2.0, 3.0).sample(3, rng=0).shape
+        (3,)
         """
         return sc.expit(self.sample_logit(size, rng))
 
     def sample_logit(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:
-        """Draws of logit c = log c - log(1 - c), right also where c rounds to 0 or 1.
+        """Draw logit c = log c - log(1 - c), right also where c rounds to 0 or 1.
 
-        They are rounded to 2e-16, which is 1e-8 of their spread at concentrations of 1e15 and all
+        Draws are rounded to 2e-16, which is 1e-8 of their spread at concentrations of 1e15 and all
         of it beyond 1e30.
 
         Parameters
@@ -264,9 +293,13 @@ class Beta(Pair):
 
         Notes
         -----
-        logit c = log G_a - log G_b of two gamma draws, and G_a = G_{a+1} U^{1/a} (Marsaglia
-        & Tsang 2000, section 6), so that log G_a is a logarithm of nothing small:
-        log G_{a+1} - E/a with E a unit exponential.
+        logit c = log G_a - log G_b of two gamma draws, and G_a = G_{a+1} U^{1/a}, so that log G_a
+        is a logarithm of nothing small: log G_{a+1} - E/a with E a unit exponential.
+
+        References
+        ----------
+        G. Marsaglia & W. W. Tsang, "A simple method for generating gamma variables", ACM
+        Transactions on Mathematical Software 26 (2000) 363, section 6.
 
         Examples
         --------
@@ -293,6 +326,11 @@ class Beta(Pair):
         ------
         ValueError
             If a count is negative or not finite.
+
+        Examples
+        --------
+        >>> Beta(2.0, 8.0).conjugate_update(3, 7)
+        Beta(concentration1=5.0, concentration0=15.0)
         """
         added = {}
         for name, value in (("successes", successes), ("failures", failures)):
@@ -304,96 +342,8 @@ class Beta(Pair):
         return Beta(a + added["successes"], b + added["failures"])
 
 
-class BetaSource:
-    """The family of Beta distributions; the rows of `x` are its concentrations."""
-
-    names = ("concentration1", "concentration0")
-    has_exponents = True
-
-    def center(self, x: FloatArray) -> Center:
-        """Return the mean, and the Jensen gaps to it."""
-        a, b = x
-        return Center(a, b, a + b, _log_gaps(a, b), log_beta_remainder(a, b))
-
-    def log_normalizer(self, x: FloatArray) -> FloatArray:
-        """Return log B(a, b)."""
-        a, b = x
-        return np.asarray(log_beta_remainder(a, b) - sc.xlog1py(a, b / a) - sc.xlog1py(b, a / b))
-
-    def expected_logs(self, x: FloatArray) -> FloatArray:
-        """Return psi(a) - psi(a + b) and psi(b) - psi(a + b)."""
-        logs: FloatArray = _LESS_THIRD.dot(sc.psi(_WITH_SUM.dot(x)))
-        return logs
-
-    def pull_back(self, tilt: FloatArray, x: FloatArray) -> FloatArray:
-        """Return A psi_1(a) - (A + D) psi_1(a + b), and its mirror image."""
-        terms = _WITH_SUM.dot(tilt) * trigamma(_WITH_SUM.dot(x))
-        slopes: FloatArray = _LESS_THIRD.dot(terms)
-        return slopes
-
-    def variance(self, tilt: FloatArray, x: FloatArray, _weight: float = 0.0) -> FloatArray:
-        """Return the variance of the linear form (E5)."""
-        return _tilt_variance(x[0], x[1], tilt[0], tilt[1])
-
-    def sample_logits(
-        self, x: FloatArray, shape: tuple[int, ...], rng: np.random.Generator
-    ) -> FloatArray:
-        """Draw logarithms of ratios of gamma draws; `Beta.sample_logit` says how."""
-        a, b = x
-        if a.size == b.size == 1:
-            a, b = a.item(), b.item()  # the same, in half the time
-        ratio = rng.standard_gamma(a + 1, shape) / rng.standard_gamma(b + 1, shape)
-        boost = rng.standard_exponential(shape) / b - rng.standard_exponential(shape) / a
-        return np.asarray(np.log(ratio) + boost)
-
-    def pathwise(self, logit: FloatArray, x: FloatArray) -> FloatArray:
-        """Differentiate draws at fixed quantiles (E6)."""
-        return logit_derivatives(logit, x[0], x[1])
-
-    def score(self, _logit: FloatArray, logs: FloatArray, x: FloatArray) -> FloatArray:
-        """Return the logarithms less their expectations."""
-        return np.asarray(logs - self.expected_logs(x)[:, None])
-
-    def residual(self, _logit: FloatArray, _x: FloatArray) -> None:
-        """Return None: the log density is linear in log c and log(1 - c)."""
-
-    def residual_gradient(self, _x: FloatArray) -> None:
-        """Return None."""
-
-
-BETA = BetaSource()
-
-_WITH_SUM = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-"""Takes two rows to those rows and their sum, in a third of the time of ``sum`` for one latent."""
-
-_LESS_THIRD = np.array([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0]])
-"""Takes three rows to the first two less the third; exactly, as every product is by 0 or 1."""
-
-
-def beta_deviance(a: FloatArray, b: FloatArray, center: Center) -> FloatArray:
-    """Return the log density of the logit under Beta(a, b), at the mean less at another center."""
-    m, rest = center.pair
-    s, difference = a + b, cross_difference(center.down, a, center.up, b) / center.total
-    return deviance(a, s * m, difference) + deviance(b, s * rest, -difference)
-
-
-def _log_gaps(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return log m - E log c and log(1 - m) - E log(1 - c) at the mean m, both positive."""
-    return jensen_gap_difference(a, b), jensen_gap_difference(b, a)
-
-
-def _tilt_variance(a: FloatArray, b: FloatArray, up: FloatArray, down: FloatArray) -> FloatArray:
-    exponent = np.frexp(np.maximum(np.abs(up), np.abs(down)))[1]  # so that no square overflows
-    up, down = np.ldexp(up, -exponent), np.ldexp(down, -exponent)
-    cross, s = cross_difference(up, b, down, a), a + b
-    own = up**2 * trigamma_excess_difference(a, b) + down**2 * trigamma_excess_difference(b, a)
-    scaled = (cross / a) * (cross / b) / s + (own - 2 * up * down * trigamma_excess(s))
-    with np.errstate(over="ignore"):  # a variance out of the range of a float is infinite
-        return np.asarray(np.ldexp(scaled, 2 * exponent))
-
-
 def _bregman(a: FloatArray, b: FloatArray, up: FloatArray, down: FloatArray) -> FloatArray:
     """Integrate KL from Beta(a, b) to Beta(a + up, b + down) along the path between them."""
     t = _NODES.reshape(-1, *(1,) * a.ndim)
-    along = _tilt_variance(a + t * up, b + t * down, up, down)
+    along = BETA.variance(np.array((up, down)), np.array((a + t * up, b + t * down)))
     return np.tensordot(_WEIGHTS * (1 - _NODES), along, axes=1)

@@ -270,18 +270,44 @@ class LogitNormal(Pair):
         return plain(log_normal - np.log(c) - np.log1p(-c))
 
     def interval(self, prob: float) -> Interval:
-        """Return the equal-tailed interval that holds c with probability `prob`."""
+        """Return the equal-tailed interval that holds c with probability `prob`.
+
+        Parameters
+        ----------
+        prob : float
+            Strictly between 0 and 1.
+
+        Returns
+        -------
+        Interval
+        """
         prob = scalar("prob", prob, lambda p: 0 < p < 1, "must lie strictly between 0 and 1")
         loc, scale = self.arrays()
         away = scale * sc.ndtri((1 + prob) / 2)
         return Interval(plain(sc.expit(loc - away)), plain(sc.expit(loc + away)))
 
     def sample(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:
-        """Draw c, an array of shape `size` followed by the shape of the distribution."""
+        """Draw c.
+
+        Parameters
+        ----------
+        size : int or tuple of int
+            Shape of the sample; the shape of the distribution follows it.
+        rng : int, SeedSequence or Generator
+            The same seed gives the same draws.
+
+        Returns
+        -------
+        ndarray of shape ``size + shape``
+
+        See Also
+        --------
+        sample_logit : Draws that keep their digits near 0 and 1.
+        """
         return sc.expit(self.sample_logit(size, rng))
 
     def sample_logit(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:
-        """Draw logit c, an array of the same shape."""
+        """Draw logit c, with the arguments of `sample`."""
         loc, scale = self.arrays()
         shape = (*sample_shape(size), *self.shape)
         return loc + scale * generator(rng).standard_normal(shape)

@@ -34,7 +34,8 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray, check_fits
 from elbo_ref.distributions.base import Center, Source
-from elbo_ref.distributions.beta import BETA, Beta, beta_deviance
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.beta_source import BETA, beta_deviance
 from elbo_ref.distributions.logit_normal import LogitNormal
 from elbo_ref.distributions.point import Delta, Parameter, PointSource
 from elbo_ref.guides.constraints import EXP, REAL, SOFTPLUS, Constraint, of_rows

@@ -32,7 +32,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
-from elbo_ref.distributions.beta import BETA, Beta
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL, LogitNormal
 from elbo_ref.distributions.point import POINT, Delta, Parameter
 from elbo_ref.guides.base import Guide, GuideValue

@@ -20,7 +20,7 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.base import Source
-from elbo_ref.distributions.beta import BetaSource
+from elbo_ref.distributions.beta_source import BetaSource
 from elbo_ref.distributions.logit_normal import LogitNormal, LogitNormalSource, derivatives
 from elbo_ref.distributions.point import PointSource
 from elbo_ref.special import trigamma

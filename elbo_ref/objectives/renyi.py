@@ -31,7 +31,8 @@ import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray, check_fits, count, scalar, underflow_is_zero
 from elbo_ref.counts import Counts
-from elbo_ref.distributions.beta import BETA, Beta
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LogitNormal
 from elbo_ref.guides import find
 from elbo_ref.objectives.base import Step, Task

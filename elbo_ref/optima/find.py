@@ -9,7 +9,8 @@ import numpy as np
 
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.base import Source
-from elbo_ref.distributions.beta import BETA, Beta
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.distributions.point import POINT
 from elbo_ref.guides import Guide

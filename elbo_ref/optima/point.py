@@ -22,7 +22,8 @@ import numpy as np
 from scipy import optimize, special as sc
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.distributions.beta import BETA, Beta
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.mle.binomial import saturated_log_likelihood
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import column, latent_values

@@ -16,7 +16,8 @@ from hypothesis import example, given, settings, strategies as st
 from scipy import integrate, special, stats
 
 from elbo_ref.distributions.base import Interval
-from elbo_ref.distributions.beta import BETA, Beta, Gradient
+from elbo_ref.distributions.beta import Beta, Gradient
+from elbo_ref.distributions.beta_source import BETA
 from places import REFERENCE
 from tiers import few
 

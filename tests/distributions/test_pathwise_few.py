@@ -8,7 +8,7 @@ import pytest
 from scipy import special as sc
 
 import elbo_ref as er
-from elbo_ref.distributions.beta import BETA
+from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.pathwise import few, field
 from places import REFERENCE
 

@@ -15,7 +15,7 @@ from autograd.scipy.special import gammaln
 import elbo_ref as er
 import oracles
 from elbo_ref import guides, objectives
-from elbo_ref.distributions.beta import BETA
+from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.distributions.point import POINT
 from elbo_ref.guides import GUIDES, Guide

@@ -28,7 +28,7 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding, Status
-from elbo_ref.distributions.beta import BETA
+from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.recording.replay.comparison import remark
 from elbo_ref.recording.replay.program import Columns

@@ -26,7 +26,7 @@ from elbo_ref._format.numbers import number
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding, Status
-from elbo_ref.distributions.beta import BETA
+from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.guides.constraints import CONSTRAINTS
 from elbo_ref.objectives.base import Task
 from elbo_ref.recording.replay.comparison import Comparison, remark

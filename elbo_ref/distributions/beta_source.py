@@ -1,0 +1,122 @@
+"""`BetaSource`: a Beta distribution as the guides and objectives need it.
+
+It is split at its own mean m = a/(a + b), s = a + b: with Jensen gaps
+
+    E log c = log m - g1,          g1 = [log a - psi(a)] - [log s - psi(s)] >= 0,
+    log B(a, b) = a log m + b log(1 - m) + r(a, b),
+
+the expectation of f(c) = A log c + D log(1 - c) + const is f(m) - A g1 - D g0. The variance is
+
+    Var[A log c + D log(1 - c)] = A^2 psi_1(a) + D^2 psi_1(b) - (A + D)^2 psi_1(s)             (E5)
+        = (A b - D a)^2 / (a b s) + A^2 [q(a) - q(s)] + D^2 [q(b) - q(s)] - 2 A D q(s)
+
+with q(x) = psi_1(x) - 1/x. These stay accurate however large the concentrations are
+(`elbo_ref.special` says why). The derivative d/da E[A log c + D log(1 - c)] and E log c itself run
+at every step of SVI and are plain differences, exact to about 1e-15 of their largest term: per unit
+of a concentration's logarithm, to about 1e-15 times the concentration or the counts.
+
+Source of the exponential-family identities: Wainwright & Jordan (2008), section 3.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import special as sc
+
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.distributions.base import Center
+from elbo_ref.distributions.pathwise import logit_derivatives
+from elbo_ref.special import (
+    cross_difference,
+    deviance,
+    jensen_gap_difference,
+    log_beta_remainder,
+    trigamma,
+    trigamma_excess,
+    trigamma_excess_difference,
+)
+
+_WITH_SUM = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+"""Takes two rows to those rows and their sum, in a third of the time of ``sum`` for one latent."""
+
+_LESS_THIRD = np.array([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0]])
+"""Takes three rows to the first two less the third; exactly, as every product is by 0 or 1."""
+
+
+class BetaSource:
+    """The family of Beta distributions; the rows of `x` are its concentrations."""
+
+    names = ("concentration1", "concentration0")
+    has_exponents = True
+
+    def center(self, x: FloatArray) -> Center:
+        """Return the mean, and the Jensen gaps to it."""
+        a, b = x
+        return Center(a, b, a + b, log_gaps(a, b), log_beta_remainder(a, b))
+
+    def log_normalizer(self, x: FloatArray) -> FloatArray:
+        """Return log B(a, b)."""
+        a, b = x
+        return np.asarray(log_beta_remainder(a, b) - sc.xlog1py(a, b / a) - sc.xlog1py(b, a / b))
+
+    def expected_logs(self, x: FloatArray) -> FloatArray:
+        """Return psi(a) - psi(a + b) and psi(b) - psi(a + b)."""
+        logs: FloatArray = _LESS_THIRD.dot(sc.psi(_WITH_SUM.dot(x)))
+        return logs
+
+    def pull_back(self, tilt: FloatArray, x: FloatArray) -> FloatArray:
+        """Return A psi_1(a) - (A + D) psi_1(a + b), and its mirror image."""
+        terms = _WITH_SUM.dot(tilt) * trigamma(_WITH_SUM.dot(x))
+        slopes: FloatArray = _LESS_THIRD.dot(terms)
+        return slopes
+
+    def variance(self, tilt: FloatArray, x: FloatArray, _weight: float = 0.0) -> FloatArray:
+        """Return the variance of the linear form (E5); inf out of the range of a float."""
+        (a, b), (up, down) = x, tilt
+        exponent = np.frexp(np.maximum(np.abs(up), np.abs(down)))[1]  # so that no square overflows
+        up, down = np.ldexp(up, -exponent), np.ldexp(down, -exponent)
+        cross, s = cross_difference(up, b, down, a), a + b
+        each = up**2 * trigamma_excess_difference(a, b) + down**2 * trigamma_excess_difference(b, a)
+        scaled = (cross / a) * (cross / b) / s + (each - 2 * up * down * trigamma_excess(s))
+        with np.errstate(over="ignore"):
+            return np.asarray(np.ldexp(scaled, 2 * exponent))
+
+    def sample_logits(
+        self, x: FloatArray, shape: tuple[int, ...], rng: np.random.Generator
+    ) -> FloatArray:
+        """Draw logarithms of ratios of gamma draws; `Beta.sample_logit` says how."""
+        a, b = x
+        if a.size == b.size == 1:
+            a, b = a.item(), b.item()  # the same, in half the time
+        ratio = rng.standard_gamma(a + 1, shape) / rng.standard_gamma(b + 1, shape)
+        boost = rng.standard_exponential(shape) / b - rng.standard_exponential(shape) / a
+        return np.asarray(np.log(ratio) + boost)
+
+    def pathwise(self, logit: FloatArray, x: FloatArray) -> FloatArray:
+        """Differentiate draws at fixed quantiles (E6)."""
+        return logit_derivatives(logit, x[0], x[1])
+
+    def score(self, _logit: FloatArray, logs: FloatArray, x: FloatArray) -> FloatArray:
+        """Return the logarithms less their expectations."""
+        return np.asarray(logs - self.expected_logs(x)[:, None])
+
+    def residual(self, _logit: FloatArray, _x: FloatArray) -> None:
+        """Return None: the log density is linear in log c and log(1 - c)."""
+
+    def residual_gradient(self, _x: FloatArray) -> None:
+        """Return None."""
+
+
+BETA = BetaSource()
+
+
+def beta_deviance(a: FloatArray, b: FloatArray, center: Center) -> FloatArray:
+    """Return the log density of the logit under Beta(a, b), at the mean less at another center."""
+    m, rest = center.pair
+    s, difference = a + b, cross_difference(center.down, a, center.up, b) / center.total
+    return deviance(a, s * m, difference) + deviance(b, s * rest, -difference)
+
+
+def log_gaps(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return log m - E log c and log(1 - m) - E log(1 - c) at the mean m, both positive."""
+    return jensen_gap_difference(a, b), jensen_gap_difference(b, a)
