@@ -109,7 +109,7 @@ class PosteriorTable:
 
 
 @underflow_is_zero
-def posterior_table(prior: Beta, counts: Counts, prob: float = 0.95) -> PosteriorTable:
+def posterior_table(prior: Beta, counts: Counts, *, prob: float = 0.95) -> PosteriorTable:
     """Tabulate the posterior of each latent: mean, interval, and shrinkage toward the prior's mean.
 
     Parameters
@@ -127,6 +127,15 @@ def posterior_table(prior: Beta, counts: Counts, prob: float = 0.95) -> Posterio
     ------
     TypeError, ValueError
         For an argument that does not fit.
+
+    See Also
+    --------
+    elbo_ref.posterior : The distributions themselves.
+    elbo_ref.shrunken_estimates : The same under the maximum-likelihood prior.
+
+    Notes
+    -----
+    The posterior is Beta(a0 + K, b0 + N - K) (E2); the shrinkage is (a0 + b0)/(a0 + b0 + N).
 
     Examples
     --------

@@ -185,7 +185,7 @@ def shrunken_estimates(counts: Counts, *, prob: float = 0.95) -> PosteriorTable:
     maximum = maximize_evidence(counts)
     if maximum.prior is None:
         raise ValueError(f"no single prior to shrink to: {maximum.sentence}{_LIMITS[maximum.kind]}")
-    return posterior_table(maximum.prior, counts, prob)
+    return posterior_table(maximum.prior, counts, prob=prob)
 
 
 _LIMITS = {

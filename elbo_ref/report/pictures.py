@@ -87,7 +87,7 @@ def plot_losses(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
     return _headed(ax, "objective and evidence")
 
 
-def plot_densities(diagnosis: Diagnosis, latent: int = 0, ax: Axes | None = None) -> Axes:
+def plot_densities(diagnosis: Diagnosis, *, latent: int = 0, ax: Axes | None = None) -> Axes:
     """Draw prior, guide and exact posterior of one entry of the counts.
 
     Parameters

@@ -305,7 +305,7 @@ class Run:
 
     def posterior_table(self, prob: float = 0.95) -> PosteriorTable:
         """Tabulate the exact posterior of each latent under the prior reached."""
-        return posterior_table(self.prior, self.counts, prob)
+        return posterior_table(self.prior, self.counts, prob=prob)
 
     def summary(self) -> str:
         """Describe the run in a few lines of text.

@@ -83,7 +83,7 @@ def test_text():
 @pytest.mark.parametrize("prob", [0.0, 1.0, -1, np.nan])
 def test_bad_probabilities(prob):
     with pytest.raises(ValueError, match="prob"):
-        er.posterior_table(PRIOR, COUNTS, prob)
+        er.posterior_table(PRIOR, COUNTS, prob=prob)
 
 
 def test_what_does_not_fit():

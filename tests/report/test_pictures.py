@@ -131,7 +131,7 @@ def test_densities_are_of_logit_c_relative_to_their_peak(latent):
     diagnosis = seen(RATS)
     prior, guide = diagnosis.run.prior, diagnosis.run.guide
     exact = er.posterior(prior, RATS)
-    ax = pictures.plot_densities(diagnosis, latent)
+    ax = pictures.plot_densities(diagnosis, latent=latent)
     drawn = curves(ax)
     for label, a, b in (
         ("prior", prior.concentration1, prior.concentration0),
@@ -195,13 +195,13 @@ def test_labels_are_drawn_as_they_are():
     counts = er.Counts.grouped(np.arange(len(LABELS)), 9, LABELS)
     diagnosis = seen(counts, num_steps=5)
     for latent, label in enumerate(LABELS):
-        ax = pictures.plot_densities(diagnosis, latent)
+        ax = pictures.plot_densities(diagnosis, latent=latent)
         title = ax.get_title(loc="left")
         name, _, counted = title.rpartition(": ")
         assert counted == f"{latent} of 9"
         assert name == {5: "two lines", 6: "x" * 31 + "…"}.get(latent, label)
     picture = io.BytesIO()
-    ax = pictures.plot_densities(diagnosis, LABELS.index(r"$\frac{$"))
+    ax = pictures.plot_densities(diagnosis, latent=LABELS.index(r"$\frac{$"))
     ax.figure.savefig(picture, format="svg")
     ElementTree.fromstring(picture.getvalue())
     title = next(text for text in ax.findobj(Text) if "frac" in text.get_text())
@@ -407,9 +407,9 @@ def test_refusals():
     diagnosis = seen(RATS, num_steps=2)
     for latent, rule in ((71, r"latent = 71 .* \[0, 71\)"), (-1, "latent = -1 must be at least 0")):
         with pytest.raises(ValueError, match=rule):
-            pictures.plot_densities(diagnosis, latent)
+            pictures.plot_densities(diagnosis, latent=latent)
     with pytest.raises(TypeError, match="latent must be an int"):
-        pictures.plot_densities(diagnosis, 0.5)
+        pictures.plot_densities(diagnosis, latent=0.5)
     with pytest.raises(TypeError, match="diagnosis must be a Diagnosis, not Run"):
         pictures.plot_run(diagnosis.run, Figure().subplots(1, 3))
     with pytest.raises(ValueError, match="axes has 2 entries where 3 are needed"):
