@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.guides.constraints import CONSTRAINTS
 from elbo_ref.recording import Recording
-from elbo_ref.recording.replay.comparison import remark
 from elbo_ref.svi.parameters import NAMES
 
 _BY_STEP = ("draws", "before", "constrained", "after", "gradients", "lr", "arguments", "observed")
@@ -47,7 +46,7 @@ def finite_part(recording: Recording) -> tuple[Recording | None, list[Finding]]:
         return recording, []
     stop = int(np.argmin(good))
     words = f"step {stop} holds what is no finite number; the steps before it are replayed"
-    findings = [remark("finite", words, status="note")]
+    findings = [Finding("finite", words, status="note")]
     if not stop:
         return None, findings
     groups = {

@@ -16,7 +16,7 @@ import numpy as np
 from elbo_ref._validation.arguments import check_type, underflow_is_zero
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.check import check_claims
-from elbo_ref.crosscheck.findings import ORDER, Finding, Verdict
+from elbo_ref.crosscheck.findings import Finding, Status, Verdict, in_order
 from elbo_ref.crosscheck.optimum import exact_numbers, optimum_finding
 from elbo_ref.crosscheck.parameters import learned_of, one_by_one
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
@@ -27,7 +27,6 @@ from elbo_ref.optim import Adam
 from elbo_ref.recording import Recording
 from elbo_ref.recording.replay import draws, gradients, losses, updates
 from elbo_ref.recording.replay.canonical import constrain_parameters, finite_part, one_site
-from elbo_ref.recording.replay.comparison import remark
 from elbo_ref.recording.replay.roles import EMPTY, Candidates, latent_site, make_trace
 from elbo_ref.recording.replay.rows import NotReplayedError, find_batch, match_counts
 from elbo_ref.recording.replay.trace import ReplayTrace
@@ -135,13 +134,14 @@ def _replayed(recording: Recording, counts: Counts, claims: _Claims) -> Verdict:
         point = _last_point(explanation.trace, used)
         findings += [optimum_finding(point)] if point else []
     except NotReplayedError as error:
-        findings.append(remark("losses", "losses, gradients and draws", str(error)))
+        untested = "losses, gradients and draws"
+        findings.append(Finding("losses", untested, reason=str(error), status="untested"))
     noted = recording.header.get("loss") or {}
     framework = recording.header.get("framework", "an SVI")
     kind = noted.get("class") or "a loss of its own"
     return Verdict(
         f"{recording.num_steps} steps of {framework} with {kind} in {recording.dtype}",
-        tuple(sorted(findings, key=lambda finding: ORDER.index(finding.status))),
+        in_order(findings),
         exact_numbers(point) if point else {},
         _ruled_out(findings, losses.invisible(trace) if trace else ()),
         posterior=point.exact_posterior if point else None,
@@ -191,7 +191,8 @@ def _latent_not_in_guide(recording: Recording, guide: str | None) -> list[Findin
     intended = sampled or guide not in (None, EMPTY.name)
     words = "the guide does not sample the latent: what is maximised is no ELBO"
     reason = f"it samples {', '.join(map(repr, sampled))}" if sampled else "it samples nothing"
-    return [remark("latent_not_in_guide", words, reason, "mistake" if intended else "note")]
+    status: Status = "mistake" if intended else "note"
+    return [Finding("latent_not_in_guide", words, reason=reason, status=status)]
 
 
 def _last_point(trace: ReplayTrace, counts: Counts) -> PointDiagnosis | None:

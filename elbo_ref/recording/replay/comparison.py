@@ -11,11 +11,6 @@ from elbo_ref._validation.arguments import BoolArray, FloatArray
 from elbo_ref.crosscheck.findings import Finding, Status
 
 
-def remark(name: str, quantity: str, reason: str = "", status: Status = "untested") -> Finding:
-    """Make a finding without numbers."""
-    return Finding(name, quantity, None, None, None, reason, status)
-
-
 class Comparison(NamedTuple):
     """Recorded and recomputed values of one shape, steps first, and how far apart they may be.
 

@@ -30,7 +30,6 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding, Status
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
-from elbo_ref.recording.replay.comparison import remark
 from elbo_ref.recording.replay.program import Columns
 from elbo_ref.recording.replay.trace import ReplayTrace
 
@@ -53,15 +52,15 @@ def _origin(trace: ReplayTrace) -> Finding:
     p_value = _p_value(_uniform(trace, source))
     words, reason = f"p-value of {trace.draws.size} draws", "Kolmogorov-Smirnov"
     if p_value >= LEVEL:
-        return Finding("draws", words, p_value, None, None, reason, "agrees")
+        return Finding("draws", words, p_value, reason=reason)
     if guide.source is BETA and guide.origin != "prior":
         uniform = _uniform(trace, prior)
         each = [_p_value(uniform[:, :, latent]) for latent in range(trace.num_latents)]
         if min(_p_value(uniform), len(each) * min(each)) >= LEVEL:
             reason = "they are draws from the prior"
-            return Finding("latent_not_in_guide", words, p_value, None, None, reason, "mistake")
+            return Finding("latent_not_in_guide", words, p_value, reason=reason, status="mistake")
     reason += f", at a level of {LEVEL:g}"
-    return Finding("draw_mismatch", words, p_value, None, None, reason, "mistake")
+    return Finding("draw_mismatch", words, p_value, reason=reason, status="mistake")
 
 
 def _uniform(trace: ReplayTrace, source: FloatArray) -> FloatArray:
@@ -115,7 +114,7 @@ def _saturation(trace: ReplayTrace) -> list[Finding]:
     )
     exact = guide.source is LOGIT_NORMAL or guide.origin == "posterior"
     if exact or trace.bound is not None:
-        return [remark(name, words, status="note")]
+        return [Finding(name, words, status="note")]
     share = clip_bias(trace) / _loss_std(trace)
     step = int(np.argmax(np.abs(share)))
     words += (

@@ -29,7 +29,7 @@ from elbo_ref.crosscheck.findings import Finding, Status
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.guides.constraints import CONSTRAINTS
 from elbo_ref.objectives.base import Task
-from elbo_ref.recording.replay.comparison import Comparison, remark
+from elbo_ref.recording.replay.comparison import Comparison
 from elbo_ref.recording.replay.kernel import installed_pytorch, torch_pathwise
 from elbo_ref.recording.replay.losses import Explanation
 from elbo_ref.recording.replay.program import Columns
@@ -75,10 +75,11 @@ class Gradient:
         The exact parts at fixed draws and through them.
     by_kernel : array or None
         `through` by PyTorch's own derivative; None where no Beta is drawn, or without PyTorch.
-    score : array or None
-        The score-function estimator.
-    detached : array or None
-        The gradient where the posterior, as guide, is detached from the prior's parameters.
+    score : array
+        The score-function estimator; nan where there is none.
+    detached : array
+        The gradient where the posterior, as guide, is detached from the prior's parameters; nan
+        for another guide.
     allowance, kernel_allowance : array
         Rounding of the exact gradient; of PyTorch's derivative, infinite where it is not known.
     through_beta : bool
@@ -92,8 +93,8 @@ class Gradient:
     density: FloatArray
     through: FloatArray
     by_kernel: FloatArray | None
-    score: FloatArray | None
-    detached: FloatArray | None
+    score: FloatArray
+    detached: FloatArray
     allowance: FloatArray
     kernel_allowance: FloatArray
     through_beta: bool
@@ -151,7 +152,7 @@ def compare_gradients(explanation: Explanation, counts: Counts) -> list[Finding]
 
 
 def _untested(reason: str, quantity: str = "the gradients") -> Finding:
-    return remark("gradients", quantity, reason)
+    return Finding("gradients", quantity, reason=reason, status="untested")
 
 
 def _constraint(trace: ReplayTrace, name: str) -> str:
@@ -185,7 +186,6 @@ def _gradients(explanation: Explanation) -> Iterator[Gradient]:
         exact = guide.source.pathwise(columns.logit, x)
         parts = program.parts(columns, exact, scale)
         unknown = np.full_like(parts.density, np.nan)
-        score = unknown if parts.score is None else parts.score
         kernel, error, detached = unknown, np.zeros_like(unknown), unknown
         if through_beta:
             error = parts.through_magnitude
@@ -198,7 +198,7 @@ def _gradients(explanation: Explanation) -> Iterator[Gradient]:
             other = replace(program, guide=guide_with(origin="posterior", detached=True))
             detached = other.parts(columns, exact, scale).density
         exactly = parts.density, parts.through, parts.magnitude, parts.rounding
-        return np.array([*exactly, score, kernel, error, detached])
+        return np.array([*exactly, parts.score, kernel, error, detached])
 
     values = trace.over_steps(evaluate)
     eps = float(np.finfo(program.dtype).eps)
@@ -213,8 +213,8 @@ def _gradients(explanation: Explanation) -> Iterator[Gradient]:
             density=-density,
             through=-through,
             by_kernel=-np.where(known, kernel, through) if asked else None,
-            score=None if np.isnan(score).any() else -score,
-            detached=None if np.isnan(detached).any() else -detached,
+            score=-score,
+            detached=-detached,
             allowance=allowance,
             kernel_allowance=np.where(known, np.abs(error), np.inf),
             through_beta=through_beta and bool(np.any(np.abs(through) > allowance)),
@@ -229,10 +229,10 @@ def _compared(gradient: Gradient, factor: float) -> Finding:
     if gradient.by_gammas and not exactly.agree:
         reason = "NumPyro differentiates a pair of gammas, which the draw alone does not determine"
         return _untested(reason, quantity)
-    candidates = [(exactly, "rounding of the terms")]
-    if gradient.detached is not None:
-        compared = gradient.beside_exact(gradient.detached)
-        candidates.append((compared, "with the posterior detached"))
+    candidates = [
+        (exactly, "rounding of the terms"),
+        (gradient.beside_exact(gradient.detached), "with the posterior detached"),
+    ]
     times = f"multiplied by {number(factor)}, as the losses are"
     if factor != 1:
         candidates.append((gradient.beside_exact(factor * gradient.exact), times))
@@ -264,7 +264,7 @@ def _cause(gradient: Gradient) -> tuple[str, str]:
         return "gradient_detached", "they lack the part through the draws"
     if np.any(density) and any(gradient.beside(path).agree for path in paths):
         return "gradient_detached", "they lack the part through the densities"
-    if gradient.score is not None and gradient.beside(gradient.score).agree:
+    if gradient.beside(gradient.score).agree:
         return "gradient_estimator", "they are those of the score function, which are noisier"
     for path in paths:
         ours = density + path
@@ -299,7 +299,7 @@ def _kernel_error(
     if not what:
         reason = "there are too few steps to know how noisy they are" if asked else _ABSENT
         words = "what PyTorch's derivative of a Beta draw does to these gradients"
-        return remark("kernel_error", words, reason)
+        return Finding("kernel_error", words, reason=reason, status="untested")
     words = (
         f"bias of PyTorch's Beta derivative over these draws, for {what}, in standard deviations "
         "of a step's gradient:"

@@ -19,7 +19,7 @@ import numpy as np
 from elbo_ref._format.numbers import number
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.recording.replay.comparison import Comparison, remark
+from elbo_ref.recording.replay.comparison import Comparison
 from elbo_ref.recording.replay.program import Columns, unclamped
 from elbo_ref.recording.replay.trace import LOSSES, ReplayTrace
 from elbo_ref.svi.parameters import NAMES
@@ -179,7 +179,8 @@ def explain_losses(trace: ReplayTrace) -> Explanation:
 
 
 def _untested(trace: ReplayTrace, reason: str) -> Explanation:
-    return Explanation((remark("losses", "the losses", reason),), trace, explained=False)
+    finding = Finding("losses", "the losses", reason=reason, status="untested")
+    return Explanation((finding,), trace, explained=False)
 
 
 def _forms(trace: ReplayTrace) -> Iterator[ReplayTrace]:

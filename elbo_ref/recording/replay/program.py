@@ -123,8 +123,8 @@ class Parts(NamedTuple):
     density, through : array
         The part at fixed draws, and the part through them. Rows are the prior's two concentrations
         and the guide's parameters; particles are averaged.
-    score : array or None
-        The score-function estimator, where there is one.
+    score : array
+        The score-function estimator; nan where there is none.
     magnitude, through_magnitude : array
         Magnitudes of both parts together, and of `through` alone.
     rounding : array
@@ -133,7 +133,7 @@ class Parts(NamedTuple):
 
     density: FloatArray
     through: FloatArray
-    score: FloatArray | None
+    score: FloatArray
     magnitude: FloatArray
     through_magnitude: FloatArray
     rounding: FloatArray
@@ -289,12 +289,10 @@ class Program:
             own = own + logs
         return np.concatenate((prior, own + source))
 
-    def _score(
-        self, columns: Columns, logs: FloatArray, likelihood_scale: float
-    ) -> FloatArray | None:
-        if not self.guide.has_score or self.mean_field:
-            return None
+    def _score(self, columns: Columns, logs: FloatArray, likelihood_scale: float) -> FloatArray:
         prior, own = columns.prior, columns.guide_parameters
+        if not self.guide.has_score or self.mean_field:
+            return np.full((2 + len(self.guide.parameter_names), prior.shape[1]), np.nan)
         f = self.terms(columns).objective(likelihood_scale)
         score = columns.mean(self.guide.source.score(columns.logit, logs, own) * f)
         by_prior = self.guide.collect(np.zeros_like(score), columns.mean(logs), prior, own)[0]

@@ -22,7 +22,7 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.optim import Adam, AdamState, ClippedAdam
 from elbo_ref.recording import Recording
-from elbo_ref.recording.replay.comparison import Comparison, remark
+from elbo_ref.recording.replay.comparison import Comparison
 
 RULED_OUT = ("optimizer_settings", "learning_rate_decay")
 
@@ -97,7 +97,7 @@ def compare_updates(recording: Recording, claim: Adam | None) -> list[Finding]:
 
 def _untested(what: str) -> Finding:
     reason = f"{what}: its updates are not made again"
-    return remark("updates", "the optimizer's updates", reason)
+    return Finding("updates", "the optimizer's updates", reason=reason, status="untested")
 
 
 def _updates(
@@ -201,7 +201,7 @@ def _unlike_claim(claim: Adam, name: str, updates: Updates) -> Finding:
     if first != claim.lr:
         words = f"learning rate of {name}"
         return Finding("optimizer_settings", words, last, claim.lr, None, reason, "mistake")
-    return remark("optimizer_settings", f"settings of {name}", reason, "mistake")
+    return Finding("optimizer_settings", f"settings of {name}", reason=reason, status="mistake")
 
 
 def _cause(updates: Updates, directions: FloatArray) -> tuple[str, str]:
