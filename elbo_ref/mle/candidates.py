@@ -19,12 +19,14 @@ Kind = Literal[
 
 
 class Candidate(NamedTuple):
-    """A maximum, or a limit that nothing near it exceeds.
+    """A maximum of the log evidence, or a limit that nothing near it exceeds.
 
     Attributes
     ----------
     kind : str
+        One of the six that `elbo_ref.EvidenceMaximum.kind` names.
     log_evidence : float
+        Its height, in nats.
     mean, concentration : float or None
         None where any will do; a concentration may be inf or 0.0.
     prior : Beta or None
