@@ -41,8 +41,10 @@ _NAMES_OF = {
     "report": "plot",
     "svi.checkpoint": "CheckpointError load_run save_run",
     "svi.convergence": "NoiseFloor",
+    "svi.loop": "History",
     "svi.maximize": "maximize_elbo",
-    "svi.result": "Run",
+    "svi.result": "Average Run",
+    "svi.stationarity": "Stationarity",
 }
 """The public names that a module defines; ``__init__.pyi`` says the same to type checkers."""
 _MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names.split()}

@@ -67,7 +67,9 @@ from elbo_ref.svi.checkpoint import (
     save_run as save_run,
 )
 from elbo_ref.svi.convergence import NoiseFloor as NoiseFloor
+from elbo_ref.svi.loop import History as History
 from elbo_ref.svi.maximize import maximize_elbo as maximize_elbo
-from elbo_ref.svi.result import Run as Run
+from elbo_ref.svi.result import Average as Average, Run as Run
+from elbo_ref.svi.stationarity import Stationarity as Stationarity
 
 __version__: str

@@ -68,6 +68,14 @@ def elbo(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> float:
     TypeError, ValueError
         If a guide or prior is of another kind or does not fit the counts.
 
+    See Also
+    --------
+    log_evidence : its upper bound, by KL(guide || posterior).
+
+    Notes
+    -----
+    E_q[log lik] - KL(q || prior), evaluated in the deviance form of the module's opening.
+
     Examples
     --------
     >>> counts, prior = Counts(3, 10), Beta(1.0, 1.0)

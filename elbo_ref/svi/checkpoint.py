@@ -30,8 +30,8 @@ from elbo_ref.distributions.beta import Beta
 from elbo_ref.io.archive import check_all_taken, read_arrays, take
 from elbo_ref.io.atomic import write
 from elbo_ref.io.fields import parse
-from elbo_ref.objectives import LossValue, Renyi, ScoreFunction
-from elbo_ref.optim import Adam, AdamState, ClippedAdam, ExponentialLR, Optimizer
+from elbo_ref.objectives import Renyi, ScoreFunction
+from elbo_ref.optim import Adam, AdamState, ClippedAdam, ExponentialLR
 from elbo_ref.svi.checkpoint_fields import (
     DOCUMENT,
     GENERATORS,
@@ -43,13 +43,15 @@ from elbo_ref.svi.config import Config, checked_config
 from elbo_ref.svi.loop import Rows, State, Waiting, joined
 from elbo_ref.svi.result import Run
 
-_OPTIMIZERS: dict[str, Any] = {kind.__name__: kind for kind in (Adam, ClippedAdam, ExponentialLR)}
+_OPTIMIZERS = (Adam, ClippedAdam, ExponentialLR)
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in _OPTIMIZERS}
+_KINDS |= {kind.name: kind for kind in (Renyi, ScoreFunction)}
 _SECONDS, _SHARE = 1.0, 20
 """A file is written at most once a second, and in no more than a twentieth of the time."""
 
+_PLAIN = ("learn_prior", "num_particles", "constraint", "subsample_size")
 _ARRAYS = ("own", "vector", "losses", "priors", "owns", "rows", "values")
 _ADAM = ("first_moment", "second_moment", "largest")
-_LOSSES: dict[str, Any] = {value.name: value for value in (Renyi, ScoreFunction)}
 
 _ADVICE = "use the copy before it, or start the run anew (elbo_ref.save_run writes such files)"
 _WORDS = {
@@ -205,7 +207,7 @@ def pack(runs: list[tuple[Config, State, int]]) -> bytes:
     notes = []
     for i, (config, state, num_steps) in enumerate(runs):
         name, generator = type(config.optimizer).__name__, state.generator["bit_generator"]
-        if type(config.optimizer) not in _OPTIMIZERS.values():
+        if type(config.optimizer) not in _OPTIMIZERS:
             raise TypeError(f"a run with the optimizer {name} cannot be saved")
         if generator not in GENERATORS:
             raise TypeError(f"a run with the generator {generator} cannot be saved")
@@ -214,13 +216,10 @@ def pack(runs: list[tuple[Config, State, int]]) -> bytes:
             {
                 "counts": config.counts.to_dict(),
                 "guide": config.guide,
-                "loss": _loss(config.loss),
+                "loss": _note(config.loss),
                 "prior": [x.tolist() for x in config.prior.arrays()],
-                "learn_prior": config.learn_prior,
-                "optimizer": {"name": name, **asdict(config.optimizer)},  # type: ignore[call-overload]
-                "num_particles": config.num_particles,
-                "constraint": config.constraint,
-                "subsample_size": config.subsample_size,
+                "optimizer": _note(config.optimizer),
+                **{name: getattr(config, name) for name in _PLAIN},
                 "num_steps": num_steps,
                 "seed": config.seed,
                 "generator": generator_to_plain(state.generator),
@@ -292,14 +291,11 @@ def _config(note: dict[str, Any], guide_start: FloatArray) -> Config:
     config = checked_config(
         Counts.from_columns(**note["counts"]),
         note["guide"],
-        loss=_from_loss(note["loss"]),
+        loss=_value(note["loss"]),
         prior=Beta(*note["prior"]),
-        learn_prior=note["learn_prior"],
-        optimizer=_from_optimizer(note["optimizer"]),
-        num_particles=note["num_particles"],
+        optimizer=_value(note["optimizer"]),
         rng=0,
-        constraint=note["constraint"],
-        subsample_size=note["subsample_size"],
+        **{name: note[name] for name in _PLAIN},
     )
     shape = config.guide_start.shape
     if guide_start.shape != shape or guide_start.dtype != np.float64:
@@ -342,24 +338,18 @@ def _check_values(config: Config, state: State) -> None:
         require(name, array, good, rule)
 
 
-def _loss(loss: str | LossValue) -> Any:
-    return loss if isinstance(loss, str) else {"name": loss.name, **asdict(loss)}
+def _note(value: Any) -> Any:
+    """Turn the settings of an optimizer or a loss into plain values; a name is one."""
+    if isinstance(value, str):
+        return value
+    return {"name": getattr(value, "name", type(value).__name__), **asdict(value)}
 
 
-def _from_loss(note: Any) -> str | LossValue:
+def _value(note: Any) -> Any:
+    """Make the optimizer or loss of a note."""
     if isinstance(note, str):
         return note
-    value: LossValue = _LOSSES[note["name"]](**_without_name(note))
-    return value
-
-
-def _from_optimizer(note: Any) -> Optimizer:
-    settings = _without_name(note)
+    settings = {key: value for key, value in note.items() if key != "name"}
     if "optimizer" in settings:
         settings["optimizer"] = Adam(**settings["optimizer"])
-    optimizer: Optimizer = _OPTIMIZERS[note["name"]](**settings)
-    return optimizer
-
-
-def _without_name(note: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in note.items() if key != "name"}
+    return _KINDS[note["name"]](**settings)
