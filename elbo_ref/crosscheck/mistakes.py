@@ -117,14 +117,14 @@ MISTAKES: dict[str, Mistake] = {
         Mistake(
             "subsample_unscaled",
             "minibatches are not scaled up to all the data",
-            variants.batch_unscaled,
+            partial(variants.batch_scaled, twice=False),
             partial(variants.fitted_batch, twice=False),
             price=2.0,
         ),
         Mistake(
             "subsample_scaled_twice",
             "minibatches are scaled up twice",
-            variants.batch_scaled_twice,
+            partial(variants.batch_scaled, twice=True),
             partial(variants.fitted_batch, twice=True),
             price=2.0,
         ),

@@ -209,18 +209,12 @@ def unconstrained(given: LossModel) -> Iterator[Hypothesis]:
             yield Hypothesis(f"{what} is still to be applied", model)
 
 
-def batch_unscaled(given: LossModel) -> Iterator[Hypothesis]:
-    """Do not scale the terms of a minibatch."""
-    if given.batch is not None:
-        yield Hypothesis("scaled by 1", given._replace(batch_scale=1.0))
-
-
-def batch_scaled_twice(given: LossModel) -> Iterator[Hypothesis]:
-    """Scale the terms of a minibatch twice."""
+def batch_scaled(given: LossModel, *, twice: bool) -> Iterator[Hypothesis]:
+    """Scale the terms of a minibatch twice, or not at all."""
     if given.batch is not None:
         scale = given.batch_scale
-        twice = given._replace(batch_scale=scale**2)
-        yield Hypothesis(f"scaled by {scale:g} squared", twice)
+        words = f"scaled by {scale:g} squared" if twice else "scaled by 1"
+        yield Hypothesis(words, given._replace(batch_scale=scale**2 if twice else 1.0))
 
 
 def largest_totals(given: LossModel) -> Iterator[Hypothesis]:
