@@ -81,7 +81,7 @@ class Guide:
 
     name: str
     source: Source
-    kind: type
+    kind: type[GuideValue]
     origin: Literal["own", "prior", "posterior"] = "own"
     prior_weight: int = 1
     source_weight: int = 1
@@ -209,7 +209,7 @@ class Guide:
             return parameters
         return prior if self.origin == "prior" else prior + parameters
 
-    def value(self, prior: Beta, parameters: FloatArray) -> Any:
+    def value(self, prior: Beta, parameters: FloatArray) -> GuideValue | None:
         """Return the value that ``run.guide`` is; None if the guide has no sample statement."""
         a, b = prior.arrays()
         if self.origin == "prior":
@@ -221,7 +221,7 @@ class Guide:
         if not self.is_point:
             return self.kind(*parameters)
         (logits,) = parameters
-        if self.kind is not LogitNormal:
+        if issubclass(self.kind, Parameter):
             return self.kind(logits=logits)
         assert self.outcomes is not None
         total = a + b + self.outcomes.sum(axis=0)

@@ -103,8 +103,8 @@ def _from_ends(y: FloatArray, a: float, b: float, low: float, high: float) -> Fl
 def _terms(odds: float, a: float, b: float) -> float:
     """Count the terms that a draw with these odds needs; infinite if too many."""
     c, s = odds / (1 + odds), a + b
-    for terms, place, ratio in _SIZES:
-        if c * (s + place) <= ratio * (a + place):
+    for terms, index, ratio in _SIZES:
+        if c * (s + index) <= ratio * (a + index):
             growth = terms * math.log((s + 1) / (a + 1)) - math.log(a)
             return terms if growth <= _MOST_GROWTH else math.inf
     return math.inf

@@ -24,8 +24,8 @@ def derivatives(y: FloatArray, a: OneOrEach, b: OneOrEach) -> FloatArray:
         gradient = np.empty((2, y.size))
         for start in range(0, y.size, _BLOCK):
             block = slice(start, start + _BLOCK)
-            own = (x[block] if isinstance(x, np.ndarray) else x for x in (a, b))
-            gradient[:, block] = _of_block(y[block], *own)
+            each = (x[block] if isinstance(x, np.ndarray) else x for x in (a, b))
+            gradient[:, block] = _of_block(y[block], *each)
     return gradient
 
 
