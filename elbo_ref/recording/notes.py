@@ -61,24 +61,29 @@ class Recording:
     constrained : mapping of parameter names to arrays (T, ...)
         The constrained ones before the update.
     gradients : mapping of parameter names to arrays (T, ...)
-        Of the loss, for the unconstrained parameter, as they were handed to the optimizer.
+        Gradients of the loss for the unconstrained parameters, as the optimizer was handed them.
     lr : mapping of parameter names to arrays (T,)
         The learning rate that each update used, where it is known.
     moments : mapping of parameter names to arrays (3, ...)
         Adam's first, second and largest second moment before the first step here, where there was
         an earlier one.
     arguments : mapping of names to arrays (T, 1 or latents)
-        What sites are distributed by, as ``guide.c.concentration1``.
+        Arguments of the sites' distributions, as ``guide.c.concentration1``.
     observed : mapping of names to arrays (1 or T, 1 or rows)
         Observed values, total counts and scales, as ``obs.value``; one row if all steps have it.
     header : mapping
-        What is no array: versions, sites, the classes of loss and optimizer, settings; see
+        All that is no array: versions, sites, the classes of loss and optimizer, settings; see
         `elbo_ref.recording.header`.
 
     Raises
     ------
     RecordingError
         If the arrays do not belong together, or the header holds what it cannot.
+
+    See Also
+    --------
+    elbo_ref.recording.record, elbo_ref.recording.record_numpyro : Make one of a run.
+    elbo_ref.replay : Recompute its steps.
 
     Examples
     --------
@@ -114,8 +119,8 @@ class Recording:
             raise RecordingError(fault)
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
 
-    def sites(self, program: str, observed: bool) -> list[Mapping[str, Any]]:
-        """List the header's sites of the ``model`` or the ``guide``."""
+    def sites(self, program: str, *, observed: bool) -> list[Mapping[str, Any]]:
+        """List the header's sites of the ``"model"`` or the ``"guide"``."""
         return [
             site
             for site in self.header.get("sites", [])
@@ -133,12 +138,18 @@ class Recording:
 
     @property
     def dtype(self) -> str:
-        """``"float32"`` if any draw or parameter is one, else ``"float64"``."""
+        """Precision of the run: ``"float32"`` if any draw or parameter is one, or ``"float64"``."""
         parts = (*self.draws.values(), *self.before.values())
         return "float32" if any(x.dtype == np.float32 for x in parts) else "float64"
 
-    def save(self, path: str | Path, overwrite: bool = False) -> None:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the recording whole or not at all, as a plain npz.
+
+        Parameters
+        ----------
+        path : str or Path
+        overwrite : bool
+            Whether a file that exists is replaced.
 
         Raises
         ------
@@ -154,7 +165,7 @@ class Recording:
         ...     Recording.load(Path(folder, "run.npz")).losses
         array([2.5, 2. ])
         """
-        place = file_path("path", path)
+        file = file_path("path", path)
         check_type("overwrite", overwrite, bool)
         names = {group: list(getattr(self, group)) for group in GROUPS}
         document = {"schema": SCHEMA, "names": names, "header": dict(self.header)}
@@ -164,13 +175,21 @@ class Recording:
             for i, array in enumerate(getattr(self, group).values())
         }
         text = json.dumps(document, sort_keys=True, allow_nan=False)
-        file = io.BytesIO()
-        np.savez(file, header=np.array(text), losses=self.losses, **members)
-        write(place, file.getvalue(), overwrite)
+        packed = io.BytesIO()
+        np.savez(packed, header=np.array(text), losses=self.losses, **members)
+        write(file, packed.getvalue(), overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Recording:
         """Read a recording that `save` has written.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        Recording
 
         Raises
         ------
@@ -179,12 +198,12 @@ class Recording:
         OSError
             If it cannot be read.
         """
-        place = file_path("path", path)
+        file = file_path("path", path)
         try:
-            return cls(**_unpacked(read_arrays(place)))
+            return cls(**_unpacked(read_arrays(file)))
         except ValueError as error:
-            what = f"not a recording of elbo_ref: {error}; {_ADVICE}"
-            raise RecordingError(f"{place}: {what}") from None
+            reason = f"not a recording of elbo_ref: {error}; {_ADVICE}"
+            raise RecordingError(f"{file}: {reason}") from None
 
 
 def _unpacked(members: dict[str, NDArray[Any]]) -> dict[str, Any]:

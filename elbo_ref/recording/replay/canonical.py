@@ -192,7 +192,7 @@ def _join_parameters(recording: Recording, latents: list[str], joint: str) -> Re
     arguments = dict(recording.arguments)
     of_guide = {name: x for name, x in arguments.items() if name.startswith(f"guide.{joint}")}
     endings = [latent[len(_beginning(latents)) :] for latent in latents]
-    for place, columns in {**of_guide, "points": recording.draws[joint][:, 0]}.items():
+    for argument, columns in {**of_guide, "points": recording.draws[joint][:, 0]}.items():
         names: list[str] = []
         for ending, block in zip(endings, np.split(columns, len(latents), axis=1), strict=True):
             fitting = [
@@ -204,8 +204,8 @@ def _join_parameters(recording: Recording, latents: list[str], joint: str) -> Re
             names += _best_named(fitting, ending)
         if len(names) == len(latents):
             recording = _with_joint_parameter(recording, names)
-        elif place in of_guide and (columns == columns[:, :1]).all():
-            arguments[place] = columns[:, :1]
+        elif argument in of_guide and (columns == columns[:, :1]).all():
+            arguments[argument] = columns[:, :1]
     return replace(recording, arguments=arguments)
 
 
