@@ -154,3 +154,12 @@ def test_the_front_door_is_complete():
 def test_files_are_one_idea():
     for path in ROOT.rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 400, path
+
+
+def test_functions_can_be_read_at_once():
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[ast.get_docstring(node) is not None :]
+                lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+                assert lines <= 60, (path, node.name, lines)

@@ -132,11 +132,11 @@ class Latents(NamedTuple):
         return mean_square(self.weights[:, None], self.centered(rows))
 
     def centered_logs(self) -> FloatArray:
-        """`logs` less their means."""
+        """Subtract from `logs` their means."""
         return self.centered(self.log_ratios)
 
     def score(self) -> FloatArray:
-        """d log q(c) / d(own parameter) at the nodes, (nodes, k, L); its mean is 0."""
+        """Return d log q(c) / d(own parameter) at the nodes, (nodes, k, L); its mean is 0."""
         logs = self.logs.swapaxes(0, 1)
         score = self.source.score(self.logit, logs, self.x).swapaxes(0, 1)
         return self.centered(score)

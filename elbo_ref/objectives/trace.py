@@ -112,13 +112,13 @@ class Averages:
         self.through, self.logs = task.per_entry(through), task.per_entry(logs)
 
     def centered_logs(self) -> FloatArray:
-        """`logs` less their expectation, (2, G)."""
+        """Subtract from `logs` their expectation, (2, G)."""
         guide = self._task.guide
         expected = guide.source.expected_logs(guide.source_parameters(*self._at))
         return self.logs - (expected if self._share is None else self._share * expected)
 
     def score(self) -> FloatArray:
-        """d log q(c) / d(own parameter), (k, G)."""
+        """Average d log q(c) / d(own parameter), (k, G)."""
         drawn = self._drawn
         score = self._task.guide.source.score(drawn.logits, drawn.logs, drawn.x)
         return self._task.per_entry(score)
