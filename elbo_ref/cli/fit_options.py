@@ -45,8 +45,8 @@ examples:
 
 exit codes:
   0 fine, 2 wrong usage, 3 not converged (with --require-converged), 65 bad data, 66 no such input,
-  73 cannot write (the result is printed all the same and kept in another file, and it is said
-  where), 130 interrupted; 1 is a bug"""
+  73 cannot write (the result is printed all the same, and kept in another file that a message
+  names), 130 interrupted; 1 is a bug"""
 
 
 _GROUPS: dict[str, Options] = {
