@@ -346,14 +346,17 @@ class LogitNormalSource:
         return slopes
 
     def variance(self, tilt: FloatArray, x: FloatArray, weight: float = 0.0) -> FloatArray:
-        """Return the variance by quadrature, in blocks."""
+        """Return the variance by a quadrature of differences to the value at loc, in blocks."""
         arrays = np.broadcast_arrays(x[0], x[1], tilt[0], tilt[1])
-        loc, scale, up, down = (array.ravel() for array in arrays)
-        variances = np.empty(loc.size)
-        for start in range(0, loc.size, _BLOCK):
+        columns = np.array([array.ravel() for array in arrays])
+        variances = np.empty(columns.shape[1])
+        for start in range(0, variances.size, _BLOCK):
             some = slice(start, start + _BLOCK)
-            parameters = loc[some], scale[some], up[some], down[some]
-            variances[some] = _tilt_variance(*parameters, weight / 2)
+            loc, scale, up, down = columns[:, some]
+            rule = over_normal(loc, scale, _STEPS)
+            weights, (log_c, log_rest) = np.exp(rule.log_weights), rule.log_ratios()
+            form = up * log_c + down * log_rest + weight / 2 * (rule.away / scale) ** 2
+            variances[some] = mean_square(weights, form - (weights * form).sum(axis=0))
         return variances.reshape(arrays[0].shape)
 
     def sample_logits(
@@ -387,14 +390,3 @@ class LogitNormalSource:
 
 
 LOGIT_NORMAL = LogitNormalSource()
-
-
-def _tilt_variance(
-    loc: FloatArray, scale: FloatArray, up: FloatArray, down: FloatArray, square: float
-) -> FloatArray:
-    """Integrate by a quadrature of differences to the value at `loc`."""
-    rule = over_normal(loc, scale, _STEPS)
-    weights, (log_c, log_rest) = np.exp(rule.log_weights), rule.log_ratios()
-    value = up * log_c + down * log_rest + square * (rule.away / scale) ** 2
-    centered = value - (weights * value).sum(axis=0)
-    return mean_square(weights, centered)
