@@ -15,19 +15,19 @@ less, the normal leaves for that end with a growing scale, and log s grows witho
 from __future__ import annotations
 
 import numpy as np
-from scipy import optimize, special as sc
+from scipy import optimize
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
-from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.beta import BETA, Beta
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL, LogitNormal
 from elbo_ref.evidence import log_evidence
 from elbo_ref.guides.optimum import normal_optimum
 from elbo_ref.objectives.base import Task
-from elbo_ref.objectives.exact import elbo
+from elbo_ref.objectives.exact import column, elbo
 from elbo_ref.optima.optimum import Optimum, merged
 from elbo_ref.optima.posterior import of_evidence
-from elbo_ref.svi.parameters import NAMES, Learned
+from elbo_ref.svi.parameters import Learned
 
 _LIMITS = (np.log(1e-9), np.log(1e9))
 
@@ -40,51 +40,33 @@ def best_normal(prior: Beta, counts: Counts) -> LogitNormal:
 
 def of_normal(task: Task, prior: Beta, learned: Learned) -> Optimum:
     """Find the optimum of the ELBO of a normal guide on the logit, over the prior."""
-    fewer, left_out = merged(task.counts)
-    best = _of_normal(fewer, prior, learned)
-    return best._replace(value=best.value + left_out)
-
-
-def _of_normal(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
+    counts, left_out = merged(task.counts)
     evidence = of_evidence(counts, prior, learned)
     if learned is True and not evidence.attained and evidence.concentration1 != 0.0:
-        return evidence._replace(reason="family_gap_vanishes")
-    best_prior, height, at_limit = _maximised(
-        counts, evidence.prior or Beta(1.0, 1.0), prior, learned
-    )
-    cost = evidence.value - log_evidence(best_prior, counts)
-    return Optimum.at_prior(best_prior, height, "family_gap_moves_prior")._replace(
-        attained=not at_limit, numbers=(cost,), evidence=evidence
-    )
+        return evidence._replace(value=evidence.value + left_out, reason="family_gap_vanishes")
+    size, held = 2 if learned is True else 1, prior.concentration0
 
-
-def _maximised(
-    counts: Counts, start: Beta, prior: Beta, learned: Learned
-) -> tuple[Beta, float, bool]:
-    """Maximise over the prior: the best one, the ELBO, and whether it is at a limit."""
-    free = np.array([learned in (True, name) for name in NAMES])
-    logs = np.log(np.array(prior.arrays()))
-
-    def priors(x: FloatArray) -> FloatArray:
-        moved = logs.copy()
-        moved[free] = x
-        return moved
+    def prior_at(x: FloatArray) -> Beta:
+        return Beta(*np.exp(x)) if size == 2 else Beta(np.exp(x[0]), held)
 
     def loss(x: FloatArray) -> tuple[float, FloatArray]:
-        at = Beta(*np.exp(priors(x)))
-        q = best_normal(at, counts)
-        (low, high), (a, b) = LOGIT_NORMAL.expected_logs(np.array(q.arrays())), at.arrays()
-        expected = np.array((low - sc.psi(a), high - sc.psi(b))) + sc.psi(a + b)
-        slopes = np.exp(priors(x)) * (expected @ counts.multiplicity)
-        return -elbo(q, at, counts), -slopes[free]
+        at = prior_at(x)
+        q, p = best_normal(at, counts), column(at)
+        expected = LOGIT_NORMAL.expected_logs(column(q)) - BETA.expected_logs(p)
+        slopes = p[:, 0] * (expected @ counts.multiplicity)
+        return -elbo(q, at, counts), -slopes[:size]
 
+    start = evidence.prior or Beta(1.0, 1.0)
     result = optimize.minimize(
-        loss, np.log(np.array(start.arrays()))[free], jac=True, method="L-BFGS-B",
-        bounds=[_LIMITS] * int(free.sum()),
+        loss, np.log(start.arrays())[:size], jac=True, method="L-BFGS-B", bounds=[_LIMITS] * size,
         options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 500},
     )  # fmt: skip
-    at_limit = any(np.isclose(x, end) for x in result.x for end in _LIMITS)
-    return Beta(*np.exp(priors(result.x))), -float(result.fun), at_limit
+    best, height = prior_at(result.x), left_out - float(result.fun)
+    return Optimum.at_prior(best, height, "family_gap_moves_prior")._replace(
+        attained=not any(np.isclose(x, end) for x in result.x for end in _LIMITS),
+        numbers=(evidence.value - log_evidence(best, counts),),
+        evidence=evidence,
+    )
 
 
 def of_normal_without_jacobian(task: Task, prior: Beta, learned: Learned) -> Optimum:
@@ -100,7 +82,7 @@ def of_normal_without_jacobian(task: Task, prior: Beta, learned: Learned) -> Opt
         return Optimum("unknown", "without_jacobian_unknown", np.nan, False)
     fewer = Counts(k - 1, n - 2, w)
     added = float(w @ (counts.log_coefficient[live] - fewer.log_coefficient))
-    best = _of_normal(fewer, prior, learned)
+    best = of_normal(Task(task.guide, fewer), prior, learned)
     return best._replace(
         value=best.value + added, reason="without_jacobian", numbers=(), evidence=None
     )
