@@ -19,7 +19,8 @@ from scipy import optimize
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
-from elbo_ref.distributions.beta import BETA, Beta
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL, LogitNormal
 from elbo_ref.evidence import log_evidence
 from elbo_ref.guides.optimum import normal_optimum
