@@ -130,9 +130,11 @@ class GammaProfile(MeanProfile):
         z0, w0, y0, e0 = self._tables(Line(m0, m0, rest0, low, one))
         z1, w1, y1, e1 = self._tables(Line(m1, m1, rest1, high, one))
         ut, dt, et = (part.weight * part.offset for part in (up, down, excess))
+        # f_v falls with each of z, w, y and rises with m and e
         greatest = (1 / z0) @ ut + m1 * ((1 / (w0 * y0)) @ dt) - (1 / e1) @ et
         least = (1 / z1) @ ut + m0 * ((1 / (w1 * y1)) @ dt) - (1 / e0) @ et
         rounding = 8 * EPS * ((1 / z0) @ ut + (1 / e0) @ et)
+        # f_vv, the most of what is added less the least of what is subtracted
         plus = (1 / (e0 * e0)) @ (et * excess.offset)
         minus = (1 / (z1 * z1)) @ (ut * up.offset)
         minus = minus + m0 * ((1 / w1 + 1 / y1) / (w1 * y1) @ (dt * down.offset))
@@ -187,13 +189,15 @@ class ConcentrationProfile(MeanProfile):
         t, d, g = up.offset, down.offset, excess.offset
         ut, dt = up.weight * t, down.weight * d
 
+        # f_v: the first sum rises with a, the second falls with b, the third rises with s
         gain0, gain1 = a0 * ((1 / z0) @ up.weight), a1 * ((1 / z1) @ up.weight)
         loss0, loss1 = a0 * ((1 / (w1 * y1)) @ dt), a1 * ((1 / (w0 * y0)) @ dt)
         sink0, sink1 = low * ((1 / e0) @ excess.weight), high * ((1 / e1) @ excess.weight)
         rounding = 8 * EPS * (mixed + gain1 + loss1 + sink1)
         least, greatest = mixed + (gain0 - loss1 - sink1), mixed + (gain1 - loss0 - sink0)
 
-        hump = np.clip(t, a0[:, None], a1[:, None])  # where a t/(a + t)^2 is greatest
+        # f_vv: a t/z^2 is greatest at a = t or next to it, s t/e^2 least at an end
+        hump = np.clip(t, a0[:, None], a1[:, None])
         plus = (hump * t / (hump + t) ** 2) @ up.weight
         forward = (high * b1)[:, None] - d * d
         bends = np.where(
