@@ -51,8 +51,8 @@ class EstimateTable:
     ----------
     counts : Counts
     prior : Beta
-        The one that the MAP and the posterior mean are under, and whose concentrations are held
-        where only the other is learnable.
+        The prior of the MAP and the posterior mean; its concentrations are held where only the
+        other is learnable.
     rows : tuple of Optimum
         One for each estimate, with its name.
     """

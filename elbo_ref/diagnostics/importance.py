@@ -55,9 +55,14 @@ class ParetoK(NamedTuple):
 
 @underflow_is_zero
 def pareto_k(
-    guide: Beta | LogitNormal, prior: Beta, counts: Counts, num_samples: int = 1000, rng: Rng = 0
+    guide: Beta | LogitNormal,
+    prior: Beta,
+    counts: Counts,
+    *,
+    num_samples: int = 1000,
+    rng: Rng = 0,
 ) -> ParetoK:
-    """Pareto k of the importance weights of a guide: below 0.7 its draws serve for the posterior.
+    """Compute Pareto k of a guide's importance weights: below 0.7 its draws can be reweighted.
 
     Parameters
     ----------
@@ -78,6 +83,11 @@ def pareto_k(
         Without ``arviz-stats``.
     TypeError, ValueError
         If an argument is of another kind or out of range.
+
+    References
+    ----------
+    A. Vehtari, D. Simpson, A. Gelman, Y. Yao and J. Gabry (2024), "Pareto smoothed importance
+    sampling", Journal of Machine Learning Research 25(72).
 
     Examples
     --------

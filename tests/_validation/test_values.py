@@ -54,7 +54,7 @@ HELD = {
     "GradientVariance": lambda: er.gradient_variance(er.Beta([1.0, 2, 3], 2.0), PRIOR, COUNTS),
     "PathwiseGradient": lambda: er.pathwise_gradient([0.1, 0.2], 2.0, 3.0),
     "Estimates": lambda: er.estimate_table(COUNTS).rows,
-    "ParetoK": lambda: er.pareto_k(er.Beta([1.0, 2.0, 3.0], 2.0), PRIOR, COUNTS, 200),
+    "ParetoK": lambda: er.pareto_k(er.Beta([1.0, 2.0, 3.0], 2.0), PRIOR, COUNTS, num_samples=200),
     "Average": lambda: RUN.average(),
     "Optimum": lambda: er.diagnose(RUN).optimum,
 }
