@@ -2,9 +2,9 @@
 
 A step evaluates the gradient at the parameters, hands that of the loss to the optimizer, and moves.
 With its gradient an objective gives the part of its value that was drawn. The rest, log gammas in
-deviance form, takes some ten times as long as a step where latents are few, and hardly longer for a
-thousand steps than for one. So the losses of a run are worked out for many steps at once, and the
-state holds the steps that still wait for theirs.
+deviance form, takes 3 to 25 times as long as a step where latents are few, and hardly twice as long
+for a thousand steps as for one. So the losses of a run are worked out for many steps at once, and
+the state holds the steps that still wait for theirs.
 
 A value can depend in its last bit on what it is worked out with. As that is always the same steps,
 a run that is taken up again from any state ends with the bytes of one that never stopped.
