@@ -19,12 +19,22 @@ import scipy
 
 from elbo_ref import __version__
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSIONS = {
+    "confidence_region": 2,
+    "crosscheck": 2,
+    "diagnosis": 2,
+    "estimates": 1,
+    "evidence_maximum": 1,
+    "fit": 2,
+    "run": 1,
+    "verdict": 2,
+}
+"""The version of each kind; a key or a value of an enumeration that changes raises it."""
 
 Document: TypeAlias = dict[str, Any]
 
 
-def document(kind: str, version: int = SCHEMA_VERSION) -> Document:
+def document(kind: str) -> Document:
     """Begin a document: its schema, and the versions that made it.
 
     Examples
@@ -33,7 +43,7 @@ def document(kind: str, version: int = SCHEMA_VERSION) -> Document:
     'elbo_ref/run/1'
     """
     return {
-        "schema": f"elbo_ref/{kind}/{version}",
+        "schema": f"elbo_ref/{kind}/{SCHEMA_VERSIONS[kind]}",
         "versions": {
             "elbo_ref": __version__,
             "numpy": np.__version__,

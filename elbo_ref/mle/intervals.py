@@ -160,7 +160,7 @@ class ConfidenceRegion(Sequence[float]):
     def to_dict(self) -> Document:
         """Turn the region into a document of plain values; see docs/results.md."""
         return {
-            **document("confidence_region", 2),
+            **document("confidence_region"),
             "parameter": self.parameter,
             "method": self.method,
             "level": self.level,

@@ -14,7 +14,8 @@ from elbo_ref.cli import fit, fit_options
 from tiers import few
 
 jsonschema = pytest.importorskip("jsonschema")
-SCHEMA = json.loads(resources.files("elbo_ref").joinpath("schema.json").read_text())
+SCHEMA_TEXT = resources.files("elbo_ref").joinpath("schema.json").read_text()
+SCHEMA = json.loads(SCHEMA_TEXT)
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 LABELLED = er.Counts.grouped([3, 1, 0, 4], [5, 5, 2, 6], ["b", 1, "b", "<i>"])
@@ -103,7 +104,7 @@ def test_the_schema_is_sound_and_strict():
         lambda d: d["run"]["losses"].append("x"),
         lambda d: d["counts"].pop("successes"),
         lambda d: d["evidence_supremum"].update(kind="other"),
-        lambda d: d.update(schema="elbo_ref/diagnosis/2"),
+        lambda d: d.update(schema="elbo_ref/diagnosis/1"),
     ):
         bad = json.loads(json.dumps(good))
         spoil(bad)
@@ -156,7 +157,10 @@ def test_not_finite_is_refused(value):
 
 
 def test_the_version_is_one():
-    assert documents.document("run")["schema"] == f"elbo_ref/run/{documents.SCHEMA_VERSION}"
+    for kind, version in documents.SCHEMA_VERSIONS.items():
+        name = documents.document(kind)["schema"]
+        assert name == f"elbo_ref/{kind}/{version}"
+        assert f'"{name}"' in SCHEMA_TEXT
 
 
 def command(capsys, *arguments):
