@@ -152,7 +152,7 @@ def maximum_uphill(parameters: ParameterVector, vector: FloatArray) -> Maximum |
     fewer, entry = distinct(task.counts)
     profile = _Profile(Task(task.guide, fewer), prior, parameters.learned)
     with np.errstate(all="ignore"):
-        top = _climb(profile, np.log(prior[parameters.learned, 0]))
+        top = _ascend(profile, np.log(prior[parameters.learned, 0]))
     if top is None:
         return None
     own = top.own if task.guide.shared else top.own[:, entry]
@@ -213,7 +213,7 @@ class _Profile:
         return (prior, own) if np.isfinite(own).all() else None
 
 
-def _climb(profile: _Profile, x: FloatArray) -> Maximum | None:
+def _ascend(profile: _Profile, x: FloatArray) -> Maximum | None:
     """Newton's method in a trust region, from x to a top; None where there is none."""
     reach, here, moved = _REACH, profile.at(x), True
     for _ in range(_MOST_STEPS):
