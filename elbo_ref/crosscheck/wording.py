@@ -36,7 +36,8 @@ _ON_OPTIMUM = {
 
 def line(finding: Finding) -> str:
     """Put a finding on one line."""
-    text = f"{finding.status:8}  {finding.name}: {finding.quantity}"
+    name = "" if finding.name == finding.status else f"{finding.name}: "
+    text = f"{finding.status:8}  {name}{finding.quantity}"
     if finding.theirs is not None and finding.status != "optimum":
         text += f" {number(finding.theirs)}"
         if finding.ours is not None:
