@@ -175,7 +175,7 @@ class Adam(_Settings):
 @underflow_is_zero
 @dataclass(frozen=True, kw_only=True)
 class ClippedAdam(_Settings):
-    """Settings of ``pyro.optim.ClippedAdam``.
+    """Settings and updates of Pyro's ``ClippedAdam``.
 
     Parameters
     ----------

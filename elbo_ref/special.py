@@ -68,7 +68,7 @@ _GAP = (1 / 2, 1 / 12, 0.0, -1 / 120, 0.0, 1 / 252, 0.0, -1 / 240)
 _EXCESS = (0.0, 1 / 2, 1 / 6, 0.0, -1 / 30, 0.0, 1 / 42, 0.0, -1 / 30)
 _GAUSS_NODES, _GAUSS_WEIGHTS = gauss_legendre(10)
 SHIFT = 20
-"""How many steps of the recurrence `digamma_remainders` takes."""
+"""Steps of the recurrence in `digamma_remainders`."""
 _STEPS = np.arange(SHIFT + 1.0)
 _TWO = np.array(2.0)
 _ODD = tuple(1 / odd for odd in range(3, 33, 2))

@@ -23,7 +23,7 @@ CONCENTRATION_RANGE = 1e-100, 1e100
 """The range of a concentration: a product of three is still in that of a float."""
 
 Rng: TypeAlias = int | np.random.SeedSequence | np.random.Generator
-"""What every `rng` argument takes; None is refused, because the same call gives the same bytes."""
+"""Values that every `rng` argument takes, None not: the same call gives the same bytes."""
 
 
 Callee = TypeVar("Callee", bound=Callable[..., Any])
@@ -59,8 +59,8 @@ def _underflow_is_zero(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
 
     # doctest knows a function's module by its globals
-    own: dict[str, Any] = getattr(function, "__globals__", {})
-    return wraps(function)(FunctionType(quiet.__code__, own, closure=quiet.__closure__))
+    params: dict[str, Any] = getattr(function, "__globals__", {})
+    return wraps(function)(FunctionType(quiet.__code__, params, closure=quiet.__closure__))
 
 
 def check_type(name: str, value: object, *kinds: type) -> None:

@@ -208,7 +208,7 @@ def _abort(_number: int, _frame: FrameType | None) -> None:
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:
-    """Go on."""
+    """Do nothing on a signal."""
 
 
 def _aborted() -> bool:

@@ -221,5 +221,5 @@ _GROUPS: dict[str, Options] = {
 
 
 def crosscheck_parser() -> argparse.ArgumentParser:
-    """Make the parser."""
+    """Make the parser of the cross-check command."""
     return command_parser("crosscheck", _DESCRIPTION, _EPILOG, _GROUPS)

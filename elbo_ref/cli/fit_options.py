@@ -111,7 +111,7 @@ _GROUPS: dict[str, Options] = {
 
 
 def fit_parser() -> argparse.ArgumentParser:
-    """Make the parser."""
+    """Make the parser of the fit command."""
     return command_parser("fit", _DESCRIPTION, _EPILOG, _GROUPS)
 
 

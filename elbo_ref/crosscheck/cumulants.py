@@ -44,7 +44,7 @@ class Cumulants(Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether it is a closed form; a quadrature does not know the very ends of a number."""
+        """True if it is a closed form; a quadrature does not know the very ends of a number."""
 
     @property
     def domain(self) -> FloatArray:
@@ -72,7 +72,7 @@ class GammaCumulants(NamedTuple):
 
     @property
     def closed(self) -> bool:
-        """Whether it is a closed form: no."""
+        """False: there is no closed form."""
         return False
 
     @property
@@ -111,7 +111,7 @@ class Sum(NamedTuple):
 
     @property
     def closed(self) -> bool:
-        """Whether all parts are closed forms."""
+        """True if all parts are closed forms."""
         return all(part.closed for part in self.parts)
 
     @property
@@ -133,7 +133,7 @@ class Weighted(NamedTuple):
 
     @property
     def closed(self) -> bool:
-        """Whether those of the numbers are closed forms."""
+        """True if those of the numbers are closed forms."""
         return self.cumulants.closed
 
     @property
@@ -212,7 +212,7 @@ class _NodeCumulants(_LatentCumulants):
     form: FloatArray
     log_weights: FloatArray
     end: float
-    """Where K stops being finite; infinite if it never does."""
+    """The end at which K stops being finite; infinite if it never does."""
     closed = False
 
     @property

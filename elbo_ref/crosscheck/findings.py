@@ -176,7 +176,7 @@ class Verdict:
 
     @property
     def genuine(self) -> bool:
-        """Whether something could be compared, and everything that could agrees."""
+        """True if something could be compared, and everything that could agrees."""
         return bool(self.having("agrees")) and not self.mistakes
 
     @property

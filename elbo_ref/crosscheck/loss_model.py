@@ -93,7 +93,7 @@ class LossModel(NamedTuple):
 
     @property
     def pooled_batch(self) -> bool:
-        """Whether a minibatch is of a shared latent's trials, not of latents."""
+        """True if a minibatch is of a shared latent's trials, not of latents."""
         return self.batch is not None and len(self.counts) == 1
 
     def task(self) -> Task:
@@ -167,13 +167,13 @@ class LinearForm(NamedTuple):
     @classmethod
     def of(cls, model: LossModel) -> LinearForm:
         """Form of a model."""
-        task, prior, own = model.task(), model.prior, model.guide_parameters
+        task, prior, params = model.task(), model.prior, model.guide_parameters
         guide, outcomes, weight = task.guide, task.outcomes[:, None], model.likelihood_weight
         shape = (prior.shape[1], len(model.counts))
-        x = guide.source_parameters(prior, own)
+        x = guide.source_parameters(prior, params)
         x = np.broadcast_to(x, (len(x), *shape))
-        tilt = np.broadcast_to(guide.tilt(prior, own, outcomes), (2, *shape))
-        constants = np.broadcast_to(guide.normalizer(prior, own) + task.log_coefficient, shape)
+        tilt = np.broadcast_to(guide.tilt(prior, params, outcomes), (2, *shape))
+        constants = np.broadcast_to(guide.normalizer(prior, params) + task.log_coefficient, shape)
         form = cls(model, task, guide.source, x, tilt, weight * outcomes, constants)
         if model.loss.name == "trace_mean_field" and guide.source is BETA:
             in_closed_form = (tilt - outcomes) * form.expected_logs()

@@ -141,8 +141,8 @@ def _slope(model: LossModel, row: int, step: int) -> float:
     for shift in (1e-4, -1e-4):
         moved = model.prior[:, step, 0].copy()
         moved[row] *= np.exp(shift)
-        own = model.guide_parameters[:, step]
-        ends.append(objective_value(task, Beta(*map(float, moved)), own))
+        params = model.guide_parameters[:, step]
+        ends.append(objective_value(task, Beta(*map(float, moved)), params))
     return (ends[0] - ends[1]) / 2e-4
 
 
@@ -198,11 +198,11 @@ def _along_the_path(
     rows = [i for i, name in enumerate(NAMES) if learned in (True, name)]
     lengths, state = [], None
     for t in range(steps.lengths.shape[1]):
-        prior, own = model.prior[:, t], model.guide_parameters[:, t]
-        step = model.loss.step(task, prior, own, model.num_particles, rng)
+        prior, params = model.prior[:, t], model.guide_parameters[:, t]
+        step = model.loss.step(task, prior, params, model.num_particles, rng)
         by_prior = (step.prior * positive.slope(prior[:, 0]))[rows]
-        by_own = (step.own * task.guide.slope(own))[:, :_MOST_COLUMNS]
-        gradient = np.concatenate([by_prior, by_own.ravel()])
+        by_params = (step.params * task.guide.slope(params))[:, :_MOST_COLUMNS]
+        gradient = np.concatenate([by_prior, by_params.ravel()])
         origin = np.zeros_like(gradient)
         moved, state = adam.update(state or adam.init(origin), origin, -gradient)
         lengths.append(np.abs(moved))

@@ -133,11 +133,11 @@ def assign_roles(
     concentrations = np.empty((len(NAMES), steps, 1))
     for row, role in zip(concentrations, PRIOR_ROLES, strict=True):
         row[:] = tables.get(role, 1.0)
-    own = np.empty((len(guide.parameter_names), steps, 1 if guide.shared else size))
-    for row, name in zip(own, guide.parameter_names, strict=True):
+    params = np.empty((len(guide.parameter_names), steps, 1 if guide.shared else size))
+    for row, name in zip(params, guide.parameter_names, strict=True):
         row[:] = tables[f"guide.{name}"]
     unsaid = tuple(role for role, name in guessed.items() if role != name)
-    return ParameterRoles(concentrations, own, taken, unsaid)
+    return ParameterRoles(concentrations, params, taken, unsaid)
 
 
 def _as_logits(values: dict[str, FloatArray], names: dict[str, str]) -> dict[str, str]:
@@ -274,8 +274,8 @@ def assign(
         findings.append(Finding("names", taken, status="note"))
     roles, unconstrained = _made_positive(roles, guide)
     if not guide.parameter_names:
-        own = Task(guide, counts).guide.constrain(roles.guide_parameters)
-        roles = roles._replace(guide_parameters=own)
+        params = Task(guide, counts).guide.constrain(roles.guide_parameters)
+        roles = roles._replace(guide_parameters=params)
     return Assignment(counts, guide, roles, (*findings, *unconstrained))
 
 
@@ -328,19 +328,19 @@ def _with_own_entries(counts: Counts, values: Mapping[str, FloatArray], guide: G
 def _made_positive(roles: ParameterRoles, guide: Guide) -> tuple[ParameterRoles, list[Finding]]:
     """Apply exp if a concentration or scale is not positive."""
     rows = [name in _POSITIVE for name in guide.parameter_names]
-    prior, own = roles.prior, roles.guide_parameters[rows]
-    for owner, array in (("prior", prior), ("guide", own)):
+    prior, params = roles.prior, roles.guide_parameters[rows]
+    for owner, array in (("prior", prior), ("guide", params)):
         if not np.isfinite(array).all():
             where = int(np.argmax(~np.isfinite(array).all(axis=(0, 2))))
             raise ValueError(f"the {owner}'s parameters are not finite at step {where}")
-    if (prior > 0).all() and (own > 0).all():
+    if (prior > 0).all() and (params > 0).all():
         return roles, []
     positive = roles.guide_parameters.copy()
-    positive[rows] = np.exp(own)
+    positive[rows] = np.exp(params)
     finding = Finding(
         "unconstrained_values",
         "the smallest parameter that must be positive",
-        theirs=float(min(prior.min(), own.min(initial=np.inf))),
+        theirs=float(min(prior.min(), params.min(initial=np.inf))),
         reason="exp was applied to go on",
         status="mistake",
     )

@@ -43,15 +43,15 @@ class LossDistribution(Protocol):
 
     @property
     def mean(self) -> FloatArray:
-        """Means, (T,)."""
+        """Mean of each loss, (T,)."""
 
     @property
     def variance(self) -> FloatArray:
-        """Variances, (T,)."""
+        """Variance of each loss, (T,)."""
 
     @property
     def closed(self) -> bool:
-        """Whether it rests on a closed form."""
+        """True if it rests on a closed form."""
 
     def outer_tail(self, x: FloatArray) -> FloatArray:
         """Probability of lying farther out than x, on the side of the mean where x is."""

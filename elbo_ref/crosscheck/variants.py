@@ -121,22 +121,24 @@ def _single_trials(counts: Counts) -> bool:
 
 def swapped(given: LossModel) -> Iterator[Hypothesis]:
     """Exchange the concentrations of the prior, the guide, or both."""
-    prior, own = given.prior[::-1], given.guide_parameters[::-1]
+    prior, params = given.prior[::-1], given.guide_parameters[::-1]
     if given.guide.has_prior:
         yield Hypothesis("the prior's", given._replace(prior=prior))
     if _has_pair(given):
-        yield Hypothesis("the guide's", given._replace(guide_parameters=own))
-        both = given._replace(prior=prior, guide_parameters=own)
+        yield Hypothesis("the guide's", given._replace(guide_parameters=params))
+        both = given._replace(prior=prior, guide_parameters=params)
         yield Hypothesis("the prior's and the guide's", both)
 
 
 def not_in_guide(given: LossModel) -> Iterator[Hypothesis]:
     """Draw c in the model, and perhaps something else in the guide."""
-    guide, own = given.guide, given.guide_parameters
+    guide, params = given.guide, given.guide_parameters
     counts_log_prior = guide.origin == "prior" and guide.source_weight == 0
     if not guide.has_prior or counts_log_prior or given.loss.name == "trace_mean_field":
         return
-    in_model = given._replace(guide=GUIDES["empty"], guide_parameters=np.zeros((0, *own.shape[1:])))
+    in_model = given._replace(
+        guide=GUIDES["empty"], guide_parameters=np.zeros((0, *params.shape[1:]))
+    )
     yield Hypothesis("c is drawn in the model", in_model)
     if _has_pair(given) and given.batch is None and given.renyi is None:
         nothing = np.zeros_like(given.counts.successes)
@@ -184,26 +186,26 @@ def other_coefficients(given: LossModel) -> Iterator[Hypothesis]:
 
 def other_latents(given: LossModel) -> Iterator[Hypothesis]:
     """Make one latent of all rows, or one of each trial."""
-    counts, own = given.counts, given.guide_parameters
+    counts, params = given.counts, given.guide_parameters
     if given.batch is not None:
         return
-    if len(counts) > 1 and (own == own[:, :, :1]).all():
-        pooled = given._replace(counts=counts.pooled(), guide_parameters=own[:, :, :1])
+    if len(counts) > 1 and (params == params[:, :, :1]).all():
+        pooled = given._replace(counts=counts.pooled(), guide_parameters=params[:, :, :1])
         yield Hypothesis("one latent for all rows", pooled)
     trials = int(counts.total_count[0])
     if len(counts) == 1 and trials > 1 and _single_trials(counts):
         k = int(counts.successes[0])
-        own = own.repeat(1 if given.guide.shared else 2, axis=2)
-        rows = given._replace(counts=Counts([1, 0], 1, [k, trials - k]), guide_parameters=own)
+        params = params.repeat(1 if given.guide.shared else 2, axis=2)
+        rows = given._replace(counts=Counts([1, 0], 1, [k, trials - k]), guide_parameters=params)
         yield Hypothesis("one latent for each trial", rows)
 
 
 def unconstrained(given: LossModel) -> Iterator[Hypothesis]:
     """Take the parameters for unconstrained ones."""
-    own = given.guide_parameters
+    params = given.guide_parameters
     for what, constrain in (("exp", np.exp), ("softplus", SOFTPLUS.constrain)):
         with np.errstate(over="ignore"):
-            prior, held = constrain(given.prior), constrain(own) if _has_pair(given) else own
+            prior, held = constrain(given.prior), constrain(params) if _has_pair(given) else params
         if max(prior.max(), held.max(initial=0.0)) < LARGEST:
             model = given._replace(prior=prior, guide_parameters=held)
             yield Hypothesis(f"{what} is still to be applied", model)

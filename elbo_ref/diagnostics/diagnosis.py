@@ -48,7 +48,7 @@ class Diagnosis(PointDiagnosis):
 
     @property
     def run(self) -> Run:
-        """The run."""
+        """The run that is diagnosed."""
         return self.point
 
     @property
@@ -58,7 +58,7 @@ class Diagnosis(PointDiagnosis):
 
     @property
     def arrived(self) -> bool:
-        """Whether the run is at a maximum of its objective, or within 1e-3 nats of the supremum."""
+        """True if the run is at a maximum of its objective, or within 1e-3 nats of the supremum."""
         return self.run.stopped == "converged" or bool(self.shortfall <= ARRIVED)
 
     @cached_property
@@ -241,8 +241,8 @@ def _steps_until_above(
                 vector, state = optimizer.update(state, vector, -gradient)
             if not vectors:
                 return None
-            priors, owns = parameters.split_rows(np.array(vectors))
-            values = exact.rest(parameters.task, Beta(*priors), owns)
+            priors, param_rows = parameters.split_rows(np.array(vectors))
+            values = exact.rest(parameters.task, Beta(*priors), param_rows)
             above = np.flatnonzero(values > height)
             if above.size:
                 return first + int(above[0])

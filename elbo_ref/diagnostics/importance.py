@@ -102,12 +102,12 @@ def pareto_k(
     check_model(counts, guide=guide, prior=prior)
     check_fits("prior", prior.shape, 1)
     num_samples = count("num_samples", num_samples, _FEWEST)
-    task, p, own = Task(find(guide), counts), column(prior), columns(guide, len(counts))
-    tilt = task.guide.tilt(p, own, task.outcomes)
-    logits = task.guide.source.sample_logits(own, (num_samples, len(counts)), generator(rng))
+    task, p, params = Task(find(guide), counts), column(prior), columns(guide, len(counts))
+    tilt = task.guide.tilt(p, params, task.outcomes)
+    logits = task.guide.source.sample_logits(params, (num_samples, len(counts)), generator(rng))
     logs = np.array((-np.logaddexp(0.0, -logits), -np.logaddexp(0.0, logits)))
     log_weights = tilt[0] * logs[0] + tilt[1] * logs[1]
-    residual = task.guide.residual(logits, own)
+    residual = task.guide.residual(logits, params)
     if residual is not None:
         log_weights = log_weights + residual
     smooth: Callable[[FloatArray], tuple[FloatArray, float]] = array_stats.psislw
@@ -115,15 +115,15 @@ def pareto_k(
     for g in np.flatnonzero(np.ptp(log_weights, axis=0) > _CONSTANT):
         # it takes logarithms of inverse weights, and refuses constant ones
         estimate[g] = smooth(-log_weights[:, g])[1]
-    return ParetoK(estimate, _limit(guide, own, tilt))
+    return ParetoK(estimate, _limit(guide, params, tilt))
 
 
-def _limit(guide: Beta | LogitNormal, own: FloatArray, tilt: FloatArray) -> FloatArray:
+def _limit(guide: Beta | LogitNormal, params: FloatArray, tilt: FloatArray) -> FloatArray:
     if isinstance(guide, LogitNormal):
-        return np.ones(own.shape[1])
+        return np.ones(params.shape[1])
     with np.errstate(divide="ignore"):
-        unbounded = (-tilt / own).max(axis=0)
-        at_end = np.where(tilt == 0, -1 / own, -np.inf).max(axis=0)
+        unbounded = (-tilt / params).max(axis=0)
+        at_end = np.where(tilt == 0, -1 / params, -np.inf).max(axis=0)
     bounded = np.where((tilt > 0).all(axis=0), -2.0, at_end)
     bounded = np.where((tilt == 0).all(axis=0), -np.inf, bounded)
     return np.where(unbounded > 0, unbounded, bounded)

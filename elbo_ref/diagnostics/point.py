@@ -87,7 +87,7 @@ class Point:
 
     @cached_property
     def objective(self) -> float:
-        """The exact objective."""
+        """The exact objective at the point, nats."""
         return objective_value(self._task, self.prior, self.guide_parameters)
 
     @cached_property
@@ -214,6 +214,6 @@ class PointDiagnosis:
 
     @property
     def at_maximum(self) -> bool:
-        """Whether the point passes for a maximum: converged, or at a floor less than 1/2 below."""
+        """True if the point passes for a maximum: converged, or at a floor less than 1/2 below."""
         near = self.case == "noise_floor" and self.shortfall <= NEGLIGIBLE
         return near or self.case == "converged"

@@ -249,7 +249,7 @@ class Beta(Pair):
         return Interval(plain(sc.expit(lower)), plain(sc.expit(upper)))
 
     def sample(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:
-        """Draw c.
+        """Draw success probabilities.
 
         Parameters
         ----------

@@ -225,7 +225,7 @@ class LogitNormal(Pair):
 
     @property
     def mean(self) -> float | FloatArray:
-        """E c."""
+        """The mean of c, E c."""
         return plain(derivatives(*self.arrays()).c)
 
     @property
@@ -287,7 +287,7 @@ class LogitNormal(Pair):
         return Interval(plain(sc.expit(loc - away)), plain(sc.expit(loc + away)))
 
     def sample(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:
-        """Draw c.
+        """Draw success probabilities.
 
         Parameters
         ----------

@@ -320,10 +320,10 @@ class Guide:
         if self.origin == "posterior":
             return by_prior, by_prior[..., :0, :]
         constant = self.source.residual_gradient(parameters)
-        by_own = source if constant is None else source + _times(self.source_weight, constant)
+        by_params = source if constant is None else source + _times(self.source_weight, constant)
         if self.shared:
-            by_prior = np.broadcast_to(by_prior, (*by_own.shape[:-2], 2, by_own.shape[-1]))
-        return by_prior, by_own
+            by_prior = np.broadcast_to(by_prior, (*by_params.shape[:-2], 2, by_params.shape[-1]))
+        return by_prior, by_params
 
 
 def _times(weight: int, x: Any) -> Any:

@@ -100,10 +100,10 @@ def constrain(tensor: Tensor, constraint: Instance) -> Constrained:
         return Constrained(None, f"left out (constraint {name}: its elements are not separate)")
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         elements = tensor.elements
-        own = elements.dtype if elements.dtype.kind == "f" else np.dtype(np.float64)
+        params = elements.dtype if elements.dtype.kind == "f" else np.dtype(np.float64)
         x = elements.astype(np.float64)
-        values, note = _transformed(x, constraint, np.finfo(own))
-        return Constrained(np.array(np.asarray(values, own), np.float64, order="C"), note)
+        values, note = _transformed(x, constraint, np.finfo(params))
+        return Constrained(np.array(np.asarray(values, params), np.float64, order="C"), note)
 
 
 def _transformed(

@@ -93,10 +93,10 @@ def _opened(path: str | Path) -> Iterator[Stream]:
 
 
 def is_zip(data: bytes) -> bool:
-    """Whether the first bytes are those of a zip, as npz and `torch.save` write it."""
+    """Return True if the first bytes are those of a zip, as npz and `torch.save` write it."""
     return data.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
 
 def is_json_object(data: bytes) -> bool:
-    """Whether the first bytes are those of a JSON object."""
+    """Return True if the first bytes are those of a JSON object."""
     return data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")

@@ -54,7 +54,7 @@ class NewtonCoordinates(ABC):
 
     @abstractmethod
     def moved(self, step: FloatArray) -> NewtonCoordinates:
-        """Take a step."""
+        """Take a step in these coordinates."""
 
     @abstractmethod
     def maximum(self, error: float, covariance: FloatArray) -> RefinedMaximum:
@@ -195,7 +195,7 @@ class FromBinomialLimit(NewtonCoordinates):
         return gradient, information, 4 * EPS * noise
 
     def moved(self, step: FloatArray) -> FromBinomialLimit:
-        """Take a step."""
+        """Take a step in these coordinates."""
         return replace(self, shift=self.shift + step[0], gamma=self.gamma + step[1])
 
     def relative_size(self, step: FloatArray) -> float:
@@ -241,7 +241,7 @@ class LogConcentration0(NewtonCoordinates):
         return np.array([gain - loss]), np.array([[-bend]]), np.array([4 * EPS * (gain + loss)])
 
     def moved(self, step: FloatArray) -> LogConcentration0:
-        """Take a step."""
+        """Take a step in these coordinates."""
         return replace(self, b=self.b * float(np.exp(step[0])))
 
     def maximum(self, error: float, covariance: FloatArray) -> RefinedMaximum:

@@ -166,9 +166,9 @@ class ProfileLikelihood:
         parts, proven = connected_parts(self.counts, self._held, threshold)
         if not parts:
             return [(highest, np.inf)], proven
-        own = next(part for part in parts if self._along(best.prior) <= part.high)
+        params = next(part for part in parts if self._along(best.prior) <= part.high)
         return [
-            (highest if part is own else self._value(part.prior), part.high) for part in parts
+            (highest if part is params else self._value(part.prior), part.high) for part in parts
         ], proven
 
     def _value(self, prior: Beta | None) -> float:

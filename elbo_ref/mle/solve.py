@@ -98,7 +98,7 @@ class Problem:
 
     @cached_property
     def limit(self) -> Candidate:
-        """The binomial limit."""
+        """The binomial limit of the evidence."""
         height = binomial_log_likelihood(self.counts, self.mean) + self.log_split
         return Candidate("binomial", height, float(self.mean), np.inf, None)
 

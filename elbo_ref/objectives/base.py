@@ -17,12 +17,12 @@ from elbo_ref.guides import Guide
 class Step(NamedTuple):
     """One evaluation: gradients with respect to constrained parameters, and a part of the value.
 
-    `prior` is (2,), `own` is (k, G). `value` is the part of the objective's value that was drawn;
+    `prior` is (2,), `params` is (k, G). `value` is the part of the value that was drawn;
     `Objective.rest` is the other one, which costs least for many steps at once.
     """
 
     prior: FloatArray
-    own: FloatArray
+    params: FloatArray
     value: float
 
 
@@ -38,19 +38,19 @@ class Task:
         self.num_latents = counts.num_latents
 
     def gradient(
-        self, source: FloatArray, logs: FloatArray, prior: FloatArray, own: FloatArray
+        self, source: FloatArray, logs: FloatArray, prior: FloatArray, params: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Add the gradients of all latents (`Guide.collect`), to (2,) and (k, G)."""
-        return self.summed(*self.guide.collect(source, logs, prior, own))
+        return self.summed(*self.guide.collect(source, logs, prior, params))
 
-    def summed(self, by_prior: FloatArray, by_own: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def summed(self, by_prior: FloatArray, by_params: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Add up gradients of one latent of each entry, (2, G) and (k, G), over all latents."""
         if self.guide.shared:
-            return by_prior.dot(self.weights), by_own.dot(self.weights)[:, None]
-        return by_prior.dot(self.weights), by_own * self._own_weights
+            return by_prior.dot(self.weights), by_params.dot(self.weights)[:, None]
+        return by_prior.dot(self.weights), by_params * self._param_weights
 
     @cached_property
-    def _own_weights(self) -> FloatArray:
+    def _param_weights(self) -> FloatArray:
         return np.repeat(self.weights[None], len(self.guide.parameter_names), axis=0)
 
     @cached_property
@@ -114,26 +114,26 @@ class Objective:
         self,
         task: Task,
         prior: FloatArray,
-        own: FloatArray,
+        params: FloatArray,
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
         """Evaluate the gradient at constrained parameters (2, 1) and (k, G)."""
         raise NotImplementedError
 
-    def rest(self, task: Task, priors: Beta, owns: FloatArray) -> FloatArray:
+    def rest(self, task: Task, priors: Beta, param_rows: FloatArray) -> FloatArray:
         """Compute the part of the value that is not drawn, at R rows of parameters; shape (R,).
 
-        `priors` has shape (R, 1), `owns` is (k, R, G).
+        `priors` has shape (R, 1), `param_rows` is (k, R, G).
         """
         raise NotImplementedError
 
-    def variance(self, task: Task, prior: Beta, own: FloatArray) -> float | None:
+    def variance(self, task: Task, prior: Beta, params: FloatArray) -> float | None:
         """Variance of one particle's estimate; None if that is not known."""
         raise NotImplementedError
 
     def gradient_variance(
-        self, task: Task, prior: FloatArray, own: FloatArray
+        self, task: Task, prior: FloatArray, params: FloatArray
     ) -> tuple[FloatArray, FloatArray] | None:
         """Variance of one particle's gradient, in the shapes of a `Step`; None if not known."""
         raise NotImplementedError

@@ -132,10 +132,10 @@ def elbo_gradient(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> Elb
     size = len(counts)
     p, q = (columns(x, size) for x in (prior, guide))
     task = Task(find(guide), counts)
-    by_prior, by_own = task.guide.collect(*_source_and_logs(task, p, q), p, q)
+    by_prior, by_params = task.guide.collect(*_source_and_logs(task, p, q), p, q)
     return ElboGradient(
         prior=_gradient(task.weights * by_prior, prior),
-        guide=_gradient(task.weights * by_own, guide),
+        guide=_gradient(task.weights * by_params, guide),
     )
 
 
@@ -238,34 +238,34 @@ def empty_guide_objective_gradient(prior: Beta, counts: Counts) -> Gradient:
     return gradient
 
 
-def one_particle_variance(task: Task, prior: Beta, own: FloatArray) -> float:
+def one_particle_variance(task: Task, prior: Beta, params: FloatArray) -> float:
     """Variance of one particle's estimate of the objective of any guide (E5)."""
-    return float(np.sum(task.weights * latent_variances(task, prior, own)))
+    return float(np.sum(task.weights * latent_variances(task, prior, params)))
 
 
-def latent_variances(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
+def latent_variances(task: Task, prior: Beta, params: FloatArray) -> FloatArray:
     """Variance of one particle's estimate for one latent of each entry, (G,)."""
     guide, p = task.guide, column(prior)
-    tilt, x = guide.tilt(p, own, task.outcomes), guide.source_parameters(p, own)
+    tilt, x = guide.tilt(p, params, task.outcomes), guide.source_parameters(p, params)
     variances = guide.source.variance(tilt, x, guide.source_weight)
     return np.broadcast_to(variances, task.weights.shape)
 
 
-def objective_value(task: Task, prior: Beta, own: FloatArray) -> float:
-    """Evaluate the objective of any guide at one set of parameters, `own` being (k, G)."""
-    return float(_values(task, prior, own))
+def objective_value(task: Task, prior: Beta, params: FloatArray) -> float:
+    """Evaluate the objective of any guide at one set of parameters, `params` being (k, G)."""
+    return float(_values(task, prior, params))
 
 
-def latent_values(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
+def latent_values(task: Task, prior: Beta, params: FloatArray) -> FloatArray:
     """Evaluate the objective of one latent of each entry, (..., G), at (rows of) parameters."""
     guide, counts, p = task.guide, task.counts, column(prior)
-    center = guide.source.center(guide.source_parameters(p, own))
+    center = guide.source.center(guide.source_parameters(p, params))
     successes, failures = counts.successes, counts.failures
     difference = center.difference(successes, failures)
     likelihood = log_binomial(successes, counts.total_count, center.pair, difference)
     at_mean = likelihood + counts.log_split + guide.counted_at_center(p, center)
-    outcomes = np.expand_dims(task.outcomes, tuple(range(1, own.ndim - 1)))
-    tilt1, tilt0 = guide.tilt(p, own, outcomes)
+    outcomes = np.expand_dims(task.outcomes, tuple(range(1, params.ndim - 1)))
+    tilt1, tilt0 = guide.tilt(p, params, outcomes)
     gap1, gap0 = center.log_gaps
     values: FloatArray = at_mean - tilt1 * gap1 - tilt0 * gap0
     return values
@@ -281,42 +281,42 @@ class Exact(Objective):
         self,
         task: Task,
         prior: FloatArray,
-        own: FloatArray,
+        params: FloatArray,
         _num_particles: int,
         _rng: np.random.Generator,
     ) -> Step:
         """Evaluate the exact gradient; all of the value is left to `rest`."""
-        source, logs = _source_and_logs(task, prior, own)
-        return Step(*task.gradient(source, logs, prior, own), 0.0)
+        source, logs = _source_and_logs(task, prior, params)
+        return Step(*task.gradient(source, logs, prior, params), 0.0)
 
-    def rest(self, task: Task, priors: Beta, owns: FloatArray) -> FloatArray:
+    def rest(self, task: Task, priors: Beta, param_rows: FloatArray) -> FloatArray:
         """Evaluate the exact objective at rows of parameters."""
-        return _values(task, priors, owns)
+        return _values(task, priors, param_rows)
 
-    def variance(self, task: Task, prior: Beta, own: FloatArray) -> float | None:
+    def variance(self, task: Task, prior: Beta, params: FloatArray) -> float | None:
         """Variance of one particle's estimate under ``loss="trace"``."""
-        return one_particle_variance(task, prior, own)
+        return one_particle_variance(task, prior, params)
 
     def gradient_variance(
-        self, task: Task, _prior: FloatArray, own: FloatArray
+        self, task: Task, _prior: FloatArray, params: FloatArray
     ) -> tuple[FloatArray, FloatArray] | None:
         """Zeros, as nothing is drawn."""
-        return np.zeros(2), np.zeros((len(task.guide.parameter_names), own.shape[1]))
+        return np.zeros(2), np.zeros((len(task.guide.parameter_names), params.shape[1]))
 
 
-def _values(task: Task, prior: Beta, own: FloatArray) -> FloatArray:
+def _values(task: Task, prior: Beta, params: FloatArray) -> FloatArray:
     """Evaluate the objective at one set of parameters or at rows of them."""
-    totals: FloatArray = np.sum(task.weights * latent_values(task, prior, own), axis=-1)
+    totals: FloatArray = np.sum(task.weights * latent_values(task, prior, params), axis=-1)
     return totals
 
 
 def _source_and_logs(
-    task: Task, prior: FloatArray, own: FloatArray
+    task: Task, prior: FloatArray, params: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Source gradient and expected logarithms, for one latent of each entry."""
     guide = task.guide
-    tilt = guide.tilt(prior, own, task.outcomes)
-    x = guide.source_parameters(prior, own)
+    tilt = guide.tilt(prior, params, task.outcomes)
+    x = guide.source_parameters(prior, params)
     return guide.source.pull_back(tilt, x), guide.source.expected_logs(x)
 
 

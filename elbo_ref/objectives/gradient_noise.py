@@ -90,15 +90,15 @@ class Latents(NamedTuple):
         cls,
         task: Task,
         prior: FloatArray,
-        own: FloatArray,
+        params: FloatArray,
         tilt: FloatArray,
         log_coefficient: FloatArray,
         steps: int,
         rules: Rules = ONE_DRAW,
     ) -> Latents:
-        """Place L latents with the parameters `own` (k, L), or (k, 1) for all, and a tilt each."""
+        """Place L latents with `params` (k, L), or (k, 1) for all, and a tilt each."""
         guide = task.guide
-        rule, y, x = rules.of(guide.source, guide.source_parameters(prior, own), steps)
+        rule, y, x = rules.of(guide.source, guide.source_parameters(prior, params), steps)
         weights = np.exp(rule.log_weights)
         center, (up, down) = sc.log_expit(np.array((rule.center, -rule.center))), tilt
         ratios = np.array(rule.log_ratios())
@@ -112,7 +112,7 @@ class Latents(NamedTuple):
         if residual is not None:
             form = form + residual
         at_center = up * center[0] + down * center[1]
-        constant = at_center + guide.normalizer(prior, own) + log_coefficient
+        constant = at_center + guide.normalizer(prior, params) + log_coefficient
         pathwise = guide.source.pathwise(y, x)
         through = slope[:, None] * pathwise.swapaxes(0, 1)
         both = logs.swapaxes(0, 1), ratios.swapaxes(0, 1)
@@ -147,7 +147,7 @@ class Distinct(NamedTuple):
 
     entry: IntArray
     """The entry that stands for all that are equal to it, (U,)."""
-    own: FloatArray
+    params: FloatArray
     """(k, U), or (k, 1) for all."""
     tilts: FloatArray
     log_coefficient: FloatArray
@@ -157,11 +157,11 @@ class Distinct(NamedTuple):
     """Which of the U each of these is."""
 
     @classmethod
-    def of(cls, task: Task, own: FloatArray, tilts: FloatArray) -> Distinct:
+    def of(cls, task: Task, params: FloatArray, tilts: FloatArray) -> Distinct:
         """Find them from parameters (k, G), or (k, 1) for all, and a tilt for each entry."""
         size, present = task.weights.size, task.weights > 0
-        each, tilts = own.shape[1] == size, np.broadcast_to(tilts, (2, size))
-        rows = np.concatenate((tilts, task.log_coefficient[None], *((own,) if each else ())))
+        each, tilts = params.shape[1] == size, np.broadcast_to(tilts, (2, size))
+        rows = np.concatenate((tilts, task.log_coefficient[None], *((params,) if each else ())))
         rows = rows[:, present]
         order = np.lexsort(rows)
         first = np.ones(order.size, dtype=bool)
@@ -170,7 +170,7 @@ class Distinct(NamedTuple):
         column[order] = np.cumsum(first) - 1
         rows = rows[:, order[first]]
         entry = np.flatnonzero(present)[order[first]]
-        return cls(entry, rows[3:] if each else own, rows[:2], rows[2], present, column)
+        return cls(entry, rows[3:] if each else params, rows[:2], rows[2], present, column)
 
     def blocks(
         self, task: Task, prior: FloatArray, steps: int, rules: Rules = ONE_DRAW
@@ -180,10 +180,10 @@ class Distinct(NamedTuple):
         size = max(1, most // steps)
         for start in range(0, self.entry.size, size):
             some = slice(start, start + size)
-            own = self.own if self.own.shape[1] == 1 else self.own[:, some]
+            params = self.params if self.params.shape[1] == 1 else self.params[:, some]
             tilts, coefficient = self.tilts[:, some], self.log_coefficient[some]
-            latents = Latents.of(task, prior, own, tilts, coefficient, steps, rules)
-            yield self.entry[some], own, latents
+            latents = Latents.of(task, prior, params, tilts, coefficient, steps, rules)
+            yield self.entry[some], params, latents
 
     def spread(self, columns: FloatArray) -> FloatArray:
         """Give each entry the column of its latent, (..., U) to (..., G); 0 without a latent."""
@@ -209,13 +209,13 @@ class GradientNoise(NamedTuple):
 
     @classmethod
     def of(
-        cls, task: Task, prior: FloatArray, own: FloatArray, tilts: FloatArray, gradient: Rows
+        cls, task: Task, prior: FloatArray, params: FloatArray, tilts: FloatArray, gradient: Rows
     ) -> GradientNoise:
         """Integrate a gradient at the nodes; standard deviations to 2e-3 of themselves.
 
         0 without a latent; `tilts` is (2, G).
         """
-        distinct = Distinct.of(task, own, tilts)
+        distinct = Distinct.of(task, params, tilts)
         names = len(task.guide.parameter_names)
         found = [np.zeros((2 * (2 + names), 0))]
         for _, each, latents in distinct.blocks(task, prior, _FEW_STEPS):

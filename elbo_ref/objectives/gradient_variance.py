@@ -152,10 +152,10 @@ def gradient_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) ->
     """
     check_model(counts, guide=guide, prior=prior)
     check_fits("prior", prior.shape, 1)
-    task, p, own = Task(find(guide), counts), column(prior), columns(guide, len(counts))
-    tilts = task.guide.tilt(p, own, task.outcomes)
-    distinct = Distinct.of(task, own, tilts)
-    values = latent_values(task, prior, own)
+    task, p, params = Task(find(guide), counts), column(prior), columns(guide, len(counts))
+    tilts = task.guide.tilt(p, params, task.outcomes)
+    distinct = Distinct.of(task, params, tilts)
+    values = latent_values(task, prior, params)
     found = [
         _of_latents(task, p, mine, latents, values[entry])
         for entry, mine, latents in distinct.blocks(task, p, STEPS)
@@ -182,8 +182,8 @@ def gradient_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) ->
     return GradientVariance(
         (first, second),
         gradient,
-        one_particle_variance(task, prior, own),
-        float(task.weights @ TraceMeanField().latent_variances(task, prior, own)),
+        one_particle_variance(task, prior, params),
+        float(task.weights @ TraceMeanField().latent_variances(task, prior, params)),
         noises["pathwise"],
         noises.get("gamma_pair"),
         *(noises[name] for name in _ESTIMATORS[2:]),
@@ -191,14 +191,14 @@ def gradient_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) ->
 
 
 def _of_latents(
-    task: Task, prior: FloatArray, own: FloatArray, latents: Latents, values: FloatArray
+    task: Task, prior: FloatArray, params: FloatArray, latents: Latents, values: FloatArray
 ) -> dict[str, FloatArray]:
     """Mean and variances of the gradient of each latent, given the value of its ELBO."""
     f = latents.form[:, None]
     f = f - latents.mean(f) + values
     score = latents.score()
-    _, pathwise = Trace().gradient(task, latents, prior, own)
-    _, sticking = Trace(keeps_score=False).gradient(task, latents, prior, own)
+    _, pathwise = Trace().gradient(task, latents, prior, params)
+    _, sticking = Trace(keeps_score=False).gradient(task, latents, prior, params)
     squares = np.ldexp(score, -np.frexp(np.abs(score).max(axis=0))[1]) ** 2
     baseline = latents.mean(squares * f) / latents.mean(squares)
     found = {
@@ -209,7 +209,7 @@ def _of_latents(
         "sticking_the_landing": latents.variance(sticking),
     }
     if task.guide.source.has_exponents:
-        found["gamma_pair"] = found["pathwise"] + _gamma_noise(own, latents)
+        found["gamma_pair"] = found["pathwise"] + _gamma_noise(params, latents)
     return found
 
 
@@ -218,17 +218,17 @@ def _particles(variance: float, size: float) -> float:
         return float(100 * np.divide(variance, size)) if variance > 1e-24 * (1 + size) else 0.0
 
 
-def _gamma_noise(own: FloatArray, latents: Latents) -> FloatArray:
+def _gamma_noise(params: FloatArray, latents: Latents) -> FloatArray:
     """E[(A (1 - c) - D c)^2 Var(w | c)] for both concentrations, (2, L).
 
     t / `limit` is a draw of Beta(s, limit), as far as a float tells, and so is g1 / `limit`.
     """
     size = latents.constant.size
     extra = np.empty((2, size))
-    own, logs, weights = (
-        np.broadcast_to(x, (*x.shape[:-1], size)) for x in (own, latents.logs, latents.weights)
+    params, logs, weights = (
+        np.broadcast_to(x, (*x.shape[:-1], size)) for x in (params, latents.logs, latents.weights)
     )
-    for i, pair in enumerate(own.T):
+    for i, pair in enumerate(params.T):
         limit = _GAMMA_LIMIT * (1 + pair.sum(keepdims=True))
         rule = over_beta(pair.sum(keepdims=True), limit, _T_STEPS)
         t_weights, by_slope = np.exp(rule.log_weights), weights[:, i] * latents.slope[:, i] ** 2

@@ -26,7 +26,7 @@ from elbo_ref.objectives.trace import Averages, Drawn, MonteCarlo
 
 
 class TraceMeanField(MonteCarlo):
-    """``loss="trace_mean_field"``."""
+    """The ELBO with a closed-form divergence, ``loss="trace_mean_field"``."""
 
     name = "trace_mean_field"
 
@@ -47,38 +47,38 @@ class TraceMeanField(MonteCarlo):
         self,
         task: Task,
         prior: FloatArray,
-        own: FloatArray,
+        params: FloatArray,
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
         """Average the likelihood's gradients over particles; add that of the divergence."""
         guide = task.guide
-        drawn = Drawn.of(task, prior, own, task.outcomes, num_particles, rng)
+        drawn = Drawn.of(task, prior, params, task.outcomes, num_particles, rng)
         source = task.per_entry(drawn.slope * guide.source.pathwise(drawn.logits, drawn.x))
         logs = task.per_entry(drawn.logs)
         value = sum((task.outcomes * logs).dot(task.weights).tolist())
-        rest = guide.tilt(prior, own, np.zeros_like(task.outcomes))
-        x = guide.source_parameters(prior, own)
+        rest = guide.tilt(prior, params, np.zeros_like(task.outcomes))
+        x = guide.source_parameters(prior, params)
         expected = np.broadcast_to(guide.source.expected_logs(x), logs.shape)
         value += float(np.sum((rest * expected) @ task.weights))
         source = source + guide.source.pull_back(rest, x)
-        return Step(*task.gradient(source, expected, prior, own), value)
+        return Step(*task.gradient(source, expected, prior, params), value)
 
     def tilt(self, task: Task, _prior: FloatArray, _own: FloatArray) -> FloatArray:
         """Tilt of the likelihood alone: the outcomes."""
         return task.outcomes
 
     def gradient(
-        self, task: Task, at: Averages | Latents, prior: FloatArray, own: FloatArray
+        self, task: Task, at: Averages | Latents, prior: FloatArray, params: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Gradient at the nodes; that of the divergence is the same at all of them."""
         guide = task.guide
-        rest = guide.tilt(prior, own, np.zeros((2, at.through.shape[-1])))
-        x = guide.source_parameters(prior, own)
+        rest = guide.tilt(prior, params, np.zeros((2, at.through.shape[-1])))
+        x = guide.source_parameters(prior, params)
         source = at.through + guide.source.pull_back(rest, x)
-        return guide.collect(source, guide.source.expected_logs(x), prior, own)
+        return guide.collect(source, guide.source.expected_logs(x), prior, params)
 
-    def latent_variances(self, task: Task, prior: Beta, own: FloatArray) -> FloatArray:
+    def latent_variances(self, task: Task, prior: Beta, params: FloatArray) -> FloatArray:
         """Variance of the likelihood's part, the only one that is drawn."""
-        x = task.guide.source_parameters(column(prior), own)
+        x = task.guide.source_parameters(column(prior), params)
         return np.broadcast_to(task.guide.source.variance(task.outcomes, x), task.weights.shape)

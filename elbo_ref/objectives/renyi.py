@@ -46,7 +46,7 @@ _STEPS = (200, 400, 800, 1600)
 
 @dataclass(frozen=True)
 class Renyi(MonteCarlo):
-    """``loss=Renyi(alpha, num_samples)``.
+    """The Renyi bound, ``loss=Renyi(alpha, num_samples)``.
 
     Parameters
     ----------
@@ -84,14 +84,14 @@ class Renyi(MonteCarlo):
         self,
         task: Task,
         prior: FloatArray,
-        own: FloatArray,
+        params: FloatArray,
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
         """Average the gradients of samples, each with its share of their weights."""
         samples, rest = self.num_samples, 1 - self.alpha
-        tilt = task.guide.tilt(prior, own, task.outcomes)
-        drawn = Drawn.of(task, prior, own, tilt, num_particles * samples, rng)
+        tilt = task.guide.tilt(prior, params, task.outcomes)
+        drawn = Drawn.of(task, prior, params, tilt, num_particles * samples, rng)
         powers = rest * drawn.linear_form(task).reshape(samples, num_particles, -1)
         highest = powers.max(axis=0)
         less = np.expm1(powers - highest)
@@ -99,20 +99,20 @@ class Renyi(MonteCarlo):
         bounds = (highest + np.log1p(mean_less)) / rest
         weights = ((1 + less) / (1 + mean_less)).reshape(drawn.logits.shape)
 
-        averages = Averages(task, drawn, prior, own, weights)
-        gradient = task.summed(*self.gradient(task, averages, prior, own))
+        averages = Averages(task, drawn, prior, params, weights)
+        gradient = task.summed(*self.gradient(task, averages, prior, params))
         return Step(*gradient, float(bounds.sum()) / num_particles)
 
-    def variance(self, task: Task, prior: Beta, own: FloatArray) -> float | None:
+    def variance(self, task: Task, prior: Beta, params: FloatArray) -> float | None:
         """Variance of one particle's estimate; None for more than two samples."""
-        return None if self.num_samples > 2 else super().variance(task, prior, own)
+        return None if self.num_samples > 2 else super().variance(task, prior, params)
 
-    def latent_variances(self, task: Task, prior: Beta, own: FloatArray) -> FloatArray:
+    def latent_variances(self, task: Task, prior: Beta, params: FloatArray) -> FloatArray:
         """Variance for one latent of each entry; of at most two samples."""
         if self.num_samples == 1:
-            return super().latent_variances(task, prior, own)
+            return super().latent_variances(task, prior, params)
         rest, model = 1 - self.alpha, column(prior)
-        distinct = Distinct.of(task, own, self.tilt(task, model, own))
+        distinct = Distinct.of(task, params, self.tilt(task, model, params))
         found = []
         for _, _, latents in distinct.blocks(task, model, _STEPS[-1], TWO_DRAWS):
             f, weights = latents.form, latents.weights[:, None] * latents.weights
@@ -121,14 +121,14 @@ class Renyi(MonteCarlo):
             found.append((weights * away**2).sum(axis=(0, 1)))
         return distinct.spread(np.concatenate([np.zeros(0), *found]))
 
-    def above_elbo(self, task: Task, prior: FloatArray, own: FloatArray, steps: int) -> Step:
+    def above_elbo(self, task: Task, prior: FloatArray, params: FloatArray, steps: int) -> Step:
         """Height of the expectation for two samples above the ELBO, with its gradient (1).
 
         For a guide that draws: from parameters of its own, or `tied`.
         """
         guide, rest = task.guide, 1 - self.alpha
-        distinct = Distinct.of(task, own, self.tilt(task, prior, own))
-        found = [np.zeros((3 + len(own), 0))]
+        distinct = Distinct.of(task, params, self.tilt(task, prior, params))
+        found = [np.zeros((3 + len(params), 0))]
         for _, _, latents in distinct.blocks(task, prior, steps, TWO_DRAWS):
             half = rest / 2 * (latents.form[:, None] - latents.form)
             excess = (latents.weights * log_cosh(half)).sum(axis=1, keepdims=True) / rest
@@ -144,10 +144,10 @@ class Renyi(MonteCarlo):
         return Step(*task.summed(rows[1:3], rows[3:]), float(task.weights @ rows[0]))
 
     def gradient_noise(
-        self, task: Task, prior: FloatArray, own: FloatArray
+        self, task: Task, prior: FloatArray, params: FloatArray
     ) -> GradientNoise | None:
         """Mean and variance of the gradient; None for more than one sample."""
-        return None if self.num_samples > 1 else super().gradient_noise(task, prior, own)
+        return None if self.num_samples > 1 else super().gradient_noise(task, prior, params)
 
 
 def log_cosh(h: FloatArray) -> FloatArray:
@@ -200,13 +200,13 @@ def renyi_bound(
         raise ValueError(f"num_samples = {num_samples} must be 1 or 2 for an exact value")
     check_model(counts, guide=guide, prior=prior)
     check_fits("prior", prior.shape, 1)
-    task, p, own = Task(find(guide), counts), column(prior), columns(guide, len(counts))
-    value = objective_value(task, prior, own)
+    task, p, params = Task(find(guide), counts), column(prior), columns(guide, len(counts))
+    value = objective_value(task, prior, params)
     if loss.num_samples == 1:
         return value
     above = np.nan
     for steps in _STEPS:
-        before, above = above, loss.above_elbo(task, p, own, steps).value
+        before, above = above, loss.above_elbo(task, p, params, steps).value
         if abs(above - before) <= 1e-10 * (1 + abs(value)):
             return value + above
     return value + above + (above - before) / 3  # as the error falls with the square of the steps

@@ -26,7 +26,7 @@ LEAVE_ONE_OUT = "leave_one_out"
 
 @dataclass(frozen=True)
 class ScoreFunction(MonteCarlo):
-    """``loss=ScoreFunction(baseline)``.
+    """The score-function estimator, ``loss=ScoreFunction(baseline)``.
 
     Parameters
     ----------
@@ -65,15 +65,15 @@ class ScoreFunction(MonteCarlo):
         self,
         task: Task,
         prior: FloatArray,
-        own: FloatArray,
+        params: FloatArray,
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
         """Average the scores of particles, each times f less the baseline."""
-        guide, tilt = task.guide, task.guide.tilt(prior, own, task.outcomes)
-        drawn = Drawn.of(task, prior, own, tilt, num_particles, rng)
+        guide, tilt = task.guide, task.guide.tilt(prior, params, task.outcomes)
+        drawn = Drawn.of(task, prior, params, tilt, num_particles, rng)
         form = drawn.linear_form(task)
-        constant = np.broadcast_to(guide.normalizer(prior, own), task.weights.shape)
+        constant = np.broadcast_to(guide.normalizer(prior, params), task.weights.shape)
         f = form + task.per_latent((constant + task.log_coefficient)[None])[0]
         if isinstance(self.baseline, str):
             away = (f - f.mean(axis=0)) * (num_particles / (num_particles - 1))
@@ -81,24 +81,24 @@ class ScoreFunction(MonteCarlo):
             away = f - self.baseline
         score = guide.source.score(drawn.logits, drawn.logs, drawn.x)
         logs = task.per_entry(drawn.logs)
-        by_prior, _ = guide.collect(np.zeros_like(logs), logs, prior, own)
-        by_own = task.per_entry(away * score)
+        by_prior, _ = guide.collect(np.zeros_like(logs), logs, prior, params)
+        by_params = task.per_entry(away * score)
         value = float(task.per_entry(form[None])[0].dot(task.weights))
-        return Step(*task.summed(by_prior, by_own), value)
+        return Step(*task.summed(by_prior, by_params), value)
 
     def gradient_noise(
-        self, task: Task, prior: FloatArray, own: FloatArray
+        self, task: Task, prior: FloatArray, params: FloatArray
     ) -> GradientNoise | None:
         """Mean and variance of the gradient; None for the leave-one-out baseline."""
         leave_one_out = isinstance(self.baseline, str)
-        return None if leave_one_out else super().gradient_noise(task, prior, own)
+        return None if leave_one_out else super().gradient_noise(task, prior, params)
 
     def gradient(
-        self, task: Task, at: Averages | Latents, prior: FloatArray, own: FloatArray
+        self, task: Task, at: Averages | Latents, prior: FloatArray, params: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Gradient at the nodes."""
         assert isinstance(at, Latents)
         assert not isinstance(self.baseline, str)
         f = at.form + at.constant
-        by_prior, _ = task.guide.collect(np.zeros_like(at.logs), at.logs, prior, own)
+        by_prior, _ = task.guide.collect(np.zeros_like(at.logs), at.logs, prior, params)
         return by_prior, (f - self.baseline)[:, None] * at.score()

@@ -58,16 +58,16 @@ class Batch(Task):
         self.weights = np.full(entry.size, weight)
         self.log_coefficient = whole.log_coefficient[entry]
 
-    def own(self, own: FloatArray) -> FloatArray:
+    def params(self, params: FloatArray) -> FloatArray:
         """Pick the guide's parameters of each column."""
-        return own if own.shape[1] == 1 else own[:, self.entry]
+        return params if params.shape[1] == 1 else params[:, self.entry]
 
-    def collected(self, by_own: FloatArray) -> FloatArray:
+    def collected(self, by_params: FloatArray) -> FloatArray:
         """Add up the gradient of each entry's parameters from that of each column."""
         if self.guide.shared:
-            return by_own
-        of_entry = np.zeros((len(by_own), self._entries))
-        for row, columns in zip(of_entry, by_own, strict=True):
+            return by_params
+        of_entry = np.zeros((len(by_params), self._entries))
+        for row, columns in zip(of_entry, by_params, strict=True):
             row[:] = np.bincount(self.entry, columns, self._entries)
         return of_entry
 
@@ -112,57 +112,57 @@ class Subsampled(Objective):
         self,
         task: Task,
         prior: FloatArray,
-        own: FloatArray,
+        params: FloatArray,
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
         """Evaluate the objective on a batch; its value leaves nothing to `rest`."""
         batch = self._batch(task, num_particles, rng)
-        each = batch.own(own)
+        each = batch.params(params)
         found = self._whole.step(batch, prior, each, 1, rng)
         rest = self._whole.rest(batch, Beta(*prior[:, None]), each[:, None])
-        return Step(found.prior, batch.collected(found.own), found.value + float(rest[0]))
+        return Step(found.prior, batch.collected(found.params), found.value + float(rest[0]))
 
-    def rest(self, _task: Task, _priors: Beta, owns: FloatArray) -> FloatArray:
+    def rest(self, _task: Task, _priors: Beta, param_rows: FloatArray) -> FloatArray:
         """Zeros: a batch's constants are part of the value that `step` gives."""
-        return np.zeros(owns.shape[1])
+        return np.zeros(param_rows.shape[1])
 
-    def variance(self, task: Task, prior: Beta, own: FloatArray) -> float:
+    def variance(self, task: Task, prior: Beta, params: FloatArray) -> float:
         """Variance of one particle's estimate; the module's opening has the formulas."""
         total, what = _total(task)
         factor = total / self._size
-        whole = float(task.weights @ self._whole.latent_variances(task, prior, own))
+        whole = float(task.weights @ self._whole.latent_variances(task, prior, params))
         if what == "latents":
-            values = latent_values(task, prior, own)
+            values = latent_values(task, prior, params)
             away = values - task.weights @ values / total
             spread = float(task.weights @ away**2) / max(total - 1, 1)
             return factor * whole + total * (factor - 1) * spread
         source = task.guide.source
-        x = task.guide.source_parameters(np.reshape(prior.arrays(), (2, 1)), own)
+        x = task.guide.source_parameters(np.reshape(prior.arrays(), (2, 1)), params)
         up, down = source.expected_logs(x)
         variance = source.variance(np.array(((1.0,), (-1.0,))), x)
         slope = float(np.ravel(variance)[0] + np.ravel(up - down)[0] ** 2)
         return whole + self._tilt_variance(task) * slope
 
     def gradient_variance(
-        self, task: Task, prior: FloatArray, own: FloatArray
+        self, task: Task, prior: FloatArray, params: FloatArray
     ) -> tuple[FloatArray, FloatArray] | None:
         """Variance of one particle's gradient, with that of the batch."""
-        noise = self._whole.gradient_noise(task, prior, own)
+        noise = self._whole.gradient_noise(task, prior, params)
         if noise is None:
             return None
         total, what = _total(task)
         factor = total / self._size
         if what == "observations":
-            low, high = (self._aside(task, prior, own, shift) for shift in (-1.0, 1.0))
+            low, high = (self._aside(task, prior, params, shift) for shift in (-1.0, 1.0))
             moves = self._tilt_variance(task) / 4
-            by_prior, by_own = (
+            by_prior, by_params = (
                 here + moves * (2 * (less + more - 2 * here) + (up - down) ** 2)
                 for here, less, more, down, up in zip(
                     noise[1::2], low[1::2], high[1::2], low[::2], high[::2], strict=True
                 )
             )
-            return by_prior[:, 0], by_own
+            return by_prior[:, 0], by_params
         w, rest = task.weights, (total - self._size) / max(total - 1, 1)
 
         def of_sum(mean: FloatArray, variance: FloatArray) -> FloatArray:
@@ -182,11 +182,13 @@ class Subsampled(Objective):
         rest = (total - self._size) / self._size / max(total - 1, 1)
         return float(successes * failures * rest)
 
-    def _aside(self, task: Task, prior: FloatArray, own: FloatArray, shift: float) -> GradientNoise:
+    def _aside(
+        self, task: Task, prior: FloatArray, params: FloatArray, shift: float
+    ) -> GradientNoise:
         """Noise with so many successes more and failures less."""
         moved = task.outcomes + np.array(((shift,), (-shift,)))
         batch = Batch(task, np.zeros(1, dtype=np.intp), moved, 1.0)
-        noise = self._whole.gradient_noise(batch, prior, own)
+        noise = self._whole.gradient_noise(batch, prior, params)
         assert noise is not None
         return noise
 

@@ -54,13 +54,13 @@ class Drawn(NamedTuple):
         cls,
         task: Task,
         prior: FloatArray,
-        own: FloatArray,
+        params: FloatArray,
         tilt: FloatArray,
         size: int,
         rng: np.random.Generator,
     ) -> Drawn:
         """Draw so many particles, for a tilt of each entry."""
-        each = task.per_latent(own)
+        each = task.per_latent(params)
         x = task.guide.source_parameters(prior, each)
         logits = task.guide.source.sample_logits(x, (size, task.num_latents), rng)
         logs = sc.log_expit(np.array((logits, -logits)))
@@ -100,10 +100,10 @@ class Averages:
         task: Task,
         drawn: Drawn,
         prior: FloatArray,
-        own: FloatArray,
+        params: FloatArray,
         weights: FloatArray | None = None,
     ) -> None:
-        self._task, self._drawn, self._at = task, drawn, (prior, own)
+        self._task, self._drawn, self._at = task, drawn, (prior, params)
         through = drawn.slope * task.guide.source.pathwise(drawn.logits, drawn.x)
         logs, self._share = drawn.logs, None
         if weights is not None:
@@ -137,42 +137,42 @@ class MonteCarlo(Objective):
                 'use loss="exact"'
             )
 
-    def rest(self, task: Task, priors: Beta, owns: FloatArray) -> FloatArray:
+    def rest(self, task: Task, priors: Beta, param_rows: FloatArray) -> FloatArray:
         """Add up the normalizers and log coefficients."""
-        constants = task.guide.normalizer(column(priors), owns) + task.log_coefficient
-        return np.broadcast_to(np.sum(task.weights * constants, axis=-1), owns.shape[1:2])
+        constants = task.guide.normalizer(column(priors), param_rows) + task.log_coefficient
+        return np.broadcast_to(np.sum(task.weights * constants, axis=-1), param_rows.shape[1:2])
 
-    def variance(self, task: Task, prior: Beta, own: FloatArray) -> float | None:
+    def variance(self, task: Task, prior: Beta, params: FloatArray) -> float | None:
         """Variance of one particle's estimate, over all latents."""
-        return float(task.weights @ self.latent_variances(task, prior, own))
+        return float(task.weights @ self.latent_variances(task, prior, params))
 
-    def latent_variances(self, task: Task, prior: Beta, own: FloatArray) -> FloatArray:
+    def latent_variances(self, task: Task, prior: Beta, params: FloatArray) -> FloatArray:
         """Variance of one particle's estimate for one latent of each entry (E5)."""
-        return latent_variances(task, prior, own)
+        return latent_variances(task, prior, params)
 
     def gradient_variance(
-        self, task: Task, prior: FloatArray, own: FloatArray
+        self, task: Task, prior: FloatArray, params: FloatArray
     ) -> tuple[FloatArray, FloatArray] | None:
         """Variance of one particle's gradient, over all latents."""
-        noise = self.gradient_noise(task, prior, own)
+        noise = self.gradient_noise(task, prior, params)
         return None if noise is None else noise.summed(task)
 
     def gradient_noise(
-        self, task: Task, prior: FloatArray, own: FloatArray
+        self, task: Task, prior: FloatArray, params: FloatArray
     ) -> GradientNoise | None:
         """Mean and variance of the gradient of one latent of each entry; None if not known."""
 
         def rows(latents: Latents, each: FloatArray) -> tuple[FloatArray, FloatArray]:
             return self.gradient(task, latents, prior, each)
 
-        return GradientNoise.of(task, prior, own, self.tilt(task, prior, own), rows)
+        return GradientNoise.of(task, prior, params, self.tilt(task, prior, params), rows)
 
-    def tilt(self, task: Task, prior: FloatArray, own: FloatArray) -> FloatArray:
+    def tilt(self, task: Task, prior: FloatArray, params: FloatArray) -> FloatArray:
         """Tilt (A, D) of the densities that are evaluated at the draws."""
-        return task.guide.tilt(prior, own, task.outcomes)
+        return task.guide.tilt(prior, params, task.outcomes)
 
     def gradient(
-        self, task: Task, at: Averages | Latents, prior: FloatArray, own: FloatArray
+        self, task: Task, at: Averages | Latents, prior: FloatArray, params: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Gradient of one latent of each entry, or at the nodes, for prior and own parameters.
 
@@ -181,7 +181,7 @@ class MonteCarlo(Objective):
         guide, source = task.guide, at.through
         if guide.density_weight:
             source = source + guide.density_weight * at.centered_logs()
-        return guide.collect(source, at.logs, prior, own)
+        return guide.collect(source, at.logs, prior, params)
 
 
 class Trace(MonteCarlo):
@@ -194,27 +194,27 @@ class Trace(MonteCarlo):
         self,
         task: Task,
         prior: FloatArray,
-        own: FloatArray,
+        params: FloatArray,
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
         """Average the gradients of particles, each through its draw and the densities."""
-        tilt = task.guide.tilt(prior, own, task.outcomes)
-        drawn = Drawn.of(task, prior, own, tilt, num_particles, rng)
-        averages = Averages(task, drawn, prior, own)
+        tilt = task.guide.tilt(prior, params, task.outcomes)
+        drawn = Drawn.of(task, prior, params, tilt, num_particles, rng)
+        averages = Averages(task, drawn, prior, params)
         value = sum((tilt * averages.logs).dot(task.weights).tolist())
         residual = task.guide.residual(drawn.logits, drawn.x)
         if residual is not None:
             value += float(task.per_entry(residual[None])[0].dot(task.weights))
-        return Step(*task.summed(*self.gradient(task, averages, prior, own)), value)
+        return Step(*task.summed(*self.gradient(task, averages, prior, params)), value)
 
     def gradient(
-        self, task: Task, at: Averages | Latents, prior: FloatArray, own: FloatArray
+        self, task: Task, at: Averages | Latents, prior: FloatArray, params: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Gradient of ``trace``; without the part of the guide's density if that is dropped."""
         guide, source = task.guide, at.through
         if self.keeps_score or not guide.parameter_names:
-            return super().gradient(task, at, prior, own)
-        if guide.source.residual_gradient(own) is not None:
+            return super().gradient(task, at, prior, params)
+        if guide.source.residual_gradient(params) is not None:
             source = source + guide.source_weight * at.score()
-        return guide.collect(source, at.logs, prior, own)
+        return guide.collect(source, at.logs, prior, params)

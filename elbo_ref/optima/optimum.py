@@ -44,7 +44,7 @@ Reason: TypeAlias = Literal[
 
 @by_value
 class Optimum(NamedTuple):
-    """Where an objective is highest, or the supremum that it tends to.
+    """The point where an objective is highest, or the supremum that it tends to.
 
     Attributes
     ----------

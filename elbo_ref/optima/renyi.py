@@ -74,10 +74,10 @@ def maximize_bound(
 ) -> tuple[Beta, float]:
     """Maximise the bound of two samples, from a prior and the guide with the best ELBO there."""
     task, rng, best = Task(guide, counts), np.random.default_rng(0), start
-    own = guide.unconstrain(guide.optimum(column(start), task.outcomes, task.weights))
+    params = guide.unconstrain(guide.optimum(column(start), task.outcomes, task.weights))
     coarse, fine = (BoundOfTwo(loss, nodes) for nodes in (_NODES, 4 * _NODES))
-    if own.size or learned:
-        parameters = ParameterVector(task, start, learned, own)
+    if params.size or learned:
+        parameters = ParameterVector(task, start, learned, params)
 
         start_at = parameters.start
 
@@ -89,9 +89,9 @@ def maximize_bound(
             descent, start_at, jac=True, method="L-BFGS-B", bounds=[_WITHIN] * start_at.size,
             options={"ftol": 1e-14, "gtol": 1e-7, "maxiter": 500},
         )  # fmt: skip
-        prior, own = parameters.split(result.x)
+        prior, params = parameters.split(result.x)
         best = Beta(*map(float, prior[:, 0]))
-    return best, fine.step(task, column(best), own, 1, rng).value
+    return best, fine.step(task, column(best), params, 1, rng).value
 
 
 class BoundOfTwo(Exact):
@@ -104,12 +104,12 @@ class BoundOfTwo(Exact):
         self,
         task: Task,
         prior: FloatArray,
-        own: FloatArray,
+        params: FloatArray,
         num_particles: int,
         rng: np.random.Generator,
     ) -> Step:
         """Evaluate value and gradient at constrained parameters."""
-        elbo = super().step(task, prior, own, num_particles, rng)
-        more = self._loss.above_elbo(task, prior, own, self._nodes)
-        value = objective_value(task, Beta(*prior[:, 0]), own) + more.value
-        return Step(elbo.prior + more.prior, elbo.own + more.own, value)
+        elbo = super().step(task, prior, params, num_particles, rng)
+        more = self._loss.above_elbo(task, prior, params, self._nodes)
+        value = objective_value(task, Beta(*prior[:, 0]), params) + more.value
+        return Step(elbo.prior + more.prior, elbo.params + more.params, value)

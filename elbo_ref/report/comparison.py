@@ -63,12 +63,12 @@ class Comparison:
 
     @property
     def complete(self) -> bool:
-        """Whether every run is diagnosed."""
+        """True if every run is diagnosed."""
         return len(self.diagnoses) == len(self.results)
 
     @property
     def interrupted(self) -> bool:
-        """Whether something that was asked for is missing because of an interrupt."""
+        """True if something that was asked for is missing because of an interrupt."""
         ended = any(run.ending == "interrupted" for run in self.runs)
         return bool(self.not_begun) or not self.complete or ended
 

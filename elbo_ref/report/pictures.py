@@ -114,7 +114,7 @@ def plot_densities(diagnosis: Diagnosis, *, latent: int = 0, ax: Axes | None = N
     ax = _new_axes() if ax is None else ax
     k, n = int(counts.successes[latent]), int(counts.total_count[latent])
     exact: dict[str, Any] = {"color": EXACT, "ls": "--", "lw": 1.6, "zorder": 3}
-    own: dict[str, Any] = {"color": PALE, "lw": 5, "zorder": 1}
+    params: dict[str, Any] = {"color": PALE, "lw": 5, "zorder": 1}
     if not run.has_prior:
         assert isinstance(run.guide, Parameter)
         reached, what = np.ravel(run.guide.logits)[latent], "likelihood"
@@ -122,7 +122,7 @@ def plot_densities(diagnosis: Diagnosis, *, latent: int = 0, ax: Axes | None = N
         y += np.log((k + 0.5) / (n - k + 0.5))
         height = k * sc.log_expit(y) + (n - k) * sc.log_expit(-y)
         ax.plot(y, np.exp(height - height.max()), label=what, **exact)
-        ax.axvline(reached, label=f"c = {_probability(reached)} reached", **own)
+        ax.axvline(reached, label=f"c = {_probability(reached)} reached", **params)
         low, high = _padded([reached, *y[height > height.max() + np.log(0.03)]], 0.53)
     else:
         what = "density of logit c"
@@ -131,13 +131,13 @@ def plot_densities(diagnosis: Diagnosis, *, latent: int = 0, ax: Axes | None = N
         curves = {"prior": (run.prior, {"color": PRIOR, "lw": 1.8})}
         curves["posterior"] = posterior(run.prior, counts), exact
         if isinstance(run.guide, Beta | LogitNormal):
-            curves[f"guide{tied}"] = run.guide, own
+            curves[f"guide{tied}"] = run.guide, params
         drawn = [_density(value, latent) for value, _ in curves.values()]
         low, high = _padded(np.concatenate([y[height > 0.03] for y, height in drawn]), 0.53)
         for label, (value, style) in curves.items():
             ax.plot(*_density(value, latent, np.linspace(low, high, 200)), label=label, **style)
         if isinstance(run.guide, Delta):
-            ax.axvline(np.ravel(run.guide.logits)[latent], label="guide, a point", **own)
+            ax.axvline(np.ravel(run.guide.logits)[latent], label="guide, a point", **params)
     _logit_axis(ax, low, high)
     ax.set(ylim=(0, 1.05), xlabel="c (logit scale)", ylabel=f"{what}, peak = 1")
     text = f"latent {latent}" if counts.labels is None else str(counts.labels[latent])

@@ -124,7 +124,7 @@ def find_goal(
     top = maximum_uphill(parameters, vector)
     if top is None:
         return None
-    deviations = parameters.gradient_std(objective, top.prior, top.own)
+    deviations = parameters.gradient_std(objective, top.prior, top.params)
     if deviations is None:
         return None
     deviations = deviations / np.sqrt(num_particles)
@@ -139,7 +139,7 @@ class Maximum(NamedTuple):
 
     value: float
     prior: FloatArray
-    own: FloatArray
+    params: FloatArray
 
 
 def maximum_uphill(parameters: ParameterVector, vector: FloatArray) -> Maximum | None:
@@ -155,9 +155,9 @@ def maximum_uphill(parameters: ParameterVector, vector: FloatArray) -> Maximum |
         top = _ascend(profile, np.log(prior[parameters.learned, 0]))
     if top is None:
         return None
-    own = top.own if task.guide.shared else top.own[:, entry]
-    value = objective_value(task, Beta(*map(float, top.prior[:, 0])), own)
-    return Maximum(value, top.prior, own)
+    params = top.params if task.guide.shared else top.params[:, entry]
+    value = objective_value(task, Beta(*map(float, top.prior[:, 0])), params)
+    return Maximum(value, top.prior, params)
 
 
 class _Profile:
@@ -175,9 +175,9 @@ class _Profile:
         value = objective_value(self._task, Beta(*map(float, best[0][:, 0])), best[1])
         return Maximum(value, *best) if np.isfinite(value) else None
 
-    def slope(self, prior: FloatArray, own: FloatArray) -> FloatArray:
+    def slope(self, prior: FloatArray, params: FloatArray) -> FloatArray:
         """First derivatives by x, at the prior and the best guide."""
-        step = Exact().step(self._task, prior, own, 1, self._unused)
+        step = Exact().step(self._task, prior, params, 1, self._unused)
         return (step.prior * prior[:, 0])[self._learned]
 
     def curvature(self, x: FloatArray) -> FloatArray:
@@ -207,10 +207,10 @@ class _Profile:
             return None
         task, prior = self._task, self._prior.copy()
         prior[self._learned, 0] = np.exp(x)
-        own = task.guide.optimum(prior, task.outcomes, task.weights)
+        params = task.guide.optimum(prior, task.outcomes, task.weights)
         if not task.guide.shared:
-            own = np.where(task.weights > 0, own, 1.0)
-        return (prior, own) if np.isfinite(own).all() else None
+            params = np.where(task.weights > 0, params, 1.0)
+        return (prior, params) if np.isfinite(params).all() else None
 
 
 def _ascend(profile: _Profile, x: FloatArray) -> Maximum | None:
@@ -220,7 +220,7 @@ def _ascend(profile: _Profile, x: FloatArray) -> Maximum | None:
         if here is None:
             return None
         if moved:
-            slope, curvature = profile.slope(here.prior, here.own), profile.curvature(x)
+            slope, curvature = profile.slope(here.prior, here.params), profile.curvature(x)
             if not np.isfinite(curvature).all():
                 return None
             curvatures, directions = np.linalg.eigh(curvature)

@@ -95,40 +95,40 @@ class ParameterVector:
         p, rows = self.num_prior, len(vectors)
         priors = np.repeat(self._prior, rows, axis=1)
         priors[self.learned] = self.positive.constrain(vectors[:, :p].T)
-        own = np.moveaxis(vectors[:, p:].reshape(rows, *self.guide_shape), 0, 1)
-        return priors[:, :, None], self.task.guide.constrain(own)
+        params = np.moveaxis(vectors[:, p:].reshape(rows, *self.guide_shape), 0, 1)
+        return priors[:, :, None], self.task.guide.constrain(params)
 
     def value(self, vector: FloatArray) -> float:
         """Evaluate the exact objective."""
-        prior, own = self.split(vector)
-        return objective_value(self.task, Beta(*map(float, prior[:, 0])), own)
+        prior, params = self.split(vector)
+        return objective_value(self.task, Beta(*map(float, prior[:, 0])), params)
 
     def gradient(
         self, objective: Objective, vector: FloatArray, num_particles: int, rng: np.random.Generator
     ) -> tuple[FloatArray, float]:
         """Gradient of an objective with respect to the vector, and the value of its step."""
-        prior, own = self.split(vector)
-        step = objective.step(self.task, prior, own, num_particles, rng)
-        by_own = (step.own * self.task.guide.slope(own)).ravel()
+        prior, params = self.split(vector)
+        step = objective.step(self.task, prior, params, num_particles, rng)
+        by_params = (step.params * self.task.guide.slope(params)).ravel()
         if not self.num_prior:
-            return by_own, step.value
+            return by_params, step.value
         by_prior = step.prior * self.positive.slope(prior[:, 0])
-        return np.concatenate((by_prior[self.learned], by_own)), step.value
+        return np.concatenate((by_prior[self.learned], by_params)), step.value
 
     def gradient_std(
-        self, objective: Objective, prior: FloatArray, own: FloatArray
+        self, objective: Objective, prior: FloatArray, params: FloatArray
     ) -> FloatArray | None:
         """Compute the standard deviation of one particle's gradient, for each entry of the vector.
 
         At constrained parameters; None if it is not known.
         """
-        found = objective.gradient_variance(self.task, prior, own)
+        found = objective.gradient_variance(self.task, prior, params)
         if found is None:
             return None
-        by_prior, by_own = found
-        slope = np.broadcast_to(self.task.guide.slope(own), by_own.shape)
+        by_prior, by_params = found
+        slope = np.broadcast_to(self.task.guide.slope(params), by_params.shape)
         by_learned = np.sqrt(by_prior[self.learned]) * self.positive.slope(prior[self.learned, 0])
-        return np.concatenate((by_learned, (np.sqrt(by_own) * np.abs(slope)).ravel()))
+        return np.concatenate((by_learned, (np.sqrt(by_params) * np.abs(slope)).ravel()))
 
     def outside(self, vector: FloatArray) -> int | None:
         """Find a parameter that is out of its range or not a number; None if all are well."""

@@ -93,13 +93,13 @@ class Run:
         guide, kept = parameters.task.guide, np.append(rows.kept, rows.end)
         for array in (rows.losses, kept):
             array.setflags(write=False)
-        prior, own = parameters.split(end.vector)
+        prior, params = parameters.split(end.vector)
         reached = Beta(float(prior[0, 0]), float(prior[1, 0]))
         priors = np.concatenate([rows.priors, prior], axis=1)
-        guides = np.concatenate([rows.guides, own[:, None]], axis=1)
+        guides = np.concatenate([rows.guides, params[:, None]], axis=1)
         return cls(
             prior=reached,
-            guide=guide.value(reached, own),
+            guide=guide.value(reached, params),
             losses=rows.losses,
             history=History(Beta(*priors), guide.value(Beta(*priors[:, kept]), guides), kept),
             num_steps=num_steps,
@@ -112,7 +112,7 @@ class Run:
 
     @property
     def counts(self) -> Counts:
-        """The data."""
+        """The counts that were fitted."""
         return self.config.counts
 
     @property
@@ -208,8 +208,8 @@ class Run:
         samples, where it is not known.
         """
         parameters = self.config.parameters
-        own = parameters.split(self.vector)[1]
-        variance = self.config.objective.variance(parameters.task, self.prior, own)
+        params = parameters.split(self.vector)[1]
+        variance = self.config.objective.variance(parameters.task, self.prior, params)
         return None if variance is None else float(np.sqrt(variance / self.config.num_particles))
 
     @property
@@ -300,8 +300,8 @@ class Run:
         mean = positive.constrain(positive.unconstrain(rows[:, first:]).mean(axis=1))
         prior = Beta(*mean) if self.learn_prior else self.prior
         family, kept = self.config.parameters.task.guide, self.history.guide_steps >= first
-        own = family.constrain(family.unconstrain(self.guide_parameters[:, kept]).mean(axis=1))
-        return Average(prior, family.value(prior, own))
+        params = family.constrain(family.unconstrain(self.guide_parameters[:, kept]).mean(axis=1))
+        return Average(prior, family.value(prior, params))
 
     def posterior_table(self, prob: float = 0.95) -> PosteriorTable:
         """Tabulate the exact posterior of each latent under the prior reached."""

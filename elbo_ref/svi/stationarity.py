@@ -84,15 +84,15 @@ def stationarity(parameters: ParameterVector, vector: FloatArray) -> Stationarit
 
     p = parameters.num_prior
 
-    def gradient(prior: FloatArray, own: FloatArray) -> tuple[FloatArray, FloatArray]:
-        flat, _ = parameters.gradient(exact, np.concatenate([prior, own.ravel()]), 1, unused)
+    def gradient(prior: FloatArray, params: FloatArray) -> tuple[FloatArray, FloatArray]:
+        flat, _ = parameters.gradient(exact, np.concatenate([prior, params.ravel()]), 1, unused)
         return flat[:p], parameters.free_guide(flat)
 
     return newton_decrement(gradient, vector[:p], parameters.free_guide(vector), idle)
 
 
 def newton_decrement(
-    gradient: Gradients, prior: FloatArray, own: FloatArray, idle: NDArray[np.bool_]
+    gradient: Gradients, prior: FloatArray, params: FloatArray, idle: NDArray[np.bool_]
 ) -> Stationarity:
     """Newton's view of unconstrained parameters.
 
@@ -106,17 +106,17 @@ def newton_decrement(
     idle : bool ndarray, shape (G,)
         The latents on which the objective does not depend at all.
     """
-    p, k = prior.size, own.shape[0]
-    g_prior, g_own = gradient(prior, own)
+    p, k = prior.size, params.shape[0]
+    g_prior, g_own = gradient(prior, params)
     corner = np.zeros((p, p))
-    arm = np.zeros((own.shape[1], k, p))
-    blocks = np.zeros((own.shape[1], k, k))
+    arm = np.zeros((params.shape[1], k, p))
+    blocks = np.zeros((params.shape[1], k, k))
     for j, shift in enumerate(np.eye(p)):
-        by_prior, by_own = _slope(gradient, prior, own, shift, np.zeros((k, 1)))
-        corner[:, j], arm[:, :, j] = by_prior, by_own.T
+        by_prior, by_params = _slope(gradient, prior, params, shift, np.zeros((k, 1)))
+        corner[:, j], arm[:, :, j] = by_prior, by_params.T
     for j, shift in enumerate(np.eye(k)):
-        _, by_own = _slope(gradient, prior, own, np.zeros(p), shift[:, None])
-        blocks[:, :, j] = by_own.T
+        _, by_params = _slope(gradient, prior, params, np.zeros(p), shift[:, None])
+        blocks[:, :, j] = by_params.T
     blocks[idle] = -np.eye(k)
     blocks = (blocks + blocks.swapaxes(1, 2)) / 2
     if not _negative_definite(blocks, np.abs(blocks).max(axis=(1, 2), initial=0.0)):
@@ -137,21 +137,21 @@ def newton_decrement(
 def _slope(
     gradient: Gradients,
     prior: FloatArray,
-    own: FloatArray,
+    params: FloatArray,
     by_prior: FloatArray,
-    by_own: FloatArray,
+    by_params: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     """Differentiate the gradient in a direction, by central differences of fourth order."""
 
     def at(shift: float) -> tuple[FloatArray, FloatArray]:
-        return gradient(prior + shift * by_prior, own + shift * by_own)
+        return gradient(prior + shift * by_prior, params + shift * by_params)
 
     far, near, ahead, further = (at(h * _SHIFT) for h in (-2, -1, 1, 2))
-    prior_slope, own_slope = (
+    prior_slope, param_slope = (
         (8 * (c - b) - (d - a)) / (12 * _SHIFT)
         for a, b, c, d in zip(far, near, ahead, further, strict=True)
     )
-    return prior_slope, own_slope
+    return prior_slope, param_slope
 
 
 def _negative_definite(matrices: FloatArray, scale: FloatArray) -> bool:

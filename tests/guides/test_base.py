@@ -130,9 +130,9 @@ def test_a_latent_that_is_not_there_gets_no_gradient(name):
     prior, own = space.split(vector)
     for objective in (Exact(), Trace()):
         step = objective.step(space.task, prior, own, 2, np.random.default_rng(0))
-        assert space.task.guide.shared or not step.own[:, 2].any()
+        assert space.task.guide.shared or not step.params[:, 2].any()
     empty = Task(guides.find("none"), er.Counts(0, 0))
-    assert not Exact().step(empty, np.ones((2, 1)), np.ones((1, 1)), 1, None).own.any()
+    assert not Exact().step(empty, np.ones((2, 1)), np.ones((1, 1)), 1, None).params.any()
 
 
 # -- Trace, draw by draw -------------------------------------------------------------------------
@@ -198,10 +198,12 @@ def z_scores(task, name, counts, steps=300, particles=12):
     drawn = [Trace().step(task, prior, own, particles, rng) for _ in range(steps)]
     raw = np.array([step.value for step in drawn])
     values = raw + Trace().rest(task, er.Beta(*prior[:, None]), own[:, None])
-    sample = np.array([[*s.prior, *s.own.ravel(), v] for s, v in zip(drawn, values, strict=True)])
+    sample = np.array(
+        [[*s.prior, *s.params.ravel(), v] for s, v in zip(drawn, values, strict=True)]
+    )
     exact = Exact().step(space.task, prior, own, 1, rng)
     model = er.Beta(*prior)
-    wanted = [*exact.prior, *exact.own.ravel(), objective_value(space.task, model, own)]
+    wanted = [*exact.prior, *exact.params.ravel(), objective_value(space.task, model, own)]
     off = sample - sample.mean(axis=0)
     spread = np.mean(off**2, axis=0)
     size = np.maximum(1e-12 * np.abs(wanted).max(), np.sqrt(spread / steps))
@@ -296,7 +298,7 @@ def test_without_anything_random_trace_is_exact():
     logits, task = np.array([[-1.0, 0.3, 40.0, 2.0, -700.0]]), Task(guides.find("none"), SEVERAL)
     exact = Exact().step(task, PRIOR, logits, 1, None)
     traced = Trace().step(task, PRIOR, logits, 3, np.random.default_rng(0))
-    np.testing.assert_allclose(traced.own, exact.own, rtol=1e-14)
+    np.testing.assert_allclose(traced.params, exact.params, rtol=1e-14)
     value = traced.value + Trace().rest(task, er.Beta(*PRIOR), logits[:, None])
     assert value[0] == pytest.approx(objective_value(task, er.Beta(*PRIOR), logits), rel=1e-13)
 
@@ -314,8 +316,8 @@ def test_equal_latents_draw_separately(name):
     )
     assert one.value == pytest.approx(many.value, rel=1e-13)
     np.testing.assert_allclose(one.prior, many.prior, rtol=1e-12, atol=1e-12)
-    sums = [np.bincount(entry, row, 5) for row in many.own]
-    np.testing.assert_allclose(one.own, np.reshape(sums, own.shape), rtol=1e-12, atol=1e-12)
+    sums = [np.bincount(entry, row, 5) for row in many.params]
+    np.testing.assert_allclose(one.params, np.reshape(sums, own.shape), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("guide", [er.Beta(3.0, 5.0), "empty", "tied"])

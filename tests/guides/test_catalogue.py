@@ -101,9 +101,9 @@ def test_draws_against_the_exact_values(guide, loss):
     steps = [objective.step(task, prior, own, 20, rng) for _ in range(400)]
     raw = np.array([step.value for step in steps])
     values = raw + objective.rest(task, er.Beta(*prior[:, None]), own[:, None])
-    rows = np.array([[*s.prior, *s.own.ravel(), v] for s, v in zip(steps, values, strict=True)])
+    rows = np.array([[*s.prior, *s.params.ravel(), v] for s, v in zip(steps, values, strict=True)])
     exact, model = Exact().step(task, prior, own, 1, rng), er.Beta(*prior)
-    wanted = [*exact.prior, *exact.own.ravel(), objective_value(task, model, own)]
+    wanted = [*exact.prior, *exact.params.ravel(), objective_value(task, model, own)]
     assert oracles.mean_scores(rows, wanted).max() < 5
     variance = one_particle_variance(task, model, own) / 20
     assert oracles.variance_scores(rows[:, -1:], variance).max() < 5

@@ -31,7 +31,7 @@ def many(guide, prior, counts, loss):
     repeated = er.Counts(np.full(SIZE, counts.successes[0]), np.full(SIZE, counts.total_count[0]))
     own = np.array([np.full(SIZE, x) for x in guide.arrays()], dtype=float)
     task, p = Task(guides.find(name), repeated), np.array([[x] for x in prior.arrays()])
-    return objectives.find(loss).step(task, p, own, 1, np.random.default_rng(3)).own
+    return objectives.find(loss).step(task, p, own, 1, np.random.default_rng(3)).params
 
 
 @pytest.mark.thorough

@@ -58,12 +58,14 @@ def sample_of(objective, task, own, steps=400, particles=8, seed=0):
     found = [objective.step(task, PRIOR, own, particles, rng) for _ in range(steps)]
     raw = np.array([step.value for step in found])
     values = raw + objective.rest(task, prior, own[:, None])
-    return np.array([[*s.prior, *s.own.ravel(), v] for s, v in zip(found, values, strict=True)])
+    return np.array([[*s.prior, *s.params.ravel(), v] for s, v in zip(found, values, strict=True)])
 
 
 def exactly(task, own):
     step = Exact().step(task, PRIOR, own, 1, np.random.default_rng(0))
-    return np.array([*step.prior, *step.own.ravel(), objective_value(task, er.Beta(*PRIOR), own)])
+    return np.array(
+        [*step.prior, *step.params.ravel(), objective_value(task, er.Beta(*PRIOR), own)]
+    )
 
 
 def the_task(objective, name):
@@ -170,7 +172,7 @@ def test_renyi_is_the_log_mean_power_of_the_weights(alpha, name):
     assert value(PRIOR, own) == pytest.approx(wanted, rel=1e-12)
 
     step = loss.step(task, PRIOR, own, 1, rng)
-    for rows, gradient in ((PRIOR, step.prior), (own, step.own)):
+    for rows, gradient in ((PRIOR, step.prior), (own, step.params)):
         for i in np.ndindex(rows.shape):
             h = 1e-5 * np.maximum(np.abs(rows[i]), 0.1)
             shifted = [rows.copy() for _ in range(2)]

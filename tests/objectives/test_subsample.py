@@ -67,14 +67,14 @@ def rows_of(counts, loss, name, size, particles=1, steps=STEPS):
     task, own = task_of(name, loss, counts), own_of(name, counts)
     objective, rng = Subsampled(objectives.find(loss), size), np.random.default_rng(3)
     found = (objective.step(task, PRIOR, own, particles, rng) for _ in range(steps))
-    return np.array([[*s.prior, *s.own.ravel(), s.value] for s in found])
+    return np.array([[*s.prior, *s.params.ravel(), s.value] for s in found])
 
 
 def exactly(counts, loss, name):
     task, own = task_of(name, loss, counts), own_of(name, counts)
     step = Exact().step(task, PRIOR, own, 1, np.random.default_rng(0))
     value = objective_value(task, er.Beta(*PRIOR), own)
-    return np.array([*step.prior, *step.own.ravel(), value])
+    return np.array([*step.prior, *step.params.ravel(), value])
 
 
 def z_of_mean(rows, wanted):

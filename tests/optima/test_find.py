@@ -139,7 +139,7 @@ def test_the_gradient_of_the_bound_of_two(guide, alpha):
     def at(x):
         return bound.step(task, x[:2, None], x[2:].reshape(POINTS[guide].shape), 1, rng)
 
-    for i, slope in enumerate(np.concatenate([at(point).prior, at(point).own.ravel()])):
+    for i, slope in enumerate(np.concatenate([at(point).prior, at(point).params.ravel()])):
         step = 1e-5 * (np.arange(point.size) == i)
         difference = (at(point + step).value - at(point - step).value) / 2e-5
         assert slope == pytest.approx(difference, rel=1e-6, abs=1e-7), i

@@ -76,7 +76,7 @@ def test_the_variance_behind_it(name):
     space = ParameterVector(Task(guide, counts), er.Beta(2.0, 3.0), True, guide.start(None, size))
     prior, own = space.split(space.start + rng.normal(0.2, 0.3, space.start.size))
     rows = [Trace().step(space.task, prior, own, 1, rng) for _ in range(4000)]
-    sample = np.array([[*step.prior, *step.own.ravel()] for step in rows])
+    sample = np.array([[*step.prior, *step.params.ravel()] for step in rows])
     by_prior, by_own = Trace().gradient_variance(space.task, prior, own)
     wanted = np.array([*by_prior, *by_own.ravel()])
     away = (sample - sample.mean(axis=0)) ** 2
@@ -141,7 +141,7 @@ def test_the_maximum_is_found_without_the_oracle(guide, counts, learned, start):
     assert wanted.attained and top.value == pytest.approx(wanted.value, rel=1e-9)
     if not learned:
         model = er.Beta(*map(float, top.prior[:, 0]))
-        at = ParameterVector(space.task, model, False, space.task.guide.unconstrain(top.own))
+        at = ParameterVector(space.task, model, False, space.task.guide.unconstrain(top.params))
         assert stationarity(at, at.start).holds
 
 

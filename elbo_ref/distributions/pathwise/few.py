@@ -47,7 +47,7 @@ _SIZES = [
 _LONG = 80
 """The number of terms beyond which the other side of the middle is tried."""
 _EVEN = 0.25
-"""Where log f falls by no more from the mode to c = 1/2, that is the middle."""
+"""If log f falls by no more from the mode to c = 1/2, that is the middle."""
 _MOST_GROWTH = 650.0
 """The largest logarithm of a coefficient."""
 _LARGE, _FARTHEST, _LONGEST = 40.0, 0.4, 64

@@ -197,18 +197,18 @@ def _latent_not_in_guide(recording: Recording, guide: str | None) -> list[Findin
 
 def _last_point(trace: ReplayTrace, counts: Counts) -> PointDiagnosis | None:
     """Diagnose the parameters before the last update; None where there is no such value."""
-    prior, own = trace.roles.prior[:, -1, 0], trace.roles.guide_parameters
-    if not (prior > 0).all() or own.shape[2] not in (1, len(counts)):
+    prior, params = trace.roles.prior[:, -1, 0], trace.roles.guide_parameters
+    if not (prior > 0).all() or params.shape[2] not in (1, len(counts)):
         return None
     if not trace.guide.is_point:  # refuses parameters that are none of the distribution
-        trace.guide.kind(*trace.guide.source_parameters(prior[:, None], own[:, -1]))
+        trace.guide.kind(*trace.guide.source_parameters(prior[:, None], params[:, -1]))
     rates = [rate[-1] for rate in trace.recording.lr.values() if np.isfinite(rate[-1])]
     point = Point(
         counts=counts,
         guide_name=trace.guide.name,
         loss=trace.objective,
         prior=Beta(*map(float, prior)),
-        guide_parameters=own[:, -1],
+        guide_parameters=params[:, -1],
         learn_prior=learned_of([role for _, role, _ in trace.learned()]),
         rate=float(rates[0]) if rates else None,
         num_particles=1 if trace.bound else trace.draws.shape[1],

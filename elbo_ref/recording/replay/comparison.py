@@ -29,7 +29,7 @@ class Comparison(NamedTuple):
 
     @property
     def off(self) -> BoolArray:
-        """Where they are too far apart, or the recorded value is no number."""
+        """Entries that are too far apart, or of which the recorded value is no number."""
         return np.asarray(~(np.abs(self.theirs - self.ours) <= self.allowance))
 
     @property

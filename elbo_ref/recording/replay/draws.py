@@ -129,18 +129,18 @@ def _saturation(trace: ReplayTrace) -> list[Finding]:
 
 def _loss_std(trace: ReplayTrace) -> FloatArray:
     """Compute the exact standard deviation of the loss of each step (E5), (T,)."""
-    guide, prior, own = trace.guide, trace.roles.prior, trace.guide_parameters
-    tilt = _tilt(trace, prior, own, trace.scales[1] * trace.outcomes)
-    each = guide.source.variance(tilt, guide.source_parameters(prior, own))
+    guide, prior, params = trace.guide, trace.roles.prior, trace.guide_parameters
+    tilt = _tilt(trace, prior, params, trace.scales[1] * trace.outcomes)
+    each = guide.source.variance(tilt, guide.source_parameters(prior, params))
     variance = np.broadcast_to(each, trace.draws.shape[::2]).sum(axis=1)
     return np.asarray(np.sqrt(np.maximum(variance / trace.draws.shape[1], 1e-300)))
 
 
 def _tilt(
-    trace: ReplayTrace, prior: FloatArray, own: FloatArray, outcomes: FloatArray
+    trace: ReplayTrace, prior: FloatArray, params: FloatArray, outcomes: FloatArray
 ) -> FloatArray:
     """Multiply log c and log(1 - c) in the loss; closed divergences have no draws."""
-    return outcomes if trace.program.closed else trace.guide.tilt(prior, own, outcomes)
+    return outcomes if trace.program.closed else trace.guide.tilt(prior, params, outcomes)
 
 
 def clip_bias(trace: ReplayTrace) -> FloatArray:
@@ -148,9 +148,9 @@ def clip_bias(trace: ReplayTrace) -> FloatArray:
     info, least = np.finfo(trace.draws.dtype), trace.program.least
 
     def evaluate(columns: Columns) -> FloatArray:
-        prior, own, outcomes = columns.prior, columns.guide_parameters, columns.outcomes
-        x = trace.guide.source_parameters(prior, own)
-        tilt = _tilt(trace, prior, own, np.zeros_like(outcomes))
+        prior, params, outcomes = columns.prior, columns.guide_parameters, columns.outcomes
+        x = trace.guide.source_parameters(prior, params)
+        tilt = _tilt(trace, prior, params, np.zeros_like(outcomes))
         total = np.zeros(x.shape[1])
         for end, (draw, probability) in enumerate(
             ((float(info.tiny), least), (float(info.epsneg), float(info.eps)))

@@ -102,7 +102,7 @@ class Gradient:
 
     @property
     def exact(self) -> FloatArray:
-        """The exact gradient."""
+        """The exact gradient of these draws."""
         return self.density + self.through
 
     @property
@@ -323,8 +323,8 @@ def _standard_deviations(trace: ReplayTrace, counts: Counts) -> dict[str, FloatA
     sizes: dict[str, list[FloatArray]] = {}
     count = max(1, min(_STEPS, _MOST // trace.num_latents))
     for step in np.unique(np.linspace(last, 0, count).astype(int)):
-        prior, own = trace.roles.prior[:, step], trace.roles.guide_parameters[:, step]
-        variances = objective.gradient_variance(task, prior, np.array(own))
+        prior, params = trace.roles.prior[:, step], trace.roles.guide_parameters[:, step]
+        variances = objective.gradient_variance(task, prior, np.array(params))
         if variances is None:
             return {}
         rows = [*variances[0], *variances[1]]

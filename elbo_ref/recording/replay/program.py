@@ -205,7 +205,7 @@ class Program:
         """Compute the terms of the loss at the draws."""
         kind, c = np.dtype(self.dtype).type, columns.c
         prior = columns.prior.astype(kind)
-        own = columns.guide_parameters.astype(kind)
+        params = columns.guide_parameters.astype(kind)
         k, f = columns.outcomes.astype(kind)
         constant = columns.log_coefficient, columns.coefficient_magnitude
         data = (
@@ -214,14 +214,14 @@ class Program:
         )
         subtracted = []
         if self.subtracts_beta:
-            q = self.guide.source_parameters(prior, own)
+            q = self.guide.source_parameters(prior, params)
             if self.closed:
                 zero = Term(np.zeros(c.shape), np.zeros(c.shape))
                 return Terms(*data, -_divergence(q, prior, c.shape), zero)
             subtracted = _log_beta(c, *q)
         y = columns.logit.astype(kind)
         if self.guide.source is LOGIT_NORMAL:
-            subtracted = _log_normal(y, *own)
+            subtracted = _log_normal(y, *params)
         if self._counted.jacobian + (self.guide.source is LOGIT_NORMAL):
             subtracted += [np.logaddexp(kind(0), -y), np.logaddexp(kind(0), y)]
         return Terms(*data, _total(_log_beta(c, *prior)), _total(subtracted, c.shape))
@@ -229,16 +229,16 @@ class Program:
     def parts(self, columns: Columns, pathwise: FloatArray, likelihood_scale: float) -> Parts:
         """Compute the gradient, given the derivatives of the draws' logits."""
         guide = self._counted
-        prior, own, y = columns.prior, columns.guide_parameters, columns.logit
+        prior, params, y = columns.prior, columns.guide_parameters, columns.logit
         c, failure = columns.c.astype(np.float64), sc.expit(-y)
         k, f = likelihood_scale * columns.outcomes
         free = (c >= self.least) & (c <= 1 - np.finfo(self.dtype).eps)
         data = np.where(free | (self.likelihood is unclamped), k * failure - f * c, 0.0)
         logs = np.array((np.log(c), np.log1p(-c)))
-        tilt = guide.tilt(prior, own, np.zeros_like(columns.outcomes))
+        tilt = guide.tilt(prior, params, np.zeros_like(columns.outcomes))
         logs_magnitude = columns.mean(np.abs(logs)) + _psi_magnitude(prior)
         exponents = np.abs(prior) + 1
-        x = guide.source_parameters(prior, own)
+        x = guide.source_parameters(prior, params)
         if self.subtracts_beta:
             logs_magnitude = logs_magnitude + _psi_magnitude(x)
             exponents = exponents + x + 1
@@ -257,15 +257,17 @@ class Program:
         slope_magnitude = slope_magnitude + k + 2 * (k + f)
 
         def rows(source: FloatArray) -> FloatArray:
-            by_prior, by_own = guide.collect(source, seen, prior, own)
-            return np.concatenate((np.broadcast_to(by_prior, seen.shape), by_own))
+            by_prior, by_params = guide.collect(source, seen, prior, params)
+            return np.concatenate((np.broadcast_to(by_prior, seen.shape), by_params))
 
         density = rows(fixed)
         magnitudes = np.abs(pathwise) * slope_magnitude
         rounding = columns.mean(magnitudes / failure)
         if guide.source is LOGIT_NORMAL:  # its own density's derivatives cancel; y is rounded
-            magnitudes += 2 / own[1]
-            magnitudes[1] += (np.abs(slope) + 1 / own[1]) * (np.abs(y) + np.abs(own[0])) / own[1]
+            magnitudes += 2 / params[1]
+            magnitudes[1] += (
+                (np.abs(slope) + 1 / params[1]) * (np.abs(y) + np.abs(params[0])) / params[1]
+            )
         through = columns.mean(magnitudes)
         magnitude = self._by_row(through + fixed_magnitude[: len(through)], logs_magnitude)
         return Parts(
@@ -280,22 +282,22 @@ class Program:
     def _by_row(self, source: FloatArray, logs: FloatArray | None = None) -> FloatArray:
         """Spread the magnitudes of a source gradient and of the logarithms over the rows."""
         prior = np.zeros((2, source.shape[1])) if logs is None else logs
-        own = np.zeros((len(self.guide.parameter_names), source.shape[1]))
-        if not len(own):
+        params = np.zeros((len(self.guide.parameter_names), source.shape[1]))
+        if not len(params):
             return prior + source
         if logs is not None and self.guide.source is LOGIT_NORMAL:
-            own = own + 10
+            params = params + 10
         elif logs is not None and self.guide.source is BETA:
-            own = own + logs
-        return np.concatenate((prior, own + source))
+            params = params + logs
+        return np.concatenate((prior, params + source))
 
     def _score(self, columns: Columns, logs: FloatArray, likelihood_scale: float) -> FloatArray:
-        prior, own = columns.prior, columns.guide_parameters
+        prior, params = columns.prior, columns.guide_parameters
         if not self.guide.has_score or self.mean_field:
             return np.full((2 + len(self.guide.parameter_names), prior.shape[1]), np.nan)
         f = self.terms(columns).objective(likelihood_scale)
-        score = columns.mean(self.guide.source.score(columns.logit, logs, own) * f)
-        by_prior = self.guide.collect(np.zeros_like(score), columns.mean(logs), prior, own)[0]
+        score = columns.mean(self.guide.source.score(columns.logit, logs, params) * f)
+        by_prior = self.guide.collect(np.zeros_like(score), columns.mean(logs), prior, params)[0]
         return np.concatenate((by_prior, score))
 
 

@@ -169,7 +169,7 @@ def make_trace(
         raise ValueError(f"the parameters have {roles.num_steps} steps, the losses {steps}")
     if guide.origin == "posterior" and batch is not None:
         raise ValueError(f"guide = {guide.name!r} is not replayed on minibatches")
-    own = outcomes if guide.origin == "posterior" else roles.guide_parameters
+    params = outcomes if guide.origin == "posterior" else roles.guide_parameters
     numpyro = recording.header.get("framework") == "numpyro"
     single = _observed_classes(recording) == {"Bernoulli"} and not numpyro
     info = np.finfo(recording.dtype)
@@ -185,7 +185,7 @@ def make_trace(
         loss=loss,
         roles=roles._replace(
             prior=np.broadcast_to(roles.prior, (2, steps, 1)),
-            guide_parameters=np.broadcast_to(own, (len(own), steps, own.shape[2])),
+            guide_parameters=np.broadcast_to(params, (len(params), steps, params.shape[2])),
         ),
         draws=candidates.draws,
         logits=_logits(recording, candidates.site),
@@ -248,17 +248,17 @@ def _guide_of(recording: Recording, site: str, counts: Counts) -> Guide:
         return guide_with(is_point=True, has_prior=True, jacobian=int(on_logit))
     if kind != "Beta":
         raise ValueError(f"the guide samples {site!r} from a {kind}, which is not replayed")
-    own, prior = (
+    params, prior = (
         [recording.arguments.get(f"{program}.{site}.{name}") for name in NAMES]
         for program in ("guide", "model")
     )
-    known = [(x, y) for x, y in zip(own, prior, strict=True) if x is not None and y is not None]
+    known = [(x, y) for x, y in zip(params, prior, strict=True) if x is not None and y is not None]
     if len(known) == len(NAMES):
         if all(_equal(x, y) for x, y in known):
             return guide_with(origin="prior", source_weight=1)
         if _is_posterior(recording, known, counts):
             return guide_with(origin="posterior", detached=False)
-    one_pair = all(x is not None and x.shape[1] == 1 for x in own)
+    one_pair = all(x is not None and x.shape[1] == 1 for x in params)
     shared = one_pair and recording.draws[site].shape[2] > 1
     return guide_with(origin="own", parameter_names=NAMES, shared=shared)
 
@@ -272,14 +272,14 @@ def _is_posterior(
         for value in recording.constrained.values()
         if not any(_equal(prior, value) for _, prior in known)
     ]
-    if any(_equal(own, value) for own, _ in known for value in free):
+    if any(_equal(params, value) for params, _ in known for value in free):
         return False
     if any(x.shape[1] not in (1, len(counts)) for pair in known for x in pair):
         return False
     outcomes = counts.successes, counts.total_count - counts.successes
-    for (own, prior), more in zip(known, outcomes, strict=True):
-        room = _NEAR * np.finfo(own.dtype).eps * (prior + counts.total_count)
-        if np.any(abs(own - prior - more) > room):
+    for (params, prior), more in zip(known, outcomes, strict=True):
+        room = _NEAR * np.finfo(params.dtype).eps * (prior + counts.total_count)
+        if np.any(abs(params - prior - more) > room):
             return False
     return True
 
@@ -330,12 +330,12 @@ def _one_for_all(value: NDArray[Any], array: NDArray[Any]) -> bool:
 
 def _logits(recording: Recording, site: str) -> FloatArray:
     """Compute logits of the draws; a guide that draws on the logit says them itself."""
-    drawn, own = recording.draws[site], recording.draws.get(f"{site}_unconstrained")
-    if own is not None:
-        if own.shape != drawn.shape:
-            shapes = f"{own.shape}, not the {drawn.shape} of {site!r}"
+    drawn, params = recording.draws[site], recording.draws.get(f"{site}_unconstrained")
+    if params is not None:
+        if params.shape != drawn.shape:
+            shapes = f"{params.shape}, not the {drawn.shape} of {site!r}"
             raise ValueError(f"the draws of '{site}_unconstrained' have shape {shapes}")
-        return own.astype(np.float64)
+        return params.astype(np.float64)
     c = drawn.astype(np.float64)
     outside = ~((c > 0) & (c < 1))
     if outside.any():
@@ -364,9 +364,9 @@ def _coefficient_magnitude(recording: Recording, k: NDArray[Any], n: NDArray[Any
     """
     if _observed_classes(recording) == {"Bernoulli"}:
         return np.zeros(k.shape)
-    own = np.finfo(recording.dtype).eps
+    params = np.finfo(recording.dtype).eps
     kept = [np.finfo(x.dtype).eps for x in recording.observed.values()]
-    coarser = max([float(eps / own) for eps in kept], default=1.0)
+    coarser = max([float(eps / params) for eps in kept], default=1.0)
     factorials = sc.gammaln(n + 1.0) + sc.gammaln(k + 1.0) + sc.gammaln(n - k + 1.0)
     return np.asarray(max(1.0, coarser) * factorials)
 

@@ -77,7 +77,7 @@ class Bound(NamedTuple):
 
 @dataclass(frozen=True)
 class ReplayTrace:
-    """A recording, read.
+    """A recording with its parameters in their roles, and its rows, draws and scales.
 
     Attributes
     ----------
@@ -123,8 +123,8 @@ class ReplayTrace:
     @property
     def guide_parameters(self) -> FloatArray:
         """The guide's parameters of the latents that were drawn, (k, T, L or 1)."""
-        own = self.roles.guide_parameters
-        return own if self.batch is None else self.batch.select(own)
+        params = self.roles.guide_parameters
+        return params if self.batch is None else self.batch.select(params)
 
     def of_all(self, values: FloatArray, width: int) -> FloatArray:
         """Put values of the latents drawn, (..., T, L), in the places of all, or add them up."""
@@ -151,7 +151,7 @@ class ReplayTrace:
 
     @property
     def num_latents(self) -> int:
-        """L."""
+        """The number of latents, L."""
         return int(self.draws.shape[2])
 
     def learned(self) -> Iterator[tuple[int, str, str]]:
