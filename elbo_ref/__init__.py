@@ -12,6 +12,7 @@ import importlib
 __version__ = "0.1.0"
 
 _NAMES_OF = {
+    "_format.table": "Table",
     "counts": "Counts",
     "crosscheck": "Finding Verdict cross_check",
     "diagnostics.diagnosis": "Diagnosis diagnose",
@@ -24,7 +25,9 @@ _NAMES_OF = {
     "distributions.point": "Delta Parameter",
     "distributions.posterior_table": "PosteriorTable posterior_table",
     "evidence": "log_evidence log_evidence_gradient log_evidence_hessian posterior",
+    "guides": "Guide",
     "io.counts_file": "read_counts",
+    "io.datasets": "DataSet PublishedValue PyroRun",
     "mle.candidates": "Candidate Proof",
     "mle.intervals": "ConfidenceRegion",
     "mle.result": "EvidenceMaximum maximize_evidence",
@@ -41,7 +44,8 @@ _NAMES_OF = {
     "report": "plot",
     "svi.checkpoint": "CheckpointError load_run save_run",
     "svi.convergence": "NoiseFloor",
-    "svi.loop": "History",
+    "svi.config": "Config",
+    "svi.loop": "History State",
     "svi.maximize": "maximize_elbo",
     "svi.result": "Average Run",
     "svi.stationarity": "Stationarity",

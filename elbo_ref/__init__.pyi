@@ -1,4 +1,5 @@
 from elbo_ref import recording as recording
+from elbo_ref._format.table import Table as Table
 from elbo_ref.counts import Counts as Counts
 from elbo_ref.crosscheck import Finding as Finding, Verdict as Verdict, cross_check as cross_check
 from elbo_ref.diagnostics.diagnosis import Diagnosis as Diagnosis, diagnose as diagnose
@@ -26,8 +27,14 @@ from elbo_ref.evidence import (
     log_evidence_hessian as log_evidence_hessian,
     posterior as posterior,
 )
+from elbo_ref.guides import Guide as Guide
 from elbo_ref.io import datasets as datasets
 from elbo_ref.io.counts_file import read_counts as read_counts
+from elbo_ref.io.datasets import (
+    DataSet as DataSet,
+    PublishedValue as PublishedValue,
+    PyroRun as PyroRun,
+)
 from elbo_ref.mle.candidates import Candidate as Candidate, Proof as Proof
 from elbo_ref.mle.intervals import ConfidenceRegion as ConfidenceRegion
 from elbo_ref.mle.result import (
@@ -66,8 +73,9 @@ from elbo_ref.svi.checkpoint import (
     load_run as load_run,
     save_run as save_run,
 )
+from elbo_ref.svi.config import Config as Config
 from elbo_ref.svi.convergence import NoiseFloor as NoiseFloor
-from elbo_ref.svi.loop import History as History
+from elbo_ref.svi.loop import History as History, State as State
 from elbo_ref.svi.maximize import maximize_elbo as maximize_elbo
 from elbo_ref.svi.result import Average as Average, Run as Run
 from elbo_ref.svi.stationarity import Stationarity as Stationarity

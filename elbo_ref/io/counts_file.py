@@ -133,7 +133,7 @@ def read_counts(
 
     See Also
     --------
-    elbo_ref.datasets.load : Small public data sets.
+    elbo_ref.io.datasets.load : Small public data sets.
 
     Examples
     --------

@@ -150,6 +150,19 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), target
 
 
+def test_every_equation_tag_stands_on_the_page_of_equations():
+    page = (ROOT / "docs" / "equations.md").read_text()
+    used = {
+        tag
+        for folder in ("elbo_ref", "tests", "docs")
+        for path in (ROOT / folder).rglob("*.[pm][yd]")
+        for tag in re.findall(r"\(E(\d+)\)", path.read_text())
+    }
+    assert used == {str(number) for number in range(1, 15)}
+    for tag in used:
+        assert f'<a id="e{tag}"></a>**(E{tag})' in page
+
+
 @pytest.mark.parametrize("folder", ["elbo_ref", "docs", "README.md"])
 def test_hints_name_what_an_index_has(folder):
     """Not extras of this project, which is on none; and each is in an extra of setup.cfg."""
