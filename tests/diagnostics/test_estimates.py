@@ -499,7 +499,9 @@ def density(c, prior, k, n):
 
 @pytest.mark.parametrize("in_logit", [False, True], ids=["c", "logit_c"])
 @pytest.mark.parametrize("prior", [PRIORS["2_3"], er.Beta(1.5, 7.0)])
-@pytest.mark.parametrize("name", ["three_of_ten", "several", "weighted", "failures", "nothing"])
+@pytest.mark.parametrize(
+    "name", few(["three_of_ten", "several", "weighted", "failures", "nothing"], 3)
+)
 def test_map_by_scipy(name, prior, in_logit):
     """The mode of the posterior as a density of c, (A-1)/(A+B-2), or of logit c, A/(A+B)."""
     counts = DATA[name]
@@ -586,7 +588,7 @@ def test_an_entry_that_stands_for_no_latent_changes_no_value():
 
 
 @pytest.mark.parametrize("prior", PRIORS.values(), ids=PRIORS)
-@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("name", few(DATA, 4))
 def test_what_needs_no_search(name, prior):
     """Posterior mean (K + a)/(N + a + b), also the MAP in logit c; K/N; sum K/sum N."""
     counts = DATA[name]
@@ -653,7 +655,7 @@ def same(x, y):
 
 
 @pytest.mark.parametrize("prior", PRIORS.values(), ids=PRIORS)
-@pytest.mark.parametrize("name", few(DATA, 4))
+@pytest.mark.parametrize("name", few(DATA, 2))
 def test_mirror(name, prior):
     """Successes and failures exchanged, and the concentrations: c -> 1 - c, the same values."""
     one = table_of(name, prior)
@@ -710,7 +712,7 @@ def test_order(rows, prior):
 
 
 @pytest.mark.parametrize("prior", [PRIORS["2_3"], er.Beta(0.5, 0.5)])
-@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("name", few(DATA, 4))
 def test_json(name, prior):
     """Valid, every digit, and a reason for each null."""
     table = er.estimate_table(DATA[name], prior)
