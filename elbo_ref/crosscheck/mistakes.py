@@ -106,7 +106,7 @@ MISTAKES: dict[str, Mistake] = {
         ),
         Mistake(
             "wrong_latents",
-            "the latents are others: one where one per row was meant, or the reverse",
+            "one latent for all rows where one per row was meant, or the reverse",
             variants.other_latents,
         ),
         Mistake(

@@ -25,7 +25,10 @@ OUTCOMES = {
 
 _ON_OPTIMUM = {
     "unbounded": "More steps do not help: the model or the guide has to change.",
-    "drifting": "More steps only go on drifting: look at the supremum, or hold something.",
+    "drifting": (
+        "More steps only go on drifting: hold one concentration or the mean fixed, or take the "
+        "supremum for the answer."
+    ),
     "not_converged": "More steps, or a smaller learning rate at the end.",
     "noise_floor": (
         "More steps do not help: a smaller learning rate at the end, or more particles."
@@ -72,7 +75,7 @@ def _genuine(verdict: Verdict) -> str:
         named = "; ".join(f"{name} ({MISTAKES[name].meaning})" for name in verdict.mistakes)
         rivals = dict.fromkeys(x for f in verdict.having("mistake") for x in f.rivals)
         instead = ", ".join(name for name in rivals if name not in verdict.mistakes)
-        beside = f" They do not rule out instead: {instead}." if instead else ""
+        beside = f" Equally possible: {instead}." if instead else ""
         return f"These numbers are not what they are taken for: {named}.{beside}"
     if verdict.genuine:
         return "These numbers are genuine: everything that could be compared agrees."
@@ -92,7 +95,9 @@ def summary(verdict: Verdict) -> str:
     ]
     lines += _wrapped(f"exact: {exact}") if exact else []
     for finding in verdict.findings:
-        lines += _wrapped(line(finding), 10)
+        brief = finding.status == "optimum" and finding.reason  # the answer has the quantity
+        text = f"optimum   {finding.name}: {finding.reason}" if brief else line(finding)
+        lines += _wrapped(text, 10)
     for text in (_ruled_out(verdict), *verdict.advice):
         lines += _wrapped(text)
     return "\n".join(lines)

@@ -174,6 +174,12 @@ class Diagnosis(PointDiagnosis):
         steps = "" if needed is None else f", about {needed} exact steps from its maximum"
         return steps + (f" (noise floor {number(floor)} nats)" if floor else "")
 
+    def __repr__(self) -> str:
+        return (
+            f"Diagnosis(log_evidence={self.log_evidence!r}, gap={self.gap!r}, "
+            f"objective={self.objective!r}, optimum={self.optimum.value!r}, case={self.case!r})"
+        )
+
     def _repr_html_(self) -> str:
         name, sentence = self.run.guide_name, html.escape(self.sentence)
         return f"<p><b>guide {name}</b>: {sentence}.</p>{self.run._repr_html_()}"

@@ -93,16 +93,18 @@ class EstimateTable:
 
     def summary(self) -> str:
         """Format the table as text, with the reasons below."""
-        cells, reasons = self._cells(), dict[str, list[str]]()
-        for name, learnable, why in zip(
-            cells["estimate"], cells["learnable"], cells["why"], strict=True
-        ):
-            label = name if learnable in ("-", "both") else f"{name}, {learnable}"
-            reasons.setdefault(why, []).append(label)
-        notes = [
-            textwrap.fill(f"{'; '.join(names)}: {why}.", _WIDTH, subsequent_indent="    ")
-            for why, names in reasons.items()
-        ]
+        cells, reasons = self._cells(), dict[str, dict[str, list[str]]]()
+        names = cells["estimate"]
+        for name, learnable, why in zip(names, cells["learnable"], cells["why"], strict=True):
+            reasons.setdefault(why, {}).setdefault(name, []).append(learnable)
+        notes = []
+        for why, estimates in reasons.items():
+            labels = [
+                name if names.count(name) == 1 else f"{name} ({', '.join(learnable)})"
+                for name, learnable in estimates.items()
+            ]
+            text = f"{'; '.join(labels)}: {why}."
+            notes.append(textwrap.fill(text, _WIDTH, subsequent_indent="    "))
         return "\n".join([self._caption(), "", self._table().to_text(), "", *notes])
 
     __str__ = summary

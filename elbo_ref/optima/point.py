@@ -23,7 +23,6 @@ from scipy import optimize, special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.mle.binomial import saturated_log_likelihood
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import column, latent_values
@@ -94,16 +93,22 @@ def _mode(task: Task, prior: Beta) -> Optimum:
     reason: Reason = "mode_of_logit" if task.guide.jacobian else "mode"
     attained = bool((inside | flat)[task.weights > 0].all())
     kinds = at_end & (up <= down), at_end & (up > down), both, flat
-    return Optimum(
-        "latents", reason if inside.all() else "mode_at_end", float(value), attained,
-        c=c, numbers=tuple(float(np.count_nonzero(kind)) for kind in kinds),
-    )  # fmt: skip
+    numbers = tuple(float(task.weights @ kind) for kind in kinds)
+    if np.isinf(value):
+        reason = "mode_unbounded"
+    elif not attained:
+        everywhere = sum(numbers[:2]) == task.weights.sum()
+        reason = "mode_at_end" if everywhere else "mode_at_end_for_some"
+    elif numbers[3]:
+        reason = "mode_flat"
+    return Optimum("latents", reason, float(value), attained, c=c, numbers=numbers)
 
 
 def _density(task: Task, prior: Beta) -> tuple[FloatArray, FloatArray]:
     """Evaluate the highest joint density under a prior, or under R of shape (R, 1).
 
-    With the exponents A and D of each latent, (2, G) or (2, R, G).
+    With the exponents A and D of each latent, (2, G) or (2, R, G). At an end it is finite for
+    A = 0, so that a = 1 and K = 0, or for D = 0: -log B(1, b) = log b, or log a, exactly.
     """
     p = column(prior)
     outcomes = np.expand_dims(task.outcomes, tuple(range(1, p.ndim - 1)))
@@ -111,7 +116,8 @@ def _density(task: Task, prior: Beta) -> tuple[FloatArray, FloatArray]:
     inside = (exponents > 0).all(axis=0)
     up, down = np.where(inside, exponents, 1.0)
     at_mode = latent_values(task, prior, (np.log(up) - np.log(down))[None])
-    at_end = np.where((exponents < 0).any(axis=0), np.inf, -BETA.log_normalizer(p))
+    at_end = np.log(np.where(exponents[0] == 0, p[1], p[0]))
+    at_end = np.where((exponents < 0).any(axis=0), np.inf, at_end)
     live = task.weights > 0
     heights = np.where(inside, at_mode, at_end)[..., live]
     return np.asarray(heights @ task.weights[live]), exponents

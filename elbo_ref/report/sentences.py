@@ -103,7 +103,20 @@ _REASONS: dict[Reason, str] = {
         "the mode of the joint density, which the Jacobian c (1 - c) keeps inside; not an ELBO, as "
         "no entropy is counted"
     ),
-    "mode_at_end": "the density has no interior mode there",
+    "mode_at_end": (
+        "the mode of the joint density, at an end; not an ELBO, as no entropy is counted"
+    ),
+    "mode_at_end_for_some": (
+        "the mode of the joint density, at an end for some latents; not an ELBO, as no entropy is "
+        "counted"
+    ),
+    "mode_flat": (
+        "the mode of the joint density, flat for latents without trials; not an ELBO, as no "
+        "entropy is counted"
+    ),
+    "mode_unbounded": (
+        "not an ELBO: the joint density of a latent grows without bound as its c goes to an end"
+    ),
     "density_unbounded": (
         "not an ELBO: the density of the latents grows without bound as the prior collapses"
     ),
@@ -167,9 +180,12 @@ def _latents(optimum: Optimum) -> str:
     if inner.size:
         low, high = number(inner.min()), number(inner.max())
         parts.append(f"c = {low}" if low == high else f"c from {low} to {high}")
-    for name, times in zip(("at 0", "at 1", "both", "flat"), optimum.numbers, strict=False):
-        if times:
-            parts.append(name if c.size == 1 else f"{times:g} {name}")
+    kinds = zip(("at 0", "at 1", "both", "flat"), optimum.numbers, strict=False)
+    others = {name: times for name, times in kinds if times}
+    if not parts and len(others) == 1:
+        (name,) = others
+        return {"at 0": "c = 0", "at 1": "c = 1"}.get(name, name)
+    parts += [f"{times:.0f} {name}" for name, times in others.items()]
     return ", ".join(parts) or "any c"
 
 
@@ -187,7 +203,8 @@ def reason(optimum: Optimum) -> str:
     if optimum.reason == "evidence":
         why = _OF_EVIDENCE[optimum.location]
         if optimum.maximised == "log_evidence":
-            return why
+            no_mle = "no maximum-likelihood prior, only a supremum"
+            return why if optimum.attained else f"{no_mle}: {why}"
         word = "maximum" if optimum.attained else "supremum"
         tight = f"the guide can be the posterior: the evidence's own {word}, with no gap"
         return tight if optimum.location == "prior" else f"{tight}; {why}"
@@ -208,6 +225,8 @@ def diagnosis(seen: Diagnosis) -> str:
     run, optimum = seen.run, seen.optimum
     early = f"; {run.message}" if run.stopped in ("unbounded", "interrupted") else ""
     what = _OBJECTIVES[optimum.maximised]
+    if seen.family.jacobian and optimum.maximised == "log_joint":
+        what = f"{_OBJECTIVES['log_joint_of_logit']} without its Jacobian"
     if optimum.location == "unknown":
         what = f"the expected loss of {run.loss_name} with guide {run.guide_name}"
         return f"maximises {what}, {reason(optimum)}; {run.message}"
@@ -273,13 +292,9 @@ def conclusion(diagnoses: Sequence[Diagnosis]) -> str:
         )
     learners = [d for d in diagnoses if d.run.learn_prior]
     if supremum.prior is not None:
-        below = ", ".join(
-            f"{number(max(d.distance or 0, 0))} ({d.run.guide_name})" for d in learners
-        )
-        reached = f"the runs' log evidence is lower by {below}" if below else "none is learned here"
         return (
             f"the prior has an MLE, {describe(supremum.prior)}, and only a guide that can be the "
-            f"posterior leads there; {reached}"
+            f"posterior leads there; {_distances(learners)}"
         )
     near = [
         d.run.guide_name
@@ -296,3 +311,17 @@ def conclusion(diagnoses: Sequence[Diagnosis]) -> str:
     else:
         state = ""
     return f"the evidence's {height} is never attained, so there is no MLE to agree on{state}"
+
+
+def _distances(learners: Sequence[Diagnosis]) -> str:
+    """Say how far runs that learn the prior are from its MLE, in nats of log evidence."""
+    if not learners:
+        return "no prior is learned here"
+    rounding = 1e-9 * max(1.0, abs(learners[0].supremum.log_evidence))
+    distances = [(d.run.guide_name, d.distance or 0.0) for d in learners]
+    there = " and ".join(name for name, below in distances if below <= rounding)
+    below = ", ".join(f"{number(x)} ({name})" for name, x in distances if x > rounding)
+    runs = "the run's" if len(learners) == 1 else "the others'" if there else "the runs'"
+    parts = [f"reached by {there}"] if there else []
+    parts += [f"{runs} log evidence is lower by {below}"] if below else []
+    return ", ".join(parts)

@@ -47,11 +47,20 @@ def test_the_answer_comes_first_and_the_advice_last():
     assert lines[-2:] == ["Ruled out: wrong_latents.", "Correct that first."]
     for text in (
         MISTAKES["wrong_sign"].meaning,
-        "instead: kernel_error",
+        "Equally possible: kernel_error.",
         "Could not be tested: the",
     ):
         assert text in verdict.paragraph
     assert max(map(len, lines)) <= 120
+
+
+def test_the_line_of_the_optimum_does_not_repeat_the_answer():
+    """The kind and the reason alone; the quantity is in the answer."""
+    away = AWAY._replace(reason="all trials end alike")
+    text = Verdict("somebody's run", (away, AGREES)).summary()
+    assert text.count(AWAY.quantity) == 1
+    assert "\noptimum   drifting: all trials end alike\n" in text
+    assert AWAY.quantity in away.line()
 
 
 def test_advice_for_every_state():

@@ -383,3 +383,41 @@ def test_a_run_thrown_out_of_range_is_not_at_its_noise_floor(lr):
     assert run.stopped == "unbounded"
     assert diagnosis.case == "not_converged"
     assert "noise floor" not in diagnosis.sentence
+
+
+# -- words --------------------------------------------------------------------------------------
+
+
+def test_repr_has_the_numbers_and_not_the_run():
+    seen = er.diagnose(exact(OVERDISPERSED, num_steps=5))
+    assert repr(seen) == (
+        f"Diagnosis(log_evidence={seen.log_evidence!r}, gap={seen.gap!r}, "
+        f"objective={seen.objective!r}, optimum={seen.optimum.value!r}, case='not_converged')"
+    )
+
+
+@pytest.mark.parametrize(
+    ("successes", "prior", "words"),
+    [
+        ([3, 0, 1], er.Beta(1.0, 1.0), "(c from 0.2 to 0.3, 1 at 0): the mode of the joint "
+         "density, at an end for some latents; not an ELBO, as no entropy is counted"),
+        ([0, 0, 0], er.Beta(1.0, 1.0), "(c = 0): the mode of the joint density, at an end; not an "
+         "ELBO, as no entropy is counted"),
+        ([3, 0, 1], er.Beta(0.5, 2.0), "data and c: not an ELBO: the joint density of a latent "
+         "grows without bound as its c goes to an end"),
+    ],
+)  # fmt: skip
+def test_modes_at_an_end_in_words(successes, prior, words):
+    counts = er.Counts(successes, [10, 4, 5])
+    run = exact(counts, "delta", num_steps=5, prior=prior, learn_prior=False)
+    assert er.diagnose(run).sentence.endswith(words)
+
+
+@pytest.mark.parametrize(("loss", "words"), [
+    ("trace", "data and logit c, "),
+    ("trace_mean_field", "data and logit c without its Jacobian, "),
+])  # fmt: skip
+def test_laplace_without_its_jacobian_in_words(loss, words):
+    counts = er.Counts([3, 2], [10, 4])
+    run = er.maximize_elbo(counts, "laplace", loss=loss, learn_prior=False, num_steps=5)
+    assert f"maximises the joint density of {words}" in er.diagnose(run).sentence

@@ -534,14 +534,14 @@ def test_map_under_a_flat_prior_is_the_classical_mle():
 
 NO_MODE = [
     # successes, total_count, prior, place, value of log p(K, c)
-    ([0], [5], er.Beta(0.5, 0.5), "at 0", np.inf),
-    ([5], [5], er.Beta(0.5, 0.5), "at 1", np.inf),
+    ([0], [5], er.Beta(0.5, 0.5), "c = 0", np.inf),
+    ([5], [5], er.Beta(0.5, 0.5), "c = 1", np.inf),
     ([0], [0], er.Beta(0.5, 0.5), "both", np.inf),
-    ([0], [0], er.Beta(0.5, 2.0), "at 0", np.inf),
-    ([0], [5], er.Beta(1.0, 1.0), "at 0", 0.0),
-    ([5], [5], er.Beta(1.0, 1.0), "at 1", 0.0),
-    ([0], [5], er.Beta(1.0, 4.0), "at 0", np.log(4.0)),
-    ([5], [5], er.Beta(4.0, 1.0), "at 1", np.log(4.0)),
+    ([0], [0], er.Beta(0.5, 2.0), "c = 0", np.inf),
+    ([0], [5], er.Beta(1.0, 1.0), "c = 0", 0.0),
+    ([5], [5], er.Beta(1.0, 1.0), "c = 1", 0.0),
+    ([0], [5], er.Beta(1.0, 4.0), "c = 0", np.log(4.0)),
+    ([5], [5], er.Beta(4.0, 1.0), "c = 1", np.log(4.0)),
     ([0], [0], er.Beta(1.0, 1.0), "flat", 0.0),
 ]
 
@@ -553,9 +553,11 @@ def test_map_without_an_interior_mode(k, n, prior, place, value):
     row = table["MAP in c"]
     assert location(row) == place
     assert np.isnan(row.c)
-    assert row.value == pytest.approx(value, abs=1e-13)
+    assert row.value == value  # exactly: nothing is left of what cancels
     assert row.attained == np.isfinite(value)
-    assert sentences.reason(row) == "the density has no interior mode there"
+    kind = {"flat": "mode_flat"}.get(place, "mode_at_end")
+    assert row.reason == (kind if np.isfinite(value) else "mode_unbounded")
+    assert "not an ELBO" in sentences.reason(row)
     a, b = prior.concentration1 + k[0], prior.concentration0 + n[0] - k[0]
     assert float(table["MAP in logit c"].c) == pytest.approx(a / (a + b), rel=1e-15)
     grid = special.expit(np.linspace(-30, 30, 241))
@@ -575,6 +577,30 @@ def test_map_of_several_latents_in_words():
     np.testing.assert_allclose(row.c[[1, 5]], inner, rtol=1e-14)
     assert np.isnan(row.c[[0, 2, 3, 4]]).all()
     assert (row.value, row.attained) == (np.inf, False)
+
+
+def test_map_counts_latents_and_not_entries():
+    """Multiplicities, and an entry that stands for none."""
+    counts = er.Counts([0, 3, 4], [5, 10, 4], multiplicity=[1_000_000, 2, 0])
+    row = er.estimate_table(counts)["MAP in c"]
+    assert location(row) == "c = 0.3, 1000000 at 0"
+    assert row.reason == "mode_at_end_for_some"
+    all_at_end = er.estimate_table(er.Counts([0], [5], multiplicity=[4]))["MAP in c"]
+    assert (location(all_at_end), all_at_end.value) == ("c = 0", 0.0)
+    flat = er.estimate_table(er.Counts([0, 3], [0, 10], multiplicity=[2, 1]))["MAP in c"]
+    assert (location(flat), flat.reason) == ("c = 0.3, 2 flat", "mode_flat")
+
+
+def test_reason_of_empirical_bayes():
+    """It says if there is a maximum-likelihood prior."""
+    inner = er.estimate_table(er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50]))
+    assert sentences.reason(inner["empirical Bayes"]) == "the maximum-likelihood prior"
+    forum = er.estimate_table(er.datasets.load("forum"))
+    assert sentences.reason(forum["empirical Bayes"]) == (
+        "no maximum-likelihood prior, only a supremum: all trials end alike"
+    )
+    notes = " ".join(forum.summary().split())
+    assert "guide beta (both, concentration1, concentration0): the guide can" in notes
 
 
 def test_an_entry_that_stands_for_no_latent_changes_no_value():

@@ -155,6 +155,21 @@ def test_conclusion_with_a_maximiser():
     assert "None" not in conclusion(seen[3:])
 
 
+def test_conclusion_of_a_run_at_the_maximiser():
+    """Reached is said in words; a distance from it in nats, and none without a prior learned."""
+    best = er.maximize_evidence(OVERDISPERSED).prior
+    there, away = (
+        er.diagnose(exact(OVERDISPERSED, num_steps=1, prior=prior, optimizer=er.Adam(lr=1e-14)))
+        for prior in (best, er.Beta(1.0, 1.0))
+    )
+    assert conclusion([there]).endswith("leads there; reached by beta")
+    below = f"log evidence is lower by {number(away.distance)} (beta)"
+    assert conclusion([away]).endswith(f"; the run's {below}")
+    assert conclusion([there, away]).endswith(f"; reached by beta, the others' {below}")
+    none = er.diagnose(exact(OVERDISPERSED, "none", num_steps=1))
+    assert conclusion([none]).endswith("; no prior is learned here")
+
+
 def test_conclusion_of_single_trials():
     text = conclusion(together(KINDS["unidentified"], num_steps=5))
     assert "every prior" in text
