@@ -59,7 +59,7 @@ def assert_sound(text):
 
 
 @pytest.mark.parametrize("guide", few(["beta", "empty", "tied", "none", "delta", "normal"], 3))
-@pytest.mark.parametrize("counts", DATA.values(), ids=DATA)
+@pytest.mark.parametrize("counts", few(DATA.values(), 4), ids=DATA)
 def test_runs_and_diagnoses(counts, guide):
     run = finished(counts, guide)
     assert_sound(run.to_json())

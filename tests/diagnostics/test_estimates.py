@@ -659,7 +659,7 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("name", few(DATA, 4))
 def test_rows(name):
     """Always the same rows, found by name, or by name and what is learnable."""
     table = er.estimate_table(DATA[name])
@@ -738,7 +738,7 @@ def test_order(rows, prior):
 
 
 @pytest.mark.parametrize("prior", [PRIORS["2_3"], er.Beta(0.5, 0.5)])
-@pytest.mark.parametrize("name", few(DATA, 4))
+@pytest.mark.parametrize("name", few(DATA, 2))
 def test_json(name, prior):
     """Valid, every digit, and a reason for each null."""
     table = er.estimate_table(DATA[name], prior)
@@ -767,7 +767,7 @@ def test_json(name, prior):
             assert plain["c"] is None and plain["c_reason"]
 
 
-@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("name", few(DATA, 4))
 def test_summary(name):
     """A line for each row, and each reason once, with whom it is for."""
     table = table_of(name, PRIORS["2_3"])

@@ -31,7 +31,7 @@ def point_of(run):
 
 
 @pytest.mark.parametrize("loss", few(["trace", "trace_mean_field", "exact"], 2))
-@pytest.mark.parametrize("guide", [name for name in guides.GUIDES if name != "empty"])
+@pytest.mark.parametrize("guide", few([name for name in guides.GUIDES if name != "empty"], 4))
 def test_a_run_and_its_parameters_have_one_diagnosis(guide, loss):
     run = er.maximize_elbo(
         COUNTS, guide, loss=loss, optimizer=er.Adam(lr=0.1), num_steps=60, num_particles=4

@@ -24,6 +24,7 @@ from elbo_ref.objectives.exact import Exact, objective_value, one_particle_varia
 from elbo_ref.optima import find
 from elbo_ref.optima.optimum import Optimum
 from elbo_ref.svi.parameters import ParameterVector
+from tiers import few
 
 LINES = [
     Guide("tempered", BETA, er.Beta, source_weight=2),
@@ -91,7 +92,7 @@ def test_value_and_gradient_against_autograd(guide):
     np.testing.assert_allclose(gradient, wanted, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("loss", ["trace", "sticking_the_landing", "score_function"])
+@pytest.mark.parametrize("loss", few(["trace", "sticking_the_landing", "score_function"]))
 def test_draws_against_the_exact_values(guide, loss):
     """400 steps of 20 particles, |z| < 5 (6e-7 each), and the variance of the value (E5)."""
     if loss == "score_function" and not guide.has_score:

@@ -72,7 +72,7 @@ def the_task(objective, name):
     return Task(objective.adapted(guides.find(name)), SEVERAL)
 
 
-@pytest.mark.parametrize(("loss", "name"), few(CASES, 10))
+@pytest.mark.parametrize(("loss", "name"), few(CASES, 6))
 def test_every_estimator_is_unbiased(loss, name):
     """Value and gradient in the mean, against the closed form of what the objective is."""
     objective, own = objectives.find(LOSSES[loss]), OWN[name]
