@@ -20,7 +20,7 @@ from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.check import cross_check
-from elbo_ref.crosscheck.findings import OPTIMUM, ORDER, Verdict
+from elbo_ref.crosscheck.findings import OPTIMUM, Verdict, in_order
 from elbo_ref.crosscheck.parameters import one_by_one
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GUIDES as CATALOGUE, Guide, GuideName, find
@@ -147,7 +147,7 @@ def _together(numbers: Verdict, played: Verdict) -> Verdict:
     ruled_out = dict.fromkeys((*numbers.ruled_out, *played.ruled_out))
     return replace(
         numbers,
-        findings=tuple(sorted(kept, key=lambda x: ORDER.index(x.status))),
+        findings=in_order(kept),
         ruled_out=tuple(name for name in ruled_out if name not in named),
     )
 
