@@ -38,7 +38,7 @@ from elbo_ref._validation.arguments import IntArray, file_path
 from elbo_ref.counts import Counts
 from elbo_ref.io.archive import most_unpacked, read_arrays
 from elbo_ref.io.errors import DataError, bare, short
-from elbo_ref.io.fields import read_object
+from elbo_ref.io.fields import can_be_encoded, read_object
 from elbo_ref.io.layout import Layout
 from elbo_ref.io.numbers import flaw, whole
 from elbo_ref.io.stream import is_json_object, is_zip, reading
@@ -47,7 +47,6 @@ from elbo_ref.io.text_table import read_table
 __all__ = ["CountsFile", "DataError", "Layout", "Source", "read", "read_counts"]
 
 _INTEGER = re.compile("-?[0-9]{1,999}")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Source(NamedTuple):
@@ -287,7 +286,7 @@ def _labels(name: str, column: Sequence[object] | NDArray[Any], rows: Sequence[i
         if isinstance(cell, _Number):
             label = int(cell) if _INTEGER.fullmatch(cell) else float(cell)
         if isinstance(label, str):
-            good = not _SURROGATE.search(label)
+            good = can_be_encoded(label)
         else:
             good = isinstance(label, int) or (isinstance(label, float) and math.isfinite(label))
         if not good:

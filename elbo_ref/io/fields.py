@@ -185,7 +185,12 @@ def anything(_place: str, _value: Any) -> None:
     """Accept any value, of a type that is checked elsewhere."""
 
 
-name = _must("a text", lambda x: isinstance(x, str) and not _SURROGATE.search(x))
+def can_be_encoded(text: str) -> bool:
+    """Tell whether a text can be written to a file: no half of a character is in it."""
+    return not _SURROGATE.search(text)
+
+
+name = _must("a text", lambda x: isinstance(x, str) and can_be_encoded(x))
 """Any text that can be encoded."""
 
 flag = _must("true or false", lambda x: type(x) is bool)
