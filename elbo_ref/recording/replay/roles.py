@@ -25,7 +25,7 @@ from elbo_ref.guides import Guide
 from elbo_ref.recording import Recording
 from elbo_ref.recording.replay.program import Program, binomial, single_trials
 from elbo_ref.recording.replay.rows import Batch
-from elbo_ref.recording.replay.trace import LOSSES, Bound, ReplayTrace
+from elbo_ref.recording.replay.trace import LOSSES, Bound, ReplayTrace, from_numpyro
 from elbo_ref.svi.parameters import NAMES
 
 _NEAR = 8
@@ -170,7 +170,7 @@ def make_trace(
     if guide.origin == "posterior" and batch is not None:
         raise ValueError(f"guide = {guide.name!r} is not replayed on minibatches")
     params = outcomes if guide.origin == "posterior" else roles.guide_parameters
-    numpyro = recording.header.get("framework") == "numpyro"
+    numpyro = from_numpyro(recording)
     single = _observed_classes(recording) == {"Bernoulli"} and not numpyro
     info = np.finfo(recording.dtype)
     return ReplayTrace(
@@ -227,7 +227,7 @@ def _loss(recording: Recording, guide: Guide, loss: str | None) -> tuple[str, Bo
         if bound is None:
             raise ValueError("loss = 'renyi': the recording does not say the alpha of the bound")
         return loss, bound
-    numpyro = recording.header.get("framework") == "numpyro"
+    numpyro = from_numpyro(recording)
     if loss == "trace_mean_field" and numpyro and guide.without_jacobian() is not guide:
         loss = "trace"  # NumPyro counts the Jacobian there, which Pyro drops
     return loss, None

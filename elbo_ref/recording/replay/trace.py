@@ -41,6 +41,11 @@ _BLOCK = 200_000
 """Draws that are evaluated together."""
 
 
+def from_numpyro(recording: Recording) -> bool:
+    """Tell whether the run is one of NumPyro."""
+    return bool(recording.header.get("framework") == "numpyro")
+
+
 class Bound(NamedTuple):
     """A Renyi bound.
 
@@ -140,7 +145,7 @@ class ReplayTrace:
     @property
     def from_numpyro(self) -> bool:
         """Tell whether the run is one of NumPyro."""
-        return self.recording.header.get("framework") == "numpyro"
+        return from_numpyro(self.recording)
 
     @property
     def objective(self) -> Objective:
