@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elbo_ref._format.numbers import number
+
+WIDTH = 120
+"""Characters of a line of text."""
 
 _MOST_ROWS = 40
 
@@ -30,6 +34,11 @@ def printable(text: str) -> str:
     two\nlines
     """
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def wrapped(text: str) -> str:
+    """Break a text into lines that fit, all but the first indented."""
+    return textwrap.fill(text, WIDTH, subsequent_indent="    ")
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from elbo_ref._format.numbers import describe, number
+from elbo_ref._format.table import WIDTH
 from elbo_ref.crosscheck.mistakes import MISTAKES
 
 if TYPE_CHECKING:
     from elbo_ref.crosscheck.findings import Finding, Verdict
-
-_WIDTH = 120
 
 OUTCOMES = {
     "agrees": "agrees",
@@ -106,7 +105,7 @@ def summary(verdict: Verdict) -> str:
 def _wrapped(text: str, indent: int = 4) -> list[str]:
     """Break a text into lines that fit a terminal, all but the first indented."""
     return textwrap.wrap(
-        text, _WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+        text, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
     )
 
 

@@ -14,14 +14,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from elbo_ref._format.documents import Document, document, put, to_json
 from elbo_ref._format.numbers import describe, pair
-from elbo_ref._format.table import Column, Table
+from elbo_ref._format.table import Column, Table, wrapped
 from elbo_ref._validation.arguments import FloatArray, check_type, underflow_is_zero
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
@@ -34,7 +33,6 @@ from elbo_ref.optima.optimum import Optimum, Reason
 from elbo_ref.optima.posterior import of_evidence
 from elbo_ref.svi.parameters import Learned
 
-_WIDTH = 120
 _LEARNABLE: dict[Learned, str] = {
     False: "-",
     True: "both",
@@ -103,8 +101,7 @@ class EstimateTable:
                 name if names.count(name) == 1 else f"{name} ({', '.join(learnable)})"
                 for name, learnable in estimates.items()
             ]
-            text = f"{'; '.join(labels)}: {why}."
-            notes.append(textwrap.fill(text, _WIDTH, subsequent_indent="    "))
+            notes.append(wrapped(f"{'; '.join(labels)}: {why}."))
         return "\n".join([self._caption(), "", self._table().to_text(), "", *notes])
 
     __str__ = summary

@@ -6,20 +6,18 @@ diagnosis are null, with that reason.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from elbo_ref._format.documents import Document, document, put
 from elbo_ref._format.numbers import number
-from elbo_ref._format.table import Column, Table, joined
+from elbo_ref._format.table import Column, Table, joined, wrapped
 from elbo_ref.diagnostics.diagnosis import Diagnosis
 from elbo_ref.report.sentences import conclusion
 from elbo_ref.svi.result import Run
 
 NOT_DIAGNOSED = "interrupted before it was worked out"
 
-_WIDTH = 120
 _OF_DIAGNOSIS = (
     "arrived",
     "case",
@@ -97,11 +95,11 @@ class Comparison:
                 title,
                 f"{first.counts.summary()}, {first.settings()}",
                 "",
-                _wrapped("conclusion", self.conclusion),
+                wrapped(f"conclusion: {self.conclusion}."),
                 "",
                 self._table(names).to_text(),
                 "",
-                *(_wrapped(name, sentence) for name, sentence in said.items()),
+                *(wrapped(f"{name}: {sentence}.") for name, sentence in said.items()),
             ]
         )
 
@@ -160,10 +158,6 @@ def _row(result: Diagnosis | Run) -> tuple[str | float | None, ...]:
     if isinstance(result, Run):
         return run.guide_name, a, b, None, None, None, None
     return run.guide_name, a, b, result.objective, result.log_evidence, result.gap, run.step_std
-
-
-def _wrapped(topic: str, sentence: str) -> str:
-    return textwrap.fill(f"{topic}: {sentence}.", _WIDTH, subsequent_indent="    ")
 
 
 def _sentence(result: Diagnosis | Run) -> str:
