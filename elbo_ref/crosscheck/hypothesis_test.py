@@ -178,6 +178,7 @@ def try_hypotheses(given: LossModel, losses: Losses, rng: np.random.Generator) -
     test = ModelTest(given, losses, rng)
     mean, variance = test.distribution.mean, test.distribution.variance
     spread = np.maximum(variance + test.allowance**2, 1e-24 * (1 + mean**2))
+    fit = Fit(losses.values, test.distribution, spread)
 
     def tested(hypotheses: list[Hypothesis]) -> list[Tested]:
         return [(x, ModelTest(x.model, losses, rng)) for x in hypotheses]
@@ -189,19 +190,18 @@ def try_hypotheses(given: LossModel, losses: Losses, rng: np.random.Generator) -
     excluded = [hypothesis.name for hypothesis, other in tried if not other.passes(test)]
     passing: list[Tested] = []
     if rejected:
-        fit = Fit(losses.values, test.distribution, spread)
         tried += tested(fitted_hypotheses(given, fit))
         passing = [pair for pair in tried if pair[1].passes(test)]
     names = {hypothesis.name for hypothesis, _ in passing}
-    weights = 1 / spread
+    shift, shift_error = fit.constant()
     return HypothesisReport(
         test,
         rejected,
         p,
         _best(passing),
         tuple(dict.fromkeys(name for name in excluded if name not in names)),
-        float(weights @ (losses.values - mean) / weights.sum()),
-        float(1 / np.sqrt(weights.sum())),
+        shift,
+        shift_error,
     )
 
 

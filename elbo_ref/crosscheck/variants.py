@@ -77,6 +77,12 @@ class Fit(NamedTuple):
         """Sum x y, weighted by precision."""
         return float(np.sum(x * y / self.variance))
 
+    def constant(self) -> tuple[float, float]:
+        """Return the constant that fits best, nats, and its standard error."""
+        weights = 1 / self.variance
+        shift = weights @ (self.losses - self.distribution.mean) / weights.sum()
+        return float(shift), float(1 / np.sqrt(weights.sum()))
+
 
 def _fit_price(size: float, precision: float) -> float:
     """Charge a fitted number of that size, known as precisely."""
@@ -249,11 +255,9 @@ def fitted_divisor(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
 
 def fitted_constant(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
     """Add the likeliest constant; where the distribution has an end, the mean is not it."""
-    weights, distribution = 1 / fit.variance, fit.distribution
-    shift = float(weights @ (fit.losses - distribution.mean) / weights.sum())
-    error = float(1 / np.sqrt(weights.sum()))
-    if distribution.variance.min() > 0:
-        density = distribution.log_density
+    shift, error = fit.constant()
+    if fit.distribution.variance.min() > 0:
+        density = fit.distribution.log_density
         shift = _likeliest(lambda x: density(fit.losses - x), shift, _AROUND * error)
     model = given._replace(constant=given.constant + shift)
     yield Hypothesis(f"{shift:.6g} nats", model, "constant", _fit_price(abs(shift), error))
