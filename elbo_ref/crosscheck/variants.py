@@ -20,6 +20,7 @@ from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.saddlepoint import LossDistribution
 from elbo_ref.guides import GUIDES
 from elbo_ref.guides.constraints import LARGEST, SOFTPLUS
+from elbo_ref.mle.binomial import log_coefficient
 from elbo_ref.svi.parameters import NAMES
 
 _MOSTLY = 3.0
@@ -178,13 +179,12 @@ def _shifted(given: LossModel, variant: str, constant: float) -> Iterator[Hypoth
 
 def without_coefficients(given: LossModel) -> Iterator[Hypothesis]:
     """Leave out the log binomial coefficients."""
-    coefficients = float(given.counts.multiplicity @ given.counts.log_coefficient)
-    yield from _shifted(given, "the log coefficients of all rows", coefficients)
+    yield from _shifted(given, "the log coefficients of all rows", log_coefficient(given.counts))
 
 
 def other_coefficients(given: LossModel) -> Iterator[Hypothesis]:
     """Count the log coefficients twice, or those of the totals."""
-    coefficients = float(given.counts.multiplicity @ given.counts.log_coefficient)
+    coefficients = log_coefficient(given.counts)
     split = float(given.counts.multiplicity @ given.counts.log_split)
     yield from _shifted(given, "the log coefficients counted twice", -coefficients)
     yield from _shifted(given, "the totals' log coefficients, not the rows'", split)

@@ -56,6 +56,11 @@ def totals(counts: Counts) -> tuple[int, int]:
     return int(w @ counts.successes), int(w @ counts.failures)
 
 
+def log_coefficient(counts: Counts) -> float:
+    """Add up the log binomial coefficients of all latents, logC."""
+    return float(counts.multiplicity @ counts.log_coefficient)
+
+
 def as_totals(counts: Counts) -> tuple[Counts, float]:
     """Give one latent all trials and the others none; and what to add for logC.
 
@@ -66,8 +71,7 @@ def as_totals(counts: Counts) -> tuple[Counts, float]:
     if not counts.num_latents or k + f >= 2**63:
         return counts, 0.0
     together = Counts([k, 0], [k + f, 0], [1, counts.num_latents - 1])
-    added = float(counts.multiplicity @ counts.log_coefficient) - float(together.log_coefficient[0])
-    return together, added
+    return together, log_coefficient(counts) - float(together.log_coefficient[0])
 
 
 def pooled_mean(counts: Counts) -> float:

@@ -28,7 +28,13 @@ import numpy as np
 from scipy import optimize, special as sc
 
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.mle.binomial import as_totals, pooled_log_likelihood, pooled_mean, totals
+from elbo_ref.mle.binomial import (
+    as_totals,
+    log_coefficient,
+    pooled_log_likelihood,
+    pooled_mean,
+    totals,
+)
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import elbo, empty_guide_objective, empty_guide_objective_gradient
 from elbo_ref.optima.optimum import Optimum
@@ -40,7 +46,7 @@ def of_tied(task: Task, prior: Beta, learned: Learned) -> Optimum:
     """Find the supremum of E_prior[log lik] over both concentrations, or concentration1 (E8)."""
     counts = task.counts
     k, f = totals(counts)
-    coefficient = float(counts.multiplicity @ counts.log_coefficient)
+    coefficient = log_coefficient(counts)
     if not k + f:
         return Optimum("any_prior", "no_trials", coefficient, True)
     if learned is True:
@@ -99,7 +105,7 @@ def of_empty(task: Task, prior: Beta, learned: Learned) -> Optimum:
     )
     if f == latents:
         level = latents * float(b * sc.psi(b) - b - sc.gammaln(b))
-        level += float(counts.multiplicity @ counts.log_coefficient)
+        level += log_coefficient(counts)
         if level >= height:
             return Optimum.at_end(np.inf, b, level, "levels_off")
     return Optimum.at_prior(best, height, "one_sided_collapse")

@@ -13,6 +13,7 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref._validation.values import by_value
 from elbo_ref.counts import Counts, distinct
 from elbo_ref.distributions.beta import Beta
+from elbo_ref.mle.binomial import log_coefficient
 from elbo_ref.svi.parameters import Learned
 
 Maximised: TypeAlias = Literal[
@@ -133,5 +134,4 @@ def merged(counts: Counts) -> tuple[Counts, float]:
     fewer, _ = distinct(counts)
     if len(fewer) == len(counts):
         return counts, 0.0
-    all_of_them = counts.multiplicity @ counts.log_coefficient
-    return fewer, float(all_of_them - fewer.multiplicity @ fewer.log_coefficient)
+    return fewer, log_coefficient(counts) - log_coefficient(fewer)

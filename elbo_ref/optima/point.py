@@ -23,7 +23,7 @@ from scipy import optimize, special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.mle.binomial import saturated_log_likelihood
+from elbo_ref.mle.binomial import log_coefficient, saturated_log_likelihood
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import column, latent_values
 from elbo_ref.optima.optimum import Optimum, Reason, merged
@@ -77,7 +77,7 @@ def of_point(task: Task, prior: Beta, learned: Learned) -> Optimum:
     if failures == missing * counts.num_latents:
         d = b - missing + f
         level = float(counts.multiplicity[live] @ (sc.xlogy(d, d) - d - sc.gammaln(b)))
-        level += left_out + float(counts.multiplicity @ counts.log_coefficient)
+        level += left_out + log_coefficient(counts)
         if level >= value - 1e-9:
             reason = "levels_off" if missing else "levels_off_without_other_outcome"
             return Optimum.at_end(np.inf, b, level, reason)
