@@ -22,6 +22,7 @@ Over b alone all is mirrored (`elbo_ref.optima.find`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import itemgetter
 
 import numpy as np
@@ -40,6 +41,11 @@ from elbo_ref.objectives.exact import elbo, empty_guide_objective, empty_guide_o
 from elbo_ref.optima.optimum import Optimum
 from elbo_ref.special import trigamma, trigamma_difference
 from elbo_ref.svi.parameters import Learned
+
+
+def stationary(slope: Callable[[float], float], low: float, high: float, held: float) -> Beta:
+    """Find the prior at which a slope in log concentration1 is 0, with concentration0 held."""
+    return Beta(float(np.exp(optimize.brentq(slope, low, high, xtol=1e-14))), held)
 
 
 def of_tied(task: Task, prior: Beta, learned: Learned) -> Optimum:
@@ -67,7 +73,7 @@ def of_tied(task: Task, prior: Beta, learned: Learned) -> Optimum:
         a = np.asarray(np.exp(log_a))
         return float(k * trigamma_difference(a, np.asarray(b)) / trigamma(a + b) - f)
 
-    best = Beta(float(np.exp(optimize.brentq(slope, -150.0, 150.0, xtol=1e-14))), b)
+    best = stationary(slope, -150.0, 150.0, b)
     together, added = as_totals(counts)
     guides = Beta(*(np.full(len(together), float(x)) for x in best.arrays()))
     return Optimum.at_prior(best, elbo(guides, best, together) + added, "no_collapse")
@@ -96,7 +102,7 @@ def of_empty(task: Task, prior: Beta, learned: Learned) -> Optimum:
     grid = np.linspace(np.log(1e-12), np.log(1e6 * (k + f + b)), 500)
     slopes = np.array([slope(x) for x in grid])
     peaks = [
-        Beta(float(np.exp(optimize.brentq(slope, grid[i], grid[i + 1], xtol=1e-14))), b)
+        stationary(slope, grid[i], grid[i + 1], b)
         for i in np.flatnonzero((slopes[:-1] > 0) & (slopes[1:] <= 0))
     ]
     heights = [empty_guide_objective(peak, together) + added for peak in peaks]

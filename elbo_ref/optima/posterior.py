@@ -12,7 +12,6 @@ r"""Optima of the guides that can be the posterior, and of one Beta for all late
 from __future__ import annotations
 
 import numpy as np
-from scipy import optimize
 
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
@@ -21,7 +20,7 @@ from elbo_ref.mle.binomial import totals
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import elbo
-from elbo_ref.optima.from_prior import of_tied
+from elbo_ref.optima.from_prior import of_tied, stationary
 from elbo_ref.optima.optimum import Location, Optimum
 from elbo_ref.special import digamma_difference
 from elbo_ref.svi.parameters import NAMES, Learned
@@ -81,6 +80,6 @@ def of_shared(task: Task, prior: Beta, learned: Learned) -> Optimum:
         up = digamma_difference(a, np.asarray(mean_k))
         return float(up - digamma_difference(a + b, n))
 
-    best = Beta(float(np.exp(optimize.brentq(slope, -60.0, 60.0, xtol=1e-14))), b)
+    best = stationary(slope, -60.0, 60.0, b)
     value = elbo(best.conjugate_update(mean_k, mean_f), best, counts)
     return Optimum.at_prior(best, value, "average_counts")
