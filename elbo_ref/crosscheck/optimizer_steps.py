@@ -23,7 +23,7 @@ from elbo_ref.guides.constraints import EXP, SOFTPLUS, Constraint
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import objective_value
 from elbo_ref.optim import Adam, rate_after
-from elbo_ref.svi.parameters import NAMES, Learned
+from elbo_ref.svi.parameters import Learned, learned_rows
 
 _TRIES, _FEWEST, _MOST_WORK, _MOST_COLUMNS = 4, 40, 300_000, 50
 """Runs, steps and terms of the check for a decay; coordinates of a parameter."""
@@ -57,9 +57,8 @@ class StepLengths(NamedTuple):
     def between(cls, model: LossModel, learned: Learned, positive: Constraint) -> StepLengths:
         """Measure the steps between the columns of a model."""
         rows = {
-            f"prior.{name}": positive.unconstrain(concentration[:, 0])
-            for name, concentration in zip(NAMES, model.prior, strict=True)
-            if learned in (True, name)
+            PRIOR_ROLES[row]: positive.unconstrain(model.prior[row, :, 0])
+            for row in learned_rows(learned)
         }
         guide = model.guide.under(positive)
         if guide.parameter_names:
@@ -195,7 +194,7 @@ def _along_the_path(
     """Lengths of the steps that Adam makes of gradients drawn at the parameters of a history."""
     positive = steps.positive
     task = Task(model.loss.adapted(model.guide.under(positive)), model.counts)
-    rows = [i for i, name in enumerate(NAMES) if learned in (True, name)]
+    rows = learned_rows(learned)
     lengths, state = [], None
     for t in range(steps.lengths.shape[1]):
         prior, params = model.prior[:, t], model.guide_parameters[:, t]

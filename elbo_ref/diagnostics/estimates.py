@@ -31,7 +31,7 @@ from elbo_ref.mle.intervals import CONCENTRATIONS, IN_RANGE
 from elbo_ref.optima.find import find_optimum
 from elbo_ref.optima.optimum import Optimum, Reason
 from elbo_ref.optima.posterior import of_evidence
-from elbo_ref.svi.parameters import Learned
+from elbo_ref.svi.parameters import NAMES, Learned
 
 _LEARNABLE: dict[Learned, str] = {
     False: "-",
@@ -135,7 +135,7 @@ def _plain(
         "attained": row.attained,
         "reason": reason,
     }
-    for key in ("concentration1", "concentration0"):
+    for key in NAMES:
         value = getattr(row, key)
         why = "it tends to infinity" if value == np.inf else "there is no one value"
         put(plain, key, value, why)
@@ -188,7 +188,7 @@ def estimate_table(counts: Counts, prior: Beta | None = None) -> EstimateTable:
     check_type("prior", prior, Beta)
     if prior.shape:
         raise ValueError(f"prior must be one Beta, not an array of shape {prior.shape}")
-    for name in ("concentration1", "concentration0"):
+    for name in NAMES:
         low, high = CONCENTRATIONS
         if not low <= getattr(prior, name) <= high:
             raise ValueError(f"prior: {name} = {getattr(prior, name)} {IN_RANGE}")

@@ -14,6 +14,7 @@ from elbo_ref._format.numbers import number
 from elbo_ref._format.table import Column, Table, joined, wrapped
 from elbo_ref.diagnostics.diagnosis import Diagnosis
 from elbo_ref.report.sentences import conclusion
+from elbo_ref.svi.parameters import NAMES
 from elbo_ref.svi.result import Run
 
 NOT_DIAGNOSED = "interrupted before it was worked out"
@@ -136,7 +137,7 @@ class Comparison:
 
     def _table(self, names: Mapping[str, str]) -> Table:
         headings = ["guide"]
-        for name in ("concentration1", "concentration0"):
+        for name in NAMES:
             headings.append(f"{name} ({names[name]})" if name in names else name)
         headings += ["objective", "log evidence", "gap", "std of a loss"]
         columns = zip(*map(_row, self.results), strict=True)

@@ -30,6 +30,11 @@ def check_learned(learned: object) -> None:
         raise TypeError(f"learn_prior must be True, False or a name, not {learned!r}")
 
 
+def learned_rows(learned: Learned) -> list[int]:
+    """List which of `NAMES` are learned, by number."""
+    return [row for row, name in enumerate(NAMES) if learned in (True, name)]
+
+
 class ParameterVector:
     """The map between a flat vector and the prior and guide of a task.
 
@@ -66,7 +71,7 @@ class ParameterVector:
     ) -> None:
         self.task, self.positive = task, positive
         self._prior = np.array(prior.arrays())[:, None]
-        rows = [row for row, name in enumerate(NAMES) if learned in (True, name)]
+        rows = learned_rows(learned)
         self.learned = slice(rows[0], rows[-1] + 1) if rows else slice(0)
         self.num_prior = len(rows)
         self.guide_shape = guide_start.shape
