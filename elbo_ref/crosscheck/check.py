@@ -33,9 +33,9 @@ from elbo_ref.crosscheck.optimum import exact_numbers, optimum_finding
 from elbo_ref.crosscheck.parameters import Assignment, assign, learned_of
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides import GuideName, GuideValue, find as find_guide
+from elbo_ref.guides import Guide, GuideName, GuideValue, find as find_guide
 from elbo_ref.io.parameters import Parameters, read_parameters
-from elbo_ref.objectives import LossName, LossValue, find as find_loss
+from elbo_ref.objectives import LossName, LossValue, Objective, find as find_loss
 from elbo_ref.optim import Adam, ClippedAdam, rate_after
 
 _MOST_PARTICLES = 10**12
@@ -148,7 +148,7 @@ def cross_check(
     of_steps, repeated = _numbers("losses", losses), _numbers("evaluations", evaluations)
     strange = other_latents(counts, given, names)
     if strange:
-        subject = f"{family.name} guide, {objective.name} loss, {counts.summary()}"
+        subject = _subject(family, objective, counts)
         has_losses = bool(of_steps.size or repeated.size)
         return Verdict(subject, strange, advice=wording.advice(strange, has_losses=has_losses))
     assigned = assign(counts, given, family, names, prior)
@@ -208,7 +208,7 @@ def _verdict(
     findings += [optimum_finding(seen), *_untested(losses.size, has_losses, steps)]
     names_found = {finding.name for finding in findings}
     return Verdict(
-        subject=f"{model.guide.name} guide, {model.loss.name} loss, {model.counts.summary()}",
+        subject=_subject(model.guide, model.loss, model.counts),
         findings=in_order(findings),
         exact=exact_numbers(seen),
         posterior=seen.exact_posterior,
@@ -226,6 +226,10 @@ def check_claims(names: object, prior: object) -> None:
         raise TypeError(f"names must be a mapping of roles to names, all str, not {names!r}")
     if prior is not None and (not isinstance(prior, Beta) or prior.shape != ()):
         raise TypeError(f"prior must be one Beta, not {prior!r}")
+
+
+def _subject(guide: Guide, loss: Objective, counts: Counts) -> str:
+    return f"{guide.name} guide, {loss.name} loss, {counts.summary()}"
 
 
 def _numbers(name: str, values: ArrayLike | None) -> FloatArray:
