@@ -15,21 +15,11 @@ import elbo_ref as er
 from elbo_ref._format.numbers import number
 from elbo_ref.mle.result import maximize_evidence
 from elbo_ref.svi.convergence import ARRIVED
+from kinds import GUIDES, KINDS, OVERDISPERSED
 
 FAST = er.Adam(lr=0.1)
 FORUM = er.datasets.load("forum")
-OVERDISPERSED = er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50])
 RATS = er.datasets.load("rat_tumors")
-
-KINDS = {
-    "no_information": er.Counts([0, 3], [0, 5], multiplicity=[2, 0]),
-    "degenerate": er.Counts([0, 0], [4, 7]),
-    "unidentified": er.Counts([1, 0, 1], 1),
-    "all_or_none": er.Counts([0, 2, 5], [2, 2, 5]),
-    "binomial": er.Counts([3, 4, 3], 10),
-    "interior": OVERDISPERSED,
-}
-GUIDES = ("beta", "empty", "tied", "none")
 
 
 def exact(counts, guide="beta", num_steps=100, **settings):

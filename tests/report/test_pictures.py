@@ -29,20 +29,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from kinds import GUIDES, KINDS as EVERY_KIND
 from tiers import few
 
 FAST = er.Adam(lr=0.1)
 FORUM = er.datasets.load("forum")
 RATS = er.datasets.load("rat_tumors")
-KINDS = {
-    "no_information": er.Counts([0, 3], [0, 5], multiplicity=[2, 0]),
-    "degenerate": er.Counts([4, 7], [4, 7]),
-    "unidentified": er.Counts([1, 0, 1], 1),
-    "all_or_none": er.Counts([0, 2, 5], [2, 2, 5]),
-    "binomial": er.Counts([3, 4, 3], 10),
-    "interior": er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50]),
-}
-GUIDES = ("beta", "empty", "tied", "none")
+KINDS = EVERY_KIND | {"degenerate": er.Counts([4, 7], [4, 7])}
 
 
 @functools.cache

@@ -17,19 +17,10 @@ from elbo_ref.optima.optimum import Location, Maximised, Optimum, Reason
 from elbo_ref.report import sentences
 from elbo_ref.report.sentences import conclusion
 from elbo_ref.svi.convergence import ARRIVED
+from kinds import GUIDES, KINDS, OVERDISPERSED
 from tiers import few
 
 FORUM = er.datasets.load("forum")
-OVERDISPERSED = er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50])
-KINDS = {
-    "no_information": er.Counts([0, 3], [0, 5], multiplicity=[2, 0]),
-    "degenerate": er.Counts([0, 0], [4, 7]),
-    "unidentified": er.Counts([1, 0, 1], 1),
-    "all_or_none": er.Counts([0, 2, 5], [2, 2, 5]),
-    "binomial": er.Counts([3, 4, 3], 10),
-    "interior": OVERDISPERSED,
-}
-GUIDES = ("beta", "empty", "tied", "none")
 NUMBERS = (1.0, 2.0, 0.0, 3.0)
 """As many as any kind asks for."""
 
