@@ -38,16 +38,6 @@ def rescues(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.fixture
-def command(capsys):
-    def run(*arguments):
-        code = fit.main([str(argument) for argument in arguments])
-        streams = capsys.readouterr()
-        return code, streams.out, streams.err
-
-    return run
-
-
 def at_the_end(monkeypatch, fault):
     """Let a fault happen when the run is over and nothing is written yet."""
     original = fit._hand_over

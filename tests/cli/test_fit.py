@@ -13,7 +13,6 @@ import sys
 import pytest
 
 import elbo_ref as er
-from elbo_ref.cli import fit
 from places import ROOT
 from tiers import few
 
@@ -32,21 +31,6 @@ OPTIONS = (
 
 
 @pytest.fixture
-def command(capsys):
-    """Run the command in this process: exit code, standard output, standard error."""
-
-    def run(*arguments):
-        try:
-            code = fit.main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = stop.code
-        streams = capsys.readouterr()
-        return code, streams.out, streams.err
-
-    return run
-
-
-@pytest.fixture
 def answer(command):
     """The output of a run that must succeed in silence."""
 
@@ -56,16 +40,6 @@ def answer(command):
         return out
 
     return run
-
-
-@pytest.fixture
-def write(tmp_path):
-    def put(text, name="counts.csv"):
-        path = tmp_path / name
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return put
 
 
 def process(*arguments, flags=()):

@@ -35,18 +35,6 @@ from elbo_ref.special import log_choose
 COLUMNS = ("successes", "total_count", "multiplicity", "labels")
 
 
-@pytest.fixture
-def write(tmp_path):
-    """Put text or bytes into a file; its path."""
-
-    def put(content, name="counts.csv"):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return put
-
-
 @pytest.fixture(scope="module")
 def one_file(tmp_path_factory):
     return tmp_path_factory.mktemp("tables") / "counts.csv"

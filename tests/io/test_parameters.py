@@ -17,18 +17,6 @@ from elbo_ref.io.numbers import read_numbers
 from elbo_ref.io.parameters import Parameters, parse, read_parameters
 
 
-@pytest.fixture
-def write(tmp_path):
-    """Put text or bytes into a file; its path."""
-
-    def put(content, name="params"):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return put
-
-
 def saved(**arrays):
     file = io.BytesIO()
     np.savez(file, **arrays)
