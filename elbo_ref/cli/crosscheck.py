@@ -34,6 +34,7 @@ from elbo_ref.cli.options import (
 )
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck import Verdict, cross_check
+from elbo_ref.crosscheck.findings import EXIT_CODES
 from elbo_ref.guides import GUIDES
 from elbo_ref.io import datasets
 from elbo_ref.io.numbers import read_numbers
@@ -101,7 +102,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         delivery.print(f"{printable(data.title)}\n{text}\n", ".txt")
     if delivery.failed:
         return CANNOT_WRITE
-    return max((verdict.exit_code for verdict in verdicts), key=_WEIGHTS.index)
+    return max((verdict.exit_code for verdict in verdicts), key=[*EXIT_CODES.values()].index)
 
 
 _HANDED_IN = ("params", "losses", "evaluations", "recording", "live")
@@ -135,9 +136,6 @@ _FOR = {
     "seed": ("params", "live"),
 }
 """The options that not all three take, and those that they go with."""
-
-_WEIGHTS = (0, 5, 3, 4)
-"""Exit codes, the heavier ones last."""
 
 
 def _checked(options: argparse.Namespace, counts: Counts) -> Sequence[Verdict | Live]:

@@ -30,10 +30,11 @@ Outcome = Literal["agrees", "not_at_optimum", "mistake", "too_little_to_tell"]
 
 EXIT_CODES: dict[Outcome, int] = {
     "agrees": 0,
+    "too_little_to_tell": 5,
     "not_at_optimum": 3,
     "mistake": 4,
-    "too_little_to_tell": 5,
 }
+"""The exit code of each outcome, the graver ones last."""
 
 OPTIMUM = ("not_converged", "noise_floor", "drifting", "unbounded")
 """Names of findings with status ``"optimum"``."""
