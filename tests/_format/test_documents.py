@@ -2,7 +2,6 @@
 
 import json
 import math
-from importlib import resources
 
 import numpy as np
 import pytest
@@ -11,11 +10,10 @@ import elbo_ref as er
 from elbo_ref._format import documents
 from elbo_ref._format.documents import put, to_json
 from elbo_ref.cli import fit, fit_options
+from places import SCHEMA, SCHEMA_TEXT
 from tiers import few
 
 jsonschema = pytest.importorskip("jsonschema")
-SCHEMA_TEXT = resources.files("elbo_ref").joinpath("schema.json").read_text()
-SCHEMA = json.loads(SCHEMA_TEXT)
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 LABELLED = er.Counts.grouped([3, 1, 0, 4], [5, 5, 2, 6], ["b", 1, "b", "<i>"])

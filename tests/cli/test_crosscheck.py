@@ -9,14 +9,13 @@ import os
 import re
 import subprocess
 import sys
-from importlib import resources
 
 import numpy as np
 import pytest
 
 import elbo_ref as er
 from elbo_ref.crosscheck.findings import Finding, Verdict
-from places import ROOT
+from places import ROOT, SCHEMA
 
 command = importlib.import_module("elbo_ref.cli.crosscheck")
 
@@ -49,8 +48,7 @@ def numbers(folder, name, values):
 def document(text):
     found = json.loads(text, parse_constant=lambda word: pytest.fail(word))
     jsonschema = pytest.importorskip("jsonschema")
-    schema = json.loads(resources.files("elbo_ref").joinpath("schema.json").read_text())
-    jsonschema.Draft202012Validator(schema).validate(found)
+    jsonschema.Draft202012Validator(SCHEMA).validate(found)
     return found
 
 

@@ -11,20 +11,18 @@ import shutil
 import signal
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-import elbo_ref as er
 from elbo_ref.cli import console, fit, live
 from elbo_ref.io import atomic
 from elbo_ref.svi import loop
+from places import SCHEMA
 
 if os.name != "posix":
     pytest.skip("signals and files of POSIX", allow_module_level=True)
 
 jsonschema = pytest.importorskip("jsonschema")
-SCHEMA = json.loads(Path(er.__file__).with_name("schema.json").read_text())
 BRIEF = ("--example", "coin", "--guide", "beta", "--num-steps", "5", "--loss", "exact", "--json")
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

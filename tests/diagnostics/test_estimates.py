@@ -10,7 +10,6 @@ import html
 import json
 import re
 from functools import lru_cache
-from importlib import resources
 
 import jsonschema
 import mpmath
@@ -23,11 +22,11 @@ import elbo_ref as er
 from elbo_ref.mle.binomial import pooled_log_likelihood, saturated_log_likelihood
 from elbo_ref.report import sentences
 from elbo_ref.report.sentences import location
+from places import SCHEMA
 from tiers import few
 
 mp = mpmath.mp.clone()
 mp.dps = 50
-SCHEMA = json.loads(resources.files("elbo_ref").joinpath("schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 DATA = {

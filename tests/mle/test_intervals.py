@@ -10,7 +10,6 @@ import json
 import pickle
 import re
 from functools import lru_cache
-from importlib import resources
 from itertools import pairwise
 
 import autograd
@@ -25,12 +24,12 @@ from scipy import optimize, stats
 
 import elbo_ref as er
 from elbo_ref.mle import intervals
+from places import SCHEMA
 from tiers import few
 
 mp = mpmath.mp.clone()
 mp.dps = 60
 PARAMETERS = ("concentration1", "concentration0", "mean", "concentration")
-SCHEMA = json.loads(resources.files("elbo_ref").joinpath("schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 DATA = {
