@@ -234,7 +234,6 @@ def _steps_until_above(
 
     None if that takes `most` steps, or if a parameter leaves its range before.
     """
-    exact, unused = Exact(), np.random.default_rng(0)
     vector, state = start, optimizer.init(start)
     with np.errstate(all="ignore"):
         for first in range(0, most, _TOGETHER):
@@ -243,12 +242,12 @@ def _steps_until_above(
                 len(vectors) < min(_TOGETHER, most - first) and parameters.outside(vector) is None
             ):
                 vectors.append(vector)
-                gradient, _ = parameters.gradient(exact, vector, 1, unused)
+                gradient = parameters.exact_gradient(vector)
                 vector, state = optimizer.update(state, vector, -gradient)
             if not vectors:
                 return None
             priors, param_rows = parameters.split_rows(np.array(vectors))
-            values = exact.rest(parameters.task, Beta(*priors), param_rows)
+            values = Exact().rest(parameters.task, Beta(*priors), param_rows)
             above = np.flatnonzero(values > height)
             if above.size:
                 return first + int(above[0])

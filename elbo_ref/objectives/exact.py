@@ -132,7 +132,7 @@ def elbo_gradient(guide: Beta | LogitNormal, prior: Beta, counts: Counts) -> Elb
     size = len(counts)
     p, q = (columns(x, size) for x in (prior, guide))
     task = Task(find(guide), counts)
-    by_prior, by_params = task.guide.collect(*_source_and_logs(task, p, q), p, q)
+    by_prior, by_params = _latent_gradients(task, p, q)
     return ElboGradient(
         prior=_gradient(task.weights * by_prior, prior),
         guide=_gradient(task.weights * by_params, guide),
@@ -233,8 +233,8 @@ def empty_guide_objective_gradient(prior: Beta, counts: Counts) -> Gradient:
     """
     check_model(counts, prior=prior)
     task, p = Task(GUIDES["empty"], counts), columns(prior, len(counts))
-    source, _ = _source_and_logs(task, p, p)
-    gradient: Gradient = _gradient(task.weights * source, prior)
+    by_prior, _ = _latent_gradients(task, p, p[:0])
+    gradient: Gradient = _gradient(task.weights * by_prior, prior)
     return gradient
 
 
@@ -254,6 +254,16 @@ def latent_variances(task: Task, prior: Beta, params: FloatArray) -> FloatArray:
 def objective_value(task: Task, prior: Beta, params: FloatArray) -> float:
     """Evaluate the objective of any guide at one set of parameters, `params` being (k, G)."""
     return float(_values(task, prior, params))
+
+
+def objective_gradient(
+    task: Task, prior: FloatArray, params: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Differentiate the objective of any guide by the prior, (2,), and the guide, (k, G).
+
+    At constrained parameters (2, 1) and (k, G).
+    """
+    return task.summed(*_latent_gradients(task, prior, params))
 
 
 def latent_values(task: Task, prior: Beta, params: FloatArray) -> FloatArray:
@@ -286,8 +296,7 @@ class Exact(Objective):
         _rng: np.random.Generator,
     ) -> Step:
         """Evaluate the exact gradient; all of the value is left to `rest`."""
-        source, logs = _source_and_logs(task, prior, params)
-        return Step(*task.gradient(source, logs, prior, params), 0.0)
+        return Step(*objective_gradient(task, prior, params), 0.0)
 
     def rest(self, task: Task, priors: Beta, param_rows: FloatArray) -> FloatArray:
         """Evaluate the exact objective at rows of parameters."""
@@ -310,14 +319,15 @@ def _values(task: Task, prior: Beta, params: FloatArray) -> FloatArray:
     return totals
 
 
-def _source_and_logs(
+def _latent_gradients(
     task: Task, prior: FloatArray, params: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Source gradient and expected logarithms, for one latent of each entry."""
+    """Differentiate the objective of one latent of each entry, (2, G) and (k, G)."""
     guide = task.guide
     tilt = guide.tilt(prior, params, task.outcomes)
     x = guide.source_parameters(prior, params)
-    return guide.source.pull_back(tilt, x), guide.source.expected_logs(x)
+    source, logs = guide.source.pull_back(tilt, x), guide.source.expected_logs(x)
+    return guide.collect(source, logs, prior, params)
 
 
 def _gradient(rows: FloatArray, of: Beta | LogitNormal) -> Any:

@@ -40,7 +40,7 @@ from elbo_ref.counts import distinct
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides.constraints import LARGEST, SMALLEST
 from elbo_ref.objectives.base import Objective, Task
-from elbo_ref.objectives.exact import Exact, objective_value
+from elbo_ref.objectives.exact import objective_gradient, objective_value
 from elbo_ref.svi.parameters import ParameterVector
 from elbo_ref.svi.stationarity import DECREMENT, STEP
 
@@ -165,7 +165,6 @@ class _Profile:
 
     def __init__(self, task: Task, prior: FloatArray, learned: slice) -> None:
         self._task, self._prior, self._learned = task, prior, learned
-        self._unused = np.random.default_rng(0)
 
     def at(self, x: FloatArray) -> Maximum | None:
         """Find the highest value at x; None outside the range of x, or where no guide is best."""
@@ -177,8 +176,8 @@ class _Profile:
 
     def slope(self, prior: FloatArray, params: FloatArray) -> FloatArray:
         """First derivatives by x, at the prior and the best guide."""
-        step = Exact().step(self._task, prior, params, 1, self._unused)
-        return (step.prior * prior[:, 0])[self._learned]
+        by_prior, _ = objective_gradient(self._task, prior, params)
+        return (by_prior * prior[:, 0])[self._learned]
 
     def curvature(self, x: FloatArray) -> FloatArray:
         """Second derivatives, by central differences; nan beside where no guide is best."""

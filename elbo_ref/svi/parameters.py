@@ -14,7 +14,7 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides.constraints import ANY_REAL, EXP, LARGEST, SMALLEST, Constraint
 from elbo_ref.objectives.base import Objective, Task
-from elbo_ref.objectives.exact import objective_value
+from elbo_ref.objectives.exact import objective_gradient, objective_value
 
 NAMES = ("concentration1", "concentration0")
 
@@ -114,11 +114,22 @@ class ParameterVector:
         """Gradient of an objective with respect to the vector, and the value of its step."""
         prior, params = self.split(vector)
         step = objective.step(self.task, prior, params, num_particles, rng)
-        by_params = (step.params * self.task.guide.slope(params)).ravel()
+        return self._by_vector(step.prior, step.params, prior, params), step.value
+
+    def exact_gradient(self, vector: FloatArray) -> FloatArray:
+        """Differentiate `value`."""
+        prior, params = self.split(vector)
+        return self._by_vector(*objective_gradient(self.task, prior, params), prior, params)
+
+    def _by_vector(
+        self, by_prior: FloatArray, by_params: FloatArray, prior: FloatArray, params: FloatArray
+    ) -> FloatArray:
+        """Turn a gradient by the constrained prior and guide into one by the vector."""
+        by_params = (by_params * self.task.guide.slope(params)).ravel()
         if not self.num_prior:
-            return by_params, step.value
-        by_prior = step.prior * self.positive.slope(prior[:, 0])
-        return np.concatenate((by_prior[self.learned], by_params)), step.value
+            return by_params
+        by_prior = by_prior * self.positive.slope(prior[:, 0])
+        return np.concatenate((by_prior[self.learned], by_params))
 
     def gradient_std(
         self, objective: Objective, prior: FloatArray, params: FloatArray

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.objectives.exact import Exact
 from elbo_ref.svi.parameters import ParameterVector
 
 _SHIFT = 1e-3
@@ -69,7 +68,7 @@ class Stationarity(NamedTuple):
 
 def stationarity(parameters: ParameterVector, vector: FloatArray) -> Stationarity:
     """Newton's view of a vector, on the exact objective."""
-    exact, unused, task = Exact(), np.random.default_rng(0), parameters.task
+    task = parameters.task
     idle = task.weights == 0
     if not task.guide.has_prior:
         idle = idle | (task.counts.total_count == 0)
@@ -78,14 +77,14 @@ def stationarity(parameters: ParameterVector, vector: FloatArray) -> Stationarit
         nothing = np.zeros((0, idle.size))
 
         def dense(vector: FloatArray, _: FloatArray) -> tuple[FloatArray, FloatArray]:
-            return parameters.gradient(exact, vector, 1, unused)[0], nothing
+            return parameters.exact_gradient(vector), nothing
 
         return newton_decrement(dense, vector, nothing, idle)
 
     p = parameters.num_prior
 
     def gradient(prior: FloatArray, params: FloatArray) -> tuple[FloatArray, FloatArray]:
-        flat, _ = parameters.gradient(exact, np.concatenate([prior, params.ravel()]), 1, unused)
+        flat = parameters.exact_gradient(np.concatenate([prior, params.ravel()]))
         return flat[:p], parameters.free_guide(flat)
 
     return newton_decrement(gradient, vector[:p], parameters.free_guide(vector), idle)
