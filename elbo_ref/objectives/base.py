@@ -37,12 +37,6 @@ class Task:
         self.weights = self.multiplicity
         self.num_latents = counts.num_latents
 
-    def gradient(
-        self, source: FloatArray, logs: FloatArray, prior: FloatArray, params: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Add the gradients of all latents (`Guide.collect`), to (2,) and (k, G)."""
-        return self.summed(*self.guide.collect(source, logs, prior, params))
-
     def summed(self, by_prior: FloatArray, by_params: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Add up gradients of one latent of each entry, (2, G) and (k, G), over all latents."""
         if self.guide.shared:

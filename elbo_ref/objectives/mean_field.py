@@ -52,17 +52,13 @@ class TraceMeanField(MonteCarlo):
         rng: np.random.Generator,
     ) -> Step:
         """Average the likelihood's gradients over particles; add that of the divergence."""
-        guide = task.guide
         drawn = Drawn.of(task, prior, params, task.outcomes, num_particles, rng)
-        source = task.per_entry(drawn.slope * guide.source.pathwise(drawn.logits, drawn.x))
-        logs = task.per_entry(drawn.logs)
-        value = sum((task.outcomes * logs).dot(task.weights).tolist())
-        rest = guide.tilt(prior, params, np.zeros_like(task.outcomes))
-        x = guide.source_parameters(prior, params)
-        expected = np.broadcast_to(guide.source.expected_logs(x), logs.shape)
+        averages = Averages(task, drawn, prior, params)
+        value = sum((task.outcomes * averages.logs).dot(task.weights).tolist())
+        rest, slopes, expected = _divergence(task.guide, prior, params, task.weights.size)
         value += float(np.sum((rest * expected) @ task.weights))
-        source = source + guide.source.pull_back(rest, x)
-        return Step(*task.gradient(source, expected, prior, params), value)
+        source = averages.through + slopes
+        return Step(*task.summed(*task.guide.collect(source, expected, prior, params)), value)
 
     def tilt(self, task: Task, _prior: FloatArray, _own: FloatArray) -> FloatArray:
         """Tilt of the likelihood alone: the outcomes."""
@@ -72,13 +68,19 @@ class TraceMeanField(MonteCarlo):
         self, task: Task, at: Averages | Latents, prior: FloatArray, params: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Gradient at the nodes; that of the divergence is the same at all of them."""
-        guide = task.guide
-        rest = guide.tilt(prior, params, np.zeros((2, at.through.shape[-1])))
-        x = guide.source_parameters(prior, params)
-        source = at.through + guide.source.pull_back(rest, x)
-        return guide.collect(source, guide.source.expected_logs(x), prior, params)
+        _, slopes, expected = _divergence(task.guide, prior, params, at.through.shape[-1])
+        return task.guide.collect(at.through + slopes, expected, prior, params)
 
     def latent_variances(self, task: Task, prior: Beta, params: FloatArray) -> FloatArray:
         """Variance of the likelihood's part, the only one that is drawn."""
         x = task.guide.source_parameters(column(prior), params)
         return np.broadcast_to(task.guide.source.variance(task.outcomes, x), task.weights.shape)
+
+
+def _divergence(
+    guide: Guide, prior: FloatArray, params: FloatArray, size: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return tilt, source gradient and expected logarithms of -KL for so many latents."""
+    tilt = guide.tilt(prior, params, np.zeros((2, size)))
+    x = guide.source_parameters(prior, params)
+    return tilt, guide.source.pull_back(tilt, x), guide.source.expected_logs(x)
