@@ -29,11 +29,8 @@ class BinomialLimit(NamedTuple):
     @classmethod
     def of(cls, counts: Counts, mean: Fraction) -> BinomialLimit:
         """Compute the slope at a mean strictly between 0 and 1."""
-
-        def pairs(outcome: IntArray) -> int:
-            return _exact_sum(outcome, outcome - 1, counts.multiplicity)
-
-        up, down, together = map(pairs, (counts.successes, counts.failures, counts.total_count))
+        outcomes = counts.successes, counts.failures, counts.total_count
+        up, down, together = (ordered_pairs(x, counts.multiplicity) for x in outcomes)
         return cls(mean, (up / mean + down / (1 - mean) - together) / 2)
 
     @property
@@ -42,12 +39,12 @@ class BinomialLimit(NamedTuple):
         return (self.slope > 0) - (self.slope < 0)
 
 
-def _exact_sum(x: IntArray, y: IntArray, w: IntArray) -> int:
-    """Sum x y w in whole numbers."""
+def ordered_pairs(x: IntArray, w: IntArray) -> int:
+    """Sum w x (x - 1) in whole numbers."""
     largest = float(x.max()) * float(x.max()) * float(w.sum())
-    if largest < 2**62:
-        return int((x * y * w).sum())
-    return sum(map(int, x.astype(object) * y.astype(object) * w.astype(object)))
+    if largest >= 2**62:
+        x, w = x.astype(object), w.astype(object)
+    return int((w * x * (x - 1)).sum())
 
 
 def totals(counts: Counts) -> tuple[int, int]:

@@ -37,7 +37,7 @@ from elbo_ref._validation.arguments import (
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.posterior_table import PosteriorTable, posterior_table
 from elbo_ref.evidence import log_evidence_terms
-from elbo_ref.mle.binomial import BinomialLimit, pooled_log_likelihood, totals
+from elbo_ref.mle.binomial import BinomialLimit, ordered_pairs, pooled_log_likelihood, totals
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
 from elbo_ref.special import log_binomial
 
@@ -102,8 +102,7 @@ def tarone_test(counts: Counts) -> TestResult:
     """
     check_type("counts", counts, Counts)
     k, f = totals(counts)
-    w = counts.multiplicity.astype(object)
-    pairs = int((w * counts.total_count.astype(object) * (counts.total_count - 1)).sum())
+    pairs = ordered_pairs(counts.total_count, counts.multiplicity)
     if not (k and f):
         raise ValueError("Tarone's test needs a success and a failure: all trials end alike")
     if not pairs:
