@@ -333,9 +333,16 @@ def _latent_gradients(
 def _gradient(rows: FloatArray, of: Beta | LogitNormal) -> Any:
     """Rows (2, G) as a gradient of the shape of `of`."""
     kind = Gradient if isinstance(of, Beta) else LogitNormalGradient
+    return kind(*in_shape(rows, of))
+
+
+def in_shape(
+    rows: FloatArray, of: Beta | LogitNormal
+) -> tuple[float | FloatArray, float | FloatArray]:
+    """Give two rows (2, G) the shape of `of`: summed where that is ()."""
     if of.shape:
-        return kind(rows[0], rows[1])
-    return kind(float(rows[0].sum()), float(rows[1].sum()))
+        return rows[0], rows[1]
+    return float(rows[0].sum()), float(rows[1].sum())
 
 
 def column(value: Beta | LogitNormal) -> FloatArray:

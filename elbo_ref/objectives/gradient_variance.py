@@ -42,6 +42,7 @@ from elbo_ref.objectives.exact import (
     check_model,
     column,
     columns,
+    in_shape,
     latent_values,
     one_particle_variance,
 )
@@ -164,19 +165,12 @@ def gradient_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) ->
         name: distinct.spread(np.concatenate([block[name] for block in found], axis=-1))
         for name in found[0]
     }
-
-    def shaped(rows: FloatArray) -> Pair:
-        rows = rows * task.weights
-        if guide.shape:
-            return rows[0], rows[1]
-        return float(rows[0].sum()), float(rows[1].sum())
-
-    gradient = shaped(each["gradient"])
+    gradient = in_shape(task.weights * each["gradient"], guide)
     size = sum(float(np.sum(np.square(x))) for x in gradient)
     noises = {}
     for name in _ESTIMATORS:
         if name in each:
-            variance = shaped(each[name])
+            variance = in_shape(task.weights * each[name], guide)
             noises[name] = Noise(variance, _particles(sum(map(np.sum, variance)), size))
     first, second = task.guide.parameter_names
     return GradientVariance(
