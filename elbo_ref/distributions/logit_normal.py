@@ -308,9 +308,9 @@ class LogitNormal(Pair):
 
     def sample_logit(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:
         """Draw logit c, with the arguments of `sample`."""
-        loc, scale = self.arrays()
-        shape = (*sample_shape(size), *self.shape)
-        return loc + scale * generator(rng).standard_normal(shape)
+        return LOGIT_NORMAL.sample_logits(
+            np.stack(self.arrays()), sample_shape(size) + self.shape, generator(rng)
+        )
 
 
 class LogitNormalSource:

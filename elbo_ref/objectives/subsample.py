@@ -25,7 +25,7 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import Guide
 from elbo_ref.objectives.base import Objective, Step, Task
-from elbo_ref.objectives.exact import latent_values
+from elbo_ref.objectives.exact import column, latent_values
 from elbo_ref.objectives.gradient_noise import GradientNoise
 from elbo_ref.objectives.mean_field import TraceMeanField
 from elbo_ref.objectives.score_function import ScoreFunction
@@ -138,7 +138,7 @@ class Subsampled(Objective):
             spread = float(task.weights @ away**2) / max(total - 1, 1)
             return factor * whole + total * (factor - 1) * spread
         source = task.guide.source
-        x = task.guide.source_parameters(np.reshape(prior.arrays(), (2, 1)), params)
+        x = task.guide.source_parameters(column(prior), params)
         up, down = source.expected_logs(x)
         variance = source.variance(np.array(((1.0,), (-1.0,))), x)
         slope = float(np.ravel(variance)[0] + np.ravel(up - down)[0] ** 2)

@@ -14,7 +14,7 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides.constraints import ANY_REAL, EXP, LARGEST, SMALLEST, Constraint
 from elbo_ref.objectives.base import Objective, Task
-from elbo_ref.objectives.exact import objective_gradient, objective_value
+from elbo_ref.objectives.exact import column, objective_gradient, objective_value
 
 NAMES = ("concentration1", "concentration0")
 
@@ -70,7 +70,7 @@ class ParameterVector:
         positive: Constraint = EXP,
     ) -> None:
         self.task, self.positive = task, positive
-        self._prior = np.array(prior.arrays())[:, None]
+        self._prior = column(prior)
         rows = learned_rows(learned)
         self.learned = slice(rows[0], rows[-1] + 1) if rows else slice(0)
         self.num_prior = len(rows)
@@ -90,10 +90,9 @@ class ParameterVector:
 
     def split(self, vector: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Split a vector into constrained prior (2, 1) and guide (k, G)."""
-        p = self.num_prior
         prior = self._prior.copy()
-        prior[self.learned, 0] = self.positive.constrain(vector[:p])
-        return prior, self.task.guide.constrain(vector[p:].reshape(self.guide_shape))
+        prior[self.learned, 0] = self.positive.constrain(vector[: self.num_prior])
+        return prior, self.task.guide.constrain(self.free_guide(vector))
 
     def split_rows(self, vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Split R vectors into constrained priors (2, R, 1) and guides (k, R, G)."""
