@@ -71,6 +71,12 @@ def check_type(name: str, value: object, *kinds: type) -> None:
         raise TypeError(f"{name} must be {article} {wanted}, not {type(value).__name__}")
 
 
+def check_known(name: str, value: object, known: Iterable[str]) -> None:
+    """Raise ValueError unless `value` is one of the known names."""
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name} = {value!r} is not one of {', '.join(map(repr, known))}")
+
+
 def file_path(name: str, value: object) -> str:
     """Return the text of a path; raise TypeError for anything else, such as a file descriptor."""
     if not isinstance(value, str | bytes | os.PathLike):
@@ -150,6 +156,13 @@ def float_in(name: str, value: ArrayLike, low: float, high: float) -> FloatArray
     return array
 
 
+def float_inside(name: str, value: ArrayLike) -> FloatArray:
+    """Return a float64 copy; raise ValueError unless every element is inside (0, 1)."""
+    array = float_in(name, value, 0.0, 1.0)
+    require(name, array, (array > 0) & (array < 1), "must be inside (0, 1)")
+    return array
+
+
 def plain(array: FloatArray) -> float | FloatArray:
     """Return a float for an array without dimensions, and any other array as it is."""
     return array if array.ndim else float(array)
@@ -168,6 +181,11 @@ def scalar(name: str, value: float, good: Callable[[float], bool], rule: str) ->
     if not np.isfinite(array) or not good(float(array)):
         raise ValueError(f"{name} = {value!r} {rule}")
     return float(array)
+
+
+def probability(name: str, value: float) -> float:
+    """Return one number strictly between 0 and 1, as a float."""
+    return scalar(name, value, lambda p: 0 < p < 1, "must lie strictly between 0 and 1")
 
 
 def count(name: str, value: int, minimum: int, maximum: float = 2**63 - 1) -> int:

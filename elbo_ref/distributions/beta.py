@@ -31,9 +31,9 @@ from elbo_ref._validation.arguments import (
     float_in,
     generator,
     plain,
+    probability,
     require,
     sample_shape,
-    scalar,
     underflow_is_zero,
 )
 from elbo_ref._validation.values import Pair, by_value
@@ -242,7 +242,7 @@ class Beta(Pair):
         >>> round(lower, 12), round(upper, 12)
         (0.25, 0.75)
         """
-        prob = scalar("prob", prob, lambda p: 0 < p < 1, "must lie strictly between 0 and 1")
+        prob = probability("prob", prob)
         a, b = self.arrays()
         tail = (1 - prob) / 2
         lower, upper = logit_quantile(a, b, tail), -logit_quantile(b, a, tail)

@@ -41,11 +41,11 @@ from elbo_ref._validation.arguments import (
     Rng,
     finite,
     float_in,
+    float_inside,
     generator,
     plain,
-    require,
+    probability,
     sample_shape,
-    scalar,
     underflow_is_zero,
 )
 from elbo_ref._validation.values import Pair
@@ -261,8 +261,7 @@ class LogitNormal(Pair):
         >>> round(LogitNormal(0.0, 1.0).log_prob(0.5), 12)
         0.467355827915
         """
-        c = float_in("c", c, 0.0, 1.0)
-        require("c", c, (c > 0) & (c < 1), "must be inside (0, 1)")
+        c = float_inside("c", c)
         loc, scale = self.arrays()
         z = (sc.logit(c) - loc) / scale
         with np.errstate(over="ignore"):
@@ -281,7 +280,7 @@ class LogitNormal(Pair):
         -------
         Interval
         """
-        prob = scalar("prob", prob, lambda p: 0 < p < 1, "must lie strictly between 0 and 1")
+        prob = probability("prob", prob)
         loc, scale = self.arrays()
         away = scale * sc.ndtri((1 + prob) / 2)
         return Interval(plain(sc.expit(loc - away)), plain(sc.expit(loc + away)))

@@ -16,11 +16,10 @@ from elbo_ref._validation.arguments import (
     FloatArray,
     Rng,
     finite,
-    float_in,
+    float_inside,
     generator,
-    require,
+    probability,
     sample_shape,
-    scalar,
     underflow_is_zero,
 )
 from elbo_ref._validation.values import hashed
@@ -62,9 +61,7 @@ class Parameter:
         if logits is not None:
             array = finite("logits", logits)
         else:
-            given = float_in("probs", probs, 0.0, 1.0)  # type: ignore[arg-type]
-            require("probs", given, (given > 0) & (given < 1), "must be inside (0, 1)")
-            array = sc.logit(given)
+            array = sc.logit(float_inside("probs", probs))  # type: ignore[arg-type]
         array.setflags(write=False)
         object.__setattr__(self, "logits", array if array.ndim else float(array))
 
@@ -109,7 +106,7 @@ class Delta(Parameter):
 
     def interval(self, prob: float) -> Interval:
         """Return the point itself, twice."""
-        scalar("prob", prob, lambda p: 0 < p < 1, "must lie strictly between 0 and 1")
+        probability("prob", prob)
         return Interval(self.mean, self.mean)
 
     def sample(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
+from elbo_ref._validation.arguments import check_known
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL, LogitNormal
@@ -83,6 +84,5 @@ def find(guide: str | GuideValue) -> Guide:
     if not isinstance(guide, str):
         values = ", ".join(kind.__name__ for kind in kinds)
         raise TypeError(f"guide must be a name or one of {values}, not {type(guide).__name__}")
-    if guide not in GUIDES:
-        raise ValueError(f"guide = {guide!r} is not one of {', '.join(map(repr, GUIDES))}")
+    check_known("guide", guide, GUIDES)
     return GUIDES[guide]

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from elbo_ref._validation.arguments import FloatArray
+from elbo_ref._validation.arguments import FloatArray, check_known
 
 SMALLEST, LARGEST = 1e-12, 1e15
 """The range of a positive parameter; a run that leaves it is stopped."""
@@ -86,9 +86,7 @@ def _by_row(maps: list[Map]) -> Map:
     return mapped
 
 
-def find_constraint(name: object) -> Constraint:
+def find_constraint(name: str) -> Constraint:
     """Find the map to the positive numbers that a name stands for."""
-    if not isinstance(name, str) or name not in CONSTRAINTS:
-        known = ", ".join(map(repr, CONSTRAINTS))
-        raise ValueError(f"constraint = {name!r} is not one of {known}")
+    check_known("constraint", name, CONSTRAINTS)
     return CONSTRAINTS[name]

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from elbo_ref._format.documents import Document, document, put, to_json
 from elbo_ref._format.numbers import number
-from elbo_ref._validation.arguments import CONCENTRATION_RANGE, scalar
+from elbo_ref._validation.arguments import CONCENTRATION_RANGE, probability, scalar
 from elbo_ref.distributions.base import Interval
 from elbo_ref.distributions.beta import Beta
 
@@ -44,7 +44,7 @@ def check_parameter(argument: str, name: object) -> None:
 def check_value(name: str, value: float) -> float:
     """Raise unless a parameter may be held at a value; the value as a float."""
     if name == "mean":
-        mean = scalar(name, value, lambda m: 0 < m < 1, "must lie strictly between 0 and 1")
+        mean = probability(name, value)
         rule = f"must be at least {LEAST_MEAN:g}: a concentration would be too small for a Beta"
         return scalar(name, mean, lambda m: m >= LEAST_MEAN, rule)
     low, high = CONCENTRATIONS

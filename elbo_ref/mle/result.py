@@ -21,7 +21,7 @@ from scipy import special as sc
 
 from elbo_ref._format.documents import Document, document, put, to_json
 from elbo_ref._format.numbers import number
-from elbo_ref._validation.arguments import FloatArray, check_type, scalar, underflow_is_zero
+from elbo_ref._validation.arguments import FloatArray, check_type, probability, underflow_is_zero
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.base import Interval
 from elbo_ref.distributions.beta import Beta
@@ -193,7 +193,7 @@ class EvidenceMaximum:
         if not isinstance(method, str) or method not in ("wald", "profile"):
             raise ValueError(f"method = {method!r} must be 'wald' or 'profile'")
         self._check_free(parameter)
-        level = scalar("level", level, lambda p: 0 < p < 1, "must lie strictly between 0 and 1")
+        level = probability("level", level)
         if method == "profile":
             likelihood = ProfileLikelihood(self.counts, parameter, self.fixed)
             return likelihood.region(self._best, level)

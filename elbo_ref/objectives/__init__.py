@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+from elbo_ref._validation.arguments import check_known
 from elbo_ref.objectives.base import Objective
 from elbo_ref.objectives.exact import Exact
 from elbo_ref.objectives.mean_field import TraceMeanField
@@ -50,6 +51,5 @@ def find(loss: str | LossValue) -> Objective:
     if not isinstance(loss, str):
         kind = type(loss).__name__
         raise TypeError(f"loss must be a name, a Renyi or a ScoreFunction, not {kind}")
-    if loss not in OBJECTIVES:
-        raise ValueError(f"loss = {loss!r} is not one of {', '.join(map(repr, OBJECTIVES))}")
+    check_known("loss", loss, OBJECTIVES)
     return OBJECTIVES[loss]

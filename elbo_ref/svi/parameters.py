@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from elbo_ref._validation.arguments import FloatArray
+from elbo_ref._validation.arguments import FloatArray, check_known
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides.constraints import ANY_REAL, EXP, LARGEST, SMALLEST, Constraint
 from elbo_ref.objectives.base import Objective, Task
@@ -24,9 +24,9 @@ Learned: TypeAlias = bool | Literal["concentration1", "concentration0"]
 
 def check_learned(learned: object) -> None:
     """Raise TypeError or ValueError unless it is a `Learned`."""
-    if isinstance(learned, str) and learned not in NAMES:
-        raise ValueError(f"learn_prior = {learned!r} is not one of {', '.join(map(repr, NAMES))}")
-    if not isinstance(learned, bool | str):
+    if isinstance(learned, str):
+        check_known("learn_prior", learned, NAMES)
+    elif not isinstance(learned, bool):
         raise TypeError(f"learn_prior must be True, False or a name, not {learned!r}")
 
 
