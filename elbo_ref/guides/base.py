@@ -190,7 +190,8 @@ class Guide:
     def optimum(self, prior: FloatArray, outcomes: FloatArray, weights: FloatArray) -> FloatArray:
         """Return the parameters at which the exact objective is highest under one prior (2, 1).
 
-        `weights` (G,) is how often each entry counts. nan where nothing attains the supremum.
+        `weights` (G,) is how often each entry counts. nan where one that counts has no parameters
+        that attain the supremum; where it does not count any will do.
         """
         if self.origin == "posterior":
             return outcomes
@@ -201,7 +202,8 @@ class Guide:
         exponents = self._tilt_beside_source(prior, outcomes)
         if self.source_weight > 1:
             exponents = exponents / self.source_weight
-        return best_parameters(self.source, exponents)
+        best = best_parameters(self.source, exponents)
+        return best if self.shared else np.where(weights > 0, best, 1.0)
 
     def source_parameters(self, prior: FloatArray, parameters: FloatArray) -> FloatArray:
         """Return the parameters of the source, (k, ..., G)."""

@@ -116,8 +116,6 @@ def _unknown(_task: Task, _prior: Beta, _learned: Learned) -> Optimum:
 def _at_best_guide(task: Task, prior: Beta, reason: Reason) -> Optimum:
     """Evaluate the objective at the guide's best parameters; without any it is unbounded."""
     params = task.guide.optimum(column(prior), task.outcomes, task.weights)
-    if not task.guide.shared:
-        params = np.where(task.weights > 0, params, 1.0)
     if not np.isfinite(params).all():
         return Optimum.unbounded("scale_unbounded")
     return Optimum.at_prior(prior, objective_value(task, prior, params), reason)

@@ -207,8 +207,6 @@ class _Profile:
         task, prior = self._task, self._prior.copy()
         prior[self._learned, 0] = np.exp(x)
         params = task.guide.optimum(prior, task.outcomes, task.weights)
-        if not task.guide.shared:
-            params = np.where(task.weights > 0, params, 1.0)
         return (prior, params) if np.isfinite(params).all() else None
 
 
