@@ -158,8 +158,8 @@ def checked_config(
         constraint=constraint,
         subsample_size=subsample_size,
     )
-    config.objective.prepare(Task(family, counts), num_particles)
     parameters = config.parameters
+    config.objective.prepare(parameters.task, num_particles)
     index = parameters.outside(parameters.start)
     if index is not None:
         raise ValueError(f"{parameters.name(index)} must start in {parameters.range(index)}")
