@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elbo_ref._validation.arguments import (
     FloatArray,
@@ -297,9 +298,7 @@ def _config(note: dict[str, Any], guide_start: FloatArray) -> Config:
         rng=0,
         **{name: note[name] for name in _PLAIN},
     )
-    shape = config.guide_start.shape
-    if guide_start.shape != shape or guide_start.dtype != np.float64:
-        raise ValueError(f"own is {guide_start.dtype} of shape {guide_start.shape}, not {shape}")
+    _check_array("own", guide_start, config.guide_start.shape)
     return replace(config, guide_start=guide_start, seed=note["seed"])
 
 
@@ -314,9 +313,13 @@ def _check_shapes(arrays: dict[str, Any], config: Config, note: dict[str, Any]) 
     shapes |= {"losses": (done,), "priors": (2, done)}
     shapes |= {"rows": (waiting, *start.shape), "values": (waiting,)}
     for name, shape in shapes.items():
-        array = arrays[name]
-        if array.shape != shape or array.dtype != np.float64:
-            raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, not {shape}")
+        _check_array(name, arrays[name], shape)
+
+
+def _check_array(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Refuse an array of another shape, or not of float64."""
+    if array.shape != shape or array.dtype != np.float64:
+        raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, not {shape}")
 
 
 def _check_values(config: Config, state: State) -> None:
