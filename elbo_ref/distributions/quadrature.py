@@ -38,7 +38,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special as sc
 
-from elbo_ref._validation.arguments import FloatArray
+from elbo_ref._validation.arguments import BoolArray, FloatArray
 
 _ORDER = 8
 """The number of weights that are corrected at an end."""
@@ -131,10 +131,7 @@ def over_beta(
     """
     fixed, mirrored = _fixed(steps, a.ndim), a > b
     small, large = np.minimum(a, b), np.maximum(a, b)
-    s, mode = small + large, np.log(small) - np.log(large)
-    left, right = _support(small, large, fixed.reach)
-    low = np.maximum(np.log1p(small) - np.log1p(s) - mode - fixed.reach, left)
-    high = np.minimum(np.log1p(s) - np.log1p(large) - mode + fixed.reach, right)
+    s, mode, _, low, high, _ = _span(small, large, fixed.reach)
     parts = [
         (low + (high - low) * fixed.zone, fixed.log_zone(high - low, *_slopes(small, s, low, high)))
     ]
@@ -148,9 +145,7 @@ def over_beta(
     for end, rate in ((low, -small), (high, large)):
         parts.append((end + fixed.laguerre / rate, fixed.log_laguerre - np.log(np.abs(rate))))
     away, by_length = (np.concatenate(rows) for rows in zip(*parts, strict=True))
-    log_weights = by_length + _log_density(small, s, away)
-    sign = np.where(mirrored, -1.0, 1.0)
-    return Rule(sign * mode, sign * away, _normalized(log_weights))
+    return _of_small(mirrored, mode, away, by_length + _log_density(small, s, away))
 
 
 def over_normal(loc: FloatArray, scale: FloatArray, steps: int) -> Rule:
@@ -170,25 +165,49 @@ def over_normal(loc: FloatArray, scale: FloatArray, steps: int) -> Rule:
 def even_over_beta(a: FloatArray, b: FloatArray, steps: int) -> Rule:
     """Make a trapezoidal rule all along, for functions of two draws; arrays of one shape."""
     small, large = np.minimum(a, b), np.maximum(a, b)
-    s, mode = small + large, np.log(small) - np.log(large)
-    left, right = _support(small, large, _EVEN_REACH)
-    low = np.maximum(np.log1p(small) - np.log1p(s) - mode - _EVEN_REACH, left)
-    high = np.minimum(np.log1p(s) - np.log1p(large) - mode + _EVEN_REACH, right)
+    s, mode, left, low, high, right = _span(small, large, _EVEN_REACH)
     half, unit = (high - low) / 2, (high - low) / 8
     start = -half - unit * np.log1p((low - left) / unit)
     length = half + unit * np.log1p((right - high) / unit) - start
     t = start + length * np.linspace(0, 1, steps + 1).reshape(-1, *(1,) * s.ndim)
     up, down = np.exp((t - half) / unit), np.exp(-(t + half) / unit)
     away = low + half + t + unit * (up - down)
-    log_weights = _log_density(small, s, away) + np.log1p(up + down)
-    sign = np.where(a > b, -1.0, 1.0)
-    return Rule(sign * mode, sign * away, _normalized(log_weights))
+    return _of_small(a > b, mode, away, _log_density(small, s, away) + np.log1p(up + down))
 
 
 def even_over_normal(loc: FloatArray, scale: FloatArray, steps: int) -> Rule:
     """Make the same for a normal logit."""
     z = np.linspace(-9.0, 9.0, steps + 1).reshape(-1, *(1,) * loc.ndim)
     return Rule(loc, scale * z, _normalized(-z * z / 2 + np.zeros_like(loc)))
+
+
+class _Span(NamedTuple):
+    """Where a Beta with concentrations small <= large is; the last four from its mode."""
+
+    s: FloatArray
+    mode: FloatArray
+    left: FloatArray
+    low: FloatArray
+    """The lower end of the zone, inside the support."""
+    high: FloatArray
+    right: FloatArray
+
+
+def _span(small: FloatArray, large: FloatArray, reach: float) -> _Span:
+    """Find the zone where both c and 1 - c count, with so much reach, and the support."""
+    s, mode = small + large, np.log(small) - np.log(large)
+    left, right = _support(small, large, reach)
+    low = np.maximum(np.log1p(small) - np.log1p(s) - mode - reach, left)
+    high = np.minimum(np.log1p(s) - np.log1p(large) - mode + reach, right)
+    return _Span(s, mode, left, low, high, right)
+
+
+def _of_small(
+    mirrored: BoolArray, mode: FloatArray, away: FloatArray, log_weights: FloatArray
+) -> Rule:
+    """Make a rule from one for concentrations small <= large, mirrored where they were not."""
+    sign = np.where(mirrored, -1.0, 1.0)
+    return Rule(sign * mode, sign * away, _normalized(log_weights))
 
 
 def _log_density(small: FloatArray, s: FloatArray, d: FloatArray) -> FloatArray:
