@@ -10,6 +10,7 @@ import io
 import os
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from elbo_ref._format.documents import to_json
 from elbo_ref._format.table import printable
@@ -113,7 +114,7 @@ def _check_places(parser: argparse.ArgumentParser, options: argparse.Namespace) 
             parser.error("--plot needs matplotlib: pip install matplotlib")
     files = [(options.output, options.force), (options.plot, options.force)]
     files.append((options.checkpoint, options.force or options.resume))
-    targets = [os.path.realpath(path) for path, _ in files if path is not None]
+    targets = [_target(path) for path, _ in files if path is not None]
     if len(set(targets)) < len(targets):
         parser.error("--output, --plot and --checkpoint must be different files")
     for path, overwrite in files:
@@ -124,6 +125,14 @@ def _check_places(parser: argparse.ArgumentParser, options: argparse.Namespace) 
                 raise CommandError(in_words(str(path), error), CANNOT_WRITE) from None
     if options.output is None:
         check_output()
+
+
+def _target(path: Path) -> str:
+    """Follow all links; a path from a folder that is gone leads nowhere."""
+    try:
+        return os.path.realpath(path)
+    except OSError as error:
+        raise CommandError(in_words(str(path), error), CANNOT_WRITE) from None
 
 
 def _config(

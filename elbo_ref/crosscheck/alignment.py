@@ -12,6 +12,8 @@ from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
 from elbo_ref.io.parameters import Parameters
 from elbo_ref.optim import Adam
 
+_MOST = 1e100
+"""No loss of any model in float64 is larger, in nats."""
 _FEWEST = 3
 """Losses below which a history recorded after each step cannot be told from one before it."""
 _RATE = 0.1
@@ -60,7 +62,7 @@ class AlignedLosses(NamedTuple):
 def align(
     model: LossModel, losses: FloatArray, evaluations: FloatArray, optimizer: Adam | None
 ) -> AlignedLosses | None:
-    """Pair each loss with a column of the model's parameters; None if there is no loss.
+    """Pair each loss with a column of the model's parameters; None if none can be paired.
 
     With one set of parameters only the last loss is paired, with an allowance for the step that the
     optimizer has made since; evaluations are at the last set.
@@ -71,6 +73,8 @@ def align(
     if size and steps == 1:
         losses, labels = losses[-1:], labels[-1:]
         moved = _change_in_a_step(model, optimizer)
+        if moved > _MOST:  # nothing can be said of it
+            losses, labels, moved, size = losses[:0], labels[:0], 0.0, 0
     elif size not in (0, steps, steps - 1):
         raise ValueError(
             f"there are {size} losses and {steps} sets of parameters: a history has one for "
@@ -79,10 +83,11 @@ def align(
     values = np.concatenate([losses, evaluations])
     if not values.size:
         return None
-    finite = np.isfinite(values)
-    if not finite.all():
-        where = int(np.argmin(finite))
-        raise ValueError(f"loss {where} is {values[where]}: leave out what is not finite")
+    usual = np.abs(values) <= _MOST
+    if not usual.all():
+        where = int(np.argmin(usual))
+        rule = f"beyond {_MOST:g}" if np.isfinite(values[where]) else "not finite"
+        raise ValueError(f"loss {where} is {values[where]}: leave out what is {rule}")
     columns = [*range(losses.size), *[steps - 1] * evaluations.size]
     allowance = np.repeat(
         (moved + resolution(losses), resolution(evaluations)), (losses.size, evaluations.size)
@@ -116,12 +121,16 @@ def computed_in(given: Parameters, *numbers: FloatArray) -> str:
         return "float32"
     values = np.concatenate(numbers)
     values = values[np.isfinite(values)]
-    short = np.float32(values).astype(np.float64) == values
+    with np.errstate(over="ignore"):  # what is infinite there is not of float32
+        short = np.float32(values).astype(np.float64) == values
     return "float32" if values.size >= 2 and short.all() and resolution(values) == 0 else "float64"
 
 
 def _change_in_a_step(model: LossModel, optimizer: Adam | None) -> float:
-    """Nats by which a step can change the expected loss, each latent for itself."""
+    """Nats by which a step can change the expected loss, each latent for itself.
+
+    Infinite for a learning rate that takes a parameter beyond the numbers of a float.
+    """
     rate = 1.5 * (_RATE if optimizer is None else optimizer.lr)
     weights, guide = model.counts.multiplicity, model.guide
 
@@ -129,15 +138,16 @@ def _change_in_a_step(model: LossModel, optimizer: Adam | None) -> float:
         return np.asarray(expected_by_latent(LinearForm.of(moved))[0])
 
     here, total = each(model), 0.0
-    for shift in (rate, -rate):
-        for row in range(len(model.prior)):
-            prior = model.prior.copy()
-            prior[row] *= np.exp(shift)
-            total += float(np.abs((each(model._replace(prior=prior)) - here) @ weights)) / 2
-        for row in range(len(guide.parameter_names)):
-            free = guide.unconstrain(model.guide_parameters)
-            free[row] += shift
-            change = each(model._replace(guide_parameters=guide.constrain(free))) - here
-            summed = change @ weights if guide.shared else np.abs(change) @ weights
-            total += float(np.abs(summed)) / 2
-    return total
+    with np.errstate(all="ignore"):
+        for shift in (rate, -rate):
+            for row in range(len(model.prior)):
+                prior = model.prior.copy()
+                prior[row] *= np.exp(shift)
+                total += float(np.abs((each(model._replace(prior=prior)) - here) @ weights)) / 2
+            for row in range(len(guide.parameter_names)):
+                free = guide.unconstrain(model.guide_parameters)
+                free[row] += shift
+                change = each(model._replace(guide_parameters=guide.constrain(free))) - here
+                summed = change @ weights if guide.shared else np.abs(change) @ weights
+                total += float(np.abs(summed)) / 2
+    return total if np.isfinite(total) else np.inf

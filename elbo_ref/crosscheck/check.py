@@ -180,6 +180,7 @@ def _verdict(
     learned = learned_of(assigned.roles.names)
     reached, ruled_out = model, tuple[str, ...]()
     aligned = align(model, losses, evaluations, optimizer)
+    paired = aligned is not None
     if aligned is not None:
         aligned, report, of_losses = explain(aligned, rng)
         findings += of_losses
@@ -205,7 +206,7 @@ def _verdict(
         )
     )
     has_losses = bool(losses.size or evaluations.size)
-    findings += [optimum_finding(seen), *_untested(losses.size, has_losses, steps)]
+    findings += [optimum_finding(seen), *_untested(losses.size, has_losses, paired, steps)]
     names_found = {finding.name for finding in findings}
     return Verdict(
         subject=_subject(model.guide, model.loss, model.counts),
@@ -284,10 +285,12 @@ def _explained(given: LossModel, tested: LossModel, report: HypothesisReport) ->
     return given if same else best
 
 
-def _untested(num_losses: int, has_losses: bool, num_steps: int) -> list[Finding]:
+def _untested(num_losses: int, has_losses: bool, paired: bool, num_steps: int) -> list[Finding]:
     missing = []
     if not has_losses:
         missing.append("the losses (none were given)")
+    elif not paired:
+        missing.append("the losses (at this learning rate a step changes them by any amount)")
     elif num_losses > 1 and num_steps == 1:
         missing.append("all losses but the last (they belong to other parameters)")
     missing.append("draws, gradients and the optimizer's arithmetic (a recording holds them)")

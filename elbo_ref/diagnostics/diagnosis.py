@@ -85,8 +85,9 @@ class Diagnosis(PointDiagnosis):
         """The number of steps more that a run which has not converged would need.
 
         With the same optimizer, started anew, on the exact gradient: until it is within 1e-3 nats
-        of its maximum, or at its noise floor. None in any other case, or if it takes more than
-        10,000 steps, fewer for more than 50 latents.
+        of its maximum, or at its noise floor. None in any other case, for a run that is within its
+        floor and cannot go on, or if it takes more than 10,000 steps, fewer for more than 50
+        latents.
         """
         if self.case != "not_converged":
             return None
@@ -94,7 +95,8 @@ class Diagnosis(PointDiagnosis):
         near = self.optimum.value - max(ARRIVED, run.noise_floor or 0.0)
         most = min(MOST_STEPS, _MOST_WORK // len(run.counts))
         at = run.state.vector
-        return _steps_until_above(run.config.parameters, at, run.config.optimizer, near, most)
+        steps = _steps_until_above(run.config.parameters, at, run.config.optimizer, near, most)
+        return steps or None
 
     @cached_property
     def posterior(self) -> PosteriorTable | None:

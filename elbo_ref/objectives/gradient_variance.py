@@ -29,14 +29,16 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from elbo_ref._format.table import Column, Table
-from elbo_ref._validation.arguments import FloatArray, check_fits, underflow_is_zero
+from elbo_ref._validation.arguments import FloatArray, check_fits, float_in, underflow_is_zero
 from elbo_ref._validation.values import by_value
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LogitNormal
 from elbo_ref.distributions.pathwise import logit_derivatives
 from elbo_ref.distributions.quadrature import over_beta
 from elbo_ref.guides import find
+from elbo_ref.guides.constraints import LARGEST, SMALLEST
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import (
     check_model,
@@ -120,21 +122,24 @@ def gradient_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) ->
     ----------
     guide : Beta or LogitNormal, shape () or (G,)
         One pair of parameters for all latents, or one for each; as they are, not their logarithms.
+        Concentrations in [1e-12, 1e15], as in a run.
     prior : Beta, shape ()
     counts : Counts, G entries
 
     Returns
     -------
     GradientVariance
-        To 1e-6 of each variance, for concentrations in [1e-12, 1e15] and scales from 1e-8 on. Two
-        terms nearly cancel in `pathwise` where the guide is far narrower than the posterior: there
-        it loses digits with concentrations beyond 1e11, and has none at 1e15.
-        Printed, its variances are summed over latents. Without `gamma_pair` for a LogitNormal.
+        To 1e-6 of each variance, for scales from 1e-8 on. Two terms nearly cancel in `pathwise`,
+        and so in `gamma_pair`, where the guide is far narrower than the posterior: there they are
+        off by up to 1e-15 times the larger concentration, and have no digits at 1e15. For a
+        LogitNormal they are off by 1e-30 of the squared counts, which tells where nearly every
+        draw is 0 or 1. Printed, its variances are summed over latents. Without `gamma_pair` for a
+        LogitNormal.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is of another kind or shape.
+        If an argument is of another kind or shape, or a concentration of the guide out of range.
 
     Notes
     -----
@@ -153,6 +158,9 @@ def gradient_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) ->
     """
     check_model(counts, guide=guide, prior=prior)
     check_fits("prior", prior.shape, 1)
+    if isinstance(guide, Beta):
+        for name, value in zip(BETA.names, guide.arrays(), strict=True):
+            float_in(f"guide.{name}", value, SMALLEST, LARGEST)
     task, p, params = Task(find(guide), counts), column(prior), columns(guide, len(counts))
     tilts = task.guide.tilt(p, params, task.outcomes)
     distinct = Distinct.of(task, params, tilts)

@@ -76,6 +76,11 @@ class Renyi(MonteCarlo):
         object.__setattr__(self, "alpha", alpha)
         object.__setattr__(self, "num_samples", count("num_samples", self.num_samples, 1))
 
+    @property
+    def _rest(self) -> float:
+        """1 - alpha; beyond 1e150 the bound is that of its largest, or least, sample."""
+        return min(max(1 - self.alpha, -1e150), 1e150)
+
     def prepare(self, task: Task, num_particles: int) -> None:
         """Refuse a step of too many draws, `num_samples` for each particle."""
         super().prepare(task, num_particles * self.num_samples)
@@ -89,7 +94,7 @@ class Renyi(MonteCarlo):
         rng: np.random.Generator,
     ) -> Step:
         """Average the gradients of samples, each with its share of their weights."""
-        samples, rest = self.num_samples, 1 - self.alpha
+        samples, rest = self.num_samples, self._rest
         tilt = task.guide.tilt(prior, params, task.outcomes)
         drawn = Drawn.of(task, prior, params, tilt, num_particles * samples, rng)
         powers = rest * drawn.linear_form(task).reshape(samples, num_particles, -1)
@@ -111,7 +116,7 @@ class Renyi(MonteCarlo):
         """Variance for one latent of each entry; of at most two samples."""
         if self.num_samples == 1:
             return super().latent_variances(task, prior, params)
-        rest, model = 1 - self.alpha, column(prior)
+        rest, model = self._rest, column(prior)
         distinct = Distinct.of(task, params, self.tilt(task, model, params))
         found = []
         for _, _, latents in distinct.blocks(task, model, _STEPS[-1], TWO_DRAWS):
@@ -126,7 +131,7 @@ class Renyi(MonteCarlo):
 
         For a guide that draws: from parameters of its own, or `tied`.
         """
-        guide, rest = task.guide, 1 - self.alpha
+        guide, rest = task.guide, self._rest
         distinct = Distinct.of(task, params, self.tilt(task, prior, params))
         found = [np.zeros((3 + len(params), 0))]
         for _, _, latents in distinct.blocks(task, prior, steps, TWO_DRAWS):
@@ -181,8 +186,8 @@ def renyi_bound(
     Returns
     -------
     float
-        In nats, summed over latents; to about 1e-9, and to 2e-6 of itself where the log weights of
-        likely draws differ by hundreds.
+        In nats, summed over latents; to about 1e-9 for concentrations in [1e-12, 1e15], and to 2e-6
+        of itself where the log weights of likely draws differ by hundreds.
 
     Raises
     ------

@@ -118,7 +118,7 @@ class Waiting(NamedTuple):
 class State(NamedTuple):
     """A run between two steps: all that the next one needs, and what the earlier ones have left.
 
-    `ended` is the reason if there is no going on.
+    `ended` is the reason if there is no going on. Like a run it is equal only to itself.
     """
 
     step: int
@@ -128,6 +128,15 @@ class State(NamedTuple):
     rows: tuple[Rows, ...]
     waiting: Waiting
     ended: str | None
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __ne__(self, other: object) -> bool:
+        return self is not other
+
+    def __hash__(self) -> int:
+        return id(self)
 
 
 def initial_state(config: Config, rng: np.random.Generator) -> State:

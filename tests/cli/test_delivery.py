@@ -337,3 +337,13 @@ def test_a_live_run_ends_with_the_interrupt(monkeypatch):
     counts = fit.Counts([3, 0], [10, 4])
     with pytest.raises(KeyboardInterrupt):
         live.run_live(counts, live.Settings("beta", num_steps=2))
+
+
+def test_a_relative_place_in_a_folder_that_is_gone(command, tmp_path, monkeypatch):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    code, out, err = command("--example", "coin", "--exact", "--output", "new.json")
+    assert (code, out) == (73, "")
+    assert err == "elbo_ref: new.json: No such file or directory\n"

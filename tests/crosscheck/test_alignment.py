@@ -82,3 +82,30 @@ def test_the_type_of_a_run():
     assert computed_in(plain, short, NONE) == computed_in(single, long, NONE) == "float32"
     assert computed_in(plain, long, NONE) == computed_in(plain, NONE, NONE) == "float64"
     assert computed_in(plain, np.array([0.25, 1.5]), NONE) == "float64"  # printed so
+
+
+@pytest.mark.parametrize("kind", ["losses", "evaluations"])
+@pytest.mark.parametrize("values", [[1e308], [3.0, -1e101], [1e200, 1e180]])
+def test_a_loss_too_large_for_any_model(kind, values):
+    with pytest.raises(ValueError, match=r"loss [01] is .*: leave out what is beyond 1e\+100"):
+        er.cross_check(COUNTS_OF_ONE, GIVEN, names=ROLES, **{kind: values})
+
+
+def test_a_rate_that_takes_a_step_anywhere():
+    """The loss before that step then says nothing; evaluations do."""
+    rate = {"names": ROLES, "optimizer": er.Adam(lr=1e308)}
+    found = er.cross_check(COUNTS_OF_ONE, GIVEN, losses=[9.3], **rate)
+    untested = [finding.quantity for finding in found.having("untested")]
+    assert "the losses (at this learning rate a step changes them by any amount)" in untested
+    found = er.cross_check(COUNTS_OF_ONE, GIVEN, losses=[9.3], evaluations=[900.0] * 3, **rate)
+    assert found.outcome == "mistake"
+
+
+COUNTS_OF_ONE = er.Counts(3, 10)
+GIVEN = {"a0": 2.0, "b0": 3.0, "a": 4.0, "b": 8.0}
+ROLES = {
+    "prior.concentration1": "a0",
+    "prior.concentration0": "b0",
+    "guide.concentration1": "a",
+    "guide.concentration0": "b",
+}

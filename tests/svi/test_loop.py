@@ -57,3 +57,10 @@ def test_rows_are_copied_a_few_times_only(monkeypatch):
     sizes = [len(part.losses) for part in run.state.rows]
     assert sum(sizes) == 200 and len(sizes) <= 8
     assert (np.diff(sizes) < 0).all()
+
+
+def test_a_state_is_equal_to_itself_only():
+    one, other = (er.maximize_elbo(er.Counts(3, 10), num_steps=3).state for _ in range(2))
+    assert one == one
+    assert one != other
+    assert len({one, other, one}) == 2

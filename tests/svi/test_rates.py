@@ -100,3 +100,12 @@ def test_a_rate_beyond_all_reason_on_the_command_line(capsys):
     run = json.loads(capsys.readouterr().out)["diagnoses"][0]["run"]
     assert run["stopped"] == "unbounded"
     assert run["message"].startswith("ended early, at step 0: ")
+
+
+@pytest.mark.parametrize("optimizer", [er.ClippedAdam(lr=0.1, lrd=2.0), er.Adam(lr=1e308)])
+def test_no_steps_bring_a_run_nearer_than_its_floor(optimizer):
+    """A rate so large has a floor so high that the run is within it; 0 would read as arrived."""
+    diagnosis = er.diagnose(er.maximize_elbo(er.Counts([3, 0, 9], 10), optimizer=optimizer))
+    assert diagnosis.case == "not_converged"
+    assert diagnosis.shortfall < diagnosis.run.noise_floor
+    assert diagnosis.steps_needed is None
