@@ -21,13 +21,13 @@ from elbo_ref import __version__
 
 SCHEMA_VERSIONS = {
     "confidence_region": 2,
-    "crosscheck": 2,
+    "crosscheck": 3,
     "diagnosis": 2,
     "estimates": 1,
     "evidence_maximum": 1,
     "fit": 2,
     "run": 1,
-    "verdict": 2,
+    "verdict": 3,
 }
 """The version of each kind; a key or a value of an enumeration that changes raises it."""
 

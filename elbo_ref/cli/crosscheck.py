@@ -59,9 +59,9 @@ examples:
   python -m elbo_ref.crosscheck --live counts.csv --guide beta --num-steps 300
 
 exit codes:
-  0 agrees, 3 agrees but is not at an optimum, 4 a mistake, 5 too little to tell; 2 wrong usage,
-  65 unreadable, 66 no such input, 73 cannot print (the verdict is kept in a file that a message
-  names), 130 interrupted; 1 is a bug"""
+  0 agrees, 3 agrees but is not at an optimum, 4 a mistake, 5 too little to tell, 6 outside the
+  model; 2 wrong usage, 65 unreadable, 66 no such input, 73 cannot print (the verdict is kept in a
+  file that a message names), 130 interrupted; 1 is a bug"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

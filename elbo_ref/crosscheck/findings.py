@@ -5,13 +5,14 @@ apart they may be and why. Its status says what follows:
 
 * ``"agrees"``: within the allowance;
 * ``"mistake"``: not, and `Finding.name` is the mistake that explains it;
+* ``"outside"``: the program is none of this model's, and why; `Finding.name` is ``outside_model``;
 * ``"optimum"``: the numbers are right, but they are not at a maximum;
 * ``"untested"``: what was given cannot tell;
 * ``"note"``: worth knowing, and no verdict.
 
-A verdict is all findings and their outcome: ``"mistake"`` wins over ``"not_at_optimum"``, that over
-``"too_little_to_tell"``, and that over ``"agrees"``. Sentences are made of them in
-`elbo_ref.crosscheck.wording`.
+A verdict is all findings and their outcome: ``"outside_model"`` wins over ``"mistake"``, that over
+``"not_at_optimum"``, that over ``"too_little_to_tell"``, and that over ``"agrees"``. Sentences are
+made of them in `elbo_ref.crosscheck.wording`.
 """
 
 from __future__ import annotations
@@ -25,21 +26,22 @@ from elbo_ref._format.numbers import pair
 from elbo_ref.crosscheck import wording
 from elbo_ref.distributions.beta import Beta
 
-Status = Literal["agrees", "mistake", "optimum", "untested", "note"]
-Outcome = Literal["agrees", "not_at_optimum", "mistake", "too_little_to_tell"]
+Status = Literal["agrees", "mistake", "optimum", "untested", "note", "outside"]
+Outcome = Literal["agrees", "not_at_optimum", "mistake", "too_little_to_tell", "outside_model"]
 
 EXIT_CODES: dict[Outcome, int] = {
     "agrees": 0,
     "too_little_to_tell": 5,
     "not_at_optimum": 3,
     "mistake": 4,
+    "outside_model": 6,
 }
 """The exit code of each outcome, the graver ones last."""
 
 OPTIMUM = ("not_converged", "noise_floor", "drifting", "unbounded")
 """Names of findings with status ``"optimum"``."""
 
-ORDER = ("mistake", "optimum", "agrees", "note", "untested")
+ORDER = ("outside", "mistake", "optimum", "agrees", "note", "untested")
 """Statuses, in the order of a verdict's findings."""
 
 
@@ -59,7 +61,7 @@ class Finding(NamedTuple):
         How far apart they may be, in the same units.
     reason : str
         Where the allowance comes from, or what the finding rests on.
-    status : {"agrees", "mistake", "optimum", "untested", "note"}
+    status : {"agrees", "mistake", "outside", "optimum", "untested", "note"}
         What follows from it.
     rivals : tuple of str
         Of a mistake: those that the numbers do not rule out instead, likelier ones first.
@@ -144,7 +146,7 @@ class Verdict:
     Notes
     -----
     ``exit_code`` is that of the command: 0 agrees, 3 not at an optimum, 4 a mistake, 5 too little
-    to tell.
+    to tell, 6 outside the model.
 
     Examples
     --------
@@ -178,11 +180,13 @@ class Verdict:
     @property
     def genuine(self) -> bool:
         """True if something could be compared, and everything that could agrees."""
-        return bool(self.having("agrees")) and not self.mistakes
+        return bool(self.having("agrees")) and not self.mistakes and not self.having("outside")
 
     @property
     def outcome(self) -> Outcome:
         """The gravest of what was found."""
+        if self.having("outside"):
+            return "outside_model"
         if self.having("mistake"):
             return "mistake"
         if self.having("optimum"):
@@ -191,7 +195,7 @@ class Verdict:
 
     @property
     def exit_code(self) -> int:
-        """Exit code of the command: 0, 3, 4 or 5."""
+        """Exit code of the command: 0, 3, 4, 5 or 6."""
         return EXIT_CODES[self.outcome]
 
     @property

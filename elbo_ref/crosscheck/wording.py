@@ -20,6 +20,7 @@ OUTCOMES = {
     "not_at_optimum": "not at an optimum",
     "mistake": "a mistake",
     "too_little_to_tell": "too little to tell",
+    "outside_model": "outside the model",
 }
 
 _ON_OPTIMUM = {
@@ -70,6 +71,10 @@ def _ruled_out(verdict: Verdict) -> str:
 
 
 def _genuine(verdict: Verdict) -> str:
+    outside = verdict.having("outside")
+    if outside:
+        what = "; ".join(finding.quantity for finding in outside)
+        return f"This is another model than the Beta-Binomial: {what}."
     if verdict.mistakes:
         named = "; ".join(f"{name} ({MISTAKES[name].meaning})" for name in verdict.mistakes)
         rivals = dict.fromkeys(x for f in verdict.having("mistake") for x in f.rivals)
