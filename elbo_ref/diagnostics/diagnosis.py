@@ -5,11 +5,13 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
 from elbo_ref._format.documents import Document, document, put, to_json
 from elbo_ref._format.numbers import number, pair
+from elbo_ref._format.sentences import diagnosis as sentences
 from elbo_ref._validation.arguments import FloatArray, check_type, underflow_is_zero
 from elbo_ref.diagnostics.point import PointDiagnosis
 from elbo_ref.distributions.beta import Beta
@@ -23,8 +25,6 @@ from elbo_ref.svi.convergence import ARRIVED, NoiseFloor
 from elbo_ref.svi.parameters import ParameterVector
 from elbo_ref.svi.result import Run
 
-MOST_STEPS = 10_000
-"""Steps of an exact path after which nothing is waited for."""
 _MOST_WORK = 500_000
 """Steps times latents that `Diagnosis.steps_needed` may take: some seconds."""
 _TOGETHER = 250
@@ -45,6 +45,8 @@ class Diagnosis(PointDiagnosis):
     """
 
     point: Run
+    most_steps: ClassVar[int] = 10_000
+    """Steps of an exact path after which nothing is waited for."""
 
     @property
     def run(self) -> Run:
@@ -78,7 +80,7 @@ class Diagnosis(PointDiagnosis):
         positive = find_constraint(run.config.constraint)
         path = ParameterVector(task, run.start, run.learn_prior, nothing, positive)
         height = self.supremum.log_evidence - offset
-        return _steps_until_above(path, path.start, run.config.optimizer, height, MOST_STEPS)
+        return _steps_until_above(path, path.start, run.config.optimizer, height, self.most_steps)
 
     @cached_property
     def steps_needed(self) -> int | None:
@@ -93,7 +95,7 @@ class Diagnosis(PointDiagnosis):
             return None
         run = self.run
         near = self.optimum.value - max(ARRIVED, run.noise_floor or 0.0)
-        most = min(MOST_STEPS, _MOST_WORK // len(run.counts))
+        most = min(self.most_steps, _MOST_WORK // len(run.counts))
         at = run.state.vector
         steps = _steps_until_above(run.config.parameters, at, run.config.optimizer, near, most)
         return steps or None
@@ -106,8 +108,6 @@ class Diagnosis(PointDiagnosis):
     @cached_property
     def sentence(self) -> str:
         """The run's objective, its optimum, and how far the run has come, in English."""
-        from elbo_ref import sentences
-
         return sentences.diagnosis(self)
 
     def body(self) -> Document:
@@ -123,7 +123,8 @@ class Diagnosis(PointDiagnosis):
         put(supremum, "prior", prior and pair(prior), "no single prior attains it")
         unbounded = "the objective has no upper bound, or none that is known"
         empty = self.family.origin == "prior" and not self.family.is_elbo
-        never = f"not within {MOST_STEPS} steps" if empty else "a question for an empty guide only"
+        late = f"not within {self.most_steps} steps"
+        never = late if empty else "a question for an empty guide only"
         body: Document = {
             "arrived": self.arrived,
             "case": self.case,
@@ -157,7 +158,7 @@ class Diagnosis(PointDiagnosis):
         lines = [
             f"guide {self.run.guide_name}: {self.sentence}.",
             f"  run: {self.run.message}",
-            f"  case: {self.case.replace('_', ' ')}{self._noise()}",
+            f"  case: {self.case.replace('_', ' ')}{sentences.remaining(self)}",
             f"  prior reached: {self.run.prior}",
             f"  objective: {self.objective:.9g}",
         ]
@@ -169,12 +170,6 @@ class Diagnosis(PointDiagnosis):
             above = number(self.objective - self.elbo)
             lines.append(f"  ELBO there: {self.elbo:.9g}; the objective is {above} above it")
         return "\n".join(lines)
-
-    def _noise(self) -> str:
-        """Write the steps still to make, and the noise floor, where they are known."""
-        floor, needed = self.run.noise_floor, self.steps_needed
-        steps = "" if needed is None else f", about {needed} exact steps from its maximum"
-        return steps + (f" (noise floor {number(floor)} nats)" if floor else "")
 
     def __repr__(self) -> str:
         return (

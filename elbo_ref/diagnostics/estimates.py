@@ -20,6 +20,7 @@ import numpy as np
 
 from elbo_ref._format.documents import Document, document, put, to_json
 from elbo_ref._format.numbers import describe, pair
+from elbo_ref._format.sentences import optimum as sentences
 from elbo_ref._format.table import Column, Table, wrapped
 from elbo_ref._validation.arguments import FloatArray, check_type, underflow_is_zero
 from elbo_ref.counts import Counts
@@ -69,8 +70,6 @@ class EstimateTable:
 
     def _cells(self) -> dict[str, list[str]]:
         """Write the columns as text, by heading."""
-        from elbo_ref import sentences
-
         return {
             "estimate": [row.name for row in self.rows],
             "learnable": [_LEARNABLE[row.learned] for row in self.rows],

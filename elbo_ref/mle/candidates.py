@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from elbo_ref._format.documents import Document, put
-from elbo_ref._format.numbers import describe, number, pair
+from elbo_ref._format.numbers import pair
+from elbo_ref._format.sentences import evidence as sentences
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.mle.intervals import Parameter
@@ -16,6 +17,7 @@ from elbo_ref.mle.intervals import Parameter
 Kind = Literal[
     "no_information", "degenerate", "unidentified", "all_or_none", "binomial", "interior"
 ]
+ProofMethod = Literal["closed_form", "concave_in_mean", "one_latent", "branch_and_bound"]
 
 
 class Candidate(NamedTuple):
@@ -77,33 +79,12 @@ class Candidate(NamedTuple):
     @property
     def where(self) -> str:
         """The prior, or the limit that the evidence is approached in, in words."""
-        if self.prior is not None:
-            return describe(self.prior)
-        mean = "any" if self.mean is None else number(self.mean)
-        match self.kind:
-            case "degenerate":
-                return f"prior mean -> {mean}"
-            case "all_or_none":
-                return f"concentration -> 0, mean {mean}"
-            case "binomial":
-                return f"concentration -> infinity, mean {mean}"
-            case "unidentified":
-                return f"mean {mean}, any concentration"
-        return "any prior"
+        return sentences.where(self)
 
     @property
     def sentence(self) -> str:
         """The kind of answer and where it is, in a sentence."""
-        height, where = number(self.log_evidence), self.where
-        match self.kind:
-            case "no_information":
-                return "the counts hold no trials, so every prior has log evidence 0"
-            case "unidentified":
-                return f"the evidence has its maximum {height} at every prior of {where}"
-            case "interior":
-                return f"the evidence has its maximum {height} at {where}"
-        why = ": one c for all latents fits best" if self.kind == "binomial" else ""
-        return f"the evidence only tends to its supremum {height} ({where}){why}"
+        return sentences.candidate(self)
 
     def body(self) -> Document:
         """Turn it into a part of a document, as plain values."""
@@ -127,17 +108,21 @@ class Proof:
         It lies between them, rounding included.
     decided : bool
         Whether one candidate is certainly the highest.
-    how : str
-        The way to it, in words.
+    method : {"closed_form", "concave_in_mean", "one_latent", "branch_and_bound"}
     candidates : tuple of Candidate
         Those that cannot be told from the highest, which is the first; one where it is decided.
+    intervals, left_over : int
+        The number of intervals that branch and bound looked at, and of those that 53 bits could
+        not tell from flat.
     """
 
     lower: float
     upper: float
     decided: bool
-    how: str
+    method: ProofMethod
     candidates: tuple[Candidate, ...] = field(repr=False)
+    intervals: int = 0
+    left_over: int = 0
 
     @property
     def width(self) -> float:
@@ -145,14 +130,14 @@ class Proof:
         return self.upper - self.lower
 
     @property
+    def how(self) -> str:
+        """The way to the proof, in words."""
+        return sentences.way(self)
+
+    @property
     def undecided(self) -> str:
         """The doubt that is left, in words; empty where it is decided."""
-        if self.decided:
-            return ""
-        if len(self.candidates) == 1:
-            return "the proof leaves room for another maximum that high"
-        each = "; ".join(f"{c.kind} {c.log_evidence!r} ({c.where})" for c in self.candidates)
-        return f"the proof cannot tell these apart: {each}"
+        return sentences.undecided(self)
 
     def body(self) -> Document:
         """Turn it into a part of a document, as plain values."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from elbo_ref._format.documents import Document, document, put, to_json
-from elbo_ref._format.numbers import number
+from elbo_ref._format.sentences import evidence as sentences
 from elbo_ref._validation.arguments import CONCENTRATION_RANGE, probability, scalar
 from elbo_ref.distributions.base import Interval
 from elbo_ref.distributions.beta import Beta
@@ -145,10 +145,7 @@ class ConfidenceRegion(Sequence[float]):
     @property
     def sentence(self) -> str:
         """The intervals in words."""
-        parts = "; ".join(f"{number(low)} to {number(high)}" for low, high in self.intervals)
-        several = "" if self.connected else "several intervals: "
-        doubt = "" if self.proven else " (not proven: 53 bits leave open whether there are more)"
-        return f"{several}{parts}{doubt}"
+        return sentences.region(self)
 
     def summary(self) -> str:
         """Format the parameter, the coverage and the intervals as text."""

@@ -37,7 +37,7 @@ from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import log_evidence
 from elbo_ref.mle.binomial import BinomialLimit, binomial_log_likelihood, totals
 from elbo_ref.mle.branch_and_bound import Peak, search, stationary_point
-from elbo_ref.mle.candidates import Candidate, Proof
+from elbo_ref.mle.candidates import Candidate, Proof, ProofMethod
 from elbo_ref.mle.factorial_sums import FactorialSums, mixed_latents
 from elbo_ref.mle.lines import Concentration0Profile, best_mean, profiles_over_concentration
 from elbo_ref.mle.newton import EPS, LogitMeanLogConcentration, RefinedMaximum
@@ -144,16 +144,17 @@ def solve(counts: Counts, held: Held = None) -> Proof:
     """
     problem = Problem.of(counts, held)
     name = problem.held and problem.held[0]
-    candidate, how = _closed_form(problem), "closed form"
+    method: ProofMethod
+    candidate, method = _closed_form(problem), "closed_form"
     if candidate is None and name == "concentration":
-        candidate, how = _at_concentration(problem), "the log evidence is concave in the mean"
+        candidate, method = _at_concentration(problem), "concave_in_mean"
     if candidate is None and name is None and problem.counts.num_latents == 1:
-        candidate, how = problem.limit, "one latent has no interior maximum (E9)"
+        candidate, method = problem.limit, "one_latent"
     if candidate is None:
         proof = _searched(problem)
     else:
         height, rounding = candidate.log_evidence, _rounding(candidate.log_evidence)
-        proof = Proof(height - rounding, height + rounding, True, how, (candidate,))
+        proof = Proof(height - rounding, height + rounding, True, method, (candidate,))
     if problem.mirrored:
         proof = replace(proof, candidates=tuple(c.mirrored for c in proof.candidates))
     return proof
@@ -225,13 +226,10 @@ def _searched(problem: Problem) -> Proof:
             highest = profile, found.at
     if highest is not None and (left or not reached):
         reached.append(_Reached(_near(problem, *highest), 0.0))
-    how = f"branch and bound over {intervals} intervals"
-    if left:
-        how += f", {left} of them left over where 53 bits cannot tell"
-    return _compared(_distinct(reached), ceiling, how)
+    return replace(_compared(_distinct(reached), ceiling), intervals=intervals, left_over=left)
 
 
-def _compared(reached: list[_Reached], ceiling: float, how: str) -> Proof:
+def _compared(reached: list[_Reached], ceiling: float) -> Proof:
     """Bound the highest, and keep the candidates that may be it.
 
     `reached` begins with the highest; `ceiling` bounds what is left over, -inf if nothing is.
@@ -243,7 +241,8 @@ def _compared(reached: list[_Reached], ceiling: float, how: str) -> Proof:
     close.sort(key=lambda c: c.kind != "binomial")
     alone = len(close) == 1 and ceiling == -np.inf
     decided = alone and bool(np.isfinite(close[0].relative_error))
-    return Proof(lower, max(*upper, ceiling + rounding), decided, how, tuple(close))
+    highest = max(*upper, ceiling + rounding)
+    return Proof(lower, highest, decided, "branch_and_bound", tuple(close))
 
 
 def _top_of(problem: Problem, profile: Profile, peak: Peak) -> _Reached:

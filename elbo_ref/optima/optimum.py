@@ -1,6 +1,6 @@
 """`Optimum`: where an objective is highest, or the supremum that it only tends to, and why.
 
-Kinds and numbers, no sentences: `elbo_ref.report.sentences` makes these.
+Kinds and numbers, no sentences: `elbo_ref._format.sentences` makes these.
 """
 
 from __future__ import annotations

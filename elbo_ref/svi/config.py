@@ -12,7 +12,7 @@ import numpy as np
 
 from elbo_ref import guides, objectives
 from elbo_ref._format.documents import Document, put
-from elbo_ref._format.numbers import describe, number, pair
+from elbo_ref._format.numbers import pair
 from elbo_ref._validation.arguments import FloatArray, Rng, check_type, count
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
@@ -74,25 +74,6 @@ class Config:
     def row_size(self) -> int:
         """The number of parameters, or of entries that a value is summed over if these are more."""
         return max(self.parameters.start.size, len(self.counts))
-
-    def in_words(self, num_steps: int) -> str:
-        """Describe on one line how so many steps were made."""
-        facts = []
-        if guides.GUIDES[self.guide].has_prior:
-            only = f" (only {self.learn_prior})" if isinstance(self.learn_prior, str) else ""
-            begun = "from" if self.learn_prior else "fixed at"
-            facts.append(f"prior {begun} {describe(self.prior)}{only}")
-        facts.append(f"{type(self.optimizer).__name__} lr {number(self.optimizer.lr)}")
-        facts.append(f"steps {num_steps}")
-        facts.append(f"loss {self.loss if isinstance(self.loss, str) else repr(self.loss)}")
-        if self.constraint != "positive":
-            facts.append(f"constraint {self.constraint}")
-        if self.objective.random:
-            facts.append(f"particles {self.num_particles}")
-            if self.subsample_size is not None:
-                facts.append(f"subsample size {self.subsample_size}")
-            facts.append("a generator given" if self.seed is None else f"seed {self.seed}")
-        return ", ".join(facts)
 
     def document(self, num_steps: int) -> Document:
         """Return the settings of so many steps as plain values."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from elbo_ref._format.documents import Document, document, put, to_json
 from elbo_ref._format.numbers import describe, number, pair
+from elbo_ref._format.sentences import run as sentences
 from elbo_ref._validation.arguments import FloatArray, count, scalar, underflow_is_zero
 from elbo_ref._validation.values import by_value
 from elbo_ref.counts import Counts
@@ -177,12 +178,7 @@ class Run:
     @property
     def message(self) -> str:
         """The end of the run, in a sentence."""
-        stopped, steps = self.stopped, len(self.losses)
-        if stopped == "unbounded":
-            return f"ended early, at step {steps}: {self.early_end}"
-        if stopped == "interrupted":
-            return f"interrupted at step {steps}, {self.num_steps} were asked for"
-        return f"{stopped} at step {steps}: {self.stationarity.sentence()}"
+        return sentences.message(self)
 
     @cached_property
     def objective(self) -> float:
@@ -343,7 +339,7 @@ class Run:
 
     def settings(self) -> str:
         """Describe on one line how the run was made."""
-        return self.config.in_words(self.num_steps)
+        return sentences.settings(self.config, self.num_steps)
 
     def body(self) -> Document:
         """Return the part of `to_dict` that is about this run alone."""

@@ -11,11 +11,12 @@ parameter of *every* latent), and elimination of the latents leaves a matrix of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elbo_ref._format.sentences import run as sentences
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.svi.parameters import ParameterVector
 
@@ -24,6 +25,7 @@ _TRUSTED = 1e-9
 DECREMENT, NEAR = 1e-10, 1e-3
 STEP = 1e-4
 
+Kind: TypeAlias = Literal["maximum", "near", "far", "drifting", "unknown"]
 Gradients: TypeAlias = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
 
 
@@ -50,20 +52,25 @@ class Stationarity(NamedTuple):
         """
         return self.decrement <= DECREMENT and self.step <= STEP
 
+    @property
+    def kind(self) -> Kind:
+        """The verdict, in one word.
+
+        ``"maximum"``: it holds; ``"drifting"``: hardly anything to gain nearby, but Newton's step
+        does not shrink; ``"near"`` and ``"far"``: at most 1e-3 nats to gain, or more;
+        ``"unknown"``: nothing can be said.
+        """
+        if self.holds:
+            return "maximum"
+        if np.isinf(self.decrement):
+            return "unknown"
+        if self.decrement <= DECREMENT:
+            return "drifting"
+        return "near" if self.decrement <= NEAR else "far"
+
     def sentence(self) -> str:
         """Put the verdict in words."""
-        if self.holds:
-            return f"a maximum of its own objective (Newton would gain {self.decrement:.1g} nats)"
-        if np.isinf(self.decrement):
-            return (
-                "not known to be at a maximum: its objective is too flat to tell, or curves upwards"
-            )
-        if self.decrement <= DECREMENT:
-            return "drifting: hardly anything to gain nearby, but Newton's step does not shrink"
-        place = "near" if self.decrement <= NEAR else "not at"
-        return (
-            f"{place} a maximum of its own objective (Newton would gain {self.decrement:.2g} nats)"
-        )
+        return sentences.stationarity(self)
 
 
 def stationarity(parameters: ParameterVector, vector: FloatArray) -> Stationarity:

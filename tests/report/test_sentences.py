@@ -12,6 +12,7 @@ import pytest
 import elbo_ref as er
 from elbo_ref import guides
 from elbo_ref._format.numbers import number
+from elbo_ref._format.sentences import optimum as optimum_words
 from elbo_ref.optima.find import find_optimum
 from elbo_ref.optima.optimum import Location, Maximised, Optimum, Reason
 from elbo_ref.report import sentences
@@ -33,7 +34,7 @@ NUMBERS = (1.0, 2.0, 0.0, 3.0)
 def test_every_location_and_reason_has_words(location, learned):
     evidence = Optimum("prior", "evidence", -3.0, True, 2.0, 3.0, 0.4)
     for reason in get_args(Reason):
-        if reason == "evidence" and location not in sentences._OF_EVIDENCE:
+        if reason == "evidence" and location not in optimum_words._OF_EVIDENCE:
             continue
         if location == "one_concentration_to_end" and not isinstance(learned, str):
             continue
