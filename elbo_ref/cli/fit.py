@@ -44,7 +44,7 @@ from elbo_ref.report import Comparison, save_figure
 from elbo_ref.svi.checkpoint import Checkpoint, CheckpointError
 from elbo_ref.svi.config import Config, checked_config
 from elbo_ref.svi.loop import State, advance_to, generator_of, initial_state
-from elbo_ref.svi.result import Run
+from elbo_ref.svi.result import Run, run_at
 
 _MANY_DRAWS = 1_000_000
 
@@ -195,7 +195,7 @@ def _climb(
         finally:
             progress.clear()
         saving.save()
-        run = Run.of(config, saving.states[guide], options.num_steps)
+        run = run_at(config, saving.states[guide], options.num_steps)
         undiagnosed: Diagnosis | Run = run
         results.append(interrupts.attempt(partial(_diagnosed, run), undiagnosed))
     return results

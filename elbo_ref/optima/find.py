@@ -19,7 +19,7 @@ from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import column, objective_value
 from elbo_ref.optima.from_prior import of_empty, of_tied
 from elbo_ref.optima.normal import of_normal, of_normal_without_jacobian
-from elbo_ref.optima.optimum import Maximised, Optimum, Reason
+from elbo_ref.optima.optimum import Maximised, Optimum, Reason, at_prior, mirrored, unbounded
 from elbo_ref.optima.point import of_likelihood, of_point
 from elbo_ref.optima.posterior import of_posterior, of_shared
 from elbo_ref.optima.renyi import of_renyi
@@ -93,9 +93,9 @@ def find_optimum(
     if not learned and maximised in _BEST_GUIDE:
         optimum = _at_best_guide(task, prior, _BEST_GUIDE[maximised])
     elif learned == "concentration0" and optimum_of is not of_posterior:
-        mirrored = Task(task.guide, counts.mirrored)
+        other = Task(task.guide, counts.mirrored)
         swapped = Beta(prior.concentration0, prior.concentration1)
-        optimum = optimum_of(mirrored, swapped, "concentration1").mirrored
+        optimum = mirrored(optimum_of(other, swapped, "concentration1"))
     else:
         optimum = optimum_of(task, prior, learned)
     optimum = optimum._replace(maximised=maximised)
@@ -117,5 +117,5 @@ def _at_best_guide(task: Task, prior: Beta, reason: Reason) -> Optimum:
     """Evaluate the objective at the guide's best parameters; without any it is unbounded."""
     params = task.guide.optimum(column(prior), task.outcomes, task.weights)
     if not np.isfinite(params).all():
-        return Optimum.unbounded("scale_unbounded")
-    return Optimum.at_prior(prior, objective_value(task, prior, params), reason)
+        return unbounded("scale_unbounded")
+    return at_prior(prior, objective_value(task, prior, params), reason)

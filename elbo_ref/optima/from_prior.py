@@ -38,7 +38,7 @@ from elbo_ref.mle.binomial import (
 )
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import elbo, empty_guide_objective, empty_guide_objective_gradient
-from elbo_ref.optima.optimum import Optimum
+from elbo_ref.optima.optimum import Optimum, at_end, at_prior, unbounded
 from elbo_ref.special import trigamma, trigamma_difference
 from elbo_ref.svi.parameters import Learned
 
@@ -67,7 +67,7 @@ def of_tied(task: Task, prior: Beta, learned: Learned) -> Optimum:
         )  # fmt: skip
     b = float(prior.concentration0)
     if not (k and f):
-        return Optimum.at_end(np.inf if k else 0.0, b, coefficient, "one_outcome_only")
+        return at_end(np.inf if k else 0.0, b, coefficient, "one_outcome_only")
 
     def slope(log_a: float) -> float:
         a = np.asarray(np.exp(log_a))
@@ -76,13 +76,13 @@ def of_tied(task: Task, prior: Beta, learned: Learned) -> Optimum:
     best = stationary(slope, -150.0, 150.0, b)
     together, added = as_totals(counts)
     guides = Beta(*(np.full(len(together), float(x)) for x in best.arrays()))
-    return Optimum.at_prior(best, elbo(guides, best, together) + added, "no_collapse")
+    return at_prior(best, elbo(guides, best, together) + added, "no_collapse")
 
 
 def of_empty(task: Task, prior: Beta, learned: Learned) -> Optimum:
     """Find the supremum of E_prior[log lik] - H(prior) over the same (E7)."""
     if learned is True:
-        return Optimum.unbounded("entropy_unbounded")
+        return unbounded("entropy_unbounded")
     counts, latents = task.counts, task.num_latents
     k, f = totals(counts)
     if not latents:
@@ -90,7 +90,7 @@ def of_empty(task: Task, prior: Beta, learned: Learned) -> Optimum:
     b = float(prior.concentration0)
     if k < latents or f < latents:
         ends = tuple(end for end, few in ((0.0, k < latents), (np.inf, f < latents)) if few)
-        return Optimum.unbounded("few_of_an_outcome", b)._replace(
+        return unbounded("few_of_an_outcome", b)._replace(
             location="one_concentration_to_end", numbers=ends
         )
     together, added = as_totals(counts)
@@ -113,5 +113,5 @@ def of_empty(task: Task, prior: Beta, learned: Learned) -> Optimum:
         level = latents * float(b * sc.psi(b) - b - sc.gammaln(b))
         level += log_coefficient(counts)
         if level >= height:
-            return Optimum.at_end(np.inf, b, level, "levels_off")
-    return Optimum.at_prior(best, height, "one_sided_collapse")
+            return at_end(np.inf, b, level, "levels_off")
+    return at_prior(best, height, "one_sided_collapse")

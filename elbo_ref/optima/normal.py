@@ -26,7 +26,7 @@ from elbo_ref.evidence import log_evidence
 from elbo_ref.guides.optimum import normal_optimum
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import column, elbo
-from elbo_ref.optima.optimum import Optimum, merged
+from elbo_ref.optima.optimum import Optimum, at_prior, merged, unbounded
 from elbo_ref.optima.posterior import of_evidence
 from elbo_ref.svi.parameters import Learned
 
@@ -63,7 +63,7 @@ def of_normal(task: Task, prior: Beta, learned: Learned) -> Optimum:
         options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 500},
     )  # fmt: skip
     best, height = prior_at(result.x), left_out - float(result.fun)
-    return Optimum.at_prior(best, height, "family_gap_moves_prior")._replace(
+    return at_prior(best, height, "family_gap_moves_prior")._replace(
         attained=not any(np.isclose(x, end) for x in result.x for end in _LIMITS),
         numbers=(evidence.value - log_evidence(best, counts),),
         evidence=evidence,
@@ -78,7 +78,7 @@ def of_normal_without_jacobian(task: Task, prior: Beta, learned: Learned) -> Opt
     lost_a = k == 0 if learned in (True, "concentration1") else a + k <= 1
     lost_b = k == n if learned in (True, "concentration0") else b + (n - k) <= 1
     if (lost_a | lost_b).any():
-        return Optimum.unbounded("scale_unbounded")
+        return unbounded("scale_unbounded")
     if ((k == 0) | (k == n)).any():
         return Optimum("unknown", "without_jacobian_unknown", np.nan, False)
     fewer = Counts(k - 1, n - 2, w)

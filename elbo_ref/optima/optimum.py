@@ -93,23 +93,6 @@ class Optimum(NamedTuple):
     learned: Learned = False
     name: str = ""
 
-    @classmethod
-    def at_prior(cls, prior: Beta, value: float, reason: Reason) -> Optimum:
-        """Make a maximum at a prior."""
-        a, b = map(float, prior.arrays())
-        return cls("prior", reason, value, True, a, b, a / (a + b))
-
-    @classmethod
-    def at_end(cls, end: float, held: float, value: float, reason: Reason) -> Optimum:
-        """Make a supremum as concentration1 tends to 0 or inf, with concentration0 held."""
-        location: Location = "one_concentration_to_end"
-        return cls(location, reason, value, False, end, held, float(end > 0), numbers=(end,))
-
-    @classmethod
-    def unbounded(cls, reason: Reason, held: float | None = None) -> Optimum:
-        """Make a supremum of inf, maybe with concentration0 held."""
-        return cls("nowhere", reason, np.inf, False, concentration0=held)
-
     @property
     def prior(self) -> Beta | None:
         """The prior at the optimum, where there is one."""
@@ -118,15 +101,33 @@ class Optimum(NamedTuple):
             return None
         return Beta(a, b)
 
-    @property
-    def mirrored(self) -> Optimum:
-        """The optimum for the same data with successes and failures exchanged."""
-        return self._replace(
-            concentration1=self.concentration0,
-            concentration0=self.concentration1,
-            mean=None if self.mean is None else 1 - self.mean,
-            evidence=None if self.evidence is None else self.evidence.mirrored,
-        )
+
+def at_prior(prior: Beta, value: float, reason: Reason) -> Optimum:
+    """Make a maximum at a prior."""
+    a, b = map(float, prior.arrays())
+    return Optimum("prior", reason, value, True, a, b, a / (a + b))
+
+
+def at_end(end: float, held: float, value: float, reason: Reason) -> Optimum:
+    """Make a supremum as concentration1 tends to 0 or inf, with concentration0 held."""
+    location: Location = "one_concentration_to_end"
+    return Optimum(location, reason, value, False, end, held, float(end > 0), numbers=(end,))
+
+
+def unbounded(reason: Reason, held: float | None = None) -> Optimum:
+    """Make a supremum of inf, maybe with concentration0 held."""
+    return Optimum("nowhere", reason, np.inf, False, concentration0=held)
+
+
+def mirrored(optimum: Optimum) -> Optimum:
+    """Exchange successes and failures."""
+    mean, evidence = optimum.mean, optimum.evidence
+    return optimum._replace(
+        concentration1=optimum.concentration0,
+        concentration0=optimum.concentration1,
+        mean=None if mean is None else 1 - mean,
+        evidence=None if evidence is None else mirrored(evidence),
+    )
 
 
 def merged(counts: Counts) -> tuple[Counts, float]:

@@ -26,7 +26,7 @@ from elbo_ref.distributions.beta import Beta
 from elbo_ref.mle.binomial import log_coefficient, saturated_log_likelihood
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import column, latent_values
-from elbo_ref.optima.optimum import Optimum, Reason, merged
+from elbo_ref.optima.optimum import Optimum, Reason, at_end, at_prior, merged, unbounded
 from elbo_ref.svi.parameters import Learned
 
 _GRID = np.linspace(np.log(1e-9), np.log(1e9), 400)
@@ -48,20 +48,20 @@ def of_point(task: Task, prior: Beta, learned: Learned) -> Optimum:
     if not task.num_latents:
         return Optimum("any_prior", "no_latents", 0.0, True)
     if learned is True:
-        return Optimum.unbounded("density_unbounded")
+        return unbounded("density_unbounded")
     counts, left_out = merged(task.counts)
     task = Task(task.guide, counts)
     live = task.weights > 0
     b, k, f = float(prior.concentration0), counts.successes[live], counts.failures[live]
     failures, missing = int(task.weights @ task.outcomes[1]), 1 - task.guide.jacobian
-    unbounded: dict[Reason, bool] = {
+    reasons: dict[Reason, bool] = {
         "latent_without_learned_outcome": bool((k == 0).any()),
         "latent_without_other_outcome": bool(b < 1 and (f == 0).any()),
         "few_of_other_outcome": failures < counts.num_latents,
     }
-    for reason, holds in unbounded.items():
+    for reason, holds in reasons.items():
         if missing and holds:
-            return Optimum.unbounded(reason, b)
+            return unbounded(reason, b)
 
     def height(log_a: FloatArray) -> FloatArray:
         return _density(task, Beta(np.exp(log_a), b))[0]
@@ -80,8 +80,8 @@ def of_point(task: Task, prior: Beta, learned: Learned) -> Optimum:
         level += left_out + log_coefficient(counts)
         if level >= value - 1e-9:
             reason = "levels_off" if missing else "levels_off_without_other_outcome"
-            return Optimum.at_end(np.inf, b, level, reason)
-    return Optimum.at_prior(Beta(float(np.exp(top.x)), b), value, "one_sided_collapse")
+            return at_end(np.inf, b, level, reason)
+    return at_prior(Beta(float(np.exp(top.x)), b), value, "one_sided_collapse")
 
 
 def _mode(task: Task, prior: Beta) -> Optimum:

@@ -21,7 +21,7 @@ from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import elbo
 from elbo_ref.optima.from_prior import of_tied, stationary
-from elbo_ref.optima.optimum import Location, Optimum
+from elbo_ref.optima.optimum import Location, Optimum, at_prior
 from elbo_ref.special import digamma_difference
 from elbo_ref.svi.parameters import NAMES, Learned
 
@@ -46,7 +46,7 @@ def highest_evidence(counts: Counts, prior: Beta, learned: Learned) -> EvidenceM
 def of_evidence(counts: Counts, prior: Beta, learned: Learned) -> Optimum:
     """Find the optimum of the evidence, over the prior or of a given one."""
     if not learned:
-        return Optimum.at_prior(prior, log_evidence(prior, counts), "exact_posterior")
+        return at_prior(prior, log_evidence(prior, counts), "exact_posterior")
     maximum = highest_evidence(counts, prior, learned)
     a = b = _LIMITS.get(maximum.kind)
     if maximum.kind == "degenerate" and learned is not True:
@@ -82,4 +82,4 @@ def of_shared(task: Task, prior: Beta, learned: Learned) -> Optimum:
 
     best = stationary(slope, -60.0, 60.0, b)
     value = elbo(best.conjugate_update(mean_k, mean_f), best, counts)
-    return Optimum.at_prior(best, value, "average_counts")
+    return at_prior(best, value, "average_counts")

@@ -22,7 +22,7 @@ from elbo_ref.guides import Guide
 from elbo_ref.objectives import Renyi
 from elbo_ref.objectives.base import Step, Task
 from elbo_ref.objectives.exact import Exact, column, objective_value
-from elbo_ref.optima.optimum import Optimum
+from elbo_ref.optima.optimum import Optimum, at_prior
 from elbo_ref.optima.posterior import of_evidence
 from elbo_ref.svi.parameters import Learned, ParameterVector
 
@@ -66,7 +66,7 @@ def of_renyi(
     best, height = maximize_bound(loss, guide, counts, start.prior, learned)
     if height <= elbo.value:
         return elbo
-    return Optimum.at_prior(best, height, "renyi_searched")._replace(numbers=bounds)
+    return at_prior(best, height, "renyi_searched")._replace(numbers=bounds)
 
 
 def maximize_bound(

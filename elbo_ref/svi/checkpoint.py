@@ -42,7 +42,7 @@ from elbo_ref.svi.checkpoint_fields import (
 )
 from elbo_ref.svi.config import Config, checked_config
 from elbo_ref.svi.loop import Rows, State, Waiting, joined
-from elbo_ref.svi.result import Run
+from elbo_ref.svi.result import Run, run_at
 
 _OPTIMIZERS = (Adam, ClippedAdam, ExponentialLR)
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in _OPTIMIZERS}
@@ -122,7 +122,7 @@ def load_run(path: str | Path) -> Run:
     runs = load(file_path("path", path))
     if len(runs) != 1:
         raise CheckpointError(f"{path}: it holds {len(runs)} runs, not one")
-    return Run.of(*runs[0])
+    return run_at(*runs[0])
 
 
 class Checkpoint:
@@ -283,7 +283,7 @@ def _run(note: dict[str, Any], members: dict[str, Any], i: int) -> tuple[Config,
         ended=note["ended"],
     )
     _check_values(config, state)
-    Run.of(config, state, note["num_steps"])  # what no run can be made of is refused here
+    run_at(config, state, note["num_steps"])  # what no run can be made of is refused here
     return config, state, note["num_steps"]
 
 

@@ -22,7 +22,7 @@ from elbo_ref.svi.config import Config, checked_config
 from elbo_ref.svi.convergence import Goal, find_goal
 from elbo_ref.svi.loop import State, advance_to, initial_state
 from elbo_ref.svi.parameters import Learned
-from elbo_ref.svi.result import Run
+from elbo_ref.svi.result import Run, run_at
 from elbo_ref.svi.stationarity import stationarity
 
 _LOOK_EVERY = 100
@@ -123,7 +123,7 @@ def maximize_elbo(
     arrival = None if until is None else _Arrival(config)
     start = initial_state(config, draws)
     state = advance_to(config, start, draws, num_steps, arrival.look if arrival else None)
-    return Run.of(config, state, state.step if arrival and arrival.seen else num_steps)
+    return run_at(config, state, state.step if arrival and arrival.seen else num_steps)
 
 
 class _Arrival:

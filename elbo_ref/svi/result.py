@@ -86,31 +86,6 @@ class Run:
     guide_parameters: FloatArray = field(repr=False)
     early_end: str | None = field(repr=False)
 
-    @classmethod
-    def of(cls, config: Config, state: State, num_steps: int) -> Run:
-        """Make the run that stands at a state, of which so many steps were wanted."""
-        end = with_losses(config, state)
-        rows, parameters = joined(end.rows), config.parameters
-        guide, kept = parameters.task.guide, np.append(rows.kept, rows.end)
-        for array in (rows.losses, kept):
-            array.setflags(write=False)
-        prior, params = parameters.split(end.vector)
-        reached = Beta(float(prior[0, 0]), float(prior[1, 0]))
-        priors = np.concatenate([rows.priors, prior], axis=1)
-        guides = np.concatenate([rows.guides, params[:, None]], axis=1)
-        return cls(
-            prior=reached,
-            guide=guide.value(reached, params),
-            losses=rows.losses,
-            history=History(Beta(*priors), guide.value(Beta(*priors[:, kept]), guides), kept),
-            num_steps=num_steps,
-            config=config,
-            state=state,
-            vector=end.vector,
-            guide_parameters=guides,
-            early_end=end.ended,
-        )
-
     @property
     def counts(self) -> Counts:
         """The counts that were fitted."""
@@ -263,7 +238,7 @@ class Run:
         more = self.num_steps - steps if num_steps is None else count("num_steps", num_steps, 1)
         state, wanted = self.state, steps + more
         state = advance_to(self.config, state, generator_of(state), wanted)
-        return Run.of(self.config, state, wanted)
+        return run_at(self.config, state, wanted)
 
     def average(self, last: float = 0.5) -> Average:
         """Average the parameters over the last part of the run, against its noise.
@@ -377,6 +352,31 @@ class Run:
     def to_json(self) -> str:
         """Return the document as JSON text."""
         return to_json(self.to_dict())
+
+
+def run_at(config: Config, state: State, num_steps: int) -> Run:
+    """Make the run that stands at a state, of which so many steps were wanted."""
+    end = with_losses(config, state)
+    rows, parameters = joined(end.rows), config.parameters
+    guide, kept = parameters.task.guide, np.append(rows.kept, rows.end)
+    for array in (rows.losses, kept):
+        array.setflags(write=False)
+    prior, params = parameters.split(end.vector)
+    reached = Beta(float(prior[0, 0]), float(prior[1, 0]))
+    priors = np.concatenate([rows.priors, prior], axis=1)
+    guides = np.concatenate([rows.guides, params[:, None]], axis=1)
+    return Run(
+        prior=reached,
+        guide=guide.value(reached, params),
+        losses=rows.losses,
+        history=History(Beta(*priors), guide.value(Beta(*priors[:, kept]), guides), kept),
+        num_steps=num_steps,
+        config=config,
+        state=state,
+        vector=end.vector,
+        guide_parameters=guides,
+        early_end=end.ended,
+    )
 
 
 def _guide(value: GuideValue | None) -> Document | None:

@@ -21,7 +21,7 @@ from elbo_ref.guides import GUIDES, Guide
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact, objective_value, one_particle_variance
 from elbo_ref.optima import find
-from elbo_ref.optima.optimum import Optimum
+from elbo_ref.optima.optimum import unbounded
 from elbo_ref.svi.parameters import ParameterVector
 from tiers import few
 
@@ -156,7 +156,7 @@ def test_over_the_prior_it_asks_for_one_optimum(monkeypatch):
     assert er.diagnose(tempered_run(True)).case == "unknown"
 
     def optimum(_task, _prior, _learned):
-        return Optimum.unbounded("entropy_unbounded")
+        return unbounded("entropy_unbounded")
 
     kind = ("own", BETA, (1, 2, 0), False)
     monkeypatch.setitem(find.OPTIMA, kind, ("elbo", optimum))

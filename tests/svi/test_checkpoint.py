@@ -22,7 +22,7 @@ import elbo_ref as er
 from elbo_ref import optim as adam
 from elbo_ref.svi import checkpoint, loop
 from elbo_ref.svi.config import checked_config
-from elbo_ref.svi.result import Run
+from elbo_ref.svi.result import run_at
 from tiers import few
 
 STEPS = 40
@@ -392,7 +392,7 @@ def test_several_guides_under_one_file(tmp_path):
     assert [state.step for state in second.states.values()] == [20, 9, 0]
     for guide, config in second.configs.items():
         go_on(second, guide, 20)
-        ours, theirs = (Run.of(config, s.states[guide], 20) for s in (second, whole))
+        ours, theirs = (run_at(config, s.states[guide], 20) for s in (second, whole))
         assert fingerprint(ours) == fingerprint(theirs)
 
 

@@ -6,7 +6,7 @@ import pytest
 import elbo_ref as er
 from elbo_ref.svi import loop
 from elbo_ref.svi.config import checked_config
-from elbo_ref.svi.result import Run
+from elbo_ref.svi.result import run_at
 
 COUNTS = er.Counts([3, 0, 7, 2], [10, 4, 9, 8])
 
@@ -28,12 +28,12 @@ def test_states_can_be_gone_on_from_again(monkeypatch, loss, numbers):
     states = [loop.initial_state(config, rng)]
     for _ in range(10):
         states.append(loop.advance(config, states[-1], rng))
-    whole = Run.of(config, states[-1], 10)
+    whole = run_at(config, states[-1], 10)
     for state in states[:-1]:
         again = loop.advance_to(config, state, loop.generator_of(state), 10)
-        assert Run.of(config, again, 10).to_json() == whole.to_json(), state.step
+        assert run_at(config, again, 10).to_json() == whole.to_json(), state.step
     for state in states[1:]:
-        ours = Run.of(config, state, state.step).losses
+        ours = run_at(config, state, state.step).losses
         assert ours.tobytes() == whole.losses[: state.step].tobytes(), state.step
 
 
@@ -47,7 +47,7 @@ def test_the_objective_of_a_step_is_its_value_and_the_rest():
     )
     priors, owns = parameters.split_rows(start.vector[None])
     rest = config.objective.rest(parameters.task, er.Beta(*priors), owns)
-    assert -(value + rest[0]) == Run.of(config, after, 1).losses[0]
+    assert -(value + rest[0]) == run_at(config, after, 1).losses[0]
 
 
 def test_rows_are_copied_a_few_times_only(monkeypatch):
