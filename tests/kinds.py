@@ -1,4 +1,10 @@
-"""Counts of every kind of supremum that the evidence has, and the guides that tests run on them."""
+"""Counts that tests of several packages share, and the guides that they run on them.
+
+`KINDS` has every kind of supremum of the evidence; `SINGLE` and `SEVERAL` are five latents, once
+each and so many times. `one_row` draws counts of one latent.
+"""
+
+from hypothesis import strategies as st
 
 import elbo_ref as er
 
@@ -11,4 +17,19 @@ KINDS = {
     "binomial": er.Counts([3, 4, 3], 10),
     "interior": OVERDISPERSED,
 }
+ROWS = [3, 0, 7, 12, 1], [10, 4, 7, 40, 20]
+SINGLE, SEVERAL = er.Counts(*ROWS), er.Counts(*ROWS, multiplicity=[1, 2, 0, 3, 1])
 GUIDES = ("beta", "empty", "tied", "none")
+
+
+def one_row(totals):
+    """Successes and trials of a latent, the ends of their range drawn more often."""
+    return totals.flatmap(
+        lambda n: st.tuples(st.integers(0, n) | st.sampled_from([0, n]), st.just(n))
+    )
+
+
+def entries(counts):
+    """(K, N, w) of each entry, as Python's whole numbers."""
+    columns = (counts.successes, counts.total_count, counts.multiplicity)
+    return list(zip(*(x.tolist() for x in columns), strict=True))

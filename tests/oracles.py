@@ -110,3 +110,11 @@ def variance_scores(rows, wanted):
     squares = (rows - rows.mean(axis=0)) ** 2
     error = squares.std(axis=0) / np.sqrt(len(rows))
     return np.abs(squares.mean(axis=0) - wanted) / np.maximum(error, 1e-12)
+
+
+def slope_along(value, at, direction):
+    """Fourth-order central difference of `value` at `at`, in steps of 1e-3 of `direction`."""
+    near, far = (
+        (value(at + h * direction) - value(at - h * direction)) / (2 * h) for h in (1e-3, 2e-3)
+    )
+    return (4 * near - far) / 3

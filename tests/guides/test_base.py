@@ -23,11 +23,10 @@ from elbo_ref.objectives.trace import Trace
 from elbo_ref.optima.find import find_optimum
 from elbo_ref.optima.normal import best_normal
 from elbo_ref.svi.parameters import ParameterVector
+from kinds import ROWS, SEVERAL, SINGLE
+from oracles import slope_along
 from tiers import few
 
-ROWS = [3, 0, 7, 12, 1], [10, 4, 7, 40, 20]
-SINGLE = er.Counts(*ROWS)
-SEVERAL = er.Counts(*ROWS, multiplicity=[1, 2, 0, 3, 1])
 MERGED = er.Counts.grouped(*ROWS, ["u", "v", "u", "w", "v"])
 COUNTS = pytest.mark.parametrize("counts", few([SEVERAL, SINGLE, MERGED]), ids=["w", "1", "merged"])
 EACH = pytest.mark.parametrize("name", oracles.OBJECTIVES)
@@ -82,14 +81,6 @@ def test_one_particle_is_what_the_model_counts_less_what_the_guide_counts(name, 
 
 
 # -- the loop's gradient -------------------------------------------------------------------------
-
-
-def slope_along(value, at, direction):
-    """Fourth-order central difference of `value` at `at`, in steps of 1e-3 of `direction`."""
-    near, far = (
-        (value(at + h * direction) - value(at - h * direction)) / (2 * h) for h in (1e-3, 2e-3)
-    )
-    return (4 * near - far) / 3
 
 
 LEARNED = [

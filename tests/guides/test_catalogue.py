@@ -23,6 +23,7 @@ from elbo_ref.objectives.exact import Exact, objective_value, one_particle_varia
 from elbo_ref.optima import find
 from elbo_ref.optima.optimum import unbounded
 from elbo_ref.svi.parameters import ParameterVector
+from kinds import SINGLE
 from tiers import few
 
 LINES = [
@@ -170,8 +171,6 @@ def test_it_is_gone_afterwards():
 
 
 # -- names, values, starts -------------------------------------------------------------------------
-
-SINGLE = er.Counts([3, 0, 7, 12, 1], [10, 4, 7, 40, 20])
 
 
 @pytest.mark.parametrize("name", [name for name in GUIDES if GUIDES[name].parameter_names])

@@ -24,6 +24,7 @@ from scipy import optimize, stats
 
 import elbo_ref as er
 from elbo_ref.mle import intervals
+from kinds import entries
 from places import SCHEMA
 from tiers import few
 
@@ -52,11 +53,6 @@ INTERIOR = {
 
 
 # -- the slow twin -----------------------------------------------------------------------------
-
-
-def entries(counts):
-    columns = (counts.successes, counts.total_count, counts.multiplicity)
-    return list(zip(*(x.tolist() for x in columns), strict=True))
 
 
 def pair_of(known, free):

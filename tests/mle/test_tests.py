@@ -19,6 +19,7 @@ from scipy import optimize, special, stats
 
 import elbo_ref as er
 from elbo_ref.mle import tests as inference
+from kinds import entries
 
 mp = mpmath.mp.clone()
 mp.dps = 120
@@ -44,12 +45,6 @@ def of_rows(rows):
     pairs, w = zip(*rows, strict=True)
     k, n = zip(*pairs, strict=True)
     return er.Counts(k, n, w)
-
-
-def entries(counts):
-    """(K, N, w) of each entry, as Python's whole numbers."""
-    columns = (counts.successes, counts.total_count, counts.multiplicity)
-    return list(zip(*(x.tolist() for x in columns), strict=True))
 
 
 def tarone_parts(counts):

@@ -24,6 +24,8 @@ import oracles
 from elbo_ref.guides import GUIDES
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import objective_value
+from kinds import SINGLE, one_row
+from oracles import slope_along
 
 mp = mpmath.mp.clone()
 mp.dps = 80
@@ -31,8 +33,7 @@ EPS = np.finfo(float).eps
 
 WIDE = st.floats(-10, 12).map(lambda e: 10.0**e)
 MODERATE = st.floats(0.1, 300.0)
-TOTALS = st.integers(0, 30) | st.integers(0, 10**15)
-ROW = TOTALS.flatmap(lambda n: st.tuples(st.integers(0, n) | st.sampled_from([0, n]), st.just(n)))
+ROW = one_row(st.integers(0, 30) | st.integers(0, 10**15))
 TABLE = st.lists(st.tuples(ROW, st.integers(0, 4)), min_size=1, max_size=5)
 SOME = er.Counts([3, 0, 7, 12, 1], [10, 4, 7, 40, 200], multiplicity=[1, 2, 1, 3, 1])
 
@@ -270,14 +271,6 @@ def test_the_worked_example_of_the_empty_guide():
 SHAPES = [(False, False), (False, True), (True, False), (True, True)]
 
 
-def slope_along(value, at, direction):
-    """Fourth-order central difference of `value` at `at`, a step of 1e-3 of `direction`."""
-    near, far = (
-        (value(at + h * direction) - value(at - h * direction)) / (2 * h) for h in (1e-3, 2e-3)
-    )
-    return (4 * near - far) / 3
-
-
 @pytest.mark.parametrize(("each_prior", "each_guide"), SHAPES)
 @pytest.mark.parametrize("seed", range(4))
 def test_elbo_gradient_by_autograd_and_along_a_random_direction(seed, each_prior, each_guide):
@@ -355,7 +348,6 @@ def test_at_the_posterior_the_prior_s_gradient_is_that_of_the_evidence(a0, b0, t
 # -- the variance by Monte Carlo -----------------------------------------------------------------
 
 PARTICLES = 40_000
-SINGLE = er.Counts([3, 0, 7, 12, 1], [10, 4, 7, 40, 20])
 SEVERAL = er.Counts([3, 0, 7, 12, 1], [10, 4, 7, 40, 20], multiplicity=[2, 3, 4, 3, 2])
 
 

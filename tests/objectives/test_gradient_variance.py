@@ -14,10 +14,9 @@ from elbo_ref import guides, objectives
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact, objective_value
 from elbo_ref.objectives.trace import Trace
+from kinds import SEVERAL
 from tiers import few
 
-ROWS = [3, 0, 7, 12, 1], [10, 4, 7, 40, 20]
-SEVERAL = er.Counts(*ROWS, multiplicity=[1, 2, 0, 3, 1])
 PRIOR = np.array([[6.0], [2.5]])
 LOSSES = {
     "trace": "trace",

@@ -15,8 +15,8 @@ from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact, objective_value
 from elbo_ref.objectives.subsample import Subsampled
 from elbo_ref.svi.checkpoint import load_run, save_run
+from kinds import SEVERAL
 
-SEVERAL = er.Counts([3, 0, 7, 12, 1], [10, 4, 7, 40, 20], multiplicity=[1, 2, 0, 3, 1])
 SINGLE = er.Counts.shared([0, 1, 0, 0, 1, 1, 0, 0, 0], 1)
 PRIOR = np.array([[6.0], [2.5]])
 LOGITS = [0.3, 1.0, 2.0, -0.5, -1.0]

@@ -9,11 +9,9 @@ from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import objective_value
 from elbo_ref.optima.find import find_optimum
 from elbo_ref.report import sentences
+from kinds import SEVERAL, SINGLE
 
 NAMES = ["beta_shared", "conjugate", "conjugate_detached", "delta", "normal", "laplace"]
-ROWS = [3, 0, 7, 12, 1], [10, 4, 7, 40, 20]
-SINGLE = er.Counts(*ROWS)
-SEVERAL = er.Counts(*ROWS, multiplicity=[1, 2, 0, 3, 1])
 LEARNED = [False, True, "concentration1", "concentration0"]
 
 

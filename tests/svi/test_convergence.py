@@ -13,9 +13,9 @@ from elbo_ref.optima.find import find_optimum
 from elbo_ref.svi.convergence import ARRIVED, NEGLIGIBLE, NoiseFloor, find_floor, maximum_uphill
 from elbo_ref.svi.parameters import NAMES, ParameterVector
 from elbo_ref.svi.stationarity import stationarity
+from kinds import OVERDISPERSED as PAIRS
 from tiers import few
 
-PAIRS = er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50])
 TWO = er.Counts([3, 5], [10, 20])
 TRIALS = er.Counts.shared([0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0], 1)
 FLOORS = [

@@ -16,10 +16,10 @@ from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact
 from elbo_ref.svi.parameters import ParameterVector
 from elbo_ref.svi.stationarity import Stationarity, newton_decrement, stationarity
+from kinds import OVERDISPERSED as PAIRS
 from tiers import few
 
 # (E11): two trials each, n_y latents with y successes; the maximiser in closed form.
-PAIRS = er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50])
 M = (30 + 2 * 50) / (2 * 120)
 S = 1 / (1 - 30 / (2 * 120 * M * (1 - M))) - 1
 BEST = er.Beta(M * S, (1 - M) * S)
