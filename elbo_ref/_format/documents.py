@@ -70,6 +70,18 @@ def put(target: Document, name: str, value: Any, reason: str) -> None:
         target[name] = value
 
 
+class Documented:
+    """A result that has a document."""
+
+    def to_dict(self) -> Document:
+        """Return the document, as plain values."""
+        raise NotImplementedError
+
+    def to_json(self) -> str:
+        """Return the document as JSON text."""
+        return to_json(self.to_dict())
+
+
 def to_json(document: Document) -> str:
     """Write the document as ASCII text: sorted keys, one line for each of the first level.
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from elbo_ref._format.documents import Document, document, put, to_json
+from elbo_ref._format.documents import Document, Documented, document, put
 from elbo_ref._format.numbers import number, pair
 from elbo_ref._format.sentences import diagnosis as sentences
 from elbo_ref._validation.arguments import FloatArray, check_type, underflow_is_zero
@@ -33,7 +33,7 @@ _TOGETHER = 250
 
 @underflow_is_zero
 @dataclass(frozen=True, eq=False)
-class Diagnosis(PointDiagnosis):
+class Diagnosis(PointDiagnosis, Documented):
     """The oracle's view of a run; made by `diagnose`.
 
     Beside what `PointDiagnosis` has there are the run and the steps of its exact path.
@@ -148,10 +148,6 @@ class Diagnosis(PointDiagnosis):
     def to_dict(self) -> Document:
         """Return the diagnosis as a document of plain values; see docs/results.md."""
         return {**document("diagnosis"), "counts": self.run.counts.to_dict(), **self.body()}
-
-    def to_json(self) -> str:
-        """Return the document as text."""
-        return to_json(self.to_dict())
 
     def summary(self) -> str:
         """Format the run in a few lines of text."""

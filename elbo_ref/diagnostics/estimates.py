@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from elbo_ref._format.documents import Document, document, put, to_json
+from elbo_ref._format.documents import Document, Documented, document, put
 from elbo_ref._format.numbers import describe, pair
 from elbo_ref._format.sentences import optimum as sentences
 from elbo_ref._format.table import Column, Table, wrapped
@@ -43,7 +43,7 @@ _LEARNABLE: dict[Learned, str] = {
 
 
 @dataclass(frozen=True, eq=False)
-class EstimateTable:
+class EstimateTable(Documented):
     """Every point estimate of one data set; made by `estimate_table`.
 
     Attributes
@@ -117,10 +117,6 @@ class EstimateTable:
             "prior": pair(self.prior),
             "rows": [_plain(row, *texts) for row, texts in zip(self.rows, cells, strict=True)],
         }
-
-    def to_json(self) -> str:
-        """Return the document as text."""
-        return to_json(self.to_dict())
 
 
 def _plain(

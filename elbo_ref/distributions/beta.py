@@ -23,21 +23,18 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import (
     FloatArray,
-    Rng,
     check_broadcast,
     check_type,
     concentration,
     float_array,
     float_in,
-    generator,
     plain,
     probability,
     require,
-    sample_shape,
     underflow_is_zero,
 )
-from elbo_ref._validation.values import Pair, by_value
-from elbo_ref.distributions.base import Interval
+from elbo_ref._validation.values import by_value
+from elbo_ref.distributions.base import Distribution, Interval
 from elbo_ref.distributions.beta_source import BETA, beta_deviance, log_gaps
 from elbo_ref.distributions.quantile import logit_quantile
 from elbo_ref.special import cross_difference, deviance, gauss_legendre, log_beta_remainder
@@ -55,7 +52,7 @@ class Gradient(NamedTuple):
 
 @underflow_is_zero
 @dataclass(frozen=True, eq=False)
-class Beta(Pair):
+class Beta(Distribution):
     """A Beta distribution of a success probability c, or an array of them.
 
     Parameters
@@ -86,6 +83,7 @@ class Beta(Pair):
     concentration0: float | FloatArray
 
     _names = ("concentration1", "concentration0")
+    _source = BETA
 
     def __post_init__(self) -> None:
         a = concentration("concentration1", self.concentration1)
@@ -104,11 +102,6 @@ class Beta(Pair):
         a, b = self.arrays()
         s = a + b
         return plain((a / s) * (b / s) / (s + 1))
-
-    @property
-    def std(self) -> float | FloatArray:
-        """The standard deviation of c."""
-        return plain(np.sqrt(self.variance))
 
     @property
     def mode(self) -> float | FloatArray:
@@ -247,68 +240,6 @@ class Beta(Pair):
         tail = (1 - prob) / 2
         lower, upper = logit_quantile(a, b, tail), -logit_quantile(b, a, tail)
         return Interval(plain(sc.expit(lower)), plain(sc.expit(upper)))
-
-    def sample(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:
-        """Draw success probabilities.
-
-        Parameters
-        ----------
-        size : int or tuple of int
-            Shape of the sample; the shape of the distribution follows it.
-        rng : int, SeedSequence or Generator
-            The same seed gives the same draws.
-
-        Returns
-        -------
-        ndarray of shape ``size + shape``
-            A draw nearer to 0 or 1 than a float can say is exactly 0.0 or 1.0.
-
-        See Also
-        --------
-        sample_logit : Draws that keep their digits there.
-
-        Examples
-        --------
-        >>> Beta(2.0, 3.0).sample(3, rng=0).shape
-        (3,)
-        """
-        return sc.expit(self.sample_logit(size, rng))
-
-    def sample_logit(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:
-        """Draw logit c = log c - log(1 - c), right also where c rounds to 0 or 1.
-
-        Draws are rounded to 2e-16, which is 1e-8 of their spread at concentrations of 1e15 and all
-        of it beyond 1e30.
-
-        Parameters
-        ----------
-        size : int or tuple of int
-            Shape of the sample; the shape of the distribution follows it.
-        rng : int, SeedSequence or Generator
-            The same seed gives the same draws.
-
-        Returns
-        -------
-        ndarray of shape ``size + shape``
-
-        Notes
-        -----
-        logit c = log G_a - log G_b of two gamma draws, and G_a = G_{a+1} U^{1/a}, so that log G_a
-        is a logarithm of nothing small: log G_{a+1} - E/a with E a unit exponential.
-
-        References
-        ----------
-        G. Marsaglia & W. W. Tsang, "A simple method for generating gamma variables", ACM
-        Transactions on Mathematical Software 26 (2000) 363, section 6.
-
-        Examples
-        --------
-        >>> Beta(1e-3, 1e-3).sample_logit(3, rng=0).round(3)
-        array([ 1419.032, -3075.699,   715.531])
-        """
-        return BETA.sample_logits(
-            np.stack(self.arrays()), sample_shape(size) + self.shape, generator(rng)
-        )
 
     def conjugate_update(self, successes: ArrayLike, failures: ArrayLike) -> Beta:
         """Return the posterior Beta(a + successes, b + failures) (E2).

@@ -24,7 +24,7 @@ import numpy as np
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.distributions.base import Center
+from elbo_ref.distributions.base import Center, Source
 from elbo_ref.distributions.pathwise import logit_derivatives
 from elbo_ref.special import (
     cross_difference,
@@ -43,8 +43,11 @@ _LESS_THIRD = np.array([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0]])
 """Takes three rows to the first two less the third; exactly, as every product is by 0 or 1."""
 
 
-class BetaSource:
-    """The family of Beta distributions; the rows of `x` are its concentrations."""
+class BetaSource(Source):
+    """The family of Beta distributions; the rows of `x` are its concentrations.
+
+    There is no residual: the log density is linear in log c and log(1 - c).
+    """
 
     names = ("concentration1", "concentration0")
     has_exponents = True
@@ -84,7 +87,12 @@ class BetaSource:
     def sample_logits(
         self, x: FloatArray, shape: tuple[int, ...], rng: np.random.Generator
     ) -> FloatArray:
-        """Draw logarithms of ratios of gamma draws; `Beta.sample_logit` says how."""
+        """Draw log G_a - log G_b of two gamma draws.
+
+        As G_a = G_{a+1} U^{1/a}, log G_a is a logarithm of nothing small: log G_{a+1} - E/a with E
+        a unit exponential (G. Marsaglia & W. W. Tsang, ACM Transactions on Mathematical Software 26
+        (2000) 363, section 6).
+        """
         a, b = x
         if a.size == b.size == 1:
             a, b = a.item(), b.item()  # the same, in half the time
@@ -99,12 +107,6 @@ class BetaSource:
     def score(self, _logit: FloatArray, logs: FloatArray, x: FloatArray) -> FloatArray:
         """Return the logarithms less their expectations."""
         return np.asarray(logs - self.expected_logs(x)[:, None])
-
-    def residual(self, _logit: FloatArray, _x: FloatArray) -> None:
-        """Return None: the log density is linear in log c and log(1 - c)."""
-
-    def residual_gradient(self, _x: FloatArray) -> None:
-        """Return None."""
 
 
 BETA = BetaSource()

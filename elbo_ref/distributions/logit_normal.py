@@ -38,18 +38,14 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import (
     FloatArray,
-    Rng,
     finite,
     float_in,
     float_inside,
-    generator,
     plain,
     probability,
-    sample_shape,
     underflow_is_zero,
 )
-from elbo_ref._validation.values import Pair
-from elbo_ref.distributions.base import Center, Interval, logit_center
+from elbo_ref.distributions.base import Center, Distribution, Interval, Source, logit_center
 from elbo_ref.distributions.quadrature import mean_square, over_normal
 
 SCALE_RANGE = 1e-100, 1e100
@@ -184,135 +180,7 @@ def _normal_density(z: FloatArray) -> FloatArray:
     return density
 
 
-@underflow_is_zero
-@dataclass(frozen=True, eq=False)
-class LogitNormal(Pair):
-    """The distribution of c = 1/(1 + exp(-y)) with y normal, or an array of them.
-
-    Pyro's ``AutoNormal`` and ``AutoLaplaceApproximation`` fit it to a latent in (0, 1).
-
-    Parameters
-    ----------
-    loc : array_like
-        Mean of the logit; finite.
-    scale : array_like
-        Standard deviation of the logit; in [1e-100, 1e100]. Broadcasts against `loc`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If one is out of range or not real, or the shapes do not broadcast.
-
-    Examples
-    --------
-    >>> q = LogitNormal(0.0, 2.0)
-    >>> round(q.mean, 12), round(q.variance, 6)
-    (0.5, 0.098574)
-    >>> lower, upper = q.interval(0.95)
-    >>> round(lower, 6), round(upper, 6)
-    (0.019456, 0.980544)
-    """
-
-    loc: float | FloatArray
-    scale: float | FloatArray
-
-    _names = ("loc", "scale")
-
-    def __post_init__(self) -> None:
-        loc = finite("loc", self.loc)
-        scale = float_in("scale", self.scale, *SCALE_RANGE)
-        self._hold(loc, scale)
-
-    @property
-    def mean(self) -> float | FloatArray:
-        """The mean of c, E c."""
-        return plain(derivatives(*self.arrays()).c)
-
-    @property
-    def variance(self) -> float | FloatArray:
-        """Var c; not to full relative precision where it is below 1e-14."""
-        expected = derivatives(*self.arrays())
-        return plain(np.maximum(expected.c * expected.rest - expected.slope, 0.0))
-
-    @property
-    def std(self) -> float | FloatArray:
-        """The standard deviation of c."""
-        return plain(np.sqrt(self.variance))
-
-    def log_prob(self, c: ArrayLike) -> float | FloatArray:
-        """Return the log density at c inside (0, 1), with respect to c.
-
-        Parameters
-        ----------
-        c : array_like
-            Broadcasts against the shape of the distribution.
-
-        Returns
-        -------
-        float or ndarray
-
-        Raises
-        ------
-        ValueError
-            If some c is not inside (0, 1).
-
-        Examples
-        --------
-        >>> round(LogitNormal(0.0, 1.0).log_prob(0.5), 12)
-        0.467355827915
-        """
-        c = float_inside("c", c)
-        loc, scale = self.arrays()
-        z = (sc.logit(c) - loc) / scale
-        with np.errstate(over="ignore"):
-            log_normal = -z * z / 2 - np.log(scale) - _HALF_LOG_2PI
-        return plain(log_normal - np.log(c) - np.log1p(-c))
-
-    def interval(self, prob: float) -> Interval:
-        """Return the equal-tailed interval that holds c with probability `prob`.
-
-        Parameters
-        ----------
-        prob : float
-            Strictly between 0 and 1.
-
-        Returns
-        -------
-        Interval
-        """
-        prob = probability("prob", prob)
-        loc, scale = self.arrays()
-        away = scale * sc.ndtri((1 + prob) / 2)
-        return Interval(plain(sc.expit(loc - away)), plain(sc.expit(loc + away)))
-
-    def sample(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:
-        """Draw success probabilities.
-
-        Parameters
-        ----------
-        size : int or tuple of int
-            Shape of the sample; the shape of the distribution follows it.
-        rng : int, SeedSequence or Generator
-            The same seed gives the same draws.
-
-        Returns
-        -------
-        ndarray of shape ``size + shape``
-
-        See Also
-        --------
-        sample_logit : Draws that keep their digits near 0 and 1.
-        """
-        return sc.expit(self.sample_logit(size, rng))
-
-    def sample_logit(self, size: int | tuple[int, ...], rng: Rng) -> FloatArray:
-        """Draw logit c, with the arguments of `sample`."""
-        return LOGIT_NORMAL.sample_logits(
-            np.stack(self.arrays()), sample_shape(size) + self.shape, generator(rng)
-        )
-
-
-class LogitNormalSource:
+class LogitNormalSource(Source):
     """The family of logit-normal distributions; the rows of `x` are loc and scale.
 
     z, the standardised logit, does not move with them.
@@ -389,3 +257,101 @@ class LogitNormalSource:
 
 
 LOGIT_NORMAL = LogitNormalSource()
+
+
+@underflow_is_zero
+@dataclass(frozen=True, eq=False)
+class LogitNormal(Distribution):
+    """The distribution of c = 1/(1 + exp(-y)) with y normal, or an array of them.
+
+    Pyro's ``AutoNormal`` and ``AutoLaplaceApproximation`` fit it to a latent in (0, 1).
+
+    Parameters
+    ----------
+    loc : array_like
+        Mean of the logit; finite.
+    scale : array_like
+        Standard deviation of the logit; in [1e-100, 1e100]. Broadcasts against `loc`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If one is out of range or not real, or the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> q = LogitNormal(0.0, 2.0)
+    >>> round(q.mean, 12), round(q.variance, 6)
+    (0.5, 0.098574)
+    >>> lower, upper = q.interval(0.95)
+    >>> round(lower, 6), round(upper, 6)
+    (0.019456, 0.980544)
+    """
+
+    loc: float | FloatArray
+    scale: float | FloatArray
+
+    _names = ("loc", "scale")
+    _source = LOGIT_NORMAL
+
+    def __post_init__(self) -> None:
+        loc = finite("loc", self.loc)
+        scale = float_in("scale", self.scale, *SCALE_RANGE)
+        self._hold(loc, scale)
+
+    @property
+    def mean(self) -> float | FloatArray:
+        """The mean of c, E c."""
+        return plain(derivatives(*self.arrays()).c)
+
+    @property
+    def variance(self) -> float | FloatArray:
+        """Var c; not to full relative precision where it is below 1e-14."""
+        expected = derivatives(*self.arrays())
+        return plain(np.maximum(expected.c * expected.rest - expected.slope, 0.0))
+
+    def log_prob(self, c: ArrayLike) -> float | FloatArray:
+        """Return the log density at c inside (0, 1), with respect to c.
+
+        Parameters
+        ----------
+        c : array_like
+            Broadcasts against the shape of the distribution.
+
+        Returns
+        -------
+        float or ndarray
+
+        Raises
+        ------
+        ValueError
+            If some c is not inside (0, 1).
+
+        Examples
+        --------
+        >>> round(LogitNormal(0.0, 1.0).log_prob(0.5), 12)
+        0.467355827915
+        """
+        c = float_inside("c", c)
+        loc, scale = self.arrays()
+        z = (sc.logit(c) - loc) / scale
+        with np.errstate(over="ignore"):
+            log_normal = -z * z / 2 - np.log(scale) - _HALF_LOG_2PI
+        return plain(log_normal - np.log(c) - np.log1p(-c))
+
+    def interval(self, prob: float) -> Interval:
+        """Return the equal-tailed interval that holds c with probability `prob`.
+
+        Parameters
+        ----------
+        prob : float
+            Strictly between 0 and 1.
+
+        Returns
+        -------
+        Interval
+        """
+        prob = probability("prob", prob)
+        loc, scale = self.arrays()
+        away = scale * sc.ndtri((1 + prob) / 2)
+        return Interval(plain(sc.expit(loc - away)), plain(sc.expit(loc + away)))

@@ -23,7 +23,7 @@ from elbo_ref._validation.arguments import (
     underflow_is_zero,
 )
 from elbo_ref._validation.values import hashed
-from elbo_ref.distributions.base import Center, Interval, logit_center
+from elbo_ref.distributions.base import Center, Interval, Source, logit_center
 
 
 @underflow_is_zero
@@ -115,7 +115,7 @@ class Delta(Parameter):
         return np.broadcast_to(self.mean, (*sample_shape(size), *self.shape)).copy()
 
 
-class PointSource:
+class PointSource(Source):
     """All mass on one point; the row of `x` is its logit. It has no density to be counted."""
 
     names = ("logits",)
@@ -155,12 +155,6 @@ class PointSource:
     def score(self, _logit: FloatArray, _logs: FloatArray, _x: FloatArray) -> FloatArray:
         """Refuse: there is no density."""
         raise NotImplementedError("a point has no score function")
-
-    def residual(self, _logit: FloatArray, _x: FloatArray) -> None:
-        """Return None."""
-
-    def residual_gradient(self, _x: FloatArray) -> None:
-        """Return None."""
 
 
 POINT = PointSource()

@@ -13,6 +13,7 @@ nan stands where nothing attains the supremum.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -126,7 +127,7 @@ def _halved(
     return there, step
 
 
-_OPTIMA = {
+_OPTIMA: dict[type, Callable[[FloatArray], FloatArray]] = {
     BetaSource: _best_beta,
     PointSource: _best_point,
     LogitNormalSource: _best_logit_normal,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from elbo_ref._format.documents import Document, document, put, to_json
+from elbo_ref._format.documents import Document, Documented, document, put
 from elbo_ref._format.sentences import evidence as sentences
 from elbo_ref._validation.arguments import CONCENTRATION_RANGE, probability, scalar
 from elbo_ref.distributions.base import Interval
@@ -76,7 +76,7 @@ def prior_of(known: Mapping[str, float]) -> Beta | None:
 
 
 @dataclass(frozen=True)
-class ConfidenceRegion(Sequence[float]):
+class ConfidenceRegion(Sequence[float], Documented):
     """The values of a parameter that a test does not reject: one interval, or several.
 
     As a sequence it is the pair of its ends, so that ``low, high = region``.
@@ -166,10 +166,6 @@ class ConfidenceRegion(Sequence[float]):
             "sentence": self.sentence,
             **_ends(self.lower, self.upper),
         }
-
-    def to_json(self) -> str:
-        """Turn the region into a JSON document, as text."""
-        return to_json(self.to_dict())
 
 
 def _ends(lower: Any, upper: Any) -> Document:

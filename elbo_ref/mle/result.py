@@ -19,7 +19,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import special as sc
 
-from elbo_ref._format.documents import Document, document, put, to_json
+from elbo_ref._format.documents import Document, Documented, document, put
 from elbo_ref._format.numbers import number
 from elbo_ref._validation.arguments import FloatArray, check_type, probability, underflow_is_zero
 from elbo_ref.counts import Counts
@@ -41,7 +41,7 @@ from elbo_ref.mle.solve import solve
 
 @underflow_is_zero
 @dataclass(frozen=True)
-class EvidenceMaximum:
+class EvidenceMaximum(Documented):
     """The highest log evidence that any Beta prior gives some counts, attained or not.
 
     Returned by `elbo_ref.maximize_evidence`.
@@ -305,10 +305,6 @@ class EvidenceMaximum:
         }
         put(body, "standard_errors", self._free_errors() or None, "there is no interior maximum")
         return body
-
-    def to_json(self) -> str:
-        """Turn the answer into a JSON document, as text."""
-        return to_json(self.to_dict())
 
     def __repr__(self) -> str:
         held = f", fixed={self.fixed}" if self.fixed else ""

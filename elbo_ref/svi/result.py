@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from elbo_ref._format.documents import Document, document, put, to_json
+from elbo_ref._format.documents import Document, Documented, document, put
 from elbo_ref._format.numbers import describe, number, pair
 from elbo_ref._format.sentences import run as sentences
 from elbo_ref._validation.arguments import FloatArray, count, scalar, underflow_is_zero
@@ -47,7 +47,7 @@ class Average(NamedTuple):
 
 @underflow_is_zero
 @dataclass(frozen=True, eq=False)
-class Run:
+class Run(Documented):
     """The result of `elbo_ref.maximize_elbo`.
 
     Attributes
@@ -348,10 +348,6 @@ class Run:
     def to_dict(self) -> Document:
         """Return the run as a document of plain values; see docs/results.md."""
         return {**document("run"), "counts": self.counts.to_dict(), **self.body()}
-
-    def to_json(self) -> str:
-        """Return the document as JSON text."""
-        return to_json(self.to_dict())
 
 
 def run_at(config: Config, state: State, num_steps: int) -> Run:
