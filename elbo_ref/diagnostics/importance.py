@@ -26,7 +26,6 @@ import numpy as np
 from elbo_ref._validation.arguments import (
     FloatArray,
     Rng,
-    check_fits,
     count,
     generator,
     underflow_is_zero,
@@ -35,9 +34,7 @@ from elbo_ref._validation.values import by_value
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.logit_normal import LogitNormal
-from elbo_ref.guides import find
-from elbo_ref.objectives.base import Task
-from elbo_ref.objectives.exact import check_model, column, columns
+from elbo_ref.objectives.exact import checked_task
 
 _FEWEST = 100
 _CONSTANT = 1e-6
@@ -99,10 +96,8 @@ def pareto_k(
         from arviz_stats.base.array import array_stats
     except ImportError:
         raise ImportError("pareto_k needs arviz-stats: pip install arviz-stats") from None
-    check_model(counts, guide=guide, prior=prior)
-    check_fits("prior", prior.shape, 1)
+    task, p, params = checked_task(guide, prior, counts)
     num_samples = count("num_samples", num_samples, _FEWEST)
-    task, p, params = Task(find(guide), counts), column(prior), columns(guide, len(counts))
     tilt = task.guide.tilt(p, params, task.outcomes)
     logits = task.guide.source.sample_logits(params, (num_samples, len(counts)), generator(rng))
     logs = np.array((-np.logaddexp(0.0, -logits), -np.logaddexp(0.0, logits)))

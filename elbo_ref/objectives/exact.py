@@ -355,6 +355,15 @@ def columns(value: Beta | LogitNormal, size: int) -> FloatArray:
     return np.broadcast_to(column(value), (2, size))
 
 
+def checked_task(
+    guide: Beta | LogitNormal, prior: Beta, counts: Counts
+) -> tuple[Task, FloatArray, FloatArray]:
+    """Check a guide, one prior and counts; return the task, and both as rows (2, 1) and (2, G)."""
+    check_model(counts, guide=guide, prior=prior)
+    check_fits("prior", prior.shape, 1)
+    return Task(find(guide), counts), column(prior), columns(guide, len(counts))
+
+
 def check_model(counts: Counts, **values: Beta | LogitNormal) -> None:
     """Raise unless they are of their kinds, and each fits the counts."""
     check_type("counts", counts, Counts)

@@ -229,7 +229,4 @@ class GradientNoise(NamedTuple):
 
     def summed(self, task: Task) -> tuple[FloatArray, FloatArray]:
         """Add up the variances over all latents: (2,) and the shape of the own parameters."""
-        by_prior = self.prior_variance @ task.weights
-        if task.guide.shared:
-            return by_prior, (self.own_variance @ task.weights)[:, None]
-        return by_prior, self.own_variance * task.weights
+        return task.summed(self.prior_variance, self.own_variance)

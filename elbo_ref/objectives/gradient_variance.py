@@ -29,7 +29,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from elbo_ref._format.table import Column, Table
-from elbo_ref._validation.arguments import FloatArray, check_fits, float_in, underflow_is_zero
+from elbo_ref._validation.arguments import FloatArray, float_in, underflow_is_zero
 from elbo_ref._validation.values import by_value
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
@@ -37,13 +37,10 @@ from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LogitNormal
 from elbo_ref.distributions.pathwise import logit_derivatives
 from elbo_ref.distributions.quadrature import over_beta
-from elbo_ref.guides import find
 from elbo_ref.guides.constraints import LARGEST, SMALLEST
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import (
-    check_model,
-    column,
-    columns,
+    checked_task,
     in_shape,
     latent_values,
     one_particle_variance,
@@ -156,12 +153,10 @@ def gradient_variance(guide: Beta | LogitNormal, prior: Beta, counts: Counts) ->
     best baseline                       1.16019                1.32343                     1000
     sticking the landing               0.751894               0.514753                    510.2
     """
-    check_model(counts, guide=guide, prior=prior)
-    check_fits("prior", prior.shape, 1)
+    task, p, params = checked_task(guide, prior, counts)
     if isinstance(guide, Beta):
         for name, value in zip(BETA.names, guide.arrays(), strict=True):
             float_in(f"guide.{name}", value, SMALLEST, LARGEST)
-    task, p, params = Task(find(guide), counts), column(prior), columns(guide, len(counts))
     tilts = task.guide.tilt(p, params, task.outcomes)
     distinct = Distinct.of(task, params, tilts)
     values = latent_values(task, prior, params)

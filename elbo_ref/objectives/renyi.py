@@ -29,14 +29,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_ref._validation.arguments import FloatArray, check_fits, count, scalar, underflow_is_zero
+from elbo_ref._validation.arguments import FloatArray, count, scalar, underflow_is_zero
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LogitNormal
-from elbo_ref.guides import find
 from elbo_ref.objectives.base import Step, Task
-from elbo_ref.objectives.exact import check_model, column, columns, objective_value
+from elbo_ref.objectives.exact import checked_task, column, objective_value
 from elbo_ref.objectives.gradient_noise import TWO_DRAWS, Distinct, GradientNoise
 from elbo_ref.objectives.trace import Averages, Drawn, MonteCarlo
 
@@ -203,9 +202,7 @@ def renyi_bound(
     loss = Renyi(alpha, num_samples)
     if loss.num_samples > 2:
         raise ValueError(f"num_samples = {num_samples} must be 1 or 2 for an exact value")
-    check_model(counts, guide=guide, prior=prior)
-    check_fits("prior", prior.shape, 1)
-    task, p, params = Task(find(guide), counts), column(prior), columns(guide, len(counts))
+    task, p, params = checked_task(guide, prior, counts)
     value = objective_value(task, prior, params)
     if loss.num_samples == 1:
         return value
