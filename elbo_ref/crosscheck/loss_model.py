@@ -68,6 +68,8 @@ class LossModel(NamedTuple):
         batch of its own; or of all latents together, as outside of a plate.
     added : LossModel or None
         A model of an independent term of the losses.
+    constrained : tuple of str
+        The owners, ``"prior"`` or ``"guide"``, whose values are known to be constrained ones.
     """
 
     counts: Counts
@@ -85,6 +87,7 @@ class LossModel(NamedTuple):
     batch_scale: float = 1.0
     bound: Literal["each", "scaled_after", "mixed", "together"] = "each"
     added: LossModel | None = None
+    constrained: tuple[str, ...] = ()
 
     @property
     def renyi(self) -> Renyi | None:

@@ -207,11 +207,14 @@ def other_latents(given: LossModel) -> Iterator[Hypothesis]:
 
 
 def unconstrained(given: LossModel) -> Iterator[Hypothesis]:
-    """Take the parameters for unconstrained ones."""
-    params = given.guide_parameters
+    """Take the parameters for unconstrained ones, but for those that are known not to be."""
+    open_prior = "prior" not in given.constrained
+    open_guide = _has_pair(given) and "guide" not in given.constrained
     for what, constrain in (("exp", np.exp), ("softplus", SOFTPLUS.constrain)):
+        prior, held = given.prior, given.guide_parameters
         with np.errstate(over="ignore"):
-            prior, held = constrain(given.prior), constrain(params) if _has_pair(given) else params
+            prior = constrain(prior) if open_prior else prior
+            held = constrain(held) if open_guide else held
         if max(prior.max(), held.max(initial=0.0)) < LARGEST:
             model = given._replace(prior=prior, guide_parameters=held)
             yield Hypothesis(f"{what} is still to be applied", model)
