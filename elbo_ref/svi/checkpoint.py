@@ -327,6 +327,8 @@ def _check_values(config: Config, state: State) -> None:
     adam_step, first, second, largest = state.optimizer
     if adam_step < state.step or (adam_step > state.step and state.ended is None):
         raise ValueError(f"adam_step = {adam_step} is not the number of steps, {state.step}")
+    if isinstance(state.ended, int) and state.ended >= state.vector.size:
+        raise ValueError(f"ended = {state.ended} is none of {state.vector.size} parameters")
     parameters, losses = config.parameters, state.rows[0].losses
     for vector in (parameters.start, state.vector, *(row for row, _ in state.waiting.items)):
         outside = parameters.outside(vector)

@@ -38,7 +38,7 @@ from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.objectives.trace import MOST_DRAWS
 from elbo_ref.svi.parameters import NAMES
 
-SCHEMA = "elbo_ref/checkpoint/1"
+SCHEMA = "elbo_ref/checkpoint/2"
 
 
 def _words(bits: int, count: int) -> Check:
@@ -175,7 +175,7 @@ _RUN = record(
         "adam_step": _COUNT,
         "steps": _COUNT,
         "stride": whole(1, 2**62),
-        "ended": optional(text()),
+        "ended": optional(typed({int: whole(0, 2**62), str: text("objective")})),
     }
 )
 DOCUMENT = record({"schema": text(SCHEMA), "runs": items(_RUN)})

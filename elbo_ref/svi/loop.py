@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -30,7 +30,8 @@ GUIDE_HISTORY_BYTES = 64 * 2**20
 _NUMBERS_AT_ONCE = 2**16
 """Steps wait for their losses until they have about so many parameters, or latents."""
 
-LEFT_FLOAT64 = "the objective left float64"
+Ended: TypeAlias = int | Literal["objective"] | None
+"""What left its range: a parameter, by its place in the vector, or the objective left float64."""
 
 
 class Rows(NamedTuple):
@@ -118,7 +119,8 @@ class Waiting(NamedTuple):
 class State(NamedTuple):
     """A run between two steps: all that the next one needs, and what the earlier ones have left.
 
-    `ended` is the reason if there is no going on. Like a run it is equal only to itself.
+    `ended` says what left its range, if there is no going on. Like a run a state is equal only to
+    itself.
     """
 
     step: int
@@ -127,7 +129,7 @@ class State(NamedTuple):
     generator: Mapping[str, Any]
     rows: tuple[Rows, ...]
     waiting: Waiting
-    ended: str | None
+    ended: Ended
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -165,7 +167,7 @@ def advance(config: Config, state: State, rng: np.random.Generator) -> State:
     vector, optimizer = config.update(state.optimizer, state.vector, -gradient)
     outside = parameters.outside(vector)
     if outside is not None:
-        return state._replace(ended=f"{parameters.name(outside)} left {parameters.range(outside)}")
+        return state._replace(ended=outside)
     generator = rng.bit_generator.state if objective.random else state.generator
     waiting = state.waiting.added(state.vector, value)
     state = State(state.step + 1, vector, optimizer, generator, state.rows, waiting, None)
@@ -211,7 +213,7 @@ def with_losses(config: Config, state: State) -> State:
     state = state._replace(rows=_appended(state.rows, new), waiting=Waiting([], 0))
     if good == values.size:
         return state
-    return state._replace(step=first + good, vector=vectors[good], ended=LEFT_FLOAT64)
+    return state._replace(step=first + good, vector=vectors[good], ended="objective")
 
 
 def joined(rows: tuple[Rows, ...]) -> Rows:

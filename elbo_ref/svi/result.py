@@ -29,7 +29,7 @@ from elbo_ref.objectives.exact import Exact
 from elbo_ref.optim import rate_after
 from elbo_ref.svi.config import Config
 from elbo_ref.svi.convergence import NoiseFloor, find_floor
-from elbo_ref.svi.loop import History, State, advance_to, generator_of, joined, with_losses
+from elbo_ref.svi.loop import Ended, History, State, advance_to, generator_of, joined, with_losses
 from elbo_ref.svi.parameters import Learned
 from elbo_ref.svi.stationarity import Stationarity, stationarity
 
@@ -71,8 +71,9 @@ class Run(Documented):
         The unconstrained parameters reached.
     guide_parameters : ndarray, shape (k, rows, G)
         The guide's constrained parameters at the rows ``history.guide_steps``.
-    early_end : str or None
-        The reason if the run ended early by itself.
+    ended : int, "objective" or None
+        What left its range, if the run ended early by itself: a parameter, by its place in
+        `vector`, or the objective.
     """
 
     prior: Beta
@@ -84,7 +85,7 @@ class Run(Documented):
     state: State = field(repr=False)
     vector: FloatArray = field(repr=False)
     guide_parameters: FloatArray = field(repr=False)
-    early_end: str | None = field(repr=False)
+    ended: Ended = field(repr=False)
 
     @property
     def counts(self) -> Counts:
@@ -130,7 +131,7 @@ class Run(Documented):
     @property
     def ending(self) -> Ending:
         """The end of the loop, whether or not that is a maximum."""
-        if self.early_end is not None:
+        if self.ended is not None:
             return "unbounded"
         return "interrupted" if len(self.losses) < self.num_steps else "completed"
 
@@ -149,6 +150,11 @@ class Run(Documented):
     def converged(self) -> bool:
         """True if all steps were made, to a maximum of the run's own exact objective."""
         return self.stopped == "converged"
+
+    @property
+    def early_end(self) -> str | None:
+        """The reason if the run ended early by itself, in words."""
+        return sentences.early_end(self)
 
     @property
     def message(self) -> str:
@@ -233,7 +239,7 @@ class Run(Documented):
         steps = len(self.losses)
         if num_steps is None and steps >= self.num_steps:
             raise ValueError("the run is complete: say how many steps more with num_steps")
-        if self.early_end is not None:
+        if self.ended is not None:
             raise ValueError(f"the run cannot go on: {self.message}")
         more = self.num_steps - steps if num_steps is None else count("num_steps", num_steps, 1)
         state, wanted = self.state, steps + more
@@ -371,7 +377,7 @@ def run_at(config: Config, state: State, num_steps: int) -> Run:
         state=state,
         vector=end.vector,
         guide_parameters=guides,
-        early_end=end.ended,
+        ended=end.ended,
     )
 
 

@@ -177,7 +177,7 @@ FIELDS = {
     "10^7 particles of two latents": (field("num_particles", 10**7), "20000000 draws a step"),
     "a stride beyond int64": (field("stride", 10**400), "stride = "),
     "steps without end": (field("num_steps", 2**63), "num_steps = 9223372036854775808 must be"),
-    "an end that moves the cursor": (field("ended", "\x1b[2J"), "must be a short plain text"),
+    "an end that moves the cursor": (field("ended", "\x1b[2J"), "must be one of 'objective'"),
     "a list for a label": (
         lambda run: run["counts"].update(labels=["a", ["b"]]),
         "labels[1] = ['b'] must be",

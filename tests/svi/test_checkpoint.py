@@ -479,7 +479,7 @@ def test_plain(saved):
         document = json.loads(str(file["runs"]))
     assert kinds.pop("runs") == "U"
     assert set(kinds.values()) == {"f"}
-    assert document["schema"] == "elbo_ref/checkpoint/1"
+    assert document["schema"] == "elbo_ref/checkpoint/2"
     assert document["runs"][0]["generator"]["bit_generator"] == "PCG64"
 
 
@@ -591,7 +591,7 @@ def generator(**changes):
 
 
 EDITS = {
-    "schema": lambda document: document.update(schema="elbo_ref/checkpoint/2"),
+    "schema": lambda document: document.update(schema="elbo_ref/checkpoint/1"),
     "no schema": lambda document: document.pop("schema"),
     "no runs": lambda document: document.update(runs=[]),
     "runs": lambda document: document.update(runs=7),
@@ -618,7 +618,8 @@ EDITS = {
     "other than steps": put("adam_step", 16),
     "beyond any float": put("adam_step", 10**400),
     "stride": put("stride", 0),
-    "ended": put("ended", 3),
+    "ended": put("ended", "the objective"),
+    "ended by no parameter": put("ended", 10**6),
     "generator's kind": generator(bit_generator="seed"),
     "generator's state": generator(state=None),
     "generator's number": generator(state={"state": 2**200, "inc": 1}),

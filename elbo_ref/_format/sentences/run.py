@@ -30,6 +30,16 @@ def message(run: Run) -> str:
     return f"{stopped} at step {steps}: {stationarity(run.stationarity)}"
 
 
+def early_end(run: Run) -> str | None:
+    """Say what left its range, where a run ended by that."""
+    if run.ended is None:
+        return None
+    if run.ended == "objective":
+        return "the objective left float64"
+    parameters = run.config.parameters
+    return f"{parameters.name(run.ended)} left {parameters.range(run.ended)}"
+
+
 def stationarity(end: Stationarity) -> str:
     """Say whether an end is a maximum, and what Newton's method would gain."""
     return _STATIONARITY[end.kind].format(end.decrement)
