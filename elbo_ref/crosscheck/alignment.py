@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.distribution import expected_by_latent
@@ -14,6 +15,7 @@ from elbo_ref.optim import Adam
 
 _MOST = 1e100
 """No loss of any model in float64 is larger, in nats."""
+_EVALUATION = "evaluation"
 _FEWEST = 3
 """Losses below which a history recorded after each step cannot be told from one before it."""
 _RATE = 0.1
@@ -48,6 +50,27 @@ class AlignedLosses(NamedTuple):
     labels: tuple[str, ...]
     paired: int
 
+    @property
+    def of_evaluations(self) -> NDArray[np.bool_]:
+        """True for each loss that is an evaluation."""
+        return np.array([label.startswith(_EVALUATION) for label in self.labels])
+
+    def part(self, rows: NDArray[np.bool_]) -> AlignedLosses | None:
+        """Take some of the losses; None if there are none."""
+        if not rows.any():
+            return None
+        labels = tuple(label for label, row in zip(self.labels, rows, strict=True) if row)
+        kind = "evaluations" if self.of_evaluations[rows].all() else "losses"
+        losses = Losses(self.losses.values[rows], self.losses.allowance[rows])
+        return AlignedLosses(self.model.at(np.flatnonzero(rows)), losses, kind, labels, 0)
+
+    def some(self, number: int) -> AlignedLosses:
+        """Take so many of the losses, evenly spread."""
+        rows = evenly(self.losses.values.size, number)
+        losses = Losses(self.losses.values[rows], self.losses.allowance[rows])
+        labels = tuple(self.labels[row] for row in rows)
+        return AlignedLosses(self.model.at(rows), losses, self.kind, labels, 0)
+
     def one_later(self) -> AlignedLosses | None:
         """Align as of a history recorded after each step; None if it cannot have been."""
         if self.paired < _FEWEST:
@@ -57,6 +80,11 @@ class AlignedLosses(NamedTuple):
         losses = Losses(self.losses.values[kept], self.losses.allowance[kept])
         model = self.model.at(columns)
         return AlignedLosses(model, losses, self.kind, self.labels[1:], 0)
+
+
+def evenly(size: int, most: int) -> NDArray[np.intp]:
+    """Numbers of at most so many of `size` things, evenly spread."""
+    return np.unique(np.linspace(0, size - 1, min(size, most)).astype(np.intp))
 
 
 def align(
@@ -96,7 +124,7 @@ def align(
         model.at(np.array(columns, np.intp)),
         Losses(values, allowance),
         "losses" if size else "evaluations",
-        (*labels, *(f"evaluation {t}" for t in range(evaluations.size))),
+        (*labels, *(f"{_EVALUATION} {t}" for t in range(evaluations.size))),
         size if size == steps else 0,
     )
 

@@ -162,6 +162,7 @@ def cross_check(
         prior=assigned.roles.prior,
         guide_parameters=assigned.roles.guide_parameters,
         dtype=dtype or computed_in(given, of_steps, repeated),
+        prior_held=not learned_of(assigned.roles.names),
         **_minibatch(assigned.counts, subsample_size),
     )
     return _verdict(model, assigned, of_steps, repeated, optimizer, rng)
@@ -182,9 +183,10 @@ def _verdict(
     aligned = align(model, losses, evaluations, optimizer)
     paired = aligned is not None
     if aligned is not None:
-        aligned, report, of_losses = explain(aligned, rng)
-        findings += of_losses
-        reached, ruled_out = _explained(model, aligned.model, report), report.ruled_out
+        explained = explain(aligned, rng)
+        findings += explained.findings
+        reached = _explained(model, explained.aligned.model, explained.report)
+        ruled_out = explained.report.ruled_out
     if not any(finding.status == "mistake" for finding in findings):
         findings += impossible_losses(model, losses)
     from_start = losses.size == steps - 1
@@ -271,10 +273,10 @@ def _minibatch(counts: Counts, size: int | None) -> dict[str, Any]:
 
 
 def _explained(given: LossModel, tested: LossModel, report: HypothesisReport) -> LossModel:
-    """Take the model of the best explanation if it has other parameters or another guide."""
-    if not report.explanations:
+    """Take the model of the certain explanation if it has other parameters or another guide."""
+    if report.certain is None:
         return given
-    best = report.explanations[0][0].model
+    best = report.certain.hypothesis.model
     same = best.guide is tested.guide and all(
         np.array_equal(theirs[:, -1], ours[:, -1])
         for theirs, ours in (

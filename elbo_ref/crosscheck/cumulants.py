@@ -297,6 +297,15 @@ def _at_nodes(form: LinearForm, chosen: NDArray[np.bool_], logit: FloatArray) ->
     return form.at_draws(logit, *(x[:, :, chosen, None] for x in arrays))
 
 
+def first_cumulants(form: LinearForm) -> GammaCumulants:
+    """First three cumulants of the losses of a model without minibatches."""
+    model = form.model
+    of_one = _FormCumulants(form).of(form) @ form.task.weights
+    of_one *= (-model.factor) ** np.arange(1, 4)[:, None]
+    of_one[0] += model.constant
+    return GammaCumulants(*(of_one / float(model.num_particles) ** np.arange(3)[:, None]))
+
+
 def minibatch_cumulants(form: LinearForm) -> GammaCumulants:
     """First three cumulants of the losses of minibatches.
 

@@ -21,6 +21,7 @@ from elbo_ref.crosscheck.cumulants import (
     Cumulants,
     GammaCumulants,
     Sum,
+    first_cumulants,
     loss_cumulants,
     minibatch_cumulants,
 )
@@ -30,11 +31,16 @@ from elbo_ref.crosscheck.saddlepoint import (
     SaddlepointDistribution,
     SampledDistribution,
 )
+from elbo_ref.special import log_choose
 
 _ENOUGH = 200
 """Particles, or drawn latents, whose mean is determined by three cumulants."""
 _FEWEST, _COSTLY = 200, 20_000_000
 """Samples of a loss; draws of c that are too many."""
+_SIMULATED = 8000
+"""Simulated draws of each latent whose successes are not observed."""
+_ROUGHLY = 100_000
+"""Draws of c that a rough distribution takes."""
 _MOST, _BLOCK = 400_000, 500_000
 """Draws of c in all, unless a loss then has fewer samples than that; and at a time."""
 
@@ -45,7 +51,7 @@ def loss_distribution(
     """Give the distribution of a model's losses, and the nats that rounding may add to each."""
     form = LinearForm.of(model)
     rounding = _rounding(form)
-    if (model.batch is not None or model.renyi) and not _many_particles(form):
+    if model.observed and (model.batch is not None or model.renyi) and not _many_particles(form):
         return sampled_distribution(model, rng), rounding
     cumulants = _cumulants(form, rng)
     if model.added is not None:
@@ -53,6 +59,37 @@ def loss_distribution(
         cumulants = Sum((cumulants, loss_cumulants(other)))
         rounding = rounding + _rounding(other)
     return SaddlepointDistribution(cumulants), rounding
+
+
+def rough_distribution(model: LossModel, rng: np.random.Generator) -> SaddlepointDistribution:
+    """Distribution of a model's losses by three cumulants alone, at a hundredth of the cost."""
+    form = LinearForm.of(model)
+    if not model.observed:
+        rough = _unobserved_cumulants(form, rng)
+    elif model.renyi:
+        rough = GammaCumulants(*_moments(_sampled(form, rng, _ROUGHLY)))
+    elif model.batch is not None:
+        rough = minibatch_cumulants(form)
+    else:
+        rough = first_cumulants(form)
+    if model.added is None:
+        return SaddlepointDistribution(rough)
+    added = first_cumulants(LinearForm.of(model.added))
+    return SaddlepointDistribution(Sum((rough, added)))
+
+
+def _moments(draws: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Mean and second and third central moments, by rows."""
+    mean = draws.mean(axis=1)
+    away = draws - mean[:, None]
+    second, third = (np.mean(away**n, axis=1) for n in (2, 3))
+    return mean, second, third
+
+
+def rounding_of(model: LossModel) -> FloatArray:
+    """Nats that rounding may add to each loss."""
+    added = 0.0 if model.added is None else _rounding(LinearForm.of(model.added))
+    return np.asarray(_rounding(LinearForm.of(model)) + added)
 
 
 def _rounding(form: LinearForm) -> FloatArray:
@@ -79,13 +116,43 @@ def _many_particles(form: LinearForm) -> bool:
 def _cumulants(form: LinearForm, rng: np.random.Generator) -> Cumulants:
     """All cumulants, or the first three of a mean of many particles."""
     model = form.model
+    if not model.observed:
+        return _unobserved_cumulants(form, rng)
     if not model.renyi:
         return loss_cumulants(form) if model.batch is None else minibatch_cumulants(form)
     draws = _sampled(form._replace(model=model._replace(num_particles=1)), rng)
-    mean, one, other = draws.mean(axis=1), 1 / model.num_particles, 1 / draws.shape[1]
-    away = draws - mean[:, None]
-    second, third = (np.mean(away**n, axis=1) for n in (2, 3))
+    one, other = 1 / model.num_particles, 1 / draws.shape[1]
+    mean, second, third = _moments(draws)
     return GammaCumulants(mean, second * (one + other), third * (one**2 - other**2))
+
+
+def _unobserved_cumulants(form: LinearForm, rng: np.random.Generator) -> GammaCumulants:
+    """First three cumulants of losses whose successes are drawn in the model, by simulation."""
+    model, counts = form.model, form.task.counts
+    single = bool(counts.log_split.any())  # rows of one trial have no coefficients
+    steps = 1 if _same_at_all_steps(form) else form.num_losses
+    draws = int(np.clip(_MOST // (steps * len(counts)), _FEWEST, _SIMULATED))
+    moments = np.empty((3, steps))
+    total = np.broadcast_to(counts.total_count, (draws, len(counts)))
+    for t in range(steps):
+        x = form.parameters[:, t]
+        logit = form.source.sample_logits(x, total.shape, rng)
+        seen = rng.binomial(total, sc.expit(logit))
+        outcomes = model.likelihood_weight * np.array((seen, total - seen), np.float64)
+        tilt = form.tilt[:, t, None] - form.likelihood[:, 0, None] + outcomes
+        values = form.at_draws(logit, tilt, outcomes, x[:, None]) + form.constants[t]
+        if not single:
+            values += model.likelihood_weight * (log_choose(seen, total) - counts.log_coefficient)
+        mean = values.mean(axis=0)
+        away = values - mean
+        second, third = np.mean(away**2, axis=0), np.mean(away**3, axis=0)
+        moments[:, t] = np.array((mean, second, third)) @ form.task.weights
+    one, other = 1 / model.num_particles, 1 / draws
+    mean, second, third = np.broadcast_to(moments, (3, form.num_losses)) * (
+        (-model.factor) ** np.arange(1, 4)[:, None]
+    )
+    spread, skew = second * (one + other), third * (one**2 - other**2)
+    return GammaCumulants(mean + model.constant, spread, skew)
 
 
 def expected_losses(model: LossModel) -> FloatArray:
@@ -110,9 +177,15 @@ def sampled_distribution(
     return SampledDistribution(draws)
 
 
+def _same_at_all_steps(form: LinearForm) -> bool:
+    """Return True if all losses have one distribution."""
+    arrays = (form.parameters, form.tilt, form.constants[None])
+    return all(bool((x == x[:, :1]).all()) for x in arrays)
+
+
 def _sampled(form: LinearForm, rng: np.random.Generator, most: int = _MOST) -> FloatArray:
-    """Sample each loss, (T, M)."""
-    model, steps = form.model, form.num_losses
+    """Sample each loss, (T, M); those of one distribution have the same samples."""
+    model, steps = form.model, 1 if _same_at_all_steps(form) else form.num_losses
     particles, drawn = model.num_particles, math.prod(_draws_of_particle(form))
     repeats = max(most // (steps * particles * drawn), _FEWEST)
     block = max(1, _BLOCK // (particles * max(drawn, form.task.num_latents)))
@@ -122,7 +195,8 @@ def _sampled(form: LinearForm, rng: np.random.Generator, most: int = _MOST) -> F
             size = min(block, repeats - start)
             of_particles = _particles(form, t, size * particles, rng).reshape(size, particles)
             estimates[t, start : start + size] = of_particles.mean(axis=1)
-    return np.asarray(model.constant - model.factor * estimates)
+    losses = model.constant - model.factor * estimates
+    return np.array(np.broadcast_to(losses, (form.num_losses, repeats)))
 
 
 def _particles(form: LinearForm, t: int, count: int, rng: np.random.Generator) -> FloatArray:

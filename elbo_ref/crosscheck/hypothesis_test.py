@@ -5,45 +5,63 @@ tested by
 
 * the smallest of the losses' own p-values, Bonferroni over the run: one impossible loss;
 * their mean, weighted by precision: a small departure in all of them;
-* their sum of squares, each made a standard normal number by its p-value: departures that cancel;
+* their sum of squares, each made a standard normal number by its p-value: departures that cancel,
+  or losses that vary less than they must;
 * for each rival model, the sum weighted by where the two differ, which is the most powerful
   test there is for telling them apart (Neyman & Pearson 1933, for normal losses).
 
 The given model is rejected at a level of 1% for the whole run. A hypothesis explains the losses if
-it passes the same test where the given model does not; of several, the more likely one comes
-first, at its price, and beside it stand those that are not a hundred times less likely.
+it passes the same test where the given model does not. Its posterior probability is that among all
+that do and "something else", losses whose mean and spread nobody knows
+(`elbo_ref.crosscheck.unknown_origin`), each at its price. A mistake is certain only if hardly
+anything is left for all others: a wrong name is worse than none.
 """
 
 from __future__ import annotations
 
 from functools import cached_property
-from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.crosscheck.alignment import Losses
-from elbo_ref.crosscheck.distribution import loss_distribution, sampled_distribution
+from elbo_ref.crosscheck.alignment import Losses, evenly
+from elbo_ref.crosscheck.distribution import (
+    loss_distribution,
+    rough_distribution,
+    rounding_of,
+    sampled_distribution,
+)
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.mistakes import closed_form_hypotheses, fitted_hypotheses
 from elbo_ref.crosscheck.saddlepoint import LossDistribution, normal_log_density, p_values
-from elbo_ref.crosscheck.variants import Fit, Hypothesis
+from elbo_ref.crosscheck.unknown_origin import log_marginal_likelihood
+from elbo_ref.crosscheck.variants import Fit, Hypothesis, other_meanings
 
 LEVEL = 0.01
 """Rate of false alarms of a whole run."""
 
-_PASSES = 1e-3
+CERTAIN = 0.95
+"""Posterior probability from which on a mistake is named alone."""
+_POSSIBLE = 0.01
+"""Posterior probability below which a mistake is not mentioned."""
+_PASSES, _SCREENED = 1e-3, 1e-6
 _BEYOND = 10.0
 """Nats below a normal density at which rounding has moved a loss beyond the end."""
 _ALIKE = 30.0
 """Ratio of allowances below which they do not tell models apart."""
-_AS_GOOD = 5.5
-"""Nats by which a number that has a reason may be less likely than the best one, p = 1e-3."""
+_UNKNOWN = 2.5
+"""Log of the prior odds of something else to one known mistake."""
+_OF_MEANING = 2.0
+"""Log-likelihood penalty of a mistake in another meaning of the given model."""
+_MOST, _MOST_SAMPLED = 200, 40
+"""Losses that are compared with hypotheses: as many of a longer run, evenly spread."""
 _NO_DOUBT = 1e-12
-_SPREAD = 100.0
-"""Factor that allows for small errors of the tails' formula, which add up in a sum of squares."""
+_SPREAD, _STILL = 100.0, 10.0
+"""Factors that allow for small errors of the tails' formula, which add up in a sum of squares."""
+_NOISY = 10.0
+"""Ratio of a loss's own deviation to its allowance from which on its spread is known."""
 _MANY = 200
 """Summands of a loss from which on the saddlepoint formula is as good as exact."""
 
@@ -51,11 +69,19 @@ _MANY = 200
 class ModelTest:
     """Test of a model of T losses; each part is computed when it is asked for."""
 
-    def __init__(self, model: LossModel, losses: Losses, rng: np.random.Generator) -> None:
-        self.distribution, rounding = loss_distribution(model, rng)
+    def __init__(
+        self, model: LossModel, losses: Losses, rng: np.random.Generator, *, rough: bool = False
+    ) -> None:
+        self.distribution: LossDistribution
+        if rough:
+            self.distribution, rounding = rough_distribution(model, rng), rounding_of(model)
+        else:
+            self.distribution, rounding = loss_distribution(model, rng)
         self.allowance = rounding + losses.allowance
         self._losses, self._model, self._rng = losses.values, model, rng
         self._summands = model.num_particles * model.counts.num_latents
+        if rough or not model.observed:
+            self._summands = _MANY
 
     def log_likelihood(self, least: FloatArray) -> float:
         """Log likelihood, with allowances of at least so much for models that round alike.
@@ -101,14 +127,19 @@ class ModelTest:
 
     @property
     def p_spread(self) -> float:
-        """p-value of their sum of squares, each made normal by its p-value; too large only."""
-        scores = sc.ndtri(np.maximum(self.p, 1e-300) / 2)
-        return float(sc.chdtrc(scores.size, np.sum(scores**2)))
+        """p-value of their sum of squares, each made normal by its p-value, with its factor.
+
+        Too small a sum counts where the losses have a spread of their own, beside rounding.
+        """
+        squares = sc.ndtri(np.maximum(self.p, 1e-300) / 2) ** 2
+        large = _SPREAD * float(sc.chdtrc(squares.size, squares.sum()))
+        noisy = squares[self.distribution.variance > (_NOISY * self.allowance) ** 2]
+        return min(large, _STILL * float(sc.chdtr(noisy.size, noisy.sum())) if noisy.size else 1.0)
 
     @property
     def p_any(self) -> float:
         """Bonferroni over the losses, their mean and their spread."""
-        each = len(self.p) * self.p.min(), self.p_mean, _SPREAD * self.p_spread
+        each = len(self.p) * self.p.min(), self.p_mean, self.p_spread
         return float(min(1.0, 3 * min(each)))
 
     def against(self, rival: ModelTest) -> float:
@@ -117,9 +148,16 @@ class ModelTest:
         largest = np.abs(weights).max()
         return self._p_of_sum(self.distribution, weights / largest) if largest > 0 else 1.0
 
-    def passes(self, rival: ModelTest) -> bool:
-        """Return True if the losses may have come about so, also where a rival says otherwise."""
-        return self.against(rival) >= _PASSES and self.p_any >= _PASSES
+    def passes(self, rival: ModelTest, level: float = _PASSES) -> bool:
+        """Return True if the losses may have come about so, also where a rival says otherwise.
+
+        A model whose rounding exceeds the rival's and is no small part of its own spread has
+        nothing to say about the losses.
+        """
+        own = 0.1 * np.sqrt(np.maximum(self.distribution.variance, 0.0))
+        if np.median(self.allowance / np.maximum(_ALIKE * rival.allowance, own + 1e-300)) > 1:
+            return False
+        return self.against(rival) >= level and self.p_any >= level
 
     @cached_property
     def _spread(self) -> FloatArray:
@@ -131,7 +169,21 @@ class ModelTest:
         return float(p_values(distribution.weighted(weights), total, allowance)[0])
 
 
-Tested: TypeAlias = tuple[Hypothesis, ModelTest]
+class Explanation(NamedTuple):
+    """A hypothesis that losses fit.
+
+    Attributes
+    ----------
+    hypothesis : Hypothesis
+        The likeliest variant of its name.
+    test : ModelTest
+    probability : float
+        Posterior probability of its name: of all variants that the losses fit.
+    """
+
+    hypothesis: Hypothesis
+    test: ModelTest
+    probability: float
 
 
 class HypothesisReport(NamedTuple):
@@ -145,8 +197,9 @@ class HypothesisReport(NamedTuple):
         Whether the given model is.
     p : float
         Its p-value, Bonferroni over everything tested.
-    explanations : tuple of (Hypothesis, ModelTest)
-        Mistakes that explain the losses; the best first, then those that it does not rule out.
+    explanations : tuple of Explanation
+        Those that the losses fit, the likeliest first: mistakes and, without a name, other meanings
+        of the given model.
     ruled_out : tuple of str
         Mistakes that the losses exclude.
     shift, shift_error : float
@@ -156,81 +209,136 @@ class HypothesisReport(NamedTuple):
     given: ModelTest
     rejected: bool
     p: float
-    explanations: tuple[Tested, ...]
-    ruled_out: tuple[str, ...]
-    shift: float
-    shift_error: float
+    explanations: tuple[Explanation, ...] = ()
+    ruled_out: tuple[str, ...] = ()
+    shift: float = 0.0
+    shift_error: float = 0.0
 
     @property
-    def score(self) -> float:
-        """Log likelihood of the given model or, if it is rejected, of the best explanation."""
-        if not self.rejected:
-            return self.given.log_likelihood(self.given.allowance)
-        scores = [
-            test.log_likelihood(test.allowance) - hypothesis.price
-            for hypothesis, test in self.explanations
-        ]
-        return max(scores, default=-np.inf)
+    def certain(self) -> Explanation | None:
+        """The explanation beside which hardly anything is possible; None if there is none."""
+        best = self.explanations[0] if self.explanations else None
+        if best is None or not best.hypothesis.name:
+            return best
+        return best if best.probability >= CERTAIN else None
 
 
-def try_hypotheses(given: LossModel, losses: Losses, rng: np.random.Generator) -> HypothesisReport:
-    """Test a model of losses and, beside it, the models that mistakes make of it."""
+def try_hypotheses(
+    given: LossModel, losses: Losses, rng: np.random.Generator, *, bases: bool = True
+) -> HypothesisReport:
+    """Test a model of losses and, beside it, the models that mistakes make of it.
+
+    With `bases` mistakes are tried of the other meanings of the given model as well.
+    """
     test = ModelTest(given, losses, rng)
-    mean, variance = test.distribution.mean, test.distribution.variance
-    spread = np.maximum(variance + test.allowance**2, 1e-24 * (1 + mean**2))
-    fit = Fit(losses.values, test.distribution, spread)
-
-    def tested(hypotheses: list[Hypothesis]) -> list[Tested]:
-        return [(x, ModelTest(x.model, losses, rng)) for x in hypotheses]
-
-    tried = tested(closed_form_hypotheses(given))
-    contrasts = [test.against(other) for _, other in tried]
+    closed = closed_form_hypotheses(given)
+    rivals = [ModelTest(x.model, losses, rng, rough=True) for x in closed]
+    contrasts = [test.against(other) for other in rivals]
     p = min(1.0, 2 * min([test.p_any, *(len(contrasts) * x for x in contrasts)]))
-    rejected = p < LEVEL
-    excluded = [hypothesis.name for hypothesis, other in tried if not other.passes(test)]
-    passing: list[Tested] = []
-    if rejected:
-        tried += tested(fitted_hypotheses(given, fit))
-        passing = [pair for pair in tried if pair[1].passes(test)]
-    names = {hypothesis.name for hypothesis, _ in passing}
-    shift, shift_error = fit.constant()
-    return HypothesisReport(
-        test,
-        rejected,
-        p,
-        _best(passing),
-        tuple(dict.fromkeys(name for name in excluded if name not in names)),
-        shift,
-        shift_error,
-    )
+    if p >= LEVEL:
+        names = [x.name for x, other in zip(closed, rivals, strict=True) if not other.passes(test)]
+        return HypothesisReport(test, False, p, ruled_out=tuple(dict.fromkeys(names)))
+    some = evenly(losses.values.size, _MOST_SAMPLED if given.renyi else _MOST)
+    fewer = Losses(losses.values[some], losses.allowance[some])
+    of_fewer = test if some.size == len(test.allowance) else ModelTest(given.at(some), fewer, rng)
+    compared = _Compared(given.at(some), of_fewer, fewer, rng)
+    shift, shift_error = compared.fit(of_fewer).constant()
+    meaning = compared.meaning()
+    if meaning is not None:
+        return HypothesisReport(test, True, p, (meaning,), (), shift, shift_error)
+    explanations, excluded = compared.explanations(bases=bases)
+    return HypothesisReport(test, True, p, explanations, excluded, shift, shift_error)
 
 
-def _best(passing: list[Tested]) -> tuple[Tested, ...]:
-    """Rank explanations: the best, then those that it does not rule out."""
-    if not passing:
-        return ()
-    least = _ALIKE * np.min([test.allowance for _, test in passing], axis=0)
-    scored = [(test.log_likelihood(least), hypothesis, test) for hypothesis, test in passing]
+Tested: TypeAlias = tuple[Hypothesis, ModelTest]
 
-    def has_reason(height: float, fitted: Hypothesis) -> bool:
-        """Return True if a number with a reason fits as well as this one."""
-        return any(
-            x.number == fitted.number != "" and best > height - _AS_GOOD
-            for best, x, _ in scored
-            if not x.fitted
+
+class _Compared:
+    """Losses that a given model does not fit, beside hypotheses that they may fit."""
+
+    def __init__(
+        self, given: LossModel, test: ModelTest, losses: Losses, rng: np.random.Generator
+    ) -> None:
+        self._given, self._test, self._losses, self._rng = given, test, losses, rng
+        self._meanings = [
+            (x, ModelTest(x.model, losses, rng))
+            for x in other_meanings(given)
+            if not x.model.equals(given)
+        ]
+
+    def fit(self, test: ModelTest) -> Fit:
+        """Losses beside the distribution of a test."""
+        mean, variance = test.distribution.mean, test.distribution.variance
+        spread = np.maximum(variance + test.allowance**2, 1e-24 * (1 + mean**2))
+        return Fit(self._losses.values, test.distribution, spread)
+
+    def meaning(self) -> Explanation | None:
+        """Find the other meaning of the given model that the losses fit, if one is certain."""
+        fitting = [pair for pair in self._meanings if pair[1].passes(self._test)]
+        found = [x for x in self._weighed(fitting) if x.probability > _POSSIBLE]
+        together = sum(x.probability for x in found)
+        odds = together / max(1 - together, 1e-300) * np.exp(_UNKNOWN)
+        return found[0]._replace(probability=odds / (1 + odds)) if odds > 1 else None
+
+    def explanations(self, *, bases: bool) -> tuple[tuple[Explanation, ...], tuple[str, ...]]:
+        """Find the mistakes that the losses fit, and the names of those that they exclude."""
+        tried = self._screened(self._hypotheses(bases))
+        passing = [pair for pair in tried if pair[1] is not None]
+        names = {x.name for x, _ in passing}
+        excluded = dict.fromkeys(x.name for x, test in tried if x.name not in names)
+        full = [(x, test) for x, test in passing if test is not None]
+        return self._weighed(full), tuple(excluded)
+
+    def _hypotheses(self, bases: bool) -> list[Hypothesis]:
+        """List the hypotheses of the given model and, at a price, of its other meanings."""
+        found = closed_form_hypotheses(self._given)
+        found += fitted_hypotheses(self._given, self.fit(self._test))
+        for meaning, test in self._meanings if bases else ():
+            more = closed_form_hypotheses(meaning.model)
+            more += fitted_hypotheses(meaning.model, self.fit(test))
+            for x in more:
+                if not any(x.model.equals(y.model) for y in found):
+                    words = f"{x.variant}; and they are {meaning.variant}"
+                    found.append(x._replace(variant=words, price=x.price + _OF_MEANING))
+        return found
+
+    def _screened(self, hypotheses: list[Hypothesis]) -> list[tuple[Hypothesis, ModelTest | None]]:
+        """Test hypotheses roughly and those that fit in full; None for one that does not."""
+        tested: list[tuple[Hypothesis, ModelTest | None]] = []
+        for x in hypotheses:
+            test: ModelTest | None = ModelTest(x.model, self._losses, self._rng, rough=True)
+            if test is not None and not test.passes(self._test, _SCREENED):
+                test = None
+            elif not x.model.renyi:
+                test = ModelTest(x.model, self._losses, self._rng)
+            if test is not None and not test.passes(self._test):
+                test = None
+            tested.append((x, test))
+        return tested
+
+    def _weighed(self, passing: list[Tested]) -> tuple[Explanation, ...]:
+        """Give each name that losses fit its posterior probability beside something else."""
+        if not passing:
+            return ()
+        given, losses = self._test.distribution, self._losses
+        allowances = [self._test.allowance, *(test.allowance for _, test in passing)]
+        finest = np.min(allowances, axis=0)
+        least = np.minimum(_ALIKE * finest, np.max(allowances, axis=0))
+        heights = [test.log_likelihood(least) - x.price for x, test in passing]
+        unknown = _UNKNOWN + log_marginal_likelihood(
+            losses.values, least, given.mean, given.variance
         )
-
-    ranked = sorted(
-        (
-            (height - hypothesis.price, (hypothesis, test))
-            for height, hypothesis, test in scored
-            if not (hypothesis.fitted and has_reason(height, hypothesis))
-        ),
-        key=itemgetter(0),
-        reverse=True,
-    )
-    best: dict[str, Tested] = {}
-    for score, pair in ranked:
-        if score - ranked[0][0] >= np.log(LEVEL):
-            best.setdefault(pair[0].name, pair)
-    return tuple(best.values())
+        total = sc.logsumexp([*heights, unknown])
+        names: dict[str, list[int]] = {}
+        for i in map(int, np.argsort(heights)[::-1]):
+            x = passing[i][0]
+            names.setdefault(x.name or x.variant, []).append(i)
+        found = [
+            Explanation(
+                *passing[rows[0]],
+                float(np.exp(sc.logsumexp([heights[i] for i in rows]) - total)),
+            )
+            for rows in names.values()
+        ]
+        found.sort(key=lambda x: x.probability, reverse=True)
+        return tuple(x for x in found if x.probability >= _POSSIBLE)

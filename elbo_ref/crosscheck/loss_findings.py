@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from elbo_ref._format.numbers import number
 from elbo_ref._validation.arguments import FloatArray, Rng, generator
 from elbo_ref.crosscheck.alignment import AlignedLosses
 from elbo_ref.crosscheck.cumulants import clamped_draws
-from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.crosscheck.findings import Finding, Status
 from elbo_ref.crosscheck.hypothesis_test import (
     LEVEL,
+    Explanation,
     HypothesisReport,
     ModelTest,
     try_hypotheses,
@@ -24,43 +27,89 @@ _FEW = 1e-3
 """Expected number of clamped draws that does not raise an ELBO above the evidence."""
 
 
-def explain(
-    aligned: AlignedLosses, rng: Rng
-) -> tuple[AlignedLosses, HypothesisReport, list[Finding]]:
+class Explained(NamedTuple):
+    """Losses as they are most likely meant, the report on them, and findings."""
+
+    aligned: AlignedLosses
+    report: HypothesisReport
+    findings: list[Finding]
+
+
+def explain(aligned: AlignedLosses, rng: Rng) -> Explained:
     """Test losses as they are given and, if that is rejected, in the other ways they may be meant.
 
-    Those are the other ways to take a Renyi bound, and a history recorded after each step. The
-    losses are returned as they are most likely meant.
+    Those are the other meanings of the model, a history recorded after each step and, where the
+    evaluations fit, the run's own losses by themselves.
     """
-    best = aligned
-    report = try_hypotheses(aligned.model, aligned.losses, generator(rng))
-    meant: list[Finding] = []
-    for model, words in aligned.model.other_bounds() if report.rejected else ():
-        other = try_hypotheses(model, aligned.losses, generator(rng))
-        if other.score > report.score:
-            best, report = aligned._replace(model=model), other
-            meant = [Finding("bound", f"it is that {words}", status="note")]
-    later = best.one_later() if report.rejected else None
+    draws = generator(rng)
+    report = try_hypotheses(aligned.model, aligned.losses, draws)
+    if not report.rejected:
+        return Explained(aligned, report, _agreement(aligned, report.given))
+    later = aligned.one_later()
     if later is not None:
-        shifted = try_hypotheses(later.model, later.losses, generator(rng))
+        shifted = try_hypotheses(later.model, later.losses, draws)
         if not shifted.rejected:
-            best, report = later, shifted
             what = (
                 "the history was recorded after each step: every loss fits the entry before its "
                 "own, and the first loss belongs to parameters that were not recorded"
             )
-            meant.append(Finding("recorded_after", what, status="note"))
-    return best, report, meant + _compared(best, report)
+            after = Finding("recorded_after", what, status="note")
+            return Explained(later, shifted, [after, *_agreement(later, shifted.given)])
+    meant = report.certain
+    if meant is not None and not meant.hypothesis.name:
+        what = f"the losses are {meant.hypothesis.variant}"
+        note = Finding("meaning", what, reason=_fits(meant, report), status="note")
+        taken = aligned._replace(model=_of_all(meant.hypothesis.model, aligned.model))
+        return Explained(
+            taken, report, [note, *_agreement(taken, ModelTest(taken.model, taken.losses, draws))]
+        )
+    of_losses = _of_losses_alone(aligned, draws) if report.certain is None else None
+    return of_losses or Explained(aligned, report, _mistaken(aligned, report))
 
 
-def _compared(aligned: AlignedLosses, report: HypothesisReport) -> list[Finding]:
-    """Make findings of a report: agreement, a mismatch that nothing explains, or a mistake."""
-    test, values = report.given, aligned.losses.values
-    mean = test.distribution.mean
+def _of_losses_alone(aligned: AlignedLosses, rng: np.random.Generator) -> Explained | None:
+    """Test the run's own losses by themselves, if the evaluations agree and they do not."""
+    repeated, rest = aligned.part(aligned.of_evaluations), aligned.part(~aligned.of_evaluations)
+    if repeated is None or rest is None:
+        return None
+    first = try_hypotheses(repeated.model, repeated.losses, rng)
+    second = None if first.rejected else try_hypotheses(rest.model, rest.losses, rng)
+    if second is None or not second.rejected:
+        return None
+    return Explained(rest, second, [*_mistaken(rest, second), *_agreement(repeated, first.given)])
+
+
+def _of_all(meant: LossModel, given: LossModel) -> LossModel:
+    """Take another meaning, of some of the losses, for all of them."""
+    return meant._replace(
+        prior=given.prior,
+        guide_parameters=given.guide_parameters[: len(meant.guide_parameters)],
+    )
+
+
+def _agreement(aligned: AlignedLosses, test: ModelTest, status: Status = "agrees") -> list[Finding]:
+    """Compare the weighted mean of losses with that of a model that they fit."""
+    finding = _mean(aligned, test)
+    if status == "note":
+        return [finding._replace(status="note")]
+    if _says_nothing(finding, test):
+        what = f"the {aligned.kind} (rounding may move them by more than they could be wrong)"
+        return [Finding("untested", what, status="untested")]
+    return [finding, *_saturation(aligned)]
+
+
+def _says_nothing(finding: Finding, test: ModelTest) -> bool:
+    """Return True if losses would agree whatever they were: rounding alone allows for it."""
+    expected, allowance = abs(finding.ours or 0.0), float(np.min(test.allowance))
+    return allowance > 1 + expected
+
+
+def _mean(aligned: AlignedLosses, test: ModelTest) -> Finding:
+    values, mean = aligned.losses.values, test.distribution.mean
     std = np.sqrt(np.maximum(test.distribution.variance, 0.0)) + test.allowance
     weights = 1 / np.maximum(std, 1e-300) ** 2
     weights /= weights.sum()
-    agreement = Finding(
+    return Finding(
         aligned.kind,
         f"mean of {values.size} {aligned.kind}, weighted by precision,",
         float(weights @ values),
@@ -68,31 +117,48 @@ def _compared(aligned: AlignedLosses, report: HypothesisReport) -> list[Finding]
         float(3 * np.sqrt(weights**2 @ std**2)),
         f"exact distribution of {values.size} {aligned.kind}, {100 * LEVEL:g}% a run",
     )
-    if not report.rejected:
-        return [agreement, *_saturation(aligned)]
+
+
+def _fits(explanation: Explanation, report: HypothesisReport) -> str:
+    fits, given = number(explanation.test.p_any), number(report.p)
+    return f"so they fit with p = {fits}, as given p = {given}"
+
+
+def _mistaken(aligned: AlignedLosses, report: HypothesisReport) -> list[Finding]:
+    """Make findings of losses that are not what they are taken for.
+
+    A mistake is named if it is certain; otherwise those that are possible are its rivals.
+    """
+    test, values = report.given, aligned.losses.values
+    spread = np.sqrt(np.maximum(test.distribution.variance, 0.0)) + test.allowance
     worst = int(np.argmin(test.p))
     mismatch = Finding(
         "loss_mismatch",
         aligned.labels[worst],
         float(values[worst]),
-        float(mean[worst]),
-        float(3 * std[worst]),
+        float(test.distribution.mean[worst]),
+        float(3 * spread[worst]),
         f"p = {number(report.p)}",
         "note",
     )
-    if not report.explanations:
-        return [mismatch._replace(status="mistake"), agreement._replace(status="note")]
-    (best, fit), *rest = report.explanations
-    instead = "".join(f"; or {x.name}, {x.variant}" for x, _ in rest)
-    mistake = agreement._replace(
-        name=best.name,
-        quantity=f"{best.variant}: weighted mean",
-        ours=float(weights @ fit.distribution.mean),
-        reason=f"fits with p = {number(fit.p_any)}, as given p = {number(report.p)}{instead}",
+    best = report.certain
+    if best is None:
+        possible = [x for x in report.explanations if x.hypothesis.name]
+        words = "; or ".join(f"{x.hypothesis.name}, {x.hypothesis.variant}" for x in possible)
+        reason = f"{mismatch.reason}; possible: {words}" if words else mismatch.reason
+        rivals = tuple(x.hypothesis.name for x in possible)
+        nameless = mismatch._replace(reason=reason, rivals=rivals, status="mistake")
+        return [nameless, *_agreement(aligned, test, "note")]
+    if len(best.test.allowance) != values.size:
+        aligned = aligned.some(len(best.test.allowance))
+    fitting = _mean(aligned, best.test)
+    mistake = fitting._replace(
+        name=best.hypothesis.name,
+        quantity=f"{best.hypothesis.variant}: weighted mean",
+        reason=_fits(best, report),
         status="mistake",
-        rivals=tuple(x.name for x, _ in rest),
     )
-    if best.name == "unexplained_constant":
+    if best.hypothesis.number == "constant":
         mistake = mistake._replace(
             quantity="a constant is added to every loss:",
             theirs=report.shift,
@@ -146,4 +212,4 @@ def impossible_losses(model: LossModel, losses: FloatArray) -> list[Finding]:
         return []
     what = "mean of the later losses, below minus the supremum of the evidence:"
     reason = "no ELBO is above the evidence"
-    return [Finding("latent_not_in_guide", what, mean, lowest, allowance, reason, "mistake")]
+    return [Finding("loss_mismatch", what, mean, lowest, allowance, reason, "mistake")]

@@ -70,6 +70,10 @@ class LossModel(NamedTuple):
         A model of an independent term of the losses.
     constrained : tuple of str
         The owners, ``"prior"`` or ``"guide"``, whose values are known to be constrained ones.
+    observed : bool
+        Whether the successes are observed; if not, the model draws them anew in each step.
+    prior_held : bool
+        Whether the prior is the caller's, not learned.
     """
 
     counts: Counts
@@ -88,6 +92,8 @@ class LossModel(NamedTuple):
     bound: Literal["each", "scaled_after", "mixed", "together"] = "each"
     added: LossModel | None = None
     constrained: tuple[str, ...] = ()
+    observed: bool = True
+    prior_held: bool = False
 
     @property
     def renyi(self) -> Renyi | None:

@@ -7,7 +7,7 @@ loss (`elbo_ref.crosscheck.hypothesis_test`). Nothing is concluded from a residu
 like something.
 
 A mistake is invisible where its loss model equals the given one: a swap in symmetric parameters,
-coefficients of single trials, a division by one. Such a model is no hypothesis.
+counts without a success, a division by one. Such a model is no hypothesis.
 """
 
 from __future__ import annotations
@@ -18,13 +18,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elbo_ref.crosscheck import variants
+from elbo_ref.crosscheck import data_variants, fitted_variants, variants
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.variants import Fit, Hypothesis
 
 
 def _none(_given: LossModel, *_fit: Fit) -> Iterator[Hypothesis]:
     return iter(())
+
+
+def _either(
+    *makers: Callable[[LossModel], Iterator[Hypothesis]],
+) -> Callable[[LossModel], Iterator[Hypothesis]]:
+    """Join the hypotheses of several makers."""
+
+    def joined(given: LossModel) -> Iterator[Hypothesis]:
+        for maker in makers:
+            yield from maker(given)
+
+    return joined
 
 
 class Mistake(NamedTuple):
@@ -55,9 +67,12 @@ def closed_form_hypotheses(given: LossModel) -> list[Hypothesis]:
     """List the hypotheses with nothing to fit that differ from the given model."""
     hypotheses: list[Hypothesis] = []
     for mistake in MISTAKES.values():
-        differing = [x for x in mistake.closed_form(given) if not x.model.equals(given)]
+        differing: list[Hypothesis] = []
+        for x in mistake.closed_form(given):
+            if not any(x.model.equals(y.model) for y in differing) and not x.model.equals(given):
+                differing.append(x)
         price = float(np.log(max(len(differing), 1)))
-        hypotheses += [x._replace(name=mistake.name, price=price) for x in differing]
+        hypotheses += [x._replace(name=mistake.name, price=x.price + price) for x in differing]
     return hypotheses
 
 
@@ -87,27 +102,22 @@ MISTAKES: dict[str, Mistake] = {
         Mistake("wrong_sign", "the numbers are ELBOs, not losses", variants.negated),
         Mistake(
             "normalised_loss",
-            "the losses are divided by a number",
+            "the losses are divided or multiplied by a number",
             variants.divided,
-            variants.fitted_divisor,
+            fitted_variants.fitted_divisor,
             price=3.0,
-        ),
-        Mistake(
-            "missing_coefficients",
-            "the log binomial coefficients are missing",
-            variants.without_coefficients,
         ),
         Mistake(
             "unexplained_constant",
             "a constant separates the losses from what they should be",
             variants.other_coefficients,
-            variants.fitted_constant,
+            fitted_variants.fitted_constant,
             price=2.0,
         ),
         Mistake(
             "wrong_latents",
             "one latent for all rows where one per row was meant, or the reverse",
-            variants.other_latents,
+            data_variants.other_latents,
         ),
         Mistake(
             "unconstrained_values",
@@ -118,31 +128,65 @@ MISTAKES: dict[str, Mistake] = {
             "subsample_unscaled",
             "minibatches are not scaled up to all the data",
             partial(variants.batch_scaled, twice=False),
-            partial(variants.fitted_batch, twice=False),
+            partial(fitted_variants.fitted_batch, twice=False),
             price=2.0,
         ),
         Mistake(
             "subsample_scaled_twice",
             "minibatches are scaled up twice",
             partial(variants.batch_scaled, twice=True),
-            partial(variants.fitted_batch, twice=True),
+            partial(fitted_variants.fitted_batch, twice=True),
             price=2.0,
         ),
         Mistake(
             "wrong_total_count",
             "the total counts are others than the data's",
-            variants.largest_totals,
-            variants.fitted_totals,
+            _either(data_variants.largest_totals, data_variants.failures_for_totals),
+            fitted_variants.fitted_totals,
         ),
-        Mistake("wrong_counts", "the rows observed are others than the counts"),
-        Mistake("permuted_rows", "the rows stand in another order than the parameters"),
-        Mistake("observations_missing", "the observed site has no observations: obs= was left out"),
-        Mistake("broadcast_observations", "every latent is held against the rows of all others"),
+        Mistake(
+            "wrong_counts",
+            "the rows observed are others than the counts",
+            data_variants.other_rows,
+        ),
+        Mistake(
+            "permuted_rows",
+            "the rows stand in another order than the parameters",
+            data_variants.permuted,
+        ),
+        Mistake(
+            "observations_missing",
+            "the observed site has no observations: obs= was left out",
+            data_variants.unobserved,
+        ),
+        Mistake(
+            "broadcast_observations",
+            "every latent is held against the rows of all others",
+            data_variants.broadcast,
+        ),
         Mistake("shared_parameter", "model and guide share a parameter under one name"),
-        Mistake("mixed_parameters", "prior and guide are of different times or runs"),
-        Mistake("likelihood_weight", "the likelihood counts with another weight than one"),
-        Mistake("wrong_num_particles", "a loss is the mean of another number of particles"),
-        Mistake("wrong_fixed_prior", "the prior that is held is another than the run's"),
+        Mistake(
+            "mixed_parameters",
+            "prior and guide are of different times or runs",
+            partial(data_variants.prior_of_guide, held=False),
+        ),
+        Mistake(
+            "likelihood_weight",
+            "the likelihood counts with another weight than one",
+            variants.weighted,
+            fitted_variants.fitted_weight,
+            price=2.0,
+        ),
+        Mistake(
+            "wrong_num_particles",
+            "a loss is the mean of another number of particles",
+            fitted=fitted_variants.fitted_particles,
+        ),
+        Mistake(
+            "wrong_fixed_prior",
+            "the prior that is held is another than the run's",
+            _either(variants.held_prior, partial(data_variants.prior_of_guide, held=True)),
+        ),
         Mistake("guide_at_constraint", "the guide's parameters are at an end of their constraint"),
         Mistake("float32_saturation", "draws sit at the ends of what float32 can hold"),
         Mistake("optimizer_settings", "the steps are not those of this optimizer"),
@@ -152,6 +196,7 @@ MISTAKES: dict[str, Mistake] = {
         Mistake("gradient_estimator", "the gradients are those of another estimator"),
         Mistake("gradient_mismatch", "the gradients do not follow from these draws"),
         Mistake("kernel_error", "PyTorch's approximate Beta gradient matters here"),
+        Mistake("not_finite", "the run is not finite any more"),
         Mistake("loss_mismatch", "the losses do not follow from these parameters"),
         Mistake("draw_mismatch", "the draws do not follow from these parameters"),
     )

@@ -1,34 +1,28 @@
 """Loss models that a mistake makes of a given one, each a hypothesis of how losses came about.
 
-Those in closed form leave nothing open; those with `fitted` in their name fit one number to the
-losses, at a price.
+Those here leave nothing open. `elbo_ref.crosscheck.data_variants` has those of other data, and
+`elbo_ref.crosscheck.fitted_variants` those in which a number is fitted, at a price.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
-from elbo_ref.crosscheck.distribution import expected_losses
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.saddlepoint import LossDistribution
 from elbo_ref.guides import GUIDES
 from elbo_ref.guides.constraints import LARGEST, SOFTPLUS
 from elbo_ref.mle.binomial import log_coefficient
+from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.svi.parameters import NAMES
 
-_MOSTLY = 3.0
-"""Log-likelihood penalty of minibatches of more than half of the rows, which are rare."""
-_AROUND = 5.0
-"""Standard errors around a weighted mean in which the likeliest constant is looked for."""
-_AWAY = (-1.0, -0.5, 0.0, 0.5, 1.0)
-"""Sizes of batches that are tried, about the likeliest, in standard errors."""
+_WEIGHTS = (2.0, 0.5, 0.1, 0.01)
+"""Weights of the likelihood, or of the guide's divergence from the prior, that are common."""
 
 
 class Hypothesis(NamedTuple):
@@ -47,7 +41,7 @@ class Hypothesis(NamedTuple):
     fitted : bool
         Whether that number was fitted; one that has a reason is preferred.
     name : str
-        The mistake.
+        The mistake; empty for another meaning of the given model, which is none.
     """
 
     variant: str
@@ -85,45 +79,15 @@ class Fit(NamedTuple):
         return float(shift), float(1 / np.sqrt(weights.sum()))
 
 
-def _fit_price(size: float, precision: float) -> float:
-    """Charge a fitted number of that size, known as precisely."""
-    return float(np.log1p(4 * (1 + size) / precision))
-
-
-def _likeliest(log_density: Callable[[float], FloatArray], start: float, around: float) -> float:
-    """Find where, near a start, a sum of log densities is highest."""
-    minimum = minimize_scalar(
-        lambda x: -log_density(x).sum(),
-        bounds=(start - around, start + around),
-        method="bounded",
-        options={"xatol": around / 250},
-    )
-    return float(minimum.x)
-
-
-def _lowest(height: Callable[[int], float], low: int, high: int) -> int:
-    """Find the whole number at which a function that falls and then rises is lowest."""
-    while high - low > 2:
-        middle = (low + high) // 2
-        if height(middle) < height(middle + 1):
-            high = middle + 1
-        else:
-            low = middle
-    return min(range(low, high + 1), key=height)
-
-
-def _has_pair(model: LossModel) -> bool:
+def has_pair(model: LossModel) -> bool:
     """Return True if the guide's parameters are two concentrations."""
     return model.guide.parameter_names == NAMES
 
 
-def _single_trials(counts: Counts) -> bool:
+def single_trials(counts: Counts) -> bool:
     """Return True if the rows of the first latent can only have been single trials."""
     coefficient, split = float(counts.log_coefficient[0]), float(counts.log_split[0])
     return abs(coefficient) <= 1e-9 * abs(split)
-
-
-# closed form
 
 
 def swapped(given: LossModel) -> Iterator[Hypothesis]:
@@ -131,7 +95,7 @@ def swapped(given: LossModel) -> Iterator[Hypothesis]:
     prior, params = given.prior[::-1], given.guide_parameters[::-1]
     if given.guide.has_prior:
         yield Hypothesis("the prior's", given._replace(prior=prior))
-    if _has_pair(given):
+    if has_pair(given):
         yield Hypothesis("the guide's", given._replace(guide_parameters=params))
         both = given._replace(prior=prior, guide_parameters=params)
         yield Hypothesis("the prior's and the guide's", both)
@@ -147,7 +111,7 @@ def not_in_guide(given: LossModel) -> Iterator[Hypothesis]:
         guide=GUIDES["empty"], guide_parameters=np.zeros((0, *params.shape[1:]))
     )
     yield Hypothesis("c is drawn in the model", in_model)
-    if _has_pair(given) and given.batch is None and given.renyi is None:
+    if has_pair(given) and given.batch is None and given.renyi is None:
         nothing = np.zeros_like(given.counts.successes)
         counts = Counts(nothing, nothing, given.counts.multiplicity)
         apart = given._replace(counts=counts, prior=np.ones_like(given.prior))
@@ -161,14 +125,38 @@ def negated(given: LossModel) -> Iterator[Hypothesis]:
 
 
 def divided(given: LossModel) -> Iterator[Hypothesis]:
-    """Divide the losses by the number of latents, trials or particles."""
+    """Divide or multiply the losses by the number of latents, trials or particles."""
     latents = given.counts.num_latents
     trials = int(given.counts.multiplicity @ given.counts.total_count)
     numbers = {"latents": latents, "trials": trials, "particles": given.num_particles}
     for what, number in numbers.items():
         if number > 1:
-            model = given._replace(factor=given.factor / number)
-            yield Hypothesis(f"divided by the {number} {what}", model, "factor")
+            less, more = given.factor / number, given.factor * number
+            words = f"by the {number} {what}"
+            yield Hypothesis(f"divided {words}", given._replace(factor=less), "factor")
+            yield Hypothesis(f"multiplied {words}", given._replace(factor=more), "factor")
+
+
+def weighted(given: LossModel) -> Iterator[Hypothesis]:
+    """Weigh the likelihood, or all but it, by a common number."""
+    if not given.guide.has_prior:
+        return
+    size = float(given.counts.num_latents)
+    weights = {*_WEIGHTS, size, 1 / size} - {1.0}
+    for weight in sorted(weights):
+        model = given._replace(likelihood_weight=given.likelihood_weight * weight)
+        yield Hypothesis(f"the log likelihood times {weight:g}", model)
+        words = f"the divergence from the prior times {1 / weight:g}"
+        yield Hypothesis(words, model._replace(factor=given.factor / weight))
+
+
+def held_prior(given: LossModel) -> Iterator[Hypothesis]:
+    """Hold another prior that is common."""
+    if not given.prior_held:
+        return
+    for both in (1.0, 0.5, 2.0):
+        prior = np.full_like(given.prior, both)
+        yield Hypothesis(f"Beta({both:g}, {both:g})", given._replace(prior=prior))
 
 
 def _shifted(given: LossModel, variant: str, constant: float) -> Iterator[Hypothesis]:
@@ -177,47 +165,55 @@ def _shifted(given: LossModel, variant: str, constant: float) -> Iterator[Hypoth
         yield Hypothesis(variant, model, "constant")
 
 
-def without_coefficients(given: LossModel) -> Iterator[Hypothesis]:
-    """Leave out the log binomial coefficients."""
-    yield from _shifted(given, "the log coefficients of all rows", log_coefficient(given.counts))
+def other_meanings(given: LossModel) -> Iterator[Hypothesis]:
+    """Take the given model in the other ways that it may be meant, none of them a mistake.
+
+    These are constants that no parameter feels, and the ways in which a bound is computed.
+    """
+    coefficients = log_coefficient(given.counts)
+    words = "those of single trials, or of a likelihood without its binomial coefficients"
+    yield from _shifted(given, words, coefficients)
+    split = float(given.counts.multiplicity @ given.counts.log_split)
+    yield from _shifted(given, "those of the totals, not of the rows", split)
+    for model, which in given.other_bounds():
+        yield Hypothesis(which, model)
+    if given.guide.name == "normal" and given.loss.name == "trace_mean_field":
+        trace = given._replace(loss=OBJECTIVES["trace"])
+        yield Hypothesis("those that count the Jacobian of the sigmoid, as NumPyro's do", trace)
+    if given.guide.name == "empty":
+        outcomes = np.array((given.counts.successes, given.counts.failures), np.float64)
+        shape = (2, given.prior.shape[1], len(given.counts))
+        rows = np.broadcast_to(outcomes[:, None], shape)
+        marginal = given._replace(guide=GUIDES["conjugate"], guide_parameters=rows)
+        words = "those of the marginal likelihood, BetaBinomial, without a latent"
+        yield Hypothesis(words, marginal)
 
 
 def other_coefficients(given: LossModel) -> Iterator[Hypothesis]:
-    """Count the log coefficients twice, or those of the totals."""
+    """Count the log coefficients twice."""
     coefficients = log_coefficient(given.counts)
-    split = float(given.counts.multiplicity @ given.counts.log_split)
     yield from _shifted(given, "the log coefficients counted twice", -coefficients)
-    yield from _shifted(given, "the totals' log coefficients, not the rows'", split)
-
-
-def other_latents(given: LossModel) -> Iterator[Hypothesis]:
-    """Make one latent of all rows, or one of each trial."""
-    counts, params = given.counts, given.guide_parameters
-    if given.batch is not None:
-        return
-    if len(counts) > 1 and (params == params[:, :, :1]).all():
-        pooled = given._replace(counts=counts.pooled(), guide_parameters=params[:, :, :1])
-        yield Hypothesis("one latent for all rows", pooled)
-    trials = int(counts.total_count[0])
-    if len(counts) == 1 and trials > 1 and _single_trials(counts):
-        k = int(counts.successes[0])
-        params = params.repeat(1 if given.guide.shared else 2, axis=2)
-        rows = given._replace(counts=Counts([1, 0], 1, [k, trials - k]), guide_parameters=params)
-        yield Hypothesis("one latent for each trial", rows)
 
 
 def unconstrained(given: LossModel) -> Iterator[Hypothesis]:
-    """Take the parameters for unconstrained ones, but for those that are known not to be."""
-    open_prior = "prior" not in given.constrained
-    open_guide = _has_pair(given) and "guide" not in given.constrained
+    """Take the parameters for unconstrained ones, but for those that are known not to be.
+
+    All of them, the prior's alone, or the guide's.
+    """
+    params = given.guide_parameters
+    open_prior = "prior" not in given.constrained and given.guide.has_prior
+    open_guide = has_pair(given) and "guide" not in given.constrained
     for what, constrain in (("exp", np.exp), ("softplus", SOFTPLUS.constrain)):
-        prior, held = given.prior, given.guide_parameters
         with np.errstate(over="ignore"):
-            prior = constrain(prior) if open_prior else prior
-            held = constrain(held) if open_guide else held
-        if max(prior.max(), held.max(initial=0.0)) < LARGEST:
-            model = given._replace(prior=prior, guide_parameters=held)
-            yield Hypothesis(f"{what} is still to be applied", model)
+            prior = constrain(given.prior) if open_prior else given.prior
+            held = constrain(params) if open_guide else params
+        whose = {"all": (prior, held)}
+        if open_prior and open_guide:
+            whose |= {"the prior's": (prior, params), "the guide's": (given.prior, held)}
+        for owner, (first, second) in whose.items():
+            if max(first.max(), second.max(initial=0.0)) < LARGEST:
+                model = given._replace(prior=first, guide_parameters=second)
+                yield Hypothesis(f"{what} is still to be applied to {owner}", model)
 
 
 def batch_scaled(given: LossModel, *, twice: bool) -> Iterator[Hypothesis]:
@@ -226,99 +222,3 @@ def batch_scaled(given: LossModel, *, twice: bool) -> Iterator[Hypothesis]:
         scale = given.batch_scale
         words = f"scaled by {scale:g} squared" if twice else "scaled by 1"
         yield Hypothesis(words, given._replace(batch_scale=scale**2 if twice else 1.0))
-
-
-def largest_totals(given: LossModel) -> Iterator[Hypothesis]:
-    """Give all rows the largest total count."""
-    counts = given.counts
-    if given.batch is None and not counts.log_split.any():
-        largest = np.full_like(counts.total_count, counts.total_count.max())
-        largest_for_all = Counts(counts.successes, largest, counts.multiplicity)
-        yield Hypothesis("the largest for all", given._replace(counts=largest_for_all))
-
-
-# one number fitted
-
-
-def fitted_divisor(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
-    """Divide the losses by the likeliest whole number."""
-    mean, losses = fit.distribution.mean, fit.losses
-    share = fit.weighted_sum(mean, losses) / fit.weighted_sum(mean, mean)
-    if not 0 < share < 1:
-        return
-    power = -float(np.log(share))
-    if fit.distribution.variance.min() > 0:
-        density = fit.distribution.log_density
-        power = _likeliest(lambda x: density(losses * np.exp(x)) + x, power, 1.0)
-    number = round(np.exp(power))
-    if number > 1:
-        model = given._replace(factor=given.factor / number)
-        yield Hypothesis(f"divided by {number}", model, "factor", float(np.log(number)))
-
-
-def fitted_constant(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
-    """Add the likeliest constant; where the distribution has an end, the mean is not it."""
-    shift, error = fit.constant()
-    if fit.distribution.variance.min() > 0:
-        density = fit.distribution.log_density
-        shift = _likeliest(lambda x: density(fit.losses - x), shift, _AROUND * error)
-    model = given._replace(constant=given.constant + shift)
-    yield Hypothesis(f"{shift:.6g} nats", model, "constant", _fit_price(abs(shift), error))
-
-
-def fitted_batch(given: LossModel, fit: Fit, *, twice: bool) -> Iterator[Hypothesis]:
-    """See minibatches of a size that nobody mentioned, not scaled or scaled twice."""
-    counts = given.counts
-    whole, still = counts.num_latents, np.zeros(1)
-    if given.batch is not None or (len(counts) == 1 and not _single_trials(counts)):
-        return
-    if len(counts) == 1:
-        whole = int(counts.total_count[0])
-        still = expected_losses(given._replace(likelihood_weight=0.0))
-    slope = fit.distribution.mean - still
-    known = fit.weighted_sum(slope, slope)
-    share = fit.weighted_sum(slope, fit.losses - still) / known if known > 0 else 0.0
-    if not (np.isfinite(share) and share > 0) or (share < 1) is twice:
-        return
-    part = min(share, 1 / share)
-    precision = max(1.0, whole * part / (share * np.sqrt(known)))
-    price = float(np.log1p(whole / precision))
-    sizes = {round(whole * part + away * precision) for away in _AWAY}
-    for size in sorted(x for x in sizes if 0 < x < whole):
-        scale = (whole / size) ** 2 if twice else 1.0
-        words = f"batches of {size}, {'scaled twice' if twice else 'scaled by 1'}"
-        model = given._replace(batch=size, batch_scale=scale)
-        yield Hypothesis(words, model, price=price + (_MOSTLY if 2 * size > whole else 0.0))
-
-
-def fitted_totals(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
-    """Have total counts that are all more by some number, or all the same."""
-    counts = given.counts
-    k, n, w = counts.successes, counts.total_count, counts.multiplicity
-    if given.batch is not None or counts.log_split.any():
-        return
-
-    def means(totals: Callable[[int], FloatArray], number: int) -> FloatArray:
-        return expected_losses(given._replace(counts=Counts(k, totals(number), w)))
-
-    def distance(totals: Callable[[int], FloatArray], number: int) -> float:
-        off = fit.losses - means(totals, number)
-        return fit.weighted_sum(off, off)
-
-    def height(totals: Callable[[int], FloatArray], number: int) -> float:
-        return float(np.sum(means(totals, number) / fit.variance))
-
-    most = 10 * int(n.max()) + 10
-    families: list[tuple[Callable[[int], Any], int, str]]
-    families = [(lambda number: n + number, int((k - n).max()), "{:+d} each")]
-    if (n != n[0]).any():
-        families.append((lambda number: np.full_like(n, number), int(k.max()), "{} each"))
-    for totals, least, words in families:
-        # a likelihood rises and falls with the total count
-        turn = _lowest(partial(height, totals), least, most)
-        for ends in ((least, turn), (turn, most)):
-            best = _lowest(partial(distance, totals), *ends)
-            step = means(totals, best + 1) - means(totals, best)
-            precision = max(1.0, fit.weighted_sum(step, step) ** -0.5)
-            model = given._replace(counts=Counts(k, totals(best), w))
-            yield Hypothesis(words.format(best), model, price=_fit_price(abs(best), precision))

@@ -1,0 +1,176 @@
+"""Loss models of other data than the counts: rows, orders, totals, or no observations at all.
+
+Nothing is fitted to losses here; some orders of rows, and priors, are read off the guide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special as sc
+from scipy.optimize import linear_sum_assignment, minimize
+
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
+from elbo_ref.crosscheck.variants import Hypothesis, has_pair, single_trials
+from elbo_ref.mle.binomial import log_coefficient
+
+_MOST_LATENTS = 200
+"""Latents whose best order is looked for."""
+_CLOSER = 0.05
+"""Part of the guide's divergence from the posterior that an order may leave."""
+_OF_ORDER, _OF_PRIOR = 3.0, 5.0
+"""Log-likelihood penalties of an order of rows, and of a prior, that were read off the guide."""
+
+
+def other_latents(given: LossModel) -> Iterator[Hypothesis]:
+    """Make one latent of all rows, or one of each trial."""
+    counts, params = given.counts, given.guide_parameters
+    if given.batch is not None:
+        return
+    if len(counts) > 1 and (params == params[:, :, :1]).all():
+        pooled = given._replace(counts=counts.pooled(), guide_parameters=params[:, :, :1])
+        yield Hypothesis("one latent for all rows", pooled)
+    trials = int(counts.total_count[0])
+    if len(counts) == 1 and trials > 1 and single_trials(counts):
+        k = int(counts.successes[0])
+        params = params.repeat(1 if given.guide.shared else 2, axis=2)
+        rows = given._replace(counts=Counts([1, 0], 1, [k, trials - k]), guide_parameters=params)
+        yield Hypothesis("one latent for each trial", rows)
+
+
+def largest_totals(given: LossModel) -> Iterator[Hypothesis]:
+    """Give all rows the largest total count."""
+    counts = given.counts
+    if given.batch is None and not counts.log_split.any():
+        largest = np.full_like(counts.total_count, counts.total_count.max())
+        largest_for_all = Counts(counts.successes, largest, counts.multiplicity)
+        yield Hypothesis("the largest for all", given._replace(counts=largest_for_all))
+
+
+def failures_for_totals(given: LossModel) -> Iterator[Hypothesis]:
+    """Take the total counts for failures, or the failures for total counts."""
+    counts = given.counts
+    if given.batch is not None or counts.log_split.any():
+        return
+    k, n = counts.successes, counts.total_count
+    both = {"successes and totals added": k + n, "the failures": n - k}
+    for words, totals in both.items():
+        if (totals >= k).all():
+            changed = given._replace(counts=Counts(k, totals, counts.multiplicity))
+            yield Hypothesis(words, changed)
+
+
+def other_rows(given: LossModel) -> Iterator[Hypothesis]:
+    """Observe 1 for each row with a success, all trials as successes, or none."""
+    counts = given.counts
+    if given.batch is not None or counts.log_split.any():
+        return
+    k, n = counts.successes, counts.total_count
+    rows = {"1 where there is a success": np.minimum(k, 1), "all trials": n, "none": 0 * k}
+    for words, seen in rows.items():
+        changed = given._replace(counts=Counts(seen, n, counts.multiplicity))
+        yield Hypothesis(f"the successes are {words}", changed)
+
+
+def broadcast(given: LossModel) -> Iterator[Hypothesis]:
+    """Hold each latent against the rows of all."""
+    counts, w = given.counts, given.counts.multiplicity
+    if given.batch is not None or counts.num_latents == 1:
+        return
+    k, n = int(w @ counts.successes), int(w @ counts.total_count)
+    each = np.ones_like(w)
+    whole = Counts(k * each, n * each, w)
+    split = log_coefficient(counts) - whole.log_coefficient
+    whole = Counts.from_columns(k * each, n * each, w, np.minimum(split, 0.0))
+    yield Hypothesis("a column of rows against a row of latents", given._replace(counts=whole))
+
+
+def unobserved(given: LossModel) -> Iterator[Hypothesis]:
+    """Draw the successes in the model: they are not observed."""
+    plain = given.batch is None and not given.renyi and not given.guide.is_point
+    one_row = not given.counts.log_split.any() or _all_single_trials(given.counts)
+    if plain and one_row and given.loss.name != "trace_mean_field":
+        model = given._replace(observed=False)
+        yield Hypothesis("the successes are drawn in the model", model)
+
+
+def _all_single_trials(counts: Counts) -> bool:
+    return bool(np.all(np.abs(counts.log_coefficient) <= 1e-9 * np.abs(counts.log_split)))
+
+
+def permuted(given: LossModel) -> Iterator[Hypothesis]:
+    """Put the rows into another order: a common one, or that which the guide fits."""
+    counts, params = given.counts, given.guide_parameters
+    size = len(counts)
+    own = size > 1 and params.shape[2] == size and counts.num_latents == size
+    if not own or given.batch is not None or not given.guide.has_prior:
+        return
+    k, n = counts.successes, counts.total_count
+    places = np.arange(size)
+    orders = {"in reverse": places[::-1]}
+    for words, by in (("successes", k), ("total counts", n), ("proportions", k / np.maximum(n, 1))):
+        order = np.argsort(by, kind="stable")
+        orders |= {f"sorted by {words}": order, f"sorted by {words}, largest first": order[::-1]}
+        orders[f"not sorted by {words}"] = np.argsort(order)
+    for words, order in orders.items():
+        yield Hypothesis(words, given._replace(counts=_ordered(counts, order)))
+    fitting = _fitting_order(given) if size <= _MOST_LATENTS else None
+    if fitting is not None:
+        model = given._replace(counts=_ordered(counts, fitting))
+        yield Hypothesis("as the guide's parameters have it", model, price=_OF_ORDER)
+
+
+def _ordered(counts: Counts, order: NDArray[np.intp]) -> Counts:
+    columns = counts.successes, counts.total_count, counts.multiplicity, counts.log_split
+    return Counts.from_columns(*(column[order] for column in columns))
+
+
+def _fitting_order(given: LossModel) -> NDArray[np.intp] | None:
+    """Assign rows to latents so that the guide is nearest to the posterior; None if none is near.
+
+    Up to constants, the divergence of latent g from the posterior of row h is
+    log B(a0 + K, b0 + F) - K E log c - F E log(1 - c).
+    """
+    form, last = LinearForm.of(given.at(slice(-1, None))), given.prior[:, -1]
+    k, f = form.task.counts.successes, form.task.counts.failures
+    logs = form.expected_logs()[:, -1, :, None]
+    cost = sc.betaln(last[0] + k, last[1] + f) - logs[0] * k - logs[1] * f
+    _, order = linear_sum_assignment(cost)
+    places = np.arange(len(k))
+    best = cost.min(axis=1)
+    before, after = (float(np.sum(cost[places, x] - best)) for x in (places, order))
+    moved = (k[order] != k) | (f[order] != f)
+    if not moved.any() or after > _CLOSER * before:
+        return None
+    return np.asarray(order, np.intp)
+
+
+def prior_of_guide(given: LossModel, *, held: bool) -> Iterator[Hypothesis]:
+    """Take the prior under which the guide is nearest to the posterior."""
+    if given.prior_held is not held or not has_pair(given) or given.batch is not None:
+        return
+    if given.guide.shared or (given.prior != given.prior[:, :1]).any():
+        return
+    prior = _nearest_prior(given.at(slice(-1, None)))
+    wide = np.broadcast_to(prior[:, None, None], given.prior.shape)
+    words = f"Beta({prior[0]:.4g}, {prior[1]:.4g}), of which the guide is the posterior"
+    yield Hypothesis(words, given._replace(prior=wide), price=_OF_PRIOR)
+
+
+def _nearest_prior(given: LossModel) -> FloatArray:
+    form = LinearForm.of(given)
+    counts, weights = form.task.counts, form.task.weights
+    logs, k, f = form.expected_logs()[:, -1], counts.successes, counts.failures
+
+    def divergence(x: Any) -> float:
+        a, b = np.exp(np.clip(x, -20, 20))
+        each = sc.betaln(a + k, b + f) - (a - 1) * logs[0] - (b - 1) * logs[1]
+        return float(weights @ each)
+
+    found = minimize(divergence, np.log(given.prior[:, -1, 0]), method="Nelder-Mead")
+    return np.asarray(np.exp(np.clip(found.x, -20, 20)))

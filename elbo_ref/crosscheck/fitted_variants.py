@@ -1,0 +1,183 @@
+"""Loss models that a mistake makes of a given one, with a number that is fitted to the losses.
+
+Each is charged for its number: the range in which it may lie beforehand over its precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.distribution import expected_losses
+from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.crosscheck.variants import Fit, Hypothesis, single_trials
+
+_MOSTLY = 3.0
+"""Log-likelihood penalty of minibatches of more than half of the rows, which are rare."""
+_AROUND = 5.0
+"""Standard errors around a weighted mean in which the likeliest constant is looked for."""
+_AWAY = (-1.0, -0.5, 0.0, 0.5, 1.0)
+"""Sizes of batches that are tried, about the likeliest, in standard errors."""
+_COMMON = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 25, 30, 32, 40, 50, 64, 100, 128, 200, 256, 500)
+"""Numbers of particles that are common."""
+_MOST_NUMBERS = 5
+
+
+def _fit_price(size: float, precision: float) -> float:
+    """Charge a fitted number of that size, known as precisely."""
+    return float(np.log1p(4 * (1 + size) / precision))
+
+
+def _likeliest(log_density: Callable[[float], FloatArray], start: float, around: float) -> float:
+    """Find where, near a start, a sum of log densities is highest."""
+    minimum = minimize_scalar(
+        lambda x: -log_density(x).sum(),
+        bounds=(start - around, start + around),
+        method="bounded",
+        options={"xatol": around / 250},
+    )
+    return float(minimum.x)
+
+
+def _lowest(height: Callable[[int], float], low: int, high: int) -> int:
+    """Find the whole number at which a function that falls and then rises is lowest."""
+    while high - low > 2:
+        middle = (low + high) // 2
+        if height(middle) < height(middle + 1):
+            high = middle + 1
+        else:
+            low = middle
+    return min(range(low, high + 1), key=height)
+
+
+def fitted_divisor(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
+    """Divide the losses by the likeliest whole number."""
+    mean, losses = fit.distribution.mean, fit.losses
+    share = fit.weighted_sum(mean, losses) / fit.weighted_sum(mean, mean)
+    if not 0 < share < 1:
+        return
+    power = -float(np.log(share))
+    if fit.distribution.variance.min() > 0:
+        density = fit.distribution.log_density
+        power = _likeliest(lambda x: density(losses * np.exp(x)) + x, power, 1.0)
+    number = round(np.exp(power))
+    if number > 1:
+        model = given._replace(factor=given.factor / number)
+        yield Hypothesis(f"divided by {number}", model, "factor", float(np.log(number)))
+
+
+def fitted_constant(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
+    """Add the likeliest constant; where the distribution has an end, the mean is not it."""
+    shift, error = fit.constant()
+    if fit.distribution.variance.min() > 0:
+        density = fit.distribution.log_density
+        shift = _likeliest(lambda x: density(fit.losses - x), shift, _AROUND * error)
+    model = given._replace(constant=given.constant + shift)
+    yield Hypothesis(f"{shift:.6g} nats", model, "constant", _fit_price(abs(shift), error))
+
+
+def fitted_batch(given: LossModel, fit: Fit, *, twice: bool) -> Iterator[Hypothesis]:
+    """See minibatches of a size that nobody mentioned, not scaled or scaled twice."""
+    counts = given.counts
+    whole, still = counts.num_latents, np.zeros(1)
+    if given.batch is not None or (len(counts) == 1 and not single_trials(counts)):
+        return
+    if len(counts) == 1:
+        whole = int(counts.total_count[0])
+        still = expected_losses(given._replace(likelihood_weight=0.0))
+    slope = fit.distribution.mean - still
+    known = fit.weighted_sum(slope, slope)
+    share = fit.weighted_sum(slope, fit.losses - still) / known if known > 0 else 0.0
+    if not (np.isfinite(share) and share > 0) or (share < 1) is twice:
+        return
+    part = min(share, 1 / share)
+    precision = max(1.0, whole * part / (share * np.sqrt(known)))
+    price = float(np.log1p(whole / precision))
+    sizes = {round(whole * part + away * precision) for away in _AWAY}
+    for size in sorted(x for x in sizes if 0 < x < whole):
+        scale = (whole / size) ** 2 if twice else 1.0
+        words = f"batches of {size}, {'scaled twice' if twice else 'scaled by 1'}"
+        model = given._replace(batch=size, batch_scale=scale)
+        yield Hypothesis(words, model, price=price + (_MOSTLY if 2 * size > whole else 0.0))
+
+
+def fitted_totals(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
+    """Have total counts that are all more by some number, or all the same."""
+    counts = given.counts
+    k, n, w = counts.successes, counts.total_count, counts.multiplicity
+    if given.batch is not None or counts.log_split.any():
+        return
+
+    def means(totals: Callable[[int], FloatArray], number: int) -> FloatArray:
+        return expected_losses(given._replace(counts=Counts(k, totals(number), w)))
+
+    def distance(totals: Callable[[int], FloatArray], number: int) -> float:
+        off = fit.losses - means(totals, number)
+        return fit.weighted_sum(off, off)
+
+    def height(totals: Callable[[int], FloatArray], number: int) -> float:
+        return float(np.sum(means(totals, number) / fit.variance))
+
+    most = 10 * int(n.max()) + 10
+    families: list[tuple[Callable[[int], Any], int, str]]
+    families = [(lambda number: n + number, int((k - n).max()), "{:+d} each")]
+    if (n != n[0]).any():
+        families.append((lambda number: np.full_like(n, number), int(k.max()), "{} each"))
+    for totals, least, words in families:
+        # a likelihood rises and falls with the total count
+        turn = _lowest(partial(height, totals), least, most)
+        for ends in ((least, turn), (turn, most)):
+            best = _lowest(partial(distance, totals), *ends)
+            step = means(totals, best + 1) - means(totals, best)
+            precision = max(1.0, fit.weighted_sum(step, step) ** -0.5)
+            model = given._replace(counts=Counts(k, totals(best), w))
+            yield Hypothesis(words.format(best), model, price=_fit_price(abs(best), precision))
+
+
+def fitted_weight(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
+    """Weigh the likelihood by the likeliest number."""
+    if given.batch is not None or given.renyi or not given.guide.has_prior:
+        return
+    still = expected_losses(given._replace(likelihood_weight=0.0))
+    slope = (expected_losses(given) - still) / given.likelihood_weight
+    for what in ("likelihood", "divergence"):
+        line = slope if what == "likelihood" else still
+        rest = fit.losses - (still if what == "likelihood" else slope * given.likelihood_weight)
+        known = fit.weighted_sum(line, line)
+        weight = fit.weighted_sum(line, rest) / known if known > 0 else 0.0
+        if not (np.isfinite(weight) and 1e-6 < weight < 1e6):
+            continue
+        price = _fit_price(weight, known**-0.5)
+        if what == "likelihood":
+            model = given._replace(likelihood_weight=weight)
+            yield Hypothesis(f"the log likelihood times {weight:.4g}", model, price=price)
+        else:
+            inverse = given.likelihood_weight / weight
+            model = given._replace(likelihood_weight=inverse, factor=given.factor * weight)
+            words = f"the divergence from the prior times {weight:.4g}"
+            yield Hypothesis(words, model, price=price)
+
+
+def fitted_particles(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
+    """Take the mean of another number of particles, a common one near the likeliest."""
+    variance = fit.distribution.variance
+    if not given.loss.random or variance.min() <= 0:
+        return
+    number = given.renyi.num_samples if given.renyi else given.num_particles
+    away = (fit.losses - fit.distribution.mean) ** 2 / variance
+    likeliest = number / max(float(away.mean()), 1e-12)
+    error = np.sqrt(2 / away.size) + 0.5 * bool(given.renyi)
+    near = [x for x in _COMMON if abs(np.log(x / likeliest)) <= 3 * error and x != number]
+    for other in sorted(near, key=lambda x: abs(np.log(x / likeliest)))[:_MOST_NUMBERS]:
+        if given.renyi:
+            model = given._replace(loss=replace(given.renyi, num_samples=other))
+        else:
+            model = given._replace(num_particles=other)
+        yield Hypothesis(f"{other}, not {number}", model, price=float(np.log(len(_COMMON))))
