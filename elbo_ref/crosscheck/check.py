@@ -25,8 +25,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.crosscheck import wording
 from elbo_ref.crosscheck.alignment import align, computed_in
 from elbo_ref.crosscheck.findings import Finding, Verdict, in_order
-from elbo_ref.crosscheck.hypothesis_test import HypothesisReport
-from elbo_ref.crosscheck.loss_findings import explain, impossible_losses
+from elbo_ref.crosscheck.loss_findings import Explained, explain, impossible_losses
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.optimizer_steps import step_findings
 from elbo_ref.crosscheck.optimum import exact_numbers, optimum_finding
@@ -185,13 +184,13 @@ def _verdict(
     if aligned is not None:
         explained = explain(aligned, rng)
         findings += explained.findings
-        reached = _explained(model, explained.aligned.model, explained.report)
+        reached = _explained(model, explained)
         ruled_out = explained.report.ruled_out
     if not any(finding.status == "mistake" for finding in findings):
         findings += impossible_losses(model, losses)
     from_start = losses.size == steps - 1
     findings += step_findings(model, learned, optimizer, from_start=from_start)
-    if reached is not model:
+    if reached is not model and any(finding.status == "mistake" for finding in findings):
         what = "the exact numbers are those with the mistake undone"
         findings.append(Finding("exact", what, status="note"))
     last = max(losses.size, steps - 1)
@@ -272,16 +271,17 @@ def _minibatch(counts: Counts, size: int | None) -> dict[str, Any]:
     return {"batch": size, "batch_scale": total / size}
 
 
-def _explained(given: LossModel, tested: LossModel, report: HypothesisReport) -> LossModel:
-    """Take the model of the certain explanation if it has other parameters or another guide."""
+def _explained(given: LossModel, explained: Explained) -> LossModel:
+    """Take the model of a certain explanation if it has other parameters, guide or loss."""
+    report, tested = explained.report, explained.aligned.model
     if report.certain is None:
         return given
-    best = report.certain.hypothesis.model
-    same = best.guide is tested.guide and all(
+    best = report.certain.hypothesis.model if report.certain.hypothesis.name else tested
+    same = (best.guide, best.loss) == (given.guide, given.loss) and all(
         np.array_equal(theirs[:, -1], ours[:, -1])
         for theirs, ours in (
-            (best.prior, tested.prior),
-            (best.guide_parameters, tested.guide_parameters),
+            (best.prior, given.prior),
+            (best.guide_parameters, given.guide_parameters),
         )
     )
     return given if same else best

@@ -21,6 +21,8 @@ from elbo_ref.mle.binomial import log_coefficient
 
 _MOST_LATENTS = 200
 """Latents whose best order is looked for."""
+_MOST_TRIALS = 1_000_000
+"""Trials of all rows whose successes are drawn."""
 _CLOSER = 0.05
 """Part of the guide's divergence from the posterior that an order may leave."""
 _OF_ORDER, _OF_PRIOR = 3.0, 5.0
@@ -93,6 +95,7 @@ def broadcast(given: LossModel) -> Iterator[Hypothesis]:
 def unobserved(given: LossModel) -> Iterator[Hypothesis]:
     """Draw the successes in the model: they are not observed."""
     plain = given.batch is None and not given.renyi and not given.guide.is_point
+    plain = plain and given.counts.total_count.sum() <= _MOST_TRIALS
     one_row = not given.counts.log_split.any() or _all_single_trials(given.counts)
     if plain and one_row and given.loss.name != "trace_mean_field":
         model = given._replace(observed=False)
@@ -104,25 +107,31 @@ def _all_single_trials(counts: Counts) -> bool:
 
 
 def permuted(given: LossModel) -> Iterator[Hypothesis]:
-    """Put the rows into another order: a common one, or that which the guide fits."""
+    """Put the rows into another order, if the guide is the posterior of the rows in that order.
+
+    A common one, or that which the guide fits best.
+    """
     counts, params = given.counts, given.guide_parameters
     size = len(counts)
-    own = size > 1 and params.shape[2] == size and counts.num_latents == size
-    if not own or given.batch is not None or not given.guide.has_prior:
+    own = 1 < size == counts.num_latents == params.shape[2] <= _MOST_LATENTS
+    if not own or given.batch is not None or not given.guide.has_prior or given.guide.is_point:
         return
     k, n = counts.successes, counts.total_count
-    places = np.arange(size)
-    orders = {"in reverse": places[::-1]}
+    divergence = _divergences(given)
+    orders = {"in reverse": np.arange(size)[::-1]}
     for words, by in (("successes", k), ("total counts", n), ("proportions", k / np.maximum(n, 1))):
         order = np.argsort(by, kind="stable")
         orders |= {f"sorted by {words}": order, f"sorted by {words}, largest first": order[::-1]}
         orders[f"not sorted by {words}"] = np.argsort(order)
+    prices = dict.fromkeys(orders, 0.0)
+    orders["as the guide's parameters have it"] = linear_sum_assignment(divergence)[1]
+    least = divergence.min(axis=1).sum()
+    before = np.trace(divergence) - least
     for words, order in orders.items():
-        yield Hypothesis(words, given._replace(counts=_ordered(counts, order)))
-    fitting = _fitting_order(given) if size <= _MOST_LATENTS else None
-    if fitting is not None:
-        model = given._replace(counts=_ordered(counts, fitting))
-        yield Hypothesis("as the guide's parameters have it", model, price=_OF_ORDER)
+        after = divergence[np.arange(size), order].sum() - least
+        if after <= _CLOSER * before and ((k[order] != k) | (n[order] != n)).any():
+            model = given._replace(counts=_ordered(counts, order))
+            yield Hypothesis(words, model, price=prices.get(words, _OF_ORDER))
 
 
 def _ordered(counts: Counts, order: NDArray[np.intp]) -> Counts:
@@ -130,24 +139,15 @@ def _ordered(counts: Counts, order: NDArray[np.intp]) -> Counts:
     return Counts.from_columns(*(column[order] for column in columns))
 
 
-def _fitting_order(given: LossModel) -> NDArray[np.intp] | None:
-    """Assign rows to latents so that the guide is nearest to the posterior; None if none is near.
+def _divergences(given: LossModel) -> FloatArray:
+    """Divergence of each latent's guide from the posterior of each row, but for a constant of each.
 
-    Up to constants, the divergence of latent g from the posterior of row h is
-    log B(a0 + K, b0 + F) - K E log c - F E log(1 - c).
+    That of latent g from row h is log B(a0 + K, b0 + F) - K E log c - F E log(1 - c).
     """
     form, last = LinearForm.of(given.at(slice(-1, None))), given.prior[:, -1]
     k, f = form.task.counts.successes, form.task.counts.failures
     logs = form.expected_logs()[:, -1, :, None]
-    cost = sc.betaln(last[0] + k, last[1] + f) - logs[0] * k - logs[1] * f
-    _, order = linear_sum_assignment(cost)
-    places = np.arange(len(k))
-    best = cost.min(axis=1)
-    before, after = (float(np.sum(cost[places, x] - best)) for x in (places, order))
-    moved = (k[order] != k) | (f[order] != f)
-    if not moved.any() or after > _CLOSER * before:
-        return None
-    return np.asarray(order, np.intp)
+    return np.asarray(sc.betaln(last[0] + k, last[1] + f) - logs[0] * k - logs[1] * f)
 
 
 def prior_of_guide(given: LossModel, *, held: bool) -> Iterator[Hypothesis]:

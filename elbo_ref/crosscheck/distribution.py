@@ -37,10 +37,10 @@ _ENOUGH = 200
 """Particles, or drawn latents, whose mean is determined by three cumulants."""
 _FEWEST, _COSTLY = 200, 20_000_000
 """Samples of a loss; draws of c that are too many."""
-_SIMULATED = 8000
+_SIMULATED = 4000
 """Simulated draws of each latent whose successes are not observed."""
 _ROUGHLY = 100_000
-"""Draws of c that a rough distribution takes."""
+"""Draws of c in a rough distribution."""
 _MOST, _BLOCK = 400_000, 500_000
 """Draws of c in all, unless a loss then has fewer samples than that; and at a time."""
 
@@ -63,6 +63,14 @@ def loss_distribution(
 
 def rough_distribution(model: LossModel, rng: np.random.Generator) -> SaddlepointDistribution:
     """Distribution of a model's losses by three cumulants alone, at a hundredth of the cost."""
+    arrays = model.prior, model.guide_parameters
+    same = all(bool((x == x[:, :1]).all()) for x in arrays)
+    rough = _rough_cumulants(model.at(slice(0, 1)) if same else model, rng)
+    size = model.prior.shape[1]
+    return SaddlepointDistribution(GammaCumulants(*(np.broadcast_to(x, size) for x in rough)))
+
+
+def _rough_cumulants(model: LossModel, rng: np.random.Generator) -> GammaCumulants:
     form = LinearForm.of(model)
     if not model.observed:
         rough = _unobserved_cumulants(form, rng)
@@ -73,9 +81,9 @@ def rough_distribution(model: LossModel, rng: np.random.Generator) -> Saddlepoin
     else:
         rough = first_cumulants(form)
     if model.added is None:
-        return SaddlepointDistribution(rough)
-    added = first_cumulants(LinearForm.of(model.added))
-    return SaddlepointDistribution(Sum((rough, added)))
+        return rough
+    added = _rough_cumulants(model.added, rng)
+    return GammaCumulants(*(x + y for x, y in zip(rough, added, strict=True)))
 
 
 def _moments(draws: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -129,11 +137,11 @@ def _cumulants(form: LinearForm, rng: np.random.Generator) -> Cumulants:
 def _unobserved_cumulants(form: LinearForm, rng: np.random.Generator) -> GammaCumulants:
     """First three cumulants of losses whose successes are drawn in the model, by simulation."""
     model, counts = form.model, form.task.counts
-    single = bool(counts.log_split.any())  # rows of one trial have no coefficients
-    steps = 1 if _same_at_all_steps(form) else form.num_losses
-    draws = int(np.clip(_MOST // (steps * len(counts)), _FEWEST, _SIMULATED))
+    steps, latents = 1 if _same_at_all_steps(form) else form.num_losses, len(counts)
+    draws = int(np.clip(_ROUGHLY // (steps * latents), _FEWEST, _SIMULATED))
     moments = np.empty((3, steps))
-    total = np.broadcast_to(counts.total_count, (draws, len(counts)))
+    total = np.broadcast_to(counts.total_count, (draws, latents))
+    excess, first = _coefficients(form)
     for t in range(steps):
         x = form.parameters[:, t]
         logit = form.source.sample_logits(x, total.shape, rng)
@@ -141,18 +149,28 @@ def _unobserved_cumulants(form: LinearForm, rng: np.random.Generator) -> GammaCu
         outcomes = model.likelihood_weight * np.array((seen, total - seen), np.float64)
         tilt = form.tilt[:, t, None] - form.likelihood[:, 0, None] + outcomes
         values = form.at_draws(logit, tilt, outcomes, x[:, None]) + form.constants[t]
-        if not single:
-            values += model.likelihood_weight * (log_choose(seen, total) - counts.log_coefficient)
-        mean = values.mean(axis=0)
-        away = values - mean
-        second, third = np.mean(away**2, axis=0), np.mean(away**3, axis=0)
-        moments[:, t] = np.array((mean, second, third)) @ form.task.weights
+        values += model.likelihood_weight * excess[first + seen]
+        moments[:, t] = np.array(_moments(values.T)) @ form.task.weights
     one, other = 1 / model.num_particles, 1 / draws
-    mean, second, third = np.broadcast_to(moments, (3, form.num_losses)) * (
-        (-model.factor) ** np.arange(1, 4)[:, None]
-    )
+    signs = (-model.factor) ** np.arange(1, 4)[:, None]
+    mean, second, third = np.broadcast_to(moments, (3, form.num_losses)) * signs
     spread, skew = second * (one + other), third * (one**2 - other**2)
     return GammaCumulants(mean + model.constant, spread, skew)
+
+
+def _coefficients(form: LinearForm) -> tuple[FloatArray, NDArray[np.intp]]:
+    """Log coefficients of all successes that rows can have, less those of the rows.
+
+    One after the other; also the place of each latent's first. Rows of one trial have none.
+    """
+    counts = form.task.counts
+    each = [np.arange(n + 1) for n in counts.total_count]
+    first = np.cumsum([0, *(len(k) for k in each[:-1])])
+    if counts.log_split.any():
+        return np.zeros(sum(map(len, each))), first
+    totals = np.repeat(counts.total_count, counts.total_count + 1)
+    excess = log_choose(np.concatenate(each), totals)
+    return excess - np.repeat(counts.log_coefficient, counts.total_count + 1), first
 
 
 def expected_losses(model: LossModel) -> FloatArray:

@@ -42,7 +42,7 @@ from elbo_ref.crosscheck.variants import Fit, Hypothesis, other_meanings
 LEVEL = 0.01
 """Rate of false alarms of a whole run."""
 
-CERTAIN = 0.95
+CERTAIN = 0.9
 """Posterior probability from which on a mistake is named alone."""
 _POSSIBLE = 0.01
 """Posterior probability below which a mistake is not mentioned."""
@@ -215,6 +215,16 @@ class HypothesisReport(NamedTuple):
     shift_error: float = 0.0
 
     @property
+    def score(self) -> float:
+        """Log likelihood of the given model or, if it is rejected, of the best explanation."""
+        if not self.rejected:
+            return self.given.log_likelihood(self.given.allowance)
+        heights = [
+            x.test.log_likelihood(x.test.allowance) - x.hypothesis.price for x in self.explanations
+        ]
+        return max(heights, default=-np.inf)
+
+    @property
     def certain(self) -> Explanation | None:
         """The explanation beside which hardly anything is possible; None if there is none."""
         best = self.explanations[0] if self.explanations else None
@@ -231,7 +241,7 @@ def try_hypotheses(
     With `bases` mistakes are tried of the other meanings of the given model as well.
     """
     test = ModelTest(given, losses, rng)
-    closed = closed_form_hypotheses(given)
+    closed = [x for x in closed_form_hypotheses(given) if x.model.observed]
     rivals = [ModelTest(x.model, losses, rng, rough=True) for x in closed]
     contrasts = [test.against(other) for other in rivals]
     p = min(1.0, 2 * min([test.p_any, *(len(contrasts) * x for x in contrasts)]))
@@ -282,24 +292,25 @@ class _Compared:
 
     def explanations(self, *, bases: bool) -> tuple[tuple[Explanation, ...], tuple[str, ...]]:
         """Find the mistakes that the losses fit, and the names of those that they exclude."""
-        tried = self._screened(self._hypotheses(bases))
+        fit = self.fit(self._test)
+        closed, fitted = closed_form_hypotheses(self._given), fitted_hypotheses(self._given, fit)
+        tried = self._screened([*closed, *fitted])
+        if bases and all(test is None for _, test in tried):
+            tried += self._screened(self._of_meanings())
         passing = [pair for pair in tried if pair[1] is not None]
         names = {x.name for x, _ in passing}
         excluded = dict.fromkeys(x.name for x, test in tried if x.name not in names)
         full = [(x, test) for x, test in passing if test is not None]
         return self._weighed(full), tuple(excluded)
 
-    def _hypotheses(self, bases: bool) -> list[Hypothesis]:
-        """List the hypotheses of the given model and, at a price, of its other meanings."""
-        found = closed_form_hypotheses(self._given)
-        found += fitted_hypotheses(self._given, self.fit(self._test))
-        for meaning, test in self._meanings if bases else ():
+    def _of_meanings(self) -> list[Hypothesis]:
+        """List the hypotheses, at a price, of the other meanings of the given model."""
+        found = []
+        for meaning, test in self._meanings:
             more = closed_form_hypotheses(meaning.model)
-            more += fitted_hypotheses(meaning.model, self.fit(test))
-            for x in more:
-                if not any(x.model.equals(y.model) for y in found):
-                    words = f"{x.variant}; and they are {meaning.variant}"
-                    found.append(x._replace(variant=words, price=x.price + _OF_MEANING))
+            for x in [*more, *fitted_hypotheses(meaning.model, self.fit(test))]:
+                words = f"{x.variant}; and they are {meaning.variant}"
+                found.append(x._replace(variant=words, price=x.price + _OF_MEANING))
         return found
 
     def _screened(self, hypotheses: list[Hypothesis]) -> list[tuple[Hypothesis, ModelTest | None]]:

@@ -81,10 +81,11 @@ def _of_losses_alone(aligned: AlignedLosses, rng: np.random.Generator) -> Explai
 
 def _of_all(meant: LossModel, given: LossModel) -> LossModel:
     """Take another meaning, of some of the losses, for all of them."""
-    return meant._replace(
-        prior=given.prior,
-        guide_parameters=given.guide_parameters[: len(meant.guide_parameters)],
-    )
+    params = given.guide_parameters
+    if meant.guide is not given.guide:
+        first = meant.guide_parameters[:, :1]
+        params = np.broadcast_to(first, (len(first), params.shape[1], first.shape[2]))
+    return meant._replace(prior=given.prior, guide_parameters=params)
 
 
 def _agreement(aligned: AlignedLosses, test: ModelTest, status: Status = "agrees") -> list[Finding]:

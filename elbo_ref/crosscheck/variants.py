@@ -21,6 +21,8 @@ from elbo_ref.mle.binomial import log_coefficient
 from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.svi.parameters import NAMES
 
+_RARE = 2.0
+"""Log-likelihood penalty of a constant that hardly anybody adds."""
 _WEIGHTS = (2.0, 0.5, 0.1, 0.01)
 """Weights of the likelihood, or of the guide's divergence from the prior, that are common."""
 
@@ -192,7 +194,8 @@ def other_meanings(given: LossModel) -> Iterator[Hypothesis]:
 def other_coefficients(given: LossModel) -> Iterator[Hypothesis]:
     """Count the log coefficients twice."""
     coefficients = log_coefficient(given.counts)
-    yield from _shifted(given, "the log coefficients counted twice", -coefficients)
+    for x in _shifted(given, "the log coefficients counted twice", -coefficients):
+        yield x._replace(price=_RARE)
 
 
 def unconstrained(given: LossModel) -> Iterator[Hypothesis]:
