@@ -6,8 +6,8 @@ Argument parsing and composition; no mathematics.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
 
 from elbo_ref._format.documents import document, to_json
 from elbo_ref._format.table import printable
@@ -34,12 +34,21 @@ from elbo_ref.cli.options import (
 )
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck import Verdict, cross_check
+from elbo_ref.crosscheck.class_names import (
+    GUIDE_CLASSES,
+    OPTIMIZER_CLASSES,
+    guide_name,
+    loss_name,
+    optimizer_name,
+)
+from elbo_ref.crosscheck.expressions import split_pairs
 from elbo_ref.crosscheck.findings import EXIT_CODES
+from elbo_ref.crosscheck.readings import Framework
 from elbo_ref.guides import GUIDES
 from elbo_ref.io import datasets
 from elbo_ref.io.numbers import read_numbers
-from elbo_ref.objectives import OBJECTIVES
-from elbo_ref.optim import Adam
+from elbo_ref.objectives import OBJECTIVES, Renyi
+from elbo_ref.optim import Adam, ClippedAdam
 from elbo_ref.recording import RecordingError
 from elbo_ref.recording.replay.check import replay
 
@@ -129,6 +138,10 @@ _FOR = {
     "evaluations": ("params",),
     "names": ("params", "recording"),
     "num_particles": ("params", "live"),
+    "alpha": ("params",),
+    "framework": ("params",),
+    "optimizer": ("params", "recording"),
+    "lrd": ("params", "recording"),
     "dtype": ("params", "live"),
     "num_steps": ("live",),
     "fix_prior": ("params", "recording"),
@@ -151,18 +164,46 @@ def _checked(options: argparse.Namespace, counts: Counts) -> Sequence[Verdict | 
         return [run_live(counts, Settings(**settings | {"guide": guide})) for guide in guides]
     common: dict[str, Any] = given("guide", "loss", "names") | {
         "prior": options.fix_prior,
-        "optimizer": None if options.lr is None else Adam(lr=options.lr),
+        "optimizer": _optimizer(options),
     }
     if options.recording is not None:
         return [replay(options.recording, counts, **common)]
-    settings = given("num_particles", "dtype", "subsample_size")
+    settings = given("num_particles", "dtype", "subsample_size", "framework")
+    if options.alpha is not None:
+        if common.get("loss") != "renyi":
+            raise ValueError("--alpha goes with --loss renyi")
+        common["loss"] = Renyi(options.alpha, settings.pop("num_particles", 2))
     settings |= {name: read_numbers(path) for name, path in given("losses", "evaluations").items()}
     return [cross_check(counts, options.params, rng=options.seed or 0, **common, **settings)]
 
 
+def _optimizer(options: argparse.Namespace) -> Adam | ClippedAdam | None:
+    """Make the optimizer that is claimed; None of one that is not known here, or has no rate."""
+    name = options.optimizer or ("clippedadam" if options.lrd is not None else "adam")
+    if options.lrd is not None and name != "clippedadam":
+        raise ValueError("--lrd goes with --optimizer ClippedAdam")
+    if options.lr is None or name in ("sgd", "other"):
+        return None
+    if name == "adam":
+        return Adam(lr=options.lr)
+    return ClippedAdam(lr=options.lr, lrd=1.0 if options.lrd is None else options.lrd)
+
+
+def _known(name: Callable[[str], str]) -> Callable[[str], str]:
+    """Make the parser of a name that may also be a class of Pyro's."""
+
+    def parsed(text: str) -> str:
+        try:
+            return name(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parsed
+
+
 def _names(text: str) -> dict[str, str]:
     """Parse roles and names, each pair joined by an equals sign."""
-    pairs = [part.split("=", 1) for part in text.split(",")]
+    pairs = [part.split("=", 1) for part in split_pairs(text)]
     for pair in pairs:
         if len(pair) != 2 or not all(pair):
             raise argparse.ArgumentTypeError(f"{'='.join(pair)!r} is not ROLE=NAME")
@@ -183,11 +224,12 @@ _GROUPS: dict[str, Options] = {
         (
             "--names",
             "which parameter is prior.concentration1, prior.concentration0, "
-            "guide.concentration1, guide.loc, ...",
+            "guide.concentration1, guide.loc, ...; also ab[0], exp(log_a), a number; prior.mean "
+            "and prior.concentration; prior.concentrations for both in one",
             {"type": _names, "metavar": "ROLE=NAME,..."},
         ),
-        ("--losses", "what each svi.step returned, in order, one number a line", FILE),
-        ("--evaluations", "losses at exactly these parameters, one number a line", FILE),
+        ("--losses", "what each svi.step returned, in order: text, csv, JSON or npy", FILE),
+        ("--evaluations", "losses at exactly these parameters", FILE),
         (
             "--recording",
             "instead: a run that elbo_ref.recording has noted, to be replayed draw by draw",
@@ -198,17 +240,31 @@ _GROUPS: dict[str, Options] = {
     "how it was made": [
         (
             "--guide",
-            "the guide (beta; of a recording: what its sites say; live: beta and then empty)",
-            {"choices": tuple(GUIDES), "metavar": "GUIDE"},
+            f"the guide (beta; of a recording: what its sites say; live: beta and then empty): "
+            f"{', '.join(GUIDES)}, or {', '.join(GUIDE_CLASSES)}",
+            {"type": _known(guide_name), "metavar": "GUIDE"},
         ),
         (
             "--loss",
-            f"the loss (trace; of a recording: what it says); live: {', '.join(LOSSES)}",
-            {"choices": tuple(OBJECTIVES), "metavar": "LOSS"},
+            f"the loss (trace; of a recording: what it says): {', '.join(OBJECTIVES)}, or its "
+            f"class, as TraceMeanField_ELBO; live: {', '.join(LOSSES)}",
+            {"type": _known(loss_name), "metavar": "LOSS"},
         ),
-        ("--num-particles", "draws a step (1; live: 10)", WHOLE),
+        ("--num-particles", "draws a step (1; renyi: samples, 2; live: 10)", WHOLE),
+        ("--alpha", "of renyi (the one that the losses have)", REAL),
         ("--dtype", "what it computed in", {"choices": ("float32", "float64")}),
-        ("--lr", "Adam's learning rate", REAL),
+        (
+            "--optimizer",
+            f"{', '.join(OPTIMIZER_CLASSES)} (Adam)",
+            {"type": _known(optimizer_name), "metavar": "NAME"},
+        ),
+        ("--lr", "the learning rate; without it nothing is said of rates", REAL),
+        ("--lrd", "by which ClippedAdam multiplies its learning rate at each step", REAL),
+        (
+            "--framework",
+            "where a name has two meanings (what the store says, or both are tried)",
+            {"choices": get_args(Framework)},
+        ),
         ("--num-steps", "live: steps (100)", WHOLE),
         ("--fix-prior", "a prior that is not learned", PAIR),
         ("--subsample-size", "latents, or trials, a step", WHOLE),

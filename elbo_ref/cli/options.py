@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from elbo_ref import __version__
 from elbo_ref._format.documents import Document, put
@@ -81,11 +81,19 @@ _COUNTS: Options = [
 ]
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with code 2; the usage is what ``--help`` prints."""
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
 def command_parser(
     command: str, description: str, epilog: str, groups: Mapping[str, Options]
 ) -> argparse.ArgumentParser:
     """Make the parser of a command that is given counts; the group ``""`` has no heading."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"python -m elbo_ref.{command}",
         description=description,
         epilog=epilog,

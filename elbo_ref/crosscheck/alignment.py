@@ -11,7 +11,7 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.distribution import expected_by_latent
 from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
 from elbo_ref.io.parameters import Parameters
-from elbo_ref.optim import Adam
+from elbo_ref.optim import Adam, ClippedAdam
 
 _MOST = 1e100
 """No loss of any model in float64 is larger, in nats."""
@@ -88,7 +88,10 @@ def evenly(size: int, most: int) -> NDArray[np.intp]:
 
 
 def align(
-    model: LossModel, losses: FloatArray, evaluations: FloatArray, optimizer: Adam | None
+    model: LossModel,
+    losses: FloatArray,
+    evaluations: FloatArray,
+    optimizer: Adam | ClippedAdam | None,
 ) -> AlignedLosses | None:
     """Pair each loss with a column of the model's parameters; None if none can be paired.
 
@@ -154,7 +157,7 @@ def computed_in(given: Parameters, *numbers: FloatArray) -> str:
     return "float32" if values.size >= 2 and short.all() and resolution(values) == 0 else "float64"
 
 
-def _change_in_a_step(model: LossModel, optimizer: Adam | None) -> float:
+def _change_in_a_step(model: LossModel, optimizer: Adam | ClippedAdam | None) -> float:
     """Nats by which a step can change the expected loss, each latent for itself.
 
     Infinite for a learning rate that takes a parameter beyond the numbers of a float.

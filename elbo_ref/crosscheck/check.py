@@ -8,7 +8,7 @@ with the distribution that each mistake would give it (`elbo_ref.crosscheck.hypo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from elbo_ref._validation.arguments import (
     FloatArray,
     Rng,
+    check_known,
     check_type,
     count,
     float_array,
@@ -23,17 +24,28 @@ from elbo_ref._validation.arguments import (
 )
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck import wording
-from elbo_ref.crosscheck.alignment import align, computed_in
+from elbo_ref.crosscheck.alignment import align
+from elbo_ref.crosscheck.assignment import other_latents
+from elbo_ref.crosscheck.class_names import guide_name, loss_name
 from elbo_ref.crosscheck.findings import Finding, Verdict, in_order
 from elbo_ref.crosscheck.loss_findings import Explained, explain, impossible_losses
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.optimizer_steps import step_findings
 from elbo_ref.crosscheck.optimum import exact_numbers, optimum_finding
-from elbo_ref.crosscheck.parameters import Assignment, assign, learned_of
+from elbo_ref.crosscheck.parameters import claims_of, learned_of
+from elbo_ref.crosscheck.prior_alone import guide_is_absent, worth_of_prior
+from elbo_ref.crosscheck.readings import (
+    Framework,
+    HandedIn,
+    Reading,
+    likeliest,
+    reading_without_guide,
+    readings_of,
+)
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.guides import Guide, GuideName, GuideValue, find as find_guide
-from elbo_ref.io.parameters import Parameters, read_parameters
+from elbo_ref.guides import GUIDES, GuideName, GuideValue, find as find_guide
+from elbo_ref.io.parameters import read_parameters
 from elbo_ref.objectives import LossName, LossValue, Objective, find as find_loss
 from elbo_ref.optim import Adam, ClippedAdam, rate_after
 
@@ -45,16 +57,17 @@ def cross_check(
     counts: Counts,
     params: object,
     *,
-    guide: GuideName | GuideValue = "beta",
-    loss: LossName | LossValue = "trace",
-    num_particles: int = 1,
+    guide: GuideName | str | GuideValue = "beta",
+    loss: LossName | str | LossValue = "trace",
+    num_particles: int | None = None,
     losses: ArrayLike | None = None,
     evaluations: ArrayLike | None = None,
     names: Mapping[str, str] | None = None,
     dtype: Literal["float32", "float64"] | None = None,
     prior: Beta | None = None,
-    optimizer: Adam | None = None,
+    optimizer: Adam | ClippedAdam | None = None,
     subsample_size: int | None = None,
+    framework: Framework | None = None,
     rng: Rng = 0,
 ) -> Verdict:
     """Say whether somebody's numbers are what they are taken for.
@@ -68,11 +81,13 @@ def cross_check(
         file of Pyro, PyTorch, JSON or npz. One set of values, or a history with a leading axis of
         steps.
     guide : str or value
-        The guide that they are of; a name of `elbo_ref.maximize_elbo`, or a value of its family.
+        The guide that they are of; a name of `elbo_ref.maximize_elbo`, a class of Pyro as
+        ``"AutoNormal"``, or a value of its family.
     loss : str or value
-        The loss under its name there.
-    num_particles : int
-        Particles of a step.
+        The loss under its name there, or under Pyro's, as ``"TraceMeanField_ELBO"``. Of
+        ``"renyi"`` alone the order is looked for that the losses have.
+    num_particles : int, optional
+        Particles of a step, 1 by default; of ``"renyi"`` samples, 2 by default, as Pyro has it.
     losses : array_like, shape (T,), optional
         Values that ``svi.step`` returned, in order, nats. Each belongs to the parameters *before*
         its step: to the entry of the history with its number. With one set of values only the last
@@ -81,16 +96,23 @@ def cross_check(
         Losses at exactly these parameters, the last of a history.
     names : mapping of str to str, optional
         For a role (``prior.concentration1``, ``guide.loc``, ...) the name of the parameter that has
-        it; ``a_*`` where each latent has one of its own, ``a_0``, ``a_1``, ... A role that is left
-        out is guessed where only one name can be meant.
+        it, or an expression: ``a_*`` where each latent has one of its own, ``a_0``, ``a_1``, ...;
+        ``ab[0]``, a row; ``exp(x)``, ``log(x)``, ``softplus(x)``, ``sigmoid(x)``; a number that is
+        held. In place of two concentrations ``prior.mean`` and ``prior.concentration``, their
+        total, or ``prior.concentrations``, both in one array; the same of a guide. A role that is
+        left out is guessed where only one name can be meant.
     dtype : {"float32", "float64"}, optional
         Type that the run computed in; by default the one that the numbers look like.
     prior : Beta, optional
         The prior's concentrations, where they were not learned.
-    optimizer : Adam, optional
-        Tells by how much the parameters can have moved in a step, and the noise floor.
+    optimizer : Adam or ClippedAdam, optional
+        Tells by how much the parameters can have moved in a step, and the noise floor. Without it
+        nothing is said of learning rates.
     subsample_size : int, optional
         Number of latents, or of single trials of a shared latent, that a step saw.
+    framework : {"pyro", "numpyro"}, optional
+        The one that computed the losses, where a name has two meanings; by default that of the
+        store, or both are tried.
     rng : int or Generator
         For what has to be simulated: minibatches and `elbo_ref.Renyi`.
 
@@ -141,43 +163,71 @@ def cross_check(
         check_type("optimizer", optimizer, Adam, ClippedAdam)
     if dtype is not None and not (isinstance(dtype, str) and dtype in ("float32", "float64")):
         raise ValueError(f"dtype = {dtype!r} is neither 'float32' nor 'float64'")
-    family, objective = find_guide(guide), find_loss(loss)
-    num_particles = count("num_particles", num_particles, 1, _MOST_PARTICLES)
-    given = read_parameters(params)
-    of_steps, repeated = _numbers("losses", losses), _numbers("evaluations", evaluations)
-    strange = other_latents(counts, given, names)
-    if strange:
-        subject = _subject(family, objective, counts)
-        has_losses = bool(of_steps.size or repeated.size)
-        return Verdict(subject, strange, advice=wording.advice(strange, has_losses=has_losses))
-    assigned = assign(counts, given, family, names, prior)
+    if framework is not None:
+        check_known("framework", framework, get_args(Framework))
+    if num_particles is not None:
+        num_particles = count("num_particles", num_particles, 1, _MOST_PARTICLES)
     if subsample_size is not None:
         subsample_size = count("subsample_size", subsample_size, 1)
-    model = LossModel(
-        counts=assigned.counts,
-        guide=assigned.guide,
-        loss=objective,
-        num_particles=num_particles,
-        prior=assigned.roles.prior,
-        guide_parameters=assigned.roles.guide_parameters,
-        dtype=dtype or computed_in(given, of_steps, repeated),
-        prior_held=not learned_of(assigned.roles.names),
-        **_minibatch(assigned.counts, subsample_size),
+    objective = find_loss(loss_name(loss) if isinstance(loss, str) else loss)
+    handed = HandedIn(
+        counts,
+        read_parameters(params),
+        find_guide(guide_name(guide) if isinstance(guide, str) else guide),
+        objective,
+        objective.name != "renyi" or not isinstance(loss, str),
+        num_particles,
+        _numbers("losses", losses),
+        _numbers("evaluations", evaluations),
+        names,
+        prior,
+        dtype,
+        subsample_size,
+        framework,
     )
-    return _verdict(model, assigned, of_steps, repeated, optimizer, rng)
+    return _judged(handed, optimizer, rng)
+
+
+def _judged(handed: HandedIn, optimizer: Adam | ClippedAdam | None, rng: Rng) -> Verdict:
+    """Take the likeliest reading and compare with it, or say what none of them can."""
+    counts, guide, given = handed.counts, handed.guide, handed.given
+    reading: Reading | None
+    if guide_is_absent(counts, given.values, guide, handed.names, handed.prior):
+        reading = reading_without_guide(handed, rng)
+        if reading is None:
+            return _prior_alone(handed)
+    else:
+        claims = claims_of(given.values, guide, len(counts), handed.names, handed.prior)
+        strange = other_latents(counts, claims, handed.losses.size)
+        if strange:
+            subject = _subject(f"{guide.name} guide", handed.loss, counts)
+            has_losses = bool(handed.losses.size or handed.evaluations.size)
+            return Verdict(subject, strange, advice=wording.advice(strange, has_losses=has_losses))
+        readings = readings_of(handed, rng)
+        reading = likeliest(readings, handed.losses, handed.evaluations, optimizer, rng)
+    return _verdict(reading, handed.losses, handed.evaluations, optimizer, rng)
+
+
+def _prior_alone(handed: HandedIn) -> Verdict:
+    """Say what can be said of a prior whose guide is not known."""
+    assigned = handed.assignments(GUIDES["conjugate"])[0]
+    prior = Beta(*map(float, assigned.roles.prior[:, -1, 0]))
+    worth = worth_of_prior(assigned.counts, prior, handed.evaluations)
+    findings = in_order([*assigned.findings, *worth])
+    subject = _subject("a guide without parameters here", handed.loss, handed.counts)
+    return Verdict(subject, findings, advice=wording.advice(findings, has_losses=True))
 
 
 def _verdict(
-    model: LossModel,
-    assigned: Assignment,
+    reading: Reading,
     losses: FloatArray,
     evaluations: FloatArray,
-    optimizer: Adam | None,
+    optimizer: Adam | ClippedAdam | None,
     rng: Rng,
 ) -> Verdict:
     """Compare losses, steps and parameters with what a model says of them."""
-    findings, steps = list(assigned.findings), assigned.roles.num_steps
-    learned = learned_of(assigned.roles.names)
+    model, findings = reading.model, list(reading.findings)
+    learned, steps = learned_of(reading.names), model.prior.shape[1]
     reached, ruled_out = model, tuple[str, ...]()
     aligned = align(model, losses, evaluations, optimizer)
     paired = aligned is not None
@@ -210,7 +260,7 @@ def _verdict(
     findings += [optimum_finding(seen), *_untested(losses.size, has_losses, paired, steps)]
     names_found = {finding.name for finding in findings}
     return Verdict(
-        subject=_subject(model.guide, model.loss, model.counts),
+        subject=_subject(reading.what, model.loss, model.counts),
         findings=in_order(findings),
         exact=exact_numbers(seen),
         posterior=seen.exact_posterior,
@@ -230,8 +280,8 @@ def check_claims(names: object, prior: object) -> None:
         raise TypeError(f"prior must be one Beta, not {prior!r}")
 
 
-def _subject(guide: Guide, loss: Objective, counts: Counts) -> str:
-    return f"{guide.name} guide, {loss.name} loss, {counts.summary()}"
+def _subject(guide: str, loss: Objective, counts: Counts) -> str:
+    return f"{guide}, {loss.name} loss, {counts.summary()}"
 
 
 def _numbers(name: str, values: ArrayLike | None) -> FloatArray:
@@ -239,36 +289,6 @@ def _numbers(name: str, values: ArrayLike | None) -> FloatArray:
     if array.ndim > 1:
         raise ValueError(f"{name} has shape {array.shape}: one number for each step is needed")
     return np.atleast_1d(array)
-
-
-def other_latents(
-    counts: Counts, given: Parameters, names: Mapping[str, str] | None
-) -> tuple[Finding, ...]:
-    """Find a parameter with an axis of latents that the counts do not have."""
-    priors = {name for role, name in (names or {}).items() if role.startswith("prior.")}
-    shapes = {
-        name: array.shape[: -1 if array.shape[-1:] == (1,) else None]
-        for name, array in given.values.items()
-    }
-    fewest = min(map(len, shapes.values()), default=0)
-    known = {len(counts), counts.num_latents}
-    for name, shape in shapes.items():
-        if len(shape) > fewest and shape[-1] not in known and name not in priors:
-            what = f"{name} has values for {shape[-1]} latents"
-            what += f"; the counts have {counts.num_latents}"
-            reason = "from the shapes alone"
-            return (Finding("wrong_latents", what, reason=reason, status="mistake"),)
-    return ()
-
-
-def _minibatch(counts: Counts, size: int | None) -> dict[str, Any]:
-    """Fields of a `LossModel` for minibatches of some size, scaled as they should be."""
-    if size is None:
-        return {}
-    total = counts.num_latents if len(counts) > 1 else int(counts.total_count[0])
-    if size > total:
-        raise ValueError(f"subsample_size = {size} exceeds the {total} there are")
-    return {"batch": size, "batch_scale": total / size}
 
 
 def _explained(given: LossModel, explained: Explained) -> LossModel:

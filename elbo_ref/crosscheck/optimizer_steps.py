@@ -22,7 +22,7 @@ from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides.constraints import EXP, SOFTPLUS, Constraint
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import objective_value
-from elbo_ref.optim import Adam, rate_after
+from elbo_ref.optim import Adam, ClippedAdam, rate_after
 from elbo_ref.svi.parameters import Learned, learned_rows
 
 _TRIES, _FEWEST, _MOST_WORK, _MOST_COLUMNS = 4, 40, 300_000, 50
@@ -87,11 +87,12 @@ class StepLengths(NamedTuple):
 
 
 def step_findings(
-    model: LossModel, learned: Learned, optimizer: Adam | None, *, from_start: bool
+    model: LossModel, learned: Learned, optimizer: Adam | ClippedAdam | None, *, from_start: bool
 ) -> list[Finding]:
     """Compare the steps between the columns of a model with those of an optimizer.
 
-    `from_start` says that the first of them is certainly the run's first.
+    `from_start` says that the first of them is certainly the run's first. Without an optimizer
+    nothing is said of rates.
     """
     if model.prior.shape[1] < 3:
         return []
@@ -99,19 +100,21 @@ def step_findings(
     if not steps.lengths.any():
         return []
     detached, rate = _detached(model, steps), steps.rate
-    settings = _settings(steps, optimizer, from_start) if optimizer else []
-    if detached or (rate is None and optimizer is None):
+    if optimizer is None:
+        return detached
+    settings = _settings(steps, optimizer, from_start)
+    if detached:
         return detached + settings
-    adam = replace(optimizer, lr=rate or optimizer.lr) if optimizer else Adam(lr=rate or 0.0)
+    adam = replace(optimizer, lr=rate or optimizer.lr)
     decay = _decay(model, learned, steps, adam)
     if not any(finding.status == "mistake" for finding in settings):
         return settings + decay
-    at_once = optimizer is not None and _AT_ONCE <= (rate or 0.0) / optimizer.lr <= 1
+    at_once = _AT_ONCE <= (rate or 0.0) / optimizer.lr <= 1
     return decay if decay and at_once else settings
 
 
 def _in_likelier_coordinates(
-    model: LossModel, learned: Learned, optimizer: Adam | None
+    model: LossModel, learned: Learned, optimizer: Adam | ClippedAdam | None
 ) -> StepLengths:
     """Measure steps of logarithms or, if it makes the first alike, of inverses of softplus."""
     soft = StepLengths.between(model, learned, SOFTPLUS)
@@ -145,7 +148,7 @@ def _slope(model: LossModel, row: int, step: int) -> float:
     return (ends[0] - ends[1]) / 2e-4
 
 
-def _settings(steps: StepLengths, optimizer: Adam, from_start: bool) -> list[Finding]:
+def _settings(steps: StepLengths, optimizer: Adam | ClippedAdam, from_start: bool) -> list[Finding]:
     """Compare the first step, or the longest, with those of the optimizer."""
     name, reason, lr = "optimizer_settings", "Adam's first step", rate_after(optimizer, 1)
     rate, first, allowance = steps.rate, steps.first, _ALIKE * lr
@@ -165,7 +168,9 @@ def _settings(steps: StepLengths, optimizer: Adam, from_start: bool) -> list[Fin
     return []
 
 
-def _decay(model: LossModel, learned: Learned, steps: StepLengths, adam: Adam) -> list[Finding]:
+def _decay(
+    model: LossModel, learned: Learned, steps: StepLengths, adam: Adam | ClippedAdam
+) -> list[Finding]:
     """Compare late steps with those of Adam at a constant learning rate along the same path."""
     times = steps.lengths.shape[1]
     work = times * len(model.counts) * model.num_particles
@@ -189,7 +194,11 @@ def _decay(model: LossModel, learned: Learned, steps: StepLengths, adam: Adam) -
 
 
 def _along_the_path(
-    model: LossModel, learned: Learned, steps: StepLengths, adam: Adam, rng: np.random.Generator
+    model: LossModel,
+    learned: Learned,
+    steps: StepLengths,
+    adam: Adam | ClippedAdam,
+    rng: np.random.Generator,
 ) -> FloatArray:
     """Lengths of the steps that Adam makes of gradients drawn at the parameters of a history."""
     positive = steps.positive

@@ -159,18 +159,44 @@ def _opened(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
         raise DataError(f"the archive is damaged: {error!s:.120}") from None
 
 
+def is_npy(data: bytes) -> bool:
+    """Return True if the first bytes are those of an array that NumPy saved."""
+    return data.startswith(b"\x93NUMPY")
+
+
+def read_array(data: bytes) -> NDArray[Any]:
+    """Read the array in an npy file, given its bytes.
+
+    Raises
+    ------
+    DataError
+        If it is damaged, or of anything but plain numbers or text.
+    """
+    try:
+        return _array(io.BytesIO(data), len(data), "the file", most_unpacked(len(data)))
+    except (ValueError, MemoryError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"the file is damaged: {error!s:.120}") from None
+
+
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> NDArray[Any]:
     name = f"the member {member.filename!r:.60}"
     if member.compress_type not in _PACKED:
         raise DataError(f"{name} is packed in a way that NumPy does not use")
     with archive.open(member) as stream:
-        shape, fortran, dtype = _header(stream, name)
-        size = math.prod(shape) * dtype.itemsize
-        if size != member.file_size - stream.tell():
-            raise DataError(f"{name} does not have the size that its header says")
-        if math.prod(max(side, 1) for side in shape) * dtype.itemsize > most:
-            raise DataError(f"{name} is empty, of a shape or type beyond the file")
-        content = stream.read(size)
+        return _array(stream, member.file_size, name, most)
+
+
+def _array(stream: IO[bytes], total: int, name: str, most: int) -> NDArray[Any]:
+    """Read an array of a stream of so many bytes."""
+    shape, fortran, dtype = _header(stream, name)
+    size = math.prod(shape) * dtype.itemsize
+    if size != total - stream.tell():
+        raise DataError(f"{name} does not have the size that its header says")
+    if math.prod(max(side, 1) for side in shape) * dtype.itemsize > most:
+        raise DataError(f"{name} is empty, of a shape or type beyond the file")
+    content = stream.read(size)
     if dtype.kind == "U":
         letters = np.frombuffer(content, np.dtype(np.uint32).newbyteorder(dtype.byteorder))
         if (letters > sys.maxunicode).any():

@@ -86,15 +86,7 @@ def constrain(tensor: Tensor, constraint: Instance) -> Constrained:
     >>> constrain(Tensor(np.array([0.0, np.log(2.0)]), "float64"), constraint)
     Constrained(values=array([1., 2.]), note='exp applied (constraint positive)')
     """
-    for _ in range(_MOST_NESTED):
-        if constraint.name != _INDEPENDENT:
-            break
-        base = constraint.attributes.get("base_constraint")
-        if not isinstance(base, Instance):
-            raise DataError("an independent constraint has no base constraint")
-        constraint = base
-    else:
-        raise DataError(f"independent constraints are nested more than {_MOST_NESTED} deep")
+    constraint = innermost(constraint)
     if constraint.name in _TOGETHER:
         name = _TOGETHER[constraint.name]
         return Constrained(None, f"left out (constraint {name}: its elements are not separate)")
@@ -104,6 +96,35 @@ def constrain(tensor: Tensor, constraint: Instance) -> Constrained:
         x = elements.astype(np.float64)
         values, note = _transformed(x, constraint, np.finfo(params))
         return Constrained(np.array(np.asarray(values, params), np.float64, order="C"), note)
+
+
+def innermost(constraint: Instance) -> Instance:
+    """Return the constraint inside of independent ones.
+
+    Raises
+    ------
+    DataError
+        If there is none, or too deep inside.
+    """
+    for _ in range(_MOST_NESTED):
+        if constraint.name != _INDEPENDENT:
+            return constraint
+        base = constraint.attributes.get("base_constraint")
+        if not isinstance(base, Instance):
+            raise DataError("an independent constraint has no base constraint")
+        constraint = base
+    raise DataError(f"independent constraints are nested more than {_MOST_NESTED} deep")
+
+
+def class_name(full: str) -> str:
+    """Name a constraint class in short; its last part where it is not known.
+
+    Examples
+    --------
+    >>> class_name("torch.distributions.constraints._Real")
+    'real'
+    """
+    return _EACH.get(full) or _TOGETHER.get(full) or full.rpartition(".")[2]
 
 
 def _transformed(

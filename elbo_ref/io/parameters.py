@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.io.archive import member_names, most_unpacked, read_arrays
-from elbo_ref.io.constraints import constrain
+from elbo_ref.io.constraints import class_name, constrain, innermost
 from elbo_ref.io.errors import DataError, bare, short
 from elbo_ref.io.fields import read_object
 from elbo_ref.io.pickle_machine import Instance
@@ -53,12 +53,16 @@ class Parameters:
         Names that were there and are left out.
     notes : tuple of str
         The steps from the file to the values, in sentences.
+    constraints : mapping of str to str
+        The constraint of each parameter of which a store says it, as ``"real"`` or
+        ``"greater_than"``.
     """
 
     values: Mapping[str, FloatArray]
     dtypes: Mapping[str, str | None]
     skipped: tuple[str, ...]
     notes: tuple[str, ...]
+    constraints: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def read_parameters(source: object) -> Parameters:
@@ -103,7 +107,25 @@ def read_parameters(source: object) -> Parameters:
     if items is None:
         kind = type(source).__name__
         raise TypeError(f"parameters must be a path, a mapping or a parameter store, not {kind}")
-    return _collected("the mapping", ((name, value, None) for name, value in items()))
+    found = _collected("the mapping", ((name, value, None) for name, value in items()))
+    return replace(found, constraints=MappingProxyType(_of_live_store(source, found.values)))
+
+
+def _of_live_store(source: object, names: Collection[str]) -> dict[str, str]:
+    """Names of the constraints in a parameter store of Pyro's, where it is one."""
+    get_state = getattr(source, "get_state", None)
+    state = get_state() if callable(get_state) else None
+    constraints = state.get("constraints") if isinstance(state, Mapping) else None
+    if not isinstance(constraints, Mapping):
+        return {}
+    classes = {
+        name.replace("$$$", "."): type(getattr(constraint, "base_constraint", constraint))
+        for name, constraint in constraints.items()
+    }
+    named = {
+        name: class_name(f"{kind.__module__}.{kind.__name__}") for name, kind in classes.items()
+    }
+    return {name: named[name] for name in names if name in named}
 
 
 def parse(data: bytes) -> Parameters:
@@ -140,6 +162,7 @@ def _collected(place: str, entries: Iterable[tuple[object, object, Instance | No
     """Collect names, values, and the constraints of those that are unconstrained."""
     values: dict[str, FloatArray] = {}
     dtypes: dict[str, str | None] = {}
+    constraints: dict[str, str] = {}
     skipped, notes = [], []
     for name, value, constraint in entries:
         if not isinstance(name, str):
@@ -166,11 +189,17 @@ def _collected(place: str, entries: Iterable[tuple[object, object, Instance | No
             notes.append(f"{bare(dotted)}: {rule}")
         array.flags.writeable = False
         values[dotted], dtypes[dotted] = array, dtype
+        if constraint is not None:
+            constraints[dotted] = class_name(innermost(constraint).name)
     if not values:
         reason = "".join(f"; {note}" for note in notes[:1])
         raise ValueError(f"{place} holds no parameter{reason}")
     return Parameters(
-        MappingProxyType(values), MappingProxyType(dtypes), tuple(skipped), tuple(notes)
+        MappingProxyType(values),
+        MappingProxyType(dtypes),
+        tuple(skipped),
+        tuple(notes),
+        MappingProxyType(constraints),
     )
 
 

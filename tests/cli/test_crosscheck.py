@@ -215,13 +215,12 @@ def test_what_is_refused(given, code, words, capsys):
     assert found == code
     assert captured.out == ""
     assert words in captured.err
-    assert code == 2 or captured.err.count("\n") == 1
+    assert captured.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"losses": np.ones(7)}, "7 losses and 3 sets of parameters"),
         ({"losses": np.ones((3, 2))}, "losses has shape"),
         ({"losses": [1.0, np.nan, 2.0]}, "loss 1 is nan"),
         ({"guide": "full"}, "is not one of"),
@@ -230,7 +229,8 @@ def test_what_is_refused(given, code, words, capsys):
         ({"subsample_size": 3}, "exceeds the 1"),
         ({"params": {"a": [1.0, 2.0, np.inf], "b": 1.0}}, "not finite at step 2"),
         ({"params": {"a": np.ones((3, 4)), "b": 1.0}}, "a (prior.concentration1) has shape (3, 4)"),
-        ({"names": {"prior.concentration1": "a", "prior.concentration0": "a"}}, "has two roles"),
+        ({"names": {"prior.concentration1": "a"}}, "does not say which parameter is prior.conc"),
+        ({"framework": "stan"}, "is not one of 'pyro', 'numpyro'"),
     ],
 )
 def test_bad_arguments(change, words):

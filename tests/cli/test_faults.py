@@ -220,7 +220,7 @@ def test_every_exit_code(table, tmp_path):
     assert fine[1].startswith(str(table).encode())
     assert (converged[0], converged[2]) == (0, "")
     assert version == (0, f"elbo_ref {er.__version__}\n".encode(), "")
-    assert usage[:2] == (2, b"") and usage[2].startswith("usage: ")
+    assert usage[:2] == (2, b"") and usage[2].startswith("python -m elbo_ref.fit: error: ")
     assert away[0] == 3 and not json.loads(away[1])["converged"]
     assert one_line(away[2], "not converged: beta, empty, tied")
     assert data[:2] == (65, b"") and one_line(data[2], bad, "line 2")

@@ -42,7 +42,8 @@ def test_wrong_usage(arguments, message, capsys):
     with pytest.raises(SystemExit) as ended:
         command_parser("fit", "", "", GROUPS).parse_args(arguments)
     assert ended.value.code == 2
-    assert message in capsys.readouterr().err
+    text = capsys.readouterr().err
+    assert message in text and text.count("\n") == 1
 
 
 def test_two_concentrations():

@@ -213,15 +213,43 @@ def test_pooled_rows_are_a_constant_of_their_own():
     assert er.cross_check(er.Counts(*total), params, evaluations=given).mistakes == ()
 
 
-def test_a_left_out_latent_shows_in_the_store():
-    """The store has the prior's parameters and no other."""
-    params = dict(zip(ROLES, (2.0, 3.0), strict=True))
-    assert er.cross_check(er.Counts(K, N), params).mistakes == ("latent_not_in_guide",)
+def test_a_left_out_latent_shows_in_losses_of_a_store_without_a_guide():
+    """Losses of c in the model; without any nobody can say which program left such a store."""
+    params, rng = dict(zip(ROLES, (6.0, 9.0), strict=True)), np.random.default_rng(0)
+    prior = np.array([6.0, 9.0])
+    for guide, name in (("empty", "latent_not_in_guide"), ("tied", "shared_parameter")):
+        given = _evaluations(lambda guide=guide: one_loss(prior, None, K, N, rng, guide))
+        found = er.cross_check(er.Counts(K, N), params, evaluations=given)
+        assert found.mistakes == (name,)
+    assert er.cross_check(er.Counts(K, N), params).outcome == "too_little_to_tell"
 
 
 def test_a_store_without_the_prior_is_no_left_out_latent():
     with pytest.raises(ValueError, match=r"which parameter is prior\.concentration1"):
         er.cross_check(er.Counts(K, N), {"alpha_q": 2.0, "beta_q": 3.0})
+
+
+def test_a_marginal_likelihood_is_a_model():
+    """Every loss is minus the log evidence: no guide is missed (E12); a constant away it is one."""
+    params = dict(zip(ROLES, (2.0, 3.0), strict=True))
+    value = -stats.betabinom.logpmf(K, N, 2.0, 3.0).sum()
+    for guide in ("beta", "empty"):
+        found = er.cross_check(er.Counts(K, N), params, guide=guide, evaluations=[value] * 2)
+        assert found.outcome == "not_at_optimum" and "BetaBinomial" in found.subject
+    found = er.cross_check(er.Counts(K, N), params, evaluations=[value + 0.01] * 2)
+    assert found.outcome == "too_little_to_tell"
+
+
+def test_a_guide_that_is_a_network():
+    """Only the prior can be judged: too little to tell, and no mistake."""
+    rng = np.random.default_rng(0)
+    params = {"a0": 2.0, "b0": 3.0, "enc.0.weight": np.ones((8, 2)), "enc.0.bias": np.ones(8)}
+    names = dict(zip(ROLES, ("a0", "b0"), strict=True))
+    prior, own = np.array([2.0, 3.0]), np.array([2.2 + K, 3.1 + N - K])
+    given = _evaluations(lambda: one_loss(prior, own, K, N, rng))
+    found = er.cross_check(er.Counts(K, N), params, names=names, evaluations=given)
+    assert found.outcome == "too_little_to_tell"
+    assert "log evidence of the prior" in str(found)
 
 
 def test_impossible_losses_show_without_parameters():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import elbo_ref as er
+from elbo_ref.crosscheck.assignment import assignments
 from elbo_ref.crosscheck.parameters import (
     PRIOR_ROLES,
-    assign,
     assign_roles,
     learned_of,
     one_by_one,
@@ -129,10 +129,10 @@ def four(prior, own):
 REFUSED = {
     "none of the roles": ({"x": 1.0}, {"guide.loc": "x"}),
     "there is no parameter 'y'": ({"x": 1.0}, {BETA[0]: "y"}),
-    "'x' has two roles": ({"x": 1.0}, dict.fromkeys(BETA, "x")),
+    "'x' has two roles": (four(1.0, 1.0) | {"x": 1.0}, {BETA[0]: "x", PRIOR_ROLES[1]: "x"}),
     "does not say which parameter is prior.concentration1; the store has: x": ({"x": 1.0}, {}),
     r"has shape \(2,\): one value or 3": (four(1.0, [1.0, 2.0]), {}),
-    "different lengths": (four([1.0, 2.0], [[1.0], [2.0], [3.0]]), {}),
+    "different lengths": (four([1.0, 2.0], [[1.0] * 3] * 3), {}),
     "one number and one shape each": ({"a_1": 1.0, "a_01": 2.0}, {BETA[0]: "a_*"}),
 }
 
@@ -147,17 +147,17 @@ def test_refusals(message):
 def test_logarithms_are_recognised():
     """A concentration that is not positive: exp is applied to all of them, and it is a mistake."""
     counts, values = er.Counts([1, 2, 3], 4), given([*PRIOR_ROLES, *BETA], -0.5, 0.5, 1.0, 2.0)
-    found = assign(counts, read_parameters(values), GUIDES["beta"], None, None)
+    found = assignments(counts, read_parameters(values), GUIDES["beta"], None, None)[0]
     assert [x.name for x in found.findings if x.status == "mistake"] == ["unconstrained_values"]
     assert found.roles.prior[:, 0, 0].tolist() == np.exp([-0.5, 0.5]).tolist()
     values |= arrays(x=np.inf)
     with pytest.raises(ValueError, match="the guide's parameters are not finite at step 0"):
-        assign(counts, read_parameters(values), GUIDES["beta"], {BETA[0]: "x"}, None)
+        assignments(counts, read_parameters(values), GUIDES["beta"], {BETA[0]: "x"}, None)
 
 
 def test_equal_latents_with_parameters_of_their_own():
     counts = er.Counts([0, 1], 1, multiplicity=[2, 1])
     values = given([*PRIOR_ROLES, *BETA], 1.0, 2.0, [3.0, 4.0, 5.0], 6.0)
-    found = assign(counts, read_parameters(values), GUIDES["beta"], None, None)
+    (found,) = assignments(counts, read_parameters(values), GUIDES["beta"], None, None)
     assert found.counts == one_by_one(counts)
     assert found.roles.guide_parameters[0, 0].tolist() == [3, 4, 5]

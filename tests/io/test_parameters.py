@@ -23,6 +23,12 @@ def saved(**arrays):
     return file.getvalue()
 
 
+def npy(values):
+    file = io.BytesIO()
+    np.save(file, np.array(values))
+    return file.getvalue()
+
+
 class Array:
     """Anything with ``__array__``, as JAX arrays are."""
 
@@ -337,6 +343,25 @@ def test_numbers(write, text):
         assert found.tolist() == [1.5, -2000.0, 0.5, 7.0]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "step,loss\n0,1.5\n1,-2e3\n2,.5\n3,+7.\n",
+        "step\tloss\ttime\n0\t1.5\t9\n1\t-2e3\t9\n2\t.5\t9\n3\t+7.\t9\n",
+        ",0\n0,1.5\n1,-2e3\n2,.5\n3,+7.\n",
+        '"";"ELBO"\n0;1.5\n1;-2e3\n2;.5\n3;7\n',
+        "[1.5, -2e3, 0.5, 7]",
+        " [1.5,\n -2000, 0.5, 7]\n",
+        npy([1.5, -2000, 0.5, 7]),
+        npy([[1.5], [-2000], [0.5], [7]]),
+        npy(np.array([1.5, -2000, 0.5, 7], "float32")),
+        saved(losses=[1.5, -2000, 0.5, 7]),
+    ],
+)
+def test_numbers_in_other_forms(write, content):
+    assert read_numbers(write(content)).tolist() == [1.5, -2000.0, 0.5, 7.0]
+
+
 def test_numbers_of_a_run_that_diverged(write):
     text = "loss\nnan\nNaN\n-nan\ninf\n-Infinity\n+INF\n1e-400\n1.7976931348623157e308\n"
     wanted = [np.nan, np.nan, np.nan, np.inf, -np.inf, np.inf, 0.0, sys.float_info.max]
@@ -360,7 +385,20 @@ def test_numbers_from_standard_input(write, monkeypatch):
         ("\n1\n", "line 1 is blank"),
         ("1\nx\n", "line 2: 'x' is not a number"),
         ("loss\nmore\n1\n", "line 2: 'more' is not a number"),
-        ("step,loss\n1,2.5\n", "line 2: '1,2.5' is not a number"),
+        ("a,b\n1,2.5\n", "the columns are 'a', 'b': one of them must be called loss"),
+        ("step,loss\n1\n", "line 2 has 1 columns, the header 2"),
+        ("step,loss\n1,x\n", "line 2: 'x' is not a number"),
+        ("[1, [2]]", "number 1 of the list is '[2]'"),
+        ("[1, true]", "number 1 of the list is 'True'"),
+        ("[]", "the file holds no number"),
+        ("[1,", "the file is no JSON list"),
+        ("[" * 10**5, "the file is no JSON list"),
+        (saved(a=[1.0], b=[2.0]), "the archive holds 2 arrays where one is needed: a, b"),
+        (saved(a=np.ones((2, 2))), "the file has shape (2, 2): one number for each step"),
+        (saved(a=["x"]), "the file holds dtype <U1, not real numbers"),
+        (npy([1.0])[:-1], "the file does not have the size that its header says"),
+        (npy(["x"]), "the file holds dtype <U1, not real numbers"),
+        (b"\x93NUMPY", "the file is not a plain array"),
         ("1,5\n", "line 1: '1,5' is not a number"),
         ("-1.3O\n1\n", "line 1: '-1.3O' is not a number"),
         ("1_000\n", "line 1: '1_000' is not a number"),

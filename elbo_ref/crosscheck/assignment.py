@@ -1,0 +1,314 @@
+"""Somebody's parameters in roles, in each of the ways that they can be meant.
+
+A file says of some values that they are constrained: these are believed. Of others their name says
+that a function is still to be applied, or their sign does. Where more than one function can be
+meant, or the order of two concentrations in one array, each way is a reading of its own, the
+likeliest one first, and the losses choose.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, product
+from typing import NamedTuple
+
+import numpy as np
+
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.claims import Claims
+from elbo_ref.crosscheck.expressions import Expression
+from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.crosscheck.names import functions_of, words
+from elbo_ref.crosscheck.parameters import (
+    ParameterRoles,
+    arrange,
+    claims_of,
+    one_by_one,
+    shapes_of,
+)
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.guides import GUIDES, Guide
+from elbo_ref.io.parameters import Parameters
+from elbo_ref.objectives.base import Task
+
+_UNIT = ("mean",)
+_POSITIVE = ("concentration1", "concentration0", "concentration", "concentrations", "scale")
+_MOST = 8
+"""Ways to apply functions that are tried."""
+_BY_NAME = "its name"
+
+
+class Assignment(NamedTuple):
+    """Parameters in their roles, counts and guide as they must be for them, and notes.
+
+    Attributes
+    ----------
+    counts : Counts
+    guide : Guide
+    roles : ParameterRoles
+    findings : tuple of Finding
+        Notes on what was assumed, and mistakes that need no losses.
+    constrained : tuple of str
+        The owners, ``"prior"`` or ``"guide"``, whose values are known to be constrained ones.
+    """
+
+    counts: Counts
+    guide: Guide
+    roles: ParameterRoles
+    findings: tuple[Finding, ...]
+    constrained: tuple[str, ...] = ()
+
+
+class _Doubt(NamedTuple):
+    """Parameters that have the same function still to be applied, and which it may be."""
+
+    names: tuple[str, ...]
+    options: tuple[str, ...]
+    reason: str
+
+
+def note(name: str, text: str) -> Finding:
+    """Make a finding that is no verdict."""
+    return Finding(name, text, status="note")
+
+
+def assignments(
+    counts: Counts,
+    given: Parameters,
+    guide: Guide,
+    names: Mapping[str, str] | None,
+    prior: Beta | None,
+    num_losses: int = 0,
+) -> list[Assignment]:
+    """List the ways in which somebody's parameters can be meant, the likeliest one first.
+
+    Latents that have parameters of their own get an entry each; one pair of a Beta guide for all of
+    several latents is that of `beta_shared`.
+
+    Raises
+    ------
+    ValueError
+        If a role has no parameter, or values that it cannot have.
+    """
+    findings = [note("parameters", text) for text in _grouped(given.notes)]
+    counts = _with_own_entries(counts, given.values, guide)
+    claims = claims_of(given.values, guide, len(counts), names, prior)
+    shapes = shapes_of(claims, guide, len(counts))
+    widths = {shape[1] for role, shape in shapes.items() if role.startswith("guide.")}
+    if guide.name == "beta" and len(counts) > 1 and widths == {1}:
+        guide = GUIDES["beta_shared"]
+        findings.append(note("guide", "one Beta guide for all latents, as its shapes say"))
+    for role in claims.guessed:
+        findings.append(note("names", f"{claims.texts[role]} was taken for {role}"))
+    findings += _shared(claims)
+    found = []
+    for each, said in _orders(claims):
+        doubts, believed = _doubts(each, given)
+        for chosen in islice(product(*(doubt.options for doubt in doubts)), _MOST):
+            functions = {
+                name: function
+                for doubt, function in zip(doubts, chosen, strict=True)
+                for name in doubt.names
+            }
+            notes = (*findings, *said, *_applied(doubts, chosen, given.values))
+            changed = each._replace(expressions=_with_functions(each, functions))
+            known = believed if not any(chosen) else ("prior", "guide")
+            for roles, more in _histories(changed, guide, len(counts), num_losses):
+                found.append(Assignment(counts, guide, roles, (*notes, *more), known))
+    for assignment in found:
+        _check(assignment)
+    return [_with_outcomes(assignment) for assignment in found]
+
+
+def _with_outcomes(assignment: Assignment) -> Assignment:
+    """Give a guide that is the posterior the outcomes for parameters."""
+    guide, roles = assignment.guide, assignment.roles
+    if guide.parameter_names:
+        return assignment
+    params = Task(guide, assignment.counts).guide.constrain(roles.guide_parameters)
+    return assignment._replace(roles=roles._replace(guide_parameters=params))
+
+
+def _grouped(notes: tuple[str, ...]) -> list[str]:
+    """Group notes that say the same of several parameters."""
+    names: dict[str, list[str]] = {}
+    for text in notes:
+        name, _, what = text.partition(": ")
+        names.setdefault(what, []).append(name)
+    return [f"{', '.join(group)}: {what}" for what, group in names.items()]
+
+
+def _with_own_entries(counts: Counts, values: Mapping[str, FloatArray], guide: Guide) -> Counts:
+    """Give each latent an entry of its own if there are parameters for each."""
+    sizes = {array.shape[-1] for array in values.values() if array.ndim}
+    sizes |= {array.size for array in values.values()}
+    latents = counts.num_latents
+    if not guide.parameter_names or len(counts) == latents or latents not in sizes:
+        return counts
+    return one_by_one(counts)
+
+
+def _shared(claims: Claims) -> Iterator[Finding]:
+    """Find parameters that are the prior's and the guide's by the names themselves."""
+    of_prior = {x.name: role for role, x in claims.expressions.items() if role.startswith("prior.")}
+    for role, x in claims.expressions.items():
+        if role.startswith("guide.") and x.number is None and x.name in of_prior:
+            if x not in (claims.expressions[of_prior[x.name]],):
+                continue
+            what = f"{x.name} is {of_prior[x.name]} and {role}"
+            reason = "from the names alone"
+            yield Finding("shared_parameter", what, reason=reason, status="mistake")
+
+
+def _orders(claims: Claims) -> Iterator[tuple[Claims, list[Finding]]]:
+    """Yield claims, and those with two guessed concentrations in one array the other way round."""
+    pairs = [role for role in claims.guessed if role.endswith(".concentrations")]
+    taken = ", ".join(claims.texts[role] for role in pairs)
+    words_of = f"{taken}: concentration1 was taken to be the {{}} of two"
+    yield claims, [note("names", words_of.format("first"))] * bool(pairs)
+    if pairs:
+        yield claims._replace(flipped=True), [note("names", words_of.format("second"))]
+
+
+def _doubts(claims: Claims, given: Parameters) -> tuple[list[_Doubt], tuple[str, ...]]:
+    """Find parameters with a function to be applied; and the owners whose values are believed."""
+    options: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {}
+    plain: dict[tuple[str, str], str] = {}
+    wrong: set[str] = set()
+    for role, expression in claims.expressions.items():
+        owner, what = role.split(".")
+        if what not in (*_UNIT, *_POSITIVE) or expression.number is not None:
+            continue
+        if expression.functions:
+            continue
+        name, unit = expression.name, what in _UNIT
+        known = _constraint(given, name)
+        x = expression.of(claims.values)
+        fine = bool(((x > 0) & (x < 1)).all() if unit else (x > 0).all())
+        hint = functions_of(name, unit=unit)
+        if known not in ("", "real"):
+            if hint == ("exp",) and "log" in "".join(words(name)):
+                options[owner, name] = ("", "exp"), _BY_NAME
+        elif hint:
+            options[owner, name] = (*hint, *[""] * fine), _BY_NAME
+        elif unit and not fine:
+            options[owner, name] = ("sigmoid",), "its values are not between 0 and 1"
+        elif not unit:
+            plain[owner, name] = known
+            wrong |= set() if fine else {known}
+    for (owner, name), known in plain.items():
+        of_scale = "scale" in words(name) or "scales" in words(name)
+        either = ("softplus", "exp") if of_scale else ("exp", "softplus")
+        if known in wrong:
+            reason = "no concentration has such values" if known else ""
+            options[owner, name] = either, reason
+        elif known == "real":
+            options[owner, name] = ("", *either), "the store does not hold it positive"
+    opened = {owner for (owner, _), known in plain.items() if known == "" and known not in wrong}
+    groups: dict[tuple[str, tuple[str, ...], str], list[str]] = {}
+    for (owner, name), (functions, reason) in options.items():
+        groups.setdefault((owner, functions, reason), []).append(name)
+    doubts = [_Doubt(tuple(of), functions, why) for (_, functions, why), of in groups.items()]
+    return doubts, tuple(owner for owner in ("prior", "guide") if owner not in opened)
+
+
+def _constraint(given: Parameters, name: str) -> str:
+    """Return the constraint that a store has for a parameter; empty where nothing says it."""
+    if name in given.constraints:
+        return given.constraints[name]
+    start, star, end = name.partition("*")
+    alike = (x for x in given.constraints if star and x.startswith(start) and x.endswith(end))
+    return given.constraints.get(next(alike, ""), "")
+
+
+def _applied(
+    doubts: Sequence[_Doubt], chosen: Sequence[str], values: Mapping[str, FloatArray]
+) -> Iterator[Finding]:
+    """Say which functions were applied, and why; a mistake where nothing announced it."""
+    unannounced = [name for doubt in doubts if not doubt.reason for name in doubt.names]
+    applied = [x for doubt, x in zip(doubts, chosen, strict=True) if not doubt.reason]
+    if unannounced:
+        smallest = min(float(values[name].min()) for name in unannounced if name in values)
+        yield Finding(
+            "unconstrained_values",
+            "the smallest parameter that must be positive",
+            theirs=smallest,
+            reason=f"{' and '.join(dict.fromkeys(applied))} was applied to go on",
+            status="mistake",
+        )
+    for doubt, function in zip(doubts, chosen, strict=True):
+        listed = ", ".join(doubt.names)
+        if doubt.reason and function:
+            yield note("reading", f"{listed}: {function} applied ({doubt.reason})")
+        elif doubt.reason == _BY_NAME:
+            yield note("reading", f"{listed}: taken as they are")
+
+
+def _with_functions(claims: Claims, functions: Mapping[str, str]) -> dict[str, Expression]:
+    """Apply a function to some parameters, by name, where they stand alone."""
+    return {
+        role: expression._replace(functions=(functions[expression.name],))
+        if functions.get(expression.name) and not expression.functions
+        else expression
+        for role, expression in claims.expressions.items()
+    }
+
+
+def _histories(
+    claims: Claims, guide: Guide, size: int, num_losses: int
+) -> Iterator[tuple[ParameterRoles, list[Finding]]]:
+    """Yield roles with their history, and at its end alone where that can be meant."""
+    lengths = {steps for steps, _ in shapes_of(claims, guide, size).values()}
+    several = sorted(lengths - {1})
+    if len(several) > 1:
+        what = f"the parameters have histories of {' and '.join(map(str, several))} steps"
+        yield _end(claims, guide, size, what)
+        return
+    roles = arrange(claims, guide, size)
+    steps = roles.num_steps
+    if steps > 1 and num_losses not in (0, steps, steps - 1):
+        what = f"{num_losses} losses and {steps} sets of parameters cannot be paired"
+        yield _end(claims, guide, size, what)
+        return
+    yield roles, []
+    if 1 in lengths and several:
+        yield _end(claims, guide, size, "some parameters have no history")
+
+
+def _end(
+    claims: Claims, guide: Guide, size: int, what: str
+) -> tuple[ParameterRoles, list[Finding]]:
+    roles = arrange(claims, guide, size, end=True)
+    return roles, [note("history", f"{what}: the last values are judged")]
+
+
+def other_latents(counts: Counts, claims: Claims, num_losses: int) -> tuple[Finding, ...]:
+    """Find a parameter of the guide with an axis of latents that the counts do not have."""
+    shapes = {
+        role: array.shape[: -1 if array.shape[-1:] == (1,) else None]
+        for role, array in claims.arrays().items()
+        if role not in claims.held
+    }
+    fewest = min(map(len, shapes.values()), default=0)
+    known = {len(counts), counts.num_latents, *({num_losses, num_losses + 1} if num_losses else ())}
+    for role, shape in shapes.items():
+        sizes = {shape[-1], math.prod(shape[fewest:])} if len(shape) > fewest else known
+        if role.startswith("guide.") and known.isdisjoint(sizes):
+            what = f"{claims.text_of(role)} has values for {shape[-1]} latents"
+            what += f"; the counts have {counts.num_latents}"
+            reason = "from the shapes alone"
+            return (Finding("wrong_latents", what, reason=reason, status="mistake"),)
+    return ()
+
+
+def _check(assignment: Assignment) -> None:
+    """Raise ValueError unless all values are finite, and positive where they must be."""
+    names = [name in _POSITIVE for name in assignment.guide.parameter_names]
+    prior, params = assignment.roles.prior, assignment.roles.guide_parameters[names]
+    for owner, array in (("prior", prior), ("guide", params)):
+        for good, rule in ((np.isfinite(array), "finite"), (array > 0, "positive")):
+            if not good.all():
+                where = int(np.argmax(~good.all(axis=(0, 2))))
+                raise ValueError(f"the {owner}'s parameters are not {rule} at step {where}")

@@ -1,0 +1,152 @@
+"""Meaning of parameters' names: roles that can be guessed, and functions still to be applied.
+
+A role is guessed only where one name says what it is (``guide_alpha``, ``AutoNormal.locs.c``,
+``p_auto_loc``) and no other does; a pair of concentrations in one array, as a Dirichlet of two has
+them, where no other parameter is left. A name also says if its values are logarithms
+(``log_alpha``), or unconstrained without saying how (``alpha_unconstrained``, ``raw_alpha``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+
+from elbo_ref._validation.arguments import FloatArray
+
+_SYNONYMS = {
+    "concentration1": ("concentration1", "alpha", "conc1"),
+    "concentration0": ("concentration0", "beta", "conc0"),
+    "loc": ("loc", "locs", "mu", "mean"),
+    "scale": ("scale", "scales", "sigma"),
+    "logits": ("logits", "loc"),
+}
+_AUTOGUIDES = ("autonormal", "autodelta", "autodiagonalnormal", "autolaplaceapproximation")
+_OWNERS = {
+    "guide": ("guide", "q", "posterior", "variational", "auto", *_AUTOGUIDES),
+    "prior": ("prior", "p", "model"),
+}
+_UNSAID = ("raw", "unconstrained", "unc", "free", "pre")
+_POINTS = ({"probs"}, {"autodelta"})
+
+
+def words(name: str) -> list[str]:
+    """Split ``AutoNormal.locs.c`` into autonormal, locs, c; digits stay with ``concentration``."""
+    return [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
+
+
+def owned_by(name: str, owner: str) -> bool:
+    """Return True if a name says that its parameter is the prior's, or the guide's."""
+    return not {*words(name)}.isdisjoint(_OWNERS[owner])
+
+
+def from_numpyro(names: Collection[str]) -> bool:
+    """Return True if a parameter has the name of an autoguide of NumPyro's.
+
+    Examples
+    --------
+    >>> from_numpyro(["alpha", "p_auto_loc"]), from_numpyro(["AutoNormal.locs.p"])
+    (True, False)
+    """
+    return any("auto" in words(name) for name in names)
+
+
+def is_probability(name: str, *, delta: bool) -> bool:
+    """Return True if a name says that a point is a probability; of `AutoDelta` also NumPyro's."""
+    said = {*words(name)}
+    return any(point <= said for point in (*_POINTS, *[{"auto", "loc"}] * delta))
+
+
+def guess_roles(
+    values: Collection[str],
+    names: Mapping[str, object],
+    roles: Sequence[str],
+    held: Collection[str],
+) -> dict[str, str]:
+    """Guess roles that `names` leaves out and one name alone says; none if one name has two."""
+    guessed = {}
+    for role in roles:
+        fitting = [name for name in values if _says(name, role, roles)]
+        if role in names:
+            continue
+        if role in values:
+            guessed[role] = role
+        elif role not in held and len(fitting) == 1:
+            guessed[role] = fitting[0]
+    return guessed if len(set(guessed.values())) == len(guessed) else {}
+
+
+def _says(name: str, role: str, roles: Sequence[str]) -> bool:
+    """Return True if a name says that its parameter has a role."""
+    said = {*words(name)}
+    owner, what = role.split(".")
+    alone = [other.split(".")[1] for other in roles].count(what) == 1
+    (stranger,) = _OWNERS.keys() - {owner}
+    owned = owned_by(name, owner) or (alone and not owned_by(name, stranger))
+    return owned and not said.isdisjoint(_SYNONYMS.get(what, (what,)))
+
+
+def guess_pairs(
+    values: Mapping[str, FloatArray], owners: Sequence[str], size: int
+) -> dict[str, str]:
+    """Guess which array of two concentrations is the prior's and which the guide's.
+
+    None is guessed unless each owner has one and no parameter is left; all have a leading axis of
+    steps, or none.
+    """
+    for first in (0, 1):
+        shapes = {name: array.shape[first:] for name, array in values.items()}
+        found = _pairs(shapes, owners, size)
+        if found:
+            return found
+    return {}
+
+
+def _pairs(
+    shapes: Mapping[str, tuple[int, ...]], owners: Sequence[str], size: int
+) -> dict[str, str]:
+    fitting = {}
+    for name, shape in shapes.items():
+        owned = [owner for owner in owners if owned_by(name, owner)]
+        fitting[name] = [
+            owner
+            for owner in owned or owners
+            if shape in _pair_shapes(1 if owner == "prior" else size)
+        ]
+    found: dict[str, str] = {}
+    for name in sorted(fitting, key=lambda name: len(fitting[name])):
+        roles = {f"{owner}.concentrations" for owner in fitting[name]} - {*found}
+        if len(roles) != 1:
+            return {}
+        found[roles.pop()] = name
+    return found if len(found) == len(owners) else {}
+
+
+def _pair_shapes(size: int) -> tuple[tuple[int, ...], ...]:
+    """Shapes of two concentrations for each of so many latents."""
+    if size == 1:
+        return (2,), (1, 2), (2, 1)
+    return ((size, 2), (2, size)) if size != 2 else ()
+
+
+def functions_of(name: str, *, unit: bool = False) -> tuple[str, ...]:
+    """Functions that a name says are still to be applied, the likelier one first.
+
+    `unit` is for a value between 0 and 1, otherwise it is a positive one.
+
+    Examples
+    --------
+    >>> functions_of("log_alpha"), functions_of("model.alpha_unconstrained"), functions_of("alpha")
+    (('exp',), ('exp', 'softplus'), ())
+    """
+    said = words(name)
+    logit = any(word.startswith("logit") for word in said)
+    unsaid = not {*said}.isdisjoint(_UNSAID)
+    if unit:
+        return ("sigmoid",) if logit or unsaid else ()
+    if any(word.startswith("log") or word == "ln" for word in said) and not logit:
+        return ("exp",)
+    if "softplus" in said:
+        return ("softplus",)
+    of_autoguide = not {"scale", "scales"}.isdisjoint(said)
+    either = ("softplus", "exp") if of_autoguide else ("exp", "softplus")
+    return either if unsaid else ()

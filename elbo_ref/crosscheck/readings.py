@@ -1,0 +1,270 @@
+"""Readings of what somebody handed in: a loss model for each way in which it can be meant.
+
+Numbers do not say everything: not from which framework they come, where Pyro and NumPyro mean
+different losses by one name, nor the order of a Renyi bound. Each way is a reading; the first one
+that the losses do not reject is taken, in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from elbo_ref._validation.arguments import FloatArray, Rng, generator
+from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.alignment import align, computed_in
+from elbo_ref.crosscheck.assignment import Assignment, assignments, note
+from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.crosscheck.hypothesis_test import LEVEL, ModelTest
+from elbo_ref.crosscheck.loss_findings import explain
+from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.crosscheck.names import from_numpyro
+from elbo_ref.crosscheck.parameters import learned_of
+from elbo_ref.crosscheck.prior_alone import MARGINAL, can_tell, height_of
+from elbo_ref.crosscheck.renyi_order import possible_orders
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
+from elbo_ref.guides import GUIDES, Guide
+from elbo_ref.io.parameters import Parameters
+from elbo_ref.objectives import OBJECTIVES, Objective, Renyi
+from elbo_ref.optim import Adam, ClippedAdam
+
+Framework = Literal["pyro", "numpyro"]
+
+
+class HandedIn(NamedTuple):
+    """All that somebody handed in, as `elbo_ref.cross_check` takes it, each checked by itself.
+
+    Attributes
+    ----------
+    counts : Counts
+    given : Parameters
+    guide : Guide
+    loss : Objective
+    order_said : bool
+        False for a Renyi bound of which only the name was said.
+    num_particles : int or None
+    losses, evaluations : ndarray of shape (T,), (E,)
+    names : mapping of str to str, or None
+    prior : Beta or None
+    dtype : str or None
+    subsample_size : int or None
+    framework : {"pyro", "numpyro"}, or None
+    """
+
+    counts: Counts
+    given: Parameters
+    guide: Guide
+    loss: Objective
+    order_said: bool
+    num_particles: int | None
+    losses: FloatArray
+    evaluations: FloatArray
+    names: Mapping[str, str] | None
+    prior: Beta | None
+    dtype: str | None
+    subsample_size: int | None
+    framework: Framework | None
+
+    def assignments(self, guide: Guide) -> list[Assignment]:
+        """List the ways in which the parameters can be those of a guide."""
+        return assignments(self.counts, self.given, guide, self.names, self.prior, self.losses.size)
+
+    def model(self, assigned: Assignment, loss: Objective) -> LossModel:
+        """Model of losses that parameters in their roles make."""
+        return LossModel(
+            counts=assigned.counts,
+            guide=assigned.guide,
+            loss=loss,
+            num_particles=self.num_particles or 1,
+            prior=assigned.roles.prior,
+            guide_parameters=assigned.roles.guide_parameters,
+            dtype=self.dtype or computed_in(self.given, self.losses, self.evaluations),
+            constrained=assigned.constrained,
+            prior_held=not learned_of(assigned.roles.names),
+            **_minibatch(assigned.counts, self.subsample_size),
+        )
+
+
+class Reading(NamedTuple):
+    """A loss model, and what was assumed.
+
+    Attributes
+    ----------
+    model : LossModel
+    names : mapping of str to str
+        The expression that was taken for each role.
+    findings : tuple of Finding
+    what : str
+        The guide in words.
+    """
+
+    model: LossModel
+    names: Mapping[str, str]
+    findings: tuple[Finding, ...]
+    what: str
+
+
+def readings_of(handed: HandedIn, rng: Rng) -> list[Reading]:
+    """List the readings of what somebody handed in, the likeliest first.
+
+    Raises
+    ------
+    ValueError
+        If a role has no parameter, or values that it cannot have.
+    """
+    framework = handed.framework or _framework(handed.given)
+    found = []
+    for assigned in handed.assignments(handed.guide):
+        ways = objectives_of(handed.loss, assigned.guide, framework)
+        for loss, words in ways:
+            notes = assigned.findings + (note("framework", words),) * bool(words)
+            found.append(_reading(handed, assigned._replace(findings=notes), loss))
+    if handed.guide.name == "empty" and can_tell(handed.losses, handed.evaluations, 2):
+        found = [*_marginal(handed), *found]
+    if handed.order_said:
+        return found
+    return with_orders(found, handed.num_particles, handed.evaluations, rng)
+
+
+def reading_without_guide(handed: HandedIn, rng: Rng) -> Reading | None:
+    """Find what fits losses of a store that has nothing of a guide; None if nothing does."""
+    mistakes = {"empty": "latent_not_in_guide", "tied": "shared_parameter"}
+    words = {
+        "empty": "the store has no guide's parameters, and the losses are those of c in the model",
+        "tied": "the store has no guide's parameters, and the losses are those of c drawn from the "
+        "prior in the guide too",
+    }
+    possible = _marginal(handed)
+    for name, mistake in mistakes.items():
+        for assigned in handed.assignments(GUIDES[name]):
+            reason = "from the names and the losses"
+            finding = Finding(mistake, words[name], reason=reason, status="mistake")
+            findings = (*assigned.findings, finding)
+            possible.append(_reading(handed, assigned._replace(findings=findings), handed.loss))
+    fitting = []
+    for reading in possible:
+        steps, height = reading.model.prior.shape[1], None
+        if can_tell(handed.losses, handed.evaluations, steps):
+            height = height_of(reading.model, handed.losses, handed.evaluations, rng)
+        if height is not None:
+            fitting.append((height, reading))
+    if not fitting:
+        return None
+    highest, best = max(fitting, key=itemgetter(0))
+    *others, last = best.findings
+    beside = (x.findings[-1].name for height, x in fitting if height > highest + np.log(LEVEL))
+    rivals = tuple(name for name in beside if name != last.name)
+    return best._replace(findings=(*others, last._replace(rivals=rivals)))
+
+
+def _marginal(handed: HandedIn) -> list[Reading]:
+    """Read the losses as minus the log evidence, of a likelihood that is a BetaBinomial."""
+    found = []
+    for assigned in handed.assignments(GUIDES["conjugate"]):
+        words = "the losses are minus the log evidence: no latent is drawn (BetaBinomial)"
+        findings = (*assigned.findings, note("marginal", words))
+        reading = _reading(handed, assigned._replace(findings=findings), OBJECTIVES["trace"])
+        found.append(reading._replace(what=MARGINAL))
+    return found
+
+
+def _reading(handed: HandedIn, assigned: Assignment, loss: Objective) -> Reading:
+    model, what = handed.model(assigned, loss), f"{assigned.guide.name} guide"
+    return Reading(model, assigned.roles.names, assigned.findings, what)
+
+
+def _framework(given: Parameters) -> Framework | None:
+    """Return the framework that a store, or the names in it, can only be of."""
+    if given.constraints:
+        return "pyro"
+    return "numpyro" if from_numpyro(given.values) else None
+
+
+def _minibatch(counts: Counts, size: int | None) -> dict[str, Any]:
+    """Fields of a `LossModel` for minibatches of some size, scaled as they should be."""
+    if size is None:
+        return {}
+    total = counts.num_latents if len(counts) > 1 else int(counts.total_count[0])
+    if size > total:
+        raise ValueError(f"subsample_size = {size} exceeds the {total} there are")
+    return {"batch": size, "batch_scale": total / size}
+
+
+def objectives_of(
+    loss: Objective, guide: Guide, framework: Framework | None
+) -> tuple[tuple[Objective, str], ...]:
+    """List what an objective's name can mean for a guide, with a note on each.
+
+    NumPyro's ``TraceMeanField_ELBO`` of a normal guide counts the Jacobian that Pyro's drops.
+    """
+    if loss.name != "trace_mean_field" or guide.source is not LOGIT_NORMAL:
+        return ((loss, ""),)
+    words = "trace_mean_field as {}, which {} the Jacobian of a normal guide"
+    pyros = (loss, words.format("Pyro's", "drops"))
+    numpyros = (OBJECTIVES["trace"], words.format("NumPyro's", "counts"))
+    ways = {"pyro": (pyros,), "numpyro": (numpyros,)}
+    return ways[framework] if framework else (pyros, numpyros)
+
+
+def likeliest(
+    readings: Sequence[Reading],
+    losses: FloatArray,
+    evaluations: FloatArray,
+    optimizer: Adam | ClippedAdam | None,
+    rng: Rng,
+) -> Reading:
+    """Return the first reading that losses do not reject, or the one that is explained best."""
+    if len(readings) == 1:
+        return readings[0]
+    scores = []
+    for reading in readings:
+        aligned = align(reading.model, losses, evaluations, optimizer)
+        if aligned is None:
+            return readings[0]
+        test = ModelTest(aligned.model, aligned.losses, generator(rng))
+        if test.p_any >= LEVEL:
+            return reading
+    for reading in readings:
+        aligned = align(reading.model, losses, evaluations, optimizer)
+        if aligned is not None:
+            scores.append(explain(aligned, rng).report.score)
+    return readings[int(np.argmax(scores))]
+
+
+def with_orders(
+    readings: Sequence[Reading],
+    num_particles: int | None,
+    evaluations: FloatArray,
+    rng: Rng,
+) -> list[Reading]:
+    """Read a Renyi bound of which nobody said the order, or the number of samples.
+
+    As Pyro and NumPyro have it, `num_particles` is the number of samples, 2 if nobody says it;
+    `elbo_ref.maximize_elbo` averages so many bounds of two samples.
+    """
+    found = []
+    for reading in readings:
+        samples = 2 if num_particles is None else num_particles
+        orders = possible_orders(reading.model, samples, evaluations, generator(rng))
+        for alpha, together in orders:
+            words = f"alpha = {alpha:g}, which nobody said, of {samples} samples"
+            found.append(_of_order(reading, Renyi(alpha, samples), 1, words, together=together))
+        if num_particles is not None:
+            words = f"alpha = 0 of 2 samples, averaged over {num_particles}, which nobody said"
+            found.append(_of_order(reading, Renyi(), num_particles, words))
+    return found
+
+
+def _of_order(
+    reading: Reading, loss: Renyi, num_particles: int, words: str, *, together: bool = False
+) -> Reading:
+    model = reading.model._replace(
+        loss=loss, num_particles=num_particles, bound="together" if together else "each"
+    )
+    if together:
+        words += ", all latents together, as Pyro takes it outside of a plate"
+    return reading._replace(model=model, findings=(*reading.findings, note("bound", words)))
