@@ -41,6 +41,7 @@ _NAMES_OF = {
     "optim": "Adam ClippedAdam ExponentialLR",
     "optima.optimum": "Optimum",
     "recording.replay.check": "replay",
+    "recording.script": "check",
     "report": "plot",
     "svi.checkpoint": "CheckpointError load_run save_run",
     "svi.convergence": "NoiseFloor",

@@ -67,6 +67,7 @@ from elbo_ref.objectives.renyi import renyi_bound as renyi_bound
 from elbo_ref.optim import Adam as Adam, ClippedAdam as ClippedAdam, ExponentialLR as ExponentialLR
 from elbo_ref.optima.optimum import Optimum as Optimum
 from elbo_ref.recording.replay.check import replay as replay
+from elbo_ref.recording.script import check as check
 from elbo_ref.report import plot as plot, sentences as sentences
 from elbo_ref.svi.checkpoint import (
     CheckpointError as CheckpointError,

@@ -1,5 +1,5 @@
-"""Runs made by hand for the tests of the replay: draws by NumPy, losses by SciPy's distributions,
-gradients from the formulas of docs/pathwise.md spelled out, updates by our Adam."""
+"""Recordings made by hand for the tests of the replay: draws by NumPy, losses by SciPy's
+distributions, gradients from the formulas of docs/pathwise.md spelled out, updates by our Adam."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from scipy import special, stats
 
 import elbo_ref as er
 from elbo_ref.recording import Recording
+from elbo_ref.recording.replay import kernel
 from elbo_ref.recording.replay.check import replay
+from elbo_ref.recording.replay.trace import ReplayTrace
+from elbo_ref.recording.statement import read_statement
 
 K, N = np.array([3, 7, 12]), np.array([10, 9, 40])
 COUNTS = er.Counts(K, N)
@@ -22,7 +25,68 @@ NAMES = {
     "guide.concentration1": "qa",
     "guide.concentration0": "qb",
 }
+CONCENTRATIONS = ("concentration1", "concentration0")
 SETTINGS = {"lr": LR, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0}
+
+
+def site(program, name, kind="Beta", **described):
+    """A site of a header."""
+    return {"program": program, "name": name, "class": kind, "observed": False, **described}
+
+
+def stated(c, arguments, *, sites=None, losses=None, **groups):
+    """Steps of a program with one Binomial row for each latent, of which these arguments are noted.
+
+    `c` is (T, P, 3); an argument is a value for all steps, or an array (T, 1 or 3). Without `sites`
+    every one that has an argument is a Beta.
+    """
+    steps = len(c)
+    wide = {}
+    for name, x in arguments.items():
+        x = np.asarray(x, c.dtype)
+        wide[name] = x if x.ndim == 2 else np.tile(x.reshape(1, -1), (steps, 1))
+    if sites is None:
+        named = dict.fromkeys(tuple(name.split(".")[:2]) for name in arguments)
+        sites = [site(*where) for where in named]
+    rows = {"rows": 3, "elements": 3, "latent": "c", "complement": False}
+    observed = {"k.value": K[None], "k.total_count": N[None], "k.index": np.arange(3)[None]}
+    header = groups.pop("header", {})
+    made = {
+        "losses": np.zeros(steps) if losses is None else losses,
+        "draws": {"c": c},
+        "arguments": wide,
+        "observed": {name: x.astype(c.dtype) for name, x in observed.items()},
+        "header": {
+            "sites": [*sites, site("model", "k", "Binomial", **{**rows, "observed": True})],
+            **header,
+        },
+    }
+    return Recording(**{**made, **groups})
+
+
+def betas(prior, own=None):
+    """Arguments of Beta sites of the latent, by their names."""
+    programs = {"model": prior} | ({} if own is None else {"guide": own})
+    return {
+        f"{program}.c.{name}": x
+        for program, pair in programs.items()
+        for name, x in zip(CONCENTRATIONS, pair, strict=True)
+    }
+
+
+def hide_pytorch(monkeypatch):
+    """Have `elbo_ref` find no PyTorch; SciPy, which looks for it too, sees what is installed."""
+
+    def absent(name):
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(kernel, "import_module", absent)
+
+
+def trace_of(recording):
+    """The trace of a recording that states its data."""
+    statement = read_statement(recording)
+    return ReplayTrace.of(statement, statement.data)
 
 
 class Made:
@@ -98,7 +162,11 @@ class Made:
         return density, through, score
 
     def recording(self, **changed):
-        """All steps; a change is a function of the recording's own arrays."""
+        """All steps; a change is a function of the recording's own arrays.
+
+        The gradients for the arguments follow from those for the parameters, also where these are
+        changed.
+        """
         rows = self.rows
         groups = {
             group: {name: np.array([row[group][name] for row in rows]) for name in rows[0][group]}
@@ -107,14 +175,70 @@ class Made:
         settings = dict.fromkeys(rows[0]["before"], SETTINGS)
         made = Recording(
             losses=np.array([row["losses"] for row in rows]),
+            arguments={
+                name: groups["constrained"][parameter].reshape(STEPS, -1)
+                for name, parameter in self.sources.items()
+            },
+            observed={
+                "k.value": K[None].astype(float),
+                "k.total_count": N[None].astype(float),
+                "k.index": np.arange(3.0)[None],
+            },
             header={
                 "loss": {"class": "Trace_ELBO"},
                 "optimizer": {"class": "Adam", "settings": settings},
                 "constraints": dict.fromkeys(settings, "positive"),
+                "programs": {
+                    name: [program for program in ("model", "guide") if self._states(program, name)]
+                    for name in settings
+                },
+                "sites": self._sites(),
             },
             **groups,
         )
-        return replace(made, **{name: change(made) for name, change in changed.items()})
+        for early in (True, False):
+            parts = {x: f for x, f in changed.items() if (x != "argument_gradients") == early}
+            if early and "gradients" in parts:
+                made = replace(made, gradients=parts.pop("gradients")(made))
+            if early:
+                made = replace(made, argument_gradients=self._argument_gradients(made))
+            made = replace(made, **{name: change(made) for name, change in parts.items()})
+        return made
+
+    @property
+    def sources(self):
+        """The parameter that each argument of a site is."""
+        own = {"beta": ("qa", "qb"), "tied": ("a", "b"), "empty": ()}[self.kind]
+        programs = {"model": ("a", "b"), "guide": own}
+        return {
+            f"{program}.c.{name}": parameter
+            for program, pair in programs.items()
+            for name, parameter in zip(CONCENTRATIONS, pair, strict=bool(pair))
+        }
+
+    def _states(self, program, parameter):
+        return any(
+            argument.startswith(f"{program}.") and name == parameter
+            for argument, name in self.sources.items()
+        )
+
+    def _sites(self):
+        sites = []
+        for program in ("model", "guide") if self.kind != "empty" else ("model",):
+            named = {x: [self.sources[f"{program}.c.{x}"]] for x in CONCENTRATIONS}
+            sites.append(site(program, "c", sources=named))
+        rows = {"rows": 3, "elements": 3, "latent": "c", "complement": False}
+        return [*sites, site("model", "k", "Binomial", observed=True, **rows)]
+
+    def _argument_gradients(self, made):
+        """Of the loss, for what the arguments are; the guide has the rest where both have one."""
+        found = {}
+        for name, parameter in self.sources.items():
+            x = made.constrained[parameter].reshape(STEPS, -1)
+            found[name] = made.gradients[parameter].reshape(STEPS, -1) / x
+            if self.kind == "tied":
+                found[name] = found[name] * (0.25 if name.startswith("model") else 0.75)
+        return found
 
     def gradient(self, part):
         return {

@@ -98,17 +98,20 @@ def _run(arguments: Sequence[str] | None) -> int:
             needed = " or ".join(f"--{name}" for name in modes)
             parser.error(f"--{option.replace('_', '-')} goes with {needed}, not with --{mode}")
     check_output()
-    data = read_input(parser, options, in_order=True)
+    needs_counts = mode != "recording" or options.file is not None or options.example is not None
+    data = read_input(parser, options, in_order=True) if needs_counts else None
     with refusals(parser, RecordingError):
-        checked = _checked(options, data.counts)
+        checked = _checked(options, data and data.counts)
     verdicts = [each.verdict if isinstance(each, Live) else each for each in checked]
     delivery = Delivery()
     if options.json:
-        body = {"input": data.source, "verdicts": [verdict.body() for verdict in verdicts]}
+        source = data.source if data else {"recording": str(options.recording)}
+        body = {"input": source, "verdicts": [verdict.body() for verdict in verdicts]}
         delivery.print(to_json({**document("crosscheck"), **body}), ".json")
     else:
         text = "\n\n".join(each.summary() for each in checked)
-        delivery.print(f"{printable(data.title)}\n{text}\n", ".txt")
+        title = data.title if data else str(options.recording)
+        delivery.print(f"{printable(title)}\n{text}\n", ".txt")
     if delivery.failed:
         return CANNOT_WRITE
     return max((verdict.exit_code for verdict in verdicts), key=[*EXIT_CODES.values()].index)
@@ -151,7 +154,7 @@ _FOR = {
 """The options that not all three take, and those that they go with."""
 
 
-def _checked(options: argparse.Namespace, counts: Counts) -> Sequence[Verdict | Live]:
+def _checked(options: argparse.Namespace, counts: Counts | None) -> Sequence[Verdict | Live]:
     """Check what was handed in; live, run the guide asked for, or both of the forum question's."""
 
     def given(*names: str) -> dict[str, Any]:
@@ -160,6 +163,7 @@ def _checked(options: argparse.Namespace, counts: Counts) -> Sequence[Verdict | 
 
     if options.live:
         settings = given(*Settings._fields)
+        assert counts is not None
         guides = (options.guide,) if options.guide else ("beta", "empty")
         return [run_live(counts, Settings(**settings | {"guide": guide})) for guide in guides]
     common: dict[str, Any] = given("guide", "loss", "names") | {
@@ -168,6 +172,7 @@ def _checked(options: argparse.Namespace, counts: Counts) -> Sequence[Verdict | 
     }
     if options.recording is not None:
         return [replay(options.recording, counts, **common)]
+    assert counts is not None
     settings = given("num_particles", "dtype", "subsample_size", "framework")
     if options.alpha is not None:
         if common.get("loss") != "renyi":

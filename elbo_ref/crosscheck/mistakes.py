@@ -187,6 +187,8 @@ MISTAKES: dict[str, Mistake] = {
             "the prior that is held is another than the run's",
             _either(variants.held_prior, partial(data_variants.prior_of_guide, held=True)),
         ),
+        Mistake("another_guide", "the guide is another than it was said to be"),
+        Mistake("another_loss", "the loss is another than it was said to be"),
         Mistake("guide_at_constraint", "the guide's parameters are at an end of their constraint"),
         Mistake("float32_saturation", "draws sit at the ends of what float32 can hold"),
         Mistake("optimizer_settings", "the steps are not those of this optimizer"),

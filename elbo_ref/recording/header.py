@@ -19,7 +19,8 @@ from elbo_ref.io.fields import (
     whole,
 )
 
-SCHEMA = "elbo_ref/recording/1"
+SCHEMA = "elbo_ref/recording/2"
+FORMER = "elbo_ref/recording/1"
 
 GROUPS = (
     "draws",
@@ -30,6 +31,7 @@ GROUPS = (
     "lr",
     "moments",
     "arguments",
+    "argument_gradients",
     "observed",
 )
 """The groups of arrays."""
@@ -37,7 +39,20 @@ GROUPS = (
 _COUNT = whole(0, 2**53)
 _SITE = record(
     {"program": text("model", "guide"), "name": name, "class": text(), "observed": flag},
-    {"reparameterized": flag, "scale": number()},
+    {
+        "reparameterized": flag,
+        "scale": number(),
+        "planned_scale": number(),
+        "plates": items(text()),
+        "transforms": items(text()),
+        "sources": named(items(text())),
+        "varying": items(text()),
+        "rows": _COUNT,
+        "elements": _COUNT,
+        "latent": text(),
+        "complement": flag,
+        "logits": flag,
+    },
     others=plain,
 )
 _LOSS = record(
@@ -82,18 +97,21 @@ HEADER = record(
         "loss": optional(_LOSS),
         "optimizer": optional(_OPTIMIZER),
         "constraints": named(text()),
+        "ends": named(named(number())),
         "earlier_steps": named(_COUNT),
         "plates": named(_COUNT),
+        "programs": named(items(text())),
+        "conflicts": items(text()),
+        "left_out": _COUNT,
         "sites": items(_SITE),
-        "vector": name,
     },
     others=plain,
 )
 
 DOCUMENT = record(
     {
-        "schema": text(SCHEMA),
-        "names": record({group: items(name) for group in GROUPS}),
+        "schema": text(SCHEMA, FORMER),
+        "names": record({}, {group: items(name) for group in GROUPS}),
         "header": HEADER,
     }
 )

@@ -15,7 +15,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
@@ -28,17 +28,18 @@ from elbo_ref._validation.arguments import FloatArray, check_type, file_path
 from elbo_ref.io import fields
 from elbo_ref.io.archive import check_all_taken, read_arrays, take
 from elbo_ref.io.atomic import write
-from elbo_ref.recording.header import DOCUMENT, GROUPS, HEADER, SCHEMA
+from elbo_ref.recording.former import from_first_form
+from elbo_ref.recording.header import DOCUMENT, FORMER, GROUPS, HEADER, SCHEMA
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
 _LIKE_BEFORE = ("constrained", "after", "gradients")
 """Groups that have the parameters of `before`, with their shapes."""
 
-_AXES = {"draws": 3, "arguments": 2, "observed": 2, "lr": 1}
+_AXES = {"draws": 3, "arguments": 2, "argument_gradients": 2, "observed": 2, "lr": 1}
 """The number of axes of an array; of the other groups any."""
 
-_NOT_EMPTY = ("draws", "arguments")
+_NOT_EMPTY = ("draws", "arguments", "observed")
 
 _ADVICE = "record the run again and save it with Recording.save"
 
@@ -69,8 +70,11 @@ class Recording:
         an earlier one.
     arguments : mapping of names to arrays (T, 1 or latents)
         Arguments of the sites' distributions, as ``guide.c.concentration1``.
+    argument_gradients : mapping of names to arrays (T, 1 or latents)
+        Gradients of the loss for these arguments, where one reaches them.
     observed : mapping of names to arrays (1 or T, 1 or rows)
-        Observed values, total counts and scales, as ``obs.value``; one row if all steps have it.
+        Of an observed site ``obs.value``, ``obs.total_count`` and ``obs.index``, the latent's
+        element that each row has; masks; one row if all steps have it.
     header : mapping
         All that is no array: versions, sites, the classes of loss and optimizer, settings; see
         `elbo_ref.recording.header`.
@@ -103,6 +107,7 @@ class Recording:
     lr: Arrays = field(default_factory=dict)
     moments: Arrays = field(default_factory=dict)
     arguments: Arrays = field(default_factory=dict)
+    argument_gradients: Arrays = field(default_factory=dict)
     observed: Arrays = field(default_factory=dict)
     header: Mapping[str, Any] = field(default_factory=dict)
 
@@ -119,13 +124,13 @@ class Recording:
             raise RecordingError(fault)
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
 
-    def sites(self, program: str, *, observed: bool) -> list[Mapping[str, Any]]:
+    def sites(self, program: str) -> list[Mapping[str, Any]]:
         """List the header's sites of the ``"model"`` or the ``"guide"``."""
-        return [
-            site
-            for site in self.header.get("sites", [])
-            if site["program"] == program and site["observed"] == observed
-        ]
+        return [x for x in self.header.get("sites", []) if x["program"] == program]
+
+    def with_observed(self, more: Arrays) -> Recording:
+        """Add observed arrays."""
+        return replace(self, observed={**self.observed, **more})
 
     def __repr__(self) -> str:
         draws, parameters = (", ".join(x) or "none" for x in (self.draws, self.before))
@@ -212,13 +217,16 @@ def _unpacked(members: dict[str, NDArray[Any]]) -> dict[str, Any]:
     DOCUMENT("", document)
     groups: dict[str, Any] = {}
     for group in GROUPS:
-        names = document["names"][group]
+        names = document["names"].get(group, [])
         if len(set(names)) != len(names):
             raise ValueError(f"a name in {group} stands twice")
         groups[group] = {name: take(members, f"{group}/{i}") for i, name in enumerate(names)}
-    losses = take(members, "losses")
+    losses, header = take(members, "losses"), document["header"]
     check_all_taken(members)
-    return {"losses": losses, "header": document["header"], **groups}
+    if document["schema"] == FORMER:
+        Recording(losses=losses, header=header, **groups)  # refuses arrays that are none
+        return {"losses": losses, **from_first_form(groups, header)}
+    return {"losses": losses, "header": header, **groups}
 
 
 def _faults_of_arrays(recording: Recording) -> Iterator[str]:

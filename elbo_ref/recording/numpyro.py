@@ -1,14 +1,15 @@
-"""`record_numpyro`: steps of NumPyro's SVI, with the draws made in them.
+"""`record_numpyro`: steps of NumPyro's SVI, with all that happened in them.
 
-Nothing is hidden in NumPyro: the draws of a step follow from the key in the state. Before each
-``svi.update`` the guide and the model are run once more with the keys that the update will split
-off, in the order in which it does; the gradients are seen on their way to the optimizer. The state
-is that of ``svi.update``, bit for bit.
+Each step is made by ``svi.update`` itself, so that the state is that of ``svi.update``, bit for
+bit. The gradients are seen on their way to the optimizer; draws, arguments of the sites and the
+gradients for these come from runs of the guide and the model with the same key
+(`elbo_ref.recording.numpyro_programs`). A program that is another each time it is run, because it
+draws from elsewhere than from NumPyro's key, has another loss there and is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,12 +18,10 @@ from numpy.typing import NDArray
 
 from elbo_ref._validation.arguments import count
 from elbo_ref.recording.notes import Recording
-from elbo_ref.recording.steps import (
-    SiteNotes,
-    base_distribution,
-    import_framework,
-    make_recording,
-)
+from elbo_ref.recording.numpyro_optimizers import as_arrays, describe
+from elbo_ref.recording.numpyro_programs import Programs, shifts_of
+from elbo_ref.recording.numpyro_sites import Traces, forms_of, note_sites, sizes_of
+from elbo_ref.recording.steps import Link, import_framework, make_recording
 
 _CONSTRAINTS = {
     "ExpTransform": "positive",
@@ -30,6 +29,15 @@ _CONSTRAINTS = {
     "SigmoidTransform": "unit_interval",
     "IdentityTransform": "real",
 }
+
+_FEW = 30
+"""Steps that are so few that compiling the gradient does not pay."""
+
+_NEAR = 1e-3
+"""Relative difference of losses that are still of the same draws."""
+
+_ROUNDINGS = 1000
+"""The same in units of eps, of the number of all trials."""
 
 
 def record_numpyro(
@@ -57,7 +65,8 @@ def record_numpyro(
     ModuleNotFoundError
         If NumPyro is not installed.
     TypeError, ValueError
-        If `svi` is something else, or does what cannot be recorded.
+        If `svi` is something else, or does what cannot be recorded: a guide of several samples, an
+        optimizer that is handed no gradient, a program that is another each time it is run.
 
     See Also
     --------
@@ -71,111 +80,220 @@ def record_numpyro(
         state, recording = er.recording.record_numpyro(svi, svi.init(key), 100)
         recording.save("run.npz")
     """
-    jax, numpyro = import_framework("jax", "numpyro", function="record_numpyro", package="numpyro")
+    import_framework("jax", "numpyro", function="record_numpyro", package="numpyro")
+    _check(svi, state)
+    steps = count("num_steps", num_steps, 1)
+    recorder = _Recorder(svi, state, args, kwargs, compiled=steps > _FEW)
+    for _ in range(steps):
+        state = recorder.step(state)
+    return state, recorder.recording()
+
+
+def _check(svi: Any, state: Any) -> None:
+    """Check the arguments of `record_numpyro`."""
+    import numpyro
+
     if not isinstance(svi, numpyro.infer.SVI):
         raise TypeError(f"svi must be a numpyro.infer.SVI, not {type(svi).__name__}")
+    if not hasattr(state, "optim_state"):
+        raise TypeError(
+            f"state must be an SVIState, of svi.init, svi.update or svi.run(...).state, "
+            f"not {type(state).__name__}"
+        )
+    if svi.constrain_fn is None:
+        raise ValueError("svi has not been initialised: call svi.init, on this very object")
     if getattr(svi.loss, "multi_sample_guide", False):
         raise ValueError("a guide of several samples cannot be recorded")
-    steps = []
-    for _ in range(count("num_steps", num_steps, 1)):
-        before, constrained = svi.optim.get_params(state.optim_state), svi.get_params(state)
-        notes = _next_sites(svi, state, constrained, args, kwargs)
-        with _seen_gradients(svi.optim) as gradients:
-            state, loss = svi.update(state, *args, **kwargs)
-        step = {
-            **notes.groups(particles=1),
-            "losses": float(loss),
-            "before": _arrays(before),
-            "constrained": _arrays(constrained),
-            "gradients": _arrays(gradients[0]),
-            "after": _arrays(svi.optim.get_params(state.optim_state)),
+
+
+class _Recorder:
+    """The steps of an SVI that have been noted so far."""
+
+    def __init__(
+        self, svi: Any, state: Any, args: Any, kwargs: Mapping[str, Any], *, compiled: bool
+    ) -> None:
+        import jax
+        import numpyro
+
+        self._svi, self._args, self._kwargs = svi, args, kwargs
+        self._programs = Programs(svi, args, kwargs)
+        self._optimizer = describe(svi.optim)
+        self._start = int(state.optim_state[0])
+        self._links: dict[str, Link] = {}
+        self._steps: list[dict[str, Any]] = []
+        free = svi.optim.get_params(state.optim_state)
+        key, data = jax.random.split(state.rng_key)[1], _data(svi, state)
+        traces = self._programs.traces(key, data)
+        self._forms, self._plates = forms_of(traces), sizes_of(traces)
+        self._sources = self._programs.sources(key, free, lambda x: _data(svi, state, x))
+        self._shifts = shifts_of(self._forms, self._sources)
+        self._gradient = jax.value_and_grad(self._programs.loss, argnums=2)
+        if compiled:
+            self._gradient = _compiled(self._gradient)
+        self._header: dict[str, Any] = {
+            "framework": "numpyro",
+            "versions": {"numpyro": numpyro.__version__, "jax": jax.__version__},
+            "loss": _described_loss(svi.loss),
+            **_constraints(svi, traces, free),
+            **_statements(traces, list(as_arrays(free))),
         }
-        steps.append(step)
-    described: dict[str, Any] = {
-        "class": type(svi.loss).__name__,
-        "num_particles": int(svi.loss.num_particles),
-    }
-    if isinstance(svi.loss, numpyro.infer.RenyiELBO):  # whose particles see one minibatch
-        described |= {"alpha": float(svi.loss.alpha), "vectorize_particles": True}
-    transforms = svi.constrain_fn.args[0]
-    header: dict[str, Any] = {
-        "framework": "numpyro",
-        "versions": {"numpyro": numpyro.__version__, "jax": jax.__version__},
-        "loss": described,
-        "optimizer": {"class": f"numpyro {type(svi.optim).__name__}"},
-        "constraints": {name: _constraint(transforms[name]) for name in sorted(before)},
-        "sites": list(notes.sites.values()),
-        "plates": notes.plates,
-    }
-    return state, make_recording(steps, header)
+        self._moments: dict[str, NDArray[Any]] = {}
+        if self._start and self._optimizer.moments is not None:
+            first, second = map(as_arrays, self._optimizer.moments(state.optim_state[1]))
+            self._moments = {x: np.stack((first[x], second[x], second[x])) for x in first}
+        self._header["earlier_steps"] = dict.fromkeys(self._moments, self._start)
+
+    def step(self, state: Any) -> Any:
+        """Make a step and note it."""
+        import jax
+
+        svi, key = self._svi, jax.random.split(state.rng_key)[1]
+        data, number = _data(svi, state), int(state.optim_state[0])
+        step: dict[str, Any] = {
+            "before": as_arrays(svi.optim.get_params(state.optim_state)),
+            "constrained": as_arrays(svi.get_params(state)),
+        }
+        values, batches = jax.device_get(self._programs.values(key, data))
+        again, gradients = jax.device_get(self._gradient(key, data, self._shifts))
+        with _seen_gradients(svi.optim) as seen:
+            state, loss = svi.update(state, *self._args, **self._kwargs)
+        if len(seen) != 1:
+            kind = type(svi.optim).__name__
+            raise ValueError(f"{kind} is not handed one gradient a step, and cannot be recorded")
+        _check_repeats(float(loss), float(again), values)
+        notes = note_sites(self._forms, values, gradients, self._links)
+        for name, index in batches.items():
+            if index[0].size < self._plates[name]:
+                notes.add_batch(name, index[0], self._plates[name])
+        step |= {
+            **notes.groups(),
+            "losses": float(loss),
+            "gradients": as_arrays(seen[0]),
+            "after": as_arrays(svi.optim.get_params(state.optim_state)),
+        }
+        if self._optimizer.rate is not None:
+            step["lr"] = dict.fromkeys(step["before"], np.float64(self._optimizer.rate(number)))
+        if not self._steps:
+            sites = notes.sites.values()
+            for site in sites:
+                site["sources"] = self._sources.get((site["program"], site["name"]), {})
+            self._header |= {"sites": list(sites), "plates": notes.plates}
+        self._steps.append(step)
+        return state
+
+    def recording(self) -> Recording:
+        """Make the recording of all steps."""
+        gradients = [step["gradients"] for step in self._steps]
+        described = self._optimizer.header(list(gradients[0]), self._start, gradients)
+        header = {**self._header, "optimizer": described}
+        return make_recording(self._steps, header, self._moments)
 
 
-def _next_sites(svi: Any, state: Any, constrained: Any, args: Any, kwargs: Any) -> SiteNotes:
-    """Draw the sites of the step that comes next."""
-    from jax import random
-    from numpyro.handlers import replay, seed, substitute, trace
+def _data(svi: Any, state: Any, free: Any = None) -> dict[str, Any]:
+    """Collect the values that the programs are run with: parameters, and the mutable state."""
+    if free is None:
+        free = svi.optim.get_params(state.optim_state)
+    return {**svi.constrain_fn(free), **(state.mutable_state or {})}
+
+
+def _compiled(gradient: Any) -> Any:
+    """Compile a gradient; where the programs need to know values, leave it as it is."""
+    import jax
+
+    fast = jax.jit(gradient)
+
+    def evaluate(*args: Any) -> Any:
+        nonlocal fast
+        try:
+            return fast(*args)
+        except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):
+            if fast is gradient:
+                raise
+            fast = gradient
+            return gradient(*args)
+
+    return evaluate
+
+
+def _check_repeats(loss: float, again: float, values: Mapping[str, Any]) -> None:
+    """Check that programs run again have the loss that they had in the step.
+
+    Raises
+    ------
+    ValueError
+        If they have not.
+    """
+    trials = sum(
+        float(np.abs(x["total_count"]).sum()) * x["value"][0].size / x["total_count"].size
+        for x in values.values()
+        if "total_count" in x
+    )
+    room = _NEAR * (1 + abs(loss)) + _ROUNDINGS * float(np.finfo(np.float32).eps) * trials
+    if np.isfinite(loss) and np.isfinite(again) and abs(loss - again) > room:
+        raise ValueError(
+            f"the loss is {loss:.6g} in a step, and {again:.6g} when its programs are run again "
+            "with its key: they draw, or take their data, from elsewhere, and cannot be recorded; "
+            "use numpyro.prng_key, or hand minibatches to svi.update"
+        )
+
+
+def _described_loss(loss: Any) -> dict[str, Any]:
+    """Describe the loss for the header."""
     from numpyro.infer import RenyiELBO
 
-    key = random.split(state.rng_key)[1]
-    particles = int(svi.loss.num_particles)
-    programs: tuple[Any, ...] = (svi.model, svi.guide)
-    if isinstance(svi.loss, RenyiELBO):
-        plates, key = random.split(key)
-        hidden = ["sample", "prng_key", "control_flow"]
-        programs = tuple(seed(program, plates, hide_types=hidden) for program in programs)
-        keys = random.split(key, particles)
-    else:
-        keys = [key] if particles == 1 else random.split(key, particles)
-    notes, now = SiteNotes(), {**kwargs, **svi.static_kwargs}
-    for i, each in enumerate(keys):
-        model_seed, guide_seed = random.split(each)
-        guide = substitute(seed(programs[1], guide_seed), data=constrained)
-        by_guide = trace(guide).get_trace(*args, **now)
-        model = substitute(replay(seed(programs[0], model_seed), by_guide), data=constrained)
-        by_model = trace(model).get_trace(*args, **now)
-        for name, site in (by_model | by_guide).items():
-            if site["type"] == "sample" and not site["is_observed"]:
-                notes.draws.setdefault(name, []).append(_flat(site["value"]))
-                if _on_logit(site):
-                    logits = _flat(site["intermediates"][0][0])
-                    notes.draws.setdefault(f"{name}_unconstrained", []).append(logits)
-        for program, sites in (("guide", by_guide), ("model", by_model)) if i == 0 else ():
-            for name, site in sites.items():
-                _note(notes, program, name, site)
-    return notes
+    described: dict[str, Any] = {
+        "class": type(loss).__name__,
+        "bases": [base.__name__ for base in type(loss).__mro__[1:]],
+        "num_particles": int(loss.num_particles),
+    }
+    if isinstance(loss, RenyiELBO):  # whose particles see one minibatch
+        described |= {"alpha": float(loss.alpha), "vectorize_particles": True}
+    return described
 
 
-def _note(notes: SiteNotes, program: str, name: str, site: Any) -> None:
-    if site["type"] == "plate" and site["value"].size < site["args"][0]:
-        notes.add_batch(name, _flat(site["value"]), site["args"][0])
-    if site["type"] != "sample":
-        return
-    if _on_logit(site):
-        on_logit = {**site, "fn": site["fn"].base_dist, "intermediates": []}
-        _note(notes, program, f"{name}_unconstrained", on_logit)
-    fn = base_distribution(site["fn"])
-    kind = type(fn).__name__.removesuffix("Probs").removesuffix("Logits")
-    if kind == "MaskedDistribution":
-        raise ValueError("a masked site cannot be recorded")
-    notes.add_site(
-        program,
-        name,
-        kind,
-        fn,
-        value=site["value"],
-        observed=bool(site["is_observed"]),
-        flat=_flat,
-        scale=1.0 if site["scale"] is None else float(site["scale"]),
-    )
+def _statements(traces: Traces, names: list[str]) -> dict[str, Any]:
+    """Find the programs that state each parameter, and those with other initial values."""
+    import jax.numpy as jnp
+
+    programs: dict[str, list[str]] = {}
+    initial: dict[str, NDArray[Any]] = {}
+    conflicts: set[str] = set()
+    for program, trace in sorted(traces.items()):
+        for name, site in trace.items():
+            if site["type"] != "param":
+                continue
+            inside = [x for x in names if x == name or x.startswith(f"{name}.")]
+            for parameter in inside:
+                programs.setdefault(parameter, []).append(program)
+            if inside == [name] and site["args"] and site["args"][0] is not None:
+                value = np.asarray(jnp.asarray(site["args"][0]))
+                if not np.array_equal(initial.setdefault(name, value), value):
+                    conflicts.add(name)
+    return {"programs": programs, "conflicts": sorted(conflicts)}
 
 
-def _on_logit(site: Any) -> bool:
-    """Tell whether a site is that of NumPyro's AutoNormal."""
-    return bool(site["intermediates"]) and type(site["fn"]).__name__ == "TransformedDistribution"
-
-
-def _flat(value: Any) -> NDArray[Any]:
-    return np.asarray(value).ravel()
+def _constraints(svi: Any, traces: Traces, free: Mapping[str, Any]) -> dict[str, Any]:
+    """Name the constraint of each parameter, ``positive``, ``unit_interval``, and its ends."""
+    kinds, ends = {}, {}
+    for name in as_arrays(free):
+        whole = next(x for x in free if name == x or name.startswith(f"{x}."))
+        transform = svi.constrain_fn.args[0].get(whole)
+        while type(transform).__name__ == "IndependentTransform":
+            transform = transform.base_transform
+        stated = [trace[whole] for trace in traces.values() if whole in trace]
+        constraint = stated[0]["kwargs"].get("constraint") if stated else None
+        constraint = getattr(constraint, "base_constraint", constraint)
+        kind = type(transform).__name__
+        if kind not in _CONSTRAINTS and constraint is not None:
+            words = type(constraint).__name__
+            kind = "".join(f"_{x.lower()}" if x.isupper() else x for x in words).strip("_")
+        kinds[name] = _CONSTRAINTS.get(kind, kind)
+        bounds = {"low": "lower_bound", "high": "upper_bound"}
+        values = {key: getattr(constraint, x, None) for key, x in bounds.items()}
+        known = {key: x for key, x in values.items() if x is not None and np.size(x) == 1}
+        finite = {key: float(np.reshape(x, ())) for key, x in known.items()}
+        ends[name] = {key: x for key, x in finite.items() if np.isfinite(x)}
+    return {"constraints": kinds, "ends": ends}
 
 
 @contextmanager
@@ -193,12 +311,3 @@ def _seen_gradients(optim: Any) -> Iterator[list[Any]]:
         yield seen
     finally:
         del optim.update
-
-
-def _arrays(tree: Any) -> dict[str, NDArray[Any]]:
-    return {name: np.array(tree[name]) for name in sorted(tree)}
-
-
-def _constraint(transform: Any) -> str:
-    name = type(transform).__name__
-    return _CONSTRAINTS.get(name, name)

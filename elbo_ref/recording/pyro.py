@@ -23,15 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elbo_ref.recording.notes import Recording
-from elbo_ref.recording.steps import (
-    SiteNotes,
-    base_distribution,
-    import_framework,
-    make_recording,
-)
-
-_PARTICLES = "num_particles_vectorized"
-"""The plate of Pyro's ELBOs."""
+from elbo_ref.recording.pyro_sites import SiteListener, as_array
+from elbo_ref.recording.steps import Link, import_framework, make_recording
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
@@ -55,8 +48,9 @@ def record(svi: Any) -> Iterator[Recorder]:
     ModuleNotFoundError
         If Pyro is not installed.
     TypeError, ValueError
-        If `svi` is something else, or does what cannot be recorded: a compiled loss, one that
-        returns several numbers, a masked site, a parameter outside the parameter store.
+        If `svi` is something else, or its loss is compiled. A step that does what cannot be
+        recorded (a loss of several numbers, say) is made all the same, and
+        ``recorder.recording`` says what it was.
 
     See Also
     --------
@@ -135,11 +129,13 @@ class Recorder:
 
     def __init__(self, svi: Any, header: dict[str, Any]) -> None:
         self._original, self._optimizer = svi.loss_and_grads, svi.optim
-        self._header, loss = header, header["loss"]
-        self._particles = int(loss["num_particles"]) if loss.get("vectorize_particles") else 1
+        self._header = header
+        self._links: dict[str, Link] = {}
         self._step: dict[str, Any] = {}
         self._steps: list[dict[str, Any]] = []
         self._moments: dict[str, NDArray[Any]] = {}
+        self._parameters: dict[str, tuple[Any, Any]] = {}
+        self._refused = ""
 
     @property
     def num_steps(self) -> int:
@@ -153,64 +149,84 @@ class Recorder:
         Raises
         ------
         ValueError
-            If there is none, or if the sites, the parameters or their shapes were not the same in
-            all of them.
+            If there is none, or if a step did what cannot be recorded; the message says what.
         """
+        if self._refused:
+            raise ValueError(self._refused)
         if not self._steps:
             raise ValueError("no step has been recorded: call svi.step inside the context")
         return make_recording(self._steps, self._header, self._moments)
 
     def _loss_and_grads(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Any:
         """Evaluate the loss, and note the sites: the first half of a step."""
-        notes = _Listener()
-        with notes.messenger():
-            programs = notes.within("model", model), notes.within("guide", guide)
-            loss = self._original(*programs, *args, **kwargs)
+        notes = SiteListener(self._links, first=not self._steps)
+        try:
+            with notes.messenger():
+                programs = notes.within("model", model), notes.within("guide", guide)
+                loss = self._original(*programs, *args, **kwargs)
+        finally:
+            notes.release()
+        self._refused = self._refused or notes.refused
         if isinstance(loss, tuple):
-            raise TypeError(f"a loss of {len(loss)} numbers cannot be recorded")
-        self._step = {"losses": float(loss), **notes.groups(self._particles)}
-        self._header.setdefault("sites", list(notes.sites.values()))
-        self._header.setdefault("plates", notes.plates)
+            self._refused = f"a loss of {len(loss)} numbers cannot be recorded"
+            return loss
+        self._parameters = notes.parameters
+        self._step = {"losses": float(loss), **notes.groups()}
+        if not self._steps:
+            self._header |= {
+                "sites": list(notes.sites.values()),
+                "plates": notes.plates,
+                "programs": {name: sorted(x) for name, x in notes.programs.items()},
+                "conflicts": sorted(notes.conflicts),
+            }
         return loss
 
     def _update(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Call the optimizer, and note the parameters: the second half of a step."""
-        import pyro
-
-        store = pyro.get_param_store()
-        pairs = [(store.param_name(p), p) for p in params]
-        if any(name is None for name, _ in pairs):
-            raise ValueError("a parameter outside Pyro's parameter store cannot be recorded")
-        named: dict[str, Any] = dict(sorted(pairs, key=lambda pair: pair[0]))
+        names = {id(leaf): name for name, (leaf, _) in self._parameters.items()}
+        if any(id(p) not in names for p in params):
+            self._refused = self._refused or "a parameter that no program states is optimised"
+        if self._refused:
+            self._optimizer(params, *args, **kwargs)
+            return
+        named = dict(sorted((names[id(p)], p) for p in params))
         if not self.num_steps:
-            self._note_start(named, store)
+            self._note_start(named)
         step = self._step
-        step["before"] = {name: _array(p) for name, p in named.items()}
-        step["constrained"] = {name: _array(store[name]) for name in named}
+        step["before"] = {name: as_array(p) for name, p in named.items()}
+        step["constrained"] = {name: as_array(self._parameters[name][1]) for name in named}
         step["gradients"] = {
-            name: np.zeros_like(step["before"][name]) if p.grad is None else _array(p.grad)
+            name: np.zeros_like(step["before"][name]) if p.grad is None else as_array(p.grad)
             for name, p in named.items()
         }
         self._optimizer(params, *args, **kwargs)
-        step["after"] = {name: _array(p) for name, p in named.items()}
+        step["after"] = {name: as_array(p) for name, p in named.items()}
         groups = {name: self._torch_optimizer(p).param_groups[0] for name, p in named.items()}
-        step["lr"] = {name: np.float64(group["lr"]) for name, group in groups.items()}
+        rates = {name: group.get("lr") for name, group in groups.items()}
+        step["lr"] = {name: np.float64(x) for name, x in rates.items() if x is not None}
         if not self.num_steps:
             self._note_settings(groups, named)
         self._steps.append(step)
 
-    def _note_start(self, named: dict[str, Any], store: Any) -> None:
+    def _note_start(self, named: dict[str, Any]) -> None:
         """Note constraints, and the optimizer's memory of steps before this one."""
+        import pyro
+
         steps = {}
         for name, p in named.items():
             held = p in self._optimizer.optim_objs
             state = self._torch_optimizer(p).state.get(p, {}) if held else {}
-            if "exp_avg" in state:
-                moments = [_array(state.get(key, state["exp_avg_sq"])) for key in _MOMENTS]
+            if state.keys() >= {"exp_avg", "exp_avg_sq"}:
+                moments = [as_array(state.get(key, state["exp_avg_sq"])) for key in _MOMENTS]
                 self._moments[name] = np.stack(moments)
                 steps[name] = int(state["step"])
-        constraints = {name: _constraint(store._constraints[name]) for name in named}
-        self._header |= {"constraints": constraints, "earlier_steps": steps}
+        stored = pyro.get_param_store()._constraints
+        kinds = {name: stored[name] for name in named if name in stored}
+        self._header |= {
+            "constraints": {name: _constraint(kind) for name, kind in kinds.items()},
+            "ends": {name: _ends(kind) for name, kind in kinds.items()},
+            "earlier_steps": steps,
+        }
 
     def _note_settings(self, groups: dict[str, Any], named: dict[str, Any]) -> None:
         kinds = (bool, int, float, str, type(None))
@@ -219,7 +235,8 @@ class Recorder:
             plain: dict[str, Any] = {
                 key: value for key, value in group.items() if isinstance(value, kinds)
             }
-            plain["lr"] = float(self._torch_optimizer(named[name]).defaults["lr"])
+            if "lr" in self._torch_optimizer(named[name]).defaults:
+                plain["lr"] = float(self._torch_optimizer(named[name]).defaults["lr"])
             if "betas" in group:
                 plain["betas"] = [float(x) for x in group["betas"]]
             settings[name] = plain
@@ -238,80 +255,17 @@ class Recorder:
         return getattr(held, "optimizer", held)
 
 
-class _Listener(SiteNotes):
-    """The sites of one step, noted from Pyro's messages."""
-
-    program = ""
-
-    def within(self, program: str, function: Any) -> Callable[..., Any]:
-        """Wrap the model or the guide to say which of them it is while it runs."""
-
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            outer, self.program = self.program, program
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self.program = outer
-
-        return wrapped
-
-    def messenger(self) -> Any:
-        """Make the context in which Pyro's sites are noted."""
-        import torch
-        from pyro.poutine.messenger import Messenger
-
-        note = torch.no_grad()(self._note)
-
-        class Listener(Messenger):  # type: ignore[misc]
-            def _pyro_post_sample(self, msg: Any) -> None:
-                note(msg)
-
-        return Listener()
-
-    def _note(self, msg: Any) -> None:
-        name, fn, program = msg["name"], base_distribution(msg["fn"]), self.program
-        if type(msg["fn"]).__name__ == "_Subsample":
-            if msg["value"].numel() < msg["fn"].size:
-                self.add_batch(name, _array(msg["value"]).ravel(), msg["fn"].size)
-            return
-        if msg["mask"] is not None:
-            raise ValueError(f"the site {name!r} is masked, which cannot be recorded")
-        observed, scale = bool(msg["is_observed"]), float(msg["scale"])
-        if not observed and (program == "guide" or ("guide", name) not in self.sites):
-            self.draws.setdefault(name, []).append(_array(msg["value"]))
-        if (program, name) in self.sites:
-            return
-        if not math.isfinite(scale):
-            raise ValueError(f"the site {name!r} has the scale {scale}")
-        frames = msg["cond_indep_stack"]
-        particles = [frame.dim for frame in frames if frame.name == _PARTICLES]
-        self.add_site(
-            program,
-            name,
-            type(fn).__name__,
-            fn,
-            value=msg["value"],
-            observed=observed,
-            flat=lambda tensor: _distinct(tensor, particles),
-            reparameterized=bool(getattr(msg["fn"], "has_rsample", False)),
-            scale=scale,
-        )
+def _ends(constraint: Any) -> dict[str, float]:
+    """Return the finite ends of a constraint that is an interval."""
+    constraint = getattr(constraint, "base_constraint", constraint)
+    ends = {"low": "lower_bound", "high": "upper_bound"}
+    values = {key: getattr(constraint, name, None) for key, name in ends.items()}
+    known = {key: float(x) for key, x in values.items() if x is not None and _is_one(x)}
+    return {key: x for key, x in known.items() if math.isfinite(x)}
 
 
-def _distinct(tensor: Any, particles: list[int]) -> NDArray[Any]:
-    """Flatten a tensor, cutting to one every axis along which it is expanded, or copied.
-
-    A Binomial of integer total counts copies them for each particle.
-    """
-    cut = [slice(0, 1) if step == 0 else slice(None) for step in tensor.stride()]
-    for axis in particles:
-        if -axis <= tensor.ndim and bool((tensor == tensor.narrow(axis, 0, 1)).all()):
-            cut[axis] = slice(0, 1)
-    return _array(tensor[tuple(cut)]).ravel()
-
-
-def _array(tensor: Any) -> NDArray[Any]:
-    return np.array(tensor.detach().cpu().numpy())
+def _is_one(value: Any) -> bool:
+    return isinstance(value, int | float) or getattr(value, "numel", lambda: 0)() == 1
 
 
 def _constraint(constraint: Any) -> str:

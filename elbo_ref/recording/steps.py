@@ -1,22 +1,67 @@
-"""The steps of a run as both recorders note them, and the recording made of all steps."""
+"""The steps of a run as both recorders note them, and the recording made of all steps.
+
+A site's values, of any shape, are kept flat, the particles apart: those of a latent site (P, n),
+the arguments of a distribution (n,) or (1,) where all elements share one, in the order of the
+elements of the site. An observed row belongs to a latent if its probability *is* that latent's
+draw: this is looked up at the draws of the step, not taken from shapes or names.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
-from typing import Any
+from itertools import takewhile
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elbo_ref.recording.notes import Recording
 
-_ARGUMENTS = {
-    "Beta": ("concentration1", "concentration0"),
-    "Normal": ("loc", "scale"),
-    "Binomial": ("total_count",),
-}
-"""The arguments of a site's distribution that are noted, by its class."""
+Array = NDArray[Any]
+
+_NEAR = 64
+"""Roundings, in units of eps, that turn a logit back into its probability."""
+
+
+class Draws(NamedTuple):
+    """A latent site's values in one run of a program, (P, n), and the shape of its n elements."""
+
+    values: Array
+    shape: tuple[int, ...]
+
+
+class Link(NamedTuple):
+    """The latent that rows have their probability of, and which element of it each row has."""
+
+    latent: str
+    complement: bool
+    element: NDArray[np.int64]
+
+
+class Observed(NamedTuple):
+    """Values of a Binomial, Bernoulli or BetaBinomial site, and the elements of its batch.
+
+    Attributes
+    ----------
+    value, total_count : array, (1,) or (n,)
+    shape : tuple of int
+        Of the site, without particles.
+    elements : int
+        Number of different entries of the value as it was given, before it was broadcast.
+    probability : array or None, (P, n)
+    is_logit : bool
+        Whether that is the logit.
+    """
+
+    value: Array
+    total_count: Array
+    shape: tuple[int, ...]
+    elements: int
+    probability: Array | None = None
+    is_logit: bool = False
 
 
 class SiteNotes:
@@ -25,97 +70,171 @@ class SiteNotes:
     Attributes
     ----------
     draws : dict of names to lists of arrays
-        A draw of a site in each run of the programs.
-    arguments, observed : dict of names to arrays
+        The draws of a site in each run of the programs.
+    arguments, gradients, observed : dict of names to arrays
+        Arguments of the sites' distributions, the loss's gradients for them, and observed rows.
     sites : dict of (program, name) to descriptions
     plates : dict of names to sizes
         Plates with minibatches.
     """
 
-    def __init__(self) -> None:
-        self.draws: dict[str, list[NDArray[Any]]] = {}
-        self.arguments: dict[str, NDArray[Any]] = {}
-        self.observed: dict[str, NDArray[Any]] = {}
+    def __init__(self, links: dict[str, Link] | None = None) -> None:
+        self.draws: dict[str, list[Array]] = {}
+        self.arguments: dict[str, Array] = {}
+        self.gradients: dict[str, Array] = {}
+        self.observed: dict[str, Array] = {}
         self.sites: dict[tuple[str, str], dict[str, Any]] = {}
         self.plates: dict[str, int] = {}
+        self.links = {} if links is None else links
+        self._latest: dict[str, Draws] = {}
+
+    def add_draws(self, name: str, draws: Draws) -> None:
+        """Note the draws of a latent site in one run."""
+        self.draws.setdefault(name, []).append(draws.values)
+        self._latest[name] = draws
 
     def add_site(
-        self,
-        program: str,
-        name: str,
-        kind: str,
-        fn: Any,
-        *,
-        value: Any,
-        observed: bool,
-        flat: Callable[[Any], NDArray[Any]],
-        **described: Any,
+        self, program: str, name: str, arguments: Mapping[str, Array], **described: Any
     ) -> None:
-        """Note a site of that class and distribution; `flat` makes arrays of tensors."""
-        site = {"program": program, "name": name, "class": kind, "observed": observed}
-        self.sites[program, name] = site | described
-        arguments = {key: flat(getattr(fn, key)) for key in _ARGUMENTS.get(kind, ())}
-        if observed:
-            arguments = {
-                f"{name}.{key}": x for key, x in {"value": flat(value), **arguments}.items()
-            }
-            self.observed |= arguments
-        else:
-            self.arguments |= {f"{program}.{name}.{key}": x for key, x in arguments.items()}
+        """Note a site and the arguments of its distribution."""
+        self.sites[program, name] = {"program": program, "name": name, **described}
+        self.arguments |= {f"{program}.{name}.{key}": x for key, x in arguments.items()}
 
-    def add_batch(self, plate: str, index: NDArray[Any], size: int) -> None:
+    def add_rows(self, name: str, rows: Observed) -> dict[str, Any]:
+        """Note the rows of a site; return the description of where their probability is from."""
+        size = math.prod(rows.shape)
+        self.observed |= {f"{name}.value": rows.value, f"{name}.total_count": rows.total_count}
+        described: dict[str, Any] = {"rows": size, "elements": rows.elements}
+        if rows.probability is None:
+            return described
+        link = find_link(rows, self._latest, self.links.get(name))
+        if link is None:
+            return described
+        self.links[name] = link
+        self.observed[f"{name}.index"] = link.element
+        return described | {"latent": link.latent, "complement": link.complement}
+
+    def add_gradient(self, name: str, gradient: Array) -> None:
+        """Add to the gradient of the loss for an argument."""
+        before = self.gradients.get(name)
+        self.gradients[name] = gradient if before is None else before + gradient
+
+    def add_batch(self, plate: str, index: Array, size: int) -> None:
         """Note the rows of a minibatch."""
-        self.observed[f"{plate}.index"] = index
+        self.observed[f"{plate}.rows"] = index
         self.plates[plate] = int(size)
 
-    def groups(self, particles: int) -> dict[str, dict[str, NDArray[Any]]]:
-        """Collect the arrays, the programs running with so many particles at once."""
-        draws = {
-            name: np.concatenate([run.reshape(particles, -1) for run in runs])
-            for name, runs in self.draws.items()
+    def groups(self) -> dict[str, dict[str, Array]]:
+        """Collect the arrays of the step."""
+        return {
+            "draws": {name: np.concatenate(runs) for name, runs in self.draws.items()},
+            "arguments": self.arguments,
+            "argument_gradients": self.gradients,
+            "observed": self.observed,
         }
-        return {"draws": draws, "arguments": self.arguments, "observed": self.observed}
+
+
+def find_link(rows: Observed, latents: Mapping[str, Draws], last: Link | None) -> Link | None:
+    """Find the latent whose draws are the rows' probabilities, the last one first.
+
+    Examples
+    --------
+    >>> draws = {"c": Draws(np.array([[0.25, 0.5]]), (2,))}
+    >>> rows = Observed(np.ones(3), np.ones(3), (3,), 3, np.array([[0.5, 0.5, 0.25]]))
+    >>> find_link(rows, draws, None).element
+    array([1, 1, 0])
+    """
+    assert rows.probability is not None
+    if (
+        last is not None
+        and last.latent in latents
+        and last.element.size == rows.probability.shape[1]
+    ):
+        seen = latents[last.latent].values
+        if last.element.max(initial=-1) < seen.shape[1] and _same(rows, seen, last):
+            return last
+    for name, (values, shape) in latents.items():
+        for complement in (False, True):
+            for index in _indices(rows, values, shape, complement):
+                link = Link(name, complement, index)
+                if _same(rows, values, link):
+                    return link
+    return None
+
+
+def _indices(
+    rows: Observed, values: Array, shape: tuple[int, ...], complement: bool
+) -> list[NDArray[np.int64]]:
+    """List which element each row may have: by the shapes, then by its value."""
+    found = []
+    elements = np.arange(values.shape[1]).reshape(shape)
+    with suppress(ValueError):
+        found.append(np.broadcast_to(elements, rows.shape).ravel())
+    assert rows.probability is not None
+    first = _probability(rows.probability[0], rows.is_logit)
+    c = 1 - values[0] if complement else values[0]
+    order = np.argsort(c)
+    if c.size and np.all(np.diff(c[order]) > 0):
+        right = np.clip(np.searchsorted(c[order], first), 0, c.size - 1)
+        left = np.maximum(right - 1, 0)
+        nearer = np.abs(c[order][left] - first) < np.abs(c[order][right] - first)
+        found.append(order[np.where(nearer, left, right)])
+    return found
+
+
+def _probability(x: Array, is_logit: bool) -> Array:
+    if not is_logit:
+        return x
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / (1 + np.exp(-x)))
+
+
+def _same(rows: Observed, values: Array, link: Link) -> bool:
+    """Tell whether all rows, of all particles, have the probability that a link says."""
+    assert rows.probability is not None
+    seen = rows.probability
+    if values.dtype.kind != "f" or seen.dtype.kind != "f" or seen.shape[0] not in (1, len(values)):
+        return False
+    wanted = values[:, link.element]
+    wanted = 1 - wanted if link.complement else wanted
+    eps = float(max(np.finfo(x.dtype).eps for x in (values, seen)))
+    if not rows.is_logit:
+        return bool(np.all(np.abs(seen - wanted) <= 4 * eps * wanted))
+    room = _NEAR * eps * np.maximum(wanted, eps) * (1 + np.abs(seen))
+    return bool(np.all(np.abs(_probability(seen, True) - wanted) <= room))
 
 
 def make_recording(
     steps: list[dict[str, Any]],
     header: Mapping[str, Any],
-    moments: Mapping[str, NDArray[Any]] | None = None,
+    moments: Mapping[str, Array] | None = None,
 ) -> Recording:
-    """Stack the arrays of all steps; those that are observed in all of them are kept once.
+    """Stack the arrays of all steps; those that are the same in all of them are kept once.
 
-    Raises
-    ------
-    ValueError
-        If names or shapes are not the same in all steps.
+    Steps from the first on in which a name or a shape is another, as in the last batch of a data
+    set, are left out; the header says how many.
     """
-    groups: dict[str, Any] = {}
-    for group in steps[0]:
-        rows = [step[group] for step in steps]
-        if group == "losses":
-            groups[group] = np.array(rows, dtype=np.float64)
-            continue
-        for i, row in enumerate(rows):
-            for name in row.keys() ^ rows[0].keys():
-                raise ValueError(f"{group}: {name!r} is not in all steps: see step {i}")
-        groups[group] = {}
-        for name in rows[0]:
-            shapes = {row[name].shape for row in rows}
-            if len(shapes) > 1:
-                listed = sorted(shapes)
-                raise ValueError(f"{group}: {name!r} has the shapes {listed} in different steps")
-            groups[group][name] = np.stack([row[name] for row in rows])
+    first = _shapes(steps[0])
+    alike = list(takewhile(lambda step: _shapes(step) == first, steps))
+    if len(alike) < len(steps):
+        header = {**header, "left_out": len(steps) - len(alike)}
+    groups: dict[str, Any] = {"losses": np.array([x["losses"] for x in alike], dtype=np.float64)}
+    for group in steps[0].keys() - {"losses"}:
+        names = steps[0][group]
+        groups[group] = {name: np.stack([x[group][name] for x in alike]) for name in names}
     for name, array in groups["observed"].items():
         if (array == array[:1]).all():
             groups["observed"][name] = array[:1]
     return Recording(header=header, moments=moments or {}, **groups)
 
 
-def base_distribution(fn: Any) -> Any:
-    """Unwrap a distribution that is expanded, or whose axes are declared an event."""
-    while type(fn).__name__ in ("Independent", "ExpandedDistribution"):
-        fn = fn.base_dist
-    return fn
+def _shapes(step: Mapping[str, Any]) -> dict[tuple[str, str], tuple[int, ...]]:
+    return {
+        (group, name): array.shape
+        for group, arrays in step.items()
+        if group != "losses"
+        for name, array in arrays.items()
+    }
 
 
 def import_framework(*modules: str, function: str, package: str) -> tuple[Any, ...]:

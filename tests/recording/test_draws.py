@@ -6,22 +6,9 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from elbo_ref.recording import Recording
 from elbo_ref.recording.replay.check import replay
 from elbo_ref.recording.replay.draws import LEVEL, clip_bias, compare_draws
-from elbo_ref.recording.replay.roles import Candidates, make_trace
-from recorded import COUNTS, NAMES, K, N
-
-PRIOR = dict(list(NAMES.items())[:2])
-
-
-def trace_of(c, kind, **x):
-    """A trace of draws under parameters that stay as they are."""
-    arrays = {name: np.tile(np.asarray(value, c.dtype), (len(c), 1)) for name, value in x.items()}
-    groups = dict.fromkeys(("before", "constrained", "after", "gradients"), arrays)
-    recording = Recording(losses=np.zeros(len(c)), draws={"c": c}, **groups)
-    names = NAMES if kind == "beta" else PRIOR
-    return make_trace(Candidates.of(recording, kind, COUNTS), COUNTS, loss="trace", names=names)
+from recorded import COUNTS, K, N, betas, site, stated, trace_of
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -29,63 +16,60 @@ def trace_of(c, kind, **x):
 def test_draws_of_the_guide_and_of_others(shape, dtype):
     """In float32 a Beta(0.02, 3) has half of its draws at the least float, and passes."""
     rng, (a, b) = np.random.default_rng(1), shape
-    x = {"a": 1.0, "b": 1.0, "qa": [a] * 3, "qb": [b] * 3}
+    x = betas((1.0, 1.0), ([a] * 3, [b] * 3))
     info = np.finfo(dtype)
 
     def drawn(a, b):
         c = np.clip(rng.beta(a, b, (50, 2, 3)), info.tiny, 1 - info.epsneg)
         return np.clip(c.astype(dtype), info.tiny, dtype(1 - info.epsneg))
 
-    first = compare_draws(trace_of(drawn(a, b), "beta", **x))[0]
+    first = compare_draws(trace_of(stated(drawn(a, b), x)))[0]
     assert (first.name, first.status) == ("draws", "agrees") and first.theirs >= LEVEL
-    first = compare_draws(trace_of(drawn(2 * a, b), "beta", **x))[0]
+    first = compare_draws(trace_of(stated(drawn(2 * a, b), x)))[0]
     assert (first.name, first.status) == ("draw_mismatch", "mistake") and first.theirs < LEVEL
-    first = compare_draws(trace_of(drawn(1.0, 1.0), "beta", **x))[0]
+    first = compare_draws(trace_of(stated(drawn(1.0, 1.0), x)))[0]
     assert (first.name, first.reason) == ("latent_not_in_guide", "they are draws from the prior")
 
 
 def test_the_p_value_is_that_of_scipy():
     c = np.random.default_rng(3).beta(2.0, 5.0, (60, 1, 3))
-    found = compare_draws(trace_of(c, "tied", a=2.0, b=5.0))[0].theirs
+    found = compare_draws(trace_of(stated(c, betas((2.0, 5.0), (2.0, 5.0)))))[0].theirs
     wanted = stats.kstest(c.ravel(), stats.beta(2.0, 5.0).cdf).pvalue
     assert found == pytest.approx(wanted, abs=0.02)  # an asymptotic formula, and an exact one
 
 
 def test_a_point_has_no_draws():
-    parameters = {"a": np.ones(4), "b": np.ones(4), "y": np.ones((4, 3))}
-    groups = dict.fromkeys(("before", "constrained", "after", "gradients"), parameters)
-    made = Recording(losses=np.zeros(4), draws={"c": np.full((4, 1, 3), 0.25)}, **groups)
-    names = {**PRIOR, "guide.logits": "y"}
-    trace = make_trace(Candidates.of(made, "delta", COUNTS), COUNTS, names=names)
-    assert compare_draws(trace) == []
+    sites = [site("model", "c"), site("guide", "c", "Delta")]
+    arguments = {**betas((1.0, 1.0)), "guide.c.v": [0.25] * 3}
+    trace = trace_of(stated(np.full((4, 1, 3), 0.25), arguments, sites=sites))
+    assert trace.guide.is_point and compare_draws(trace) == []
 
 
-def saturating(dtype, at):
-    """A tied run of one step whose draws stand at the end of a precision."""
-    x = {"a": np.array([0.005], dtype), "b": np.array([5.0], dtype)}
-    free = {name: np.log(value) for name, value in x.items()}
+def saturating(dtype, at, tied=True):
+    """A run of one step whose draws stand at the end of a precision."""
+    prior = dtype(0.005), dtype(5.0)
     c = np.array([[[at, 0.3, 0.3]]], dtype)
     loss = -np.sum(special.xlogy(K, np.maximum(c, np.finfo(dtype).eps)) + (N - K) * np.log1p(-c))
-    groups = {"before": free, "constrained": x, "after": free, "gradients": free}
-    return Recording(losses=[loss - COUNTS.log_coefficient.sum()], draws={"c": c}, **groups)
+    arguments = betas(prior, prior if tied else None)
+    return stated(c, arguments, losses=[loss - COUNTS.log_coefficient.sum()])
 
 
 def test_draws_at_the_ends_of_a_precision():
     for dtype, status in ((np.float32, "mistake"), (np.float64, "note")):
         tiny = np.finfo(dtype).tiny
-        verdict = replay(saturating(dtype, tiny), COUNTS, guide="tied", names=PRIOR)
+        verdict = replay(saturating(dtype, tiny))
         (finding,) = (f for f in verdict.findings if f.name == "float32_saturation")
         assert finding.status == status and finding.quantity.startswith("1 of 3 draws")
         assert "losses" in {f.name for f in verdict.having("agrees")}
-        off = replay(saturating(dtype, 4 * tiny), COUNTS, guide="tied", names=PRIOR)
+        off = replay(saturating(dtype, 4 * tiny))
         assert not [f for f in off.findings if f.name == "float32_saturation"]
 
 
 @pytest.mark.parametrize("kind", ["tied", "empty"])
 def test_the_bias_of_clipping_by_quadrature(kind):
-    recording = saturating(np.float32, 0.3)
-    trace = make_trace(Candidates.of(recording, kind, COUNTS), COUNTS, loss="trace", names=PRIOR)
-    a, b = (float(recording.constrained[name][0]) for name in "ab")
+    trace = trace_of(saturating(np.float32, 0.3, tied=kind == "tied"))
+    assert trace.guide.name == kind
+    a, b = trace.prior[:, 0, 0]
     info = np.finfo(np.float32)
 
     def raised(a, b, t):

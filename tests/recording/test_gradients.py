@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +12,7 @@ from elbo_ref import guides
 from elbo_ref.recording.replay.gradients import compare_gradients
 from elbo_ref.recording.replay.losses import Explanation
 from elbo_ref.recording.replay.program import Columns, Program
-from elbo_ref.recording.replay.roles import Candidates, make_trace
-from recorded import COUNTS, LOGC, K, Made, N
+from recorded import COUNTS, LOGC, K, Made, N, hide_pytorch, trace_of
 
 PRIOR = np.array([[2.0] * 3, [5.0] * 3])
 OWN = {
@@ -76,11 +74,8 @@ def made():
 
 
 def found(made, likelihood=1.0, factor=1.0, explained=True, **changed):
-    recording = made.recording(**changed)
-    candidates = Candidates.of(recording, made.kind, COUNTS)
-    trace = make_trace(candidates, COUNTS, names=made.names)
-    explanation = Explanation((), trace, likelihood, factor, explained)
-    return compare_gradients(explanation, COUNTS)
+    trace = trace_of(made.recording(**changed))
+    return compare_gradients(Explanation((), trace, likelihood, factor, explained))
 
 
 def gradients(made, times=1.0, **plus):
@@ -90,7 +85,7 @@ def gradients(made, times=1.0, **plus):
 
 
 def test_a_clean_gradient_agrees_without_pytorch(made, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
+    hide_pytorch(monkeypatch)
     first, second, kernel = found(made)
     assert first.status == second.status == "agrees" and kernel.status == "untested"
     shifted = found(made, **gradients(made, a=1e-6))
@@ -98,7 +93,7 @@ def test_a_clean_gradient_agrees_without_pytorch(made, monkeypatch):
 
 
 def test_gradients_are_multiplied_as_the_losses_are(made, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
+    hide_pytorch(monkeypatch)
     findings = found(made, factor=3.0, **gradients(made, 3.0))
     assert [f.status for f in findings[:2]] == ["agrees"] * 2
     assert "multiplied by 3, as the losses are" in findings[0].reason
@@ -107,7 +102,7 @@ def test_gradients_are_multiplied_as_the_losses_are(made, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["empty", "beta"])
 def test_a_likelihood_that_is_scaled_is_in_the_gradient(kind, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
+    hide_pytorch(monkeypatch)
     scaled = Made(kind, likelihood=2.0)
     right, wrong = (
         [f.status for f in found(scaled, likelihood=x) if f.name == "gradients"] for x in (2.0, 1.0)
@@ -121,16 +116,40 @@ def test_nothing_is_compared_with_losses_that_are_not_explained(made):
     assert LOGC < 0 or found(made)  # the negative control
 
 
-def test_parameters_that_cannot_be_compared_are_named(made):
-    def header(recording):
-        return {**recording.header, "constraints": {"a": "simplex", "b": "positive"}}
+def test_an_argument_without_a_gradient_is_not_compared(made):
+    """A constant, or one that no gradient reaches; that it is a mistake, the statement says."""
 
-    first, second, *_ = found(made, header=header)
-    assert "its constraint is simplex" in first.reason and second.status == "agrees"
-    trace = make_trace(Candidates.of(made.recording(), "empty", COUNTS), COUNTS, names=made.names)
-    moving = replace(trace, roles=trace.roles._replace(names={"prior.concentration1": "a"}))
-    assert moving.without_role == ("b",)
-    assert (
-        "b: no site is distributed by it"
-        in compare_gradients(Explanation((), moving), COUNTS)[0].reason
+    def one(recording):
+        name = "model.c.concentration0"
+        return {name: recording.argument_gradients[name]}
+
+    findings = [x for x in found(made, argument_gradients=one) if x.name == "gradients"]
+    assert len(findings) == 1 and "prior.concentration0" in findings[0].quantity
+    assert len([x for x in found(made) if x.name == "gradients"]) == 2
+
+
+@pytest.mark.parametrize("kind", ["empty", "beta", "tied"])
+def test_gradients_are_those_of_the_arguments(kind, monkeypatch):
+    """Whatever the parameters are: here nobody says which there were, and how constrained."""
+    hide_pytorch(monkeypatch)
+    run = Made(kind)
+    whole = run.recording()
+    header = {name: whole.header[name] for name in ("sites", "loss")}
+    none = {group: {} for group in ("before", "constrained", "gradients", "after")}
+    kept = replace(whole, header=header, **none)
+    findings = compare_gradients(Explanation((), trace_of(kept)))
+    assert findings == compare_gradients(Explanation((), trace_of(whole)))
+    assert {x.status for x in findings if x.name == "gradients"} == {"agrees"}
+
+
+def test_a_gradient_by_latent_is_summed_where_they_share_the_argument(made, monkeypatch):
+    """PyTorch hands over that of each latent for a prior that a plate has expanded."""
+    hide_pytorch(monkeypatch)
+
+    def by_latent(recording):
+        shares = np.array([[0.5, 0.75, -0.25]])
+        return {name: x * shares for name, x in recording.argument_gradients.items()}
+
+    assert [x.theirs for x in found(made)[:2]] == pytest.approx(
+        [x.theirs for x in found(made, argument_gradients=by_latent)[:2]], rel=1e-12
     )

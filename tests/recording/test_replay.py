@@ -5,7 +5,6 @@ The runs come from `recorded.Made`. A clean one is the negative control.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +16,20 @@ from elbo_ref.recording import Recording
 from elbo_ref.recording.replay import gradients
 from elbo_ref.recording.replay.check import replay
 from elbo_ref.recording.replay.kernel import installed_pytorch, torch_pathwise
-from recorded import COUNTS, LOGC, LR, NAMES, PARTICLES, SETTINGS, STEPS, K, Made, N
+from recorded import (
+    COUNTS,
+    LOGC,
+    LR,
+    NAMES,
+    PARTICLES,
+    SETTINGS,
+    STEPS,
+    K,
+    Made,
+    N,
+    hide_pytorch,
+    site,
+)
 
 
 @pytest.fixture(scope="module")
@@ -25,40 +37,51 @@ def made():
     return Made()
 
 
-def _in_a_loop(made, names):
+def in_a_loop(made, names):
     """The recording of a model with a site, and of a guide with two parameters, for each latent."""
     recording = made.recording()
-    groups = {}
-    for group in ("before", "constrained", "gradients", "after"):
-        groups[group] = {
+
+    def split(array):
+        return array.T if array.ndim == 2 else [array]
+
+    def parts(name, array):
+        own = names(name) if array.ndim == 2 else [name]
+        return zip(own, split(array), strict=True)
+
+    groups = {
+        group: {
             key: column
             for name, array in getattr(recording, group).items()
-            for key, column in (
-                zip(names(name), array.T, strict=True) if array.ndim == 2 else [(name, array)]
-            )
+            for key, column in parts(name, array)
         }
-    sources = {
-        "model": ("a", "b"),
-        "guide": {"beta": ("qa", "qb"), "tied": ("a", "b")}.get(made.kind),
+        for group in ("before", "constrained", "gradients", "after")
     }
-    arguments = {
-        f"{program}.c_{i}.concentration{1 - j}": np.atleast_2d(recording.constrained[name].T)[
-            i if recording.constrained[name].ndim == 2 else 0
-        ][:, None]
-        for program, pair in sources.items()
-        for j, name in enumerate(pair or ())
-        for i in range(3)
-    }
-    sites = [
-        {"program": program, "name": f"c_{i}", "class": "Beta", "observed": False}
-        for program, pair in sources.items()
-        for i in range(3 if pair else 0)
-    ]
+    arguments, gradients, sources = {}, {}, {}
+    for full, parameter in made.sources.items():
+        program, _, key = full.split(".")
+        own = names(parameter) if recording.constrained[parameter].ndim == 2 else [parameter] * 3
+        for i in range(3):
+            one = recording.arguments[full].shape[1] == 1
+            name = f"{program}.c_{i}.{key}"
+            arguments[name] = recording.arguments[full][:, 0 if one else i][:, None]
+            gradient = recording.argument_gradients[full]
+            gradients[name] = gradient / 3 if one else gradient[:, i : i + 1]
+            sources.setdefault((program, f"c_{i}"), {})[key] = [own[i]]
+    sites = [site(*where, sources=named) for where, named in sources.items()]
+    for i in range(3):
+        rows = {"rows": 1, "elements": 1, "latent": f"c_{i}", "complement": False}
+        sites.append(site("model", f"k_{i}", "Binomial", observed=True, **rows))
     settings = dict.fromkeys(groups["before"], SETTINGS)
     return replace(
         recording,
         draws={f"c_{i}": recording.draws["c"][:, :, i : i + 1] for i in range(3)},
         arguments=arguments,
+        argument_gradients=gradients,
+        observed={
+            f"k_{i}.{key}": np.array([[float(x)]])
+            for i in range(3)
+            for key, x in (("value", K[i]), ("total_count", N[i]), ("index", 0))
+        },
         header={
             **recording.header,
             "sites": sites,
@@ -73,33 +96,39 @@ def _in_a_loop(made, names):
 def test_a_site_for_each_latent_is_the_site_of_a_plate(kind):
     """Which parameter is whose is not taken from their names: here these run backwards."""
     made = Made(kind)
-    recording = _in_a_loop(made, lambda name: [f"{name}_{i}" for i in (2, 1, 0)])
+    recording = in_a_loop(made, lambda name: [f"{name}_{i}" for i in (2, 1, 0)])
     one, other = replay(recording, COUNTS), made.replay()
-    apart = ("updates", "latent_not_in_guide")  # of each parameter; and whether sites are known
-    told = [[x for x in verdict.findings if x.name not in apart] for verdict in (one, other)]
-    assert told[0] == told[1]
     assert one.genuine and one.exact == other.exact
-    assert replay(recording, er.Counts(K, N + [1, 0, 0])).mistakes == ("loss_mismatch",)
-    fewer = replace(
-        recording,
-        header={
-            **recording.header,
-            "sites": [x for x in recording.header["sites"] if x != _last("guide")],
-        },
-    )
-    assert (replay(fewer, COUNTS).mistakes == ("latent_not_in_guide",)) == (kind != "empty")
+    for mine, theirs in zip(*(_without_updates(x) for x in (one, other)), strict=True):
+        assert mine[:2] == theirs[:2] and mine.status == theirs.status
+        np.testing.assert_allclose(_numbers(mine), _numbers(theirs), rtol=1e-6, atol=1e-9)
+    other_counts = er.Counts(K, N + [1, 0, 0])
+    assert replay(recording, other_counts).mistakes == ("wrong_total_count",)
+    last = [x for x in recording.header["sites"] if x["name"] != "c_2" or x["program"] != "guide"]
+    fewer = replace(recording, header={**recording.header, "sites": last})
+    assert ("latent_not_in_guide" in replay(fewer, COUNTS).mistakes) == (kind != "empty")
 
 
-def _last(program):
-    return {"program": program, "name": "c_2", "class": "Beta", "observed": False}
+def _without_updates(verdict):
+    return [x for x in verdict.findings if x.name != "updates"]
 
 
-def test_latents_with_priors_of_their_own_are_refused():
-    recording = _in_a_loop(Made("empty"), lambda name: [f"{name}_{i}" for i in range(3)])
+def _numbers(finding):
+    return np.array([finding.theirs, finding.ours], dtype=float)
+
+
+def test_latents_with_priors_of_their_own_are_outside_the_model():
+    """Said before anything else; the steps are made again all the same."""
+    recording = in_a_loop(Made("empty"), lambda name: [f"{name}_{i}" for i in range(3)])
+    assert replay(recording).outcome != "outside_model"
     arguments = dict(recording.arguments)
-    arguments["model.c_1.concentration1"] = 2 * arguments["model.c_1.concentration1"]
-    with pytest.raises(ValueError, match="one latent site; its latent sites: 'c_0', 'c_1', 'c_2'"):
-        replay(replace(recording, arguments=arguments), COUNTS)
+    name = "model.c_1.concentration1"
+    arguments[name] = 2 * arguments[name]
+    verdict = replay(replace(recording, arguments=arguments))
+    assert verdict.outcome == "outside_model" and verdict.exit_code == 6
+    assert verdict.findings[0].status == "outside"
+    assert "several sites have a prior each: c_0, c_1, c_2" in verdict.findings[0].quantity
+    assert "updates" in {x.name for x in verdict.having("agrees")}
 
 
 @pytest.mark.parametrize("kind", ["beta", "empty", "tied"])
@@ -107,7 +136,7 @@ def test_a_clean_run_agrees(kind):
     verdict = Made(kind).replay()
     assert verdict.genuine, verdict
     assert {f.name for f in verdict.having("agrees")} == {"losses", "gradients", "updates", "draws"}
-    assert len(verdict.ruled_out) == 18 and "missing_coefficients" in verdict.ruled_out
+    assert len(verdict.ruled_out) == 17 and "missing_coefficients" not in verdict.ruled_out
     assert ("gap" in verdict.exact) == (kind != "empty")
 
 
@@ -132,7 +161,6 @@ def test_what_is_below_the_allowance_is_rounding(made):
 LOSSES = {
     "wrong_sign": lambda r: -r.losses,
     "normalised_loss": lambda r: r.losses / 59,
-    "missing_coefficients": lambda r: r.losses + LOGC,
     "unexplained_constant": lambda r: r.losses + 1.0,
 }
 
@@ -143,15 +171,35 @@ def test_losses_that_are_others(made, name):
     assert verdict.mistakes == (name,), verdict
 
 
+def lacking_coefficients(recording):
+    return recording.losses + LOGC
+
+
+def test_losses_without_the_coefficients_are_no_mistake(made):
+    """No parameter feels them: single trials have none, nor has a likelihood by hand."""
+    verdict = made.replay(made.recording(losses=lacking_coefficients))
+    assert verdict.genuine and not verdict.mistakes, verdict
+    assert {x.name for x in verdict.having("agrees")} >= {"losses", "gradients"}
+    assert f"coefficients, {LOGC:.5g}:" in _note(verdict, "coefficients").quantity
+    assert not [x for x in made.replay().having("note") if x.name == "coefficients"]
+    off = made.replay(made.recording(losses=lambda r: r.losses + 1.001 * LOGC))
+    assert off.mistakes == ("unexplained_constant",)
+
+
+def _note(verdict, name):
+    (note,) = (x for x in verdict.having("note") if x.name == name)
+    return note
+
+
 def test_a_likelihood_written_by_hand_clamps_no_draw():
     """k log c + (n - k) log(1 - c) at draws of which a Binomial would see eps."""
     low = Made(source=lambda x: (0.05, 5.0))
-    recording = low.recording(losses=LOSSES["missing_coefficients"])
+    recording = low.recording(losses=lacking_coefficients)
     assert np.mean(recording.draws["c"] < np.finfo(float).eps) > 0.1
-    first = low.replay(recording).having("mistake")[0]
-    assert first.name == "missing_coefficients" and "no draw is clamped" in first.reason
-    first = low.replay().having("mistake")[0]
-    assert first.name == "loss_mismatch"
+    verdict = low.replay(recording)
+    assert "losses" in {x.name for x in verdict.having("agrees")}, verdict
+    assert "coefficients" in {x.name for x in verdict.having("note")}
+    assert low.replay().having("mistake")[0].name == "loss_mismatch"
 
 
 def test_losses_without_the_guide(made):
@@ -169,7 +217,10 @@ def test_names_that_are_exchanged(made, owner):
     one, zero = f"{owner}.concentration1", f"{owner}.concentration0"
     verdict = made.replay(names={**NAMES, one: NAMES[zero], zero: NAMES[one]})
     assert verdict.mistakes == ("swapped_concentrations",), verdict
-    assert ("the prior" if owner == "prior" else "the guide") in str(verdict)
+    (finding,) = verdict.having("mistake")
+    said = NAMES[zero]
+    assert finding.quantity == f"{said}, said to be {one}, at step 0"
+    assert made.replay(names=NAMES).genuine
 
 
 @pytest.mark.parametrize("factor", [0.25, 4.0])
@@ -183,22 +234,37 @@ def test_a_likelihood_that_is_scaled(factor):
 
 
 def test_other_counts(made):
-    verdict = made.replay(counts=er.Counts(K, N + 2))
-    assert verdict.mistakes == ("wrong_total_count",), verdict
-    assert made.replay(counts=er.Counts(K, [10, 10, 40])).mistakes[0] == "loss_mismatch"
-    verdict = made.replay(counts=er.Counts([3, 19], [10, 49]))
-    assert verdict.mistakes == ("wrong_latents",), verdict
-    assert verdict.having("untested")[0].quantity == "losses, gradients and draws"
+    """Given counts are compared with the rows that were observed; these are what is replayed."""
+    for counts, name, quantity in (
+        (er.Counts(K, N + 2), "wrong_total_count", "total_count of latent 0"),
+        (er.Counts(K, [10, 10, 40]), "wrong_total_count", "total_count of latent 1"),
+        (er.Counts(K + [0, 0, 1], N), "wrong_counts", "successes of latent 2"),
+        (er.Counts(K[::-1], N[::-1]), "permuted_rows", "the row of latent 0"),
+        (er.Counts([3, 19], [10, 49]), "wrong_latents", "number of latents"),
+    ):
+        verdict = made.replay(counts=counts)
+        assert verdict.mistakes == (name,), verdict
+        assert verdict.having("mistake")[0].quantity == quantity
+        agreed = {x.name for x in verdict.having("agrees")}
+        assert agreed == {"losses", "gradients", "updates", "draws"}
+
+
+def test_nothing_but_the_recording_is_needed(made):
+    alone, beside = replay(made.recording()), made.replay()
+    assert alone.genuine and alone.to_dict() == beside.to_dict()
 
 
 def test_equal_latents_may_share_an_entry():
     verdict = Made("tied").replay(counts=er.Counts([3, 7], [10, 9], multiplicity=[1, 2]))
-    assert verdict.mistakes[0] == "loss_mismatch"  # three latents, but not these
+    assert verdict.mistakes == ("wrong_total_count",)  # three latents, but not these
 
 
-def test_unconstrained_values(made):
-    verdict = made.replay(made.recording(constrained=lambda r: r.before))
-    assert verdict.mistakes == ("unconstrained_values",), verdict
+def test_losses_of_rows_that_were_not_observed(made):
+    """The rows say other counts than the losses were made of."""
+    other = made.recording(
+        observed=lambda r: {**r.observed, "k.total_count": r.observed["k.total_count"] + 2}
+    )
+    assert replay(other).mistakes[0] == "wrong_total_count"
 
 
 def test_draws_from_elsewhere():
@@ -217,7 +283,7 @@ def parts(made, **wanted):
 def pytorch(request, monkeypatch):
     """Whether PyTorch can be asked; it is hidden in one of the two environments."""
     if request.param == "without PyTorch":
-        monkeypatch.setitem(sys.modules, "torch", None)
+        hide_pytorch(monkeypatch)
     elif installed_pytorch() is None:
         pytest.skip("needs PyTorch")
     return request.param == "with PyTorch"
@@ -270,7 +336,7 @@ def test_a_gradient_without_a_derivative_of_draws_is_tested_without_pytorch(made
 
 @pytest.mark.parametrize("error", [1e-6, 1e-3, 0.5])
 def test_no_error_of_the_kernel_is_passed_or_blamed_without_pytorch(error, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
+    hide_pytorch(monkeypatch)
     exact = er.pathwise_gradient
     verdict = Made(
         pathwise=lambda c, a, b: (1 + error) * np.array(exact(special.logit(c), a, b))
@@ -288,7 +354,7 @@ def test_hiding_pytorch_makes_untested_what_asks_it_and_changes_nothing_else(kin
         pytest.skip("needs PyTorch")
     run = Made(kind, pathwise=lambda c, a, b: torch_pathwise(c, a, b).slopes)
     seen = run.replay()
-    monkeypatch.setitem(sys.modules, "torch", None)
+    hide_pytorch(monkeypatch)
     unseen = run.replay()
     asked = [f for f in seen.findings if "by PyTorch's own" in f.reason or f.name == "kernel_error"]
     assert [f.status for f in asked] == ["agrees", "agrees", "note"]
@@ -325,15 +391,22 @@ def batches(rows, shared, scale, numbered=True):
     c = rng.beta(2.0, 5.0, (30, 1 if shared else 2))
     data = stats.binom.logpmf(k[index], n[index], c).sum(axis=1)
     prior = stats.beta.logpdf(c, 2.0, 5.0).sum(axis=1)
-    observed = {"k.value": k[index], "k.total_count": n[index]}
+    scaled = {"scale": scale, "planned_scale": 3.0 if numbered else 1.0}
+    of_rows = {"rows": 2, "elements": 2, "latent": "c", "complement": False, **scaled}
+    latents = np.zeros((1, 2)) if shared else np.arange(2.0)[None]
+    observed = {"k.value": k[index], "k.total_count": n[index], "k.index": latents}
     return Recording(
         losses=-scale * data - (1 if shared else scale) * prior,
         draws={"c": c[:, None]},
-        observed=observed | ({"rows.index": index} if numbered else {}),
+        arguments={
+            "model.c.concentration1": np.full((30, 1), 2.0),
+            "model.c.concentration0": np.full((30, 1), 5.0),
+        },
+        observed=observed | ({"rows.rows": index} if numbered else {}),
         header={
             "sites": [
-                {"program": "model", "name": "c", "class": "Beta", "observed": False},
-                {"program": "model", "name": "k", "class": "Binomial", "observed": True},
+                site("model", "c", **({} if shared else scaled)),
+                site("model", "k", "Binomial", **{**of_rows, "observed": True}),
             ],
             "plates": {"rows": 6},
         },
@@ -347,42 +420,39 @@ def batches(rows, shared, scale, numbered=True):
 )
 @pytest.mark.parametrize(("rows", "shared"), [(ROWS, False), (TRIALS, True)])
 def test_minibatches(rows, shared, scale, mistakes, numbered):
+    """A plate knows how many rows there are; of batches by hand the counts tell."""
     counts = (er.Counts.shared if shared else er.Counts)(*rows)
     recording = batches(rows, shared, scale, numbered)
     verdict = replay(recording, counts, prior=er.Beta(2.0, 5.0))
     assert verdict.mistakes == mistakes, verdict
-    assert mistakes or {f.name for f in verdict.having("agrees")} >= {"losses", "draws"}
+    assert {f.name for f in verdict.having("agrees")} >= {"losses", "draws"}
+    assert replay(recording).mistakes == (mistakes if numbered else ())
 
 
 def test_minibatches_of_other_rows():
     k, n = ROWS
     for numbered in (True, False):
-        found = replay(
-            batches(ROWS, False, 3.0, numbered), er.Counts(k, n + 1), prior=er.Beta(2.0, 5.0)
-        )
+        found = replay(batches(ROWS, False, 3.0, numbered), er.Counts(k, n + 1))
         assert found.mistakes == ("wrong_total_count",)
-    few = replay(batches(ROWS, False, 3.0), er.Counts(k[:5], n[:5]), prior=er.Beta(2.0, 5.0))
+        found = replay(batches(ROWS, False, 3.0, numbered), er.Counts(k + [0, 0, 1, 0, 0, 0], n))
+        assert found.mistakes == ("wrong_counts",)
+        assert replay(batches(ROWS, False, 3.0, numbered), er.Counts(k[::-1], n[::-1])).genuine
+
+
+def test_minibatches_of_another_number_of_rows():
+    k, n = ROWS
+    few = replay(batches(ROWS, False, 3.0), er.Counts(k[:5], n[:5]))
     assert few.mistakes == ("wrong_latents",)
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"header": {"plates": {"rows": 5}}}, "which rows, and of how many"),
-        ({"header": {"plates": {}}}, "which rows, and of how many"),
-        ({"header": {"loss": {"num_particles": 2}}}, "each particle has a minibatch of its own"),
-        ({"observed": {"k.value": np.ones((30, 3))}}, "a part of the rows is in no minibatch"),
-        ({"observed": {"more.index": np.ones((30, 2))}}, "two plates with minibatches"),
-        ({"observed": {"k.value": np.full((30, 2), 0.5)}}, "does not hold what was observed"),
-    ],
-)
-def test_minibatches_that_are_not_replayed(change, words):
-    recording = batches(TRIALS, True, 3.0)
-    groups = {group: {**getattr(recording, group), **values} for group, values in change.items()}
-    if "k.value" in change.get("observed", {}):
-        groups["observed"].pop("k.total_count")
-    verdict = replay(replace(recording, **groups), er.Counts.shared(*TRIALS), prior=er.Beta(2, 5))
-    assert words in verdict.having("untested")[-1].reason
+@pytest.mark.parametrize("numbered", [True, False], ids=["in a plate", "by hand"])
+def test_particles_with_a_minibatch_each_are_not_replayed(numbered):
+    recording = batches(TRIALS, True, 3.0, numbered)
+    each = {"class": "Trace_ELBO", "num_particles": 2, "vectorize_particles": False}
+    for loss, told in ((each, numbered), ({**each, "vectorize_particles": True}, False)):
+        verdict = replay(replace(recording, header={**recording.header, "loss": loss}))
+        reasons = [finding.reason for finding in verdict.having("untested")]
+        assert any("each particle has data of its own" in x for x in reasons) == told
 
 
 def test_updates_that_are_others(made):
@@ -414,53 +484,58 @@ def test_updates_that_are_others(made):
 
 
 def test_a_run_that_stops_being_finite(made):
+    """The steps before are compared; from which step on, and first in which quantity, is said."""
+
     def broken(recording):
         losses = recording.losses.copy()
         losses[30:] = np.nan
         return losses
 
     verdict = made.replay(made.recording(losses=broken))
-    assert verdict.genuine and "step 30" in verdict.having("note")[0].quantity
+    assert verdict.mistakes == ("not_finite",)
+    assert "from step 30 on" in verdict.having("mistake")[0].quantity
+    assert {x.name for x in verdict.having("agrees")} >= {"losses", "gradients", "updates"}
     nothing = made.replay(made.recording(losses=lambda r: r.losses * np.nan))
     assert "no step of finite numbers" in nothing.having("untested")[0].reason
 
 
-def test_what_the_recording_does_not_say_is_asked_for(made):
+def test_arguments_are_checked(made):
     recording = made.recording()
-    with pytest.raises(ValueError, match="guide= is needed"):
-        replay(recording, COUNTS)
-    with pytest.raises(ValueError, match=r"names= does not say .* prior\.concentration1"):
-        replay(recording, COUNTS, guide="beta")
-    with pytest.raises(ValueError, match="'none' is none of beta, "):
-        replay(recording, COUNTS, guide="none")
     with pytest.raises(TypeError, match="counts must be a Counts"):
         replay(recording, [3, 10])
-    with pytest.raises(ValueError, match="one latent site; its latent sites: none"):
-        replay(Recording(losses=[1.0]), COUNTS)
+    with pytest.raises(TypeError, match="optimizer must be an Adam"):
+        replay(recording, optimizer=0.1)
+    with pytest.raises(TypeError, match="recording must be a"):
+        replay({"losses": [1.0]})
+
+
+def test_a_recording_without_a_latent_is_outside_the_model():
+    verdict = replay(Recording(losses=[1.0]))
+    assert verdict.outcome == "outside_model" and "no latent" in verdict.findings[0].quantity
+
+
+def test_draws_that_are_no_probabilities_are_refused(made):
     with pytest.raises(ValueError, match="step 0 is not inside"):
         made.replay(made.recording(draws=lambda r: {"c": 0 * r.draws["c"]}))
+
+
+def test_steps_that_were_left_out_are_said(made):
+    recording = made.recording(header=lambda r: {**r.header, "left_out": 3})
+    notes = [x.quantity for x in made.replay(recording).having("note")]
+    assert any(x.startswith("3 further steps") for x in notes)
+    assert not [x for x in made.replay().having("note") if "further steps" in x.quantity]
+
+
+def test_the_subject_says_which_program(made):
+    words = "40 steps of an SVI with Trace_ELBO in float64: 3 latents, beta guide"
+    assert made.replay().subject == words
+
+
+def test_a_loss_of_ones_own_is_untested(made):
+    recording = made.recording()
     unknown = replace(recording, header={**recording.header, "loss": {"class": "Own"}})
     assert "loss Own" in made.replay(unknown).having("untested")[0].reason
-
-
-def test_a_fixed_prior_is_an_argument(made):
-    """Held at another value than it was, the losses depart."""
-    kept = ("qa", "qb")
-    recording = made.recording()
-    groups = {
-        group: {name: getattr(recording, group)[name] for name in kept}
-        for group in ("before", "constrained", "gradients", "after")
-    }
-    names = {role: name for role, name in NAMES.items() if name in kept}
-    verdict = made.replay(replace(recording, **groups), names=names, prior=er.Beta(2.0, 5.0))
-    assert verdict.mistakes[0] == "loss_mismatch"  # it moved, after the first step
-    assert verdict.findings[0].quantity == "loss at step 1"
-
-
-def test_draws_on_the_logit_have_the_shape_of_their_site():
-    """Found by fuzzing: a guide that draws on the logit says these draws itself."""
-    recording = Made().recording(
-        draws=lambda made: {**made.draws, "c_unconstrained": np.repeat(made.draws["c"], 2, axis=1)}
-    )
-    with pytest.raises(ValueError, match="the draws of 'c_unconstrained' have shape"):
-        replay(recording, COUNTS, guide="beta", names=NAMES)
+    ours = {"class": "Own", "bases": ["Own", "Trace_ELBO"]}
+    known = replace(recording, header={**recording.header, "loss": ours})
+    assert made.replay(known).genuine
+    assert "losses" in {x.name for x in made.replay(known).having("agrees")}

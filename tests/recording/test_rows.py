@@ -1,146 +1,211 @@
-"""Observed rows and minibatches of small recordings."""
+"""Observed rows added up for each latent, and counts compared with them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from scipy import special
 
 import elbo_ref as er
 from elbo_ref.recording import Recording
-from elbo_ref.recording.replay.rows import (
-    Batch,
-    NotReplayedError,
-    Rows,
-    find_batch,
-    match_counts,
+from elbo_ref.recording.rows import Data, Place, compare_counts, data_of
+from recorded import COUNTS, K, N, site
+
+PLACES = {"c": Place(0, 3)}
+
+
+def rows_site(name="k", kind="Binomial", **changed):
+    rows = {"rows": 3, "elements": 3, "latent": "c", "complement": False, "observed": True}
+    return site("model", name, kind, **{**rows, **changed})
+
+
+def data(value=K[None], total=N[None], index=((0, 1, 2),), places=PLACES, **described):
+    loss = described.pop("loss", None)
+    more = described.pop("more", {})
+    found = rows_site(**described)
+    observed = {"k.value": value, "k.total_count": total, "k.index": np.array(index)}
+    observed = {name: np.asarray(x, float) for name, x in observed.items()}
+    steps = max(map(len, observed.values()))
+    made = Recording(
+        losses=np.zeros(steps), observed=observed | more, header={"sites": [found], "loss": loss}
+    )
+    return data_of(made, [found], places, sum(place.size for place in places.values()))
+
+
+def test_a_row_for_each_latent():
+    made = data()
+    assert made.successes.tolist() == [K.tolist()] and made.total_count.tolist() == [N.tolist()]
+    np.testing.assert_allclose(made.log_coefficient[0], COUNTS.log_coefficient, rtol=1e-14)
+    magnitude = sum(special.gammaln(x + 1.0) for x in (K, N, N - K))
+    np.testing.assert_allclose(made.coefficient_magnitude[0], magnitude, rtol=1e-14)
+    assert made.constant and made.exact and not made.findings and made.counts() == COUNTS
+    np.testing.assert_array_equal(made.outcomes[:, 0], (K, N - K))
+
+
+def test_rows_of_a_latent_are_added_up():
+    """A column of group numbers, in any order; one that no row belongs to has no trials."""
+    made = data([[1, 2, 3, 4]], [[9]], [[2, 0, 2, 2]], rows=4, elements=4)
+    assert made.successes.tolist() == [[2, 0, 8]] and made.total_count.tolist() == [[9, 0, 27]]
+    coefficient = special.binom(9, [1, 3, 4])
+    assert made.log_coefficient[0, 2] == pytest.approx(np.log(coefficient).sum(), rel=1e-14)
+    assert made.log_coefficient[0, 1] == 0
+
+
+def test_single_trials_have_no_coefficients():
+    value = [[1, 0, 1, 1, 0, 0]]
+    trials = {"kind": "Bernoulli", "rows": 6, "elements": 6}
+    made = data(value, [[1]], [[0, 1, 2, 0, 1, 2]], **trials)
+    assert made.successes.tolist() == [[2, 0, 1]] and made.total_count.tolist() == [[2, 2, 2]]
+    assert made.trials and not made.log_coefficient.any()
+    assert not data().trials
+
+
+def test_rows_of_failures_are_turned_round():
+    made = data(complement=True)
+    assert made.successes[0].tolist() == (N - K).tolist()
+    np.testing.assert_allclose(made.log_coefficient[0], COUNTS.log_coefficient, rtol=1e-14)
+
+
+def test_rows_that_a_mask_leaves_out_do_not_count():
+    made = data(more={"model.k.mask": np.array([[1.0, 0.0, 1.0]])})
+    assert made.successes.tolist() == [[3, 0, 12]] and made.total_count.tolist() == [[10, 0, 40]]
+    assert made.log_coefficient[0, 1] == 0
+    kept = made.select(np.array([True, False, True]))
+    assert kept.counts() == er.Counts([3, 12], [10, 40])
+
+
+def test_sites_stand_side_by_side():
+    """Those of a loop: each with a latent of its own."""
+    places = {"c_0": Place(0, 1), "c_1": Place(1, 2)}
+    sites = [
+        rows_site("k_0", latent="c_0", rows=1, elements=1),
+        rows_site("k_1", latent="c_1", rows=2, elements=2, kind="Bernoulli"),
+    ]
+    observed = {
+        "k_0.value": [[3.0]], "k_0.total_count": [[10.0]], "k_0.index": [[0.0]],
+        "k_1.value": [[1.0, 0.0]], "k_1.total_count": [[1.0]], "k_1.index": [[1.0, 0.0]],
+    }  # fmt: skip
+    made = Recording(losses=[1.0], observed=observed, header={"sites": sites})
+    found = data_of(made, sites, places, 3)
+    assert found.counts() == er.Counts([3, 0, 1], [10, 1, 1]) and not found.trials
+
+
+def test_rows_that_change_from_step_to_step():
+    made = data(np.array([K, K[::-1]]), np.array([N, N[::-1]]))
+    assert not made.constant and made.successes.tolist() == [K.tolist(), K[::-1].tolist()]
+
+
+def test_values_that_are_no_counts_are_said_to_be_none():
+    for value in (K + 0.5, N + 1, -K):
+        (finding,) = data(value[None]).findings
+        assert finding.status == "untested" and "are not counts of a total" in finding.quantity
+    assert not data(N[None]).findings
+
+
+def test_values_that_stand_against_several_latents_each():
+    """Observations of shape (3, 1) against latents of shape (3,): nine rows, three values."""
+    index = [[0, 1, 2] * 3]
+    made = data(np.repeat(K, 3)[None], [[40.0]], index, rows=9, elements=3)
+    (finding,) = made.findings
+    assert (finding.name, finding.status) == ("broadcast_observations", "mistake")
+    assert finding.quantity == "'k' has 3 values and 9 rows"
+    whole = data(np.repeat(K, 3)[None], [[40.0]], index, rows=9, elements=9)
+    assert not whole.findings
+    one = data([[3.0]], [[40.0]], rows=3, elements=1)  # one number for all: no shape to mistake
+    assert not one.findings and one.successes.tolist() == [[3, 3, 3]]
+
+
+def test_rows_that_are_drawn_are_no_observations():
+    made = data(np.array([K, K]), np.array([N, N]), observed=False)
+    (finding,) = made.findings
+    assert (finding.name, finding.status) == ("observations_missing", "mistake")
+    assert made.exact
+    assert not data(observed=False, loss={"num_particles": 2}).exact
+
+
+@pytest.mark.parametrize(
+    ("loss", "exact"),
+    [
+        (None, True),
+        ({"num_particles": 1}, True),
+        ({"num_particles": 2}, False),
+        ({"num_particles": 2, "vectorize_particles": True}, True),
+    ],
 )
-from recorded import COUNTS, K, N
+def test_particles_with_a_minibatch_each_have_data_of_their_own(loss, exact):
+    assert data(more={"plate.rows": np.zeros((1, 3))}, loss=loss).exact == exact
+    assert data(loss=loss).exact
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_coefficients_are_as_precise_as_the_data(kind):
+    """A run in float64 whose data are float32 has its coefficients in float32."""
+    found = rows_site()
+    arrays = {"k.value": K[None], "k.total_count": N[None], "k.index": np.arange(3)[None]}
+    observed = {name: x.astype(kind) for name, x in arrays.items()}
+    made = Recording(losses=[1.0], observed=observed, header={"sites": [found]})
+    seen = data_of(made, [found], PLACES, 3)
+    times = 2.0**29 if kind is np.float32 else 1.0
+    wanted = times * data().coefficient_magnitude
+    np.testing.assert_allclose(seen.coefficient_magnitude, wanted, rtol=1e-6)
+
+
+def test_data_of_counts():
+    made = Data.of(COUNTS)
+    assert made.counts() == COUNTS and made.constant and made.exact
+    np.testing.assert_array_equal(made.log_coefficient[0], COUNTS.log_coefficient)
+
+
+# -- counts beside the rows ------------------------------------------------------------------------
+
+
+def test_counts_that_are_the_data():
+    assert compare_counts(data(), COUNTS, 1.0) == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "name", "quantity", "theirs", "ours"),
+    [
+        (er.Counts(K, N + [0, 1, 0]), "wrong_total_count", "total_count of latent 1", 9, 10),
+        (er.Counts(K + [0, 0, 1], N), "wrong_counts", "successes of latent 2", 12, 13),
+        (er.Counts(K[[1, 0, 2]], N[[1, 0, 2]]), "permuted_rows", "the row of latent 0", None, None),
+        (er.Counts(K[[0, 2, 1]], N[[0, 2, 1]]), "permuted_rows", "the row of latent 1", None, None),
+        (er.Counts(K[:2], N[:2]), "wrong_latents", "number of latents", 3, 2),
+        (COUNTS.pooled(), "wrong_latents", "number of latents", 3, 1),
+    ],
+)
+def test_counts_that_are_others(counts, name, quantity, theirs, ours):
+    (finding,) = compare_counts(data(), counts, 1.0)
+    assert (finding.name, finding.quantity, finding.status) == (name, quantity, "mistake")
+    assert (finding.theirs, finding.ours) == (theirs, ours)
+
 
 INDEX = np.array([[0, 2], [1, 0], [2, 1]])
 
 
-def recording(value=K[None], total=N[None], *, kind="Binomial", index=None, size=3):
-    site = {"program": "model", "name": "k", "class": kind, "observed": True}
-    observed = {"k.value": value} | ({} if total is None else {"k.total_count": total})
-    observed |= {} if index is None else {"rows.index": index}
-    return Recording(
-        losses=np.zeros(3), observed=observed, header={"sites": [site], "plates": {"rows": size}}
-    )
-
-
-def batched(numbered=True):
-    return recording(K[INDEX], N[INDEX], index=INDEX if numbered else None)
-
-
-def test_sites_are_joined():
-    made = recording()
-    site = {"program": "model", "name": "j", "class": "Bernoulli", "observed": True}
-    both = replace(
-        made,
-        observed={**made.observed, "j.value": np.array([[1, 0]])},
-        header={"sites": [*made.header["sites"], site]},
-    )
-    rows = Rows.observed(both)
-    assert rows.value.tolist() == [[*K, 1, 0]] and rows.total_count.tolist() == [[*N, 1, 1]]
+def batches():
+    return data(K[INDEX], N[INDEX], ((0, 1),), {"c": Place(0, 2)}, rows=2, elements=2)
 
 
 @pytest.mark.parametrize(
-    "made",
+    ("counts", "scale", "names"),
     [
-        recording(kind="Normal"),
-        recording(K[None] + 0.5),
-        recording(N[None] + 1),
-        recording(K[None], N[None, :2]),
-        recording(np.zeros((1, 0)), np.zeros((1, 0))),
+        (COUNTS, 1.5, []),
+        (er.Counts(K[::-1], N[::-1]), 1.5, []),  # the order of a batch's rows is its own
+        (er.Counts(K, N + 1), 1.5, ["wrong_total_count"]),
+        (er.Counts(K + [0, 0, 1], N), 1.5, ["wrong_counts"]),
+        (COUNTS, 1.0, ["subsample_unscaled"]),
+        (COUNTS, 1.5**2, ["subsample_scaled_twice"]),
+        (COUNTS, 4.0, []),  # a scale that is neither; the scales of the sites say more
     ],
 )
-def test_what_is_no_count_is_not_observed(made):
-    assert Rows.observed(made) is None
-    assert match_counts(made, COUNTS, 3) == (COUNTS, [])
+def test_counts_beside_minibatches(counts, scale, names):
+    found = compare_counts(batches(), counts, scale)
+    assert [x.name for x in found] == names
+    assert all(x.status == "mistake" for x in found)
 
 
-def test_counts_that_are_the_data():
-    assert match_counts(recording(), COUNTS, 3) == (COUNTS, [])
-
-
-@pytest.mark.parametrize(
-    ("counts", "name", "quantity"),
-    [
-        (er.Counts(K, N + [0, 1, 0]), "wrong_total_count", "total_count of latent 1"),
-        (er.Counts(K + [0, 0, 1], N), "loss_mismatch", "successes of latent 2"),
-    ],
-)
-def test_counts_that_are_not_the_data_are_replaced(counts, name, quantity):
-    used, (finding,) = match_counts(recording(), counts, 3)
-    assert used == COUNTS and (finding.name, finding.quantity) == (name, quantity)
-
-
-def test_other_latents():
-    fewer = er.Counts(K[:2], N[:2])
-    used, (finding,) = match_counts(recording(), fewer, 3)
-    assert used == COUNTS and finding.name == "wrong_latents" and finding.theirs == 3
-    assert match_counts(recording(kind="Normal"), fewer, 3)[0] is None
-    assert match_counts(recording(), COUNTS, 1)[0] == COUNTS.pooled()
-
-
-def test_a_run_without_minibatches():
-    assert find_batch(recording(), COUNTS, 3) is None
-
-
-@pytest.mark.parametrize("numbered", [True, False])
-def test_a_batch_of_latents(numbered):
-    batch = find_batch(batched(numbered), COUNTS, 2)
-    assert batch.of_latents and batch.size == 3 and batch.scale == 1.5
-    assert (batch.numbers is None) == (not numbered)
-    np.testing.assert_array_equal(batch.outcomes, (K[INDEX], (N - K)[INDEX]))
-    np.testing.assert_allclose(batch.log_coefficient, COUNTS.log_coefficient[INDEX], rtol=1e-15)
-    assert batch.match(COUNTS) == (COUNTS, [])
-    (finding,) = batch.match(er.Counts(K, N + 1))[1]
-    assert finding.name == "wrong_total_count" and "the batch of step 0" in finding.quantity
-    assert batch.match(er.Counts(K[:2], N[:2]))[0] is None
-
-
-def test_values_of_all_latents_and_of_a_batch():
-    batch = find_batch(batched(), COUNTS, 2)
-    values = np.arange(9.0).reshape(3, 3)
-    seen = batch.select(values)
-    np.testing.assert_array_equal(seen, np.take_along_axis(values, INDEX, 1))
-    everywhere = batch.spread(seen)
-    held = np.zeros((3, 3), bool)
-    np.put_along_axis(held, INDEX, True, 1)
-    np.testing.assert_array_equal(everywhere, np.where(held, values, 0.0))
-    one = np.ones((3, 1))
-    assert batch.select(one) is one
-    unknown = find_batch(batched(numbered=False), COUNTS, 2)
-    assert unknown.select(values) is values and unknown.spread(seen) is seen
-
-
-def test_a_batch_of_the_rows_of_one_latent():
-    pooled = er.Counts.shared(K, N)
-    batch = find_batch(batched(), pooled, 1)
-    assert not batch.of_latents and batch.match(pooled) == (pooled, [])
-    with pytest.raises(NotReplayedError, match="nobody says how many rows"):
-        find_batch(batched(numbered=False), pooled, 1)
-
-
-@pytest.mark.parametrize(
-    ("made", "size", "words"),
-    [
-        (recording(K[INDEX], N[INDEX], index=INDEX + 1), 2, "which rows, and of how many"),
-        (recording(K[INDEX], N[INDEX], index=INDEX + 0.5), 2, "which rows, and of how many"),
-        (recording(K[INDEX] + 0.5, N[INDEX], index=INDEX), 1, "does not hold what was observed"),
-        (batched(), 3, "a part of the rows is in no minibatch"),
-    ],
-)
-def test_batches_that_cannot_be_made_again(made, size, words):
-    with pytest.raises(NotReplayedError, match=words):
-        find_batch(made, COUNTS, size)
-
-
-def test_rows_that_were_not_observed_are_taken_by_number():
-    made = recording(K[INDEX] + 0.5, N[INDEX], index=INDEX)
-    rows = find_batch(made, COUNTS, 2).rows
-    assert isinstance(rows, Rows) and rows.value.tolist() == K[INDEX].tolist()
-    assert Batch(None, rows, 6, True).scale == 3.0
+def test_a_minibatch_of_everything_has_no_scale():
+    order = np.array([[0, 1, 2], [2, 1, 0]])
+    made = data(K[order], N[order])
+    assert compare_counts(made, COUNTS, 1.0) == []

@@ -2,50 +2,152 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from elbo_ref.recording.steps import (
+    Draws,
+    Link,
+    Observed,
     SiteNotes,
-    base_distribution,
+    find_link,
     import_framework,
     make_recording,
 )
 
 
-def notes_of(c, k=(3.0, 7.0)):
-    """A latent from a Beta, drawn twice, and rows observed from a Binomial."""
-    notes, flat = SiteNotes(), np.ravel
-    beta = SimpleNamespace(concentration1=np.array([2.0]), concentration0=np.array([5.0]))
-    binomial = SimpleNamespace(total_count=np.array([10.0, 9.0]))
-    notes.draws["c"] = [np.array([c, c]), np.array([c / 2, c])]
-    site = {"flat": flat, "scale": 1.5}
-    notes.add_site("model", "c", "Beta", beta, value=c, observed=False, **site)
-    notes.add_site("model", "k", "Binomial", binomial, value=np.array(k), observed=True, **site)
-    notes.add_batch("rows", np.array([0, 2]), 3)
+def rows(probability, *, is_logit=False, shape=None):
+    """Rows of these probabilities, (P, n) or (n,), each a success of one trial."""
+    p = np.atleast_2d(np.asarray(probability))
+    ones = np.ones(p.shape[1])
+    return Observed(ones, ones, shape or ones.shape, ones.size, p, is_logit)
+
+
+def notes_of(c, k=(3.0, 7.0), links=None):
+    """A latent of two elements drawn twice, rows observed of it, and a minibatch."""
+    notes = SiteNotes(links)
+    draws = np.array([[c, c / 2]])
+    for particle in (draws, draws / 2):
+        notes.add_draws("c", Draws(particle, (2,)))
+    one = {"concentration1": np.array([2.0]), "concentration0": np.array([5.0])}
+    notes.add_site("model", "c", one, **{"class": "Beta"}, observed=False, scale=1.5)
+    data = Observed(np.array(k), np.array([10.0, 9.0]), (2,), 2, draws / 2)
+    described = notes.add_rows("k", data)
+    notes.add_site("model", "k", {}, **{"class": "Binomial"}, observed=True, **described)
+    notes.add_batch("plate", np.array([0, 2]), 3)
     return notes
 
 
-def steps(*rows):
-    return [{"losses": 1.0, **notes.groups(particles=1)} for notes in rows]
+def steps(*each):
+    return [{"losses": 1.0, **notes.groups()} for notes in each]
 
 
 def test_sites_are_noted_by_program_and_name():
     notes = notes_of(0.25)
-    assert notes.sites["model", "k"] == {
-        "program": "model", "name": "k", "class": "Binomial", "observed": True, "scale": 1.5
+    assert notes.sites["model", "c"] == {
+        "program": "model", "name": "c", "class": "Beta", "observed": False, "scale": 1.5
     }  # fmt: skip
+    found = notes.sites["model", "k"]
+    assert (found["latent"], found["complement"], found["rows"]) == ("c", False, 2)
     assert set(notes.arguments) == {"model.c.concentration1", "model.c.concentration0"}
-    assert set(notes.observed) == {"k.value", "k.total_count", "rows.index"}
-    assert notes.plates == {"rows": 3}
+    assert set(notes.observed) == {"k.value", "k.total_count", "k.index", "plate.rows"}
+    assert notes.plates == {"plate": 3}
 
 
 def test_draws_of_several_runs_are_particles():
-    groups = notes_of(0.25).groups(particles=1)
-    np.testing.assert_array_equal(groups["draws"]["c"], [[0.25, 0.25], [0.125, 0.25]])
-    assert notes_of(0.25).groups(particles=2)["draws"]["c"].shape == (4, 1)
+    groups = notes_of(0.25).groups()
+    np.testing.assert_array_equal(groups["draws"]["c"], [[0.25, 0.125], [0.125, 0.0625]])
+
+
+def test_gradients_for_an_argument_are_added_up():
+    """A site that is met again for each particle has several."""
+    notes = notes_of(0.25)
+    for gradient in (1.0, 2.5):
+        notes.add_gradient("model.c.concentration1", np.array([gradient]))
+    assert notes.groups()["argument_gradients"]["model.c.concentration1"].tolist() == [3.5]
+
+
+def test_rows_of_no_latent_say_none():
+    notes = SiteNotes()
+    notes.add_draws("c", Draws(np.array([[0.25]]), (1,)))
+    assert notes.add_rows("k", rows([0.3])) == {"rows": 1, "elements": 1}
+    unknown = Observed(np.ones(1), np.ones(1), (1,), 1)
+    assert "latent" not in notes.add_rows("j", unknown)
+
+
+# -- the latent of a row ---------------------------------------------------------------------------
+
+C = np.array([[0.25, 0.5, 0.125], [0.75, 0.0625, 0.3]])
+
+
+@pytest.mark.parametrize(
+    ("shape", "index", "of_rows"),
+    [
+        ((3,), [0, 1, 2], (3,)),  # a plate
+        ((3,), [2, 0, 0, 1], (4,)),  # a column of group numbers: c[index]
+        ((3,), [0, 1, 2, 0, 1, 2], (2, 3)),  # trials in a plate of their own, latents last
+        ((3, 1), [0, 0, 1, 1, 2, 2], (3, 2)),  # the same, latents first
+    ],
+)
+@pytest.mark.parametrize("complement", [False, True])
+@pytest.mark.parametrize("is_logit", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_find_their_latents(shape, index, of_rows, complement, is_logit, dtype):
+    """By value, whatever the shapes are; draws that are equal are told apart by the shapes."""
+    c = C.astype(dtype)
+    p = (1 - c if complement else c)[:, index]
+    seen = np.log(p) - np.log1p(-p) if is_logit else p
+    made = rows(seen, is_logit=is_logit, shape=of_rows)
+    link = find_link(made, {"other": Draws(c[::-1], shape), "c": Draws(c, shape)}, None)
+    assert link is not None and (link.latent, link.complement) == ("c", complement)
+    assert link.element.tolist() == index
+
+
+def test_every_particle_must_agree():
+    p = C[:, [0, 0]].copy()
+    assert find_link(rows(p), {"c": Draws(C, (3,))}, None) is not None
+    p[1, 1] = 0.2
+    assert find_link(rows(p), {"c": Draws(C, (3,))}, None) is None
+
+
+@pytest.mark.parametrize("off", [1e-3, 1e-6])
+def test_a_probability_that_is_near_a_draw_is_another(off):
+    p = np.array([[0.25, 0.5]])
+    draws = {"c": Draws(p, (2,))}
+    assert find_link(rows(p * (1 + off)), draws, None) is None
+    assert find_link(rows(p * (1 + 1e-16)), draws, None) is not None
+
+
+def test_one_latent_of_all_rows():
+    c = np.array([[0.25], [0.5]])
+    link = find_link(rows(np.repeat(c, 4, axis=1)), {"c": Draws(c, ())}, None)
+    assert link.element.tolist() == [0, 0, 0, 0]
+
+
+def test_equal_draws_are_told_apart_by_the_shapes():
+    """Draws at the end of a precision are often the same number."""
+    c = np.full((1, 3), np.finfo(np.float32).tiny, np.float32)
+    assert find_link(rows(c), {"c": Draws(c, (3,))}, None).element.tolist() == [0, 1, 2]
+
+
+def test_the_link_of_the_step_before_is_tried_first():
+    c = np.full((1, 3), 0.5)
+    last = Link("c", False, np.array([2, 2, 0]))
+    assert find_link(rows(c), {"c": Draws(c, (3,))}, last) is last
+    other = rows(np.array([[0.5, 0.25, 0.125]]))
+    moved = {"c": Draws(np.array([[0.5, 0.25, 0.125]]), (3,))}
+    assert find_link(other, moved, last).element.tolist() == [0, 1, 2]
+    fewer = {"c": Draws(np.array([[0.5, 0.25]]), (2,))}
+    assert find_link(rows(np.array([[0.25, 0.5]])), fewer, last).element.tolist() == [1, 0]
+
+
+def test_links_are_kept_for_the_next_step():
+    links = {}
+    notes_of(0.25, links=links)
+    assert links["k"].latent == "c" and links["k"].element.tolist() == [0, 1]
+
+
+# -- the recording of the steps --------------------------------------------------------------------
 
 
 def test_steps_make_a_recording():
@@ -56,23 +158,20 @@ def test_steps_make_a_recording():
     assert other.observed["k.value"].shape == (2, 2)
 
 
-def test_steps_that_differ_are_refused():
-    first, second = steps(notes_of(0.25), notes_of(0.5))
-    second["draws"] = {"d": second["draws"]["c"]}
-    with pytest.raises(ValueError, match=r"draws: '[cd]' is not in all steps: see step 1"):
-        make_recording([first, second], {})
-    second["draws"] = {"c": np.zeros((3, 2))}
-    with pytest.raises(ValueError, match=r"'c' has the shapes .* in different steps"):
-        make_recording([first, second], {})
+def changed(step, group, arrays):
+    return {**step, group: arrays}
 
 
-def test_wrapped_distributions():
-    class Independent:
-        base_dist = SimpleNamespace(name="inner")
-
-    assert base_distribution(Independent()).name == "inner"
-    plain = SimpleNamespace()
-    assert base_distribution(plain) is plain
+@pytest.mark.parametrize(
+    "arrays", [{"d": np.zeros((2, 2))}, {}, {"c": np.zeros((3, 2))}, {"c": np.zeros((2, 1))}]
+)
+def test_steps_from_one_that_differs_on_are_left_out(arrays):
+    """The last batch of a data set is often a smaller one."""
+    whole = steps(*(notes_of(x) for x in (0.25, 0.5, 0.75, 0.25)))
+    made = make_recording([*whole[:2], changed(whole[2], "draws", arrays), whole[3]], {"a": 1})
+    assert made.num_steps == 2 and dict(made.header) == {"a": 1, "left_out": 2}
+    np.testing.assert_array_equal(made.draws["c"][:, 0, 0], [0.25, 0.5])
+    assert "left_out" not in make_recording(whole, {}).header
 
 
 def test_a_framework_that_is_not_installed():

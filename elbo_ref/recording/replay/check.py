@@ -1,8 +1,9 @@
 """`replay`: a recorded run made again, step by step, from its own draws.
 
-The order matters. The losses come first: the explanation of a difference there is what the
-gradients are compared with, so that a mistake that moves everything is named once. Then the
-gradients, the updates, which need nothing but themselves, and where the draws come from.
+The order matters. What is another model is said first, and what the program shows to be a mistake.
+Then the losses: the explanation of a difference there is what the gradients are compared with, so
+that a mistake that moves everything is named once. Then the gradients, where the draws come from,
+and the updates, which need nothing but themselves.
 """
 
 from __future__ import annotations
@@ -15,27 +16,30 @@ import numpy as np
 
 from elbo_ref._validation.arguments import check_type, underflow_is_zero
 from elbo_ref.counts import Counts
+from elbo_ref.crosscheck import wording
 from elbo_ref.crosscheck.check import check_claims
-from elbo_ref.crosscheck.findings import Finding, Status, Verdict, in_order
+from elbo_ref.crosscheck.findings import Finding, Verdict, in_order
 from elbo_ref.crosscheck.optimum import exact_numbers, optimum_finding
 from elbo_ref.crosscheck.parameters import learned_of, one_by_one
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GuideName
-from elbo_ref.objectives import LossName
+from elbo_ref.objectives import LossName, find as find_loss
 from elbo_ref.optim import Adam
-from elbo_ref.recording import Recording
-from elbo_ref.recording.replay import draws, gradients, losses, updates
-from elbo_ref.recording.replay.canonical import constrain_parameters, finite_part, one_site
-from elbo_ref.recording.replay.roles import EMPTY, Candidates, latent_site, make_trace
-from elbo_ref.recording.replay.rows import NotReplayedError, find_batch, match_counts
+from elbo_ref.recording.guide_sites import OutsideError, guide_with
+from elbo_ref.recording.notes import Recording
+from elbo_ref.recording.replay import chain, claims, draws, gradients, losses, marginal, updates
+from elbo_ref.recording.replay.finite import finite_part
+from elbo_ref.recording.replay.reach import held_by, reach_finding
 from elbo_ref.recording.replay.trace import ReplayTrace
+from elbo_ref.recording.rows import Data, compare_counts
+from elbo_ref.recording.statement import Statement, read_statement
 
 
 @underflow_is_zero
 def replay(
     recording: Recording | str | Path,
-    counts: Counts,
+    counts: Counts | None = None,
     *,
     guide: GuideName | None = None,
     loss: LossName | None = None,
@@ -49,27 +53,30 @@ def replay(
     ----------
     recording : Recording, str or Path
         From `elbo_ref.recording.record`, or its file.
-    counts : Counts
-        The data, an entry for each latent in the order of the plate; equal entries may share one.
+    counts : Counts, optional
+        The data that the run is believed to have, an entry for each latent in the order of the
+        plate; compared with what it observed. Equal entries may share one.
     guide, loss : str, optional
-        Names as of `maximize_elbo`; by default those that the recording shows.
+        The guide and the loss that the run is believed to have.
     names : mapping of roles to names, optional
-        Names of the parameters that are ``prior.concentration1`` and so on; by default those that
-        the sites were distributed by.
+        The parameters that are believed to be ``prior.concentration1`` and so on.
     prior : Beta, shape (), optional
-        The prior, where it is no parameter and not recorded.
+        The prior that the run is believed to have held.
     optimizer : Adam, optional
-        The optimizer claimed; by default the one that the recording names.
+        The optimizer claimed.
 
     Returns
     -------
     Verdict
-        Its findings name the first step that departs, and what.
+        Its findings name the first step that departs, and what. A program that is another model
+        has the outcome ``"outside_model"``, and what can be made again of it is.
 
     Raises
     ------
     TypeError, ValueError
-        If the recording does not say what is needed, or is not one.
+        If an argument is of another kind.
+    RecordingError
+        If a file is not a recording.
     OSError
         If a file cannot be read.
 
@@ -82,138 +89,162 @@ def replay(
     -----
     From its draws, each loss follows to rounding, and each gradient but for PyTorch's approximate
     derivative of a Beta draw; each update follows from the gradient. Without PyTorch a gradient
-    that goes through a Beta draw is untested; see docs/replay.md.
+    that goes through a Beta draw is untested; see docs/replay.md. Gradients are those for the
+    arguments of the sites, so that any parametrisation of these is judged.
 
     Examples
     --------
-    >>> c, a = np.array([[[0.25]]]), np.array([1.0])
+    >>> c, one = np.array([[[0.25]]]), np.array([[1.0]])
+    >>> model = {"program": "model", "observed": False, "class": "Beta", "name": "c"}
+    >>> rows = {**model, "observed": True, "class": "Binomial", "name": "k", "latent": "c"}
     >>> made = Recording(
     ...     losses=[-np.log(120 * 0.25**3 * 0.75**7)],  # binomial(10, 3) is 120, the prior is flat
     ...     draws={"c": c},
-    ...     before={"a": 0 * a, "b": 0 * a}, constrained={"a": a, "b": a},
-    ...     after={"a": 0 * a, "b": 0 * a}, gradients={"a": 0 * a, "b": 0 * a},
+    ...     arguments={"model.c.concentration1": one, "model.c.concentration0": one},
+    ...     observed={"k.value": 3 * one, "k.total_count": 10 * one, "k.index": 0 * one},
+    ...     header={"sites": [model, {**rows, "rows": 1, "elements": 1}]},
     ... )
-    >>> names = {"prior.concentration1": "a", "prior.concentration0": "b"}
-    >>> found = replay(made, Counts(3, 10), guide="empty", loss="trace", names=names)
-    >>> [finding.name for finding in found.having("agrees")]
+    >>> [finding.name for finding in replay(made).having("agrees")]
     ['losses', 'draws']
     """
     if isinstance(recording, str | Path):
         recording = Recording.load(recording)
     check_type("recording", recording, Recording)
-    check_type("counts", counts, Counts)
+    if counts is not None:
+        check_type("counts", counts, Counts)
+        counts = one_by_one(counts)
     if optimizer is not None:
         check_type("optimizer", optimizer, Adam)
     check_claims(names, prior)
     with np.errstate(all="ignore"):  # a number that overflows is one that departs
-        return _replayed(recording, counts, _Claims(guide, loss, names or {}, prior, optimizer))
+        seen = _replayed(recording, counts, optimizer)
+        if seen.statement is not None:
+            seen.findings.extend(claims.compare(seen.statement, guide, loss, names or {}, prior))
+    return _verdict(recording, seen)
 
 
-class _Claims(NamedTuple):
-    """Arguments of `replay`: what is said of a run beside its recording."""
+class _Seen(NamedTuple):
+    """Findings of a replay, and how far it came."""
 
-    guide: str | None
-    loss: str | None
-    names: Mapping[str, str]
-    prior: Beta | None
-    optimizer: Adam | None
+    findings: list[Finding]
+    statement: Statement | None = None
+    trace: ReplayTrace | None = None
+    point: PointDiagnosis | None = None
 
 
-def _replayed(recording: Recording, counts: Counts, claims: _Claims) -> Verdict:
+def _replayed(recording: Recording, counts: Counts | None, optimizer: Adam | None) -> _Seen:
     part, findings = finite_part(recording)
-    trace, point = None, None
+    left_out = recording.header.get("left_out")
+    if left_out:
+        words = (
+            f"{left_out} further steps, whose arrays have other shapes, are not in the recording"
+        )
+        findings.append(Finding("recording", words, status="note"))
+    if part is None:
+        findings.append(_untested("there is no step of finite numbers"))
+        return _Seen(findings)
     try:
-        if part is None:
-            raise NotReplayedError("there is no step of finite numbers")
-        findings += updates.compare_updates(part, claims.optimizer)
-        trace, used = _trace(part, counts, claims, findings)
-        explanation = losses.explain_losses(trace)
+        statement = read_statement(part)
+    except OutsideError as error:
+        findings.append(_outside(str(error)))
+        findings += updates.compare_updates(part, optimizer)
+        return _Seen(findings)
+    findings += [*map(_outside, statement.outside), *statement.findings]
+    data = statement.data
+    if data is not None and counts is not None:
+        findings += compare_counts(data, counts, statement.scale * statement.likelihood_weight)
+    if data is None and counts is not None and len(counts) == statement.draws.shape[2]:
+        data = Data.of(counts)
+    if data is None:
+        findings.append(_untested("the likelihood is written by hand: give the counts"))
+        return _Seen(findings, statement)
+    trace = None
+    if statement.marginal:
+        findings += marginal.compare(statement, data)
+    elif _samples_others(statement):
+        findings.append(_untested("the guide samples others than the model's latents"))
+    elif not data.exact:
+        findings.append(_untested("each particle has data of its own"))
+    else:
+        explanation = losses.explain_losses(ReplayTrace.of(statement, data))
+        trace = explanation.trace
         findings += explanation.findings
-        findings += gradients.compare_gradients(explanation, used)
-        findings += draws.compare_draws(explanation.trace)
-        point = _last_point(explanation.trace, used)
-        findings += [optimum_finding(point)] if point else []
-    except NotReplayedError as error:
-        untested = "losses, gradients and draws"
-        findings.append(Finding("losses", untested, reason=str(error), status="untested"))
+        findings += gradients.compare_gradients(explanation)
+        findings += draws.compare_draws(trace)
+    findings += chain.compare_parameters(statement)
+    findings += updates.compare_updates(part, optimizer)
+    point = _last_point(statement, trace, data)
+    if point is not None:
+        held = held_by(statement)
+        within = held and reach_finding(held, point)
+        findings.append(within or optimum_finding(point))
+    return _Seen(findings, statement, trace, point)
+
+
+def _untested(reason: str) -> Finding:
+    return Finding("losses", "losses, gradients and draws", reason=reason, status="untested")
+
+
+def _samples_others(statement: Statement) -> bool:
+    """Tell whether the guide has densities in the loss that are not of the latents."""
+    missing = any(finding.name == "latent_not_in_guide" for finding in statement.findings)
+    return missing and bool(statement.recording.sites("guide"))
+
+
+def _outside(reason: str) -> Finding:
+    return Finding("outside_model", reason, status="outside")
+
+
+def _last_point(
+    statement: Statement, trace: ReplayTrace | None, data: Data
+) -> PointDiagnosis | None:
+    """Diagnose the parameters before the last update; None where there is no such point."""
+    prior = statement.prior[:, -1]
+    if statement.outside or not data.constant or prior.shape[1] > 1 or not (prior > 0).all():
+        return None
+    guide, params = statement.guide, statement.guide_parameters[:, -1]
+    if statement.marginal:
+        guide = guide_with(origin="posterior", detached=False)
+    if guide.origin == "posterior":
+        params = data.outcomes[:, 0]
+    if not guide.shared:
+        params = np.broadcast_to(params, (len(params), data.successes.shape[1]))
+    if not guide.is_point:  # refuses parameters that are none of the distribution
+        guide.kind(*guide.source_parameters(prior, params))
+    recording, arguments = statement.recording, statement.arguments
+    learned = [role for role, argument in arguments.items() if argument.sources]
+    rates = [rate[-1] for rate in recording.lr.values() if np.isfinite(rate[-1])]
+    noted = recording.header.get("loss") or {}
+    point = Point(
+        counts=data.counts(),
+        guide_name=guide.name,
+        loss=find_loss("trace") if trace is None else trace.objective,
+        prior=Beta(*map(float, prior[:, 0])),
+        guide_parameters=params,
+        learn_prior=learned_of(learned),
+        rate=float(rates[0]) if rates else None,
+        num_particles=1 if trace is None or trace.bound else int(noted.get("num_particles", 1)),
+    )
+    return PointDiagnosis(point)
+
+
+def _verdict(recording: Recording, seen: _Seen) -> Verdict:
     noted = recording.header.get("loss") or {}
     framework = recording.header.get("framework", "an SVI")
     kind = noted.get("class") or "a loss of its own"
+    invisible = losses.invisible(seen.trace) if seen.trace else ()
+    subject = f"{recording.num_steps} steps of {framework} with {kind} in {recording.dtype}"
+    if seen.statement is not None:
+        guide = "no guide" if seen.statement.marginal else f"{seen.statement.guide.name} guide"
+        subject += f": {seen.statement.num_latents} latents, {guide}"
     return Verdict(
-        f"{recording.num_steps} steps of {framework} with {kind} in {recording.dtype}",
-        in_order(findings),
-        exact_numbers(point) if point else {},
-        _ruled_out(findings, losses.invisible(trace) if trace else ()),
-        posterior=point.exact_posterior if point else None,
+        subject,
+        in_order(seen.findings),
+        exact_numbers(seen.point) if seen.point else {},
+        _ruled_out(seen.findings, invisible),
+        wording.advice(seen.findings, has_losses=True),
+        posterior=seen.point.exact_posterior if seen.point else None,
     )
-
-
-def _trace(
-    recording: Recording, counts: Counts, claims: _Claims, findings: list[Finding]
-) -> tuple[ReplayTrace, Counts]:
-    """Make a trace with the data that the run really had; differences are findings.
-
-    Raises
-    ------
-    NotReplayedError
-        If the recording does not hold one.
-    """
-    recording, unconstrained = constrain_parameters(recording)
-    findings += unconstrained
-    recording = one_site(recording)
-    latents, size = one_by_one(counts), recording.draws[latent_site(recording)].shape[2]
-    batch = find_batch(recording, latents, size)
-    matched = match_counts(recording, latents, size) if batch is None else batch.match(latents)
-    used, differences = matched
-    findings += differences
-    if used is None:
-        raise NotReplayedError("the counts have other latents than the draws")
-    guide, names = claims.guide, claims.names
-    site_missing = _latent_not_in_guide(recording, guide)
-    findings += site_missing
-    if site_missing:
-        guide = EMPTY.name
-        names = {role: name for role, name in names.items() if "prior." in role}
-    candidates = Candidates.of(recording, guide, used)
-    names, exchanged = candidates.match_names(names, batch)
-    findings += exchanged
-    if site_missing and recording.sites("guide", observed=False):
-        raise NotReplayedError("the guide samples others than the model's latents")
-    loss, prior = claims.loss, claims.prior
-    return make_trace(candidates, used, loss=loss, names=names, prior=prior, batch=batch), used
-
-
-def _latent_not_in_guide(recording: Recording, guide: str | None) -> list[Finding]:
-    """Find that the guide's sites are others than the latent."""
-    sampled = [site["name"] for site in recording.sites("guide", observed=False)]
-    if "sites" not in recording.header or latent_site(recording) in sampled:
-        return []
-    intended = sampled or guide not in (None, EMPTY.name)
-    words = "the guide does not sample the latent: what is maximised is no ELBO"
-    reason = f"it samples {', '.join(map(repr, sampled))}" if sampled else "it samples nothing"
-    status: Status = "mistake" if intended else "note"
-    return [Finding("latent_not_in_guide", words, reason=reason, status=status)]
-
-
-def _last_point(trace: ReplayTrace, counts: Counts) -> PointDiagnosis | None:
-    """Diagnose the parameters before the last update; None where there is no such value."""
-    prior, params = trace.roles.prior[:, -1, 0], trace.roles.guide_parameters
-    if not (prior > 0).all() or params.shape[2] not in (1, len(counts)):
-        return None
-    if not trace.guide.is_point:  # refuses parameters that are none of the distribution
-        trace.guide.kind(*trace.guide.source_parameters(prior[:, None], params[:, -1]))
-    rates = [rate[-1] for rate in trace.recording.lr.values() if np.isfinite(rate[-1])]
-    point = Point(
-        counts=counts,
-        guide_name=trace.guide.name,
-        loss=trace.objective,
-        prior=Beta(*map(float, prior)),
-        guide_parameters=params[:, -1],
-        learn_prior=learned_of([role for _, role, _ in trace.learned()]),
-        rate=float(rates[0]) if rates else None,
-        num_particles=1 if trace.bound else trace.draws.shape[1],
-    )
-    return PointDiagnosis(point)
 
 
 def _ruled_out(findings: list[Finding], invisible: tuple[str, ...]) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def compare_draws(trace: ReplayTrace) -> list[Finding]:
 
 
 def _origin(trace: ReplayTrace) -> Finding:
-    guide, prior = trace.guide, trace.roles.prior
+    guide, prior = trace.guide, trace.prior
     source = guide.source_parameters(prior, trace.guide_parameters)
     p_value = _p_value(_uniform(trace, source))
     words, reason = f"p-value of {trace.draws.size} draws", "Kolmogorov-Smirnov"
@@ -129,8 +129,8 @@ def _saturation(trace: ReplayTrace) -> list[Finding]:
 
 def _loss_std(trace: ReplayTrace) -> FloatArray:
     """Compute the exact standard deviation of the loss of each step (E5), (T,)."""
-    guide, prior, params = trace.guide, trace.roles.prior, trace.guide_parameters
-    tilt = _tilt(trace, prior, params, trace.scales[1] * trace.outcomes)
+    guide, prior, params = trace.guide, trace.prior, trace.guide_parameters
+    tilt = _tilt(trace, prior, params, trace.likelihood_weight * trace.data.outcomes)
     each = guide.source.variance(tilt, guide.source_parameters(prior, params))
     variance = np.broadcast_to(each, trace.draws.shape[::2]).sum(axis=1)
     return np.asarray(np.sqrt(np.maximum(variance / trace.draws.shape[1], 1e-300)))

@@ -24,16 +24,14 @@ import numpy as np
 
 from elbo_ref._format.numbers import number
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding, Status
 from elbo_ref.distributions.beta_source import BETA
-from elbo_ref.guides.constraints import CONSTRAINTS
 from elbo_ref.objectives.base import Task
+from elbo_ref.recording.guide_sites import guide_with
 from elbo_ref.recording.replay.comparison import Comparison
 from elbo_ref.recording.replay.kernel import installed_pytorch, torch_pathwise
 from elbo_ref.recording.replay.losses import Explanation
 from elbo_ref.recording.replay.program import Columns
-from elbo_ref.recording.replay.roles import guide_with
 from elbo_ref.recording.replay.trace import ReplayTrace
 
 RULED_OUT = ("gradient_detached", "gradient_scaled", "gradient_estimator", "gradient_mismatch")
@@ -52,9 +50,6 @@ _ENOUGH = 10
 _STEPS, _MOST = 8, 2000
 """Steps at which the standard deviation is worked out; fewer for more latents in all."""
 
-_UNIT_SLOPE = ("real", "unit_interval")
-"""Constraints whose parameter is its own unconstrained one; a point has its logit for a value."""
-
 _ABSENT = (
     "it goes through PyTorch's derivative of a Beta draw: "
     "where PyTorch is installed too, `replay` tests it"
@@ -64,7 +59,7 @@ _NO_NUMBER = "PyTorch's derivative of a Beta draw is not finite at some of these
 
 @dataclass(frozen=True)
 class Gradient:
-    """The gradient of the loss for one unconstrained parameter, theirs and others, (T, 1 or L).
+    """The gradient of the loss for one argument, theirs and others, (T, 1 or L).
 
     Attributes
     ----------
@@ -86,6 +81,8 @@ class Gradient:
         Whether it goes through a Beta draw, beyond rounding.
     by_gammas : bool
         Whether such a draw is differentiated as a pair of gammas, as NumPyro does.
+    by_score : bool
+        Whether the draws have no derivative, so that the score function estimates it.
     """
 
     role: str
@@ -99,6 +96,7 @@ class Gradient:
     kernel_allowance: FloatArray
     through_beta: bool
     by_gammas: bool
+    by_score: bool
 
     @property
     def exact(self) -> FloatArray:
@@ -130,23 +128,19 @@ class Gradient:
         return f"gradient of {self.role} at step {index[0]}{latent}"
 
 
-def compare_gradients(explanation: Explanation, counts: Counts) -> list[Finding]:
-    """Compare the gradient of every parameter that the optimizer had, at every step."""
+def compare_gradients(explanation: Explanation) -> list[Finding]:
+    """Compare the gradient for every argument that has one, at every step."""
     trace = explanation.trace
     if not explanation.explained:
         return [_untested("the losses are not explained, so there is nothing to compare with")]
-    if trace.computed:
-        return [_untested(f"{', '.join(trace.computed)}: computed from parameters")]
-    findings = [_untested(f"{name}: no site is distributed by it") for name in trace.without_role]
-    for _, role, name in trace.learned():
-        kind = _constraint(trace, name)
-        if kind not in (*_UNIT_SLOPE, *CONSTRAINTS):
-            findings.append(_untested(f"{role}: its constraint is {kind}"))
+    findings: list[Finding] = []
     gradients = list(_gradients(explanation))
+    if not gradients:
+        return [_untested("no gradient of an argument is recorded")]
     findings += [_compared(gradient, explanation.factor) for gradient in gradients]
     if any(gradient.through_beta and not gradient.by_gammas for gradient in gradients):
         scaled = explanation.likelihood != 1
-        deviations = {} if scaled else _standard_deviations(trace, counts)
+        deviations = {} if scaled else _standard_deviations(trace)
         findings.append(_kernel_error(gradients, trace, deviations))
     return findings
 
@@ -155,30 +149,12 @@ def _untested(reason: str, quantity: str = "the gradients") -> Finding:
     return Finding("gradients", quantity, reason=reason, status="untested")
 
 
-def _constraint(trace: ReplayTrace, name: str) -> str:
-    return str(trace.recording.header.get("constraints", {}).get(name, "positive"))
-
-
-def _comparable(trace: ReplayTrace) -> Iterator[tuple[int, str, FloatArray, FloatArray]]:
-    """Yield row, role, theirs and d constrained / d unconstrained of each learned parameter."""
-    recording = trace.recording
-    for row, role, name in trace.learned():
-        theirs, x = (
-            group[name].reshape(recording.num_steps, -1).astype(np.float64)
-            for group in (recording.gradients, recording.constrained)
-        )
-        kind = _constraint(trace, name)
-        if kind in CONSTRAINTS:
-            yield row, role, theirs, CONSTRAINTS[kind].slope(x)
-        elif kind in _UNIT_SLOPE:
-            yield row, role, theirs, np.ones_like(x)
-
-
 def _gradients(explanation: Explanation) -> Iterator[Gradient]:
     trace, scale = explanation.trace, explanation.likelihood
     guide, program = trace.guide, trace.program
     through_beta = guide.source is BETA
     by_gammas = through_beta and trace.from_numpyro
+    by_score = not trace.reparameterized
     asked = through_beta and not by_gammas and installed_pytorch() is not None
 
     def evaluate(columns: Columns) -> FloatArray:
@@ -202,8 +178,8 @@ def _gradients(explanation: Explanation) -> Iterator[Gradient]:
 
     values = trace.over_steps(evaluate)
     eps = float(np.finfo(program.dtype).eps)
-    for row, role, theirs, slope in _comparable(trace):
-        wide = trace.scales[0] * trace.of_all(values[:, row], theirs.shape[1]) * slope
+    for row, role, theirs in trace.learned():
+        wide = trace.scale * trace.of_all(values[:, row], theirs.shape[1])
         density, through, magnitude, rounding, score, kernel, error, detached = wide
         known = np.isfinite(kernel) if asked else error == 0
         allowance = max(8 * eps, DIGITS) * np.abs(magnitude) + 4 * eps * np.abs(rounding)
@@ -219,6 +195,7 @@ def _gradients(explanation: Explanation) -> Iterator[Gradient]:
             kernel_allowance=np.where(known, np.abs(error), np.inf),
             through_beta=through_beta and bool(np.any(np.abs(through) > allowance)),
             by_gammas=by_gammas and bool(np.any(through)),
+            by_score=by_score and bool(np.any(through)),
         )
 
 
@@ -229,6 +206,12 @@ def _compared(gradient: Gradient, factor: float) -> Finding:
     if gradient.by_gammas and not exactly.agree:
         reason = "NumPyro differentiates a pair of gammas, which the draw alone does not determine"
         return _untested(reason, quantity)
+    if gradient.by_score:
+        score = gradient.beside_exact(gradient.score)
+        if not score.agree:
+            return _untested("of the score function, with a baseline or in parts", quantity)
+        words, index = f"all steps: {quantity}, by the score function", score.farthest()
+        return score.finding("gradients", words, index, "rounding of the terms", "agrees")
     candidates = [
         (exactly, "rounding of the terms"),
         (gradient.beside_exact(gradient.detached), "with the posterior detached"),
@@ -314,21 +297,23 @@ def _scatter(gradients: FloatArray) -> FloatArray:
     return np.asarray(np.maximum(np.sqrt((steps * steps).mean(axis=0) / 2), 1e-300))
 
 
-def _standard_deviations(trace: ReplayTrace, counts: Counts) -> dict[str, FloatArray]:
+def _standard_deviations(trace: ReplayTrace) -> dict[str, FloatArray]:
     """Compute the Monte Carlo standard deviation of a step's gradient by role, (1 or L,)."""
-    if trace.batch is not None:
+    if not trace.data.constant or trace.prior.shape[2] > 1 or trace.scale != 1:
         return {}
-    objective, task = trace.objective, Task(trace.guide, counts)
+    objective, task = trace.objective, Task(trace.guide, trace.data.counts())
     last, particles = trace.recording.num_steps - 1, trace.draws.shape[1]
     sizes: dict[str, list[FloatArray]] = {}
     count = max(1, min(_STEPS, _MOST // trace.num_latents))
     for step in np.unique(np.linspace(last, 0, count).astype(int)):
-        prior, params = trace.roles.prior[:, step], trace.roles.guide_parameters[:, step]
+        prior, params = trace.prior[:, step], trace.guide_parameters[:, step]
+        if trace.guide.origin == "posterior":
+            params = trace.guide_parameters[:, 0]
         variances = objective.gradient_variance(task, prior, np.array(params))
         if variances is None:
             return {}
         rows = [*variances[0], *variances[1]]
-        for row, role, _, slope in _comparable(trace):
-            deviation = np.sqrt(np.ravel(rows[row]) / particles) * np.abs(slope[step])
+        for row, role, _ in trace.learned():
+            deviation = np.sqrt(np.ravel(rows[row]) / particles)
             sizes.setdefault(role, []).append(deviation)
     return {role: np.maximum(np.mean(x, axis=0), 1e-300) for role, x in sizes.items()}

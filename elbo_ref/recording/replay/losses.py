@@ -33,14 +33,10 @@ _FITTED = (
 )
 """Mistakes that take more than one loss to see."""
 
-_COUNTED = ("Binomial", "Bernoulli", "Delta", "Unit")
-"""Sites that may be observed: the data, what is computed, and a factor, which is a site as well."""
-
 RULED_OUT = (
     "wrong_sign",
     "swapped_concentrations",
     "latent_not_in_guide",
-    "missing_coefficients",
     *_FITTED,
     "loss_mismatch",
 )
@@ -48,8 +44,7 @@ RULED_OUT = (
 
 def invisible(trace: ReplayTrace) -> tuple[str, ...]:
     """List mistakes that these losses could not have shown."""
-    names = () if np.any(trace.log_coefficient) else ("missing_coefficients",)
-    return names + (_FITTED if trace.recording.num_steps == 1 else ())
+    return _FITTED if trace.recording.num_steps == 1 else ()
 
 
 class Sums(NamedTuple):
@@ -89,7 +84,7 @@ class Sums(NamedTuple):
             rows = columns.mean(np.array([*values, densities, terms.magnitude, log_failure]))
             return np.concatenate((rows, np.broadcast_to(columns.excess, (1, rows.shape[1]))))
 
-        return cls(*(trace.scales[0] * trace.over_steps(evaluate).sum(axis=-1)))
+        return cls(*(trace.scale * trace.over_steps(evaluate).sum(axis=-1)))
 
     def loss(self, likelihood: float = 1.0) -> FloatArray:
         """Add them up to the losses that ``svi.step`` returns, the likelihood scaled."""
@@ -135,16 +130,9 @@ class Hypothesis(NamedTuple):
 def explain_losses(trace: ReplayTrace) -> Explanation:
     """Compare every loss, and name the mistake if they are others."""
     recording = trace.recording
-    strange = [
-        f"{site['name']!r} from a {site['class']}"
-        for site in recording.sites("model", observed=True)
-        if site["class"] not in _COUNTED
-    ]
     if trace.loss not in LOSSES.values():
         reason = f"loss {trace.loss} does not follow from the draws by a formula known here"
         return _untested(trace, reason)
-    if strange:
-        return _untested(trace, f"the model observes {', '.join(strange)} too")
     forms, comparisons = [], []
     for form in _forms(trace):
         sums = Sums.of(form)
@@ -161,15 +149,18 @@ def explain_losses(trace: ReplayTrace) -> Explanation:
     where = compared.first()
     words = f"loss at step {where[0]}"
     for form, sums in forms:
+        bare = _without_coefficients(form, sums)
+        if bare is not None:
+            return bare
         for its in _hypotheses(form, sums):
             if its.agrees(recording.losses):
                 finding = compared.finding(its.name, words, where, its.reason, "mistake")
                 explained = its.name != "latent_not_in_guide"
                 return Explanation((finding,), its.trace, its.likelihood, its.factor, explained)
-    if len(forms) > 1 and "vector" in recording.header:
+    if len(forms) > 1 and trace.vector:
         reason = (
-            f"{recording.header['vector']} is in no plate: Pyro takes all of its density "
-            "from the weight of each latent, which is no bound of theirs"
+            f"{trace.vector} is in no plate: Pyro takes all of its density from the weight of each "
+            "latent, which is no bound of theirs"
         )
         return _untested(trace, reason)
     count = int(compared.off.sum())
@@ -194,10 +185,10 @@ def _hypotheses(trace: ReplayTrace, sums: Sums) -> Iterator[Hypothesis]:
     """Yield the hypotheses, simplest first."""
     theirs, ours = trace.recording.losses, sums.loss()
     yield Hypothesis("wrong_sign", "minus these are the losses", -ours, sums, trace, factor=-1.0)
-    for name, reason, variant, coefficients in _variants(trace, sums):
-        of_variant = sums if variant is trace else Sums.of(variant)
-        losses = of_variant.loss() + coefficients * sums.coefficients
-        yield Hypothesis(name, reason, losses, of_variant, variant)
+    for reason, variant in _swapped(trace):
+        of_variant = Sums.of(variant)
+        name = "swapped_concentrations"
+        yield Hypothesis(name, reason, of_variant.loss(), of_variant, variant)
     if np.any(sums.guide):
         reason = "the guide's density is not subtracted in them"
         yield Hypothesis("latent_not_in_guide", reason, ours - sums.guide, sums, trace)
@@ -205,26 +196,36 @@ def _hypotheses(trace: ReplayTrace, sums: Sums) -> Iterator[Hypothesis]:
         yield from _fitted(trace, sums)
 
 
-def _variants(trace: ReplayTrace, sums: Sums) -> Iterator[tuple[str, str, ReplayTrace, int]]:
-    """Yield mistakes that are traces of their own, and whether the coefficients are missing."""
-    if trace.batch is not None:
-        for name, power, how in (
-            ("subsample_unscaled", 0, "not scaled by"),
-            ("subsample_scaled_twice", 2, "scaled twice by"),
-        ):
-            reason = f"they are those of minibatches that are {how} {number(trace.batch.scale)}"
-            yield name, reason, replace(trace, power=power), 0
-    if np.any(sums.coefficients):
-        reason = f"they lack the log coefficients, {number(sums.coefficients[0])} in all"
-        yield "missing_coefficients", reason, trace, 1
-        reason = "they are those of k log c + (n - k) log(1 - c), where no draw is clamped"
-        by_hand = replace(trace, program=replace(trace.program, likelihood=unclamped))
-        yield "missing_coefficients", reason, by_hand, 1
+def _without_coefficients(trace: ReplayTrace, sums: Sums) -> Explanation | None:
+    """Explain losses that lack the log binomial coefficients, which no parameter feels."""
+    theirs = trace.recording.losses
+    for likelihood in (trace.program.likelihood, unclamped) if np.any(sums.coefficients) else ():
+        other = replace(trace, program=replace(trace.program, likelihood=likelihood))
+        its = sums if other.program == trace.program else Sums.of(other)
+        allowance = its.allowance(trace.program.dtype)
+        compared = Comparison(theirs, its.loss() + its.coefficients, allowance)
+        if compared.agree:
+            (worst,) = compared.farthest()
+            words = f"all {theirs.size} losses, the farthest at step {worst}:"
+            missing = number(its.coefficients[0])
+            note = f"the losses lack the log binomial coefficients, {missing}: single trials do"
+            return Explanation(
+                (
+                    compared.finding("losses", words, (worst,), "rounding of the terms", "agrees"),
+                    Finding("coefficients", note, status="note"),
+                ),
+                other,
+            )
+    return None
+
+
+def _swapped(trace: ReplayTrace) -> Iterator[tuple[str, ReplayTrace]]:
+    """Yield traces with concentrations exchanged, and in words which."""
     swaps = {"the prior": ("prior",), "the guide": ("guide",), "both": ("prior", "guide")}
     for whose, owners in swaps.items():
         if "guide" not in owners or trace.guide.parameter_names == NAMES:
             reason = f"they are those with concentration1 and concentration0 of {whose} exchanged"
-            yield "swapped_concentrations", reason, trace.swapped(*owners), 0
+            yield reason, trace.swapped(*owners)
 
 
 def _fitted(trace: ReplayTrace, sums: Sums) -> Iterator[Hypothesis]:
@@ -245,8 +246,10 @@ def _fitted(trace: ReplayTrace, sums: Sums) -> Iterator[Hypothesis]:
     yield Hypothesis("unexplained_constant", reason, ours + constant, sums, trace)
     if theirs.size > 3:
         basis = np.array((sums.log_failure, np.ones_like(ours))).T
-        (slope, shift), *_ = np.linalg.lstsq(basis, theirs - ours, rcond=None)
+        slope = float(np.round(np.linalg.lstsq(basis, theirs - ours, rcond=None)[0][0]))
+        shift = float(np.median(theirs - ours - slope * sums.log_failure))
         reason = f"they have {number(-slope)} more trials for each latent"
-        more = replace(trace, outcomes=trace.outcomes - [[[0.0]], [[slope]]])
+        rows = trace.data
+        more = replace(trace, data=rows._replace(total_count=rows.total_count - slope))
         fitted = ours + basis @ (slope, shift)
         yield Hypothesis("wrong_total_count", reason, fitted, sums, more)

@@ -156,6 +156,11 @@ def single_trials(c: Floats, k: Floats, f: Floats, least: float) -> Term:
     return Term(value, (k * np.abs(success) + f * (np.abs(success) + np.abs(logit))).astype(float))
 
 
+def from_logits(c: Floats, k: Floats, f: Floats, _least: float) -> Term:
+    """Compute the same of ``Binomial(logits=logit(c))``, where nothing is clamped."""
+    return binomial(c, k, f, 0.0)
+
+
 def unclamped(c: Floats, k: Floats, f: Floats, _least: float) -> Term:
     """Compute k log c + f log(1 - c), as written by hand."""
     return _total([sc.xlogy(k, c), sc.xlogy(f, 1 - c)])
@@ -233,7 +238,8 @@ class Program:
         c, failure = columns.c.astype(np.float64), sc.expit(-y)
         k, f = likelihood_scale * columns.outcomes
         free = (c >= self.least) & (c <= 1 - np.finfo(self.dtype).eps)
-        data = np.where(free | (self.likelihood is unclamped), k * failure - f * c, 0.0)
+        never = self.likelihood in (unclamped, from_logits)
+        data = np.where(free | never, k * failure - f * c, 0.0)
         logs = np.array((np.log(c), np.log1p(-c)))
         tilt = guide.tilt(prior, params, np.zeros_like(columns.outcomes))
         logs_magnitude = columns.mean(np.abs(logs)) + _psi_magnitude(prior)
@@ -302,7 +308,7 @@ class Program:
 
 
 def _clamped_logit(c: Floats, least: float) -> Floats:
-    p = np.clip(c, c.dtype.type(least), 1 - np.finfo(c.dtype).eps)
+    p = np.clip(c, c.dtype.type(least), 1 - np.finfo(c.dtype).eps) if least else c
     return np.asarray(np.log(p) - np.log1p(-p))
 
 

@@ -11,7 +11,7 @@ Shapes: T steps, P particles, L latents drawn in a step, k parameters of the gui
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -20,12 +20,21 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.crosscheck.parameters import ParameterRoles, roles_of
+from elbo_ref.crosscheck.parameters import roles_of
 from elbo_ref.guides import Guide
 from elbo_ref.objectives import OBJECTIVES, Objective, Renyi
-from elbo_ref.recording import Recording
-from elbo_ref.recording.replay.program import Columns, Program
-from elbo_ref.recording.replay.rows import Batch
+from elbo_ref.recording.guide_sites import Argument
+from elbo_ref.recording.notes import Recording
+from elbo_ref.recording.replay.program import (
+    Columns,
+    Program,
+    binomial,
+    from_logits,
+    single_trials,
+    unclamped,
+)
+from elbo_ref.recording.rows import Data
+from elbo_ref.recording.statement import Statement
 from elbo_ref.svi.parameters import NAMES
 
 LOSSES = {
@@ -82,60 +91,85 @@ class Bound(NamedTuple):
 
 @dataclass(frozen=True)
 class ReplayTrace:
-    """A recording with its parameters in their roles, and its rows, draws and scales.
+    """A recorded run with the formula that its losses and gradients are made by.
 
     Attributes
     ----------
     recording : Recording
     program : Program
     loss : str
-    roles : ParameterRoles
-        The parameters by role: the prior's (2, T, 1), the guide's (k, T, 1 or all latents).
-    draws : array, (T, P, L)
-    logits : array, (T, P, L)
-    outcomes : array, (2, T or 1, L)
-        Successes and failures of each latent that was drawn.
-    log_coefficient, coefficient_magnitude : array, (T or 1, L)
-    batch : Batch or None
-        The minibatches, if there are any.
-    power : int
-        How often they are scaled.
+    prior : array, (2, T, 1 or L)
+    guide_parameters : array, (k, T, 1 or L)
+    arguments : mapping of roles to `Argument`
+    draws, logits : array, (T, P, L)
+    data : Data
+    scale, likelihood_weight : float
+        Factor of all terms, and a further one of the likelihood.
     bound : Bound or None
         The bound of the particles, where the loss is not their mean.
+    vector : str
+        The guide's site that draws all logits together, if there is one.
     """
 
     recording: Recording
     program: Program
     loss: str
-    roles: ParameterRoles
+    prior: FloatArray
+    guide_parameters: FloatArray
+    arguments: Mapping[str, Argument]
     draws: NDArray[Any]
     logits: FloatArray
-    outcomes: FloatArray
-    log_coefficient: FloatArray
-    coefficient_magnitude: FloatArray
-    batch: Batch | None = None
-    power: int = 1
+    data: Data
+    scale: float = 1.0
+    likelihood_weight: float = 1.0
     bound: Bound | None = None
+    vector: str = ""
 
-    @property
-    def scales(self) -> tuple[float, float]:
-        """Scale of all terms, minibatches being of latents; of the data's, of a latent's rows."""
-        if self.batch is None:
-            return 1.0, 1.0
-        scale = self.batch.scale**self.power
-        return (scale, 1.0) if self.batch.of_latents else (1.0, scale)
-
-    @property
-    def guide_parameters(self) -> FloatArray:
-        """The guide's parameters of the latents that were drawn, (k, T, L or 1)."""
-        params = self.roles.guide_parameters
-        return params if self.batch is None else self.batch.select(params)
+    @classmethod
+    def of(cls, statement: Statement, data: Data) -> ReplayTrace:
+        """Choose the formula for a statement."""
+        recording, guide = statement.recording, statement.guide
+        loss, bound = _loss(recording, guide)
+        numpyro, info = from_numpyro(recording), np.finfo(recording.dtype)
+        likelihood = unclamped if statement.data is None else binomial
+        if data.trials and not numpyro:
+            likelihood = single_trials
+        elif data.by_logit:
+            likelihood = from_logits
+        return cls(
+            recording=recording,
+            program=Program(
+                guide,
+                recording.dtype,
+                loss == "trace_mean_field",
+                least=float(info.tiny if numpyro else info.eps),
+                likelihood=likelihood,
+            ),
+            loss=loss,
+            prior=statement.prior,
+            guide_parameters=data.outcomes
+            if guide.origin == "posterior"
+            else statement.guide_parameters,
+            arguments=statement.arguments,
+            draws=statement.draws,
+            logits=statement.logits,
+            data=data,
+            scale=statement.scale,
+            likelihood_weight=statement.likelihood_weight,
+            bound=bound,
+            vector=statement.vector,
+        )
 
     def of_all(self, values: FloatArray, width: int) -> FloatArray:
-        """Put values of the latents drawn, (..., T, L), in the places of all, or add them up."""
-        if width == 1:
-            return np.asarray(values.sum(axis=-1, keepdims=True))
-        return values if self.batch is None else self.batch.spread(values)
+        """Keep values of the latents, (..., T, L), or add them up to one."""
+        return np.asarray(values.sum(axis=-1, keepdims=True)) if width == 1 else values
+
+    @property
+    def reparameterized(self) -> bool:
+        """Tell whether draws have derivatives in the guide, or without one in the model."""
+        sites = self.recording.sites("guide") or self.recording.sites("model")
+        latents = [x for x in sites if not x["observed"]]
+        return all(x.get("reparameterized", True) for x in latents)
 
     @property
     def guide(self) -> Guide:
@@ -159,46 +193,26 @@ class ReplayTrace:
         """The number of latents, L."""
         return int(self.draws.shape[2])
 
-    def learned(self) -> Iterator[tuple[int, str, str]]:
-        """Yield the row in `Parts`, role and name of each parameter that the optimizer had."""
-        shift = 0 if self.guide.has_prior else 2
+    def learned(self) -> Iterator[tuple[int, str, FloatArray]]:
+        """Yield the row in `Parts`, the role and the recorded gradient of each argument."""
         for row, role in enumerate(roles_of(self.guide)):
-            name = self.roles.names.get(role, "")
-            if name in self.recording.before:
-                yield row + shift, role, name
-
-    @property
-    def computed(self) -> tuple[str, ...]:
-        """Roles whose values move and are no parameter, so computed from parameters."""
-        arguments = self.recording.arguments
-        unknown = self.recording.num_steps == 1 and bool(self.without_role)
-        return tuple(
-            role
-            for role, name in self.roles.names.items()
-            if name in arguments and (unknown or np.any(arguments[name] != arguments[name][:1]))
-        )
-
-    @property
-    def without_role(self) -> tuple[str, ...]:
-        """Parameters that have no role."""
-        named = self.roles.names.values()
-        return tuple(name for name in self.recording.before if name not in named)
+            gradient = self.arguments[role].gradient
+            if gradient is not None:
+                yield row, role, gradient
 
     def swapped(self, *owners: str) -> ReplayTrace:
         """Exchange the two concentrations, of the ``"prior"`` or ``"guide"``."""
-        roles, names = self.roles, dict(self.roles.names)
+        arguments = dict(self.arguments)
         for owner in owners:
             one, zero = (f"{owner}.{name}" for name in NAMES)
-            pairs = ((one, zero), (zero, one))
-            names |= {new: names.pop(old) for new, old in pairs if old in names}
-        roles = roles._replace(
-            prior=roles.prior[::-1] if "prior" in owners else roles.prior,
-            guide_parameters=roles.guide_parameters[::-1]
-            if "guide" in owners
-            else roles.guide_parameters,
-            names=names,
+            arguments[one], arguments[zero] = arguments[zero], arguments[one]
+        prior, params = self.prior, self.guide_parameters
+        return replace(
+            self,
+            prior=prior[::-1] if "prior" in owners else prior,
+            guide_parameters=params[::-1] if "guide" in owners else params,
+            arguments=arguments,
         )
-        return replace(self, roles=roles)
 
     def over_steps(self, evaluate: Callable[[Columns], FloatArray]) -> FloatArray:
         """Evaluate something of each latent, (..., C), at all steps: (..., T, L)."""
@@ -217,22 +231,22 @@ class ReplayTrace:
             wide = np.broadcast_to(x, (*x.shape[:-2], self.recording.num_steps, latents))
             return (scale * wide[..., steps, :]).reshape(*x.shape[:-2], count * latents)
 
-        scale = self.scales[1]
+        weight, data = self.likelihood_weight, self.data
         columns = Columns(
             c=c.transpose(1, 0, 2).reshape(particles, -1),
             logit=y.transpose(1, 0, 2).reshape(particles, -1),
-            prior=flat(self.roles.prior),
+            prior=flat(self.prior),
             guide_parameters=flat(self.guide_parameters),
-            outcomes=flat(self.outcomes, scale),
-            log_coefficient=flat(self.log_coefficient, scale),
-            coefficient_magnitude=flat(self.coefficient_magnitude, scale),
+            outcomes=flat(data.outcomes, weight),
+            log_coefficient=flat(data.log_coefficient, weight),
+            coefficient_magnitude=flat(data.coefficient_magnitude, weight),
             weights=np.full((particles, 1), 1 / particles),
         )
         return columns if self.bound is None else self._weighted(columns, self.bound)
 
     def _weighted(self, columns: Columns, bound: Bound) -> Columns:
         """Weight the columns by a bound; NumPyro scales the bound, Pyro its weights."""
-        terms, scale = self.program.terms(columns), 1.0 if self.from_numpyro else self.scales[0]
+        terms, scale = self.program.terms(columns), 1.0 if self.from_numpyro else self.scale
         f = scale * terms.objective().reshape(len(columns.c), -1, self.num_latents)
         magnitude = terms.magnitude.max(axis=0).reshape(f.shape[1:])
         if bound.together:
@@ -243,3 +257,22 @@ class ReplayTrace:
             excess=excess.ravel() / scale,
             weight_error=abs(1 - bound.alpha) * scale * magnitude.ravel(),
         )
+
+
+def _loss(recording: Recording, guide: Guide) -> tuple[str, Bound | None]:
+    """Name the loss by the first of class and bases that is known; and its bound."""
+    noted = recording.header.get("loss") or {}
+    kinds = [noted.get("class"), *noted.get("bases", [])]
+    loss = next((LOSSES[kind] for kind in kinds if kind in LOSSES), str(kinds[0] or "trace"))
+    if loss == "renyi":
+        alpha = float(noted.get("alpha", 1.0))
+        return ("trace", None) if alpha == 1 else (loss, Bound(alpha))
+    jacobian = guide.without_jacobian() is not guide
+    if loss == "trace_mean_field" and from_numpyro(recording) and jacobian:
+        return "trace", None  # NumPyro counts the Jacobian there, which Pyro drops
+    return loss, None
+
+
+def loss_of(statement: Statement) -> str:
+    """Name the loss of a statement."""
+    return _loss(statement.recording, statement.guide)[0]

@@ -1,0 +1,370 @@
+"""The sites of one step of a Pyro run, noted from Pyro's messages.
+
+Of each distribution its class and the values of its arguments are kept, and by a hook on the
+argument itself the gradient that the loss has for it. Which parameters an argument was computed
+from is read off PyTorch's graph. A Dirichlet of two is a Beta, a Uniform(0, 1) is one too, a
+Categorical of two a Bernoulli and a Multinomial of two a Binomial.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elbo_ref.recording.steps import Draws, Link, Observed, SiteNotes
+from elbo_ref.svi.parameters import NAMES
+
+_PARTICLES = "num_particles_vectorized"
+"""The plate of Pyro's ELBOs."""
+
+_WRAPPERS = ("Independent", "ExpandedDistribution", "MaskedDistribution")
+_ROWS = {"Binomial": "Binomial", "Bernoulli": "Bernoulli", "BetaBinomial": "BetaBinomial"}
+_ROWS |= {"Categorical": "Bernoulli", "Multinomial": "Binomial"}
+_KNOWN = {"Beta", "Dirichlet", "Uniform", "Normal", "Delta", "TransformedDistribution", *_ROWS}
+"""Classes that are recognised in what derives from them, too."""
+
+
+class Argument(NamedTuple):
+    """An argument of a distribution: its value, and the tensor that has its gradient.
+
+    `column` is its place on the last axis of that tensor; None if it is all of it.
+    """
+
+    value: Any
+    tensor: Any
+    column: int | None = None
+
+
+class _Layout(NamedTuple):
+    """The axes of a site: its shape with those of vectorised particles, which come first here."""
+
+    shape: tuple[int, ...]
+    particles: tuple[int, ...]
+
+    @property
+    def elements(self) -> tuple[int, ...]:
+        """Shape without particles."""
+        return tuple(n for i, n in enumerate(self.shape) if i not in self.particles)
+
+    def flat(self, tensor: Any) -> NDArray[Any]:
+        """Arrange values as (P, n)."""
+        wide = np.broadcast_to(as_array(tensor), self.shape)
+        first = np.moveaxis(wide, self.particles, range(len(self.particles)))
+        return np.ascontiguousarray(first).reshape(-1, math.prod(self.elements))
+
+    def argument(self, tensor: Any) -> tuple[NDArray[Any], bool]:
+        """Arrange one that all particles share as (n,) or (1,); and tell whether they do not."""
+        if tensor.numel() == 1 or not any(tensor.stride()):
+            return as_array(tensor.reshape(-1)[:1]), False
+        if tensor.ndim < len(self.shape) and not self.particles:
+            tensor = tensor.expand(self.shape)
+        values = self.flat(tensor)
+        return values[0].copy(), bool((values != values[:1]).any())
+
+    def gradient(self, gradient: NDArray[Any]) -> NDArray[Any]:
+        """Add up a gradient over particles, (n,); over everything where elements share it, (1,)."""
+        if gradient.shape != self.shape:
+            return np.atleast_1d(gradient.sum())
+        total = gradient.sum(axis=self.particles) if self.particles else gradient
+        return np.array(total.ravel())
+
+
+class SiteListener(SiteNotes):
+    """The sites of one step, noted from Pyro's messages.
+
+    Attributes
+    ----------
+    programs : dict of parameter names to sets
+        The programs that state a parameter.
+    conflicts : set of str
+        Parameters that the two programs state with other initial values.
+    parameters : dict of names to pairs of tensors
+        Each parameter, unconstrained and constrained.
+    refused : str
+        The first thing that could not be noted; empty if there was none.
+    """
+
+    def __init__(self, links: dict[str, Link], *, first: bool) -> None:
+        super().__init__(links)
+        self.programs: dict[str, set[str]] = {}
+        self.conflicts: set[str] = set()
+        self._initial: dict[tuple[str, str], Any] = {}
+        self._first, self._program = first, ""
+        self.parameters: dict[str, tuple[Any, Any]] = {}
+        self.refused = ""
+        self._leaves: dict[int, str] = {}
+        self._hooks: list[Any] = []
+        self._hooked: dict[int, tuple[Any, list[str]]] = {}
+
+    def within(self, program: str, function: Any) -> Callable[..., Any]:
+        """Wrap the model or the guide to say which of them it is while it runs."""
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            outer, self._program = self._program, program
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._program = outer
+
+        return wrapped
+
+    def messenger(self) -> Any:
+        """Make the context in which Pyro's sites are noted."""
+        import torch
+        from pyro.poutine.messenger import Messenger
+
+        note, note_parameter = torch.no_grad()(self._note), self._note_parameter
+
+        def noted(msg: Any) -> None:
+            try:
+                note(msg)
+            except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+                self.refused = self.refused or f"the site {msg['name']!r}: {error}"
+
+        class Listener(Messenger):  # type: ignore[misc]
+            def _pyro_post_sample(self, msg: Any) -> None:
+                noted(msg)
+
+            def _pyro_post_param(self, msg: Any) -> None:
+                note_parameter(msg)
+
+        return Listener()
+
+    def _note_parameter(self, msg: Any) -> None:
+        name, value = msg["name"], msg["value"]
+        leaf = value.unconstrained() if hasattr(value, "unconstrained") else value
+        self.parameters[name] = leaf, value
+        if not self._first:
+            return
+        self._leaves[id(leaf)] = name
+        self.programs.setdefault(name, set()).add(self._program)
+        initial = msg["args"][1] if len(msg["args"]) > 1 else None
+        if initial is None or not hasattr(initial, "shape"):
+            return
+        here = self._initial.setdefault((name, self._program), as_array(initial))
+        for program in ("model", "guide"):
+            other = self._initial.get((name, program), here)
+            if not np.array_equal(other, here):
+                self.conflicts.add(name)
+
+    def _note(self, msg: Any) -> None:
+        name, program, fn = msg["name"], self._program, msg["fn"]
+        if type(fn).__name__ == "_Subsample":
+            if msg["value"].numel() < fn.size:
+                self.add_batch(name, as_array(msg["value"]).ravel(), fn.size)
+            return
+        base, kind = _base(fn)
+        frames = msg["cond_indep_stack"]
+        axes = [
+            len(fn.batch_shape) + frame.dim
+            for frame in frames
+            if frame.name == _PARTICLES and -frame.dim <= len(fn.batch_shape)
+        ]
+        shape = (*fn.batch_shape, *fn.event_shape)
+        layout = _Layout(tuple(shape[:-1] if kind in _OF_TWO else shape), tuple(axes))
+        observed = bool(msg["is_observed"])
+        if not observed and (program == "guide" or ("guide", name) not in self.sites):
+            value = msg["value"][..., 0] if kind in _OF_TWO else msg["value"]
+            if kind not in _ROWS:
+                self.add_draws(name, Draws(layout.flat(value), layout.elements))
+        if (program, name) in self.sites:
+            self._hook(program, name, base, kind, layout)
+            return
+        scale, planned = _one_number(msg["scale"]), 1.0
+        for frame in frames:
+            planned *= (frame.full_size or frame.size) / frame.size
+        if not math.isfinite(scale):
+            raise ValueError(f"its scale is {scale}")
+        described: dict[str, Any] = {
+            "class": _known_class(base),
+            "observed": observed,
+            "scale": scale,
+            "planned_scale": float(planned),
+            "plates": [frame.name for frame in frames if frame.name != _PARTICLES],
+            "reparameterized": bool(type(base).has_rsample),
+        }
+        if hasattr(base, "transforms"):
+            described["transforms"] = [type(x).__name__ for x in base.transforms]
+        if kind in _ROWS:
+            described |= self._note_rows(name, base, kind, msg["value"], layout)
+        kept = _mask(fn, msg["mask"])
+        if kept is not None:
+            mask = layout.flat(kept)[0]
+            if not mask.all():
+                self.observed[f"{program}.{name}.mask"] = mask
+        arguments, sources, varying = {}, {}, []
+        for key, argument in _arguments(base, kind).items():
+            arguments[key], varies = layout.argument(argument.value)
+            varying += [key] if varies else []
+            if self._first:
+                sources[key] = sorted(self._sources(argument))
+        described |= {"sources": sources, "varying": varying}
+        self.add_site(program, name, arguments, **described)
+        self._hook(program, name, base, kind, layout)
+
+    def _note_rows(
+        self, name: str, base: Any, kind: str, value: Any, layout: _Layout
+    ) -> dict[str, Any]:
+        """Note observed or drawn counts, and describe them."""
+        if kind == "Multinomial":
+            value = value[..., 0]
+        if kind == "Categorical":
+            value = 1 - value
+        given = value[tuple(slice(0, 1) if n == 0 else slice(None) for n in value.stride())]
+        total = getattr(base, "total_count", None)
+        if total is None:
+            total = value.new_ones(())
+        elif not hasattr(total, "shape"):
+            total = value.new_full((), total)
+        probability, is_logit = _probability(base, kind)
+        rows = Observed(
+            layout.argument(value)[0],
+            layout.argument(total)[0],
+            layout.elements,
+            int(given.numel()),
+            None if probability is None else layout.flat(probability),
+            is_logit,
+        )
+        return {**self.add_rows(name, rows), "logits": is_logit}
+
+    def _hook(self, program: str, name: str, base: Any, kind: str, layout: _Layout) -> None:
+        """Have the gradient for each argument noted when the loss is differentiated.
+
+        A tensor that is the argument of several sites, or of several runs, has one gradient: the
+        first of them has it.
+        """
+        for key, argument in _arguments(base, kind).items():
+            tensor, split = argument.tensor, argument.column is not None
+            if not getattr(tensor, "requires_grad", False):
+                continue
+            names = [f"{program}.{name}.{x}" for x in (NAMES if split else (key,))]
+            if id(tensor) in self._hooked:
+                if self._hooked[id(tensor)][1] != names:
+                    self.add_gradient(names[0], np.zeros(1))
+                continue
+            self._hooked[id(tensor)] = tensor, names
+
+            def note(gradient: Any, names: Any = names, split: bool = split) -> None:
+                array = as_array(gradient).astype(np.float64)
+                for i, full in enumerate(names):
+                    self.add_gradient(full, layout.gradient(array[..., i] if split else array))
+
+            self._hooks.append(tensor.register_hook(note))
+
+    def _sources(self, argument: Argument) -> set[str]:
+        """Find the parameters that an argument was computed from."""
+        node: Any = getattr(argument.tensor, "grad_fn", None)
+        found, seen = set(), set()
+        if id(argument.tensor) in self._leaves:
+            found.add(self._leaves[id(argument.tensor)])
+        while argument.column is not None and len(getattr(node, "next_functions", ())) == 1:
+            node = node.next_functions[0][0]
+        if argument.column is not None and type(node).__name__.startswith("StackBackward"):
+            node = node.next_functions[argument.column][0]
+        queue = [node]
+        while queue:
+            node = queue.pop()
+            if node is None or id(node) in seen:
+                continue
+            seen.add(id(node))
+            leaf = getattr(node, "variable", None)
+            if leaf is not None and id(leaf) in self._leaves:
+                found.add(self._leaves[id(leaf)])
+            queue += [following for following, _ in node.next_functions]
+        return found
+
+    def release(self) -> None:
+        """Take the hooks off again."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooked.clear()
+
+
+_OF_TWO = ("DirichletOfTwo", "Multinomial")
+"""Kinds whose event is a pair, of which the first is kept."""
+
+
+def _one_number(scale: Any) -> float:
+    """Return a scale that all elements share."""
+    if getattr(scale, "numel", lambda: 1)() != 1:
+        if bool((scale != scale.reshape(-1)[0]).any()):
+            raise ValueError("its elements are scaled differently")
+        scale = scale.reshape(-1)[0]
+    return float(scale)
+
+
+def _known_class(fn: Any) -> str:
+    """Name the first class of a distribution, or of those it derives from, that is known here."""
+    names = [kind.__name__ for kind in type(fn).__mro__]
+    return next((name for name in names if name in _KNOWN), names[0])
+
+
+def _base(fn: Any) -> tuple[Any, str]:
+    """Unwrap a distribution, and say what it is to be taken for."""
+    while type(fn).__name__ in _WRAPPERS:
+        fn = fn.base_dist
+    kind = _known_class(fn)
+    if kind == "Dirichlet" and fn.event_shape[-1] == 2:
+        return fn, "DirichletOfTwo"
+    if kind == "Categorical" and fn.probs.shape[-1] != 2:
+        return fn, "CategoricalOfMany"
+    if kind == "Multinomial" and fn.event_shape[-1] != 2:
+        return fn, "MultinomialOfMany"
+    return fn, kind
+
+
+def _arguments(fn: Any, kind: str) -> Mapping[str, Argument]:
+    """List the arguments of a distribution that are noted."""
+    if kind in ("Beta", "BetaBinomial", "DirichletOfTwo"):
+        inner = fn._beta if kind == "BetaBinomial" else fn
+        pair = inner.concentration if kind == "DirichletOfTwo" else inner._dirichlet.concentration
+        return {name: Argument(pair[..., i], pair, i) for i, name in enumerate(NAMES)}
+    if kind == "Uniform":
+        ends = bool((fn.low == 0).all()) and bool((fn.high == 1).all())
+        one = fn.low.new_ones(())
+        return {name: Argument(one, one) for name in NAMES} if ends else {}
+    if kind == "Normal":
+        return {"loc": Argument(fn.loc, fn.loc), "scale": Argument(fn.scale, fn.scale)}
+    if kind == "TransformedDistribution":
+        inner, kind = _base(fn.base_dist)
+        return _arguments(inner, kind) if kind == "Normal" else {}
+    if kind == "Delta" and hasattr(fn.v, "requires_grad"):
+        return {"v": Argument(fn.v, fn.v)}
+    return {}
+
+
+def _probability(fn: Any, kind: str) -> tuple[Any, bool]:
+    """Find the probability of a success, or its logit."""
+    if kind in ("Categorical", "Multinomial"):
+        return fn.probs[..., 0], False
+    if kind not in ("Binomial", "Bernoulli"):
+        return None, False
+    if "probs" in vars(fn):
+        return fn.probs, False
+    return fn.logits, True
+
+
+def _mask(fn: Any, mask: Any) -> Any:
+    """Join the masks of a site; None if there is none."""
+    masks = [] if mask is None else [mask]
+    while type(fn).__name__ in _WRAPPERS:
+        if type(fn).__name__ == "MaskedDistribution":
+            masks.append(fn._mask)
+        fn = fn.base_dist
+    if not masks:
+        return None
+    import torch
+
+    joined = torch.as_tensor(masks[0])
+    for other in masks[1:]:
+        joined = joined & torch.as_tensor(other)
+    return joined
+
+
+def as_array(tensor: Any) -> NDArray[Any]:
+    """Copy a tensor to an array."""
+    return np.array(tensor.detach().cpu().numpy())

@@ -1,0 +1,66 @@
+"""A run whose likelihood is the marginal one (E12): its losses are minus the log evidence (E1).
+
+There is no latent and no noise: what SVI maximises is the evidence itself. Pyro forms log
+probabilities as differences of log gammas, so that the allowance is rounding of these.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import special as sc
+
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.evidence import log_evidence, log_evidence_gradient
+from elbo_ref.recording.replay.comparison import Comparison
+from elbo_ref.recording.rows import Data
+from elbo_ref.recording.statement import Statement
+from elbo_ref.svi.parameters import NAMES
+
+_ROUNDINGS = 8
+"""Allowance in eps of all terms without signs."""
+
+
+def compare(statement: Statement, data: Data) -> list[Finding]:
+    """Compare every loss, and its gradient for both concentrations."""
+    if not data.constant or statement.prior.shape[2] > 1:
+        reason = "the rows change from step to step, or have several priors"
+        return [Finding("losses", "the losses", reason=reason, status="untested")]
+    counts, prior = data.counts(), statement.prior[:, :, 0]
+    recording = statement.recording
+    priors = [Beta(float(a), float(b)) for a, b in prior.T]
+    losses = -statement.scale * np.array([log_evidence(x, counts) for x in priors])
+    slopes = -statement.scale * np.array([log_evidence_gradient(x, counts) for x in priors]).T
+    eps = _ROUNDINGS * float(np.finfo(recording.dtype).eps) * abs(statement.scale)
+    of_losses, of_slopes = _magnitudes(prior, data)
+    compared = Comparison(recording.losses, losses, eps * of_losses)
+    findings = [_finding(compared, "losses", "losses", "loss")]
+    for i, name in enumerate(NAMES):
+        theirs = statement.arguments[f"prior.{name}"].gradient
+        if theirs is not None:
+            compared = Comparison(theirs[:, 0], slopes[i], eps * of_slopes)
+            findings.append(_finding(compared, "gradients", f"gradients for {name}", "gradient"))
+    return findings
+
+
+def _magnitudes(prior: FloatArray, data: Data) -> tuple[FloatArray, FloatArray]:
+    """Add up, without signs, what log probabilities and their derivatives are made of, (T,)."""
+    k, n = data.successes, data.total_count
+    a, b = prior[:, :, None]
+    parts = [a + k, b + n - k, a + b + n, a, b, a + b, k + 1, n - k + 1, n + 1]
+    of_losses = sum(np.abs(sc.gammaln(x)) + x * np.abs(sc.psi(x)) for x in parts)
+    of_slopes = sum(np.abs(sc.psi(x)) + 1 for x in parts[:6])
+    return np.sum(of_losses, axis=1), np.sum(of_slopes, axis=1)
+
+
+def _finding(compared: Comparison, name: str, plural: str, one: str) -> Finding:
+    if compared.agree:
+        (worst,) = compared.farthest()
+        words = f"all {plural}, the farthest at step {worst}:"
+        reason = "minus the log evidence: the latent is summed out"
+        return compared.finding(name, words, (worst,), reason, "agrees")
+    (first,) = compared.first()
+    mistake = "loss_mismatch" if name == "losses" else "gradient_mismatch"
+    reason = "no known mistake gives it"
+    return compared.finding(mistake, f"{one} at step {first}", (first,), reason, "mistake")

@@ -1,0 +1,236 @@
+"""Observed rows of a recording, added up to the outcomes of each latent.
+
+A row belongs to the latent whose draw is its probability, which the recorder has looked up: trials,
+counts, plates within plates and a column of group numbers come to the same sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special as sc
+
+from elbo_ref._validation.arguments import BoolArray, FloatArray
+from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.recording.notes import Recording
+from elbo_ref.special import log_choose
+
+ROWS = ("Binomial", "Bernoulli", "BetaBinomial", "Categorical", "Multinomial")
+"""Classes of sites whose values are counts or single trials."""
+
+_TRIALS = ("Bernoulli", "Categorical")
+
+
+class Data(NamedTuple):
+    """Outcomes of L latents at T steps, or at all of them alike.
+
+    Attributes
+    ----------
+    successes, total_count : array, (1 or T, L)
+    log_coefficient, coefficient_magnitude : array, (1 or T, L)
+        Log binomial coefficients, and the log factorials that they are made of, in units of the
+        run's precision.
+    trials, by_logit : bool
+        Whether all rows are single trials; whether their logit is an argument.
+    exact : bool
+        Whether all particles saw these data.
+    whole : int or None
+        Number of latents that minibatches are taken of, where a plate says it.
+    findings : tuple of Finding
+    """
+
+    successes: FloatArray
+    total_count: FloatArray
+    log_coefficient: FloatArray
+    coefficient_magnitude: FloatArray
+    trials: bool
+    by_logit: bool
+    exact: bool = True
+    whole: int | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def outcomes(self) -> FloatArray:
+        """Successes and failures, (2, 1 or T, L)."""
+        return np.array((self.successes, self.total_count - self.successes))
+
+    @property
+    def constant(self) -> bool:
+        """Tell whether every step saw the same data."""
+        return len(self.successes) == 1
+
+    def counts(self) -> Counts:
+        """Make counts of the first step's data."""
+        return Counts(self.successes[0], self.total_count[0])
+
+    def select(self, kept: BoolArray) -> Data:
+        """Keep some of the latents."""
+        return self._replace(**{name: getattr(self, name)[:, kept] for name in self._fields[:4]})
+
+    @classmethod
+    def of(cls, counts: Counts) -> Data:
+        """Take the data of counts, where a likelihood was written by hand."""
+        k, n = (x[None].astype(np.float64) for x in (counts.successes, counts.total_count))
+        return cls(k, n, counts.log_coefficient[None], _magnitude(k, n), False, False)
+
+
+class Place(NamedTuple):
+    """Where the elements of a latent site stand among all latents."""
+
+    offset: int
+    size: int
+
+
+def data_of(
+    recording: Recording,
+    sites: Sequence[Mapping[str, Any]],
+    places: Mapping[str, Place],
+    size: int,
+) -> Data:
+    """Add up the rows of all sites for each of `size` latents."""
+    steps = max((len(recording.observed[f"{site['name']}.value"]) for site in sites), default=1)
+    steps = max([steps, *(len(_index(recording, site)) for site in sites)])
+    total = np.zeros((4, steps, size))
+    findings = []
+    for site in sites:
+        k, n = _rows(recording, site)
+        if np.any(k != np.floor(k)) or np.any(k > n) or np.any(k < 0):
+            words = f"the values of {site['name']!r} are not counts of a total"
+            findings.append(Finding("data", words, status="untested"))
+        trial = site["class"] in _TRIALS
+        coefficient = np.zeros(k.shape) if trial else _log_choose(k, n)
+        magnitude = np.zeros(k.shape) if trial else _coarser(recording) * _magnitude(k, n)
+        mask = recording.observed.get(f"model.{site['name']}.mask", np.ones((1, 1)))
+        if site.get("complement"):
+            k = n - k
+        place, index = places[site["latent"]], _index(recording, site)
+        wide = (steps, k.shape[1])
+        at = np.arange(steps)[:, None], place.offset + np.broadcast_to(index, wide)
+        for row, values in zip(total, (k, n, coefficient, magnitude), strict=True):
+            np.add.at(row, at, np.broadcast_to(values * mask, wide))
+        if site["observed"] and 1 < site["elements"] < site["rows"]:
+            findings.append(_broadcast(site, place.size))
+        if not site["observed"]:
+            words = f"{site['name']!r} is drawn, not observed"
+            reason = "obs= was left out, or was None"
+            findings.append(Finding("observations_missing", words, reason=reason, status="mistake"))
+    classes = {site["class"] for site in sites}
+    by_logit = bool(sites) and all(site.get("logits") for site in sites)
+    loss = recording.header.get("loss") or {}
+    drawn = any(not site["observed"] for site in sites) or any(
+        name.endswith(".rows") for name in recording.observed
+    )
+    exact = not (drawn and loss.get("num_particles", 1) > 1)
+    if any(name.endswith(".rows") for name in recording.observed):
+        exact = exact or bool(loss.get("vectorize_particles"))
+    trials = classes <= {*_TRIALS}
+    k, n, coefficient, magnitude = total
+    noted = tuple(dict.fromkeys(findings))
+    return Data(
+        k, n, coefficient, magnitude, trials, by_logit, exact, _whole(recording, size), noted
+    )
+
+
+def _whole(recording: Recording, size: int) -> int | None:
+    """Return the size of the one plate that latents are subsampled in."""
+    plates = recording.header.get("plates", {})
+    widths = {name: recording.observed.get(f"{name}.rows") for name in plates}
+    known = [plates[name] for name, x in widths.items() if x is not None and x.shape[1] == size]
+    return int(known[0]) if len(known) == 1 and size > 1 else None
+
+
+def _index(recording: Recording, site: Mapping[str, Any]) -> NDArray[np.int64]:
+    return recording.observed[f"{site['name']}.index"].astype(np.int64)
+
+
+def _rows(recording: Recording, site: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
+    """Return values and total counts of a site, (1 or T, rows)."""
+    value, total = (
+        recording.observed[f"{site['name']}.{key}"].astype(np.float64)
+        for key in ("value", "total_count")
+    )
+    steps = max(len(value), len(total))
+    shape = (steps, int(site["rows"]))
+    return np.broadcast_to(value, shape), np.broadcast_to(total, shape)
+
+
+def _broadcast(site: Mapping[str, Any], latents: int) -> Finding:
+    words = f"{site['name']!r} has {site['elements']} values and {site['rows']} rows"
+    reason = f"each value is held against several of the {latents} latents: compare the shapes"
+    return Finding("broadcast_observations", words, reason=reason, status="mistake")
+
+
+def _log_choose(k: FloatArray, n: FloatArray) -> FloatArray:
+    return log_choose(k.astype(np.int64), n.astype(np.int64))
+
+
+def _magnitude(k: FloatArray, n: FloatArray) -> FloatArray:
+    """Add up the log factorials of coefficients."""
+    return np.asarray(sc.gammaln(n + 1.0) + sc.gammaln(k + 1.0) + sc.gammaln(n - k + 1.0))
+
+
+def _coarser(recording: Recording) -> float:
+    """Compare the precision of the data, in which coefficients are computed, with the run's."""
+    eps = np.finfo(recording.dtype).eps
+    kept = [x.dtype for name, x in recording.observed.items() if name.endswith(".value")]
+    return max([1.0, *(float(np.finfo(kind).eps / eps) for kind in kept if kind.kind == "f")])
+
+
+def compare_counts(data: Data, counts: Counts, scale: float) -> list[Finding]:
+    """Compare counts with the rows that a run observed, latent by latent; findings say where."""
+    k, n = counts.successes.astype(np.float64), counts.total_count.astype(np.float64)
+    size = data.successes.shape[1]
+    whole = size if data.constant else data.whole
+    if whole is not None and len(k) != whole:
+        numbers, reason = (float(whole), float(len(k)), 0.0), "as in the plate"
+        return [Finding("wrong_latents", "number of latents", *numbers, reason, "mistake")]
+    if not data.constant:
+        return [*_compare_batches(data, k, n), *_compare_scale(data, k, n, scale)]
+    seen, of = data.successes[0], data.total_count[0]
+    seen, of = data.successes[0], data.total_count[0]
+    if len(k) != size:
+        numbers = float(size), float(len(k)), 0.0
+        words = "number of latents"
+        return [Finding("wrong_latents", words, *numbers, "as drawn", "mistake")]
+    if np.array_equal(seen, k) and np.array_equal(of, n):
+        return []
+    order = [np.lexsort((x, y)) for x, y in ((k, n), (seen, of))]
+    if np.array_equal(k[order[0]], seen[order[1]]) and np.array_equal(n[order[0]], of[order[1]]):
+        off = int(np.argmax((seen != k) | (of != n)))
+        words = f"the row of latent {off}"
+        reason = "the same rows stand in another order in the counts"
+        return [Finding("permuted_rows", words, reason=reason, status="mistake")]
+    name, what, theirs, mine = "wrong_counts", "successes", seen, k
+    if np.any(of != n):
+        name, what, theirs, mine = "wrong_total_count", "total_count", of, n
+    off = int(np.argmax(theirs != mine))
+    reason = f"as observed; {np.sum(theirs != mine)} of {size} are others than the counts"
+    numbers = float(theirs[off]), float(mine[off]), 0.0
+    return [Finding(name, f"{what} of latent {off}", *numbers, reason, "mistake")]
+
+
+def _compare_batches(data: Data, k: FloatArray, n: FloatArray) -> list[Finding]:
+    """Find the first row of a minibatch that none of the counts is like."""
+    off = ~np.isin(data.successes + 1j * data.total_count, k + 1j * n)
+    if not off.any() or data.successes.shape[1] == 1:
+        return []
+    step, row = np.argwhere(off)[0]
+    words = f"row {row} of the batch of step {step} has the total count"
+    theirs, reason = float(data.total_count[step, row]), "no row of the counts is like it"
+    name = "wrong_counts" if np.isin(data.total_count, n).all() else "wrong_total_count"
+    return [Finding(name, words, theirs, None, None, reason, "mistake")]
+
+
+def _compare_scale(data: Data, k: FloatArray, n: FloatArray, scale: float) -> list[Finding]:
+    """Compare the scale of minibatches with that which makes all the data of them."""
+    size = data.successes.shape[1]
+    whole = len(k) / size if size > 1 else float(n.sum() / data.total_count.mean())
+    for name, wrong in (("subsample_unscaled", 1.0), ("subsample_scaled_twice", whole**2)):
+        if whole > 1 and np.isclose(scale, wrong) and not np.isclose(wrong, whole):
+            words = f"minibatches of {size} of {len(k)} latents are multiplied by"
+            return [Finding(name, words, scale, whole, None, "as the sites have it", "mistake")]
+    return []

@@ -1,0 +1,57 @@
+"""`check`: a verdict on a Pyro or NumPyro run in one line of its own script."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from elbo_ref._validation.arguments import count
+from elbo_ref.crosscheck.findings import Verdict
+from elbo_ref.recording.pyro import record
+from elbo_ref.recording.replay.check import replay
+
+
+def check(svi: Any, *args: Any, num_steps: int = 40, **kwargs: Any) -> Verdict:
+    """Make some more steps of a Pyro SVI, replay them, and print the verdict.
+
+    The steps are ordinary ones: the parameters move on by them, as if ``svi.step`` had been called.
+
+    Parameters
+    ----------
+    svi : pyro.infer.SVI
+    *args, **kwargs
+        Arguments of ``svi.step``.
+    num_steps : int
+        Steps to make.
+
+    Returns
+    -------
+    Verdict
+        What has been printed.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If Pyro is not installed.
+    TypeError, ValueError
+        If `svi` is something else, or does what cannot be recorded.
+
+    See Also
+    --------
+    elbo_ref.recording.record : The recording alone, of steps that are made elsewhere.
+    elbo_ref.replay : The verdict on a recording.
+
+    Examples
+    --------
+    ::
+
+        svi = SVI(model, guide, Adam({"lr": 0.02}), Trace_ELBO())
+        losses = [svi.step(data) for _ in range(1000)]
+        er.check(svi, data)
+    """
+    steps = count("num_steps", num_steps, 1)
+    with record(svi) as recorder:
+        for _ in range(steps):
+            svi.step(*args, **kwargs)
+    verdict = replay(recorder.recording)
+    print(verdict)
+    return verdict

@@ -1,0 +1,325 @@
+"""One canonical form of everything that a recording states about its program.
+
+Loops over sites, plates of any shape, events, stacked or computed parameters, a Dirichlet of two
+and automatic guides come out alike: L latents in one order, each with its draws, its counts and the
+arguments of its prior and its guide, and the gradient of the loss for these arguments. Nothing is
+taken from a name, a shape or a size alone: the recorder has looked up which latent a row belongs to
+and what an argument was computed from.
+
+A program that is another model than the Beta-Binomial is said to be, with what is other about it;
+what its own statement shows to be a mistake is a finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elbo_ref._format.numbers import number
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.guides import Guide
+from elbo_ref.recording.guide_sites import EMPTY, Argument, OutsideError, Sites, read_guide
+from elbo_ref.recording.notes import Recording
+from elbo_ref.recording.rows import ROWS, Data, data_of
+from elbo_ref.svi.parameters import NAMES
+
+_MARGINAL = "BetaBinomial"
+_AT_END = 0.1
+"""Share of a range, or of its end, that counts as at the end."""
+
+_OTHERS = ("Delta", "Unit")
+"""Observed sites that are no data: what is computed, and a factor."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """The model, the guide and the data of a recording in canonical form.
+
+    Attributes
+    ----------
+    recording : Recording
+    latent : str
+        Name of the latent site, with a star where there are several.
+    draws, logits : array, (T, P, L)
+        P is 0 for a model without a latent.
+    guide : Guide
+    arguments : mapping of roles to `Argument`
+    data : Data or None
+        None where the likelihood is written by hand.
+    scale, likelihood_weight : float
+        Factor of all terms of the loss, and a further one of the likelihood.
+    findings : tuple of Finding
+        Mistakes that the program shows by itself, and notes.
+    outside : tuple of str
+        What is other than in the Beta-Binomial model, though every step can be made again.
+    vector : str
+        The guide's site that draws the logits of all latents together, if there is one.
+    """
+
+    recording: Recording
+    latent: str
+    draws: NDArray[Any]
+    logits: FloatArray
+    guide: Guide
+    arguments: Mapping[str, Argument]
+    data: Data | None
+    scale: float = 1.0
+    likelihood_weight: float = 1.0
+    findings: tuple[Finding, ...] = ()
+    outside: tuple[str, ...] = ()
+    vector: str = ""
+
+    @property
+    def marginal(self) -> bool:
+        """Tell whether the latent is summed out: the observed site is a BetaBinomial."""
+        return bool(self.draws.shape[1] == 0)
+
+    @property
+    def num_latents(self) -> int:
+        """The number of latents, L."""
+        return int(self.draws.shape[2])
+
+    @property
+    def prior(self) -> FloatArray:
+        """The prior's concentrations, (2, T, 1 or L)."""
+        return self._table([f"prior.{name}" for name in NAMES])
+
+    @property
+    def guide_parameters(self) -> FloatArray:
+        """The guide's parameters, (k, T, 1 or L)."""
+        return self._table([f"guide.{name}" for name in self.guide.parameter_names])
+
+    def _table(self, roles: Sequence[str]) -> FloatArray:
+        rows = [self.arguments[role].values for role in roles]
+        shape = (self.recording.num_steps, max((row.shape[1] for row in rows), default=1))
+        wide = [np.broadcast_to(row, shape).astype(np.float64) for row in rows]
+        return np.array(wide).reshape(len(rows), *shape)
+
+
+def read_statement(recording: Recording) -> Statement:
+    """Bring a recording into its canonical form.
+
+    Raises
+    ------
+    OutsideError
+        If its program is another model.
+    """
+    rows = [site for site in recording.sites("model") if site["class"] in ROWS]
+    _check_observed(recording, rows)
+    if any(site["class"] == _MARGINAL for site in rows):
+        return _marginal(recording, rows)
+    sites = Sites(recording, _latents(recording, rows))
+    data = data_of(recording, rows, sites.places, sites.size) if rows else None
+    prior = {f"prior.{name}": sites.argument("model", "", name) for name in NAMES}
+    seen = read_guide(sites, prior, data)
+    findings = [*seen.findings, *_detached(recording, prior | seen.arguments)]
+    if seen.guide.origin != "own":
+        pairs = [(f"prior.{name}", seen.arguments.get(f"guide.{name}")) for name in NAMES]
+        prior = {role: prior[role].plus(x) if x else prior[role] for role, x in pairs}
+    prior, outside, shared = _prior(sites, prior, seen.arguments)
+    scale, weight, of_scales = _scales(sites, rows, data)
+    findings += _at_ends(recording, seen.own)
+    return Statement(
+        recording,
+        sites.name,
+        sites.draws,
+        seen.logits,
+        seen.guide,
+        {role: x.select(sites.kept) for role, x in (prior | seen.own).items()},
+        data and data.select(sites.kept),
+        scale,
+        weight,
+        (*findings, *shared, *of_scales, *(data.findings if data else ())),
+        outside,
+        seen.vector,
+    )
+
+
+def _check_observed(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> None:
+    for site in recording.sites("model"):
+        if site["observed"] and site["class"] not in (*ROWS, *_OTHERS):
+            raise OutsideError(f"the model observes {site['name']!r} from a {site['class']}")
+    for site in rows:
+        if site["class"] != _MARGINAL and "latent" not in site:
+            raise OutsideError(
+                f"the probability of {site['name']!r} is not the latent itself, but computed "
+                "otherwise"
+            )
+
+
+def _latents(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name the Beta sites that rows are observed of; any other latent is another model."""
+    unobserved = [x for x in recording.sites("model") if not x["observed"]]
+    latents = [x for x in unobserved if x["class"] not in (*ROWS, *_OTHERS)]
+    linked = {site["latent"] for site in rows}
+    betas = [x for x in latents if f"model.{x['name']}.concentration1" in recording.arguments]
+    varying = any(x.get("varying") for x in betas)
+    for site in latents:
+        name, kind = site["name"], site["class"]
+        if site not in betas and (name in linked or not betas):
+            raise OutsideError(f"{name!r} is drawn from a {kind}, not from a Beta")
+        if site not in betas or (linked and name not in linked):
+            role = "a hyperprior" if varying or site not in betas else "a latent without data"
+            raise OutsideError(f"the model draws {name!r} from a {kind} too: {role}")
+    if varying:
+        raise OutsideError("the prior of the latent is computed from other draws")
+    if not betas:
+        raise OutsideError("the model has no latent probability")
+    return [site["name"] for site in betas]
+
+
+def _prior(
+    sites: Sites, prior: Mapping[str, Argument], guide: Mapping[str, Argument]
+) -> tuple[dict[str, Argument], tuple[str, ...], list[Finding]]:
+    """Give all latents one prior; what is other, and a parameter that the guide has too."""
+    pairs = [(prior[f"prior.{name}"], guide.get(f"guide.{name}")) for name in NAMES]
+    one = {role: argument.one_for_all() for role, argument in prior.items()}
+    single = all(x.values.shape[1] == 1 for x in one.values())
+    conflicts = set(sites.recording.header.get("conflicts", ()))
+    same = all(
+        theirs is not None
+        and mine.sources
+        and mine.sources == theirs.sources
+        and bool(np.all(mine.values == theirs.values))
+        for mine, theirs in pairs
+    )
+    names = sorted({name for mine, _ in pairs for name in mine.sources})
+    if same and (not single or conflicts.intersection(names)):
+        words = f"model and guide have {', '.join(names)} in common"
+        reason = "values for each latent" if not single else "stated with other initial values"
+        return one, (), [Finding("shared_parameter", words, reason=reason, status="mistake")]
+    if single:
+        return one, (), []
+    if len(sites.names) > 1 and sites.several_priors():
+        listed = ", ".join(sites.names[:4])
+        return one, (f"several sites have a prior each: {listed}",), []
+    source = f": it is computed from {', '.join(names)}" if names else ""
+    return one, (f"the prior of {sites.name} differs from one latent to the next{source}",), []
+
+
+def _detached(recording: Recording, arguments: Mapping[str, Argument]) -> list[Finding]:
+    """Find arguments that equal a parameter of their program, which receives no gradient."""
+    findings = []
+    programs = recording.header.get("programs", {})
+    for role, argument in arguments.items():
+        program = "model" if role.startswith("prior.") else "guide"
+        if argument.sources:
+            continue
+        for name, values in recording.constrained.items():
+            flat = values.reshape(len(values), -1)
+            stated = program in programs.get(name, ())
+            if not stated or flat.shape[1] not in (1, argument.values.shape[1]):
+                continue
+            if np.all(argument.values == flat) and not np.any(recording.gradients[name]):
+                words = f"{role} has the values of {name}, which no gradient reaches"
+                reason = "it was detached, or taken out of the graph by item() or data"
+                finding = Finding("gradient_detached", words, reason=reason, status="mistake")
+                findings.append(finding)
+                break
+    return findings
+
+
+def _at_ends(recording: Recording, own: Mapping[str, Argument]) -> list[Finding]:
+    """Find guide's parameters at an end of their constraint that the loss would have beyond it."""
+    findings, ends = [], recording.header.get("ends", {})
+    for role, argument in own.items():
+        name = argument.sources[0] if len(argument.sources) == 1 else ""
+        if name not in ends or argument.gradient is None:
+            continue
+        values = recording.constrained[name].reshape(recording.num_steps, -1)
+        if values.shape != argument.values.shape or np.any(values != argument.values):
+            continue
+        low, high = (ends[name].get(key) for key in ("low", "high"))
+        downhill = -argument.gradient.mean(axis=0)
+        for end, sign in ((low, -1.0), (high, 1.0)):
+            if not end:  # there is none, or it is 0, where concentrations and scales end anyway
+                continue
+            at = np.abs(values[-1] - end) <= _AT_END * abs(end - (low or 0.0) or end)
+            stuck = int(np.sum(at & (sign * downhill > 0)))
+            if 2 * stuck > at.size:
+                words = (
+                    f"{stuck} of {at.size} values of {name} ({role}) are at an end of its range,"
+                )
+                reason = "the loss falls beyond it: the constraint is too narrow"
+                findings.append(
+                    Finding("guide_at_constraint", words, end, None, None, reason, "mistake")
+                )
+    return findings
+
+
+def _scales(
+    sites: Sites, rows: Sequence[Mapping[str, Any]], data: Data | None
+) -> tuple[float, float, list[Finding]]:
+    """Return the scale of all terms, the weight of the likelihood, and what is wrong with them."""
+    described = [x for program in ("model", "guide") for x in sites.described(program)]
+    scales = {(x.get("scale", 1.0), x.get("planned_scale", 1.0)) for x in described}
+    (scale, planned), *others = sorted(scales, reverse=True) or [(1.0, 1.0)]
+    of_rows = {
+        (x.get("scale", 1.0) / scale, x.get("planned_scale", 1.0) / planned) for x in rows
+    } or {(1.0, 1.0)}
+    (weight, meant), *more = sorted(of_rows, reverse=True)
+    changing = data is not None and not data.constant
+    findings = []
+
+    def mistake(name: str, words: str, theirs: float, ours: float) -> None:
+        findings.append(Finding(name, words, theirs, ours, None, "as the sites have it", "mistake"))
+
+    if others or more:
+        words = "the sites are scaled differently from each other"
+        mistake("likelihood_weight", words, scale, float(others[0][0]) if others else 1.0)
+    extra, further = scale / planned, weight / meant
+    if planned != 1 and np.isclose(extra, planned):
+        mistake("subsample_scaled_twice", "the scale of a minibatch is", scale, planned)
+    elif planned != 1 and np.isclose(extra * planned, 1):
+        mistake("subsample_unscaled", "the scale of a minibatch is", scale, planned)
+    elif not np.isclose(extra, 1) and changing:
+        findings.append(Finding("scale", f"batches count {number(extra)} times", status="note"))
+    elif not np.isclose(extra, 1) and np.isclose(further, 1):
+        mistake("normalised_loss", "all terms of the loss are multiplied by", extra, 1.0)
+    if meant != 1 and np.isclose(further, meant):
+        mistake("subsample_scaled_twice", "the scale of a batch of rows is", weight, meant)
+    elif meant != 1 and np.isclose(further * meant, 1):
+        mistake("subsample_unscaled", "the scale of a batch of rows is", weight, meant)
+    elif not np.isclose(further, 1) and not (changing and sites.size == 1):
+        mistake("likelihood_weight", "the likelihood counts times", weight, meant)
+    return scale, weight, findings
+
+
+def _marginal(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> Statement:
+    """Read a model whose observed sites are BetaBinomial, each row of which has a latent."""
+    others = [
+        x["name"]
+        for x in recording.sites("model")
+        if x not in rows and not (x["observed"] and x["class"] in _OTHERS)
+    ]
+    if others or any(site["class"] != _MARGINAL for site in rows):
+        raise OutsideError(f"beside a BetaBinomial the model has {', '.join(others) or 'others'}")
+    linked = [{**site, "latent": site["name"]} for site in rows]
+    sites = Sites(recording, [site["name"] for site in rows])
+    recording_rows = {
+        f"{site['name']}.index": np.arange(site["rows"])[None].astype(np.float64) for site in rows
+    }
+    indexed = recording.with_observed(recording_rows)
+    data = data_of(indexed, linked, sites.places, sites.size)
+    prior = {f"prior.{name}": sites.argument("model", "", name) for name in NAMES}
+    one, outside, _ = _prior(sites, prior, {})
+    scale, _, findings = _scales(sites, (), data)
+    none = np.zeros((recording.num_steps, 0, sites.size))
+    return Statement(
+        recording,
+        sites.name,
+        none,
+        none,
+        EMPTY,
+        {role: x.select(sites.kept) for role, x in one.items()},
+        data.select(sites.kept),
+        scale,
+        1.0,
+        (*findings, *data.findings, *_detached(recording, prior)),
+        outside,
+    )

@@ -1,0 +1,110 @@
+"""The steps before the first number that is not finite, and which number that was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from elbo_ref.recording import Recording
+from elbo_ref.recording.replay.check import replay
+from elbo_ref.recording.replay.finite import finite_part
+from recorded import Made, betas, stated
+
+
+def broken(array, step, value=np.nan):
+    array = np.array(array)
+    array[step] = value
+    return array
+
+
+def test_a_run_that_is_finite_is_whole():
+    whole = Recording(losses=[1.0, 2.0, 3.0, 4.0], draws={"c": np.full((4, 1, 1), 0.5)})
+    assert finite_part(whole) == (whole, [])
+
+
+def test_steps_before_one_that_is_not_finite():
+    draws = {"c": np.full((4, 1, 1), 0.5)}
+    observed = {"k.value": np.arange(4.0)[:, None], "k.total_count": np.full((1, 1), 9.0)}
+    made = Recording(losses=[1.0, 2.0, np.nan, 4.0], draws=draws, observed=observed)
+    part, (finding,) = finite_part(made)
+    assert part.num_steps == 2 and len(part.draws["c"]) == 2
+    assert part.observed["k.value"].ravel().tolist() == [0.0, 1.0]
+    assert len(part.observed["k.total_count"]) == 1
+    assert (finding.name, finding.status) == ("not_finite", "mistake")
+    assert finding.quantity == "from step 2 on the run is not finite, first the loss"
+
+
+def test_a_run_that_was_never_finite():
+    part, (finding,) = finite_part(Recording(losses=[np.inf]))
+    assert part is None and "from step 0 on" in finding.quantity
+    verdict = replay(Recording(losses=[np.inf]))
+    assert verdict.mistakes == ("not_finite",)
+    assert "no step of finite numbers" in verdict.having("untested")[0].reason
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "words"),
+    [
+        ("before", "a", "the parameter a"),
+        ("constrained", "qa", "the constrained parameter qa"),
+        ("arguments", "guide.c.concentration1", "the argument guide.c.concentration1"),
+        ("draws", "c", "a draw of c"),
+        ("gradients", "b", "the gradient of the parameter b"),
+        ("after", "qb", "the updated parameter qb"),
+    ],
+)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_the_first_number_is_named(group, name, words, value):
+    recording = Made().recording()
+    arrays = getattr(recording, group)
+    made = replace(recording, **{group: {**arrays, name: broken(arrays[name], 7, value)}})
+    made = replace(made, losses=broken(made.losses, slice(7, None)))
+    verdict = replay(made)
+    assert verdict.mistakes == ("not_finite",)
+    before = group not in ("gradients", "after")  # these follow from the loss
+    words = words if before else "the loss"
+    quantity = f"from step 7 on the run is not finite, first {words}"
+    assert verdict.having("mistake")[0].quantity == quantity
+    assert {x.name for x in verdict.having("agrees")} >= {"losses", "gradients", "updates"}
+
+
+def test_what_came_first_in_time_is_named():
+    recording = Made().recording()
+    made = replace(
+        recording,
+        losses=broken(recording.losses, slice(6, None)),
+        after={**recording.after, "qa": broken(recording.after["qa"], 5)},
+        before={**recording.before, "qa": broken(recording.before["qa"], slice(6, None))},
+    )
+    (finding,) = finite_part(made)[1]
+    assert finding.quantity.endswith("from step 5 on the run is not finite, first the updated "
+                                     "parameter qa")  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["Beta", "Normal"])
+def test_an_infinite_gradient_for_a_beta_is_that_of_pytorch(kind):
+    """Everything that it is made of is finite: the parameters, the draws and the loss."""
+    recording = Made().recording()
+    name = "guide.c.concentration1"
+    gradients = recording.argument_gradients
+    sites = [
+        {**site, "class": kind} if site["program"] == "guide" else site
+        for site in recording.header["sites"]
+    ]
+    made = replace(
+        recording,
+        argument_gradients={**gradients, name: broken(gradients[name], 3, np.inf)},
+        header={**recording.header, "sites": sites},
+    )
+    part, (finding,) = finite_part(made)
+    assert part.num_steps == 3 and f"the gradient for {name}" in finding.quantity
+    assert finding.name == ("kernel_error" if kind == "Beta" else "not_finite")
+    assert ("PyTorch's derivative" in finding.reason) == (kind == "Beta")
+
+
+def test_a_constant_that_is_not_finite_is_not_compared():
+    prior = (np.inf, 5.0)
+    verdict = replay(stated(np.full((3, 1, 3), 0.5), betas(prior)))
+    assert verdict.mistakes == ("not_finite",) and not verdict.having("agrees")

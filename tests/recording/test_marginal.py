@@ -1,0 +1,114 @@
+"""Runs whose likelihood is a BetaBinomial: their losses are minus the log evidence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import elbo_ref as er
+from elbo_ref.recording import Recording
+from elbo_ref.recording.replay.check import replay
+from elbo_ref.recording.statement import read_statement
+from recorded import COUNTS, K, N, site
+
+A, B = np.linspace(2.0, 3.0, 5), np.linspace(5.0, 4.0, 5)
+
+
+def slopes():
+    """Gradients of the loss for both concentrations by differences of SciPy's."""
+    h = 1e-5
+    return [(_loss(A + x, B + y) - _loss(A - x, B - y)) / (2 * h) for x, y in ((h, 0), (0, h))]
+
+
+def _loss(a, b):
+    return -np.sum([stats.betabinom.logpmf(k, n, a, b) for k, n in zip(K, N, strict=True)], axis=0)
+
+
+def recording(gradients=None, scale=1.0, **changed):
+    """Five steps; the gradients are exact ones."""
+    from elbo_ref.evidence import log_evidence_gradient
+
+    exact = -np.array([log_evidence_gradient(er.Beta(*x), COUNTS) for x in zip(A, B, strict=True)])
+    sources = {"concentration1": ["a"], "concentration0": ["b"]}
+    rows = {"rows": 3, "elements": 3, "observed": True, "scale": scale, "sources": sources}
+    values = {"concentration1": A, "concentration0": B}
+    made = {
+        "losses": scale * _loss(A, B),
+        "arguments": {f"model.k.{name}": x[:, None] for name, x in values.items()},
+        "argument_gradients": {
+            f"model.k.{name}": scale * (exact if gradients is None else gradients)[:, i : i + 1]
+            for i, name in enumerate(values)
+        },
+        "observed": {"k.value": K[None], "k.total_count": N[None]},
+        "header": {"sites": [site("model", "k", "BetaBinomial", **rows)]},
+    }
+    return Recording(**{**made, **changed})
+
+
+def test_the_model_is_the_marginal_one():
+    statement = read_statement(recording())
+    assert statement.marginal and statement.data.counts() == COUNTS
+    np.testing.assert_array_equal(statement.prior[:, :, 0], (A, B))
+
+
+def test_a_clean_run_agrees():
+    verdict = replay(recording(), COUNTS)
+    assert verdict.genuine, verdict
+    assert [x.name for x in verdict.having("agrees")] == ["losses", "gradients", "gradients"]
+    assert "draws" not in {x.name for x in verdict.findings}
+    assert {x.name for x in verdict.findings} >= {"not_converged"}
+
+
+def test_the_gradients_are_those_of_differences():
+    verdict = replay(recording(np.array(slopes()).T))
+    found = [x for x in verdict.findings if "gradient" in x.name]
+    for finding in found:  # near, though not to rounding
+        assert finding.theirs == pytest.approx(finding.ours, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "words"),
+    [
+        (lambda r: {"losses": r.losses + 1e-6}, "loss_mismatch", "loss at step 0"),
+        (lambda r: {"losses": -r.losses}, "loss_mismatch", "loss at step 0"),
+        (
+            lambda r: {
+                "argument_gradients": {x: 1.001 * g for x, g in r.argument_gradients.items()}
+            },
+            "gradient_mismatch",
+            "gradient at step 0",
+        ),
+    ],
+)
+def test_a_departure_is_a_mistake(change, name, words):
+    made = recording()
+    verdict = replay(replace(made, **change(made)))
+    assert verdict.mistakes == (name,), verdict
+    assert verdict.having("mistake")[0].quantity.startswith(words)
+
+
+def test_rounding_is_none():
+    made = recording()
+    assert replay(replace(made, losses=made.losses * (1 + 1e-15))).genuine
+
+
+def test_given_counts_are_compared():
+    assert replay(recording(), er.Counts(K, N + 1)).mistakes == ("wrong_total_count",)
+    assert replay(recording(), er.Counts(K[::-1], N[::-1])).mistakes == ("permuted_rows",)
+
+
+def test_a_scaled_loss_is_named():
+    verdict = replay(recording(scale=0.25))
+    assert verdict.mistakes == ("normalised_loss",), verdict
+
+
+def test_priors_that_differ_are_outside_the_model():
+    wide = np.stack([A, A, 2 * A], axis=1)
+    made = recording()
+    arguments = {**made.arguments, "model.k.concentration1": wide}
+    verdict = replay(replace(made, arguments=arguments, argument_gradients={}))
+    assert verdict.outcome == "outside_model"
+    assert verdict.having("untested")[0].name == "losses"

@@ -1,0 +1,359 @@
+"""Everything that a recording states, in one canonical form, and what is outside the model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import elbo_ref as er
+from elbo_ref.recording.guide_sites import OutsideError
+from elbo_ref.recording.replay.check import replay
+from elbo_ref.recording.statement import read_statement
+from recorded import COUNTS, K, Made, N, betas, site, stated
+
+STEPS = 4
+A, B = (x[:, None] for x in (np.linspace(2.0, 3.0, STEPS), np.linspace(5.0, 4.0, STEPS)))
+QA, QB = (x + np.linspace(0, 1, STEPS)[:, None] for x in ([4.0, 8.0, 15.0], [9.0, 6.0, 30.0]))
+C = np.random.default_rng(0).uniform(0.1, 0.9, (STEPS, 2, 3))
+MODEL, GUIDE = site("model", "c"), site("guide", "c")
+BOTH = betas((A, B), (QA, QB))
+
+
+def names(findings, status="mistake"):
+    return [x.name for x in findings if x.status == status]
+
+
+@pytest.fixture(scope="module")
+def made():
+    return Made()
+
+
+def test_a_clean_program():
+    statement = read_statement(stated(C, BOTH))
+    assert not statement.findings and not statement.outside and not statement.marginal
+    assert (statement.scale, statement.likelihood_weight) == (1.0, 1.0)
+    assert statement.data.counts() == COUNTS and statement.latent == "c"
+    np.testing.assert_array_equal(statement.prior, (A, B))
+    np.testing.assert_array_equal(statement.guide_parameters, (QA, QB))
+    np.testing.assert_array_equal(statement.draws, C)
+
+
+def test_names_say_nothing():
+    """The site "b" is the latent, and its prior was computed from "c" and "a"."""
+    sources = {"concentration1": ["c"], "concentration0": ["a"]}
+    made = stated(C, {}, sites=[site("model", "b", sources=sources)])
+    rows = {**made.header["sites"][-1], "latent": "b"}
+    arguments = {name.replace(".c.", ".b."): np.full((STEPS, 1), 2.0) for name in betas((1, 1))}
+    renamed = replace(
+        made,
+        draws={"b": C},
+        arguments=arguments,
+        header={"sites": [made.header["sites"][0], rows]},
+    )
+    statement = read_statement(renamed)
+    assert statement.latent == "b" and statement.arguments["prior.concentration1"].sources == ("c",)
+
+
+# -- the prior -------------------------------------------------------------------------------------
+
+
+def test_a_prior_spelled_out_for_each_latent_is_one():
+    wide = np.repeat(A, 3, axis=1)
+    gradients = {"model.c.concentration1": np.ones((STEPS, 3))}
+    statement = read_statement(stated(C, betas((wide, B)), argument_gradients=gradients))
+    np.testing.assert_array_equal(statement.prior, (A, B))
+    assert statement.arguments["prior.concentration1"].gradient.tolist() == [[3.0]] * STEPS
+
+
+@pytest.mark.parametrize("values", [(1.0, 1.0), (2.0, 2.0), (10.0, 10.0)])
+def test_a_fixed_prior_of_equal_values(values):
+    statement = read_statement(stated(C, betas(values, (QA, QB))))
+    assert not statement.findings and (statement.prior[0] == statement.prior[1]).all()
+
+
+def test_one_concentration_learned():
+    sources = {"concentration1": ["a"]}
+    sites = [site("model", "c", sources=sources), GUIDE]
+    gradients = {"model.c.concentration1": np.ones((STEPS, 1))}
+    recording = stated(C, betas((A, 1.0), (QA, QB)), sites=sites, argument_gradients=gradients)
+    statement = read_statement(recording)
+    assert not names(statement.findings)
+    assert statement.arguments["prior.concentration0"].gradient is None
+
+
+@pytest.mark.parametrize(
+    ("sources", "words"),
+    [
+        ({}, "the prior of c differs from one latent to the next"),
+        (
+            {"concentration1": ["coefficients", "intercept"], "concentration0": ["coefficients"]},
+            "differs from one latent to the next: it is computed from coefficients, intercept",
+        ),
+    ],
+)
+def test_a_prior_for_each_latent_is_outside_the_model(sources, words):
+    """Each step can be made again all the same; which maximum it has, nobody asks."""
+    rng = np.random.default_rng(0)
+    sites = [site("model", "c", sources=sources), GUIDE]
+    recording = stated(C, betas((1 + rng.random((STEPS, 3)), B), (QA, QB)), sites=sites)
+    (reason,) = read_statement(recording).outside
+    assert words in reason
+    verdict = replay(recording)
+    assert verdict.outcome == "outside_model" and verdict.exit_code == 6
+    assert not {"at_optimum", "not_converged"} & {x.name for x in verdict.findings}
+
+
+# -- what model and guide share --------------------------------------------------------------------
+
+
+def shared(values, conflicts=(), sources=None):
+    mine = sources or {"concentration1": ["x"], "concentration0": ["y"]}
+    sites = [site("model", "c", sources=mine), site("guide", "c", sources=mine)]
+    header = {"conflicts": list(conflicts)}
+    return stated(C, betas(values, values), sites=sites, header=header)
+
+
+def test_one_parameter_in_model_and_guide():
+    """With values for each latent, or stated with other initial values, it is no tied guide."""
+    found = read_statement(shared((QA, QB))).findings
+    assert names(found) == ["shared_parameter"] and "x, y in common" in found[0].quantity
+    found = read_statement(shared((A, B), conflicts=["x"])).findings
+    assert names(found) == ["shared_parameter"]
+    assert "other initial values" in found[0].reason
+
+
+def test_a_tied_guide_shares_its_parameters_on_purpose():
+    statement = read_statement(shared((A, B)))
+    assert statement.guide.name == "tied" and not statement.findings
+    assert not read_statement(shared((A, B), conflicts=["another"])).findings
+
+
+def test_equal_values_of_two_parameters_are_not_shared():
+    own = {"concentration1": ["qx"], "concentration0": ["qy"]}
+    mine = {"concentration1": ["x"], "concentration0": ["y"]}
+    sites = [site("model", "c", sources=mine), site("guide", "c", sources=own)]
+    statement = read_statement(stated(C, betas((A, B), (A, B)), sites=sites))
+    assert not statement.findings and statement.guide.name == "beta_shared"
+
+
+# -- a parameter that no gradient reaches ----------------------------------------------------------
+
+
+def detached(made, *, program="guide", name="qa", zero=True):
+    """The argument has the parameter's values, no source and no gradient."""
+    recording = made.recording()
+    argument = f"{program}.c.concentration1"
+    gradients = {x: g for x, g in recording.argument_gradients.items() if x != argument}
+    sites = [
+        {**x, "sources": {**x.get("sources", {}), "concentration1": []}}
+        if (x["program"], x["name"]) == (program, "c")
+        else x
+        for x in recording.header["sites"]
+    ]
+    parameter = {name: 0 * recording.gradients[name]} if zero else {}
+    return replace(
+        recording,
+        argument_gradients=gradients,
+        gradients={**recording.gradients, **parameter},
+        header={**recording.header, "sites": sites},
+    )
+
+
+@pytest.mark.parametrize(("program", "name"), [("guide", "qa"), ("model", "a")])
+def test_a_parameter_taken_out_of_the_graph(made, program, name):
+    """By detach(), item() or data."""
+    found = read_statement(detached(made, program=program, name=name)).findings
+    assert names(found) == ["gradient_detached"]
+    role = {"guide": "guide", "model": "prior"}[program]
+    assert found[0].quantity.startswith(f"{role}.concentration1 has the values of {name}")
+
+
+def test_a_parameter_that_is_learned_elsewhere_is_not_detached(made):
+    assert not read_statement(detached(made, zero=False)).findings
+    other = detached(made)
+    programs = {**other.header["programs"], "qa": ["model"]}
+    other = replace(other, header={**other.header, "programs": programs})
+    assert not read_statement(other).findings
+    assert not read_statement(made.recording()).findings
+
+
+# -- the ends of a constraint ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ends", "gradient", "at", "told"),
+    [
+        ({"low": 0.0, "high": 1.0}, -1.0, 0.999, True),  # unit_interval: it wants to be above 1
+        ({"low": 0.0, "high": 1.0}, 1.0, 0.999, False),  # it is on its way back
+        ({"low": 0.0, "high": 1.0}, -1.0, 0.5, False),
+        ({"low": 1.0}, 1.0, 1.001, True),  # greater_than(1)
+        ({"low": 1.0}, 1.0, 5.0, False),
+        ({"low": 0.01, "high": 100.0}, -1.0, 50.0, False),
+        ({"low": 0.01, "high": 100.0}, -1.0, 99.5, True),
+        ({"low": 0.0}, 1.0, 1e-6, False),  # positive: concentrations end there anyway
+        ({}, -1.0, 0.999, False),
+    ],
+)
+def test_a_guide_at_the_end_of_its_range(ends, gradient, at, told):
+    sources = {"concentration1": ["qa"], "concentration0": ["qb"]}
+    value = np.full((STEPS, 3), at)
+    groups = {name: {"qa": value} for name in ("before", "constrained", "gradients", "after")}
+    recording = stated(
+        C,
+        betas((A, B), (value, QB)),
+        sites=[MODEL, site("guide", "c", sources=sources)],
+        argument_gradients={"guide.c.concentration1": np.full((STEPS, 3), gradient)},
+        header={"ends": {"qa": ends}},
+        **groups,
+    )
+    found = read_statement(recording).findings
+    assert names(found) == (["guide_at_constraint"] if told else [])
+    assert not told or "of qa (guide.concentration1)" in found[0].quantity
+
+
+# -- scales ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("latent", "rows", "mistakes", "notes"),
+    [
+        ((1, 1), (1, 1), [], 0),
+        ((3, 3), (3, 3), [], 0),  # a plate with a minibatch
+        ((1, 3), (1, 3), ["subsample_unscaled"], 0),
+        ((9, 3), (9, 3), ["subsample_scaled_twice"], 0),
+        ((0.25, 1), (0.25, 1), ["normalised_loss"], 0),
+        ((1, 1), (0.5, 1), ["likelihood_weight"], 0),
+        ((1, 1), (2, 1), ["likelihood_weight"], 0),
+        ((1, 1), (3, 3), [], 0),  # rows of one latent in a plate of their own
+        ((1, 1), (1, 3), ["subsample_unscaled"], 0),
+        ((1, 1), (9, 3), ["subsample_scaled_twice"], 0),
+        ((0.5, 1), (1, 1), ["likelihood_weight"], 0),  # an annealed divergence
+    ],
+)
+def test_scales_are_those_of_the_plates(latent, rows, mistakes, notes):
+    """Each is the scale that a site has, and that which its plates come to."""
+
+    def scaled(x, pair):
+        return {**x, "scale": float(pair[0]), "planned_scale": float(pair[1])}
+
+    made = stated(C, BOTH)
+    sites = [scaled(x, rows if x["name"] == "k" else latent) for x in made.header["sites"]]
+    statement = read_statement(replace(made, header={"sites": sites}))
+    assert names(statement.findings) == mistakes
+    assert len(names(statement.findings, "note")) == notes
+    assert statement.scale == latent[0]
+    assert statement.likelihood_weight == rows[0] / latent[0]
+
+
+def test_sites_that_are_scaled_each_otherwise():
+    made = stated(C, BOTH)
+    sites = [{**x, "scale": 0.5 if x["program"] == "guide" else 1.0} for x in made.header["sites"]]
+    found = read_statement(replace(made, header={"sites": sites})).findings
+    assert "likelihood_weight" in names(found)
+
+
+# -- masks -----------------------------------------------------------------------------------------
+
+
+def test_a_latent_that_a_mask_leaves_out():
+    """Its draws, its guide and its rows go with it."""
+    mask = np.array([[1.0, 0.0, 1.0]])
+    masks = {f"{name}.mask": mask for name in ("model.c", "guide.c", "model.k")}
+    statement = read_statement(stated(C, BOTH).with_observed(masks))
+    kept = [True, False, True]
+    np.testing.assert_array_equal(statement.draws, C[:, :, kept])
+    np.testing.assert_array_equal(statement.guide_parameters, (QA[:, kept], QB[:, kept]))
+    assert statement.data.counts() == er.Counts(K[kept], N[kept])
+
+
+# -- other models ----------------------------------------------------------------------------------
+
+
+def with_site(*more, **arguments):
+    made = stated(C, {**BOTH, **arguments})
+    return replace(made, header={"sites": [*more, *made.header["sites"]]})
+
+
+@pytest.mark.parametrize(
+    ("recording", "words"),
+    [
+        (
+            with_site(site("model", "y", "Normal", observed=True)),
+            "the model observes 'y' from a Normal",
+        ),
+        (
+            with_site(site("model", "k2", "Binomial", observed=True)),
+            "the probability of 'k2' is not the latent itself",
+        ),
+        (
+            with_site(site("model", "tau", "Gamma")),
+            "the model draws 'tau' from a Gamma too: a hyperprior",
+        ),
+        (
+            replace(
+                stated(C, BOTH),
+                header={
+                    "sites": [
+                        site("model", "a0", "HalfCauchy"),
+                        site("model", "c", varying=["concentration1"]),
+                        *stated(C, BOTH).header["sites"][1:],
+                    ]
+                },
+            ),
+            "the model draws 'a0' from a HalfCauchy too: a hyperprior",
+        ),
+        (
+            replace(
+                stated(C, BOTH),
+                header={
+                    "sites": [
+                        site("model", "c", varying=["concentration1"]),
+                        *stated(C, BOTH).header["sites"][1:],
+                    ]
+                },
+            ),
+            "the prior of the latent is computed from other draws",
+        ),
+        (
+            stated(C, {}, sites=[site("model", "c", "LogNormal")]),
+            "'c' is drawn from a LogNormal, not from a Beta",
+        ),
+    ],
+)
+def test_another_model_is_said_to_be(recording, words):
+    """Before anything is judged; the updates are still compared."""
+    with pytest.raises(OutsideError, match=words):
+        read_statement(recording)
+    verdict = replay(recording)
+    assert verdict.exit_code == 6 and not verdict.mistakes
+    assert words in verdict.findings[0].quantity
+    assert "updates" in {x.name for x in verdict.findings}
+
+
+@pytest.mark.parametrize("kind", ["Delta", "Unit"])
+def test_observed_sites_that_are_no_data(kind):
+    """`pyro.deterministic` and `pyro.factor`."""
+    statement = read_statement(with_site(site("model", "f", kind, observed=True)))
+    assert statement.data.counts() == COUNTS and not statement.outside
+
+
+def test_a_latent_without_data():
+    more = {f"model.d.{x}": np.full((STEPS, 1), 2.0) for x in ("concentration1", "concentration0")}
+    with pytest.raises(OutsideError, match="draws 'd' from a Beta too: a latent without data"):
+        read_statement(with_site(**more))
+
+
+def test_a_likelihood_written_by_hand_needs_the_counts(made):
+    """As a factor: nothing says which data it is made of."""
+    recording = made.recording()
+    sites = [x for x in recording.header["sites"] if x["name"] != "k"]
+    sites.append(site("model", "f", "Unit", observed=True))
+    factor = replace(recording, observed={}, header={**recording.header, "sites": sites})
+    assert read_statement(factor).data is None
+    verdict = replay(factor)
+    assert "give the counts" in verdict.having("untested")[0].reason
+    verdict = replay(factor, COUNTS)
+    assert verdict.genuine and {x.name for x in verdict.having("agrees")} >= {"losses"}
+    assert replay(factor, er.Counts(K, N + 2)).mistakes
