@@ -183,9 +183,7 @@ def test_equal_values_of_other_parameters_are_not_the_prior():
     own = {"concentration1": ["qa"], "concentration0": ["qb"]}
     model = {**MODEL, "sources": FROM_PRIOR}
     arguments = betas((A, B), (A, B))
-    statement = read_statement(
-        stated(C, arguments, sites=[model, site("guide", "c", sources=own)])
-    )
+    statement = read_statement(stated(C, arguments, sites=[model, site("guide", "c", sources=own)]))
     assert statement.guide.name == "beta_shared"
 
 

@@ -32,7 +32,8 @@ def recording(gradients=None, scale=1.0, **changed):
     from elbo_ref.evidence import log_evidence_gradient
 
     exact = -np.array([log_evidence_gradient(er.Beta(*x), COUNTS) for x in zip(A, B, strict=True)])
-    rows = {"rows": 3, "elements": 3, "observed": True, "scale": scale}
+    sources = {"concentration1": ["a"], "concentration0": ["b"]}
+    rows = {"rows": 3, "elements": 3, "observed": True, "scale": scale, "sources": sources}
     values = {"concentration1": A, "concentration0": B}
     made = {
         "losses": scale * _loss(A, B),
@@ -58,6 +59,7 @@ def test_a_clean_run_agrees():
     assert verdict.genuine, verdict
     assert [x.name for x in verdict.having("agrees")] == ["losses", "gradients", "gradients"]
     assert "draws" not in {x.name for x in verdict.findings}
+    assert {x.name for x in verdict.findings} >= {"not_converged"}
 
 
 def test_the_gradients_are_those_of_differences():

@@ -11,7 +11,7 @@ import elbo_ref as er
 from elbo_ref.recording.guide_sites import OutsideError
 from elbo_ref.recording.replay.check import replay
 from elbo_ref.recording.statement import read_statement
-from recorded import COUNTS, Made, K, N, betas, site, stated
+from recorded import COUNTS, K, Made, N, betas, site, stated
 
 STEPS = 4
 A, B = (x[:, None] for x in (np.linspace(2.0, 3.0, STEPS), np.linspace(5.0, 4.0, STEPS)))

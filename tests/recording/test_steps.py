@@ -162,6 +162,18 @@ def changed(step, group, arrays):
     return {**step, group: arrays}
 
 
+@pytest.mark.parametrize(
+    "arrays", [{"d": np.zeros((2, 2))}, {}, {"c": np.zeros((3, 2))}, {"c": np.zeros((2, 1))}]
+)
+def test_steps_from_one_that_differs_on_are_left_out(arrays):
+    """The last batch of a data set is often a smaller one."""
+    whole = steps(*(notes_of(x) for x in (0.25, 0.5, 0.75, 0.25)))
+    made = make_recording([*whole[:2], changed(whole[2], "draws", arrays), whole[3]], {"a": 1})
+    assert made.num_steps == 2 and dict(made.header) == {"a": 1, "left_out": 2}
+    np.testing.assert_array_equal(made.draws["c"][:, 0, 0], [0.25, 0.5])
+    assert "left_out" not in make_recording(whole, {}).header
+
+
 def test_a_framework_that_is_not_installed():
     assert import_framework("json", function="f", package="p")[0].dumps(1) == "1"
     with pytest.raises(ModuleNotFoundError, match="f needs no_such_module: pip install p"):
