@@ -234,19 +234,21 @@ class SiteListener(SiteNotes):
     def _hook(self, program: str, name: str, base: Any, kind: str, layout: _Layout) -> None:
         """Have the gradient for each argument noted when the loss is differentiated.
 
-        A tensor that is the argument of several sites, or of several runs, has one gradient: the
-        first of them has it.
+        A tensor that several runs or sites have, as a parameter itself is, is hooked once; the
+        first site has its gradient, the others none of it.
         """
+        seen: set[int] = set()
         for key, argument in _arguments(base, kind).items():
             tensor, split = argument.tensor, argument.column is not None
             if not getattr(tensor, "requires_grad", False):
                 continue
             names = [f"{program}.{name}.{x}" for x in (NAMES if split else (key,))]
-            if id(tensor) in self._hooked:
-                if self._hooked[id(tensor)][1] != names:
-                    self.add_gradient(names[0], np.zeros(1))
+            _, first = self._hooked.setdefault(id(tensor), (tensor, names))
+            if first is not names:
+                shape = tuple(tensor.shape[:-1] if split else tensor.shape)
+                for full in names if first != names else ():
+                    self.add_gradient(full, layout.gradient(np.zeros(shape)))
                 continue
-            self._hooked[id(tensor)] = tensor, names
 
             def note(gradient: Any, names: Any = names, split: bool = split) -> None:
                 array = as_array(gradient).astype(np.float64)
