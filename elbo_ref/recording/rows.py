@@ -38,8 +38,10 @@ class Data(NamedTuple):
         Whether all rows are single trials; whether their logit is an argument.
     exact : bool
         Whether all particles saw these data.
-    whole : int or None
-        Number of latents that minibatches are taken of, where a plate says it.
+    batched : bool
+        Whether a plate takes minibatches.
+    whole, numbers : int, array (T, L); or None
+        Number of latents that minibatches are taken of, and which these are, where a plate says it.
     findings : tuple of Finding
     """
 
@@ -50,7 +52,9 @@ class Data(NamedTuple):
     trials: bool
     by_logit: bool
     exact: bool = True
+    batched: bool = False
     whole: int | None = None
+    numbers: NDArray[np.int64] | None = None
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -61,7 +65,7 @@ class Data(NamedTuple):
     @property
     def constant(self) -> bool:
         """Tell whether every step saw the same data."""
-        return len(self.successes) == 1
+        return len(self.successes) == 1 and not self.batched
 
     def counts(self) -> Counts:
         """Make counts of the first step's data."""
@@ -69,7 +73,9 @@ class Data(NamedTuple):
 
     def select(self, kept: BoolArray) -> Data:
         """Keep some of the latents."""
-        return self._replace(**{name: getattr(self, name)[:, kept] for name in self._fields[:4]})
+        numbers = None if self.numbers is None else self.numbers[:, kept]
+        parts = {name: getattr(self, name)[:, kept] for name in self._fields[:4]}
+        return self._replace(numbers=numbers, **parts)
 
     @classmethod
     def of(cls, counts: Counts) -> Data:
@@ -121,26 +127,26 @@ def data_of(
     classes = {site["class"] for site in sites}
     by_logit = bool(sites) and all(site.get("logits") for site in sites)
     loss = recording.header.get("loss") or {}
-    drawn = any(not site["observed"] for site in sites) or any(
-        name.endswith(".rows") for name in recording.observed
-    )
-    exact = not (drawn and loss.get("num_particles", 1) > 1)
-    if any(name.endswith(".rows") for name in recording.observed):
-        exact = exact or bool(loss.get("vectorize_particles"))
+    batched = any(name.endswith(".rows") for name in recording.observed)
+    drawn = any(not site["observed"] for site in sites)
+    exact = not ((drawn or batched) and loss.get("num_particles", 1) > 1)
+    exact = exact or (batched and bool(loss.get("vectorize_particles")))
     trials = classes <= {*_TRIALS}
     k, n, coefficient, magnitude = total
     noted = tuple(dict.fromkeys(findings))
-    return Data(
-        k, n, coefficient, magnitude, trials, by_logit, exact, _whole(recording, size), noted
-    )
+    whole, numbers = _batch(recording, size)
+    rows = k, n, coefficient, magnitude
+    return Data(*rows, trials, by_logit, exact, batched, whole, numbers, noted)
 
 
-def _whole(recording: Recording, size: int) -> int | None:
-    """Return the size of the one plate that latents are subsampled in."""
+def _batch(recording: Recording, size: int) -> tuple[int | None, NDArray[np.int64] | None]:
+    """Return the size of the one plate that latents are subsampled in, and their numbers."""
     plates = recording.header.get("plates", {})
     widths = {name: recording.observed.get(f"{name}.rows") for name in plates}
-    known = [plates[name] for name, x in widths.items() if x is not None and x.shape[1] == size]
-    return int(known[0]) if len(known) == 1 and size > 1 else None
+    known = [name for name, x in widths.items() if x is not None and x.shape[1] == size]
+    if len(known) != 1 or size == 1:
+        return None, None
+    return int(plates[known[0]]), recording.observed[f"{known[0]}.rows"].astype(np.int64)
 
 
 def _index(recording: Recording, site: Mapping[str, Any]) -> NDArray[np.int64]:
@@ -183,34 +189,40 @@ def _coarser(recording: Recording) -> float:
 def compare_counts(data: Data, counts: Counts, scale: float) -> list[Finding]:
     """Compare counts with the rows that a run observed, latent by latent; findings say where."""
     k, n = counts.successes.astype(np.float64), counts.total_count.astype(np.float64)
-    size = data.successes.shape[1]
-    whole = size if data.constant else data.whole
-    if whole is not None and len(k) != whole:
-        numbers, reason = (float(whole), float(len(k)), 0.0), "as in the plate"
-        return [Finding("wrong_latents", "number of latents", *numbers, reason, "mistake")]
-    if not data.constant:
-        return [*_compare_batches(data, k, n), *_compare_scale(data, k, n, scale)]
-    seen, of = data.successes[0], data.total_count[0]
-    seen, of = data.successes[0], data.total_count[0]
-    if len(k) != size:
+    size = data.successes.shape[1] if data.constant else data.whole
+    if size is not None and len(k) != size:
         numbers = float(size), float(len(k)), 0.0
-        words = "number of latents"
-        return [Finding("wrong_latents", words, *numbers, "as drawn", "mistake")]
+        return [Finding("wrong_latents", "number of latents", *numbers, "as drawn", "mistake")]
+    if data.constant:
+        return _compare_rows(np.arange(len(k)), data.successes[0], data.total_count[0], k, n)
+    findings = _compare_scale(data, k, n, scale)
+    if data.numbers is None or data.numbers.max(initial=0) >= len(k):
+        return [*_compare_batches(data, k, n), *findings]
+    wide = data.numbers.shape if len(data.successes) == 1 else data.successes.shape
+    latents, first = np.unique(np.broadcast_to(data.numbers, wide), return_index=True)
+    seen, of = (np.broadcast_to(x, wide).ravel()[first] for x in data[:2])
+    return [*_compare_rows(latents, seen, of, k[latents], n[latents]), *findings]
+
+
+def _compare_rows(
+    latents: NDArray[np.int64], seen: FloatArray, of: FloatArray, k: FloatArray, n: FloatArray
+) -> list[Finding]:
+    """Compare the rows of some latents with those of the counts."""
     if np.array_equal(seen, k) and np.array_equal(of, n):
         return []
     order = [np.lexsort((x, y)) for x, y in ((k, n), (seen, of))]
     if np.array_equal(k[order[0]], seen[order[1]]) and np.array_equal(n[order[0]], of[order[1]]):
         off = int(np.argmax((seen != k) | (of != n)))
-        words = f"the row of latent {off}"
+        words = f"the row of latent {latents[off]}"
         reason = "the same rows stand in another order in the counts"
         return [Finding("permuted_rows", words, reason=reason, status="mistake")]
     name, what, theirs, mine = "wrong_counts", "successes", seen, k
     if np.any(of != n):
         name, what, theirs, mine = "wrong_total_count", "total_count", of, n
     off = int(np.argmax(theirs != mine))
-    reason = f"as observed; {np.sum(theirs != mine)} of {size} are others than the counts"
+    reason = f"as observed; {np.sum(theirs != mine)} of {len(k)} are others than the counts"
     numbers = float(theirs[off]), float(mine[off]), 0.0
-    return [Finding(name, f"{what} of latent {off}", *numbers, reason, "mistake")]
+    return [Finding(name, f"{what} of latent {latents[off]}", *numbers, reason, "mistake")]
 
 
 def _compare_batches(data: Data, k: FloatArray, n: FloatArray) -> list[Finding]:

@@ -436,7 +436,21 @@ def test_minibatches_of_other_rows():
         assert found.mistakes == ("wrong_total_count",)
         found = replay(batches(ROWS, False, 3.0, numbered), er.Counts(k + [0, 0, 1, 0, 0, 0], n))
         assert found.mistakes == ("wrong_counts",)
-        assert replay(batches(ROWS, False, 3.0, numbered), er.Counts(k[::-1], n[::-1])).genuine
+        found = replay(batches(ROWS, False, 3.0, numbered), er.Counts(k[::-1], n[::-1]))
+        assert found.mistakes == (("permuted_rows",) if numbered else ())
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_one_step_of_a_minibatch_is_not_all_the_data(shared):
+    rows = TRIALS if shared else ROWS
+    whole = batches(rows, shared, 3.0)
+    one = {name: x[:1] for name, x in whole.observed.items()}
+    groups = {name: {x: a[:1] for x, a in getattr(whole, name).items()}
+              for name in ("draws", "arguments")}  # fmt: skip
+    recording = replace(whole, losses=whole.losses[:1], observed=one, **groups)
+    verdict = replay(recording, (er.Counts.shared if shared else er.Counts)(*rows))
+    assert not verdict.mistakes, verdict
+    assert not {"at_optimum", "not_converged", "unbounded"} & {x.name for x in verdict.findings}
 
 
 def test_minibatches_of_another_number_of_rows():

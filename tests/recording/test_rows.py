@@ -205,6 +205,46 @@ def test_counts_beside_minibatches(counts, scale, names):
     assert all(x.status == "mistake" for x in found)
 
 
+NUMBERED = {"plate.rows": INDEX.astype(float)}
+
+
+def numbered(k=K, n=N, steps=3):
+    """Minibatches of two of three latents whose numbers are known."""
+    index, places = ((0, 1),), {"c": Place(0, 2)}
+    value, total = np.asarray(k)[INDEX], np.asarray(n)[INDEX]
+    found = rows_site(rows=2, elements=2)
+    observed = {"k.value": value, "k.total_count": total, "k.index": index, **NUMBERED}
+    observed = {name: np.asarray(x, float)[:steps] for name, x in observed.items()}
+    header = {"sites": [found], "plates": {"plate": 3}}
+    made = Recording(losses=np.zeros(steps), observed=observed, header=header)
+    return data_of(made, [found], places, 2)
+
+
+@pytest.mark.parametrize(
+    ("counts", "names", "quantity"),
+    [
+        (COUNTS, [], None),
+        (er.Counts(K[::-1], N[::-1]), ["permuted_rows"], "the row of latent 0"),
+        (er.Counts(K, N + [0, 0, 1]), ["wrong_total_count"], "total_count of latent 2"),
+        (er.Counts(K + [0, 1, 0], N), ["wrong_counts"], "successes of latent 1"),
+        (er.Counts(K[:2], N[:2]), ["wrong_latents"], "number of latents"),
+    ],
+)
+def test_minibatches_of_known_numbers_are_compared_row_by_row(counts, names, quantity):
+    found = compare_counts(numbered(), counts, 1.5)
+    assert [x.name for x in found] == names
+    assert not names or found[0].quantity == quantity
+
+
+def test_a_minibatch_is_not_all_the_data():
+    """Also where it is the only one, or all have the same values."""
+    one = numbered(steps=1)
+    assert not one.constant and one.whole == 3 and compare_counts(one, COUNTS, 1.5) == []
+    alike = numbered(k=[3, 3, 3], n=[10, 10, 10])
+    assert not alike.constant and compare_counts(alike, er.Counts([3] * 3, 10), 1.5) == []
+    assert data().constant
+
+
 def test_a_minibatch_of_everything_has_no_scale():
     order = np.array([[0, 1, 2], [2, 1, 0]])
     made = data(K[order], N[order])
