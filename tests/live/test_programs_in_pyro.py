@@ -1,0 +1,192 @@
+"""Programs in many hands' styles, recorded from a live Pyro with nothing else said.
+
+Clean ones have no mistake, and not a bit of them is changed; each kind of mistake has its name in
+several styles; what is another model is said to be.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+
+import elbo_ref as er
+from elbo_ref.recording import record
+from elbo_ref.recording.replay.check import replay
+from elbo_ref.recording.statement import read_statement
+from programs import COUNTS, STYLES, Hand, K, N, Style
+
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.filterwarnings("ignore:Found .*:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Encountered NaN:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*num_chains.*:UserWarning"),
+]
+
+
+@pytest.fixture
+def run(torch, pyro):
+    """Run a program; its recording, or what it leaves where nobody watches."""
+
+    def steps(style, *, watch=True, number=4, lr=0.05, programs=None, **wrong):
+        hand = Hand(torch, pyro, style, wrong)
+        torch.set_default_dtype(getattr(torch, style.dtype))
+        try:
+            with pyro.get_param_store().scope():
+                pyro.set_rng_seed(1)
+                model, guide = programs(hand) if programs else hand.programs()
+                elbo = getattr(pyro.infer, style.loss)(
+                    num_particles=style.particles,
+                    vectorize_particles=style.vectorize,
+                    max_plate_nesting=2,
+                )
+                svi = pyro.infer.SVI(model, guide, pyro.optim.Adam({"lr": lr}), elbo)
+                with record(svi) if watch else nullcontext() as recorder:
+                    losses = [svi.step() for _ in range(number)]
+                store = pyro.get_param_store()
+                left = {name: store[name].detach().numpy().copy() for name in store}
+                noise = torch.rand(3).tolist()
+                return (losses, left, noise), recorder and recorder.recording
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+    return steps
+
+
+def names(verdict, status):
+    return {finding.name for finding in verdict.having(status)}
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_a_clean_program(run, name):
+    """It needs nothing but its recording, and not a bit of the run is another."""
+    style = STYLES[name]
+    left, recording = run(style)
+    verdict = replay(recording)
+    assert not verdict.mistakes and verdict.outcome != "outside_model", verdict
+    assert names(verdict, "agrees") >= {"losses", "updates"}, verdict
+    assert "gradients" in names(verdict, "agrees") or style == STYLES["minibatch, empty"], verdict
+    untested = names(verdict, "untested")
+    assert untested <= {"kernel_error"}, verdict
+    counts = COUNTS[style.layout]
+    assert replay(recording, counts).mistakes == ()
+    assert style.layout == "minibatch" or read_statement(recording).data.counts() == counts
+    (losses, parameters, noise), _ = run(style, watch=False)
+    assert (losses, noise) == (left[0], left[2])
+    assert all(x.tobytes() == left[1][y].tobytes() for y, x in parameters.items())
+
+
+# -- mistakes --------------------------------------------------------------------------------------
+
+DETACHED = [
+    ("plain", "prior", "detach"),
+    ("plain, float64", "guide", "detach"),
+    ("stacked", "guide", "item"),
+    ("columns", "prior", "data"),
+    ("to_event", "guide", "data"),
+    ("loop", "guide", "detach"),
+    ("loop, stacked", "prior", "item"),
+    ("nested trials", "prior", "detach"),
+    ("dirichlet", "guide", "detach"),
+    ("dirichlet, vectorized", "prior", "item"),
+    ("logs by hand", "guide", "detach"),
+    ("softplus by hand", "prior", "item"),
+    ("mean and concentration", "prior", "detach"),
+    ("network", "guide", "detach"),
+    ("module", "prior", "item"),
+    ("group numbers", "guide", "item"),
+    ("marginal, float32", "prior", "detach"),
+    ("AutoNormal", "prior", "detach"),
+    ("tied", "guide", "detach"),
+]
+
+
+@pytest.mark.parametrize(("name", "whose", "how"), DETACHED)
+def test_a_parameter_taken_out_of_the_graph(run, name, whose, how):
+    """By detach(), item() or data: no gradient reaches it, and it stands where it began."""
+    _, recording = run(STYLES[name], detached=(whose, how))
+    verdict = replay(recording)
+    assert verdict.mistakes == ("gradient_detached",), verdict
+    assert replay(run(STYLES[name])[1]).mistakes == ()
+
+
+SEVERAL = ["plain", "columns", "to_event", "loop", "nested trials", "dirichlet", "group numbers"]
+SEVERAL += ["stacked", "mean and concentration"]
+
+
+@pytest.mark.parametrize("name", [*SEVERAL, "marginal", "empty"])
+def test_observations_that_are_missing(run, name):
+    verdict = replay(run(STYLES[name], unobserved=True)[1])
+    assert verdict.mistakes == ("observations_missing",), verdict
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+@pytest.mark.parametrize("name", [*SEVERAL, "AutoNormal, trials"])
+def test_a_likelihood_that_is_weighted(run, name, factor):
+    """An annealed divergence, or data that count twice."""
+    verdict = replay(run(STYLES[name], likelihood=factor)[1])
+    assert verdict.mistakes == ("likelihood_weight",), verdict
+
+
+@pytest.mark.parametrize(
+    ("factor", "mistake"),
+    [(1.5, "subsample_scaled_twice"), (2 / 3, "subsample_unscaled")],
+)
+@pytest.mark.parametrize("guide", ["own", "empty"])
+def test_a_minibatch_that_is_scaled_otherwise(run, factor, mistake, guide):
+    style = STYLES["minibatch"]._replace(guide=guide)
+    verdict = replay(run(style, scale=factor)[1])
+    assert verdict.mistakes == (mistake,), verdict
+
+
+@pytest.mark.parametrize("name", ["plain", "plain, float64", "nested trials"])
+def test_one_name_in_model_and_guide(run, name):
+    """The guide's are those of the model, which states them first or last."""
+    verdict = replay(run(STYLES[name], names=("a", "b"))[1])
+    assert verdict.mistakes[:1] == ("shared_parameter",), verdict
+
+
+def test_values_of_a_column_against_latents_of_a_row(run):
+    verdict = replay(run(STYLES["to_event"], column=True)[1])
+    assert verdict.mistakes == ("broadcast_observations",), verdict
+
+
+@pytest.mark.parametrize("name", ["plain", "plain, float64", "to_event", "loop", "group numbers"])
+def test_a_guide_whose_constraint_is_too_narrow(run, name):
+    """`unit_interval` for concentrations, where they want to be above 1."""
+    style = STYLES[name]._replace(own="positive")
+    verdict = replay(run(style, constraint="unit_interval")[1])
+    assert verdict.mistakes == ("guide_at_constraint",), verdict
+
+
+ROWS = ["plain", "stacked", "columns", "to_event", "loop", "dirichlet", "AutoDelta", "empty"]
+ROWS += ["network", "marginal", "minibatch", "minibatch, empty"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "mistake"),
+    [
+        (er.Counts(K[::-1], N[::-1]), "permuted_rows"),
+        (er.Counts([3, 7, 13], N), "wrong_counts"),
+        (er.Counts(K, [10, 9, 41]), "wrong_total_count"),
+        (er.Counts(K[:2], N[:2]), "wrong_latents"),
+    ],
+)
+@pytest.mark.parametrize("name", ROWS)
+def test_counts_that_are_not_those_of_the_run(run, name, counts, mistake):
+    verdict = replay(run(STYLES[name])[1], counts)
+    assert verdict.mistakes == (mistake,), verdict
+
+
+@pytest.mark.parametrize("name", ["plain", "loop", "to_event", "marginal", "AutoNormal", "empty"])
+def test_a_run_that_is_no_number_from_a_step_on(run, name, pyro):
+    style = STYLES[name]
+    per_step = 2 if style.own == "prior" else 1
+    with pyro.validation_enabled(False):
+        _, recording = run(style, number=5, nan_at=3 * per_step * style.particles)
+    verdict = replay(recording)
+    assert verdict.mistakes == ("not_finite",), verdict
+    said = verdict.having("mistake")[0].quantity
+    assert "not finite" in said and "concentration1" in said, said
+    assert {"losses", "updates"} <= names(verdict, "agrees")

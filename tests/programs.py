@@ -1,0 +1,449 @@
+"""The Beta-Binomial model in Pyro as many hands write it, and what they get wrong.
+
+A program is put together from the parametrisation of its prior, that of its guide's concentrations,
+a layout of the sites, and a guide. Pyro is not imported here: a test hands in its modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import elbo_ref as er
+
+K, N = [3, 7, 12], [10, 9, 40]
+TRIALS = np.array([[1, 0, 1], [1, 0, 0], [1, 1, 0], [0, 0, 0]])
+"""Single trials, a column for each latent."""
+GROUPS = [2, 0, 0, 1, 2, 2, 1]
+"""The latent that each of seven rows belongs to."""
+OF_GROUPS = [1, 0, 2, 5, 3, 3, 0], [4, 3, 9, 6, 3, 8, 2]
+
+
+class Style(NamedTuple):
+    """A way to write the program down, by the names of its parts."""
+
+    prior: str = "positive"
+    own: str = "positive"
+    layout: str = "plate"
+    guide: str = "own"
+    dtype: str = "float32"
+    loss: str = "Trace_ELBO"
+    particles: int = 1
+    vectorize: bool = False
+
+
+@dataclass
+class Hand:
+    """What a program is written with, and what is wrong in it.
+
+    Attributes
+    ----------
+    torch, pyro : modules
+    style : Style
+    wrong : dict
+        ``detached``: ("prior" or "guide", how); ``constraint``, of the guide's; ``names``, the guide's
+        two; ``unobserved``; ``likelihood``, ``scale``: factors; ``column``: values of shape (L, 1);
+        ``nan_at``: the call of the prior from which it is no number.
+    """
+
+    torch: Any
+    pyro: Any
+    style: Style = field(default_factory=Style)
+    wrong: dict[str, Any] = field(default_factory=dict)
+    calls: int = 0
+    kept: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def dist(self) -> Any:
+        return self.pyro.distributions
+
+    def tensor(self, x: Any) -> Any:
+        return self.torch.tensor(x, dtype=self.torch.get_default_dtype())
+
+    def parameter(self, name: str, value: Any, constraint: str | Any = "positive") -> Any:
+        kind = constraint
+        if isinstance(constraint, str):
+            kind = getattr(self.dist.constraints, constraint)
+        return self.pyro.param(name, self.tensor(value), constraint=kind)
+
+    def concentrations(self, owner: str) -> tuple[Any, Any]:
+        """Both of the prior's or of the guide's own."""
+        table, name = (PRIORS, self.style.prior) if owner == "prior" else (OWN, self.style.own)
+        pair = table[name](self)
+        whose, how = self.wrong.get("detached", ("", ""))
+        if whose == owner:
+            out = {
+                "detach": lambda x: x.detach(),
+                "item": lambda x: self.torch.tensor(x.detach().tolist(), dtype=x.dtype),
+                "data": lambda x: x.data,
+            }
+            pair = tuple(out[how](x) for x in pair)
+        if owner == "prior" and "nan_at" in self.wrong:
+            self.calls += 1
+            if self.calls > self.wrong["nan_at"]:
+                pair = tuple(x * float("nan") for x in pair)
+        return pair
+
+    def observed(self, value: Any) -> Any:
+        return None if self.wrong.get("unobserved") else value
+
+    def likelihood(self) -> Any:
+        factor = self.wrong.get("likelihood")
+        return self.pyro.poutine.scale(scale=factor) if factor else nullcontext()
+
+    def everything(self) -> Any:
+        factor = self.wrong.get("scale")
+        return self.pyro.poutine.scale(scale=factor) if factor else nullcontext()
+
+    def names(self) -> tuple[str, str]:
+        """Of the guide's parameters."""
+        return self.wrong.get("names", ("qa", "qb"))
+
+    def programs(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """Model and guide."""
+        model, guide = LAYOUTS[self.style.layout](self)
+        kind = self.style.guide
+        if kind.startswith("Auto"):
+            return model, getattr(self.pyro.infer.autoguide, kind)(model)
+        return model, {"own": guide, "empty": lambda: None}.get(kind, guide)
+
+
+# -- parametrisations of the prior -----------------------------------------------------------------
+
+
+def _module(hand: Hand) -> Any:
+    from pyro.nn import PyroModule, PyroParam
+
+    if "module" not in hand.kept:
+        module = hand.kept["module"] = PyroModule()
+        positive = hand.dist.constraints.positive
+        module.alpha = PyroParam(hand.tensor(2.0), constraint=positive)
+        module.beta = PyroParam(hand.tensor(5.0), constraint=positive)
+    return hand.kept["module"].alpha, hand.kept["module"].beta
+
+
+def _mean(hand: Hand) -> Any:
+    mean, total = hand.parameter("m", 0.3, "unit_interval"), hand.parameter("s", 7.0)
+    return mean * total, (1 - mean) * total
+
+
+def _softplus(hand: Hand) -> Any:
+    softplus = hand.torch.nn.functional.softplus
+    return tuple(softplus(hand.parameter(x, v, "real")) for x, v in (("ra", 1.5), ("rb", 4.9)))
+
+
+def _interval(hand: Hand) -> Any:
+    between = hand.dist.constraints.interval(0.01, 100.0)
+    return hand.parameter("a", 2.0, between), hand.parameter("b", 5.0, between)
+
+
+def _symmetric(hand: Hand) -> Any:
+    a = hand.parameter("a", 2.0)
+    return a, a
+
+
+PRIORS = {
+    "positive": lambda h: (h.parameter("a", 2.0), h.parameter("b", 5.0)),
+    "logs": lambda h: tuple(
+        h.parameter(x, v, "real").exp() for x, v in (("log_a", 0.7), ("log_b", 1.6))
+    ),
+    "softplus": _softplus,
+    "softplus_positive": lambda h: (
+        h.parameter("a", 2.0, "softplus_positive"),
+        h.parameter("b", 5.0, "softplus_positive"),
+    ),
+    "greater_than": lambda h: (
+        h.parameter("a", 2.0, h.dist.constraints.greater_than(1.0)),
+        h.parameter("b", 5.0, h.dist.constraints.greater_than(1.0)),
+    ),
+    "interval": _interval,
+    "stacked": lambda h: tuple(h.parameter("ab", [2.0, 5.0])),
+    "column": lambda h: (h.parameter("a", [2.0]), h.parameter("b", [5.0])),
+    "mean": _mean,
+    "module": _module,
+    "one learned": lambda h: (h.parameter("a", 2.0), h.tensor(5.0)),
+    "symmetric": _symmetric,
+    "fixed": lambda h: (h.tensor(2.0), h.tensor(2.0)),
+}
+
+
+# -- the guide's own concentrations ----------------------------------------------------------------
+
+QA, QB = [4.0, 8.0, 15.0], [9.0, 6.0, 30.0]
+
+
+def _network(hand: Hand) -> Any:
+    torch = hand.torch
+    if "net" not in hand.kept:
+        layers = torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2), torch.nn.Softplus()
+        hand.kept["net"] = torch.nn.Sequential(*layers)
+    hand.pyro.module("encoder", hand.kept["net"])
+    x = torch.stack([hand.tensor(K), hand.tensor(N) - hand.tensor(K)], -1) / 10
+    out = 10 * hand.kept["net"](x) + 1e-3
+    return out[:, 0], out[:, 1]
+
+
+def _positive(hand: Hand) -> Any:
+    one, zero = hand.names()
+    constraint = hand.wrong.get("constraint", "positive")
+    starts = (QA, QB) if constraint == "positive" else ([0.99] * 3, [0.99] * 3)
+    return tuple(hand.parameter(x, v, constraint) for x, v in zip((one, zero), starts, strict=True))
+
+
+OWN = {
+    "positive": _positive,
+    "logs": lambda h: tuple(
+        h.parameter(x, np.log(v).tolist(), "real").exp() for x, v in (("lqa", QA), ("lqb", QB))
+    ),
+    "stacked": lambda h: tuple(h.parameter("q", [QA, QB])),
+    "last axis": lambda h: tuple(
+        h.parameter("q", np.transpose([QA, QB]).tolist())[:, i] for i in (0, 1)
+    ),
+    "one for all": lambda h: (h.parameter("qa", 4.0), h.parameter("qb", 9.0)),
+    "network": _network,
+    "prior": lambda h: h.concentrations("prior"),
+    "posterior": lambda h: tuple(
+        x + h.tensor(more)
+        for x, more in zip(
+            h.concentrations("prior"), (K, np.subtract(N, K).tolist()), strict=True
+        )
+    ),
+}
+
+
+# -- layouts ---------------------------------------------------------------------------------------
+
+
+def _plate(hand: Hand, *, kind: str = "Binomial", size: int | None = None) -> Any:
+    pyro, dist = hand.pyro, hand.dist
+
+    def model() -> None:
+        k, n = hand.tensor(K), hand.tensor(N)
+        a, b = hand.concentrations("prior")
+        with pyro.plate("g", 3, subsample_size=size) as i, hand.everything():
+            c = pyro.sample("c", dist.Beta(a, b))
+            logits = {"logits": hand.torch.logit(c)} if kind == "logits" else {"probs": c}
+            with hand.likelihood():
+                likelihood = dist.Binomial(n[i], **logits)
+                pyro.sample("k", likelihood, obs=hand.observed(k[i]))
+
+    def guide() -> None:
+        a, b = hand.concentrations("guide")
+        with pyro.plate("g", 3, subsample_size=size) as i, hand.everything():
+            a, b = (x[i] if x.ndim else x for x in (a, b))
+            pyro.sample("c", _of_guide(hand, a, b))
+
+    return model, guide
+
+
+def _of_guide(hand: Hand, a: Any, b: Any) -> Any:
+    dist = hand.dist
+    if hand.style.guide == "transformed":
+        normal = dist.Normal(hand.parameter("loc", [-0.7, 0.4, -0.2], "real"), a / 10)
+        return dist.TransformedDistribution(normal, [dist.transforms.SigmoidTransform()])
+    return dist.Beta(a, b)
+
+
+def _column(hand: Hand) -> Any:
+    pyro, dist = hand.pyro, hand.dist
+
+    def model() -> None:
+        k, n = hand.tensor(K)[:, None], hand.tensor(N)[:, None]
+        a, b = hand.concentrations("prior")
+        with pyro.plate("g", 3, dim=-2):
+            c = pyro.sample("c", dist.Beta(a, b).expand([3, 1]))
+            with hand.likelihood():
+                pyro.sample("k", dist.Binomial(n, c), obs=hand.observed(k))
+
+    def guide() -> None:
+        a, b = (x[:, None] for x in hand.concentrations("guide"))
+        with pyro.plate("g", 3, dim=-2):
+            pyro.sample("c", dist.Beta(a, b))
+
+    return model, guide
+
+
+def _event(hand: Hand) -> Any:
+    pyro, dist = hand.pyro, hand.dist
+
+    def model() -> None:
+        k, n = hand.tensor(K), hand.tensor(N)
+        if hand.wrong.get("column"):
+            k, n = k[:, None], n[:, None]
+        a, b = hand.concentrations("prior")
+        c = pyro.sample("c", dist.Beta(a, b).expand([3]).to_event(1))
+        with hand.likelihood():
+            pyro.sample("k", dist.Binomial(n, c).to_event(k.ndim), obs=hand.observed(k))
+
+    def guide() -> None:
+        pyro.sample("c", dist.Beta(*hand.concentrations("guide")).to_event(1))
+
+    return model, guide
+
+
+def _loop(hand: Hand, *, plate: bool = False) -> Any:
+    pyro, dist = hand.pyro, hand.dist
+
+    def rows() -> Any:
+        return pyro.plate("g", 3) if plate else range(3)
+
+    def model() -> None:
+        k, n = hand.tensor(K), hand.tensor(N)
+        a, b = hand.concentrations("prior")
+        for i in rows():
+            c = pyro.sample(f"c_{i}", dist.Beta(a, b))
+            with hand.likelihood():
+                pyro.sample(f"k_{i}", dist.Binomial(n[i], c), obs=hand.observed(k[i]))
+
+    def guide() -> None:
+        a, b = hand.concentrations("guide")
+        for i in rows():
+            pyro.sample(f"c_{i}", dist.Beta(*(x[i] if x.ndim else x for x in (a, b))))
+
+    return model, guide
+
+
+def _trials(hand: Hand) -> Any:
+    pyro, dist = hand.pyro, hand.dist
+    _, guide = _plate(hand)
+
+    def model() -> None:
+        a, b = hand.concentrations("prior")
+        with pyro.plate("g", 3, dim=-1):
+            c = pyro.sample("c", dist.Beta(a, b))
+            with pyro.plate("t", len(TRIALS), dim=-2), hand.likelihood():
+                pyro.sample("x", dist.Bernoulli(c), obs=hand.observed(hand.tensor(TRIALS)))
+
+    return model, guide
+
+
+def _groups(hand: Hand) -> Any:
+    pyro, dist = hand.pyro, hand.dist
+    _, guide = _plate(hand)
+
+    def model() -> None:
+        k, n = map(hand.tensor, OF_GROUPS)
+        a, b = hand.concentrations("prior")
+        with pyro.plate("g", 3):
+            c = pyro.sample("c", dist.Beta(a, b))
+        with pyro.plate("rows", len(k)), hand.likelihood():
+            pyro.sample("k", dist.Binomial(n, c[..., GROUPS]), obs=hand.observed(k))
+
+    return model, guide
+
+
+def _dirichlet(hand: Hand) -> Any:
+    pyro, dist, torch = hand.pyro, hand.dist, hand.torch
+
+    def model() -> None:
+        k, n = hand.tensor(K), hand.tensor(N)
+        pair = torch.stack(hand.concentrations("prior"))
+        with pyro.plate("g", 3):
+            c = pyro.sample("c", dist.Dirichlet(pair))
+            with hand.likelihood():
+                pyro.sample("k", dist.Binomial(n, c[..., 0]), obs=hand.observed(k))
+
+    def guide() -> None:
+        pair = torch.stack(hand.concentrations("guide"), -1)
+        with pyro.plate("g", 3):
+            pyro.sample("c", dist.Dirichlet(pair))
+
+    return model, guide
+
+
+def _masked(hand: Hand) -> Any:
+    model, guide = _plate(hand)
+    keep = hand.torch.tensor([True, False, True])
+
+    def kept(program: Any) -> Any:
+        return lambda: hand.pyro.poutine.mask(program, mask=keep)()
+
+    return kept(model), kept(guide)
+
+
+def _marginal(hand: Hand) -> Any:
+    pyro, dist = hand.pyro, hand.dist
+
+    def model() -> None:
+        k, n = hand.tensor(K), hand.tensor(N)
+        a, b = hand.concentrations("prior")
+        with pyro.plate("g", 3), hand.likelihood():
+            pyro.sample("k", dist.BetaBinomial(a, b, n), obs=hand.observed(k))
+
+    return model, lambda: None
+
+
+LAYOUTS = {
+    "plate": _plate,
+    "logits": lambda h: _plate(h, kind="logits"),
+    "minibatch": lambda h: _plate(h, size=2),
+    "column": _column,
+    "event": _event,
+    "loop": _loop,
+    "sequential plate": lambda h: _loop(h, plate=True),
+    "trials": _trials,
+    "groups": _groups,
+    "dirichlet": _dirichlet,
+    "masked": _masked,
+    "marginal": _marginal,
+}
+
+PLATE = er.Counts(K, N)
+COUNTS = dict.fromkeys(LAYOUTS, PLATE) | {
+    "trials": er.Counts(TRIALS.sum(axis=0), len(TRIALS)),
+    "groups": er.Counts([2, 5, 7], [12, 8, 15]),
+    "masked": er.Counts([3, 12], [10, 40]),
+}
+"""The data of each layout, latent by latent."""
+
+STYLES = {
+    "plain": Style(),
+    "plain, float64": Style(dtype="float64", particles=3, vectorize=True),
+    "logs by hand": Style(prior="logs", own="logs", layout="logits"),
+    "softplus by hand": Style(prior="softplus", own="last axis", particles=2),
+    "softplus_positive": Style(prior="softplus_positive"),
+    "greater_than": Style(prior="greater_than", dtype="float64"),
+    "interval": Style(prior="interval"),
+    "stacked": Style(prior="stacked", own="stacked", dtype="float64"),
+    "columns": Style(prior="column", layout="column"),
+    "mean and concentration": Style(prior="mean", dtype="float64", particles=2),
+    "module": Style(prior="module", particles=4, vectorize=True),
+    "one concentration learned": Style(prior="one learned"),
+    "symmetric prior": Style(prior="symmetric", dtype="float64"),
+    "fixed prior": Style(prior="fixed"),
+    "to_event": Style(layout="event", dtype="float64"),
+    "loop": Style(layout="loop", particles=2),
+    "loop, stacked": Style(layout="loop", own="stacked", prior="stacked", loss="TraceGraph_ELBO"),
+    "loop, one for all": Style(layout="loop", own="one for all", dtype="float64"),
+    "sequential plate": Style(layout="sequential plate", loss="TraceGraph_ELBO"),
+    "nested trials": Style(layout="trials"),
+    "nested trials, vectorized": Style(layout="trials", particles=3, vectorize=True),
+    "group numbers": Style(layout="groups", dtype="float64"),
+    "group numbers, vectorized": Style(layout="groups", particles=3, vectorize=True),
+    "dirichlet": Style(layout="dirichlet", dtype="float64"),
+    "dirichlet, vectorized": Style(layout="dirichlet", particles=3, vectorize=True),
+    "masked": Style(layout="masked", dtype="float64"),
+    "marginal": Style(layout="marginal", prior="mean", dtype="float64"),
+    "marginal, float32": Style(layout="marginal"),
+    "network": Style(own="network"),
+    "one for all": Style(own="one for all", dtype="float64"),
+    "tied": Style(own="prior", prior="logs"),
+    "posterior": Style(own="posterior", dtype="float64"),
+    "empty": Style(guide="empty", prior="mean"),
+    "transformed": Style(guide="transformed", dtype="float64", particles=2),
+    "AutoNormal": Style(guide="AutoNormal", prior="mean", loss="TraceMeanField_ELBO"),
+    "AutoNormal, loop": Style(guide="AutoNormal", layout="loop", particles=2),
+    "AutoNormal, trials": Style(guide="AutoNormal", layout="trials", dtype="float64"),
+    "AutoDiagonalNormal": Style(guide="AutoDiagonalNormal", dtype="float64"),
+    "AutoDiagonalNormal, loop": Style(guide="AutoDiagonalNormal", layout="loop", prior="logs"),
+    "AutoDelta": Style(guide="AutoDelta", prior="fixed"),
+    "AutoDelta, groups": Style(guide="AutoDelta", layout="groups", dtype="float64"),
+    "AutoLaplaceApproximation": Style(guide="AutoLaplaceApproximation", dtype="float64"),
+    "minibatch": Style(layout="minibatch", own="positive", dtype="float64"),
+    "minibatch, empty": Style(layout="minibatch", guide="empty", prior="logs"),
+    "mean field": Style(loss="TraceMeanField_ELBO", particles=3, vectorize=True),
+}
