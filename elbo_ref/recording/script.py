@@ -6,20 +6,23 @@ from typing import Any
 
 from elbo_ref._validation.arguments import count
 from elbo_ref.crosscheck.findings import Verdict
+from elbo_ref.recording.notes import Recording
+from elbo_ref.recording.numpyro import record_numpyro
 from elbo_ref.recording.pyro import record
 from elbo_ref.recording.replay.check import replay
 
 
 def check(svi: Any, *args: Any, num_steps: int = 40, **kwargs: Any) -> Verdict:
-    """Make some more steps of a Pyro SVI, replay them, and print the verdict.
+    """Make some more steps of an SVI, replay them, and print the verdict.
 
-    The steps are ordinary ones: the parameters move on by them, as if ``svi.step`` had been called.
+    With Pyro the steps are ordinary ones: the parameters move on by them, as if ``svi.step`` had
+    been called. NumPyro's state is a value, and stays what it is.
 
     Parameters
     ----------
-    svi : pyro.infer.SVI
+    svi : pyro.infer.SVI or numpyro.infer.SVI
     *args, **kwargs
-        Arguments of ``svi.step``.
+        Arguments of ``svi.step``, or of NumPyro's ``svi.update``, the state first.
     num_steps : int
         Steps to make.
 
@@ -47,11 +50,26 @@ def check(svi: Any, *args: Any, num_steps: int = 40, **kwargs: Any) -> Verdict:
         svi = SVI(model, guide, Adam({"lr": 0.02}), Trace_ELBO())
         losses = [svi.step(data) for _ in range(1000)]
         er.check(svi, data)
+
+    and with NumPyro
+
+    ::
+
+        result = svi.run(key, 1000, data)
+        er.check(svi, result.state, data)
     """
     steps = count("num_steps", num_steps, 1)
+    verdict = replay(_recorded(svi, steps, args, kwargs))
+    print(verdict)
+    return verdict
+
+
+def _recorded(svi: Any, steps: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recording:
+    if type(svi).__module__.startswith("numpyro."):
+        if not args:
+            raise TypeError("check(svi, state, ...): NumPyro's steps begin at a state")
+        return record_numpyro(svi, args[0], steps, *args[1:], **kwargs)[1]
     with record(svi) as recorder:
         for _ in range(steps):
             svi.step(*args, **kwargs)
-    verdict = replay(recorder.recording)
-    print(verdict)
-    return verdict
+    return recorder.recording
