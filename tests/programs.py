@@ -45,9 +45,9 @@ class Hand:
     torch, pyro : modules
     style : Style
     wrong : dict
-        ``detached``: ("prior" or "guide", how); ``constraint``, of the guide's; ``names``, the guide's
-        two; ``unobserved``; ``likelihood``, ``scale``: factors; ``column``: values of shape (L, 1);
-        ``nan_at``: the call of the prior from which it is no number.
+        ``detached``: ("prior" or "guide", how); ``constraint``, of the guide's; ``names``, the
+        guide's two; ``unobserved``; ``likelihood``, ``scale``: factors; ``column``: values of
+        shape (L, 1); ``nan_at``: the call of the prior from which it is no number.
     """
 
     torch: Any
@@ -208,9 +208,7 @@ OWN = {
     "prior": lambda h: h.concentrations("prior"),
     "posterior": lambda h: tuple(
         x + h.tensor(more)
-        for x, more in zip(
-            h.concentrations("prior"), (K, np.subtract(N, K).tolist()), strict=True
-        )
+        for x, more in zip(h.concentrations("prior"), (K, np.subtract(N, K).tolist()), strict=True)
     ),
 }
 

@@ -237,7 +237,6 @@ class SiteListener(SiteNotes):
         A tensor that several runs or sites have, as a parameter itself is, is hooked once; the
         first site has its gradient, the others none of it.
         """
-        seen: set[int] = set()
         for key, argument in _arguments(base, kind).items():
             tensor, split = argument.tensor, argument.column is not None
             if not getattr(tensor, "requires_grad", False):

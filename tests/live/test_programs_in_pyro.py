@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-import numpy as np
 import pytest
+from programs import COUNTS, STYLES, Hand, K, N
 
 import elbo_ref as er
 from elbo_ref.recording import record
 from elbo_ref.recording.replay.check import replay
 from elbo_ref.recording.statement import read_statement
-from programs import COUNTS, STYLES, Hand, K, N, Style
 
 pytestmark = [
     pytest.mark.live,
