@@ -30,6 +30,7 @@ from elbo_ref.crosscheck.class_names import guide_name, loss_name
 from elbo_ref.crosscheck.findings import Finding, Verdict, in_order
 from elbo_ref.crosscheck.loss_findings import Explained, explain, impossible_losses
 from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.crosscheck.not_finite import not_finite
 from elbo_ref.crosscheck.optimizer_steps import step_findings
 from elbo_ref.crosscheck.optimum import exact_numbers, optimum_finding
 from elbo_ref.crosscheck.parameters import claims_of, learned_of
@@ -191,6 +192,10 @@ def cross_check(
 def _judged(handed: HandedIn, optimizer: Adam | ClippedAdam | None, rng: Rng) -> Verdict:
     """Take the likeliest reading and compare with it, or say what none of them can."""
     counts, guide, given = handed.counts, handed.guide, handed.given
+    broken = not_finite(given.values, handed.losses, handed.evaluations)
+    if broken:
+        subject = _subject(f"{guide.name} guide", handed.loss, counts)
+        return Verdict(subject, broken, advice=wording.advice(broken, has_losses=True))
     reading: Reading | None
     if guide_is_absent(counts, given.values, guide, handed.names, handed.prior):
         reading = reading_without_guide(handed, rng)

@@ -68,13 +68,18 @@ def failures_for_totals(given: LossModel) -> Iterator[Hypothesis]:
 
 
 def other_rows(given: LossModel) -> Iterator[Hypothesis]:
-    """Observe 1 for each row with a success, all trials as successes, or none."""
+    """Observe 1 for each row with a success, all trials as successes, or none.
+
+    Failures for successes are no hypothesis of their own: they are concentrations exchanged.
+    """
     counts = given.counts
     if given.batch is not None or counts.log_split.any():
         return
     k, n = counts.successes, counts.total_count
     rows = {"1 where there is a success": np.minimum(k, 1), "all trials": n, "none": 0 * k}
     for words, seen in rows.items():
+        if np.array_equal(seen, n - k):
+            continue
         changed = given._replace(counts=Counts(seen, n, counts.multiplicity))
         yield Hypothesis(f"the successes are {words}", changed)
 

@@ -41,6 +41,9 @@ EXIT_CODES: dict[Outcome, int] = {
 OPTIMUM = ("not_converged", "noise_floor", "drifting", "unbounded")
 """Names of findings with status ``"optimum"``."""
 
+NOT_AGREEMENT = ("at_optimum", "first_step")
+"""Names of findings that agree and do not test losses, gradients or draws."""
+
 ORDER = ("outside", "mistake", "optimum", "agrees", "note", "untested")
 """Statuses, in the order of a verdict's findings."""
 
@@ -178,9 +181,14 @@ class Verdict:
         return tuple(dict.fromkeys(finding.name for finding in self.having("mistake")))
 
     @property
+    def tested(self) -> bool:
+        """True if losses, gradients or draws could be compared and agree."""
+        return any(finding.name not in NOT_AGREEMENT for finding in self.having("agrees"))
+
+    @property
     def genuine(self) -> bool:
         """True if something could be compared, and everything that could agrees."""
-        return bool(self.having("agrees")) and not self.mistakes and not self.having("outside")
+        return self.tested and not self.mistakes and not self.having("outside")
 
     @property
     def outcome(self) -> Outcome:
@@ -191,7 +199,7 @@ class Verdict:
             return "mistake"
         if self.having("optimum"):
             return "not_at_optimum"
-        return "agrees" if self.having("agrees") else "too_little_to_tell"
+        return "agrees" if self.tested else "too_little_to_tell"
 
     @property
     def exit_code(self) -> int:

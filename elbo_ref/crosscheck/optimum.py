@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from elbo_ref._format.numbers import number
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.diagnostics.point import PointDiagnosis
+from elbo_ref.optima.find import find_optimum
 from elbo_ref.svi.convergence import ARRIVED, NEGLIGIBLE, NoiseFloor
 
 _ENOUGH = "what counts as there"
@@ -27,7 +30,7 @@ def optimum_finding(seen: PointDiagnosis) -> Finding:
         return Finding("drifting", what, here, optimum.value, None, reason, "optimum")
     if optimum.location == "prior" and not optimum.learned:
         where = f"over the guide, for the prior {where}"
-    what += f"maximum ({where})"
+    what += f"maximum ({where}){_over_all_priors(seen)}"
     floor = seen.floor
     finding = Finding("at_optimum", what, here, optimum.value, ARRIVED, _ENOUGH, "agrees")
     if seen.case == "converged":
@@ -47,6 +50,20 @@ def optimum_finding(seen: PointDiagnosis) -> Finding:
         return finding._replace(quantity=near, allowance=most, reason=_words(floor))
     why = f"more than {number(NEGLIGIBLE)}, what a maximum may lack; {_words(floor)}"
     return Finding(seen.case, near, here, optimum.value, NEGLIGIBLE, why, "optimum")
+
+
+def _over_all_priors(seen: PointDiagnosis) -> str:
+    """Say how much higher the maximum over all priors is than over those that can be reached."""
+    at = seen.point
+    if at.learn_prior is True or not seen.family.has_prior:
+        return ""
+    highest = find_optimum(seen.family, at.counts, at.prior, True, at.loss)
+    more = highest.value - seen.optimum.value
+    if np.isposinf(more):
+        return "; over all priors it has no maximum"
+    if not more > ARRIVED:
+        return ""
+    return f"; over all priors it would be {number(more)} nats higher"
 
 
 def _words(floor: NoiseFloor) -> str:

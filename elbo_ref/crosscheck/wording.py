@@ -76,14 +76,27 @@ def _genuine(verdict: Verdict) -> str:
         what = "; ".join(finding.quantity for finding in outside)
         return f"This is another model than the Beta-Binomial: {what}."
     if verdict.mistakes:
-        named = "; ".join(f"{name} ({MISTAKES[name].meaning})" for name in verdict.mistakes)
-        rivals = dict.fromkeys(x for f in verdict.having("mistake") for x in f.rivals)
-        instead = ", ".join(name for name in rivals if name not in verdict.mistakes)
-        beside = f" Equally possible: {instead}." if instead else ""
-        return f"These numbers are not what they are taken for: {named}.{beside}"
+        return f"These numbers are not what they are taken for: {_named(verdict)}"
     if verdict.genuine:
         return "These numbers are genuine: everything that could be compared agrees."
     return "There is too little here to say whether these numbers are genuine."
+
+
+def _named(verdict: Verdict) -> str:
+    """Name the mistakes; beside one without a name, those that it may be."""
+    named = "; ".join(f"{name} ({_meaning(name)})" for name in verdict.mistakes)
+    rivals = dict.fromkeys(x for f in verdict.having("mistake") for x in f.rivals)
+    others = [name for name in rivals if name not in verdict.mistakes]
+    if "loss_mismatch" not in verdict.mistakes:
+        return f"{named}." + (f" Equally possible: {', '.join(others)}." if others else "")
+    if not others:
+        return f"{named}. None of the known mistakes explains the losses well."
+    listed = "; ".join(f"{name} ({_meaning(name)})" for name in others)
+    return f"{named}. It may be one of these, or none of the known mistakes: {listed}."
+
+
+def _meaning(name: str) -> str:
+    return MISTAKES[name].meaning if name in MISTAKES else name.replace("_", " ")
 
 
 def summary(verdict: Verdict) -> str:

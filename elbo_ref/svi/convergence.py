@@ -65,7 +65,9 @@ _FAR, _SAME = 8.0, 1e-11
 class NoiseFloor(NamedTuple):
     """The mean shortfall of a run that is as near its maximum as its noise lets it come.
 
-    `largest` is what a single direction can hold of it at most. Both in nats.
+    `largest` is what a single direction can hold of it at most. Both in nats. The floor is of first
+    order in the learning rate: where a single direction can hold more than `NEGLIGIBLE`, the steps
+    are too long for it to mean anything, and a run is never at it.
     """
 
     nats: float
@@ -81,7 +83,7 @@ class NoiseFloor(NamedTuple):
 
     def allows(self, shortfall: float) -> bool:
         """Tell whether a run so far below its maximum is as near to it as can be told."""
-        return shortfall <= self.allowance
+        return self.largest <= NEGLIGIBLE and shortfall <= self.allowance
 
 
 def find_floor(

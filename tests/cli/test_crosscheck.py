@@ -222,12 +222,11 @@ def test_what_is_refused(given, code, words, capsys):
     ("change", "words"),
     [
         ({"losses": np.ones((3, 2))}, "losses has shape"),
-        ({"losses": [1.0, np.nan, 2.0]}, "loss 1 is nan"),
+        ({"losses": [1.0, 1e300, 2.0]}, "loss 1 is 1e+300"),
         ({"guide": "full"}, "is not one of"),
         ({"num_particles": 0}, "num_particles"),
         ({"dtype": "float16"}, "neither 'float32' nor 'float64'"),
         ({"subsample_size": 3}, "exceeds the 1"),
-        ({"params": {"a": [1.0, 2.0, np.inf], "b": 1.0}}, "not finite at step 2"),
         ({"params": {"a": np.ones((3, 4)), "b": 1.0}}, "a (prior.concentration1) has shape (3, 4)"),
         ({"names": {"prior.concentration1": "a"}}, "does not say which parameter is prior.conc"),
         ({"framework": "stan"}, "is not one of 'pyro', 'numpyro'"),
