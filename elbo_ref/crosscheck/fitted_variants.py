@@ -25,7 +25,7 @@ _AROUND = 5.0
 """Standard errors around a weighted mean in which the likeliest constant is looked for."""
 _AWAY = (-1.0, -0.5, 0.0, 0.5, 1.0)
 """Sizes of batches that are tried, about the likeliest, in standard errors."""
-_COMMON = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 25, 30, 32, 40, 50, 64, 100, 128, 200, 256, 500)
+_COMMON = (*range(1, 7), 8, 10, 12, 16, 20, 25, 30, 32, 40, 50, 64, 100, 128, 200, 256, 500, 1000)
 """Numbers of particles that are common."""
 _MOST_NUMBERS = 5
 

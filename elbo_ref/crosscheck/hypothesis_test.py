@@ -23,6 +23,7 @@ from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
@@ -38,6 +39,7 @@ from elbo_ref.crosscheck.mistakes import closed_form_hypotheses, fitted_hypothes
 from elbo_ref.crosscheck.saddlepoint import LossDistribution, normal_log_density, p_values
 from elbo_ref.crosscheck.unknown_origin import log_marginal_likelihood
 from elbo_ref.crosscheck.variants import Fit, Hypothesis, other_meanings
+from elbo_ref.distributions.beta_source import BETA
 
 LEVEL = 0.01
 """Rate of false alarms of a whole run."""
@@ -129,12 +131,24 @@ class ModelTest:
     def p_spread(self) -> float:
         """p-value of their sum of squares, each made normal by its p-value, with its factor.
 
-        Too small a sum counts where the losses have a spread of their own, beside rounding.
+        Too small a sum counts where the losses have a spread of their own, beside rounding; there
+        each is made normal by its tail probability, which is uniform where a p-value is not.
         """
         squares = sc.ndtri(np.maximum(self.p, 1e-300) / 2) ** 2
         large = _SPREAD * float(sc.chdtrc(squares.size, squares.sum()))
-        noisy = squares[self.distribution.variance > (_NOISY * self.allowance) ** 2]
-        return min(large, _STILL * float(sc.chdtr(noisy.size, noisy.sum())) if noisy.size else 1.0)
+        noisy = self.distribution.variance > (_NOISY * self.allowance) ** 2
+        if not noisy.any() or squares.sum() > squares.size:
+            return large
+        small = self._small_spread(self.distribution, noisy)
+        doubted = not (self.distribution.closed or self._model.renyi or self._model.batch)
+        if doubted and small < LEVEL and self._model.observed:
+            small = self._small_spread(sampled_distribution(self._model, self._rng), noisy)
+        return min(large, small)
+
+    def _small_spread(self, distribution: LossDistribution, rows: NDArray[np.bool_]) -> float:
+        tails = distribution.outer_tail(self._losses)[rows]
+        squares = sc.ndtri(np.clip(tails, 1e-300, 1 - 1e-16)) ** 2
+        return _STILL * float(sc.chdtr(squares.size, squares.sum()))
 
     @property
     def p_any(self) -> float:
@@ -320,7 +334,7 @@ class _Compared:
             test: ModelTest | None = ModelTest(x.model, self._losses, self._rng, rough=True)
             if test is not None and not test.passes(self._test, _SCREENED):
                 test = None
-            elif not x.model.renyi:
+            elif x.model.guide.source is BETA and not x.model.renyi:
                 test = ModelTest(x.model, self._losses, self._rng)
             if test is not None and not test.passes(self._test):
                 test = None

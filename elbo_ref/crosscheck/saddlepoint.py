@@ -110,7 +110,7 @@ class SaddlepointDistribution:
             tail = sc.ndtr(-r) + bound / np.sqrt(2 * np.pi) * (1 / u - 1 / r)
             tail = np.where(reached & (tail > _LEAST * bound / (1 + r)), tail, bound)
             near = np.abs(x - self.mean) <= _NEAR * std
-            return np.where(near, 0.5, np.clip(tail, 0.0, 0.5))
+            return np.where(near, 0.5, np.clip(tail, 0.0, 1.0))
 
     def _saddle(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Solve K'(s) = x by Newton within a bracket; return s and K, K', K'' there.
