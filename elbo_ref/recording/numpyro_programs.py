@@ -29,6 +29,9 @@ from elbo_ref.svi.parameters import NAMES
 Sources = dict[tuple[str, str], dict[str, list[str]]]
 """By program and name, the parameters that each argument of a site is computed from."""
 
+_ARGUMENTS = {"Beta": NAMES, "BetaBinomial": NAMES, "Normal": ("loc", "scale"), "Delta": ("v",)}
+"""By class, the arguments that are shifted."""
+
 _TRIALS = 2
 """Directions in which a derivative is taken."""
 
@@ -170,9 +173,10 @@ def shift(fn: Any, by: Mapping[str, Any]) -> Any:
         return dist.TransformedDistribution(shift(fn.base_dist, by), fn.transforms)
     options = {"validate_args": False}
     if name == "Dirichlet":
-        pair = jnp.stack([by[key] for key in NAMES], axis=-1)
+        (zero, *_) = (jnp.zeros_like(x) for x in by.values())
+        pair = jnp.stack([by.get(key, zero) for key in NAMES], axis=-1)
         return dist.Dirichlet(fn.concentration + pair, **options)
-    moved = {key: getattr(fn, key) + x for key, x in by.items()}
+    moved = {key: getattr(fn, key) + by.get(key, 0.0) for key in _ARGUMENTS[name]}
     if name == "BetaBinomial":
         return dist.BetaBinomial(**moved, total_count=fn.total_count, **options)
     if name == "Delta":

@@ -177,12 +177,15 @@ def prior_kinds():
         "dirichlet": (lambda: dist.Dirichlet(jnp.stack(ends())).expand([3]), (["a"], ["b"])),
         "uniform": (lambda: dist.Uniform(0.0, 1.0).expand([3]), ([], [])),
         "fixed": (lambda: dist.Beta(1, 2.0).expand([3]), ([], [])),
+        "half": (lambda: dist.Beta(ends()[0], 5).expand([3]), (["a"], [])),
         "mean": (lambda: by_mean().expand([3]), (["mean", "total"],) * 2),
         "detached": (lambda: detached().expand([3]), (["total"], ["mean", "total"])),
     }
 
 
-@pytest.mark.parametrize("kind", ["expanded", "dirichlet", "uniform", "fixed", "mean", "detached"])
+@pytest.mark.parametrize(
+    "kind", ["expanded", "dirichlet", "uniform", "fixed", "half", "mean", "detached"]
+)
 @pytest.mark.parametrize("event", [False, True])
 def test_arguments_say_what_they_are_computed_from(kind, event):
     """And their gradients add up to those of the parameters, by the chain rule."""
