@@ -100,10 +100,9 @@ def test_given_counts_are_compared():
     assert replay(recording(), er.Counts(K[::-1], N[::-1])).mistakes == ("permuted_rows",)
 
 
-def test_a_scaled_loss_is_a_note():
+def test_a_scaled_loss_is_named():
     verdict = replay(recording(scale=0.25))
-    assert verdict.genuine, verdict
-    assert "the whole loss is multiplied by 0.25" in {x.quantity for x in verdict.having("note")}
+    assert verdict.mistakes == ("normalised_loss",), verdict
 
 
 def test_priors_that_differ_are_outside_the_model():
