@@ -38,6 +38,8 @@ _POSITIVE = ("concentration1", "concentration0", "concentration", "concentration
 _MOST = 8
 """Ways to apply functions that are tried."""
 _BY_NAME = "its name"
+_NEAR = 0.1
+"""Part of an interval that is near its end."""
 
 
 class Assignment(NamedTuple):
@@ -119,6 +121,7 @@ def assignments(
                 found.append(Assignment(counts, guide, roles, (*notes, *more), known))
     for assignment in found:
         _check(assignment)
+    found = [x._replace(findings=(*x.findings, *_at_ends(x, claims, given))) for x in found]
     return [_with_outcomes(assignment) for assignment in found]
 
 
@@ -301,6 +304,30 @@ def other_latents(counts: Counts, claims: Claims, num_losses: int) -> tuple[Find
             reason = "from the shapes alone"
             return (Finding("wrong_latents", what, reason=reason, status="mistake"),)
     return ()
+
+
+def _at_ends(assignment: Assignment, claims: Claims, given: Parameters) -> Iterator[Finding]:
+    """Find concentrations of a guide near the end of an interval, with their optimum beyond it."""
+    guide, counts, roles = assignment.guide, assignment.counts, assignment.roles
+    if guide.name != "beta":
+        return
+    best = roles.prior[:, -1] + np.array((counts.successes, counts.failures))
+    for row, name in enumerate(guide.parameter_names):
+        role = f"guide.{name}"
+        expression = claims.expressions.get(role)
+        if expression is None or expression.functions or expression.name not in given.ends:
+            continue
+        low, high = given.ends[expression.name]
+        x = roles.guide_parameters[row, -1]
+        held = (best[row] > high) & (x > high - _NEAR * (high - low))
+        if held.any():
+            where = int(np.argmax(np.where(held, x, -np.inf)))
+            what = f"{claims.text_of(role)}, held below {high:g} by its constraint,"
+            reason = f"latent {where}, of which the exact posterior has that"
+            ours = float(best[row, where])
+            yield Finding(
+                "guide_at_constraint", what, float(x[where]), ours, None, reason, "mistake"
+            )
 
 
 def _check(assignment: Assignment) -> None:

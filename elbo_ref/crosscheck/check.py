@@ -26,6 +26,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.crosscheck import wording
 from elbo_ref.crosscheck.alignment import align
 from elbo_ref.crosscheck.assignment import other_latents
+from elbo_ref.crosscheck.claims import UnknownRoleError
 from elbo_ref.crosscheck.class_names import guide_name, loss_name
 from elbo_ref.crosscheck.findings import Finding, Verdict, in_order
 from elbo_ref.crosscheck.loss_findings import Explained, explain, impossible_losses
@@ -40,6 +41,7 @@ from elbo_ref.crosscheck.readings import (
     HandedIn,
     Reading,
     likeliest,
+    reading_by_letters,
     reading_without_guide,
     readings_of,
 )
@@ -201,16 +203,21 @@ def _judged(handed: HandedIn, optimizer: Adam | ClippedAdam | None, rng: Rng) ->
         reading = reading_without_guide(handed, rng)
         if reading is None:
             return _prior_alone(handed)
-    else:
+        return _verdict(reading, handed, optimizer, rng)
+    try:
         claims = claims_of(given.values, guide, len(counts), handed.names, handed.prior)
-        strange = other_latents(counts, claims, handed.losses.size)
-        if strange:
-            subject = _subject(f"{guide.name} guide", handed.loss, counts)
-            has_losses = bool(handed.losses.size or handed.evaluations.size)
-            return Verdict(subject, strange, advice=wording.advice(strange, has_losses=has_losses))
-        readings = readings_of(handed, rng)
-        reading = likeliest(readings, handed.losses, handed.evaluations, optimizer, rng)
-    return _verdict(reading, handed.losses, handed.evaluations, optimizer, rng)
+    except UnknownRoleError as unknown:
+        reading = reading_by_letters(handed, unknown, optimizer, rng)
+        if reading is None:
+            raise
+        return _verdict(reading, handed, optimizer, rng)
+    strange = other_latents(counts, claims, handed.losses.size)
+    if strange:
+        subject = _subject(f"{guide.name} guide", handed.loss, counts)
+        return Verdict(subject, strange, advice=wording.advice(strange, has_losses=True))
+    return _verdict(
+        likeliest(readings_of(handed, rng), handed, optimizer, rng), handed, optimizer, rng
+    )
 
 
 def _prior_alone(handed: HandedIn) -> Verdict:
@@ -225,13 +232,13 @@ def _prior_alone(handed: HandedIn) -> Verdict:
 
 def _verdict(
     reading: Reading,
-    losses: FloatArray,
-    evaluations: FloatArray,
+    handed: HandedIn,
     optimizer: Adam | ClippedAdam | None,
     rng: Rng,
 ) -> Verdict:
     """Compare losses, steps and parameters with what a model says of them."""
     model, findings = reading.model, list(reading.findings)
+    losses, evaluations = handed.losses, handed.evaluations
     learned, steps = learned_of(reading.names), model.prior.shape[1]
     reached, ruled_out = model, tuple[str, ...]()
     aligned = align(model, losses, evaluations, optimizer)

@@ -87,6 +87,21 @@ def _apart(role: str, array: FloatArray) -> tuple[FloatArray, FloatArray]:
     return first, second
 
 
+class UnknownRoleError(ValueError):
+    """A role has no parameter.
+
+    Attributes
+    ----------
+    left : mapping of str to ndarray
+        Parameters without a role, if all that is missing are both concentrations of `owners`.
+    owners : list of str
+    """
+
+    def __init__(self, text: str, left: Mapping[str, FloatArray], owners: list[str]) -> None:
+        super().__init__(text)
+        self.left, self.owners = left, owners
+
+
 def claim_roles(
     values: Mapping[str, FloatArray],
     roles: Sequence[str],
@@ -128,12 +143,14 @@ def claim_roles(
     wanted = (*plain, *_means(expressions))
     missing = [role for role in wanted if role not in {*expressions, *guessed, *held}]
     owners = {role.split(".")[0] for role in missing}
+    left = {name: x for name, x in left.items() if name not in guessed.values()}
     if missing and {*missing} == {f"{owner}.{name}" for owner in owners for name in NAMES}:
-        left = {name: x for name, x in left.items() if name not in guessed.values()}
         pairs = guess_pairs(left, sorted(owners), size)
         guessed, missing = guessed | pairs, [] if pairs else missing
     if missing:
-        raise ValueError(f"names= does not say which parameter is {missing[0]}; {listed(values)}")
+        text = f"names= does not say which parameter is {missing[0]}; {listed(values)}"
+        both = {*missing} == {f"{owner}.{name}" for owner in owners for name in NAMES}
+        raise UnknownRoleError(text, left if both else {}, sorted(owners))
     for role, name in guessed.items():
         texts[role], expressions[role] = name, Expression(name)
     unsaid = tuple(role for role, name in guessed.items() if role != name)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 
 from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.svi.parameters import NAMES
 
 _SYNONYMS = {
     "concentration1": ("concentration1", "alpha", "conc1"),
@@ -20,13 +21,14 @@ _SYNONYMS = {
     "scale": ("scale", "scales", "sigma"),
     "logits": ("logits", "loc"),
 }
-_AUTOGUIDES = ("autonormal", "autodelta", "autodiagonalnormal", "autolaplaceapproximation")
 _OWNERS = {
-    "guide": ("guide", "q", "posterior", "variational", "auto", *_AUTOGUIDES),
+    "guide": ("guide", "q", "posterior", "variational"),
     "prior": ("prior", "p", "model"),
 }
 _UNSAID = ("raw", "unconstrained", "unc", "free", "pre")
 _POINTS = ({"probs"}, {"autodelta"})
+_LETTER = re.compile(r"(?<![a-zA-Z])(?:alpha|beta|a|b)(?![a-zA-Z])|(?<=^q)[ab](?![a-zA-Z])", re.I)
+_LETTERS = {"alpha": NAMES[0], "a": NAMES[0], "beta": NAMES[1], "b": NAMES[1]}
 
 
 def words(name: str) -> list[str]:
@@ -36,7 +38,10 @@ def words(name: str) -> list[str]:
 
 def owned_by(name: str, owner: str) -> bool:
     """Return True if a name says that its parameter is the prior's, or the guide's."""
-    return not {*words(name)}.isdisjoint(_OWNERS[owner])
+    said = words(name)
+    if owner == "guide" and any(word.startswith("auto") for word in said):
+        return True
+    return not {*said}.isdisjoint(_OWNERS[owner])
 
 
 def from_numpyro(names: Collection[str]) -> bool:
@@ -81,7 +86,8 @@ def _says(name: str, role: str, roles: Sequence[str]) -> bool:
     owner, what = role.split(".")
     alone = [other.split(".")[1] for other in roles].count(what) == 1
     (stranger,) = _OWNERS.keys() - {owner}
-    owned = owned_by(name, owner) or (alone and not owned_by(name, stranger))
+    may = what not in NAMES or not owned_by(name, stranger)  # p is the latent's name, too
+    owned = owned_by(name, owner) or (alone and may)
     return owned and not said.isdisjoint(_SYNONYMS.get(what, (what,)))
 
 
@@ -150,3 +156,52 @@ def functions_of(name: str, *, unit: bool = False) -> tuple[str, ...]:
     of_autoguide = not {"scale", "scales"}.isdisjoint(said)
     either = ("softplus", "exp") if of_autoguide else ("exp", "softplus")
     return either if unsaid else ()
+
+
+def guess_letters(
+    values: Mapping[str, FloatArray], owners: Sequence[str], size: int
+) -> dict[str, str]:
+    """Pair names that differ in a and b, or alpha and beta, with the concentrations of owners.
+
+    None is guessed unless each owner has one pair and no parameter is left. The first letter is
+    taken for concentration1, which the names do not say.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> guess_letters({"a0": np.ones(()), "b0": np.ones(())}, ["prior"], 3)
+    {'prior.concentration1': 'a0', 'prior.concentration0': 'b0'}
+    """
+    pairs: dict[str, dict[str, str]] = {}
+    for name in values:
+        form = _LETTER.sub("*", name, count=1)
+        letter = _LETTER.search(name)
+        if letter is None or _LETTERS[letter[0].lower()] in pairs.setdefault(form, {}):
+            return {}
+        pairs[form][_LETTERS[letter[0].lower()]] = name
+    found: dict[str, str] = {}
+    said = {form: _owners_said(form, owners) for form in pairs}
+    for form in sorted(pairs, key=lambda form: not said[form]):
+        pair = pairs[form]
+        if len(pair) < len(NAMES) or len({values[name].shape for name in pair.values()}) > 1:
+            return {}
+        shape = values[pair[NAMES[0]]].shape
+        fitting = said[form] or _by_shape(shape, owners, size)
+        fitting = [x for x in fitting if f"{x}.{NAMES[0]}" not in found]
+        if len(fitting) != 1:
+            return {}
+        found |= {f"{fitting[0]}.{what}": pair[what] for what in NAMES}
+    return found if len(found) == len(NAMES) * len(owners) else {}
+
+
+def _owners_said(form: str, owners: Sequence[str]) -> list[str]:
+    """Return the owner that a name says, also as a 0 after its letter."""
+    return [x for x in owners if owned_by(form, x) or (x == "prior" and "*0" in form)]
+
+
+def _by_shape(shape: tuple[int, ...], owners: Sequence[str], size: int) -> list[str]:
+    """Return the owners that a parameter without an owner's name may have."""
+    if size == 1:
+        return list(owners)
+    each = size in shape[-2:]
+    return [x for x in owners if (x == "guide") == each]

@@ -15,24 +15,30 @@ import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray, Rng, generator
 from elbo_ref.counts import Counts
-from elbo_ref.crosscheck.alignment import align, computed_in
+from elbo_ref.crosscheck.alignment import AlignedLosses, align, computed_in
 from elbo_ref.crosscheck.assignment import Assignment, assignments, note
+from elbo_ref.crosscheck.claims import UnknownRoleError
 from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.crosscheck.fitted_variants import fitted_particles
 from elbo_ref.crosscheck.hypothesis_test import LEVEL, ModelTest
 from elbo_ref.crosscheck.loss_findings import explain
 from elbo_ref.crosscheck.loss_model import LossModel
-from elbo_ref.crosscheck.names import from_numpyro
+from elbo_ref.crosscheck.names import from_numpyro, guess_letters
 from elbo_ref.crosscheck.parameters import learned_of
 from elbo_ref.crosscheck.prior_alone import MARGINAL, can_tell, height_of
 from elbo_ref.crosscheck.renyi_order import possible_orders
+from elbo_ref.crosscheck.variants import Fit
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.guides import GUIDES, Guide
 from elbo_ref.io.parameters import Parameters
 from elbo_ref.objectives import OBJECTIVES, Objective, Renyi
 from elbo_ref.optim import Adam, ClippedAdam
+from elbo_ref.svi.parameters import NAMES
 
 Framework = Literal["pyro", "numpyro"]
+_FEWEST = 5
+"""Losses whose spread says how many particles they are the mean of."""
 
 
 class HandedIn(NamedTuple):
@@ -130,6 +136,31 @@ def readings_of(handed: HandedIn, rng: Rng) -> list[Reading]:
     return with_orders(found, handed.num_particles, handed.evaluations, rng)
 
 
+def reading_by_letters(
+    handed: HandedIn,
+    unknown: UnknownRoleError,
+    optimizer: Adam | ClippedAdam | None,
+    rng: Rng,
+) -> Reading | None:
+    """Take a and b for concentrations, in the order that the losses fit; None if neither is it."""
+    guessed = guess_letters(unknown.left, unknown.owners, len(handed.counts))
+    roles = [f"{owner}.{name}" for owner in unknown.owners for name in NAMES]
+    others = [f"{owner}.{name}" for owner in unknown.owners for name in NAMES[::-1]]
+    if not guessed or not (handed.losses.size or handed.evaluations.size):
+        return None
+    for order in (roles, others):
+        names = {role: guessed[x] for role, x in zip(roles, order, strict=True)}
+        listed = ", ".join(f"{name} for {role}" for role, name in names.items())
+        words = f"{listed} were taken: the losses fit so"
+        for reading in readings_of(handed._replace(names={**(handed.names or {}), **names}), rng):
+            aligned = align(reading.model, handed.losses, handed.evaluations, optimizer)
+            if aligned is None:
+                return None
+            if ModelTest(aligned.model, aligned.losses, generator(rng)).p_any >= LEVEL:
+                return reading._replace(findings=(*reading.findings, note("names", words)))
+    return None
+
+
 def reading_without_guide(handed: HandedIn, rng: Rng) -> Reading | None:
     """Find what fits losses of a store that has nothing of a guide; None if nothing does."""
     mistakes = {"empty": "latent_not_in_guide", "tied": "shared_parameter"}
@@ -212,27 +243,54 @@ def objectives_of(
 
 def likeliest(
     readings: Sequence[Reading],
-    losses: FloatArray,
-    evaluations: FloatArray,
+    handed: HandedIn,
     optimizer: Adam | ClippedAdam | None,
     rng: Rng,
 ) -> Reading:
-    """Return the first reading that losses do not reject, or the one that is explained best."""
-    if len(readings) == 1:
+    """Return the first reading that losses do not reject, or the one that is explained best.
+
+    A number of particles that nobody said is the one that the losses' spread has.
+    """
+    open_number = handed.num_particles is None and handed.order_said
+    if len(readings) == 1 and not open_number:
         return readings[0]
-    scores = []
+
+    def aligned_with(model: LossModel) -> AlignedLosses | None:
+        return align(model, handed.losses, handed.evaluations, optimizer)
+
+    rejected: list[tuple[Reading, AlignedLosses, ModelTest]] = []
     for reading in readings:
-        aligned = align(reading.model, losses, evaluations, optimizer)
+        aligned = aligned_with(reading.model)
         if aligned is None:
             return readings[0]
         test = ModelTest(aligned.model, aligned.losses, generator(rng))
         if test.p_any >= LEVEL:
             return reading
-    for reading in readings:
-        aligned = align(reading.model, losses, evaluations, optimizer)
-        if aligned is not None:
-            scores.append(explain(aligned, rng).report.score)
+        rejected.append((reading, aligned, test))
+    for reading, aligned, test in rejected if open_number else ():
+        for number in _numbers_of_particles(aligned, test):
+            model = reading.model._replace(num_particles=number)
+            other = aligned_with(model)
+            if other is None:
+                continue
+            if ModelTest(other.model, other.losses, generator(rng)).p_any >= LEVEL:
+                words = f"{number}, which nobody said, as the spread of the losses has it"
+                notes = (*reading.findings, note("num_particles", words))
+                return reading._replace(model=model, findings=notes)
+    if len(readings) == 1:
+        return readings[0]
+    scores = [explain(aligned, rng).report.score for _, aligned, _ in rejected]
     return readings[int(np.argmax(scores))]
+
+
+def _numbers_of_particles(aligned: AlignedLosses, test: ModelTest) -> list[int]:
+    """List common numbers of particles near that which the spread of losses has."""
+    mean, variance = test.distribution.mean, test.distribution.variance
+    if len(mean) < _FEWEST or aligned.model.renyi:
+        return []
+    spread = np.maximum(variance + test.allowance**2, 1e-24 * (1 + mean**2))
+    fit = Fit(aligned.losses.values, test.distribution, spread)
+    return [x.model.num_particles for x in fitted_particles(aligned.model, fit)]
 
 
 def with_orders(

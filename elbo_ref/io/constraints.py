@@ -116,6 +116,15 @@ def innermost(constraint: Instance) -> Instance:
     raise DataError(f"independent constraints are nested more than {_MOST_NESTED} deep")
 
 
+def ends_of(constraint: object) -> tuple[float, float] | None:
+    """Return the two ends that an interval has, of a file or of a live store; None if none are."""
+    named = constraint.attributes if isinstance(constraint, Instance) else vars(constraint)
+    low, high = named.get("lower_bound"), named.get("upper_bound")
+    if type(low) in (int, float) and type(high) in (int, float):
+        return float(low), float(high)  # type: ignore[arg-type]
+    return None
+
+
 def class_name(full: str) -> str:
     """Name a constraint class in short; its last part where it is not known.
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.io.archive import member_names, most_unpacked, read_arrays
-from elbo_ref.io.constraints import class_name, constrain, innermost
+from elbo_ref.io.constraints import class_name, constrain, ends_of, innermost
 from elbo_ref.io.errors import DataError, bare, short
 from elbo_ref.io.fields import read_object
 from elbo_ref.io.pickle_machine import Instance
@@ -56,6 +56,8 @@ class Parameters:
     constraints : mapping of str to str
         The constraint of each parameter of which a store says it, as ``"real"`` or
         ``"greater_than"``.
+    ends : mapping of str to (float, float)
+        The ends of the intervals among them.
     """
 
     values: Mapping[str, FloatArray]
@@ -63,6 +65,7 @@ class Parameters:
     skipped: tuple[str, ...]
     notes: tuple[str, ...]
     constraints: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    ends: Mapping[str, tuple[float, float]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def read_parameters(source: object) -> Parameters:
@@ -108,24 +111,31 @@ def read_parameters(source: object) -> Parameters:
         kind = type(source).__name__
         raise TypeError(f"parameters must be a path, a mapping or a parameter store, not {kind}")
     found = _collected("the mapping", ((name, value, None) for name, value in items()))
-    return replace(found, constraints=MappingProxyType(_of_live_store(source, found.values)))
+    constraints = _of_live_store(source, found.values)
+    kinds = {name: type(constraint) for name, constraint in constraints.items()}
+    named = {x: class_name(f"{kind.__module__}.{kind.__name__}") for x, kind in kinds.items()}
+    return replace(
+        found, constraints=MappingProxyType(named), ends=MappingProxyType(_ends(constraints))
+    )
 
 
-def _of_live_store(source: object, names: Collection[str]) -> dict[str, str]:
-    """Names of the constraints in a parameter store of Pyro's, where it is one."""
+def _ends(constraints: Mapping[str, object]) -> dict[str, tuple[float, float]]:
+    ends = {name: ends_of(constraint) for name, constraint in constraints.items()}
+    return {name: pair for name, pair in ends.items() if pair is not None}
+
+
+def _of_live_store(source: object, names: Collection[str]) -> dict[str, object]:
+    """Constraints in a parameter store of Pyro's, where it is one."""
     get_state = getattr(source, "get_state", None)
     state = get_state() if callable(get_state) else None
     constraints = state.get("constraints") if isinstance(state, Mapping) else None
     if not isinstance(constraints, Mapping):
         return {}
-    classes = {
-        name.replace("$$$", "."): type(getattr(constraint, "base_constraint", constraint))
+    inside = {
+        name.replace("$$$", "."): getattr(constraint, "base_constraint", constraint)
         for name, constraint in constraints.items()
     }
-    named = {
-        name: class_name(f"{kind.__module__}.{kind.__name__}") for name, kind in classes.items()
-    }
-    return {name: named[name] for name in names if name in named}
+    return {name: inside[name] for name in names if name in inside}
 
 
 def parse(data: bytes) -> Parameters:
@@ -162,7 +172,7 @@ def _collected(place: str, entries: Iterable[tuple[object, object, Instance | No
     """Collect names, values, and the constraints of those that are unconstrained."""
     values: dict[str, FloatArray] = {}
     dtypes: dict[str, str | None] = {}
-    constraints: dict[str, str] = {}
+    constraints: dict[str, Instance] = {}
     skipped, notes = [], []
     for name, value, constraint in entries:
         if not isinstance(name, str):
@@ -190,7 +200,7 @@ def _collected(place: str, entries: Iterable[tuple[object, object, Instance | No
         array.flags.writeable = False
         values[dotted], dtypes[dotted] = array, dtype
         if constraint is not None:
-            constraints[dotted] = class_name(innermost(constraint).name)
+            constraints[dotted] = innermost(constraint)
     if not values:
         reason = "".join(f"; {note}" for note in notes[:1])
         raise ValueError(f"{place} holds no parameter{reason}")
@@ -199,7 +209,8 @@ def _collected(place: str, entries: Iterable[tuple[object, object, Instance | No
         MappingProxyType(dtypes),
         tuple(skipped),
         tuple(notes),
-        MappingProxyType(constraints),
+        MappingProxyType({name: class_name(x.name) for name, x in constraints.items()}),
+        MappingProxyType(_ends(constraints)),
     )
 
 

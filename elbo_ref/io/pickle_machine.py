@@ -180,8 +180,8 @@ class _Machine:
         if len(pairs) % 2:
             raise self._wrong("sets a key without a value")
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-            if not isinstance(key, str):
-                raise self._wrong("sets a key that is no text")
+            if type(key) not in (str, int):
+                raise self._wrong("sets a key that is neither text nor a whole number")
             if key in target:
                 raise DataError(f"the key {short(key)} is set twice")
             target[key] = value

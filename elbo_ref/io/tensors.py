@@ -135,6 +135,17 @@ def parameter(arguments: tuple[object, ...]) -> Tensor:
     raise DataError("a parameter is rebuilt from something else than a tensor")
 
 
+def with_attributes(makers: tuple[object, ...], arguments: tuple[object, ...]) -> object:
+    """Return the tensor of a `torch._tensor._rebuild_from_type_v2`, without its attributes.
+
+    Those that ``pyro.subsample`` leaves on a tensor, for one; `makers` are all that may make it.
+    """
+    match arguments:
+        case (make, _, tuple(inner), dict()) if make in makers and callable(make):
+            return make(inner)
+    raise DataError("a tensor with attributes is rebuilt from something else than a tensor")
+
+
 def _whole(values: tuple[object, ...]) -> tuple[int, ...]:
     """Check that sizes or strides are whole numbers, no more than a tensor has."""
     if len(values) > MOST_DIMENSIONS:

@@ -20,7 +20,7 @@ from elbo_ref.io.archive import read_stored
 from elbo_ref.io.constraints import CLASSES
 from elbo_ref.io.errors import DataError, short
 from elbo_ref.io.pickle_machine import Call, Instance
-from elbo_ref.io.tensors import STORAGES, Tensor, Tensors, parameter
+from elbo_ref.io.tensors import STORAGES, Tensor, Tensors, parameter, with_attributes
 
 PROGRAM = "data.pkl"
 _MOST_PROGRAM = 2**24
@@ -57,10 +57,14 @@ def read_store(data: bytes) -> Store:
     if order is None:
         raise DataError(f"the byte order {short(members['byteorder'])} is neither little nor big")
     tensors = Tensors(members, order)
+    makers = tensors.rebuild, parameter
     known: dict[str, object] = {
         **STORAGES,
         "torch._utils._rebuild_tensor_v2": tensors.rebuild,
         "torch._utils._rebuild_parameter": parameter,
+        "torch._tensor._rebuild_from_type_v2": partial(with_attributes, makers),
+        "torch.Tensor": _maker("a tensor", dict),
+        "torch.nn.parameter.Parameter": _maker("a parameter", dict),
         "collections.OrderedDict": _maker("an OrderedDict", dict),
         **{name: _maker(f"a constraint {name}", partial(Instance, name)) for name in CLASSES},
     }
