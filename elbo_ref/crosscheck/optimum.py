@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from elbo_ref._format.numbers import number
+from elbo_ref._format.sentences.optimum import location, reason as reason_of
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.diagnostics.point import PointDiagnosis
 from elbo_ref.optima.find import find_optimum
@@ -15,10 +16,8 @@ _ENOUGH = "what counts as there"
 
 def optimum_finding(seen: PointDiagnosis) -> Finding:
     """Make a finding of a diagnosis of somebody's parameters."""
-    from elbo_ref import sentences
-
     optimum, here = seen.optimum, seen.objective
-    reason, where = sentences.reason(optimum), sentences.location(optimum)
+    reason, where = reason_of(optimum), location(optimum)
     if seen.case == "unbounded":
         what = f"the objective has no maximum: {reason}"
         return Finding("unbounded", what, here, None, None, "derived", "optimum")

@@ -256,7 +256,7 @@ def test_nothing_but_the_recording_is_needed(made):
 
 def test_equal_latents_may_share_an_entry():
     verdict = Made("tied").replay(counts=er.Counts([3, 7], [10, 9], multiplicity=[1, 2]))
-    assert verdict.mistakes == ("wrong_total_count",)  # three latents, but not these
+    assert verdict.mistakes == ("wrong_counts",)  # three latents, but not these
 
 
 def test_losses_of_rows_that_were_not_observed(made):

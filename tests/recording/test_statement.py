@@ -223,13 +223,13 @@ def test_a_guide_at_the_end_of_its_range(ends, gradient, at, told):
         ((3, 3), (3, 3), [], 0),  # a plate with a minibatch
         ((1, 3), (1, 3), ["subsample_unscaled"], 0),
         ((9, 3), (9, 3), ["subsample_scaled_twice"], 0),
-        ((0.25, 1), (0.25, 1), [], 1),  # everything divided: no maximum is moved
+        ((0.25, 1), (0.25, 1), ["normalised_loss"], 0),
         ((1, 1), (0.5, 1), ["likelihood_weight"], 0),
         ((1, 1), (2, 1), ["likelihood_weight"], 0),
         ((1, 1), (3, 3), [], 0),  # rows of one latent in a plate of their own
         ((1, 1), (1, 3), ["subsample_unscaled"], 0),
         ((1, 1), (9, 3), ["subsample_scaled_twice"], 0),
-        ((0.5, 1), (1, 1), ["likelihood_weight"], 1),  # an annealed divergence
+        ((0.5, 1), (1, 1), ["likelihood_weight"], 0),  # an annealed divergence
     ],
 )
 def test_scales_are_those_of_the_plates(latent, rows, mistakes, notes):
