@@ -19,6 +19,8 @@ _MOST, _FURTHEST = 2_000_000, 60.0
 """Draws of c; and the largest order, of either sign, that is looked for."""
 _ONE = 1e-6
 """Distance from 1 below which the bound is the ELBO."""
+_TIMES = 100
+"""Repeats for each evaluation: the error of their mean is a tenth of that of the evaluations'."""
 _ERRORS = 6.0
 """Standard errors of the mean beyond which an order is not tried."""
 
@@ -26,10 +28,12 @@ _ERRORS = 6.0
 class BoundDraws:
     """Log weights of K samples of each latent, drawn at the last set of a model's parameters."""
 
-    def __init__(self, model: LossModel, num_samples: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, model: LossModel, num_samples: int, repeats: int, rng: np.random.Generator
+    ) -> None:
         form = LinearForm.of(model.at(np.array([-1])))
         entry = form.task.entry_of_latent
-        repeats = max(_MOST // (num_samples * entry.size), 100)
+        repeats = max(min(repeats, _MOST // (num_samples * entry.size)), 100)
         x = form.parameters[:, 0, entry]
         logit = form.source.sample_logits(x, (num_samples * repeats, entry.size), rng)
         values = form.at_draws(logit, form.tilt[:, :1, entry], form.likelihood[:, :, entry], x)
@@ -62,7 +66,8 @@ def possible_orders(
     """List orders that evaluations can have: (alpha, together), usual ones first."""
     if num_samples < 2 or not evaluations.size:
         return [(USUAL[0], False)]
-    draws, mean = BoundDraws(model, num_samples, rng), float(evaluations.mean())
+    draws = BoundDraws(model, num_samples, _TIMES * evaluations.size, rng)
+    mean = float(evaluations.mean())
     near = _ERRORS * float(evaluations.std(ddof=evaluations.size > 1)) / np.sqrt(evaluations.size)
     found = []
     for together in (False, True)[: 1 + (model.counts.num_latents > 1)]:

@@ -1,0 +1,305 @@
+"""What somebody handed in, read as it is meant: constraints, names, shapes, histories, bounds.
+
+Most numbers are those of a guide that is the exact posterior: every loss is then minus the log
+evidence, to rounding, and each wrong reading is rejected. Where losses are drawn, seeds are fixed
+and the false-alarm rate is that of a cross-check, 1%.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import special as sc, stats
+
+import elbo_ref as er
+from tiers import few
+
+K, N = np.array([3, 11, 0, 7, 5, 9]), np.array([10, 20, 6, 7, 30, 12])
+COUNTS = er.Counts(K, N)
+PRIOR = np.array([2.0, 3.0])
+OWN = PRIOR[:, None] + [K, N - K]
+EXACT = [-er.log_evidence(er.Beta(*PRIOR), COUNTS)] * 3
+PRIOR_ROLES = ("prior.concentration1", "prior.concentration0")
+GUIDE_ROLES = ("guide.concentration1", "guide.concentration0")
+
+
+def inverse_softplus(x):
+    return x + np.log(-np.expm1(-x))
+
+
+def store(*names, change=lambda x: x):
+    """The four parameters under these names."""
+    return dict(zip(names, map(change, (*PRIOR, *OWN)), strict=True))
+
+
+def roles(*names):
+    return dict(zip(PRIOR_ROLES + GUIDE_ROLES, names, strict=True))
+
+
+def checked(params, **options):
+    return er.cross_check(COUNTS, params, **{"evaluations": EXACT} | options)
+
+
+def live(values, **constraints):
+    """What the reader sees of a live store of Pyro's."""
+
+    class Store:
+        def items(self):
+            return values.items()
+
+        def get_state(self):
+            kinds = {
+                name: type(kind, (), {"__module__": "torch.distributions.constraints"})()
+                for name, kind in constraints.items()
+            }
+            return {"params": {}, "constraints": kinds}
+
+    return Store()
+
+
+AS_NAMED = {
+    "log": (("log_a", "log_b", "log_a_q", "log_b_q"), np.log),
+    "joined": (("logAlpha", "logBeta", "log_alpha_q", "log_beta_q"), np.log),
+    "unconstrained, exp": (
+        [f"m.{x}_unconstrained" for x in ("alpha", "beta", "alpha_q", "beta_q")],
+        np.log,
+    ),
+    "raw, softplus": (("raw_a", "raw_b", "raw_a_q", "raw_b_q"), inverse_softplus),
+    "in spite of the name": (("log_a", "log_b", "log_a_q", "log_b_q"), lambda x: x),
+}
+
+
+@pytest.mark.parametrize("kind", AS_NAMED)
+def test_functions_that_names_announce(kind):
+    """Applied as the name says, or as the losses do where it does not say which; and told."""
+    names, change = AS_NAMED[kind]
+    verdict = checked(store(*names, change=change), names=roles(*names))
+    assert verdict.genuine, verdict
+    assert "reading" in {finding.name for finding in verdict.having("note")}
+
+
+def test_unannounced_logarithms_are_a_mistake():
+    names = ("a", "b", "c", "d")
+    for change in (np.log, inverse_softplus):
+        verdict = checked(store(*names, change=lambda x, f=change: f(x / 9)), names=roles(*names))
+        assert verdict.mistakes[:1] == ("unconstrained_values",)
+
+
+def test_a_store_is_believed():
+    """Values that a store holds positive are; real ones may have a function in the program."""
+    names = ("a", "b", "c", "d")
+    real = live(store(*names, change=np.log), **dict.fromkeys(names, "_Real"))
+    assert checked(real, names=roles(*names)).genuine
+    positive = live(store(*names, change=np.log), **dict.fromkeys(names, "_GreaterThan"))
+    verdict = checked(positive, names=roles(*names), evaluations=EXACT * 10)
+    assert not verdict.genuine
+    assert "unconstrained_values" not in str(verdict).split("Ruled out")[0]
+
+
+def test_a_held_prior_is_left_alone():
+    params = {"log_c": np.log(OWN[0]), "log_d": np.log(OWN[1])}
+    names = dict(zip(GUIDE_ROLES, params, strict=True))
+    assert checked(params, names=names, prior=er.Beta(*PRIOR)).genuine
+    params = {"a": 2.0, "c": OWN[0], "d": OWN[1]}
+    names = dict(zip((PRIOR_ROLES[0], *GUIDE_ROLES), params, strict=True))
+    assert checked(params, names=names, prior=er.Beta(9.0, 3.0)).genuine
+
+
+MEAN, TOTAL = PRIOR[0] / PRIOR.sum(), PRIOR.sum()
+EXPRESSIONS = {
+    "rows": ({"ab": PRIOR, "cd": OWN}, roles("ab[0]", "ab[1]", "cd[0]", "cd[1]")),
+    "columns": ({"ab": PRIOR, "cd": OWN.T}, roles("ab[0]", "ab[1]", "cd[:,0]", "cd[:,1]")),
+    "mean and total": (
+        {"m": sc.logit(MEAN), "t": np.log(TOTAL), "c": OWN[0], "d": OWN[1]},
+        {"prior.mean": "sigmoid(m)", "prior.concentration": "exp(t)"}
+        | dict(zip(GUIDE_ROLES, "cd", strict=True)),
+    ),
+    "of the guide": (
+        {"a": 2.0, "b": 3.0, "m": OWN[0] / OWN.sum(0), "t": OWN.sum(0)},
+        {"guide.mean": "m", "guide.concentration": "t"} | dict(zip(PRIOR_ROLES, "ab", strict=True)),
+    ),
+    "both in one": (
+        {"p": PRIOR, "q": OWN.T},
+        {"prior.concentrations": "p", "guide.concentrations": "q"},
+    ),
+    "around the role": (
+        {"x": np.log(PRIOR), "c": OWN[0], "d": OWN[1]},
+        {f"log({PRIOR_ROLES[i]})": f"x[{i}]" for i in (0, 1)}
+        | dict(zip(GUIDE_ROLES, "cd", strict=True)),
+    ),
+    "a number": ({"a": 2.0, "c": OWN[0], "d": OWN[1]}, roles("a", "3.0", "c", "d")),
+    "a column of latents": (
+        {"a": [2.0], "b": [3.0], "c": OWN[0][:, None], "d": OWN[1][:, None]},
+        roles(*"abcd"),
+    ),
+    "a grid of latents": (
+        {"a": 2.0, "b": 3.0, "c": OWN[0].reshape(2, 3), "d": OWN[1].reshape(2, 3)},
+        roles(*"abcd"),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", EXPRESSIONS)
+def test_expressions_and_shapes(kind):
+    params, names = EXPRESSIONS[kind]
+    verdict = checked(params, names=names)
+    assert verdict.genuine, verdict
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("kind", EXPRESSIONS)
+def test_expressions_of_other_losses(kind):
+    params, names = EXPRESSIONS[kind]
+    assert not checked(params, names=names, evaluations=[x + 0.1 for x in EXACT]).genuine
+
+
+def test_one_parameter_for_both_concentrations():
+    own = 2.0 + np.array([K, N - K])
+    params = {"s": 2.0, "c": own[0], "d": own[1]}
+    value = -er.log_evidence(er.Beta(2.0, 2.0), COUNTS)
+    assert checked(params, names=roles("s", "s", "c", "d"), evaluations=[value] * 3).genuine
+
+
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
+def test_pairs_without_names(order):
+    """Two concentrations in one array, or names in a and b: in the order that the losses fit."""
+    pair = {"conc": PRIOR[order], "q_conc": OWN[order].T}
+    letters = dict(zip(("a0", "b0", "a_q", "b_q"), (*PRIOR[order], *OWN[order]), strict=True))
+    for params in (pair, letters):
+        verdict = checked(params)
+        assert verdict.genuine, verdict
+        assert "names" in {finding.name for finding in verdict.having("note")}
+    with pytest.raises(ValueError, match="does not say which parameter"):
+        checked(letters, evaluations=None)
+    with pytest.raises(ValueError, match="does not say which parameter"):
+        checked(letters, evaluations=[x + 1 for x in EXACT])
+
+
+def drawn(prior, own, rng, particles=1):
+    c = rng.beta(*np.broadcast_to(own[:, None], (2, particles, K.size)))
+    found = stats.binom.logpmf(K, N, c) + stats.beta.logpdf(c, *prior) - stats.beta.logpdf(c, *own)
+    return -found
+
+
+def test_one_pair_for_all_latents_is_a_guide():
+    """Its optimum is that of one pair, not of one for each latent."""
+    rng, params = np.random.default_rng(0), {"a": 2.0, "b": 3.0, "c": 4.0, "d": 6.0}
+    own = np.repeat([[4.0], [6.0]], K.size, axis=1)
+    losses = [drawn(PRIOR, own, rng).sum() for _ in range(20)]
+    verdict = checked(params, names=roles(*"abcd"), evaluations=losses)
+    assert verdict.genuine, verdict
+    assert verdict.subject.startswith("beta_shared guide")
+
+
+def test_a_parameter_of_model_and_guide():
+    verdict = checked({"a": 2.0, "b": 3.0}, names=roles("a", "b", "a", "b"), evaluations=None)
+    assert verdict.mistakes == ("shared_parameter",)
+
+
+@pytest.mark.parametrize("losses", [7, 60])
+def test_a_history_that_cannot_be_paired(losses):
+    """Every tenth step, or of some parameters only: the end is judged, and it is said."""
+    thinned = {name: np.multiply.outer(np.ones(4), x) for name, x in store(*"abcd").items()}
+    some = store(*"abcd") | {"a": np.linspace(5.0, 2.0, losses)}
+    for params in (thinned, some):
+        values = np.linspace(90.0, EXACT[0], losses)
+        verdict = checked(params, names=roles(*"abcd"), losses=values)
+        assert verdict.genuine, verdict
+        assert "history" in {finding.name for finding in verdict.having("note")}
+
+
+NORMAL = {
+    "Pyro's": ("AutoNormal.locs.p", "AutoNormal.scales.p"),
+    "Pyro's in a list": ("AutoGuideList.0.locs.p", "AutoGuideList.0.scales.p"),
+    "Pyro's of all": ("AutoDiagonalNormal.loc", "AutoDiagonalNormal.scale"),
+    "NumPyro's": ("p_auto_loc", "p_auto_scale"),
+    "NumPyro's of all": ("auto_loc", "auto_scale"),
+}
+
+
+def normal_losses(size=30):
+    rng = np.random.default_rng(0)
+    loc, scale = sc.logit((K + 1) / (N + 2)), np.full(K.size, 0.4)
+    u = loc + scale * rng.normal(size=(size, K.size))
+    c = sc.expit(u)
+    density = stats.norm.logpdf(u, loc, scale) - np.log(c * (1 - c))
+    found = stats.binom.logpmf(K, N, c) + stats.beta.logpdf(c, *PRIOR) - density
+    return loc, scale, -found.sum(axis=1)
+
+
+@pytest.mark.parametrize("kind", NORMAL)
+def test_names_of_autoguides(kind):
+    loc, scale, losses = normal_losses()
+    params = {"alpha": 2.0, "beta": 3.0} | dict(zip(NORMAL[kind], (loc, scale), strict=True))
+    verdict = checked(params, guide="AutoNormal", loss="Trace_ELBO", evaluations=losses)
+    assert verdict.genuine, verdict
+
+
+def test_the_jacobian_of_a_normal_guide_by_framework():
+    """NumPyro's loss of that name is Pyro's other one: by names, as it was said, or tried."""
+    loc, scale, losses = normal_losses()
+    given = {"guide": "normal", "loss": "TraceMeanField_ELBO", "evaluations": losses}
+    for name in ("p_auto", "guide"):
+        params = {"alpha": 2.0, "beta": 3.0, f"{name}_loc": loc, f"{name}_scale": scale}
+        verdict = checked(params, **given)
+        assert verdict.genuine, verdict
+        assert any("NumPyro's" in finding.quantity for finding in verdict.having("note"))
+    jacobian = float(np.sum(np.log(sc.expit(loc) * sc.expit(-loc))))
+    dropped = er.cross_check(COUNTS, params, **given | {"framework": "pyro"})
+    assert jacobian < 0 and "NumPyro" in str(dropped)
+
+
+def renyi_losses(alpha, samples, size=16):
+    rng, own = np.random.default_rng(1), 0.6 * OWN
+    found = []
+    for _ in range(size):
+        f = -drawn(PRIOR, own, rng, samples)
+        power = 1 - alpha
+        bound = (sc.logsumexp(power * f, axis=0) - np.log(samples)) / power
+        found.append(-bound.sum())
+    return dict(zip("abcd", (*PRIOR, *own), strict=True)), found
+
+
+@pytest.mark.thorough
+def test_the_order_of_a_renyi_bound_that_was_said():
+    params, losses = renyi_losses(0.0, 4)
+    given = {"names": roles(*"abcd"), "evaluations": losses}
+    assert checked(params, loss=er.Renyi(0.0, 4), **given).genuine
+    assert not checked(params, loss=er.Renyi(6.0, 4), **given).genuine
+
+
+@pytest.mark.parametrize("alpha", few([0.5, 0.0, -2.0]))
+def test_the_order_of_a_renyi_bound_that_nobody_said(alpha):
+    params, losses = renyi_losses(alpha, 4)
+    given = {"names": roles(*"abcd"), "evaluations": losses}
+    verdict = checked(params, loss="RenyiELBO", num_particles=4, **given)
+    assert verdict.genuine, verdict
+    assert any("which nobody said" in finding.quantity for finding in verdict.having("note"))
+
+
+def test_a_number_of_particles_that_nobody_said():
+    """A mistake only if another one was said."""
+    rng, own = np.random.default_rng(2), 0.6 * OWN
+    params = dict(zip("abcd", (*PRIOR, *own), strict=True))
+    losses = [drawn(PRIOR, own, rng, 50).sum(axis=1).mean() for _ in range(40)]
+    verdict = checked(params, names=roles(*"abcd"), evaluations=losses)
+    assert verdict.genuine, verdict
+    assert any(x.name == "num_particles" for x in verdict.having("note"))
+
+
+def test_a_guide_at_the_end_of_an_interval():
+    class Interval:
+        lower_bound, upper_bound = 0.0, 1.0
+
+    Interval.__module__, Interval.__name__ = "torch.distributions.constraints", "_Interval"
+    values = store(*"abcd") | {"c": np.full(K.size, 0.97)}
+
+    def held(high):
+        end = Interval()
+        end.lower_bound, end.upper_bound = 0.0, high
+        found = live(values)
+        found.get_state = lambda: {"constraints": {"c": end}}
+        return checked(found, names=roles(*"abcd"), evaluations=None)
+
+    assert held(1.0).mistakes == ("guide_at_constraint",)
+    assert held(100.0).mistakes == ()
