@@ -31,6 +31,7 @@ from elbo_ref.crosscheck.class_names import guide_name, loss_name
 from elbo_ref.crosscheck.findings import Finding, Verdict, in_order
 from elbo_ref.crosscheck.loss_findings import Explained, explain, impossible_losses
 from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.crosscheck.names import several_sites
 from elbo_ref.crosscheck.not_finite import not_finite
 from elbo_ref.crosscheck.optimizer_steps import step_findings
 from elbo_ref.crosscheck.optimum import exact_numbers, optimum_finding
@@ -208,6 +209,12 @@ def _judged(handed: HandedIn, optimizer: Adam | ClippedAdam | None, rng: Rng) ->
         claims = claims_of(given.values, guide, len(counts), handed.names, handed.prior)
     except UnknownRoleError as unknown:
         reading = reading_by_letters(handed, unknown, optimizer, rng)
+        sites = several_sites(unknown.left, counts.num_latents)
+        if reading is None and sites:
+            what = f"{len(sites)} latent sites, each with a prior of its own ({'; '.join(sites)}): "
+            what += "the rows and the parameters of one can be judged by themselves"
+            outside = (Finding("outside_model", what, status="outside"),)
+            return Verdict(_subject(f"{guide.name} guide", handed.loss, counts), outside)
         if reading is None:
             raise
         return _verdict(reading, handed, optimizer, rng)

@@ -172,19 +172,11 @@ def guess_letters(
     >>> guess_letters({"a0": np.ones(()), "b0": np.ones(())}, ["prior"], 3)
     {'prior.concentration1': 'a0', 'prior.concentration0': 'b0'}
     """
-    pairs: dict[str, dict[str, str]] = {}
-    for name in values:
-        form = _LETTER.sub("*", name, count=1)
-        letter = _LETTER.search(name)
-        if letter is None or _LETTERS[letter[0].lower()] in pairs.setdefault(form, {}):
-            return {}
-        pairs[form][_LETTERS[letter[0].lower()]] = name
+    pairs = _letter_pairs(values)
     found: dict[str, str] = {}
     said = {form: _owners_said(form, owners) for form in pairs}
     for form in sorted(pairs, key=lambda form: not said[form]):
         pair = pairs[form]
-        if len(pair) < len(NAMES) or len({values[name].shape for name in pair.values()}) > 1:
-            return {}
         shape = values[pair[NAMES[0]]].shape
         fitting = said[form] or _by_shape(shape, owners, size)
         fitting = [x for x in fitting if f"{x}.{NAMES[0]}" not in found]
@@ -192,6 +184,38 @@ def guess_letters(
             return {}
         found |= {f"{fitting[0]}.{what}": pair[what] for what in NAMES}
     return found if len(found) == len(NAMES) * len(owners) else {}
+
+
+def _letter_pairs(values: Mapping[str, FloatArray]) -> dict[str, dict[str, str]]:
+    """Pair all names that differ in a and b, by what they have in common; none if one is left."""
+    pairs: dict[str, dict[str, str]] = {}
+    for name in values:
+        form, letter = _LETTER.sub("*", name, count=1), _LETTER.search(name)
+        what = "" if letter is None else _LETTERS[letter[0].lower()]
+        if not what or what in pairs.setdefault(form, {}):
+            return {}
+        pairs[form][what] = name
+    shapes = [{values[name].shape for name in pair.values()} for pair in pairs.values()]
+    whole = all(len(pair) == len(NAMES) for pair in pairs.values())
+    return pairs if whole and all(len(shape) == 1 for shape in shapes) else {}
+
+
+def several_sites(values: Mapping[str, FloatArray], size: int) -> tuple[str, ...]:
+    """Return the pairs of names that are the priors of several sites, whose latents make `size`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> store = {x: np.ones(()) for x in ("a0_c", "b0_c", "a0_t", "b0_t")}
+    >>> store |= {x: np.ones(5) for x in ("a_c", "b_c", "a_t", "b_t")}
+    >>> several_sites(store, 10), several_sites(store, 11)
+    (('a0_c and b0_c', 'a0_t and b0_t'), ())
+    """
+    pairs = [[pair[name] for name in NAMES] for pair in _letter_pairs(values).values()]
+    priors = [" and ".join(pair) for pair in pairs if values[pair[0]].size == 1]
+    latents = [values[pair[0]].size for pair in pairs if values[pair[0]].size > 1]
+    several = len(priors) == len(latents) > 1 and sum(latents) == size
+    return tuple(priors) if several else ()
 
 
 def _owners_said(form: str, owners: Sequence[str]) -> list[str]:
