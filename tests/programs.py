@@ -106,24 +106,32 @@ class Hand:
     def programs(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """Model and guide."""
         model, guide = LAYOUTS[self.style.layout](self)
+        if self.style.prior == "module":
+            model = self._module(model)
         kind = self.style.guide
         if kind.startswith("Auto"):
             return model, getattr(self.pyro.infer.autoguide, kind)(model)
         return model, {"own": guide, "empty": lambda: None}.get(kind, guide)
 
+    def _module(self, program: Callable[[], Any]) -> Any:
+        """Make the model a module whose attributes are the prior's parameters."""
+        from pyro.nn import PyroModule, PyroParam
+
+        class Model(PyroModule):
+            def __init__(model) -> None:
+                super().__init__()
+                positive = self.dist.constraints.positive
+                model.alpha = PyroParam(self.tensor(2.0), constraint=positive)
+                model.beta = PyroParam(self.tensor(5.0), constraint=positive)
+
+            def forward(model) -> Any:
+                return program()
+
+        self.kept["module"] = Model()
+        return self.kept["module"]
+
 
 # -- parametrisations of the prior -----------------------------------------------------------------
-
-
-def _module(hand: Hand) -> Any:
-    from pyro.nn import PyroModule, PyroParam
-
-    if "module" not in hand.kept:
-        module = hand.kept["module"] = PyroModule()
-        positive = hand.dist.constraints.positive
-        module.alpha = PyroParam(hand.tensor(2.0), constraint=positive)
-        module.beta = PyroParam(hand.tensor(5.0), constraint=positive)
-    return hand.kept["module"].alpha, hand.kept["module"].beta
 
 
 def _mean(hand: Hand) -> Any:
@@ -164,7 +172,7 @@ PRIORS = {
     "stacked": lambda h: tuple(h.parameter("ab", [2.0, 5.0])),
     "column": lambda h: (h.parameter("a", [2.0]), h.parameter("b", [5.0])),
     "mean": _mean,
-    "module": _module,
+    "module": lambda h: (h.kept["module"].alpha, h.kept["module"].beta),
     "one learned": lambda h: (h.parameter("a", 2.0), h.tensor(5.0)),
     "symmetric": _symmetric,
     "fixed": lambda h: (h.tensor(2.0), h.tensor(2.0)),

@@ -74,7 +74,7 @@ class Point:
     def _parameters(self) -> ParameterVector | None:
         """The parameters that are learned; None if there are none, or the prior is out of range."""
         within = all(SMALLEST <= x <= LARGEST for x in self.prior.arrays())
-        if not within or not (self.learn_prior or self.guide_parameters.size):
+        if not within or not (self.learn_prior or self._task.guide.parameter_names):
             return None
         unconstrained = self._task.guide.unconstrain(self.guide_parameters)
         return ParameterVector(self._task, self.prior, self.learn_prior, unconstrained)

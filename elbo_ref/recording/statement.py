@@ -203,25 +203,36 @@ def _prior(
 
 
 def _detached(recording: Recording, arguments: Mapping[str, Argument]) -> list[Finding]:
-    """Find arguments that equal a parameter of their program, which receives no gradient."""
-    findings = []
-    programs = recording.header.get("programs", {})
-    for role, argument in arguments.items():
-        program = "model" if role.startswith("prior.") else "guide"
-        if argument.sources:
-            continue
-        for name, values in recording.constrained.items():
-            flat = values.reshape(len(values), -1)
-            stated = program in programs.get(name, ())
-            if not stated or flat.shape[1] not in (1, argument.values.shape[1]):
-                continue
-            if np.all(argument.values == flat) and not np.any(recording.gradients[name]):
-                words = f"{role} has the values of {name}, which no gradient reaches"
-                reason = "it was detached, or taken out of the graph by item() or data"
-                finding = Finding("gradient_detached", words, reason=reason, status="mistake")
-                findings.append(finding)
-                break
+    """Find parameters that no gradient reaches, in a program whose arguments are computed of none.
+
+    An argument that follows a parameter without being computed from it shows the same.
+    """
+    findings, stated_in = [], recording.header.get("programs", {})
+    sources = [
+        x for site in recording.header.get("sites", ()) for x in site.get("sources", {}).values()
+    ]
+    used = {name for names in sources for name in names}
+    for program, owner in (("model", "prior."), ("guide", "guide.")):
+        mine = {r: x for r, x in arguments.items() if r.startswith(owner) and not x.sources}
+        names = [x for x in recording.gradients if program in stated_in.get(x, ())]
+        still = [x for x in names if x not in used and not np.any(recording.gradients[x])]
+        others = {x: recording.constrained[x] for x in names}
+        others |= {role: x.values for role, x in arguments.items() if x.sources}
+        moving = [
+            x for x, at in others.items() if any(_follows(y.values, at) for y in mine.values())
+        ]
+        if mine and (still or moving):
+            words = f"{', '.join(mine)}: no gradient goes to {', '.join(still or moving)}"
+            reason = "it was detached, or taken out of the graph by item() or data"
+            findings.append(Finding("gradient_detached", words, reason=reason, status="mistake"))
     return findings
+
+
+def _follows(values: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Tell whether an argument has the values of something else, which moves."""
+    flat = other.reshape(len(other), -1)
+    same = flat.shape[1] in (1, values.shape[1]) and np.all(flat == values)
+    return bool(same and np.any(flat != flat[:1]))
 
 
 def _at_ends(recording: Recording, own: Mapping[str, Argument]) -> list[Finding]:

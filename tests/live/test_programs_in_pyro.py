@@ -187,5 +187,5 @@ def test_a_run_that_is_no_number_from_a_step_on(run, name, pyro):
     verdict = replay(recording)
     assert verdict.mistakes == ("not_finite",), verdict
     said = verdict.having("mistake")[0].quantity
-    assert "not finite" in said and "concentration1" in said, said
+    assert "not finite, first the argument model." in said and ".concentration" in said
     assert {"losses", "updates"} <= names(verdict, "agrees")

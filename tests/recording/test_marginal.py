@@ -100,9 +100,10 @@ def test_given_counts_are_compared():
     assert replay(recording(), er.Counts(K[::-1], N[::-1])).mistakes == ("permuted_rows",)
 
 
-def test_a_scaled_loss_is_named():
+def test_a_scaled_loss_is_named_and_its_losses_agree():
     verdict = replay(recording(scale=0.25))
     assert verdict.mistakes == ("normalised_loss",), verdict
+    assert {x.name for x in verdict.having("agrees")} == {"losses", "gradients"}
 
 
 def test_priors_that_differ_are_outside_the_model():

@@ -161,15 +161,17 @@ def _replayed(recording: Recording, counts: Counts | None, optimizer: Adam | Non
     trace = None
     if statement.marginal:
         findings += marginal.compare(statement, data)
-    elif any(x.name == "latent_not_in_guide" and x.status == "mistake" for x in findings):
-        findings.append(_untested("the densities of what the guide samples instead are in them"))
+    elif _samples_others(statement):
+        findings.append(_untested("the guide samples others than the model's latents"))
     elif not data.exact:
         findings.append(_untested("each particle has data of its own"))
     else:
         explanation = losses.explain_losses(ReplayTrace.of(statement, data))
         trace = explanation.trace
         findings += explanation.findings
-        findings += gradients.compare_gradients(explanation)
+        compared = gradients.compare_gradients(explanation)
+        detached = any(x.name == "gradient_detached" for x in statement.findings)
+        findings += [x for x in compared if not (detached and x.name == "gradient_mismatch")]
         findings += draws.compare_draws(trace)
     findings += chain.compare_parameters(statement)
     findings += updates.compare_updates(part, optimizer)
