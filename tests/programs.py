@@ -118,17 +118,14 @@ class Hand:
         from pyro.nn import PyroModule, PyroParam
 
         class Model(PyroModule):
-            def __init__(model) -> None:
-                super().__init__()
-                positive = self.dist.constraints.positive
-                model.alpha = PyroParam(self.tensor(2.0), constraint=positive)
-                model.beta = PyroParam(self.tensor(5.0), constraint=positive)
-
-            def forward(model) -> Any:
+            def forward(self) -> Any:
                 return program()
 
-        self.kept["module"] = Model()
-        return self.kept["module"]
+        model = self.kept["module"] = Model()
+        positive = self.dist.constraints.positive
+        model.alpha = PyroParam(self.tensor(2.0), constraint=positive)
+        model.beta = PyroParam(self.tensor(5.0), constraint=positive)
+        return model
 
 
 # -- parametrisations of the prior -----------------------------------------------------------------

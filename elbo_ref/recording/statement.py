@@ -117,7 +117,8 @@ def read_statement(recording: Recording) -> Statement:
     data = data_of(recording, rows, sites.places, sites.size) if rows else None
     prior = {f"prior.{name}": sites.argument("model", "", name) for name in NAMES}
     seen = read_guide(sites, prior, data)
-    findings = [*seen.findings, *_detached(recording, prior | seen.arguments)]
+    of_guide = {} if seen.guide.origin == "posterior" else seen.arguments
+    findings = [*seen.findings, *_detached(recording, prior | of_guide)]
     if seen.guide.origin != "own":
         pairs = [(f"prior.{name}", seen.arguments.get(f"guide.{name}")) for name in NAMES]
         prior = {role: prior[role].plus(x) if x else prior[role] for role, x in pairs}

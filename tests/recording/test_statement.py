@@ -182,6 +182,21 @@ def test_a_constant_beside_parameters_that_are_learned_is_not_detached(made):
     assert not read_statement(other).findings
 
 
+def test_a_posterior_may_be_detached_on_purpose():
+    """Without a success it has the prior's own values."""
+    sources = {"concentration1": ["a"], "concentration0": ["b"]}
+    sites = [site("model", "c", sources=sources), GUIDE]
+    groups = {name: {"a": A[:, 0], "b": B[:, 0]} for name in
+              ("before", "constrained", "gradients", "after")}  # fmt: skip
+    recording = stated(C, betas((A, B), (A, B + N)), sites=sites, **groups)
+    recording = recording.with_observed({"k.value": np.zeros((1, 3))})
+    recording = replace(
+        recording, header={**recording.header, "programs": dict.fromkeys("ab", ["model", "guide"])}
+    )
+    statement = read_statement(recording)
+    assert statement.guide.name == "conjugate_detached" and not statement.findings
+
+
 def test_a_parameter_that_another_program_states_is_not_detached(made):
     other = detached(made)
     programs = {**other.header["programs"], "qa": ["model"]}
