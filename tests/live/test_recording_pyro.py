@@ -297,7 +297,7 @@ PLANTED = {
     "divided losses only": ({"times": {"losses": 1 / 59}}, {}, "normalised_loss"),
     "guide detached": ({"detached": "qa"}, {}, "gradient_detached"),
     "guide of another latent": ({"name": "d"}, {}, "latent_not_in_guide"),
-    "guide that is empty": ({"kind": "empty"}, {"guide": "beta"}, "another_guide"),
+    "guide that is empty": ({"kind": "empty"}, {"guide": "beta"}, "latent_not_in_guide"),
     "gradients times three": ({"times": {"gradients": 3.0}}, {}, "gradient_scaled"),
     "likelihood halved": ({"likelihood": 0.5}, {}, "likelihood_weight"),
     "likelihood twice": ({"likelihood": 2.0}, {}, "likelihood_weight"),
