@@ -130,21 +130,30 @@ def recordings() -> list[tuple[Recording, er.Counts]]:
             {"c": c},
             {f"model.c.concentration{i}": x["ab"[1 - i]][:, None] for i in (1, 0)},
         )
-        sites = [_site("model", "c", "Beta"), _site("model", "obs", "Binomial", True)]
+        rows = {"rows": 3, "elements": 3, "latent": "c", "complement": False, "logits": False}
+        sites = [
+            _site("model", "c", "Beta", sources={"concentration1": ["a"], "concentration0": ["b"]}),
+            _site("model", "obs", "Binomial", True, **rows),
+        ]
         if guide == "normal":
             draws["c_unconstrained"] = np.log(c / (1 - c))
             arguments |= {
                 "guide.c_unconstrained.loc": x["q1"],
                 "guide.c_unconstrained.scale": x["q0"],
             }
-            sites += [_site("guide", "c_unconstrained", "Normal"), _site("guide", "c", "Delta")]
+            sources = {"loc": ["q1"], "scale": ["q0"]}
+            sites += [
+                _site("guide", "c_unconstrained", "Normal", sources=sources),
+                _site("guide", "c", "Delta"),
+            ]
         elif guide != "empty":
             own = ("q1", "q0") if guide == "beta" else ("a", "b")
             arguments |= {
                 f"guide.c.concentration{i}": x[name].reshape(steps, -1)
                 for i, name in zip((1, 0), own, strict=True)
             }
-            sites.append(_site("guide", "c", "Beta"))
+            named = {f"concentration{i}": [x] for i, x in zip((1, 0), own, strict=True)}
+            sites.append(_site("guide", "c", "Beta", sources=named))
         real = ("q1",) if guide == "normal" else ()
         settings = {
             "lr": 0.1,
@@ -167,9 +176,13 @@ def recordings() -> list[tuple[Recording, er.Counts]]:
             if moments
             else {},
             arguments=arguments,
+            argument_gradients={
+                name: rng.normal(size=value.shape) for name, value in arguments.items()
+            },
             observed={
                 "obs.value": COUNTS.successes[None] * 1.0,
                 "obs.total_count": COUNTS.total_count[None] * 1.0,
+                "obs.index": np.arange(3.0)[None],
             },
             header={
                 "framework": "pyro",
@@ -188,6 +201,9 @@ def recordings() -> list[tuple[Recording, er.Counts]]:
                 },
                 "constraints": {name: "real" if name in real else "positive" for name in free},
                 "earlier_steps": dict.fromkeys(free, 4) if moments else {},
+                "ends": {name: {} if name in real else {"low": 0.0} for name in free},
+                "programs": {name: ["model" if name in "ab" else "guide"] for name in free},
+                "conflicts": [],
                 "plates": {},
                 "sites": sites,
             },
@@ -195,10 +211,13 @@ def recordings() -> list[tuple[Recording, er.Counts]]:
         made.append(recording)
     made.append(_minibatch(made[0]))
     made.append(_renyi(made[0]))
+    made.append(_marginal(made[1]))
     return made
 
 
-def _site(program: str, name: str, kind: str, observed: bool = False) -> dict[str, Any]:
+def _site(
+    program: str, name: str, kind: str, observed: bool = False, **described: Any
+) -> dict[str, Any]:
     return {
         "program": program,
         "name": name,
@@ -206,26 +225,61 @@ def _site(program: str, name: str, kind: str, observed: bool = False) -> dict[st
         "observed": observed,
         "reparameterized": not observed,
         "scale": 1.0,
+        "planned_scale": 1.0,
+        "plates": ["latents"],
+        "sources": {},
+        "varying": [],
+        **described,
     }
 
 
 def _minibatch(recording: Recording) -> Recording:
     """Two of the three latents in each step."""
     index = np.array([[0, 1], [2, 0], [1, 2]])
-    per_latent = ("guide.c.concentration1", "guide.c.concentration0")
+
+    def some(arrays: Any) -> dict[str, Any]:
+        return {
+            name: np.take_along_axis(x, index, 1) if x.shape[1] == 3 else x
+            for name, x in arrays.items()
+        }
+
+    scaled = {"scale": 1.5, "planned_scale": 1.5}
+    of_rows = {"rows": 2, "elements": 2}
+    sites = [
+        {**site, **scaled, **(of_rows if site["observed"] else {})}
+        for site in recording.header["sites"]
+    ]
     return replace(
         recording,
         draws={"c": recording.draws["c"][:, :, :2]},
-        arguments={
-            name: np.take_along_axis(x, index, 1) if name in per_latent else x
-            for name, x in recording.arguments.items()
-        },
+        arguments=some(recording.arguments),
+        argument_gradients=some(recording.argument_gradients),
         observed={
-            "latents.index": index,
+            "latents.rows": index,
             "obs.value": COUNTS.successes[index],
             "obs.total_count": COUNTS.total_count[index],
+            "obs.index": np.arange(2.0)[None],
         },
-        header={**recording.header, "plates": {"latents": 3}},
+        header={**recording.header, "plates": {"latents": 3}, "sites": sites},
+    )
+
+
+def _marginal(recording: Recording) -> Recording:
+    """The same prior of a BetaBinomial, without a latent."""
+    (latent, rows) = recording.header["sites"]
+    site = {**rows, "class": "BetaBinomial", "sources": latent["sources"]}
+    site = {name: x for name, x in site.items() if name not in ("latent", "complement")}
+
+    def moved(arrays: Any) -> dict[str, Any]:
+        return {name.replace("model.c.", "model.obs."): x for name, x in arrays.items()}
+
+    return replace(
+        recording,
+        draws={},
+        arguments=moved(recording.arguments),
+        argument_gradients=moved(recording.argument_gradients),
+        observed={x: a for x, a in recording.observed.items() if x != "obs.index"},
+        header={**recording.header, "sites": [site]},
     )
 
 

@@ -161,6 +161,7 @@ class PooledRows(Program):
     """The totals as one observation, where the rows are handed in."""
 
     name = "unexplained_constant"
+    levels = ("history", "evaluations", "final")
 
     @staticmethod
     def fits(setting: Setting) -> bool:
@@ -371,6 +372,7 @@ class LatentPerRow(Program):
 
 class Unconstrained(Program):
     name = "unconstrained_values"
+    levels = ("history", "evaluations", "final")
 
     def handed_in(self, recorded: Recorded) -> Recorded:
         constraints = pyro.get_param_store()._constraints
@@ -378,8 +380,7 @@ class Unconstrained(Program):
             name: torch.distributions.transform_to(constraints[name]).inv(torch.tensor(x)).numpy()
             for name, x in recorded.history.items()
         }
-        recording = replace(recorded.recording, constrained=recorded.recording.before)
-        return recorded._replace(history=free, recording=recording)
+        return recorded._replace(history=free)
 
     def loss_model(self, given: LossModel) -> LossModel:
         return given._replace(

@@ -245,13 +245,8 @@ def verdict_at(recorded: Recorded, level: str) -> er.Verdict:
     said = recorded.arguments
     own = recorded.history if said["guide"] in ("beta", "beta_shared") else ()
     names = {name: name for name in ("prior.concentration1", "prior.concentration0", *own)}
-    return er.replay(
-        recorded.recording,
-        said["counts"],
-        guide=said["guide"],
-        names=names,
-        optimizer=said["optimizer"],
-    )
+    claims = {name: said[name] for name in ("guide", "optimizer")}
+    return er.replay(recorded.recording, said["counts"], names=names, **claims)
 
 
 def at_level(recorded: Recorded, level: str) -> dict[str, Any]:

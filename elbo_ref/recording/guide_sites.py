@@ -176,6 +176,8 @@ class Sites:
         described = [x for x in self.recording.sites(program) if x["name"] == name]
         sources = described[0].get("sources", {}).get(key, ()) if described else ()
         gradient = self.recording.argument_gradients.get(full)
+        if full not in self.recording.arguments:
+            raise ValueError(f"the recording does not have the argument {full!r}")
         size = 0.0 if gradient is None else float(np.linalg.norm(gradient))
         return Argument(self.recording.arguments[full], gradient, tuple(sources), size)
 

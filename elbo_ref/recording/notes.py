@@ -120,7 +120,8 @@ class Recording:
                 for name, array in getattr(self, group).items()
             }
             object.__setattr__(self, group, MappingProxyType(arrays))
-        for fault in chain(_faults_of_arrays(self), _faults_of_header(self)):
+        faults = _faults_of_arrays(self), _faults_of_header(self), _faults_of_sites(self)
+        for fault in chain.from_iterable(faults):
             raise RecordingError(fault)
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
 
@@ -270,6 +271,34 @@ def _faults_of_header(recording: Recording) -> Iterator[str]:
     for name in recording.moments:
         if name not in recording.header.get("earlier_steps", {}):
             yield f"moments {name!r}: header.earlier_steps does not say of how many steps"
+
+
+def _faults_of_sites(recording: Recording) -> Iterator[str]:
+    """Yield in words how the arrays of a site do not have its elements, or are missing."""
+    draws, observed = recording.draws, recording.observed
+    for site in recording.header.get("sites", ()):
+        name, rows, latent = site["name"], site.get("rows"), site.get("latent")
+        size = draws[name].shape[2] if name in draws else rows
+        start = f"{site['program']}.{name}"
+        parts = [
+            (full, array, size)
+            for group in (recording.arguments, recording.argument_gradients, observed)
+            for full, array in group.items()
+            if full.rpartition(".")[0] == start
+        ]
+        linked = ("value", "total_count", *(["index"] if latent in draws else []))
+        for full in [f"{name}.{key}" for key in linked] if rows is not None else ():
+            if full not in observed:
+                yield f"observed {full!r} is missing"
+                return
+            parts.append((full, observed[full], rows))
+        for full, array, wanted in parts:
+            if wanted is not None and array.shape[1] not in (1, wanted):
+                yield f"{full!r} has {array.shape[1]} values for the {wanted} elements of {name!r}"
+        if rows is not None and latent in draws:
+            index = observed[f"{name}.index"]
+            if not np.all((index >= 0) & (index < draws[latent].shape[2])):
+                yield f"observed '{name}.index' is not a number of one of {latent!r}'s elements"
 
 
 def _numbers(what: str, value: Any) -> NDArray[Any]:

@@ -99,7 +99,8 @@ def data_of(
 ) -> Data:
     """Add up the rows of all sites for each of `size` latents."""
     steps = max((len(recording.observed[f"{site['name']}.value"]) for site in sites), default=1)
-    steps = max([steps, *(len(_index(recording, site)) for site in sites)])
+    for part in (_index, _mask):
+        steps = max([steps, *(len(part(recording, site)) for site in sites)])
     total = np.zeros((4, steps, size))
     findings = []
     for site in sites:
@@ -110,7 +111,7 @@ def data_of(
         trial = site["class"] in _TRIALS
         coefficient = np.zeros(k.shape) if trial else _log_choose(k, n)
         magnitude = np.zeros(k.shape) if trial else _coarser(recording) * _magnitude(k, n)
-        mask = recording.observed.get(f"model.{site['name']}.mask", np.ones((1, 1)))
+        mask = _mask(recording, site)
         if site.get("complement"):
             k = n - k
         place, index = places[site["latent"]], _index(recording, site)
@@ -151,6 +152,11 @@ def _batch(recording: Recording, size: int) -> tuple[int | None, NDArray[np.int6
 
 def _index(recording: Recording, site: Mapping[str, Any]) -> NDArray[np.int64]:
     return recording.observed[f"{site['name']}.index"].astype(np.int64)
+
+
+def _mask(recording: Recording, site: Mapping[str, Any]) -> FloatArray:
+    none = np.ones((1, 1))
+    return recording.observed.get(f"model.{site['name']}.mask", none).astype(np.float64)
 
 
 def _rows(recording: Recording, site: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:

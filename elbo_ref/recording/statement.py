@@ -151,6 +151,8 @@ def _check_observed(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> 
                 f"the probability of {site['name']!r} is not the latent itself, but computed "
                 "otherwise"
             )
+        if not site.keys() >= {"rows", "elements"}:
+            raise ValueError(f"the recording does not say how many rows {site['name']!r} has")
 
 
 def _latents(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 import pytest
-from programs import COUNTS, STYLES, Hand, K, N
+from programs import COUNTS, STYLES, Hand, K, N, Style
 
 import elbo_ref as er
 from elbo_ref.recording import record
@@ -189,3 +189,116 @@ def test_a_run_that_is_no_number_from_a_step_on(run, name, pyro):
     said = verdict.having("mistake")[0].quantity
     assert "not finite, first the argument model." in said and ".concentration" in said
     assert {"losses", "updates"} <= names(verdict, "agrees")
+
+
+# -- other models ----------------------------------------------------------------------------------
+
+
+def regression(hand):
+    """The mean depends on a covariate."""
+    pyro, dist, torch = hand.pyro, hand.dist, hand.torch
+
+    def model():
+        slope, shift = hand.parameter("w", 0.3, "real"), hand.parameter("v", 0.0, "real")
+        total, x = hand.parameter("s", 5.0), hand.tensor([-1.0, 0.0, 1.0])
+        mean = torch.sigmoid(slope * x + shift)
+        with pyro.plate("g", 3):
+            c = pyro.sample("c", dist.Beta(mean * total, (1 - mean) * total))
+            pyro.sample("k", dist.Binomial(hand.tensor(N), c), obs=hand.tensor(K))
+
+    return model, hand.programs()[1]
+
+
+def hyperprior(hand):
+    """The prior's concentrations are drawn."""
+    pyro, dist = hand.pyro, hand.dist
+
+    def model():
+        a = pyro.sample("a", dist.Gamma(hand.tensor(2.0), hand.tensor(1.0)))
+        with pyro.plate("g", 3):
+            c = pyro.sample("c", dist.Beta(a, hand.parameter("b", 5.0)))
+            pyro.sample("k", dist.Binomial(hand.tensor(N), c), obs=hand.tensor(K))
+
+    return model, pyro.infer.autoguide.AutoNormal(model)
+
+
+def two_sites(hand):
+    """Two latents with a learned prior each."""
+    pyro, dist = hand.pyro, hand.dist
+
+    def model():
+        for i, rows in enumerate((slice(0, 2), slice(2, 3))):
+            a, b = hand.parameter(f"a_{i}", 2.0 + i), hand.parameter(f"b_{i}", 5.0)
+            k, n = hand.tensor(K)[rows], hand.tensor(N)[rows]
+            with pyro.plate(f"g_{i}", len(k)):
+                c = pyro.sample(f"c_{i}", dist.Beta(a, b))
+                pyro.sample(f"k_{i}", dist.Binomial(n, c), obs=k)
+
+    return model, pyro.infer.autoguide.AutoNormal(model)
+
+
+def logit_normal(hand):
+    """The latent is no Beta."""
+    pyro, dist, torch = hand.pyro, hand.dist, hand.torch
+
+    def model():
+        with pyro.plate("g", 3):
+            y = pyro.sample("y", dist.Normal(hand.parameter("m", 0.0, "real"), 1.0))
+            pyro.sample("k", dist.Binomial(hand.tensor(N), torch.sigmoid(y)), obs=hand.tensor(K))
+
+    return model, pyro.infer.autoguide.AutoNormal(model)
+
+
+def normal_data(hand):
+    """The data are no counts."""
+    pyro, dist = hand.pyro, hand.dist
+
+    def model():
+        with pyro.plate("g", 3):
+            c = pyro.sample("c", dist.Beta(*hand.concentrations("prior")))
+            pyro.sample("k", dist.Normal(c, 1.0), obs=hand.tensor(K))
+
+    return model, hand.programs()[1]
+
+
+def two_latents_of_a_row(hand):
+    """The probability is computed from two latents."""
+    pyro, dist = hand.pyro, hand.dist
+
+    def model():
+        a, b = hand.concentrations("prior")
+        with pyro.plate("g", 3):
+            c, d = pyro.sample("c", dist.Beta(a, b)), pyro.sample("d", dist.Beta(a, b))
+            pyro.sample("k", dist.Binomial(hand.tensor(N), c * d), obs=hand.tensor(K))
+
+    return model, pyro.infer.autoguide.AutoNormal(model)
+
+
+def multivariate(hand):
+    """A guide of all latents together."""
+    model, _ = hand.programs()
+    return model, hand.pyro.infer.autoguide.AutoMultivariateNormal(model)
+
+
+OUTSIDE = {
+    regression: "computed from s, v, w",
+    hyperprior: "'a'",
+    two_sites: "a prior each",
+    logit_normal: "not from a Beta",
+    normal_data: "from a Normal",
+    two_latents_of_a_row: "the probability of 'k' is not the latent itself",
+    multivariate: "all latents together",
+}
+
+
+@pytest.mark.parametrize("program", OUTSIDE)
+def test_another_model_is_said_to_be(run, program):
+    """With what is other, before anything else; its updates are compared all the same."""
+    left, recording = run(Style(dtype="float64"), programs=program)
+    verdict = replay(recording)
+    assert verdict.outcome == "outside_model" and verdict.exit_code == 6, verdict
+    assert not verdict.mistakes, verdict
+    assert OUTSIDE[program] in verdict.findings[0].quantity, verdict
+    assert "updates" in names(verdict, "agrees")
+    alone, _ = run(Style(dtype="float64"), programs=program, watch=False)
+    assert alone[0] == left[0]

@@ -142,3 +142,38 @@ def test_what_is_not_installed_is_named_with_what_to_do(monkeypatch):
 
 def test_it_is_at_the_front_door():
     assert er.recording.Recording is Recording and er.replay.__module__.startswith("elbo_ref.")
+
+
+SITES = [
+    {"program": "model", "name": "c", "class": "Beta", "observed": False},
+    {
+        "program": "model", "name": "k", "class": "Binomial", "observed": True,
+        "rows": 4, "elements": 4, "latent": "c",
+    },
+]  # fmt: skip
+OBSERVED = {
+    "k.value": np.ones((1, 4)), "k.total_count": np.ones((1, 1)), "k.index": np.arange(4.0)[None]
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, None),
+        ({"observed": {**OBSERVED, "k.value": np.ones((1, 3))}}, "has 3 values for the 4 elements"),
+        ({"observed": {**OBSERVED, "k.index": np.full((1, 4), 4.0)}}, "not a number of one of the"),
+        ({"observed": {**OBSERVED, "k.index": -np.ones((1, 4))}}, "not a number of one of the"),
+        ({"observed": {"k.value": np.ones((1, 4))}}, "observed 'k.total_count' is missing"),
+        ({"observed": {**OBSERVED, "model.c.mask": np.ones((1, 2))}}, "2 values for the 4 elem"),
+        ({"arguments": {"model.c.concentration1": np.ones((3, 2))}}, "2 values for the 4 elements"),
+        ({"argument_gradients": {"model.c.v": np.ones((3, 5))}}, "5 values for the 4 elements"),
+    ],
+)
+def test_arrays_have_the_elements_of_their_site(changed, words):
+    header = {"sites": SITES, "earlier_steps": {"a": 7}}
+    groups = {"observed": OBSERVED, "header": header, **changed}
+    if words is None:
+        recording(**groups)
+        return
+    with pytest.raises(RecordingError, match=words):
+        recording(**groups)

@@ -191,7 +191,7 @@ def test_a_posterior_may_be_detached_on_purpose():
     recording = stated(C, betas((A, B), (A, B + N)), sites=sites, **groups)
     recording = recording.with_observed({"k.value": np.zeros((1, 3))})
     recording = replace(
-        recording, header={**recording.header, "programs": dict.fromkeys("ab", ["model", "guide"])}
+        recording, header={**recording.header, "programs": {x: ["model", "guide"] for x in "ab"}}
     )
     statement = read_statement(recording)
     assert statement.guide.name == "conjugate_detached" and not statement.findings
