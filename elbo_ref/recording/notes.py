@@ -298,7 +298,7 @@ def _faults_of_sites(recording: Recording) -> Iterator[str]:
         if rows is not None and latent in draws:
             index = observed[f"{name}.index"]
             if not np.all((index >= 0) & (index < draws[latent].shape[2])):
-                yield f"observed '{name}.index' is not a number of one of {latent!r}'s elements"
+                yield f"observed '{name}.index' is not a number of one of the elements of a latent"
 
 
 def _numbers(what: str, value: Any) -> NDArray[Any]:

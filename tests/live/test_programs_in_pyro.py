@@ -284,7 +284,7 @@ OUTSIDE = {
     regression: "computed from s, v, w",
     hyperprior: "'a'",
     two_sites: "a prior each",
-    logit_normal: "not from a Beta",
+    logit_normal: "the probability of 'k' is not the latent itself",
     normal_data: "from a Normal",
     two_latents_of_a_row: "the probability of 'k' is not the latent itself",
     multivariate: "all latents together",

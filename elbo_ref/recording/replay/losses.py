@@ -157,9 +157,10 @@ def explain_losses(trace: ReplayTrace) -> Explanation:
                 finding = compared.finding(its.name, words, where, its.reason, "mistake")
                 explained = its.name != "latent_not_in_guide"
                 return Explanation((finding,), its.trace, its.likelihood, its.factor, explained)
-    if len(forms) > 1 and trace.vector:
+    vectors = [x["name"] for x in recording.sites("guide") if x["name"].startswith("_")]
+    if len(forms) > 1 and vectors:
         reason = (
-            f"{trace.vector} is in no plate: Pyro takes all of its density from the weight of each "
+            f"{vectors[0]} is in no plate: Pyro takes all of its density from the weight of each "
             "latent, which is no bound of theirs"
         )
         return _untested(trace, reason)
