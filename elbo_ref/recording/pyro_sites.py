@@ -157,54 +157,52 @@ class SiteListener(SiteNotes):
             if msg["value"].numel() < fn.size:
                 self.add_batch(name, as_array(msg["value"]).ravel(), fn.size)
             return
-        base, kind = _base(fn)
-        frames = msg["cond_indep_stack"]
+        (base, kind), frames = _base(fn), msg["cond_indep_stack"]
         axes = [
             len(fn.batch_shape) + frame.dim
             for frame in frames
             if frame.name == _PARTICLES and -frame.dim <= len(fn.batch_shape)
         ]
-        shape = (*fn.batch_shape, *fn.event_shape)
-        layout = _Layout(tuple(shape[:-1] if kind in _OF_TWO else shape), tuple(axes))
-        observed = bool(msg["is_observed"])
-        if not observed and (program == "guide" or ("guide", name) not in self.sites):
+        event = {"Unit": (), **dict.fromkeys(_OF_TWO, fn.event_shape[:-1])}
+        shape = (*fn.batch_shape, *event.get(kind, fn.event_shape))
+        layout, observed = _Layout(shape, tuple(axes)), bool(msg["is_observed"])
+        drawn = not observed and kind not in _ROWS
+        if drawn and (program == "guide" or ("guide", name) not in self.sites):
             value = msg["value"][..., 0] if kind in _OF_TWO else msg["value"]
-            if kind not in _ROWS:
-                self.add_draws(name, Draws(layout.flat(value), layout.elements))
-        if (program, name) in self.sites:
-            self._hook(program, name, base, kind, layout)
-            return
-        scale, planned = _one_number(msg["scale"]), 1.0
-        for frame in frames:
-            planned *= (frame.full_size or frame.size) / frame.size
-        if not math.isfinite(scale):
-            raise ValueError(f"its scale is {scale}")
-        described: dict[str, Any] = {
-            "class": _known_class(base),
-            "observed": observed,
-            "scale": scale,
-            "planned_scale": float(planned),
-            "plates": [frame.name for frame in frames if frame.name != _PARTICLES],
-            "reparameterized": bool(type(base).has_rsample),
-        }
-        if hasattr(base, "transforms"):
-            described["transforms"] = [type(x).__name__ for x in base.transforms]
-        if kind in _ROWS:
-            described |= self._note_rows(name, base, kind, msg["value"], layout)
-        kept = _mask(fn, msg["mask"])
-        if kept is not None:
-            mask = layout.flat(kept)[0]
-            if not mask.all():
-                self.observed[f"{program}.{name}.mask"] = mask
+            self.add_draws(name, Draws(layout.flat(value), layout.elements))
+        if (program, name) not in self.sites:
+            described = _described(base, msg["scale"], frames)
+            described |= {"observed": observed, **self._note_data(name, base, kind, msg, layout)}
+            kept = _mask(fn, msg["mask"])
+            if kept is not None:
+                self.observed[f"{program}.{name}.mask"] = layout.flat(kept)[0].copy()
+            self._note_arguments(program, name, _arguments(base, kind), layout, described)
+        self._hook(program, name, base, kind, layout)
+
+    def _note_arguments(
+        self,
+        program: str,
+        name: str,
+        given: Mapping[str, Argument],
+        layout: _Layout,
+        described: Mapping[str, Any],
+    ) -> None:
+        """Note the arguments of a site, and in the first step what they are computed from."""
         arguments, sources, varying = {}, {}, []
-        for key, argument in _arguments(base, kind).items():
+        for key, argument in given.items():
             arguments[key], varies = layout.argument(argument.value)
             varying += [key] if varies else []
             if self._first:
                 sources[key] = sorted(self._sources(argument))
-        described |= {"sources": sources, "varying": varying}
-        self.add_site(program, name, arguments, **described)
-        self._hook(program, name, base, kind, layout)
+        self.add_site(program, name, arguments, **described, sources=sources, varying=varying)
+
+    def _note_data(
+        self, name: str, base: Any, kind: str, msg: Any, layout: _Layout
+    ) -> dict[str, Any]:
+        """Note counts or a factor, and describe them."""
+        if kind == "Unit":
+            self.observed[f"{name}.factor"] = layout.flat(base.log_factor)[0].copy()
+        return self._note_rows(name, base, kind, msg["value"], layout) if kind in _ROWS else {}
 
     def _note_rows(
         self, name: str, base: Any, kind: str, value: Any, layout: _Layout
@@ -287,6 +285,25 @@ class SiteListener(SiteNotes):
 
 _OF_TWO = ("DirichletOfTwo", "Multinomial")
 """Kinds whose event is a pair, of which the first is kept."""
+
+
+def _described(base: Any, scale: Any, frames: Any) -> dict[str, Any]:
+    """Describe a site by its class, its scale and its plates."""
+    number, planned = _one_number(scale), 1.0
+    if not math.isfinite(number):
+        raise ValueError(f"its scale is {number}")
+    for frame in frames:
+        planned *= (frame.full_size or frame.size) / frame.size
+    described: dict[str, Any] = {
+        "class": _known_class(base),
+        "scale": number,
+        "planned_scale": float(planned),
+        "plates": [frame.name for frame in frames if frame.name != _PARTICLES],
+        "reparameterized": bool(type(base).has_rsample),
+    }
+    if hasattr(base, "transforms"):
+        described["transforms"] = [type(x).__name__ for x in base.transforms]
+    return described
 
 
 def _one_number(scale: Any) -> float:

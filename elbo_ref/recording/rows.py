@@ -36,6 +36,8 @@ class Data(NamedTuple):
         run's precision.
     trials, by_logit : bool
         Whether all rows are single trials; whether their logit is an argument.
+    by_hand : bool
+        Whether the likelihood is a factor that was written by hand.
     exact : bool
         Whether all particles saw these data.
     batched : bool
@@ -51,6 +53,7 @@ class Data(NamedTuple):
     coefficient_magnitude: FloatArray
     trials: bool
     by_logit: bool
+    by_hand: bool = False
     exact: bool = True
     batched: bool = False
     whole: int | None = None
@@ -81,7 +84,7 @@ class Data(NamedTuple):
     def of(cls, counts: Counts) -> Data:
         """Take the data of counts, where a likelihood was written by hand."""
         k, n = (x[None].astype(np.float64) for x in (counts.successes, counts.total_count))
-        return cls(k, n, counts.log_coefficient[None], _magnitude(k, n), False, False)
+        return cls(k, n, counts.log_coefficient[None], magnitude_of(k, n), False, False, True)
 
 
 class Place(NamedTuple):
@@ -109,8 +112,8 @@ def data_of(
             words = f"the values of {site['name']!r} are not counts of a total"
             findings.append(Finding("data", words, status="untested"))
         trial = site["class"] in _TRIALS
-        coefficient = np.zeros(k.shape) if trial else _log_choose(k, n)
-        magnitude = np.zeros(k.shape) if trial else _coarser(recording) * _magnitude(k, n)
+        coefficient = np.zeros(k.shape) if trial else log_choose_of(k, n)
+        magnitude = np.zeros(k.shape) if trial else _coarser(recording) * magnitude_of(k, n)
         mask = _mask(recording, site)
         if site.get("complement"):
             k = n - k
@@ -137,7 +140,7 @@ def data_of(
     noted = tuple(dict.fromkeys(findings))
     whole, numbers = _batch(recording, size)
     rows = k, n, coefficient, magnitude
-    return Data(*rows, trials, by_logit, exact, batched, whole, numbers, noted)
+    return Data(*rows, trials, by_logit, False, exact, batched, whole, numbers, noted)
 
 
 def _batch(recording: Recording, size: int) -> tuple[int | None, NDArray[np.int64] | None]:
@@ -176,12 +179,13 @@ def _broadcast(site: Mapping[str, Any], latents: int) -> Finding:
     return Finding("broadcast_observations", words, reason=reason, status="mistake")
 
 
-def _log_choose(k: FloatArray, n: FloatArray) -> FloatArray:
+def log_choose_of(k: FloatArray, n: FloatArray) -> FloatArray:
+    """Return log C(n, k) of counts that are kept as floats."""
     return log_choose(k.astype(np.int64), n.astype(np.int64))
 
 
-def _magnitude(k: FloatArray, n: FloatArray) -> FloatArray:
-    """Add up the log factorials of coefficients."""
+def magnitude_of(k: FloatArray, n: FloatArray) -> FloatArray:
+    """Add up the log factorials that log binomial coefficients are made of."""
     return np.asarray(sc.gammaln(n + 1.0) + sc.gammaln(k + 1.0) + sc.gammaln(n - k + 1.0))
 
 

@@ -23,6 +23,7 @@ from elbo_ref._format.numbers import number
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.guides import Guide
+from elbo_ref.recording.factors import data_of_factor
 from elbo_ref.recording.guide_sites import EMPTY, Argument, OutsideError, Sites, read_guide
 from elbo_ref.recording.notes import Recording
 from elbo_ref.recording.rows import ROWS, Data, data_of
@@ -50,7 +51,7 @@ class Statement:
     guide : Guide
     arguments : mapping of roles to `Argument`
     data : Data or None
-        None where the likelihood is written by hand.
+        None where the likelihood is written by hand and its counts are not to be had.
     scale, likelihood_weight : float
         Factor of all terms of the loss, and a further one of the likelihood.
     findings : tuple of Finding
@@ -117,6 +118,8 @@ def read_statement(recording: Recording) -> Statement:
     data = data_of(recording, rows, sites.places, sites.size) if rows else None
     prior = {f"prior.{name}": sites.argument("model", "", name) for name in NAMES}
     seen = read_guide(sites, prior, data)
+    if data is None and sites.kept.all():
+        data = data_of_factor(recording, seen.logits)
     of_guide = {} if seen.guide.origin == "posterior" else seen.arguments
     findings = [*seen.findings, *_detached(recording, prior | of_guide)]
     if seen.guide.origin != "own":

@@ -131,7 +131,7 @@ class ReplayTrace:
         recording, guide = statement.recording, statement.guide
         loss, bound = _loss(recording, guide)
         numpyro, info = from_numpyro(recording), np.finfo(recording.dtype)
-        likelihood = unclamped if statement.data is None else binomial
+        likelihood = unclamped if data.by_hand else binomial
         if data.trials and not numpyro:
             likelihood = single_trials
         elif data.by_logit:

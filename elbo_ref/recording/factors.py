@@ -1,0 +1,79 @@
+"""Counts behind a likelihood that is written by hand, as a factor of each latent.
+
+A binomial log likelihood is linear in log c and log(1 - c), with the outcomes for coefficients.
+Over the draws of a recording these are determined, and being whole numbers they are known exactly;
+what is left is a constant: nothing, the log binomial coefficients, or something else.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.recording.notes import Recording
+from elbo_ref.recording.rows import Data, log_choose_of, magnitude_of
+
+_FEWEST = 4
+"""Draws that determine three numbers, and one more."""
+
+_NEAR = 0.2
+"""Distance of a fitted count from a whole number."""
+
+_ROUNDINGS = 64
+
+
+def data_of_factor(recording: Recording, logits: FloatArray) -> Data | None:
+    """Find the counts of the one factor that has an element for each latent; None if none does.
+
+    Parameters
+    ----------
+    recording : Recording
+    logits : array, (T, P, L)
+        Of the draws, the first particle being the factor's.
+    """
+    names = [x for x in recording.observed if x.endswith(".factor")]
+    if len(names) != 1:
+        return None
+    values = recording.observed[names[0]].astype(np.float64)
+    if values.shape != logits[:, 0].shape or len(values) < _FEWEST:
+        return None
+    y = logits[:, 0]
+    logs = np.array((-np.logaddexp(0, -y), -np.logaddexp(0, y)))
+    centred = logs - logs.mean(axis=1, keepdims=True)
+    gram = np.einsum("itl,jtl->lij", centred, centred)
+    moment = np.einsum("itl,tl->li", centred, values - values.mean(axis=0))
+    if np.any(np.linalg.det(gram) <= 0):
+        return None
+    fitted = np.linalg.solve(gram, moment[:, :, None])[:, :, 0].T
+    outcomes = np.rint(fitted)
+    if np.any(np.abs(fitted - outcomes) > _NEAR) or np.any(outcomes < 0):
+        return None
+    likelihood = np.einsum("il,itl->tl", outcomes, logs)
+    constant = (values - likelihood).mean(axis=0)
+    eps = np.finfo(recording.observed[names[0]].dtype).eps
+    size = np.einsum("il,itl->tl", outcomes, np.abs(logs)) + np.abs(constant) + 1
+    size = size + magnitude_of(outcomes[0], outcomes.sum(axis=0))
+    room = _ROUNDINGS * eps * size
+    if np.any(np.abs(values - likelihood - constant) > room):
+        return None
+    return _data(names[0].removesuffix(".factor"), outcomes, constant, room.max(axis=0))
+
+
+def _data(name: str, outcomes: FloatArray, constant: FloatArray, room: FloatArray) -> Data:
+    """Make data of outcomes, and say what the constant is."""
+    k, n = outcomes[:1], outcomes.sum(axis=0, keepdims=True)
+    coefficient = log_choose_of(k, n)
+    findings: tuple[Finding, ...] = ()
+    if np.all(np.abs(constant) <= room) and np.any(coefficient):
+        words = f"{name!r} lacks the log binomial coefficients, which no parameter feels"
+        findings = (Finding("coefficients", words, status="note"),)
+        coefficient = np.zeros_like(coefficient)
+    elif np.any(np.abs(constant - coefficient) > room):
+        words = f"{name!r} has a constant beside the likelihood; in all"
+        numbers = float(constant.sum()), float(coefficient.sum()), None
+        reason = "the log binomial coefficients, or 0 without them"
+        findings = (Finding("unexplained_constant", words, *numbers, reason, "mistake"),)
+        coefficient = constant[None]
+    magnitude = magnitude_of(k, n) * (coefficient != 0)
+    return Data(k, n, coefficient, magnitude, False, False, by_hand=True, findings=findings)
