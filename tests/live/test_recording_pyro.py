@@ -331,12 +331,14 @@ PLANTED = {
 }
 
 
-def test_a_likelihood_by_hand_needs_the_counts_and_lacks_coefficients(play):
+def test_a_likelihood_by_hand_tells_its_counts_and_lacks_coefficients(play):
     recording = play.run(factor=True)
-    assert "give the counts" in replay(recording).having("untested")[0].reason
-    verdict = replay(recording, COUNTS[False])
-    assert verdict.genuine, verdict
-    assert "coefficients" in {finding.name for finding in verdict.having("note")}
+    for counts in (None, COUNTS[False]):
+        verdict = replay(recording, counts)
+        assert verdict.genuine, verdict
+        assert "coefficients" in {finding.name for finding in verdict.having("note")}
+    summed = play.run(factor=True, shared=True)
+    assert "give the counts" in replay(summed).having("untested")[0].reason
 
 
 @pytest.mark.parametrize("what", PLANTED)
