@@ -288,12 +288,17 @@ def _end(
 
 
 def other_latents(counts: Counts, claims: Claims, num_losses: int) -> tuple[Finding, ...]:
-    """Find a parameter of the guide with an axis of latents that the counts do not have."""
+    """Find an axis of latents that the counts do not have, or that the prior must not have."""
     shapes = {
         role: array.shape[: -1 if array.shape[-1:] == (1,) else None]
         for role, array in claims.arrays().items()
         if role not in claims.held
     }
+    outside = _priors_of_latents(shapes, counts.num_latents, num_losses)
+    if outside:
+        names = ", ".join(dict.fromkeys(map(claims.text_of, outside)))
+        what = f"every latent has a prior of its own ({names}: {counts.num_latents} values)"
+        return (Finding("outside_model", what, status="outside"),)
     fewest = min(map(len, shapes.values()), default=0)
     known = {len(counts), counts.num_latents, *({num_losses, num_losses + 1} if num_losses else ())}
     for role, shape in shapes.items():
@@ -304,6 +309,17 @@ def other_latents(counts: Counts, claims: Claims, num_losses: int) -> tuple[Find
             reason = "from the shapes alone"
             return (Finding("wrong_latents", what, reason=reason, status="mistake"),)
     return ()
+
+
+def _priors_of_latents(
+    shapes: Mapping[str, tuple[int, ...]], size: int, num_losses: int
+) -> list[str]:
+    """Return the roles of the prior that have an axis of latents, as the guide's have."""
+    each = {role: shape for role, shape in shapes.items() if shape[-1:] == (size,) and size > 1}
+    axes = {len(shape) for role, shape in each.items() if role.startswith("guide.")}
+    found = [x for x in each if x.startswith("prior.") and len(each[x]) in axes]
+    history = axes == {1} and size in (num_losses, num_losses + 1)
+    return [] if history else found
 
 
 def _at_ends(assignment: Assignment, claims: Claims, given: Parameters) -> Iterator[Finding]:

@@ -303,3 +303,18 @@ def test_a_guide_at_the_end_of_an_interval():
 
     assert held(1.0).mistakes == ("guide_at_constraint",)
     assert held(100.0).mistakes == ()
+
+
+def test_a_prior_for_each_latent_is_another_model():
+    """Also in a history; where there is a loss for each of as many steps it is a history."""
+    each = dict(zip("abcd", (*np.repeat(PRIOR[:, None], K.size, axis=1), *OWN), strict=True))
+    assert checked(each, names=roles(*"abcd")).outcome == "outside_model"
+    steps = {name: np.repeat(x[None], 9, axis=0) for name, x in each.items()}
+    assert checked(steps, names=roles(*"abcd"), losses=EXACT * 3).outcome == "outside_model"
+    assert checked(each, names=roles(*"abcd"), losses=EXACT * 2).outcome != "outside_model"
+
+
+def test_two_sites_are_another_model():
+    values = {f"{x}0_{site}": 2.0 for x in "ab" for site in "ct"}
+    values |= {f"{x}_{site}": np.full(3, 4.0) for x in "ab" for site in "ct"}
+    assert checked(values).outcome == "outside_model"
