@@ -282,6 +282,12 @@ class Interrupts:
             say("interrupted: writing what was reached; once more ends that too")
 
 
+def has_colours(stream: TextIO) -> bool:
+    """Tell whether a stream is a terminal that shows colours, and nobody minds (NO_COLOR)."""
+    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    return not plain and stream.isatty()
+
+
 class Progress:
     """A line on standard error with the steps done so far; only on a terminal, and not at once."""
 
@@ -289,8 +295,7 @@ class Progress:
         self._on = not quiet and sys.stderr.isatty()
         self._next = time.monotonic() + _FIRST
         self._width = 0
-        plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-        self._dim, self._normal = ("", "") if plain else ("\x1b[2m", "\x1b[0m")
+        self._dim, self._normal = ("\x1b[2m", "\x1b[0m") if has_colours(sys.stderr) else ("", "")
 
     def show(self, what: str, done: int, wanted: int) -> None:
         """Update the line, unless that was done a moment ago."""

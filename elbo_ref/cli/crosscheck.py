@@ -6,6 +6,7 @@ Argument parsing and composition; no mathematics.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
@@ -16,6 +17,7 @@ from elbo_ref.cli.console import (
     FINE,
     check_output,
     guarded,
+    has_colours,
     refusals,
 )
 from elbo_ref.cli.delivery import Delivery
@@ -109,7 +111,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         body = {"input": source, "verdicts": [verdict.body() for verdict in verdicts]}
         delivery.print(to_json({**document("crosscheck"), **body}), ".json")
     else:
-        text = "\n\n".join(each.summary() for each in checked)
+        colour = has_colours(sys.stdout)
+        text = "\n\n".join(each.summary(colour=colour) for each in checked)
         title = data.title if data else str(options.recording)
         delivery.print(f"{printable(title)}\n{text}\n", ".txt")
     if delivery.failed:

@@ -75,7 +75,7 @@ class Live(NamedTuple):
     ours: Run
     verdict: Verdict
 
-    def summary(self) -> str:
+    def summary(self, *, colour: bool = False) -> str:
         """Format the verdict, and both paths side by side."""
         paths = {
             "Pyro": ([self.params[f"prior.concentration{i}"] for i in "10"], self.losses),
@@ -89,7 +89,7 @@ class Live(NamedTuple):
             for heading, values in zip(headings, (*prior, losses), strict=True):
                 known = [values[t] if t < len(values) else None for t in steps]
                 columns.append(Column(known, heading=heading))
-        return f"{self.verdict.summary()}\n\n{Table(columns).to_text()}"
+        return f"{self.verdict.summary(colour=colour)}\n\n{Table(columns).to_text()}"
 
 
 def run_live(counts: Counts, settings: Settings) -> Live:

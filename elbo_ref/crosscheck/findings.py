@@ -211,11 +211,18 @@ class Verdict:
         """The verdict in sentences."""
         return wording.paragraph(self)
 
-    def summary(self) -> str:
-        """Return the findings, one a line, and the verdict in sentences."""
-        return wording.summary(self)
+    def summary(self, *, colour: bool = False) -> str:
+        """Return the verdict in sentences, and the findings, one a line.
 
-    __str__ = summary
+        Parameters
+        ----------
+        colour : bool
+            Whether outcome and statuses are coloured, for a terminal.
+        """
+        return wording.summary(self, colour=colour)
+
+    def __str__(self) -> str:
+        return self.summary()
 
     def to_dict(self) -> Document:
         """Return the verdict as a document of plain values; see docs/results.md."""

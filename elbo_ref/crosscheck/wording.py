@@ -23,6 +23,20 @@ OUTCOMES = {
     "outside_model": "outside the model",
 }
 
+_GREEN, _YELLOW, _RED, _DIM = "32", "33", "31", "2"
+_COLOURS = {
+    "agrees": _GREEN,
+    "not_at_optimum": _YELLOW,
+    "optimum": _YELLOW,
+    "too_little_to_tell": _YELLOW,
+    "mistake": _RED,
+    "outside_model": _RED,
+    "outside": _RED,
+    "note": _DIM,
+    "untested": _DIM,
+}
+"""Colours of outcomes and statuses on a terminal."""
+
 _ON_OPTIMUM = {
     "unbounded": "More steps do not help: the model or the guide has to change.",
     "drifting": (
@@ -99,25 +113,32 @@ def _meaning(name: str) -> str:
     return MISTAKES[name].meaning if name in MISTAKES else name.replace("_", " ")
 
 
-def summary(verdict: Verdict) -> str:
+def summary(verdict: Verdict, *, colour: bool = False) -> str:
     """Put the answer first, then the exact numbers and the findings one a line, then the advice."""
     numbers = {name: x for name, x in verdict.exact.items() if x is not None}
     exact = ", ".join(f"{name.replace('_', ' ')} {number(x)}" for name, x in numbers.items())
     after = verdict.posterior
     if after is not None and np.size(after.concentration1) == 1:
         exact += f", posterior {describe(after)}"
-    lines = [
-        verdict.subject,
-        *_wrapped(f"verdict: {OUTCOMES[verdict.outcome]}. {_answer(verdict)}"),
-    ]
+    answer = f"verdict: {OUTCOMES[verdict.outcome]}."
+    lines = _painted(answer, _wrapped(f"{answer} {_answer(verdict)}"), verdict.outcome, colour)
+    lines += _wrapped(verdict.subject)
     lines += _wrapped(f"exact: {exact}") if exact else []
     for finding in verdict.findings:
         brief = finding.status == "optimum" and finding.reason  # the answer has the quantity
         text = f"optimum   {finding.name}: {finding.reason}" if brief else line(finding)
-        lines += _wrapped(text, 10)
+        lines += _painted(finding.status, _wrapped(text, 10), finding.status, colour)
     for text in (_ruled_out(verdict), *verdict.advice):
         lines += _wrapped(text)
     return "\n".join(lines)
+
+
+def _painted(start: str, lines: list[str], kind: str, colour: bool) -> list[str]:
+    """Colour the start of the first line by an outcome or a status."""
+    if not colour or kind not in _COLOURS:
+        return lines
+    first, *others = lines
+    return [f"\x1b[{_COLOURS[kind]}m{start}\x1b[0m{first[len(start) :]}", *others]
 
 
 def _wrapped(text: str, indent: int = 4) -> list[str]:

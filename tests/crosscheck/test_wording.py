@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from elbo_ref.crosscheck import Finding, Verdict
@@ -29,7 +31,7 @@ def test_the_gravest_finding_decides(findings):
     verdict = Verdict("somebody's run", findings)
     assert verdict.outcome == OUTCOME[findings]
     assert verdict.exit_code == EXIT_CODES[verdict.outcome]
-    assert f"\nverdict: {OUTCOMES[verdict.outcome]}. " in verdict.summary()
+    assert verdict.summary().startswith(f"verdict: {OUTCOMES[verdict.outcome]}. ")
     assert verdict.genuine == (verdict.outcome in ("agrees", "not_at_optimum"))
 
 
@@ -42,7 +44,7 @@ def test_the_answer_comes_first_and_the_advice_last():
         ("Correct that first.",),
     )
     lines = verdict.summary().splitlines()
-    assert lines[1].startswith("verdict: a mistake. These numbers are not what they are taken for:")
+    assert lines[0].startswith("verdict: a mistake. These numbers are not what they are taken for:")
     assert [line for line in lines if line.startswith("exact")] == ["exact: objective -2.5"]
     assert lines[-2:] == ["Ruled out: wrong_latents.", "Correct that first."]
     for text in (
@@ -52,6 +54,14 @@ def test_the_answer_comes_first_and_the_advice_last():
     ):
         assert text in verdict.paragraph
     assert max(map(len, lines)) <= 120
+
+
+def test_colours_are_of_outcome_and_statuses_alone():
+    verdict = Verdict("somebody's run", (WRONG, AWAY, AGREES, BLIND))
+    plain, painted = verdict.summary(), verdict.summary(colour=True)
+    assert "\x1b" not in plain and re.sub("\x1b\\[[0-9]*m", "", painted) == plain
+    assert painted.startswith("\x1b[31mverdict: a mistake.\x1b[0m These")
+    assert "\n\x1b[32magrees\x1b[0m    losses" in painted
 
 
 def test_the_line_of_the_optimum_does_not_repeat_the_answer():
