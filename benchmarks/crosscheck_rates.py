@@ -42,10 +42,10 @@ from scipy import special, stats
 
 import elbo_ref as er
 from elbo_ref.crosscheck.alignment import align
-from elbo_ref.crosscheck.check import other_latents
+from elbo_ref.crosscheck.assignment import assignments, other_latents
 from elbo_ref.crosscheck.distribution import loss_distribution
 from elbo_ref.crosscheck.loss_model import LossModel
-from elbo_ref.crosscheck.parameters import assign
+from elbo_ref.crosscheck.parameters import claims_of
 from elbo_ref.guides import find as find_guide
 from elbo_ref.io.parameters import read_parameters
 from elbo_ref.objectives import find as find_loss
@@ -102,10 +102,12 @@ def settings(rng: np.random.Generator, longest: float) -> Iterator[Setting]:
 def given_model(arguments: dict[str, Any], dtype: str) -> LossModel | None:
     """The model that the numbers are taken for; None if the parameters alone refute it."""
     params = read_parameters(arguments["params"])
-    if other_latents(arguments["counts"], params, arguments.get("names")):
-        return None
+    counts, names = arguments["counts"], arguments.get("names")
     guide = find_guide(arguments["guide"])
-    assigned = assign(arguments["counts"], params, guide, arguments.get("names"), None)
+    claims = claims_of(params.values, guide, len(counts), names, None)
+    if other_latents(counts, claims, len(arguments.get("losses", ()))):
+        return None
+    assigned = assignments(counts, params, guide, names, None)[0]
     if any(finding.status == "mistake" for finding in assigned.findings):
         return None
     return LossModel(

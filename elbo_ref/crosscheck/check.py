@@ -29,7 +29,12 @@ from elbo_ref.crosscheck.assignment import other_latents
 from elbo_ref.crosscheck.claims import UnknownRoleError
 from elbo_ref.crosscheck.class_names import guide_name, loss_name
 from elbo_ref.crosscheck.findings import Finding, Verdict, in_order
-from elbo_ref.crosscheck.loss_findings import Explained, explain, impossible_losses
+from elbo_ref.crosscheck.loss_findings import (
+    Explained,
+    explain,
+    impossible_losses,
+    with_particles_of_run,
+)
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.names import several_sites
 from elbo_ref.crosscheck.not_finite import not_finite
@@ -46,6 +51,7 @@ from elbo_ref.crosscheck.readings import (
     reading_without_guide,
     readings_of,
 )
+from elbo_ref.crosscheck.store_findings import constraint_ends, priors_of_latents
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GUIDES, GuideName, GuideValue, find as find_guide
@@ -218,13 +224,15 @@ def _judged(handed: HandedIn, optimizer: Adam | ClippedAdam | None, rng: Rng) ->
         if reading is None:
             raise
         return _verdict(reading, handed, optimizer, rng)
-    strange = other_latents(counts, claims, handed.losses.size)
+    strange = priors_of_latents(counts, given, claims)
+    strange = strange or other_latents(counts, claims, handed.losses.size)
     if strange:
         subject = _subject(f"{guide.name} guide", handed.loss, counts)
         return Verdict(subject, strange, advice=wording.advice(strange, has_losses=True))
-    return _verdict(
-        likeliest(readings_of(handed, rng), handed, optimizer, rng), handed, optimizer, rng
-    )
+    reading = likeliest(readings_of(handed, rng), handed, optimizer, rng)
+    ends = constraint_ends(reading.model, reading.names, given.constraints)
+    reading = reading._replace(findings=(*reading.findings, *ends))
+    return _verdict(reading, handed, optimizer, rng)
 
 
 def _prior_alone(handed: HandedIn) -> Verdict:
@@ -251,7 +259,7 @@ def _verdict(
     aligned = align(model, losses, evaluations, optimizer)
     paired = aligned is not None
     if aligned is not None:
-        explained = explain(aligned, rng)
+        explained = with_particles_of_run(explain(aligned, rng), model, losses)
         findings += explained.findings
         reached = _explained(model, explained)
         ruled_out = explained.report.ruled_out

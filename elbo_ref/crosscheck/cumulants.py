@@ -299,34 +299,32 @@ def _at_nodes(form: LinearForm, chosen: NDArray[np.bool_], logit: FloatArray) ->
 
 def first_cumulants(form: LinearForm) -> GammaCumulants:
     """First three cumulants of the losses of a model without minibatches."""
-    model = form.model
-    of_one = _FormCumulants(form).of(form) @ form.task.weights
-    of_one *= (-model.factor) ** np.arange(1, 4)[:, None]
-    of_one[0] += model.constant
-    return GammaCumulants(*(of_one / float(model.num_particles) ** np.arange(3)[:, None]))
+    return _of_losses(_FormCumulants(form).of(form) @ form.task.weights, -form.model.factor, form)
 
 
 def minibatch_cumulants(form: LinearForm) -> GammaCumulants:
     """First three cumulants of the losses of minibatches.
 
-    Those of one particle, by the law of total cumulance over what a batch sees: B of N latents,
-    whose sums have cumulants of their own (Cochran 1977, section 2.15), or B trials of a shared
-    latent, whose successes are hypergeometric. Of P particles they are kappa_n/P^(n-1).
+    By the law of total cumulance over what a batch sees: B of N latents, whose sums have cumulants
+    of their own (Cochran 1977, section 2.15), or B hypergeometric trials of a shared latent.
     """
     model = form.model
     assert model.batch is not None
     if model.pooled_batch:
-        factor, of_one = -model.factor, _of_some_trials(form, model.batch)
-    else:
-        factor, of_one = -model.factor * model.batch_scale, _of_some_latents(form, model.batch)
-    of_one *= factor ** np.arange(1, 4)[:, None]
-    of_one[0] += model.constant
-    return GammaCumulants(*(of_one / float(model.num_particles) ** np.arange(3)[:, None]))
+        return _of_losses(_of_some_trials(form, model.batch), -model.factor, form)
+    factor = -model.factor * model.batch_scale
+    return _of_losses(_of_some_latents(form, model.batch), factor, form)
+
+
+def _of_losses(of_one: FloatArray, factor: float, form: LinearForm) -> GammaCumulants:
+    """Scale cumulants of one particle, (3, T), to those of losses, kappa_n/P^(n-1)."""
+    powers = np.arange(3)[:, None]
+    each = of_one * factor ** (powers + 1.0) / float(form.model.num_particles) ** powers
+    return GammaCumulants(each[0] + form.model.constant, *each[1:])
 
 
 def _of_some_latents(form: LinearForm, batch: int) -> FloatArray:
-    size = form.task.num_latents
-    share = form.task.weights / size
+    size, share = form.task.num_latents, form.task.weights / form.task.num_latents
     mean, variance, third = _FormCumulants(form).of(form)
     center = (mean @ share)[:, None]
     away = mean - center

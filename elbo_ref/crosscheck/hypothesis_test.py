@@ -44,7 +44,7 @@ from elbo_ref.distributions.beta_source import BETA
 LEVEL = 0.01
 """Rate of false alarms of a whole run."""
 
-CERTAIN = 0.9
+CERTAIN = 0.95
 """Posterior probability from which on a mistake is named alone."""
 _POSSIBLE = 0.01
 """Posterior probability below which a mistake is not mentioned."""
@@ -53,7 +53,7 @@ _BEYOND = 10.0
 """Nats below a normal density at which rounding has moved a loss beyond the end."""
 _ALIKE = 30.0
 """Ratio of allowances below which they do not tell models apart."""
-_UNKNOWN = 2.5
+_UNKNOWN = 4.0
 """Log of the prior odds of something else to one known mistake."""
 _OF_MEANING = 2.0
 """Log-likelihood penalty of a mistake in another meaning of the given model."""
@@ -80,7 +80,7 @@ class ModelTest:
         else:
             self.distribution, rounding = loss_distribution(model, rng)
         self.allowance = rounding + losses.allowance
-        self._losses, self._model, self._rng = losses.values, model, rng
+        self._losses, self.model, self._rng = losses.values, model, rng
         self._summands = model.num_particles * model.counts.num_latents
         if rough or not model.observed:
             self._summands = _MANY
@@ -110,7 +110,7 @@ class ModelTest:
             before, one = p[t], slice(t, t + 1)
             doubted = before > _NO_DOUBT or not self.distribution.closed
             if doubted and 2 * len(p) * before < LEVEL:
-                drawn = sampled_distribution(self._model.at(one), self._rng)
+                drawn = sampled_distribution(self.model.at(one), self._rng)
                 p[t] = max(before, *p_values(drawn, self._losses[one], self.allowance[one]))
             if 2 * len(p) * p[t] < LEVEL or p[t] == before:
                 break
@@ -123,7 +123,7 @@ class ModelTest:
         p = self._p_of_sum(self.distribution, weights)
         few = len(weights) * self._summands < _MANY
         if few and _NO_DOUBT < p < LEVEL / 2:
-            drawn = sampled_distribution(self._model, self._rng)
+            drawn = sampled_distribution(self.model, self._rng)
             p = max(p, self._p_of_sum(drawn, weights))
         return p
 
@@ -140,9 +140,9 @@ class ModelTest:
         if not noisy.any() or squares.sum() > squares.size:
             return large
         small = self._small_spread(self.distribution, noisy)
-        doubted = not (self.distribution.closed or self._model.renyi or self._model.batch)
-        if doubted and small < LEVEL and self._model.observed:
-            small = self._small_spread(sampled_distribution(self._model, self._rng), noisy)
+        doubted = not (self.distribution.closed or self.model.renyi or self.model.batch)
+        if doubted and small < LEVEL and self.model.observed:
+            small = self._small_spread(sampled_distribution(self.model, self._rng), noisy)
         return min(large, small)
 
     def _small_spread(self, distribution: LossDistribution, rows: NDArray[np.bool_]) -> float:
@@ -291,10 +291,13 @@ class _Compared:
         ]
 
     def fit(self, test: ModelTest) -> Fit:
-        """Losses beside the distribution of a test."""
+        """Losses beside the distribution of a test, rough where it is no closed form."""
         mean, variance = test.distribution.mean, test.distribution.variance
         spread = np.maximum(variance + test.allowance**2, 1e-24 * (1 + mean**2))
-        return Fit(self._losses.values, test.distribution, spread)
+        distribution = test.distribution
+        if not distribution.closed:
+            distribution = rough_distribution(test.model, self._rng)
+        return Fit(self._losses.values, distribution, spread)
 
     def meaning(self) -> Explanation | None:
         """Find the other meaning of the given model that the losses fit, if one is certain."""
@@ -331,11 +334,11 @@ class _Compared:
         """Test hypotheses roughly and those that fit in full; None for one that does not."""
         tested: list[tuple[Hypothesis, ModelTest | None]] = []
         for x in hypotheses:
-            test: ModelTest | None = ModelTest(x.model, self._losses, self._rng, rough=True)
-            if test is not None and not test.passes(self._test, _SCREENED):
-                test = None
-            elif x.model.guide.source is BETA and not x.model.renyi:
-                test = ModelTest(x.model, self._losses, self._rng)
+            rough = ModelTest(x.model, self._losses, self._rng, rough=True)
+            test: ModelTest | None = rough if rough.passes(self._test, _SCREENED) else None
+            if test is not None and x.model.guide.source is BETA and not x.model.renyi:
+                full = ModelTest(x.model, self._losses, self._rng)
+                test = full if full.distribution.closed else rough
             if test is not None and not test.passes(self._test):
                 test = None
             tested.append((x, test))

@@ -10,6 +10,7 @@ from elbo_ref._format.numbers import number
 from elbo_ref._validation.arguments import FloatArray, Rng, generator
 from elbo_ref.crosscheck.alignment import AlignedLosses
 from elbo_ref.crosscheck.cumulants import clamped_draws
+from elbo_ref.crosscheck.distribution import rough_distribution
 from elbo_ref.crosscheck.findings import Finding, Status
 from elbo_ref.crosscheck.hypothesis_test import (
     LEVEL,
@@ -23,6 +24,8 @@ from elbo_ref.mle.result import maximize_evidence
 
 _ENOUGH, _FAR = 20, 6.0
 """Losses, and standard errors of their mean, that tell the impossible."""
+_ALIKE = 2.5
+"""Ratio of variances within which they are alike."""
 _FEW = 1e-3
 """Expected number of clamped draws that does not raise an ELBO above the evidence."""
 
@@ -65,6 +68,33 @@ def explain(aligned: AlignedLosses, rng: Rng) -> Explained:
         )
     of_losses = _of_losses_alone(aligned, draws) if report.certain is None else None
     return of_losses or Explained(aligned, report, _mistaken(aligned, report))
+
+
+def with_particles_of_run(explained: Explained, model: LossModel, losses: FloatArray) -> Explained:
+    """Take evaluations of another number of particles for no mistake if the run's own is right.
+
+    The run's own losses then vary from step to step as that number lets them.
+    """
+    best, late = explained.report.certain, losses[-(losses.size // 4) :]
+    evaluated = bool(explained.aligned.of_evaluations.any())
+    if best is None or best.hypothesis.name != "wrong_num_particles" or not evaluated:
+        return explained
+    if late.size < _ENOUGH or model.prior.shape[1] > 1:
+        return explained
+    own = rough_distribution(model, np.random.default_rng(0)).variance[-1]
+    noise = float(np.var(np.diff(late)) / 2)
+    if not 1 / _ALIKE < noise / max(float(own), 1e-300) < _ALIKE:
+        return explained
+    repeated = explained.aligned.part(explained.aligned.of_evaluations)
+    assert repeated is not None
+    meant = best.hypothesis.model
+    taken = repeated.model._replace(loss=meant.loss, num_particles=meant.num_particles)
+    test = ModelTest(taken, repeated.losses, np.random.default_rng(0))
+    what = f"the evaluations are of another number of particles ({best.hypothesis.variant})"
+    note = Finding(
+        "meaning", what, reason="the run's own losses vary as they should", status="note"
+    )
+    return explained._replace(findings=[note, *_agreement(repeated._replace(model=taken), test)])
 
 
 def _of_losses_alone(aligned: AlignedLosses, rng: np.random.Generator) -> Explained | None:

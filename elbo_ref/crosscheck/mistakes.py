@@ -164,6 +164,11 @@ MISTAKES: dict[str, Mistake] = {
             "every latent is held against the rows of all others",
             data_variants.broadcast,
         ),
+        Mistake(
+            "other_objective",
+            "the losses are those of another ELBO",
+            variants.other_objective,
+        ),
         Mistake("shared_parameter", "model and guide share a parameter under one name"),
         Mistake(
             "mixed_parameters",

@@ -8,11 +8,12 @@ log(R/se) (MacKay 2003, chapter 28).
 
 The losses are taken to be, whichever is likeliest,
 
-* levels of their own, one for each of 1, 2, 4, 8 blocks of the run;
+* levels of their own, one for each of 1, 2, 4, 8 blocks of the run, with spreads of their own or
+  those of the given model;
 * those of the given model and a departure, one for each of as many blocks;
 * a linear function of what the given model expects.
 
-Each block has a spread of its own, and the noise is normal or, where that is likelier, a shifted
+The noise is normal or, where that is likelier, a shifted
 gamma distribution of the same three moments.
 """
 
@@ -58,10 +59,19 @@ def log_marginal_likelihood(
         for start, spread in ((np.zeros(size), least), (expected, noise)):
             levels = (_of_block(losses - start, ones[None], least, spread, x) for x in parts)
             found.append(sum(levels))
+        found.append(sum(_of_level(losses[x], noise[x]) for x in parts))
     if size >= _FEWEST and np.ptp(expected) > 0:
         whole = np.arange(size)
         found.append(_of_block(losses, np.array((ones, expected)), least, noise, whole))
     return float(sc.logsumexp(found) - np.log(len(found)))
+
+
+def _of_level(x: FloatArray, spread: FloatArray) -> float:
+    """Weigh values of an unknown level and a known spread."""
+    weights = 1 / spread**2
+    level = weights @ x / weights.sum()
+    height = float(normal_log_density((x - level) / spread, spread**2).sum())
+    return height - float(np.log1p(4 * (1 + np.abs(x).max()) * np.sqrt(weights.sum())))
 
 
 def _of_block(

@@ -22,7 +22,7 @@ from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.svi.parameters import NAMES
 
 _RARE = 2.0
-"""Log-likelihood penalty of a constant that hardly anybody adds."""
+"""Log-likelihood penalty of what hardly anybody does, and gain of what is done most often."""
 _WEIGHTS = (2.0, 0.5, 0.1, 0.01)
 """Weights of the likelihood, or of the guide's divergence from the prior, that are common."""
 
@@ -123,7 +123,7 @@ def not_in_guide(given: LossModel) -> Iterator[Hypothesis]:
 
 def negated(given: LossModel) -> Iterator[Hypothesis]:
     """Take ELBOs for losses."""
-    yield Hypothesis("times -1", given._replace(factor=-given.factor))
+    yield Hypothesis("times -1", given._replace(factor=-given.factor), price=-_RARE)
 
 
 def divided(given: LossModel) -> Iterator[Hypothesis]:
@@ -167,6 +167,14 @@ def _shifted(given: LossModel, variant: str, constant: float) -> Iterator[Hypoth
         yield Hypothesis(variant, model, "constant")
 
 
+def other_objective(given: LossModel) -> Iterator[Hypothesis]:
+    """Compute another ELBO than the one that is claimed."""
+    names = ("trace", "trace_mean_field")
+    pair = given.loss.name in names and not given.guide.is_point and given.guide.origin == "own"
+    for name in names if pair and given.batch is None else ():
+        yield Hypothesis(f"those of {name}", given._replace(loss=OBJECTIVES[name]))
+
+
 def other_meanings(given: LossModel) -> Iterator[Hypothesis]:
     """Take the given model in the other ways that it may be meant, none of them a mistake.
 
@@ -206,7 +214,8 @@ def unconstrained(given: LossModel) -> Iterator[Hypothesis]:
     params = given.guide_parameters
     open_prior = "prior" not in given.constrained and given.guide.has_prior
     open_guide = has_pair(given) and "guide" not in given.constrained
-    for what, constrain in (("exp", np.exp), ("softplus", SOFTPLUS.constrain)):
+    ways = (("exp", np.exp, 0.0), ("softplus", SOFTPLUS.constrain, _RARE))
+    for what, constrain, price in ways:
         with np.errstate(over="ignore"):
             prior = constrain(given.prior) if open_prior else given.prior
             held = constrain(params) if open_guide else params
@@ -216,7 +225,8 @@ def unconstrained(given: LossModel) -> Iterator[Hypothesis]:
         for owner, (first, second) in whose.items():
             if max(first.max(), second.max(initial=0.0)) < LARGEST:
                 model = given._replace(prior=first, guide_parameters=second)
-                yield Hypothesis(f"{what} is still to be applied to {owner}", model)
+                words = f"{what} is still to be applied to {owner}"
+                yield Hypothesis(words, model, price=price)
 
 
 def batch_scaled(given: LossModel, *, twice: bool) -> Iterator[Hypothesis]:
