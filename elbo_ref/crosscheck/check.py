@@ -51,7 +51,6 @@ from elbo_ref.crosscheck.readings import (
     reading_without_guide,
     readings_of,
 )
-from elbo_ref.crosscheck.store_findings import constraint_ends, priors_of_latents
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GUIDES, GuideName, GuideValue, find as find_guide
@@ -224,14 +223,11 @@ def _judged(handed: HandedIn, optimizer: Adam | ClippedAdam | None, rng: Rng) ->
         if reading is None:
             raise
         return _verdict(reading, handed, optimizer, rng)
-    strange = priors_of_latents(counts, given, claims)
-    strange = strange or other_latents(counts, claims, handed.losses.size)
+    strange = other_latents(counts, claims, handed.losses.size)
     if strange:
         subject = _subject(f"{guide.name} guide", handed.loss, counts)
         return Verdict(subject, strange, advice=wording.advice(strange, has_losses=True))
     reading = likeliest(readings_of(handed, rng), handed, optimizer, rng)
-    ends = constraint_ends(reading.model, reading.names, given.constraints)
-    reading = reading._replace(findings=(*reading.findings, *ends))
     return _verdict(reading, handed, optimizer, rng)
 
 
