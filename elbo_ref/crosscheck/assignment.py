@@ -311,6 +311,21 @@ def other_latents(counts: Counts, claims: Claims, num_losses: int) -> tuple[Find
     return ()
 
 
+def shared_by_shape(counts: Counts, claims: Claims, given: Parameters) -> tuple[Finding, ...]:
+    """Find a prior with values for each latent in a store that has nothing of the guide's own.
+
+    A store is no history: the guide made these parameters first, under the prior's name.
+    """
+    size, roles = counts.num_latents, claims.expressions
+    if size == 1 or any(role.startswith("guide.") for role in roles):
+        return ()
+    stored = {x.name for x in roles.values() if x.name in given.constraints and not x.rows}
+    names = [name for name in sorted(stored) if given.values[name].size == size]
+    what = f"{', '.join(names)}: values for {size} latents, which the guide made"
+    reason = "from the shapes of a store"
+    return (Finding("shared_parameter", what, reason=reason, status="mistake"),) * bool(names)
+
+
 def _priors_of_latents(
     shapes: Mapping[str, tuple[int, ...]], size: int, num_losses: int
 ) -> list[str]:

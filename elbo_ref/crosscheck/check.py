@@ -25,7 +25,7 @@ from elbo_ref._validation.arguments import (
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck import wording
 from elbo_ref.crosscheck.alignment import align
-from elbo_ref.crosscheck.assignment import other_latents
+from elbo_ref.crosscheck.assignment import other_latents, shared_by_shape
 from elbo_ref.crosscheck.claims import UnknownRoleError
 from elbo_ref.crosscheck.class_names import guide_name, loss_name
 from elbo_ref.crosscheck.findings import Finding, Verdict, in_order
@@ -223,7 +223,8 @@ def _judged(handed: HandedIn, optimizer: Adam | ClippedAdam | None, rng: Rng) ->
         if reading is None:
             raise
         return _verdict(reading, handed, optimizer, rng)
-    strange = other_latents(counts, claims, handed.losses.size)
+    strange = shared_by_shape(counts, claims, given)
+    strange = strange or other_latents(counts, claims, handed.losses.size)
     if strange:
         subject = _subject(f"{guide.name} guide", handed.loss, counts)
         return Verdict(subject, strange, advice=wording.advice(strange, has_losses=True))
