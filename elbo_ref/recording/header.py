@@ -37,12 +37,13 @@ GROUPS = (
 """The groups of arrays."""
 
 _COUNT = whole(0, 2**53)
+_SCALE = number(1e-300, 1e300)
 _SITE = record(
     {"program": text("model", "guide"), "name": name, "class": text(), "observed": flag},
     {
         "reparameterized": flag,
-        "scale": number(),
-        "planned_scale": number(),
+        "scale": _SCALE,
+        "planned_scale": _SCALE,
         "plates": items(text()),
         "transforms": items(text()),
         "sources": named(items(text())),

@@ -105,7 +105,7 @@ def replay(
     ...     header={"sites": [model, {**rows, "rows": 1, "elements": 1}]},
     ... )
     >>> [finding.name for finding in replay(made).having("agrees")]
-    ['losses', 'draws']
+    ['losses', 'draws', 'at_optimum']
     """
     if isinstance(recording, str | Path):
         recording = Recording.load(recording)
