@@ -119,9 +119,10 @@ def assignments(
             known = believed if not any(chosen) else ("prior", "guide")
             for roles, more in _histories(changed, guide, len(counts), num_losses):
                 found.append(Assignment(counts, guide, roles, (*notes, *more), known))
-    for assignment in found:
-        _check(assignment)
-    found = [x._replace(findings=(*x.findings, *_at_ends(x, claims, given))) for x in found]
+    good = [assignment for assignment in found if not _flaw(assignment)]
+    if not good:
+        raise ValueError(_flaw(found[0]))
+    found = [x._replace(findings=(*x.findings, *_at_ends(x, claims, given))) for x in good]
     return [_with_outcomes(assignment) for assignment in found]
 
 
@@ -180,6 +181,7 @@ def _doubts(claims: Claims, given: Parameters) -> tuple[list[_Doubt], tuple[str,
     options: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {}
     plain: dict[tuple[str, str], str] = {}
     wrong: set[str] = set()
+    whole: dict[tuple[str, str], bool] = {}
     for role, expression in claims.expressions.items():
         owner, what = role.split(".")
         if what not in (*_UNIT, *_POSITIVE) or expression.number is not None:
@@ -191,6 +193,7 @@ def _doubts(claims: Claims, given: Parameters) -> tuple[list[_Doubt], tuple[str,
         x = expression.of(claims.values)
         fine = bool(((x > 0) & (x < 1)).all() if unit else (x > 0).all())
         hint = functions_of(name, unit=unit)
+        whole[owner, name] = fine = fine and whole.get((owner, name), True)
         if known not in ("", "real"):
             if hint == ("exp",) and "log" in "".join(words(name)):
                 options[owner, name] = ("", "exp"), _BY_NAME
@@ -361,12 +364,13 @@ def _at_ends(assignment: Assignment, claims: Claims, given: Parameters) -> Itera
             )
 
 
-def _check(assignment: Assignment) -> None:
-    """Raise ValueError unless all values are finite, and positive where they must be."""
+def _flaw(assignment: Assignment) -> str:
+    """Say which values are not finite, or not positive where they must be; empty if none are."""
     names = [name in _POSITIVE for name in assignment.guide.parameter_names]
     prior, params = assignment.roles.prior, assignment.roles.guide_parameters[names]
     for owner, array in (("prior", prior), ("guide", params)):
         for good, rule in ((np.isfinite(array), "finite"), (array > 0, "positive")):
             if not good.all():
                 where = int(np.argmax(~good.all(axis=(0, 2))))
-                raise ValueError(f"the {owner}'s parameters are not {rule} at step {where}")
+                return f"the {owner}'s parameters are not {rule} at step {where}"
+    return ""

@@ -26,7 +26,7 @@ from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.names import from_numpyro, guess_letters
 from elbo_ref.crosscheck.parameters import learned_of
 from elbo_ref.crosscheck.prior_alone import MARGINAL, can_tell, height_of
-from elbo_ref.crosscheck.renyi_order import possible_orders
+from elbo_ref.crosscheck.renyi_order import Order, possible_orders
 from elbo_ref.crosscheck.variants import Fit
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
@@ -308,21 +308,24 @@ def with_orders(
     for reading in readings:
         samples = 2 if num_particles is None else num_particles
         orders = possible_orders(reading.model, samples, evaluations, generator(rng))
-        for alpha, together in orders:
-            words = f"alpha = {alpha:g}, which nobody said, of {samples} samples"
-            found.append(_of_order(reading, Renyi(alpha, samples), 1, words, together=together))
+        for order in orders:
+            words = f"alpha = {order.alpha:g}, which nobody said, of {samples} samples"
+            found.append(_of_order(reading, Renyi(order.alpha, samples), 1, words, order))
         if num_particles is not None:
             words = f"alpha = 0 of 2 samples, averaged over {num_particles}, which nobody said"
-            found.append(_of_order(reading, Renyi(), num_particles, words))
+            found.append(_of_order(reading, Renyi(), num_particles, words, Order(0.0)))
     return found
 
 
 def _of_order(
-    reading: Reading, loss: Renyi, num_particles: int, words: str, *, together: bool = False
+    reading: Reading, loss: Renyi, num_particles: int, words: str, order: Order
 ) -> Reading:
+    bound: Literal["together", "each"] = "together" if order.together else "each"
     model = reading.model._replace(
-        loss=loss, num_particles=num_particles, bound="together" if together else "each"
+        loss=loss, num_particles=num_particles, bound=bound, constant=order.constant
     )
-    if together:
+    if order.together:
         words += ", all latents together, as Pyro takes it outside of a plate"
+    if order.constant:
+        words += ", of single trials or without the binomial coefficients"
     return reading._replace(model=model, findings=(*reading.findings, note("bound", words)))

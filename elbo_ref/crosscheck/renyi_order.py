@@ -6,12 +6,15 @@ alpha has a given mean. It is found by bisection over one set of draws.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import special as sc
 from scipy.optimize import brentq
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
+from elbo_ref.mle.binomial import log_coefficient
 
 USUAL = (0.0, 0.5)
 """Orders that are tried first: Pyro's default, and the most usual other one."""
@@ -60,22 +63,37 @@ class BoundDraws:
         return round(float(brentq(excess, -_FURTHEST, _FURTHEST, xtol=1e-3)), 3)
 
 
+class Order(NamedTuple):
+    """An order, whether it is of all latents together, and a constant of the losses."""
+
+    alpha: float
+    together: bool = False
+    constant: float = 0.0
+
+
 def possible_orders(
     model: LossModel, num_samples: int, evaluations: FloatArray, rng: np.random.Generator
-) -> list[tuple[float, bool]]:
-    """List orders that evaluations can have: (alpha, together), usual ones first."""
+) -> list[Order]:
+    """List orders that evaluations can have, usual ones first.
+
+    They may be those of single trials, without the binomial coefficients.
+    """
     if num_samples < 2 or not evaluations.size:
-        return [(USUAL[0], False)]
+        return [Order(USUAL[0])]
     draws = BoundDraws(model, num_samples, _TIMES * evaluations.size, rng)
-    mean = float(evaluations.mean())
     near = _ERRORS * float(evaluations.std(ddof=evaluations.size > 1)) / np.sqrt(evaluations.size)
-    found = []
-    for together in (False, True)[: 1 + (model.counts.num_latents > 1)]:
-        order = draws.order(mean, together=together)
-        rounded = () if order is None else (round(order), round(order, 1), order)
-        for alpha in dict.fromkeys(map(float, (*USUAL, *rounded))):
-            if abs(alpha - 1) > _ONE and (
-                alpha == order or abs(draws.mean_loss(alpha, together=together) - mean) <= near
-            ):
-                found.append((alpha, together))
-    return found or [(USUAL[0], False)]
+    usual, fitted = list[Order](), list[Order]()
+    for constant in dict.fromkeys((0.0, log_coefficient(model.counts))):
+        mean = float(evaluations.mean()) - constant
+        for together in (False, True)[: 1 + (model.counts.num_latents > 1)]:
+            order = draws.order(mean, together=together)
+            rounded = () if order is None else (round(order), round(order, 1))
+            for alpha in dict.fromkeys(map(float, (*USUAL, *rounded))):
+                found = Order(alpha, together, constant)
+                fits = abs(alpha - 1) > _ONE
+                fits = fits and abs(draws.mean_loss(alpha, together=together) - mean) <= near
+                if fits:
+                    (usual if alpha in USUAL else fitted).append(found)
+            if order is not None and abs(order - 1) > _ONE:
+                fitted.append(Order(order, together, constant))
+    return [*usual, *fitted] or [Order(USUAL[0])]

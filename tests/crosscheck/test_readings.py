@@ -78,6 +78,16 @@ def test_functions_that_names_announce(kind):
     assert "reading" in {finding.name for finding in verdict.having("note")}
 
 
+def test_rows_of_one_parameter_share_a_function():
+    """Also where only some of its values could be concentrations as they are."""
+    raw = inverse_softplus(np.array([0.4, 3.0]))
+    params = {"raw": raw, "c": 0.4 + K, "d": 3.0 + N - K}
+    value = -er.log_evidence(er.Beta(0.4, 3.0), COUNTS)
+    assert raw[0] < 0 < raw[1]
+    for order in (("raw[0]", "raw[1]"), ("softplus(raw[0])", "softplus(raw[1])")):
+        assert checked(params, names=roles(*order, "c", "d"), evaluations=[value] * 3).genuine
+
+
 def test_unannounced_logarithms_are_a_mistake():
     names = ("a", "b", "c", "d")
     for change in (np.log, inverse_softplus):
@@ -258,6 +268,18 @@ def renyi_losses(alpha, samples, size=16):
         bound = (sc.logsumexp(power * f, axis=0) - np.log(samples)) / power
         found.append(-bound.sum())
     return dict(zip("abcd", (*PRIOR, *own), strict=True)), found
+
+
+@pytest.mark.thorough
+def test_the_order_of_a_renyi_bound_of_single_trials():
+    """Its losses lack the coefficients: that is no other order."""
+    params, losses = renyi_losses(0.0, 4)
+    given = np.array(losses) + COUNTS.log_coefficient.sum()
+    verdict = checked(
+        params, loss="renyi", num_particles=4, names=roles(*"abcd"), evaluations=given
+    )
+    assert verdict.genuine, verdict
+    assert "without the binomial coefficients" in str(verdict)
 
 
 @pytest.mark.thorough
