@@ -109,6 +109,8 @@ def read_statement(recording: Recording) -> Statement:
     ------
     OutsideError
         If its program is another model.
+    ValueError
+        If an argument is none that its distribution can have.
     """
     rows = [site for site in recording.sites("model") if site["class"] in ROWS]
     _check_observed(recording, rows)
@@ -128,6 +130,7 @@ def read_statement(recording: Recording) -> Statement:
     prior, outside, shared = _prior(sites, prior, seen.arguments)
     scale, weight, of_scales = _scales(sites, rows, data)
     findings += _at_ends(recording, seen.own)
+    _check_arguments(prior | seen.own)
     return Statement(
         recording,
         sites.name,
@@ -142,6 +145,14 @@ def read_statement(recording: Recording) -> Statement:
         outside,
         seen.vector,
     )
+
+
+def _check_arguments(arguments: Mapping[str, Argument]) -> None:
+    for role, argument in arguments.items():
+        if role.endswith((*NAMES, "scale")) and not (argument.values > 0).all():
+            step, latent = np.argwhere(~(argument.values > 0))[0]
+            value = float(argument.values[step, latent])
+            raise ValueError(f"{role} is {value:g} at step {step}, and has to be positive")
 
 
 def _check_observed(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -325,6 +336,7 @@ def _marginal(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> Statem
     data = data_of(indexed, linked, sites.places, sites.size)
     prior = {f"prior.{name}": sites.argument("model", "", name) for name in NAMES}
     one, outside, _ = _prior(sites, prior, {})
+    _check_arguments(one)
     scale, _, findings = _scales(sites, (), data)
     none = np.zeros((recording.num_steps, 0, sites.size))
     return Statement(

@@ -384,3 +384,10 @@ def test_a_likelihood_written_by_hand_needs_the_counts(made):
     verdict = replay(factor, COUNTS)
     assert verdict.genuine and {x.name for x in verdict.having("agrees")} >= {"losses"}
     assert replay(factor, er.Counts(K, N + 2)).mistakes
+
+
+def test_an_argument_that_no_beta_has_is_refused():
+    made = stated(C, BOTH)
+    wrong = {**made.arguments, "model.c.concentration1": -made.arguments["model.c.concentration1"]}
+    with pytest.raises(ValueError, match=r"prior\.concentration1 is -2 at step 0, and has to be"):
+        read_statement(replace(made, arguments=wrong))
