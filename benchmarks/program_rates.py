@@ -1,0 +1,168 @@
+"""Question: how often is a recorded program called wrong, and a mistaken one by its name?
+
+Programs are drawn: the style (``tests/programs.py``: parametrisation, plates or loops, shapes,
+likelihood class, guide), the counts, dtype, ELBO, particles, optimizer and how long they have run.
+Each is recorded for ten steps and replayed with nothing else said. Run
+``python benchmarks/program_rates.py [CLEAN [MISTAKEN [SEED]]]``; needs Pyro.
+"""
+
+from __future__ import annotations
+
+import collections
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pyro
+import torch
+
+import elbo_ref as er
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+import programs
+
+STEPS = 10
+OPTIMIZERS = {
+    "Adam": lambda lr: pyro.optim.Adam({"lr": lr}),
+    "Adam, betas": lambda lr: pyro.optim.Adam({"lr": lr, "betas": (0.95, 0.99)}),
+    "ClippedAdam": lambda lr: pyro.optim.ClippedAdam({"lr": lr, "clip_norm": 1.0, "lrd": 0.999}),
+    "AdamW": lambda lr: pyro.optim.AdamW({"lr": lr}),
+    "SGD": lambda lr: pyro.optim.SGD({"lr": lr / 100}),
+    "RMSprop": lambda lr: pyro.optim.RMSprop({"lr": lr}),
+    "ExponentialLR": lambda lr: pyro.optim.ExponentialLR(
+        {"optimizer": torch.optim.Adam, "optim_args": {"lr": lr}, "gamma": 0.99}
+    ),
+}
+WITH_ROWS = ("plate", "loop", "to_event", "columns", "trials", "groups")
+SCALED = ("plate",)
+"""Layouts whose programs can be scaled altogether."""
+
+MISTAKES = {
+    "gradient_detached, prior": ("gradient_detached", {"detached": ("prior", "detach")}),
+    "gradient_detached, guide": ("gradient_detached", {"detached": ("guide", "item")}),
+    "observations_missing": ("observations_missing", {"unobserved": True}),
+    "likelihood_weight, 0.1": ("likelihood_weight", {"likelihood": 0.1}),
+    "likelihood_weight, 3": ("likelihood_weight", {"likelihood": 3.0}),
+    "normalised_loss": ("normalised_loss", {"scale": 1 / 59}),
+    "shared_parameter": ("shared_parameter", {"names": ("a", "b")}),
+    "wrong_counts": ("wrong_counts", {}),
+    "permuted_rows": ("permuted_rows", {}),
+}
+"""Each mistake by its name, and what is wrong in the program; the last two are in the counts."""
+
+
+def drawn_style(rng: np.random.Generator) -> tuple[str, programs.Style]:
+    """Draw a style, its dtype and its particles."""
+    name = str(rng.choice(list(programs.STYLES)))
+    style = programs.STYLES[name]
+    particles = int(rng.choice([1, 1, 2, 5]))
+    if style.layout == "minibatch":
+        particles = 1
+    return name, style._replace(dtype=str(rng.choice(["float32", "float64"])), particles=particles)
+
+
+def draw_counts(rng: np.random.Generator) -> None:
+    """Draw the counts that the programs observe."""
+    n = rng.integers(2, 60, 3)
+    p = rng.beta(*rng.uniform(0.8, 5.0, 2), 3)
+    programs.N[:], programs.K[:] = n.tolist(), rng.binomial(n, p).tolist()
+    programs.TRIALS[:] = rng.integers(0, 2, programs.TRIALS.shape)
+    totals = rng.integers(1, 12, len(programs.GROUPS))
+    programs.OF_GROUPS[1][:] = totals.tolist()
+    programs.OF_GROUPS[0][:] = rng.binomial(totals, 0.4).tolist()
+
+
+def recorded(
+    rng: np.random.Generator, style: programs.Style, wrong: dict[str, object]
+) -> er.recording.Recording:
+    """Run a program for a while, and record it."""
+    torch.set_default_dtype(getattr(torch, style.dtype))
+    hand = programs.Hand(torch, pyro, style, dict(wrong))
+    with pyro.get_param_store().scope():
+        pyro.set_rng_seed(int(rng.integers(2**31)))
+        model, guide = hand.programs()
+        elbo = getattr(pyro.infer, style.loss)(
+            num_particles=style.particles, vectorize_particles=style.vectorize, max_plate_nesting=2
+        )
+        make = OPTIMIZERS[str(rng.choice(list(OPTIMIZERS)))]
+        svi = pyro.infer.SVI(model, guide, make(float(rng.choice([0.005, 0.02, 0.05]))), elbo)
+        for _ in range(int(rng.choice([0, 5, 60]))):
+            svi.step()
+        with er.recording.record(svi) as recorder:
+            for _ in range(STEPS):
+                svi.step()
+    return recorder.recording
+
+
+def clean(number: int, rng: np.random.Generator) -> None:
+    """Judge clean programs."""
+    outcomes: collections.Counter[str] = collections.Counter()
+    slowest = 0.0
+    for _ in range(number):
+        draw_counts(rng)
+        name, style = drawn_style(rng)
+        recording = recorded(rng, style, {})
+        start = time.perf_counter()
+        verdict = er.replay(recording)
+        slowest = max(slowest, time.perf_counter() - start)
+        outcomes[verdict.outcome] += 1
+        if verdict.mistakes:
+            print(f"  {name}, {style}: {verdict.mistakes}", flush=True)
+    print(
+        f"clean: {number} programs, {dict(outcomes)}, slowest verdict {slowest:.2f} s", flush=True
+    )
+
+
+def mistaken(number: int, rng: np.random.Generator) -> None:
+    """Judge programs with a mistake each."""
+    found = {what: collections.Counter[str]() for what in MISTAKES}
+    for i in range(number):
+        what = list(MISTAKES)[i % len(MISTAKES)]
+        name, wrong = MISTAKES[what]
+        draw_counts(rng)
+        while True:
+            of_style, style = drawn_style(rng)
+            fits = style.layout in WITH_ROWS and style.guide == "own" and style.own != "prior"
+            if name == "shared_parameter":
+                fits = fits and style.prior == style.own == "positive"
+            if name == "normalised_loss":
+                fits = fits and style.layout in SCALED
+            if fits:
+                break
+        recording = recorded(rng, style, wrong)
+        counts = None
+        if name in ("wrong_counts", "permuted_rows"):
+            true = er.replay(recording)
+            assert not true.mistakes, (of_style, true)
+            seen = er.recording.statement.read_statement(recording).data.counts()
+            k, n = seen.successes, seen.total_count
+            counts = er.Counts(k[::-1], n[::-1])
+            if name == "wrong_counts":
+                counts = er.Counts(np.where(k > 0, k - 1, k + 1), n)
+            if counts == seen or (name == "wrong_counts" and np.any(n == 0)):
+                continue
+        verdict = er.replay(recording, counts)
+        named = verdict.mistakes[0] if verdict.mistakes else verdict.outcome
+        found[what]["named" if named == name else named] += 1
+        if named != name:
+            print(f"  {what} in {of_style}, {style}: {verdict.mistakes or named}", flush=True)
+    for what, counter in found.items():
+        print(f"{what}: {dict(counter)}")
+
+
+def main() -> None:
+    """Draw, record and judge; print the rates."""
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    number, wrong, seed = (
+        int(x) for x in [*sys.argv[1:], *("300", "180", "0")[len(sys.argv) - 1 :]]
+    )
+    print(f"seed {seed}, {len(programs.STYLES)} styles, {STEPS} steps each")
+    clean(number, np.random.default_rng(seed))
+    mistaken(wrong, np.random.default_rng(seed + 1))
+
+
+if __name__ == "__main__":
+    main()
