@@ -164,7 +164,7 @@ def prior_of_guide(given: LossModel, *, held: bool) -> Iterator[Hypothesis]:
     prior = _nearest_prior(given.at(slice(-1, None)))
     wide = np.broadcast_to(prior[:, None, None], given.prior.shape)
     words = f"Beta({prior[0]:.4g}, {prior[1]:.4g}), of which the guide is the posterior"
-    yield Hypothesis(words, given._replace(prior=wide), price=_OF_PRIOR)
+    yield Hypothesis(words, given._replace(prior=wide), "prior", _OF_PRIOR)
 
 
 def _nearest_prior(given: LossModel) -> FloatArray:

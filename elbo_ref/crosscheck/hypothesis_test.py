@@ -260,7 +260,8 @@ def try_hypotheses(
     contrasts = [test.against(other) for other in rivals]
     p = min(1.0, 2 * min([test.p_any, *(len(contrasts) * x for x in contrasts)]))
     if p >= LEVEL:
-        names = [x.name for x, other in zip(closed, rivals, strict=True) if not other.passes(test)]
+        pairs = zip(closed, rivals, strict=True)
+        names = (x.name for x, other in pairs if x.number != "prior" and not other.passes(test))
         return HypothesisReport(test, False, p, ruled_out=tuple(dict.fromkeys(names)))
     some = evenly(losses.values.size, _MOST_SAMPLED if given.renyi else _MOST)
     fewer = Losses(losses.values[some], losses.allowance[some])
@@ -315,7 +316,7 @@ class _Compared:
         if bases and all(test is None for _, test in tried):
             tried += self._screened(self._of_meanings())
         passing = [pair for pair in tried if pair[1] is not None]
-        names = {x.name for x, _ in passing}
+        names = {x.name for x, test in tried if test is not None or x.number == "prior"}
         excluded = dict.fromkeys(x.name for x, test in tried if x.name not in names)
         full = [(x, test) for x, test in passing if test is not None]
         return self._weighed(full), tuple(excluded)

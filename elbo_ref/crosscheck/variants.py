@@ -23,7 +23,7 @@ from elbo_ref.svi.parameters import NAMES
 
 _RARE = 2.0
 """Log-likelihood penalty of what hardly anybody does, and gain of what is done most often."""
-_WEIGHTS = (2.0, 0.5, 0.1, 0.01)
+_WEIGHTS = (5.0, 2.0, 0.5, 0.2, 0.1, 0.01)
 """Weights of the likelihood, or of the guide's divergence from the prior, that are common."""
 
 
@@ -36,7 +36,8 @@ class Hypothesis(NamedTuple):
         The way in which the mistake was made, in words.
     model : LossModel
     number : str
-        The field of the model, ``"factor"`` or ``"constant"``, whose value is all that differs.
+        The field of the model, ``"factor"`` or ``"constant"``, whose value is all that differs; or
+        ``"prior"`` if that was read off the guide, which is not precise enough to rule it out.
     price : float
         Log-likelihood penalty: each mistake counts once, so that its variants share, and a number
         that was fitted costs its range over its precision.
