@@ -119,3 +119,21 @@ def test_claims():
 def test_settings_that_are_not_ours_are_untested(header, words):
     (finding,) = compare_updates(recording(ADAM, header=header), None)
     assert finding.status == "untested" and words in finding.reason
+
+
+def test_a_parameter_without_a_gradient_has_no_updates():
+    """ClippedAdam's rate falls for it all the same, and tells nothing; a gradient makes it one."""
+    still = np.ones((STEPS, 1))
+    made = recording(ADAM)
+    groups = {
+        name: {**getattr(made, name), "b": still if name != "gradients" else 0 * still}
+        for name in ("before", "constrained", "after", "gradients")
+    }
+    noted = {"class": "Adam", "settings": {"a": SETTINGS, "b": SETTINGS}}
+    lr = {"a": np.full(STEPS, LR), "b": LR * 0.9 ** np.arange(STEPS)}
+    header = {"optimizer": noted, "earlier_steps": {}}
+    unused = replace(made, lr=lr, header=header, **groups)
+    (finding,) = compare_updates(unused, None)
+    assert finding.status == "agrees" and "of a," in finding.quantity
+    pulled = replace(unused, gradients={**unused.gradients, "b": still})
+    assert [x.status for x in compare_updates(pulled, None)] == ["agrees", "mistake"]

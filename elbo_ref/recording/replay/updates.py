@@ -112,6 +112,9 @@ def _updates(
             group[name].reshape(steps, -1).astype(np.float64)
             for group in (recording.before, recording.after, recording.gradients)
         )
+        unused = not gradients.any() and name not in recording.moments
+        if unused and np.array_equal(before, after):  # PyTorch passes over what has no gradient
+            continue
         start = optimizer.init(before[0])
         if name in recording.moments:
             moments = recording.moments[name].reshape(3, -1).astype(np.float64)
