@@ -18,7 +18,9 @@ compares; only `kernel_error` counts where it moves a gradient by an eighth of i
 decayed learning rate it is the log ratio of the late step lengths over the standard deviation of
 those of six runs of ours. `named` counts the runs in which the verdict names the mistake, `first`
 those in which as the likeliest, and `alone` those in which it says of no other one that the numbers
-do not rule it out. The bound of named is Clopper and Pearson's, one-sided, 95%.
+do not rule it out; `none` those in which it says that there is a mistake and gives it no name, with
+what it may be, and `wrong` those in which it gives another name. The bound of named is Clopper and
+Pearson's, one-sided, 95%.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ import numpy as np
 import pyro
 import scipy
 import torch
-from mistakes import MISTAKES, ClippedDecay, OwnBatches, RareEvents, SmallConcentrations
+from mistakes import CLEAN, MISTAKES, ClippedDecay, OwnBatches, RareEvents, SmallConcentrations
 from planted import Program, Recorded, Setting, at_level, record, verdict_at
 from scipy import special, stats
 
@@ -211,6 +213,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.runs = self.visible = self.named = self.first = self.alone = 0
+        self.nameless = self.wrong = 0
         self.instead: collections.Counter[str] = collections.Counter()
 
     def add(self, name: str, strength: float, verdict: er.Verdict) -> None:
@@ -222,6 +225,8 @@ class Tally:
         self.named += name in found
         self.first += found[:1] == [name]
         self.alone += found == [name]
+        self.nameless += found[:1] == ["loss_mismatch"]
+        self.wrong += found[:1] not in ([], [name], ["loss_mismatch"])
         if found[:1] != [name]:
             self.instead[found[0] if found else verdict.outcome] += 1
 
@@ -230,7 +235,8 @@ class Tally:
         low = stats.beta.ppf(0.05, self.named, self.visible - self.named + 1) if self.named else 0.0
         instead = ", ".join(f"{key} {times}" for key, times in self.instead.most_common())
         text = f"{name:24}{level:13}{self.runs:6}{self.visible:8}{self.named:7}{share:8.3f}"
-        return f"{text}{low:8.3f}{self.first:7}{self.alone:7}  {instead}".rstrip()
+        text += f"{low:8.3f}{self.first:7}{self.alone:7}{self.nameless:7}{self.wrong:7}  {instead}"
+        return text.rstrip()
 
 
 HEAD = f"{'mistake':24}{'level':13}{'runs':>6}{'effect':>8}{'named':>7}{'share':>8}{'bound':>8}"
@@ -267,7 +273,7 @@ def clean(runs: int, seed: int) -> Iterator[str]:
     codes: collections.Counter[tuple[str, int]] = collections.Counter()
     wrong, saturated = collections.Counter(), 0
     source = some_batched(settings(np.random.default_rng(seed), 15.0))
-    for _, _, recorded in itertools.islice(recorded_runs([Program], source), runs):
+    for _, _, recorded in itertools.islice(recorded_runs([*CLEAN], source), runs):
         named = set()
         for level in LEVELS:
             verdict = verdict_at(recorded, level)
@@ -307,7 +313,7 @@ def main() -> None:
             for line in clean(options.clean, options.seed):
                 tell(line)
         if options.only != "clean":
-            tell(f"\n{HEAD}{'first':>7}{'alone':>7}  first instead")
+            tell(f"\n{HEAD}{'first':>7}{'alone':>7}{'none':>7}{'wrong':>7}  first instead")
         for name in names if options.only is None else [options.only]:
             if name in names:
                 for line in planted(name, options.runs, options.seed + 1):

@@ -143,9 +143,8 @@ class PerParticle(PerRow):
 
 
 class BareLikelihood(Program):
-    """k log c + (n - k) log(1 - c), as a factor."""
+    """k log c + (n - k) log(1 - c), as a factor: no mistake, and a note says so."""
 
-    name = "missing_coefficients"
     fits = staticmethod(_binomial)
 
     def likelihood(self, c: Any, rows: Any) -> None:
@@ -158,9 +157,8 @@ class BareLikelihood(Program):
 
 
 class PooledRows(Program):
-    """The totals as one observation, where the rows are handed in."""
+    """The totals as one observation, where the rows are handed in: no mistake."""
 
-    name = "unexplained_constant"
     levels = ("history", "evaluations", "final")
 
     @staticmethod
@@ -547,8 +545,6 @@ MISTAKES: tuple[type[Program], ...] = (
     PerRow,
     PerTrial,
     PerParticle,
-    BareLikelihood,
-    PooledRows,
     ExtraFactor,
     OwnBatches,
     OwnBatchesUntold,
@@ -571,3 +567,6 @@ MISTAKES: tuple[type[Program], ...] = (
     ScoreFunction,
     RareEvents,
 )
+
+CLEAN: tuple[type[Program], ...] = (Program, BareLikelihood, Program, PooledRows)
+"""Programs without a mistake: those of every style that a likelihood is written in."""

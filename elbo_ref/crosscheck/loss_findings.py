@@ -228,13 +228,14 @@ def _saturation(aligned: AlignedLosses) -> list[Finding]:
 def impossible_losses(model: LossModel, losses: FloatArray) -> list[Finding]:
     """Find later losses below minus the supremum of the evidence.
 
-    No ELBO of any prior has such a mean, whatever the parameters were.
+    No ELBO of any prior has such a mean, whatever the parameters were, be it of rows or of totals.
     """
     guide = model.guide
     bounded = guide.is_elbo and guide.origin != "posterior"
     if losses.size < _ENOUGH or not bounded or clamped_draws(LinearForm.of(model)).sum() > _FEW:
         return []
-    lowest = -maximize_evidence(model.counts).log_evidence
+    of_totals = float(model.counts.multiplicity @ model.counts.log_split)  # at most 0
+    lowest = of_totals - maximize_evidence(model.counts).log_evidence
     half = losses[losses.size // 2 :]
     noise = float(np.std(np.diff(half)) / np.sqrt(2))
     allowance = _FAR * noise / np.sqrt(half.size) + 1e-3 * (1 + abs(lowest))

@@ -256,6 +256,18 @@ def test_impossible_losses_show_without_parameters():
     assert last_fits.mistakes == ("loss_mismatch",)
 
 
+def test_losses_of_totals_are_not_impossible():
+    """Totals have larger coefficients than rows: a constant that no parameter feels."""
+    counts = er.Counts.shared(K, N)
+    lowest = -er.maximize_evidence(counts).log_evidence
+    params = dict(zip(ROLES + OWN, (2.0, 3.0, 2.0 + K.sum(), 3.0 + (N - K).sum()), strict=True))
+    exact = -er.log_evidence(er.Beta(2.0, 3.0), counts)
+    split, rng = float(counts.log_split.sum()), np.random.default_rng(0)
+    for below, mistakes in ((split, ()), (2 * split, ("loss_mismatch",))):
+        losses = [*(lowest + 0.5 + below + rng.normal(0, 0.1, 60)), exact]
+        assert er.cross_check(counts, params, losses=losses).mistakes == mistakes
+
+
 @pytest.mark.parametrize("shape", [(), (1,), (STEPS,), (STEPS, 1)])
 def test_a_parameter_for_each_latent(shape):
     """`a_*` is a_0, a_1, ... in the order of their numbers, whatever else there is."""
