@@ -124,7 +124,8 @@ def mistaken(number: int, rng: np.random.Generator) -> None:
         draw_counts(rng)
         while True:
             of_style, style = drawn_style(rng)
-            fits = style.layout in WITH_ROWS and style.guide == "own" and style.own != "prior"
+            of_own = style.guide == "own" and style.own not in ("prior", "posterior")
+            fits = style.layout in WITH_ROWS and of_own
             if name == "shared_parameter":
                 fits = fits and style.prior == style.own == "positive"
             if name == "observations_missing":  # Pyro's TraceGraph_ELBO has no such programs
@@ -133,7 +134,11 @@ def mistaken(number: int, rng: np.random.Generator) -> None:
                 fits = fits and style.layout in SCALED
             if fits:
                 break
-        recording = recorded(rng, style, wrong)
+        try:
+            recording = recorded(rng, style, wrong)
+        except ValueError as error:  # Pyro's own words on shapes that do not fit
+            print(f"  {what} in {of_style}: Pyro says {str(error)[:60]}")
+            continue
         counts = None
         if name in ("wrong_counts", "permuted_rows"):
             true = er.replay(recording)

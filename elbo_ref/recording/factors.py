@@ -20,6 +20,9 @@ _FEWEST = 4
 _NEAR = 0.2
 """Distance of a fitted count from a whole number."""
 
+_MOST = 0.4
+"""Effect of rounding on a fitted count from which it is not determined."""
+
 _ROUNDINGS = 64
 
 
@@ -55,7 +58,9 @@ def data_of_factor(recording: Recording, logits: FloatArray) -> Data | None:
     size = np.einsum("il,itl->tl", outcomes, np.abs(logs)) + np.abs(constant) + 1
     size = size + magnitude_of(outcomes[0], outcomes.sum(axis=0))
     room = _ROUNDINGS * eps * size
-    if np.any(np.abs(values - likelihood - constant) > room):
+    weights = np.abs(np.einsum("lij,jtl->itl", np.linalg.inv(gram), centred))
+    uncertain = np.einsum("itl,tl->il", weights, room) > _MOST
+    if np.any(np.abs(values - likelihood - constant) > room) or uncertain.any():
         return None
     return _data(names[0].removesuffix(".factor"), outcomes, constant, room.max(axis=0))
 

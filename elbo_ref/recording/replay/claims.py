@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.distributions.beta import Beta
+from elbo_ref.guides import Guide, find
 from elbo_ref.recording.guide_sites import EMPTY
 from elbo_ref.recording.replay.trace import loss_of
 from elbo_ref.recording.statement import Statement
@@ -24,10 +25,8 @@ def compare(
 ) -> list[Finding]:
     """Find the claims that the recording contradicts."""
     findings = []
-    if guide is not None and guide != statement.guide.name and not statement.marginal:
-        words = f"the guide is {statement.guide.name!r}, said to be {guide!r}"
-        name = "latent_not_in_guide" if statement.guide is EMPTY else "another_guide"
-        findings.append(Finding(name, words, status="mistake"))
+    if guide is not None and not statement.marginal:
+        findings += _another_guide(statement.guide, find(guide))
     used = loss_of(statement)
     if loss is not None and loss != used:
         words = f"the loss is {used!r}, said to be {loss!r}"
@@ -42,6 +41,16 @@ def compare(
             reason = "as the site has it"
             findings.append(Finding("wrong_fixed_prior", words, *numbers, reason, "mistake"))
     return findings + _exchanged(statement, names)
+
+
+def _another_guide(seen: Guide, said: Guide) -> list[Finding]:
+    """Find a guide of another family: whose Beta it is, or for how many latents, is no matter."""
+    families = [(x.is_point, x.source, x.source_weight == 0, x.jacobian) for x in (seen, said)]
+    if families[0] == families[1]:
+        return []
+    words = f"the guide is {seen.name!r}, said to be {said.name!r}"
+    name = "latent_not_in_guide" if seen is EMPTY else "another_guide"
+    return [Finding(name, words, status="mistake")]
 
 
 def _exchanged(statement: Statement, names: Mapping[str, str]) -> list[Finding]:
