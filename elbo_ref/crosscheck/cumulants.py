@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.crosscheck.float_ends import draw_ends, probability_ends
 from elbo_ref.crosscheck.loss_model import LinearForm
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
@@ -262,8 +263,8 @@ def clamped_draws(form: LinearForm) -> FloatArray:
     """Count the draws of c that are clamped, in expectation, (G,); inf if that is not known."""
     if form.source is not BETA:
         return np.full(len(form.model.counts), np.inf)
-    eps, (a, b) = np.finfo(form.model.dtype).eps, form.parameters
-    each = sc.betainc(a, b, eps) + sc.betainc(b, a, eps)
+    ends, (a, b) = probability_ends(form.model.dtype), form.parameters
+    each = sc.betainc(a, b, ends.low) + sc.betainc(b, a, ends.gap)
     return np.asarray(form.model.num_particles * each.sum(axis=0) * form.task.weights)
 
 
@@ -281,9 +282,8 @@ def _nodes(form: LinearForm, chosen: NDArray[np.bool_]) -> tuple[FloatArray, Flo
     """Logits and log weights of a quadrature over each chosen latent's draw, (T, G, nodes)."""
     x = form.parameters[:, :, chosen]
     if form.source is BETA:
-        info = np.finfo(form.model.dtype)
-        ends = np.log(float(info.tiny)), -np.log(float(info.eps) / 2)
-        rule = over_beta(x[0], x[1], _STEPS, ends)
+        ends = draw_ends(form.model.dtype)
+        rule = over_beta(x[0], x[1], _STEPS, (np.log(ends.low), -np.log(ends.gap)))
     elif form.source is LOGIT_NORMAL:
         rule = over_normal(x[0], x[1], _STEPS)
     else:

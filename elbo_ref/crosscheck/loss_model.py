@@ -6,10 +6,8 @@ A particle's estimate for a latent is
 
 (`elbo_ref.guides`); a step's loss with P particles is -(1/P) sum_p sum_g f.
 
-PyTorch clips draws of a Beta to [tiny, 1 - eps/2] and sigmoids to [tiny, 1 - eps], rounds 1 - c
-to a multiple of eps/2, and clamps the probability of the likelihood to [eps, 1 - eps]
-(``torch.distributions``: ``dirichlet`` in its C++ kernels, ``transforms._clipped_sigmoid`` and
-``utils.clamp_probs``). The Jacobian of a sigmoid is never clamped.
+PyTorch keeps draws and probabilities off 0 and 1 (`elbo_ref.crosscheck.float_ends`), and rounds
+1 - c to a multiple of eps/2. The Jacobian of a sigmoid is never clamped.
 """
 
 from __future__ import annotations
@@ -22,6 +20,7 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.float_ends import draw_ends, probability_ends
 from elbo_ref.distributions.base import Source
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
@@ -237,9 +236,7 @@ class LinearForm(NamedTuple):
 
 def _logs_in_run(logit: FloatArray, dtype: str, source: Source) -> tuple[FloatArray, FloatArray]:
     """Round c as the run does: log c and log(1 - c) in densities of c, and in the likelihood."""
-    info = np.finfo(dtype)
-    eps, tiny = float(info.eps), float(info.tiny)
-    highest = 1 - (eps / 2 if source is BETA else eps)
-    c = np.clip(sc.expit(logit).astype(dtype).astype(np.float64), tiny, highest)
-    p = np.clip(c, eps, 1 - eps)
+    drawn, likely = draw_ends(dtype, source), probability_ends(dtype)
+    c = np.clip(sc.expit(logit).astype(dtype).astype(np.float64), drawn.low, drawn.high)
+    p = np.clip(c, likely.low, likely.high)
     return np.log((c, 1 - c)), np.log((p, 1 - p))

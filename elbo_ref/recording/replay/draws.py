@@ -28,6 +28,7 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding, Status
+from elbo_ref.crosscheck.float_ends import draw_ends
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.recording.replay.program import Columns
@@ -86,26 +87,18 @@ def _p_value(uniform: FloatArray) -> float:
 def _interval(c: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
     """Find the interval that is rounded to each draw."""
     kind = c.dtype.type
-    low, high = _ends(c.dtype)
+    ends = draw_ends(c.dtype)
     below, above = (
         (c.astype(np.float64) + np.nextafter(c, kind(end)).astype(np.float64)) / 2 for end in (0, 1)
     )
-    return np.where(c <= low, 0.0, below), np.where(c >= high, 1.0, above)
-
-
-def _ends(dtype: Any) -> tuple[float, float]:
-    """Return the least and the largest draw of PyTorch's Beta."""
-    info = np.finfo(dtype)
-    return float(info.tiny), float(1 - info.epsneg)
+    return np.where(c <= ends.low, 0.0, below), np.where(c >= ends.high, 1.0, above)
 
 
 def _saturation(trace: ReplayTrace) -> list[Finding]:
     """Count draws at the ends of the precision, and weigh their effect on the loss."""
     guide, dtype = trace.guide, trace.program.dtype
-    low, high = _ends(trace.draws.dtype)
-    if guide.source is LOGIT_NORMAL:
-        high = 1 - float(np.finfo(trace.draws.dtype).eps)
-    count = int(np.count_nonzero((trace.draws <= low) | (trace.draws >= high)))
+    ends = draw_ends(trace.draws.dtype, guide.source)
+    count = int(np.count_nonzero((trace.draws <= ends.low) | (trace.draws >= ends.high)))
     if not count:
         return []
     name, words = (
@@ -145,16 +138,14 @@ def _tilt(
 
 def clip_bias(trace: ReplayTrace) -> FloatArray:
     """Compute the expected effect on each step's loss of keeping draws off 0 and 1, (T,)."""
-    info, least = np.finfo(trace.draws.dtype), trace.program.least
+    kept, likely = draw_ends(trace.draws.dtype), trace.program.ends
 
     def evaluate(columns: Columns) -> FloatArray:
         prior, params, outcomes = columns.prior, columns.guide_parameters, columns.outcomes
         x = trace.guide.source_parameters(prior, params)
         tilt = _tilt(trace, prior, params, np.zeros_like(outcomes))
         total = np.zeros(x.shape[1])
-        for end, (draw, probability) in enumerate(
-            ((float(info.tiny), least), (float(info.epsneg), float(info.eps)))
-        ):
+        for end, (draw, probability) in enumerate(zip(kept, likely, strict=True)):
             a, b = x[end], x[1 - end]
             total += tilt[end] * _raised(draw, a, b)
             total += outcomes[end] * _raised(probability, a, b)

@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.crosscheck.float_ends import Ends, probability_ends
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.guides import Guide
@@ -47,6 +48,7 @@ from elbo_ref.special import trigamma
 Floats = NDArray[Any]
 """Numbers in the precision of the run."""
 
+_ENDS = probability_ends("float64")
 _HALF_LOG_2PI = float(np.log(2 * np.pi) / 2)
 
 _TRIGAMMA = 10.0
@@ -139,34 +141,34 @@ class Parts(NamedTuple):
     rounding: FloatArray
 
 
-def binomial(c: Floats, k: Floats, f: Floats, least: float) -> Term:
+def binomial(c: Floats, k: Floats, f: Floats, ends: Ends | None) -> Term:
     """Compute ``Binomial.log_prob`` without its coefficient."""
-    logit = _clamped_logit(c, least)
+    logit = _clamped_logit(c, ends)
     softplus = np.maximum(logit, 0) + np.log1p(np.exp(-np.abs(logit)))
     n = k + f
     value = (k * logit - n * softplus).astype(np.float64)
     return Term(value, (k * np.abs(logit) + n * softplus).astype(np.float64))
 
 
-def single_trials(c: Floats, k: Floats, f: Floats, least: float) -> Term:
+def single_trials(c: Floats, k: Floats, f: Floats, ends: Ends | None) -> Term:
     """Compute ``Bernoulli.log_prob``: of a failure log sigmoid(x) - x, which cancels."""
-    logit = _clamped_logit(c, least)
+    logit = _clamped_logit(c, ends)
     success = np.minimum(logit, 0) - np.log1p(np.exp(-np.abs(logit)))
     value = (k * success + f * (success - logit)).astype(np.float64)
     return Term(value, (k * np.abs(success) + f * (np.abs(success) + np.abs(logit))).astype(float))
 
 
-def from_logits(c: Floats, k: Floats, f: Floats, _least: float) -> Term:
+def from_logits(c: Floats, k: Floats, f: Floats, _ends: Ends | None) -> Term:
     """Compute the same of ``Binomial(logits=logit(c))``, where nothing is clamped."""
-    return binomial(c, k, f, 0.0)
+    return binomial(c, k, f, None)
 
 
-def unclamped(c: Floats, k: Floats, f: Floats, _least: float) -> Term:
+def unclamped(c: Floats, k: Floats, f: Floats, _ends: Ends | None) -> Term:
     """Compute k log c + f log(1 - c), as written by hand."""
     return _total([sc.xlogy(k, c), sc.xlogy(f, 1 - c)])
 
 
-Likelihood: TypeAlias = Callable[[Floats, Floats, Floats, float], Term]
+Likelihood: TypeAlias = Callable[[Floats, Floats, Floats, "Ends | None"], Term]
 
 
 @dataclass(frozen=True)
@@ -179,8 +181,8 @@ class Program:
     dtype : {"float32", "float64"}
     mean_field : bool
         Whether the loss is ``TraceMeanField_ELBO``.
-    least : float
-        Lower clamp of the probability of a Binomial or Bernoulli.
+    ends : Ends
+        At which the probability of a Binomial or Bernoulli is clamped.
     likelihood : callable
         `binomial`, `single_trials` or `unclamped`.
     """
@@ -188,7 +190,7 @@ class Program:
     guide: Guide
     dtype: str
     mean_field: bool = False
-    least: float = float(np.finfo(np.float64).eps)
+    ends: Ends = _ENDS
     likelihood: Likelihood = binomial
 
     @property
@@ -214,7 +216,7 @@ class Program:
         k, f = columns.outcomes.astype(kind)
         constant = columns.log_coefficient, columns.coefficient_magnitude
         data = (
-            self.likelihood(c, k, f, self.least),
+            self.likelihood(c, k, f, self.ends),
             Term(*(np.broadcast_to(x, c.shape) for x in constant)),
         )
         subtracted = []
@@ -237,7 +239,7 @@ class Program:
         prior, params, y = columns.prior, columns.guide_parameters, columns.logit
         c, failure = columns.c.astype(np.float64), sc.expit(-y)
         k, f = likelihood_scale * columns.outcomes
-        free = (c >= self.least) & (c <= 1 - np.finfo(self.dtype).eps)
+        free = (c >= self.ends.low) & (c <= self.ends.high)
         never = self.likelihood in (unclamped, from_logits)
         data = np.where(free | never, k * failure - f * c, 0.0)
         logs = np.array((np.log(c), np.log1p(-c)))
@@ -307,8 +309,8 @@ class Program:
         return np.concatenate((by_prior, score))
 
 
-def _clamped_logit(c: Floats, least: float) -> Floats:
-    p = np.clip(c, c.dtype.type(least), 1 - np.finfo(c.dtype).eps) if least else c
+def _clamped_logit(c: Floats, ends: Ends | None) -> Floats:
+    p = c if ends is None else np.clip(c, *map(c.dtype.type, (ends.low, ends.high)))
     return np.asarray(np.log(p) - np.log1p(-p))
 
 

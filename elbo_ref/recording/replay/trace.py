@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.crosscheck.float_ends import probability_ends
 from elbo_ref.crosscheck.parameters import roles_of
 from elbo_ref.guides import Guide
 from elbo_ref.objectives import OBJECTIVES, Objective, Renyi
@@ -130,7 +131,7 @@ class ReplayTrace:
         """Choose the formula for a statement."""
         recording, guide = statement.recording, statement.guide
         loss, bound = _loss(recording, guide)
-        numpyro, info = from_numpyro(recording), np.finfo(recording.dtype)
+        numpyro = from_numpyro(recording)
         likelihood = unclamped if data.by_hand else binomial
         if data.trials and not numpyro:
             likelihood = single_trials
@@ -142,7 +143,7 @@ class ReplayTrace:
                 guide,
                 recording.dtype,
                 loss == "trace_mean_field",
-                least=float(info.tiny if numpyro else info.eps),
+                ends=probability_ends(recording.dtype, numpyro=numpyro),
                 likelihood=likelihood,
             ),
             loss=loss,
