@@ -118,13 +118,26 @@ NAMES = (
 )
 
 
+UNDECIDED = {
+    ("unexplained_constant", "history"),
+    ("unexplained_constant", "evaluations"),
+    ("wrong_total_count", "history"),
+    ("wrong_total_count", "evaluations"),
+    ("subsample_unscaled", "evaluations"),
+    ("subsample_scaled_twice", "evaluations"),
+}
+"""Mistakes that forty losses do not tell from others that move their mean as much."""
+
+
 @pytest.mark.parametrize("level", few(["history", "evaluations"]))
 @pytest.mark.parametrize("name", few(NAMES, 3))
 def test_a_mistake_is_named(name, level):
-    """Where the losses decide; evaluations at one point do not tell a constant from others."""
+    """Where the losses decide; where they do not, it stands among those that it may be."""
     found = planted(name, level)
-    if (name, level) == ("unexplained_constant", "evaluations"):
-        assert found.mistakes == ("loss_mismatch",)
+    if (name, level) in UNDECIDED:
+        (finding,) = found.having("mistake")
+        assert finding.name == "loss_mismatch"
+        assert finding.rivals == (name,)
         return
     assert found.mistakes[0] == name
 
