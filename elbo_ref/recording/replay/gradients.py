@@ -306,9 +306,8 @@ def _standard_deviations(trace: ReplayTrace) -> dict[str, FloatArray]:
     sizes: dict[str, list[FloatArray]] = {}
     count = max(1, min(_STEPS, _MOST // trace.num_latents))
     for step in np.unique(np.linspace(last, 0, count).astype(int)):
-        prior, params = trace.prior[:, step], trace.guide_parameters[:, step]
-        if trace.guide.origin == "posterior":
-            params = trace.guide_parameters[:, 0]
+        fixed = trace.guide.origin == "posterior"  # its parameters are the outcomes of all steps
+        prior, params = trace.prior[:, step], trace.guide_parameters[:, 0 if fixed else step]
         variances = objective.gradient_variance(task, prior, np.array(params))
         if variances is None:
             return {}
