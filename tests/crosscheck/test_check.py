@@ -182,6 +182,7 @@ def _evaluations(loss, size=EVALUATIONS):
     return [loss() for _ in range(size)]
 
 
+@pytest.mark.thorough
 def test_a_symmetric_swap_is_not_suggested():
     """Beta(2, 2) swapped is Beta(2, 2): it can neither be named nor ruled out."""
     rng, prior, own = np.random.default_rng(0), np.array([2.0, 2.0]), np.array([[3.0], [4.0]])
