@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elbo_ref.recording.steps import Draws, Link, Observed, SiteNotes
+from elbo_ref.recording.steps import WRAPPERS, Draws, Link, Observed, SiteNotes, unwrapped
 from elbo_ref.svi.parameters import NAMES
 
 Traces = dict[str, Mapping[str, Any]]
@@ -23,7 +23,6 @@ Traces = dict[str, Mapping[str, Any]]
 Values = dict[tuple[str, str], Any]
 """By program and name, the values of a site."""
 
-_WRAPPERS = ("Independent", "ExpandedDistribution", "MaskedDistribution")
 _ROWS = ("Binomial", "Bernoulli", "BetaBinomial", "Categorical", "Multinomial")
 _OF_TWO = ("DirichletOfTwo", "Multinomial")
 """Kinds whose event is a pair, of which the first is kept."""
@@ -238,16 +237,11 @@ def _argument(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
 
 def base_of(fn: Any) -> tuple[Any, str]:
     """Unwrap a distribution, and say what it is to be taken for."""
-    while type(fn).__name__ in _WRAPPERS:
-        fn = fn.base_dist
-    kind = type(fn).__name__.removesuffix("Probs").removesuffix("Logits")
-    if kind == "Dirichlet" and fn.event_shape[-1] == 2:
-        return fn, "DirichletOfTwo"
-    if kind == "Categorical" and fn.probs.shape[-1] != 2:
-        return fn, "CategoricalOfMany"
-    if kind == "Multinomial" and fn.event_shape[-1] != 2:
-        return fn, "MultinomialOfMany"
-    return fn, kind
+    return unwrapped(fn, _class_of)
+
+
+def _class_of(fn: Any) -> str:
+    return type(fn).__name__.removesuffix("Probs").removesuffix("Logits")
 
 
 def arguments_of(fn: Any, kind: str) -> dict[str, Any]:
@@ -296,7 +290,7 @@ def _mask(fn: Any) -> Any:
     import jax.numpy as jnp
 
     joined = None
-    while type(fn).__name__ in _WRAPPERS:
+    while type(fn).__name__ in WRAPPERS:
         if type(fn).__name__ == "MaskedDistribution":
             kind = base_of(fn)[1]
             events = len(fn.event_shape) - (kind in _OF_TWO)
@@ -309,7 +303,7 @@ def _mask(fn: Any) -> Any:
 
 def _drawn_by_element(fn: Any) -> bool:
     """Tell whether a distribution with all its arguments expanded draws the same."""
-    while type(fn).__name__ in (*_WRAPPERS, "TransformedDistribution"):
+    while type(fn).__name__ in (*WRAPPERS, "TransformedDistribution"):
         if getattr(fn, "_interstitial_sizes", None) and math.prod(fn.base_dist.batch_shape) > 1:
             return False
         fn = fn.base_dist

@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elbo_ref.recording.steps import Draws, Link, Observed, SiteNotes
+from elbo_ref.recording.steps import WRAPPERS, Draws, Link, Observed, SiteNotes, unwrapped
 from elbo_ref.svi.parameters import NAMES
 
 _PARTICLES = "num_particles_vectorized"
 """The plate of Pyro's ELBOs."""
 
-_WRAPPERS = ("Independent", "ExpandedDistribution", "MaskedDistribution")
 _ROWS = {"Binomial": "Binomial", "Bernoulli": "Bernoulli", "BetaBinomial": "BetaBinomial"}
 _ROWS |= {"Categorical": "Bernoulli", "Multinomial": "Binomial"}
 _KNOWN = {"Beta", "Dirichlet", "Uniform", "Normal", "Delta", "TransformedDistribution", *_ROWS}
@@ -323,16 +322,7 @@ def _known_class(fn: Any) -> str:
 
 def _base(fn: Any) -> tuple[Any, str]:
     """Unwrap a distribution, and say what it is to be taken for."""
-    while type(fn).__name__ in _WRAPPERS:
-        fn = fn.base_dist
-    kind = _known_class(fn)
-    if kind == "Dirichlet" and fn.event_shape[-1] == 2:
-        return fn, "DirichletOfTwo"
-    if kind == "Categorical" and fn.probs.shape[-1] != 2:
-        return fn, "CategoricalOfMany"
-    if kind == "Multinomial" and fn.event_shape[-1] != 2:
-        return fn, "MultinomialOfMany"
-    return fn, kind
+    return unwrapped(fn, _known_class)
 
 
 def _arguments(fn: Any, kind: str) -> Mapping[str, Argument]:
@@ -369,7 +359,7 @@ def _probability(fn: Any, kind: str) -> tuple[Any, bool]:
 def _mask(fn: Any, mask: Any) -> Any:
     """Join the masks of a site; None if there is none."""
     masks = [] if mask is None else [mask]
-    while type(fn).__name__ in _WRAPPERS:
+    while type(fn).__name__ in WRAPPERS:
         if type(fn).__name__ == "MaskedDistribution":
             masks.append(fn._mask)
         fn = fn.base_dist

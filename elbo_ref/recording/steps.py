@@ -9,7 +9,7 @@ draw: this is looked up at the draws of the step, not taken from shapes or names
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from itertools import takewhile
@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 from elbo_ref.recording.notes import Recording
 
 Array = NDArray[Any]
+
+WRAPPERS = ("Independent", "ExpandedDistribution", "MaskedDistribution")
+"""Classes of distributions around another one."""
 
 _NEAR = 64
 """Roundings, in units of eps, that turn a logit back into its probability."""
@@ -202,6 +205,20 @@ def _same(rows: Observed, values: Array, link: Link) -> bool:
         return bool(np.all(np.abs(seen - wanted) <= 4 * eps * wanted))
     room = _NEAR * eps * np.maximum(wanted, eps) * (1 + np.abs(seen))
     return bool(np.all(np.abs(_probability(seen, True) - wanted) <= room))
+
+
+def unwrapped(fn: Any, class_of: Callable[[Any], str]) -> tuple[Any, str]:
+    """Unwrap a distribution, and say what it is to be taken for, given what names its class."""
+    while type(fn).__name__ in WRAPPERS:
+        fn = fn.base_dist
+    kind = class_of(fn)
+    if kind == "Dirichlet" and fn.event_shape[-1] == 2:
+        return fn, "DirichletOfTwo"
+    if kind == "Categorical" and fn.probs.shape[-1] != 2:
+        return fn, "CategoricalOfMany"
+    if kind == "Multinomial" and fn.event_shape[-1] != 2:
+        return fn, "MultinomialOfMany"
+    return fn, kind
 
 
 def make_recording(

@@ -8,18 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.recording.header import GROUPS
 from elbo_ref.recording.notes import Recording
 
-_BY_STEP = (
-    "draws",
-    "before",
-    "constrained",
-    "after",
-    "gradients",
-    "lr",
-    "arguments",
-    "argument_gradients",
-)
+_BY_STEP = tuple(group for group in GROUPS if group not in ("moments", "observed"))
 
 _CAUSES = (
     ("before", "the parameter"),

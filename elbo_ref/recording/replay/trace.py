@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.crosscheck.class_names import LOSS_CLASSES
 from elbo_ref.crosscheck.float_ends import probability_ends
 from elbo_ref.crosscheck.parameters import roles_of
 from elbo_ref.guides import Guide
@@ -38,13 +39,7 @@ from elbo_ref.recording.rows import Data
 from elbo_ref.recording.statement import Statement
 from elbo_ref.svi.parameters import NAMES
 
-LOSSES = {
-    "Trace_ELBO": "trace",
-    "TraceGraph_ELBO": "trace_graph",
-    "TraceEnum_ELBO": "trace_enum",
-    "TraceMeanField_ELBO": "trace_mean_field",
-    "RenyiELBO": "renyi",
-}
+LOSSES = {name: own for name, own in LOSS_CLASSES.items() if name != "ELBO"}
 """The losses whose every value follows from the draws, by their classes."""
 
 _BLOCK = 200_000
