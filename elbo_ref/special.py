@@ -152,17 +152,25 @@ def log_factorial_remainder(x: FloatArray) -> FloatArray:
     x = np.asarray(x)
     values = np.empty(x.shape)
     large, small = x >= _SERIES_FROM, x <= 2
-    between = ~(large | small)
-    values[large] = _remainder_series(x[large])
-    y = x[small]
-    values[small] = sc.gammaln(y + 1) - sc.xlogy(y, y) + y
-    y = x[between]
-    down = np.empty(y.shape)
-    for part in blocks(y.size):
-        steps = y[part, None] + np.arange(_SERIES_FROM)
-        down[part] = (steps * np.log1p(1 / steps) - 1).sum(axis=-1)
-    values[between] = _remainder_series(y + _SERIES_FROM) + down
+    for chosen, formula in (
+        (large, _remainder_series), (small, _remainder_by_gamma),
+        (~(large | small), _remainder_by_steps),
+    ):  # fmt: skip
+        if chosen.any():
+            values[chosen] = formula(x[chosen])
     return values
+
+
+def _remainder_by_gamma(x: FloatArray) -> FloatArray:
+    return np.asarray(sc.gammaln(x + 1) - sc.xlogy(x, x) + x)
+
+
+def _remainder_by_steps(x: FloatArray) -> FloatArray:
+    down = np.empty(x.shape)
+    for part in blocks(x.size):
+        steps = x[part, None] + np.arange(_SERIES_FROM)
+        down[part] = (steps * np.log1p(1 / steps) - 1).sum(axis=-1)
+    return _remainder_series(x + _SERIES_FROM) + down
 
 
 def _remainder_series(x: FloatArray) -> FloatArray:
@@ -179,9 +187,10 @@ def log_choose_remainder(x: FloatArray, y: FloatArray) -> FloatArray:
     r = log_factorial_remainder
     large = more >= _SERIES_FROM
     base = np.where(large, more, _SERIES_FROM)
-    far = 0.5 * np.log1p(less / base) + (_stirling_tail(base + less) - _stirling_tail(base))
-    near = np.where(large, 0.0, more)
-    rise = np.where(large, far, r(near + np.where(large, 0.0, less)) - r(near))
+    rise = 0.5 * np.log1p(less / base) + (_stirling_tail(base + less) - _stirling_tail(base))
+    if not large.all():
+        near = np.where(large, 0.0, more)
+        rise = np.where(large, rise, r(near + np.where(large, 0.0, less)) - r(near))
     return rise - r(less)
 
 

@@ -12,7 +12,11 @@
       J = (K + G (a-1)) E log c + (F + G (b-1)) E log(1-c) - G log B(a, b) + logC,
 
   which over both concentrations is unbounded: the prior may collapse anywhere inside (0, 1). Over a
-  alone it may collapse to an end only. There J ~ (G - K)/a as a -> 0 and ~ (G - F) log a as
+  alone, where
+
+      dJ/da = (K + G (a-1)) [psi_1(a) - psi_1(a + b)] - (F + G (b-1)) psi_1(a + b),
+
+  it may collapse to an end only. There J ~ (G - K)/a as a -> 0 and ~ (G - F) log a as
   a -> infinity: unbounded if K < G or F < G. With K >= G and F > G it falls to minus infinity at
   both ends (as G log a at a -> 0 where K = G) and has a maximum; with F = G it levels off instead,
   at G [b psi(b) - b - log Gamma(b)] + logC.
@@ -28,6 +32,7 @@ from operator import itemgetter
 import numpy as np
 from scipy import optimize, special as sc
 
+from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.mle.binomial import (
     as_totals,
@@ -37,7 +42,7 @@ from elbo_ref.mle.binomial import (
     totals,
 )
 from elbo_ref.objectives.base import Task
-from elbo_ref.objectives.exact import elbo, empty_guide_objective, empty_guide_objective_gradient
+from elbo_ref.objectives.exact import elbo, empty_guide_objective
 from elbo_ref.optima.optimum import Optimum, at_end, at_prior, unbounded
 from elbo_ref.special import trigamma, trigamma_difference
 from elbo_ref.svi.parameters import Learned
@@ -93,14 +98,18 @@ def of_empty(task: Task, prior: Beta, learned: Learned) -> Optimum:
         return unbounded("few_of_an_outcome", b)._replace(
             location="one_concentration_to_end", numbers=ends
         )
-    together, added = as_totals(counts)
+
+    def slopes_at(log_a: FloatArray) -> FloatArray:
+        a, others = np.exp(log_a), np.asarray(b)
+        up, down = k - latents + latents * a, f - latents + latents * b
+        return up * trigamma_difference(a, others) - down * trigamma(a + b)
 
     def slope(log_a: float) -> float:
-        at = Beta(float(np.exp(log_a)), b)
-        return float(empty_guide_objective_gradient(at, together).concentration1)
+        return float(slopes_at(np.array([log_a]))[0])
 
     grid = np.linspace(np.log(1e-12), np.log(1e6 * (k + f + b)), 500)
-    slopes = np.array([slope(x) for x in grid])
+    slopes = slopes_at(grid)
+    together, added = as_totals(counts)
     peaks = [
         stationary(slope, grid[i], grid[i + 1], b)
         for i in np.flatnonzero((slopes[:-1] > 0) & (slopes[1:] <= 0))

@@ -1,5 +1,6 @@
 """Where a loss that changes the objective leads: against searches that know nothing of it."""
 
+import mpmath as mp
 import numpy as np
 import pytest
 from scipy import optimize
@@ -212,3 +213,27 @@ def test_diagnose_says_so():
     assert "not an ELBO" in seen.summary() and seen.to_json()
     run = er.maximize_elbo(BOUNDED, "tied", loss="renyi", prior=PRIOR, num_steps=5)
     assert "between the ELBO's" in er.diagnose(run).sentence
+
+
+@pytest.mark.parametrize("held", [1e-6, 1e-3, 1.0, 20.0, 1e4])
+@pytest.mark.parametrize("rows", [(1, 3), (2, 3), (1, 2)], ids=str)
+def test_over_one_concentration_with_few_of_an_outcome_by_mpmath(rows, held):
+    """As many successes or failures as latents: the slope's leading terms are one another's."""
+    counts, latents = er.Counts(*([x] * 4 for x in rows)), 4
+    best = find_optimum("empty", counts, er.Beta(1.0, held), "concentration1")
+    k, f = int(counts.successes.sum()), int(counts.failures.sum())
+    with mp.workdps(60):
+        b = mp.mpf(held)
+
+        def slope(a):
+            after = mp.psi(1, a + b)
+            up, down = k + latents * (a - 1), f + latents * (b - 1)
+            return up * (mp.psi(1, a) - after) - down * after
+
+        if best.attained:
+            a = mp.mpf(best.concentration1)
+            assert slope(a * (1 - 1e-5)) > 0 > slope(a * (1 + 1e-5)), best
+        else:
+            grid = [mp.mpf(10) ** x for x in range(-11, 7)]
+            falls = [a for a in grid if slope(a) <= 0 < slope(a / 10)]
+            assert not falls, (best, falls)
