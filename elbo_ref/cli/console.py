@@ -21,6 +21,7 @@ from types import FrameType, TracebackType
 from typing import Any, TextIO, TypeVar
 
 from elbo_ref._format.table import printable
+from elbo_ref._format.terminal import has_colours
 from elbo_ref.io.errors import DataError
 
 FINE, USAGE, NOT_CONVERGED = 0, 2, 3
@@ -280,12 +281,6 @@ class Interrupts:
         if not self._said:
             self._said = True
             say("interrupted: writing what was reached; once more ends that too")
-
-
-def has_colours(stream: TextIO) -> bool:
-    """Tell whether a stream is a terminal that shows colours, and nobody minds (NO_COLOR)."""
-    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-    return not plain and stream.isatty()
 
 
 class Progress:

@@ -12,12 +12,12 @@ from typing import Any, get_args
 
 from elbo_ref._format.documents import document, to_json
 from elbo_ref._format.table import printable
+from elbo_ref._format.terminal import has_colours
 from elbo_ref.cli.console import (
     CANNOT_WRITE,
     FINE,
     check_output,
     guarded,
-    has_colours,
     refusals,
 )
 from elbo_ref.cli.delivery import Delivery

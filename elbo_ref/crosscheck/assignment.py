@@ -356,8 +356,8 @@ def _at_ends(assignment: Assignment, claims: Claims, given: Parameters) -> Itera
         held = (best[row] > high) & (x > high - _NEAR * (high - low))
         if held.any():
             where = int(np.argmax(np.where(held, x, -np.inf)))
-            what = f"{claims.text_of(role)}, held below {high:g} by its constraint,"
-            reason = f"latent {where}, of which the exact posterior has that"
+            what = f"{claims.text_of(role)}, held below {high:g} by its constraint"
+            reason = f"latent {where}, and what its exact posterior has"
             ours = float(best[row, where])
             yield Finding(
                 "guide_at_constraint", what, float(x[where]), ours, None, reason, "mistake"

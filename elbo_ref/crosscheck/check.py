@@ -219,7 +219,8 @@ def _judged(handed: HandedIn, optimizer: Adam | ClippedAdam | None, rng: Rng) ->
             what = f"{len(sites)} latent sites, each with a prior of its own ({'; '.join(sites)}): "
             what += "the rows and the parameters of one can be judged by themselves"
             outside = (Finding("outside_model", what, status="outside"),)
-            return Verdict(_subject(f"{guide.name} guide", handed.loss, counts), outside)
+            subject = _subject(f"{guide.name} guide", handed.loss, counts)
+            return Verdict(subject, outside, advice=wording.advice(outside, has_losses=True))
         if reading is None:
             raise
         return _verdict(reading, handed, optimizer, rng)

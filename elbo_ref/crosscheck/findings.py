@@ -68,6 +68,8 @@ class Finding(NamedTuple):
         What follows from it.
     rivals : tuple of str
         Of a mistake: those that the numbers do not rule out instead, likelier ones first.
+    of : str
+        The parameter, or its role, that is compared, where there are several.
 
     See Also
     --------
@@ -88,6 +90,7 @@ class Finding(NamedTuple):
     reason: str = ""
     status: Status = "agrees"
     rivals: tuple[str, ...] = ()
+    of: str = ""
 
     @property
     def difference(self) -> float | None:
@@ -96,10 +99,16 @@ class Finding(NamedTuple):
             return None
         return self.theirs - self.ours
 
+    @property
+    def label(self) -> str:
+        """What is compared, in a word or two."""
+        return wording.label(self)
+
     def to_dict(self) -> Document:
         """Return the finding as plain values."""
-        body: Document = {"name": self.name, "quantity": self.quantity}
+        body: Document = {"name": self.name, "label": self.label, "quantity": self.quantity}
         body |= {"reason": self.reason, "status": self.status, "rivals": list(self.rivals)}
+        body["of"] = self.of
         for name in ("theirs", "ours", "difference", "allowance"):
             put(body, name, getattr(self, name), "there is no such number")
         return body
@@ -110,7 +119,7 @@ class Finding(NamedTuple):
         Examples
         --------
         >>> print(Finding("losses", "mean loss", 3.25, 3.0, 0.5, "Monte Carlo").line())
-        agrees    losses: mean loss 3.25, should be 3 +- 0.5 (Monte Carlo)
+        agrees    losses: mean loss: 3.25, should be 3 +- 0.5 (Monte Carlo)
         """
         return wording.line(self)
 
@@ -207,12 +216,17 @@ class Verdict:
         return EXIT_CODES[self.outcome]
 
     @property
+    def answer(self) -> str:
+        """The sentences that the verdict opens with."""
+        return wording.answer(self)
+
+    @property
     def paragraph(self) -> str:
         """The verdict in sentences."""
         return wording.paragraph(self)
 
     def summary(self, *, colour: bool = False) -> str:
-        """Return the verdict in sentences, and the findings, one a line.
+        """Return the answer, the tables of what was compared, the details, and the advice.
 
         Parameters
         ----------
@@ -223,6 +237,9 @@ class Verdict:
 
     def __str__(self) -> str:
         return self.summary()
+
+    def _repr_html_(self) -> str:
+        return wording.as_html(self)
 
     def to_dict(self) -> Document:
         """Return the verdict as a document of plain values; see docs/results.md."""
@@ -237,6 +254,7 @@ class Verdict:
             "subject": self.subject,
             "outcome": self.outcome,
             "exit_code": self.exit_code,
+            "answer": self.answer,
             "mistakes": list(self.mistakes),
             "findings": [finding.to_dict() for finding in self.findings],
             "exact": exact,

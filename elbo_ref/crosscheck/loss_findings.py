@@ -140,19 +140,20 @@ def _mean(aligned: AlignedLosses, test: ModelTest) -> Finding:
     std = np.sqrt(np.maximum(test.distribution.variance, 0.0)) + test.allowance
     weights = 1 / np.maximum(std, 1e-300) ** 2
     weights /= weights.sum()
+    many = f"mean of {values.size} {aligned.kind}, weighted by precision"
     return Finding(
         aligned.kind,
-        f"mean of {values.size} {aligned.kind}, weighted by precision,",
+        many if values.size > 1 else aligned.labels[0],
         float(weights @ values),
         float(weights @ mean),
         float(3 * np.sqrt(weights**2 @ std**2)),
-        f"exact distribution of {values.size} {aligned.kind}, {100 * LEVEL:g}% a run",
+        f"by the exact distribution, at a level of {100 * LEVEL:g}% for the run",
     )
 
 
 def _fits(explanation: Explanation, report: HypothesisReport) -> str:
     fits, given = number(explanation.test.p_any), number(report.p)
-    return f"so they fit with p = {fits}, as given p = {given}"
+    return f"so they fit, p = {fits}; as given they do not, p = {given}"
 
 
 def _mistaken(aligned: AlignedLosses, report: HypothesisReport) -> list[Finding]:
@@ -182,21 +183,22 @@ def _mistaken(aligned: AlignedLosses, report: HypothesisReport) -> list[Finding]
         return [nameless, *_agreement(aligned, test, "note")]
     if len(best.test.allowance) != values.size:
         aligned = aligned.some(len(best.test.allowance))
-    fitting = _mean(aligned, best.test)
-    mistake = fitting._replace(
+    mistake = mismatch._replace(
         name=best.hypothesis.name,
-        quantity=f"{best.hypothesis.variant}: weighted mean",
-        reason=_fits(best, report),
+        quantity=f"{best.hypothesis.variant}; as given, {mismatch.quantity} departs most",
         status="mistake",
     )
+    fitting = _mean(aligned, best.test)
+    fitting = fitting._replace(name="with_mistake", reason=_fits(best, report), status="note")
     if best.hypothesis.number == "constant":
-        mistake = mistake._replace(
-            quantity="a constant is added to every loss:",
+        fitting = fitting._replace(
+            name="constant",
+            quantity="what is added to every loss",
             theirs=report.shift,
             ours=0.0,
             allowance=3 * report.shift_error,
         )
-    return [mistake, mismatch]
+    return [mistake, fitting]
 
 
 def _saturation(aligned: AlignedLosses) -> list[Finding]:
@@ -242,6 +244,6 @@ def impossible_losses(model: LossModel, losses: FloatArray) -> list[Finding]:
     mean = float(half.mean())
     if mean >= lowest - allowance:
         return []
-    what = "mean of the later losses, below minus the supremum of the evidence:"
+    what = "mean of the later losses, below minus the supremum of the evidence"
     reason = "no ELBO is above the evidence"
     return [Finding("loss_mismatch", what, mean, lowest, allowance, reason, "mistake")]

@@ -131,7 +131,7 @@ def _detached(model: LossModel, steps: StepLengths) -> list[Finding]:
             continue
         slope = max((_slope(model, row, t) for t in (0, times)), key=abs)
         if abs(slope) > 1e-3:
-            what = f"{role} never moves; the exact gradient of its logarithm is"
+            what = f"{role} never moves, against the exact gradient for its logarithm"
             reason = f"{times} steps"
             findings.append(Finding("gradient_detached", what, 0.0, slope, 1e-3, reason, "mistake"))
     return findings
@@ -153,17 +153,17 @@ def _settings(steps: StepLengths, optimizer: Adam | ClippedAdam, from_start: boo
     name, reason, lr = "optimizer_settings", "Adam's first step", rate_after(optimizer, 1)
     rate, first, allowance = steps.rate, steps.first, _ALIKE * lr
     if rate is not None:
-        what = "length of the first step, Adam's learning rate,"
+        what = "length of the first step, which is Adam's learning rate"
         if abs(rate - lr) <= allowance:
             return [Finding("first_step", what, rate, lr, allowance, reason, "agrees")]
         return [Finding(name, what, rate, lr, allowance, reason, "mistake")]
     if from_start and first.size > 1:
-        what = "the first step is not equally long in all coordinates;"
+        what = "the first step is not equally long in all coordinates"
         return [Finding(name, what, float(np.median(first)), lr, allowance, reason, "mistake")]
     beta1, beta2 = optimizer.betas
     longest, theirs = lr * max(1.0, (1 - beta1) / np.sqrt(1 - beta2)), float(steps.lengths.max())
     if theirs > longest * (1 + 1e-3):
-        reason = "Adam's bound: at most"
+        reason = "Adam's steps are at most as long"
         return [Finding(name, "the longest step", theirs, longest, 0.0, reason, "mistake")]
     return []
 

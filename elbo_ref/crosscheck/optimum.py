@@ -11,7 +11,8 @@ from elbo_ref.diagnostics.point import PointDiagnosis
 from elbo_ref.optima.find import find_optimum
 from elbo_ref.svi.convergence import ARRIVED, NEGLIGIBLE, NoiseFloor
 
-_ENOUGH = "what counts as there"
+WITHIN = "within the allowance counts as there"
+NEGLIGIBLE_IS = f"a maximum may lack {number(NEGLIGIBLE)} nats"
 
 
 def optimum_finding(seen: PointDiagnosis) -> Finding:
@@ -19,8 +20,8 @@ def optimum_finding(seen: PointDiagnosis) -> Finding:
     optimum, here = seen.optimum, seen.objective
     reason, where = reason_of(optimum), location(optimum)
     if seen.case == "unbounded":
-        what = f"the objective has no maximum: {reason}"
-        return Finding("unbounded", what, here, None, None, "derived", "optimum")
+        what = "the objective has no maximum"
+        return Finding("unbounded", what, here, None, None, reason, "optimum")
     if seen.case == "unknown":
         return Finding("at_optimum", "the maximum", here, None, None, reason, "untested")
     what = f"the objective is {number(max(seen.shortfall, 0.0))} nats below its "
@@ -29,25 +30,23 @@ def optimum_finding(seen: PointDiagnosis) -> Finding:
         return Finding("drifting", what, here, optimum.value, None, reason, "optimum")
     if optimum.location == "prior" and not optimum.learned:
         where = f"over the guide, for the prior {where}"
-    what += f"maximum ({where}){_over_all_priors(seen)}"
-    floor = seen.floor
-    finding = Finding("at_optimum", what, here, optimum.value, ARRIVED, _ENOUGH, "agrees")
+    what, beyond, floor = f"{what}maximum ({where})", _over_all_priors(seen), seen.floor
+    finding = Finding("at_optimum", what + beyond, here, optimum.value, ARRIVED, WITHIN, "agrees")
     if seen.case == "converged":
         if seen.shortfall <= ARRIVED:
             return finding
-        what = f"{what}, and at a lower one"
+        what = f"{what}, at a local maximum that is lower{beyond}"
         return finding._replace(quantity=what, allowance=None, reason="Newton's step gains nothing")
     if seen.case == "not_converged" or floor is None:
-        most, why = ARRIVED, _ENOUGH
+        most, why = ARRIVED, WITHIN
         if floor and floor.allowance > most:
-            most, why = floor.allowance, f"what the noise floor allows, {_words(floor)}"
-        why = f"more than {number(most)}, {why}"
+            most, why = floor.allowance, f"{_words(floor)}, and seldom more than the allowance"
         return finding._replace(name=seen.case, allowance=most, reason=why, status="optimum")
-    near = f"{what}, as near as the noise of its gradients lets it come"
+    near = f"{what}, as near as the noise of its gradients lets it come{beyond}"
     if seen.at_maximum:
         most = min(floor.allowance, NEGLIGIBLE)
         return finding._replace(quantity=near, allowance=most, reason=_words(floor))
-    why = f"more than {number(NEGLIGIBLE)}, what a maximum may lack; {_words(floor)}"
+    why = f"{NEGLIGIBLE_IS}; {_words(floor)}"
     return Finding(seen.case, near, here, optimum.value, NEGLIGIBLE, why, "optimum")
 
 
@@ -67,7 +66,7 @@ def _over_all_priors(seen: PointDiagnosis) -> str:
 
 def _words(floor: NoiseFloor) -> str:
     mean = number(floor.nats)
-    return f"{mean} in the mean at this learning rate and number of particles"
+    return f"at this learning rate and number of particles the noise costs {mean} nats in the mean"
 
 
 def exact_numbers(seen: PointDiagnosis) -> dict[str, float | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from elbo_ref._format.numbers import describe, number
-from elbo_ref._format.table import WIDTH
+from elbo_ref._format.table import WIDTH, Column, Table
+from elbo_ref._format.terminal import painted
 from elbo_ref.crosscheck.mistakes import MISTAKES
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ _COLOURS = {
     "agrees": _GREEN,
     "not_at_optimum": _YELLOW,
     "optimum": _YELLOW,
+    "too low": _YELLOW,
     "too_little_to_tell": _YELLOW,
     "mistake": _RED,
     "outside_model": _RED,
@@ -36,6 +39,25 @@ _COLOURS = {
     "untested": _DIM,
 }
 """Colours of outcomes and statuses on a terminal."""
+
+_LABELS = {
+    "at_optimum": "objective",
+    "first_step": "first step",
+    "draws": "draws (p-value)",
+    "draw_mismatch": "draw_mismatch (p-value)",
+    "with_mistake": "losses with the mistake",
+}
+"""Rows of the table that are not called by the names of their findings."""
+
+_OF_EACH = {"gradients": "grad", "updates": "update"}
+"""The same for those that there are several of, each of a parameter or a role."""
+
+_WIDEST = 27
+"""Characters of them; with numbers from 1e-99, and 100 rows, 80 to the line."""
+
+_EXACT = "exact, in nats (the objective is minus the expected loss):"
+
+_OUTSIDE = "That is no mistake: exact numbers are known here for the Beta-Binomial alone."
 
 _ON_OPTIMUM = {
     "unbounded": "More steps do not help: the model or the guide has to change.",
@@ -53,10 +75,9 @@ _ON_OPTIMUM = {
 
 def line(finding: Finding) -> str:
     """Put a finding on one line."""
-    name = "" if finding.name == finding.status else f"{finding.name}: "
-    text = f"{finding.status:8}  {name}{finding.quantity}"
+    text = f"{finding.status:8}  {_named_quantity(finding)}"
     if finding.theirs is not None and finding.status != "optimum":
-        text += f" {number(finding.theirs)}"
+        text += f": {number(finding.theirs)}"
         if finding.ours is not None:
             text += f", should be {number(finding.ours)}"
         if finding.allowance is not None:
@@ -64,20 +85,43 @@ def line(finding: Finding) -> str:
     return f"{text} ({finding.reason})" if finding.reason else text
 
 
+def label(finding: Finding) -> str:
+    """Say in a word or two what a finding compares, for its row of the table.
+
+    Examples
+    --------
+    >>> from elbo_ref.crosscheck.findings import Finding
+    >>> label(Finding("drifting", "", status="optimum")), label(Finding("wrong_sign", ""))
+    ('objective (drifting)', 'wrong_sign')
+    """
+    if finding.status == "optimum":
+        return f"objective ({finding.name})"
+    if finding.of and finding.name in _OF_EACH:
+        kind = _OF_EACH[finding.name]
+        room = _WIDEST - len(kind) - 1
+        return f"{kind} {finding.of if len(finding.of) <= room else '...' + finding.of[3 - room :]}"
+    return _LABELS.get(finding.name, finding.name)
+
+
+def _named_quantity(finding: Finding) -> str:
+    name = "" if finding.name == finding.status else f"{finding.name}: "
+    return name + finding.quantity.rstrip(",:;")  # which a number followed
+
+
 def paragraph(verdict: Verdict) -> str:
     """Say all that a verdict comes to."""
     untested = "; ".join(finding.quantity for finding in verdict.having("untested"))
-    parts = [_answer(verdict), _ruled_out(verdict)]
+    parts = [answer(verdict), _ruled_out(verdict)]
     parts += [f"Could not be tested: {untested}."] if untested else []
     return " ".join(part for part in (*parts, *verdict.advice) if part)
 
 
-def _answer(verdict: Verdict) -> str:
+def answer(verdict: Verdict) -> str:
     """Say if numbers are genuine, and if they are a maximum."""
     away = "; ".join(finding.quantity for finding in verdict.having("optimum"))
     at = [x.quantity for x in verdict.having("agrees") if x.name == "at_optimum"]
-    maximum = f" They are a maximum: {at[0]}." if at else ""
-    return _genuine(verdict) + (f" They are not a maximum: {away}." if away else maximum)
+    maximum = f" They are at a maximum: {at[0]}." if at else ""
+    return _genuine(verdict) + (f" They are not at a maximum: {away}." if away else maximum)
 
 
 def _ruled_out(verdict: Verdict) -> str:
@@ -113,32 +157,97 @@ def _meaning(name: str) -> str:
     return MISTAKES[name].meaning if name in MISTAKES else name.replace("_", " ")
 
 
-def summary(verdict: Verdict, *, colour: bool = False) -> str:
-    """Put the answer first, then the exact numbers and the findings one a line, then the advice."""
+def tables(verdict: Verdict) -> list[Table]:
+    """Make the table of what was compared and that of the exact numbers, if there are any."""
+    rows = _compared(verdict)
+    columns = [
+        Column(range(1, len(rows) + 1), heading="#"),
+        Column([_word(row) for row in rows], heading="outcome", left=True),
+        Column([label(row) for row in rows], heading="compared", left=True),
+        Column([row.theirs for row in rows], heading="yours"),
+        Column([row.ours for row in rows], heading="should be"),
+        Column([row.allowance for row in rows], heading="+-"),
+    ]
     numbers = {name: x for name, x in verdict.exact.items() if x is not None}
-    exact = ", ".join(f"{name.replace('_', ' ')} {number(x)}" for name, x in numbers.items())
+    exact = [Column([x], heading=name.replace("_", " ")) for name, x in numbers.items()]
+    made = (Table(columns) if rows else None, Table(exact, _EXACT) if exact else None)
+    return [table for table in made if table is not None]
+
+
+def _compared(verdict: Verdict) -> list[Finding]:
+    """List the findings that have a row: those that decide, and those with numbers."""
+    decide = ("mistake", "optimum", "agrees")
+    return [x for x in verdict.findings if x.status in decide or x.theirs is not None]
+
+
+def _word(finding: Finding) -> str:
+    return "too low" if finding.status == "optimum" else finding.status
+
+
+def details(verdict: Verdict) -> list[tuple[str, str]]:
+    """List what stands behind the rows, by their numbers, and what has none, by its kind."""
+    rows = _compared(verdict)
+    found = [(str(i), _detail(row)) for i, row in enumerate(rows, 1)]
+    without = (x for x in verdict.findings if x not in rows and x.status != "outside")
+    found += [(x.status, _detail(x)) for x in without]
+    found += [("ruled out", ", ".join(verdict.ruled_out))] if verdict.ruled_out else []
     after = verdict.posterior
     if after is not None and np.size(after.concentration1) == 1:
-        exact += f", posterior {describe(after)}"
-    answer = f"verdict: {OUTCOMES[verdict.outcome]}."
-    lines = _painted(answer, _wrapped(f"{answer} {_answer(verdict)}"), verdict.outcome, colour)
-    lines += _wrapped(verdict.subject)
-    lines += _wrapped(f"exact: {exact}") if exact else []
-    for finding in verdict.findings:
-        brief = finding.status == "optimum" and finding.reason  # the answer has the quantity
-        text = f"optimum   {finding.name}: {finding.reason}" if brief else line(finding)
-        lines += _painted(finding.status, _wrapped(text, 10), finding.status, colour)
-    for text in (_ruled_out(verdict), *verdict.advice):
-        lines += _wrapped(text)
-    return "\n".join(lines)
+        found.append(("posterior", describe(after)))
+    return [*found, ("checked", verdict.subject)]
 
 
-def _painted(start: str, lines: list[str], kind: str, colour: bool) -> list[str]:
+def _detail(finding: Finding) -> str:
+    """Say all of a finding but its numbers; an optimum's quantity is in the answer."""
+    if finding.reason and (finding.status == "optimum" or finding.name == "at_optimum"):
+        return f"{finding.name}: {finding.reason}"
+    text = _named_quantity(finding)
+    return f"{text} ({finding.reason})" if finding.reason else text
+
+
+def summary(verdict: Verdict, *, colour: bool = False) -> str:
+    """Put the answer first, then the tables, then the details one a line, then the advice."""
+    head = f"verdict: {OUTCOMES[verdict.outcome]}."
+    first = _wrapped(f"{head} {answer(verdict)}")
+    blocks = [_painted(first, head, verdict.outcome) if colour else first]
+    for table in tables(verdict):
+        lines = table.to_text().splitlines()
+        blocks.append([_painted_row(x) for x in lines] if colour else lines)
+    blocks.append([x for key, text in details(verdict) for x in _listed(key, text, colour)])
+    blocks.append([x for text in verdict.advice for x in _wrapped(text)])
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def as_html(verdict: Verdict) -> str:
+    """Make the same of it for a notebook."""
+    keys, texts = zip(*details(verdict), strict=True)
+    more = Table([Column(keys, heading="#", left=True), Column(texts, heading="details")])
+    head = f"<b>verdict: {OUTCOMES[verdict.outcome]}.</b>"
+    parts = [f"<p>{head} {html.escape(answer(verdict))}</p>"]
+    parts += [table.to_html() for table in (*tables(verdict), more)]
+    return "".join([*parts, *(f"<p>{html.escape(text)}</p>" for text in verdict.advice)])
+
+
+def _listed(key: str, text: str, colour: bool) -> list[str]:
+    """Put a detail on lines of its own, its key before it."""
+    lines = _wrapped(f"{key:9}  {text}", 11)
+    return _painted(lines, key, key) if colour else lines
+
+
+def _painted_row(row: str) -> str:
+    """Colour the outcome in a row of the table, which stands after its number."""
+    place, word = [*row.lstrip().split("  "), ""][:2]
+    return row.replace(word, _paint(word, word), 1) if place.isdigit() else row
+
+
+def _painted(lines: list[str], start: str, kind: str) -> list[str]:
     """Colour the start of the first line by an outcome or a status."""
-    if not colour or kind not in _COLOURS:
-        return lines
     first, *others = lines
-    return [f"\x1b[{_COLOURS[kind]}m{start}\x1b[0m{first[len(start) :]}", *others]
+    return [_paint(start, kind) + first[len(start) :], *others]
+
+
+def _paint(text: str, kind: str) -> str:
+    return painted(text, _COLOURS[kind]) if kind in _COLOURS else text
 
 
 def _wrapped(text: str, indent: int = 4) -> list[str]:
@@ -148,17 +257,25 @@ def _wrapped(text: str, indent: int = 4) -> list[str]:
     )
 
 
-def advice(findings: Sequence[Finding], *, has_losses: bool) -> tuple[str, ...]:
+def advice(
+    findings: Sequence[Finding], *, has_losses: bool, recorded: bool = False
+) -> tuple[str, ...]:
     """Say what to do about findings."""
     sentences = []
+    statuses = {finding.status for finding in findings}
     mistakes = [finding for finding in findings if finding.status == "mistake"]
-    if any(finding.rivals for finding in mistakes):
+    if "outside" in statuses:
+        sentences.append(_OUTSIDE)
+    if any(finding.rivals for finding in mistakes) and not recorded:
         sentences.append("More evaluations, or a history of the parameters, tell them apart.")
     if mistakes:
-        sentences.append("Correct that first; a recording of a few steps shows where it enters.")
+        where = "." if recorded else "; a recording of a few steps shows where it enters."
+        sentences.append(f"Correct that first{where}")
     elif not has_losses:
         more = "Evaluate the loss some twenty times at these parameters and hand that in."
         sentences.append(more)
+    elif not recorded and not statuses & {"agrees", "outside", "optimum"}:
+        sentences.append("A recording of a few steps tells more than numbers alone.")
     names = {finding.name for finding in findings}
     sentences += [text for name, text in _ON_OPTIMUM.items() if name in names][:1]
     return tuple(sentences)

@@ -75,7 +75,7 @@ def _data(name: str, outcomes: FloatArray, constant: FloatArray, room: FloatArra
         findings = (Finding("coefficients", words, status="note"),)
         coefficient = np.zeros_like(coefficient)
     elif np.any(np.abs(constant - coefficient) > room):
-        words = f"{name!r} has a constant beside the likelihood; in all"
+        words = f"{name!r} has a constant beside the likelihood"
         numbers = float(constant.sum()), float(coefficient.sum()), None
         reason = "the log binomial coefficients, or 0 without them"
         findings = (Finding("unexplained_constant", words, *numbers, reason, "mistake"),)

@@ -241,7 +241,7 @@ def _compare_batches(data: Data, k: FloatArray, n: FloatArray) -> list[Finding]:
     if not off.any() or data.successes.shape[1] == 1:
         return []
     step, row = np.argwhere(off)[0]
-    words = f"row {row} of the batch of step {step} has the total count"
+    words = f"the total count of row {row} of the batch of step {step}"
     theirs, reason = float(data.total_count[step, row]), "no row of the counts is like it"
     name = "wrong_counts" if np.isin(data.total_count, n).all() else "wrong_total_count"
     return [Finding(name, words, theirs, None, None, reason, "mistake")]
@@ -253,6 +253,6 @@ def _compare_scale(data: Data, k: FloatArray, n: FloatArray, scale: float) -> li
     whole = len(k) / size if size > 1 else float(n.sum() / data.total_count.mean())
     for name, wrong in (("subsample_unscaled", 1.0), ("subsample_scaled_twice", whole**2)):
         if whole > 1 and np.isclose(scale, wrong) and not np.isclose(wrong, whole):
-            words = f"minibatches of {size} of {len(k)} latents are multiplied by"
+            words = f"the scale of minibatches of {size} of {len(k)} latents"
             return [Finding(name, words, scale, whole, None, "as the sites have it", "mistake")]
     return []

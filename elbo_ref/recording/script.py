@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+from elbo_ref._format.terminal import has_colours
 from elbo_ref._validation.arguments import count
 from elbo_ref.crosscheck.findings import Verdict
 from elbo_ref.recording.notes import Recording
@@ -60,7 +62,7 @@ def check(svi: Any, *args: Any, num_steps: int = 40, **kwargs: Any) -> Verdict:
     """
     steps = count("num_steps", num_steps, 1)
     verdict = replay(_recorded(svi, steps, args, kwargs))
-    print(verdict)
+    print(verdict.summary(colour=has_colours(sys.stdout)))
     return verdict
 
 

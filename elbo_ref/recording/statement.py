@@ -270,9 +270,7 @@ def _at_ends(recording: Recording, own: Mapping[str, Argument]) -> list[Finding]
             at = np.abs(values[-1] - end) <= _AT_END * abs(end - (low or 0.0) or end)
             stuck = int(np.sum(at & (sign * downhill > 0)))
             if 2 * stuck > at.size:
-                words = (
-                    f"{stuck} of {at.size} values of {name} ({role}) are at an end of its range,"
-                )
+                words = f"{stuck} of {at.size} values of {name} ({role}) are at an end of its range"
                 reason = "the loss falls beyond it: the constraint is too narrow"
                 findings.append(
                     Finding("guide_at_constraint", words, end, None, None, reason, "mistake")
@@ -302,13 +300,13 @@ def _scales(
         mistake("likelihood_weight", words, scale, float(others[0][0]) if others else 1.0)
     extra, further = scale / planned, weight / meant
     if planned != 1 and np.isclose(extra, planned):
-        mistake("subsample_scaled_twice", "the scale of a minibatch is", scale, planned)
+        mistake("subsample_scaled_twice", "the scale of a minibatch", scale, planned)
     elif planned != 1 and np.isclose(extra * planned, 1):
-        mistake("subsample_unscaled", "the scale of a minibatch is", scale, planned)
+        mistake("subsample_unscaled", "the scale of a minibatch", scale, planned)
     elif not np.isclose(extra, 1) and changing:
         findings.append(Finding("scale", f"batches count {number(extra)} times", status="note"))
     elif not np.isclose(extra, 1) and np.isclose(further, 1):
-        mistake("normalised_loss", "all terms of the loss are multiplied by", extra, 1.0)
+        mistake("normalised_loss", "the factor of all terms of the loss", extra, 1.0)
     if meant != 1 and np.isclose(further, meant):
         mistake("subsample_scaled_twice", "the scale of a batch of rows is", weight, meant)
     elif meant != 1 and np.isclose(further * meant, 1):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
+from importlib import resources
 
 import pytest
 
 from elbo_ref.crosscheck import Finding, Verdict
 from elbo_ref.crosscheck.findings import EXIT_CODES, OPTIMUM
 from elbo_ref.crosscheck.mistakes import MISTAKES
-from elbo_ref.crosscheck.wording import OUTCOMES, advice
+from elbo_ref.crosscheck.wording import OUTCOMES, advice, details, tables
 
 AGREES = Finding("losses", "mean loss", 3.25, 3.0, 0.5, "Monte Carlo")
 AWAY = Finding("drifting", "the objective is 3 nats below its supremum", status="optimum")
@@ -45,8 +48,10 @@ def test_the_answer_comes_first_and_the_advice_last():
     )
     lines = verdict.summary().splitlines()
     assert lines[0].startswith("verdict: a mistake. These numbers are not what they are taken for:")
-    assert [line for line in lines if line.startswith("exact")] == ["exact: objective -2.5"]
-    assert lines[-2:] == ["Ruled out: wrong_latents.", "Correct that first."]
+    below = lines.index("objective")
+    assert lines[below - 1].startswith("exact") and lines[below + 1].strip() == "-2.5"
+    assert "ruled out  wrong_latents" in lines and "checked    somebody's run" in lines
+    assert lines[-2:] == ["", "Correct that first."]
     for text in (
         MISTAKES["wrong_sign"].meaning,
         "Equally possible: kernel_error.",
@@ -61,7 +66,10 @@ def test_colours_are_of_outcome_and_statuses_alone():
     plain, painted = verdict.summary(), verdict.summary(colour=True)
     assert "\x1b" not in plain and re.sub("\x1b\\[[0-9]*m", "", painted) == plain
     assert painted.startswith("\x1b[31mverdict: a mistake.\x1b[0m These")
-    assert "\n\x1b[32magrees\x1b[0m    losses" in painted
+    assert "\n3  \x1b[32magrees\x1b[0m   losses" in painted
+    assert "\n2  \x1b[33mtoo low\x1b[0m  objective" in painted
+    assert "\n\x1b[2muntested\x1b[0m   the losses" in painted
+    assert painted.count("\x1b[0m") == 5
 
 
 def test_the_line_of_the_optimum_does_not_repeat_the_answer():
@@ -69,7 +77,7 @@ def test_the_line_of_the_optimum_does_not_repeat_the_answer():
     away = AWAY._replace(reason="all trials end alike")
     text = Verdict("somebody's run", (away, AGREES)).summary()
     assert text.count(AWAY.quantity) == 1
-    assert "\noptimum   drifting: all trials end alike\n" in text
+    assert "\n1          drifting: all trials end alike\n" in text
     assert AWAY.quantity in away.line()
 
 
@@ -81,3 +89,98 @@ def test_advice_for_every_state():
     assert advice([AGREES], has_losses=True) == ()
     (text,) = advice([BLIND], has_losses=False)
     assert text.startswith("Evaluate the loss")
+    (text,) = advice([BLIND], has_losses=True)
+    assert text.startswith("A recording")
+    (text,) = advice([BLIND._replace(status="outside")], has_losses=True)
+    assert text.startswith("That is no mistake")
+
+
+def test_advice_on_a_recording_asks_for_no_other():
+    for findings in ([WRONG], [BLIND], [WRONG, AWAY]):
+        texts = advice(findings, has_losses=True, recorded=True)
+        assert not any("recording" in text or "evaluations" in text for text in texts)
+
+
+EXTREME = (-2.34567e-23, -1.23456e-99, 9.87654e-99)
+
+
+def _every_kind():
+    """Findings of every name and status that have a row, with numbers of most digits."""
+    for name in MISTAKES:
+        yield Finding(name, "q", *EXTREME, "r", "mistake")
+    for name in OPTIMUM:
+        yield Finding(name, "q", *EXTREME, "r", "optimum")
+    for name in ("losses", "evaluations", "draws", "first_step", "at_optimum", "with_mistake"):
+        yield Finding(name, "q", *EXTREME, "r")
+    for owner in ("prior", "guide"):
+        yield Finding("gradients", "q", *EXTREME, "r", of=f"{owner}.concentration1")
+    for name in ("prior.concentration1", "guide.encoder.layers.0.linear.weight"):
+        yield Finding("updates", "q", *EXTREME, "r", of=name)
+    for name in ("draws", "draw_mismatch"):
+        yield Finding(name, "q", 1.23456e-200, None, None, "r")
+
+
+def test_no_row_of_the_table_is_wider_than_80():
+    """Whatever the kind, the numbers and, from 100 rows on, the digits of the row's own."""
+    kinds = list(_every_kind())
+    for start in range(0, len(kinds), 15):
+        some = kinds[start : start + 15]
+        for findings in (some, [AGREES] * 100 + some):
+            exact = dict.fromkeys(("objective", "elbo", "gap", "log_evidence"), -1.23456e-123)
+            exact["highest_log_evidence"] = -1.23456e-123
+            for table in tables(Verdict("somebody's run", tuple(findings), exact)):
+                assert max(map(len, table.to_text().splitlines()[1:])) <= 80
+
+
+def test_a_parameter_in_the_table_keeps_the_end_of_its_name():
+    long = Finding("updates", "q", of="guide.encoder.layers.0.linear.weight")
+    assert long.label.startswith("update ...") and long.label.endswith("linear.weight")
+    assert long._replace(of="guide.concentration0").label == "update guide.concentration0"
+
+
+def test_every_row_has_its_detail_and_every_finding_its_line():
+    """The number of a row is the key of its detail; what has no row stands under its kind."""
+    note = Finding("parameters", "exp applied", status="note")
+    findings = (WRONG, AWAY, AGREES._replace(reason=""), note, BLIND)
+    verdict = Verdict("somebody's run", findings, ruled_out=("wrong_latents",))
+    keys = [key for key, _ in details(verdict)]
+    assert keys == ["1", "2", "3", "note", "untested", "ruled out", "checked"]
+    (table,) = tables(verdict)
+    assert [int(x) for x in table.columns[0].values] == [1, 2, 3]
+    for key, finding in zip(keys, findings, strict=False):
+        text = dict(details(verdict))[key]
+        assert finding.quantity in text
+    assert [finding.label for finding in findings[:3]] == list(table.columns[2].values)
+
+
+def test_a_quantity_needs_no_number_after_it():
+    """Some end in the stop before a number, which a detail does not have."""
+    for stop in (",", ":", ";", ""):
+        finding = AGREES._replace(quantity=f"mean loss{stop}")
+        text = dict(details(Verdict("somebody's run", (finding,))))["1"]
+        assert text == "losses: mean loss (Monte Carlo)"
+        assert "mean loss: 3.25, should be 3 +- 0.5" in finding.line()
+
+
+def test_a_notebook_and_json_have_the_content_of_the_text():
+    verdict = Verdict(
+        "<b>", (WRONG, AWAY, AGREES, BLIND), {"gap": 0.5}, ("wrong_latents",), ("Do that.",)
+    )
+    shown, said = verdict._repr_html_(), verdict.to_dict()
+    assert shown.count("<table>") == 3 and "<b>" not in shown.replace("<b>verdict", "")
+    texts = [verdict.answer, *verdict.advice, *(text for _, text in details(verdict))]
+    for text in texts:
+        assert html.escape(text) in shown
+    assert said["answer"] == verdict.answer and said["advice"] == ["Do that."]
+    assert [x["label"] for x in said["findings"]] == [x.label for x in verdict.findings]
+    for finding in verdict.findings:
+        assert f"<td>{html.escape(finding.label)}</td>" in shown or finding.theirs is None
+
+
+def test_the_schema_knows_every_outcome():
+    schema = json.loads(resources.files("elbo_ref").joinpath("schema.json").read_text())
+    of_verdict = schema["$defs"]["verdict"]["properties"]
+    assert set(of_verdict["outcome"]["enum"]) == set(EXIT_CODES)
+    assert set(of_verdict["exit_code"]["enum"]) == set(EXIT_CODES.values())
+    finding = AGREES.to_dict()
+    assert set(finding) == set(of_verdict["findings"]["items"]["required"])

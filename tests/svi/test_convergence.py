@@ -249,7 +249,7 @@ def test_who_is_at_a_maximum(counts, lr, steps, particles, case, name, code):
     seen, (found, verdict) = er.diagnose(run), checked(run)
     assert (seen.case, found.name, verdict.exit_code) == (case, name, code)
     assert (found.status == "agrees") == (name == "at_optimum")
-    if "They are a maximum" in verdict.paragraph:
+    if "They are at a maximum" in verdict.paragraph:
         assert seen.shortfall <= NEGLIGIBLE
         assert run.floor.allows(seen.shortfall)
 

@@ -244,7 +244,7 @@ def _verdict(recording: Recording, seen: _Seen) -> Verdict:
         in_order(seen.findings),
         exact_numbers(seen.point) if seen.point else {},
         _ruled_out(seen.findings, invisible),
-        wording.advice(seen.findings, has_losses=True),
+        wording.advice(seen.findings, has_losses=True, recorded=True),
         posterior=seen.point.exact_posterior if seen.point else None,
     )
 

@@ -20,7 +20,7 @@ class Comparison(NamedTuple):
     >>> compared.agree, compared.first(), compared.farthest()
     (False, (1,), (1,))
     >>> print(compared.finding("losses", "loss at step 1", (1,), "rounding", "mistake").line())
-    mistake   losses: loss at step 1 2.5, should be 2 +- 0.1 (rounding)
+    mistake   losses: loss at step 1: 2.5, should be 2 +- 0.1 (rounding)
     """
 
     theirs: FloatArray

@@ -137,7 +137,7 @@ def compare_gradients(explanation: Explanation) -> list[Finding]:
     gradients = list(_gradients(explanation))
     if not gradients:
         return [_untested("no gradient of an argument is recorded")]
-    findings += [_compared(gradient, explanation.factor) for gradient in gradients]
+    findings += [_compared(x, explanation.factor)._replace(of=x.role) for x in gradients]
     if any(gradient.through_beta and not gradient.by_gammas for gradient in gradients):
         scaled = explanation.likelihood != 1
         deviations = {} if scaled else _standard_deviations(trace)

@@ -57,7 +57,7 @@ def _magnitudes(prior: FloatArray, data: Data) -> tuple[FloatArray, FloatArray]:
 def _finding(compared: Comparison, name: str, plural: str, one: str) -> Finding:
     if compared.agree:
         (worst,) = compared.farthest()
-        words = f"all {plural}, the farthest at step {worst}:"
+        words = f"all {plural}, the farthest at step {worst}"
         reason = "minus the log evidence: the latent is summed out"
         return compared.finding(name, words, (worst,), reason, "agrees")
     (first,) = compared.first()

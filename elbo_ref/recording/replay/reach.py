@@ -12,6 +12,7 @@ import numpy as np
 
 from elbo_ref._format.numbers import number
 from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.crosscheck.optimum import NEGLIGIBLE_IS, WITHIN
 from elbo_ref.diagnostics.point import PointDiagnosis
 from elbo_ref.mle.result import maximize_evidence
 from elbo_ref.recording.statement import Statement
@@ -62,7 +63,7 @@ def reach_finding(held: Held, seen: PointDiagnosis) -> Finding | None:
     )
     numbers = seen.objective, within
     if within - seen.objective <= ARRIVED:
-        return Finding("at_optimum", what, *numbers, ARRIVED, "what counts as there")
+        return Finding("at_optimum", what, *numbers, ARRIVED, WITHIN)
     if within - seen.objective <= NEGLIGIBLE and seen.floor is not None:
-        return Finding("at_optimum", what, *numbers, NEGLIGIBLE, "what a maximum may lack")
-    return Finding("not_converged", what, *numbers, NEGLIGIBLE, "more than that", "optimum")
+        return Finding("at_optimum", what, *numbers, NEGLIGIBLE, NEGLIGIBLE_IS)
+    return Finding("not_converged", what, *numbers, NEGLIGIBLE, NEGLIGIBLE_IS, "optimum")

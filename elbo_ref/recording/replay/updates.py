@@ -89,7 +89,7 @@ def compare_updates(recording: Recording, claim: Adam | None) -> list[Finding]:
     if not isinstance(noted.get("clip", {}), dict):
         return [_untested("clipping by a function")]
     findings = [
-        _compared(name, updates, noted, claim)
+        _compared(name, updates, noted, claim)._replace(of=name)
         for name, updates in _updates(recording, noted, claim)
     ]
     return findings or [_untested("no settings that are known here")]
@@ -178,7 +178,7 @@ def _compared(name: str, updates: Updates, noted: dict[str, Any], claim: Adam | 
     as_scheduled = np.isclose(rates, updates.scheduled[:, 0], rtol=1e-6, atol=0.0)
     if as_scheduled.all() or noted.get("scheduler"):
         where, reason = compared.farthest(), "rounding of the moments"
-        words = f"all updates of {name}, the farthest at step {where[0]}:"
+        words = f"all updates of {name}, the farthest at step {where[0]}"
         if first != last:
             reason += f"; the learning rate goes from {first} to {last}, as it was told to"
         return compared.finding("updates", words, where, reason, "agrees")

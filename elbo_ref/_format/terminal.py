@@ -1,0 +1,23 @@
+"""Text in colours, on a terminal that shows them."""
+
+from __future__ import annotations
+
+import os
+from typing import TextIO
+
+
+def has_colours(stream: TextIO) -> bool:
+    """Tell whether a stream is a terminal that shows colours, and nobody minds (NO_COLOR)."""
+    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    return not plain and stream.isatty()
+
+
+def painted(text: str, colour: str) -> str:
+    r"""Put the escapes of a colour, a number of ECMA-48, around a text.
+
+    Examples
+    --------
+    >>> painted("fine", "32")
+    '\x1b[32mfine\x1b[0m'
+    """
+    return f"\x1b[{colour}m{text}\x1b[0m"
