@@ -9,10 +9,13 @@ Each is recorded for ten steps and replayed with nothing else said. Run
 from __future__ import annotations
 
 import collections
+import contextlib
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyro
@@ -24,6 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import programs
 
 STEPS = 10
+SIZES = (1, 2, 3, 3, 5, 12)
+"""Numbers of latents."""
+PRIORS = ((1, 1), (2, 2), (0.5, 0.5), (2, 5), (4, 1.5), (10, 10))
+"""Those of programs that do not learn it."""
 OPTIMIZERS = {
     "Adam": lambda lr: pyro.optim.Adam({"lr": lr}),
     "Adam, betas": lambda lr: pyro.optim.Adam({"lr": lr, "betas": (0.95, 0.99)}),
@@ -35,7 +42,7 @@ OPTIMIZERS = {
         {"optimizer": torch.optim.Adam, "optim_args": {"lr": lr}, "gamma": 0.99}
     ),
 }
-WITH_ROWS = ("plate", "loop", "to_event", "columns", "trials", "groups")
+WITH_ROWS = ("plate", "loop", "event", "column", "trials", "groups")
 SCALED = ("plate",)
 """Layouts whose programs can be scaled altogether."""
 
@@ -63,21 +70,33 @@ def drawn_style(rng: np.random.Generator) -> tuple[str, programs.Style]:
     return name, style._replace(dtype=str(rng.choice(["float32", "float64"])), particles=particles)
 
 
-def draw_counts(rng: np.random.Generator) -> None:
-    """Draw the counts that the programs observe."""
-    n = rng.integers(2, 60, 3)
-    p = rng.beta(*rng.uniform(0.8, 5.0, 2), 3)
-    programs.N[:], programs.K[:] = n.tolist(), rng.binomial(n, p).tolist()
-    programs.TRIALS[:] = rng.integers(0, 2, programs.TRIALS.shape)
+def draw_data(rng: np.random.Generator) -> None:
+    """Draw the counts that the programs observe, and the prior of those that do not learn it."""
+    size = int(rng.choice(SIZES))
+    n = rng.integers(2, 60, size)
+    programs.N = n.tolist()
+    programs.K = rng.binomial(n, rng.beta(*rng.uniform(0.8, 5.0, 2), size)).tolist()
+    programs.TRIALS = rng.integers(0, 2, (int(rng.integers(3, 9)), size))
+    programs.GROUPS = rng.permutation([*range(size), *rng.integers(0, size, size + 1)]).tolist()
     totals = rng.integers(1, 12, len(programs.GROUPS))
-    programs.OF_GROUPS[1][:] = totals.tolist()
-    programs.OF_GROUPS[0][:] = rng.binomial(totals, 0.4).tolist()
+    programs.OF_GROUPS = rng.binomial(totals, 0.4).tolist(), totals.tolist()
+    programs.FIXED = list(map(float, rng.choice(PRIORS)))
 
 
-def recorded(
+class Running(NamedTuple):
+    """A program in Pyro that has not made a step."""
+
+    hand: programs.Hand
+    svi: pyro.infer.SVI
+    optimizer: str
+    lr: float
+
+
+@contextlib.contextmanager
+def running(
     rng: np.random.Generator, style: programs.Style, wrong: dict[str, object]
-) -> er.recording.Recording:
-    """Run a program for a while, and record it."""
+) -> Iterator[Running]:
+    """Begin a program in a parameter store of its own."""
     torch.set_default_dtype(getattr(torch, style.dtype))
     hand = programs.Hand(torch, pyro, style, dict(wrong))
     with pyro.get_param_store().scope():
@@ -86,13 +105,21 @@ def recorded(
         elbo = getattr(pyro.infer, style.loss)(
             num_particles=style.particles, vectorize_particles=style.vectorize, max_plate_nesting=2
         )
-        make = OPTIMIZERS[str(rng.choice(list(OPTIMIZERS)))]
-        svi = pyro.infer.SVI(model, guide, make(float(rng.choice([0.005, 0.02, 0.05]))), elbo)
+        name, lr = str(rng.choice(list(OPTIMIZERS))), float(rng.choice([0.005, 0.02, 0.05]))
+        svi = pyro.infer.SVI(model, guide, OPTIMIZERS[name](lr), elbo)
+        yield Running(hand, svi, name, lr)
+
+
+def recorded(
+    rng: np.random.Generator, style: programs.Style, wrong: dict[str, object]
+) -> er.recording.Recording:
+    """Run a program for a while, and record it."""
+    with running(rng, style, wrong) as run:
         for _ in range(int(rng.choice([0, 5, 60]))):
-            svi.step()
-        with er.recording.record(svi) as recorder:
+            run.svi.step()
+        with er.recording.record(run.svi) as recorder:
             for _ in range(STEPS):
-                svi.step()
+                run.svi.step()
     return recorder.recording
 
 
@@ -101,7 +128,7 @@ def clean(number: int, rng: np.random.Generator) -> None:
     outcomes: collections.Counter[str] = collections.Counter()
     slowest = 0.0
     for _ in range(number):
-        draw_counts(rng)
+        draw_data(rng)
         name, style = drawn_style(rng)
         recording = recorded(rng, style, {})
         start = time.perf_counter()
@@ -121,11 +148,13 @@ def mistaken(number: int, rng: np.random.Generator) -> None:
     for i in range(number):
         what = list(MISTAKES)[i % len(MISTAKES)]
         name, wrong = MISTAKES[what]
-        draw_counts(rng)
+        draw_data(rng)
         while True:
             of_style, style = drawn_style(rng)
             of_own = style.guide == "own" and style.own not in ("prior", "posterior")
             fits = style.layout in WITH_ROWS and of_own
+            if what == "gradient_detached, prior":
+                fits = fits and style.prior != "fixed"
             if name == "shared_parameter":
                 fits = fits and style.prior == style.own == "positive"
             if name == "observations_missing":  # Pyro's other ELBOs have no such programs

@@ -21,6 +21,8 @@ TRIALS = np.array([[1, 0, 1], [1, 0, 0], [1, 1, 0], [0, 0, 0]])
 GROUPS = [2, 0, 0, 1, 2, 2, 1]
 """The latent that each of seven rows belongs to."""
 OF_GROUPS = [1, 0, 2, 5, 3, 3, 0], [4, 3, 9, 6, 3, 8, 2]
+FIXED = [2.0, 2.0]
+"""A prior that is not learned."""
 
 
 class Style(NamedTuple):
@@ -46,7 +48,7 @@ class Hand:
     style : Style
     wrong : dict
         ``detached``: ("prior" or "guide", how); ``constraint``, of the guide's; ``names``, the
-        guide's two; ``unobserved``; ``likelihood``, ``scale``: factors; ``column``: values of
+        guide's two; ``hidden``: its draws, from Pyro; ``unobserved``; ``likelihood``, ``scale``: factors; ``column``: values of
         shape (L, 1); ``nan_at``: the call of the prior from which it is no number.
     """
 
@@ -108,6 +110,8 @@ class Hand:
         model, guide = LAYOUTS[self.style.layout](self)
         if self.style.prior == "module":
             model = self._module(model)
+        if self.wrong.get("hidden"):
+            guide = self.pyro.poutine.block(guide, hide_types=["sample"])
         kind = self.style.guide
         if kind.startswith("Auto"):
             return model, getattr(self.pyro.infer.autoguide, kind)(model)
@@ -132,7 +136,10 @@ class Hand:
 
 
 def _mean(hand: Hand) -> Any:
-    mean, total = hand.parameter("m", 0.3, "unit_interval"), hand.parameter("s", 7.0)
+    return _of_mean(hand.parameter("m", 0.3, "unit_interval"), hand.parameter("s", 7.0))
+
+
+def _of_mean(mean: Any, total: Any) -> Any:
     return mean * total, (1 - mean) * total
 
 
@@ -172,13 +179,19 @@ PRIORS = {
     "module": lambda h: (h.kept["module"].alpha, h.kept["module"].beta),
     "one learned": lambda h: (h.parameter("a", 2.0), h.tensor(5.0)),
     "symmetric": _symmetric,
-    "fixed": lambda h: (h.tensor(2.0), h.tensor(2.0)),
+    "total held": lambda h: _of_mean(h.parameter("m", 0.3, "unit_interval"), h.tensor(7.0)),
+    "fixed": lambda h: tuple(map(h.tensor, FIXED)),
 }
 
 
 # -- the guide's own concentrations ----------------------------------------------------------------
 
 QA, QB = [4.0, 8.0, 15.0], [9.0, 6.0, 30.0]
+
+
+def each(values: list[float]) -> list[float]:
+    """Start of each latent: the same few over and over."""
+    return np.resize(values, len(K)).tolist()
 
 
 def _network(hand: Hand) -> Any:
@@ -195,18 +208,20 @@ def _network(hand: Hand) -> Any:
 def _positive(hand: Hand) -> Any:
     one, zero = hand.names()
     constraint = hand.wrong.get("constraint", "positive")
-    starts = (QA, QB) if constraint == "positive" else ([0.99] * 3, [0.99] * 3)
-    return tuple(hand.parameter(x, v, constraint) for x, v in zip((one, zero), starts, strict=True))
+    starts = (QA, QB) if constraint == "positive" else ([0.99], [0.99])
+    pairs = zip((one, zero), starts, strict=True)
+    return tuple(hand.parameter(x, each(start), constraint) for x, start in pairs)
 
 
 OWN = {
     "positive": _positive,
     "logs": lambda h: tuple(
-        h.parameter(x, np.log(v).tolist(), "real").exp() for x, v in (("lqa", QA), ("lqb", QB))
+        h.parameter(x, np.log(each(v)).tolist(), "real").exp()
+        for x, v in (("lqa", QA), ("lqb", QB))
     ),
-    "stacked": lambda h: tuple(h.parameter("q", [QA, QB])),
+    "stacked": lambda h: tuple(h.parameter("q", [each(QA), each(QB)])),
     "last axis": lambda h: tuple(
-        h.parameter("q", np.transpose([QA, QB]).tolist())[:, i] for i in (0, 1)
+        h.parameter("q", np.transpose([each(QA), each(QB)]).tolist())[:, i] for i in (0, 1)
     ),
     "one for all": lambda h: (h.parameter("qa", 4.0), h.parameter("qb", 9.0)),
     "network": _network,
@@ -227,7 +242,7 @@ def _plate(hand: Hand, *, kind: str = "Binomial", size: int | None = None) -> An
     def model() -> None:
         k, n = hand.tensor(K), hand.tensor(N)
         a, b = hand.concentrations("prior")
-        with pyro.plate("g", 3, subsample_size=size) as i, hand.everything():
+        with pyro.plate("g", len(K), subsample_size=size) as i, hand.everything():
             c = pyro.sample("c", dist.Beta(a, b))
             logits = {"logits": hand.torch.logit(c)} if kind == "logits" else {"probs": c}
             with hand.likelihood():
@@ -236,7 +251,7 @@ def _plate(hand: Hand, *, kind: str = "Binomial", size: int | None = None) -> An
 
     def guide() -> None:
         a, b = hand.concentrations("guide")
-        with pyro.plate("g", 3, subsample_size=size) as i, hand.everything():
+        with pyro.plate("g", len(K), subsample_size=size) as i, hand.everything():
             a, b = (x[i] if x.ndim else x for x in (a, b))
             pyro.sample("c", _of_guide(hand, a, b))
 
@@ -246,7 +261,7 @@ def _plate(hand: Hand, *, kind: str = "Binomial", size: int | None = None) -> An
 def _of_guide(hand: Hand, a: Any, b: Any) -> Any:
     dist = hand.dist
     if hand.style.guide == "transformed":
-        normal = dist.Normal(hand.parameter("loc", [-0.7, 0.4, -0.2], "real"), a / 10)
+        normal = dist.Normal(hand.parameter("loc", each([-0.7, 0.4, -0.2]), "real"), a / 10)
         return dist.TransformedDistribution(normal, [dist.transforms.SigmoidTransform()])
     return dist.Beta(a, b)
 
@@ -257,14 +272,14 @@ def _column(hand: Hand) -> Any:
     def model() -> None:
         k, n = hand.tensor(K)[:, None], hand.tensor(N)[:, None]
         a, b = hand.concentrations("prior")
-        with pyro.plate("g", 3, dim=-2):
-            c = pyro.sample("c", dist.Beta(a, b).expand([3, 1]))
+        with pyro.plate("g", len(K), dim=-2):
+            c = pyro.sample("c", dist.Beta(a, b).expand([len(K), 1]))
             with hand.likelihood():
                 pyro.sample("k", dist.Binomial(n, c), obs=hand.observed(k))
 
     def guide() -> None:
         a, b = (x[:, None] for x in hand.concentrations("guide"))
-        with pyro.plate("g", 3, dim=-2):
+        with pyro.plate("g", len(K), dim=-2):
             pyro.sample("c", dist.Beta(a, b))
 
     return model, guide
@@ -278,7 +293,7 @@ def _event(hand: Hand) -> Any:
         if hand.wrong.get("column"):
             k, n = k[:, None], n[:, None]
         a, b = hand.concentrations("prior")
-        c = pyro.sample("c", dist.Beta(a, b).expand([3]).to_event(1))
+        c = pyro.sample("c", dist.Beta(a, b).expand([len(K)]).to_event(1))
         with hand.likelihood():
             pyro.sample("k", dist.Binomial(n, c).to_event(k.ndim), obs=hand.observed(k))
 
@@ -292,7 +307,7 @@ def _loop(hand: Hand, *, plate: bool = False) -> Any:
     pyro, dist = hand.pyro, hand.dist
 
     def rows() -> Any:
-        return pyro.plate("g", 3) if plate else range(3)
+        return pyro.plate("g", len(K)) if plate else range(len(K))
 
     def model() -> None:
         k, n = hand.tensor(K), hand.tensor(N)
@@ -316,7 +331,7 @@ def _trials(hand: Hand) -> Any:
 
     def model() -> None:
         a, b = hand.concentrations("prior")
-        with pyro.plate("g", 3, dim=-1):
+        with pyro.plate("g", len(K), dim=-1):
             c = pyro.sample("c", dist.Beta(a, b))
             with pyro.plate("t", len(TRIALS), dim=-2), hand.likelihood():
                 pyro.sample("x", dist.Bernoulli(c), obs=hand.observed(hand.tensor(TRIALS)))
@@ -331,7 +346,7 @@ def _groups(hand: Hand) -> Any:
     def model() -> None:
         k, n = map(hand.tensor, OF_GROUPS)
         a, b = hand.concentrations("prior")
-        with pyro.plate("g", 3):
+        with pyro.plate("g", len(K)):
             c = pyro.sample("c", dist.Beta(a, b))
         with pyro.plate("rows", len(k)), hand.likelihood():
             pyro.sample("k", dist.Binomial(n, c[..., GROUPS]), obs=hand.observed(k))
@@ -345,14 +360,14 @@ def _dirichlet(hand: Hand) -> Any:
     def model() -> None:
         k, n = hand.tensor(K), hand.tensor(N)
         pair = torch.stack(hand.concentrations("prior"))
-        with pyro.plate("g", 3):
+        with pyro.plate("g", len(K)):
             c = pyro.sample("c", dist.Dirichlet(pair))
             with hand.likelihood():
                 pyro.sample("k", dist.Binomial(n, c[..., 0]), obs=hand.observed(k))
 
     def guide() -> None:
         pair = torch.stack(hand.concentrations("guide"), -1)
-        with pyro.plate("g", 3):
+        with pyro.plate("g", len(K)):
             pyro.sample("c", dist.Dirichlet(pair))
 
     return model, guide
@@ -360,7 +375,7 @@ def _dirichlet(hand: Hand) -> Any:
 
 def _masked(hand: Hand) -> Any:
     model, guide = _plate(hand)
-    keep = hand.torch.tensor([True, False, True])
+    keep = hand.torch.tensor([i != 1 for i in range(len(K))])
 
     def kept(program: Any) -> Any:
         return lambda: hand.pyro.poutine.mask(program, mask=keep)()
@@ -374,7 +389,7 @@ def _marginal(hand: Hand) -> Any:
     def model() -> None:
         k, n = hand.tensor(K), hand.tensor(N)
         a, b = hand.concentrations("prior")
-        with pyro.plate("g", 3), hand.likelihood():
+        with pyro.plate("g", len(K)), hand.likelihood():
             pyro.sample("k", dist.BetaBinomial(a, b, n), obs=hand.observed(k))
 
     return model, lambda: None
@@ -417,7 +432,13 @@ STYLES = {
     "module": Style(prior="module", particles=4, vectorize=True),
     "one concentration learned": Style(prior="one learned"),
     "symmetric prior": Style(prior="symmetric", dtype="float64"),
+    "concentration held": Style(prior="total held", dtype="float64"),
     "fixed prior": Style(prior="fixed"),
+    "fixed prior, stacked": Style(prior="fixed", own="stacked", layout="event", dtype="float64"),
+    "fixed prior, logs": Style(prior="fixed", own="logs", layout="loop"),
+    "fixed prior, columns": Style(prior="fixed", own="last axis", layout="column", particles=2),
+    "fixed prior, one for all": Style(prior="fixed", own="one for all", dtype="float64"),
+    "fixed prior, AutoNormal": Style(prior="fixed", guide="AutoNormal", dtype="float64"),
     "to_event": Style(layout="event", dtype="float64"),
     "loop": Style(layout="loop", particles=2),
     "loop, stacked": Style(layout="loop", own="stacked", prior="stacked", loss="TraceGraph_ELBO"),
