@@ -48,8 +48,9 @@ class Hand:
     style : Style
     wrong : dict
         ``detached``: ("prior" or "guide", how); ``constraint``, of the guide's; ``names``, the
-        guide's two; ``hidden``: its draws, from Pyro; ``unobserved``; ``likelihood``, ``scale``: factors; ``column``: values of
-        shape (L, 1); ``nan_at``: the call of the prior from which it is no number.
+        guide's two; ``hidden``: its draws, from Pyro; ``unobserved``; ``likelihood``, ``scale``:
+        factors; ``column``: values of shape (L, 1); ``nan_at``: the call of the prior from which it
+        is no number.
     """
 
     torch: Any
