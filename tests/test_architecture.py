@@ -24,10 +24,15 @@ ORACLE = ("elbo_ref.evidence", "elbo_ref.mle", "elbo_ref.optima", "elbo_ref.diag
 """What the packages that climb must not reach, directly or through others."""
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def imports_of(path: Path) -> set[str]:
     """Every module that a file imports, also inside functions."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -91,7 +96,7 @@ def test_the_map_of_the_readme_is_the_layers():
 def test_modules_are_imported_by_full_name_only():
     """`import elbo_ref` inside the package would hide an arrow from this test."""
     for path in ROOT.rglob("*.py"):
-        plain = [node for node in ast.walk(ast.parse(path.read_text())) if type(node) is ast.Import]
+        plain = [node for node in ast.walk(parsed(path)) if type(node) is ast.Import]
         assert "elbo_ref" not in {alias.name for node in plain for alias in node.names}, path
 
 
@@ -158,7 +163,7 @@ def test_files_are_one_idea():
 
 def test_functions_can_be_read_at_once():
     for path in ROOT.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef):
                 body = node.body[ast.get_docstring(node) is not None :]
                 lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0

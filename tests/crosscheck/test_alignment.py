@@ -91,6 +91,7 @@ def test_a_loss_too_large_for_any_model(kind, values):
         er.cross_check(COUNTS_OF_ONE, GIVEN, names=ROLES, **{kind: values})
 
 
+@pytest.mark.thorough
 def test_a_rate_that_takes_a_step_anywhere():
     """The loss before that step then says nothing; evaluations do."""
     rate = {"names": ROLES, "optimizer": er.Adam(lr=1e308)}

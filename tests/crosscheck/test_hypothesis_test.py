@@ -59,6 +59,7 @@ def test_p_values_of_a_right_model_are_uniform():
     assert sum(test.p_any < LEVEL for test in tests) <= 2
 
 
+@pytest.mark.thorough
 def test_negative_control_of_the_p_values():
     rng, given = np.random.default_rng(1), model()
     tests = [against_losses(swapped(given), drawn(given, rng)) for _ in range(6)]
@@ -116,6 +117,7 @@ def test_reports(added):
         assert report.certain is None
 
 
+@pytest.mark.thorough
 def test_losses_that_nothing_explains():
     """Each loss is noise of its own kind: rejected, and no mistake is named."""
     given, rng = model(), np.random.default_rng(6)

@@ -69,7 +69,7 @@ AS_NAMED = {
 }
 
 
-@pytest.mark.parametrize("kind", AS_NAMED)
+@pytest.mark.parametrize("kind", few(AS_NAMED, 2))
 def test_functions_that_names_announce(kind):
     """Applied as the name says, or as the losses do where it does not say which; and told."""
     names, change = AS_NAMED[kind]
@@ -78,6 +78,7 @@ def test_functions_that_names_announce(kind):
     assert "reading" in {finding.name for finding in verdict.having("note")}
 
 
+@pytest.mark.thorough
 def test_rows_of_one_parameter_share_a_function():
     """Also where only some of its values could be concentrations as they are."""
     raw = inverse_softplus(np.array([0.4, 3.0]))
@@ -95,6 +96,7 @@ def test_unannounced_logarithms_are_a_mistake():
         assert verdict.mistakes[:1] == ("unconstrained_values",)
 
 
+@pytest.mark.thorough
 def test_a_store_is_believed():
     """Values that a store holds positive are; real ones may have a function in the program."""
     names = ("a", "b", "c", "d")
@@ -106,6 +108,7 @@ def test_a_store_is_believed():
     assert "unconstrained_values" not in str(verdict).split("ruled out")[0]
 
 
+@pytest.mark.thorough
 def test_a_held_prior_is_left_alone():
     params = {"log_c": np.log(OWN[0]), "log_d": np.log(OWN[1])}
     names = dict(zip(GUIDE_ROLES, params, strict=True))
@@ -149,7 +152,7 @@ EXPRESSIONS = {
 }
 
 
-@pytest.mark.parametrize("kind", EXPRESSIONS)
+@pytest.mark.parametrize("kind", few(EXPRESSIONS, 2))
 def test_expressions_and_shapes(kind):
     params, names = EXPRESSIONS[kind]
     verdict = checked(params, names=names)
@@ -170,6 +173,7 @@ def test_one_parameter_for_both_concentrations():
     assert checked(params, names=roles("s", "s", "c", "d"), evaluations=[value] * 3).genuine
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
 def test_pairs_without_names(order):
     """Two concentrations in one array, or names in a and b: in the order that the losses fit."""
@@ -206,6 +210,7 @@ def test_a_parameter_of_model_and_guide():
     assert verdict.mistakes == ("shared_parameter",)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("losses", [7, 60])
 def test_a_history_that_cannot_be_paired(losses):
     """Every tenth step, or of some parameters only: the end is judged, and it is said."""
@@ -237,7 +242,7 @@ def normal_losses(size=30):
     return loc, scale, -found.sum(axis=1)
 
 
-@pytest.mark.parametrize("kind", NORMAL)
+@pytest.mark.parametrize("kind", few(NORMAL, 2))
 def test_names_of_autoguides(kind):
     loc, scale, losses = normal_losses()
     params = {"alpha": 2.0, "beta": 3.0} | dict(zip(NORMAL[kind], (loc, scale), strict=True))
@@ -245,6 +250,7 @@ def test_names_of_autoguides(kind):
     assert verdict.genuine, verdict
 
 
+@pytest.mark.thorough
 def test_the_jacobian_of_a_normal_guide_by_framework():
     """NumPyro's loss of that name is Pyro's other one: by names, as it was said, or tried."""
     loc, scale, losses = normal_losses()
@@ -290,7 +296,8 @@ def test_the_order_of_a_renyi_bound_that_was_said():
     assert not checked(params, loss=er.Renyi(6.0, 4), **given).genuine
 
 
-@pytest.mark.parametrize("alpha", few([0.5, 0.0, -2.0]))
+@pytest.mark.thorough
+@pytest.mark.parametrize("alpha", [0.5, 0.0, -2.0])
 def test_the_order_of_a_renyi_bound_that_nobody_said(alpha):
     params, losses = renyi_losses(alpha, 4)
     given = {"names": roles(*"abcd"), "evaluations": losses}
@@ -327,6 +334,7 @@ def test_a_guide_at_the_end_of_an_interval():
     assert held(100.0).mistakes == ()
 
 
+@pytest.mark.thorough
 def test_a_prior_for_each_latent_is_another_model():
     """Also in a history; where there is a loss for each of as many steps it is a history."""
     each = dict(zip("abcd", (*np.repeat(PRIOR[:, None], K.size, axis=1), *OWN), strict=True))
