@@ -25,7 +25,7 @@ from elbo_ref.distributions.base import Source
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.guides import Guide
-from elbo_ref.objectives import Objective, Renyi
+from elbo_ref.objectives import Objective, RenyiBound
 from elbo_ref.objectives.base import Task
 
 _COLUMNS = ("successes", "total_count", "multiplicity", "log_split")
@@ -95,9 +95,9 @@ class LossModel(NamedTuple):
     prior_held: bool = False
 
     @property
-    def renyi(self) -> Renyi | None:
+    def renyi(self) -> RenyiBound | None:
         """The objective if it is a Renyi bound."""
-        return self.loss if isinstance(self.loss, Renyi) else None
+        return self.loss if isinstance(self.loss, RenyiBound) else None
 
     @property
     def pooled_batch(self) -> bool:

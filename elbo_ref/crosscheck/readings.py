@@ -32,7 +32,7 @@ from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.guides import GUIDES, Guide
 from elbo_ref.io.parameters import Parameters
-from elbo_ref.objectives import OBJECTIVES, Objective, Renyi
+from elbo_ref.objectives import OBJECTIVES, Objective, RenyiBound
 from elbo_ref.optim import Adam, ClippedAdam
 from elbo_ref.svi.parameters import NAMES
 
@@ -310,15 +310,15 @@ def with_orders(
         orders = possible_orders(reading.model, samples, evaluations, generator(rng))
         for order in orders:
             words = f"alpha = {order.alpha:g}, which nobody said, of {samples} samples"
-            found.append(_of_order(reading, Renyi(order.alpha, samples), 1, words, order))
+            found.append(_of_order(reading, RenyiBound(order.alpha, samples), 1, words, order))
         if num_particles is not None:
             words = f"alpha = 0 of 2 samples, averaged over {num_particles}, which nobody said"
-            found.append(_of_order(reading, Renyi(), num_particles, words, Order(0.0)))
+            found.append(_of_order(reading, RenyiBound(), num_particles, words, Order(0.0)))
     return found
 
 
 def _of_order(
-    reading: Reading, loss: Renyi, num_particles: int, words: str, order: Order
+    reading: Reading, loss: RenyiBound, num_particles: int, words: str, order: Order
 ) -> Reading:
     bound: Literal["together", "each"] = "together" if order.together else "each"
     model = reading.model._replace(

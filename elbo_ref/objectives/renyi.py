@@ -44,7 +44,7 @@ _STEPS = (200, 400, 800, 1600)
 
 
 @dataclass(frozen=True)
-class Renyi(MonteCarlo):
+class Renyi:
     """The Renyi bound, ``loss=Renyi(alpha, num_samples)``.
 
     Parameters
@@ -74,6 +74,10 @@ class Renyi(MonteCarlo):
         alpha = scalar("alpha", self.alpha, lambda x: x != 1, "must not be 1: that is the ELBO")
         object.__setattr__(self, "alpha", alpha)
         object.__setattr__(self, "num_samples", count("num_samples", self.num_samples, 1))
+
+
+class RenyiBound(Renyi, MonteCarlo):
+    """The estimator of a bound with these settings."""
 
     @property
     def _rest(self) -> float:
@@ -199,7 +203,7 @@ def renyi_bound(
     >>> [round(renyi_bound(Beta(2, 3), prior, counts, num_samples=k), 6) for k in (1, 2)]
     [-2.780748, -2.515654]
     """
-    loss = Renyi(alpha, num_samples)
+    loss = RenyiBound(alpha, num_samples)
     if loss.num_samples > 2:
         raise ValueError(f"num_samples = {num_samples} must be 1 or 2 for an exact value")
     task, p, params = checked_task(guide, prior, counts)

@@ -25,7 +25,7 @@ LEAVE_ONE_OUT = "leave_one_out"
 
 
 @dataclass(frozen=True)
-class ScoreFunction(MonteCarlo):
+class ScoreFunction:
     """The score-function estimator, ``loss=ScoreFunction(baseline)``.
 
     Parameters
@@ -49,6 +49,10 @@ class ScoreFunction(MonteCarlo):
             return
         number = scalar("baseline", self.baseline, lambda _: True, "")
         object.__setattr__(self, "baseline", number)
+
+
+class ScoreFunctionGradient(ScoreFunction, MonteCarlo):
+    """The estimator with this baseline."""
 
     def prepare(self, task: Task, num_particles: int) -> None:
         """Refuse a guide without a score, and a baseline without a second particle."""

@@ -28,7 +28,7 @@ from elbo_ref.objectives.base import Objective, Step, Task
 from elbo_ref.objectives.exact import column, latent_values
 from elbo_ref.objectives.gradient_noise import GradientNoise
 from elbo_ref.objectives.mean_field import TraceMeanField
-from elbo_ref.objectives.score_function import ScoreFunction
+from elbo_ref.objectives.score_function import ScoreFunctionGradient
 from elbo_ref.objectives.trace import MOST_DRAWS, Trace
 
 _MOST_OBSERVATIONS = 10**9
@@ -76,9 +76,9 @@ class Subsampled(Objective):
     """An objective on batches of `size`."""
 
     def __init__(self, whole: Objective, size: int) -> None:
-        if not isinstance(whole, Trace | TraceMeanField | ScoreFunction):
+        if not isinstance(whole, Trace | TraceMeanField | ScoreFunctionGradient):
             raise ValueError(f'subsample_size is not for loss="{whole.name}"')
-        self._whole: Trace | TraceMeanField | ScoreFunction = whole
+        self._whole: Trace | TraceMeanField | ScoreFunctionGradient = whole
         self._size = size
         self.name = whole.name
 

@@ -14,7 +14,7 @@ from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.distributions.point import POINT
 from elbo_ref.guides import Guide
-from elbo_ref.objectives import OBJECTIVES, Objective, Renyi
+from elbo_ref.objectives import OBJECTIVES, Objective, RenyiBound
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import column, objective_value
 from elbo_ref.optima.from_prior import of_empty, of_tied
@@ -99,7 +99,7 @@ def find_optimum(
     else:
         optimum = optimum_of(task, prior, learned)
     optimum = optimum._replace(maximised=maximised)
-    if isinstance(loss, Renyi):
+    if isinstance(loss, RenyiBound):
         optimum = of_renyi(loss, guide, optimum, counts, prior, learned, search=search)
     return optimum._replace(maximised=maximised, learned=learned, name=guide.name)
 

@@ -19,7 +19,7 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import Guide
-from elbo_ref.objectives import Renyi
+from elbo_ref.objectives import RenyiBound
 from elbo_ref.objectives.base import Step, Task
 from elbo_ref.objectives.exact import Exact, column, objective_value
 from elbo_ref.optima.optimum import Optimum, at_prior
@@ -33,7 +33,7 @@ _LOOSE = ("expected_log_likelihood", "elbo_shared", "elbo_normal")
 
 
 def of_renyi(
-    loss: Renyi,
+    loss: RenyiBound,
     guide: Guide,
     elbo: Optimum,
     counts: Counts,
@@ -70,7 +70,7 @@ def of_renyi(
 
 
 def maximize_bound(
-    loss: Renyi, guide: Guide, counts: Counts, start: Beta, learned: Learned
+    loss: RenyiBound, guide: Guide, counts: Counts, start: Beta, learned: Learned
 ) -> tuple[Beta, float]:
     """Maximise the bound of two samples, from a prior and the guide with the best ELBO there."""
     task, rng, best = Task(guide, counts), np.random.default_rng(0), start
@@ -97,7 +97,7 @@ def maximize_bound(
 class BoundOfTwo(Exact):
     """The expectation of the Renyi bound of two samples, and its gradient, by quadrature."""
 
-    def __init__(self, loss: Renyi, nodes: int) -> None:
+    def __init__(self, loss: RenyiBound, nodes: int) -> None:
         self._loss, self._nodes = loss, nodes
 
     def step(

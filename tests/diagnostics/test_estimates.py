@@ -599,7 +599,7 @@ def test_reason_of_empirical_bayes():
         "no maximum-likelihood prior, only a supremum: all trials end alike"
     )
     notes = " ".join(forum.summary().split())
-    assert "guide beta (both, concentration1, concentration0): the guide can" in notes
+    assert "guide beta (both, concentration1, concentration0): the evidence's own" in notes
 
 
 def test_an_entry_that_stands_for_no_latent_changes_no_value():

@@ -13,6 +13,7 @@ import oracles
 from elbo_ref import guides, objectives
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact, objective_value
+from elbo_ref.objectives.renyi import RenyiBound
 from elbo_ref.objectives.trace import Trace
 from kinds import SEVERAL
 from tiers import few
@@ -113,7 +114,9 @@ def test_sticking_the_landing_is_silent_at_the_posterior():
 def test_a_leave_one_out_baseline_is_less_noisy():
     task = Task(guides.find("beta"), SEVERAL)
     plain, better = (
-        sample_of(er.ScoreFunction(baseline=b), task, OWN["beta"], 300, 8).var(axis=0)[2]
+        sample_of(objectives.find(er.ScoreFunction(baseline=b)), task, OWN["beta"], 300, 8).var(
+            axis=0
+        )[2]
         for b in (0.0, "leave_one_out")
     )
     assert better < plain / 2
@@ -141,7 +144,7 @@ def test_mean_field_without_the_jacobian_is_not_the_elbo():
 @pytest.mark.parametrize("name", ["beta", "normal", "empty"])
 def test_renyi_is_the_log_mean_power_of_the_weights(alpha, name):
     """From the same draws, by SciPy's logsumexp, latent by latent; and its own derivative."""
-    loss, own, rng = er.Renyi(alpha=alpha, num_samples=4), OWN[name], np.random.default_rng(0)
+    loss, own, rng = RenyiBound(alpha=alpha, num_samples=4), OWN[name], np.random.default_rng(0)
     guide = guides.find(name)
     u = rng.uniform(size=(4, SEVERAL.num_latents))
 
@@ -186,7 +189,7 @@ def test_renyi_is_the_log_mean_power_of_the_weights(alpha, name):
 def test_more_samples_tighten_the_importance_weighted_bound():
     task, prior = Task(guides.find("beta"), SEVERAL), er.Beta(*PRIOR)
     heights = [
-        sample_of(er.Renyi(0.0, k), task, OWN["beta"], 200, 10)[:, -1].mean() for k in (1, 2, 8)
+        sample_of(RenyiBound(0.0, k), task, OWN["beta"], 200, 10)[:, -1].mean() for k in (1, 2, 8)
     ]
     evidence = er.log_evidence(er.Beta(6.0, 2.5), SEVERAL)
     assert objective_value(task, prior, OWN["beta"]) < heights[1] < heights[2] < evidence + 0.05
@@ -242,7 +245,7 @@ def test_the_exact_renyi_bound(name, guide, alpha):
     one = er.renyi_bound(guide, prior, counts, alpha=alpha, num_samples=1)
     assert one == pytest.approx(er.elbo(guide, prior, counts), rel=1e-10)
     two = er.renyi_bound(guide, prior, counts, alpha=alpha, num_samples=2)
-    loss, rng = er.Renyi(alpha, 2), np.random.default_rng(2)
+    loss, rng = RenyiBound(alpha, 2), np.random.default_rng(2)
     task, p = Task(guides.find(name), counts), np.array([[2.0], [3.0]])
     own = np.array(np.broadcast_arrays(*guide.arrays()))
     raw = np.array([loss.step(task, p, own, 50, rng).value for _ in range(1000)])
@@ -288,7 +291,7 @@ def test_the_variance_of_the_gradient(loss, name):
 @pytest.mark.parametrize("name", ["beta", "beta_shared", "normal", "tied", "empty", "conjugate"])
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 2.0])
 def test_the_variance_of_a_renyi_bound_of_two_samples(name, alpha):
-    loss, own = er.Renyi(alpha=alpha, num_samples=2), OWN[name]
+    loss, own = RenyiBound(alpha=alpha, num_samples=2), OWN[name]
     task = Task(guides.find(name), SEVERAL)
     values = sample_of(loss, task, own, 3000, 1)[:, -1]
     wanted = loss.variance(task, er.Beta(*PRIOR), own)
@@ -296,4 +299,4 @@ def test_the_variance_of_a_renyi_bound_of_two_samples(name, alpha):
     error = squares.std() / np.sqrt(values.size) + 1e-20
     assert abs(squares.mean() - wanted) < 5.1 * error
     assert name == "conjugate" or abs(squares.mean() - 1.5 * wanted) > 5.1 * error
-    assert er.Renyi(alpha=alpha, num_samples=3).variance(task, er.Beta(*PRIOR), own) is None
+    assert RenyiBound(alpha=alpha, num_samples=3).variance(task, er.Beta(*PRIOR), own) is None

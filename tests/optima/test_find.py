@@ -9,6 +9,7 @@ import elbo_ref as er
 from elbo_ref import guides, objectives
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact
+from elbo_ref.objectives.renyi import RenyiBound
 from elbo_ref.optima import find, renyi
 from elbo_ref.report import sentences
 from elbo_ref.svi.parameters import NAMES, ParameterVector
@@ -104,7 +105,7 @@ SEARCHED = ("tied", "beta_shared", "normal")
 @pytest.mark.parametrize("alpha", few([-1.0, 0.0, 0.5, 2.0], 2))
 def test_where_a_renyi_bound_leads(guide, alpha):
     """Where its guide does, or between that and the evidence; or it is not known."""
-    best = find_optimum(guide, BOUNDED, PRIOR, True, er.Renyi(alpha=alpha, num_samples=2), True)
+    best = find_optimum(guide, BOUNDED, PRIOR, True, RenyiBound(alpha=alpha, num_samples=2), True)
     itself = find_optimum(guide, BOUNDED, PRIOR, True)
     if guide in SEARCHED and 0 <= alpha < 1:
         assert itself.value <= best.value < er.maximize_evidence(BOUNDED).log_evidence
@@ -118,7 +119,7 @@ def test_where_a_renyi_bound_leads(guide, alpha):
 @pytest.mark.parametrize("guide", SEARCHED)
 def test_more_samples_are_only_bracketed(guide):
     counts = er.datasets.load("chromosome")
-    best = find_optimum(guide, counts, PRIOR, True, er.Renyi(num_samples=3), True)
+    best = find_optimum(guide, counts, PRIOR, True, RenyiBound(num_samples=3), True)
     assert np.isnan(best.value) and "not known here: between the ELBO's" in sentences.reason(best)
 
 
@@ -133,7 +134,7 @@ POINTS = {
 @pytest.mark.parametrize("guide", few(POINTS))
 def test_the_gradient_of_the_bound_of_two(guide, alpha):
     """By central differences of its value, which `renyi_bound` has as well."""
-    bound, rng = renyi.BoundOfTwo(er.Renyi(alpha=alpha), 801), np.random.default_rng(0)
+    bound, rng = renyi.BoundOfTwo(RenyiBound(alpha=alpha), 801), np.random.default_rng(0)
     task = Task(guides.find(guide), BOUNDED)
     point = np.concatenate([np.array([2.0, 1.5]), POINTS[guide].ravel()])
 
@@ -154,7 +155,7 @@ def test_the_gradient_of_the_bound_of_two(guide, alpha):
 @pytest.mark.parametrize("guide", few(SEARCHED))
 def test_the_search_ends_at_one_place(guide, learned):
     """From starts on both sides of it; the objective falls on both sides of the prior."""
-    loss = er.Renyi(alpha=0.3)
+    loss = RenyiBound(alpha=0.3)
     best = find_optimum(guide, BOUNDED, PRIOR, learned, loss, True)
     assert best.attained and "two samples" in sentences.reason(best)
     ends = (best.concentration1, best.concentration0)
@@ -173,7 +174,7 @@ def test_the_search_ends_at_one_place(guide, learned):
 def test_two_samples_can_keep_a_tied_prior_from_collapsing():
     """The ELBO of a prior that is its own guide has no maximum; the bound of two samples has."""
     counts = er.datasets.load("rat_tumors")
-    best = find_optimum("tied", counts, PRIOR, True, er.Renyi(), True)
+    best = find_optimum("tied", counts, PRIOR, True, RenyiBound(), True)
     assert best.attained and not find_optimum("tied", counts, PRIOR, True).attained
     prior = best.prior
     assert er.renyi_bound(prior, prior, counts) == pytest.approx(best.value, rel=1e-10)

@@ -202,7 +202,7 @@ def reason(optimum: Optimum) -> str:
             no_mle = "no maximum-likelihood prior, only a supremum"
             return why if optimum.attained else f"{no_mle}: {why}"
         word = "maximum" if optimum.attained else "supremum"
-        tight = f"the guide can be the posterior: the evidence's own {word}, with no gap"
+        tight = f"the evidence's own {word}, with no gap, as the guide can be the posterior"
         return tight if optimum.location == "prior" else f"{tight}; {why}"
     evidence = "" if optimum.evidence is None else location(optimum.evidence)
     side = _SIDES[optimum.learned == "concentration0"]

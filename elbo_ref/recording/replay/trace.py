@@ -24,7 +24,7 @@ from elbo_ref.crosscheck.class_names import LOSS_CLASSES
 from elbo_ref.crosscheck.float_ends import probability_ends
 from elbo_ref.crosscheck.parameters import roles_of
 from elbo_ref.guides import Guide
-from elbo_ref.objectives import OBJECTIVES, Objective, Renyi
+from elbo_ref.objectives import OBJECTIVES, Objective, RenyiBound
 from elbo_ref.recording.guide_sites import Argument
 from elbo_ref.recording.notes import Recording
 from elbo_ref.recording.replay.program import (
@@ -181,7 +181,7 @@ class ReplayTrace:
     def objective(self) -> Objective:
         """The objective behind the loss; a `trace` where that is not known here."""
         if self.bound is not None:
-            return Renyi(self.bound.alpha, self.draws.shape[1])
+            return RenyiBound(self.bound.alpha, self.draws.shape[1])
         return OBJECTIVES.get(self.loss, OBJECTIVES["trace"])
 
     @property
