@@ -24,8 +24,8 @@ GUIDES = ("beta", "empty", "tied", "none")
 
 def one_row(totals):
     """Successes and trials of a latent, the ends of their range drawn more often."""
-    return totals.flatmap(
-        lambda n: st.tuples(st.integers(0, n) | st.sampled_from([0, n]), st.just(n))
+    return st.tuples(totals, st.integers(0, 2**63) | st.sampled_from([0, -1])).map(
+        lambda x: (x[1] % (x[0] + 1), x[0])
     )
 
 

@@ -418,10 +418,10 @@ def fuzzed(module, inputs, seed, **changed):
 
 
 def test_a_short_fuzzing_run(fuzz_archives):
-    ends, failures, slowest = fuzzed(fuzz_archives, 200, seed=3)
+    ends, failures, slowest = fuzzed(fuzz_archives, 80, seed=3)
     assert not failures
     assert slowest < 5
-    assert sum(counter["accepted"] for counter in ends.values()) > 20
+    assert sum(counter["accepted"] for counter in ends.values()) > 8
 
 
 @pytest.mark.thorough

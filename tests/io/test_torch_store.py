@@ -547,7 +547,8 @@ def members_of(file):
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-@pytest.mark.parametrize("file", few(["plain_dict", "auto_delta"]))
+@pytest.mark.thorough
+@pytest.mark.parametrize("file", ["plain_dict", "auto_delta"])
 def test_a_pickle_cut_at_every_byte(file):
     """In an archive whose checksums are right."""
     members = members_of(file)

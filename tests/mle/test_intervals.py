@@ -24,7 +24,7 @@ from scipy import optimize, stats
 
 import elbo_ref as er
 from elbo_ref.mle import intervals
-from kinds import entries
+from kinds import entries, one_row
 from places import SCHEMA
 from tiers import few
 
@@ -359,9 +359,9 @@ def check_ends(maximum, of, prob, ends):
 )
 def test_profile_ends(name, of):
     maximum = maximum_of(name)
-    check_ends(maximum, of, 0.95, maximum.confidence_interval(of))
-    spelled_out = maximum.confidence_interval(of, method="profile", level=0.95)
-    assert maximum.confidence_interval(of) == spelled_out
+    found = maximum.confidence_interval(of)
+    check_ends(maximum, of, 0.95, found)
+    assert found == maximum.confidence_interval(of, method="profile", level=0.95)
 
 
 FAR = {"mean": (1e-280, 1 - 2.0**-52)}
@@ -469,7 +469,7 @@ def test_a_larger_probability_is_wider(name, of):
 @settings(settings(max_examples=20), max_examples=12)
 @given(
     rows=st.lists(
-        st.integers(1, 9).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))),
+        one_row(st.integers(1, 9)),
         min_size=1,
         max_size=4,
     ),
@@ -618,7 +618,7 @@ def crossings(counts, low, high, level):
     return [np.exp(optimize.brentq(height, *np.log(grid[i : i + 2]), xtol=1e-13)) for i in turns]
 
 
-@pytest.mark.parametrize("counts", [TWO, FAR_APART])
+@pytest.mark.parametrize("counts", few([TWO, FAR_APART]))
 def test_several_intervals_of_the_concentration(counts):
     """Two maxima with a dip below the level between them, at mean 1/2 by symmetry: by the twin."""
     maximum = er.maximize_evidence(counts)

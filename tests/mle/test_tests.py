@@ -19,12 +19,12 @@ from scipy import optimize, special, stats
 
 import elbo_ref as er
 from elbo_ref.mle import tests as inference
-from kinds import entries
+from kinds import entries, one_row
 
 mp = mpmath.mp.clone()
 mp.dps = 120
 
-ROW = st.integers(0, 12).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+ROW = one_row(st.integers(0, 12))
 TABLE = st.lists(st.tuples(ROW, st.integers(0, 4)), min_size=1, max_size=6)
 
 TABLES = {

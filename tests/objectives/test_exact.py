@@ -445,7 +445,7 @@ def test_multiplicity_is_repetition_in_any_order(x, table, random):
 @given(
     FOUR,
     st.lists(
-        st.integers(0, 9).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))),
+        one_row(st.integers(0, 9)),
         min_size=1,
         max_size=5,
     ),

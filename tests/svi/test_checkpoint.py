@@ -525,7 +525,7 @@ def test_truncated(saved):
 def test_flipped_bytes(saved):
     """Any one byte: refused, or a byte that means nothing, such as a date."""
     whole, original = saved.read_bytes(), fingerprint(er.load_run(saved))
-    places = np.random.default_rng(1).choice(len(whole), size=400, replace=False)
+    places = np.random.default_rng(1).choice(len(whole), size=200, replace=False)
     refused = 0
     for place in places:
         changed = bytearray(whole)
@@ -537,7 +537,7 @@ def test_flipped_bytes(saved):
             refused += 1
         else:
             assert fingerprint(run) == original, place
-    assert refused > 300
+    assert refused > 150
 
 
 def test_missing_bytes(saved):
