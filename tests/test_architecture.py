@@ -29,6 +29,7 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
 
+@functools.cache
 def imports_of(path: Path) -> set[str]:
     """Every module that a file imports, also inside functions."""
     found: set[str] = set()
@@ -91,6 +92,20 @@ def test_the_map_of_the_readme_is_the_layers():
     assert [re.findall(r"`(\w+)`", row) for row in rows] == [x.split(" | ") for x in layers]
     packages = {path.stem for path in ROOT.iterdir() if not path.stem.startswith("__")}
     assert {x for row in layers for x in row.split(" | ")} == packages - {"fit", "py", "schema"}
+
+
+def test_two_packages_look_for_a_framework():
+    """Theirs are the tests that `.ci/run` repeats with PyTorch and Pyro."""
+    frameworks = {"torch", "pyro", "jax", "numpyro"}
+
+    def named(path: Path) -> set[str]:
+        calls = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
+        asked = [x.args[0] for x in calls if ast.unparse(x.func).endswith("import_module")]
+        names = {x.value for x in asked if isinstance(x, ast.Constant)} | imports_of(path)
+        return {name.split(".")[0] for name in names} & frameworks
+
+    found = {path.relative_to(ROOT).parts[0] for path in ROOT.rglob("*.py") if named(path)}
+    assert found == {"cli", "recording"}
 
 
 def test_modules_are_imported_by_full_name_only():
