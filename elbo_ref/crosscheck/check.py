@@ -216,8 +216,8 @@ def _judged(handed: HandedIn, optimizer: Adam | ClippedAdam | None, rng: Rng) ->
         reading = reading_by_letters(handed, unknown, optimizer, rng)
         sites = several_sites(unknown.left, counts.num_latents)
         if reading is None and sites:
-            what = f"{len(sites)} latent sites, each with a prior of its own ({'; '.join(sites)}): "
-            what += "the rows and the parameters of one can be judged by themselves"
+            what = f"{len(sites)} latent sites, each with a prior of its own ({'; '.join(sites)}); "
+            what += "the rows and the parameters of one site can be judged by themselves"
             outside = (Finding("outside_model", what, status="outside"),)
             subject = _subject(f"{guide.name} guide", handed.loss, counts)
             return Verdict(subject, outside, advice=wording.advice(outside, has_losses=True))

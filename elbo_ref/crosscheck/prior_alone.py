@@ -97,11 +97,12 @@ def height_of(
 def worth_of_prior(counts: Counts, prior: Beta, evaluations: FloatArray) -> list[Finding]:
     """Say what a prior is worth by itself, where its guide is not known."""
     here, highest = log_evidence(prior, counts), maximize_evidence(counts).log_evidence
-    what = f"log evidence of the prior {number(here)}, {number(highest - here)} nats below the "
-    found = [note("prior", f"{what}highest of any prior")]
+    what = f"the log evidence of the prior is {number(here)}, {number(highest - here)} nats below "
+    found = [note("prior", f"{what}the highest of any prior")]
     if evaluations.size:
         gap = float(evaluations.mean()) + here
-        what = f"mean of {evaluations.size} evaluations is {number(gap)} nats above minus that"
-        found.append(note("evaluations", f"the {what}: the gap of a guide, if it is none"))
+        what = f"the mean of {evaluations.size} evaluations is {number(gap)} nats above minus the "
+        why = "log evidence, which is the gap of the guide if nothing is wrong"
+        found.append(note("evaluations", what + why))
     what = "the guide (its parameters are not in the store), and with it the losses"
     return [*found, Finding("untested", what, status="untested")]
