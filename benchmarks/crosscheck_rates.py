@@ -105,11 +105,11 @@ def given_model(arguments: dict[str, Any], dtype: str) -> LossModel | None:
     """The model that the numbers are taken for; None if the parameters alone refute it."""
     params = read_parameters(arguments["params"])
     counts, names = arguments["counts"], arguments.get("names")
-    guide = find_guide(arguments["guide"])
-    claims = claims_of(params.values, guide, len(counts), names, None)
+    guide, prior = find_guide(arguments["guide"]), arguments.get("prior")
+    claims = claims_of(params.values, guide, len(counts), names, prior)
     if other_latents(counts, claims, len(arguments.get("losses", ()))):
         return None
-    assigned = assignments(counts, params, guide, names, None)[0]
+    assigned = assignments(counts, params, guide, names, prior)[0]
     if any(finding.status == "mistake" for finding in assigned.findings):
         return None
     return LossModel(
@@ -120,6 +120,7 @@ def given_model(arguments: dict[str, Any], dtype: str) -> LossModel | None:
         prior=assigned.roles.prior,
         guide_parameters=assigned.roles.guide_parameters,
         dtype=dtype,
+        prior_held=prior is not None,
     )
 
 
@@ -156,9 +157,13 @@ def effect(program: Program, recorded: Recorded, level: str) -> float:
     losses, repeated = (np.asarray(arguments.get(x, ())) for x in ("losses", "evaluations"))
     aligned = align(given, losses, repeated, arguments["optimizer"])
     rng = np.random.default_rng(0)
+    planted = program.loss_model(aligned.model)
+    if recorded.truth is not None:
+        last = {name: rows[-1] for name, rows in recorded.truth.items()}
+        true = given_model(arguments | {"params": last}, program.setting.dtype)
+        planted = align(true, losses, repeated, arguments["optimizer"]).model
     (ours, rounding), (theirs, _) = (
-        loss_distribution(model, rng)
-        for model in (aligned.model, program.loss_model(aligned.model))
+        loss_distribution(model, rng) for model in (aligned.model, planted)
     )
     spread = np.maximum(ours.variance, theirs.variance)
     spread = spread + (rounding + aligned.losses.allowance) ** 2

@@ -535,6 +535,94 @@ class RareEvents(Program):
         return setting.dtype == "float64" and setting.lr <= 0.03
 
 
+class Longer(Program):
+    """A run that has come near to its maximum before it is handed in."""
+
+    levels = ("evaluations", "final")
+    least = 400
+
+    def __init__(self, setting: Setting) -> None:
+        steps, lr = max(setting.steps, self.least), max(setting.lr, 0.02)
+        super().__init__(setting._replace(steps=steps, lr=lr))
+
+    @staticmethod
+    def fits(setting: Setting) -> bool:
+        own = setting.guide in ("beta", "normal") and not setting.shared
+        return own and setting.rows > 2 and setting.loss != "trace_mean_field"
+
+
+class OlderPrior(Longer):
+    """The prior is of an earlier step than the guide and the losses."""
+
+    name = "mixed_parameters"
+    old: tuple[str, ...] = ("prior",)
+
+    def handed_in(self, recorded: Recorded) -> Recorded:
+        early = self.setting.steps // 10
+        history = {
+            name: np.repeat(rows[early : early + 1], len(rows), axis=0)
+            if name.startswith(self.old)
+            else rows
+            for name, rows in recorded.history.items()
+        }
+        return recorded._replace(history=history, truth=recorded.history)
+
+
+class OlderGuide(OlderPrior):
+    """The guide is of an earlier step than the prior and the losses."""
+
+    old = ("guide", "AutoNormal")
+
+
+class OlderParameters(OlderPrior):
+    """All parameters are of an earlier step than the losses."""
+
+    old = ("prior", "guide", "AutoNormal")
+
+
+class OtherPriorHeld(Longer):
+    """A prior of whole numbers in the model, a flat one in the claims."""
+
+    name = "wrong_fixed_prior"
+
+    def prior(self) -> Any:
+        rng = np.random.default_rng(self.setting.seed)
+        return dist.Beta(*torch.tensor(rng.choice([0.5, 2.0, 3.0, 5.0, 8.0], 2)))
+
+    def arguments(self) -> dict[str, Any]:
+        return super().arguments() | {"prior": er.Beta(1.0, 1.0)}
+
+    def loss_model(self, given: LossModel) -> LossModel:
+        prior = self.prior()
+        held = (float(prior.concentration1), float(prior.concentration0))
+        return given._replace(prior=given.prior * 0 + np.reshape(held, (2, 1, 1)))
+
+
+class TableSorted(Longer):
+    """The rows are sorted by their proportions after the run."""
+
+    name = "permuted_rows"
+
+    def order(self) -> np.ndarray:
+        setting = self.setting
+        return np.argsort(setting.successes / setting.total_count, kind="stable")
+
+    def arguments(self) -> dict[str, Any]:
+        setting, order = self.setting, self.order()
+        counts = er.Counts(setting.successes[order], setting.total_count[order])
+        return super().arguments() | {"counts": counts}
+
+    def loss_model(self, given: LossModel) -> LossModel:
+        return given._replace(counts=self.setting.counts)
+
+
+class TableShuffled(TableSorted):
+    """The rows stand in an order that nothing explains."""
+
+    def order(self) -> np.ndarray:
+        return np.random.default_rng(self.setting.seed).permutation(self.setting.rows)
+
+
 MISTAKES: tuple[type[Program], ...] = (
     SwappedPrior,
     SwappedGuide,
@@ -566,6 +654,12 @@ MISTAKES: tuple[type[Program], ...] = (
     GradientsTimes,
     ScoreFunction,
     RareEvents,
+    OlderPrior,
+    OlderGuide,
+    OlderParameters,
+    OtherPriorHeld,
+    TableSorted,
+    TableShuffled,
 )
 
 CLEAN: tuple[type[Program], ...] = (Program, BareLikelihood, Program, PooledRows)

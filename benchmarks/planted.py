@@ -63,6 +63,8 @@ class Recorded(NamedTuple):
     evaluations: np.ndarray
     recording: Recording
     arguments: dict[str, Any]
+    truth: dict[str, np.ndarray] | None = None
+    """The history of the losses, where another one is handed in."""
 
     @property
     def final(self) -> dict[str, np.ndarray]:

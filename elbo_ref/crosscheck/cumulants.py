@@ -27,7 +27,7 @@ from elbo_ref.crosscheck.loss_model import LinearForm
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.distributions.quadrature import over_beta, over_normal
-from elbo_ref.special import log_choose, trigamma
+from elbo_ref.special import trigamma
 
 Rows: TypeAlias = NDArray[np.bool_] | slice
 ALL = slice(None)
@@ -36,8 +36,6 @@ _STEPS = 160
 _MOST_NODES = 30_000_000
 _RARE = 1e-2
 """Expected number of clamped draws, in all losses, below which none is taken to be."""
-_NEGLIGIBLE = 1e-20
-"""Probability of outcomes of a minibatch that change no cumulant."""
 
 
 class Cumulants(Protocol):
@@ -238,7 +236,7 @@ def loss_cumulants(form: LinearForm) -> Cumulants:
 
     In closed form for the latents where that is possible, by quadrature for the others.
     """
-    model, by_nodes = form.model, _needs_nodes(form)
+    model, by_nodes = form.model, needs_nodes(form)
     parts: list[Cumulants] = []
     unit = -model.factor / model.num_particles
     for chosen in (by_nodes, ~by_nodes):
@@ -249,7 +247,7 @@ def loss_cumulants(form: LinearForm) -> Cumulants:
         constants += 0.0 if parts else model.constant
         common = (weights, constants, unit, model.num_particles)
         if chosen is by_nodes:
-            logit, log_weights = _nodes(form, chosen)
+            logit, log_weights = nodes(form, chosen)
             end = 1 / unit if form.source is LOGIT_NORMAL else np.inf  # z^2/2 against the form's
             at_nodes = _at_nodes(form, chosen, logit)
             parts.append(_NodeCumulants(*common, at_nodes, log_weights, end))
@@ -268,7 +266,7 @@ def clamped_draws(form: LinearForm) -> FloatArray:
     return np.asarray(form.model.num_particles * each.sum(axis=0) * form.task.weights)
 
 
-def _needs_nodes(form: LinearForm) -> NDArray[np.bool_]:
+def needs_nodes(form: LinearForm) -> NDArray[np.bool_]:
     """Entries that take a quadrature, (G,)."""
     size = len(form.model.counts)
     if form.source is not BETA or not form.model.clamped:
@@ -278,7 +276,7 @@ def _needs_nodes(form: LinearForm) -> NDArray[np.bool_]:
     return some & affordable
 
 
-def _nodes(form: LinearForm, chosen: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+def nodes(form: LinearForm, chosen: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
     """Logits and log weights of a quadrature over each chosen latent's draw, (T, G, nodes)."""
     x = form.parameters[:, :, chosen]
     if form.source is BETA:
@@ -295,106 +293,3 @@ def _at_nodes(form: LinearForm, chosen: NDArray[np.bool_], logit: FloatArray) ->
     """Chosen entries of a form at nodes, (T, G, nodes)."""
     arrays = (form.tilt, form.likelihood, form.parameters)
     return form.at_draws(logit, *(x[:, :, chosen, None] for x in arrays))
-
-
-def first_cumulants(form: LinearForm) -> GammaCumulants:
-    """First three cumulants of the losses of a model without minibatches."""
-    return _of_losses(_FormCumulants(form).of(form) @ form.task.weights, -form.model.factor, form)
-
-
-def minibatch_cumulants(form: LinearForm) -> GammaCumulants:
-    """First three cumulants of the losses of minibatches.
-
-    By the law of total cumulance over what a batch sees: B of N latents, whose sums have cumulants
-    of their own (Cochran 1977, section 2.15), or B hypergeometric trials of a shared latent.
-    """
-    model = form.model
-    assert model.batch is not None
-    if model.pooled_batch:
-        return _of_losses(_of_some_trials(form, model.batch), -model.factor, form)
-    factor = -model.factor * model.batch_scale
-    return _of_losses(_of_some_latents(form, model.batch), factor, form)
-
-
-def _of_losses(of_one: FloatArray, factor: float, form: LinearForm) -> GammaCumulants:
-    """Scale cumulants of one particle, (3, T), to those of losses, kappa_n/P^(n-1)."""
-    powers = np.arange(3)[:, None]
-    each = of_one * factor ** (powers + 1.0) / float(form.model.num_particles) ** powers
-    return GammaCumulants(each[0] + form.model.constant, *each[1:])
-
-
-def _of_some_latents(form: LinearForm, batch: int) -> FloatArray:
-    size, share = form.task.num_latents, form.task.weights / form.task.num_latents
-    mean, variance, third = _FormCumulants(form).of(form)
-    center = (mean @ share)[:, None]
-    away = mean - center
-    spread = batch * (size - batch) / max(size - 1, 1)
-    skew = spread * (size - 2 * batch) / max(size - 2, 1)
-    with_spread = 3 * spread * ((away * variance) @ share)
-    return np.array(
-        (
-            batch * center[:, 0],
-            batch * (variance @ share) + spread * (away**2 @ share),
-            batch * (third @ share) + with_spread + skew * (away**3 @ share),
-        )
-    )
-
-
-def _of_some_trials(form: LinearForm, batch: int) -> FloatArray:
-    counts, scale = form.task.counts, form.model.batch_scale
-    k, n = int(counts.successes[0]), int(counts.total_count[0])
-    seen = np.arange(max(0, batch - (n - k)), min(k, batch) + 1)
-    ways = log_choose(seen, np.full(seen.size, k))
-    ways = ways + log_choose(batch - seen, np.full(seen.size, n - k))
-    share = np.exp(ways - ways.max())
-    share /= share.sum()
-    seen, share = seen[share > _NEGLIGIBLE], share[share > _NEGLIGIBLE]
-    at_draws = _FormCumulants(form)
-    each = np.empty((3, len(seen), form.num_losses))
-    for i, successes in enumerate(seen):
-        more = np.array((scale * successes - k, scale * (batch - successes) - (n - k)))
-        each[:, i] = at_draws.of(form.with_more(more))[:, :, 0]
-    mean, variance, third = each * counts.multiplicity[0]
-    share = share / share.sum()
-    center = share @ mean
-    away = mean - center
-    return np.array(
-        (
-            center,
-            share @ (variance + away**2),
-            share @ (third + 3 * away * variance + away**3),
-        )
-    )
-
-
-class _FormCumulants:
-    """First three cumulants of one latent of each entry; all tilts have the same draws."""
-
-    def __init__(self, form: LinearForm) -> None:
-        self._by_nodes = _needs_nodes(form)
-        if not self._by_nodes.all():
-            a, b = form.parameters[:, :, ~self._by_nodes]
-            orders = np.arange(3).reshape(-1, 1, 1, 1)
-            self._polygammas = sc.polygamma(orders, np.array((a, b, a + b)))
-        if self._by_nodes.any():
-            self._logit, log_weights = _nodes(form, self._by_nodes)
-            weights = np.exp(log_weights)
-            self._weights = weights / weights.sum(axis=-1, keepdims=True)
-
-    def of(self, form: LinearForm) -> FloatArray:
-        """Cumulants of a form with some tilt, (3, T, G)."""
-        cumulants, closed = np.empty((3, *form.constants.shape)), ~self._by_nodes
-        if closed.any():
-            up, down = form.tilt[:, :, closed]
-            for n, (at_a, at_b, at_sum) in enumerate(self._polygammas, start=1):
-                tilted = up**n * at_a + down**n * at_b
-                cumulants[n - 1][:, closed] = tilted - (up + down) ** n * at_sum
-        if self._by_nodes.any():
-            values = _at_nodes(form, self._by_nodes, self._logit)
-            mean = (self._weights * values).sum(axis=-1)
-            away = values - mean[..., None]
-            squared = self._weights * away * away
-            powers = squared.sum(axis=-1), (squared * away).sum(axis=-1)
-            cumulants[:, :, self._by_nodes] = (mean, *powers)
-        cumulants[0] += form.constants
-        return cumulants

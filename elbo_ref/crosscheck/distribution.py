@@ -17,15 +17,9 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.crosscheck.cumulants import (
-    Cumulants,
-    GammaCumulants,
-    Sum,
-    first_cumulants,
-    loss_cumulants,
-    minibatch_cumulants,
-)
+from elbo_ref.crosscheck.cumulants import Cumulants, GammaCumulants, Sum, loss_cumulants
 from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
+from elbo_ref.crosscheck.moments import DrawCumulants, first_cumulants, minibatch_cumulants
 from elbo_ref.crosscheck.saddlepoint import (
     LossDistribution,
     SaddlepointDistribution,
@@ -49,41 +43,76 @@ def loss_distribution(
     model: LossModel, rng: np.random.Generator
 ) -> tuple[LossDistribution, FloatArray]:
     """Give the distribution of a model's losses, and the nats that rounding may add to each."""
-    form = LinearForm.of(model)
-    rounding = _rounding(form)
+    form, rounding = _form_and_rounding(model)
     if model.observed and (model.batch is not None or model.renyi) and not _many_particles(form):
         return sampled_distribution(model, rng), rounding
     cumulants = _cumulants(form, rng)
     if model.added is not None:
-        other = LinearForm.of(model.added)
+        other, more = _form_and_rounding(model.added)
         cumulants = Sum((cumulants, loss_cumulants(other)))
-        rounding = rounding + _rounding(other)
+        rounding = rounding + more
     return SaddlepointDistribution(cumulants), rounding
 
 
-def rough_distribution(model: LossModel, rng: np.random.Generator) -> SaddlepointDistribution:
-    """Distribution of a model's losses by three cumulants alone, at a hundredth of the cost."""
-    arrays = model.prior, model.guide_parameters
-    same = all(bool((x == x[:, :1]).all()) for x in arrays)
-    rough = _rough_cumulants(model.at(slice(0, 1)) if same else model, rng)
+def rough_distribution(
+    model: LossModel, rng: np.random.Generator, draws: DrawCumulants | None = None
+) -> tuple[SaddlepointDistribution, FloatArray]:
+    """Give the distribution by three cumulants alone, at a hundredth of the cost, and the rounding.
+
+    Models whose draws are alike are quick to compare with the same `draws`.
+    """
+    few, columns = _distinct(model)
+    form = LinearForm.of(few)
+    rough, rounding = _rough_cumulants(form, rng, draws or DrawCumulants()), _rounding(form)
+    if few.added is not None:
+        other = LinearForm.of(few.added)
+        added = _rough_cumulants(other, rng, draws or DrawCumulants())
+        rough = GammaCumulants(*(x + y for x, y in zip(rough, added, strict=True)))
+        rounding = rounding + _rounding(other)
+    rough = GammaCumulants(*(np.asarray(x)[columns] for x in rough))
+    return SaddlepointDistribution(rough), rounding[columns]
+
+
+def _distinct(model: LossModel) -> tuple[LossModel, NDArray[np.intp]]:
+    """Model of the columns that differ from those before them, and the column of each loss."""
     size = model.prior.shape[1]
-    return SaddlepointDistribution(GammaCumulants(*(np.broadcast_to(x, size) for x in rough)))
+    first = np.zeros(size, bool)
+    first[:1] = True
+    parts = (model,) if model.added is None else (model, model.added)
+    for part in parts:
+        for x in (part.prior, part.guide_parameters):
+            first[1:] |= (x[:, 1:] != x[:, :-1]).any(axis=(0, 2))
+    columns = np.cumsum(first) - 1
+    return (model, columns) if first.all() else (model.at(np.flatnonzero(first)), columns)
 
 
-def _rough_cumulants(model: LossModel, rng: np.random.Generator) -> GammaCumulants:
-    form = LinearForm.of(model)
+def _form_and_rounding(model: LossModel) -> tuple[LinearForm, FloatArray]:
+    """Forms of all losses, each different one computed once, and the rounding of each."""
+    few, columns = _distinct(model)
+    form = LinearForm.of(few)
+    rounding = _rounding(form)[columns]
+    if few is model:
+        return form, rounding
+    every = form._replace(
+        model=model,
+        parameters=form.parameters[:, columns],
+        tilt=form.tilt[:, columns],
+        constants=form.constants[columns],
+    )
+    return every, rounding
+
+
+def _rough_cumulants(
+    form: LinearForm, rng: np.random.Generator, draws: DrawCumulants
+) -> GammaCumulants:
+    model = form.model
     if not model.observed:
-        rough = _unobserved_cumulants(form, rng)
-    elif model.renyi:
-        rough = GammaCumulants(*_moments(_sampled(form, rng, _ROUGHLY)))
-    elif model.batch is not None:
-        rough = minibatch_cumulants(form)
-    else:
-        rough = first_cumulants(form)
-    if model.added is None:
-        return rough
-    added = _rough_cumulants(model.added, rng)
-    return GammaCumulants(*(x + y for x, y in zip(rough, added, strict=True)))
+        return _unobserved_cumulants(form, rng)
+    if model.renyi:
+        return GammaCumulants(*_moments(_sampled(form, rng, _ROUGHLY)))
+    if model.batch is not None:
+        return minibatch_cumulants(form, draws)
+    return first_cumulants(form, draws)
 
 
 def _moments(draws: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -92,12 +121,6 @@ def _moments(draws: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     away = draws - mean[:, None]
     second, third = (np.mean(away**n, axis=1) for n in (2, 3))
     return mean, second, third
-
-
-def rounding_of(model: LossModel) -> FloatArray:
-    """Nats that rounding may add to each loss."""
-    added = 0.0 if model.added is None else _rounding(LinearForm.of(model.added))
-    return np.asarray(_rounding(LinearForm.of(model)) + added)
 
 
 def _rounding(form: LinearForm) -> FloatArray:
@@ -127,7 +150,11 @@ def _cumulants(form: LinearForm, rng: np.random.Generator) -> Cumulants:
     if not model.observed:
         return _unobserved_cumulants(form, rng)
     if not model.renyi:
-        return loss_cumulants(form) if model.batch is None else minibatch_cumulants(form)
+        return (
+            loss_cumulants(form)
+            if model.batch is None
+            else minibatch_cumulants(form, DrawCumulants())
+        )
     draws = _sampled(form._replace(model=model._replace(num_particles=1)), rng)
     one, other = 1 / model.num_particles, 1 / draws.shape[1]
     mean, second, third = _moments(draws)
@@ -175,8 +202,9 @@ def _coefficients(form: LinearForm) -> tuple[FloatArray, NDArray[np.intp]]:
 
 def expected_losses(model: LossModel) -> FloatArray:
     """Compute expected losses, (T,), of a model without minibatches; nothing is clamped."""
-    form = LinearForm.of(model)
-    return np.asarray(model.constant + expected_by_latent(form) @ form.task.weights)
+    few, columns = _distinct(model)
+    form = LinearForm.of(few)
+    return np.asarray(model.constant + expected_by_latent(form) @ form.task.weights)[columns]
 
 
 def expected_by_latent(form: LinearForm) -> FloatArray:
@@ -186,13 +214,17 @@ def expected_by_latent(form: LinearForm) -> FloatArray:
 
 
 def sampled_distribution(
-    model: LossModel, rng: np.random.Generator, most: int = _MOST
+    model: LossModel, rng: np.random.Generator, most: int = _MOST, fewest: int = _FEWEST
 ) -> SampledDistribution:
-    """Distribution of losses drawn as the run draws them, with at most so many draws of c."""
-    draws = _sampled(LinearForm.of(model), rng, most)
-    if model.added is not None:
-        draws += _sampled(LinearForm.of(model.added), rng, most)
-    return SampledDistribution(draws)
+    """Distribution of losses drawn as the run draws them.
+
+    There are at most so many draws of c, and at least so many of each loss.
+    """
+    few, columns = _distinct(model)
+    draws = _sampled(LinearForm.of(few), rng, most, fewest)
+    if few.added is not None:
+        draws = draws + _sampled(LinearForm.of(few.added), rng, most, fewest)
+    return SampledDistribution(draws, columns)
 
 
 def _same_at_all_steps(form: LinearForm) -> bool:
@@ -201,11 +233,13 @@ def _same_at_all_steps(form: LinearForm) -> bool:
     return all(bool((x == x[:, :1]).all()) for x in arrays)
 
 
-def _sampled(form: LinearForm, rng: np.random.Generator, most: int = _MOST) -> FloatArray:
+def _sampled(
+    form: LinearForm, rng: np.random.Generator, most: int = _MOST, fewest: int = _FEWEST
+) -> FloatArray:
     """Sample each loss, (T, M); those of one distribution have the same samples."""
     model, steps = form.model, 1 if _same_at_all_steps(form) else form.num_losses
     particles, drawn = model.num_particles, math.prod(_draws_of_particle(form))
-    repeats = max(most // (steps * particles * drawn), _FEWEST)
+    repeats = max(most // (steps * particles * drawn), fewest)
     block = max(1, _BLOCK // (particles * max(drawn, form.task.num_latents)))
     estimates = np.empty((steps, repeats))
     for t in range(steps):

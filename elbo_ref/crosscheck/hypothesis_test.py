@@ -1,14 +1,6 @@
 r"""Tests of loss models, the given one and those of mistakes, against losses.
 
-A model (`elbo_ref.crosscheck.loss_model.LossModel`) implies a distribution of each loss. It is
-tested by
-
-* the smallest of the losses' own p-values, Bonferroni over the run: one impossible loss;
-* their mean, weighted by precision: a small departure in all of them;
-* their sum of squares, each made a standard normal number by its p-value: departures that cancel,
-  or losses that vary less than they must;
-* for each rival model, the sum weighted by where the two differ, which is the most powerful
-  test there is for telling them apart (Neyman & Pearson 1933, for normal losses).
+Each is tested as `elbo_ref.crosscheck.model_test` does.
 
 The given model is rejected at a level of 1% for the whole run. A hypothesis explains the losses if
 it passes the same test where the given model does not. Its posterior probability is that among all
@@ -19,168 +11,35 @@ anything is left for all others: a wrong name is worse than none.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special as sc
 
-from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.alignment import Losses, evenly
-from elbo_ref.crosscheck.distribution import (
-    loss_distribution,
-    rough_distribution,
-    rounding_of,
-    sampled_distribution,
-)
+from elbo_ref.crosscheck.distribution import rough_distribution
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.mistakes import closed_form_hypotheses, fitted_hypotheses
-from elbo_ref.crosscheck.saddlepoint import LossDistribution, normal_log_density, p_values
+from elbo_ref.crosscheck.model_test import ALIKE, LEVEL, ModelTest
+from elbo_ref.crosscheck.moments import DrawCumulants
 from elbo_ref.crosscheck.unknown_origin import log_marginal_likelihood
 from elbo_ref.crosscheck.variants import Fit, Hypothesis, other_meanings
 from elbo_ref.distributions.beta_source import BETA
-
-LEVEL = 0.01
-"""Rate of false alarms of a whole run."""
 
 CERTAIN = 0.95
 """Posterior probability from which on a mistake is named alone."""
 _POSSIBLE = 0.01
 """Posterior probability below which a mistake is not mentioned."""
-_PASSES, _SCREENED = 1e-3, 1e-6
-_BEYOND = 10.0
-"""Nats below a normal density at which rounding has moved a loss beyond the end."""
-_ALIKE = 30.0
-"""Ratio of allowances below which they do not tell models apart."""
+_SCREENED = 1e-6
 _UNKNOWN = 4.0
 """Log of the prior odds of something else to one known mistake."""
 _OF_MEANING = 2.0
 """Log-likelihood penalty of a mistake in another meaning of the given model."""
 _MOST, _MOST_SAMPLED = 200, 40
 """Losses that are compared with hypotheses: as many of a longer run, evenly spread."""
-_NO_DOUBT = 1e-12
-_SPREAD, _STILL = 100.0, 10.0
-"""Factors that allow for small errors of the tails' formula, which add up in a sum of squares."""
-_NOISY = 10.0
-"""Ratio of a loss's own deviation to its allowance from which on its spread is known."""
-_MANY = 200
-"""Summands of a loss from which on the saddlepoint formula is as good as exact."""
-
-
-class ModelTest:
-    """Test of a model of T losses; each part is computed when it is asked for."""
-
-    def __init__(
-        self, model: LossModel, losses: Losses, rng: np.random.Generator, *, rough: bool = False
-    ) -> None:
-        self.distribution: LossDistribution
-        if rough:
-            self.distribution, rounding = rough_distribution(model, rng), rounding_of(model)
-        else:
-            self.distribution, rounding = loss_distribution(model, rng)
-        self.allowance = rounding + losses.allowance
-        self._losses, self.model, self._rng = losses.values, model, rng
-        self._summands = model.num_particles * model.counts.num_latents
-        if rough or not model.observed:
-            self._summands = _MANY
-
-    def log_likelihood(self, least: FloatArray) -> float:
-        """Log likelihood, with allowances of at least so much for models that round alike.
-
-        Where an allowance matters beside the distribution's own spread, what exceeds it counts as
-        if it were normal.
-        """
-        distribution, allowance = self.distribution, np.maximum(self.allowance, least)
-        spread = np.maximum(distribution.variance + allowance**2, 1e-300)
-        away = np.maximum(np.abs(self._losses - distribution.mean) - 2 * allowance, 0.0)
-        normal = normal_log_density(away / np.sqrt(spread), spread)
-        density = distribution.log_density(self._losses)
-        wide = distribution.variance > 100 * allowance**2
-        if np.any(wide & (density < normal - _BEYOND)):
-            nearest = np.clip(distribution.mean, self._losses - allowance, self._losses + allowance)
-            density = np.maximum(density, distribution.log_density(nearest))
-        return float(np.where(wide, density, normal).sum())
-
-    @cached_property
-    def p(self) -> FloatArray:
-        """p-value of each loss; those that would decide, from draws as well if these say more."""
-        p = p_values(self.distribution, self._losses, self.allowance)
-        for t in np.argsort(p) if self._summands < _MANY else ():
-            before, one = p[t], slice(t, t + 1)
-            doubted = before > _NO_DOUBT or not self.distribution.closed
-            if doubted and 2 * len(p) * before < LEVEL:
-                drawn = sampled_distribution(self.model.at(one), self._rng)
-                p[t] = max(before, *p_values(drawn, self._losses[one], self.allowance[one]))
-            if 2 * len(p) * p[t] < LEVEL or p[t] == before:
-                break
-        return p
-
-    @cached_property
-    def p_mean(self) -> float:
-        """p-value of their mean, weighted by precision; from draws as well if it would decide."""
-        weights = self._spread.min() / self._spread
-        p = self._p_of_sum(self.distribution, weights)
-        few = len(weights) * self._summands < _MANY
-        if few and _NO_DOUBT < p < LEVEL / 2:
-            drawn = sampled_distribution(self.model, self._rng)
-            p = max(p, self._p_of_sum(drawn, weights))
-        return p
-
-    @property
-    def p_spread(self) -> float:
-        """p-value of their sum of squares, each made normal by its p-value, with its factor.
-
-        Too small a sum counts where the losses have a spread of their own, beside rounding; there
-        each is made normal by its tail probability, which is uniform where a p-value is not.
-        """
-        squares = sc.ndtri(np.maximum(self.p, 1e-300) / 2) ** 2
-        large = _SPREAD * float(sc.chdtrc(squares.size, squares.sum()))
-        noisy = self.distribution.variance > (_NOISY * self.allowance) ** 2
-        if not noisy.any() or squares.sum() > squares.size:
-            return large
-        small = self._small_spread(self.distribution, noisy)
-        doubted = not (self.distribution.closed or self.model.renyi or self.model.batch)
-        if doubted and small < LEVEL and self.model.observed:
-            small = self._small_spread(sampled_distribution(self.model, self._rng), noisy)
-        return min(large, small)
-
-    def _small_spread(self, distribution: LossDistribution, rows: NDArray[np.bool_]) -> float:
-        tails = distribution.outer_tail(self._losses)[rows]
-        squares = sc.ndtri(np.clip(tails, 1e-300, 1 - 1e-16)) ** 2
-        return _STILL * float(sc.chdtr(squares.size, squares.sum()))
-
-    @property
-    def p_any(self) -> float:
-        """Bonferroni over the losses, their mean and their spread."""
-        each = len(self.p) * self.p.min(), self.p_mean, self.p_spread
-        return float(min(1.0, 3 * min(each)))
-
-    def against(self, rival: ModelTest) -> float:
-        """p-value of the sum that tells this model from a rival."""
-        weights = (rival.distribution.mean - self.distribution.mean) / self._spread
-        largest = np.abs(weights).max()
-        return self._p_of_sum(self.distribution, weights / largest) if largest > 0 else 1.0
-
-    def passes(self, rival: ModelTest, level: float = _PASSES) -> bool:
-        """Return True if the losses may have come about so, also where a rival says otherwise.
-
-        A model whose rounding exceeds the rival's and is no small part of its own spread has
-        nothing to say about the losses.
-        """
-        own = 0.1 * np.sqrt(np.maximum(self.distribution.variance, 0.0))
-        if np.median(self.allowance / np.maximum(_ALIKE * rival.allowance, own + 1e-300)) > 1:
-            return False
-        return self.against(rival) >= level and self.p_any >= level
-
-    @cached_property
-    def _spread(self) -> FloatArray:
-        return np.asarray(np.maximum(self.distribution.variance + self.allowance**2, 1e-300))
-
-    def _p_of_sum(self, distribution: LossDistribution, weights: FloatArray) -> float:
-        total = np.array([weights @ self._losses])
-        allowance = np.array([np.abs(weights) @ self.allowance])
-        return float(p_values(distribution.weighted(weights), total, allowance)[0])
+_MOST_FORMS = 40_000
+"""Forms, one for each loss and latent, of a hypothesis."""
 
 
 class Explanation(NamedTuple):
@@ -248,31 +107,57 @@ class HypothesisReport(NamedTuple):
 
 
 def try_hypotheses(
-    given: LossModel, losses: Losses, rng: np.random.Generator, *, bases: bool = True
+    given: LossModel,
+    losses: Losses,
+    rng: np.random.Generator,
+    *,
+    bases: bool = True,
+    explained: bool = True,
 ) -> HypothesisReport:
     """Test a model of losses and, beside it, the models that mistakes make of it.
 
-    With `bases` mistakes are tried of the other meanings of the given model as well.
+    With `bases` mistakes are tried of the other meanings of the given model as well; unless
+    `explained`, nothing is tried for a given model that is rejected.
     """
-    test = ModelTest(given, losses, rng)
-    closed = [x for x in closed_form_hypotheses(given) if x.model.observed]
-    rivals = [ModelTest(x.model, losses, rng, rough=True) for x in closed]
-    contrasts = [test.against(other) for other in rivals]
+    test, draws = ModelTest(given, losses, rng), DrawCumulants()
+    some = evenly(losses.values.size, _number_compared(given))
+    fewer = Losses(losses.values[some], losses.allowance[some])
+    closed = [x for x in closed_form_hypotheses(given.at(some)) if x.model.observed]
+    rivals = [ModelTest(x.model, fewer, rng, rough=True, draws=draws) for x in closed]
+    contrasts = [_contrast(test, other, some) for other in rivals]
     p = min(1.0, 2 * min([test.p_any, *(len(contrasts) * x for x in contrasts)]))
+    whole = some.size == len(test.allowance)
+    of_fewer = test if whole else ModelTest(given.at(some), fewer, rng)
     if p >= LEVEL:
         pairs = zip(closed, rivals, strict=True)
-        names = (x.name for x, other in pairs if x.number != "prior" and not other.passes(test))
+        names = (x.name for x, other in pairs if x.number != "prior" and not other.passes(of_fewer))
         return HypothesisReport(test, False, p, ruled_out=tuple(dict.fromkeys(names)))
-    some = evenly(losses.values.size, _MOST_SAMPLED if given.renyi else _MOST)
-    fewer = Losses(losses.values[some], losses.allowance[some])
-    of_fewer = test if some.size == len(test.allowance) else ModelTest(given.at(some), fewer, rng)
-    compared = _Compared(given.at(some), of_fewer, fewer, rng)
+    if not explained:
+        return HypothesisReport(test, True, p)
+    compared = _Compared(given.at(some), of_fewer, fewer, rng, draws)
     shift, shift_error = compared.fit(of_fewer).constant()
     meaning = compared.meaning()
     if meaning is not None:
         return HypothesisReport(test, True, p, (meaning,), (), shift, shift_error)
     explanations, excluded = compared.explanations(bases=bases)
     return HypothesisReport(test, True, p, explanations, excluded, shift, shift_error)
+
+
+def _number_compared(given: LossModel) -> int:
+    """Count the losses that are compared with hypotheses."""
+    if given.renyi:
+        return _MOST_SAMPLED
+    return int(np.clip(_MOST_FORMS // len(given.counts), _MOST_SAMPLED, _MOST))
+
+
+def _contrast(test: ModelTest, rival: ModelTest, some: NDArray[np.intp]) -> float:
+    """p-value of the sum that tells a model from a rival of some of its losses.
+
+    A sum with any weights is a test, so that those between may be interpolated.
+    """
+    mean = test.distribution.mean
+    away = rival.distribution.mean - mean[some]
+    return test.p_along(np.interp(np.arange(len(mean)), some, away))
 
 
 Tested: TypeAlias = tuple[Hypothesis, ModelTest]
@@ -282,9 +167,15 @@ class _Compared:
     """Losses that a given model does not fit, beside hypotheses that they may fit."""
 
     def __init__(
-        self, given: LossModel, test: ModelTest, losses: Losses, rng: np.random.Generator
+        self,
+        given: LossModel,
+        test: ModelTest,
+        losses: Losses,
+        rng: np.random.Generator,
+        draws: DrawCumulants,
     ) -> None:
         self._given, self._test, self._losses, self._rng = given, test, losses, rng
+        self._draws = draws
         self._meanings = [
             (x, ModelTest(x.model, losses, rng))
             for x in other_meanings(given)
@@ -297,7 +188,7 @@ class _Compared:
         spread = np.maximum(variance + test.allowance**2, 1e-24 * (1 + mean**2))
         distribution = test.distribution
         if not distribution.closed:
-            distribution = rough_distribution(test.model, self._rng)
+            distribution, _ = rough_distribution(test.model, self._rng, self._draws)
         return Fit(self._losses.values, distribution, spread)
 
     def meaning(self) -> Explanation | None:
@@ -335,7 +226,7 @@ class _Compared:
         """Test hypotheses roughly and those that fit in full; None for one that does not."""
         tested: list[tuple[Hypothesis, ModelTest | None]] = []
         for x in hypotheses:
-            rough = ModelTest(x.model, self._losses, self._rng, rough=True)
+            rough = ModelTest(x.model, self._losses, self._rng, rough=True, draws=self._draws)
             test: ModelTest | None = rough if rough.passes(self._test, _SCREENED) else None
             if test is not None and x.model.guide.source is BETA and not x.model.renyi:
                 full = ModelTest(x.model, self._losses, self._rng)
@@ -352,7 +243,7 @@ class _Compared:
         given, losses = self._test.distribution, self._losses
         allowances = [self._test.allowance, *(test.allowance for _, test in passing)]
         finest = np.min(allowances, axis=0)
-        least = np.minimum(_ALIKE * finest, np.max(allowances, axis=0))
+        least = np.minimum(ALIKE * finest, np.max(allowances, axis=0))
         heights = [test.log_likelihood(least) - x.price for x, test in passing]
         unknown = _UNKNOWN + log_marginal_likelihood(
             losses.values, least, given.mean, given.variance

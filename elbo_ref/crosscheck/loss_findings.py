@@ -13,13 +13,12 @@ from elbo_ref.crosscheck.cumulants import clamped_draws
 from elbo_ref.crosscheck.distribution import rough_distribution
 from elbo_ref.crosscheck.findings import Finding, Status
 from elbo_ref.crosscheck.hypothesis_test import (
-    LEVEL,
     Explanation,
     HypothesisReport,
-    ModelTest,
     try_hypotheses,
 )
 from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
+from elbo_ref.crosscheck.model_test import LEVEL, ModelTest
 from elbo_ref.mle.result import maximize_evidence
 
 _ENOUGH, _FAR = 20, 6.0
@@ -81,7 +80,7 @@ def with_particles_of_run(explained: Explained, model: LossModel, losses: FloatA
         return explained
     if late.size < _ENOUGH or model.prior.shape[1] > 1:
         return explained
-    own = rough_distribution(model, np.random.default_rng(0)).variance[-1]
+    own = rough_distribution(model, np.random.default_rng(0))[0].variance[-1]
     noise = float(np.var(np.diff(late)) / 2)
     if not 1 / _ALIKE < noise / max(float(own), 1e-300) < _ALIKE:
         return explained
@@ -102,7 +101,7 @@ def _of_losses_alone(aligned: AlignedLosses, rng: np.random.Generator) -> Explai
     repeated, rest = aligned.part(aligned.of_evaluations), aligned.part(~aligned.of_evaluations)
     if repeated is None or rest is None:
         return None
-    first = try_hypotheses(repeated.model, repeated.losses, rng)
+    first = try_hypotheses(repeated.model, repeated.losses, rng, explained=False)
     second = None if first.rejected else try_hypotheses(rest.model, rest.losses, rng)
     if second is None or not second.rejected:
         return None

@@ -20,8 +20,8 @@ from elbo_ref.crosscheck.alignment import align
 from elbo_ref.crosscheck.assignment import note
 from elbo_ref.crosscheck.claims import claim_roles
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.crosscheck.hypothesis_test import LEVEL, ModelTest
 from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.crosscheck.model_test import LEVEL, ModelTest
 from elbo_ref.crosscheck.names import owned_by, words
 from elbo_ref.crosscheck.parameters import PRIOR_ROLES
 from elbo_ref.distributions.beta import Beta

@@ -20,9 +20,9 @@ from elbo_ref.crosscheck.assignment import Assignment, assignments, note
 from elbo_ref.crosscheck.claims import UnknownRoleError
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.fitted_variants import fitted_particles
-from elbo_ref.crosscheck.hypothesis_test import LEVEL, ModelTest
 from elbo_ref.crosscheck.loss_findings import explain
 from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.crosscheck.model_test import LEVEL, ModelTest
 from elbo_ref.crosscheck.names import from_numpyro, guess_letters
 from elbo_ref.crosscheck.parameters import learned_of
 from elbo_ref.crosscheck.prior_alone import MARGINAL, can_tell, height_of

@@ -22,7 +22,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from scipy import special as sc
 
-from elbo_ref._validation.arguments import FloatArray
+from elbo_ref._validation.arguments import FloatArray, IntArray
 from elbo_ref.crosscheck.cumulants import Cumulants, Weighted
 
 _ROUNDS = 100
@@ -34,6 +34,8 @@ _NEAR = 1e-3
 """Distance from the mean, in standard deviations, within which the formula's terms cancel."""
 _REACH = 0.7
 """Power of the number of draws that are neighbours."""
+_MOST, _SUMMED = 4_000_000, 1000
+"""Draws of numbers that share them in a weighted sum: of all, and of the sum at least."""
 _POINT = 1e-6
 """Distance, in standard deviations, within which draws are the same."""
 
@@ -155,17 +157,37 @@ class _Tail(NamedTuple):
 
 
 class SampledDistribution:
-    """Distribution of numbers by independent draws of each, (T, M); exponential beyond them."""
+    """Distribution of numbers by independent draws, exponential beyond them.
+
+    Numbers that are distributed alike may share a row of draws, (U, M): `rows` has that of each.
+    """
 
     closed = False
 
-    def __init__(self, draws: FloatArray) -> None:
+    def __init__(self, draws: FloatArray, rows: IntArray | None = None) -> None:
         self._unsorted, self._draws = draws, np.sort(draws, axis=1)
-        self.mean, self.variance = draws.mean(axis=1), draws.var(axis=1)
+        self._rows = np.arange(len(draws)) if rows is None else rows
+        self.mean, self.variance = draws.mean(axis=1)[self._rows], draws.var(axis=1)[self._rows]
 
     def weighted(self, weights: FloatArray) -> SampledDistribution:
-        """Distribution of one weighted sum of the numbers."""
-        return SampledDistribution((weights @ self._unsorted)[None])
+        """Distribution of one weighted sum of the numbers; those that share draws are shifted."""
+        if len(self._rows) == len(self._unsorted):
+            return SampledDistribution((weights @ self._unsorted)[None])
+        draws = self._unsorted[:, : max(_MOST // len(weights), len(weights), _SUMMED)]
+        apart = max(1, draws.shape[1] // len(weights))
+        total = np.zeros(draws.shape[1])
+        for t, (weight, row) in enumerate(zip(weights, self._rows, strict=True)):
+            total += weight * np.roll(draws[row], t * apart)
+        return SampledDistribution(total[None])
+
+    def uniform(self, x: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """Rank of each number among its draws, a uniform number whatever the distribution."""
+        size = self._draws.shape[1]
+        below = [
+            np.searchsorted(self._draws[row], value)
+            for row, value in zip(self._rows, x, strict=True)
+        ]
+        return np.asarray((below + rng.random(len(x))) / (size + 1))
 
     def log_density(self, x: FloatArray) -> FloatArray:
         """Log density of each number, by the distance of neighbouring draws.
@@ -201,7 +223,8 @@ class SampledDistribution:
         size = self._draws.shape[1]
         count = int(np.clip(size // 100, 5, 50))
         std = np.sqrt(self.variance)
-        for draws, value, mean, spread in zip(self._draws, x, self.mean, std, strict=True):
+        for row, value, mean, spread in zip(self._rows, x, self.mean, std, strict=True):
+            draws = self._draws[row]
             if value < mean:
                 draws, value = -draws[::-1], -value
             begin, least = float(draws[-count - 1]), _POINT * float(spread) + 1e-150

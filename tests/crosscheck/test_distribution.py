@@ -7,13 +7,13 @@ import pytest
 from scipy import special as sc, stats
 
 import elbo_ref as er
-from elbo_ref.crosscheck.cumulants import minibatch_cumulants
 from elbo_ref.crosscheck.distribution import (
     expected_losses,
     loss_distribution,
     sampled_distribution,
 )
 from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
+from elbo_ref.crosscheck.moments import DrawCumulants, minibatch_cumulants
 from elbo_ref.crosscheck.saddlepoint import SaddlepointDistribution, SampledDistribution
 from elbo_ref.guides import GUIDES
 from elbo_ref.objectives import find as find_loss
@@ -204,7 +204,7 @@ def test_many_particles_of_minibatches_by_their_cumulants(particles):
     own = CASES["beta"][2]
     one = model("beta", (1.5, 2.5), own, particles=particles)._replace(batch=2, batch_scale=1.5)
     drawn = sampled_distribution(one, np.random.default_rng(1), 12_000 * particles)
-    cumulants = minibatch_cumulants(LinearForm.of(one))
+    cumulants = minibatch_cumulants(LinearForm.of(one), DrawCumulants())
     mean, variance = cumulants.mean, cumulants.variance
     assert abs(drawn.mean - mean) < 5 * np.sqrt(variance / 6000)
     assert drawn.variance == pytest.approx(variance, rel=0.1)

@@ -11,9 +11,10 @@ from scipy import stats
 
 import elbo_ref as er
 from elbo_ref.crosscheck.alignment import Losses
-from elbo_ref.crosscheck.hypothesis_test import LEVEL, ModelTest, try_hypotheses
+from elbo_ref.crosscheck.hypothesis_test import try_hypotheses
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.mistakes import MISTAKES, closed_form_hypotheses
+from elbo_ref.crosscheck.model_test import LEVEL, ModelTest
 from elbo_ref.guides import GUIDES
 from elbo_ref.objectives import OBJECTIVES
 from tiers import few
