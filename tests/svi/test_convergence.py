@@ -1,5 +1,7 @@
 """Knowing when a run has converged: the noise floor, `until`, and the case that holds."""
 
+import functools
+
 import numpy as np
 import pytest
 from scipy import linalg
@@ -35,6 +37,7 @@ FLOORS = [
 ]
 
 
+@functools.cache
 def best_of(guide, counts, learned):
     return er.maximize_elbo(
         counts, guide, loss="exact", prior=er.Beta(2.0, 5.0), learn_prior=learned,
