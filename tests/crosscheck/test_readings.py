@@ -152,7 +152,7 @@ EXPRESSIONS = {
 }
 
 
-@pytest.mark.parametrize("kind", few(EXPRESSIONS, 2))
+@pytest.mark.parametrize("kind", few(EXPRESSIONS))
 def test_expressions_and_shapes(kind):
     params, names = EXPRESSIONS[kind]
     verdict = checked(params, names=names)

@@ -245,7 +245,8 @@ def test_two_draws_of_a_narrow_guide(size):
     assert above == pytest.approx(wanted, abs=1e-6)
 
 
-@pytest.mark.parametrize("sign", few([1, -1]))
+@pytest.mark.thorough
+@pytest.mark.parametrize("sign", [1, -1])
 def test_an_alpha_of_any_size(sign):
     """The bound is then that of the lowest of two samples, or of the highest."""
     arguments = er.Beta(2.0, 3.0), er.Beta(1.0, 2.0), er.Counts([3, 0], 10)

@@ -37,6 +37,9 @@ LINES = [
 ]
 COUNTS = er.Counts([3, 0, 7], [10, 4, 7], multiplicity=[2, 1, 1])
 
+LONG = ("no_prior", "tempered_normal")
+"""Guides whose runs take longest to converge."""
+
 
 @pytest.fixture(params=LINES, ids=lambda guide: guide.name)
 def guide(request, monkeypatch):
@@ -106,6 +109,14 @@ def test_draws_against_the_exact_values(guide, loss):
     assert oracles.variance_scores(rows[:, -1:], variance).max() < 5
 
 
+@pytest.mark.parametrize(
+    "guide",
+    [
+        pytest.param(line, id=line.name, marks=pytest.mark.thorough if line.name in LONG else ())
+        for line in LINES
+    ],
+    indirect=True,
+)
 def test_a_run_ends_at_the_optimum_of_the_own_parameters(guide):
     if not guide.parameter_names:
         with pytest.raises(ValueError, match="nothing to learn"):
