@@ -35,7 +35,7 @@ from program_rates import draw_data, drawn_style, programs, running
 import elbo_ref as er
 from elbo_ref.crosscheck.alignment import AlignedLosses, align
 from elbo_ref.crosscheck.class_names import guide_name, loss_name
-from elbo_ref.crosscheck.distribution import loss_distribution
+from elbo_ref.crosscheck.distribution import rough_distribution, rounding_of
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.readings import HandedIn, readings_of
 from elbo_ref.crosscheck.variants import other_meanings
@@ -95,6 +95,8 @@ def batched(style: programs.Style) -> bool:
 
 
 def swap(said: Arguments, kept: Kept, rng: np.random.Generator) -> Arguments | None:
+    if rng.random() < 0.25:
+        return said | {"counts": er.Counts(said["counts"].failures, said["counts"].total_count)}
     names = dict(said.get("names", {}))
     owners = [x for x in ("prior", "guide") if {f"{x}.{role}" for role in ROLES} <= {*names}]
     for owner in [owners, owners[:1], owners[-1:]][int(rng.integers(3))]:
@@ -105,8 +107,8 @@ def swap(said: Arguments, kept: Kept, rng: np.random.Generator) -> Arguments | N
 
 def other_counts(said: Arguments, kept: Kept, rng: np.random.Generator) -> Arguments:
     k, n = said["counts"].successes, said["counts"].total_count
-    changed = [np.clip(k + rng.integers(-3, 4, k.size), 0, n), n - k, np.minimum(k, 1)]
-    return said | {"counts": er.Counts(changed[int(rng.integers(3))], n)}
+    changed = [np.clip(k + rng.integers(-3, 4, k.size), 0, n), np.minimum(k, 1)]
+    return said | {"counts": er.Counts(changed[int(rng.integers(2))], n)}
 
 
 def other_totals(said: Arguments, kept: Kept, rng: np.random.Generator) -> Arguments:
@@ -309,8 +311,8 @@ def effect(mistake: Mistake, kept: Kept, true: Arguments, said: Arguments) -> fl
 def _apart(given: AlignedLosses, truth: AlignedLosses) -> float:
     """Standard errors by which losses of two models differ, in their means or their spread."""
     rng = np.random.default_rng(0)
-    (ours, rounding), (theirs, _) = (loss_distribution(x.model, rng) for x in (given, truth))
-    noise = (rounding + given.losses.allowance) ** 2 + 1e-300
+    ours, theirs = (rough_distribution(x.model, rng) for x in (given, truth))
+    noise = (rounding_of(given.model) + given.losses.allowance) ** 2 + 1e-300
     spread = np.maximum(ours.variance, theirs.variance) + noise
     apart = np.sum((theirs.mean - ours.mean) ** 2 / spread)
     ratio = np.log((theirs.variance + noise) / (ours.variance + noise))

@@ -55,6 +55,18 @@ def from_numpyro(names: Collection[str]) -> bool:
     return any("auto" in words(name) for name in names)
 
 
+def from_pyro(names: Collection[str]) -> bool:
+    """Return True if a parameter has the name of a Pyro autoguide's, or of a module's state.
+
+    Examples
+    --------
+    >>> [from_pyro([x]) for x in ("AutoNormal.locs.c", "locs.c_unconstrained", "auto_loc")]
+    [True, True, False]
+    """
+    said = [words(name) for name in names]
+    return any(x[-1:] == ["unconstrained"] or re.match("auto.", "".join(x[:1])) for x in said)
+
+
 def is_probability(name: str, *, delta: bool) -> bool:
     """Return True if a name says that a point is a probability; of `AutoDelta` also NumPyro's."""
     said = {*words(name)}

@@ -23,7 +23,7 @@ from elbo_ref.crosscheck.fitted_variants import fitted_particles
 from elbo_ref.crosscheck.loss_findings import explain
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.model_test import LEVEL, ModelTest
-from elbo_ref.crosscheck.names import from_numpyro, guess_letters
+from elbo_ref.crosscheck.names import from_numpyro, from_pyro, guess_letters
 from elbo_ref.crosscheck.parameters import learned_of
 from elbo_ref.crosscheck.prior_alone import MARGINAL, can_tell, height_of
 from elbo_ref.crosscheck.renyi_order import Order, possible_orders
@@ -210,7 +210,7 @@ def _reading(handed: HandedIn, assigned: Assignment, loss: Objective) -> Reading
 
 def _framework(given: Parameters) -> Framework | None:
     """Return the framework that a store, or the names in it, can only be of."""
-    if given.constraints:
+    if given.constraints or from_pyro(given.values):
         return "pyro"
     return "numpyro" if from_numpyro(given.values) else None
 

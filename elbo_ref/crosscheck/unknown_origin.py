@@ -33,6 +33,8 @@ _FEWEST = 5
 _SPREADS = 8.0
 """Natural logarithms of ratios between which a spread may lie beforehand."""
 _MOST_SKEWED = 4.0
+_FINEST = 1e-16
+"""Relative precision of a float: no loss is known better."""
 
 
 def log_marginal_likelihood(
@@ -49,7 +51,7 @@ def log_marginal_likelihood(
         Those of the given model.
     """
     size, ones = losses.size, np.ones(losses.size)
-    least = np.maximum(allowance, 1e-12 * (1 + np.abs(losses)))
+    least = np.maximum(allowance, _FINEST * (1 + np.abs(losses)))
     noise = np.sqrt(np.maximum(variance, 0.0) + least**2)
     found = []
     for blocks in _BLOCKS if size > 1 else (1,):

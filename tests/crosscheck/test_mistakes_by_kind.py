@@ -129,8 +129,16 @@ def test_what_is_none_of_the_known_mistakes_has_no_name(kind):
     assert report.certain is None, report.certain
 
 
-def test_equal_losses_are_right_where_nothing_is_drawn():
-    """A point guide: the losses have no spread, and need none."""
+@pytest.mark.thorough
+@pytest.mark.parametrize("weight", [3.0, 0.3])
+def test_a_weight_that_nobody_uses_is_no_total_count(weight):
+    """Whole numbers fit by chance where one number is all that was measured."""
+    best = report_on(lambda rng: loss(rng, weight=weight)).certain
+    assert best is None or best.hypothesis.name == "likelihood_weight"
+
+
+def of_point(away):
+    """Test losses without any spread, so far from those of a point guide."""
     c = np.array([0.3, 0.5, 0.2, 0.7, 0.6, 0.8])
     value = -(stats.binom.logpmf(K, N, c) + stats.beta.logpdf(c, *PRIOR)).sum()
     model = LossModel(
@@ -142,8 +150,21 @@ def test_equal_losses_are_right_where_nothing_is_drawn():
         guide_parameters=np.repeat(np.log(c / (1 - c))[None, None], SIZE, axis=1),
         dtype="float64",
     )
-    losses = Losses(np.full(SIZE, value), np.zeros(SIZE))
-    assert not try_hypotheses(model, losses, np.random.default_rng(0)).rejected
+    losses = Losses(np.full(SIZE, value + away), np.zeros(SIZE))
+    return try_hypotheses(model, losses, np.random.default_rng(0))
+
+
+def test_equal_losses_are_right_where_nothing_is_drawn():
+    """A point guide: the losses have no spread, and need none."""
+    assert not of_point(0.0).rejected
+
+
+@pytest.mark.parametrize("away", [-0.07, 3.1])
+def test_one_number_without_noise_has_no_name(away):
+    """A constant fits any, and has said nothing."""
+    report = of_point(away)
+    assert report.rejected
+    assert report.certain is None, report.certain
 
 
 def test_an_unknown_origin_is_charged_for_its_freedom():

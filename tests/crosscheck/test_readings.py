@@ -263,6 +263,13 @@ def test_the_jacobian_of_a_normal_guide_by_framework():
     jacobian = float(np.sum(np.log(sc.expit(loc) * sc.expit(-loc))))
     dropped = er.cross_check(COUNTS, params, **given | {"framework": "pyro"})
     assert jacobian < 0 and "NumPyro" in str(dropped)
+    for names in (("AutoNormal.locs.c", "AutoNormal.scales.c"), ("locs.c_unconstrained", "scale")):
+        params = {"alpha": 2.0, "beta": 3.0, **dict(zip(names, (loc, scale), strict=True))}
+        roles = {"guide.loc": names[0], "guide.scale": names[1]}
+        (note,) = (
+            x for x in checked(params, names=roles, **given).findings if x.name == "framework"
+        )
+        assert "as Pyro's" in note.quantity
 
 
 def renyi_losses(alpha, samples, size=16):
