@@ -35,7 +35,7 @@ from program_rates import draw_data, drawn_style, programs, running
 import elbo_ref as er
 from elbo_ref.crosscheck.alignment import AlignedLosses, align
 from elbo_ref.crosscheck.class_names import guide_name, loss_name
-from elbo_ref.crosscheck.distribution import rough_distribution, rounding_of
+from elbo_ref.crosscheck.distribution import rough_distribution
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.readings import HandedIn, readings_of
 from elbo_ref.crosscheck.variants import other_meanings
@@ -311,8 +311,8 @@ def effect(mistake: Mistake, kept: Kept, true: Arguments, said: Arguments) -> fl
 def _apart(given: AlignedLosses, truth: AlignedLosses) -> float:
     """Standard errors by which losses of two models differ, in their means or their spread."""
     rng = np.random.default_rng(0)
-    ours, theirs = (rough_distribution(x.model, rng) for x in (given, truth))
-    noise = (rounding_of(given.model) + given.losses.allowance) ** 2 + 1e-300
+    (ours, rounding), (theirs, _) = (rough_distribution(x.model, rng) for x in (given, truth))
+    noise = (rounding + given.losses.allowance) ** 2 + 1e-300
     spread = np.maximum(ours.variance, theirs.variance) + noise
     apart = np.sum((theirs.mean - ours.mean) ** 2 / spread)
     ratio = np.log((theirs.variance + noise) / (ours.variance + noise))
