@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.crosscheck.float_ends import draw_ends, probability_ends
+from elbo_ref.crosscheck.arithmetic import draw_ends, probability_ends
 from elbo_ref.crosscheck.loss_model import LinearForm
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL

@@ -35,14 +35,14 @@ def other_latents(given: LossModel) -> Iterator[Hypothesis]:
     if given.batch is not None:
         return
     if len(counts) > 1 and (params == params[:, :, :1]).all():
-        pooled = given._replace(counts=counts.pooled(), guide_parameters=params[:, :, :1])
+        pooled = given.of_counts(counts.pooled())._replace(guide_parameters=params[:, :, :1])
         yield Hypothesis("one latent for all rows", pooled)
     trials = int(counts.total_count[0])
     if len(counts) == 1 and trials > 1 and single_trials(counts):
         k = int(counts.successes[0])
         params = params.repeat(1 if given.guide.shared else 2, axis=2)
-        rows = given._replace(counts=Counts([1, 0], 1, [k, trials - k]), guide_parameters=params)
-        yield Hypothesis("one latent for each trial", rows)
+        rows = given.of_counts(Counts([1, 0], 1, [k, trials - k]))
+        yield Hypothesis("one latent for each trial", rows._replace(guide_parameters=params))
 
 
 def largest_totals(given: LossModel) -> Iterator[Hypothesis]:
@@ -51,7 +51,7 @@ def largest_totals(given: LossModel) -> Iterator[Hypothesis]:
     if given.batch is None and not counts.log_split.any():
         largest = np.full_like(counts.total_count, counts.total_count.max())
         largest_for_all = Counts(counts.successes, largest, counts.multiplicity)
-        yield Hypothesis("the largest for all", given._replace(counts=largest_for_all))
+        yield Hypothesis("the largest for all", given.of_counts(largest_for_all))
 
 
 def failures_for_totals(given: LossModel) -> Iterator[Hypothesis]:
@@ -63,7 +63,7 @@ def failures_for_totals(given: LossModel) -> Iterator[Hypothesis]:
     both = {"successes and totals added": k + n, "the failures": n - k}
     for words, totals in both.items():
         if (totals >= k).all():
-            changed = given._replace(counts=Counts(k, totals, counts.multiplicity))
+            changed = given.of_counts(Counts(k, totals, counts.multiplicity))
             yield Hypothesis(words, changed)
 
 
@@ -80,7 +80,7 @@ def other_rows(given: LossModel) -> Iterator[Hypothesis]:
     for words, seen in rows.items():
         if np.array_equal(seen, n - k):
             continue
-        changed = given._replace(counts=Counts(seen, n, counts.multiplicity))
+        changed = given.of_counts(Counts(seen, n, counts.multiplicity))
         yield Hypothesis(f"the successes are {words}", changed)
 
 
@@ -94,7 +94,7 @@ def broadcast(given: LossModel) -> Iterator[Hypothesis]:
     whole = Counts(k * each, n * each, w)
     split = log_coefficient(counts) - whole.log_coefficient
     whole = Counts.from_columns(k * each, n * each, w, np.minimum(split, 0.0))
-    yield Hypothesis("a column of rows against a row of latents", given._replace(counts=whole))
+    yield Hypothesis("a column of rows against a row of latents", given.of_counts(whole))
 
 
 def unobserved(given: LossModel) -> Iterator[Hypothesis]:
@@ -135,7 +135,7 @@ def permuted(given: LossModel) -> Iterator[Hypothesis]:
     for words, order in orders.items():
         after = divergence[np.arange(size), order].sum() - least
         if after <= _CLOSER * before and ((k[order] != k) | (n[order] != n)).any():
-            model = given._replace(counts=_ordered(counts, order))
+            model = given.of_counts(_ordered(counts, order))
             yield Hypothesis(words, model, price=prices.get(words, _OF_ORDER))
 
 

@@ -15,7 +15,6 @@ from scipy.optimize import minimize_scalar
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
-from elbo_ref.crosscheck.distribution import expected_losses
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.variants import Fit, Hypothesis, single_trials
 
@@ -58,13 +57,18 @@ def _lowest(height: Callable[[int], float], low: int, high: int) -> int:
 
 
 def fitted_divisor(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
-    """Divide the losses by the likeliest whole number."""
+    """Divide the losses by the likeliest whole number, or multiply those without noise by any."""
     mean, losses = fit.distribution.mean, fit.losses
-    share = fit.weighted_sum(mean, losses) / fit.weighted_sum(mean, mean)
+    known = fit.weighted_sum(mean, mean)
+    share = fit.weighted_sum(mean, losses) / known if known > 0 else 0.0
+    if not fit.noisy and losses.size > 1 and np.isfinite(share) and share:
+        model = given._replace(factor=given.factor * share)
+        price = _fit_price(abs(share), known**-0.5)
+        yield Hypothesis(f"times {share:.6g}", model, "factor", price)
     if not 0 < share < 1:
         return
     power = -float(np.log(share))
-    if fit.distribution.variance.min() > 0:
+    if fit.noisy:
         density = fit.distribution.log_density
         power = _likeliest(lambda x: density(losses * np.exp(x)) + x, power, 1.0)
     number = round(np.exp(power))
@@ -76,7 +80,7 @@ def fitted_divisor(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
 def fitted_constant(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
     """Add the likeliest constant; where the distribution has an end, the mean is not it."""
     shift, error = fit.constant()
-    if fit.distribution.variance.min() > 0:
+    if fit.noisy:
         density = fit.distribution.log_density
         shift = _likeliest(lambda x: density(fit.losses - x), shift, _AROUND * error)
     model = given._replace(constant=given.constant + shift)
@@ -91,7 +95,7 @@ def fitted_batch(given: LossModel, fit: Fit, *, twice: bool) -> Iterator[Hypothe
         return
     if len(counts) == 1:
         whole = int(counts.total_count[0])
-        still = expected_losses(given._replace(likelihood_weight=0.0))
+        still = fit.expected(given._replace(likelihood_weight=0.0))
     slope = fit.distribution.mean - still
     known = fit.weighted_sum(slope, slope)
     share = fit.weighted_sum(slope, fit.losses - still) / known if known > 0 else 0.0
@@ -116,7 +120,7 @@ def fitted_totals(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
         return
 
     def means(totals: Callable[[int], FloatArray], number: int) -> FloatArray:
-        return expected_losses(given._replace(counts=Counts(k, totals(number), w)))
+        return fit.expected(given.of_counts(Counts(k, totals(number), w)))
 
     def distance(totals: Callable[[int], FloatArray], number: int) -> float:
         off = fit.losses - means(totals, number)
@@ -137,7 +141,7 @@ def fitted_totals(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
             best = _lowest(partial(distance, totals), *ends)
             step = means(totals, best + 1) - means(totals, best)
             precision = max(1.0, fit.weighted_sum(step, step) ** -0.5)
-            model = given._replace(counts=Counts(k, totals(best), w))
+            model = given.of_counts(Counts(k, totals(best), w))
             yield Hypothesis(words.format(best), model, price=_fit_price(abs(best), precision))
 
 
@@ -145,8 +149,8 @@ def fitted_weight(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
     """Weigh the likelihood by the likeliest number."""
     if given.batch is not None or given.renyi or not given.guide.has_prior:
         return
-    still = expected_losses(given._replace(likelihood_weight=0.0))
-    slope = (expected_losses(given) - still) / given.likelihood_weight
+    still = fit.expected(given._replace(likelihood_weight=0.0))
+    slope = (fit.expected(given) - still) / given.likelihood_weight
     for what in ("likelihood", "divergence"):
         line = slope if what == "likelihood" else still
         rest = fit.losses - (still if what == "likelihood" else slope * given.likelihood_weight)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref.crosscheck.alignment import Losses, evenly
-from elbo_ref.crosscheck.distribution import rough_distribution
+from elbo_ref.crosscheck.distribution import expected_losses, rough_distribution
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.mistakes import closed_form_hypotheses, fitted_hypotheses
 from elbo_ref.crosscheck.model_test import ALIKE, LEVEL, ModelTest
@@ -189,7 +189,7 @@ class _Compared:
         distribution = test.distribution
         if not distribution.closed:
             distribution, _ = rough_distribution(test.model, self._rng, self._draws)
-        return Fit(self._losses.values, distribution, spread)
+        return Fit(self._losses.values, distribution, spread, expected_losses)
 
     def meaning(self) -> Explanation | None:
         """Find the other meaning of the given model that the losses fit, if one is certain."""

@@ -6,8 +6,9 @@ A particle's estimate for a latent is
 
 (`elbo_ref.guides`); a step's loss with P particles is -(1/P) sum_p sum_g f.
 
-PyTorch keeps draws and probabilities off 0 and 1 (`elbo_ref.crosscheck.float_ends`), and rounds
-1 - c to a multiple of eps/2. The Jacobian of a sigmoid is never clamped.
+It answers two questions. Given the draws of a run, `elbo_ref.crosscheck.given_draws` computes the
+losses to rounding. Without them `elbo_ref.crosscheck.distribution` gives the law that each loss
+then has. Both see a draw in the run's own arithmetic, by `LossModel.terms`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,18 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
-from elbo_ref.crosscheck.float_ends import draw_ends, probability_ends
+from elbo_ref.crosscheck.arithmetic import (
+    Floats,
+    LikelihoodForm,
+    Term,
+    divergence,
+    likelihood,
+    log_beta,
+    log_normal,
+    logs_near_ends,
+    minus_log_jacobian,
+    probability_ends,
+)
 from elbo_ref.distributions.base import Source
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
@@ -29,6 +41,57 @@ from elbo_ref.objectives import Objective, RenyiBound
 from elbo_ref.objectives.base import Task
 
 _COLUMNS = ("successes", "total_count", "multiplicity", "log_split")
+
+
+class Rows(NamedTuple):
+    """Outcomes that losses count for G latents, at T steps or at all of them alike.
+
+    Attributes
+    ----------
+    outcomes : ndarray of shape (2, 1 or T, G)
+        Successes and failures.
+    log_coefficient : ndarray of shape (1 or T, G)
+        Log binomial coefficients, of all rows of a latent.
+    magnitude : ndarray of shape (1 or T, G)
+        The log factorials that these are made of, in units of the run's precision.
+    """
+
+    outcomes: FloatArray
+    log_coefficient: FloatArray
+    magnitude: FloatArray
+
+    @classmethod
+    def of(cls, counts: Counts) -> Rows:
+        """Take those of counts."""
+        k, f = (x[None].astype(np.float64) for x in (counts.successes, counts.failures))
+        magnitude = sc.gammaln(k + f + 1) + sc.gammaln(k + 1) + sc.gammaln(f + 1)
+        return cls(np.array((k, f)), counts.log_coefficient[None], magnitude)
+
+    def at(self, steps: slice | np.ndarray) -> Rows:
+        """Rows of some of the losses."""
+        same = self.outcomes.shape[1] == 1
+        return self if same else Rows(*(x[..., steps, :] for x in self))
+
+
+class Terms(NamedTuple):
+    """Summands of the log weight of a particle, likelihood + prior - guide, without coefficients.
+
+    Where the divergence is taken in closed form it stands for both densities.
+    """
+
+    likelihood: Term
+    prior: Term
+    guide: Term
+
+    @property
+    def log_weight(self) -> FloatArray | float:
+        """The sum of all."""
+        return self.likelihood.value + self.prior.value - self.guide.value
+
+    @property
+    def magnitude(self) -> FloatArray | float:
+        """The sum of all that they are made of, without signs."""
+        return sum(term.magnitude for term in self)
 
 
 class LossModel(NamedTuple):
@@ -53,6 +116,10 @@ class LossModel(NamedTuple):
         Floating-point type of the run.
     clamped : bool
         Whether draws at the ends of `dtype` are clamped.
+    likelihood : {"binomial", "trials", "logits", "by_hand"}
+        The way in which the likelihood is computed (`elbo_ref.crosscheck.arithmetic`).
+    numpyro : bool
+        Whether the arithmetic is NumPyro's.
     factor, constant : float
         Of the losses.
     likelihood_weight : float
@@ -73,6 +140,10 @@ class LossModel(NamedTuple):
         Whether the successes are observed; if not, the model draws them anew in each step.
     prior_held : bool
         Whether the prior is the caller's, not learned.
+    seen : Rows or None
+        Rows that the losses are known to count, where these are not those of the counts.
+    coefficients : bool
+        Whether the log binomial coefficients are counted.
     """
 
     counts: Counts
@@ -83,6 +154,8 @@ class LossModel(NamedTuple):
     guide_parameters: FloatArray
     dtype: str
     clamped: bool = True
+    likelihood: LikelihoodForm = "binomial"
+    numpyro: bool = False
     factor: float = 1.0
     constant: float = 0.0
     likelihood_weight: float = 1.0
@@ -93,6 +166,23 @@ class LossModel(NamedTuple):
     constrained: tuple[str, ...] = ()
     observed: bool = True
     prior_held: bool = False
+    seen: Rows | None = None
+    coefficients: bool = True
+
+    @property
+    def rows(self) -> Rows:
+        """The rows that the losses count."""
+        rows = Rows.of(self.counts) if self.seen is None else self.seen
+        if self.coefficients:
+            return rows
+        none = np.zeros_like(rows.log_coefficient)
+        return rows._replace(log_coefficient=none, magnitude=none)
+
+    @property
+    def closed(self) -> bool:
+        """True if the divergence of guide and prior is taken in closed form."""
+        subtracted = self.guide.source_weight != 0
+        return self.loss.name == "trace_mean_field" and self.guide.source is BETA and subtracted
 
     @property
     def renyi(self) -> RenyiBound | None:
@@ -114,7 +204,44 @@ class LossModel(NamedTuple):
             prior=self.prior[:, steps],
             guide_parameters=self.guide_parameters[:, steps],
             added=self.added and self.added.at(steps),
+            seen=self.seen and self.seen.at(steps),
         )
+
+    def of_counts(self, counts: Counts) -> LossModel:
+        """Model of losses that count other data."""
+        return self._replace(counts=counts, seen=None)
+
+    def terms(
+        self,
+        c: Floats,
+        logit: FloatArray,
+        prior: FloatArray,
+        parameters: FloatArray,
+        outcomes: FloatArray,
+    ) -> Terms:
+        """Compute the terms of a particle's log weight at draws as the run does.
+
+        All shapes broadcast; the first axis of `prior`, `parameters` and `outcomes` is that of the
+        concentrations, the guide's own parameters, and successes and failures.
+        """
+        kind, guide = np.dtype(self.dtype).type, self.loss.adapted(self.guide)
+        y, prior, params = (x.astype(kind) for x in (logit, prior, parameters))
+        ends = probability_ends(self.dtype, numpyro=self.numpyro)
+        k, f = outcomes.astype(kind)
+        data = likelihood(c, k, f, self.likelihood, ends)
+        x = guide.source_parameters(prior, params)
+        if self.closed:
+            return Terms(data, Term(), divergence(x, prior))
+        subtracted: tuple[Floats, ...] = ()
+        of_sigmoid = guide.jacobian
+        if guide.source is BETA and guide.source_weight:
+            subtracted = log_beta(c, *x).parts
+        elif guide.source is LOGIT_NORMAL:
+            subtracted, of_sigmoid = log_normal(y, *x).parts, of_sigmoid + guide.source_weight
+        if of_sigmoid:
+            subtracted += minus_log_jacobian(y).parts
+        counted = log_beta(c, *prior) if guide.prior_weight else Term()
+        return Terms(data, counted, Term(subtracted))
 
     def equals(self, other: LossModel | None) -> bool:
         """Compare all fields by value; labels of the counts do not matter."""
@@ -124,6 +251,8 @@ class LossModel(NamedTuple):
                 return all(np.array_equal(getattr(x, name), getattr(y, name)) for name in _COLUMNS)
             if isinstance(x, np.ndarray):
                 return np.array_equal(x, y)
+            if isinstance(x, Rows):
+                return isinstance(y, Rows) and all(map(np.array_equal, x, y))
             return x.equals(y) if isinstance(x, LossModel) else bool(x == y)
 
         return other is not None and all(map(same, self, other))
@@ -159,7 +288,7 @@ class LinearForm(NamedTuple):
         Those of the source.
     tilt : ndarray of shape (2, T, G)
         A and D.
-    likelihood : ndarray of shape (2, 1, G)
+    likelihood : ndarray of shape (2, 1 or T, G)
         The part of the tilt that is the likelihood's.
     constants : ndarray of shape (T, G)
     """
@@ -175,21 +304,21 @@ class LinearForm(NamedTuple):
     @classmethod
     def of(cls, model: LossModel) -> LinearForm:
         """Form of a model."""
-        task, prior, params = model.task(), model.prior, model.guide_parameters
-        guide, outcomes, weight = task.guide, task.outcomes[:, None], model.likelihood_weight
+        task, prior, params, rows = model.task(), model.prior, model.guide_parameters, model.rows
+        guide, weight = task.guide, model.likelihood_weight
+        outcomes = weight * rows.outcomes
         shape = (prior.shape[1], len(model.counts))
         x = guide.source_parameters(prior, params)
         x = np.broadcast_to(x, (len(x), *shape))
-        tilt = np.broadcast_to(guide.tilt(prior, params, outcomes), (2, *shape))
-        constants = np.broadcast_to(guide.normalizer(prior, params) + task.log_coefficient, shape)
-        form = cls(model, task, guide.source, x, tilt, weight * outcomes, constants)
-        if model.loss.name == "trace_mean_field" and guide.source is BETA:
-            in_closed_form = (tilt - outcomes) * form.expected_logs()
-            tilt, constants = outcomes, constants + in_closed_form.sum(axis=0)
-        return form._replace(
-            tilt=np.broadcast_to(tilt + (weight - 1) * outcomes, (2, *shape)),
-            constants=constants + (weight - 1) * task.log_coefficient,
-        )
+        tilt = np.broadcast_to(guide.tilt(prior, params, rows.outcomes), (2, *shape))
+        constants = guide.normalizer(prior, params) + weight * rows.log_coefficient
+        if model.closed:
+            logs = guide.source.expected_logs(x.reshape(len(x), -1)).reshape(2, *shape)
+            in_closed_form = (tilt - rows.outcomes) * logs
+            tilt, constants = rows.outcomes, constants + in_closed_form.sum(axis=0)
+        tilt = np.broadcast_to(tilt + (outcomes - rows.outcomes), (2, *shape))
+        constants = np.broadcast_to(constants, shape)
+        return cls(model, task, guide.source, x, tilt, outcomes, constants)
 
     @property
     def num_losses(self) -> int:
@@ -206,14 +335,17 @@ class LinearForm(NamedTuple):
     ) -> FloatArray:
         """Evaluate at draws, as the run's arithmetic sees them; all shapes broadcast."""
         guide, model = self.task.guide, self.model
-        exact, residual = sc.log_expit(np.array((logit, -logit))), guide.residual(logit, parameters)
+        residual = guide.residual(logit, parameters)
+        exact = sc.log_expit(np.array((logit, -logit)))
+        terms = tilt * exact
         if model.clamped:
+            near, seen, likely = logs_near_ends(logit, self.source, model.dtype, model.numpyro)
             of_sigmoid = 1 + guide.jacobian if self.source is LOGIT_NORMAL else 0
-            seen, likely = _logs_in_run(logit, model.dtype, self.source)
-            terms = (tilt - likelihood - of_sigmoid) * seen + likelihood * likely
-            terms = terms + of_sigmoid * exact
-        else:
-            terms = tilt * exact
+            of_density, of_data = np.broadcast_arrays(
+                tilt - likelihood - of_sigmoid, likelihood, exact
+            )[:2]
+            terms[:, near] += of_density[:, near] * (seen - exact[:, near])
+            terms[:, near] += of_data[:, near] * (likely - exact[:, near])
         return np.asarray(terms.sum(axis=0) + (0.0 if residual is None else residual))
 
     def expected_logs(self) -> FloatArray:
@@ -232,11 +364,3 @@ class LinearForm(NamedTuple):
             each = each + np.abs(sc.gammaln(x.sum(axis=0)))
         summed: FloatArray = each @ self.task.weights
         return summed
-
-
-def _logs_in_run(logit: FloatArray, dtype: str, source: Source) -> tuple[FloatArray, FloatArray]:
-    """Round c as the run does: log c and log(1 - c) in densities of c, and in the likelihood."""
-    drawn, likely = draw_ends(dtype, source), probability_ends(dtype)
-    c = np.clip(sc.expit(logit).astype(dtype).astype(np.float64), drawn.low, drawn.high)
-    p = np.clip(c, likely.low, likely.high)
-    return np.log((c, 1 - c)), np.log((p, 1 - p))

@@ -18,6 +18,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.alignment import AlignedLosses, align, computed_in
 from elbo_ref.crosscheck.assignment import Assignment, assignments, note
 from elbo_ref.crosscheck.claims import UnknownRoleError
+from elbo_ref.crosscheck.distribution import expected_losses
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.fitted_variants import fitted_particles
 from elbo_ref.crosscheck.loss_findings import explain
@@ -289,7 +290,7 @@ def _numbers_of_particles(aligned: AlignedLosses, test: ModelTest) -> list[int]:
     if len(mean) < _FEWEST or aligned.model.renyi:
         return []
     spread = np.maximum(variance + test.allowance**2, 1e-24 * (1 + mean**2))
-    fit = Fit(aligned.losses.values, test.distribution, spread)
+    fit = Fit(aligned.losses.values, test.distribution, spread, expected_losses)
     return [x.model.num_particles for x in fitted_particles(aligned.model, fit)]
 
 

@@ -6,7 +6,7 @@ Those here leave nothing open. `elbo_ref.crosscheck.data_variants` has those of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -65,11 +65,19 @@ class Fit(NamedTuple):
         Theirs under the given model.
     variance : ndarray of shape (T,)
         By which they may vary.
+    expected : callable
+        The expected losses of another model; at given draws, its losses.
     """
 
     losses: FloatArray
     distribution: LossDistribution
     variance: FloatArray
+    expected: Callable[[LossModel], FloatArray]
+
+    @property
+    def noisy(self) -> bool:
+        """True if the losses have a distribution, not a value each."""
+        return bool(self.distribution.variance.min() > 0)
 
     def weighted_sum(self, x: FloatArray, y: FloatArray) -> float:
         """Sum x y, weighted by precision."""
@@ -117,7 +125,7 @@ def not_in_guide(given: LossModel) -> Iterator[Hypothesis]:
     if has_pair(given) and given.batch is None and given.renyi is None:
         nothing = np.zeros_like(given.counts.successes)
         counts = Counts(nothing, nothing, given.counts.multiplicity)
-        apart = given._replace(counts=counts, prior=np.ones_like(given.prior))
+        apart = given.of_counts(counts)._replace(prior=np.ones_like(given.prior))
         words = "c is drawn in the model, the guide samples under another name"
         yield Hypothesis(words, in_model._replace(added=apart))
 
@@ -181,9 +189,9 @@ def other_meanings(given: LossModel) -> Iterator[Hypothesis]:
 
     These are constants that no parameter feels, and the ways in which a bound is computed.
     """
-    coefficients = log_coefficient(given.counts)
-    words = "those of single trials, or of a likelihood without its binomial coefficients"
-    yield from _shifted(given, words, coefficients)
+    if given.coefficients and np.any(given.rows.log_coefficient):
+        words = "those of single trials, or of a likelihood without its binomial coefficients"
+        yield Hypothesis(words, given._replace(coefficients=False), "constant")
     split = float(given.counts.multiplicity @ given.counts.log_split)
     yield from _shifted(given, "those of the totals, not of the rows", split)
     for model, which in given.other_bounds():

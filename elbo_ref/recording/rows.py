@@ -15,7 +15,9 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import BoolArray, FloatArray
 from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.arithmetic import LikelihoodForm
 from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.crosscheck.loss_model import Rows
 from elbo_ref.recording.notes import Recording
 from elbo_ref.special import log_choose
 
@@ -69,6 +71,19 @@ class Data(NamedTuple):
     def constant(self) -> bool:
         """Tell whether every step saw the same data."""
         return len(self.successes) == 1 and not self.batched
+
+    @property
+    def seen(self) -> Rows:
+        """The rows as a loss counts them."""
+        return Rows(self.outcomes, self.log_coefficient, self.coefficient_magnitude)
+
+    def form(self, *, numpyro: bool) -> LikelihoodForm:
+        """Return the way in which the likelihood is computed."""
+        if self.trials and not numpyro:
+            return "trials"
+        if self.by_logit:
+            return "logits"
+        return "by_hand" if self.by_hand else "binomial"
 
     def counts(self) -> Counts:
         """Make counts of the first step's data."""

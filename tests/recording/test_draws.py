@@ -69,7 +69,7 @@ def test_draws_at_the_ends_of_a_precision():
 def test_the_bias_of_clipping_by_quadrature(kind):
     trace = trace_of(saturating(np.float32, 0.3, tied=kind == "tied"))
     assert trace.guide.name == kind
-    a, b = trace.prior[:, 0, 0]
+    a, b = trace.model.prior[:, 0, 0]
     info = np.finfo(np.float32)
 
     def raised(a, b, t):

@@ -9,9 +9,12 @@ import pytest
 from scipy import special
 
 from elbo_ref import guides
+from elbo_ref.crosscheck.given_draws import Columns, terms_of
+from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.objectives import OBJECTIVES
+from elbo_ref.recording.replay.gradient_parts import gradient_parts
 from elbo_ref.recording.replay.gradients import compare_gradients
 from elbo_ref.recording.replay.losses import Explanation
-from elbo_ref.recording.replay.program import Columns, Program
 from recorded import COUNTS, LOGC, K, Made, N, hide_pytorch, trace_of
 
 PRIOR = np.array([[2.0] * 3, [5.0] * 3])
@@ -38,18 +41,19 @@ def columns(logit, prior, own):
 def test_parts_are_the_derivatives_of_the_terms(kind, mean_field):
     """Each parameter moved, the draws fixed and then moved along their derivative."""
     guide, own = guides.find(kind), OWN[kind]
-    program = Program(guide, "float64", mean_field)
+    loss = OBJECTIVES["trace_mean_field" if mean_field else "trace"]
+    model = LossModel(COUNTS, guide, loss, 2, PRIOR[:, None], own[:, None], "float64")
     y = np.random.default_rng(0).normal(-0.5, 0.4, (2, 3))
     if guide.is_point:
         y = np.repeat(own, 2, axis=0)
     at = columns(y, PRIOR, own)
     pathwise = guide.source.pathwise(y, guide.source_parameters(PRIOR, own))
-    parts = program.parts(at, pathwise, 1.0)
+    parts = gradient_parts(model, at, pathwise)
     parameters, h = np.concatenate((PRIOR, own)), 1e-5
 
     def objective(parameters, y):
         now = columns(y, parameters[:2], parameters[2:])
-        return now.mean(program.terms(now).objective())
+        return now.mean(terms_of(model, now).log_weight)
 
     first = 0 if guide.origin == "prior" else 2  # row of the first parameter that draws follow
     for row in range(len(parameters)):
@@ -75,7 +79,9 @@ def made():
 
 def found(made, likelihood=1.0, factor=1.0, explained=True, **changed):
     trace = trace_of(made.recording(**changed))
-    return compare_gradients(Explanation((), trace, likelihood, factor, explained))
+    weight = likelihood * trace.model.likelihood_weight
+    model = trace.model._replace(likelihood_weight=weight, factor=factor)
+    return compare_gradients(Explanation((), trace.under(model), explained))
 
 
 def gradients(made, times=1.0, **plus):

@@ -136,7 +136,7 @@ def test_a_clean_run_agrees(kind):
     verdict = Made(kind).replay()
     assert verdict.genuine, verdict
     assert {f.name for f in verdict.having("agrees")} == {"losses", "gradients", "updates", "draws"}
-    assert len(verdict.ruled_out) == 17 and "missing_coefficients" not in verdict.ruled_out
+    assert len(verdict.ruled_out) == 18 and "missing_coefficients" not in verdict.ruled_out
     assert ("gap" in verdict.exact) == (kind != "empty")
 
 
@@ -228,8 +228,7 @@ def test_a_likelihood_that_is_scaled(factor):
     """Under a tied guide it is all there is, so that nothing but a factor is seen."""
     for kind in ("beta", "empty", "tied"):
         verdict = Made(kind, likelihood=factor).replay()
-        name = "subsample_unscaled" if factor < 1 else "subsample_scaled_twice"
-        name = "normalised_loss" if kind == "tied" else name
+        name = "normalised_loss" if kind == "tied" else "likelihood_weight"
         assert verdict.mistakes == (name,), verdict
 
 

@@ -1,7 +1,8 @@
 """A recorded run, step by step, beside what its own draws say it should have been.
 
-`canonical` brings recordings into one form, `rows` reads the data observed, and `roles` makes a
-`trace` of it all, in the roles of `elbo_ref.crosscheck.parameters`. `program` is Pyro's arithmetic
-at given draws, `kernel` PyTorch's derivative of a Beta draw. `losses`, `gradients`, `updates` and
-`draws` each compare one quantity of every step and return findings; `check` puts them together.
+`elbo_ref.recording.statement` brings a recording into one form, and `trace` makes of that the model
+of its losses, `elbo_ref.crosscheck.loss_model.LossModel`, which numbers alone are judged by too.
+`gradient_parts` differentiates that model, `kernel` is PyTorch's derivative of a Beta draw.
+`losses`, `gradients`, `updates` and `draws` each compare one quantity of every step and return
+findings; `check` puts them together.
 """

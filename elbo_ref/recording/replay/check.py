@@ -216,16 +216,15 @@ def _last_point(
     recording, arguments = statement.recording, statement.arguments
     learned = [role for role, argument in arguments.items() if argument.sources]
     rates = [rate[-1] for rate in recording.lr.values() if np.isfinite(rate[-1])]
-    noted = recording.header.get("loss") or {}
     point = Point(
         counts=data.counts(),
         guide_name=guide.name,
-        loss=find_loss("trace") if trace is None else trace.objective,
+        loss=find_loss("trace") if trace is None else trace.model.loss,
         prior=Beta(*map(float, prior[:, 0])),
         guide_parameters=params,
         learn_prior=learned_of(learned),
         rate=float(rates[0]) if rates else None,
-        num_particles=1 if trace is None or trace.bound else int(noted.get("num_particles", 1)),
+        num_particles=1 if trace is None else trace.model.num_particles,
     )
     return PointDiagnosis(point)
 

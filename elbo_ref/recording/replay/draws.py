@@ -27,11 +27,12 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.crosscheck.arithmetic import draw_ends, probability_ends
 from elbo_ref.crosscheck.findings import Finding, Status
-from elbo_ref.crosscheck.float_ends import draw_ends
+from elbo_ref.crosscheck.given_draws import Columns
+from elbo_ref.crosscheck.loss_model import LinearForm
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
-from elbo_ref.recording.replay.program import Columns
 from elbo_ref.recording.replay.trace import ReplayTrace
 
 RULED_OUT = ("draw_mismatch", "float32_saturation")
@@ -48,10 +49,10 @@ def compare_draws(trace: ReplayTrace) -> list[Finding]:
 
 
 def _origin(trace: ReplayTrace) -> Finding:
-    guide, prior = trace.guide, trace.prior
-    source = guide.source_parameters(prior, trace.guide_parameters)
+    guide, prior = trace.guide, trace.model.prior
+    source = guide.source_parameters(prior, trace.model.guide_parameters)
     p_value = _p_value(_uniform(trace, source))
-    words, reason = f"p-value of {trace.draws.size} draws", "Kolmogorov-Smirnov"
+    words, reason = f"p-value of {trace.draws.c.size} draws", "Kolmogorov-Smirnov"
     if p_value >= LEVEL:
         return Finding("draws", words, p_value, reason=reason)
     if guide.source is BETA and guide.origin != "prior":
@@ -68,10 +69,10 @@ def _uniform(trace: ReplayTrace, source: FloatArray) -> FloatArray:
     """Put the draws through the distribution function of these parameters, (T, P, L)."""
     if trace.guide.source is LOGIT_NORMAL:
         loc, scale = source[:, :, None]
-        return np.asarray(sc.ndtr((trace.logits - loc) / scale))
+        return np.asarray(sc.ndtr((trace.draws.logit - loc) / scale))
     a, b = source[:, :, None]
-    low, high = (sc.betainc(a, b, x) for x in _interval(trace.draws))
-    spread = np.random.default_rng(0).random(trace.draws.shape)
+    low, high = (sc.betainc(a, b, x) for x in _interval(trace.draws.c))
+    spread = np.random.default_rng(0).random(trace.draws.c.shape)
     return np.asarray(low + spread * (high - low))
 
 
@@ -96,17 +97,17 @@ def _interval(c: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
 
 def _saturation(trace: ReplayTrace) -> list[Finding]:
     """Count draws at the ends of the precision, and weigh their effect on the loss."""
-    guide, dtype = trace.guide, trace.program.dtype
-    ends = draw_ends(trace.draws.dtype, guide.source)
-    count = int(np.count_nonzero((trace.draws <= ends.low) | (trace.draws >= ends.high)))
+    guide, dtype = trace.guide, trace.model.dtype
+    ends = draw_ends(trace.draws.c.dtype, guide.source)
+    count = int(np.count_nonzero((trace.draws.c <= ends.low) | (trace.draws.c >= ends.high)))
     if not count:
         return []
     name, words = (
         "float32_saturation",
-        f"{count} of {trace.draws.size} draws at the ends of {dtype}",
+        f"{count} of {trace.draws.c.size} draws at the ends of {dtype}",
     )
     exact = guide.source is LOGIT_NORMAL or guide.origin == "posterior"
-    if exact or trace.bound is not None:
+    if exact or trace.model.renyi:
         return [Finding(name, words, status="note")]
     share = clip_bias(trace) / _loss_std(trace)
     step = int(np.argmax(np.abs(share)))
@@ -122,28 +123,22 @@ def _saturation(trace: ReplayTrace) -> list[Finding]:
 
 def _loss_std(trace: ReplayTrace) -> FloatArray:
     """Compute the exact standard deviation of the loss of each step (E5), (T,)."""
-    guide, prior, params = trace.guide, trace.prior, trace.guide_parameters
-    tilt = _tilt(trace, prior, params, trace.likelihood_weight * trace.data.outcomes)
-    each = guide.source.variance(tilt, guide.source_parameters(prior, params))
-    variance = np.broadcast_to(each, trace.draws.shape[::2]).sum(axis=1)
-    return np.asarray(np.sqrt(np.maximum(variance / trace.draws.shape[1], 1e-300)))
-
-
-def _tilt(
-    trace: ReplayTrace, prior: FloatArray, params: FloatArray, outcomes: FloatArray
-) -> FloatArray:
-    """Multiply log c and log(1 - c) in the loss; closed divergences have no draws."""
-    return outcomes if trace.program.closed else trace.guide.tilt(prior, params, outcomes)
+    form, shape = LinearForm.of(trace.model), trace.draws.c.shape
+    each = form.source.variance(form.tilt, form.parameters)
+    variance = np.broadcast_to(each, shape[::2]).sum(axis=1)
+    return np.asarray(np.sqrt(np.maximum(variance / shape[1], 1e-300)))
 
 
 def clip_bias(trace: ReplayTrace) -> FloatArray:
     """Compute the expected effect on each step's loss of keeping draws off 0 and 1, (T,)."""
-    kept, likely = draw_ends(trace.draws.dtype), trace.program.ends
+    model, kept = trace.model, draw_ends(trace.draws.c.dtype)
+    likely = probability_ends(model.dtype, numpyro=model.numpyro)
 
     def evaluate(columns: Columns) -> FloatArray:
         prior, params, outcomes = columns.prior, columns.guide_parameters, columns.outcomes
         x = trace.guide.source_parameters(prior, params)
-        tilt = _tilt(trace, prior, params, np.zeros_like(outcomes))
+        none = np.zeros_like(outcomes)
+        tilt = none if model.closed else trace.guide.tilt(prior, params, none)
         total = np.zeros(x.shape[1])
         for end, (draw, probability) in enumerate(zip(kept, likely, strict=True)):
             a, b = x[end], x[1 - end]

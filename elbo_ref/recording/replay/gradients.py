@@ -18,20 +18,21 @@ and Renyi bounds: there it is estimated from how much one step's gradient differ
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from elbo_ref._format.numbers import number
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding, Status
+from elbo_ref.crosscheck.given_draws import Columns
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.objectives.base import Task
 from elbo_ref.recording.guide_sites import guide_with
 from elbo_ref.recording.replay.comparison import Comparison
+from elbo_ref.recording.replay.gradient_parts import gradient_parts
 from elbo_ref.recording.replay.kernel import installed_pytorch, torch_pathwise
 from elbo_ref.recording.replay.losses import Explanation
-from elbo_ref.recording.replay.program import Columns
 from elbo_ref.recording.replay.trace import ReplayTrace
 
 RULED_OUT = ("gradient_detached", "gradient_scaled", "gradient_estimator", "gradient_mismatch")
@@ -134,13 +135,12 @@ def compare_gradients(explanation: Explanation) -> list[Finding]:
     if not explanation.explained:
         return [_untested("the losses are not explained, so there is nothing to compare with")]
     findings: list[Finding] = []
-    gradients = list(_gradients(explanation))
+    gradients = list(_gradients(trace))
     if not gradients:
         return [_untested("no gradient of an argument is recorded")]
-    findings += [_compared(x, explanation.factor)._replace(of=x.role) for x in gradients]
+    findings += [_compared(x, trace.model.factor)._replace(of=x.role) for x in gradients]
     if any(gradient.through_beta and not gradient.by_gammas for gradient in gradients):
-        scaled = explanation.likelihood != 1
-        deviations = {} if scaled else _standard_deviations(trace)
+        deviations = _standard_deviations(trace)
         findings.append(_kernel_error(gradients, trace, deviations))
     return findings
 
@@ -149,18 +149,17 @@ def _untested(reason: str, quantity: str = "the gradients") -> Finding:
     return Finding("gradients", quantity, reason=reason, status="untested")
 
 
-def _gradients(explanation: Explanation) -> Iterator[Gradient]:
-    trace, scale = explanation.trace, explanation.likelihood
-    guide, program = trace.guide, trace.program
+def _gradients(trace: ReplayTrace) -> Iterator[Gradient]:
+    guide, model = trace.guide, trace.model
     through_beta = guide.source is BETA
-    by_gammas = through_beta and trace.from_numpyro
+    by_gammas = through_beta and model.numpyro
     by_score = not trace.reparameterized
     asked = through_beta and not by_gammas and installed_pytorch() is not None
 
     def evaluate(columns: Columns) -> FloatArray:
         x = guide.source_parameters(columns.prior, columns.guide_parameters)
         exact = guide.source.pathwise(columns.logit, x)
-        parts = program.parts(columns, exact, scale)
+        parts = gradient_parts(model, columns, exact)
         unknown = np.full_like(parts.density, np.nan)
         kernel, error, detached = unknown, np.zeros_like(unknown), unknown
         if through_beta:
@@ -168,18 +167,18 @@ def _gradients(explanation: Explanation) -> Iterator[Gradient]:
         if asked:
             theirs = torch_pathwise(columns.c, *x)
             assert theirs is not None
-            kernel = program.parts(columns, theirs.slopes, scale).through
-            error = _NOISE * program.parts(columns, theirs.spread, scale).through_magnitude
+            kernel = gradient_parts(model, columns, theirs.slopes).through
+            error = _NOISE * gradient_parts(model, columns, theirs.spread).through_magnitude
         if guide.origin == "posterior" and not guide.detached:
-            other = replace(program, guide=guide_with(origin="posterior", detached=True))
-            detached = other.parts(columns, exact, scale).density
+            other = model._replace(guide=guide_with(origin="posterior", detached=True))
+            detached = gradient_parts(other, columns, exact).density
         exactly = parts.density, parts.through, parts.magnitude, parts.rounding
         return np.array([*exactly, parts.score, kernel, error, detached])
 
     values = trace.over_steps(evaluate)
-    eps = float(np.finfo(program.dtype).eps)
+    eps = float(np.finfo(model.dtype).eps)
     for row, role, theirs in trace.learned():
-        wide = trace.scale * trace.of_all(values[:, row], theirs.shape[1])
+        wide = model.batch_scale * trace.of_all(values[:, row], theirs.shape[1])
         density, through, magnitude, rounding, score, kernel, error, detached = wide
         known = np.isfinite(kernel) if asked else error == 0
         allowance = max(8 * eps, DIGITS) * np.abs(magnitude) + 4 * eps * np.abs(rounding)
@@ -299,15 +298,16 @@ def _scatter(gradients: FloatArray) -> FloatArray:
 
 def _standard_deviations(trace: ReplayTrace) -> dict[str, FloatArray]:
     """Compute the Monte Carlo standard deviation of a step's gradient by role, (1 or L,)."""
-    if not trace.data.constant or trace.prior.shape[2] > 1 or trace.scale != 1:
+    model = trace.model
+    scaled = model.batch_scale != 1 or model.likelihood_weight != 1
+    if model.batch is not None or model.prior.shape[2] > 1 or scaled:
         return {}
-    objective, task = trace.objective, Task(trace.guide, trace.data.counts())
-    last, particles = trace.recording.num_steps - 1, trace.draws.shape[1]
+    objective, task = model.loss, Task(trace.guide, model.counts)
+    last, particles = trace.recording.num_steps - 1, trace.draws.c.shape[1]
     sizes: dict[str, list[FloatArray]] = {}
     count = max(1, min(_STEPS, _MOST // trace.num_latents))
     for step in np.unique(np.linspace(last, 0, count).astype(int)):
-        fixed = trace.guide.origin == "posterior"  # its parameters are the outcomes of all steps
-        prior, params = trace.prior[:, step], trace.guide_parameters[:, 0 if fixed else step]
+        prior, params = model.prior[:, step], model.guide_parameters[:, step]
         variances = objective.gradient_variance(task, prior, np.array(params))
         if variances is None:
             return {}

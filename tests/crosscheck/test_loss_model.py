@@ -1,0 +1,133 @@
+"""One loss model, two questions: the losses at given draws, and the law of losses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import special
+
+import elbo_ref as er
+from elbo_ref import guides
+from elbo_ref.crosscheck.distribution import expected_losses, loss_distribution
+from elbo_ref.crosscheck.given_draws import Draws, losses_given
+from elbo_ref.crosscheck.loss_model import LinearForm, LossModel, Rows
+from elbo_ref.crosscheck.mistakes import closed_form_hypotheses
+from elbo_ref.objectives import OBJECTIVES
+
+COUNTS = er.Counts([3, 7, 2], [10, 9, 6])
+OWN = {
+    "beta": [[4.0, 8.0, 3.0], [8.0, 3.0, 6.0]],
+    "normal": [[-0.7, 0.9, -0.4], [0.5, 0.6, 0.7]],
+    "laplace": [[-0.7, 0.9, -0.4]],
+    "delta": [[-0.7, 0.9, -0.4]],
+    "none": [[-0.7, 0.9, -0.4]],
+    "empty": np.zeros((0, 3)),
+    "tied": np.zeros((0, 3)),
+}
+
+
+def model_of(kind, loss="trace", steps=1, particles=1, **fields):
+    """A model of losses at one set of parameters."""
+    prior = np.tile(np.array([[[2.0]], [[3.0]]]), (1, steps, 1))
+    own = np.tile(np.array(OWN[kind])[:, None], (1, steps, 1))
+    guide = guides.find(kind)
+    return LossModel(COUNTS, guide, OBJECTIVES[loss], particles, prior, own, "float64", **fields)
+
+
+def drawn(model, steps, rng):
+    """Draws of a model's source."""
+    form = LinearForm.of(model)
+    x = form.parameters[:, 0]
+    logit = form.source.sample_logits(x, (steps * model.num_particles, x.shape[1]), rng)
+    logit = logit.reshape(steps, model.num_particles, -1)
+    return Draws(special.expit(logit), logit)
+
+
+@pytest.mark.parametrize("loss", ["trace", "trace_mean_field"])
+@pytest.mark.parametrize("kind", OWN)
+def test_losses_at_draws_are_the_linear_form(kind, loss):
+    """The run's operations against tilt, residual and constants, which share no line with them."""
+    model = model_of(kind, loss, steps=4, likelihood_weight=0.7, factor=2.0, constant=5.0)
+    draws = drawn(model, 4, np.random.default_rng(1))
+    values = LinearForm.of(model._replace(clamped=False)).at(draws.logit[:, 0], (slice(None),) * 2)
+    given = losses_given(model, draws)
+    np.testing.assert_allclose(given.values, 5 - 2 * values.sum(axis=1), rtol=1e-12)
+    assert np.all(given.allowance < 1e-6)
+
+
+@pytest.mark.parametrize("kind", ["beta", "empty", "tied", "normal"])
+def test_the_law_of_losses_is_that_of_losses_at_draws(kind):
+    """Mean and variance of 4000 drawn losses; a false alarm in 1e5 (4.4 standard errors)."""
+    steps = 4000
+    wide = model_of(kind, steps=steps, particles=2)
+    values = losses_given(wide, drawn(wide, steps, np.random.default_rng(2))).values
+    law = loss_distribution(model_of(kind, particles=2), np.random.default_rng(0))[0]
+    error = np.sqrt(law.variance[0] / steps)
+    assert abs(values.mean() - law.mean[0]) < 4.4 * error, (values.mean(), law.mean, error)
+    spread = np.var((values - law.mean[0]) ** 2)
+    assert abs(np.var(values) - law.variance[0]) < 4.4 * np.sqrt(spread / steps)
+    assert abs(values.mean() + 20 * error - law.mean[0]) > 4.4 * error  # the negative control
+
+
+def test_mistakes_move_losses_at_draws_as_they_move_expected_ones():
+    """Each model that a mistake makes, averaged over the same draws as the given one's.
+
+    The draws are the guide's, and stay: so only mistakes are compared that leave the source alone.
+    """
+    steps = 20_000
+    given = model_of("beta", steps=steps)
+    draws = drawn(given, steps, np.random.default_rng(3))
+    compared = set()
+    for x in closed_form_hypotheses(given):
+        other = x.model
+        if other.added or not other.observed or other.guide is not given.guide:
+            continue
+        if other.guide_parameters.shape != given.guide_parameters.shape:
+            continue
+        if not np.array_equal(other.guide_parameters, given.guide_parameters):
+            continue
+        values = losses_given(other, draws).values
+        error = 5 * values.std() / np.sqrt(steps)  # a false alarm in 1e6
+        assert abs(values.mean() - expected_losses(other)[0]) < error, x.variant
+        compared.add(x.name)
+    assert compared >= {"swapped_concentrations", "wrong_sign", "likelihood_weight", "wrong_counts"}
+
+
+def test_rows_that_change_count_in_each_step():
+    """A minibatch: each step's loss is that of its own counts."""
+    k, n = np.array([[3.0, 7.0, 2.0], [1.0, 4.0, 5.0]]), np.array([[10.0, 9.0, 6.0]] * 2)
+    coefficient = np.log(special.binom(n, k))
+    model = model_of("beta", steps=2, batch=3, batch_scale=2.5)
+    draws = drawn(model, 2, np.random.default_rng(4))
+    seen = Rows(np.array((k, n - k)), coefficient, np.abs(coefficient))
+    together = losses_given(model._replace(seen=seen), draws).values
+    for step in range(2):
+        counts = er.Counts(k[step], n[step])
+        alone = model.at(slice(step, step + 1)).of_counts(counts)
+        one = losses_given(alone, draws.at(slice(step, step + 1))).values
+        assert together[step] == pytest.approx(one[0], rel=1e-13)
+    bare = losses_given(model._replace(seen=seen, coefficients=False), draws).values
+    np.testing.assert_allclose(bare - together, 2.5 * coefficient.sum(axis=1), rtol=1e-11)
+
+
+@pytest.mark.parametrize("numpyro", [False, True])
+def test_a_likelihood_clamps_as_the_framework_does(numpyro):
+    c = np.array([[[1e-30, 0.25, 1 - 2.0**-53]]])
+    model = model_of("tied", numpyro=numpyro)
+    found = losses_given(model, Draws(c, special.logit(c))).values
+    eps = np.finfo(float).eps
+    low = np.finfo(float).tiny if numpyro else eps
+    seen = np.clip(c[0, 0], low, 1 - eps)
+    k, f = COUNTS.successes, COUNTS.failures
+    each = k * np.log(seen) + f * np.log1p(-seen) + COUNTS.log_coefficient
+    assert found[0] == pytest.approx(-each.sum(), rel=1e-13)
+
+
+def test_models_are_compared_by_value():
+    model = model_of("beta")
+    assert model.equals(model_of("beta")) and not model.equals(None)
+    seen = Rows.of(COUNTS)
+    assert model._replace(seen=seen).equals(model._replace(seen=Rows.of(COUNTS)))
+    assert not model._replace(seen=seen).equals(model)
+    for change in ({"factor": 2.0}, {"prior": model.prior + 1}, {"coefficients": False}):
+        assert not model._replace(**change).equals(model), change
