@@ -135,6 +135,7 @@ def test_renyi_bounds_agree_however_they_are_taken(torch, pyro, way):
     k, n = np.random.default_rng(0).binomial(40, 0.3, 9), 40
     rows = torch.tensor(k, dtype=torch.float64)
     size = 3 if "batch" in way else None
+    written = {"bare": False}
 
     def parameter(name, value):
         value = torch.tensor(value, dtype=torch.float64)
@@ -147,7 +148,7 @@ def test_renyi_bounds_agree_however_they_are_taken(torch, pyro, way):
         return dist.Beta(parameter("a", [4.0] * 9)[some], parameter("b", [20.0] * 9)[some])
 
     def observe(c, some, name="k"):
-        if bare:  # without its binomial coefficient
+        if written["bare"]:  # without its binomial coefficient
             pyro.factor(name, rows[some] * c.log() + (40 - rows[some]) * (-c).log1p())
         else:
             pyro.sample(name, dist.Binomial(torch.tensor(40.0), c), obs=rows[some])
@@ -170,7 +171,7 @@ def test_renyi_bounds_agree_however_they_are_taken(torch, pyro, way):
     elbo = pyro.infer.RenyiELBO(alpha=0.5, num_particles=4, **vectorized)
     with pyro.get_param_store().scope(), torch.no_grad():
         told = []
-        for bare in (False, True):
+        for written["bare"] in (False, True):
             torch.manual_seed(0)
             told.append(np.array([elbo.loss(model, guide) for _ in range(60)]))
         params = {name: value.numpy() for name, value in pyro.get_param_store().items()}
