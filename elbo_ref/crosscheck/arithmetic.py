@@ -165,12 +165,13 @@ def logs_near_ends(
     >>> found = logs_near_ends(np.array([-200.0, 0.0, 200.0]), BETA, "float32", False)
     >>> found.near
     array([ True, False,  True])
-    >>> np.exp(found.density[1]), np.exp(found.likelihood[0]).astype("float32")
-    (array([1.0000000e+00, 5.9604645e-08]), array([1.1920929e-07, 9.9999988e-01], dtype=float32))
+    >>> np.exp(found.density[1]), np.exp(found.likelihood[0]).round(12)
+    (array([1.00000000e+00, 5.96046448e-08]), array([1.19209000e-07, 9.99999881e-01]))
     """
     near = np.abs(logit) > -np.log(_NEAR * np.finfo(dtype).eps)
-    ends, kind = draw_ends(dtype, source), np.dtype(dtype).type
-    c = np.clip(sc.expit(logit[near]).astype(kind), kind(ends.low), kind(ends.high))
+    ends = draw_ends(dtype, source)
+    low, high = np.array((ends.low, ends.high), dtype)
+    c = np.clip(sc.expit(logit[near]).astype(dtype), low, high)
     one, none = np.ones_like(c), np.zeros_like(c)
     seen, at = np.array((c, 1 - c), np.float64), probability_ends(dtype, numpyro=numpyro)
     data = [likelihood(c, *x, "binomial", at).value for x in ((one, none), (none, one))]

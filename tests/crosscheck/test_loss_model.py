@@ -49,7 +49,9 @@ def test_losses_at_draws_are_the_linear_form(kind, loss):
     """The run's operations against tilt, residual and constants, which share no line with them."""
     model = model_of(kind, loss, steps=4, likelihood_weight=0.7, factor=2.0, constant=5.0)
     draws = drawn(model, 4, np.random.default_rng(1))
-    values = LinearForm.of(model._replace(clamped=False)).at(draws.logit[:, 0], (slice(None),) * 2)
+    form = LinearForm.of(model._replace(clamped=False))
+    values = form.at_draws(draws.logit[:, 0], form.tilt, form.likelihood, form.parameters)
+    values = values + form.constants
     given = losses_given(model, draws)
     np.testing.assert_allclose(given.values, 5 - 2 * values.sum(axis=1), rtol=1e-12)
     assert np.all(given.allowance < 1e-6)
