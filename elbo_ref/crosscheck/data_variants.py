@@ -1,22 +1,22 @@
 """Loss models of other data than the counts: rows, orders, totals, or no observations at all.
 
-Nothing is fitted to losses here; some orders of rows, and priors, are read off the guide.
+Nothing is fitted to losses here; some orders of rows are read off the guide.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special as sc
-from scipy.optimize import linear_sum_assignment, minimize
+from scipy.optimize import linear_sum_assignment
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
-from elbo_ref.crosscheck.variants import Hypothesis, has_pair, single_trials
+from elbo_ref.crosscheck.prior_variants import divergence_from_posterior
+from elbo_ref.crosscheck.variants import Hypothesis, single_trials
 from elbo_ref.mle.binomial import log_coefficient
 
 _MOST_LATENTS = 200
@@ -25,8 +25,10 @@ _MOST_TRIALS = 1_000_000
 """Trials of all rows whose successes are drawn."""
 _CLOSER = 0.05
 """Part of the guide's divergence from the posterior that an order may leave."""
-_OF_ORDER, _OF_PRIOR = 3.0, 5.0
-"""Log-likelihood penalties of an order of rows, and of a prior, that were read off the guide."""
+_OF_ORDER = 2.0
+"""Log-likelihood penalty of an order of rows that was read off the guide."""
+_ORDERS, _LEAST = 24, 1e-3
+"""Orders that are read off the guide; nats that a latent's guide is off its posterior, at least."""
 
 
 def other_latents(given: LossModel) -> Iterator[Hypothesis]:
@@ -129,14 +131,30 @@ def permuted(given: LossModel) -> Iterator[Hypothesis]:
         orders |= {f"sorted by {words}": order, f"sorted by {words}, largest first": order[::-1]}
         orders[f"not sorted by {words}"] = np.argsort(order)
     prices = dict.fromkeys(orders, 0.0)
-    orders["as the guide's parameters have it"] = linear_sum_assignment(divergence)[1]
     least = divergence.min(axis=1).sum()
     before = np.trace(divergence) - least
+    for number, order in enumerate(_orders_of_guide(given, divergence)):
+        orders[f"as the guide's parameters have it ({number + 1})"] = order
     for words, order in orders.items():
         after = divergence[np.arange(size), order].sum() - least
         if after <= _CLOSER * before and ((k[order] != k) | (n[order] != n)).any():
             model = given.of_counts(_ordered(counts, order))
             yield Hypothesis(words, model, price=prices.get(words, _OF_ORDER))
+
+
+def _orders_of_guide(given: LossModel, divergence: FloatArray) -> list[NDArray[np.intp]]:
+    """Draw orders of rows as probable as the guide makes them, the most probable first.
+
+    A guide's divergence from its own row's posterior is noise: it has about the mean that the best
+    order leaves. An order of perturbed divergences is then drawn, nearly, as its probability is
+    (Papandreou & Yuille 2011).
+    """
+    rows, best = np.arange(len(divergence)), linear_sum_assignment(divergence)[1]
+    own = divergence_from_posterior(LinearForm.of(given.at(slice(-1, None))))
+    left = (own + divergence[rows, best] - np.diag(divergence)).mean()
+    rng = np.random.default_rng(0)
+    noise = rng.gumbel(size=(_ORDERS, *divergence.shape)) * max(float(left), _LEAST)
+    return [best, *(linear_sum_assignment(divergence - x)[1] for x in noise)]
 
 
 def _ordered(counts: Counts, order: NDArray[np.intp]) -> Counts:
@@ -153,29 +171,3 @@ def _divergences(given: LossModel) -> FloatArray:
     k, f = form.task.counts.successes, form.task.counts.failures
     logs = form.expected_logs()[:, -1, :, None]
     return np.asarray(sc.betaln(last[0] + k, last[1] + f) - logs[0] * k - logs[1] * f)
-
-
-def prior_of_guide(given: LossModel, *, held: bool) -> Iterator[Hypothesis]:
-    """Take the prior under which the guide is nearest to the posterior."""
-    if given.prior_held is not held or not has_pair(given) or given.batch is not None:
-        return
-    if given.guide.shared or (given.prior != given.prior[:, :1]).any():
-        return
-    prior = _nearest_prior(given.at(slice(-1, None)))
-    wide = np.broadcast_to(prior[:, None, None], given.prior.shape)
-    words = f"Beta({prior[0]:.4g}, {prior[1]:.4g}), of which the guide is the posterior"
-    yield Hypothesis(words, given._replace(prior=wide), "prior", _OF_PRIOR)
-
-
-def _nearest_prior(given: LossModel) -> FloatArray:
-    form = LinearForm.of(given)
-    counts, weights = form.task.counts, form.task.weights
-    logs, k, f = form.expected_logs()[:, -1], counts.successes, counts.failures
-
-    def divergence(x: Any) -> float:
-        a, b = np.exp(np.clip(x, -20, 20))
-        each = sc.betaln(a + k, b + f) - (a - 1) * logs[0] - (b - 1) * logs[1]
-        return float(weights @ each)
-
-    found = minimize(divergence, np.log(given.prior[:, -1, 0]), method="Nelder-Mead")
-    return np.asarray(np.exp(np.clip(found.x, -20, 20)))

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elbo_ref.crosscheck import data_variants, fitted_variants, variants
+from elbo_ref.crosscheck import data_variants, fitted_variants, prior_variants, variants
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.variants import Fit, Hypothesis
 
@@ -28,13 +28,13 @@ def _none(_given: LossModel, *_fit: Fit) -> Iterator[Hypothesis]:
 
 
 def _either(
-    *makers: Callable[[LossModel], Iterator[Hypothesis]],
-) -> Callable[[LossModel], Iterator[Hypothesis]]:
+    *makers: Callable[..., Iterator[Hypothesis]],
+) -> Callable[..., Iterator[Hypothesis]]:
     """Join the hypotheses of several makers."""
 
-    def joined(given: LossModel) -> Iterator[Hypothesis]:
+    def joined(given: LossModel, *fit: Fit) -> Iterator[Hypothesis]:
         for maker in makers:
-            yield from maker(given)
+            yield from maker(given, *fit)
 
     return joined
 
@@ -174,7 +174,8 @@ MISTAKES: dict[str, Mistake] = {
         Mistake(
             "mixed_parameters",
             "prior and guide are of different times or runs",
-            partial(data_variants.prior_of_guide, held=False),
+            fitted=partial(prior_variants.fitted_prior, held=False),
+            price=1.0,
         ),
         Mistake(
             "likelihood_weight",
@@ -191,7 +192,8 @@ MISTAKES: dict[str, Mistake] = {
         Mistake(
             "wrong_fixed_prior",
             "the prior that is held is another than the run's",
-            _either(variants.held_prior, partial(data_variants.prior_of_guide, held=True)),
+            variants.held_prior,
+            _either(prior_variants.round_priors, partial(prior_variants.fitted_prior, held=True)),
         ),
         Mistake("another_guide", "the guide is another than it was said to be"),
         Mistake("another_loss", "the loss is another than it was said to be"),

@@ -109,6 +109,25 @@ def test_what_leaves_nothing_open_is_named_alone(name):
     assert (best.hypothesis.name, best.probability >= CERTAIN) == (name, True)
 
 
+@pytest.mark.parametrize("name", few(["wrong_fixed_prior", "mixed_parameters", "permuted_rows"]))
+def test_what_the_guide_tells_is_named(name):
+    """Priors and orders of rows of which the guide is the posterior, by guide and losses."""
+    draw, given = DRAWN[name]
+    best = report_on(draw, **given).certain
+    assert best is not None
+    assert best.hypothesis.name == name
+
+
+@pytest.mark.parametrize("name", few(["wrong_fixed_prior", "mixed_parameters"]))
+def test_negative_control_a_prior_that_the_guide_does_not_tell_has_no_name(name):
+    """Losses that no prior gives, of a guide that is the posterior of another one."""
+    _, given = DRAWN[name]
+    own = given["own"]
+    report = report_on(lambda rng: 7.0 + 1.7 * loss(rng, own=own), **given)
+    assert report.rejected
+    assert report.certain is None or report.certain.hypothesis.name != name
+
+
 def test_negative_control_a_right_model_is_not_rejected():
     assert not report_on(loss).rejected
 
