@@ -26,8 +26,6 @@ _ROUND = (0.1, 0.2, 0.25, 0.5, 0.75, *np.arange(1.0, 6.0, 0.5), *range(6, 13), 1
 """Concentrations of priors that are held."""
 _MOST = 16
 """Priors of round numbers that are tried."""
-_AS_POSTERIOR = 0.8
-"""Probability that a guide is as near to the posterior as it looks."""
 _LEAST = 1e-3
 """Nats of divergence, for each latent, that a converged guide has at least."""
 _FAR = 20.0
@@ -44,7 +42,11 @@ def divergence_from_posterior(form: LinearForm) -> FloatArray:
 
 
 class _Nearest(NamedTuple):
-    """Logarithms of the prior of which a guide is the posterior, and their precision, (2, 2)."""
+    """Logarithms of the prior of which a guide is the posterior, and their precision, (2, 2).
+
+    A guide that has not arrived errs by more: the density is a Student distribution's with two
+    degrees of freedom.
+    """
 
     logs: FloatArray
     precision: FloatArray
@@ -52,7 +54,7 @@ class _Nearest(NamedTuple):
     def distance(self, logs: FloatArray) -> float:
         """Minus the log of its density at others, but for a constant."""
         away = logs - self.logs
-        return float(away @ self.precision @ away) / 2
+        return 2 * float(np.log1p(away @ self.precision @ away / 2))
 
 
 def round_priors(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
@@ -68,10 +70,10 @@ def round_priors(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
     shift, error = fit.constant()
     away = (shift - given.factor * more) / error
     distances = np.array([nearest.distance(np.log(x)) for x in grid.T])
-    near = _AS_POSTERIOR * sc.softmax(-distances) + (1 - _AS_POSTERIOR) / distances.size
-    for i in np.argsort(np.log1p(distances) + away**2 / 2)[:_MOST]:
+    prices = distances + sc.logsumexp(-distances)
+    for i in np.argsort(prices + away**2 / 2)[:_MOST]:
         words = f"Beta({grid[0, i]:g}, {grid[1, i]:g}), of which the guide is the posterior"
-        yield Hypothesis(words, _with_prior(given, grid[:, i]), "prior", -np.log(near[i]))
+        yield Hypothesis(words, _with_prior(given, grid[:, i]), "prior", prices[i])
 
 
 def fitted_prior(given: LossModel, fit: Fit, *, held: bool) -> Iterator[Hypothesis]:
@@ -92,7 +94,7 @@ def fitted_prior(given: LossModel, fit: Fit, *, held: bool) -> Iterator[Hypothes
     with np.errstate(all="ignore"):
         found = minimize(height, nearest.logs, method="Nelder-Mead", options={"maxfev": 150})
         curvature = _curvature(height, found.x)
-    sign, log_ratio = np.linalg.slogdet(curvature @ np.linalg.inv(nearest.precision))
+    sign, log_ratio = np.linalg.slogdet(curvature @ np.linalg.inv(2 * nearest.precision))
     if sign <= 0 or not np.isfinite(log_ratio):
         return
     a, b = np.exp(np.clip(found.x, -_FAR, _FAR))
