@@ -163,7 +163,8 @@ class PooledRows(Program):
 
     @staticmethod
     def fits(setting: Setting) -> bool:
-        return setting.shared and abs(float(setting.counts.log_split.sum())) > 1e-9
+        whole = setting.batch is None  # of a batch the totals would count too often
+        return whole and setting.shared and abs(float(setting.counts.log_split.sum())) > 1e-9
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)

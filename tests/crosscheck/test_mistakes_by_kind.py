@@ -194,3 +194,21 @@ def test_an_unknown_origin_is_charged_for_its_freedom():
     assert stats.norm.logpdf(x, 50.0, 2.0).sum() > weight + 5
     assert stats.norm.logpdf(x, 54.0, 2.0).sum() < weight - 5
     assert stats.norm.logpdf(x, 50.0, 6.0).sum() < weight - 5
+
+
+def test_minibatches_without_coefficients_are_no_mistake():
+    """The constant is that of the latents that a step sees, another one in each."""
+    size, scale = 2, K.size / 2
+
+    def draw(rng):
+        seen = rng.permutation(K.size)[:size]
+        a, b = posterior()[:, seen]
+        c = rng.beta(a, b)
+        bare = K[seen] * np.log(c) + (N - K)[seen] * np.log1p(-c)
+        rest = stats.beta.logpdf(c, PRIOR[0], PRIOR[1]) - stats.beta.logpdf(c, a, b)
+        return -scale * (bare + rest).sum()
+
+    report = report_on(draw, batch=size, batch_scale=scale)
+    assert report.rejected
+    assert report.certain is not None
+    assert report.certain.hypothesis.name == ""
