@@ -32,6 +32,7 @@ from elbo_ref.cli.options import (
     Options,
     command_parser,
     list_examples,
+    optimizer_of,
     read_input,
 )
 from elbo_ref.counts import Counts
@@ -187,14 +188,9 @@ def _checked(options: argparse.Namespace, counts: Counts | None) -> Sequence[Ver
 
 def _optimizer(options: argparse.Namespace) -> Adam | ClippedAdam | None:
     """Make the optimizer that is claimed; None of one that is not known here, or has no rate."""
-    name = options.optimizer or ("clippedadam" if options.lrd is not None else "adam")
-    if options.lrd is not None and name != "clippedadam":
-        raise ValueError("--lrd goes with --optimizer ClippedAdam")
-    if options.lr is None or name in ("sgd", "other"):
-        return None
-    if name == "adam":
-        return Adam(lr=options.lr)
-    return ClippedAdam(lr=options.lr, lrd=1.0 if options.lrd is None else options.lrd)
+    optimizer = optimizer_of(options.optimizer, options.lr or 0.1, options.lrd)
+    known = options.lr is not None and options.optimizer not in ("sgd", "other")
+    return optimizer if known else None
 
 
 def _known(name: Callable[[str], str]) -> Callable[[str], str]:

@@ -30,7 +30,7 @@ from elbo_ref.cli.console import (
 )
 from elbo_ref.cli.delivery import Delivery, in_words
 from elbo_ref.cli.fit_options import fit_parser, guides_asked_for
-from elbo_ref.cli.options import LIST, Input, list_examples, read_input
+from elbo_ref.cli.options import LIST, Input, list_examples, optimizer_of, read_input
 from elbo_ref.counts import Counts
 from elbo_ref.diagnostics.diagnosis import Diagnosis, diagnose
 from elbo_ref.diagnostics.estimates import EstimateTable, estimate_table
@@ -39,7 +39,6 @@ from elbo_ref.guides import find
 from elbo_ref.io import atomic
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
 from elbo_ref.objectives.trace import MOST_DRAWS
-from elbo_ref.optim import Adam
 from elbo_ref.report import Comparison, save_figure
 from elbo_ref.svi.checkpoint import Checkpoint, CheckpointError
 from elbo_ref.svi.config import Config, checked_config
@@ -147,7 +146,7 @@ def _config(
             loss=options.loss,
             prior=options.fix_prior or options.init_prior or Beta(1.0, 1.0),
             learn_prior=options.learn or options.fix_prior is None,
-            optimizer=Adam(lr=options.lr),
+            optimizer=optimizer_of(options.optimizer, options.lr, options.lrd),
             num_particles=options.num_particles,
             rng=options.seed,
             constraint=options.constraint,

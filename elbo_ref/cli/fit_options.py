@@ -72,7 +72,13 @@ _GROUPS: dict[str, Options] = {
             "another of those below",
             {"choices": tuple(OBJECTIVES), "default": "trace", "metavar": "LOSS"},
         ),
-        ("--lr", "Adam's learning rate (0.1)", REAL | {"default": 0.1}),
+        (
+            "--optimizer",
+            "adam (the default) or clippedadam, as Pyro's",
+            {"choices": ("adam", "clippedadam"), "metavar": "NAME", "type": str.lower},
+        ),
+        ("--lr", "the learning rate (0.1)", REAL | {"default": 0.1}),
+        ("--lrd", "by which ClippedAdam multiplies its learning rate at each step", REAL),
         ("--num-steps", "steps (100)", WHOLE | {"default": 100}),
         ("--num-particles", "draws a step, for trace (10)", WHOLE | {"default": 10}),
         (
@@ -133,7 +139,17 @@ def guides_asked_for(
 
 
 _OF_A_FIT = (
-    *("guide", "loss", "learn", "lr", "num_steps", "num_particles", "subsample_size"),
+    *(
+        "guide",
+        "loss",
+        "learn",
+        "optimizer",
+        "lr",
+        "lrd",
+        "num_steps",
+        "num_particles",
+        "subsample_size",
+    ),
     *("constraint", "seed", "init_guide", "plot", "checkpoint", "resume", "require_converged"),
 )
 

@@ -14,6 +14,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.io import datasets
 from elbo_ref.io.counts_file import Layout, read
+from elbo_ref.optim import Adam, ClippedAdam
 
 LIST = "list"
 
@@ -113,6 +114,22 @@ def _add(group: argparse._ActionsContainer, options: Options) -> None:
         else:
             name, text, kind = option
             group.add_argument(name, help=text, **kind)
+
+
+def optimizer_of(name: str | None, lr: float, lrd: float | None) -> Adam | ClippedAdam:
+    """Make the optimizer that options name; ``--lrd`` is ClippedAdam's.
+
+    Raises
+    ------
+    ValueError
+        If a number is none of its, or a decay is given to Adam.
+    """
+    name = name or ("clippedadam" if lrd is not None else "adam")
+    if name == "clippedadam":
+        return ClippedAdam(lr=lr, lrd=1.0 if lrd is None else lrd)
+    if lrd is not None:
+        raise ValueError("--lrd goes with --optimizer ClippedAdam")
+    return Adam(lr=lr)
 
 
 class Input(NamedTuple):

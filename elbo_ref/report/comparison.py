@@ -7,17 +7,24 @@ diagnosis are null, with that reason.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from elbo_ref._format.documents import Document, document, put
 from elbo_ref._format.numbers import number
 from elbo_ref._format.table import Column, Table, joined, wrapped
 from elbo_ref.diagnostics.diagnosis import Diagnosis
+from elbo_ref.distributions.base import Distribution
 from elbo_ref.report.sentences import conclusion
 from elbo_ref.svi.parameters import NAMES
 from elbo_ref.svi.result import Run
 
 NOT_DIAGNOSED = "interrupted before it was worked out"
+
+_PROB = 0.95
+"""Probability of the intervals."""
 
 _OF_DIAGNOSIS = (
     "arrived",
@@ -100,6 +107,7 @@ class Comparison:
                 "",
                 self._table(names).to_text(),
                 "",
+                *(f"{self._of_guide(run).to_text()}\n" for run in self.runs if _holds(run)),
                 *(wrapped(f"{name}: {sentence}.") for name, sentence in said.items()),
             ]
         )
@@ -126,21 +134,32 @@ class Comparison:
         }
 
     def posteriors(self) -> Table:
-        """Tabulate the posterior of each latent under the prior of each guide."""
+        """Tabulate the posterior of each latent under the prior of each guide, beside the guide."""
         tables = {}
         for result in self.results:
             run = _run(result)
             if run.has_prior:
                 known = result.posterior if isinstance(result, Diagnosis) else None
-                tables[run.guide_name] = (known or run.posterior_table()).table()
+                exact = (known or run.posterior_table()).table()
+                columns = [*exact.columns, *_guide_columns(run)]
+                tables[run.guide_name] = replace(exact, columns=columns)
         return joined("guide", tables)
+
+    def _of_guide(self, run: Run) -> Table:
+        """Tabulate where a guide ended beside the posterior of each latent."""
+        exact = run.posterior_table().table()
+        columns = [x for x in exact.columns if x.heading and x.heading != "shrinkage"]
+        caption = exact.caption.replace("posterior of each latent", "the exact posterior", 1)
+        caption = f"guide {run.guide_name} beside {caption}"
+        return Table([*columns, *_guide_columns(run)], caption)
 
     def _table(self, names: Mapping[str, str]) -> Table:
         headings = ["guide"]
         for name in NAMES:
             headings.append(f"{name} ({names[name]})" if name in names else name)
         headings += ["objective", "log evidence", "gap", "std of a loss"]
-        columns = zip(*map(_row, self.results), strict=True)
+        rows = [*map(_exact_row, self.diagnoses[:1]), *map(_row, self.results)]
+        columns = zip(*rows, strict=True)
         return Table(
             [
                 Column(values, heading=heading, left=heading == "guide")
@@ -149,8 +168,37 @@ class Comparison:
         )
 
 
+def _holds(run: Run) -> bool:
+    """Tell whether a run holds the prior, so that its guide is what it has found."""
+    return run.has_prior and not run.learn_prior and run.guide is not None
+
+
+def _guide_columns(run: Run) -> list[Column]:
+    """Make the columns of where the guide ended, for each latent; empty cells without a guide."""
+    size, guide = len(run.counts), run.guide
+    values: list[Any] = [None] * 3
+    if isinstance(guide, Distribution):
+        values = [guide.mean, *guide.interval(_PROB)]
+    wide = [[None] * size if x is None else np.broadcast_to(x, (size,)) for x in values]
+    headings = ("guide mean", f"{100 * _PROB:g}% from", "to")
+    names = ("guide_mean", "guide_lower", "guide_upper")
+    return [Column(*column) for column in zip(wide, names, headings, strict=True)]
+
+
 def _run(result: Diagnosis | Run) -> Run:
     return result.run if isinstance(result, Diagnosis) else result
+
+
+def _exact_row(diagnosis: Diagnosis) -> tuple[str | float | None, ...]:
+    """Make the row of the exact answer: the evidence's maximum, or the posterior's evidence."""
+    run, highest = diagnosis.run, diagnosis.supremum
+    prior, height = highest.prior, diagnosis.log_evidence
+    if _holds(run):
+        prior = run.prior
+    else:
+        height = highest.log_evidence
+    a, b = (None, None) if prior is None else (x.item() for x in prior.arrays())
+    return "exact", a, b, None, height, None, None
 
 
 def _row(result: Diagnosis | Run) -> tuple[str | float | None, ...]:

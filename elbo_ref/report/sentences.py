@@ -29,6 +29,9 @@ def conclusion(diagnoses: Sequence[Diagnosis]) -> str:
             f"{number(supremum.mean)}, so the concentrations reached mean nothing"
         )
     learners = [d for d in diagnoses if d.run.learn_prior]
+    held = [d for d in diagnoses if d.run.has_prior and not d.run.learn_prior]
+    if held and not learners:
+        return _under_held_prior(held)
     if supremum.prior is not None:
         return (
             f"the prior has an MLE, {describe(supremum.prior)}, and only a guide that can be the "
@@ -49,6 +52,14 @@ def conclusion(diagnoses: Sequence[Diagnosis]) -> str:
     else:
         state = ""
     return f"the evidence's {highest} is never attained, so there is no MLE to agree on{state}"
+
+
+def _under_held_prior(held: Sequence[Diagnosis]) -> str:
+    """Say how far the objective of each guide is from the log evidence of a prior that is held."""
+    prior, evidence = held[0].run.prior, held[0].log_evidence
+    below = [f"{number(d.gap)} ({d.run.guide_name})" for d in held if d.gap is not None]
+    answer = f"under the prior held, {describe(prior)}, the log evidence is {number(evidence)}"
+    return f"{answer}; the ELBO is lower by {', '.join(below)}" if below else answer
 
 
 def _distances(learners: Sequence[Diagnosis]) -> str:

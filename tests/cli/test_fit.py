@@ -70,8 +70,9 @@ def table(text):
         if not line:
             break
         rows.append(re.split(r"  +", line.strip()))
-    header, *body = rows
+    header, exact, *body = rows
     assert all(len(row) == len(header) for row in body), text
+    assert exact[0] == "exact", text
     return header, {row[0]: row[1:] for row in body}
 
 
@@ -107,6 +108,54 @@ def assert_row(cells, values):
         else:
             assert float(cell) == pytest.approx(value, rel=5.1e-5), (cells, values)
             assert float(cell) == pytest.approx(float(f"{value:.5g}"), rel=1.1e-4)
+
+
+# -- the exact answer --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["rat_tumors", "colds_father"])
+def test_the_exact_answer_stands_first(answer, name):
+    text, highest = answer("--example", name), er.maximize_evidence(er.datasets.load(name))
+    row = next(line.split() for line in text.splitlines() if line.startswith("exact"))
+    prior = highest.prior
+    a, b = (prior.concentration1, prior.concentration0) if prior else (None, None)
+    assert_row(row[1:], [a, b, None, highest.log_evidence, None, None])
+    assert text.index("conclusion") < text.index("exact")
+
+
+def test_a_held_prior_says_where_the_guide_ended(answer, tmp_path):
+    output = tmp_path / "guide.csv"
+    arguments = "--example", "coin", "--fix-prior", "10,10", "--num-steps", 300
+    text = answer(*arguments, "--output", output)
+    assert "under the prior held, Beta(10, 10)" in text
+    run = er.maximize_elbo(
+        er.datasets.load("coin"),
+        guide="beta",
+        prior=er.Beta(10.0, 10.0),
+        learn_prior=False,
+        optimizer=er.Adam(lr=0.1),
+        num_steps=300,
+        num_particles=10,
+        rng=0,
+    )
+    (mean,), (low, high) = run.guide.mean, run.guide.interval(0.95)
+    row = next(line.split() for line in text.splitlines() if line.lstrip().startswith("0 "))
+    assert_row(row[3:], [16 / 30, *er.Beta(16.0, 14.0).interval(0.95), mean, low[0], high[0]])
+    header, line = (x.split(",") for x in output.read_text().splitlines())
+    found = dict(zip(header, line, strict=True))
+    assert float(found["guide_mean"]) == mean and float(found["mean"]) == 16 / 30
+    assert float(found["guide_lower"]) == low[0] and float(found["guide_upper"]) == high[0]
+
+
+def test_another_optimizer(answer, command):
+    text = answer("--example", "coin", "--guide", "beta", "--lrd", "0.99", "--lr", "0.05")
+    assert "ClippedAdam lr 0.05" in text
+    assert text == answer(
+        *("--example", "coin", "--guide", "beta", "--lr", "0.05", "--lrd", "0.99"),
+        *("--optimizer", "ClippedAdam"),
+    )
+    code, _, err = command("--example", "coin", "--optimizer", "adam", "--lrd", "0.9")
+    assert code == 2 and "--lrd goes with --optimizer ClippedAdam" in err
 
 
 # -- the forum question --------------------------------------------------------------------------
