@@ -1,7 +1,7 @@
 """The values that Pyro's `pyro.param` returns, from the unconstrained tensors that it saves.
 
 Pyro keeps every parameter without bounds and, beside it, the constraint whose transform gives the
-value that a model sees. For those that act on each element alone, x being unconstrained:
+value that a model sees. With x unconstrained, element by element but for the simplex:
 
     real                          x
     greater_than(l), positive     l + exp(x)                 also greater_than_eq, nonnegative
@@ -9,6 +9,7 @@ value that a model sees. For those that act on each element alone, x being uncon
     interval(l, u)                l + (u - l) sigmoid(x)     also half_open_interval, unit_interval
     softplus_positive             log(1 + exp(x)); x above 20, as PyTorch has it
     independent(base, n)          that of base
+    simplex                       softmax(x) along the last axis
 
 PyTorch keeps the sigmoid of an element type inside [smallest normal number, 1 - epsilon], and so
 does this. A value is formed in float64 and rounded to the tensor's own type, once: what underflows
@@ -30,7 +31,7 @@ from elbo_ref.io.pickle_machine import Instance
 from elbo_ref.io.tensors import Tensor
 
 _TORCH, _PYRO = "torch.distributions.constraints.", "pyro.distributions.constraints."
-_EACH = {
+_KNOWN = {
     _TORCH + "_Real": "real",
     _TORCH + "_GreaterThan": "greater_than",
     _TORCH + "_GreaterThanEq": "greater_than_eq",
@@ -38,10 +39,10 @@ _EACH = {
     _TORCH + "_Interval": "interval",
     _TORCH + "_HalfOpenInterval": "half_open_interval",
     _PYRO + "_SoftplusPositive": "softplus_positive",
+    _TORCH + "_Simplex": "simplex",
 }
 _INDEPENDENT = _TORCH + "_IndependentConstraint"
 _TOGETHER = {
-    _TORCH + "_Simplex": "simplex",
     _TORCH + "_LowerCholesky": "lower_cholesky",
     _TORCH + "_CorrCholesky": "corr_cholesky",
     _TORCH + "_PositiveDefinite": "positive_definite",
@@ -55,9 +56,9 @@ _TOGETHER = {
     _PYRO + "_Sphere": "sphere",
     _PYRO + "_CorrMatrix": "corr_matrix",
 }
-"""Constraints of several elements together: no parameter of a Beta-Binomial model has one."""
+"""Constraints of several elements together that no parameter of a Beta-Binomial model has."""
 
-CLASSES = (*_EACH, *_TOGETHER, _INDEPENDENT)
+CLASSES = (*_KNOWN, *_TOGETHER, _INDEPENDENT)
 """The constraint classes that a file may name."""
 
 _MOST_NESTED = 8
@@ -133,17 +134,19 @@ def class_name(full: str) -> str:
     >>> class_name("torch.distributions.constraints._Real")
     'real'
     """
-    return _EACH.get(full) or _TOGETHER.get(full) or full.rpartition(".")[2]
+    return _KNOWN.get(full) or _TOGETHER.get(full) or full.rpartition(".")[2]
 
 
 def _transformed(
     x: FloatArray, constraint: Instance, limits: np.finfo[Any]
 ) -> tuple[FloatArray, str]:
     """Return the transformed values in float64, and the transform in words."""
-    name = _EACH[constraint.name]
+    name = _KNOWN[constraint.name]
     match name:
         case "real":
             return x, ""
+        case "simplex":
+            return _softmax(x), "softmax applied (constraint simplex)"
         case "softplus_positive":
             small = np.minimum(x, _LINEAR_ABOVE)
             values = np.where(x > _LINEAR_ABOVE, x, np.log1p(np.exp(small)))
@@ -166,6 +169,14 @@ def _transformed(
     return low + (high - low) * sigmoid, f"sigmoid applied (constraint {name})"
 
 
+def _softmax(x: FloatArray) -> FloatArray:
+    """Shares of a simplex along the last axis."""
+    if not x.ndim:
+        raise DataError("the constraint simplex is of a tensor without an axis")
+    shares = np.exp(x - x.max(axis=-1, keepdims=True))
+    return np.asarray(shares / shares.sum(axis=-1, keepdims=True))
+
+
 def _bound(constraint: Instance, key: str, shape: tuple[int, ...]) -> tuple[FloatArray, str]:
     """Return a bound in the shape of the tensor, and in words."""
     bound = constraint.attributes.get(key)
@@ -173,10 +184,10 @@ def _bound(constraint: Instance, key: str, shape: tuple[int, ...]) -> tuple[Floa
         value = np.array(bound, np.float64)
         return np.broadcast_to(value, shape), f"{value:g}"
     if not isinstance(bound, Tensor):
-        raise DataError(f"the constraint {_EACH[constraint.name]} has no {key}")
+        raise DataError(f"the constraint {_KNOWN[constraint.name]} has no {key}")
     try:
         fitted = Tensor(np.broadcast_to(bound.array, shape), bound.kind)
         return fitted.elements.astype(np.float64), "a tensor"
     except ValueError:
         sizes = f"shape {bound.array.shape} for a tensor of shape {shape}"
-        raise DataError(f"the {key} of {_EACH[constraint.name]} has {sizes}") from None
+        raise DataError(f"the {key} of {_KNOWN[constraint.name]} has {sizes}") from None

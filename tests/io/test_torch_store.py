@@ -23,8 +23,11 @@ import numpy as np
 import pytest
 
 from elbo_ref.io import torch_store as store
+from elbo_ref.io.constraints import constrain
 from elbo_ref.io.counts_file import DataError
 from elbo_ref.io.parameters import parse, read_parameters
+from elbo_ref.io.pickle_machine import Instance
+from elbo_ref.io.tensors import Tensor
 from places import REFERENCE, ROOT
 from tiers import few
 
@@ -156,6 +159,17 @@ def test_a_probability_stays_inside(kind):
     values = read_parameters(STORES / f"constraints_{kind}.pt").values["unit_interval"]
     assert np.nanmax(values) == 1.0 - EPSILON[kind]
     assert np.nanmin(values) == np.finfo(kind).tiny
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_shares_of_a_simplex(kind):
+    """Each row is what `pyro.param` returns: positive, with sum 1, whatever was added to it."""
+    shares = np.array([[0.125, 0.25, 0.625], [0.5, 0.25, 0.25]])
+    saved = Tensor((np.log(shares) + [[300.0], [-40.0]]).astype(kind), kind)
+    found, note = constrain(saved, Instance(TORCH + "_Simplex"))
+    assert note == "softmax applied (constraint simplex)"
+    assert np.allclose(found, shares, rtol=300 * EPSILON[kind])
+    assert np.allclose(found.sum(axis=1), 1.0, rtol=2 * EPSILON[kind])
 
 
 def test_what_is_left_out_or_applied_is_said():
@@ -400,7 +414,11 @@ ENDLESS = (
         ),
         (
             state({"a": SCALAR}, {"a": constraint(TORCH + "_Simplex")}),
-            "the store holds no parameter; a: left out (constraint simplex: its elements are not",
+            "a: the constraint simplex is of a tensor without an axis",
+        ),
+        (
+            state({"a": SCALAR}, {"a": constraint(PYRO + "_Sphere")}),
+            "the store holds no parameter; a: left out (constraint sphere: its elements are not",
         ),
         (
             state({"a$$$b": SCALAR, "a.b": SCALAR}, {"a$$$b": POSITIVE, "a.b": POSITIVE}),

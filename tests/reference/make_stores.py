@@ -37,8 +37,9 @@ CONSTRAINTS = {
     "softplus_positive": constraints.softplus_positive,
     "independent": constraints.independent(constraints.positive, 1),
     "independent_twice": constraints.independent(constraints.independent(constraints.real, 1), 0),
+    "simplex": constraints.simplex,
 }
-TOGETHER = {"simplex": constraints.simplex, "ordered": constraints.ordered_vector}
+TOGETHER = {"ordered": constraints.ordered_vector}
 
 
 def set_state(params, allowed):
@@ -86,7 +87,7 @@ def fit(guide, loss):
 
 
 def meant(state):
-    """What a store's parameters are to a model; None where the constraint is not elementwise."""
+    """What a store's parameters are to a model; None where nothing here can have its constraint."""
     found = {}
     for name, value in state["params"].items():
         constraint = state["constraints"][name]
