@@ -1,8 +1,10 @@
-"""Text in colours, on a terminal that shows them."""
+"""Text in colours, on a terminal that shows them, and streams that nobody reads any more."""
 
 from __future__ import annotations
 
+import io
 import os
+from contextlib import suppress
 from typing import TextIO
 
 
@@ -21,3 +23,9 @@ def painted(text: str, colour: str) -> str:
     '\x1b[32mfine\x1b[0m'
     """
     return f"\x1b[{colour}m{text}\x1b[0m"
+
+
+def abandon(stream: TextIO) -> None:
+    """Drop the rest of a stream, so that the interpreter does not try again as it ends."""
+    with suppress(io.UnsupportedOperation), open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())

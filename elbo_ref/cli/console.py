@@ -21,7 +21,7 @@ from types import FrameType, TracebackType
 from typing import Any, TextIO, TypeVar
 
 from elbo_ref._format.table import printable
-from elbo_ref._format.terminal import has_colours
+from elbo_ref._format.terminal import abandon, has_colours
 from elbo_ref.io.errors import DataError
 
 FINE, USAGE, NOT_CONVERGED = 0, 2, 3
@@ -182,12 +182,6 @@ def check_output() -> None:
     if isinstance(sys.stdout, _Closed):
         sys.stdout.write("")
         sys.stdout.flush()
-
-
-def abandon(stream: TextIO) -> None:
-    """Drop the rest of a stream, so that the interpreter does not try again as it ends."""
-    with suppress(io.UnsupportedOperation), open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _listen(handler: _Handler) -> dict[int, Any]:

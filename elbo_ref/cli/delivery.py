@@ -13,7 +13,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from elbo_ref.cli.console import abandon, say
+from elbo_ref._format.terminal import abandon
+from elbo_ref.cli.console import say
 from elbo_ref.io import atomic
 
 

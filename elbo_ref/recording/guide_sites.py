@@ -54,8 +54,8 @@ class Argument(NamedTuple):
     Attributes
     ----------
     values : array, (T, 1 or L)
-    gradient : array or None, (T, 1 or L)
-        Of the loss; None if none reaches it.
+    gradient : array or None, (T, 1, L or sites)
+        Of the loss, added up over all latents or over those of each site; None if none reaches it.
     sources : tuple of str
         Parameters that it is computed from.
     size : float
@@ -76,11 +76,13 @@ class Argument(NamedTuple):
             gradient = gradient.sum(axis=1, keepdims=True)
         return self._replace(values=self.values[:, :1], gradient=gradient)
 
-    def select(self, kept: BoolArray) -> Argument:
-        """Keep some of the latents."""
+    def select(self, kept: BoolArray, sizes: Sequence[int] = ()) -> Argument:
+        """Keep some of the latents, so many of each site."""
 
         def of(x: NDArray[Any]) -> NDArray[Any]:
-            return x if x.shape[1] == 1 != kept.size else x[:, kept]
+            if x.shape[1] == kept.size:
+                return x[:, kept]
+            return x[:, np.array(sizes) > 0] if x.shape[1] == len(sizes) else x
 
         gradient = None if self.gradient is None else of(self.gradient)
         return self._replace(values=of(self.values), gradient=gradient)
@@ -90,8 +92,8 @@ class Argument(NamedTuple):
         parts = [x.gradient for x in (self, other) if x.gradient is not None]
         if not parts:
             return self
-        width = self.values.shape[1]
-        summed = [x.sum(axis=1, keepdims=True) if width == 1 else x for x in parts]
+        one = self.values.shape[1] == 1 or len({x.shape for x in parts}) > 1
+        summed = [x.sum(axis=1, keepdims=True) if one else x for x in parts]
         return self._replace(gradient=np.asarray(sum(summed[1:], summed[0])))
 
 
@@ -128,6 +130,12 @@ class Sites:
         if not kept.any():
             raise OutsideError(f"{self.name!r} is masked altogether")
         return kept
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of latents that each site keeps."""
+        parts = np.split(self.kept, [x.offset for x in self.places.values()][1:])
+        return tuple(int(x.sum()) for x in parts)
 
     @cached_property
     def draws(self) -> NDArray[Any]:
@@ -284,7 +292,8 @@ def _point(sites: Sites, at: Argument) -> SeenGuide:
     """Read a point of c, whose logit is the parameter here."""
     c = at.values.astype(np.float64)
     logits = np.log(c) - np.log1p(-c)
-    gradient = None if at.gradient is None else at.gradient * (c * (1 - c))
+    known = at.gradient is not None and at.gradient.shape == c.shape
+    gradient = np.asarray(at.gradient * (c * (1 - c))) if known else None
     argument = Argument(logits, gradient, at.sources)
     guide = guide_with(is_point=True, has_prior=True, jacobian=0)
     return SeenGuide(guide, {"guide.logits": argument}, _logits_of(sites), [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from elbo_ref._format.terminal import has_colours
+from elbo_ref._format.terminal import abandon, has_colours
 from elbo_ref._validation.arguments import count
 from elbo_ref.crosscheck.findings import Verdict
 from elbo_ref.recording.notes import Recording
@@ -62,7 +62,10 @@ def check(svi: Any, *args: Any, num_steps: int = 40, **kwargs: Any) -> Verdict:
     """
     steps = count("num_steps", num_steps, 1)
     verdict = replay(_recorded(svi, steps, args, kwargs))
-    print(verdict.summary(colour=has_colours(sys.stdout)))
+    try:
+        print(verdict.summary(colour=has_colours(sys.stdout)), flush=True)
+    except BrokenPipeError:  # as under `| head`
+        abandon(sys.stdout)
     return verdict
 
 

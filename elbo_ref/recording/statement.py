@@ -60,6 +60,8 @@ class Statement:
         What is other than in the Beta-Binomial model, though every step can be made again.
     vector : str
         The guide's site that draws the logits of all latents together, if there is one.
+    sizes : tuple of int
+        The number of latents of each site that has any.
     """
 
     recording: Recording
@@ -74,6 +76,7 @@ class Statement:
     findings: tuple[Finding, ...] = ()
     outside: tuple[str, ...] = ()
     vector: str = ""
+    sizes: tuple[int, ...] = ()
 
     @property
     def marginal(self) -> bool:
@@ -137,13 +140,14 @@ def read_statement(recording: Recording) -> Statement:
         sites.draws,
         seen.logits,
         seen.guide,
-        {role: x.select(sites.kept) for role, x in (prior | seen.own).items()},
+        {role: x.select(sites.kept, sites.sizes) for role, x in (prior | seen.own).items()},
         data and data.select(sites.kept),
         scale,
         weight,
         (*findings, *shared, *of_scales, *(data.findings if data else ())),
         outside,
         seen.vector,
+        tuple(n for n in sites.sizes if n),
     )
 
 
@@ -261,6 +265,8 @@ def _at_ends(recording: Recording, own: Mapping[str, Argument]) -> list[Finding]
             continue
         values = recording.constrained[name].reshape(recording.num_steps, -1)
         if values.shape != argument.values.shape or np.any(values != argument.values):
+            continue
+        if argument.gradient.shape != values.shape:
             continue
         low, high = (ends[name].get(key) for key in ("low", "high"))
         downhill = -argument.gradient.mean(axis=0)

@@ -52,3 +52,16 @@ def test_what_is_no_svi_is_refused(torch, pyro):
         er.check(object())
     with pyro.get_param_store().scope(), pytest.raises(ValueError, match="num_steps"):
         er.check(svi_of(torch, pyro, STYLES["plain"]), num_steps=0)
+
+
+def test_a_reader_that_has_gone_is_no_error(torch, pyro, capfd, monkeypatch):
+    """As under `| head`: neither the verdict nor the interpreter's end writes to the pipe again."""
+    import os
+    import sys
+
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as closed, pyro.get_param_store().scope():
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert er.check(svi_of(torch, pyro, STYLES["plain"]), num_steps=2).genuine
+        closed.flush()

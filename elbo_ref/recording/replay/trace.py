@@ -49,6 +49,8 @@ class ReplayTrace:
         The name of the loss, which may be none whose formula is known here.
     vector : str
         The guide's site that draws all logits together, if there is one.
+    sizes : tuple of int
+        The number of latents of each site.
     """
 
     recording: Recording
@@ -58,6 +60,7 @@ class ReplayTrace:
     data: Data
     loss: str
     vector: str = ""
+    sizes: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, statement: Statement, data: Data) -> ReplayTrace:
@@ -86,7 +89,8 @@ class ReplayTrace:
             constrained=("prior", "guide"),
             seen=data.seen,
         )
-        return cls(recording, model, draws, statement.arguments, data, loss, statement.vector)
+        arguments, sizes = statement.arguments, statement.sizes
+        return cls(recording, model, draws, arguments, data, loss, statement.vector, sizes)
 
     def under(self, model: LossModel) -> ReplayTrace:
         """Take another model; arguments whose values it has exchanged are exchanged."""
@@ -101,8 +105,12 @@ class ReplayTrace:
         return replace(self, model=model, arguments=arguments)
 
     def of_all(self, values: FloatArray, width: int) -> FloatArray:
-        """Keep values of the latents, (..., T, L), or add them up to one."""
-        return np.asarray(values.sum(axis=-1, keepdims=True)) if width == 1 else values
+        """Keep values of the latents, (..., T, L), or add them up for each site, or to one."""
+        if width == 1:
+            return np.asarray(values.sum(axis=-1, keepdims=True))
+        if width == len(self.sizes) != values.shape[-1]:
+            return np.asarray(values @ np.repeat(np.eye(width), self.sizes, axis=0))
+        return values
 
     @property
     def reparameterized(self) -> bool:
