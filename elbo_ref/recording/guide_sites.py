@@ -292,8 +292,9 @@ def _point(sites: Sites, at: Argument) -> SeenGuide:
     """Read a point of c, whose logit is the parameter here."""
     c = at.values.astype(np.float64)
     logits = np.log(c) - np.log1p(-c)
-    known = at.gradient is not None and at.gradient.shape == c.shape
-    gradient = np.asarray(at.gradient * (c * (1 - c))) if known else None
+    gradient = at.gradient
+    if gradient is not None:
+        gradient = gradient * (c * (1 - c)) if gradient.shape == c.shape else None
     argument = Argument(logits, gradient, at.sources)
     guide = guide_with(is_point=True, has_prior=True, jacobian=0)
     return SeenGuide(guide, {"guide.logits": argument}, _logits_of(sites), [])
