@@ -188,7 +188,9 @@ def _checked(options: argparse.Namespace, counts: Counts | None) -> Sequence[Ver
 
 def _optimizer(options: argparse.Namespace) -> Adam | ClippedAdam | None:
     """Make the optimizer that is claimed; None of one that is not known here, or has no rate."""
-    optimizer = optimizer_of(options.optimizer, options.lr or 0.1, options.lrd)
+    optimizer = optimizer_of(
+        options.optimizer, 0.1 if options.lr is None else options.lr, options.lrd
+    )
     known = options.lr is not None and options.optimizer not in ("sgd", "other")
     return optimizer if known else None
 

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from elbo_ref._format.documents import to_json
 from elbo_ref._format.table import printable
@@ -20,10 +18,8 @@ from elbo_ref.cli.console import (
     FINE,
     INTERRUPTED,
     NOT_CONVERGED,
-    CommandError,
     Interrupts,
     Progress,
-    check_output,
     guarded,
     refusals,
     say,
@@ -31,12 +27,12 @@ from elbo_ref.cli.console import (
 from elbo_ref.cli.delivery import Delivery, in_words
 from elbo_ref.cli.fit_options import fit_parser, guides_asked_for
 from elbo_ref.cli.options import LIST, Input, list_examples, optimizer_of, read_input
+from elbo_ref.cli.places import check_places
 from elbo_ref.counts import Counts
 from elbo_ref.diagnostics.diagnosis import Diagnosis, diagnose
 from elbo_ref.diagnostics.estimates import EstimateTable, estimate_table
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import find
-from elbo_ref.io import atomic
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
 from elbo_ref.objectives.trace import MOST_DRAWS
 from elbo_ref.report import Comparison, save_figure
@@ -60,7 +56,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         list_examples()
         return FINE
     guides = guides_asked_for(parser, options)
-    _check_places(parser, options)
+    _check_csv(parser, options)
+    check_places(parser, options)
     data = read_input(parser, options)
     if options.exact or options.estimates:
         return _answer(parser, options, data)
@@ -96,42 +93,12 @@ def _answer(parser: argparse.ArgumentParser, options: argparse.Namespace, data: 
     return CANNOT_WRITE if delivery.failed else FINE
 
 
-def _check_places(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Refuse files that could not be written in the end, before anything is done."""
-    for name, endings in (("output", (".json", ".csv")), ("plot", (".png", ".svg"))):
-        path = getattr(options, name)
-        if path is not None and path.suffix not in endings:
-            parser.error(f"--{name} {path} must end in {' or '.join(endings)}")
+def _check_csv(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse a table of posteriors for a guide that has none."""
     bare = options.guide != "all" and not find(options.guide).has_prior
     if bare and options.output is not None and options.output.suffix == ".csv":
         rule = "is the posterior of each latent"
         parser.error(f"--output FILE.csv {rule}: --guide {options.guide} has none")
-    if options.plot is not None:
-        try:
-            import matplotlib  # noqa: F401
-        except ImportError:
-            parser.error("--plot needs matplotlib: pip install matplotlib")
-    files = [(options.output, options.force), (options.plot, options.force)]
-    files.append((options.checkpoint, options.force or options.resume))
-    targets = [_target(path) for path, _ in files if path is not None]
-    if len(set(targets)) < len(targets):
-        parser.error("--output, --plot and --checkpoint must be different files")
-    for path, overwrite in files:
-        if path is not None:
-            try:
-                atomic.check_free(path, overwrite)
-            except OSError as error:
-                raise CommandError(in_words(str(path), error), CANNOT_WRITE) from None
-    if options.output is None:
-        check_output()
-
-
-def _target(path: Path) -> str:
-    """Follow all links; a path from a folder that is gone leads nowhere."""
-    try:
-        return os.path.realpath(path)
-    except OSError as error:
-        raise CommandError(in_words(str(path), error), CANNOT_WRITE) from None
 
 
 def _config(
