@@ -201,6 +201,8 @@ def handed_in(
     }
     digits = 2 if rng.random() < 0.1 else 16
     losses, repeated = (np.round(x, digits).tolist() for x in (kept.losses, kept.evaluations))
+    steps_are_its_own = style.own != "network" or style.guide != "own"
+    adam = made.get(run.optimizer) if steps_are_its_own and rng.random() < 0.6 else None
     batched = style.layout == "minibatch" and len(programs.K) > 2
     said = {
         "counts": counts_of(style, rng),
@@ -211,7 +213,7 @@ def handed_in(
         "num_particles": style.particles if rng.random() < 0.9 else None,
         "prior": er.Beta(*programs.FIXED) if style.prior == "fixed" else None,
         "subsample_size": 2 if batched else None,
-        "optimizer": made.get(run.optimizer) if rng.random() < 0.6 else None,
+        "optimizer": adam,
         "losses": losses if evidence != "evaluations" else None,
         "evaluations": repeated if evidence in ("evaluations", "both") else None,
     }

@@ -399,7 +399,7 @@ def _marginal(hand: Hand) -> Any:
 LAYOUTS = {
     "plate": _plate,
     "logits": lambda h: _plate(h, kind="logits"),
-    "minibatch": lambda h: _plate(h, size=2),
+    "minibatch": lambda h: _plate(h, size=min(2, len(K))),
     "column": _column,
     "event": _event,
     "loop": _loop,

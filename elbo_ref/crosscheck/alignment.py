@@ -147,14 +147,24 @@ def resolution(values: FloatArray) -> float:
 
 
 def computed_in(given: Parameters, *numbers: FloatArray) -> str:
-    """``"float32"`` if a parameter is, or every loss could be; ``"float64"`` otherwise."""
+    """``"float32"`` if a parameter is, or could be, or every loss could; ``"float64"`` otherwise.
+
+    The mean of particles that were computed one by one is not a number of their type; parameters
+    are, also where they were written down as plain numbers.
+    """
     if "float32" in given.dtypes.values():
         return "float32"
-    values = np.concatenate(numbers)
+    plain = [values.ravel() for name, values in given.values.items() if not given.dtypes.get(name)]
+    of_float32 = _of_float32(np.concatenate(numbers)) or _of_float32(np.concatenate([*plain, []]))
+    return "float32" if of_float32 else "float64"
+
+
+def _of_float32(values: FloatArray) -> bool:
+    """Return True if values, not round ones, are all numbers of float32."""
     values = values[np.isfinite(values)]
     with np.errstate(over="ignore"):  # what is infinite there is not of float32
         short = np.float32(values).astype(np.float64) == values
-    return "float32" if values.size >= 2 and short.all() and resolution(values) == 0 else "float64"
+    return values.size >= 2 and bool(short.all()) and resolution(values) == 0
 
 
 def _change_in_a_step(model: LossModel, optimizer: Adam | ClippedAdam | None) -> float:

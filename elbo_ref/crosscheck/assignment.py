@@ -97,6 +97,7 @@ def assignments(
     findings = [note("parameters", text) for text in _grouped(given.notes)]
     counts = _with_own_entries(counts, given.values, guide)
     claims = claims_of(given.values, guide, len(counts), names, prior)
+    claims = claims._replace(num_losses=num_losses)
     shapes = shapes_of(claims, guide, len(counts))
     widths = {shape[1] for role, shape in shapes.items() if role.startswith("guide.")}
     if guide.name == "beta" and len(counts) > 1 and widths == {1}:

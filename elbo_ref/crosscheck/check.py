@@ -264,7 +264,9 @@ def _verdict(
     if not any(finding.status == "mistake" for finding in findings):
         findings += impossible_losses(model, losses)
     from_start = losses.size == steps - 1
-    findings += step_findings(model, learned, optimizer, from_start=from_start)
+    if "guide" not in reading.by_mean:
+        own = False if "prior" in reading.by_mean else learned
+        findings += step_findings(model, own, optimizer, from_start=from_start)
     if reached is not model and any(finding.status == "mistake" for finding in findings):
         what = "the exact numbers are those with the mistake undone"
         findings.append(Finding("exact", what, status="note"))

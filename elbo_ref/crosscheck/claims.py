@@ -35,6 +35,8 @@ class Claims(NamedTuple):
         The expressions as they were written.
     flipped : bool
         Whether the second of two guessed concentrations in one array is concentration1.
+    num_losses : int
+        Number of losses, which a history is as long as, or one longer.
     """
 
     values: Mapping[str, FloatArray]
@@ -43,6 +45,7 @@ class Claims(NamedTuple):
     guessed: tuple[str, ...]
     texts: Mapping[str, str]
     flipped: bool = False
+    num_losses: int = 0
 
     def arrays(self) -> dict[str, FloatArray]:
         """Evaluate the expressions; two concentrations in one array come apart."""

@@ -24,6 +24,8 @@ _AROUND = 5.0
 """Standard errors around a weighted mean in which the likeliest constant is looked for."""
 _AWAY = (-1.0, -0.5, 0.0, 0.5, 1.0)
 """Sizes of batches that are tried, about the likeliest, in standard errors."""
+_ONE_TOTAL = 2.0
+"""Log-likelihood penalty of one total count for rows that have several."""
 _COMMON = (*range(1, 7), 8, 10, 12, 16, 20, 25, 30, 32, 40, 50, 64, 100, 128, 200, 256, 500, 1000)
 """Numbers of particles that are common."""
 _MOST_NUMBERS = 5
@@ -130,11 +132,12 @@ def fitted_totals(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
         return float(np.sum(means(totals, number) / fit.variance))
 
     most = 10 * int(n.max()) + 10
-    families: list[tuple[Callable[[int], Any], int, str]]
-    families = [(lambda number: n + number, int((k - n).max()), "{:+d} each")]
+    families: list[tuple[Callable[[int], Any], int, str, float]]
+    families = [(lambda number: n + number, int((k - n).max()), "{:+d} each", 0.0)]
     if (n != n[0]).any():
-        families.append((lambda number: np.full_like(n, number), int(k.max()), "{} each"))
-    for totals, least, words in families:
+        same = (lambda number: np.full_like(n, number), int(k.max()), "{} each", _ONE_TOTAL)
+        families.append(same)
+    for totals, least, words, more in families:
         # a likelihood rises and falls with the total count
         turn = _lowest(partial(height, totals), least, most)
         for ends in ((least, turn), (turn, most)):
@@ -142,7 +145,8 @@ def fitted_totals(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
             step = means(totals, best + 1) - means(totals, best)
             precision = max(1.0, fit.weighted_sum(step, step) ** -0.5)
             model = given.of_counts(Counts(k, totals(best), w))
-            yield Hypothesis(words.format(best), model, price=_fit_price(abs(best), precision))
+            price = more + _fit_price(abs(best), precision)
+            yield Hypothesis(words.format(best), model, price=price)
 
 
 def fitted_weight(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:

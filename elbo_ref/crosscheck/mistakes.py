@@ -143,7 +143,6 @@ MISTAKES: dict[str, Mistake] = {
             "the total counts are others than the data's",
             _either(data_variants.largest_totals, data_variants.failures_for_totals),
             fitted_variants.fitted_totals,
-            price=2.0,
         ),
         Mistake(
             "wrong_counts",

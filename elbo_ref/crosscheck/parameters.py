@@ -45,12 +45,15 @@ class ParameterRoles(NamedTuple):
         The name that was taken for each role; a role whose value is held fixed has none.
     guessed : tuple of str
         Roles that the caller's `names` did not assign.
+    by_mean : tuple of str
+        The owners whose concentrations are given by their mean and total.
     """
 
     prior: FloatArray
     guide_parameters: FloatArray
     names: Mapping[str, str]
     guessed: tuple[str, ...]
+    by_mean: tuple[str, ...] = ()
 
     @property
     def num_steps(self) -> int:
@@ -133,6 +136,7 @@ def arrange(claims: Claims, guide: Guide, size: int, *, end: bool = False) -> Pa
         listed = ", ".join(f"{role}: {len(table)}" for role, table in tables.items())
         raise ValueError(f"the parameters have histories of different lengths: {listed}")
     steps = lengths.pop() if lengths else 1
+    by_mean = tuple(x for x in ("prior", "guide") if f"{x}.concentration" in tables)
     tables = concentrations_of(tables)
     prior = np.empty((len(NAMES), steps, 1))
     for row, role in zip(prior, PRIOR_ROLES, strict=True):
@@ -140,7 +144,7 @@ def arrange(claims: Claims, guide: Guide, size: int, *, end: bool = False) -> Pa
     params = np.empty((len(guide.parameter_names), steps, 1 if guide.shared else size))
     for row, name in zip(params, guide.parameter_names, strict=True):
         row[:] = tables[f"guide.{name}"]
-    return ParameterRoles(prior, params, claims.learned_roles(roles), claims.guessed)
+    return ParameterRoles(prior, params, claims.learned_roles(roles), claims.guessed, by_mean)
 
 
 def _tables(claims: Claims, guide: Guide, size: int) -> dict[str, FloatArray]:
@@ -152,10 +156,11 @@ def _tables(claims: Claims, guide: Guide, size: int) -> dict[str, FloatArray]:
             if array.size == size and not role.startswith("prior."):
                 arrays[role] = array.reshape(size)
     histories = {len(x) for x in arrays.values() if x.ndim > 1}
+    lengths = priors | {claims.num_losses, claims.num_losses + 1} - {0, 1}
     tables = {}
     for role, array in arrays.items():
         columns = 1 if guide.shared or role.startswith("prior.") else size
-        by_step = array.size in (priors if array.size != columns else histories) or columns == 1
+        by_step = array.size in (lengths if array.size != columns else histories) or columns == 1
         table = array[:, None] if array.ndim == 1 and by_step else np.atleast_2d(array)
         tables[role] = table.reshape(len(table), math.prod(table.shape[1:]))
         if tables[role].shape[1] not in (1, columns):

@@ -107,12 +107,15 @@ class Reading(NamedTuple):
     findings : tuple of Finding
     what : str
         The guide in words.
+    by_mean : tuple of str
+        The owners, ``"prior"`` or ``"guide"``, whose steps are those of a mean and a total.
     """
 
     model: LossModel
     names: Mapping[str, str]
     findings: tuple[Finding, ...]
     what: str
+    by_mean: tuple[str, ...] = ()
 
 
 def readings_of(handed: HandedIn, rng: Rng) -> list[Reading]:
@@ -206,7 +209,8 @@ def _marginal(handed: HandedIn) -> list[Reading]:
 
 def _reading(handed: HandedIn, assigned: Assignment, loss: Objective) -> Reading:
     model, what = handed.model(assigned, loss), f"{assigned.guide.name} guide"
-    return Reading(model, assigned.roles.names, assigned.findings, what)
+    roles = assigned.roles
+    return Reading(model, roles.names, assigned.findings, what, roles.by_mean)
 
 
 def _framework(given: Parameters) -> Framework | None:

@@ -82,6 +82,9 @@ def test_the_type_of_a_run():
     assert computed_in(plain, short, NONE) == computed_in(single, long, NONE) == "float32"
     assert computed_in(plain, long, NONE) == computed_in(plain, NONE, NONE) == "float64"
     assert computed_in(plain, np.array([0.25, 1.5]), NONE) == "float64"  # printed so
+    numbers = read_parameters({"a": short.tolist()})  # losses averaged over particles are not short
+    assert computed_in(numbers, short / 3, NONE) == "float32"
+    assert computed_in(read_parameters({"a": long.tolist()}), short / 3, NONE) == "float64"
 
 
 @pytest.mark.parametrize("kind", ["losses", "evaluations"])

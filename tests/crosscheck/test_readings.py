@@ -355,3 +355,32 @@ def test_two_sites_are_another_model():
     values = {f"{x}0_{site}": 2.0 for x in "ab" for site in "ct"}
     values |= {f"{x}_{site}": np.full(3, 4.0) for x in "ab" for site in "ct"}
     assert checked(values).outcome == "outside_model"
+
+
+RATE = 0.05
+
+
+def walk(size, seed=0):
+    """Steps of the learning rate to either side, as Adam's first ones are, in each coordinate."""
+    signs = np.random.default_rng(seed).choice([-1, 1], (size, 12))
+    return np.cumsum(np.hstack([np.zeros((size, 1)), RATE * signs]), axis=1)
+
+
+def test_steps_of_a_mean_and_a_total_are_not_those_of_concentrations():
+    """Both move a concentration; those of the concentrations themselves are held to the rate."""
+    mean, total = sc.expit(-0.4 + walk(2)[0]), 7 * np.exp(walk(2)[1])
+    roles = {"prior.mean": "m", "prior.concentration": "s"}
+    said = {"guide": "empty", "optimizer": er.Adam(lr=RATE, betas=(0.9, 0.99))}
+    verdict = er.cross_check(COUNTS, {"m": mean, "s": total}, names=roles, **said)
+    assert not verdict.mistakes, verdict
+    pair = {"prior.concentration1": mean * total, "prior.concentration0": (1 - mean) * total}
+    assert er.cross_check(COUNTS, pair, **said).mistakes == ("optimizer_settings",)
+
+
+def test_a_history_of_one_guide_for_all_with_a_prior_that_is_held():
+    """Its length is that of the losses, or one more; no other parameter tells."""
+    own = {"guide.concentration1": 4 * np.exp(walk(2)[0]), "guide.concentration0": 9 + walk(2)[1]}
+    for more in (0, 1):
+        params = {name: values[: 12 + more] for name, values in own.items()}
+        verdict = er.cross_check(COUNTS, params, prior=er.Beta(2, 3), losses=np.arange(12.0))
+        assert "beta_shared" in verdict.subject, verdict
