@@ -38,7 +38,7 @@ _NAMES_OF = {
     " elbo_variance empty_guide_objective empty_guide_objective_gradient",
     "objectives.gradient_variance": "GradientVariance gradient_variance",
     "objectives.renyi": "renyi_bound",
-    "optim": "Adam ClippedAdam ExponentialLR",
+    "svi.optimizers": "Adam ClippedAdam ExponentialLR",
     "optima.optimum": "Optimum",
     "recording.replay.check": "replay",
     "recording.script": "check",

@@ -64,7 +64,6 @@ from elbo_ref.objectives.gradient_variance import (
     gradient_variance as gradient_variance,
 )
 from elbo_ref.objectives.renyi import renyi_bound as renyi_bound
-from elbo_ref.optim import Adam as Adam, ClippedAdam as ClippedAdam, ExponentialLR as ExponentialLR
 from elbo_ref.optima.optimum import Optimum as Optimum
 from elbo_ref.recording.replay.check import replay as replay
 from elbo_ref.recording.script import check as check
@@ -78,6 +77,11 @@ from elbo_ref.svi.config import Config as Config
 from elbo_ref.svi.convergence import NoiseFloor as NoiseFloor
 from elbo_ref.svi.loop import History as History, State as State
 from elbo_ref.svi.maximize import maximize_elbo as maximize_elbo
+from elbo_ref.svi.optimizers import (
+    Adam as Adam,
+    ClippedAdam as ClippedAdam,
+    ExponentialLR as ExponentialLR,
+)
 from elbo_ref.svi.result import Average as Average, Run as Run
 from elbo_ref.svi.stationarity import Stationarity as Stationarity
 

@@ -51,9 +51,9 @@ from elbo_ref.guides import GUIDES
 from elbo_ref.io import datasets
 from elbo_ref.io.numbers import read_numbers
 from elbo_ref.objectives import OBJECTIVES, Renyi
-from elbo_ref.optim import Adam, ClippedAdam
 from elbo_ref.recording import RecordingError
 from elbo_ref.recording.replay.check import replay
+from elbo_ref.svi.optimizers import Adam, ClippedAdam
 
 _DESCRIPTION = """\
 Say whether somebody's Pyro or NumPyro numbers are what they are taken for: the parameters beside

@@ -25,10 +25,10 @@ from elbo_ref.crosscheck.parameters import one_by_one
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GUIDES as CATALOGUE, Guide, GuideName, find
 from elbo_ref.objectives import LossName
-from elbo_ref.optim import Adam
 from elbo_ref.recording import Recording, record
 from elbo_ref.recording.replay.check import replay
 from elbo_ref.svi.maximize import maximize_elbo
+from elbo_ref.svi.optimizers import Adam
 from elbo_ref.svi.result import Run
 
 GUIDES = tuple(

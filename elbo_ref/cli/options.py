@@ -14,7 +14,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.io import datasets
 from elbo_ref.io.counts_file import Layout, read
-from elbo_ref.optim import Adam, ClippedAdam
+from elbo_ref.svi.optimizers import Adam, ClippedAdam
 
 LIST = "list"
 

@@ -11,7 +11,7 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.distribution import expected_by_latent
 from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
 from elbo_ref.io.parameters import Parameters
-from elbo_ref.optim import Adam, ClippedAdam
+from elbo_ref.svi.optimizers import Adam, ClippedAdam
 
 _MOST = 1e100
 """No loss of any model in float64 is larger, in nats."""

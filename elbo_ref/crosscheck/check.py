@@ -56,7 +56,7 @@ from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GUIDES, GuideName, GuideValue, find as find_guide
 from elbo_ref.io.parameters import read_parameters
 from elbo_ref.objectives import LossName, LossValue, Objective, find as find_loss
-from elbo_ref.optim import Adam, ClippedAdam, rate_after
+from elbo_ref.svi.optimizers import Adam, ClippedAdam, rate_after
 
 _MOST_PARTICLES = 10**12
 

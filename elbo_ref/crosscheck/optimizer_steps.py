@@ -22,7 +22,7 @@ from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides.constraints import EXP, SOFTPLUS, Constraint
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import objective_value
-from elbo_ref.optim import Adam, ClippedAdam, rate_after
+from elbo_ref.svi.optimizers import Adam, ClippedAdam, rate_after
 from elbo_ref.svi.parameters import Learned, learned_rows
 
 _TRIES, _FEWEST, _MOST_WORK, _MOST_COLUMNS = 4, 40, 300_000, 50

@@ -34,7 +34,7 @@ from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.guides import GUIDES, Guide
 from elbo_ref.io.parameters import Parameters
 from elbo_ref.objectives import OBJECTIVES, Objective, RenyiBound
-from elbo_ref.optim import Adam, ClippedAdam
+from elbo_ref.svi.optimizers import Adam, ClippedAdam
 from elbo_ref.svi.parameters import NAMES
 
 Framework = Literal["pyro", "numpyro"]

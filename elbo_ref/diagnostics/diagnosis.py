@@ -20,8 +20,8 @@ from elbo_ref.guides.constraints import find_constraint
 from elbo_ref.mle.binomial import as_totals
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import Exact
-from elbo_ref.optim import Optimizer
 from elbo_ref.svi.convergence import ARRIVED, NoiseFloor
+from elbo_ref.svi.optimizers import Optimizer
 from elbo_ref.svi.parameters import ParameterVector
 from elbo_ref.svi.result import Run
 

@@ -32,7 +32,6 @@ from elbo_ref.io.archive import check_all_taken, read_arrays, take
 from elbo_ref.io.atomic import write
 from elbo_ref.io.fields import parse
 from elbo_ref.objectives import Renyi, ScoreFunction
-from elbo_ref.optim import Adam, AdamState, ClippedAdam, ExponentialLR
 from elbo_ref.svi.checkpoint_fields import (
     DOCUMENT,
     GENERATORS,
@@ -42,6 +41,7 @@ from elbo_ref.svi.checkpoint_fields import (
 )
 from elbo_ref.svi.config import Config, checked_config
 from elbo_ref.svi.loop import Rows, State, Waiting, joined
+from elbo_ref.svi.optimizers import Adam, AdamState, ClippedAdam, ExponentialLR
 from elbo_ref.svi.result import Run, run_at
 
 _OPTIMIZERS = (Adam, ClippedAdam, ExponentialLR)

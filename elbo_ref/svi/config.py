@@ -21,7 +21,7 @@ from elbo_ref.guides.constraints import ConstraintName, find_constraint
 from elbo_ref.objectives import LossValue, Objective
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.subsample import Subsampled
-from elbo_ref.optim import AdamState, Optimizer
+from elbo_ref.svi.optimizers import AdamState, Optimizer
 from elbo_ref.svi.parameters import Learned, ParameterVector, check_learned
 
 

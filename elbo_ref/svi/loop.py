@@ -21,8 +21,8 @@ import numpy as np
 from elbo_ref._validation.arguments import FloatArray, IntArray
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GuideValue
-from elbo_ref.optim import AdamState
 from elbo_ref.svi.config import Config
+from elbo_ref.svi.optimizers import AdamState
 
 GUIDE_HISTORY_BYTES = 64 * 2**20
 """The guide's history is thinned so that it takes no more than this, ends excepted."""

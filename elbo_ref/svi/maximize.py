@@ -17,10 +17,10 @@ from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GuideName, GuideValue
 from elbo_ref.guides.constraints import ConstraintName
 from elbo_ref.objectives import LossName, LossValue
-from elbo_ref.optim import Adam, Optimizer, rate_after
 from elbo_ref.svi.config import Config, checked_config
 from elbo_ref.svi.convergence import Goal, find_goal
 from elbo_ref.svi.loop import State, advance_to, initial_state
+from elbo_ref.svi.optimizers import Adam, Optimizer, rate_after
 from elbo_ref.svi.parameters import Learned
 from elbo_ref.svi.result import Run, run_at
 from elbo_ref.svi.stationarity import stationarity

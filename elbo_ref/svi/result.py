@@ -26,10 +26,10 @@ from elbo_ref.distributions.posterior_table import PosteriorTable, posterior_tab
 from elbo_ref.guides import GuideValue
 from elbo_ref.objectives import Objective, find as find_objective
 from elbo_ref.objectives.exact import Exact
-from elbo_ref.optim import rate_after
 from elbo_ref.svi.config import Config
 from elbo_ref.svi.convergence import NoiseFloor, find_floor
 from elbo_ref.svi.loop import Ended, History, State, advance_to, generator_of, joined, with_losses
+from elbo_ref.svi.optimizers import rate_after
 from elbo_ref.svi.parameters import Learned
 from elbo_ref.svi.stationarity import Stationarity, stationarity
 

@@ -9,8 +9,8 @@ import elbo_ref as er
 from elbo_ref import guides, objectives
 from elbo_ref.crosscheck.optimum import exact_numbers, optimum_finding
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
-from elbo_ref.optim import rate_after
 from elbo_ref.svi.convergence import ARRIVED, NEGLIGIBLE
+from elbo_ref.svi.optimizers import rate_after
 from tiers import few
 
 COUNTS = er.Counts([3, 5, 12], [10, 20, 20])

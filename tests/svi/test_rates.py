@@ -7,7 +7,7 @@ import pytest
 
 import elbo_ref as er
 from elbo_ref.cli.fit import main
-from elbo_ref.optim import rate_after
+from elbo_ref.svi.optimizers import rate_after
 
 COUNTS = er.Counts([3, 0, 9], 10)
 

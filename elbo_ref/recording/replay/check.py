@@ -25,7 +25,6 @@ from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GuideName
 from elbo_ref.objectives import LossName, find as find_loss
-from elbo_ref.optim import Adam
 from elbo_ref.recording.guide_sites import OutsideError, guide_with
 from elbo_ref.recording.notes import Recording
 from elbo_ref.recording.replay import chain, claims, draws, gradients, losses, marginal, updates
@@ -34,6 +33,7 @@ from elbo_ref.recording.replay.reach import held_by, reach_finding
 from elbo_ref.recording.replay.trace import ReplayTrace
 from elbo_ref.recording.rows import Data, compare_counts
 from elbo_ref.recording.statement import Statement, read_statement
+from elbo_ref.svi.optimizers import Adam
 
 
 @underflow_is_zero

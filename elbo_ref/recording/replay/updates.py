@@ -1,9 +1,9 @@
 """The updates of a run beside those of the optimizer's settings.
 
 From the parameter before an update, the recorded gradient and the settings of the header, each
-update is made again by `elbo_ref.optim`; the moments are carried along from the recorded gradients.
-Where the steps are others, first a learning rate is looked for (one for all steps, or one that
-falls), then settings of `_OTHERS`, one at a time.
+update is made again by `elbo_ref.svi.optimizers`; the moments are carried along from the recorded
+gradients. Where the steps are others, first a learning rate is looked for (one for all steps, or
+one that falls), then settings of `_OTHERS`, one at a time.
 
 In float32 the moments of PyTorch are rounded in every step, and so are its beta2 and 1 - beta2:
 1.3e-8 of 0.999, which grows over the 1000 steps that the moment remembers.
@@ -20,9 +20,9 @@ import numpy as np
 from elbo_ref._format.numbers import number
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.optim import Adam, AdamState, ClippedAdam
 from elbo_ref.recording import Recording
 from elbo_ref.recording.replay.comparison import Comparison
+from elbo_ref.svi.optimizers import Adam, AdamState, ClippedAdam
 
 RULED_OUT = ("optimizer_settings", "learning_rate_decay")
 
