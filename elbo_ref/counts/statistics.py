@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,14 +22,16 @@ from numpy.typing import ArrayLike, NDArray
 from elbo_ref._validation.arguments import (
     FloatArray,
     IntArray,
-    describe,
     float_array,
     label_list,
     require,
     underflow_is_zero,
     whole_numbers,
 )
-from elbo_ref.special import cross_difference, log_binomial, log_choose
+from elbo_ref.counts.columns import Columns
+from elbo_ref.counts.frames import from_frame
+from elbo_ref.counts.rows import check_same_index, check_sums, fitted, numbered, pool, row_counts
+from elbo_ref.special import log_choose
 
 
 @underflow_is_zero
@@ -59,7 +61,8 @@ class Counts:
     TypeError
         If something is not a number.
     ValueError
-        If something is not a whole number of [0, 2**63), if K > N, or if the shapes do not fit.
+        If something is not a whole number of [0, 2**63), if K > N, if the shapes do not fit, or if
+        two Series of pandas or arrays of xarray have different indexes.
 
     Examples
     --------
@@ -83,11 +86,12 @@ class Counts:
         total_count: ArrayLike,
         multiplicity: ArrayLike | None = None,
     ) -> None:
-        k, n = _rows(successes, total_count)
+        check_same_index(successes=successes, total_count=total_count, multiplicity=multiplicity)
+        k, n = row_counts(successes, total_count)
         w = np.ones_like(k)
         if multiplicity is not None:
-            w = _fit("multiplicity", whole_numbers("multiplicity", multiplicity), k.size)
-        _check_sums("multiplicity", w.sum(dtype=np.float64))
+            w = fitted("multiplicity", whole_numbers("multiplicity", multiplicity), k.size)
+        check_sums("multiplicity", w.sum(dtype=np.float64))
         self._set(k, n, w, np.zeros(k.size), None)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -106,6 +110,78 @@ class Counts:
     ) -> None:
         names = ("successes", "total_count", "multiplicity", "log_split", "labels")
         self.__setstate__(dict(zip(names, (k, n, w, log_split, labels), strict=True)))
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        *,
+        successes: str | None = None,
+        total_count: str | None = None,
+        failures: str | None = None,
+        outcome: str | None = None,
+        proportion: str | None = None,
+        group: str | None = None,
+        multiplicity: str | None = None,
+        na: Literal["error", "drop"] = "error",
+    ) -> Counts:
+        """Count the rows of a data frame, in its own engine.
+
+        Parameters
+        ----------
+        frame : data frame
+            Of pandas, Polars (eager or lazy), PyArrow, Ibis, Dask or PySpark, a relation of DuckDB,
+            or a Dataset of xarray.
+        successes, total_count, failures, outcome, proportion : str, optional
+            Names of columns: `successes` or `failures` or `proportion` (K/N) with `total_count`; or
+            `successes` with `failures`; or `outcome`, which is 0 or 1 (or False or True), a row
+            being one trial. Without any, columns whose names leave no doubt, as ``k`` and ``n`` or
+            ``hits`` and ``at_bats``, with a warning that says which.
+        group : str, optional
+            A column of labels: one latent for each, instead of one for each row.
+        multiplicity : str, optional
+            A column that says for how many equal rows a row stands; without it
+            ``"multiplicity"``, if there is one.
+        na : {"error", "drop"}
+            Whether rows without a value (NULL or NaN) in one of these columns are refused, or left
+            out.
+
+        Returns
+        -------
+        Counts
+            An entry for each distinct pair of counts, sorted by `total_count`, then `successes`; or
+            one for each group, sorted by label, which keeps its type.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, or holds something else than counts; the message names column
+            and value, the same for every kind of frame, and what to add to the call.
+        TypeError
+            If it is no data frame, or a name is no string.
+
+        See Also
+        --------
+        elbo_ref.read_counts : Counts from a file.
+
+        Notes
+        -----
+        The engine groups by these columns, casts nothing, and hands over only their distinct rows.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"ward": ["b", "a", "b"], "hit": [1, 0, 0]})
+        >>> counts = Counts.from_frame(frame, outcome="hit", group="ward")
+        >>> counts, counts.labels
+        (Counts(successes=[0 1], total_count=[1 2]), ('a', 'b'))
+        """
+        columns = Columns(
+            successes, failures, total_count, outcome, proportion, group, multiplicity
+        )
+        found = from_frame(frame, columns, na)
+        counts = cls(found.successes, found.total_count, found.multiplicity)
+        return counts if found.labels is None else counts.pooled(found.labels)
 
     @classmethod
     def shared(cls, successes: ArrayLike, total_count: ArrayLike) -> Counts:
@@ -141,6 +217,7 @@ class Counts:
         --------
         pooled : The same of counts that are there already.
         """
+        check_same_index(successes=successes, total_count=total_count, groups=groups)
         return cls(successes, total_count).pooled(groups)
 
     def pooled(self, groups: Iterable[Hashable] | NDArray[Any] | None = None) -> Counts:
@@ -170,7 +247,7 @@ class Counts:
         """
         latent, labels = np.zeros(len(self), dtype=np.intp), None
         if groups is not None:
-            latent, labels = _numbered(groups, len(self))
+            latent, labels = numbered(groups, len(self))
         k, n, split = pool(
             self.successes, self.total_count, self.multiplicity, self.log_split, latent
         )
@@ -314,83 +391,9 @@ def distinct(counts: Counts) -> tuple[Counts, NDArray[np.intp]]:
     return Counts(k[first], n[first], np.add.reduceat(counts.multiplicity[order], first)), entry
 
 
-def pool(
-    successes: IntArray,
-    total_count: IntArray,
-    multiplicity: IntArray,
-    log_split: FloatArray,
-    latent: NDArray[np.intp],
-) -> tuple[IntArray, IntArray, FloatArray]:
-    """Sum successes, total counts and log_split over rows, row i belonging to latent ``latent[i]``.
-
-    log C(n, k) of the rows and log C(N, K) are both taken as log binomial probabilities at
-    c = K/N, where c^K (1 - c)^(N - K) cancels.
-
-    Raises
-    ------
-    ValueError
-        If a sum does not fit into 63 bits.
-    """
-    k, n, w = successes, total_count, multiplicity
-    weights = w.astype(np.float64)
-    _check_sums("total_count", np.bincount(latent, weights * n))
-    size = int(latent.max()) + 1
-    total_k, total_n = np.zeros(size, np.int64), np.zeros(size, np.int64)
-    np.add.at(total_k, latent, np.where(n > 0, w, 0) * k)
-    np.add.at(total_n, latent, np.where(n > 0, w, 0) * n)
-    total_f = total_n - total_k
-    scale = np.maximum(total_n, 1).astype(np.float64)
-    mean = total_k / scale, total_f / scale
-    difference = cross_difference(k, total_f[latent], n - k, total_k[latent]) / scale[latent]
-    rows = log_binomial(k, n, (mean[0][latent], mean[1][latent]), difference)
-    together = log_binomial(total_k, total_n, mean, np.zeros(size))
-    given = np.bincount(latent, weights * log_split, size)
-    split = np.minimum(given + (np.bincount(latent, weights * rows, size) - together), 0.0)
-    mixed = (total_k > 0) & (total_f > 0)
-    single = np.bincount(latent, np.where(n > 0, weights, 0.0), size) < 2
-    return total_k, total_n, np.where(single, given, np.where(mixed, split, 0.0))
-
-
 def _plain(label: Hashable) -> bool | int | float | str:
     """Return a label as JSON can hold it."""
     value = label.item() if isinstance(label, np.generic) else label
     if isinstance(value, float) and not np.isfinite(value):
         return str(value)
     return value if isinstance(value, bool | int | float) else str(value)
-
-
-def _numbered(
-    groups: Iterable[Hashable] | NDArray[Any], size: int
-) -> tuple[NDArray[np.intp], tuple[Hashable, ...]]:
-    """Return the number of each row's group, and the groups in the order of first appearance."""
-    labels = label_list("groups", groups)
-    if len(labels) != size:
-        raise ValueError(f"groups has {len(labels)} labels for {size} rows")
-    index: dict[Hashable, int] = {}
-    for label in labels:
-        index.setdefault(label, len(index))
-    return np.array([index[label] for label in labels], dtype=np.intp), tuple(index)
-
-
-def _rows(successes: ArrayLike, total_count: ArrayLike) -> tuple[IntArray, IntArray]:
-    k, n = whole_numbers("successes", successes), whole_numbers("total_count", total_count)
-    size = max(k.size, n.size)
-    k, n = _fit("successes", k, size), _fit("total_count", n, size)
-    if (k > n).any():
-        index = (int(np.argmax(k > n)),)
-        raise ValueError(
-            f"{describe('successes', k, index)} exceeds {describe('total_count', n, index)}"
-        )
-    return k, n
-
-
-def _fit(name: str, array: IntArray, size: int) -> IntArray:
-    if array.size not in (1, size):
-        raise ValueError(f"{name} has {array.size} entries where {size} are needed")
-    return np.array(np.broadcast_to(array.reshape(-1), size))
-
-
-def _check_sums(name: str, sums: ArrayLike) -> None:
-    """Refuse what int64 would wrap, by the sums in floating point with room for their rounding."""
-    if np.max(sums) >= 2.0**63 * (1 - 1e-9):
-        raise ValueError(f"the sum of {name} does not fit into 63 bits")

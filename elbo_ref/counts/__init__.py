@@ -1,0 +1,6 @@
+"""Counts, the sufficient statistics of the data, and the ways to them: rows and data frames."""
+
+from elbo_ref.counts.rows import pool
+from elbo_ref.counts.statistics import Counts, distinct
+
+__all__ = ["Counts", "distinct", "pool"]

@@ -1,0 +1,190 @@
+"""The columns of a table that hold its counts: named, or known by their names.
+
+Five layouts are known, each of which gives successes K and trials N of a row:
+
+    successes and total_count      successes and failures      failures and total_count
+    outcome                        one trial a row, 0 or 1, or False or True
+    proportion and total_count     K = N times the proportion, which has to be K/N as it is printed
+
+Where none of them is named, the names of the columns say it, if they say one thing only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, product
+from types import NoneType
+
+from elbo_ref._validation.advice import AdvisedError, as_arguments, quoted
+from elbo_ref._validation.arguments import check_type
+
+COUNTED = ("successes", "failures", "total_count", "outcome", "proportion")
+"""The roles that a layout consists of."""
+
+LAYOUTS = (
+    ("successes", "total_count"),
+    ("successes", "failures"),
+    ("failures", "total_count"),
+    ("proportion", "total_count"),
+    ("outcome",),
+)
+
+_TOTALS = {
+    "successes": "trials total totalcount n attempts",
+    "success": "trials total n",
+    "nsuccess nsuccesses numsuccesses": "ntrials numtrials n trials",
+    "k x y r": "n",
+    "hits h": "atbats ab",
+    "made makes": "attempted attempts shots",
+    "fgm": "fga",
+    "goals": "shots",
+    "wins": "games matches",
+    "heads": "tosses flips",
+    "conversions converted": "visitors visits sessions users",
+    "clicks": "impressions views",
+    "events": "trials total n",
+    "positive positives": "tested tests",
+    "deaths cases": "population patients",
+    "tumors tumours": "rats animals",
+    "methylated meth": "coverage total reads",
+    "correct": "total answered questions",
+    "yes": "asked total n",
+}
+"""Names of successes, in lower case and letters alone, and those of their trials."""
+
+_FAILURES = {
+    "successes success nsuccess nsuccesses": "failures failure nfailure nfailures",
+    "wins": "losses",
+    "heads": "tails",
+    "yes": "no",
+    "passed pass": "failed fail",
+    "hits": "misses",
+    "methylated": "unmethylated",
+    "positive": "negative",
+}
+_OUTCOMES = "outcome outcomes converted clicked succeeded issuccess"
+
+
+def _pairs(role: str, table: dict[str, str]) -> list[dict[str, str]]:
+    """List the pairs of names of a table, each as a mapping from role to name."""
+    words = ((left.split(), right.split()) for left, right in table.items())
+    pairs = chain.from_iterable(product(left, right) for left, right in words)
+    return [{"successes": one, role: other} for one, other in pairs]
+
+
+_KNOWN = [
+    *_pairs("total_count", _TOTALS),
+    *_pairs("failures", _FAILURES),
+    *({"outcome": name} for name in _OUTCOMES.split()),
+]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the columns of counts, of their group and of their multiplicity.
+
+    Raises
+    ------
+    TypeError
+        If a name is no string.
+    ValueError
+        If the roles are none of `LAYOUTS`, nor a part of one, or two have the same name.
+    """
+
+    successes: str | None = None
+    failures: str | None = None
+    total_count: str | None = None
+    outcome: str | None = None
+    proportion: str | None = None
+    group: str | None = None
+    multiplicity: str | None = None
+
+    def __post_init__(self) -> None:
+        named = {}
+        for role, name in vars(self).items():
+            check_type(role, name, str, NoneType)
+            if name is not None:
+                named[role] = name
+        for role, name in named.items():
+            others = [other for other in named if other != role and named[other] == name]
+            if others:
+                raise ValueError(f"{role} and {others[0]} are both {quoted(name)}")
+        given = {role for role in named if role in COUNTED}
+        if not any(given <= set(layout) for layout in LAYOUTS):
+            known = "; ".join(" and ".join(layout) for layout in LAYOUTS)
+            raise ValueError(f"{', '.join(sorted(given))} do not go together: give {known}")
+
+    @property
+    def counted(self) -> dict[str, str]:
+        """The columns of counts, by role."""
+        return {role: name for role, name in self.named.items() if role in COUNTED}
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The columns that are needed, by role."""
+        return {role: name for role, name in vars(self).items() if name is not None}
+
+    def resolved(self, names: Sequence[str], place: str = "the frame") -> tuple[Columns, str]:
+        """Find the columns among those of a table.
+
+        Returns
+        -------
+        columns : Columns
+            With a complete layout, and ``"multiplicity"`` if there is such a column.
+        guess : str
+            The arguments that were known by their names, to be said; else empty.
+
+        Raises
+        ------
+        AdvisedError
+            If a column is not there, or no layout or more than one is found.
+        """
+        known = f"{place} has the columns {', '.join(map(quoted, names[:20])) or 'of none'}"
+        if len(names) > 20:
+            known += f" and {len(names) - 20} more"
+        for role, name in self.named.items():
+            if name not in names:
+                raise AdvisedError(f"{role}={quoted(name)} is no column: {known}")
+        guessed = self._guessed(names, known)
+        columns = replace(self, **guessed)
+        free = set(names) - set(columns.named.values())
+        if self.multiplicity is None and "multiplicity" in free:
+            columns = replace(columns, multiplicity="multiplicity")
+        plain = all(role == name for role, name in guessed.items())
+        return columns, "" if plain else as_arguments(guessed)
+
+    def _guessed(self, names: Sequence[str], known: str) -> dict[str, str]:
+        """Complete the layout by names of columns."""
+        given = self.counted
+        if set(given) in map(set, LAYOUTS):
+            return {}
+        taken = set(self.named.values())
+        free = [name for name in names if name not in taken]
+        for layout in LAYOUTS[:2]:  # named as the arguments are
+            rest = [role for role in layout if role not in given]
+            if set(given) <= set(layout) and set(rest) <= set(free):
+                return {role: role for role in rest}
+        plain = {name: re.sub("[^a-z]", "", name.lower()) for name in free}
+        found = []
+        for pair in _KNOWN:
+            others = {role: name for role, name in pair.items() if role not in given}
+            if set(given) < set(pair):
+                choices = [[x for x in free if plain[x] == name] for name in others.values()]
+                found += [dict(zip(others, chosen, strict=True)) for chosen in product(*choices)]
+        distinct = [x for i, x in enumerate(found) if x not in found[:i]]
+        if len(distinct) == 1:
+            return distinct[0]
+        if distinct:
+            options = " or ".join(as_arguments(guess) for guess in distinct[:4])
+            raise AdvisedError(f"several columns may be the counts: {options}", **distinct[0])
+        missing = (
+            ["total_count"] if "successes" in given or "proportion" in given else ["successes"]
+        )
+        if not given:
+            missing = ["successes", "total_count"]
+        raise AdvisedError(
+            f"nothing says which column is {' and which '.join(missing)}: {known}",
+            **dict.fromkeys(missing, "COLUMN"),
+        )

@@ -1,0 +1,216 @@
+"""Counts from a data frame, whichever library it is of, through narwhals.
+
+The engine of the frame does one thing: it groups the rows by the columns that are needed and counts
+each group. Only this histogram of distinct rows comes back, its values as they were, and becomes
+counts here, by the same rules for every engine and in the same order: sorted.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elbo_ref._validation.advice import AdvisedError, quoted
+from elbo_ref._validation.arguments import BoolArray, IntArray, check_known
+from elbo_ref.counts.cells import MOST, Cells, successes_of
+from elbo_ref.counts.columns import Columns
+
+FRAMES = "pandas, Polars, PyArrow, DuckDB, Ibis, Dask, PySpark or xarray"
+NA = ("error", "drop")
+_COUNTS = ("successes", "failures", "total_count")
+
+
+class Histogram(NamedTuple):
+    """Distinct rows of counts, sorted.
+
+    Attributes
+    ----------
+    successes, total_count, multiplicity : int64 ndarray, shape (R,)
+    labels : list, or None
+        The group of each.
+    rows, dropped : int
+        Rows of the table that are counted, and those without a value that are not.
+    """
+
+    successes: IntArray
+    total_count: IntArray
+    multiplicity: IntArray
+    labels: list[Hashable] | None
+    rows: int
+    dropped: int
+
+
+def from_frame(frame: Any, columns: Columns, na: str) -> Histogram:
+    """Count the distinct rows of a data frame; say which columns were known by their names.
+
+    Raises
+    ------
+    TypeError, AdvisedError
+        If it is no data frame, or not one of counts.
+    """
+    check_known("na", na, NA)
+    found = opened(frame)
+    columns, guess = columns.resolved(found.collect_schema().names())
+    if guess:
+        warnings.warn(f"columns known by their names: {guess}", stacklevel=4)
+    return histogram(found, columns, na)
+
+
+def opened(frame: Any) -> Any:
+    """Wrap a data frame of any library by narwhals.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    """
+    nw = import_module("narwhals")
+    if hasattr(frame, "data_vars"):  # an xarray.Dataset, whose coordinates become columns
+        frame = frame.to_dataframe().reset_index()
+    try:
+        return nw.from_native(frame)
+    except (TypeError, ValueError):
+        kind = type(frame).__name__
+        raise TypeError(f"frame must be a data frame of {FRAMES}, not {kind}") from None
+
+
+def histogram(frame: Any, columns: Columns, na: str) -> Histogram:
+    """Count the distinct rows of a frame that `opened` has wrapped; the columns are resolved.
+
+    Raises
+    ------
+    AdvisedError
+        If a cell is missing and not to be dropped, or is no count.
+    """
+    nw = import_module("narwhals")
+    needed = columns.named
+    size = "rows"
+    while size in needed.values():
+        size += "_"
+    counted = frame.group_by(list(needed.values())).agg(nw.len().alias(size))
+    table = counted.collect() if isinstance(counted, nw.LazyFrame) else counted
+    times = np.array(table[size].to_list(), np.int64)
+    missing = {role: _missing(nw, table[name]) for role, name in needed.items()}
+    bad = np.logical_or.reduce(list(missing.values()))
+    if na == "error":
+        for role, name in needed.items():
+            if missing[role].any():
+                rows = f"{times[missing[role]].sum()} of {times.sum()} rows"
+                raise AdvisedError(f"column {quoted(name)} has no value in {rows}", na="drop")
+    if bad.all():
+        dropped = f": {times.sum()} without a value are dropped" if bad.size else ""
+        raise AdvisedError(f"the frame has no row of counts{dropped}")
+    keep = ~bad
+    cells = {
+        role: Cells(role, name, _values(nw, table[name], keep), times[keep])
+        for role, name in needed.items()
+    }
+    return _sorted(cells, int(times[bad].sum()))
+
+
+def _missing(nw: Any, series: Any) -> BoolArray:
+    """Tell where there is NULL or NaN."""
+    null = np.array(series.is_null().to_list(), np.bool_)
+    if isinstance(series.dtype, nw.Float32 | nw.Float64):
+        nan = series.is_nan().to_list()
+        null |= np.array([x is True for x in nan], np.bool_)
+    return null
+
+
+def _values(nw: Any, series: Any, keep: BoolArray) -> NDArray[Any]:
+    """Take the values that are there, numbers as an array of numbers."""
+    values = series.filter(keep.tolist())
+    if isinstance(values.dtype, (nw.Float32, nw.Float64)) or (
+        values.dtype.is_integer() and not isinstance(values.dtype, (nw.Int128, nw.UInt128))
+    ):
+        array = np.asarray(values.to_numpy())
+        if array.dtype.kind in "iuf":
+            return array
+    objects = np.empty(len(values), object)
+    objects[:] = values.to_list()
+    return objects
+
+
+def _sorted(cells: dict[str, Cells], dropped: int) -> Histogram:
+    """Make counts of the cells; equal rows of different types, as 3 and 3.0, become one."""
+    times = next(iter(cells.values())).times
+    k, n = _pair(cells)
+    w = times
+    if "multiplicity" in cells:
+        w = cells["multiplicity"].whole()
+        if (w.astype(np.float64) @ times) >= 2.0**63 * (1 - 1e-9):
+            raise cells["multiplicity"].error("has a sum that does not fit into 63 bits")
+        w = w * times
+    labels: list[Hashable] | None = None
+    latent = np.zeros(k.size, np.intp)
+    if "group" in cells:
+        found = _labels(cells["group"])
+        distinct = _in_order(set(found))
+        place = {label: i for i, label in enumerate(distinct)}
+        latent = np.array([place[label] for label in found], np.intp)
+    order = np.lexsort((k, n, latent))
+    k, n, w, latent = k[order], n[order], w[order], latent[order]
+    first = np.flatnonzero(
+        np.diff(k, prepend=-1) | np.diff(n, prepend=-1) | np.diff(latent, prepend=-1)
+    )
+    if "group" in cells:
+        labels = [distinct[i] for i in latent[first]]
+    sums = np.add.reduceat(w, first)
+    return Histogram(k[first], n[first], sums, labels, int(times.sum()), dropped)
+
+
+def _pair(cells: dict[str, Cells]) -> tuple[IntArray, IntArray]:
+    """Return successes and trials, by whichever layout there is."""
+    if "outcome" in cells:
+        k = cells["outcome"].flags()
+        return k, np.ones_like(k)
+    counts = {x: y.whole() for x, y in cells.items() if x in _COUNTS}
+    if "proportion" in cells:
+        n = counts["total_count"]
+        return successes_of(cells["proportion"], n), n
+    if "total_count" not in counts:
+        k, failures = counts["successes"], counts["failures"]
+        if (failures > MOST - k).any():
+            raise cells["failures"].error("makes trials that are not below 2**63")
+        return k, k + failures
+    n = counts["total_count"]
+    role = "successes" if "successes" in counts else "failures"
+    part = counts[role]
+    if (part > n).any():
+        raise _exceeds(cells[role], cells["total_count"], part, n)
+    return (part if role == "successes" else n - part), n
+
+
+def _exceeds(cells: Cells, totals: Cells, part: IntArray, n: IntArray) -> AdvisedError:
+    """Name the least row of which the part is greater than the whole."""
+    bad = part > n
+    rows = f"{cells.times[bad].sum()} of {cells.times.sum()} rows"
+    k, most = min(zip(part[bad].tolist(), n[bad].tolist(), strict=True))
+    text = f"exceeds {quoted(totals.name)} in {rows}: {k} of {most}"
+    if cells.role == "failures":
+        return cells.error(text)
+    return cells.error(text, when=f"if {quoted(totals.name)} are failures", failures=totals.name)
+
+
+def _labels(cells: Cells) -> list[Hashable]:
+    """Return the labels as Python has them."""
+    labels: list[Hashable] = cells.values.tolist()
+    for label in labels:
+        try:
+            hash(label)
+        except TypeError:
+            raise cells.error(f"holds a {type(label).__name__}, which is no label") from None
+    return labels
+
+
+def _in_order(labels: set[Hashable]) -> list[Hashable]:
+    """Sort labels; those of different kinds by kind."""
+    try:
+        return sorted(labels)  # type: ignore[type-var]
+    except TypeError:
+        return sorted(labels, key=lambda x: (type(x).__name__, str(x)))
