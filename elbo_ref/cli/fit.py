@@ -80,7 +80,7 @@ def _answer(parser: argparse.ArgumentParser, options: argparse.Namespace, data: 
     result: EvidenceMaximum | EstimateTable
     with refusals(parser):
         if options.exact:
-            result = maximize_evidence(data.counts)
+            result = maximize_evidence(data.counts, options.hold)
         else:
             result = estimate_table(data.counts, options.fix_prior or options.init_prior)
     shown = f"{printable(data.title)}\n{result.summary()}\n"

@@ -49,6 +49,17 @@ exit codes:
   names), 130 interrupted; 1 is a bug"""
 
 
+def _held(text: str) -> dict[str, float]:
+    """Parse ``mean=0.3`` or ``concentration=10``."""
+    name, _, value = text.partition("=")
+    try:
+        return {name.strip(): float(value)}
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not NAME=VALUE, as mean=0.3 or concentration=10"
+        ) from None
+
+
 _GROUPS: dict[str, Options] = {
     "instead of a fit": [
         [
@@ -58,7 +69,12 @@ _GROUPS: dict[str, Options] = {
                 "MLE, MAP, posterior mean, empirical Bayes and where each guide leads",
                 FLAG,
             ),
-        ]
+        ],
+        (
+            "--hold",
+            "with --exact: hold the prior's mean, concentration, concentration1 or concentration0",
+            {"type": _held, "metavar": "NAME=VALUE"},
+        ),
     ],
     "fit (the defaults are the forum question's)": [
         (
@@ -127,6 +143,8 @@ def guides_asked_for(
     """Choose the guides to run: all that have something to learn, or the one asked for."""
     if options.exact or options.estimates:
         _refuse_run_options(parser, options)
+    if options.hold is not None and not options.exact:
+        parser.error("--hold is for --exact; a fit holds the prior by --fix-prior or --learn")
     if options.init_guide is not None and options.guide not in ("beta", "all"):
         parser.error(f"--init-guide is for a Beta guide, not for --guide {options.guide}")
     if options.resume and options.checkpoint is None:

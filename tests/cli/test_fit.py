@@ -147,6 +147,20 @@ def test_a_held_prior_says_where_the_guide_ended(answer, tmp_path):
     assert float(found["guide_lower"]) == low[0] and float(found["guide_upper"]) == high[0]
 
 
+def test_the_exact_answer_with_the_mean_held(answer, command):
+    text = answer("--example", "rat_tumors", "--exact", "--hold", "mean=0.2")
+    highest = er.maximize_evidence(er.datasets.load("rat_tumors"), {"mean": 0.2})
+    assert f"{highest.log_evidence:.5g}" in text and f"{highest.prior.concentration1:.5g}" in text
+    for arguments, words in (
+        (("--exact", "--hold", "mean"), "not NAME=VALUE"),
+        (("--exact", "--hold", "middle=3"), "middle"),
+        (("--exact", "--hold", "mean=2"), "mean"),
+        (("--hold", "mean=0.3"), "--hold is for --exact"),
+    ):
+        code, out, err = command("--example", "rat_tumors", *arguments)
+        assert (code, out) == (2, "") and words in err, err
+
+
 def test_another_optimizer(answer, command):
     text = answer("--example", "coin", "--guide", "beta", "--lrd", "0.99", "--lr", "0.05")
     assert "ClippedAdam lr 0.05" in text
