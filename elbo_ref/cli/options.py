@@ -65,7 +65,7 @@ _COUNTS: Options = [
     ("--total-count", "the column of trials", _COLUMN),
     ("--multiplicity", "the column of how many equal latents a row stands for", _COLUMN),
     [
-        ("--group", "one latent per label in this column", _COLUMN),
+        ("--group", "one latent per label in this column, in order of first appearance", _COLUMN),
         ("--shared", "one latent for all rows", FLAG),
     ],
     (

@@ -38,6 +38,8 @@ _POSITIVE = ("concentration1", "concentration0", "concentration", "concentration
 _MOST = 8
 """Ways to apply functions that are tried."""
 _BY_NAME = "its name"
+_LISTED = 6
+"""Names of parameters that are listed in a note."""
 _NEAR = 0.1
 """Part of an interval that is near its end."""
 
@@ -105,7 +107,7 @@ def assignments(
         findings.append(note("guide", "one Beta guide for all latents, as its shapes say"))
     for role in claims.guessed:
         findings.append(note("names", f"{claims.texts[role]} was taken for {role}"))
-    findings += _shared(claims)
+    findings += [*_shared(claims), *_unused(claims)]
     found = []
     for each, said in _orders(claims):
         doubts, believed = _doubts(each, given)
@@ -165,6 +167,15 @@ def _shared(claims: Claims) -> Iterator[Finding]:
             what = f"{x.name} is {of_prior[x.name]} and {role}"
             reason = "from the names alone"
             yield Finding("shared_parameter", what, reason=reason, status="mistake")
+
+
+def _unused(claims: Claims) -> Iterator[Finding]:
+    """Note the parameters that no role uses."""
+    used = {x.name for x in claims.expressions.values()}
+    left = [name for name in claims.values if name not in used]
+    listed = ", ".join(left[:_LISTED]) + f" and {len(left) - _LISTED} more" * (len(left) > _LISTED)
+    if left:
+        yield note("unused", f"{listed}: no role uses it, and nothing is said of it")
 
 
 def _orders(claims: Claims) -> Iterator[tuple[Claims, list[Finding]]]:
@@ -299,6 +310,9 @@ def other_latents(counts: Counts, claims: Claims, num_losses: int) -> tuple[Find
         if role not in claims.held
     }
     outside = _priors_of_latents(shapes, counts.num_latents, num_losses)
+    shared = tuple(_shared(claims)) if outside else ()
+    if shared:
+        return shared
     if outside:
         names = ", ".join(dict.fromkeys(map(claims.text_of, outside)))
         what = f"every latent has a prior of its own ({names}: {counts.num_latents} values)"

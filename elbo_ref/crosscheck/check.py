@@ -40,6 +40,7 @@ from elbo_ref.crosscheck.names import several_sites
 from elbo_ref.crosscheck.not_finite import not_finite
 from elbo_ref.crosscheck.optimizer_steps import step_findings
 from elbo_ref.crosscheck.optimum import exact_numbers, optimum_finding
+from elbo_ref.crosscheck.other_models import guide_of_other_family, outside, shown_by_names
 from elbo_ref.crosscheck.parameters import claims_of, learned_of
 from elbo_ref.crosscheck.prior_alone import guide_is_absent, worth_of_prior
 from elbo_ref.crosscheck.readings import (
@@ -179,10 +180,15 @@ def cross_check(
     if subsample_size is not None:
         subsample_size = count("subsample_size", subsample_size, 1)
     objective = find_loss(loss_name(loss) if isinstance(loss, str) else loss)
+    if isinstance(guide, str):
+        guide = guide_name(guide)
+        other = guide_of_other_family(guide)
+        if other:
+            return _without_numbers(other, guide, objective, counts)
     handed = HandedIn(
         counts,
         read_parameters(params),
-        find_guide(guide_name(guide) if isinstance(guide, str) else guide),
+        find_guide(guide),
         objective,
         objective.name != "renyi" or not isinstance(loss, str),
         num_particles,
@@ -200,10 +206,11 @@ def cross_check(
 def _judged(handed: HandedIn, optimizer: Adam | ClippedAdam | None, rng: Rng) -> Verdict:
     """Take the likeliest reading and compare with it, or say what none of them can."""
     counts, guide, given = handed.counts, handed.guide, handed.given
-    broken = not_finite(given.values, handed.losses, handed.evaluations)
-    if broken:
-        subject = _subject(f"{guide.name} guide", handed.loss, counts)
-        return Verdict(subject, broken, advice=wording.advice(broken, has_losses=True))
+    what = f"{guide.name} guide"
+    strange = shown_by_names((*given.values, *given.skipped))
+    strange = strange or not_finite(given.values, handed.losses, handed.evaluations)
+    if strange:
+        return _without_numbers(strange, what, handed.loss, counts)
     reading: Reading | None
     if guide_is_absent(counts, given.values, guide, handed.names, handed.prior):
         reading = reading_without_guide(handed, rng)
@@ -216,21 +223,26 @@ def _judged(handed: HandedIn, optimizer: Adam | ClippedAdam | None, rng: Rng) ->
         reading = reading_by_letters(handed, unknown, optimizer, rng)
         sites = several_sites(unknown.left, counts.num_latents)
         if reading is None and sites:
-            what = f"{len(sites)} latent sites, each with a prior of its own ({'; '.join(sites)}); "
-            what += "the rows and the parameters of one site can be judged by themselves"
-            outside = (Finding("outside_model", what, status="outside"),)
-            subject = _subject(f"{guide.name} guide", handed.loss, counts)
-            return Verdict(subject, outside, advice=wording.advice(outside, has_losses=True))
+            other = f"{len(sites)} latent sites, each with a prior of its own ({'; '.join(sites)})"
+            other += "; the rows and the parameters of one site can be judged by themselves"
+            return _without_numbers(outside(other), what, handed.loss, counts)
         if reading is None:
             raise
         return _verdict(reading, handed, optimizer, rng)
     strange = shared_by_shape(counts, claims, given)
     strange = strange or other_latents(counts, claims, handed.losses.size)
     if strange:
-        subject = _subject(f"{guide.name} guide", handed.loss, counts)
-        return Verdict(subject, strange, advice=wording.advice(strange, has_losses=True))
+        return _without_numbers(strange, what, handed.loss, counts)
     reading = likeliest(readings_of(handed, rng), handed, optimizer, rng)
     return _verdict(reading, handed, optimizer, rng)
+
+
+def _without_numbers(
+    findings: tuple[Finding, ...], guide: str, loss: Objective, counts: Counts
+) -> Verdict:
+    """Make the verdict of findings beside which no exact number is known."""
+    advised = wording.advice(findings, has_losses=True)
+    return Verdict(_subject(guide, loss, counts), findings, advice=advised)
 
 
 def _prior_alone(handed: HandedIn) -> Verdict:

@@ -13,6 +13,25 @@ GUIDE_CLASSES = {
     "AutoDelta": "delta",
     "AutoLaplaceApproximation": "laplace",
 }
+OTHER_GUIDES = (
+    "AutoBatchedMultivariateNormal",
+    "AutoBNAFNormal",
+    "AutoDAIS",
+    "AutoDiscreteParallel",
+    "AutoGaussian",
+    "AutoGaussianFunsor",
+    "AutoHierarchicalNormalMessenger",
+    "AutoIAFNormal",
+    "AutoLowRankMultivariateNormal",
+    "AutoMultivariateNormal",
+    "AutoNormalizingFlow",
+    "AutoRegressiveMessenger",
+    "AutoSemiDAIS",
+    "AutoSemiRVRS",
+    "AutoStructured",
+    "AutoSurrogateLikelihoodDAIS",
+)
+"""Classes of guides, of Pyro or NumPyro, whose families are none of those here."""
 LOSS_CLASSES = {
     "ELBO": "trace",
     "Trace_ELBO": "trace",
@@ -31,6 +50,8 @@ OPTIMIZER_CLASSES = {"Adam": "adam", "ClippedAdam": "clippedadam", "SGD": "sgd",
 def guide_name(text: str) -> str:
     """Return the name of a guide in the catalogue, given it or a class of Pyro or NumPyro.
 
+    A class of `OTHER_GUIDES` is returned itself.
+
     Raises
     ------
     ValueError
@@ -38,10 +59,11 @@ def guide_name(text: str) -> str:
 
     Examples
     --------
-    >>> guide_name("AutoDiagonalNormal"), guide_name("tied")
-    ('normal', 'tied')
+    >>> guide_name("AutoDiagonalNormal"), guide_name("tied"), guide_name("AutoIAFNormal")
+    ('normal', 'tied', 'AutoIAFNormal')
     """
-    return _name("guide", text, GUIDES, GUIDE_CLASSES)
+    others = {_plain(name): name for name in OTHER_GUIDES}
+    return others.get(_plain(text)) or _name("guide", text, GUIDES, GUIDE_CLASSES)
 
 
 def loss_name(text: str) -> str:

@@ -14,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.label_order import in_order
 from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
 from elbo_ref.crosscheck.prior_variants import divergence_from_posterior
 from elbo_ref.crosscheck.variants import Hypothesis, single_trials
@@ -138,7 +139,7 @@ def permuted(given: LossModel) -> Iterator[Hypothesis]:
     for words, order in orders.items():
         after = divergence[np.arange(size), order].sum() - least
         if after <= _CLOSER * before and ((k[order] != k) | (n[order] != n)).any():
-            model = given.of_counts(_ordered(counts, order))
+            model = given.of_counts(in_order(counts, order))
             yield Hypothesis(words, model, price=prices.get(words, _OF_ORDER))
 
 
@@ -155,11 +156,6 @@ def _orders_of_guide(given: LossModel, divergence: FloatArray) -> list[NDArray[n
     rng = np.random.default_rng(0)
     noise = rng.gumbel(size=(_ORDERS, *divergence.shape)) * max(float(left), _LEAST)
     return [best, *(linear_sum_assignment(divergence - x)[1] for x in noise)]
-
-
-def _ordered(counts: Counts, order: NDArray[np.intp]) -> Counts:
-    columns = counts.successes, counts.total_count, counts.multiplicity, counts.log_split
-    return Counts.from_columns(*(column[order] for column in columns))
 
 
 def _divergences(given: LossModel) -> FloatArray:

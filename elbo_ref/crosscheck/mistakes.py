@@ -194,6 +194,10 @@ MISTAKES: dict[str, Mistake] = {
             variants.held_prior,
             _either(prior_variants.round_priors, partial(prior_variants.fitted_prior, held=True)),
         ),
+        Mistake(
+            "stale_history",
+            "every row of the history is the last one: the arrays were kept without a copy",
+        ),
         Mistake("another_guide", "the guide is another than it was said to be"),
         Mistake("another_loss", "the loss is another than it was said to be"),
         Mistake("guide_at_constraint", "the guide's parameters are at an end of their constraint"),

@@ -21,6 +21,7 @@ from elbo_ref.crosscheck.claims import UnknownRoleError
 from elbo_ref.crosscheck.distribution import expected_losses
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.fitted_variants import fitted_particles
+from elbo_ref.crosscheck.label_order import described, in_order, sorted_orders
 from elbo_ref.crosscheck.loss_findings import explain
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.model_test import LEVEL, ModelTest
@@ -28,6 +29,7 @@ from elbo_ref.crosscheck.names import from_numpyro, from_pyro, guess_letters
 from elbo_ref.crosscheck.parameters import learned_of
 from elbo_ref.crosscheck.prior_alone import MARGINAL, can_tell, height_of
 from elbo_ref.crosscheck.renyi_order import Order, possible_orders
+from elbo_ref.crosscheck.stale_history import stale_history
 from elbo_ref.crosscheck.variants import Fit
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
@@ -132,7 +134,8 @@ def readings_of(handed: HandedIn, rng: Rng) -> list[Reading]:
         ways = objectives_of(handed.loss, assigned.guide, framework)
         for loss, words in ways:
             notes = assigned.findings + (note("framework", words),) * bool(words)
-            found.append(_reading(handed, assigned._replace(findings=notes), loss))
+            reading = _reading(handed, assigned._replace(findings=notes), loss)
+            found += [x for each in _by_label(reading) for x in _ended(each, handed.losses)]
     if handed.guide.name == "empty" and can_tell(handed.losses, handed.evaluations, 2):
         found = [*_marginal(handed), *found]
     if handed.order_said:
@@ -211,6 +214,32 @@ def _reading(handed: HandedIn, assigned: Assignment, loss: Objective) -> Reading
     model, what = handed.model(assigned, loss), f"{assigned.guide.name} guide"
     roles = assigned.roles
     return Reading(model, roles.names, assigned.findings, what, roles.by_mean)
+
+
+def _by_label(reading: Reading) -> list[Reading]:
+    """Read the latents also in the sorted order of their labels; the nearest guide comes first."""
+    model, counts = reading.model, reading.model.counts
+    own = model.guide_parameters.shape[-1] == len(counts) > 1 and bool(model.guide.parameter_names)
+    orders = sorted_orders(counts.labels) if own else []
+    if not orders:
+        return [reading]
+    ways = [(counts, "first"), *((in_order(counts, order), "sorted") for order in orders)]
+    found = []
+    for each, how in ways:
+        words = note("labels", described(each, how))
+        read = reading._replace(model=model.of_counts(each), findings=(*reading.findings, words))
+        whole = read.model.at(slice(-1, None))._replace(batch=None, batch_scale=1.0)
+        found.append((float(expected_losses(whole)[0]), read))
+    return [read for _, read in sorted(found, key=itemgetter(0))]
+
+
+def _ended(reading: Reading, losses: FloatArray) -> list[Reading]:
+    """Read a history that does not change, while its losses do, also as one set of parameters."""
+    stale = stale_history(reading.model, losses)
+    if stale is None:
+        return [reading]
+    end = reading.model.at(slice(-1, None))
+    return [reading, reading._replace(model=end, findings=(*reading.findings, stale))]
 
 
 def _framework(given: Parameters) -> Framework | None:

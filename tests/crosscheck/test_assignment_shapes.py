@@ -26,3 +26,34 @@ def test_a_tied_prior_with_a_value_for_each_latent(size, stored, found):
     claims = claims_of(values, GUIDES["tied"], 4, NAMES, None)
     names = [finding.name for finding in shared_by_shape(COUNTS, claims, given)]
     assert names == ["shared_parameter"] * found
+
+
+ROLES = ("prior.concentration1", "prior.concentration0")
+ROLES += ("guide.concentration1", "guide.concentration0")
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_one_name_for_prior_and_guide_is_shared(size):
+    """Whether it has one value or one for each latent."""
+    params = {"a": np.full(size, 2.0), "b": np.full(size, 3.0)}
+    names = dict(zip(ROLES, "abab", strict=True))
+    verdict = er.cross_check(COUNTS, params, names=names, evaluations=[9.0, 9.5])
+    assert verdict.mistakes[0] == "shared_parameter"
+
+
+def test_negative_control_priors_of_each_latent_by_other_names_are_outside():
+    params = {name: np.full(4, 2.0) for name in "abcd"}
+    names = dict(zip(ROLES, "abcd", strict=True))
+    verdict = er.cross_check(COUNTS, params, names=names, evaluations=[9.0, 9.5])
+    assert (verdict.exit_code, verdict.mistakes) == (6, ())
+
+
+@pytest.mark.parametrize("more", [[], ["gate"], [f"w{i}" for i in range(9)]])
+def test_parameters_without_a_role_are_noted(more):
+    params = {"a": 2.0, "b": 3.0, "c": np.full(4, 2.0), "d": np.full(4, 3.0)}
+    params |= dict.fromkeys(more, 0.1)
+    names = dict(zip(ROLES, "abcd", strict=True))
+    verdict = er.cross_check(COUNTS, params, names=names)
+    said = [x.quantity for x in verdict.having("note") if x.name == "unused"]
+    assert len(said) == bool(more)
+    assert all(more[0] in text and ("more" in text) == (len(more) > 6) for text in said)

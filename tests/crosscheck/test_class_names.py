@@ -34,4 +34,4 @@ def test_spelling_does_not_matter():
 @pytest.mark.parametrize("find", [guide_name, loss_name, optimizer_name])
 def test_unknown_names(find):
     with pytest.raises(ValueError, match="is not one of"):
-        find("AutoBNAFNormal")
+        find("AutoMatic")
