@@ -1,7 +1,8 @@
-"""A table, written once: as text, as HTML and as comma-separated values.
+"""A table, written once: as text, as HTML, as comma-separated values and as a data frame.
 
 Text and HTML are for reading: floats to five digits, `-` for what does not exist, the middle of a
-long table left out. CSV is for programs: every row, every digit.
+long table left out, so that it costs no more than a short one. CSV and data frames are for
+programs: every row, every digit.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import csv
 import html
 import io
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elbo_ref._format import frames
 from elbo_ref._format.numbers import number
+from elbo_ref._format.result import Tabular
 
 WIDTH = 120
 """Characters of a line of text."""
@@ -55,17 +58,32 @@ class Column:
         Its heading in text and HTML; empty if it is for programs only.
     left : bool
         Whether text is aligned to the left.
+    text : function, optional
+        The text of a row, by its place, for reading; by default that of its value.
     """
 
     values: Sequence[Any] | NDArray[Any]
     name: str = ""
     heading: str = ""
     left: bool = False
+    text: Callable[[int], str] | None = None
+
+    def cell(self, place: int) -> str:
+        """Write the value of a row for reading."""
+        return _cell(self.values[place]) if self.text is None else printable(self.text(place))
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class Table(Tabular):
     """Columns of equal length under a caption.
+
+    Attributes
+    ----------
+    columns : sequence of Column
+    caption : str
+    key : int
+        How many of the first columns with a name tell the rows apart: ``table[label]``, or
+        ``table[first, second]``.
 
     Examples
     --------
@@ -78,20 +96,37 @@ class Table:
         gap  of
     0.33333   7
           -  10
+    >>> table["a"], len(table)
+    (Row(guide='a', x=0.3333333333333333), 2)
     """
 
     columns: Sequence[Column]
     caption: str = ""
+    key: int = 1
 
-    def __len__(self) -> int:
-        return len(self.columns[0].values)
+    def table(self) -> Table:
+        """Return the table itself."""
+        return self
+
+    def column(self, name: str) -> Any:
+        """Return the values of a column by its name.
+
+        Raises
+        ------
+        KeyError
+            If there is no such column.
+        """
+        for column in self.columns:
+            if column.name == name:
+                return column.values
+        raise KeyError(name)
 
     def to_text(self) -> str:
         """Align the columns, two spaces apart, below the caption."""
         columns, (above, below) = self._for_reading(), self._shown()
         cells = []
         for column in columns:
-            texts = [column.heading, *(_cell(column.values[i]) for i in [*above, *below])]
+            texts = [column.heading, *map(column.cell, [*above, *below])]
             width = max(map(len, texts))
             cells.append([x.ljust(width) if column.left else x.rjust(width) for x in texts])
         lines = ["  ".join(row).rstrip() for row in zip(*cells, strict=True)]
@@ -99,14 +134,12 @@ class Table:
             lines.insert(1 + len(above), f"... {left_out} more ...")
         return "\n".join([*filter(None, [self.caption]), *lines])
 
-    __str__ = to_text
-
     def to_html(self) -> str:
         """Make a ``<table>``, everything in it escaped."""
         columns, (above, below) = self._for_reading(), self._shown()
 
         def lines(rows: range) -> Iterable[str]:
-            return (_line("td", [_cell(column.values[i]) for column in columns]) for i in rows)
+            return (_line("td", [column.cell(i) for column in columns]) for i in rows)
 
         left_out = len(self) - len(above) - len(below)
         gap = f"<tr><td colspan={len(columns)}>... {left_out} more ...</td></tr>"
@@ -115,15 +148,12 @@ class Table:
         body = [*lines(above), *[gap] * bool(left_out), *lines(below)]
         return f"<table>{caption}{head}{''.join(body)}</table>"
 
-    _repr_html_ = to_html
-
     def to_csv(self) -> str:
         """Write comma-separated text with a header."""
-        columns = [column for column in self.columns if column.name]
-        values = (np.asarray(column.values, object).tolist() for column in columns)
-        text = io.StringIO()
-        rows = zip(*values, strict=True)
-        csv.writer(text, lineterminator="\n").writerows([[c.name for c in columns], *rows])
+        columns = dict(frames.split(self.columns))
+        values = (x.tolist() if isinstance(x, np.ndarray) else x for x in columns.values())
+        text, rows = io.StringIO(), zip(*values, strict=True)
+        csv.writer(text, lineterminator="\n").writerows([list(columns), *rows])
         return text.getvalue()
 
     def _for_reading(self) -> list[Column]:
@@ -151,7 +181,7 @@ def joined(name: str, tables: Mapping[str, Table]) -> Table:
     columns = [Column(keys, name, name, left=True)]
     for parts in zip(*(table.columns for table in tables.values()), strict=True):
         values = [value for part in parts for value in part.values]
-        columns.append(replace(parts[0], values=values))
+        columns.append(replace(parts[0], values=values, text=None))
     return Table(columns)
 
 

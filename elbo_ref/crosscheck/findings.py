@@ -17,12 +17,14 @@ made of them in `elbo_ref.crosscheck.wording`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from elbo_ref._format.documents import Document, document, put, to_json
 from elbo_ref._format.numbers import pair
+from elbo_ref._format.result import Tabular
+from elbo_ref._format.table import Column, Table
 from elbo_ref.crosscheck import wording
 from elbo_ref.distributions.beta import Beta
 
@@ -130,7 +132,7 @@ def in_order(findings: list[Finding]) -> tuple[Finding, ...]:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Tabular):
     """Findings on somebody's run and their outcome.
 
     Made by `elbo_ref.cross_check` and `elbo_ref.replay`.
@@ -179,6 +181,39 @@ class Verdict:
 
     def __hash__(self) -> int:
         return hash((self.subject, self.findings))
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __getitem__(self, name: str) -> Finding:
+        """Return the first finding of a name.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        for finding in self.findings:
+            if finding.name == name:
+                return finding
+        raise KeyError(f"{name!r}: no finding has this name")
+
+    def table(self) -> Table:
+        """Lay out the findings, one a row."""
+        names = (
+            "name", "quantity", "of", "status", "theirs", "ours", "difference", "allowance",
+            "reason",
+        )  # fmt: skip
+        words = ("name", "quantity", "of", "status", "reason")
+        return Table(
+            [
+                Column([getattr(x, name) for x in self.findings], name, name, name in words)
+                for name in names
+            ]
+        )
 
     def having(self, status: Status) -> tuple[Finding, ...]:
         """Return the findings of a status."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -11,6 +11,7 @@ import numpy as np
 
 from elbo_ref._format.documents import Document, Documented, document, put
 from elbo_ref._format.numbers import number, pair
+from elbo_ref._format.result import Block, Result
 from elbo_ref._format.sentences import diagnosis as sentences
 from elbo_ref._validation.arguments import FloatArray, check_type, underflow_is_zero
 from elbo_ref.diagnostics.point import PointDiagnosis
@@ -33,7 +34,7 @@ _TOGETHER = 250
 
 @underflow_is_zero
 @dataclass(frozen=True, eq=False)
-class Diagnosis(PointDiagnosis, Documented):
+class Diagnosis(PointDiagnosis, Documented, Result):
     """The oracle's view of a run; made by `diagnose`.
 
     Beside what `PointDiagnosis` has there are the run and the steps of its exact path.
@@ -173,9 +174,9 @@ class Diagnosis(PointDiagnosis, Documented):
             f"objective={self.objective!r}, optimum={self.optimum.value!r}, case={self.case!r})"
         )
 
-    def _repr_html_(self) -> str:
-        name, sentence = self.run.guide_name, html.escape(self.sentence)
-        return f"<p><b>guide {name}</b>: {sentence}.</p>{self.run._repr_html_()}"
+    def blocks(self) -> Sequence[Block]:
+        """Return what the summary says, and what the run shows."""
+        return [self.summary(), *self.run.blocks()]
 
 
 @underflow_is_zero

@@ -14,12 +14,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from elbo_ref._format.documents import Document, Documented, document, put
 from elbo_ref._format.numbers import describe, pair
+from elbo_ref._format.result import Block, Tabular
 from elbo_ref._format.sentences import optimum as sentences
 from elbo_ref._format.table import Column, Table, wrapped
 from elbo_ref._validation.arguments import FloatArray, check_type, underflow_is_zero
@@ -43,7 +45,7 @@ _LEARNABLE: dict[Learned, str] = {
 
 
 @dataclass(frozen=True, eq=False)
-class EstimateTable(Documented):
+class EstimateTable(Documented, Tabular):
     """Every point estimate of one data set; made by `estimate_table`.
 
     Attributes
@@ -68,6 +70,36 @@ class EstimateTable(Documented):
                 return row
         raise KeyError(key)
 
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Optimum]:
+        return iter(self.rows)
+
+    def table(self) -> Table:
+        """Lay out the estimates: the place as numbers where there is one, and in words."""
+        cells = self._cells()
+        known = [row.c for row in self.rows]
+        columns = [Column(cells[name], name, name, left=True) for name in ("estimate", "learnable")]
+        columns += [Column([getattr(row, name) for row in self.rows], name) for name in NAMES]
+        columns.append(Column([None if c is None or c.ndim else c.item() for c in known], "c"))
+        columns += [Column(cells[name], name, name, left=True) for name in ("where", "maximised")]
+        heights = [row.value for row in self.rows]
+        columns.append(
+            Column(heights, "value", "value", left=True, text=cells["value"].__getitem__)
+        )
+        columns += [
+            Column([row.attained for row in self.rows], "attained"),
+            Column(cells["why"], "why"),
+        ]
+        return Table(columns, key=2)
+
+    def _repr_html_(self) -> str:
+        """Make the table, each reason in its row."""
+        *columns, why = self.table().columns
+        why = replace(why, heading="why", left=True)
+        return Table([*columns, why], self._caption()).to_html()
+
     def _cells(self) -> dict[str, list[str]]:
         """Write the columns as text, by heading."""
         return {
@@ -79,17 +111,8 @@ class EstimateTable(Documented):
             "why": [sentences.reason(row) for row in self.rows],
         }
 
-    def _table(self, caption: str = "", *, why: bool = False) -> Table:
-        cells = self._cells()
-        shown = {name: each for name, each in cells.items() if why or name != "why"}
-        columns = [Column(each, heading=name, left=True) for name, each in shown.items()]
-        return Table(columns, caption)
-
-    def _caption(self) -> str:
-        return f"{self.counts.summary()}; prior {describe(self.prior)}"
-
-    def summary(self) -> str:
-        """Format the table as text, with the reasons below."""
+    def blocks(self) -> Sequence[Block]:
+        """Return the table, with the reasons below."""
         cells, reasons = self._cells(), dict[str, dict[str, list[str]]]()
         names = cells["estimate"]
         for name, learnable, why in zip(names, cells["learnable"], cells["why"], strict=True):
@@ -101,12 +124,10 @@ class EstimateTable(Documented):
                 for name, learnable in estimates.items()
             ]
             notes.append(wrapped(f"{'; '.join(labels)}: {why}."))
-        return "\n".join([self._caption(), "", self._table().to_text(), "", *notes])
+        return [self._caption(), "", self.table(), "", *notes]
 
-    __str__ = summary
-
-    def _repr_html_(self) -> str:
-        return self._table(self._caption(), why=True).to_html()
+    def _caption(self) -> str:
+        return f"{self.counts.summary()}; prior {describe(self.prior)}"
 
     def to_dict(self) -> Document:
         """Return the table as a document of plain values; see docs/results.md."""

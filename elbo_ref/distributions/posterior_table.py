@@ -10,6 +10,7 @@ a compromise between the prior's mean and the latent's own rate; s, the weight o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from elbo_ref._format.documents import Document
 from elbo_ref._format.numbers import describe
+from elbo_ref._format.result import Tabular
 from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import FloatArray, check_fits, check_type, underflow_is_zero
 from elbo_ref.counts import Counts
@@ -28,7 +30,7 @@ KIND = "equal-tailed"
 
 @underflow_is_zero
 @dataclass(frozen=True, eq=False)
-class PosteriorTable:
+class PosteriorTable(Tabular):
     """One row per entry of the counts; made by `posterior_table`.
 
     Attributes
@@ -49,15 +51,14 @@ class PosteriorTable:
     shrinkage: FloatArray = field(repr=False)
 
     @property
-    def labels(self) -> tuple[Any, ...]:
-        """The groups of the counts, or the number of the entry, from 0."""
-        return self.counts.labels or tuple(range(len(self.counts)))
+    def labels(self) -> Sequence[Any]:
+        """The groups of the counts, or the numbers of the entries, from 0."""
+        return range(len(self.counts)) if self.counts.labels is None else self.counts.labels
 
     def columns(self) -> dict[str, list[Any]]:
         """Return the columns as lists, by name."""
-        table = self.table()
-        named = {x.name: x for x in table.columns if x.name and not x.name.startswith("interval")}
-        return {name: np.asarray(column.values).tolist() for name, column in named.items()}
+        columns = [x for x in self.table().columns if not x.name.startswith("interval")]
+        return {x.name: np.asarray(x.values, object).tolist() for x in columns}
 
     def table(self) -> Table:
         """Lay out the table, to be read or written.
@@ -65,18 +66,18 @@ class PosteriorTable:
         Returns
         -------
         Table
-            With ``to_text()``, ``to_html()`` and ``to_csv()``.
+            With ``to_text()``, ``to_html()``, ``to_csv()``, ``to_pandas()``, ...
         """
-        counts, size, names = self.counts, len(self.counts), [str(label) for label in self.labels]
-        latents = [
-            name if times == 1 else f"{name} (x {times})"
-            for name, times in zip(names, counts.multiplicity.tolist(), strict=True)
-        ]
+        counts, size, labels = self.counts, len(self.counts), self.labels
+
+        def latent(i: int) -> str:
+            times = counts.multiplicity[i]
+            return str(labels[i]) if times == 1 else f"{labels[i]} (x {times})"
+
         origin = describe(self.prior) if self.prior.shape == () else "its prior"
         return Table(
             [
-                Column(latents, heading="latent"),
-                Column(names, "label"),
+                Column(labels, "label", "latent", text=latent),
                 Column(counts.successes, "successes", "successes"),
                 Column(counts.total_count, "total_count", "of"),
                 Column(counts.multiplicity, "multiplicity"),
@@ -84,28 +85,16 @@ class PosteriorTable:
                 Column(self.lower, "lower", f"{100 * self.prob:g}% from"),
                 Column(self.upper, "upper", "to"),
                 Column(self.shrinkage, "shrinkage", "shrinkage"),
-                Column([self.prob] * size, "interval_prob"),
-                Column([KIND] * size, "interval_kind"),
+                Column(np.broadcast_to(self.prob, size), "interval_prob"),
+                Column(np.broadcast_to(KIND, size), "interval_kind"),
             ],
             f"posterior of each latent under {origin}, {KIND} intervals",
         )
 
-    def summary(self) -> str:
-        """Format the table as text, the middle of a long one left out."""
-        return self.table().to_text()
-
-    __str__ = summary
-
-    def _repr_html_(self) -> str:
-        return self.table().to_html()
-
     def to_dict(self) -> Document:
-        """Return the columns as lists, with the kind and probability of its intervals."""
-        return {"interval": {"kind": KIND, "prob": self.prob}, **self.columns()}
-
-    def to_csv(self) -> str:
-        """Write the table as comma-separated text, every digit."""
-        return self.table().to_csv()
+        """Return the columns as lists, labels as text, and what the intervals are."""
+        texts = list(map(str, self.labels))
+        return {"interval": {"kind": KIND, "prob": self.prob}, **self.columns(), "label": texts}
 
 
 @underflow_is_zero

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from elbo_ref._format.documents import Document, Documented, document, put
+from elbo_ref._format.result import Block, Tabular
 from elbo_ref._format.sentences import evidence as sentences
+from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import CONCENTRATION_RANGE, probability, scalar
 from elbo_ref.distributions.base import Interval
 from elbo_ref.distributions.beta import Beta
@@ -76,7 +78,7 @@ def prior_of(known: Mapping[str, float]) -> Beta | None:
 
 
 @dataclass(frozen=True)
-class ConfidenceRegion(Sequence[float], Documented):
+class ConfidenceRegion(Sequence[float], Documented, Tabular):
     """The values of a parameter that a test does not reject: one interval, or several.
 
     As a sequence it is the pair of its ends, so that ``low, high = region``.
@@ -147,12 +149,17 @@ class ConfidenceRegion(Sequence[float], Documented):
         """The intervals in words."""
         return sentences.region(self)
 
-    def summary(self) -> str:
-        """Format the parameter, the coverage and the intervals as text."""
-        return f"{self.parameter}, {100 * self.level:.15g}%: {self.sentence}"
+    def blocks(self) -> Sequence[Block]:
+        """Return the parameter, the coverage and the intervals in words."""
+        return [f"{self.parameter}, {100 * self.level:.15g}%: {self.sentence}"]
 
-    def __str__(self) -> str:
-        return self.summary()
+    def table(self) -> Table:
+        """Lay out the intervals, one a row."""
+        size, ends = len(self.intervals), list(zip(*self.intervals, strict=True))
+        about = {"parameter": self.parameter, "method": self.method, "level": self.level}
+        columns = [Column([value] * size, name, name) for name, value in about.items()]
+        named = zip(("lower", "upper"), ends, strict=True)
+        return Table([*columns, *(Column(list(values), name, name) for name, values in named)])
 
     def to_dict(self) -> Document:
         """Turn the region into a document of plain values; see docs/results.md."""

@@ -11,8 +11,7 @@ of a, b, m and s by the delta method; intervals; AIC and BIC.
 
 from __future__ import annotations
 
-import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -21,6 +20,8 @@ from scipy import special as sc
 
 from elbo_ref._format.documents import Document, Documented, document, put
 from elbo_ref._format.numbers import number
+from elbo_ref._format.result import Block, Tabular
+from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import FloatArray, check_type, probability, underflow_is_zero
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.base import Interval
@@ -41,7 +42,7 @@ from elbo_ref.mle.solve import solve
 
 @underflow_is_zero
 @dataclass(frozen=True)
-class EvidenceMaximum(Documented):
+class EvidenceMaximum(Documented, Tabular):
     """The highest log evidence that any Beta prior gives some counts, attained or not.
 
     Returned by `elbo_ref.maximize_evidence`.
@@ -267,8 +268,20 @@ class EvidenceMaximum(Documented):
         """The kind of answer and where it is, in a sentence."""
         return self._best.sentence
 
-    def summary(self) -> str:
-        """Format the answer as a few lines of text."""
+    def table(self) -> Table:
+        """Lay out the four parameters of the prior, with standard errors where there are some."""
+        values: dict[Parameter, float | None] = {"mean": self.mean}
+        values["concentration"] = self.concentration
+        if self.prior is not None:
+            values = {name: parameter_of(self.prior, name) for name in PARAMETERS}
+        errors, held = self._free_errors(), [name in self.fixed for name in PARAMETERS]
+        columns = [Column(list(PARAMETERS), "parameter", "parameter", left=True)]
+        for name, known in {"value": values, "standard_error": errors}.items():
+            columns.append(Column([known.get(x) for x in PARAMETERS], name, name.replace("_", " ")))
+        return Table([*columns, Column(held, "held", "held")], self.sentence)
+
+    def blocks(self) -> Sequence[Block]:
+        """Return the answer in a few lines of text."""
         held = "".join(f", {name} held at {value:g}" for name, value in self.fixed.items())
         lines = [f"{self.counts.summary()}{held}", f"{self.kind}: {self.sentence}"]
         lines.append(f"log evidence: {self.log_evidence:.13g}")
@@ -282,7 +295,7 @@ class EvidenceMaximum(Documented):
         lines.append(f"proof: to {proof.width:.2g} nats ({proof.how})")
         if not proof.decided:
             lines.append(f"undecided: {proof.undecided}")
-        return "\n".join(lines)
+        return ["\n".join(lines)]
 
     def _free_errors(self) -> dict[Parameter, float]:
         """Compute the standard errors of what is not held; none without an interior maximum."""
@@ -312,9 +325,6 @@ class EvidenceMaximum(Documented):
             f"EvidenceMaximum(kind={self.kind!r}, log_evidence={self.log_evidence!r}, "
             f"prior={self.prior!r}{held})"
         )
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(self.summary())}</pre>"
 
 
 @underflow_is_zero

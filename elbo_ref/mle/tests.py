@@ -17,7 +17,7 @@ expectation before a Pearson chi-square.
 
 from __future__ import annotations
 
-import html
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -26,6 +26,7 @@ import numpy as np
 from scipy import special as sc
 
 from elbo_ref._format.numbers import number
+from elbo_ref._format.result import Block, Result, Tabular
 from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import (
     FloatArray,
@@ -46,7 +47,7 @@ MOST_CELLS = 1_000_000
 
 
 @dataclass(frozen=True)
-class TestResult:
+class TestResult(Result):
     """A test of the binomial with one c for all latents.
 
     Attributes
@@ -62,6 +63,17 @@ class TestResult:
     pvalue: float
     null: str
     alternative: str
+
+    def blocks(self) -> Sequence[Block]:
+        """Return the hypotheses and the numbers."""
+        return [
+            {
+                "null": self.null,
+                "alternative": self.alternative,
+                "statistic": number(self.statistic),
+                "p": number(self.pvalue),
+            }
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the test into plain values."""
@@ -197,7 +209,7 @@ _LIMITS = {
 
 
 @dataclass(frozen=True, eq=False)
-class ExpectedCounts:
+class ExpectedCounts(Tabular):
     """Observed and expected numbers of latents for each outcome; from `expected_counts`.
 
     Attributes
@@ -228,30 +240,26 @@ class ExpectedCounts:
     dof: int
     pvalue: float | None
 
-    def summary(self) -> str:
-        """Format the table as text."""
-        lines = [self._table().to_text()]
+    def blocks(self) -> Sequence[Block]:
+        """Return the table, and Pearson's fit."""
         tail = "no degree of freedom" if self.pvalue is None else f"p = {number(self.pvalue)}"
-        lines.append(
+        return [
+            self.table(),
             f"Pearson {number(self.statistic)} in {self.cells} cells of at least {self.least:g}, "
-            f"degrees {self.dof}, {tail}"
-        )
-        return "\n".join(lines)
+            f"degrees {self.dof}, {tail}",
+        ]
 
-    __str__ = summary
-
-    def _table(self) -> Table:
+    def table(self) -> Table:
+        """Lay out the cells; ``found[n, k]`` is that of k successes of n."""
         return Table(
             [
-                Column(self.total_count, heading="of"),
-                Column(self.successes, heading="successes"),
-                Column(self.observed, heading="observed"),
-                Column(self.expected, heading="expected"),
-            ]
+                Column(self.total_count, "total_count", "of"),
+                Column(self.successes, "successes", "successes"),
+                Column(self.observed, "observed", "observed"),
+                Column(self.expected, "expected", "expected"),
+            ],
+            key=2,
         )
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(self.summary())}</pre>"
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the table into plain values."""

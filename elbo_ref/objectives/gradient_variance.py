@@ -95,20 +95,26 @@ class GradientVariance(NamedTuple):
     sticking_the_landing: Noise
 
     def __str__(self) -> str:
-        return self._table().to_text()
+        return self.table().to_text()
 
     def _repr_html_(self) -> str:
-        return self._table().to_html()
+        return self.table().to_html()
 
-    def _table(self) -> Table:
+    def table(self) -> Table:
+        """Lay out the variances, summed over latents, and the particles for one digit."""
         known = {name: getattr(self, name) for name in _ESTIMATORS}
         noises = {name.replace("_", " "): noise for name, noise in known.items() if noise}
-        columns = [Column(list(noises), heading="estimator", left=True)]
+        columns = [Column(list(noises), "estimator", "estimator", left=True)]
         for i, parameter in enumerate(self.parameters):
-            summed = [f"{np.sum(noise.variance[i]):.6g}" for noise in noises.values()]
-            columns.append(Column(summed, heading=f"Var d/d{parameter}"))
-        particles = [f"{noise.particles:.4g}" for noise in noises.values()]
-        return Table([*columns, Column(particles, heading="particles for one digit")])
+            summed = [float(np.sum(noise.variance[i])) for noise in noises.values()]
+            text = [f"{value:.6g}" for value in summed].__getitem__
+            name = f"variance_{parameter}"
+            columns.append(Column(summed, name, f"Var d/d{parameter}", text=text))
+        particles = [float(noise.particles) for noise in noises.values()]
+        text = [f"{value:.4g}" for value in particles].__getitem__
+        return Table(
+            [*columns, Column(particles, "particles", "particles for one digit", text=text)]
+        )
 
 
 @underflow_is_zero

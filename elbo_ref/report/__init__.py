@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from elbo_ref._format.result import Result
 from elbo_ref.diagnostics.diagnosis import diagnose
 from elbo_ref.report.comparison import Comparison
 from elbo_ref.report.pictures import plot_run, save_figure
@@ -14,13 +15,13 @@ from elbo_ref.svi.result import Run
 __all__ = ["Comparison", "plot", "save_figure"]
 
 
-def plot(run: Run, axes: Any = None) -> NDArray[Any]:
+def plot(result: Result, ax: Any = None) -> NDArray[Any]:
     """Draw a run: its losses, the densities of its first latent, its path over the evidence.
 
     Parameters
     ----------
-    run : Run
-    axes : three matplotlib Axes, optional
+    result : Run
+    ax : three matplotlib Axes, optional
         Where to draw; by default in a new figure.
 
     Returns
@@ -30,6 +31,8 @@ def plot(run: Run, axes: Any = None) -> NDArray[Any]:
 
     Raises
     ------
+    TypeError
+        If it is something else.
     ImportError
         If matplotlib is not installed.
 
@@ -37,4 +40,6 @@ def plot(run: Run, axes: Any = None) -> NDArray[Any]:
     --------
     elbo_ref.diagnose : The numbers that are drawn.
     """
-    return plot_run(diagnose(run), axes)
+    if not isinstance(result, Run):
+        raise TypeError(f"result must be a Run, not {type(result).__name__}")
+    return plot_run(diagnose(result), ax)

@@ -6,15 +6,16 @@ says of it is `elbo_ref.diagnostics.diagnosis`.
 
 from __future__ import annotations
 
-import html
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from elbo_ref._format.documents import Document, Documented, document, put
 from elbo_ref._format.numbers import describe, number, pair
+from elbo_ref._format.result import Block, Result
 from elbo_ref._format.sentences import run as sentences
 from elbo_ref._validation.arguments import FloatArray, count, scalar, underflow_is_zero
 from elbo_ref._validation.values import by_value
@@ -47,7 +48,7 @@ class Average(NamedTuple):
 
 @underflow_is_zero
 @dataclass(frozen=True, eq=False)
-class Run(Documented):
+class Run(Documented, Result):
     """The result of `elbo_ref.maximize_elbo`.
 
     Attributes
@@ -300,13 +301,9 @@ class Run(Documented):
         """
         return "\n".join(f"{name}: {text}" for name, text in self._facts().items())
 
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>"
-            for name, text in self._facts().items()
-        )
-        table = self.posterior_table()._repr_html_() if self.has_prior else ""
-        return f"<table>{rows}</table>{table}"
+    def blocks(self) -> Sequence[Block]:
+        """Return what the summary says, and the posterior of each latent."""
+        return [self._facts(), *([self.posterior_table().table()] if self.has_prior else [])]
 
     def _facts(self) -> dict[str, str]:
         run = f"guide {self.guide_name}, loss {self.loss_name}"
@@ -344,12 +341,6 @@ class Run(Documented):
             put(body, name, pair(prior) if self.has_prior else None, no_prior)
         put(body, "guide", _guide(self.guide), "the guide is empty")
         return body
-
-    def plot(self, axes: Any = None) -> Any:
-        """Draw the run in three pictures, as `elbo_ref.plot` does."""
-        from elbo_ref import plot
-
-        return plot(self, axes)
 
     def to_dict(self) -> Document:
         """Return the run as a document of plain values; see docs/results.md."""
