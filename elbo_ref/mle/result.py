@@ -276,9 +276,10 @@ class EvidenceMaximum(Documented, Tabular):
             values = {name: parameter_of(self.prior, name) for name in PARAMETERS}
         errors, held = self._free_errors(), [name in self.fixed for name in PARAMETERS]
         columns = [Column(list(PARAMETERS), "parameter", "parameter", left=True)]
-        for name, known in {"value": values, "standard_error": errors}.items():
-            columns.append(Column([known.get(x) for x in PARAMETERS], name, name.replace("_", " ")))
-        return Table([*columns, Column(held, "held", "held")], self.sentence)
+        columns.append(Column([values.get(x) for x in PARAMETERS], "value", "value"))
+        known = [errors.get(x) for x in PARAMETERS]
+        columns += [Column(known, "standard_error", "standard error"), Column(held, "held", "held")]
+        return Table(columns, self.sentence)
 
     def blocks(self) -> Sequence[Block]:
         """Return the answer in a few lines of text."""
