@@ -43,15 +43,15 @@ def loss_distribution(
     model: LossModel, rng: np.random.Generator
 ) -> tuple[LossDistribution, FloatArray]:
     """Give the distribution of a model's losses, and the nats that rounding may add to each."""
-    form, rounding = _form_and_rounding(model)
+    form, rounding, law = _form_and_rounding(model)
     if model.observed and (model.batch is not None or model.renyi) and not _many_particles(form):
         return sampled_distribution(model, rng), rounding
     cumulants = _cumulants(form, rng)
     if model.added is not None:
-        other, more = _form_and_rounding(model.added)
+        other, more, _ = _form_and_rounding(model.added)
         cumulants = Sum((cumulants, loss_cumulants(other)))
         rounding = rounding + more
-    return SaddlepointDistribution(cumulants), rounding
+    return SaddlepointDistribution(cumulants, law), rounding
 
 
 def rough_distribution(
@@ -70,7 +70,7 @@ def rough_distribution(
         rough = GammaCumulants(*(x + y for x, y in zip(rough, added, strict=True)))
         rounding = rounding + _rounding(other)
     rough = GammaCumulants(*(np.asarray(x)[columns] for x in rough))
-    return SaddlepointDistribution(rough), rounding[columns]
+    return SaddlepointDistribution(rough, columns), rounding[columns]
 
 
 def _distinct(model: LossModel) -> tuple[LossModel, NDArray[np.intp]]:
@@ -86,20 +86,20 @@ def _distinct(model: LossModel) -> tuple[LossModel, NDArray[np.intp]]:
     return (model, columns) if first.all() else (model.at(np.flatnonzero(first)), columns)
 
 
-def _form_and_rounding(model: LossModel) -> tuple[LinearForm, FloatArray]:
-    """Forms of all losses, each different one computed once, and the rounding of each."""
+def _form_and_rounding(model: LossModel) -> tuple[LinearForm, FloatArray, NDArray[np.intp]]:
+    """Forms of all losses, each different one computed once, the rounding and number of each."""
     few, columns = _distinct(model)
     form = LinearForm.of(few)
     rounding = _rounding(form)[columns]
     if few is model:
-        return form, rounding
+        return form, rounding, columns
     every = form._replace(
         model=model,
         parameters=form.parameters[:, columns],
         tilt=form.tilt[:, columns],
         constants=form.constants[columns],
     )
-    return every, rounding
+    return every, rounding, columns
 
 
 def _rough_cumulants(

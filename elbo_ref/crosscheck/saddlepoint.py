@@ -12,14 +12,20 @@ A weighted sum of independent numbers has K(s) = sum_t K_t(w_t s), and so the sa
 there is no such s, exp(K(s) - s x) at the last one tried is an upper bound (Chernoff); it stands in
 as well where the formula gives far less, which happens where the distribution that s tilts X to is
 far from normal; and where it is below any doubt, no better s is looked for.
+
+The density of the same order, exp(K(s) - s x)/sqrt(2 pi K''(s)), does not integrate to one: that of
+a Gamma(1/2), which a loss near the posterior is like, to 1.166. Divided by its integral it is exact
+for gamma and normal distributions, and nearly so for others (Daniels 1980).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray, IntArray
@@ -36,6 +42,12 @@ _REACH = 0.7
 """Power of the number of draws that are neighbours."""
 _MOST, _SUMMED = 4_000_000, 1000
 """Draws of numbers that share them in a weighted sum: of all, and of the sum at least."""
+_STRIDE, _FARTHEST = 0.6, 12.0
+"""Step of the quadrature over s, and the end of its nodes."""
+_LEFT_OUT = 1e-5
+"""Terms of that quadrature that count no more."""
+_STEEP = 300.0
+"""Largest logarithm of a power there."""
 _POINT = 1e-6
 """Distance, in standard deviations, within which draws are the same."""
 
@@ -81,10 +93,10 @@ def normal_log_density(standardized: FloatArray, variance: FloatArray) -> FloatA
 
 
 class SaddlepointDistribution:
-    """Distribution of numbers by their cumulants."""
+    """Distribution of numbers by their cumulants; numbers of one `law` are distributed alike."""
 
-    def __init__(self, cumulants: Cumulants) -> None:
-        self.cumulants = cumulants
+    def __init__(self, cumulants: Cumulants, law: IntArray | None = None) -> None:
+        self.cumulants, self._law = cumulants, law
         self.closed = cumulants.closed
         self._low, self._high = cumulants.domain
         _, self.mean, self.variance = cumulants.at(np.zeros_like(self._low))
@@ -94,11 +106,22 @@ class SaddlepointDistribution:
         return SaddlepointDistribution(Weighted(self.cumulants, weights))
 
     def log_density(self, x: FloatArray) -> FloatArray:
-        """Log density of each number (Daniels 1954, equation 2.6)."""
+        """Log density of each number (Daniels 1954, equations 2.6 and 4.5)."""
         with np.errstate(all="ignore"):
             s, (k, _, curvature) = self._saddle(x)
             r = np.sqrt(np.maximum(2 * (s * x - k), 0.0))
-        return normal_log_density(r, curvature)
+            return normal_log_density(r, curvature) - self._log_mass
+
+    @cached_property
+    def _log_mass(self) -> FloatArray:
+        """Log integral of each number's density before it is divided by that."""
+        size = len(self.mean)
+        law = np.arange(size) if self._law is None else self._law
+        _, first, law = np.unique(law, return_index=True, return_inverse=True)
+        chosen = np.zeros(size, bool)
+        chosen[first] = True
+        order = np.argsort(np.argsort(first))
+        return _log_mass(self.cumulants, chosen, np.sqrt(self.variance[chosen]))[order][law]
 
     def outer_tail(self, x: FloatArray) -> FloatArray:
         """Probability of lying farther out than x, on the side of the mean where x is."""
@@ -145,6 +168,44 @@ def _farther(inner: FloatArray, outer: FloatArray, std: FloatArray) -> FloatArra
     """Half of the way to the end of a bracket, or twice as far if it has none."""
     open_ended = 2 * inner + np.sign(outer) / std
     return np.where(np.isfinite(outer), (inner + outer) / 2, open_ended)
+
+
+def _log_mass(cumulants: Cumulants, rows: NDArray[np.bool_], std: FloatArray) -> FloatArray:
+    r"""Log integral of the saddlepoint density of the numbers that are chosen.
+
+    With x = K'(s) it is that of sqrt(K''(s)/(2 pi)) exp(K(s) - s K'(s)) over s, whose logarithm
+    falls to either side. A trapezoidal rule in w, with
+
+        s = (e^(rw) - 1)/(p e^(rw) + q),    r = p + q,    p, -q the inverses of the ends of s,
+
+    converges exponentially: for a gamma distribution w is its variance-stabilising coordinate.
+    """
+    low, high = cumulants.domain[:, rows] * std
+    p, q, places = 1 / high, -1 / low, np.flatnonzero(rows)
+    total = np.ones(std.size)
+    for sign in (1, -1):
+        left, depth = np.flatnonzero(std > 0), np.zeros(std.size)
+        for x in sign * np.arange(_STRIDE, _FARTHEST, _STRIDE):
+            chosen = np.zeros_like(rows)
+            chosen[places[left]] = True
+            s, slope = _towards_ends(2 * np.sinh(x / 2), p[left], q[left])
+            k, mean, curvature = cumulants.at(s / std[left], chosen)
+            before, depth[left] = depth[left], s / std[left] * mean - k
+            term = np.sqrt(np.maximum(curvature, 0.0)) / std[left] * slope * np.cosh(x / 2)
+            term = term * np.exp(-depth[left])
+            sound = np.isfinite(term) & (depth[left] > before)
+            total[left] += np.where(sound, term, 0.0)
+            left = left[sound & (term > _LEFT_OUT)]
+            if not left.size:
+                break
+    return np.where(std > 0, np.log(total * _STRIDE / np.sqrt(2 * np.pi)), 0.0)
+
+
+def _towards_ends(w: float, p: FloatArray, q: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return (e^(rw) - 1)/(p e^(rw) + q), r = p + q, and its derivative with respect to w."""
+    power = np.clip((p + q) * w, -_STEEP, _STEEP)
+    top = w * sc.exprel(power)
+    return top / (1 + p * top), np.exp(power) / (1 + p * top) ** 2
 
 
 class _Tail(NamedTuple):

@@ -53,6 +53,26 @@ def test_an_exponential_loss(a):
     assert beyond[0] < 1e-6
 
 
+@pytest.mark.parametrize("half", few([3, 20, 1]))
+def test_the_density_of_a_loss_near_the_posterior(half):
+    """One latent, as many successes as failures: c and 1 - c have one loss, an exact density.
+
+    On average over draws the log density is right to 2e-3 nats.
+    """
+    counts, a = er.Counts(half, 2 * half), half + 1.2
+    c = np.random.default_rng(0).beta(a, a, 20_000)
+    same = model("beta", (1.2, 1.2), [[a], [a]], "trace_mean_field", counts=counts)
+    every = same._replace(
+        prior=same.prior.repeat(c.size, 1), guide_parameters=same.guide_parameters.repeat(c.size, 1)
+    )
+    found, _ = loss_distribution(every._replace(clamped=False), np.random.default_rng(0))
+    constant = found.mean[0] + 2 * half * (sc.psi(a) - sc.psi(2 * a))
+    slope = half * np.abs(1 / c - 1 / (1 - c))
+    exact = np.log(2) + stats.beta.logpdf(c, a, a) - np.log(slope)
+    density = found.log_density(constant - half * (np.log(c) + np.log1p(-c)))
+    assert np.mean(exact - density) == pytest.approx(0.0, abs=2e-3)
+
+
 def simulated(guide, loss, prior, own, rng):
     """Losses by NumPy's draws and SciPy's densities."""
     shape = (DRAWS, K.size)

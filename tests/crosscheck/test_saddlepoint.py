@@ -66,10 +66,24 @@ def test_gamma_tails(shape, scale):
             assert tail < most or x < 1e-2, (p, x)  # the end of the distribution: weaker bounds
 
 
-def test_gamma_densities():
-    frozen, x = stats.gamma(3.0), np.array([0.2, 1.0, 3.0, 9.0, 40.0])
-    found = SaddlepointDistribution(gamma([3.0] * 5))
-    assert found.log_density(x) == pytest.approx(frozen.logpdf(x), abs=0.03)
+@pytest.mark.parametrize("scale", [1.0, -2.0])
+def test_gamma_densities(scale):
+    """Exact but for their integral's quadrature: that of Gamma(1/2) would be 1.17, untreated."""
+    shapes = np.array([0.5, 1.0, 3.0, 200.0])
+    found = SaddlepointDistribution(gamma(shapes, scale))
+    for x in (0.6 * shapes, shapes, 1.7 * shapes):
+        wanted = stats.gamma(shapes, scale=abs(scale)).logpdf(abs(scale) * x)
+        assert found.log_density(scale * x) == pytest.approx(wanted, abs=1e-3)
+
+
+def test_densities_integrate_to_one():
+    """Sums of independent numbers with ends on both sides; and one law for several numbers."""
+    x = np.linspace(-40.0, 40.0, 4001)
+    parts = [gamma(shape + 0 * x, scale) for shape, scale in ((0.9, 1.0), (1.3, -0.7), (2.0, 0.4))]
+    found = SaddlepointDistribution(Sum(tuple(parts)), np.zeros(x.size, int))
+    assert np.exp(found.log_density(x)).sum() * (x[1] - x[0]) == pytest.approx(1.0, abs=1e-3)
+    alone = SaddlepointDistribution(Sum(tuple(parts)))
+    assert alone.log_density(x) == pytest.approx(found.log_density(x), abs=1e-12)
 
 
 def test_a_normal_is_exact():
