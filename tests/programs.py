@@ -355,21 +355,52 @@ def _groups(hand: Hand) -> Any:
     return model, guide
 
 
-def _dirichlet(hand: Hand) -> Any:
+def _dirichlet(hand: Hand, *, kind: str = "Binomial") -> Any:
+    """A Dirichlet of two, and of its rows counts of the first, or of both outcomes."""
     pyro, dist, torch = hand.pyro, hand.dist, hand.torch
 
-    def model() -> None:
+    def rows(c: Any) -> tuple[Any, Any]:
         k, n = hand.tensor(K), hand.tensor(N)
+        if kind == "Binomial":
+            return dist.Binomial(n, c[..., 0]), k
+        if kind == "OneHotCategorical":
+            flips = hand.tensor(TRIALS)
+            return dist.OneHotCategorical(c), torch.stack([flips, 1 - flips], -1)
+        options = {"probs": c} if kind != "logits" else {"logits": c.log() + 0.7}
+        total = {} if kind == "default" else {"total_count": max(N)}
+        return dist.Multinomial(**options, **total, validate_args=False), torch.stack(
+            [k, n - k], -1
+        )
+
+    def model() -> None:
         pair = torch.stack(hand.concentrations("prior"))
-        with pyro.plate("g", len(K)):
+        trials = pyro.plate("t", len(TRIALS), dim=-2) if "Hot" in kind else nullcontext()
+        with pyro.plate("g", len(K), dim=-1):
             c = pyro.sample("c", dist.Dirichlet(pair))
-            with hand.likelihood():
-                pyro.sample("k", dist.Binomial(n, c[..., 0]), obs=hand.observed(k))
+            with hand.likelihood(), trials:
+                likelihood, observed = rows(c)
+                pyro.sample("k", likelihood, obs=hand.observed(observed))
 
     def guide() -> None:
         pair = torch.stack(hand.concentrations("guide"), -1)
-        with pyro.plate("g", len(K)):
+        with pyro.plate("g", len(K), dim=-1):
             pyro.sample("c", dist.Dirichlet(pair))
+
+    return model, guide
+
+
+def _affine(hand: Hand) -> Any:
+    """A Beta that is moved by 0 and stretched by 1."""
+    pyro, dist = hand.pyro, hand.dist
+    _, guide = _plate(hand)
+
+    def model() -> None:
+        k, n = hand.tensor(K), hand.tensor(N)
+        a, b = hand.concentrations("prior")
+        with pyro.plate("g", len(K)), hand.everything():
+            c = pyro.sample("c", dist.AffineBeta(a, b, hand.tensor(0.0), hand.tensor(1.0)))
+            with hand.likelihood():
+                pyro.sample("k", dist.Binomial(n, c), obs=hand.observed(k))
 
     return model, guide
 
@@ -384,14 +415,19 @@ def _masked(hand: Hand) -> Any:
     return kept(model), kept(guide)
 
 
-def _marginal(hand: Hand) -> Any:
+def _marginal(hand: Hand, *, counted: bool = False) -> Any:
     pyro, dist = hand.pyro, hand.dist
 
     def model() -> None:
         k, n = hand.tensor(K), hand.tensor(N)
         a, b = hand.concentrations("prior")
+        likelihood, observed = dist.BetaBinomial(a, b, n), k
+        if counted:
+            pair = hand.torch.stack([a, b])
+            likelihood = dist.DirichletMultinomial(pair, max(N), validate_args=False)
+            observed = hand.torch.stack([k, n - k], -1)
         with pyro.plate("g", len(K)), hand.likelihood():
-            pyro.sample("k", dist.BetaBinomial(a, b, n), obs=hand.observed(k))
+            pyro.sample("k", likelihood, obs=hand.observed(observed))
 
     return model, lambda: None
 
@@ -407,14 +443,21 @@ LAYOUTS = {
     "trials": _trials,
     "groups": _groups,
     "dirichlet": _dirichlet,
+    "multinomial": lambda h: _dirichlet(h, kind="default"),
+    "multinomial, largest": lambda h: _dirichlet(h, kind="probs"),
+    "multinomial, logits": lambda h: _dirichlet(h, kind="logits"),
+    "one hot": lambda h: _dirichlet(h, kind="OneHotCategorical"),
+    "affine": _affine,
     "masked": _masked,
     "marginal": _marginal,
+    "marginal, counted": lambda h: _marginal(h, counted=True),
 }
 
 PLATE = er.Counts(K, N)
 COUNTS = dict.fromkeys(LAYOUTS, PLATE) | {
     "trials": er.Counts(TRIALS.sum(axis=0), len(TRIALS)),
     "groups": er.Counts([2, 5, 7], [12, 8, 15]),
+    "one hot": er.Counts(TRIALS.sum(axis=0), len(TRIALS)),
     "masked": er.Counts([3, 12], [10, 40]),
 }
 """The data of each layout, latent by latent."""
@@ -451,9 +494,16 @@ STYLES = {
     "group numbers, vectorized": Style(layout="groups", particles=3, vectorize=True),
     "dirichlet": Style(layout="dirichlet", dtype="float64"),
     "dirichlet, vectorized": Style(layout="dirichlet", particles=3, vectorize=True),
+    "multinomial": Style(layout="multinomial"),
+    "multinomial, vectorized": Style(layout="multinomial", particles=3, vectorize=True),
+    "multinomial, largest total": Style(layout="multinomial, largest", dtype="float64"),
+    "multinomial, logits": Style(layout="multinomial, logits", dtype="float64"),
+    "one hot": Style(layout="one hot"),
+    "affine": Style(layout="affine"),
     "masked": Style(layout="masked", dtype="float64"),
     "marginal": Style(layout="marginal", prior="mean", dtype="float64"),
     "marginal, float32": Style(layout="marginal"),
+    "marginal, counted": Style(layout="marginal, counted"),
     "network": Style(own="network"),
     "one for all": Style(own="one for all", dtype="float64"),
     "tied": Style(own="prior", prior="logs"),

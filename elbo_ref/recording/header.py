@@ -53,6 +53,7 @@ _SITE = record(
         "latent": text(),
         "complement": flag,
         "logits": flag,
+        "enumerated": flag,
     },
     others=plain,
 )

@@ -74,7 +74,8 @@ class Recording:
         Gradients of the loss for these arguments, where one reaches them.
     observed : mapping of names to arrays (1 or T, 1 or rows)
         Of an observed site ``obs.value``, ``obs.total_count`` and ``obs.index``, the latent's
-        element that each row has; masks; one row if all steps have it.
+        element that each row has; ``obs.coefficient_total`` where the coefficients are of another
+        total; masks; one row if all steps have it.
     header : mapping
         All that is no array: versions, sites, the classes of loss and optimizer, settings; see
         `elbo_ref.recording.header`.
@@ -292,6 +293,9 @@ def _faults_of_sites(recording: Recording) -> Iterator[str]:
                 yield f"observed {full!r} is missing"
                 return
             parts.append((full, observed[full], rows))
+        other = f"{name}.coefficient_total"
+        if other in observed:
+            parts.append((other, observed[other], rows))
         for full, array, wanted in parts:
             if wanted is not None and array.shape[1] not in (1, wanted):
                 yield f"{full!r} has {array.shape[1]} values for the {wanted} elements of {name!r}"

@@ -14,23 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from elbo_ref.recording.distribution_kinds import unwrapped
+from elbo_ref.recording.numpyro_distributions import arguments_of, shift
 from elbo_ref.recording.numpyro_optimizers import as_arrays
-from elbo_ref.recording.numpyro_sites import (
-    Form,
-    Traces,
-    Values,
-    arguments_of,
-    base_of,
-    site_values,
-    sites_of,
-)
-from elbo_ref.svi.parameters import NAMES
+from elbo_ref.recording.numpyro_sites import Form, Traces, Values, site_values, sites_of
 
 Sources = dict[tuple[str, str], dict[str, list[str]]]
 """By program and name, the parameters that each argument of a site is computed from."""
-
-_ARGUMENTS = {"Beta": NAMES, "BetaBinomial": NAMES, "Normal": ("loc", "scale"), "Delta": ("v",)}
-"""By class, the arguments that are shifted."""
 
 _TRIALS = 2
 """Directions in which a derivative is taken."""
@@ -78,7 +68,7 @@ class Programs:
             return {
                 (site.program, site.name, name): x
                 for site in sites_of(traces)
-                for name, x in arguments_of(*base_of(site.fn)).items()
+                for name, x in arguments_of(*unwrapped(site.fn)).items()
             }
 
         values, pull = jax.vjp(arguments, free)
@@ -155,30 +145,3 @@ def _shifted(program: Any, shifts: Mapping[str, Mapping[str, Any]]) -> Callable[
             return program(*args, **kwargs)
 
     return wrapped
-
-
-def shift(fn: Any, by: Mapping[str, Any]) -> Any:
-    """Add to the arguments of a distribution, in the shape of all its elements."""
-    import jax.numpy as jnp
-    from numpyro import distributions as dist
-
-    name = type(fn).__name__
-    if name == "ExpandedDistribution":
-        return shift(fn.base_dist, by)
-    if name == "Independent":
-        return dist.Independent(shift(fn.base_dist, by), fn.reinterpreted_batch_ndims)
-    if name == "MaskedDistribution":
-        return dist.MaskedDistribution(shift(fn.base_dist, by), fn._mask)
-    if name == "TransformedDistribution":
-        return dist.TransformedDistribution(shift(fn.base_dist, by), fn.transforms)
-    options = {"validate_args": False}
-    if name == "Dirichlet":
-        (zero, *_) = (jnp.zeros_like(x) for x in by.values())
-        pair = jnp.stack([by.get(key, zero) for key in NAMES], axis=-1)
-        return dist.Dirichlet(fn.concentration + pair, **options)
-    moved = {key: getattr(fn, key) + by.get(key, 0.0) for key in _ARGUMENTS[name]}
-    if name == "BetaBinomial":
-        return dist.BetaBinomial(**moved, total_count=fn.total_count, **options)
-    if name == "Delta":
-        return dist.Delta(moved["v"], fn.log_density, event_dim=fn.event_dim, **options)
-    return getattr(dist, name)(**moved, **options)

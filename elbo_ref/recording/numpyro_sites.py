@@ -1,7 +1,6 @@
 """The sites of one step of a NumPyro run, noted from the traces of its programs.
 
-As in Pyro's recordings a Dirichlet of two is a Beta, a Uniform(0, 1) is one too, a Categorical of
-two a Bernoulli and a Multinomial of two a Binomial. A site whose distribution is transformed, as
+A site whose distribution is transformed, as
 AutoNormal makes them, is noted twice: as it is, and as the normal draw that it was made of.
 """
 
@@ -14,18 +13,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elbo_ref.recording.steps import WRAPPERS, Draws, Link, Observed, SiteNotes, unwrapped
-from elbo_ref.svi.parameters import NAMES
+from elbo_ref.recording.distribution_kinds import (
+    OF_COUNTS,
+    PAIRS,
+    ROWS,
+    WRAPPERS,
+    known_class,
+    unwrapped,
+)
+from elbo_ref.recording.numpyro_distributions import arguments_of, mask_of, probability_of
+from elbo_ref.recording.steps import Draws, Link, Observed, SiteNotes
 
 Traces = dict[str, Mapping[str, Any]]
 """The sites of both programs in one particle, the guide's first."""
 
 Values = dict[tuple[str, str], Any]
 """By program and name, the values of a site."""
-
-_ROWS = ("Binomial", "Bernoulli", "BetaBinomial", "Categorical", "Multinomial")
-_OF_TWO = ("DirichletOfTwo", "Multinomial")
-"""Kinds whose event is a pair, of which the first is kept."""
 
 _ON_LOGIT = "_unconstrained"
 
@@ -70,8 +73,8 @@ class Site(NamedTuple):
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the elements."""
-        kind, shapes = base_of(self.fn)[1], (tuple(self.fn.shape()), np.shape(self.value))
-        return np.broadcast_shapes(*(x[:-1] if kind in _OF_TWO else x for x in shapes))
+        kind, shapes = unwrapped(self.fn)[1], (tuple(self.fn.shape()), np.shape(self.value))
+        return np.broadcast_shapes(*(x[:-1] if kind in PAIRS else x for x in shapes))
 
 
 def sites_of(traces: Traces) -> list[Site]:
@@ -93,19 +96,24 @@ def site_values(site: Site) -> dict[str, Any]:
     """Collect what may differ between particles or steps: draws, arguments, rows and masks."""
     import jax.numpy as jnp
 
-    base, kind = base_of(site.fn)
+    base, kind = unwrapped(site.fn)
     values = {f"argument {key}": x for key, x in arguments_of(base, kind).items()}
-    mask = _mask(site.fn)
+    mask = mask_of(site.fn)
     if mask is not None:
         values["mask"] = jnp.broadcast_to(mask, site.shape)
     value = site.value
-    if kind in _OF_TWO:
+    if kind in OF_COUNTS:  # whose coefficient alone may have another total than the row
+        values["total_count"] = jnp.asarray(value).sum(axis=-1)
+        if kind == "Multinomial":
+            values["coefficient_total"] = base.total_count
+    elif kind in ROWS:
+        values["total_count"] = getattr(base, "total_count", 1)
+    if kind in PAIRS:
         value = value[..., 0]
     if kind == "Categorical":
         value = 1 - value
-    if kind in _ROWS:
-        values["total_count"] = getattr(base, "total_count", 1)
-        probability, _ = _probability(base, kind)
+    if kind in ROWS:
+        probability, _ = probability_of(base, kind)
         if probability is not None:
             values["probability"] = jnp.broadcast_to(probability, site.shape)
     values["value"] = value
@@ -120,7 +128,7 @@ def form_of(site: Site, sizes: Mapping[str, int], replayed: bool) -> Form:
     ValueError
         If it has no scale that is one number.
     """
-    base, kind = base_of(site.fn)
+    base, kind = unwrapped(site.fn)
     frames = site.message["cond_indep_stack"]
     scale = site.message["scale"]
     if scale is not None and np.size(scale) != 1:
@@ -128,7 +136,7 @@ def form_of(site: Site, sizes: Mapping[str, int], replayed: bool) -> Form:
     scale = 1.0 if scale is None else float(np.reshape(scale, ()))
     if not math.isfinite(scale):
         raise ValueError(f"the site {site.owner!r} has the scale {scale}")
-    name = type(base).__name__.removesuffix("Probs").removesuffix("Logits")
+    name = known_class(base)
     described: dict[str, Any] = {
         "class": name,
         "observed": bool(site.message["is_observed"]),
@@ -139,9 +147,9 @@ def form_of(site: Site, sizes: Mapping[str, int], replayed: bool) -> Form:
     }
     if name == "TransformedDistribution":
         described["transforms"] = [type(x).__name__ for x in base.transforms]
-    if kind in _ROWS:
-        described["logits"] = _probability(base, kind)[1]
-    shape = tuple(site.fn.shape())[: -1 if kind in _OF_TWO else None]
+    if kind in ROWS:
+        described["logits"] = probability_of(base, kind)[1]
+    shape = tuple(site.fn.shape())[: -1 if kind in PAIRS else None]
     whole = replayed or described["observed"] or _drawn_by_element(site.fn)
     done = site.message.get("_control_flow_done", False)
     arguments = arguments_of(base, kind) if whole and not done else {}
@@ -189,7 +197,7 @@ def note_sites(
         arrays = values[form.program, form.name]
         drawn = not form.observed and (form.program == "guide" or form.name not in of_guide)
         described = dict(form.description)
-        if form.kind in _ROWS:
+        if form.kind in ROWS:
             described |= _note_rows(notes, form, arrays)
         elif drawn:
             draws = _flat(arrays["value"], form.shape)
@@ -211,7 +219,7 @@ def note_sites(
 
 def _note_rows(notes: SiteNotes, form: Form, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """Note observed or drawn counts, and describe them."""
-    probability = arrays.get("probability")
+    probability, other = arrays.get("probability"), arrays.get("coefficient_total")
     rows = Observed(
         value=_argument(arrays["value"], form.shape),
         total_count=_argument(arrays["total_count"], form.shape),
@@ -219,6 +227,7 @@ def _note_rows(notes: SiteNotes, form: Form, arrays: Mapping[str, NDArray[Any]])
         elements=arrays["value"][0].size,
         probability=None if probability is None else _flat(probability, form.shape),
         is_logit=form.description["logits"],
+        coefficient_total=None if other is None else _argument(other, form.shape),
     )
     return notes.add_rows(form.name, rows)
 
@@ -233,72 +242,6 @@ def _argument(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """Arrange the first particle's values as (n,), or as (1,) where elements share one."""
     first = array[0]
     return first.reshape(1) if first.size == 1 else np.broadcast_to(first, shape).ravel()
-
-
-def base_of(fn: Any) -> tuple[Any, str]:
-    """Unwrap a distribution, and say what it is to be taken for."""
-    return unwrapped(fn, _class_of)
-
-
-def _class_of(fn: Any) -> str:
-    return type(fn).__name__.removesuffix("Probs").removesuffix("Logits")
-
-
-def arguments_of(fn: Any, kind: str) -> dict[str, Any]:
-    """List the arguments of a distribution that are noted, in floating point."""
-    import jax.numpy as jnp
-
-    found: dict[str, Any] = {}
-    if kind in ("Beta", "BetaBinomial"):
-        found = {name: getattr(fn, name) for name in NAMES}
-    elif kind == "DirichletOfTwo":
-        found = {name: fn.concentration[..., i] for i, name in enumerate(NAMES)}
-    elif kind == "Uniform":
-        unit = _is_all(fn.low, 0) and _is_all(fn.high, 1)
-        found = dict.fromkeys(NAMES, 1.0) if unit else {}
-    elif kind == "Normal":
-        found = {"loc": fn.loc, "scale": fn.scale}
-    elif kind == "TransformedDistribution":
-        inner, kind = base_of(fn.base_dist)
-        elementwise = kind == "Normal" and tuple(fn.base_dist.shape()) == tuple(fn.shape())
-        return arguments_of(inner, kind) if elementwise else {}
-    elif kind == "Delta":
-        found = {"v": fn.v}
-    return {name: jnp.asarray(x, jnp.result_type(x, float)) for name, x in found.items()}
-
-
-def _is_all(x: Any, wanted: float) -> bool:
-    """Tell whether values are known and all equal to a number."""
-    from jax.core import Tracer
-
-    return not isinstance(x, Tracer) and bool(np.all(np.asarray(x) == wanted))
-
-
-def _probability(fn: Any, kind: str) -> tuple[Any, bool]:
-    """Find the probability of a success, or its logit."""
-    if kind in ("Categorical", "Multinomial"):
-        return fn.probs[..., 0], False
-    if kind not in ("Binomial", "Bernoulli"):
-        return None, False
-    if type(fn).__name__.endswith("Logits"):
-        return fn.logits, True
-    return fn.probs, False
-
-
-def _mask(fn: Any) -> Any:
-    """Join the masks of a site, each over its events; None if there is none."""
-    import jax.numpy as jnp
-
-    joined = None
-    while type(fn).__name__ in WRAPPERS:
-        if type(fn).__name__ == "MaskedDistribution":
-            kind = base_of(fn)[1]
-            events = len(fn.event_shape) - (kind in _OF_TWO)
-            mask = jnp.asarray(fn._mask)
-            mask = mask.reshape(mask.shape + (1,) * events)
-            joined = mask if joined is None else joined & mask
-        fn = fn.base_dist
-    return joined
 
 
 def _drawn_by_element(fn: Any) -> bool:

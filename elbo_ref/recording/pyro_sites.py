@@ -2,8 +2,7 @@
 
 Of each distribution its class and the values of its arguments are kept, and by a hook on the
 argument itself the gradient that the loss has for it. Which parameters an argument was computed
-from is read off PyTorch's graph. A Dirichlet of two is a Beta, a Uniform(0, 1) is one too, a
-Categorical of two a Bernoulli and a Multinomial of two a Binomial.
+from is read off PyTorch's graph.
 """
 
 from __future__ import annotations
@@ -15,27 +14,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elbo_ref.recording.steps import WRAPPERS, Draws, Link, Observed, SiteNotes, unwrapped
+from elbo_ref.recording.distribution_kinds import PAIRS, ROWS, known_class, unwrapped
+from elbo_ref.recording.pyro_distributions import (
+    Argument,
+    arguments_of,
+    counts_of,
+    mask_of,
+    probability_of,
+)
+from elbo_ref.recording.steps import Draws, Link, Observed, SiteNotes
 from elbo_ref.svi.parameters import NAMES
 
 _PARTICLES = "num_particles_vectorized"
 """The plate of Pyro's ELBOs."""
-
-_ROWS = {"Binomial": "Binomial", "Bernoulli": "Bernoulli", "BetaBinomial": "BetaBinomial"}
-_ROWS |= {"Categorical": "Bernoulli", "Multinomial": "Binomial"}
-_KNOWN = {"Beta", "Dirichlet", "Uniform", "Normal", "Delta", "TransformedDistribution", *_ROWS}
-"""Classes that are recognised in what derives from them, too."""
-
-
-class Argument(NamedTuple):
-    """An argument of a distribution: its value, and the tensor that has its gradient.
-
-    `column` is its place on the last axis of that tensor; None if it is all of it.
-    """
-
-    value: Any
-    tensor: Any
-    column: int | None = None
 
 
 class _Layout(NamedTuple):
@@ -122,7 +113,9 @@ class SiteListener(SiteNotes):
             try:
                 note(msg)
             except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-                self.refused = self.refused or f"the site {msg['name']!r}: {error}"
+                kind = known_class(msg["fn"])
+                words = f"the site {msg['name']!r} (a {kind}) cannot be recorded: {error}"
+                self.refused = self.refused or words
 
         class Listener(Messenger):  # type: ignore[misc]
             def _pyro_post_sample(self, msg: Any) -> None:
@@ -156,26 +149,30 @@ class SiteListener(SiteNotes):
             if msg["value"].numel() < fn.size:
                 self.add_batch(name, as_array(msg["value"]).ravel(), fn.size)
             return
-        (base, kind), frames = _base(fn), msg["cond_indep_stack"]
+        (base, kind), frames = unwrapped(fn), msg["cond_indep_stack"]
         axes = [
             len(fn.batch_shape) + frame.dim
             for frame in frames
             if frame.name == _PARTICLES and -frame.dim <= len(fn.batch_shape)
         ]
-        event = {"Unit": (), **dict.fromkeys(_OF_TWO, fn.event_shape[:-1])}
+        event = {"Unit": (), **dict.fromkeys(PAIRS, fn.event_shape[:-1])}
         shape = (*fn.batch_shape, *event.get(kind, fn.event_shape))
         layout, observed = _Layout(shape, tuple(axes)), bool(msg["is_observed"])
-        drawn = not observed and kind not in _ROWS
+        if msg["infer"].get("_enumerate_dim") is not None:
+            described = _described(base, msg["scale"], frames)
+            self.add_site(program, name, {}, **described, observed=observed, enumerated=True)
+            return
+        drawn = not observed and kind not in ROWS
         if drawn and (program == "guide" or ("guide", name) not in self.sites):
-            value = msg["value"][..., 0] if kind in _OF_TWO else msg["value"]
+            value = msg["value"][..., 0] if kind in PAIRS else msg["value"]
             self.add_draws(name, Draws(layout.flat(value), layout.elements))
         if (program, name) not in self.sites:
             described = _described(base, msg["scale"], frames)
             described |= {"observed": observed, **self._note_data(name, base, kind, msg, layout)}
-            kept = _mask(fn, msg["mask"])
+            kept = mask_of(fn, msg["mask"])
             if kept is not None:
                 self.observed[f"{program}.{name}.mask"] = layout.flat(kept)[0].copy()
-            self._note_arguments(program, name, _arguments(base, kind), layout, described)
+            self._note_arguments(program, name, arguments_of(base, kind), layout, described)
         self._hook(program, name, base, kind, layout)
 
     def _note_arguments(
@@ -201,23 +198,15 @@ class SiteListener(SiteNotes):
         """Note counts or a factor, and describe them."""
         if kind == "Unit":
             self.observed[f"{name}.factor"] = layout.flat(base.log_factor)[0].copy()
-        return self._note_rows(name, base, kind, msg["value"], layout) if kind in _ROWS else {}
+        return self._note_rows(name, base, kind, msg["value"], layout) if kind in ROWS else {}
 
     def _note_rows(
         self, name: str, base: Any, kind: str, value: Any, layout: _Layout
     ) -> dict[str, Any]:
         """Note observed or drawn counts, and describe them."""
-        if kind == "Multinomial":
-            value = value[..., 0]
-        if kind == "Categorical":
-            value = 1 - value
+        value, total = counts_of(base, kind, value)
         given = value[tuple(slice(0, 1) if n == 0 else slice(None) for n in value.stride())]
-        total = getattr(base, "total_count", None)
-        if total is None:
-            total = value.new_ones(())
-        elif not hasattr(total, "shape"):
-            total = value.new_full((), total)
-        probability, is_logit = _probability(base, kind)
+        probability, is_logit = probability_of(base, kind)
         rows = Observed(
             layout.argument(value)[0],
             layout.argument(total)[0],
@@ -234,7 +223,7 @@ class SiteListener(SiteNotes):
         A tensor that several runs or sites have, as a parameter itself is, is hooked once; the
         first site has its gradient, the others none of it.
         """
-        for key, argument in _arguments(base, kind).items():
+        for key, argument in arguments_of(base, kind).items():
             tensor, split = argument.tensor, argument.column is not None
             if not getattr(tensor, "requires_grad", False):
                 continue
@@ -282,10 +271,6 @@ class SiteListener(SiteNotes):
         self._hooked.clear()
 
 
-_OF_TWO = ("DirichletOfTwo", "Multinomial")
-"""Kinds whose event is a pair, of which the first is kept."""
-
-
 def _described(base: Any, scale: Any, frames: Any) -> dict[str, Any]:
     """Describe a site by its class, its scale and its plates."""
     number, planned = _one_number(scale), 1.0
@@ -294,7 +279,7 @@ def _described(base: Any, scale: Any, frames: Any) -> dict[str, Any]:
     for frame in frames:
         planned *= (frame.full_size or frame.size) / frame.size
     described: dict[str, Any] = {
-        "class": _known_class(base),
+        "class": known_class(base),
         "scale": number,
         "planned_scale": float(planned),
         "plates": [frame.name for frame in frames if frame.name != _PARTICLES],
@@ -312,65 +297,6 @@ def _one_number(scale: Any) -> float:
             raise ValueError("its elements are scaled differently")
         scale = scale.reshape(-1)[0]
     return float(scale)
-
-
-def _known_class(fn: Any) -> str:
-    """Name the first class of a distribution, or of those it derives from, that is known here."""
-    names = [kind.__name__ for kind in type(fn).__mro__]
-    return next((name for name in names if name in _KNOWN), names[0])
-
-
-def _base(fn: Any) -> tuple[Any, str]:
-    """Unwrap a distribution, and say what it is to be taken for."""
-    return unwrapped(fn, _known_class)
-
-
-def _arguments(fn: Any, kind: str) -> Mapping[str, Argument]:
-    """List the arguments of a distribution that are noted."""
-    if kind in ("Beta", "BetaBinomial", "DirichletOfTwo"):
-        inner = fn._beta if kind == "BetaBinomial" else fn
-        pair = inner.concentration if kind == "DirichletOfTwo" else inner._dirichlet.concentration
-        return {name: Argument(pair[..., i], pair, i) for i, name in enumerate(NAMES)}
-    if kind == "Uniform":
-        ends = bool((fn.low == 0).all()) and bool((fn.high == 1).all())
-        one = fn.low.new_ones(())
-        return {name: Argument(one, one) for name in NAMES} if ends else {}
-    if kind == "Normal":
-        return {"loc": Argument(fn.loc, fn.loc), "scale": Argument(fn.scale, fn.scale)}
-    if kind == "TransformedDistribution":
-        inner, kind = _base(fn.base_dist)
-        return _arguments(inner, kind) if kind == "Normal" else {}
-    if kind == "Delta" and hasattr(fn.v, "requires_grad"):
-        return {"v": Argument(fn.v, fn.v)}
-    return {}
-
-
-def _probability(fn: Any, kind: str) -> tuple[Any, bool]:
-    """Find the probability of a success, or its logit."""
-    if kind in ("Categorical", "Multinomial"):
-        return fn.probs[..., 0], False
-    if kind not in ("Binomial", "Bernoulli"):
-        return None, False
-    if "probs" in vars(fn):
-        return fn.probs, False
-    return fn.logits, True
-
-
-def _mask(fn: Any, mask: Any) -> Any:
-    """Join the masks of a site; None if there is none."""
-    masks = [] if mask is None else [mask]
-    while type(fn).__name__ in WRAPPERS:
-        if type(fn).__name__ == "MaskedDistribution":
-            masks.append(fn._mask)
-        fn = fn.base_dist
-    if not masks:
-        return None
-    import torch
-
-    joined = torch.as_tensor(masks[0])
-    for other in masks[1:]:
-        joined = joined & torch.as_tensor(other)
-    return joined
 
 
 def as_array(tensor: Any) -> NDArray[Any]:

@@ -18,13 +18,9 @@ from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.arithmetic import LikelihoodForm
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.loss_model import Rows
+from elbo_ref.recording.distribution_kinds import TRIALS
 from elbo_ref.recording.notes import Recording
 from elbo_ref.special import log_choose
-
-ROWS = ("Binomial", "Bernoulli", "BetaBinomial", "Categorical", "Multinomial")
-"""Classes of sites whose values are counts or single trials."""
-
-_TRIALS = ("Bernoulli", "Categorical")
 
 
 class Data(NamedTuple):
@@ -71,6 +67,11 @@ class Data(NamedTuple):
     def constant(self) -> bool:
         """Tell whether every step saw the same data."""
         return len(self.successes) == 1 and not self.batched
+
+    @property
+    def possible(self) -> bool:
+        """Tell whether all rows are successes of so many trials."""
+        return not any(x.name in ("outside_model", "wrong_total_count") for x in self.findings)
 
     @property
     def seen(self) -> Rows:
@@ -123,13 +124,17 @@ def data_of(
     findings = []
     for site in sites:
         k, n = _rows(recording, site)
-        if np.any(k != np.floor(k)) or np.any(k > n) or np.any(k < 0):
-            words = f"the values of {site['name']!r} are not counts of a total"
-            findings.append(Finding("data", words, status="untested"))
-        trial = site["class"] in _TRIALS
-        coefficient = np.zeros(k.shape) if trial else log_choose_of(k, n)
-        magnitude = np.zeros(k.shape) if trial else _coarser(recording) * magnitude_of(k, n)
         mask = _mask(recording, site)
+        k, n = (np.where(mask != 0, x, 0.0) for x in (k, n))
+        findings += _faults(site, k, n)
+        trial = site["class"] in TRIALS
+        coefficient = np.zeros(k.shape) if trial else log_choose_of(k, n)
+        other = recording.observed.get(f"{site['name']}.coefficient_total")
+        if other is not None:
+            coefficient = coefficient + sc.gammaln(other + 1.0) - sc.gammaln(n + 1.0)
+            words = f"the coefficients of {site['name']!r} are of other totals than the rows have"
+            findings.append(Finding("coefficients", words, status="note"))
+        magnitude = np.zeros(k.shape) if trial else _coarser(recording) * magnitude_of(k, n)
         if site.get("complement"):
             k = n - k
         place, index = places[site["latent"]], _index(recording, site)
@@ -150,12 +155,25 @@ def data_of(
     drawn = any(not site["observed"] for site in sites)
     exact = not ((drawn or batched) and loss.get("num_particles", 1) > 1)
     exact = exact or (batched and bool(loss.get("vectorize_particles")))
-    trials = classes <= {*_TRIALS}
+    trials = classes <= {*TRIALS}
     k, n, coefficient, magnitude = total
     noted = tuple(dict.fromkeys(findings))
     whole, numbers = _batch(recording, size)
     rows = k, n, coefficient, magnitude
     return Data(*rows, trials, by_logit, False, exact, batched, whole, numbers, noted)
+
+
+def _faults(site: Mapping[str, Any], k: FloatArray, n: FloatArray) -> list[Finding]:
+    """Find rows that are no counts: part of a trial, or more successes than there are trials."""
+    if np.any((k != np.floor(k)) | (n != np.floor(n))):
+        words = f"the values of {site['name']!r} are not whole numbers"
+        return [Finding("outside_model", words, status="outside")]
+    off = (k > n) | (k < 0)
+    if not off.any():
+        return []
+    step, row = np.argwhere(off)[0]
+    words = f"row {row} of {site['name']!r} has {k[step, row]:g} successes of {n[step, row]:g}"
+    return [Finding("wrong_total_count", words, reason="no such row can be", status="mistake")]
 
 
 def _batch(recording: Recording, size: int) -> tuple[int | None, NDArray[np.int64] | None]:

@@ -23,13 +23,13 @@ from elbo_ref._format.numbers import number
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.guides import Guide
+from elbo_ref.recording.distribution_kinds import MARGINAL, OF_SEVERAL, ROWS
 from elbo_ref.recording.factors import data_of_factor
 from elbo_ref.recording.guide_sites import EMPTY, Argument, OutsideError, Sites, read_guide
 from elbo_ref.recording.notes import Recording
-from elbo_ref.recording.rows import ROWS, Data, data_of
+from elbo_ref.recording.rows import Data, data_of
 from elbo_ref.svi.parameters import NAMES
 
-_MARGINAL = "BetaBinomial"
 _AT_END = 0.1
 """Share of a range, or of its end, that counts as at the end."""
 
@@ -117,7 +117,7 @@ def read_statement(recording: Recording) -> Statement:
     """
     rows = [site for site in recording.sites("model") if site["class"] in ROWS]
     _check_observed(recording, rows)
-    if any(site["class"] == _MARGINAL for site in rows):
+    if any(site["class"] in MARGINAL for site in rows):
         return _marginal(recording, rows)
     sites = Sites(recording, _latents(recording, rows))
     data = data_of(recording, rows, sites.places, sites.size) if rows else None
@@ -164,12 +164,17 @@ def _check_observed(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> 
         if site["observed"] and site["class"] not in (*ROWS, *_OTHERS):
             raise OutsideError(f"the model observes {site['name']!r} from a {site['class']}")
     for site in rows:
-        if site["class"] != _MARGINAL and "latent" not in site:
+        if site.get("enumerated"):
+            raise OutsideError(f"{site['name']!r} is a discrete latent, enumerated: a mixture")
+        known = site.keys() >= {"rows", "elements"}
+        if not known and site["class"] in OF_SEVERAL:
+            raise OutsideError(f"{site['name']!r} has more than two outcomes")
+        if site["class"] not in MARGINAL and "latent" not in site:
             raise OutsideError(
                 f"the probability of {site['name']!r} is not the latent itself, but computed "
                 "otherwise"
             )
-        if not site.keys() >= {"rows", "elements"}:
+        if not known:
             raise ValueError(f"the recording does not say how many rows {site['name']!r} has")
 
 
@@ -329,7 +334,7 @@ def _marginal(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> Statem
         for x in recording.sites("model")
         if x not in rows and not (x["observed"] and x["class"] in _OTHERS)
     ]
-    if others or any(site["class"] != _MARGINAL for site in rows):
+    if others or any(site["class"] not in MARGINAL for site in rows):
         raise OutsideError(f"beside a BetaBinomial the model has {', '.join(others) or 'others'}")
     linked = [{**site, "latent": site["name"]} for site in rows]
     sites = Sites(recording, [site["name"] for site in rows])

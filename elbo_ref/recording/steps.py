@@ -9,7 +9,7 @@ draw: this is looked up at the draws of the step, not taken from shapes or names
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
 from itertools import takewhile
@@ -21,9 +21,6 @@ from numpy.typing import NDArray
 from elbo_ref.recording.notes import Recording
 
 Array = NDArray[Any]
-
-WRAPPERS = ("Independent", "ExpandedDistribution", "MaskedDistribution")
-"""Classes of distributions around another one."""
 
 _NEAR = 64
 """Roundings, in units of eps, that turn a logit back into its probability."""
@@ -50,6 +47,7 @@ class Observed(NamedTuple):
     Attributes
     ----------
     value, total_count : array, (1,) or (n,)
+        Of several outcomes the total is that of the values, as it is in their probability.
     shape : tuple of int
         Of the site, without particles.
     elements : int
@@ -57,6 +55,8 @@ class Observed(NamedTuple):
     probability : array or None, (P, n)
     is_logit : bool
         Whether that is the logit.
+    coefficient_total : array or None, (1,) or (n,)
+        The total whose factorial stands in the coefficient, where it is another one.
     """
 
     value: Array
@@ -65,6 +65,7 @@ class Observed(NamedTuple):
     elements: int
     probability: Array | None = None
     is_logit: bool = False
+    coefficient_total: Array | None = None
 
 
 class SiteNotes:
@@ -107,6 +108,9 @@ class SiteNotes:
         """Note the rows of a site; return the description of where their probability is from."""
         size = math.prod(rows.shape)
         self.observed |= {f"{name}.value": rows.value, f"{name}.total_count": rows.total_count}
+        other = rows.coefficient_total
+        if other is not None and np.any(other != rows.total_count):
+            self.observed[f"{name}.coefficient_total"] = other
         described: dict[str, Any] = {"rows": size, "elements": rows.elements}
         if rows.probability is None:
             return described
@@ -205,20 +209,6 @@ def _same(rows: Observed, values: Array, link: Link) -> bool:
         return bool(np.all(np.abs(seen - wanted) <= 4 * eps * wanted))
     room = _NEAR * eps * np.maximum(wanted, eps) * (1 + np.abs(seen))
     return bool(np.all(np.abs(_probability(seen, True) - wanted) <= room))
-
-
-def unwrapped(fn: Any, class_of: Callable[[Any], str]) -> tuple[Any, str]:
-    """Unwrap a distribution, and say what it is to be taken for, given what names its class."""
-    while type(fn).__name__ in WRAPPERS:
-        fn = fn.base_dist
-    kind = class_of(fn)
-    if kind == "Dirichlet" and fn.event_shape[-1] == 2:
-        return fn, "DirichletOfTwo"
-    if kind == "Categorical" and fn.probs.shape[-1] != 2:
-        return fn, "CategoricalOfMany"
-    if kind == "Multinomial" and fn.event_shape[-1] != 2:
-        return fn, "MultinomialOfMany"
-    return fn, kind
 
 
 def make_recording(

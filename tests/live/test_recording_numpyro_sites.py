@@ -74,6 +74,10 @@ def likelihood(kind, c):
             dist.Multinomial(n.astype(int), both),
             jnp.stack([k, n - k], axis=-1),
         ),
+        "other totals": lambda: (
+            dist.Multinomial(40, both, validate_args=False),
+            jnp.stack([k, n - k], axis=-1),
+        ),
         "mask": lambda: (dist.Binomial(n, c).mask(jnp.array([True, False, True])), k),
     }[kind]()
 
@@ -81,8 +85,11 @@ def likelihood(kind, c):
 @pytest.mark.parametrize("event", [False, True])
 @pytest.mark.parametrize(
     "kind",
-    ["binomial", "complement", "logits", "bernoulli", "categorical", "multinomial", "mask"],
-)
+    [
+        "binomial", "complement", "logits", "bernoulli", "categorical", "multinomial",
+        "other totals", "mask",
+    ],
+)  # fmt: skip
 def test_rows_are_those_of_the_draws(kind, event):
     def model():
         distribution, observed = likelihood(kind, latent())
@@ -160,8 +167,11 @@ def prior_kinds():
     dist = numpyro.distributions
     unit = dist.constraints.unit_interval
 
+    def by_name():
+        return {"mean": parameter("mean", 0.3, unit), "total": parameter("total", 6.0)}
+
     def by_mean(detach=lambda x: x):
-        mean, total = parameter("mean", 0.3, unit), parameter("total", 6.0)
+        mean, total = by_name().values()
         return dist.Beta(detach(mean) * total, (1 - mean) * total)
 
     def ends():
@@ -176,6 +186,11 @@ def prior_kinds():
         "expanded": (lambda: dist.Beta(*(x[None] for x in ends())).expand([3]), (["a"], ["b"])),
         "dirichlet": (lambda: dist.Dirichlet(jnp.stack(ends())).expand([3]), (["a"], ["b"])),
         "uniform": (lambda: dist.Uniform(0.0, 1.0).expand([3]), ([], [])),
+        "improper": (lambda: dist.ImproperUniform(unit, (3,), ()), ([], [])),
+        "proportion": (
+            lambda: dist.BetaProportion(*by_name().values()).expand([3]),
+            (["mean", "total"],) * 2,
+        ),
         "fixed": (lambda: dist.Beta(1, 2.0).expand([3]), ([], [])),
         "half": (lambda: dist.Beta(ends()[0], 5).expand([3]), (["a"], [])),
         "mean": (lambda: by_mean().expand([3]), (["mean", "total"],) * 2),
@@ -184,8 +199,12 @@ def prior_kinds():
 
 
 @pytest.mark.parametrize(
-    "kind", ["expanded", "dirichlet", "uniform", "fixed", "half", "mean", "detached"]
-)
+    "kind",
+    [
+        "expanded", "dirichlet", "uniform", "improper", "proportion", "fixed", "half", "mean",
+        "detached",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("event", [False, True])
 def test_arguments_say_what_they_are_computed_from(kind, event):
     """And their gradients add up to those of the parameters, by the chain rule."""
@@ -224,7 +243,7 @@ def test_arguments_say_what_they_are_computed_from(kind, event):
         wanted = {"a": one * value["a"], "b": zero * value["b"]}
     else:
         mean, total = value["mean"], value["total"]
-        slope = -zero * total + (kind == "mean") * one * total
+        slope = -zero * total + (kind != "detached") * one * total
         wanted = {
             "total": (one * mean + zero * (1 - mean)) * total,
             "mean": slope * mean * (1 - mean),
@@ -232,6 +251,37 @@ def test_arguments_say_what_they_are_computed_from(kind, event):
     for name, gradient in wanted.items():
         assert recording.gradients[name][0] == pytest.approx(gradient, rel=1e-4, abs=1e-4), name
     assert er.replay(recording).genuine
+
+
+def test_a_guide_of_means_and_concentrations():
+    unit = numpyro.distributions.constraints.unit_interval
+
+    def proportions():
+        own = parameter("m", [0.4, 0.6, 0.3], unit), parameter("s", [12.0, 14.0, 45.0])
+        with numpyro.plate("latents", 3):
+            numpyro.sample("c", numpyro.distributions.BetaProportion(*own))
+
+    verdict = er.replay(recorded(lambda: observe(latent()), proportions, particles=2))
+    assert verdict.genuine and "3 latents, beta guide" in verdict.subject
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_latent_summed_out_of_two_counts(wide):
+    """A DirichletMultinomial of two is a BetaBinomial; its total is that of the row."""
+
+    def model():
+        import jax.numpy as jnp
+
+        k, n = jnp.array(K), jnp.array(N)
+        ends = jnp.stack([parameter("a", 2.0), parameter("b", 5.0)])
+        kind = numpyro.distributions.DirichletMultinomial
+        likelihood = kind(ends, 40 if wide else n, validate_args=False)
+        with numpyro.plate("rows", 3):
+            numpyro.sample("k", likelihood, obs=jnp.stack([k, n - k], axis=-1))
+
+    verdict = er.replay(recorded(model, lambda: None))
+    assert verdict.genuine and verdict.having("agrees")[0].name == "losses", verdict
+    assert "3 latents, no guide" in verdict.subject
 
 
 @pytest.mark.parametrize("kind", ["AutoNormal", "AutoDiagonalNormal", "AutoDelta"])

@@ -8,10 +8,12 @@ from scipy import special
 
 import elbo_ref as er
 from elbo_ref.recording import Recording
+from elbo_ref.recording.replay.check import replay
 from elbo_ref.recording.rows import Data, Place, compare_counts, data_of
-from recorded import COUNTS, K, N, site
+from recorded import COUNTS, K, N, betas, site, stated
 
 PLACES = {"c": Place(0, 3)}
+C, BETAS = np.full((4, 2, 3), 0.25), betas((2.0, 5.0), ([4.0, 8.0, 15.0], [9.0, 6.0, 30.0]))
 
 
 def rows_site(name="k", kind="Binomial", **changed):
@@ -95,11 +97,39 @@ def test_rows_that_change_from_step_to_step():
     assert not made.constant and made.successes.tolist() == [K.tolist(), K[::-1].tolist()]
 
 
-def test_values_that_are_no_counts_are_said_to_be_none():
-    for value in (K + 0.5, N + 1, -K):
-        (finding,) = data(value[None]).findings
-        assert finding.status == "untested" and "are not counts of a total" in finding.quantity
-    assert not data(N[None]).findings
+@pytest.mark.parametrize(
+    ("value", "status", "words"),
+    [
+        (K + 0.5, "outside", "not whole numbers"),
+        (N + 1, "mistake", "row 0 of 'k' has 11 successes of 10"),
+        (-K, "mistake", "has -3 successes"),
+    ],
+)
+def test_values_that_are_no_counts_are_said_to_be_none(value, status, words):
+    """And no loss is made of them, whatever the steps have for one."""
+    made = data(value[None])
+    (finding,) = made.findings
+    assert (finding.status, made.possible) == (status, False) and words in finding.quantity
+    assert not data(N[None]).findings and data(N[None]).possible
+    rows = {"k.value": np.asarray(value, float)[None]}
+    verdict = replay(stated(C, BETAS).with_observed(rows), er.Counts(K, N))
+    assert verdict.having("untested")[0].reason == "the rows are no counts", verdict
+    assert (verdict.outcome == "outside_model") == (status == "outside"), verdict
+
+
+def test_values_that_a_mask_hides_are_none():
+    mask = {"model.k.mask": np.array([[1.0, 0.0, 1.0]])}
+    assert data(np.array([[3.0, -1.0, 12.0]]), more=mask).possible
+
+
+def test_coefficients_of_another_total():
+    """NumPyro's Multinomial has the factorial of its total_count, whatever the row has."""
+    other = {"k.coefficient_total": np.array([[40.0]])}
+    made, plain = data(K[None], more=other), data(K[None])
+    np.testing.assert_array_equal(made.total_count, plain.total_count)
+    extra = special.gammaln(41) - special.gammaln(N + 1.0)
+    np.testing.assert_allclose(made.log_coefficient - plain.log_coefficient, [extra])
+    assert [x.status for x in made.findings] == ["note"]
 
 
 def test_values_that_stand_against_several_latents_each():

@@ -151,12 +151,14 @@ def _replayed(recording: Recording, counts: Counts | None, optimizer: Adam | Non
         return _Seen(findings)
     findings += [*map(_outside, statement.outside), *statement.findings]
     data = statement.data
-    if data is not None and counts is not None:
+    if data is not None and data.possible and counts is not None:
         findings += compare_counts(data, counts, statement.scale * statement.likelihood_weight)
     if data is None and counts is not None and len(counts) == statement.draws.shape[2]:
         data = Data.of(counts)
-    if data is None:
-        findings.append(_untested("the likelihood is written by hand: give the counts"))
+    if data is None or not data.possible:
+        by_hand = "the likelihood is written by hand: give the counts"
+        findings.append(_untested(by_hand if data is None else "the rows are no counts"))
+        findings += updates.compare_updates(part, optimizer)
         return _Seen(findings, statement)
     trace = None
     if statement.marginal:
