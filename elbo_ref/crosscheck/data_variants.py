@@ -17,7 +17,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.label_order import in_order
 from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
 from elbo_ref.crosscheck.prior_variants import divergence_from_posterior
-from elbo_ref.crosscheck.variants import Hypothesis, single_trials
+from elbo_ref.crosscheck.variants import Hypothesis, has_pair, single_trials
 from elbo_ref.mle.binomial import log_coefficient
 
 _MOST_LATENTS = 200
@@ -71,20 +71,27 @@ def failures_for_totals(given: LossModel) -> Iterator[Hypothesis]:
 
 
 def other_rows(given: LossModel) -> Iterator[Hypothesis]:
-    """Observe 1 for each row with a success, all trials as successes, or none.
+    """Observe failures for successes, 1 for each row with a success, all trials, or none.
 
-    Failures for successes are no hypothesis of their own: they are concentrations exchanged.
+    Where concentrations can be exchanged, failures are no hypothesis of their own: that is the
+    same.
     """
     counts = given.counts
     if given.batch is not None or counts.log_split.any():
         return
     k, n = counts.successes, counts.total_count
-    rows = {"1 where there is a success": np.minimum(k, 1), "all trials": n, "none": 0 * k}
+    exchanged = has_pair(given) or not given.guide.parameter_names
+    rows = {
+        "failures for successes": n - k,
+        "the successes are 1 where there is a success": np.minimum(k, 1),
+        "the successes are all trials": n,
+        "the successes are none": 0 * k,
+    }
     for words, seen in rows.items():
-        if np.array_equal(seen, n - k):
+        if exchanged and np.array_equal(seen, n - k):
             continue
         changed = given.of_counts(Counts(seen, n, counts.multiplicity))
-        yield Hypothesis(f"the successes are {words}", changed)
+        yield Hypothesis(words, changed)
 
 
 def broadcast(given: LossModel) -> Iterator[Hypothesis]:

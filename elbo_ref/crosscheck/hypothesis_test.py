@@ -20,7 +20,11 @@ from scipy import special as sc
 from elbo_ref.crosscheck.alignment import Losses, evenly
 from elbo_ref.crosscheck.distribution import expected_losses, rough_distribution
 from elbo_ref.crosscheck.loss_model import LossModel
-from elbo_ref.crosscheck.mistakes import closed_form_hypotheses, fitted_hypotheses
+from elbo_ref.crosscheck.mistakes import (
+    closed_form_hypotheses,
+    excluded_names,
+    fitted_hypotheses,
+)
 from elbo_ref.crosscheck.model_test import ALIKE, LEVEL, ModelTest
 from elbo_ref.crosscheck.moments import DrawCumulants
 from elbo_ref.crosscheck.unknown_origin import log_marginal_likelihood
@@ -38,6 +42,8 @@ _OF_MEANING = 2.0
 """Log-likelihood penalty of a mistake in another meaning of the given model."""
 _MOST, _MOST_SAMPLED = 200, 40
 """Losses that are compared with hypotheses: as many of a longer run, evenly spread."""
+_EXACT = 1e-3
+"""Nats within which losses without noise agree by no coincidence."""
 _MOST_FORMS = 40_000
 """Forms, one for each loss and latent, of a hypothesis."""
 
@@ -129,9 +135,9 @@ def try_hypotheses(
     whole = some.size == len(test.allowance)
     of_fewer = test if whole else ModelTest(given.at(some), fewer, rng)
     if p >= LEVEL:
-        pairs = zip(closed, rivals, strict=True)
-        names = (x.name for x, other in pairs if x.number != "prior" and not other.passes(of_fewer))
-        return HypothesisReport(test, False, p, ruled_out=tuple(dict.fromkeys(names)))
+        exact = not test.distribution.variance.any() and test.allowance.max() < _EXACT
+        tried = [(x, y.passes(of_fewer)) for x, y in zip(closed, rivals, strict=True)]
+        return HypothesisReport(test, False, p, ruled_out=excluded_names(tried, exact=exact))
     if not explained:
         return HypothesisReport(test, True, p)
     compared = _Compared(given.at(some), of_fewer, fewer, rng, draws)
@@ -207,10 +213,9 @@ class _Compared:
         if bases and all(test is None for _, test in tried):
             tried += self._screened(self._of_meanings())
         passing = [pair for pair in tried if pair[1] is not None]
-        names = {x.name for x, test in tried if test is not None or x.number == "prior"}
-        excluded = dict.fromkeys(x.name for x, test in tried if x.name not in names)
+        excluded = excluded_names([(x, test is not None) for x, test in tried])
         full = [(x, test) for x, test in passing if test is not None]
-        return self._weighed(full), tuple(excluded)
+        return self._weighed(full), excluded
 
     def _of_meanings(self) -> list[Hypothesis]:
         """List the hypotheses, at a price, of the other meanings of the given model."""

@@ -179,7 +179,12 @@ def _mistaken(aligned: AlignedLosses, report: HypothesisReport) -> list[Finding]
         reason = f"{mismatch.reason}; possible: {words}" if words else mismatch.reason
         rivals = tuple(x.hypothesis.name for x in possible)
         nameless = mismatch._replace(reason=reason, rivals=rivals, status="mistake")
-        return [nameless, *_agreement(aligned, test, "note")]
+        what = (
+            "of other rows, orders of rows, total counts, guides and priors only common ones were "
+        )
+        what += "tried: the counts or the parameters may be others than the run's"
+        untried = Finding("tried", what, status="note")
+        return [nameless, *_agreement(aligned, test, "note"), untried]
     if len(best.test.allowance) != values.size:
         aligned = aligned.some(len(best.test.allowance))
     mistake = mismatch._replace(

@@ -12,7 +12,7 @@ counts without a success, a division by one. Such a model is no hypothesis.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -54,6 +54,9 @@ class Mistake(NamedTuple):
     price : float
         Log-likelihood penalty of that number beside its precision's: 3 or 2 for one that nothing
         explains, 2 for minibatches that nobody mentioned.
+    open_ended : bool
+        Whether there are other ways to make it than these: no data, orders of rows, guides or
+        priors can all be tried.
     """
 
     name: str
@@ -61,6 +64,20 @@ class Mistake(NamedTuple):
     closed_form: Callable[[LossModel], Iterator[Hypothesis]] = _none
     fitted: Callable[[LossModel, Fit], Iterator[Hypothesis]] = _none
     price: float = 0.0
+    open_ended: bool = False
+
+
+def excluded_names(
+    tried: Collection[tuple[Hypothesis, bool]], *, exact: bool = False
+) -> tuple[str, ...]:
+    """Return the mistakes that losses exclude, given hypotheses and whether losses fit them.
+
+    One is excluded if none of its hypotheses fits and there are no others; or if losses have no
+    noise and agree, so that nothing but an `exact` coincidence would give the same.
+    """
+    fitting = {x.name for x, fits in tried if fits or x.number == "prior"}
+    names = dict.fromkeys(x.name for x, _ in tried if x.name not in fitting)
+    return tuple(name for name in names if exact or not MISTAKES[name].open_ended)
 
 
 def closed_form_hypotheses(given: LossModel) -> list[Hypothesis]:
@@ -118,6 +135,7 @@ MISTAKES: dict[str, Mistake] = {
             "wrong_latents",
             "one latent for all rows where one per row was meant, or the reverse",
             data_variants.other_latents,
+            open_ended=True,
         ),
         Mistake(
             "unconstrained_values",
@@ -143,16 +161,19 @@ MISTAKES: dict[str, Mistake] = {
             "the total counts are others than the data's",
             _either(data_variants.largest_totals, data_variants.failures_for_totals),
             fitted_variants.fitted_totals,
+            open_ended=True,
         ),
         Mistake(
             "wrong_counts",
             "the rows observed are others than the counts",
             data_variants.other_rows,
+            open_ended=True,
         ),
         Mistake(
             "permuted_rows",
             "the rows stand in another order than the parameters",
             data_variants.permuted,
+            open_ended=True,
         ),
         Mistake(
             "observations_missing",
@@ -168,6 +189,7 @@ MISTAKES: dict[str, Mistake] = {
             "other_objective",
             "the losses are those of another ELBO",
             variants.other_objective,
+            open_ended=True,
         ),
         Mistake("shared_parameter", "model and guide share a parameter under one name"),
         Mistake(
@@ -175,6 +197,7 @@ MISTAKES: dict[str, Mistake] = {
             "prior and guide are of different times or runs",
             fitted=partial(prior_variants.fitted_prior, held=False),
             price=1.0,
+            open_ended=True,
         ),
         Mistake(
             "likelihood_weight",
@@ -193,6 +216,7 @@ MISTAKES: dict[str, Mistake] = {
             "the prior that is held is another than the run's",
             variants.held_prior,
             _either(prior_variants.round_priors, partial(prior_variants.fitted_prior, held=True)),
+            open_ended=True,
         ),
         Mistake(
             "stale_history",

@@ -125,7 +125,14 @@ def answer(verdict: Verdict) -> str:
 
 
 def _ruled_out(verdict: Verdict) -> str:
-    return f"Ruled out: {', '.join(verdict.ruled_out)}." if verdict.ruled_out else ""
+    listed = _excluded(verdict)
+    return f"Ruled out: {listed}." if listed else ""
+
+
+def _excluded(verdict: Verdict) -> str:
+    """List what is ruled out; beside a mistake without a name each by itself."""
+    alone = "each by itself: " if "loss_mismatch" in verdict.mistakes else ""
+    return alone + ", ".join(verdict.ruled_out) if verdict.ruled_out else ""
 
 
 def _genuine(verdict: Verdict) -> str:
@@ -190,7 +197,7 @@ def details(verdict: Verdict) -> list[tuple[str, str]]:
     found = [(str(i), _detail(row)) for i, row in enumerate(rows, 1)]
     without = (x for x in verdict.findings if x not in rows and x.status != "outside")
     found += [(x.status, _detail(x)) for x in without]
-    found += [("ruled out", ", ".join(verdict.ruled_out))] if verdict.ruled_out else []
+    found += [("ruled out", _excluded(verdict))] if verdict.ruled_out else []
     after = verdict.posterior
     if after is not None and np.size(after.concentration1) == 1:
         found.append(("posterior", describe(after)))

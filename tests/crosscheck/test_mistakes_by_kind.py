@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 import elbo_ref as er
 from elbo_ref.crosscheck.alignment import Losses
@@ -47,19 +47,24 @@ def broadcast(rng):
     return -(likelihood + (stats.beta.logpdf(c, *PRIOR) - stats.beta.logpdf(c, a, b)).sum())
 
 
-def report_on(draw, own=None, **given):
-    """Report on evaluations by `draw`, of the model that is taken for true."""
-    rng = np.random.default_rng(7)
-    values = np.array([draw(rng) for _ in range(SIZE)])
-    model = LossModel(
+def model_of(own, size, **given):
+    """A model of so many losses at the same parameters."""
+    return LossModel(
         counts=er.Counts(K, N),
         guide=GUIDES["beta"],
         loss=OBJECTIVES["trace"],
         num_particles=1,
-        prior=np.repeat(PRIOR[:, None, None], SIZE, axis=1),
-        guide_parameters=np.repeat((posterior() if own is None else own)[:, None], SIZE, axis=1),
+        prior=np.repeat(PRIOR[:, None, None], size, axis=1),
+        guide_parameters=np.repeat(own[:, None], size, axis=1),
         dtype="float64",
     )._replace(**given)
+
+
+def report_on(draw, own=None, **given):
+    """Report on evaluations by `draw`, of the model that is taken for true."""
+    rng = np.random.default_rng(7)
+    values = np.array([draw(rng) for _ in range(SIZE)])
+    model = model_of(posterior() if own is None else own, SIZE, **given)
     return try_hypotheses(model, Losses(values, np.zeros(SIZE)), np.random.default_rng(0))
 
 
@@ -130,6 +135,60 @@ def test_negative_control_a_prior_that_the_guide_does_not_tell_has_no_name(name)
 
 def test_negative_control_a_right_model_is_not_rejected():
     assert not report_on(loss).rejected
+
+
+NORMAL = np.array((special.logit((K + 1) / (N + 2)), np.full(K.size, 0.5)))
+
+
+def loss_of_normal(rng, k=K):
+    """One loss of a normal guide, whose parameters cannot be exchanged."""
+    y = rng.normal(*NORMAL)
+    c = special.expit(y)
+    density = stats.norm.logpdf(y, *NORMAL) - np.log(c * (1 - c))
+    return -(stats.binom.logpmf(k, N, c) + stats.beta.logpdf(c, *PRIOR) - density).sum()
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_failures_for_successes(mirrored):
+    """Named where a guide has no concentrations that could be exchanged with the prior's."""
+    k = N - K if mirrored else K
+    given = {"guide": GUIDES["normal"], "constrained": ("prior",)}
+    report = report_on(lambda rng: loss_of_normal(rng, k), own=NORMAL, **given)
+    assert report.rejected is mirrored
+    best = report.certain
+    found = best and (best.hypothesis.name, best.hypothesis.variant)
+    assert found == (("wrong_counts", "failures for successes") if mirrored else None)
+
+
+OPEN = [name for name, mistake in MISTAKES.items() if mistake.open_ended]
+
+
+OTHERS = np.random.default_rng(5).binomial(N, 0.4)
+NOISY = {
+    "right": loss,
+    "of other rows": lambda rng: loss(rng, k=OTHERS),
+    "a mistake's": lambda rng: -loss(rng),
+}
+
+
+@pytest.mark.parametrize("kind", few(NOISY))
+def test_what_can_be_made_in_other_ways_is_not_ruled_out_by_those_tried(kind):
+    report = report_on(NOISY[kind])
+    assert report.ruled_out
+    assert not {*report.ruled_out} & {*OPEN}
+
+
+def test_agreement_without_noise_rules_out_other_rows():
+    """Nothing but a coincidence gives the same number; unless it was printed in two digits."""
+    point = special.logit((K + 1) / (N + 2))[None]
+    c = special.expit(point[0])
+    value = -(stats.binom.logpmf(K, N, c) + stats.beta.logpdf(c, *PRIOR)).sum()
+    for rounding, found in ((0.0, True), (0.005, False)):
+        model = model_of(point, 3, guide=GUIDES["delta"])
+        losses = Losses(np.full(3, value), np.full(3, rounding))
+        report = try_hypotheses(model, losses, np.random.default_rng(0))
+        assert not report.rejected
+        assert ("wrong_counts" in report.ruled_out) is found
 
 
 UNKNOWN = {
