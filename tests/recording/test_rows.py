@@ -9,7 +9,8 @@ from scipy import special
 import elbo_ref as er
 from elbo_ref.recording import Recording
 from elbo_ref.recording.replay.check import replay
-from elbo_ref.recording.rows import Data, Place, compare_counts, data_of
+from elbo_ref.recording.replay.counts import compare_counts, compare_in_orders
+from elbo_ref.recording.rows import Data, Place, data_of
 from recorded import COUNTS, K, N, betas, site, stated
 
 PLACES = {"c": Place(0, 3)}
@@ -279,3 +280,50 @@ def test_a_minibatch_of_everything_has_no_scale():
     order = np.array([[0, 1, 2], [2, 1, 0]])
     made = data(K[order], N[order])
     assert compare_counts(made, COUNTS, 1.0) == []
+
+
+# -- groups beside the rows ------------------------------------------------------------------------
+
+LABELS = {
+    "numbers": ([10, 2, 1], [2, 1, 0]),  # labels as they first appear, and the order of the latents
+    "digits": (["10", "9", "1"], [2, 1, 0]),
+    "digits as text": (["10", "9", "1"], [2, 0, 1]),
+    "text": (["c", "a", "b"], [1, 2, 0]),
+    "numbers of the latents": ([2, 0, 1], [1, 2, 0]),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_groups_in_any_order_of_their_labels_are_the_data(kind):
+    """The run has the latents in a sorted order; the file in that of first appearance."""
+    labels, order = LABELS[kind]
+    counts = er.Counts.grouped(K, N, labels)
+    for made in (data(K[None, order], N[None, order]), numbered(K[order], N[order])):
+        (finding,) = compare_in_orders(made, counts, 1.5)
+        assert (finding.name, finding.status) == ("labels", "note")
+        assert str(labels[order[0]]) in finding.quantity
+        assert compare_in_orders(made, er.Counts(K[order], N[order]), 1.5) == []
+        bare = compare_in_orders(made, er.Counts(K, N), 1.5)
+        assert [x.name for x in bare] == ["permuted_rows"]
+    assert compare_in_orders(data(), counts, 1.0) == []
+
+
+@pytest.mark.parametrize("start", [0, 1])
+def test_latents_without_rows_have_no_group(start):
+    """Where a label is the number of a latent, some of which nothing is observed of."""
+    made = data([[5, 2, 7]], [[9, 4, 8]], [[3, 0, 1]], {"c": Place(0, 4)})
+    counts = er.Counts.grouped([5, 2, 7], [9, 4, 8], [3 + start, start, 1 + start])
+    (finding,) = compare_in_orders(made, counts, 1.0)
+    assert (finding.name, finding.status) == ("labels", "note")
+    other = er.Counts.grouped([5, 2, 7], [9, 4, 8], [2 + start, start, 1 + start])
+    assert [x.status for x in compare_in_orders(made, other, 1.0)] == ["mistake"]
+
+
+@pytest.mark.parametrize("order", [[0, 2, 1], [1, 0, 2]])
+def test_groups_in_no_order_of_their_labels_are_permuted(order):
+    """And values that differ are in no order the data."""
+    counts = er.Counts.grouped(K, N, ["a", "b", "c"])
+    (finding,) = compare_in_orders(data(K[None, order], N[None, order]), counts, 1.0)
+    assert (finding.name, finding.status) == ("permuted_rows", "mistake")
+    other = er.Counts.grouped(K + [0, 1, 0], N, ["c", "a", "b"])
+    assert [x.name for x in compare_in_orders(data(), other, 1.0)] == ["wrong_counts"]

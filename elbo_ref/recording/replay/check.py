@@ -28,10 +28,11 @@ from elbo_ref.objectives import LossName, find as find_loss
 from elbo_ref.recording.guide_sites import OutsideError, guide_with
 from elbo_ref.recording.notes import Recording
 from elbo_ref.recording.replay import chain, claims, draws, gradients, losses, marginal, updates
+from elbo_ref.recording.replay.counts import compare_in_orders
 from elbo_ref.recording.replay.finite import finite_part
 from elbo_ref.recording.replay.reach import held_by, reach_finding
 from elbo_ref.recording.replay.trace import ReplayTrace
-from elbo_ref.recording.rows import Data, compare_counts
+from elbo_ref.recording.rows import Data
 from elbo_ref.recording.statement import Statement, read_statement
 from elbo_ref.svi.optimizers import Adam
 
@@ -55,7 +56,8 @@ def replay(
         From `elbo_ref.recording.record`, or its file.
     counts : Counts, optional
         The data that the run is believed to have, an entry for each latent in the order of the
-        plate; compared with what it observed. Equal entries may share one.
+        plate, or a group for each in any order that its label has among the others; compared with
+        what it observed. Equal entries may share one.
     guide, loss : str, optional
         The guide and the loss that the run is believed to have.
     names : mapping of roles to names, optional
@@ -112,7 +114,6 @@ def replay(
     check_type("recording", recording, Recording)
     if counts is not None:
         check_type("counts", counts, Counts)
-        counts = one_by_one(counts)
     if optimizer is not None:
         check_type("optimizer", optimizer, Adam)
     check_claims(names, prior)
@@ -150,9 +151,10 @@ def _replayed(recording: Recording, counts: Counts | None, optimizer: Adam | Non
         findings += updates.compare_updates(part, optimizer)
         return _Seen(findings)
     findings += [*map(_outside, statement.outside), *statement.findings]
-    data = statement.data
+    data, weight = statement.data, statement.scale * statement.likelihood_weight
     if data is not None and data.possible and counts is not None:
-        findings += compare_counts(data, counts, statement.scale * statement.likelihood_weight)
+        findings += compare_in_orders(data, counts, weight)
+    counts = counts and one_by_one(counts)
     if data is None and counts is not None and len(counts) == statement.draws.shape[2]:
         data = Data.of(counts)
     if data is None or not data.possible:

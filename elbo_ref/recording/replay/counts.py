@@ -1,0 +1,112 @@
+"""Counts that were given beside the rows that a run observed, latent by latent.
+
+Groups of a column stand in the order in which their labels first appear. A program that is indexed
+by the label itself, or by what sorts the labels, has them in another order, which is no mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.crosscheck.label_order import described, in_order, sorted_orders
+from elbo_ref.crosscheck.parameters import one_by_one
+from elbo_ref.recording.rows import Data
+
+
+def compare_in_orders(data: Data, counts: Counts, scale: float) -> list[Finding]:
+    """Compare counts in their own order; a note says which order of their labels agrees instead."""
+    found = compare_counts(data, one_by_one(counts), scale)
+    if not found or not counts.labels:
+        return found
+    for other, words in _orders(counts, data.whole or data.successes.shape[1]):
+        if not compare_counts(data, one_by_one(other), scale):
+            return [Finding("labels", words, status="note")]
+    return found
+
+
+def _orders(counts: Counts, size: int) -> Iterator[tuple[Counts, str]]:
+    """Yield the groups in the sorted orders of their labels, and each at the number that it has."""
+    for order in sorted_orders(counts.labels):
+        other = in_order(counts, order)
+        yield other, described(other, "sorted")
+    numbers = np.array([x if isinstance(x, int) else _number(str(x)) for x in counts.labels or ()])
+    for start in (0, 1):
+        at = numbers - start
+        if np.all((at >= 0) & (at < size)) and np.all(counts.multiplicity == 1):
+            k, n = np.zeros((2, size), np.int64)
+            k[at], n[at] = counts.successes, counts.total_count
+            words = f"a group's label is the number of its latent, from {start} on"
+            yield Counts(k, n), words
+
+
+def _number(label: str) -> int:
+    """Return the whole number that a label is; -1 for another."""
+    return int(label) if label.isdecimal() and len(label) < 19 else -1
+
+
+def compare_counts(data: Data, counts: Counts, scale: float) -> list[Finding]:
+    """Compare counts with the rows that a run observed, latent by latent; findings say where."""
+    k, n = counts.successes.astype(np.float64), counts.total_count.astype(np.float64)
+    size = data.successes.shape[1] if data.constant else data.whole
+    if size is not None and len(k) != size:
+        numbers = float(size), float(len(k)), 0.0
+        return [Finding("wrong_latents", "number of latents", *numbers, "as drawn", "mistake")]
+    if data.constant:
+        return _compare_rows(np.arange(len(k)), data.successes[0], data.total_count[0], k, n)
+    findings = _compare_scale(data, k, n, scale)
+    if data.numbers is None or data.numbers.max(initial=0) >= len(k):
+        return [*_compare_batches(data, k, n), *findings]
+    wide = data.numbers.shape if len(data.successes) == 1 else data.successes.shape
+    latents, first = np.unique(np.broadcast_to(data.numbers, wide), return_index=True)
+    seen, of = (np.broadcast_to(x, wide).ravel()[first] for x in data[:2])
+    return [*_compare_rows(latents, seen, of, k[latents], n[latents]), *findings]
+
+
+def _compare_rows(
+    latents: NDArray[np.int64], seen: FloatArray, of: FloatArray, k: FloatArray, n: FloatArray
+) -> list[Finding]:
+    """Compare the rows of some latents with those of the counts."""
+    if np.array_equal(seen, k) and np.array_equal(of, n):
+        return []
+    order = [np.lexsort((x, y)) for x, y in ((k, n), (seen, of))]
+    if np.array_equal(k[order[0]], seen[order[1]]) and np.array_equal(n[order[0]], of[order[1]]):
+        off = int(np.argmax((seen != k) | (of != n)))
+        words = f"the row of latent {latents[off]}"
+        reason = "the same rows stand in another order in the counts"
+        return [Finding("permuted_rows", words, reason=reason, status="mistake")]
+    name, what, theirs, mine = "wrong_counts", "successes", seen, k
+    if np.array_equal(seen, k):
+        name, what, theirs, mine = "wrong_total_count", "total_count", of, n
+    off = int(np.argmax(theirs != mine))
+    reason = f"as observed; {np.sum(theirs != mine)} of {len(k)} are others than the counts"
+    numbers = float(theirs[off]), float(mine[off]), 0.0
+    return [Finding(name, f"{what} of latent {latents[off]}", *numbers, reason, "mistake")]
+
+
+def _compare_batches(data: Data, k: FloatArray, n: FloatArray) -> list[Finding]:
+    """Find the first row of a minibatch that none of the counts is like."""
+    off = ~np.isin(data.successes + 1j * data.total_count, k + 1j * n)
+    if not off.any() or data.successes.shape[1] == 1:
+        return []
+    step, row = np.argwhere(off)[0]
+    words = f"the total count of row {row} of the batch of step {step}"
+    theirs, reason = float(data.total_count[step, row]), "no row of the counts is like it"
+    name = "wrong_counts" if np.isin(data.total_count, n).all() else "wrong_total_count"
+    return [Finding(name, words, theirs, None, None, reason, "mistake")]
+
+
+def _compare_scale(data: Data, k: FloatArray, n: FloatArray, scale: float) -> list[Finding]:
+    """Compare the scale of minibatches with that which makes all the data of them."""
+    size = data.successes.shape[1]
+    whole = len(k) / size if size > 1 else float(n.sum() / data.total_count.mean())
+    for name, wrong in (("subsample_unscaled", 1.0), ("subsample_scaled_twice", whole**2)):
+        if whole > 1 and np.isclose(scale, wrong) and not np.isclose(wrong, whole):
+            words = f"the scale of minibatches of {size} of {len(k)} latents"
+            return [Finding(name, words, scale, whole, None, "as the sites have it", "mistake")]
+    return []
