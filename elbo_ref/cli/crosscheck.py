@@ -16,7 +16,6 @@ from elbo_ref._format.terminal import has_colours
 from elbo_ref.cli.console import (
     CANNOT_WRITE,
     FINE,
-    check_output,
     guarded,
     refusals,
 )
@@ -35,6 +34,8 @@ from elbo_ref.cli.options import (
     optimizer_of,
     read_input,
 )
+from elbo_ref.cli.page import made_by
+from elbo_ref.cli.places import check_places
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck import Verdict, cross_check
 from elbo_ref.crosscheck.class_names import (
@@ -53,6 +54,7 @@ from elbo_ref.io.numbers import read_numbers
 from elbo_ref.objectives import OBJECTIVES, Renyi
 from elbo_ref.recording import RecordingError
 from elbo_ref.recording.replay.check import replay
+from elbo_ref.report.page import html_page, page_of_verdicts
 from elbo_ref.svi.optimizers import Adam, ClippedAdam
 
 _DESCRIPTION = """\
@@ -84,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     parser = crosscheck_parser()
     options = parser.parse_args(arguments)
+    options.given = list(sys.argv[1:] if arguments is None else arguments)
     if options.example == LIST:
         list_examples()
         return FINE
@@ -100,13 +103,17 @@ def _run(arguments: Sequence[str] | None) -> int:
         if mode not in modes and getattr(options, option) is not None:
             needed = " or ".join(f"--{name}" for name in modes)
             parser.error(f"--{option.replace('_', '-')} goes with {needed}, not with --{mode}")
-    check_output()
+    check_places(parser, options)
     needs_counts = mode != "recording" or options.file is not None or options.example is not None
     data = read_input(parser, options, in_order=True) if needs_counts else None
     with refusals(parser, RecordingError):
         checked = _checked(options, data and data.counts)
     verdicts = [each.verdict if isinstance(each, Live) else each for each in checked]
     delivery = Delivery()
+    title = data.title if data else str(options.recording)
+    if options.report is not None:
+        page = page_of_verdicts(verdicts, title, made_by("check", options.given, data))
+        delivery.write(options.report, html_page(page).encode(), options.force)
     if options.json:
         source = data.source if data else {"recording": str(options.recording)}
         body = {"input": source, "verdicts": [verdict.body() for verdict in verdicts]}
@@ -114,7 +121,6 @@ def _run(arguments: Sequence[str] | None) -> int:
     else:
         colour = has_colours(sys.stdout)
         text = "\n\n".join(each.summary(colour=colour) for each in checked)
-        title = data.title if data else str(options.recording)
         delivery.print(f"{printable(title)}\n{text}\n", ".txt")
     if delivery.failed:
         return CANNOT_WRITE
@@ -276,7 +282,11 @@ _GROUPS: dict[str, Options] = {
         ("--subsample-size", "latents, or trials, a step", WHOLE),
         ("--seed", "of what is simulated (0)", WHOLE),
     ],
-    "": [("--json", "print the verdict as JSON", FLAG)],
+    "": [
+        ("--json", "print the verdict as JSON", FLAG),
+        ("--report", "also write it as one page: .html", FILE),
+        ("--force", "overwrite the page", FLAG),
+    ],
 }
 
 

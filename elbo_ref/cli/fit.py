@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import sys
 from collections.abc import Sequence
 from functools import partial
 
@@ -27,6 +28,7 @@ from elbo_ref.cli.console import (
 from elbo_ref.cli.delivery import Delivery, in_words
 from elbo_ref.cli.fit_options import fit_parser, guides_asked_for
 from elbo_ref.cli.options import LIST, Input, list_examples, optimizer_of, read_input
+from elbo_ref.cli.page import made_by
 from elbo_ref.cli.places import check_places
 from elbo_ref.counts import Counts
 from elbo_ref.diagnostics.diagnosis import Diagnosis, diagnose
@@ -36,6 +38,7 @@ from elbo_ref.guides import find
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
 from elbo_ref.objectives.trace import MOST_DRAWS
 from elbo_ref.report import Comparison, save_figure
+from elbo_ref.report.page import html_page, page_of_runs
 from elbo_ref.svi.checkpoint import Checkpoint, CheckpointError
 from elbo_ref.svi.config import Config, checked_config
 from elbo_ref.svi.loop import State, advance_to, generator_of, initial_state
@@ -52,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     parser = fit_parser()
     options = parser.parse_args(arguments)
+    options.given = list(sys.argv[1:] if arguments is None else arguments)
     if options.example == LIST:
         list_examples()
         return FINE
@@ -191,6 +195,10 @@ def _hand_over(
     if options.output is not None:
         text = seen.posteriors().to_csv() if written == ".csv" else document
         delivery.write(options.output, text.encode(), options.force)
+    if options.report is not None:
+        made = made_by("fit", options.given, data)
+        page = page_of_runs(seen, printable(data.title), data.names, made)
+        delivery.write(options.report, html_page(page).encode(), options.force)
     if options.json:
         delivery.print(document, ".json")
     else:

@@ -119,6 +119,7 @@ _GROUPS: dict[str, Options] = {
         ("--json", "print the result as JSON", FLAG),
         ("--output", "also write it: .json everything, .csv the posterior of each latent", FILE),
         ("--plot", "also draw it: .png or .svg", FILE),
+        ("--report", "also write it as one page with pictures: .html", FILE),
         ("--checkpoint", "save the run as it goes", FILE),
         (
             "--resume",
@@ -168,7 +169,16 @@ _OF_A_FIT = (
         "num_particles",
         "subsample_size",
     ),
-    *("constraint", "seed", "init_guide", "plot", "checkpoint", "resume", "require_converged"),
+    *(
+        "constraint",
+        "seed",
+        "init_guide",
+        "plot",
+        "report",
+        "checkpoint",
+        "resume",
+        "require_converged",
+    ),
 )
 
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 from elbo_ref.cli.console import CANNOT_WRITE, CommandError, check_output
 from elbo_ref.cli.delivery import in_words
 from elbo_ref.io import atomic
 
-_ENDINGS = {"output": (".json", ".csv"), "plot": (".png", ".svg"), "checkpoint": ()}
+_ENDINGS = {
+    "output": (".json", ".csv"),
+    "plot": (".png", ".svg"),
+    "report": (".html",),
+    "checkpoint": (),
+}
 """The options that name a file, and how the file's name may end."""
 
 
@@ -30,11 +36,9 @@ def check_places(parser: argparse.ArgumentParser, options: argparse.Namespace) -
         endings = _ENDINGS[name]
         if endings and path.suffix not in endings:
             parser.error(f"--{name} {path} must end in {' or '.join(endings)}")
-    if "plot" in files:
-        try:
-            import matplotlib  # noqa: F401
-        except ImportError:
-            parser.error("--plot needs matplotlib: pip install matplotlib")
+    for name, package in (("plot", "matplotlib"), ("report", "jinja2")):
+        if name in files and find_spec(package) is None:
+            parser.error(f"--{name} needs {package}: pip install {package}")
     targets = [_target(path) for path in files.values()]
     if len(set(targets)) < len(targets):
         names = [f"--{name}" for name in _ENDINGS if hasattr(options, name)]

@@ -95,9 +95,6 @@ class Comparison:
             some.
         """
         first = self.runs[0]
-        said = {_run(result).guide_name: _sentence(result) for result in self.results}
-        if self.diagnoses and first.loss_name != "exact":
-            said["noise"] = _noise(self.diagnoses)
         return "\n".join(
             [
                 title,
@@ -105,12 +102,19 @@ class Comparison:
                 "",
                 wrapped(f"conclusion: {self.conclusion}."),
                 "",
-                self._table(names).to_text(),
+                self.table(names).to_text(),
                 "",
                 *(f"{self._of_guide(run).to_text()}\n" for run in self.runs if _holds(run)),
-                *(wrapped(f"{name}: {sentence}.") for name, sentence in said.items()),
+                *(wrapped(f"{name}: {sentence}.") for name, sentence in self.said().items()),
             ]
         )
+
+    def said(self) -> dict[str, str]:
+        """Return a sentence on each guide by its name, and one on the noise."""
+        said = {_run(result).guide_name: _sentence(result) for result in self.results}
+        if self.diagnoses and self.runs[0].loss_name != "exact":
+            said["noise"] = _noise(self.diagnoses)
+        return said
 
     def document(self, source: Document) -> Document:
         """Collect all numbers and words, as ``python -m elbo_ref.fit --json`` prints them.
@@ -153,7 +157,8 @@ class Comparison:
         caption = f"guide {run.guide_name} beside {caption}"
         return Table([*columns, *_guide_columns(run)], caption)
 
-    def _table(self, names: Mapping[str, str]) -> Table:
+    def table(self, names: Mapping[str, str]) -> Table:
+        """Tabulate the guides below the exact answer; `names` are as for `text`."""
         headings = ["guide"]
         for name in NAMES:
             headings.append(f"{name} ({names[name]})" if name in names else name)
