@@ -223,7 +223,9 @@ def sampled_distribution(
     few, columns = _distinct(model)
     draws = _sampled(LinearForm.of(few), rng, most, fewest)
     if few.added is not None:
-        draws = draws + _sampled(LinearForm.of(few.added), rng, most, fewest)
+        more = _sampled(LinearForm.of(few.added), rng, most, fewest)
+        both = min(draws.shape[1], more.shape[1])
+        draws = draws[:, :both] + more[:, :both]
     return SampledDistribution(draws, columns)
 
 

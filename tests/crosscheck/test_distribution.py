@@ -185,6 +185,26 @@ def test_the_drawn_distribution_is_the_closed_one():
         assert drawn.outer_tail(x) == pytest.approx(closed.outer_tail(x), rel=0.15)
 
 
+@pytest.mark.parametrize("moving", ["prior", "guide"])
+def test_two_models_of_which_one_stands_still(moving):
+    """One is drawn for each step and the other once for all: their sum is that of both."""
+    one = model("beta", (1.5, 2.5), CASES["beta"][2])
+    steps = np.array([1.0, 1.1, 1.2])[:, None]
+    if moving == "prior":
+        one = one._replace(prior=one.prior * steps, guide_parameters=one.guide_parameters * steps)
+        apart = one._replace(prior=np.ones((2, 3, 1)), counts=er.Counts(0 * K, 0))
+    else:
+        apart = one._replace(prior=one.prior + 0 * steps)
+        apart = apart._replace(guide_parameters=one.guide_parameters * steps)
+        one = one._replace(
+            prior=one.prior + 0 * steps, guide_parameters=one.guide_parameters + 0 * steps
+        )
+    given = one._replace(added=apart)
+    drawn = sampled_distribution(given, np.random.default_rng(0), 3_000, 1_000)
+    closed = loss_distribution(given, np.random.default_rng(0))[0]
+    assert drawn.mean == pytest.approx(closed.mean, abs=float(0.2 * np.sqrt(closed.variance).max()))
+
+
 SHAPES = {
     "normal": (stats.norm(), 0.05),
     "exponential": (stats.expon(), 0.05),
