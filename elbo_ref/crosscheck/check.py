@@ -278,7 +278,8 @@ def _verdict(
     from_start = losses.size == steps - 1
     if "guide" not in reading.by_mean:
         own = False if "prior" in reading.by_mean else learned
-        findings += step_findings(model, own, optimizer, from_start=from_start)
+        fits = not any(finding.status == "mistake" for finding in findings)
+        findings += step_findings(model, own, optimizer, from_start=from_start, fits=fits)
     if reached is not model and any(finding.status == "mistake" for finding in findings):
         what = "the exact numbers are those with the mistake undone"
         findings.append(Finding("exact", what, status="note"))

@@ -87,12 +87,18 @@ class StepLengths(NamedTuple):
 
 
 def step_findings(
-    model: LossModel, learned: Learned, optimizer: Adam | ClippedAdam | None, *, from_start: bool
+    model: LossModel,
+    learned: Learned,
+    optimizer: Adam | ClippedAdam | None,
+    *,
+    from_start: bool,
+    fits: bool,
 ) -> list[Finding]:
     """Compare the steps between the columns of a model with those of an optimizer.
 
-    `from_start` says that the first of them is certainly the run's first. Without an optimizer
-    nothing is said of rates.
+    `from_start` says that the first of them is certainly the run's first, `fits` that nothing is
+    wrong with the model, whose gradients then tell a decay. Without an optimizer nothing is said of
+    rates.
     """
     if model.prior.shape[1] < 3 or not (learned or model.guide.parameter_names):
         return []
@@ -106,7 +112,7 @@ def step_findings(
     if detached:
         return detached + settings
     adam = replace(optimizer, lr=rate or optimizer.lr)
-    decay = _decay(model, learned, steps, adam)
+    decay = _decay(model, learned, steps, adam) if fits else []
     if not any(finding.status == "mistake" for finding in settings):
         return settings + decay
     at_once = _AT_ONCE <= (rate or 0.0) / optimizer.lr <= 1

@@ -351,6 +351,13 @@ def test_a_decaying_learning_rate():
     assert checked(*fitted(decaying)).mistakes == ("learning_rate_decay",)
 
 
+def test_a_decay_is_not_told_by_a_model_that_is_wrong():
+    """Its gradients are not those of the run."""
+    params, losses = fitted(er.ExponentialLR(er.Adam(lr=0.05), gamma=0.02 ** (1 / 80)))
+    assert checked(params, losses).mistakes == ("learning_rate_decay",)
+    assert "learning_rate_decay" not in checked(params, -losses).mistakes
+
+
 def test_softplus_is_no_mistake():
     """Steps of a parameter held positive by softplus are alike in other coordinates."""
     run = fitted(er.Adam(lr=0.05), constraint="softplus_positive", prior=er.Beta(0.5, 2.0))
