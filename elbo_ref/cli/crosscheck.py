@@ -45,7 +45,7 @@ from elbo_ref.crosscheck.class_names import (
     loss_name,
     optimizer_name,
 )
-from elbo_ref.crosscheck.expressions import split_pairs
+from elbo_ref.crosscheck.expressions import NamesError, split_pairs
 from elbo_ref.crosscheck.findings import EXIT_CODES
 from elbo_ref.crosscheck.readings import Framework
 from elbo_ref.guides import GUIDES
@@ -107,7 +107,10 @@ def _run(arguments: Sequence[str] | None) -> int:
     needs_counts = mode != "recording" or options.file is not None or options.example is not None
     data = read_input(parser, options, in_order=True) if needs_counts else None
     with refusals(parser, RecordingError):
-        checked = _checked(options, data and data.counts)
+        try:
+            checked = _checked(options, data and data.counts)
+        except NamesError as error:
+            parser.error(f"--names{error.rule}")
     verdicts = [each.verdict if isinstance(each, Live) else each for each in checked]
     delivery = Delivery()
     title = data.title if data else str(options.recording)

@@ -13,7 +13,7 @@ from elbo_ref.cli.console import refusals
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.io import datasets
-from elbo_ref.io.counts_file import Layout, read
+from elbo_ref.io.counts_file import Layout, MissingColumnError, read
 from elbo_ref.svi.optimizers import Adam, ClippedAdam
 
 LIST = "list"
@@ -188,7 +188,12 @@ def read_input(
     except ValueError as error:
         parser.error(f"argument --columns: {error}" if options.columns else str(error))
     with refusals(parser, path=options.file):
-        counts, origin = read(options.file, layout)
+        try:
+            counts, origin = read(options.file, layout)
+        except MissingColumnError as error:
+            said = [options.successes, options.total_count]
+            hint = "; --successes COLUMN --total-count COLUMN say which they are" * (None in said)
+            raise MissingColumnError(f"{error}{hint}") from None
     title = origin.name
     if origin.dropped:
         title += f" ({origin.rows} rows, and {origin.dropped} blank dropped)"

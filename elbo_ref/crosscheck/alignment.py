@@ -18,7 +18,7 @@ _MOST = 1e100
 _EVALUATION = "evaluation"
 _FEWEST = 3
 """Losses below which a history recorded after each step cannot be told from one before it."""
-_RATE = 0.1
+USUAL_RATE = 0.1
 """Adam's learning rate where the caller does not give one: the forum question's."""
 
 
@@ -172,7 +172,7 @@ def _change_in_a_step(model: LossModel, optimizer: Adam | ClippedAdam | None) ->
 
     Infinite for a learning rate that takes a parameter beyond the numbers of a float.
     """
-    rate = 1.5 * (_RATE if optimizer is None else optimizer.lr)
+    rate = 1.5 * (USUAL_RATE if optimizer is None else optimizer.lr)
     weights, guide = model.counts.multiplicity, model.guide
 
     def each(moved: LossModel) -> FloatArray:

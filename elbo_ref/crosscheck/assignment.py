@@ -96,7 +96,7 @@ def assignments(
     ValueError
         If a role has no parameter, or values that it cannot have.
     """
-    findings = [note("parameters", text) for text in _grouped(given.notes)]
+    findings: list[Finding] = []
     counts = _with_own_entries(counts, given.values, guide)
     claims = claims_of(given.values, guide, len(counts), names, prior)
     claims = claims._replace(num_losses=num_losses)
@@ -117,8 +117,9 @@ def assignments(
                 for doubt, function in zip(doubts, chosen, strict=True)
                 for name in doubt.names
             }
-            notes = (*findings, *said, *_applied(doubts, chosen, given.values))
             changed = each._replace(expressions=_with_functions(each, functions))
+            read = [note("parameters", text) for text in _grouped(given.notes, changed)]
+            notes = (*read, *findings, *said, *_applied(doubts, chosen, given.values))
             known = believed if not any(chosen) else ("prior", "guide")
             for roles, more in _histories(changed, guide, len(counts), num_losses):
                 found.append(Assignment(counts, guide, roles, (*notes, *more), known))
@@ -138,12 +139,17 @@ def _with_outcomes(assignment: Assignment) -> Assignment:
     return assignment._replace(roles=roles._replace(guide_parameters=params))
 
 
-def _grouped(notes: tuple[str, ...]) -> list[str]:
-    """Group notes that say the same of several parameters."""
+def _grouped(notes: tuple[str, ...], claims: Claims) -> list[str]:
+    """Group notes that say the same of several parameters.
+
+    None says that a parameter was left unconstrained to which a function is applied here.
+    """
+    applied = {x.name for x in claims.expressions.values() if x.functions}
     names: dict[str, list[str]] = {}
     for text in notes:
         name, _, what = text.partition(": ")
-        names.setdefault(what, []).append(name)
+        if not (name.endswith("_unconstrained") and name in applied):
+            names.setdefault(what, []).append(name)
     return [f"{', '.join(group)}: {what}" for what, group in names.items()]
 
 

@@ -28,6 +28,7 @@ from elbo_ref.crosscheck.alignment import align
 from elbo_ref.crosscheck.assignment import other_latents, shared_by_shape
 from elbo_ref.crosscheck.claims import UnknownRoleError
 from elbo_ref.crosscheck.class_names import guide_name, loss_name
+from elbo_ref.crosscheck.expressions import NamesError
 from elbo_ref.crosscheck.findings import Finding, Verdict, in_order
 from elbo_ref.crosscheck.loss_findings import (
     Explained,
@@ -39,7 +40,7 @@ from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.names import several_sites
 from elbo_ref.crosscheck.not_finite import not_finite
 from elbo_ref.crosscheck.optimizer_steps import step_findings
-from elbo_ref.crosscheck.optimum import exact_numbers, optimum_finding
+from elbo_ref.crosscheck.optimum import exact_numbers, may_be_noise, optimum_finding
 from elbo_ref.crosscheck.other_models import guide_of_other_family, outside, shown_by_names
 from elbo_ref.crosscheck.parameters import claims_of, learned_of
 from elbo_ref.crosscheck.prior_alone import guide_is_absent, worth_of_prior
@@ -200,7 +201,11 @@ def cross_check(
         subsample_size,
         framework,
     )
-    return _judged(handed, optimizer, rng)
+    try:
+        return _judged(handed, optimizer, rng)
+    except NamesError as error:
+        left_out = [x for x in handed.given.notes if x.partition(": ")[0] in handed.given.skipped]
+        raise NamesError("; ".join([error.rule, *left_out])) from None
 
 
 def _judged(handed: HandedIn, optimizer: Adam | ClippedAdam | None, rng: Rng) -> Verdict:
@@ -305,7 +310,7 @@ def _verdict(
         exact=exact_numbers(seen),
         posterior=seen.exact_posterior,
         ruled_out=tuple(name for name in ruled_out if name not in names_found),
-        advice=wording.advice(findings, has_losses=has_losses),
+        advice=wording.advice(findings, has_losses=has_losses, may_be_noise=may_be_noise(seen)),
     )
 
 

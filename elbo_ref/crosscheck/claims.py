@@ -9,7 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray, float_in
-from elbo_ref.crosscheck.expressions import Expression, listed, parse, role_of
+from elbo_ref.crosscheck.expressions import (
+    Expression,
+    NamesError,
+    listed,
+    parse,
+    role_of,
+)
 from elbo_ref.crosscheck.names import guess_pairs, guess_roles, is_probability
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.svi.parameters import NAMES
@@ -90,7 +96,7 @@ def _apart(role: str, array: FloatArray) -> tuple[FloatArray, FloatArray]:
     return first, second
 
 
-class UnknownRoleError(ValueError):
+class UnknownRoleError(NamesError):
     """A role has no parameter.
 
     Attributes
@@ -120,8 +126,10 @@ def claim_roles(
 
     Raises
     ------
-    ValueError
+    NamesError
         If a role is not known, has two, or has none.
+    ValueError
+        If a point is no probability.
     """
     values = dict(values)
     texts: dict[str, str] = {}
@@ -133,7 +141,7 @@ def claim_roles(
         expression = _parsed(text, values)
         _check_role(role, roles)
         if role in expressions:
-            raise ValueError(f"names: {role} is given twice")
+            raise NamesError(f": {role} is given twice")
         texts[role] = text
         expressions[role] = expression._replace(functions=(*expression.functions, *undone))
     if _LOGITS in roles:
@@ -151,7 +159,11 @@ def claim_roles(
         pairs = guess_pairs(left, sorted(owners), size)
         guessed, missing = guessed | pairs, [] if pairs else missing
     if missing:
-        text = f"names= does not say which parameter is {missing[0]}; {listed(values)}"
+        text = f" does not say which parameter is {missing[0]}; {listed(values)}"
+        if len(left) > len(missing):
+            text += (
+                "; a prior that is computed from more than its two concentrations is another model"
+            )
         both = {*missing} == {f"{owner}.{name}" for owner in owners for name in NAMES}
         raise UnknownRoleError(text, left if both else {}, sorted(owners))
     for role, name in guessed.items():
@@ -167,7 +179,7 @@ def _used(expressions: Mapping[str, Expression]) -> set[str]:
 def _parsed(text: str, values: Mapping[str, FloatArray]) -> Expression:
     expression = parse(text, values)
     if expression.number is None and expression.name not in values:
-        raise ValueError(f"names: there is no parameter {expression.name!r}; {listed(values)}")
+        raise NamesError(f": there is no parameter {expression.name!r}; {listed(values)}")
     return expression
 
 
@@ -182,7 +194,7 @@ def _check_role(role: str, roles: Sequence[str]) -> None:
     more = tuple(f"{owner}.{what}" for owner in sorted(owners) for what in (_MEAN, _TOTAL, _BOTH))
     more += (_PROBS,) * (_LOGITS in roles)
     if role not in (*roles, *more):
-        raise ValueError(f"names: {role!r} is none of the roles {', '.join((*roles, *more))}")
+        raise NamesError(f": {role!r} is none of the roles {', '.join((*roles, *more))}")
 
 
 def _other_forms(role: str, given: Collection[str]) -> bool:
@@ -208,14 +220,14 @@ def _check_roles_differ(expressions: Mapping[str, Expression]) -> None:
     for owner, given in forms.items():
         if len(given) > 1:
             ways = "the two concentrations, or mean and concentration, or concentrations"
-            raise ValueError(f"names: the {owner} is given by {ways}, not by several of these")
+            raise NamesError(f": the {owner} is given by {ways}, not by several of these")
     taken: dict[tuple[object, ...], str] = {}
     for role, x in expressions.items():
         other = taken.setdefault((x.name, repr(x.rows), x.functions), role)
         (owner, what), (another, whatever) = role.split("."), other.split(".")
         alike = what == whatever if owner != another else {what, whatever} <= {*NAMES}
         if x.number is None and other != role and not alike:
-            raise ValueError(f"names: {x.name!r} has two roles, {other} and {role}")
+            raise NamesError(f": {x.name!r} has two roles, {other} and {role}")
 
 
 def _held(prior: Beta | None, expressions: Collection[str]) -> dict[str, FloatArray]:
@@ -267,7 +279,7 @@ def _stack_numbered(values: dict[str, FloatArray], pattern: str) -> None:
     shapes = {values[name].shape for _, name in numbered}
     if len({number for number, _ in numbered}) < len(numbered) or len(shapes) > 1:
         listed = ", ".join(f"{name}: {values[name].shape}" for _, name in numbered)
-        raise ValueError(f"names: {pattern!r} is one number and one shape each, not {listed}")
+        raise NamesError(f": {pattern!r} is one number and one shape each, not {listed}")
     if numbered:
         values[pattern] = np.stack([values.pop(name) for _, name in numbered], axis=-1)
 

@@ -38,6 +38,22 @@ _GRAMMAR += "sigmoid() or logit()"
 Index = tuple[int | slice | EllipsisType, ...]
 
 
+class NamesError(ValueError):
+    """A claim about names that cannot be taken.
+
+    Attributes
+    ----------
+    rule : str
+        The message without the name of the argument before it, which the command calls otherwise.
+    """
+
+    argument = "names"
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(f"{self.argument}{rule}")
+        self.rule = rule
+
+
 class Expression(NamedTuple):
     """An expression in one parameter, or a number.
 
@@ -63,7 +79,7 @@ class Expression(NamedTuple):
 
         Raises
         ------
-        ValueError
+        NamesError
             If the parameter has no such row.
         """
         array = np.asarray(values[self.name] if self.number is None else self.number)
@@ -71,7 +87,7 @@ class Expression(NamedTuple):
             array = array[self.rows]
         except IndexError:
             text = f"{self.name} has shape {array.shape}: there is no such row"
-            raise ValueError(f"names: {text} as {_indexed(self.name, self.rows)}") from None
+            raise NamesError(f": {text} as {_indexed(self.name, self.rows)}") from None
         with np.errstate(all="ignore"):
             for function in self.functions:
                 array = FUNCTIONS[function](array)
@@ -88,7 +104,7 @@ def parse(text: str, known: Mapping[str, object]) -> Expression:
 
     Raises
     ------
-    ValueError
+    NamesError
         If it is none.
 
     Examples
@@ -107,7 +123,7 @@ def parse(text: str, known: Mapping[str, object]) -> Expression:
             break
         function, text = call.groups()
         if function not in FUNCTIONS:
-            raise ValueError(f"names: {function!r} in {whole!r} is none of {', '.join(FUNCTIONS)}")
+            raise NamesError(f": {function!r} in {whole!r} is none of {', '.join(FUNCTIONS)}")
         functions.insert(0, function)
     text = text if text in known else text.strip()
     row = None if text in known else _ROW.fullmatch(text)
@@ -120,8 +136,8 @@ def parse(text: str, known: Mapping[str, object]) -> Expression:
     except ValueError:
         name = text if row is None else row[1]
     if re.fullmatch(r"[^\s()\[\]]+", name):
-        raise ValueError(f"names: there is no parameter {name!r}; {listed(known)}")
-    raise ValueError(f"names: {whole!r} is not {_GRAMMAR}")
+        raise NamesError(f": there is no parameter {name!r}; {listed(known)}")
+    raise NamesError(f": {whole!r} is not {_GRAMMAR}")
 
 
 def listed(known: Collection[str]) -> str:
@@ -141,9 +157,9 @@ def _index(text: str, whole: str) -> Index:
         elif re.fullmatch(r"-?\d{1,9}", word):
             index.append(int(word))
         else:
-            raise ValueError(f"names: {word!r} in {whole!r} is no integer, no : and no ...")
+            raise NamesError(f": {word!r} in {whole!r} is no integer, no : and no ...")
     if index.count(...) > 1:
-        raise ValueError(f"names: {whole!r} has more than one ...")
+        raise NamesError(f": {whole!r} has more than one ...")
     return tuple(index)
 
 
@@ -160,7 +176,7 @@ def role_of(text: str) -> tuple[str, tuple[str, ...]]:
         function, text = call.groups()
         if function not in _INVERSES:
             known = ", ".join(_INVERSES)
-            raise ValueError(f"names: {function!r} around the role {text!r} is none of {known}")
+            raise NamesError(f": {function!r} around the role {text!r} is none of {known}")
         undone.append(_INVERSES[function])
     return text.strip(), tuple(undone)
 

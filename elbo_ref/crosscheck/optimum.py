@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from elbo_ref._format.numbers import number
 from elbo_ref._format.sentences.optimum import location, reason as reason_of
+from elbo_ref.crosscheck.alignment import USUAL_RATE
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.diagnostics.point import PointDiagnosis
+from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.optima.find import find_optimum
 from elbo_ref.svi.convergence import ARRIVED, NEGLIGIBLE, NoiseFloor
 
 WITHIN = "within the allowance counts as there"
+_WITHOUT_RATE = "no noise is allowed for, as the learning rate is not known"
 NEGLIGIBLE_IS = f"a maximum may lack {number(NEGLIGIBLE)} nats"
 
 
@@ -38,7 +42,7 @@ def optimum_finding(seen: PointDiagnosis) -> Finding:
         what = f"{what}, at a local maximum that is lower{beyond}"
         return finding._replace(quantity=what, allowance=None, reason="Newton's step gains nothing")
     if seen.case == "not_converged" or floor is None:
-        most, why = ARRIVED, WITHIN
+        most, why = ARRIVED, _WITHOUT_RATE if floor is None else WITHIN
         if floor and floor.allowance > most:
             most, why = floor.allowance, f"{_words(floor)}, and seldom more than the allowance"
         return finding._replace(name=seen.case, allowance=most, reason=why, status="optimum")
@@ -48,6 +52,14 @@ def optimum_finding(seen: PointDiagnosis) -> Finding:
         return finding._replace(quantity=near, allowance=most, reason=_words(floor))
     why = f"{NEGLIGIBLE_IS}; {_words(floor)}"
     return Finding(seen.case, near, here, optimum.value, NEGLIGIBLE, why, "optimum")
+
+
+def may_be_noise(seen: PointDiagnosis) -> bool:
+    """Return True if a usual learning rate, where none is known, lets its noise be as large."""
+    at = seen.point
+    if not isinstance(at, Point) or at.rate is not None or seen.case != "not_converged":
+        return False
+    return PointDiagnosis(replace(at, rate=USUAL_RATE)).case != "not_converged"
 
 
 def _over_all_priors(seen: PointDiagnosis) -> str:

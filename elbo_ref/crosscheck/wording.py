@@ -72,6 +72,11 @@ _ON_OPTIMUM = {
 }
 """Advice for numbers that are not at a maximum; the first that applies."""
 
+_MAY_BE_NOISE = (
+    "The distance from the maximum may be noise, which the learning rate tells: hand it in (--lr, "
+    "optimizer=)."
+)
+
 
 def line(finding: Finding) -> str:
     """Put a finding on one line."""
@@ -265,9 +270,17 @@ def _wrapped(text: str, indent: int = 4) -> list[str]:
 
 
 def advice(
-    findings: Sequence[Finding], *, has_losses: bool, recorded: bool = False
+    findings: Sequence[Finding],
+    *,
+    has_losses: bool,
+    recorded: bool = False,
+    may_be_noise: bool = False,
 ) -> tuple[str, ...]:
-    """Say what to do about findings."""
+    """Say what to do about findings.
+
+    `may_be_noise` says that the distance from a maximum may be that of a learning rate that nobody
+    gave.
+    """
     sentences = []
     statuses = {finding.status for finding in findings}
     mistakes = [finding for finding in findings if finding.status == "mistake"]
@@ -284,5 +297,8 @@ def advice(
     elif not recorded and not statuses & {"agrees", "outside", "optimum"}:
         sentences.append("A recording of a few steps tells more than numbers alone.")
     names = {finding.name for finding in findings}
-    sentences += [text for name, text in _ON_OPTIMUM.items() if name in names][:1]
+    if may_be_noise:
+        sentences.append(_MAY_BE_NOISE)
+    else:
+        sentences += [text for name, text in _ON_OPTIMUM.items() if name in names][:1]
     return tuple(sentences)

@@ -39,12 +39,20 @@ from elbo_ref.counts import Counts
 from elbo_ref.io.archive import most_unpacked, read_arrays
 from elbo_ref.io.errors import DataError, bare, short
 from elbo_ref.io.fields import can_be_encoded, read_object
-from elbo_ref.io.layout import Layout
+from elbo_ref.io.layout import Layout, MissingColumnError
 from elbo_ref.io.numbers import flaw, whole
 from elbo_ref.io.stream import is_json_object, is_zip, reading
 from elbo_ref.io.text_table import read_table
 
-__all__ = ["CountsFile", "DataError", "Layout", "Source", "read", "read_counts"]
+__all__ = [
+    "CountsFile",
+    "DataError",
+    "Layout",
+    "MissingColumnError",
+    "Source",
+    "read",
+    "read_counts",
+]
 
 _INTEGER = re.compile("-?[0-9]{1,999}")
 

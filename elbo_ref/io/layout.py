@@ -11,6 +11,10 @@ from elbo_ref._validation.arguments import check_type
 from elbo_ref.io.errors import DataError, short
 
 
+class MissingColumnError(DataError):
+    """A table without a column that is needed."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """The options of `elbo_ref.read_counts`, which documents them.
@@ -67,7 +71,7 @@ class Layout:
             raise DataError(f"{place} repeats the column {short(name)}; {known}")
         for needed in (self.successes, self.total_count, self.multiplicity, self.group):
             if needed is not None and needed not in names:
-                raise DataError(f"{place} has no column {short(needed)}; {known}")
+                raise MissingColumnError(f"{place} has no column {short(needed)}; {known}")
 
     def counted(self, names: Sequence[str]) -> list[str]:
         """Choose the columns of counts among those of a table: two, or three."""

@@ -78,7 +78,7 @@ def reading(path: str | Path) -> Iterator[Stream]:
         try:
             yield stream
         except DataError as error:
-            raise DataError(f"{stream.name}: {error}") from None
+            raise type(error)(f"{stream.name}: {error}") from None
 
 
 @contextmanager

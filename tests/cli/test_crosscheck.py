@@ -186,10 +186,14 @@ def test_a_verdict_is_a_document():
         (
             FORUM_RUN,
             2,
-            "does not say which parameter is prior.concentration1; the store has",
+            "--names does not say which parameter is prior.concentration1; the store has",
         ),
         ([*FORUM_RUN, "--names", "prior.concentration1"], 2, "is not ROLE=NAME"),
-        ([*FORUM_RUN, "--names", NAMES.replace("=b0", "=z")], 2, "there is no parameter 'z'"),
+        (
+            [*FORUM_RUN, "--names", NAMES.replace("=b0", "=z")],
+            2,
+            "--names: there is no parameter 'z'",
+        ),
         ([*FORUM_RUN, "--names", NAMES + ",guide.loc=a"], 2, "is none of the roles"),
         ([*FORUM_RUN, "--names", NAMES, "--num-particles", "0"], 2, "num_particles = 0 must be"),
         ([*FORUM_RUN, "--names", NAMES, "--lr", "0"], 2, "lr = 0.0 must be positive"),
@@ -216,6 +220,19 @@ def test_what_is_refused(given, code, words, capsys):
     assert captured.out == ""
     assert words in captured.err
     assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "hinted"),
+    [([], True), (["--successes", "k"], True), (["--successes", "k", "--total-count", "m"], False)],
+)
+def test_columns_that_are_called_otherwise(options, hinted, tmp_path, capsys):
+    """The options that name them are named, unless both were given."""
+    path = tmp_path / "counts.csv"
+    path.write_text("k,n\n3,10\n")
+    assert command.main([str(path), *options, "--params", str(RUN.params)]) == 65
+    hint = "--successes COLUMN --total-count COLUMN say which they are"
+    assert (hint in capsys.readouterr().err) is hinted
 
 
 @pytest.mark.parametrize(

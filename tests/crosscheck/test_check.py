@@ -435,3 +435,15 @@ def test_claims_that_are_none_are_refused_by_name():
         for value in values:
             with pytest.raises(TypeError, match=f"^{name} must be"):
                 er.cross_check(**{**given, name: value})
+
+
+@pytest.mark.parametrize(("factor", "told"), [(1.05, True), (30.0, False)])
+def test_noise_is_not_told_from_distance_without_the_rate(factor, told):
+    """Advice asks for the learning rate where a usual one could explain the distance."""
+    counts, prior = er.Counts([3, 11, 1, 7], [10, 20, 6, 9]), er.Beta(2.0, 3.0)
+    own = factor * (np.array([[2.0], [3.0]]) + [counts.successes, counts.failures])
+    params = dict(zip(("guide.concentration1", "guide.concentration0"), own, strict=True))
+    verdict = er.cross_check(counts, params, prior=prior)
+    assert [x.name for x in verdict.having("optimum")] == ["not_converged"]
+    assert any("--lr" in text for text in verdict.advice) is told
+    assert any(text.startswith("More steps") for text in verdict.advice) is not told

@@ -76,6 +76,8 @@ def test_functions_that_names_announce(kind):
     verdict = checked(store(*names, change=change), names=roles(*names))
     assert verdict.genuine, verdict
     assert "reading" in {finding.name for finding in verdict.having("note")}
+    left = [x for x in verdict.having("note") if "left unconstrained" in x.quantity]
+    assert not left
 
 
 @pytest.mark.thorough

@@ -85,6 +85,8 @@ def test_advice_for_every_state():
     for name in OPTIMUM:
         (text,) = advice([Finding(name, "", status="optimum")], has_losses=True)
         assert text.startswith("More steps")
+    (text,) = advice([AWAY], has_losses=True, may_be_noise=True)
+    assert "--lr" in text
     assert len(advice([WRONG, AWAY], has_losses=True)) == 3
     assert advice([AGREES], has_losses=True) == ()
     (text,) = advice([BLIND], has_losses=False)
