@@ -18,7 +18,7 @@ import pytest
 from scipy import special as sc, stats
 
 import elbo_ref as er
-from elbo_ref.report import pictures
+from elbo_ref.report import axes as shared, pictures, surface
 
 if os.environ.get("ELBO_REF_REQUIRE_LIVE") == "1":
     import matplotlib
@@ -234,11 +234,9 @@ def test_the_path_and_the_surface_under_it(kind, monkeypatch):
 
 def test_latents_with_equal_counts_and_split_rows_are_all_in_the_surface():
     counts = er.Counts.grouped([1, 2, 3, 2, 1], [4, 5, 4, 4, 5], list("aabbc"))
-    diagnosis = seen(er.Counts([3, 3, 1], 9, [2, 3, 4]))
-    for c in (counts, RATS, diagnosis.run.counts):
-        diagnosis = seen(c, num_steps=2)
+    for c in (counts, RATS, er.Counts([3, 3, 1], 9, [2, 3, 4])):
         a, b = np.array([0.3, 7.0, 1e9]), np.array([2.0, 0.1, 4e9])
-        got = pictures._log_evidence(a, b, diagnosis) + diagnosis.supremum.log_evidence
+        got = surface.heights(a, b, c)
         wanted = [er.log_evidence(er.Beta(*pair), c) for pair in zip(a, b, strict=True)]
         np.testing.assert_allclose(got, wanted, rtol=1e-12)
 
@@ -291,7 +289,7 @@ def test_the_mark_says_where_the_evidence_is_highest(kind, marker, words):
 )
 def test_probabilities_on_a_logit_axis_are_round_and_stand_where_they_are(low, high):
     ax = Figure().subplots()
-    pictures._logit_axis(ax, low, high)
+    shared.logit_axis(ax, low, high)
     assert ax.get_xlim() == (low, high)
     ticks, labels = ax.get_xticks(), [text.get_text() for text in ax.get_xticklabels()]
     assert 1 <= len(labels) <= 7 and len(set(labels)) == len(labels)

@@ -1,0 +1,181 @@
+"""Estimates of many latents, sorted, one below the other: from the raw rate to the shrunken one.
+
+Up to `MOST_ROWS` latents have a row each, with as many labels as there is room for; beyond, the
+intervals grow together into a ribbon over the ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import special as sc
+
+from elbo_ref._format.result import Tabular
+from elbo_ref._validation.arguments import FloatArray, probability
+from elbo_ref.distributions.posterior_table import PosteriorTable
+from elbo_ref.evidence import posterior
+from elbo_ref.report.axes import (
+    OWN,
+    PALE,
+    PRIOR,
+    RAW,
+    headed,
+    new_axes,
+    padded,
+    plain_text,
+    thinned,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_ROWS = 150
+"""Latents that have a row each."""
+_LABEL_POINTS, _LEAST_POINTS = 9.0, 6.0
+_MOST_DOTS = 20_000
+_PARTS = 100
+"""Parts of a ribbon."""
+
+
+def forest_size(result: Tabular) -> tuple[float, float]:
+    """Return width and height of a figure for all latents, in inches."""
+    size = len(result)
+    height = 5.5 if size > MOST_ROWS else float(np.clip(1.6 + 0.21 * size, 2.6, 11.0))
+    return 5.2 + forest_margin(result), height
+
+
+def forest_margin(result: Tabular) -> float:
+    """Return the room that the labels of the rows take to the left, in inches."""
+    if len(result) > MOST_ROWS:
+        return 0.8
+    cell = result.table().columns[0].cell
+    return 0.3 + 0.075 * max(len(plain_text(cell(i))) for i in range(len(result)))
+
+
+def plot_forest(result: Tabular, ax: Axes | None = None) -> Axes:
+    """Draw raw rates, estimates and intervals of all latents, the highest estimate on top.
+
+    Parameters
+    ----------
+    result : PosteriorTable or Estimates
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+        Its x is c; y are the ranks, from 0 at the bottom.
+    """
+    table = result.table()
+    ax = new_axes() if ax is None else ax
+    k, n, mean, lower, upper = (
+        np.asarray(table.column(name), np.float64)
+        for name in ("successes", "total_count", "mean", "lower", "upper")
+    )
+    order = np.argsort(mean, kind="stable")
+    ranks = np.arange(order.size)
+    with np.errstate(invalid="ignore"):
+        raw = (k / n)[order]
+    prob = float(table.column("interval_prob")[0])
+    interval, one = f"estimate, {100 * prob:g}% interval", ranks.size <= MOST_ROWS
+    if one:
+        ax.hlines(ranks, raw, mean[order], color=RAW, lw=0.8, zorder=1)
+        ax.hlines(ranks, lower[order], upper[order], color=PALE, lw=3, zorder=0)
+        ax.plot(raw, ranks, "o", ms=4.5, mfc="white", mec=RAW, zorder=2, label="raw rate")
+        ax.plot(mean[order], ranks, "o", ms=4.5, color=OWN, zorder=3, label=interval)
+    else:
+        few = thinned(ranks.size, _MOST_DOTS)
+        ax.plot(raw[few], few, ".", ms=2, alpha=0.5, mew=0, color=RAW, zorder=0, rasterized=True)
+        ax.plot([], [], ".", color=RAW, label="raw rate")
+        band = ribbon(lower[order], upper[order])
+        ax.fill_betweenx(*band, color=PALE, alpha=0.75, lw=0, zorder=1)
+        interval = f"estimate, median {100 * prob:g}% interval"
+        ax.plot(mean[order], ranks, color=OWN, lw=2, zorder=2, label=interval)
+    if isinstance(result, PosteriorTable) and result.prior.shape == ():
+        ax.axvline(
+            float(result.prior.mean), color=PRIOR, ls="--", lw=1.4, zorder=1, label="prior mean"
+        )
+    _ranked(ax, [table.columns[0].cell(i) for i in order] if one else None, ranks.size)
+    low, high = padded([*lower, *upper, *raw], 0.53)
+    ax.set(xlim=(max(low, -0.01), min(high, 1.01)), xlabel="c")
+    return headed(ax, f"{_latents(ranks.size)}: raw rates shrink toward the prior")
+
+
+def plot_exceedance(table: PosteriorTable, above: float, ax: Axes | None = None) -> Axes:
+    """Draw the posterior probability that c is above a threshold, for all latents.
+
+    Parameters
+    ----------
+    table : PosteriorTable
+    above : float
+        The threshold, in (0, 1).
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+        Its x is the probability; y are the ranks, from 0 at the bottom.
+
+    Raises
+    ------
+    ValueError
+        If the threshold is out of range.
+    """
+    above = probability("above", above)
+    exceeds = exceedance(table, above)
+    ax = new_axes() if ax is None else ax
+    order = np.argsort(exceeds, kind="stable")
+    ranks, one = np.arange(order.size), order.size <= MOST_ROWS
+    ax.axvspan(0.95, 1.02, color=PALE, alpha=0.6, lw=0)
+    if one:
+        ax.hlines(ranks, 0, exceeds[order], color=PALE, lw=1.5, zorder=1)
+    style: dict[str, Any] = {"marker": "o", "ms": 4.5, "ls": ""} if one else {"lw": 2}
+    ax.plot(exceeds[order], ranks, color=OWN, zorder=2, clip_on=False, **style)
+    first = table.table().columns[0]
+    _ranked(ax, [first.cell(i) for i in order] if one else None, ranks.size)
+    sure = int((exceeds > 0.95).sum())
+    ax.set(xlim=(0, 1.02), xlabel=f"P(c > {above:g})")
+    return headed(ax, f"{_latents(ranks.size)}: P(c > {above:g}), above 95% for {sure}")
+
+
+def exceedance(table: PosteriorTable, above: float) -> FloatArray:
+    """Compute P(c > above) of each latent under its posterior."""
+    after = posterior(table.prior, table.counts)
+    return np.asarray(sc.betaincc(*after.arrays(), above))
+
+
+def _latents(size: int) -> str:
+    return f"{size} latents" if size > 1 else "1 latent"
+
+
+def ribbon(lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return ranks, and the medians of sorted intervals around them."""
+    parts = np.array_split(np.arange(lower.size), _PARTS)
+    at = np.array([part.mean() for part in parts])
+    low, high = (np.array([np.median(x[part]) for part in parts]) for x in (lower, upper))
+    return at, low, high
+
+
+def _ranked(ax: Axes, labels: Sequence[str] | None, size: int) -> None:
+    """Label the rows by latents, each or every so many of them, or by ranks from the top."""
+    pad = 0.7 if labels else 0.01 * size
+    ax.set_ylim(-pad, size - 1 + pad)
+    if labels is None:
+        ax.set_ylabel("rank")
+        from matplotlib.ticker import MaxNLocator
+
+        wanted = np.array([t for t in MaxNLocator(6).tick_values(1, size) if 1 < t < size])
+        at = np.array([1, *wanted])
+        ax.set_yticks(size - at, [f"{int(t)}" for t in at])
+        return
+    room = ax.get_window_extent().height * 72 / ax.figure.dpi / (size - 1 + 2 * pad)
+    points = float(np.clip(room / 1.25, _LEAST_POINTS, _LABEL_POINTS))
+    every = int(np.ceil(1.25 * points / room))
+    shown = range(size - 1, -1, -every)
+    ax.set_yticks(list(shown), [plain_text(labels[i]) for i in shown], fontsize=points)
+    for text in ax.get_yticklabels():
+        text.set_parse_math(False)
+    ax.tick_params(axis="y", length=0)
+    if every > 1:
+        ax.set_ylabel(f"every {every}. latent is named", fontsize=8)

@@ -1,0 +1,131 @@
+"""`plot`: the picture of any result.
+
+`PICTURES` says, for each kind of result, how it is drawn and into a figure of what size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from elbo_ref._format.result import Result
+from elbo_ref.diagnostics.diagnosis import Diagnosis, diagnose
+from elbo_ref.distributions.posterior_table import PosteriorTable
+from elbo_ref.mle.intervals import Parameter
+from elbo_ref.mle.result import EvidenceMaximum
+from elbo_ref.mle.tests import ExpectedCounts
+from elbo_ref.report.axes import framed, shown_figure
+from elbo_ref.report.forest import forest_margin, forest_size, plot_exceedance, plot_forest
+from elbo_ref.report.latent import plot_latent
+from elbo_ref.report.pictures import plot_run, run_axes
+from elbo_ref.report.rootogram import plot_rootogram
+from elbo_ref.report.surface import plot_profile, plot_surface
+from elbo_ref.svi.result import Run
+
+_ALL = object()
+"""Stands for no latent in particular: any label is one."""
+
+
+class Picture(NamedTuple):
+    """A way to draw a kind of result.
+
+    Attributes
+    ----------
+    draw : function
+        Of the result, axes and options; returns the axes.
+    size : function
+        Of the result and options: width and height of a new figure, in inches.
+    axes : function
+        Of the new figure, the result and options: the axes to draw on.
+    """
+
+    draw: Callable[..., Any]
+    size: Callable[..., tuple[float, float]] = lambda *_, **__: (5.0, 4.2)
+    axes: Callable[..., Any] = lambda figure, *_, **__: framed(figure)
+
+
+def _posterior(
+    table: PosteriorTable, ax: Any, *, latent: Any = _ALL, above: float | None = None
+) -> Any:
+    if latent is not _ALL:
+        return plot_latent(table, latent, ax)
+    return plot_forest(table, ax) if above is None else plot_exceedance(table, above, ax)
+
+
+def _size_of_posterior(table: PosteriorTable, **options: Any) -> tuple[float, float]:
+    return (5.0, 4.2) if "latent" in options else forest_size(table)
+
+
+def _axes_of_posterior(figure: Any, table: PosteriorTable, **options: Any) -> Any:
+    return framed(figure, 0.8 if "latent" in options else forest_margin(table))
+
+
+def _maximum(maximum: EvidenceMaximum, ax: Any, *, profile: Parameter | None = None) -> Any:
+    return plot_surface(maximum, ax) if profile is None else plot_profile(maximum, profile, ax)
+
+
+def _run(run: Run, axes: Any) -> Any:
+    return plot_run(diagnose(run), axes)
+
+
+PICTURES: dict[type[Result], Picture] = {
+    Diagnosis: Picture(plot_run, lambda _: (12.0, 4.0), run_axes),
+    EvidenceMaximum: Picture(_maximum),
+    ExpectedCounts: Picture(plot_rootogram, lambda *_: (6.0, 4.0)),
+    PosteriorTable: Picture(_posterior, _size_of_posterior, _axes_of_posterior),
+    Run: Picture(_run, lambda _: (12.0, 4.0), lambda figure, run: run_axes(figure, diagnose(run))),
+}
+
+
+def plot(result: Result, ax: Any = None, **options: Any) -> Any:
+    """Draw any result.
+
+    Parameters
+    ----------
+    result : Run, Diagnosis, PosteriorTable, EvidenceMaximum or ExpectedCounts
+    ax : matplotlib Axes, optional
+        Where to draw, three for a run or a diagnosis; by default in a new figure. A notebook shows
+        that by itself; elsewhere pyplot knows it only if pyplot is imported already.
+    **options
+        Of a posterior table, a label as `latent`, for the prior, the likelihood and the posterior
+        of one latent; or a threshold t as `above`, for P(c > t) of each. Of an evidence maximum, a
+        parameter as `profile`, for the highest log evidence over its values.
+
+    Returns
+    -------
+    matplotlib Axes, or an ndarray of three
+        ``axes.figure`` is the figure.
+
+    Raises
+    ------
+    TypeError
+        If there is no picture of such a result, or no such option.
+    ImportError
+        If matplotlib is not installed.
+
+    See Also
+    --------
+    elbo_ref.diagnose : The numbers that are drawn of a run.
+
+    Notes
+    -----
+    A run is drawn in three pictures: its losses, the densities of its first latent, its path over
+    the evidence. A posterior table is a forest: raw rates, estimates and intervals, sorted. An
+    evidence maximum is the surface of the evidence over all priors. Expected counts are a hanging
+    rootogram.
+
+    Examples
+    --------
+    >>> from elbo_ref import Counts, shrunken_estimates
+    >>> table = shrunken_estimates(Counts([3, 4, 9], 10))
+    >>> table.plot().get_xlabel(), table.plot(above=0.5).get_xlabel()
+    ('c', 'P(c > 0.5)')
+    """
+    picture = next((PICTURES[kind] for kind in type(result).__mro__ if kind in PICTURES), None)
+    if picture is None:
+        known = ", ".join(sorted(kind.__name__ for kind in PICTURES))
+        raise TypeError(f"there is no picture of {type(result).__name__}: only of {known}")
+    if ax is None:
+        figure = shown_figure(*picture.size(result, **options))
+        ax = picture.axes(figure, result, **options)
+    return picture.draw(result, ax, **options)
