@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from elbo_ref.report.comparison import Comparison
+from elbo_ref.report.dispatch import plot
 from elbo_ref.report.pictures import save_figure
-from elbo_ref.report.plot import plot
 
 __all__ = ["Comparison", "plot", "save_figure"]

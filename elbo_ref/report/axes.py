@@ -78,8 +78,7 @@ def headed(ax: Axes, title: str) -> Axes:
     place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
     place |= {"borderpad": 0.2, "labelspacing": 0.25, "columnspacing": 1.5, "handletextpad": 0.6}
     handles, labels = ax.get_legend_handles_labels()
-    if labels:
-        ax.legend(handles, labels, ncols=2, fontsize=9, frameon=False, **place)
+    ax.legend(handles, labels, ncols=2, fontsize=9, frameon=False, **place)
     pad = 8 + 14 * ((len(labels) + 1) // 2)
     ax.set_title(title, loc="left", fontsize=10.5, pad=pad).set_parse_math(False)
     return ax
