@@ -21,6 +21,9 @@ from elbo_ref.distributions.posterior_table import (
     PosteriorTable as PosteriorTable,
     posterior_table as posterior_table,
 )
+from elbo_ref.estimates.estimate import estimate as estimate
+from elbo_ref.estimates.hyperprior import Hyperprior as Hyperprior
+from elbo_ref.estimates.result import Estimates as Estimates
 from elbo_ref.evidence import (
     log_evidence as log_evidence,
     log_evidence_gradient as log_evidence_gradient,

@@ -1,0 +1,214 @@
+"""The posterior density of the prior's parameters: evidence times hyperprior.
+
+The coordinates are y = logit m and z = log s, so that nothing ends and tails are exponential. With
+the weighted offsets t of `elbo_ref.mle.factorial_sums` and a typical number of trials T,
+r = s/(T + s) and q = 1/(T + s), the log evidence is, up to a constant,
+
+    U_0 log m + D_0 log(1 - m) + mixed log r
+        + sum_U log(m r + t q) + sum_D log[((1 - m) r + t q)/(r + t q)] - sum_E log(r + t q),
+
+t > 0, to which the hyperprior adds alpha log m + beta log(1 - m) + p log w + (1 - w)-terms. It is
+computed as the change from an anchor, each term without cancellation and few terms large, so that
+sums of 1e15 trials keep their digits.
+
+At a given z the derivative by y is (1 - m) U(m) - m D(m) with
+
+    U = alpha + U_0 + sum_U m r/(m r + t q),   D = beta + D_0 + sum_D (1 - m) r/((1 - m) r + t q),
+
+so that its root is that of h(y) = y - log U + log D, which rises with a slope in (0, 1]; and the
+second derivative at the root is -(1 - m) U h'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special as sc
+
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.counts import Counts
+from elbo_ref.estimates.hyperprior import Hyperprior
+from elbo_ref.mle.factorial_sums import FactorialSums, WeightedOffsets
+
+_FARTHEST = 600.0
+"""The largest |y| and |z| that are looked at."""
+_NEWTON_STEPS = 60
+_BLOCK = 2**18
+"""The most entries of a table of points by offsets."""
+
+
+class Ridge(NamedTuple):
+    """The best y at each z.
+
+    Attributes
+    ----------
+    y, height, scale : float64 ndarray
+        Where the density is highest, its logarithm there, and 1/sqrt(-second derivative).
+    """
+
+    y: FloatArray
+    height: FloatArray
+    scale: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class LogDensity:
+    """The log posterior density of (y, z), up to a constant.
+
+    Attributes
+    ----------
+    up, down, excess : WeightedOffsets
+        Those beyond 0, in units of T.
+    at_0 : (float, float, float)
+        U_0, D_0 and the number of latents with successes and failures.
+    exponents : (float, float, float, float)
+        alpha, beta, p and q of the hyperprior.
+    log_trials : (float, float)
+        log T and log s0.
+    anchor : (y, z)
+        Where the log density is 0.
+    """
+
+    up: WeightedOffsets
+    down: WeightedOffsets
+    excess: WeightedOffsets
+    at_0: tuple[float, float, float]
+    exponents: tuple[float, float, float, float]
+    log_trials: tuple[float, float]
+    anchor: tuple[float, float] = (0.0, 0.0)
+
+    @classmethod
+    def of(cls, counts: Counts, hyperprior: Hyperprior) -> LogDensity:
+        """Build the density."""
+        up, down, _, excess, mixed = FactorialSums.of(counts)
+        u0, d0 = (float(x.weight[:1].sum()) for x in (up, down))
+        alpha, beta = (float(x) for x in hyperprior.mean.arrays())
+        exponents = alpha, beta, *hyperprior.weight
+        w = np.maximum(counts.multiplicity, 1)
+        typical = float(np.exp(np.average(np.log(np.maximum(counts.total_count, 1)), weights=w)))
+        log_trials = float(np.log(typical)), float(np.log(hyperprior.trials_for(counts)))
+        at_0 = u0, d0, float(mixed)
+        up, down, excess = (
+            WeightedOffsets(x.positive.offset / typical, x.positive.weight)
+            for x in (up, down, excess)
+        )
+        return cls(up, down, excess, at_0, exponents, log_trials)
+
+    def anchored(self, y: float, z: float) -> LogDensity:
+        """Measure from another point."""
+        return replace(self, anchor=(y, z))
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """The exponents of m and 1 - m at their ends, the rates of the tails in y."""
+        alpha, beta, _, _ = self.exponents
+        return alpha + self.at_0[0], beta + self.at_0[1]
+
+    def __call__(self, dy: FloatArray, dz: FloatArray) -> FloatArray:
+        """Compute the log density at distances from the anchor, less that at the anchor.
+
+        Parameters
+        ----------
+        dy : float64 ndarray, shape (Z, M)
+        dz : float64 ndarray, shape (Z,)
+
+        Returns
+        -------
+        float64 ndarray, shape (Z, M)
+        """
+        terms = 1 + self.up.offset.size + self.down.offset.size
+        length = max(1, _BLOCK // (dy.shape[1] * terms))
+        starts = range(0, dz.size, length)
+        return np.concatenate([self._rows(dy[i : i + length], dz[i : i + length]) for i in starts])
+
+    def _rows(self, dy: FloatArray, dz: FloatArray) -> FloatArray:
+        (y0, z0), (alpha, beta, first, second) = self.anchor, self.exponents
+        u0, d0, mixed = self.at_0
+        x0, w0 = (z0 - trials for trials in self.log_trials)
+        m0, r0, share = (float(sc.expit(x)) for x in (y0, x0, w0))
+        rest0, q0, weight = (float(sc.expit(-x)) for x in (y0, x0, w0))
+        log_rest, dm = _step(dy, m0, rest0)
+        log_q, dr = _step(dz, r0, q0)
+        log_weight, _ = _step(dz, share, weight)
+        over_z = mixed * (log_q + dz) + (first + second) * log_weight + second * dz
+        value = (alpha + u0) * dy + (alpha + beta + u0 + d0) * log_rest
+        r, q = sc.expit(x0 + dz)[:, None], sc.expit(-x0 - dz)[:, None]
+        dp, dr = dm * r + m0 * dr[:, None], dr[:, None]
+        # each sum: the relative change of its terms, and their ratio for where they all but vanish
+        t, weights = self.excess
+        size = r0 + t * q0
+        over_z = over_z - _logs(dr * ((1 - t) / size), lambda: (r + t * q) / size) @ weights
+        t, weights = self.up
+        size, at = m0 * r0 + t * q0, (sc.expit(y0 + dy) * r)[..., None]
+        away = dp[..., None] / size - (dr * (t / size))[:, None]
+        value += _logs(away, lambda: (at + (t * q)[:, None]) / size) @ weights
+        t, weights = self.down
+        size, y, at = rest0 * r0 + t * q0, r + t * q, (sc.expit(-y0 - dy) * r)[..., None]
+        growth = (r0 + t * q0) / size
+        by_r, by_p = dr * (m0 * r0 * (1 - t) / size) / y, growth / y
+        away = by_r[:, None] - dp[..., None] * by_p[:, None]
+        value += _logs(away, lambda: (at + (t * q)[:, None]) / y[:, None] * growth) @ weights
+        return np.asarray(value + over_z[:, None])
+
+    def ridge(self, z: FloatArray) -> Ridge:
+        """Find the best y at each z, by Newton's method between bounds."""
+        alpha, beta, _, _ = self.exponents
+        u0, d0, _ = self.at_0
+        low = np.full(z.shape, -_FARTHEST)
+        high = -low
+        y = np.full(z.shape, np.log((alpha + u0) / (beta + d0)))
+        x = z - self.log_trials[0]
+        r, q = sc.expit(x)[:, None], sc.expit(-x)[:, None]
+        tilt, slope = y, np.ones(z.shape)
+        for _ in range(_NEWTON_STEPS):
+            m, rest = sc.expit(y), sc.expit(-y)
+            up, bend_up = _outcome(alpha + u0, m[:, None] * r, q, self.up)
+            down, bend_down = _outcome(beta + d0, rest[:, None] * r, q, self.down)
+            tilt = y - np.log(up) + np.log(down)
+            slope = 1 - rest * bend_up / up - m * bend_down / down
+            low, high = np.where(tilt < 0, y, low), np.where(tilt < 0, high, y)
+            following = y - tilt / np.maximum(slope, 1e-12)
+            following = np.where(
+                (following > low) & (following < high), following, (low + high) / 2
+            )
+            curvature = rest * up * slope
+            moved = np.abs(following - y) * np.sqrt(curvature)
+            if (moved < 1e-2).all():
+                break
+            y = following
+        height = self((y - self.anchor[0])[:, None], z - self.anchor[1])
+        return Ridge(y, height[:, 0], 1 / np.sqrt(curvature))
+
+
+def _outcome(
+    constant: float, p: FloatArray, q: FloatArray, offsets: WeightedOffsets
+) -> tuple[FloatArray, FloatArray]:
+    """Sum p/(p + t q), and t p q/(p + t q)^2."""
+    t = offsets.offset
+    share = p / (p + t * q)
+    bend = share * (t * q / (p + t * q))
+    return constant + share @ offsets.weight, bend @ offsets.weight
+
+
+def _step(d: FloatArray, up: float, down: float) -> tuple[FloatArray, FloatArray]:
+    """Move a logit whose two shares are `up` and `down` by d.
+
+    Returns the change of log(1 - share), to which d is added for that of log(share), and the change
+    of the share.
+    """
+    near = np.abs(d) < 0.5
+    small = np.where(near, d, 0.0)
+    growth = np.where(near, 1 + up * np.expm1(small), down + up * np.exp(d))
+    log_down = -np.where(near, np.log1p(up * np.expm1(small)), np.log(growth))
+    return log_down, up * down * np.expm1(d) / growth
+
+
+def _logs(away: FloatArray, ratio: Callable[[], FloatArray]) -> FloatArray:
+    """Compute log(1 + away) = log(ratio), from the first where it keeps its digits."""
+    far = away < -0.9
+    if not far.any():
+        return np.asarray(np.log1p(away))
+    return np.where(far, np.log(ratio()), np.log1p(np.where(far, 0.0, away)))

@@ -1,0 +1,132 @@
+"""One prior for some latents, as it is known: averaged, at the evidence maximum, or given.
+
+Each is a mixture of Beta priors, of one for a given prior. At a limit that no prior attains the
+latents' posteriors are those of the limit: where all trials end alike, points at that outcome;
+with s -> infinity, points at the pooled mean; with s -> 0, points at each latent's own 0 or 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special as sc
+
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.counts import Counts
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.estimates.density import LogDensity
+from elbo_ref.estimates.hyperprior import Hyperprior
+from elbo_ref.estimates.mixture import Mixture, linear_moments
+from elbo_ref.estimates.quadrature import Grid, Nodes, reduced
+from elbo_ref.mle.binomial import totals
+from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
+
+
+class Columns(NamedTuple):
+    """Posterior mean, interval and shrinkage of each latent."""
+
+    mean: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    shrinkage: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The prior of some distinct latents.
+
+    Attributes
+    ----------
+    counts : Counts
+        Distinct pairs with multiplicities.
+    nodes : Nodes or None
+        The priors that are averaged; None at a limit.
+    grid : Grid or None
+        The quadrature over the hyperprior, where there is one; with the outcomes exchanged if
+        `mirrored`.
+    maximum : EvidenceMaximum or None
+        Where the prior is the maximum-likelihood one.
+    """
+
+    counts: Counts
+    nodes: Nodes | None
+    grid: Grid | None = None
+    mirrored: bool = False
+    maximum: EvidenceMaximum | None = None
+
+    @classmethod
+    def averaged(cls, counts: Counts, hyperprior: Hyperprior) -> Fit:
+        """Average over a hyperprior (E14)."""
+        says = (counts.total_count > 0) & (counts.multiplicity > 0)
+        columns = counts.successes, counts.total_count, counts.multiplicity
+        some = Counts(*(x[says] for x in columns)) if says.any() else Counts(0, 0)
+        k, f = totals(some)
+        if mirrored := k > f:
+            some, hyperprior = some.mirrored, hyperprior.mirrored
+        grid = Grid.of(LogDensity.of(some, hyperprior))
+        nodes = reduced(grid)
+        return cls(counts, nodes.mirrored if mirrored else nodes, grid, mirrored)
+
+    @classmethod
+    def at_maximum(cls, counts: Counts) -> Fit:
+        """Take the maximum-likelihood prior, or the limit."""
+        maximum = maximize_evidence(counts)
+        nodes = None if maximum.prior is None else _one(maximum.prior)
+        return cls(counts, nodes, maximum=maximum)
+
+    @classmethod
+    def given(cls, counts: Counts, prior: Beta) -> Fit:
+        """Take a prior as it is."""
+        return cls(counts, _one(prior))
+
+    @cached_property
+    def mixture(self) -> Mixture:
+        """The posterior of each latent that has a density."""
+        assert self.nodes is not None
+        a, b = self.nodes.concentrations
+        return Mixture(a, b, self.nodes.weight, self.counts.successes, self.counts.failures)
+
+    def columns(self, level: float) -> Columns:
+        """Compute the table of the latents."""
+        if self.nodes is None:
+            return self._at_limit()
+        mixture, tail = self.mixture, (1 - level) / 2
+        lower = sc.expit(mixture.lower_quantile(tail))
+        upper = sc.expit(-mixture.mirrored.lower_quantile(tail))
+        mean, shrinkage = linear_moments(self._all_nodes, self.counts)
+        return Columns(mean, lower, upper, shrinkage)
+
+    @property
+    def _all_nodes(self) -> Nodes:
+        """The nodes before any were left out."""
+        if self.grid is None:
+            assert self.nodes is not None
+            return self.nodes
+        nodes = self.grid.nodes()
+        return nodes.mirrored if self.mirrored else nodes
+
+    def _at_limit(self) -> Columns:
+        """Lay out the estimates of a limit."""
+        assert self.maximum is not None
+        kind, counts, size = self.maximum.kind, self.counts, len(self.counts)
+        pooled = np.nan if self.maximum.mean is None else self.maximum.mean
+        mean, shrinkage = np.full(size, pooled), np.ones(size)
+        lower, upper = mean, mean
+        if kind in ("no_information", "unidentified"):
+            lower, upper = np.zeros(size), np.ones(size)
+            shrinkage = np.where(counts.total_count > 0, np.nan, 1.0)
+        elif kind == "all_or_none":
+            empty = counts.total_count == 0
+            mean = np.where(empty, pooled, counts.successes > 0)
+            lower, upper = np.where(empty, 0.0, mean), np.where(empty, 1.0, mean)
+            shrinkage = np.where(empty, 1.0, 0.0)
+        return Columns(mean, lower, upper, shrinkage)
+
+
+def _one(prior: Beta) -> Nodes:
+    """Make the single node of a prior."""
+    a, b = prior.arrays()
+    return Nodes(np.log(a / b).reshape(1), np.log(a + b).reshape(1), np.ones(1))

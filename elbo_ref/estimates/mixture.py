@@ -1,0 +1,172 @@
+"""Mixtures of Betas with common weights: means, distribution functions and quantiles.
+
+The posterior of a latent is a sum of Beta(a_j + K, b_j + N - K) with weights w_j. Its lower
+quantile is the root in x = logit c of log F(x) = log tail, F = sum_j w_j I_c(A_j, B_j). log F is
+concave wherever the density is log-concave in x, so that Halley's method from a quantile of the
+Beta with the same mean and variance takes two or three steps; what does not settle is bisected. The
+upper quantile is minus the lower one of the mirrored mixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special as sc
+
+from elbo_ref._validation.arguments import FloatArray, IntArray
+from elbo_ref.counts import Counts
+from elbo_ref.estimates.quadrature import Nodes
+from elbo_ref.special import cross_difference, deviance, log_beta_remainder
+
+_FARTHEST = 740.0
+"""A logit whose probability is nearly 0 or 1 in float64."""
+_CLOSE = 1e-9
+"""A Halley step below this many posterior deviations is the last."""
+_STEPS = 8
+_LARGE = 1e6
+"""Densities of larger concentrations than this are formed by deviances."""
+_BLOCK = 2**17
+
+
+def linear_moments(nodes: Nodes, counts: Counts) -> tuple[FloatArray, FloatArray]:
+    """Compute the posterior means of c and of s/(s + N): sums over the nodes for each N.
+
+    Returns
+    -------
+    mean, shrinkage : float64 ndarray, shape (P,)
+    """
+    a, _ = nodes.concentrations
+    s, total = np.exp(nodes.z), np.unique(counts.total_count)
+    values = np.empty((3, total.size))
+    length = max(1, _BLOCK // s.size)
+    for start in range(0, total.size, length):
+        part = slice(start, start + length)
+        share = nodes.weight / (s + total[part, None].astype(np.float64))
+        values[:, part] = share @ a, share @ s, share.sum(axis=1)
+    own, shrinkage, counted = values[:, np.searchsorted(total, counts.total_count)]
+    return own + counts.successes * counted, shrinkage
+
+
+class Mixture(NamedTuple):
+    """One mixture of Betas for each of P latents, of J common nodes.
+
+    Attributes
+    ----------
+    concentration1, concentration0, weight : float64 ndarray, shape (J,)
+    successes, failures : int64 ndarray, shape (P,)
+    """
+
+    concentration1: FloatArray
+    concentration0: FloatArray
+    weight: FloatArray
+    successes: IntArray
+    failures: IntArray
+
+    @property
+    def mirrored(self) -> Mixture:
+        """The mixture of 1 - c."""
+        a, b, weight, k, f = self
+        return Mixture(b, a, weight, f, k)
+
+    def blocks(self) -> Iterator[tuple[slice, FloatArray, FloatArray]]:
+        """Yield some latents at a time, with the two parameters of their Betas, (P', J)."""
+        length = max(1, _BLOCK // self.weight.size)
+        for start in range(0, self.successes.size, length):
+            part = slice(start, start + length)
+            k, f = (x[part].astype(np.float64)[:, None] for x in (self.successes, self.failures))
+            yield part, self.concentration1 + k, self.concentration0 + f
+
+    def moments(self) -> tuple[FloatArray, FloatArray]:
+        """Compute the mean and the variance of each latent."""
+        mean, variance = np.empty((2, self.successes.size))
+        for part, a, b in self.blocks():
+            s = a + b
+            each = a / s
+            mean[part] = each @ self.weight
+            spread = (each - mean[part][:, None]) ** 2 + each * (b / s) / (s + 1)
+            variance[part] = spread @ self.weight
+        return mean, variance
+
+    def below(self, c: FloatArray | float) -> FloatArray:
+        """Compute the probability below c, one c for all latents or one for each."""
+        at, share = np.broadcast_to(c, self.successes.shape), np.empty(self.successes.size)
+        for part, a, b in self.blocks():
+            share[part] = sc.betainc(a, b, at[part][:, None]) @ self.weight
+        return share
+
+    def lower_quantile(self, tail: float) -> FloatArray:
+        """Find the logit of c below which each latent lies with probability `tail` < 1/2."""
+        mean, variance = self.moments()
+        logits = np.empty(mean.size)
+        for part, a, b in self.blocks():
+            rest = (b / (a + b)) @ self.weight
+            logits[part] = _quantile(a, b, self.weight, tail, mean[part], rest, variance[part])
+        return logits
+
+
+def _quantile(
+    a: FloatArray,
+    b: FloatArray,
+    weight: FloatArray,
+    tail: float,
+    mean: FloatArray,
+    rest: FloatArray,
+    variance: FloatArray,
+) -> FloatArray:
+    total: FloatArray = np.maximum(mean * rest / variance - 1, 1e-3)
+    scale = np.sqrt(1 / (total * mean) + 1 / (total * rest))
+    with np.errstate(divide="ignore"):
+        start = sc.logit(sc.betaincinv(total * mean, total * rest, tail))
+    x: FloatArray = np.asarray(
+        np.clip(np.nan_to_num(start, nan=0.0), -_FARTHEST, _FARTHEST), np.float64
+    )
+    todo, large = np.arange(x.size), bool(np.max(a) + np.max(b) > _LARGE)
+    norm = log_beta_remainder(a, b) if large else sc.betaln(a, b)
+    for _ in range(_STEPS):
+        step = _halley(x[todo], a[todo], b[todo], norm[todo], weight, tail, large)
+        x[todo] = np.clip(x[todo] + step, -_FARTHEST, _FARTHEST)
+        settled = np.abs(step) < _CLOSE * scale[todo] + 1e-15 * np.abs(x[todo])
+        todo = todo[~(settled | ((np.abs(x[todo]) == _FARTHEST) & (step * x[todo] > 0)))]
+        if not todo.size:
+            return x
+    x[todo] = _bisected(a[todo], b[todo], weight, tail)
+    return x
+
+
+def _halley(
+    x: FloatArray,
+    a: FloatArray,
+    b: FloatArray,
+    norm: FloatArray,
+    weight: FloatArray,
+    tail: float,
+    large: bool,
+) -> FloatArray:
+    """Make a step of Halley's method for log F(x) = log tail."""
+    c, rest = sc.expit(x)[:, None], sc.expit(-x)[:, None]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        share = sc.betainc(a, b, c) @ weight
+        if large:
+            s, tilt = a + b, cross_difference(a, rest, b, c)
+            log = -deviance(a, s * c, tilt) - deviance(b, s * rest, -tilt)
+        else:
+            tilt = a * rest - b * c
+            log = a * sc.log_expit(x)[:, None] + b * sc.log_expit(-x)[:, None]
+        density = np.exp(log - norm)
+        slope = density @ weight / share
+        bend = (density * tilt) @ weight / share / slope - slope
+        step = np.log(tail / share) / slope
+        step = step / np.clip(1 + step * bend / 2, 0.3, 3.0)
+    return np.clip(np.where(np.isfinite(step), step, np.where(share < tail, 1.0, -1.0)), -50, 50)
+
+
+def _bisected(a: FloatArray, b: FloatArray, weight: FloatArray, tail: float) -> FloatArray:
+    low = np.full(a.shape[0], -_FARTHEST)
+    high = -low
+    for _ in range(70):
+        middle = (low + high) / 2
+        below = sc.betainc(a, b, sc.expit(middle)[:, None]) @ weight < tail
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.asarray((low + high) / 2)
