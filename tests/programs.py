@@ -48,9 +48,9 @@ class Hand:
     style : Style
     wrong : dict
         ``detached``: ("prior" or "guide", how); ``constraint``, of the guide's; ``names``, the
-        guide's two; ``hidden``: its draws, from Pyro; ``unobserved``; ``likelihood``, ``scale``:
-        factors; ``column``: values of shape (L, 1); ``nan_at``: the call of the prior from which it
-        is no number.
+        guide's two; ``hidden``: its draws, from Pyro; ``no jacobian``, of its sigmoid;
+        ``unobserved``; ``likelihood``, ``scale``: factors; ``column``: values of shape (L, 1);
+        ``nan_at``: the call of the prior from which it is no number.
     """
 
     torch: Any
@@ -261,6 +261,11 @@ def _plate(hand: Hand, *, kind: str = "Binomial", size: int | None = None) -> An
 
 def _of_guide(hand: Hand, a: Any, b: Any) -> Any:
     dist = hand.dist
+    if hand.style.guide == "auxiliary":
+        z = hand.pyro.sample("z", dist.Normal((a / b).log(), a / 10), infer={"is_auxiliary": True})
+        c = hand.torch.sigmoid(z)
+        jacobian = hand.tensor(0.0) if hand.wrong.get("no jacobian") else -(c * (1 - c)).log()
+        return dist.Delta(c, jacobian)
     if hand.style.guide == "transformed":
         normal = dist.Normal(hand.parameter("loc", each([-0.7, 0.4, -0.2]), "real"), a / 10)
         return dist.TransformedDistribution(normal, [dist.transforms.SigmoidTransform()])
@@ -510,6 +515,9 @@ STYLES = {
     "posterior": Style(own="posterior", dtype="float64"),
     "empty": Style(guide="empty", prior="mean"),
     "transformed": Style(guide="transformed", dtype="float64", particles=2),
+    "auxiliary": Style(guide="auxiliary"),
+    "auxiliary, vectorized": Style(guide="auxiliary", dtype="float64", particles=3, vectorize=True),
+    "auxiliary, trials": Style(guide="auxiliary", layout="trials", prior="mean"),
     "AutoNormal": Style(guide="AutoNormal", prior="mean", loss="TraceMeanField_ELBO"),
     "AutoNormal, loop": Style(guide="AutoNormal", layout="loop", particles=2),
     "AutoNormal, trials": Style(guide="AutoNormal", layout="trials", dtype="float64"),

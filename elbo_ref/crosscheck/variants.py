@@ -180,8 +180,12 @@ def other_objective(given: LossModel) -> Iterator[Hypothesis]:
     """Compute another ELBO than the one that is claimed."""
     names = ("trace", "trace_mean_field")
     pair = given.loss.name in names and not given.guide.is_point and given.guide.origin == "own"
-    for name in names if pair and given.batch is None else ():
-        yield Hypothesis(f"those of {name}", given._replace(loss=OBJECTIVES[name]))
+    for name in names if pair else ():
+        bare = given.guide.name == "normal" and name == "trace_mean_field"
+        if given.batch is not None and not bare:
+            continue
+        words = f"those of {name}" + ", without the Jacobian of the sigmoid" * bare
+        yield Hypothesis(words, given._replace(loss=OBJECTIVES[name]))
 
 
 def other_meanings(given: LossModel) -> Iterator[Hypothesis]:

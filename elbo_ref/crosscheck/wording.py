@@ -299,6 +299,6 @@ def advice(
     names = {finding.name for finding in findings}
     if may_be_noise:
         sentences.append(_MAY_BE_NOISE)
-    else:
+    elif "not_finite" not in names:
         sentences += [text for name, text in _ON_OPTIMUM.items() if name in names][:1]
     return tuple(sentences)

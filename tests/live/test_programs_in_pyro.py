@@ -159,6 +159,19 @@ def test_a_guide_whose_constraint_is_too_narrow(run, name):
     assert verdict.mistakes == ("guide_at_constraint",), verdict
 
 
+@pytest.mark.parametrize("name", [x for x in STYLES if STYLES[x].guide == "auxiliary"])
+@pytest.mark.parametrize("layout", ["plate", "minibatch"])
+def test_a_sigmoid_whose_jacobian_was_forgotten(run, name, layout):
+    """The Delta around it has no density of its own: that is the loss of TraceMeanField_ELBO."""
+    style = STYLES[name]
+    if layout == "minibatch":
+        style = style._replace(layout=layout, particles=1)
+    verdict = replay(run(style, **{"no jacobian": True})[1])
+    assert verdict.mistakes == ("other_objective",), verdict
+    assert "without the Jacobian of the sigmoid" in verdict.having("mistake")[0].reason
+    assert not replay(run(style)[1]).mistakes
+
+
 ROWS = ["plain", "stacked", "columns", "to_event", "loop", "dirichlet", "AutoDelta", "empty"]
 ROWS += ["network", "marginal", "minibatch", "minibatch, empty"]
 
@@ -280,7 +293,72 @@ def multivariate(hand):
     return model, hand.pyro.infer.autoguide.AutoMultivariateNormal(model)
 
 
+def mixture(hand, *, of_guide=False):
+    """Each group is of one of two kinds, which is enumerated."""
+    pyro, dist = hand.pyro, hand.dist
+    kinds = hand.tensor([0.4, 0.6])
+
+    @pyro.infer.config_enumerate
+    def model():
+        with pyro.plate("kinds", 2):
+            c = pyro.sample("c", dist.Beta(*hand.concentrations("prior")))
+        with pyro.plate("g", 3):
+            z = pyro.sample("z", dist.Categorical(kinds))
+            pyro.sample("k", dist.Binomial(hand.tensor(N), c[..., z]), obs=hand.tensor(K))
+
+    @pyro.infer.config_enumerate
+    def guide():
+        own = hand.parameter("qa", [4.0, 8.0]), hand.parameter("qb", [9.0, 6.0])
+        with pyro.plate("kinds", 2):
+            pyro.sample("c", dist.Beta(*own))
+        if of_guide:
+            with pyro.plate("g", 3):
+                pyro.sample("z", dist.Categorical(kinds))
+
+    return model, guide
+
+
+def enumerated_by_the_guide(hand):
+    return mixture(hand, of_guide=True)
+
+
+mixture.loss = enumerated_by_the_guide.loss = "TraceEnum_ELBO"
+
+
+def three_outcomes(hand):
+    """A Multinomial of more than two."""
+    pyro, dist = hand.pyro, hand.dist
+
+    def model():
+        with pyro.plate("g", 3):
+            c = pyro.sample("c", dist.Dirichlet(hand.parameter("a", [2.0, 5.0, 1.0])))
+            pyro.sample("k", dist.Multinomial(6, c), obs=hand.tensor([[1.0, 2.0, 3.0]] * 3))
+
+    def guide():
+        with pyro.plate("g", 3):
+            pyro.sample("c", dist.Dirichlet(hand.parameter("q", [[2.0, 5.0, 1.0]] * 3)))
+
+    return model, guide
+
+
+def fractions(hand):
+    """Shares of successes, that are no counts."""
+    pyro, dist = hand.pyro, hand.dist
+
+    def model():
+        k = hand.tensor(K) / hand.tensor(N)
+        with pyro.plate("g", 3):
+            c = pyro.sample("c", dist.Beta(*hand.concentrations("prior")))
+            pyro.sample("k", dist.Binomial(1, c, validate_args=False), obs=k)
+
+    return model, hand.programs()[1]
+
+
 OUTSIDE = {
+    mixture: "'z' is a discrete latent, enumerated",
+    enumerated_by_the_guide: "'z' is a discrete latent, enumerated",
+    three_outcomes: "more than two outcomes",
+    fractions: "the values of 'k' are not whole numbers",
     regression: "computed from s, v, w",
     hyperprior: "'a'",
     two_sites: "a prior each",
@@ -294,11 +372,12 @@ OUTSIDE = {
 @pytest.mark.parametrize("program", OUTSIDE)
 def test_another_model_is_said_to_be(run, program):
     """With what is other, before anything else; its updates are compared all the same."""
-    left, recording = run(Style(dtype="float64"), programs=program)
+    style = Style(dtype="float64", loss=getattr(program, "loss", "Trace_ELBO"))
+    left, recording = run(style, programs=program)
     verdict = replay(recording)
     assert verdict.outcome == "outside_model" and verdict.exit_code == 6, verdict
     assert not verdict.mistakes, verdict
     assert OUTSIDE[program] in verdict.findings[0].quantity, verdict
     assert "updates" in names(verdict, "agrees")
-    alone, _ = run(Style(dtype="float64"), programs=program, watch=False)
+    alone, _ = run(style, programs=program, watch=False)
     assert alone[0] == left[0]

@@ -105,6 +105,53 @@ def test_an_infinite_gradient_for_a_beta_is_that_of_pytorch(kind):
     assert ("PyTorch's derivative" in finding.reason) == (kind == "Beta")
 
 
+def thrown(steps, *, infinite=3, batched=False):
+    """A run whose guide's first concentration for the last latent goes through these values."""
+    recording, name = Made().recording(), "guide.c.concentration1"
+    moved, gradients = np.array(recording.arguments[name]), recording.argument_gradients
+    moved[: len(steps), 2] = steps
+    made = replace(
+        recording,
+        arguments={**recording.arguments, name: moved},
+        argument_gradients={**gradients, name: broken(gradients[name], infinite, np.inf)},
+    )
+    return made.with_observed({"plate.rows": np.arange(3.0)[None]}) if batched else made
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ([4.0, 5.0, 6.0, 1e5], "the step before 3 took"),
+        ([4.0, 1e-3, 4e-3, 6e-3], "the step before 1 took guide.c.concentration1 from 4 to 0.001"),
+        ([1e8, 5e8, 1e9, 2e9], "is 2e+09 at step 3"),
+        ([1e-5, 1e-6, 5e-7, 2e-7], "is 5e-07 at step 2"),
+    ],
+)
+def test_an_argument_that_was_thrown_far_away_comes_first(steps, words):
+    """Then no derivative is of use, PyTorch's or any other."""
+    (finding,) = finite_part(thrown(steps))[1]
+    assert finding.name == "not_finite" and words in finding.reason, finding
+
+
+@pytest.mark.parametrize(
+    "steps", [[4.0, 5.0, 6.0, 7.0], [40.0, 300.0, 9000.0, 8e4], [0.5, 0.1, 0.01, 1e-3]]
+)
+def test_an_argument_that_went_its_way_in_many_steps_does_not(steps):
+    """Nor one of another latent in another minibatch; nor one that jumped afterwards."""
+    assert finite_part(thrown(steps))[1][0].name == "kernel_error"
+    other = thrown([4.0, 5.0, 6.0, 1e5], batched=True)
+    assert finite_part(other)[1][0].name == "kernel_error"
+    later = thrown([4.0, 5.0, 6.0, 7.0, 1e7])
+    assert finite_part(later)[1][0].name == "kernel_error"
+
+
+def test_a_run_that_is_not_finite_is_not_told_to_go_on():
+    before = Made().recording().arguments["guide.c.concentration1"][:3, 2]
+    verdict = replay(thrown([*before, 1e5]))
+    assert verdict.mistakes == ("not_finite",)
+    assert not any("More steps" in x for x in verdict.advice), verdict.advice
+
+
 def test_a_constant_that_is_not_finite_is_not_compared():
     prior = (np.inf, 5.0)
     verdict = replay(stated(np.full((3, 1, 3), 0.5), betas(prior)))
