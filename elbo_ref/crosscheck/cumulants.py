@@ -220,15 +220,19 @@ class _NodeCumulants(_LatentCumulants):
         return np.repeat(np.array(ends)[:, None], len(self.constants), axis=1)
 
     def _each(self, s: FloatArray, rows: Rows) -> tuple[FloatArray, FloatArray, FloatArray]:
-        form = self.form[rows]
-        powers = self.log_weights[rows] + s[..., None] * form
+        form, powers = self.form[rows], self.log_weights[rows]
+        center = form.mean(axis=-1, keepdims=True)
+        form = form - center
+        powers = powers + s[..., None] * form
         highest = powers.max(axis=-1, keepdims=True)
-        weights = np.exp(powers - highest)
-        total = weights.sum(axis=-1, keepdims=True)
-        weights /= total
-        slope = (weights * form).sum(axis=-1)
-        curve = (weights * (form - slope[..., None]) ** 2).sum(axis=-1)
-        return (highest + np.log(total))[..., 0], slope, curve
+        powers -= highest
+        weights = np.exp(powers, out=powers)
+        total = weights.sum(axis=-1)
+        slope = np.einsum("tgn,tgn->tg", weights, form) / total
+        form -= slope[..., None]
+        curve = np.einsum("tgn,tgn,tgn->tg", weights, form, form) / total
+        center = center[..., 0]
+        return highest[..., 0] + np.log(total) + s * center, slope + center, curve
 
 
 def loss_cumulants(form: LinearForm) -> Cumulants:

@@ -29,7 +29,6 @@ from elbo_ref.crosscheck.model_test import ALIKE, LEVEL, ModelTest
 from elbo_ref.crosscheck.moments import DrawCumulants
 from elbo_ref.crosscheck.unknown_origin import log_marginal_likelihood
 from elbo_ref.crosscheck.variants import Fit, Hypothesis, other_meanings
-from elbo_ref.distributions.beta_source import BETA
 
 CERTAIN = 0.95
 """Posterior probability from which on a mistake is named alone."""
@@ -44,6 +43,8 @@ _MOST, _MOST_SAMPLED = 200, 40
 """Losses that are compared with hypotheses: as many of a longer run, evenly spread."""
 _EXACT = 1e-3
 """Nats within which losses without noise agree by no coincidence."""
+_BEYOND_DOUBT = 1e-6
+"""p-value of these below which the others are not looked at."""
 _MOST_FORMS = 40_000
 """Forms, one for each loss and latent, of a hypothesis."""
 
@@ -123,24 +124,31 @@ def try_hypotheses(
     """Test a model of losses and, beside it, the models that mistakes make of it.
 
     With `bases` mistakes are tried of the other meanings of the given model as well; unless
-    `explained`, nothing is tried for a given model that is rejected.
+    `explained`, nothing is tried for a given model that is rejected. The report is on the losses
+    that are compared with hypotheses where these alone reject the given model beyond doubt.
     """
-    test, draws = ModelTest(given, losses, rng), DrawCumulants()
     some = evenly(losses.values.size, _number_compared(given))
-    fewer = Losses(losses.values[some], losses.allowance[some])
-    closed = [x for x in closed_form_hypotheses(given.at(some)) if x.model.observed]
+    fewer, whole = (
+        Losses(losses.values[some], losses.allowance[some]),
+        some.size == losses.values.size,
+    )
+    of_fewer = ModelTest(given.at(some), fewer, rng)
+    if not whole and of_fewer.p_any < _BEYOND_DOUBT:
+        return try_hypotheses(of_fewer.model, fewer, rng, bases=bases, explained=explained)
+    test, draws = of_fewer if whole else ModelTest(given, losses, rng), DrawCumulants()
+    closed = [x for x in closed_form_hypotheses(of_fewer.model) if x.model.observed]
     rivals = [ModelTest(x.model, fewer, rng, rough=True, draws=draws) for x in closed]
-    contrasts = [_contrast(test, other, some) for other in rivals]
-    p = min(1.0, 2 * min([test.p_any, *(len(contrasts) * x for x in contrasts)]))
-    whole = some.size == len(test.allowance)
-    of_fewer = test if whole else ModelTest(given.at(some), fewer, rng)
+    p = min(1.0, 2 * test.p_any)
+    if p >= LEVEL:
+        contrasts = [_contrast(test, other, some) for other in rivals]
+        p = min([p, *(2 * len(contrasts) * x for x in contrasts)])
     if p >= LEVEL:
         exact = not test.distribution.variance.any() and test.allowance.max() < _EXACT
         tried = [(x, y.passes(of_fewer)) for x, y in zip(closed, rivals, strict=True)]
         return HypothesisReport(test, False, p, ruled_out=excluded_names(tried, exact=exact))
     if not explained:
         return HypothesisReport(test, True, p)
-    compared = _Compared(given.at(some), of_fewer, fewer, rng, draws)
+    compared = _Compared(of_fewer.model, of_fewer, fewer, rng, draws)
     shift, shift_error = compared.fit(of_fewer).constant()
     meaning = compared.meaning()
     if meaning is not None:
@@ -228,18 +236,16 @@ class _Compared:
         return found
 
     def _screened(self, hypotheses: list[Hypothesis]) -> list[tuple[Hypothesis, ModelTest | None]]:
-        """Test hypotheses roughly and those that fit in full; None for one that does not."""
-        tested: list[tuple[Hypothesis, ModelTest | None]] = []
-        for x in hypotheses:
-            rough = ModelTest(x.model, self._losses, self._rng, rough=True, draws=self._draws)
-            test: ModelTest | None = rough if rough.passes(self._test, _SCREENED) else None
-            if test is not None and x.model.guide.source is BETA and not x.model.renyi:
-                full = ModelTest(x.model, self._losses, self._rng)
-                test = full if full.distribution.closed else rough
-            if test is not None and not test.passes(self._test):
-                test = None
-            tested.append((x, test))
-        return tested
+        """Test hypotheses, those whose sums fit in full; None for one that does not fit."""
+        return [(x, self._tested(x.model)) for x in hypotheses]
+
+    def _tested(self, model: LossModel) -> ModelTest | None:
+        test = ModelTest(model, self._losses, self._rng, rough=True, draws=self._draws)
+        if not test.sums_pass(self._test, _SCREENED):
+            return None
+        if model.observed and model.batch is None and not model.renyi:
+            test = ModelTest(model, self._losses, self._rng)
+        return test if test.passes(self._test) else None
 
     def _weighed(self, passing: list[Tested]) -> tuple[Explanation, ...]:
         """Give each name that losses fit its posterior probability beside something else."""

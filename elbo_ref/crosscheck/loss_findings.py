@@ -155,12 +155,20 @@ def _fits(explanation: Explanation, report: HypothesisReport) -> str:
     return f"so they fit, p = {fits}; as given they do not, p = {given}"
 
 
+def _tested(aligned: AlignedLosses, test: ModelTest) -> AlignedLosses:
+    """Take the losses of a test, all or some evenly spread."""
+    size = len(test.allowance)
+    return aligned if size == aligned.losses.values.size else aligned.some(size)
+
+
 def _mistaken(aligned: AlignedLosses, report: HypothesisReport) -> list[Finding]:
     """Make findings of losses that are not what they are taken for.
 
     A mistake is named if it is certain; otherwise those that are possible are its rivals.
     """
-    test, values = report.given, aligned.losses.values
+    test = report.given
+    aligned = _tested(aligned, test)
+    values = aligned.losses.values
     spread = np.sqrt(np.maximum(test.distribution.variance, 0.0)) + test.allowance
     worst = int(np.argmin(test.p))
     mismatch = Finding(
@@ -185,8 +193,7 @@ def _mistaken(aligned: AlignedLosses, report: HypothesisReport) -> list[Finding]
         what += "tried: the counts or the parameters may be others than the run's"
         untried = Finding("tried", what, status="note")
         return [nameless, *_agreement(aligned, test, "note"), untried]
-    if len(best.test.allowance) != values.size:
-        aligned = aligned.some(len(best.test.allowance))
+    aligned = _tested(aligned, best.test)
     mistake = mismatch._replace(
         name=best.hypothesis.name,
         quantity=f"{best.hypothesis.variant}; as given, {mismatch.quantity} departs most",

@@ -84,7 +84,7 @@ class ModelTest:
         """Log likelihood, with allowances of at least so much for models that round alike.
 
         Where an allowance matters beside the distribution's own spread, what exceeds it counts as
-        if it were normal.
+        if it were normal. A quadrature does not know the very ends of a loss; draws do.
         """
         distribution, allowance = self.distribution, np.maximum(self.allowance, least)
         spread = np.maximum(distribution.variance + allowance**2, 1e-300)
@@ -95,6 +95,10 @@ class ModelTest:
         if np.any(wide & (density < normal - _BEYOND)):
             nearest = np.clip(distribution.mean, self._losses - allowance, self._losses + allowance)
             density = np.maximum(density, distribution.log_density(nearest))
+        rows = np.flatnonzero(wide & (density < normal - _BEYOND))
+        if rows.size and not distribution.closed and self.model.observed:
+            drawn = sampled_distribution(self.model.at(rows), self._rng)
+            density[rows] = np.maximum(density[rows], drawn.log_density(self._losses[rows]))
         return float(np.where(wide, density, normal).sum())
 
     @cached_property
@@ -182,7 +186,11 @@ class ModelTest:
         return GammaCumulants(distribution.mean, distribution.variance, third)
 
     def passes(self, rival: ModelTest, level: float = PASSES) -> bool:
-        """Return True if the losses may have come about so, also where a rival says otherwise.
+        """Return True if the losses may have come about so, also where a rival says otherwise."""
+        return self.sums_pass(rival, level) and self.p_any >= level
+
+    def sums_pass(self, rival: ModelTest, level: float) -> bool:
+        """Return True if their sums may have, which three cumulants tell well.
 
         A model whose rounding exceeds the rival's and is no small part of its own spread has
         nothing to say about the losses.
@@ -190,8 +198,7 @@ class ModelTest:
         own = 0.1 * np.sqrt(np.maximum(self.distribution.variance, 0.0))
         if np.median(self.allowance / np.maximum(ALIKE * rival.allowance, own + 1e-300)) > 1:
             return False
-        cheap = self.against(rival) >= level and 3 * self.p_mean >= level
-        return cheap and self.p_any >= level
+        return self.against(rival) >= level and 3 * self.p_mean >= level
 
     @cached_property
     def _spread(self) -> FloatArray:

@@ -271,3 +271,44 @@ def test_minibatches_without_coefficients_are_no_mistake():
     assert report.rejected
     assert report.certain is not None
     assert report.certain.hypothesis.name == ""
+
+
+def of_one_latent(number, exponents, prior, particles=1):
+    """Losses of one skewed latent, a guide that differs at each step; and the right model."""
+    rng, counts = np.random.default_rng(3), er.Counts.shared([1] * 5 + [0] * 12, [1] * 17)
+    own = np.exp(np.linspace(*exponents, number))[:, None] * [[0.4, 0.9]]
+    c = rng.beta(*own.T[..., None], (number, particles))
+    likelihood = 5 * np.log(c) + 12 * np.log1p(-c)
+    rest = stats.beta.logpdf(c, *prior) - stats.beta.logpdf(c, *own.T[..., None])
+    model = LossModel(
+        counts=counts,
+        guide=GUIDES["beta"],
+        loss=OBJECTIVES["trace"],
+        num_particles=particles,
+        prior=np.repeat(np.reshape(prior, (2, 1, 1)), number, axis=1),
+        guide_parameters=own.T[..., None],
+        dtype="float64",
+    )
+    return -(likelihood + rest).mean(axis=1), model
+
+
+@pytest.mark.parametrize("low", few([0.0, 1.0]))
+def test_three_cumulants_alone_exclude_no_mistake(low):
+    """A loss with an end near its mean is impossible by three cumulants, and tested in full."""
+    losses, model = of_one_latent(60, (low, 1.5 + low), (0.3, 4.0))
+    rng = np.random.default_rng(0)
+    assert not try_hypotheses(model, Losses(losses, np.zeros(60)), rng).rejected
+    best = try_hypotheses(model, Losses(-losses, np.zeros(60)), rng).certain
+    assert best is not None
+    assert best.hypothesis.name == "wrong_sign"
+
+
+def test_some_losses_of_a_long_history_reject_it_beyond_doubt():
+    """All of them where those leave a doubt: one impossible loss is found."""
+    losses, model = of_one_latent(600, (0.0, 1.5), PRIOR)
+    allowance, rng = np.zeros(600), np.random.default_rng(0)
+    far = try_hypotheses(model, Losses(losses + 40.0, allowance), rng, explained=False)
+    assert (far.rejected, len(far.given.allowance)) == (True, 200)
+    one = np.where(np.arange(600) == 302, 400.0, losses)
+    near = try_hypotheses(model, Losses(one, allowance), rng, explained=False)
+    assert (near.rejected, len(near.given.allowance)) == (True, 600)
