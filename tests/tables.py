@@ -12,6 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 import elbo_ref as er
+from elbo_ref.counts.columns import Columns
 from elbo_ref.io.counts_file import DataError, Layout, read, read_counts
 from elbo_ref.special import log_choose
 
@@ -92,19 +93,28 @@ def slow_lines(data):
 
 
 def slow_layout(text, layout):
-    """Separator and names of the columns, from the first line."""
-    needed = {layout.successes, layout.total_count}
-    readings = [(sign, slow_cells(text, sign)) for sign in ",\t;"]
+    """Separator, names and roles of the columns, from the first line."""
+    given = {layout.successes, layout.total_count, layout.group, layout.multiplicity} - {None}
+    wanted = given or {"successes", "total_count"}
+    readings = {sign: slow_cells(text, sign) for sign in ",\t;"}
     if layout.columns is not None:
-        fits = [sign for sign, cells in readings if cells and len(cells) == len(layout.columns)]
+        fits = [x for x, cells in readings.items() if cells and len(cells) == len(layout.columns)]
         names = list(layout.columns)
     else:
-        fits = [sign for sign, cells in readings if cells and needed <= set(cells)]
-        names = slow_cells(text, fits[0]) if fits else []
-    needed |= {layout.multiplicity, layout.group} - {None}
-    if len(fits) != 1 or len(set(names)) != len(names) or not needed <= set(names):
+        if {len(cells or [0]) for cells in readings.values()} == {1}:
+            readings[" "] = slow_cells(text, " ")
+        readings = {sign: cells for sign, cells in readings.items() if cells}
+        fits = sorted(readings, key=lambda x: (not wanted <= {*readings[x]}, -len(readings[x])))[:1]
+        names = readings[fits[0]] if fits else []
+    if len(fits) != 1 or len(set(names)) != len(names):
         raise RefusedError(1)
-    return fits[0], names
+    roles = {x: getattr(layout, x) for x in ("successes", "total_count", "group", "multiplicity")}
+    try:
+        columns, _ = Columns(**roles).resolved(names)
+    except ValueError:
+        raise RefusedError(1) from None
+    assert columns.failures is columns.outcome is None
+    return fits[0], names, [getattr(columns, role) for role in roles]
 
 
 def slow_read(data, layout):
@@ -112,19 +122,19 @@ def slow_read(data, layout):
     rows, dropped, separator, names = [], 0, None, ()
     for number, text in slow_lines(data):
         if separator is None:
-            separator, names = slow_layout(text, layout)
-            weight = layout.multiplicity or ("multiplicity" if "multiplicity" in names else None)
-            roles = [layout.successes, layout.total_count, weight, layout.group]
+            separator, names, roles = slow_layout(text, layout)
             if layout.columns is None:
                 continue
-        if not text.strip(" ") and layout.drop_blank:
+        if not text.strip(" ") and layout.na == "drop":
             dropped += 1
             continue
         cells = slow_cells(text, separator)
+        if number == 2 and cells and len(cells) == len(names) + 1 and cells[-1]:
+            names = names if "" in names else ["", *names]
         if cells is None or len(cells) != len(names):
             raise RefusedError(number)
-        k, n, w, label = (None if x is None else cells[names.index(x)] for x in roles)
-        if layout.drop_blank and {k, n, w, label} & {"", "NA"}:
+        k, n, label, w = (None if x is None else cells[names.index(x)] for x in roles)
+        if layout.na == "drop" and {k, n, w, label} & {"", "NA"}:
             dropped += 1
             continue
         k, n, w = slow_count(k), slow_count(n), 1 if w is None else slow_count(w)
@@ -152,8 +162,9 @@ def counts_of(rows, layout):
 
 
 def is_json(data):
-    """Whether a file is taken for JSON, by its first sign."""
-    return data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+    """Whether a file is taken for JSON, by its first signs."""
+    start = data.lstrip(b"\xef\xbb\xbf \t\r\n")
+    return start.startswith(b"{") or re.match(rb"\[\s*[{\]]", start) is not None
 
 
 def check_against_twin(path, data, **options):

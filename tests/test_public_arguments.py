@@ -18,7 +18,7 @@ ADAM = {"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.0}
 LAYOUT = {
     "path": "no such folder/counts.csv",
     **{"successes": "k", "total_count": "n", "multiplicity": None, "group": None},
-    **{"shared": False, "columns": None, "drop_blank": False, "in_order": False},
+    **{"shared": False, "columns": None, "na": "drop", "in_order": False},
 }
 
 CALLS = {
@@ -150,13 +150,15 @@ RIGHT = {
     "path": TEXT,
     "overwrite": ("True",),
     "other": ("five",),
-    **dict.fromkeys(("shared", "drop_blank", "in_order"), ("True",)),
+    **dict.fromkeys(("shared", "in_order"), ("True",)),
 }
 """What of `JUNK` an argument of that name may be."""
 ELSEWHERE = {
     ("estimate_table", "prior"): ("None",),
-    **{("read_counts", name): ("'x'",) for name in ("successes", "total_count")},
-    **{("read_counts", name): ("'x'", "None") for name in ("multiplicity", "group")},
+    **{
+        ("read_counts", name): ("'x'", "None")
+        for name in ("successes", "total_count", "multiplicity", "group")
+    },
     ("read_counts", "columns"): ("None", "[]", "['a']"),
     ("Beta.conjugate_update", "successes"): ARRAY,
     ("Beta.conjugate_update", "failures"): (*ARRAY, "[]"),

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+Option: TypeAlias = str | tuple[str, ...]
+
+_MOST = 60
+"""Characters of a name that are shown."""
 
 
 class AdvisedError(ValueError):
@@ -26,7 +33,7 @@ class AdvisedError(ValueError):
     column 'k' has no value in 1 of 3 rows; add --na drop
     """
 
-    def __init__(self, text: str, *, when: str = "", **options: str) -> None:
+    def __init__(self, text: str, *, when: str = "", **options: Option) -> None:
         self.text, self.when, self.options = text, when, options
         super().__init__(self._with(as_arguments(options)))
 
@@ -39,14 +46,23 @@ class AdvisedError(ValueError):
         return f"{self.text}; {condition}add {options}" if options else self.text
 
 
-def as_arguments(options: dict[str, str]) -> str:
+def as_arguments(options: Mapping[str, Option]) -> str:
     """Write options as the arguments of a call, strings in double quotes."""
-    return ", ".join(f"{name}={quoted(value)}" for name, value in options.items())
+    return ", ".join(f"{name}={_value(value)}" for name, value in options.items())
 
 
-def as_flags(options: dict[str, str]) -> str:
+def as_flags(options: Mapping[str, Option]) -> str:
     """Write options as a command has them."""
-    return " ".join(f"--{x.replace('_', '-')} {shlex.quote(y)}" for x, y in options.items())
+    return " ".join(
+        f"--{x.replace('_', '-')} {shlex.quote(y if isinstance(y, str) else ','.join(y))}"
+        for x, y in options.items()
+    )
+
+
+def _value(option: Option) -> str:
+    if isinstance(option, str):
+        return quoted(option)
+    return f"({', '.join(map(quoted, option))})"
 
 
 def quoted(text: str) -> str:
@@ -57,5 +73,22 @@ def quoted(text: str) -> str:
     >>> print(quoted("at bats"), quoted('a "b"'))
     "at bats" 'a "b"'
     """
-    shown = repr(text if len(text) <= 60 else f"{text[:60]}...")
+    shown = repr(text)
+    if len(shown) > _MOST:
+        shown = f"{shown[:_MOST]}...{shown[-1]}"
     return f'"{shown[1:-1]}"' if shown[0] == "'" and '"' not in shown else shown
+
+
+def listed(names: Sequence[str]) -> str:
+    """Write names one after another, as many as fit.
+
+    Examples
+    --------
+    >>> print(listed(["k", "n"]))
+    "k", "n"
+    """
+    shown = [quoted(name) for name in names[:20]]
+    while len(", ".join(shown)) > 2 * _MOST and len(shown) > 1:
+        shown.pop()
+    more = [f"{len(names) - len(shown)} more"] if len(names) > len(shown) else []
+    return " and ".join([", ".join(shown) or "none", *more])

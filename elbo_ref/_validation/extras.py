@@ -7,6 +7,7 @@ from typing import Any
 
 PACKAGES = {
     "arviz_base": ("arviz-base", "arviz"),
+    "duckdb": ("duckdb", "duckdb"),
     "matplotlib": ("matplotlib", "plot"),
     "pandas": ("pandas", "pandas"),
     "polars": ("polars", "polars"),

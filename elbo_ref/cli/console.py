@@ -168,7 +168,9 @@ def refusals(
     try:
         yield
     except (ValueError, ImportError) as error:
-        if isinstance(error, (DataError, *bad)):
+        if isinstance(error, DataError):
+            raise CommandError(error.for_command(), BAD_DATA) from None
+        if isinstance(error, bad):
             raise CommandError(str(error), BAD_DATA) from None
         parser.error(str(error))
     except OSError as error:

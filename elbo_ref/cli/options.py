@@ -9,11 +9,12 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from elbo_ref import __version__
 from elbo_ref._format.documents import Document, put
+from elbo_ref._validation.advice import as_flags
 from elbo_ref.cli.console import refusals
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.io import datasets
-from elbo_ref.io.counts_file import Layout, MissingColumnError, read
+from elbo_ref.io.counts_file import Layout, read
 from elbo_ref.svi.optimizers import Adam, ClippedAdam
 
 LIST = "list"
@@ -50,9 +51,9 @@ PAIR: dict[str, Any] = {"type": two_concentrations, "metavar": "C1,C0"}
 _COLUMN: dict[str, Any] = {"metavar": "COLUMN"}
 
 _DATA = """\
-One row per latent, with a header: successes,total_count and, if rows stand for several
-  equal latents, multiplicity; separated by comma, tab or semicolon. Or JSON or npz with
-  columns of these names."""
+One row per latent, with a header: successes,total_count (or names as plain as k,n or
+  hits,at_bats) and, if rows stand for several equal latents, multiplicity; separated by comma,
+  tab or semicolon. Or JSON or npz with such columns, Parquet, or any of them in a gzip."""
 _NAMES = ", ".join(datasets.available())
 _COUNTS: Options = [
     ("file", "the file; - for standard input", {"nargs": "?"}),
@@ -63,6 +64,8 @@ _COUNTS: Options = [
     ),
     ("--successes", "the column of successes", _COLUMN),
     ("--total-count", "the column of trials", _COLUMN),
+    ("--failures", "the column of failures, instead of one of the two", _COLUMN),
+    ("--outcome", "instead of all three, a column of 0 or 1: a row is one trial", _COLUMN),
     ("--multiplicity", "the column of how many equal latents a row stands for", _COLUMN),
     [
         ("--group", "one latent per label in this column, in order of first appearance", _COLUMN),
@@ -163,18 +166,20 @@ def read_input(
     given = {
         "successes": options.successes,
         "total_count": options.total_count,
+        "failures": options.failures,
+        "outcome": options.outcome,
         "multiplicity": options.multiplicity,
         "group": options.group,
         "columns": options.columns,
         "shared": options.shared or None,
-        "drop_blank": options.na == "drop" or None,
+        "na": options.na if options.na != "error" else None,
     }
     given = {name: value for name, value in given.items() if value is not None}
     if options.example is not None:
         if options.file is not None:
             parser.error("give a file of counts or --example NAME, not both")
         if given:
-            option = next(iter(given)).replace("_", "-").replace("drop-blank", "na")
+            option = next(iter(given)).replace("_", "-")
             parser.error(f"--{option} is for a file; an example has its own latents")
         data = datasets.describe(options.example)
         source: Document = {"name": data.name, "format": "example", "dropped": 0}
@@ -188,13 +193,10 @@ def read_input(
     except ValueError as error:
         parser.error(f"argument --columns: {error}" if options.columns else str(error))
     with refusals(parser, path=options.file):
-        try:
-            counts, origin = read(options.file, layout)
-        except MissingColumnError as error:
-            said = [options.successes, options.total_count]
-            hint = "; --successes COLUMN --total-count COLUMN say which they are" * (None in said)
-            raise MissingColumnError(f"{error}{hint}") from None
+        counts, origin, guess = read(options.file, layout)
     title = origin.name
+    if guess:
+        title += f" ({as_flags(guess)})"
     if origin.dropped:
         title += f" ({origin.rows} rows, and {origin.dropped} blank dropped)"
     return Input(counts, title, {}, origin._asdict())

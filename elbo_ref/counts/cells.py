@@ -121,7 +121,7 @@ class Cells(NamedTuple):
             return {"when": "if these are counts", "successes": self.name, "total_count": "COLUMN"}
         return {}
 
-    def error(self, text: str, **options: str) -> AdvisedError:
+    def error(self, text: str, **options: Any) -> AdvisedError:
         """Make the error that begins with the column; `options` as those of `AdvisedError`."""
         return AdvisedError(f"column {quoted(self.name)} {text}", **options)
 

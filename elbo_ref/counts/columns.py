@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, product
 from types import NoneType
 
-from elbo_ref._validation.advice import AdvisedError, as_arguments, quoted
+from elbo_ref._validation.advice import AdvisedError, as_arguments, listed, quoted
 from elbo_ref._validation.arguments import check_type
 
 COUNTED = ("successes", "failures", "total_count", "outcome", "proportion")
@@ -126,36 +126,37 @@ class Columns:
         """The columns that are needed, by role."""
         return {role: name for role, name in vars(self).items() if name is not None}
 
-    def resolved(self, names: Sequence[str], place: str = "the frame") -> tuple[Columns, str]:
+    def resolved(
+        self, names: Sequence[str], place: str = "the frame"
+    ) -> tuple[Columns, dict[str, str]]:
         """Find the columns among those of a table.
 
         Returns
         -------
         columns : Columns
             With a complete layout, and ``"multiplicity"`` if there is such a column.
-        guess : str
+        guess : dict
             The arguments that were known by their names, to be said; else empty.
 
         Raises
         ------
         AdvisedError
-            If a column is not there, or no layout or more than one is found.
+            If a column is not there, or no layout or more than one is found; the message begins
+            with `place`.
         """
-        known = f"{place} has the columns {', '.join(map(quoted, names[:20])) or 'of none'}"
-        if len(names) > 20:
-            known += f" and {len(names) - 20} more"
+        known = f"its columns are {listed(names)}"
         for role, name in self.named.items():
             if name not in names:
-                raise AdvisedError(f"{role}={quoted(name)} is no column: {known}")
-        guessed = self._guessed(names, known)
+                raise AdvisedError(f"{place} has no column {quoted(name)} of {role}; {known}")
+        guessed = self._guessed(names, place, known)
         columns = replace(self, **guessed)
         free = set(names) - set(columns.named.values())
         if self.multiplicity is None and "multiplicity" in free:
             columns = replace(columns, multiplicity="multiplicity")
         plain = all(role == name for role, name in guessed.items())
-        return columns, "" if plain else as_arguments(guessed)
+        return columns, {} if plain else guessed
 
-    def _guessed(self, names: Sequence[str], known: str) -> dict[str, str]:
+    def _guessed(self, names: Sequence[str], place: str, known: str) -> dict[str, str]:
         """Complete the layout by names of columns."""
         given = self.counted
         if set(given) in map(set, LAYOUTS):
@@ -178,13 +179,13 @@ class Columns:
             return distinct[0]
         if distinct:
             options = " or ".join(as_arguments(guess) for guess in distinct[:4])
-            raise AdvisedError(f"several columns may be the counts: {options}", **distinct[0])
-        missing = (
-            ["total_count"] if "successes" in given or "proportion" in given else ["successes"]
-        )
-        if not given:
-            missing = ["successes", "total_count"]
+            text = f"{place} has several columns that may be the counts: {options}"
+            raise AdvisedError(text, **distinct[0])
+        halves = {"successes", "failures", "proportion"} & {*given, *free}
+        missing = [] if halves else ["successes"]
+        if "total_count" not in {*given, *free}:
+            missing.append("total_count")
         raise AdvisedError(
-            f"nothing says which column is {' and which '.join(missing)}: {known}",
+            f"{place} does not say which column is {' and which '.join(missing)}; {known}",
             **dict.fromkeys(missing, "COLUMN"),
         )

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elbo_ref._validation.advice import AdvisedError, quoted
+from elbo_ref._validation.advice import AdvisedError, as_arguments, quoted
 from elbo_ref._validation.arguments import BoolArray, IntArray, check_known
 from elbo_ref.counts.cells import MOST, Cells, successes_of
 from elbo_ref.counts.columns import Columns
@@ -57,7 +57,8 @@ def from_frame(frame: Any, columns: Columns, na: str) -> Histogram:
     found = opened(frame)
     columns, guess = columns.resolved(found.collect_schema().names())
     if guess:
-        warnings.warn(f"columns known by their names: {guess}", stacklevel=4)
+        said = as_arguments(guess)
+        warnings.warn(f"columns known by their names: {said}", stacklevel=4)
     return histogram(found, columns, na)
 
 

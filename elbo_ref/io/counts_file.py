@@ -1,4 +1,4 @@
-"""Counts from files: comma-, tab- or semicolon-separated text, JSON, npz, or standard input.
+"""Counts from files: separated text, JSON, npz, Parquet, in a gzip or not, or standard input.
 
 The interchange is a table with the columns successes, total_count and (optionally) multiplicity;
 whatever can count can write one. JSON and npz hold the same as a mapping from names to columns of
@@ -17,6 +17,8 @@ of this package holds such a mapping under ``"counts"``. Every row of them stays
 own. A count is a whole number: in JSON written `12` or `12.0`, in npz of an integer or floating
 point type (where a float above 2**53 is no count any more, and a truth value is none).
 
+JSON may also hold records, `[{"k": 3, "n": 10}, ...]`, or one on each line.
+
 The first bytes tell the format; a text that opens with a brace is JSON. Reading is strict, and a
 `DataError` says in one line what is wrong where: file, line, column, value and rule.
 """
@@ -26,33 +28,29 @@ from __future__ import annotations
 import io
 import math
 import re
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elbo_ref._validation.advice import as_arguments
 from elbo_ref._validation.arguments import IntArray, file_path
 from elbo_ref.counts import Counts
+from elbo_ref.io import duckdb_file
 from elbo_ref.io.archive import most_unpacked, read_arrays
 from elbo_ref.io.errors import DataError, bare, short
-from elbo_ref.io.fields import can_be_encoded, read_object
-from elbo_ref.io.layout import Layout, MissingColumnError
+from elbo_ref.io.fields import can_be_encoded, read_json
+from elbo_ref.io.layout import Layout
 from elbo_ref.io.numbers import flaw, whole
-from elbo_ref.io.stream import is_json_object, is_zip, reading
+from elbo_ref.io.stream import is_gzip, is_json, is_zip, reading
 from elbo_ref.io.text_table import read_table
+from elbo_ref.io.totals import Contents
 
-__all__ = [
-    "CountsFile",
-    "DataError",
-    "Layout",
-    "MissingColumnError",
-    "Source",
-    "read",
-    "read_counts",
-]
+__all__ = ["CountsFile", "DataError", "Layout", "Source", "read", "read_counts"]
 
 _INTEGER = re.compile("-?[0-9]{1,999}")
 
@@ -65,7 +63,7 @@ class Source(NamedTuple):
     name : str
         The path, or ``"standard input"``.
     format : str
-        ``"table"``, ``"json"`` or ``"npz"``.
+        ``"table"``, ``"json"``, ``"npz"`` or ``"parquet"``.
     sha256 : str
         Of the bytes, in hexadecimal.
     rows, dropped : int
@@ -80,32 +78,38 @@ class Source(NamedTuple):
 
 
 class CountsFile(NamedTuple):
-    """Counts and where they came from."""
+    """Counts, where they came from, and the options known by the names of their columns."""
 
     counts: Counts
     source: Source
+    guess: dict[str, str]
 
 
 def read_counts(
-    path: str | Path,
+    path: str | Path | IO[Any],
     *,
-    successes: str = "successes",
-    total_count: str = "total_count",
+    successes: str | None = None,
+    total_count: str | None = None,
+    failures: str | None = None,
+    outcome: str | None = None,
     multiplicity: str | None = None,
     group: str | None = None,
     shared: bool = False,
     columns: Sequence[str] | None = None,
-    drop_blank: bool = False,
+    na: Literal["error", "drop"] = "error",
     in_order: bool = False,
 ) -> Counts:
     r"""Read counts from a file.
 
     Parameters
     ----------
-    path : str or Path
-        Text with a header, JSON or npz; ``"-"`` is standard input.
-    successes, total_count : str
-        Names of the columns of counts.
+    path : str, Path or file object
+        Text with a header, JSON (columns, records, or a record a line) or npz, each of them as it
+        is or in a gzip; Parquet, or CSV in a zst, with DuckDB. ``"-"`` is standard input.
+    successes, total_count, failures, outcome : str, optional
+        Names of the columns of counts, as for `Counts.from_frame`: two of the first three, or an
+        `outcome` of 0 or 1. Without any, columns whose names leave no doubt, as ``k`` and ``n``,
+        with a warning that says which.
     multiplicity : str, optional
         Name of the column that says how many equal latents (or, under `shared` and `group`, equal
         rows) a row stands for; without it ``"multiplicity"``, if there is one.
@@ -115,9 +119,9 @@ def read_counts(
         Instead: one latent for all rows.
     columns : sequence of str, optional
         Names of all columns of a text that has no header; its first row fixes the separator.
-    drop_blank : bool
-        Whether to skip rows where a cell that is needed is blank or ``NA`` (in JSON: ``null``),
-        instead of refusing them.
+    na : {"error", "drop"}
+        Whether rows where a cell that is needed is blank or ``NA`` (in JSON: ``null``) are refused,
+        or left out.
     in_order : bool
         Whether each row of a text stays an entry of its own, in the order of the file; equal rows
         are counted otherwise.
@@ -127,12 +131,14 @@ def read_counts(
     Counts
         One entry for each distinct pair of counts, in the order of first appearance, with its
         multiplicity; or one for each group, or one in all. The entries of JSON and npz stay as they
-        are.
+        are; those of Parquet are sorted, as of `Counts.from_frame`.
 
     Raises
     ------
     DataError
-        If the file is not such a table; the message says where and why.
+        If the file is not such a table; the message says where and why, and what to add.
+    ImportError
+        If the file needs DuckDB, and that is not installed.
     TypeError, ValueError
         If an option is of another kind, or two contradict each other.
     OSError
@@ -140,7 +146,14 @@ def read_counts(
 
     See Also
     --------
+    elbo_ref.Counts.from_frame : Counts from a data frame, a query or a table of another program.
     elbo_ref.io.datasets.load : Small public data sets.
+
+    Notes
+    -----
+    A text may be of any length: memory is that of its distinct rows. JSON and npz are read at once,
+    up to 256 MiB. DuckDB may read this one file and no other, nor the network, loads no extension,
+    and takes at most 1 GB of memory.
 
     Examples
     --------
@@ -152,22 +165,41 @@ def read_counts(
     Counts(successes=[4 0], total_count=[15  4])
     """
     layout = Layout(
-        successes, total_count, multiplicity, group, shared, columns, drop_blank, in_order
+        successes,
+        total_count,
+        failures,
+        outcome,
+        multiplicity,
+        group,
+        shared,
+        columns,
+        na,
+        in_order,
     )
-    return read(file_path("path", path), layout).counts
+    found = read(path if hasattr(path, "read") else file_path("path", path), layout)
+    if found.guess:
+        said = as_arguments(found.guess)
+        warnings.warn(f"columns known by their names: {said}", stacklevel=2)
+    return found.counts
 
 
-def read(path: str | Path, layout: Layout) -> CountsFile:
+def read(path: str | Path | IO[Any], layout: Layout) -> CountsFile:
     """Read counts with their source: name, format, SHA-256, rows."""
     with reading(path) as stream:
-        first = stream.read_block()
+        first, file = stream.read_block(), stream
+        if is_gzip(first):
+            file = stream.unpacked(first)
+            first = file.read_block()
         if is_zip(first):
-            kind, (counts, rows, dropped) = "npz", _read_npz(stream.rest(first), layout)
-        elif is_json_object(first):
-            kind, (counts, rows, dropped) = "json", _read_json(stream.rest(first), layout)
+            kind, found = "npz", _read_npz(file.rest(first), layout)
+        elif is_json(first):
+            kind, found = "json", _read_json(file.rest(first), layout)
+        elif (other := duckdb_file.kind(first)) is not None:
+            kind, found = other, duckdb_file.read(path, file.blocks(first), other, layout)
         else:
-            kind, (counts, rows, dropped) = "table", read_table(stream.blocks(first), layout)
-        return CountsFile(counts, Source(stream.name, kind, stream.digest(), rows, dropped))
+            kind, found = "table", read_table(file.blocks(first), layout)
+        source = Source(stream.name, kind, stream.digest(), found.rows, found.dropped)
+        return CountsFile(found.counts, source, found.guess)
 
 
 class _Number(str):
@@ -177,66 +209,92 @@ class _Number(str):
     __repr__ = str.__str__
 
 
-def _read_json(data: bytes, layout: Layout) -> tuple[Counts, int, int]:
-    """Read counts, the number of rows, and how many were dropped."""
-    document = read_object(data, _Number)
-    inner = document.get("counts")
-    columns: dict[str, Any] = inner if isinstance(inner, dict) else document
-    for name, column in columns.items():
-        if not isinstance(column, list):
-            raise DataError(f"the column {bare(name)} is not a list: {short(column)}")
-    names, size = _names(columns, layout)
+def _read_json(data: bytes, layout: Layout) -> Contents:
+    """Read columns, or records: in a list, or one a line."""
+    lines = [line for line in data.split(b"\n") if line.strip()]
+    if len(lines) > 1 and all(line.lstrip().startswith(b"{") for line in lines):
+        data = b"[" + b",\n".join(lines) + b"]"
+    document = read_json(data, _Number)
+    if isinstance(document, list):
+        columns: dict[str, Any] = _columns_of(document)
+    else:
+        inner = document.get("counts")
+        columns = inner if isinstance(inner, dict) else document
+        for name, column in columns.items():
+            if not isinstance(column, list):
+                raise DataError(f"the column {bare(name)} is not a list: {short(column)}")
+    layout, size = _resolved(columns, layout)
     rows: Sequence[int] = range(size)
-    if layout.drop_blank:
-        needed = [columns[name] for name in (*names, layout.group) if name is not None]
+    if layout.na == "drop":
+        needed = [columns[name] for name in layout.needed]
         rows = [row for row in rows if all(column[row] is not None for column in needed)]
         columns = {name: [column[row] for row in rows] for name, column in columns.items()}
-    for name in names:
+    for name in layout.counted:
         cells = zip(rows, columns[name], strict=True)
-        columns[name] = np.array([_count(name, row, cell) for row, cell in cells], np.int64)
+        is_flag = name == layout.outcome
+        columns[name] = np.array(
+            [_count(name, row, cell, is_flag) for row, cell in cells], np.int64
+        )
     if "log_split" in columns:
         cells = zip(rows, columns["log_split"], strict=True)
         columns["log_split"] = [_float("log_split", row, cell) for row, cell in cells]
-    return _assemble(columns, names, rows, layout), len(rows), size - len(rows)
+    return Contents(_assemble(columns, rows, layout), len(rows), size - len(rows), layout.guess)
 
 
-def _read_npz(data: bytes, layout: Layout) -> tuple[Counts, int, int]:
+def _columns_of(records: Sequence[Any]) -> dict[str, list[Any]]:
+    """Turn records into columns; what a record does not have is missing."""
+    names: dict[str, None] = {}
+    for row, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise DataError(f"record {row} is not an object: {short(record)}")
+        names.update(dict.fromkeys(record))
+    return {name: [record.get(name) for record in records] for name in names}
+
+
+def _read_npz(data: bytes, layout: Layout) -> Contents:
     """Read the same; no row can have a blank, so that none is dropped."""
     columns: dict[str, Any] = dict(read_arrays(io.BytesIO(data), most_unpacked(len(data))))
     for name, array in columns.items():
         if array.ndim != 1:
             raise DataError(f"{bare(name)} has {array.ndim} dimensions where one is needed")
-    names, size = _names(columns, layout)
-    for name in names:
+    layout, size = _resolved(columns, layout)
+    for name in layout.counted:
+        if name == layout.outcome and columns[name].dtype.kind == "b":
+            columns[name] = columns[name].astype(np.int64)
         columns[name] = _counts(name, columns[name])
-    return _assemble(columns, names, range(size), layout), size, 0
+    return Contents(_assemble(columns, range(size), layout), size, 0, layout.guess)
 
 
-def _names(columns: Mapping[str, Any], layout: Layout) -> tuple[list[str], int]:
-    """Return the names of the columns of counts, and the number of rows."""
+def _resolved(columns: Mapping[str, Any], layout: Layout) -> tuple[Layout, int]:
+    """Return the layout with the columns of a file, and the number of rows."""
     if layout.columns is not None:
         raise DataError("the file names its columns itself; columns names those of a bare text")
-    layout.check(list(columns), "the file")
-    size = len(columns[layout.successes])
+    layout = layout.of(list(columns), "the file")
+    first = layout.counted[0]
+    size = len(columns[first])
     for name, column in columns.items():
         if len(column) != size:
-            rule = f"has {len(column)} rows where {bare(layout.successes)} has {size}"
+            rule = f"has {len(column)} rows where {bare(first)} has {size}"
             raise DataError(f"{bare(name)} {rule}")
-    return layout.counted(list(columns)), size
+    return layout, size
 
 
-def _assemble(
-    columns: Mapping[str, Any], names: Sequence[str], rows: Sequence[int], layout: Layout
-) -> Counts:
+def _assemble(columns: Mapping[str, Any], rows: Sequence[int], layout: Layout) -> Counts:
     """Make counts of columns, each sound for itself; `rows` are the rows' numbers."""
-    k, n = (columns[name] for name in names[:2])
-    if not k.size:
+    names = layout.counted
+    w = None if layout.multiplicity is None else columns[names[-1]]
+    names = names if w is None else names[:-1]
+    if not columns[names[0]].size:
         raise DataError("the file has no row of counts")
-    if (k > n).any():
-        at = int(np.argmax(k > n))
-        successes, total_count = (f"{bare(name)}[{rows[at]}]" for name in names[:2])
-        raise DataError(f"{successes} = {k[at]} exceeds {total_count} = {n[at]}")
-    w = columns[names[2]] if len(names) > 2 else None
+    k, n = layout.pair(*(columns[name] for name in names))
+    bad = (k < 0) | (k > n)
+    if bad.any():
+        at = int(np.argmax(bad))
+        shown = [f"{bare(name)}[{rows[at]}] = {columns[name][at]}" for name in names]
+        if layout.outcome is not None:
+            raise DataError(f"{shown[0]} is neither 0 nor 1")
+        rule = "exceeds" if layout.total_count else "is not below 2**63 together with"
+        raise DataError(f"{shown[0]} {rule} {shown[1]}")
     split, labels = columns.get("log_split"), None
     if layout.group is not None:
         labels = _labels(layout.group, columns[layout.group], rows)
@@ -244,7 +302,8 @@ def _assemble(
         labels = _labels("labels", columns["labels"], rows)
         label, times = Counter(labels).most_common(1)[0]
         if times > 1:
-            raise DataError(f"labels holds {short(label)} twice, and is not named as the group")
+            text = f"labels holds {short(label)} twice, and is not named as the group"
+            raise DataError(text, group="labels")
     try:
         if layout.group is not None:
             return Counts.from_columns(k, n, w, split).pooled(labels)
@@ -254,11 +313,14 @@ def _assemble(
         raise DataError(str(error)) from None
 
 
-def _count(name: str, row: int, cell: object) -> int:
+def _count(name: str, row: int, cell: object, is_flag: bool) -> int:
+    if is_flag and isinstance(cell, bool):
+        return int(cell)
     text = cell if isinstance(cell, _Number) else "no number"
     count = whole(text)
     if count is None:
-        raise DataError(f"{bare(name)}[{row}] = {short(cell)} {flaw(text)}")
+        options = {"na": "drop"} if cell is None else {}
+        raise DataError(f"{bare(name)}[{row}] = {short(cell)} {flaw(text)}", **options)
     return count
 
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from reprlib import Repr
 
+from elbo_ref._validation.advice import AdvisedError
+
 _SHORT = Repr()
 _SHORT.maxlist = _SHORT.maxtuple = 20
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
 
-class DataError(ValueError):
-    """A file that cannot be read; the message says where and why, in one line."""
+class DataError(AdvisedError):
+    """A file that cannot be read; the message says where and why, in one line, and what to add."""
+
+    def within(self, place: str) -> DataError:
+        """Return the same error with its place before it."""
+        return DataError(f"{place}: {self.text}", when=self.when, **self.options)
 
 
 def short(value: object) -> str:

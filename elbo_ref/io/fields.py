@@ -67,13 +67,13 @@ def parse(text: str) -> Any:
         raise ValueError(f"the JSON repeats the name {_SHORT.repr(error.args[0])}") from None
 
 
-def read_object(data: bytes, number: Callable[[str], object]) -> dict[str, Any]:
-    """Read the JSON object in a file, its numbers as the caller wants them.
+def read_json(data: bytes, number: Callable[[str], object]) -> Any:
+    """Read the JSON in a file, its numbers as the caller wants them.
 
     Parameters
     ----------
     data : bytes
-        A text that opens with a brace.
+        A text that opens with a brace or a bracket.
     number : callable
         Makes a value of each number as it is written, NaN and Infinity too.
 
@@ -84,7 +84,7 @@ def read_object(data: bytes, number: Callable[[str], object]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> read_object(b'{"a": [1, 2.50]}', str)
+    >>> read_json(b'{"a": [1, 2.50]}', str)
     {'a': ['1', '2.50']}
     """
 
@@ -92,7 +92,7 @@ def read_object(data: bytes, number: Callable[[str], object]) -> dict[str, Any]:
         return number(text)
 
     try:
-        document: dict[str, Any] = json.loads(
+        return json.loads(
             data.decode("utf-8-sig"),
             parse_int=made,
             parse_float=made,
@@ -108,7 +108,6 @@ def read_object(data: bytes, number: Callable[[str], object]) -> dict[str, Any]:
         raise DataError("the file nests its JSON too deeply") from None
     except _RepeatedNameError as error:
         raise DataError(f"the file repeats the key {short(error.args[0])}") from None
-    return document
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

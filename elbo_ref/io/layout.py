@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from types import NoneType
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
-from elbo_ref._validation.arguments import check_type
+from elbo_ref._validation.advice import AdvisedError
+from elbo_ref._validation.arguments import check_known, check_type
+from elbo_ref.counts.columns import Columns
+from elbo_ref.counts.frames import NA
 from elbo_ref.io.errors import DataError, short
 
-
-class MissingColumnError(DataError):
-    """A table without a column that is needed."""
+_NAMES = ("successes", "failures", "total_count", "outcome", "multiplicity", "group")
+"""The options that name a column, those of counts first."""
 
 
 @dataclass(frozen=True)
 class Layout:
     """The options of `elbo_ref.read_counts`, which documents them.
+
+    Attributes
+    ----------
+    guess : dict
+        The options that were known by the names of a table's columns.
 
     Raises
     ------
@@ -27,56 +34,72 @@ class Layout:
         If the settings contradict each other.
     """
 
-    successes: str = "successes"
-    total_count: str = "total_count"
+    successes: str | None = None
+    total_count: str | None = None
+    failures: str | None = None
+    outcome: str | None = None
     multiplicity: str | None = None
     group: str | None = None
     shared: bool = False
     columns: Sequence[str] | None = None
-    drop_blank: bool = False
+    na: Literal["error", "drop"] = "error"
     in_order: bool = False
+    guess: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("successes", "total_count"):
-            check_type(name, getattr(self, name), str)
-        for name in ("multiplicity", "group"):
-            check_type(name, getattr(self, name), str, NoneType)
-        for name in ("shared", "drop_blank", "in_order"):
+        self.named()
+        check_known("na", self.na, NA)
+        for name in ("shared", "in_order"):
             check_type(name, getattr(self, name), bool)
+        if self.shared and self.group is not None:
+            raise ValueError("shared and group exclude each other")
         if self.columns is not None:
             check_type("columns", self.columns, tuple, list)
             for i, column in enumerate(self.columns):
                 check_type(f"columns[{i}]", column, str)
             object.__setattr__(self, "columns", tuple(self.columns))
-        if self.shared and self.group is not None:
-            raise ValueError("shared and group exclude each other")
-        roles = [self.successes, self.total_count, self.multiplicity]
-        named = [name for name in roles if name is not None]
-        if len(set(named)) != len(named):
-            raise ValueError(f"two of the columns of counts have the same name: {named}")
-        if self.columns is not None:
-            self.check(self.columns, "the table")
+            _resolved(self.named(), self.columns, "the table")
 
-    def check(self, names: Sequence[str], place: str) -> None:
-        """Refuse the column names of a table unless all that are needed are there, once.
+    def named(self) -> Columns:
+        """Return the names of the columns."""
+        return Columns(**{name: getattr(self, name) for name in _NAMES})
+
+    def of(self, names: Sequence[str], place: str) -> Layout:
+        """Return the layout of a table with these columns.
 
         Raises
         ------
         DataError
-            Its message begins with `place`.
+            Unless all that are needed are there, once; its message begins with `place`.
         """
-        name, times = Counter(names).most_common(1)[0] if names else ("", 0)
-        known = f"it has {short(list(names))}"
-        if times > 1:
-            raise DataError(f"{place} repeats the column {short(name)}; {known}")
-        for needed in (self.successes, self.total_count, self.multiplicity, self.group):
-            if needed is not None and needed not in names:
-                raise MissingColumnError(f"{place} has no column {short(needed)}; {known}")
+        columns, guess = _resolved(self.named(), names, place)
+        found = {name: getattr(columns, name) for name in _NAMES}
+        return replace(self, **found, guess=guess)
 
-    def counted(self, names: Sequence[str]) -> list[str]:
-        """Choose the columns of counts among those of a table: two, or three."""
-        others = (self.successes, self.total_count, self.group)
-        weight = self.multiplicity
-        if weight is None and "multiplicity" in names and "multiplicity" not in others:
-            weight = "multiplicity"
-        return [self.successes, self.total_count] + ([] if weight is None else [weight])
+    @property
+    def counted(self) -> list[str]:
+        """The columns of counts: one or two, and that of the multiplicity."""
+        return [x for name in _NAMES[:-1] if (x := getattr(self, name)) is not None]
+
+    @property
+    def needed(self) -> list[str]:
+        """The columns of counts, and that of the group."""
+        return self.counted + ([] if self.group is None else [self.group])
+
+    def pair(self, first: Any, second: Any = None) -> tuple[Any, Any]:
+        """Return successes and trials, of the values of the columns of counts."""
+        if self.outcome is not None:
+            return first, first * 0 + 1
+        if self.successes is None:
+            return second - first, second
+        return first, second if self.failures is None else first + second
+
+
+def _resolved(columns: Columns, names: Sequence[str], place: str) -> tuple[Columns, dict[str, str]]:
+    name, times = Counter(names).most_common(1)[0] if names else ("", 0)
+    if times > 1:
+        raise DataError(f"{place} repeats the column {short(name)}; it has {short(list(names))}")
+    try:
+        return columns.resolved(names, place)
+    except AdvisedError as error:
+        raise DataError(error.text, when=error.when, **error.options) from None

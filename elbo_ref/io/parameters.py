@@ -26,7 +26,7 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.io.archive import member_names, most_unpacked, read_arrays
 from elbo_ref.io.constraints import class_name, constrain, ends_of, innermost
 from elbo_ref.io.errors import DataError, bare, short
-from elbo_ref.io.fields import read_object
+from elbo_ref.io.fields import read_json
 from elbo_ref.io.pickle_machine import Instance
 from elbo_ref.io.stream import is_json_object, is_zip, reading
 from elbo_ref.io.tensors import Tensor
@@ -236,7 +236,8 @@ def _json(data: bytes) -> dict[str, object]:
         raise DataError(f"it is a pickle, which may run commands: {_AGAIN}or as npz or JSON")
     if not is_json_object(data):
         raise DataError("it is no JSON object, no npz and no file that torch.save wrote")
-    return read_object(data, _finite)
+    document: dict[str, Any] = read_json(data, _finite)
+    return document
 
 
 def _finite(text: str) -> float:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
+import io
 import os
+import re
 import stat
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any
 
 from elbo_ref.io.errors import DataError
 
 _BLOCK_BYTES = 2**20
 _MOST_BYTES = 2**28
+_RECORDS = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*(?:\{|\])")
 
 
 class Stream:
     """Blocks of equal size, however the bytes arrive: a pipe gives what a file does."""
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(self, file: Any, name: str) -> None:
         self.name = name
         self._file, self._hash = file, hashlib.sha256()
         self._before = self._stamp()
@@ -54,20 +59,63 @@ class Stream:
                 raise DataError(f"the file is larger than {_MOST_BYTES} bytes; {rule}")
         return b"".join(parts)
 
+    def unpacked(self, first: bytes) -> Stream:
+        """Return the stream of what a gzip holds, of which a block was read."""
+        packed = io.BufferedReader(_Packed(self.blocks(first)))
+        return _Unpacked(gzip.GzipFile(fileobj=packed), self.name)
+
     def digest(self) -> str:
         """Return the SHA-256 of the bytes read, in hexadecimal."""
         return self._hash.hexdigest()
 
     def _stamp(self) -> tuple[int, int] | None:
         """Return size and time of a file; for a pipe they mean nothing."""
-        status = os.fstat(self._file.fileno())
+        try:
+            status = os.fstat(self._file.fileno())
+        except (AttributeError, OSError):  # bytes in memory
+            return None
         regular = stat.S_ISREG(status.st_mode)
         return (status.st_size, status.st_mtime_ns) if regular else None
 
 
+class _Packed(io.RawIOBase):
+    """A file of the blocks of a stream."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks, self._rest = blocks, memoryview(b"")
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer as far as the block goes."""
+        if not self._rest:
+            self._rest = memoryview(next(self._blocks, b""))
+        size = min(len(buffer), len(self._rest))
+        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size
+
+
+class _Unpacked(Stream):
+    """Blocks of what a gzip holds."""
+
+    def read_block(self) -> bytes:
+        """Read the next block; shorter only at the end."""
+        try:
+            return super().read_block()
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise DataError(f"the gzip is damaged: {error}") from None
+
+    def _stamp(self) -> None:
+        """Leave it to the stream of the packed file."""
+
+
 @contextmanager
-def reading(path: str | Path) -> Iterator[Stream]:
+def reading(path: str | Path | IO[Any]) -> Iterator[Stream]:
     """Open a file, or standard input for ``"-"``; a `DataError` inside will name it.
+
+    A file that is open already is read from where it is, and stays open.
 
     Raises
     ------
@@ -78,18 +126,41 @@ def reading(path: str | Path) -> Iterator[Stream]:
         try:
             yield stream
         except DataError as error:
-            raise type(error)(f"{stream.name}: {error}") from None
+            raise error.within(stream.name) from None
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Stream]:
-    if str(path) != "-":
+def _opened(path: str | Path | IO[Any]) -> Iterator[Stream]:
+    if not isinstance(path, str | Path):
+        yield Stream(_Encoded(path), str(getattr(path, "name", "the file")))
+    elif str(path) != "-":
         with open(path, "rb") as file:
             yield Stream(file, str(path))
     elif sys.stdin is None:
         raise OSError(errno.EBADF, "standard input is closed")
     else:
         yield Stream(sys.stdin.buffer, "standard input")
+
+
+class _Encoded:
+    """An open file, of bytes or of text, as one of bytes."""
+
+    def __init__(self, file: IO[Any]) -> None:
+        self._file = file
+
+    def fileno(self) -> int:
+        """Return its descriptor, if it has one."""
+        return self._file.fileno()
+
+    def read(self, size: int) -> bytes | None:
+        """Read so many bytes, or characters."""
+        data: str | bytes | None = self._file.read(size)
+        return data.encode(errors="surrogatepass") if isinstance(data, str) else data
+
+
+def is_gzip(data: bytes) -> bool:
+    """Return True if the first bytes are those of a gzip."""
+    return data.startswith(b"\x1f\x8b")
 
 
 def is_zip(data: bytes) -> bool:
@@ -100,3 +171,8 @@ def is_zip(data: bytes) -> bool:
 def is_json_object(data: bytes) -> bool:
     """Return True if the first bytes are those of a JSON object."""
     return data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+
+
+def is_json(data: bytes) -> bool:
+    """Return True if the first bytes are those of a JSON object, or of a list of them."""
+    return is_json_object(data) or bool(_RECORDS.match(data))

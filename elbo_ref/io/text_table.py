@@ -2,7 +2,8 @@
 
 A row is a line. Comma, tab or semicolon: the header says which, and it stays; without a header, the
 first row does. Every row has as many cells as the header. Cells may be quoted, but not broken over
-lines; spaces around them do not count.
+lines; spaces around them do not count. A header without any of the three is separated by spaces, as
+`write.table` of R does it; where its rows begin with their names, they have a cell more.
 
 Equal rows are counted before they are parsed, a mebibyte at a time. The memory holds a histogram of
 distinct pairs of counts, or one entry for each group: neither grows with the rows.
@@ -12,35 +13,28 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, repeat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from operator import itemgetter
 from typing import TypeAlias
 
-import numpy as np
-
-from elbo_ref.counts import Counts, pool
 from elbo_ref.io.errors import DataError, bare, short
 from elbo_ref.io.layout import Layout
 from elbo_ref.io.numbers import flaw, whole
+from elbo_ref.io.totals import Contents, Row, Totals, totals_of
 
 MOST_LINE = 2**16
 """A line of more characters is refused."""
 
-LARGEST_SUM = 2**63 - 2**34
-"""A little below 2**63: `Counts` checks sums in floating point, and leaves room for that."""
-
 Cells: TypeAlias = tuple[str, ...]
-Row: TypeAlias = tuple[int, int, int, int]
-"""Successes, total_count, multiplicity, and the number of the group."""
-
-_SEPARATORS = {",": "comma", "\t": "tab", ";": "semicolon"}
-_NAMES = ", ".join(_SEPARATORS.values())
+_SEPARATORS = {",": "comma", "\t": "tab", ";": "semicolon", " ": "space"}
+_NAMES = "comma, tab, semicolon"
+_FLAGS = {"true": 1, "t": 1, "false": 0, "f": 0}
 _BLANK = ("", "NA")
 
 
-def read_table(blocks: Iterable[bytes], layout: Layout) -> tuple[Counts, int, int]:
-    """Read counts, the number of rows, and how many were dropped."""
+def read_table(blocks: Iterable[bytes], layout: Layout) -> Contents:
+    """Read counts, the number of rows, how many were dropped, and what was guessed."""
     table = _Table(layout)
     rest = b""
     for block in blocks:
@@ -63,11 +57,7 @@ class _Table:
         self.line = 1
         self._layout = layout
         self._rows: _Rows | None = None
-        self._totals: _Groups | _Entries | _Pairs
-        if layout.shared or layout.group is not None:
-            self._totals = _Groups(layout)
-        else:
-            self._totals = _Entries() if layout.in_order else _Pairs(layout)
+        self._totals: Totals
         self._num_rows = self._dropped = 0
 
     def add(self, data: bytes) -> None:
@@ -80,7 +70,10 @@ class _Table:
                 self._rows, text, self.line = _Rows.under(first, self._layout), below, 2
             else:
                 self._rows = _Rows.like(first, self._layout)
+            self._totals = totals_of(self._rows.layout)
         if text and self._rows is not None:
+            if not self._num_rows + self._dropped:
+                self._rows = self._rows.after(text.partition("\n")[0])
             self._add(self._rows, text)
         if wrong:
             raise DataError(f"line {self.line} {wrong}")
@@ -106,7 +99,7 @@ class _Table:
                 self._num_rows += times
                 yield row, times
 
-    def finish(self) -> tuple[Counts, int, int]:
+    def finish(self) -> Contents:
         """Return the counts of all rows, and the numbers of rows."""
         if self._rows is None:
             raise DataError("the file is empty")
@@ -114,7 +107,7 @@ class _Table:
             blank = f"; {self._dropped} blank ones are dropped" if self._dropped else ""
             raise DataError(f"the file has no row of counts{blank}")
         counts = self._totals.counts(list(self._rows.labels))
-        return counts, self._num_rows, self._dropped
+        return Contents(counts, self._num_rows, self._dropped, self._rows.layout.guess)
 
 
 def _text(data: bytes) -> tuple[str, str]:
@@ -142,14 +135,20 @@ class _Rows:
     """
 
     def __init__(self, separator: str, names: Sequence[str], layout: Layout) -> None:
-        layout.check(names, "line 1")
         self.labels: dict[str, int] = {}
-        self._separator, self._width, self._layout = separator, len(names), layout
-        self._counted = layout.counted(names)
-        needed = self._counted + ([] if layout.group is None else [layout.group])
-        self._num_needed = len(needed)
-        self._weighted, self._grouped = len(self._counted) == 3, layout.group is not None
-        self._pick = itemgetter(*map(names.index, needed))
+        self.layout = layout.of(names, "line 1")
+        self._separator, self._names, self._given = separator, names, layout
+        self._counted, needed = self.layout.counted, self.layout.needed
+        self._width, self._num_counted, self._num_needed = (
+            len(x) for x in (names, self._counted, needed)
+        )
+        self._weighted = self.layout.multiplicity is not None
+        self._grouped = self.layout.group is not None
+        self._first = _flag if self.layout.outcome is not None else whole
+        places = [names.index(name) for name in needed]
+        self._pick: Callable[[Sequence[str]], Cells] = itemgetter(*places)
+        if len(places) == 1:
+            self._pick = lambda cells: (cells[places[0]],)
 
     @classmethod
     def under(cls, header: str, layout: Layout) -> _Rows:
@@ -157,30 +156,40 @@ class _Rows:
         _check_line(header, "line 1")
         if not header.strip(" "):
             raise DataError("line 1 is blank where a header is needed")
-        readings = {}
+        readings: dict[str, list[str]] = {}
         for separator in _SEPARATORS:
             cells = _split(header, separator)
-            if cells is not None:
+            odd = separator == " " and any(len(other) > 1 for other in readings.values())
+            if cells is not None and not odd:
                 readings[separator] = [cell.strip(" ") for cell in cells]
         if not readings:
             raise DataError(_broken(header, "line 1"))
-        wanted = {layout.successes, layout.total_count}
+        wanted = set(layout.needed) or {"successes", "total_count"}
         separator = max(readings, key=lambda x: (wanted <= {*readings[x]}, len(readings[x])))
-        if len(readings[separator]) == 1:
-            raise DataError(f"line 1 is not separated by one of {_NAMES}: {short(header)}")
-        return cls(separator, readings[separator], layout)
+        names = readings[separator]
+        if all(whole(name) is not None for name in names):
+            text = f"line 1 is a row, not a header: {short(header)}"
+            raise DataError(text, columns=("successes", "total_count"))
+        return cls(separator, names, layout)
 
     @classmethod
     def like(cls, line: str, layout: Layout) -> _Rows:
         """Rows without a header: the separator gives the first of them a cell for each column."""
         _check_line(line, "line 1")
         columns = layout.columns or ()
-        sizes = {separator: len(_split(line, separator) or ()) for separator in _SEPARATORS}
+        sizes = {separator: len(_split(line, separator) or ()) for separator in ",\t;"}
         fitting = [separator for separator, size in sizes.items() if size == len(columns)]
         if len(fitting) != 1:
             rule = f"does not have {len(columns)} cells separated by one of {_NAMES}"
             raise DataError(f"line 1 {rule}: {short(line)}")
         return cls(fitting[0], columns, layout)
+
+    def after(self, line: str) -> _Rows:
+        """Rows of which the first is this: those of R have a name before their cells."""
+        cells = _split(line, self._separator) or []
+        if len(cells) == self._width + 1 and cells[-1].strip(" ") and "" not in self._names:
+            return _Rows(self._separator, ["", *self._names], self._given)
+        return self
 
     def tally(self, lines: Sequence[str], text: str) -> Iterable[tuple[Cells, int]]:
         """Count how often which needed cells occur in lines; `text` is all of them together.
@@ -188,7 +197,7 @@ class _Rows:
         Equal lines are counted before they are split, unless other cells make them differ; where
         the order matters, every line is yielded by itself.
         """
-        if self._layout.in_order:
+        if self.layout.in_order:
             return zip(self._all_cells(lines, text), repeat(1))
         if self._num_needed < self._width:
             return Counter(self._all_cells(lines, text)).items()
@@ -213,9 +222,9 @@ class _Rows:
         """Split a line into the cells that are needed; a line to drop has blank ones."""
         _check_line(line, place)
         if not line.strip(" "):
-            if self._layout.drop_blank:
+            if self.layout.na == "drop":
                 return ("",) * self._num_needed
-            raise DataError(f"{place} is blank")
+            raise DataError(f"{place} is blank", na="drop")
         cells = _split(line, self._separator)
         if cells is None:
             raise DataError(_broken(line, place))
@@ -226,39 +235,69 @@ class _Rows:
 
     def read(self, cells: Cells, place: str) -> Row | None:
         """Read a row, from the cells needed; None for one to drop."""
-        k, n = whole(cells[0]), whole(cells[1])
-        w = whole(cells[2]) if self._weighted else 1
+        values = [self._first(cells[0]), *map(whole, cells[1 : self._num_counted])]
         number = self.labels.get(cells[-1]) if self._grouped else 0
-        if k is None or n is None or w is None or number is None or k > n:
-            return self._read_closely([cell.strip(" ") for cell in cells], place)
-        return k, n, w, number
+        if number is not None and None not in values:
+            w = values.pop() if self._weighted else 1
+            k, n = self.layout.pair(*values)
+            if 0 <= k <= n < 2**63:
+                return k, n, w or 0, number
+        return self._read_closely([cell.strip(" ") for cell in cells], place)
 
     def _read_closely(self, cells: Sequence[str], place: str) -> Row | None:
         """Read a row with a new label, a space, a blank, or something wrong."""
-        if self._layout.drop_blank and any(cell in _BLANK for cell in cells):
+        layout = self.layout
+        if layout.na == "drop" and any(cell in _BLANK for cell in cells):
             return None
         counts = []
-        for column, cell in zip(self._counted, cells, strict=False):
-            count = whole(cell)
+        for i, (column, cell) in enumerate(zip(self._counted, cells, strict=False)):
+            count = self._first(cell) if i == 0 else whole(cell)
             if count is None:
-                raise DataError(f"{place}, column {bare(column)}: {short(cell)} {flaw(cell)}")
+                raise self._no_count(column, cell, place)
             counts.append(count)
-        k, n, w = counts if self._weighted else (*counts, 1)
-        if k > n:
-            column, total = map(bare, self._counted[:2])
-            raise DataError(f"{place}, column {column}: {k} exceeds {total} = {n}")
-        if self._layout.group is None:
+        w = counts.pop() if self._weighted else 1
+        k, n = layout.pair(*counts)
+        if not 0 <= k <= n < 2**63:
+            raise self._no_pair(counts, place)
+        if layout.group is None:
             return k, n, w, 0
         if not cells[-1]:
-            raise DataError(f"{place}, column {bare(self._layout.group)}: the label is blank")
+            text = f"{place}, column {bare(layout.group)}: the label is blank"
+            raise DataError(text, na="drop")
         return k, n, w, self.labels.setdefault(cells[-1], len(self.labels))
+
+    def _no_count(self, column: str, cell: str, place: str) -> DataError:
+        text = f"{place}, column {bare(column)}: {short(cell)} {flaw(cell)}"
+        if cell in _BLANK:
+            return DataError(text, na="drop")
+        if cell.lower() in _FLAGS and column == self.layout.successes:
+            return DataError(text, when="if a row is one trial", outcome=column)
+        return DataError(text)
+
+    def _no_pair(self, counts: Sequence[int], place: str) -> DataError:
+        place = f"{place}, column {bare(self._counted[0])}: {counts[0]}"
+        if self.layout.outcome is not None:
+            return DataError(f"{place} is neither 0 nor 1")
+        other = bare(self._counted[1])
+        if self.layout.total_count is None:
+            return DataError(f"{place} and {other} = {counts[1]} are not below 2**63 together")
+        text = f"{place} exceeds {other} = {counts[1]}"
+        if self.layout.successes is None:
+            return DataError(text)
+        options = {"failures": self._counted[1]}
+        return DataError(text, when=f"if {other} are failures", **options)
 
     def _ragged(self, line: str, size: int, place: str) -> str:
         cells = "1 cell" if size == 1 else f"{size} cells"
-        model = "the header has" if self._layout.columns is None else "there are names for"
+        model = "the header has" if self.layout.columns is None else "there are names for"
         name = _SEPARATORS[self._separator]
         rule = f"has {cells} where {model} {self._width}; the separator is a {name}"
         return f"{place} {rule}: {short(line)}"
+
+
+def _flag(cell: str) -> int | None:
+    """Read an outcome, a number or a truth value."""
+    return _FLAGS.get(cell.strip(" ").lower(), whole(cell))
 
 
 def _check_line(line: str, place: str) -> None:
@@ -280,91 +319,3 @@ def _split(line: str, separator: str) -> list[str] | None:
 
 def _broken(line: str, place: str) -> str:
     return f"{place} has quotes that do not match (a cell ends on its line): {short(line)}"
-
-
-class _Pairs:
-    """The number of rows of each pair of successes and total_count."""
-
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        self._times: dict[tuple[int, int], int] = {}
-
-    def add(self, rows: Iterable[tuple[Row, int]]) -> None:
-        """Take in rows, and how often there is each."""
-        for (k, n, w, _), times in rows:
-            self._times[k, n] = self._times.get((k, n), 0) + w * times
-
-    def counts(self, _labels: Sequence[str]) -> Counts:
-        """Return an entry for each pair, in the order of first appearance."""
-        if sum(self._times.values()) > LARGEST_SUM:
-            raise _too_large(self._layout.multiplicity or "multiplicity")
-        k, n = zip(*self._times, strict=True)
-        return Counts(k, n, list(self._times.values()))
-
-
-class _Entries:
-    """Every row, in order."""
-
-    def __init__(self) -> None:
-        self._rows: list[tuple[int, int, int]] = []
-
-    def add(self, rows: Iterable[tuple[Row, int]]) -> None:
-        """Take in rows, one by one."""
-        self._rows += [(k, n, w) for (k, n, w, _), _ in rows]
-
-    def counts(self, _labels: Sequence[str]) -> Counts:
-        """Return an entry for each row."""
-        return Counts(*zip(*self._rows, strict=True))
-
-
-class _Groups:
-    """Successes, total_count and log_split of each group.
-
-    Sums that would wrap are detected in floating point, where they do not, and refused.
-    """
-
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        self._num_rows = 0.0
-        self._trials = self._split = np.zeros(0)
-        self._totals = np.zeros((2, 0), np.int64)
-
-    def add(self, rows: Iterable[tuple[Row, int]]) -> None:
-        """Take in rows, and how often there is each."""
-        flat = np.fromiter(chain.from_iterable((*row, times) for row, times in rows), np.int64)
-        k, n, w, group, times = flat.reshape(-1, 5).T
-        weights = w.astype(np.float64) * times
-        new = max(0, int(group.max(initial=-1)) + 1 - self._split.size)
-        self._totals = np.concatenate([self._totals, np.zeros((2, new), np.int64)], axis=1)
-        self._trials, self._split = (
-            np.concatenate([x, np.zeros(new)]) for x in (self._trials, self._split)
-        )
-        self._num_rows += weights.sum()
-        self._trials += np.bincount(group, weights * n, self._trials.size)
-        if not flat.size or max(self._num_rows, self._trials.max()) > LARGEST_SUM:
-            return
-        touched, latent = np.unique(group, return_inverse=True)
-        *totals, split = pool(
-            successes=np.concatenate([self._totals[0, touched], k]),
-            total_count=np.concatenate([self._totals[1, touched], n]),
-            multiplicity=np.concatenate([np.ones_like(touched), w * times]),
-            log_split=np.concatenate([self._split[touched], np.zeros(k.size)]),
-            latent=np.concatenate([np.arange(touched.size), latent.ravel()]),
-        )
-        self._totals[:, touched] = totals
-        self._split[touched] = np.minimum(split, 0.0)
-
-    def counts(self, labels: Sequence[str]) -> Counts:
-        """Return an entry for each group, in the order of first appearance."""
-        if self._num_rows > LARGEST_SUM:
-            raise _too_large(self._layout.multiplicity or "multiplicity")
-        if self._trials.max() > LARGEST_SUM:
-            first = int(np.argmax(self._trials > LARGEST_SUM))
-            raise _too_large(self._layout.total_count, *labels[first : first + 1])
-        k, n = self._totals
-        return Counts.from_columns(k, n, log_split=self._split, labels=labels or None)
-
-
-def _too_large(column: str, *label: str) -> DataError:
-    group = "".join(f" for {short(name)}" for name in label)
-    return DataError(f"the sum of {bare(column)}{group} does not fit into 63 bits")

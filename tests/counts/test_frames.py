@@ -253,18 +253,18 @@ REFUSED = {
     "no column": (
         {"hits": [1], "n": [2]},
         TRIALS,
-        'successes="k" is no column: the frame has the columns "hits", "n"',
+        'the frame has no column "k" of successes; its columns are "hits", "n"',
     ),
     "no guess": (
         {"a": [1], "b": [2]},
         {},
-        "nothing says which column is successes and which total_count: the frame has the "
-        'columns "a", "b"; add successes="COLUMN", total_count="COLUMN"',
+        "the frame does not say which column is successes and which total_count; its columns are "
+        '"a", "b"; add successes="COLUMN", total_count="COLUMN"',
     ),
     "two guesses": (
         {"k": [1], "n": [2], "hits": [1], "at_bats": [2]},
         {},
-        'several columns may be the counts: successes="k", total_count="n" or '
+        'the frame has several columns that may be the counts: successes="k", total_count="n" or '
         'successes="hits", total_count="at_bats"; add successes="k", total_count="n"',
     ),
     "no rows": (
@@ -289,7 +289,7 @@ def test_each_refusal_is_the_same_for_every_frame(engine, kind):
         pytest.skip("they make whole numbers of them")
     with pytest.raises(ValueError) as caught:
         er.Counts.from_frame(engine(columns), **names)
-    assert str(caught.value).replace('the columns "index", ', "the columns ") == message  # xarray's
+    assert str(caught.value).replace('columns are "index", ', "columns are ") == message  # xarray's
 
 
 @EACH

@@ -27,7 +27,7 @@ from elbo_ref.io.counts_file import DataError, Layout, read, read_counts
 
 def test_where_counts_came_from(write):
     path = write("successes,total_count\n1,2\n1,2\n,2\n")
-    source = read(path, Layout(drop_blank=True)).source
+    source = read(path, Layout(na="drop")).source
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert source == (str(path), "table", digest, 2, 1)
 
@@ -36,7 +36,8 @@ def test_the_command_refuses_and_writes_nothing(write, tmp_path, capsys):
     path, output = write(f"{HEADER}12,10\n"), tmp_path / "fit.json"
     assert fit.main([str(path), "--output", str(output)]) == 65
     out, err = capsys.readouterr()
-    rule = "line 2, column successes: 12 exceeds total_count = 10"
+    advice = "if total_count are failures, add --failures total_count"
+    rule = f"line 2, column successes: 12 exceeds total_count = 10; {advice}"
     assert (out, err) == ("", f"elbo_ref: {path}: {rule}\n")
     assert not output.exists()
 
@@ -106,17 +107,19 @@ def test_json_pooled_and_renamed(write):
 def test_json_rows_with_null_are_dropped_if_asked(write):
     columns = {"successes": [None, 1, 2], "total_count": [1, 2, 3], "ward": ["a", None, "c"]}
     path = write(json.dumps(columns))
-    assert refusal(path) == "successes[0] = None is not a whole number"
-    got = read(path, Layout(drop_blank=True))
+    assert refusal(path) == 'successes[0] = None is not a whole number; add na="drop"'
+    got = read(path, Layout(na="drop"))
     assert_same(got.counts, er.Counts([1, 2], [2, 3]))
     assert got.source[3:] == (2, 1)
-    got = read(path, Layout(drop_blank=True, group="ward"))
+    got = read(path, Layout(na="drop", group="ward"))
     assert_same(got.counts, er.Counts.grouped([2], [3], ["c"]))
     assert got.source[3:] == (1, 2)
     columns["successes"][2] = 4
     message = "successes[2] = 4 exceeds total_count[2] = 3"
-    assert refusal(write(json.dumps(columns)), drop_blank=True) == message
+    assert refusal(write(json.dumps(columns)), na="drop") == message
 
+
+UNKNOWN = "the file does not say which column is "
 
 NUMBERS = {
     "1e1": "1e1 is not a whole number",
@@ -124,7 +127,7 @@ NUMBERS = {
     "NaN": "NaN is not a whole number",
     "Infinity": "Infinity is not a whole number",
     "true": "True is not a whole number",
-    "null": "None is not a whole number",
+    "null": 'None is not a whole number; add na="drop"',
     '"3"': "'3' is not a whole number",
     "[3]": "[3] is not a whole number",
     "{}": "{} is not a whole number",
@@ -156,8 +159,8 @@ JSON_FILES = {
     '{"a": ' * 10**5: "the file nests its JSON too deeply",
     '{"successes": [' + NESTED + '], "total_count": [2]}': "",
     '{"successes": ' + NESTED + ', "total_count": [2]}': "",
-    "{}": "the file has no column 'successes'; it has []",
-    '{"counts": {"successes": [1]}}': "the file has no column 'total_count'; it has ['successes']",
+    "{}": UNKNOWN + "successes and which total_count; its columns are none",
+    '{"counts": {"successes": [1]}}': UNKNOWN + 'total_count; its columns are "successes"',
     '{"counts": 3}': "the column counts is not a list: 3",
     '{"successes": 1, "total_count": [2]}': "the column successes is not a list: 1",
     '{"successes": [], "total_count": []}': "the file has no row of counts",
@@ -268,8 +271,9 @@ def test_a_bad_npz_column(write, column, message):
 
 def test_bad_npz_files(write):
     assert refusal(write(npz(successes=[], total_count=[]))) == "the file has no row of counts"
-    assert refusal(write(npz())) == "the file has no column 'successes'; it has []"
-    message = "the file has no column 'total_count'; it has ['successes']"
+    message = UNKNOWN + "successes and which total_count; its columns are none; add successes"
+    assert refusal(write(npz())).startswith(message)
+    message = UNKNOWN + 'total_count; its columns are "successes"; add total_count="COLUMN"'
     assert refusal(write(npz(successes=[1]))) == message
     path = write(npz(successes=[1], total_count=[2], labels=[np.nan]))
     assert refusal(path) == "labels[0] = nan is not a label"

@@ -15,7 +15,7 @@ from elbo_ref.io.fields import (
     optional,
     parse,
     plain,
-    read_object,
+    read_json,
     record,
     tagged,
     text,
@@ -130,12 +130,12 @@ def test_parse(written, message):
         (b'{"a": {"b": 1, "b": 2}}', "the file repeats the key 'b'"),
     ],
 )
-def test_read_object(data, message):
+def test_read_json(data, message):
     with pytest.raises(DataError) as caught:
-        read_object(data, float)
+        read_json(data, float)
     assert str(caught.value) == message
 
 
 def test_numbers_are_what_the_caller_makes_of_them():
     written = b'\xef\xbb\xbf{"a": [1, 2.50, NaN, -Infinity], "b": "3"}'
-    assert read_object(written, str) == {"a": ["1", "2.50", "NaN", "-Infinity"], "b": "3"}
+    assert read_json(written, str) == {"a": ["1", "2.50", "NaN", "-Infinity"], "b": "3"}

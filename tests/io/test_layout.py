@@ -1,18 +1,176 @@
-"""`elbo_ref.io.layout`: names of columns that contradict each other."""
+"""`elbo_ref.io.layout`: the columns of a file, named, known by their names, or contradicting."""
 
+import gzip
+import io
+import json
+
+import numpy as np
 import pytest
-from tables import HEADER
+from tables import HEADER, assert_same, npz, refusal
 
-from elbo_ref.io.counts_file import read_counts
+import elbo_ref as er
+from elbo_ref.cli import fit
+from elbo_ref.io.counts_file import Layout, read, read_counts
 
 
 def test_settings_that_contradict_each_other(write):
     path = write(HEADER + "1,2\n")
     for options, words in (
         ({"shared": True, "group": "successes"}, "shared.*group"),
-        ({"successes": "total_count"}, "same name"),
-        ({"columns": ("a", "b")}, "the table has no column 'successes'"),
+        ({"successes": "x", "total_count": "x"}, "are both"),
+        ({"outcome": "x", "total_count": "y"}, "do not go together"),
+        ({"columns": ("a", "b")}, "the table does not say which column is successes"),
         ({"columns": ("successes", "total_count", "successes")}, "repeats the column"),
     ):
         with pytest.raises(ValueError, match=words):
             read_counts(path, **options)
+
+
+COLUMNS = {"k": [3, 0, 3, 1], "f": [7, 4, 7, 0], "n": [10, 4, 10, 1], "y": [1, 0, 1, 1]}
+COLUMNS["ward"] = ["a", "b", "a", "b"]
+
+
+def of_text(columns, separator=","):
+    rows = [columns, *zip(*columns.values(), strict=True)]
+    return "\n".join(separator.join(map(str, row)) for row in rows).encode()
+
+
+def of_records(columns):
+    return json.dumps(
+        [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    )
+
+
+def of_lines(columns):
+    rows = zip(*columns.values(), strict=True)
+    return "\n".join(json.dumps(dict(zip(columns, row, strict=True))) for row in rows)
+
+
+def of_r(columns, separator=" ", quote='"'):
+    """What `write.table` of R makes of them."""
+    header = separator.join(f"{quote}{name}{quote}" for name in columns)
+    texts = [
+        [f"{quote}{x}{quote}" if isinstance(x, str) else str(x) for x in (str(i), *row)]
+        for i, row in enumerate(zip(*columns.values(), strict=True), 1)
+    ]
+    return "\n".join([header, *map(separator.join, texts)]) + "\n"
+
+
+def of_csv_of_r(columns):
+    """What `write.csv` makes: the names of rows have a blank header."""
+    return '"",' + of_r(columns, ",")
+
+
+FORMATS = {
+    "comma": of_text,
+    "tab": lambda columns: of_text(columns, "\t"),
+    "spaces": lambda columns: of_text(columns, " "),
+    "records": of_records,
+    "lines": of_lines,
+    "columns": json.dumps,
+    "npz": lambda columns: npz(**columns),
+    "write.table": of_r,
+    "write.table, tabs": lambda columns: of_r(columns, "\t"),
+    "write.table, bare": lambda columns: of_r(columns, " ", ""),
+    "write.csv": of_csv_of_r,
+}
+LAYOUTS = (
+    {"successes": "k", "total_count": "n"},
+    {"successes": "k", "failures": "f"},
+    {"failures": "f", "total_count": "n"},
+    {"outcome": "y"},
+)
+
+
+@pytest.mark.parametrize("made", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_format_has_every_layout(write, made, packed):
+    data = made(COLUMNS)
+    data = data.encode() if isinstance(data, str) else data
+    path = write(gzip.compress(data) if packed else data)
+    for names in LAYOUTS:
+        k, n = (COLUMNS["y"], [1] * 4) if "outcome" in names else (COLUMNS["k"], COLUMNS["n"])
+        wanted = er.Counts.grouped(k, n, COLUMNS["ward"])
+        assert_same(read_counts(path, **names, group="ward"), wanted)
+        assert read_counts(path, **names, shared=True).total_count.tolist() == [sum(n)]
+        rows = read_counts(path, **names, in_order=True)
+        assert_same(rows, er.Counts(k, n))
+
+
+@pytest.mark.parametrize("made", FORMATS.values(), ids=FORMATS)
+def test_names_are_guessed_and_said(write, made):
+    columns = {"ward": ["a", "b"], "Hits": [3, 0], "at_bats": [10, 4]}
+    path = write(made(columns))
+    with pytest.warns(UserWarning, match='names: successes="Hits", total_count="at_bats"$') as said:
+        assert_same(read_counts(path), er.Counts([3, 0], [10, 4]))
+    assert said[0].filename == __file__
+
+
+def test_the_command_says_what_it_guessed(write, capsys):
+    path = write("hits,at_bats\n3,10\n0,4\n")
+    assert fit.main([str(path), "--exact"]) == 0
+    assert capsys.readouterr().out.startswith(f"{path} (--successes hits --total-count at_bats)\n")
+    path = write("a,b\n3,10\n")
+    assert fit.main([str(path), "--exact"]) == 65
+    assert capsys.readouterr().err.endswith("add --successes COLUMN --total-count COLUMN\n")
+    assert fit.main([str(path), "--exact", "--successes", "a", "--failures", "b"]) == 0
+    assert "3 of 13 trials" in capsys.readouterr().out
+    path = write("k,n\n3,10\n,4\n")
+    assert fit.main([str(path), "--exact"]) == 65
+    assert capsys.readouterr().err.endswith("is blank; add --na drop\n")
+
+
+@pytest.mark.parametrize("made", [of_text, of_records, lambda columns: npz(**columns)])
+def test_a_file_that_is_open_already(write, made, tmp_path):
+    data = made(COLUMNS)
+    data = data.encode() if isinstance(data, str) else data
+    names = LAYOUTS[0]
+    wanted = read_counts(write(data), **names)
+    assert read_counts(io.BytesIO(data), **names) == wanted
+    path = write(data)
+    with open(path, "rb") as file:
+        got = read(file, Layout(**names))
+        assert got.counts == wanted
+        assert got.source == read(path, Layout(**names)).source
+        assert not file.closed
+    if made is of_text:
+        with open(path) as text:
+            assert read_counts(text, **names) == wanted
+        assert read_counts(io.StringIO(data.decode()), **names) == wanted
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("1,TRUE\n", "line 2, column y: 'maybe' is not a whole number"),
+        ("2,x\n", "line 3, column y: 2 is neither 0 nor 1"),
+    ],
+)
+def test_an_outcome_is_0_or_1_or_a_truth_value(write, rows, message):
+    text = "y,z\nTRUE,1\nF,1\n0,1\n1,1\ntrue,0\n"
+    assert_same(read_counts(write(text), outcome="y"), er.Counts([1, 0], 1, [3, 2]))
+    bad = {"m": "y,z\nmaybe,1\n", "2": "y,z\n1,1\n2,1\n"}["m" if "maybe" in message else "2"]
+    assert refusal(write(bad), outcome="y") == message
+
+
+def test_failures_that_do_not_fit(write):
+    path = write(f"k,f\n1,{2**63 - 1}\n")
+    message = f"line 2, column k: 1 and f = {2**63 - 1} are not below 2**63 together"
+    assert refusal(path, successes="k", failures="f") == message
+    path = write("f,n\n5,4\n")
+    assert refusal(path, failures="f", total_count="n") == "line 2, column f: 5 exceeds n = 4"
+    path = write('{"k": [2, 5], "n": [4, 4]}')
+    message = "k[1] = 5 exceeds n[1] = 4"
+    assert refusal(path, successes="k", total_count="n") == message
+
+
+def test_trailing_separators_are_not_names_of_rows(write):
+    path = write("successes,total_count,year\n3,10,2020,\n")
+    assert "has 4 cells where the header has 3" in refusal(path)
+
+
+def test_a_damaged_gzip(write):
+    data = gzip.compress(of_text(COLUMNS) * 1000)
+    rng = np.random.default_rng(0)
+    for cut in rng.integers(11, len(data), 20):
+        assert "the gzip is damaged: " in refusal(write(data[:cut]), **LAYOUTS[0])

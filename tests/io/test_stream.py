@@ -168,7 +168,7 @@ def attempt(path, options):
 @pytest.mark.parametrize("data", BLOCK_TABLES, ids=range(len(BLOCK_TABLES)))
 @pytest.mark.parametrize(
     "options",
-    few([{"group": "ward", "drop_blank": True}, {}, {"group": "ward"}, {"shared": True}], 2),
+    few([{"group": "ward", "na": "drop"}, {}, {"group": "ward"}, {"shared": True}], 2),
     ids=str,
 )
 def test_blocks_of_every_size(write, data, options, small_blocks):

@@ -146,16 +146,16 @@ def test_rows_with_blanks_are_dropped_if_asked(write):
     text = 'g,k,n,x\na,1,2,\na,,2,\na,NA,x,\nNA,1,2,\n,1,2,\n\n   \nb, NA ,"",\nb,0,1,NA\n,,,\n'
     path = write(text)
     names = {"successes": "k", "total_count": "n"}
-    got = read(path, Layout(**names, group="g", drop_blank=True))
+    got = read(path, Layout(**names, group="g", na="drop"))
     assert_same(got.counts, er.Counts.grouped([1, 0], [2, 1], ["a", "b"]))
     assert (got.source.rows, got.source.dropped) == (2, 8)
-    assert read(path, Layout(**names, drop_blank=True)).source[3:] == (4, 6)
-    assert refusal(path, **names) == "line 3, column k: '' is blank"
+    assert read(path, Layout(**names, na="drop")).source[3:] == (4, 6)
+    assert refusal(path, **names) == "line 3, column k: '' is blank; add na=\"drop\""
     path = write("k,n\n,2\n1,x\n")
-    assert "line 3, column n: 'x'" in refusal(path, **names, drop_blank=True)
+    assert "line 3, column n: 'x'" in refusal(path, **names, na="drop")
     path = write("k,n\n,2\n\n")
     message = "the file has no row of counts; 2 blank ones are dropped"
-    assert refusal(path, **names, drop_blank=True) == message
+    assert refusal(path, **names, na="drop") == message
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,14 @@ def test_a_cell_that_is_not_a_whole_number(write, column, cell):
     bad = [f'"{cell}"' if name == column else "9" for name in names]
     text = "\n".join([",".join(names), "1,2,3", "1,2,3", ",".join(bad), "1,2,3"])
     message = refusal(write(text))
-    assert message == f"line 4, column {column}: {cell!r} is not a whole number"
+    advice = '; add na="drop"' if cell == "NA" else ""
+    if (column, cell) == ("successes", "True"):
+        advice = '; if a row is one trial, add outcome="successes"'
+    assert message == f"line 4, column {column}: {cell!r} is not a whole number{advice}"
     check_against_twin(write(text), text.encode())
+
+
+FAILURES = '; if total_count are failures, add failures="total_count"'
 
 
 @pytest.mark.parametrize(
@@ -182,15 +188,15 @@ def test_a_cell_that_is_not_a_whole_number(write, column, cell):
     [
         ("-1,2", "line 3, column successes: '-1' is negative"),
         ("1,-2.0", "line 3, column total_count: '-2.0' is negative"),
-        (",2", "line 3, column successes: '' is blank"),
-        ("1,", "line 3, column total_count: '' is blank"),
-        ('"  ",2', "line 3, column successes: '' is blank"),
-        ("12,10", "line 3, column successes: 12 exceeds total_count = 10"),
-        ("1,0", "line 3, column successes: 1 exceeds total_count = 0"),
+        (",2", "line 3, column successes: '' is blank; add na=\"drop\""),
+        ("1,", "line 3, column total_count: '' is blank; add na=\"drop\""),
+        ('"  ",2', "line 3, column successes: '' is blank; add na=\"drop\""),
+        ("12,10", "line 3, column successes: 12 exceeds total_count = 10" + FAILURES),
+        ("1,0", "line 3, column successes: 1 exceeds total_count = 0" + FAILURES),
         (f"{2**63},1", f"line 3, column successes: '{2**63}' is not below 2**63"),
         (f"1,{2**64}.0", f"line 3, column total_count: '{2**64}.0' is not below 2**63"),
-        ("", "line 3 is blank"),
-        ("  ", "line 3 is blank"),
+        ("", 'line 3 is blank; add na="drop"'),
+        ("  ", 'line 3 is blank; add na="drop"'),
         ("1", "line 3 has 1 cell where the header has 2; the separator is a comma: '1'"),
         ("1;2", "line 3 has 1 cell where the header has 2; the separator is a comma: '1;2'"),
         ("1,2,", "line 3 has 3 cells where the header has 2; the separator is a comma: '1,2,'"),
@@ -258,6 +264,9 @@ def test_the_longest_messages(write):
     refusal(write(f"{wide},column7\n{wide}\n"))
 
 
+UNKNOWN = "line 1 does not say which column is "
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -272,23 +281,20 @@ def test_the_longest_messages(write):
         (b"\x80", "line 1 is not UTF-8 text"),
         (HEADER.encode("utf-16"), "line 1 is not UTF-8 text"),
         (HEADER.encode("utf-16-le"), "line 1 holds a NUL byte"),
-        (b"\x1f\x8b\x08\x00", "line 1 is not UTF-8 text"),
+        (b"\x1f\x8b\x08\x00", "the gzip is damaged: "),
         (b"\x93NUMPY\x01\x00", "line 1 is not UTF-8 text"),
         ("successes,total_count,ort\n1,2,Köln\n".encode("latin-1"), "line 2 is not UTF-8 text"),
         ('"succ\nesses",total_count\n', "line 1 has quotes that do not match"),
-        ("\ufeff\ufeff" + HEADER, "line 1 has no column 'successes'; it has ['\\ufeffsuccesses', "),
+        ("\ufeff\ufeffx,total_count\n", f'{UNKNOWN}successes; its columns are "\\ufeffx", "total'),
         ("successes,total_count\r1,2\r", "line 1 holds a carriage return without"),
-        ("x\n1\n", "line 1 is not separated by one of comma, tab, semicolon: 'x'"),
-        ("successes total_count\n1 2\n", "line 1 is not separated by one of comma, tab,"),
-        ("successes,x\n", "line 1 has no column 'total_count'; it has ['successes', 'x']"),
-        ("total_count;x\n", "line 1 has no column 'successes'; it has ['total_count', 'x']"),
-        ("Successes,total_count\n", "line 1 has no column 'successes'; it has ['Successes', "),
-        ("success,total_count\n", "line 1 has no column 'successes'; it has ['success', "),
-        ("1,2\n1,2\n", "line 1 has no column 'successes'; it has ['1', '2']"),
-        ("successes,total_count;x\n", "line 1 has no column 'total_count'; it has ['successes', "),
+        ("x\n1\n", f'{UNKNOWN}successes and which total_count; its columns are "x"; add succ'),
+        ("successes,x\n", f'{UNKNOWN}total_count; its columns are "successes", "x"; add total_'),
+        ("total_count;x\n", f'{UNKNOWN}successes; its columns are "total_count", "x"; add succes'),
+        ("1,2\n1,2\n", 'line 1 is a row, not a header: \'1,2\'; add columns=("successes", "total'),
+        ("successes,total_count;x\n", f'{UNKNOWN}total_count; its columns are "successes", "tot'),
         ("x,successes,x,total_count\n", "line 1 repeats the column 'x'; it has ['x', 'successes',"),
         (",successes,total_count, \n", "line 1 repeats the column ''; it has ['', 'successes',"),
-        ("[1, 2]", "line 1 has no column 'successes'; it has ['[1', '2]']"),
+        ("[1, 2]", f'{UNKNOWN}successes and which total_count; its columns are "[1", "2]"; add'),
     ],
 )
 def test_a_bad_file(write, content, message):
@@ -298,7 +304,8 @@ def test_a_bad_file(write, content, message):
 @pytest.mark.parametrize("name", ["successes", "total_count", "multiplicity", "group"])
 def test_an_unknown_column(write, name):
     message = refusal(write(HEADER + "1,2\n"), **{name: "clinic"})
-    assert message == "line 1 has no column 'clinic'; it has ['successes', 'total_count']"
+    known = 'its columns are "successes", "total_count"'
+    assert message == f'line 1 has no column "clinic" of {name}; {known}'
 
 
 def test_a_first_row_without_a_header(write):
@@ -313,7 +320,7 @@ def test_a_first_row_without_a_header(write):
 
 def test_a_blank_label(write):
     path = write('ward,successes,total_count\na,1,2\n" ",1,2\n')
-    assert refusal(path, group="ward") == "line 3, column ward: the label is blank"
+    assert refusal(path, group="ward") == 'line 3, column ward: the label is blank; add na="drop"'
     assert_same(read_counts(path), er.Counts([1], 2, 2))
 
 
@@ -366,7 +373,7 @@ def test_nothing_takes_long(write):
         HEADER + "1,2\n" * 10**5 + "x",
     ):
         refusal(write(text))
-    assert refusal(write(HEADER + "\n" * 10**6), drop_blank=True).endswith(
+    assert refusal(write(HEADER + "\n" * 10**6), na="drop").endswith(
         "1000000 blank ones are dropped"
     )
     assert time.monotonic() - begun < 10
@@ -459,8 +466,8 @@ WARD_OPTIONS = (
     {},
     {"group": "ward"},
     {"shared": True, "multiplicity": "multiplicity"},
-    {"group": "ward", "drop_blank": True},
-    {"columns": ("ward", "successes", "total_count", "multiplicity"), "drop_blank": True},
+    {"group": "ward", "na": "drop"},
+    {"columns": ("ward", "successes", "total_count", "multiplicity"), "na": "drop"},
 )
 
 
