@@ -68,7 +68,12 @@ def record(svi: Any) -> Iterator[Recorder]:
     """
     pyro, torch = import_framework("pyro", "torch", function="record", package="pyro-ppl")
     if not isinstance(svi, pyro.infer.SVI):
-        raise TypeError(f"svi must be a pyro.infer.SVI, not {type(svi).__name__}")
+        instead = (
+            ": record SVI(model, guide, pyro.optim.Adam({'lr': ...}), Trace_ELBO()) of its model "
+            "and guide, or hand its losses and its state_dict to the crosscheck command"
+        )
+        kind, module = type(svi).__name__, isinstance(svi, torch.nn.Module | pyro.infer.ELBO)
+        raise TypeError(f"svi must be a pyro.infer.SVI, not {kind}{instead if module else ''}")
     recorder = Recorder(
         svi,
         {

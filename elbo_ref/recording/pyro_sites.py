@@ -89,6 +89,7 @@ class SiteListener(SiteNotes):
         self._leaves: dict[int, str] = {}
         self._hooks: list[Any] = []
         self._hooked: dict[int, tuple[Any, list[str]]] = {}
+        self._without_gradient: set[str] = set()
 
     def within(self, program: str, function: Any) -> Callable[..., Any]:
         """Wrap the model or the guide to say which of them it is while it runs."""
@@ -166,6 +167,10 @@ class SiteListener(SiteNotes):
         if drawn and (program == "guide" or ("guide", name) not in self.sites):
             value = msg["value"][..., 0] if kind in PAIRS else msg["value"]
             self.add_draws(name, Draws(layout.flat(value), layout.elements))
+        elif kind == "DirichletOfTwo" and self._latest[name].values.shape[1] != math.prod(
+            layout.elements
+        ):
+            self._keep_first(name, msg["value"][..., 0], layout)
         if (program, name) not in self.sites:
             described = _described(base, msg["scale"], frames)
             described |= {"observed": observed, **self._note_data(name, base, kind, msg, layout)}
@@ -174,6 +179,15 @@ class SiteListener(SiteNotes):
                 self.observed[f"{program}.{name}.mask"] = layout.flat(kept)[0].copy()
             self._note_arguments(program, name, arguments_of(base, kind), layout, described)
         self._hook(program, name, base, kind, layout)
+
+    def _keep_first(self, name: str, value: Any, layout: _Layout) -> None:
+        """Keep the first of a pair that the guide has as a point of two, as automatic guides do."""
+        self.draws[name].pop()
+        self.add_draws(name, Draws(layout.flat(value), layout.elements))
+        full = f"guide.{name}.v"
+        if full in self.arguments:
+            self.arguments[full] = layout.argument(value)[0]
+            self._without_gradient.add(full)
 
     def _note_arguments(
         self,
@@ -266,6 +280,8 @@ class SiteListener(SiteNotes):
 
     def release(self) -> None:
         """Take the hooks off again."""
+        for full in self._without_gradient:
+            self.gradients.pop(full, None)
         for hook in self._hooks:
             hook.remove()
         self._hooked.clear()

@@ -50,6 +50,10 @@ def test_its_steps_are_ordinary_ones(torch, pyro, capsys):
 def test_what_is_no_svi_is_refused(torch, pyro):
     with pytest.raises(TypeError, match=r"svi must be a pyro\.infer\.SVI"):
         er.check(object())
+    module = pyro.infer.Trace_ELBO()(torch.nn.Module(), torch.nn.Module())
+    for loss in (module, module.elbo):
+        with pytest.raises(TypeError, match=r"record SVI\(model, guide, .* or hand its losses"):
+            er.check(loss)
     with pyro.get_param_store().scope(), pytest.raises(ValueError, match="num_steps"):
         er.check(svi_of(torch, pyro, STYLES["plain"]), num_steps=0)
 
