@@ -26,6 +26,7 @@ SCHEMA_VERSIONS = {
     "estimates": 1,
     "evidence_maximum": 1,
     "fit": 2,
+    "latents": 1,
     "run": 1,
     "verdict": 3,
 }

@@ -295,4 +295,4 @@ _GROUPS: dict[str, Options] = {
 
 def crosscheck_parser() -> argparse.ArgumentParser:
     """Make the parser of the cross-check command."""
-    return command_parser("crosscheck", _DESCRIPTION, _EPILOG, _GROUPS)
+    return command_parser("elbo_ref.crosscheck", _DESCRIPTION, _EPILOG, _GROUPS)

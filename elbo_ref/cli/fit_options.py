@@ -135,7 +135,7 @@ _GROUPS: dict[str, Options] = {
 
 def fit_parser() -> argparse.ArgumentParser:
     """Make the parser of the fit command."""
-    return command_parser("fit", _DESCRIPTION, _EPILOG, _GROUPS)
+    return command_parser("elbo_ref.fit", _DESCRIPTION, _EPILOG, _GROUPS)
 
 
 def guides_asked_for(

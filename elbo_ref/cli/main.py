@@ -10,6 +10,7 @@ from elbo_ref import __version__
 from elbo_ref.cli.console import FINE, USAGE, say
 
 COMMANDS = {
+    "estimate": ("estimate", "the rate of each latent from counts, with intervals that hold"),
     "fit": ("fit", "what SVI makes of the counts, beside the exact answer"),
     "check": ("crosscheck", "a verdict on somebody's Pyro or NumPyro run"),
 }

@@ -98,7 +98,7 @@ def command_parser(
 ) -> argparse.ArgumentParser:
     """Make the parser of a command that is given counts; the group ``""`` has no heading."""
     parser = _Parser(
-        prog=f"python -m elbo_ref.{command}",
+        prog=f"python -m {command}",
         description=description,
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -11,16 +11,20 @@ import html
 import io
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from elbo_ref._format.table import Column, Table
 from elbo_ref.crosscheck import Verdict, wording
+from elbo_ref.estimates.result import Estimates
+from elbo_ref.report.axes import framed, own_figure
 from elbo_ref.report.comparison import Comparison
-from elbo_ref.report.pictures import save_figure
+from elbo_ref.report.forest import forest_margin, forest_size, plot_forest
+from elbo_ref.report.pictures import save, save_figure
 
 MOST_ROWS = 2000
 """Rows of a table that a page holds."""
@@ -108,6 +112,29 @@ def page_of_runs(
         details.append(f"no pictures: {error}")
     tables = [seen.table(names), seen.posteriors()]
     return Page(title, [f"{seen.conclusion}."], made, pictures, tables, details)
+
+
+def page_of_estimates(found: Estimates, title: str, made: Mapping[str, str]) -> Page:
+    """Make the page of estimates: what they are, a forest of them, the table."""
+    table, pictures, details = found.table(), list[Picture](), list[str]()
+    try:
+        drawn = forest(found, "svg").decode()
+        pictures.append(picture_of(drawn, "raw rates, estimates and intervals of all latents"))
+    except ImportError as error:
+        details.append(f"no pictures: {error}")
+    return Page(title, [f"{table.caption}."], made, pictures, [table], details)
+
+
+def forest(found: Estimates, format: Literal["png", "svg"]) -> bytes:
+    """Draw estimates as a forest, always in the same bytes."""
+    probability = Column(np.full(len(found.mean), found.level), "interval_prob")
+    table = found.table()
+    table = replace(table, columns=[*table.columns, probability])
+    figure = own_figure(*forest_size(table))
+    plot_forest(table, framed(figure, forest_margin(table)))
+    drawn = io.BytesIO()
+    save(figure, drawn, format)
+    return drawn.getvalue()
 
 
 def html_page(page: Page) -> str:

@@ -231,6 +231,10 @@ def plot_run(diagnosis: Diagnosis, axes: Any = None) -> NDArray[Any]:
     return np.asarray(axes)
 
 
+_UNNAMED: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+"""What a picture does not say of itself, by its format."""
+
+
 def save_figure(
     diagnoses: Sequence[Diagnosis],
     file: str | os.PathLike[str] | IO[bytes],
@@ -250,19 +254,23 @@ def save_figure(
     ValueError
         For more or fewer diagnoses, or another format.
     """
-    unnamed = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
     if not 1 <= len(diagnoses) <= 4:
         raise ValueError(f"diagnoses has {len(diagnoses)} entries where 1 to 4 are needed")
-    if format not in unnamed:
+    if format not in _UNNAMED:
         raise ValueError(f"format = {format!r} must be 'png' or 'svg'")
     figure = own_figure(12, 4 * len(diagnoses))
     rows = figure.subfigures(len(diagnoses), 1, squeeze=False)[:, 0]
     for row, diagnosis in zip(rows, diagnoses, strict=True):
         plot_run(diagnosis, run_axes(row, diagnosis))
+    save(figure, file, format)
+
+
+def save(figure: Figure, file: str | os.PathLike[str] | IO[bytes], format: str) -> None:
+    """Save a figure as png or svg, always in the same bytes."""
     from matplotlib import rc_context
 
     with rc_context({"svg.hashsalt": "elbo_ref"}):
-        figure.savefig(file, format=format, dpi=100, metadata=unnamed[format])
+        figure.savefig(file, format=format, dpi=100, metadata=_UNNAMED[format])
 
 
 def run_axes(figure: Figure | SubFigure, diagnosis: Diagnosis) -> Any:
