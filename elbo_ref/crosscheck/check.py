@@ -37,6 +37,7 @@ from elbo_ref.crosscheck.loss_findings import (
     with_particles_of_run,
 )
 from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.crosscheck.loss_spread import spread_findings
 from elbo_ref.crosscheck.names import several_sites
 from elbo_ref.crosscheck.not_finite import not_finite
 from elbo_ref.crosscheck.optimizer_steps import step_findings
@@ -271,7 +272,7 @@ def _verdict(
     losses, evaluations = handed.losses, handed.evaluations
     learned, steps = learned_of(reading.names), model.prior.shape[1]
     reached, ruled_out = model, tuple[str, ...]()
-    aligned = align(model, losses, evaluations, optimizer)
+    aligned, explained = align(model, losses, evaluations, optimizer), None
     paired = aligned is not None
     if aligned is not None:
         explained = with_particles_of_run(explain(aligned, rng), model, losses)
@@ -280,6 +281,9 @@ def _verdict(
         ruled_out = explained.report.ruled_out
     if not any(finding.status == "mistake" for finding in findings):
         findings += impossible_losses(model, losses)
+        if steps == 1:
+            said = handed.num_particles is not None
+            findings += _of_spread(model, losses, explained, said=said)
     from_start = losses.size == steps - 1
     if "guide" not in reading.by_mean:
         own = False if "prior" in reading.by_mean else learned
@@ -312,6 +316,17 @@ def _verdict(
         ruled_out=tuple(name for name in ruled_out if name not in names_found),
         advice=wording.advice(findings, has_losses=has_losses, may_be_noise=may_be_noise(seen)),
     )
+
+
+def _of_spread(
+    model: LossModel, losses: FloatArray, explained: Explained | None, *, said: bool
+) -> list[Finding]:
+    """Compare the spread of the run's losses with that of the model as it is meant."""
+    if explained is None:
+        return spread_findings(model, losses, None, said=said)
+    meant = explained.aligned.model.at(slice(-1, None))
+    meant = meant._replace(num_particles=model.num_particles)
+    return spread_findings(meant, losses, explained.aligned, said=said)
 
 
 def check_claims(names: object, prior: object) -> None:
