@@ -15,7 +15,7 @@ GROUPS = {
 
 
 def test_a_parser_is_a_table():
-    parser = command_parser("fit", "What it does.", "The end.", GROUPS)
+    parser = command_parser("elbo_ref.fit", "What it does.", "The end.", GROUPS)
     options = parser.parse_args(["counts.csv", "--this"])
     assert (options.file, options.steps, options.this, options.that) == (
         "counts.csv",
