@@ -145,8 +145,12 @@ class Recording:
 
     @property
     def dtype(self) -> str:
-        """Precision of the run: ``"float32"`` if any draw or parameter is one, or ``"float64"``."""
+        """Precision of the run: ``"float32"`` if any draw or parameter is one, or ``"float64"``.
+
+        Where there is neither, that of the arguments and of the data.
+        """
         parts = (*self.draws.values(), *self.before.values())
+        parts = parts or (*self.arguments.values(), *self.observed.values())
         return "float32" if any(x.dtype == np.float32 for x in parts) else "float64"
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:

@@ -123,6 +123,8 @@ def read_statement(recording: Recording) -> Statement:
     data = data_of(recording, rows, sites.places, sites.size) if rows else None
     prior = {f"prior.{name}": sites.argument("model", "", name) for name in NAMES}
     seen = read_guide(sites, prior, data)
+    if seen.guide.source_weight and not sites.kept.all():
+        _check_masks(sites, seen.vector)
     if data is None and sites.kept.all():
         data = data_of_factor(recording, seen.logits)
     of_guide = {} if seen.guide.origin == "posterior" else seen.arguments
@@ -157,6 +159,17 @@ def _check_arguments(arguments: Mapping[str, Argument]) -> None:
             step, latent = np.argwhere(~(argument.values > 0))[0]
             value = float(argument.values[step, latent])
             raise ValueError(f"{role} is {value:g} at step {step}, and has to be positive")
+
+
+def _check_masks(sites: Sites, vector: str) -> None:
+    """Check that the guide's densities of latents that a mask leaves out are left out too."""
+    noted = sites.recording.observed
+    for name in sites.names:
+        mask = noted.get(f"model.{name}.mask", np.ones((1, 1)))
+        own = [f"guide.{name}.mask", f"guide.{name}_unconstrained.mask"]
+        masks = [noted[x] for x in own if x in noted and not vector]
+        if not mask.all() and not any(np.array_equal(mask, x) for x in masks):
+            raise OutsideError(f"a mask leaves out latents of {name!r} that the guide counts")
 
 
 def _check_observed(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> None:

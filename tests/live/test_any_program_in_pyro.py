@@ -24,7 +24,7 @@ WRONG = [
     {"nan_at": 2}, {"constraint": "unit_interval"}, {"no jacobian": True},
 ]  # fmt: skip
 IN_WORDS = ("cannot be recorded", "no step has been recorded", "scale", "not inside (0, 1)")
-IN_WORDS += ("has to be positive", "does not have the argument")
+IN_WORDS += ("has to be positive", "does not have the argument", "values for the")
 FOREIGN = ("broadcast", "index", "operand", "dimension", "axis", "subscript", "tuple", "NoneType")
 
 
@@ -94,3 +94,30 @@ def check(torch, pyro, seed):
 def test_any_program_has_a_verdict(torch, pyro, first):
     ran = [check(torch, pyro, seed) for seed in range(first, first + 10)]
     assert sum(ran) >= 4
+
+
+FOUND = {
+    "no divergence of a Beta from an AffineBeta": Style(
+        own="one for all", layout="affine", dtype="float64", loss="TraceMeanField_ELBO"
+    ),
+    "nothing drawn and nothing learned": Style("fixed", layout="marginal, counted"),
+    "an automatic guide of a Dirichlet": Style(layout="multinomial", guide="AutoDelta"),
+    "one of all latents": Style(layout="dirichlet", guide="AutoDiagonalNormal"),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_a_clean_program_that_was_not_called_one(torch, pyro, name):
+    verdict = replay(recorded(torch, pyro, FOUND[name], {}).recording)
+    assert not verdict.mistakes and verdict.having("agrees"), verdict
+
+
+@pytest.mark.parametrize("guide", ["AutoNormal", "AutoDiagonalNormal"])
+def test_a_mask_of_the_model_alone_is_outside(torch, pyro, guide):
+    """The guide's density of a latent that is masked stays in the loss."""
+    recorder = recorded(torch, pyro, Style(layout="masked", guide=guide), {})
+    verdict = replay(recorder.recording)
+    assert verdict.outcome == "outside_model" and not verdict.mistakes, verdict
+    assert "that the guide counts" in verdict.findings[0].quantity
+    both = recorded(torch, pyro, Style(layout="masked", dtype="float64"), {}).recording
+    assert replay(both).genuine

@@ -23,6 +23,8 @@ from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.mistakes import MISTAKES, closed_form_hypotheses, fitted_hypotheses
 from elbo_ref.crosscheck.saddlepoint import SaddlepointDistribution
 from elbo_ref.crosscheck.variants import Fit, Hypothesis, other_meanings
+from elbo_ref.distributions.beta_source import BETA
+from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.recording.replay.comparison import Comparison
 from elbo_ref.recording.replay.trace import LOSSES, ReplayTrace
 
@@ -120,8 +122,14 @@ def _agreement(compared: Comparison) -> Finding:
 
 
 def _meanings(given: LossModel) -> list[LossModel]:
-    """List the other meanings of a model, and all of them without the binomial coefficients."""
+    """List the other meanings of a model, and all of them without the binomial coefficients.
+
+    Where a framework knows no divergence of a guide's class from the prior's, as of a Beta from an
+    AffineBeta, TraceMeanField_ELBO takes the difference of the log densities at the draws.
+    """
     meant = [given, *(x.model for x in other_meanings(given) if x.model.coefficients)]
+    if given.loss.name == "trace_mean_field" and given.guide.source is BETA:
+        meant.append(given._replace(loss=OBJECTIVES["trace"]))
     bare = [model._replace(coefficients=False) for model in meant]
     by_hand = [model._replace(likelihood="by_hand") for model in bare]
     return [*meant[1:], *bare, *by_hand]
