@@ -23,6 +23,7 @@ _NAMES_OF = {
     "distributions.logit_normal": "LogitNormal",
     "distributions.pathwise": "PathwiseGradient pathwise_gradient pathwise_gradient_of_draw",
     "distributions.point": "Delta Parameter",
+    "distributions.posterior_frame": "with_posterior",
     "distributions.posterior_table": "PosteriorTable posterior_table",
     "estimates.estimate": "estimate",
     "estimates.hyperprior": "Hyperprior",

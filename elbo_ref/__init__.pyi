@@ -17,6 +17,7 @@ from elbo_ref.distributions.pathwise import (
     pathwise_gradient_of_draw as pathwise_gradient_of_draw,
 )
 from elbo_ref.distributions.point import Delta as Delta, Parameter as Parameter
+from elbo_ref.distributions.posterior_frame import with_posterior as with_posterior
 from elbo_ref.distributions.posterior_table import (
     PosteriorTable as PosteriorTable,
     posterior_table as posterior_table,

@@ -8,7 +8,7 @@ counts here, by the same rules for every engine and in the same order: sorted.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -80,6 +80,34 @@ def opened(frame: Any) -> Any:
         raise TypeError(f"frame must be a data frame of {FRAMES}, not {kind}") from None
 
 
+class Rows(NamedTuple):
+    """Distinct rows as they came back, those without a missing value.
+
+    Attributes
+    ----------
+    table : narwhals.DataFrame
+        The columns that are needed.
+    cells : dict
+        The same columns by role, for their values and how often there is each.
+    dropped : int
+        The number of rows of the frame that have a missing value.
+    """
+
+    table: Any
+    cells: dict[str, Cells]
+    dropped: int
+
+    def pair(self) -> tuple[IntArray, IntArray]:
+        """Return successes and trials of each row.
+
+        Raises
+        ------
+        AdvisedError
+            If a cell is no count.
+        """
+        return _pair(self.cells)
+
+
 def histogram(frame: Any, columns: Columns, na: str) -> Histogram:
     """Count the distinct rows of a frame that `opened` has wrapped; the columns are resolved.
 
@@ -88,11 +116,21 @@ def histogram(frame: Any, columns: Columns, na: str) -> Histogram:
     AdvisedError
         If a cell is missing and not to be dropped, or is no count.
     """
+    rows = distinct_rows(frame, columns, na)
+    return _sorted(rows.cells, rows.dropped)
+
+
+def distinct_rows(frame: Any, columns: Columns, na: str) -> Rows:
+    """Let the engine of a frame count its distinct rows, and fetch them.
+
+    Raises
+    ------
+    AdvisedError
+        If a cell is missing and not to be dropped.
+    """
     nw = import_module("narwhals")
     needed = columns.named
-    size = "rows"
-    while size in needed.values():
-        size += "_"
+    size = unused("rows", list(needed.values()))
     counted = frame.group_by(list(needed.values())).agg(nw.len().alias(size))
     table = counted.collect() if isinstance(counted, nw.LazyFrame) else counted
     times = np.array(table[size].to_list(), np.int64)
@@ -106,12 +144,20 @@ def histogram(frame: Any, columns: Columns, na: str) -> Histogram:
     if bad.all():
         dropped = f": {times.sum()} without a value are dropped" if bad.size else ""
         raise AdvisedError(f"the frame has no row of counts{dropped}")
-    keep = ~bad
+    if bad.any():
+        table = table.filter((~bad).tolist())
     cells = {
-        role: Cells(role, name, _values(nw, table[name], keep), times[keep])
+        role: Cells(role, name, _values(nw, table[name]), times[~bad])
         for role, name in needed.items()
     }
-    return _sorted(cells, int(times[bad].sum()))
+    return Rows(table.select(list(needed.values())), cells, int(times[bad].sum()))
+
+
+def unused(name: str, names: Sequence[str]) -> str:
+    """Make a name that is none of these."""
+    while name in names:
+        name += "_"
+    return name
 
 
 def _missing(nw: Any, series: Any) -> BoolArray:
@@ -123,9 +169,8 @@ def _missing(nw: Any, series: Any) -> BoolArray:
     return null
 
 
-def _values(nw: Any, series: Any, keep: BoolArray) -> NDArray[Any]:
-    """Take the values that are there, numbers as an array of numbers."""
-    values = series.filter(keep.tolist())
+def _values(nw: Any, values: Any) -> NDArray[Any]:
+    """Take the values of a series, numbers as an array of numbers."""
     if isinstance(values.dtype, (nw.Float32, nw.Float64)) or (
         values.dtype.is_integer() and not isinstance(values.dtype, (nw.Int128, nw.UInt128))
     ):

@@ -1,0 +1,156 @@
+"""The posterior of each row, as columns of the data frame that the counts are from.
+
+The distinct pairs of counts come back from the frame's engine, get their posterior here, and are
+joined to the frame there: neither the rows nor what is computed for them pass through this process,
+unless the frame is in its memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from elbo_ref._validation.arguments import check_type, underflow_is_zero
+from elbo_ref.counts import Counts
+from elbo_ref.counts.columns import Columns
+from elbo_ref.counts.frames import distinct_rows, opened, unused
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.posterior_table import posterior_table
+
+ADDED = ("mean", "lower", "upper", "shrinkage")
+"""The columns that are added."""
+
+
+@underflow_is_zero
+def with_posterior(
+    frame: Any,
+    prior: Beta,
+    *,
+    successes: str | None = None,
+    total_count: str | None = None,
+    failures: str | None = None,
+    prob: float = 0.95,
+) -> Any:
+    """Put the posterior of each row on a data frame: mean, interval and shrinkage.
+
+    Parameters
+    ----------
+    frame : data frame
+        Of any kind that `Counts.from_frame` takes.
+    prior : Beta, shape ()
+        As `maximize_evidence` finds it, or one that is known.
+    successes, total_count, failures : str, optional
+        Two columns of counts, one latent each row, as for `Counts.from_frame`.
+    prob : float
+        The probability of the equal-tailed intervals, strictly between 0 and 1.
+
+    Returns
+    -------
+    data frame
+        Of the same kind, lazy if that was, with the columns ``mean``, ``lower``, ``upper`` and
+        ``shrinkage``, which are missing where a count is. A frame in memory keeps its order (and a
+        pandas frame its index); an engine has none.
+
+    Raises
+    ------
+    TypeError
+        If the frame is none, or an argument is of another kind.
+    ValueError
+        If the columns hold no counts, as `Counts.from_frame` says it, or the frame has one of the
+        new columns already.
+
+    See Also
+    --------
+    elbo_ref.Counts.from_frame : The counts for which a prior is found first.
+    elbo_ref.posterior_table : The same table of counts that are there.
+
+    Notes
+    -----
+    The posterior is Beta(a0 + K, b0 + N - K) (E2). The distinct pairs (K, N) are fetched, and a
+    table of them is joined to the frame in its own engine.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"ward": ["north", "south"], "k": [3, 0], "n": [10, 40]})
+    >>> print(with_posterior(frame, Beta(2.0, 8.0), successes="k", total_count="n").round(3))
+        ward  k   n  mean  lower  upper  shrinkage
+    0  north  3  10  0.25  0.091  0.456        0.5
+    1  south  0  40  0.04  0.005  0.109        0.2
+    """
+    check_type("prior", prior, Beta)
+    if prior.shape != ():
+        raise ValueError(f"prior of shape {prior.shape} must be one Beta, of shape ()")
+    nw = import_module("narwhals")
+    found = opened(frame)
+    names = found.collect_schema().names()
+    there = [name for name in ADDED if name in names]
+    if there:
+        raise ValueError(f"frame has the column {there[0]!r} already: rename it")
+    columns, _ = Columns(successes, failures, total_count).resolved(names)
+    rows = distinct_rows(found, Columns(**columns.counted), "drop")
+    table = posterior_table(prior, Counts(*rows.pair()), prob=prob)
+    small = rows.table.with_columns(
+        *(
+            nw.new_series(name, getattr(table, name), backend=rows.table.implementation)
+            for name in ADDED
+        )
+    )
+    return _joined(nw, found, small, list(columns.counted.values()))
+
+
+def _joined(nw: Any, frame: Any, small: Any, keys: list[str]) -> Any:
+    """Join a small table to a frame, in the frame's engine."""
+    kind = str(frame.implementation.value)
+    if isinstance(frame, nw.DataFrame):
+        place = unused("row", [*frame.columns, *ADDED])
+        rows = frame.with_row_index(place).join(small, on=keys, how="left")
+        joined = rows.sort(place).drop(place).to_native()
+        index = nw.maybe_get_index(frame)
+        return joined if index is None else joined.set_axis(index)
+    if kind == "duckdb":
+        return _joined_in_duckdb(frame.to_native(), small.to_native(), keys)
+    lazy = nw.from_native(_LAZY[kind](frame.to_native(), small))
+    return frame.join(lazy, on=keys, how="left").to_native()
+
+
+def _joined_in_duckdb(relation: Any, small: Any, keys: list[str]) -> Any:  # noqa: ARG001
+    """Join in the connection of the relation, which sees ``small`` by the name of this variable."""
+    name = "elbo_ref_frame"
+    pairs = " AND ".join(
+        f'{name}."{key}" = small."{key}"' for key in (x.replace('"', '""') for x in keys)
+    )
+    added = ", ".join(f"small.{column}" for column in ADDED)
+    query = f"SELECT {name}.*, {added} FROM {name} LEFT JOIN small ON {pairs}"
+    return relation.query(name, query)
+
+
+def _in_dask(_frame: Any, small: Any) -> Any:
+    return import_module("dask.dataframe").from_pandas(small.to_pandas(), npartitions=1)
+
+
+def _in_ibis(_frame: Any, small: Any) -> Any:
+    return import_module("ibis").memtable(small.to_arrow())
+
+
+def _in_polars(_frame: Any, small: Any) -> Any:
+    return small.to_native().lazy()
+
+
+def _in_spark(frame: Any, small: Any) -> Any:
+    types = import_module("pyspark.sql.types")
+    double = types.DoubleType()
+    fields = [field for field in frame.schema.fields if field.name in small.columns]
+    fields = sorted(fields, key=lambda field: small.columns.index(field.name))
+    schema = types.StructType([*fields, *(types.StructField(x, double) for x in ADDED)])
+    return frame.sparkSession.createDataFrame(small.rows(), schema)
+
+
+_LAZY: dict[str, Callable[[Any, Any], Any]] = {
+    "dask": _in_dask,
+    "ibis": _in_ibis,
+    "polars": _in_polars,
+    "pyspark": _in_spark,
+}
+"""The small table as a lazy frame of an engine, by the name narwhals has for it."""

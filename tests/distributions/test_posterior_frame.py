@@ -1,0 +1,99 @@
+"""`elbo_ref.distributions.posterior_frame`: columns of the posterior, in every engine."""
+
+import math
+
+import numpy as np
+import pytest
+
+import elbo_ref as er
+from engines import EACH, of_pandas, of_polars, of_pyarrow
+
+nw = pytest.importorskip("narwhals")
+
+PRIOR = er.Beta(2.0, 8.0)
+COLUMNS = {
+    "row": list(range(8)),
+    "k": [3, 0, 3, 1, 5, 0, 3, 2],
+    "n": [10, 40, 10, 1, 9, 0, 12, 2],
+    "f": [7, 40, 7, 0, 4, 0, 9, 0],
+}
+ADDED = ("mean", "lower", "upper", "shrinkage")
+
+
+def rows_of(frame):
+    """The frame as rows, by the number of the row."""
+    found = nw.from_native(frame)
+    if isinstance(found, nw.LazyFrame):
+        found = found.collect()
+    return sorted(found.rows(named=True), key=lambda row: row["row"])
+
+
+@EACH
+def test_each_row_has_the_posterior_of_its_counts(engine):
+    table = er.posterior_table(PRIOR, er.Counts(COLUMNS["k"], COLUMNS["n"]), prob=0.9)
+    for names in (
+        {"successes": "k", "total_count": "n"},
+        {"successes": "k", "failures": "f"},
+        {"failures": "f", "total_count": "n"},
+    ):
+        columns = {**COLUMNS, "f": [n - k for k, n in zip(COLUMNS["k"], COLUMNS["n"], strict=True)]}
+        frame = engine(columns)
+        got = er.with_posterior(frame, PRIOR, **names, prob=0.9)
+        if engine.__name__ != "of_xarray":
+            assert type(got) is type(frame)
+        rows = rows_of(got)
+        assert [row["row"] for row in rows] == columns["row"]
+        for name in ADDED:
+            assert [row[name] for row in rows] == getattr(table, name).tolist()
+
+
+@EACH
+def test_a_missing_count_has_a_missing_posterior(engine):
+    frame = engine({"row": [0, 1, 2], "k": [1.0, None, 1.0], "n": [2.0, 2.0, None]})
+    got = rows_of(er.with_posterior(frame, PRIOR, successes="k", total_count="n"))
+    assert got[0]["mean"] == 0.25
+    for row in got[1:]:
+        assert all(row[name] is None or math.isnan(row[name]) for name in ADDED)
+
+
+def test_pandas_keeps_its_index_and_order():
+    frame = of_pandas({"k": [3, 0, 1], "n": [5, 5, 5]}).set_axis(["c", "a", "b"])
+    got = er.with_posterior(frame, PRIOR, successes="k", total_count="n")
+    assert list(got.index) == ["c", "a", "b"]
+    assert got["mean"].tolist() == [5 / 15, 2 / 15, 3 / 15]
+    assert list(frame.columns) == ["k", "n"]
+
+
+@pytest.mark.parametrize("made", [of_polars, of_pyarrow])
+def test_frames_in_memory_keep_their_order(made):
+    rng = np.random.default_rng(3)
+    n = rng.integers(0, 9, 3000)
+    columns = {"k": rng.binomial(n, 0.3), "n": n, "id": rng.permutation(3000)}
+    got = nw.from_native(er.with_posterior(made(columns), PRIOR, successes="k", total_count="n"))
+    assert got["id"].to_list() == columns["id"].tolist()
+    assert got["mean"].to_list() == ((2 + columns["k"]) / (10 + n)).tolist()
+
+
+def test_a_relation_leaves_no_table_behind():
+    duckdb = pytest.importorskip("duckdb")
+    connection = duckdb.connect()
+    connection.execute('CREATE TABLE t AS SELECT 1 AS "a ""k""", 2 AS n, 0 AS small')
+    got = er.with_posterior(connection.table("t"), PRIOR, successes='a "k"', total_count="n")
+    assert got.fetchall() == [(1, 2, 0, 0.25, *got.fetchall()[0][4:])]
+    assert connection.execute("SHOW TABLES").fetchall() == [("t",)]
+    assert got.filter("mean > 0.2").shape == (1, 7)
+
+
+def test_what_is_wrong_is_named():
+    frame = of_pyarrow({"k": [1], "n": [2], "mean": [0.5]})
+    with pytest.raises(ValueError, match="'mean' already"):
+        er.with_posterior(frame, PRIOR, successes="k", total_count="n")
+    frame = of_pyarrow({"k": [3], "n": [2]})
+    with pytest.raises(ValueError, match='column "k" exceeds "n"'):
+        er.with_posterior(frame, PRIOR, successes="k", total_count="n")
+    with pytest.raises(ValueError, match="of shape"):
+        er.with_posterior(frame, er.Beta([1.0, 2.0], 1.0), successes="k", total_count="n")
+    with pytest.raises(TypeError, match="prior"):
+        er.with_posterior(frame, 3, successes="k", total_count="n")
+    with pytest.raises(TypeError, match="frame"):
+        er.with_posterior([1], PRIOR, successes="k", total_count="n")
