@@ -21,14 +21,18 @@ from scipy import special as sc
 from elbo_ref._format.numbers import number
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.alignment import AlignedLosses
-from elbo_ref.crosscheck.distribution import loss_distribution, rough_distribution
+from elbo_ref.crosscheck.distribution import rough_distribution, sampled_distribution
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.loss_model import LossModel
 
 _LEVEL = 1e-3
 """Rate of false alarms."""
+_SUGGESTIVE = 0.1
+"""p-value of losses, and of evaluations, from which on neither says anything beside the other."""
 _LATE, _LATEST = 40, 10
 """Differences that are taken for too little spread, and at most for too much."""
+_DRAWS = 200_000
+"""Draws of c among which evaluations have their ranks."""
 _MOST_PARTICLES = 1000
 """Particles of which hardly any run has more."""
 _FEWEST = 60
@@ -50,8 +54,8 @@ def spread_findings(
     much = min(float(squares[-size:].mean()) for size in (_LATEST, _LATE))
     deviation = np.sqrt(0.07 + 1.6 / (model.counts.num_latents + 0.6))
     p_little = float(sc.ndtr(np.log(max(little / variance, 1e-300)) / deviation))
-    p_evaluations = None if aligned is None else _p_of_evaluations(aligned)
-    if p_evaluations is not None:
+    p_evaluations = None if aligned is None else p_of_evaluations(aligned)
+    if p_evaluations is not None and max(p_little, p_evaluations) < _SUGGESTIVE:
         product = max(p_little * p_evaluations, 1e-300)
         p_little = product * (1 - np.log(product))
     p_much = float(sc.ndtr(-np.log(max(much / variance, 1e-300)) / (2 * deviation)))
@@ -80,12 +84,12 @@ def spread_findings(
     return [finding._replace(name="spread", quantity=what, status="note", rivals=())]
 
 
-def _p_of_evaluations(aligned: AlignedLosses) -> float | None:
+def p_of_evaluations(aligned: AlignedLosses) -> float | None:
     """p-value of evaluations that vary too little; None if there are none."""
     repeated = aligned.part(aligned.of_evaluations)
     if repeated is None:
         return None
-    distribution, _ = loss_distribution(repeated.model, np.random.default_rng(0))
-    tails = np.clip(distribution.outer_tail(repeated.losses.values), 1e-300, 1 - 1e-16)
-    squares = sc.ndtri(tails) ** 2
+    drawn = sampled_distribution(repeated.model, np.random.default_rng(0), most=_DRAWS)
+    tails = drawn.uniform(repeated.losses.values, np.random.default_rng(1))
+    squares = sc.ndtri(np.clip(tails, 1e-300, 1 - 1e-16)) ** 2
     return float(sc.chdtr(squares.size, squares.sum()))

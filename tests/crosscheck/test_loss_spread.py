@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import special, stats
 
 import elbo_ref as er
+from elbo_ref.crosscheck.alignment import align
 from elbo_ref.crosscheck.loss_model import LossModel
-from elbo_ref.crosscheck.loss_spread import spread_findings
+from elbo_ref.crosscheck.loss_spread import p_of_evaluations, spread_findings
 from elbo_ref.guides import GUIDES as CATALOGUE
 from elbo_ref.objectives import OBJECTIVES
 from tiers import few
@@ -48,10 +50,9 @@ def spoken(found):
     return [x for x in found.findings if x.name == "spread" or "neighbours" in x.quantity]
 
 
-def found_in(guide, params, losses, particles=1, size=12):
-    """Findings on spread alone."""
+def model_of(guide, params, particles, size):
     own = [x for role, x in params.items() if role.startswith("guide.")]
-    model = LossModel(
+    return LossModel(
         counts=er.Counts(K[:size], N[:size]),
         guide=CATALOGUE[guide],
         loss=OBJECTIVES["trace"],
@@ -60,7 +61,11 @@ def found_in(guide, params, losses, particles=1, size=12):
         guide_parameters=np.array(own)[:, None] if own else np.zeros((0, 1, 1)),
         dtype="float64",
     )
-    return spread_findings(model, losses, None, said=True)
+
+
+def found_in(guide, params, losses, particles=1, size=12):
+    """Findings on spread alone."""
+    return spread_findings(model_of(guide, params, particles, size), losses, None, said=True)
 
 
 @pytest.mark.parametrize("size", [1, 3, 12])
@@ -110,3 +115,30 @@ def test_smoothed_losses_are_those_of_no_number_of_particles(particles):
     smooth = np.array(smooth) - smooth[-1] + losses[-20:].mean()
     (found,) = spoken(verdict("beta", params, smooth, particles))
     assert (found.status, found.rivals) == ("mistake", ())
+
+
+def evaluated(params, size, rng, share=1.0):
+    """Evaluations of a normal guide at its parameters, whose spread is a share of its own."""
+    loc, scale = params["guide.loc"], params["guide.scale"]
+    y = rng.normal(loc, scale, (size, loc.size))
+    c = special.expit(y)
+    prior = [params[role] for role in ROLES]
+    joint = stats.binom.logpmf(K, N, c) + stats.beta.logpdf(c, *prior)
+    losses = -(joint - stats.norm.logpdf(y, loc, scale) + np.log(c * (1 - c))).sum(axis=1)
+    return losses.mean() + share * (losses - losses.mean())
+
+
+@pytest.mark.thorough
+def test_evaluations_have_their_part():
+    """By their ranks among draws; right ones are seldom suggestive, narrow ones always."""
+    params, _ = ran("normal", 3)
+    model = model_of("normal", params, 1, 12)
+    rng, found = np.random.default_rng(4), {}
+    for share in (1.0, 0.6):
+        found[share] = []
+        for _ in range(20):
+            values = evaluated(params, 30, rng, share)
+            aligned = align(model, np.zeros(0), values, None)
+            found[share].append(p_of_evaluations(aligned))
+    assert np.mean(np.array(found[1.0]) < 0.1) < 0.4
+    assert np.mean(np.array(found[0.6]) < 0.1) > 0.7
