@@ -31,6 +31,8 @@ _LEAST = 1e-3
 _FAR = 20.0
 """Natural logarithm of the largest concentration."""
 _STEP = 1e-3
+_DIGITS = (1, 2, 3, 4)
+"""Digits of a prior that was written down: under an exact one losses may be still."""
 
 
 def divergence_from_posterior(form: LinearForm) -> FloatArray:
@@ -97,7 +99,9 @@ def fitted_prior(given: LossModel, fit: Fit, *, held: bool) -> Iterator[Hypothes
     sign, log_ratio = np.linalg.slogdet(curvature @ np.linalg.inv(2 * nearest.precision))
     if sign <= 0 or not np.isfinite(log_ratio):
         return
-    a, b = np.exp(np.clip(found.x, -_FAR, _FAR))
+    at = np.exp(np.clip(found.x, -_FAR, _FAR))
+    rounded = (np.array([float(f"{x:.{digits}g}") for x in at]) for digits in _DIGITS)
+    a, b = min((at, *rounded), key=lambda prior: height(np.log(prior)))
     price = nearest.distance(found.x) + max(float(log_ratio) / 2, 0.0)
     words = f"Beta({a:.4g}, {b:.4g}), of which the guide is the posterior"
     yield Hypothesis(words, _with_prior(given, np.array((a, b))), "prior", price)
