@@ -1,5 +1,7 @@
 """Settings of all tests, and files for them to read."""
 
+import sys
+
 import pytest
 from hypothesis import settings
 
@@ -17,3 +19,11 @@ def write(tmp_path):
         return path
 
     return put
+
+
+@pytest.fixture(autouse=True)
+def no_figures():
+    """Close the figures that pyplot knows, once some test has imported it."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")

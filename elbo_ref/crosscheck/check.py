@@ -32,6 +32,7 @@ from elbo_ref.crosscheck.expressions import NamesError
 from elbo_ref.crosscheck.findings import Finding, Verdict, in_order
 from elbo_ref.crosscheck.loss_findings import (
     Explained,
+    compared,
     explain,
     impossible_losses,
     with_particles_of_run,
@@ -315,6 +316,7 @@ def _verdict(
         posterior=seen.exact_posterior,
         ruled_out=tuple(name for name in ruled_out if name not in names_found),
         advice=wording.advice(findings, has_losses=has_losses, may_be_noise=may_be_noise(seen)),
+        losses=None if explained is None else compared(explained),
     )
 
 

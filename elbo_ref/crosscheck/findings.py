@@ -25,6 +25,8 @@ from elbo_ref._format.documents import Document, document, put, to_json
 from elbo_ref._format.numbers import pair
 from elbo_ref._format.result import Tabular
 from elbo_ref._format.table import Column, Table
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref._validation.values import by_value
 from elbo_ref.crosscheck import wording
 from elbo_ref.distributions.beta import Beta
 
@@ -126,6 +128,30 @@ class Finding(NamedTuple):
         return wording.line(self)
 
 
+@by_value
+class ComparedLosses(NamedTuple):
+    """Losses beside the distribution that each should have.
+
+    Attributes
+    ----------
+    labels : tuple of str
+        A name for each loss.
+    values, mean, std : ndarray, shape (T,)
+        Somebody's losses, and the exact mean and standard deviation of each, rounding included.
+    mistake : str
+        The mistake that explains them; empty if there is none.
+    mistaken_mean : ndarray, shape (T,), or None
+        The exact means with that mistake.
+    """
+
+    labels: tuple[str, ...]
+    values: FloatArray
+    mean: FloatArray
+    std: FloatArray
+    mistake: str = ""
+    mistaken_mean: FloatArray | None = None
+
+
 def in_order(findings: list[Finding]) -> tuple[Finding, ...]:
     """Sort findings as a verdict has them: mistakes first."""
     return tuple(sorted(findings, key=lambda finding: ORDER.index(finding.status)))
@@ -151,6 +177,8 @@ class Verdict(Tabular):
         Sentences on what to do next.
     posterior : Beta of shape (G,), or None
         The exact posterior of each latent under the prior given.
+    losses : ComparedLosses or None
+        The losses beside their distributions, where there are some.
 
     See Also
     --------
@@ -178,6 +206,7 @@ class Verdict(Tabular):
     ruled_out: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
     posterior: Beta | None = None
+    losses: ComparedLosses | None = field(default=None, repr=False, compare=False)
 
     def __hash__(self) -> int:
         return hash((self.subject, self.findings))

@@ -8,10 +8,10 @@ import numpy as np
 
 from elbo_ref._format.numbers import number
 from elbo_ref._validation.arguments import FloatArray, Rng, generator
-from elbo_ref.crosscheck.alignment import AlignedLosses
+from elbo_ref.crosscheck.alignment import AlignedLosses, evenly
 from elbo_ref.crosscheck.cumulants import clamped_draws
 from elbo_ref.crosscheck.distribution import rough_distribution
-from elbo_ref.crosscheck.findings import Finding, Status
+from elbo_ref.crosscheck.findings import ComparedLosses, Finding, Status
 from elbo_ref.crosscheck.hypothesis_test import (
     Explanation,
     HypothesisReport,
@@ -67,6 +67,28 @@ def explain(aligned: AlignedLosses, rng: Rng) -> Explained:
         )
     of_losses = _of_losses_alone(aligned, draws) if report.certain is None else None
     return of_losses or Explained(aligned, report, _mistaken(aligned, report))
+
+
+def compared(explained: Explained) -> ComparedLosses | None:
+    """Put the losses beside the distribution that they should have, and that of their mistake."""
+    report, values = explained.report, explained.aligned.losses.values
+    best, test = report.certain, report.given
+    named = best is not None and bool(best.hypothesis.name)
+    if best is not None and not named:
+        test = best.test
+    mean = test.distribution.mean
+    if mean.size != values.size:
+        return None
+    std = np.sqrt(np.maximum(test.distribution.variance, 0.0) + test.allowance**2)
+    found = ComparedLosses(explained.aligned.labels, values, mean, std)
+    if best is None or not named:
+        return found
+    mistaken = best.test.distribution.mean
+    rows = evenly(values.size, mistaken.size)  # a mistake may be tested on some of many losses
+    labels = tuple(found.labels[row] for row in rows)
+    return ComparedLosses(
+        labels, values[rows], mean[rows], std[rows], best.hypothesis.name, mistaken
+    )
 
 
 def with_particles_of_run(explained: Explained, model: LossModel, losses: FloatArray) -> Explained:

@@ -16,13 +16,23 @@ from typing import Any
 
 import numpy as np
 
+from elbo_ref._format.arviz import data_tree
 from elbo_ref._format.documents import Document
 from elbo_ref._format.numbers import describe
 from elbo_ref._format.result import Tabular
 from elbo_ref._format.table import Column, Table
-from elbo_ref._validation.arguments import FloatArray, check_fits, check_type, underflow_is_zero
+from elbo_ref._validation.arguments import (
+    FloatArray,
+    Rng,
+    check_fits,
+    check_type,
+    count,
+    generator,
+    underflow_is_zero,
+)
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.beta_source import BETA
 
 KIND = "equal-tailed"
 """The kind of the intervals: as much probability below as above."""
@@ -95,6 +105,35 @@ class PosteriorTable(Tabular):
         """Return the columns as lists, labels as text, and what the intervals are."""
         texts = list(map(str, self.labels))
         return {"interval": {"kind": KIND, "prob": self.prob}, **self.columns(), "label": texts}
+
+    def to_arviz(self, *, draws: int = 1000, chains: int = 4, rng: Rng = 0) -> Any:
+        """Draw from posterior and prior, for ArviZ.
+
+        Parameters
+        ----------
+        draws, chains : int
+            Independent draws of each chain, and chains.
+        rng : int, SeedSequence or Generator
+
+        Returns
+        -------
+        xarray.DataTree
+            Groups ``posterior`` and ``prior`` with ``c`` along the coordinate ``latent``, the
+            labels; ``observed_data``, ``constant_data`` and ``log_likelihood``. An entry of the
+            counts is one latent, whatever its multiplicity.
+
+        Raises
+        ------
+        ImportError
+            Without ``arviz-base``.
+        """
+        shape = count("chains", chains, 1), count("draws", draws, 1), len(self.counts)
+        source, counts = generator(rng), self.counts
+        after = self.prior.conjugate_update(counts.successes, counts.failures)
+        pairs = [np.reshape(each.arrays(), (2, -1)) for each in (after, self.prior)]
+        posterior, prior = (BETA.sample_logits(each, shape, source) for each in pairs)
+        seen = counts.successes, counts.total_count, counts.log_coefficient
+        return data_tree(posterior, prior, *seen, self.labels)
 
 
 @underflow_is_zero

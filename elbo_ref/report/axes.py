@@ -29,6 +29,8 @@ HALF_DECADES = np.ravel([(0.3 * 10.0**e, 10.0**e) for e in range(290)])
 _HEADS = (np.arange(1, 10, 0.1), np.arange(1, 10, 0.5), np.arange(1, 10), (1, 2, 5), (1, 3))
 """Leading digits of ticks on a logarithmic axis, many and few."""
 _MOST_TICKS = 6
+_APART = 0.06
+"""Share of an axis that lies between two ticks at least."""
 _MISSING = "plots need matplotlib: pip install matplotlib"
 _LONGEST = 32
 
@@ -103,7 +105,8 @@ def round_ticks(halves: FloatArray, low: float, high: float, most: int) -> Float
         tail = halves[stride - 1 :: stride]
         ticks = np.array([*-tail[::-1], 0.0, *tail])
         ticks = ticks[(ticks > low) & (ticks < high)]
-        if ticks.size <= most:
+        near = np.diff(ticks).min(initial=np.inf) < _APART * (high - low)
+        if ticks.size <= most and not near:
             break
     return ticks
 

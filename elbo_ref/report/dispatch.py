@@ -9,17 +9,21 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from elbo_ref._format.result import Result
+from elbo_ref.crosscheck.findings import Verdict
 from elbo_ref.diagnostics.diagnosis import Diagnosis, diagnose
+from elbo_ref.diagnostics.estimates import EstimateTable
 from elbo_ref.distributions.posterior_table import PosteriorTable
-from elbo_ref.mle.intervals import Parameter
+from elbo_ref.mle.intervals import ConfidenceRegion, Parameter
 from elbo_ref.mle.result import EvidenceMaximum
 from elbo_ref.mle.tests import ExpectedCounts
 from elbo_ref.report.axes import framed, shown_figure
+from elbo_ref.report.estimates import plot_estimates, plot_region
 from elbo_ref.report.forest import forest_margin, forest_size, plot_exceedance, plot_forest
 from elbo_ref.report.latent import plot_latent
 from elbo_ref.report.pictures import plot_run, run_axes
 from elbo_ref.report.rootogram import plot_rootogram
 from elbo_ref.report.surface import plot_profile, plot_surface
+from elbo_ref.report.verdict import compared_findings, plot_verdict
 from elbo_ref.svi.result import Run
 
 _ALL = object()
@@ -60,6 +64,16 @@ def _axes_of_posterior(figure: Any, table: PosteriorTable, **options: Any) -> An
     return framed(figure, 0.8 if "latent" in options else forest_margin(table))
 
 
+def _size_of_verdict(verdict: Verdict) -> tuple[float, float]:
+    if verdict.losses is not None:
+        return 6.0, 4.0
+    return 7.0, 1.6 + 0.3 * max(len(compared_findings(verdict)), 2)
+
+
+def _axes_of_verdict(figure: Any, verdict: Verdict) -> Any:
+    return framed(figure, 0.8 if verdict.losses is not None else 2.4)
+
+
 def _maximum(maximum: EvidenceMaximum, ax: Any, *, profile: Parameter | None = None) -> Any:
     return plot_surface(maximum, ax) if profile is None else plot_profile(maximum, profile, ax)
 
@@ -69,11 +83,16 @@ def _run(run: Run, axes: Any) -> Any:
 
 
 PICTURES: dict[type[Result], Picture] = {
+    ConfidenceRegion: Picture(plot_region, lambda *_: (5.0, 2.0)),
     Diagnosis: Picture(plot_run, lambda _: (12.0, 4.0), run_axes),
+    EstimateTable: Picture(
+        plot_estimates, lambda *_: (6.6, 5.0), lambda figure, _: framed(figure, 2.1)
+    ),
     EvidenceMaximum: Picture(_maximum),
     ExpectedCounts: Picture(plot_rootogram, lambda *_: (6.0, 4.0)),
     PosteriorTable: Picture(_posterior, _size_of_posterior, _axes_of_posterior),
     Run: Picture(_run, lambda _: (12.0, 4.0), lambda figure, run: run_axes(figure, diagnose(run))),
+    Verdict: Picture(plot_verdict, _size_of_verdict, _axes_of_verdict),
 }
 
 
@@ -82,7 +101,9 @@ def plot(result: Result, ax: Any = None, **options: Any) -> Any:
 
     Parameters
     ----------
-    result : Run, Diagnosis, PosteriorTable, EvidenceMaximum or ExpectedCounts
+    result : Result
+        A run, a diagnosis, a posterior table, an evidence maximum, a confidence region, expected
+        counts, an estimate table or a verdict.
     ax : matplotlib Axes, optional
         Where to draw, three for a run or a diagnosis; by default in a new figure. A notebook shows
         that by itself; elsewhere pyplot knows it only if pyplot is imported already.
@@ -112,7 +133,8 @@ def plot(result: Result, ax: Any = None, **options: Any) -> Any:
     A run is drawn in three pictures: its losses, the densities of its first latent, its path over
     the evidence. A posterior table is a forest: raw rates, estimates and intervals, sorted. An
     evidence maximum is the surface of the evidence over all priors. Expected counts are a hanging
-    rootogram.
+    rootogram. Of a verdict there are its losses against the distribution that each should have;
+    without losses, the differences of all numbers that were compared.
 
     Examples
     --------

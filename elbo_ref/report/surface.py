@@ -62,9 +62,9 @@ def plot_surface(maximum: EvidenceMaximum, ax: Axes | None = None) -> Axes:
     ax = new_axes() if ax is None else ax
     x_range, s_range = _window(maximum)
     xs, ss, below = shade(ax, maximum, x_range, s_range)
-    if maximum.kind != "no_information" and not maximum.fixed:
+    if maximum.kind in ("interior", "binomial", "all_or_none") and not maximum.fixed:
         best = np.array([_lowest(xs, row) for row in below])
-        ax.plot(best, ss, "--", color=PRIOR, lw=1.8, label="best mean for each a + b")
+        ax.plot(best, ss, "--", color=PRIOR, lw=1.8, label="best mean")
     if maximum.prior is not None and not maximum.fixed and below.max() > _OF_TWO:
         ax.contour(xs, ss, below, levels=[_OF_TWO], colors=OWN, linewidths=2)
         ax.plot([], [], color=OWN, lw=2, label="95% region")
@@ -97,17 +97,17 @@ def plot_profile(maximum: EvidenceMaximum, parameter: Parameter, ax: Axes | None
     region, far = (maximum.confidence_interval(parameter, level=x) for x in (0.95, _FAR))
     ax = new_axes() if ax is None else ax
     into, out_of = (sc.logit, sc.expit) if parameter == "mean" else (np.log, np.exp)
-    ends = into(_finite_ends(far, maximum.prior, parameter))
-    low, high = padded(ends, 0.5)
+    low, high = padded(into(_finite_ends(far, maximum.prior, parameter)), 0.5)
     values = out_of(np.linspace(low, high, _POINTS))
     x, height = into(values), [maximum.profile(parameter, v) for v in values.tolist()]
     below = np.array(height) - maximum.log_evidence
     shown = x if parameter == "mean" else values
     ax.plot(shown, below, color=PRIOR, lw=2)
-    for interval in region.intervals:
-        left, right = (float(np.clip(into(end), low, high)) for end in interval)
-        span = (left, right) if parameter == "mean" else (out_of(left), out_of(right))
-        ax.axvspan(*span, color=PALE, alpha=0.5, lw=0, label="95% interval")
+    for i, interval in enumerate(region.intervals):
+        ends = np.clip(np.array(interval, np.float64), out_of(low), out_of(high))
+        left, right = (into(ends) if parameter == "mean" else ends).tolist()
+        label = "" if i else "95% interval"
+        ax.axvspan(left, right, color=PALE, alpha=0.5, lw=0, label=label)
     ax.axhline(-_OF_ONE, color=OWN, ls=":", lw=1.4)
     if maximum.prior is not None:
         at = parameter_of(maximum.prior, parameter)

@@ -1,0 +1,356 @@
+"""`elbo_ref.plot`: every kind of result is drawn, readably, and nothing is left behind.
+
+Numbers are read back from the axes and held against the result. Readable, for 6, 71 and 5000
+latents, means: no two texts of an axes overlap, and none leaves the figure; the negative control is
+a figure too small for its labels.
+"""
+
+import functools
+import json
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import elbo_ref as er
+from elbo_ref._format.result import Result, Tabular
+from elbo_ref._format.table import Table
+from elbo_ref.mle.tests import TestResult as BinomialTest
+from elbo_ref.report import axes as shared, dispatch, forest, rootogram, surface
+
+matplotlib = pytest.importorskip("matplotlib")
+
+from matplotlib.figure import Figure  # noqa: E402
+
+from tiers import few  # noqa: E402
+
+NAMES = [
+    "north hospital",
+    "south",
+    "east",
+    "a name that is far longer than a line is wide",
+    "w$_1$",
+    "4",
+]
+COUNTS = {
+    6: er.Counts.grouped([3, 0, 7, 12, 1, 5], [10, 4, 20, 18, 9, 31], NAMES),
+    71: er.datasets.load("rat_tumors"),
+}
+SIZES = [6, 71, 5000]
+ROLES = {"prior.concentration1": "a0", "prior.concentration0": "b0"}
+ROLES |= {"guide.concentration1": "a", "guide.concentration0": "b"}
+
+
+def counts_of(size):
+    if size in COUNTS:
+        return COUNTS[size]
+    rng = np.random.default_rng(0)
+    n = rng.integers(5, 60, size)
+    return er.Counts(rng.binomial(n, rng.beta(3, 10, size)), n)
+
+
+def posterior(size):
+    return er.posterior_table(er.Beta(2.0, 8.0), counts_of(size))
+
+
+@functools.cache
+def verdict(sign=1.0):
+    run = er.maximize_elbo(COUNTS[6], num_steps=30, optimizer=er.Adam(lr=0.1))
+    a0, b0 = run.history.prior.arrays()
+    a, b = run.history.guide.arrays()
+    store = {"a0": a0, "b0": b0, "a": a, "b": b}
+    return er.cross_check(COUNTS[6], store, names=ROLES, losses=sign * run.losses)
+
+
+def bare_verdict():
+    store = {"a0": 1.0, "b0": 1.0, "a": 4.0, "b": 8.0}
+    return er.cross_check(er.Counts(3, 10), store, names=ROLES)
+
+
+RESULTS = {
+    "expected": lambda: er.expected_counts(er.maximize_evidence(COUNTS[71])),
+    "estimates": lambda: er.estimate_table(COUNTS[71], er.Beta(2.0, 3.0)),
+    "region": lambda: er.maximize_evidence(COUNTS[71]).confidence_interval("mean"),
+    "open region": lambda: er.maximize_evidence(er.Counts(3, 10)).confidence_interval(
+        "concentration"
+    ),
+    "bare verdict": bare_verdict,
+    "maximum": lambda: er.maximize_evidence(COUNTS[71]),
+    "limit": lambda: er.maximize_evidence(er.Counts([0, 3], 3)),
+    "no trials": lambda: er.maximize_evidence(er.Counts(0, 0)),
+    "run": lambda: er.maximize_elbo(COUNTS[6], num_steps=300, optimizer=er.Adam(lr=0.1)),
+    "diagnosis": lambda: er.diagnose(er.maximize_elbo(COUNTS[6], "empty", num_steps=5)),
+    "verdict": verdict,
+    "mistake": lambda: verdict(-1.0),
+}
+
+
+def texts_of(ax):
+    low, high = sorted(ax.get_ylim())
+    ticks = [
+        t for t, y in zip(ax.get_yticklabels(), ax.get_yticks(), strict=True) if low <= y <= high
+    ]
+    low, high = sorted(ax.get_xlim())
+    ticks += [
+        t for t, x in zip(ax.get_xticklabels(), ax.get_xticks(), strict=True) if low <= x <= high
+    ]
+    found = [*ticks, ax.xaxis.label, ax.yaxis.label, ax._left_title, *ax.get_legend().get_texts()]
+    return [text for text in found if text.get_text()]
+
+
+def collisions(drawn):
+    """Pairs of texts that overlap, and texts that leave the figure."""
+    bad = []
+    for ax in np.ravel(drawn):
+        figure = ax.figure
+        figure.draw_without_rendering()
+        boxes = [(text.get_text(), text.get_window_extent()) for text in texts_of(ax)]
+        frame = figure.bbox
+        for i, (text, box) in enumerate(boxes):
+            if box.x0 < frame.x0 or box.x1 > frame.x1 or box.y0 < frame.y0 or box.y1 > frame.y1:
+                bad.append((text, "leaves the figure"))
+            bad += [(text, other) for other, beside in boxes[:i] if box.overlaps(beside)]
+    return bad
+
+
+@pytest.mark.parametrize("name", few(RESULTS, 8))
+def test_every_result_is_drawn_readably(name):
+    drawn = RESULTS[name]().plot()
+    assert collisions(drawn) == []
+    assert all(ax.get_title(loc="left") for ax in np.ravel(drawn))
+
+
+@pytest.mark.parametrize("size", few(SIZES, 2))
+@pytest.mark.parametrize("options", [{}, {"above": 0.2}, {"latent": 0}], ids=str)
+def test_posteriors_are_drawn_readably(size, options):
+    table = posterior(size)
+    if "latent" in options:
+        options = {"latent": table.labels[0]}
+    assert collisions(table.plot(**options)) == []
+
+
+@pytest.mark.parametrize("size", few(SIZES))
+def test_maxima_and_expected_counts_are_drawn_readably(size):
+    maximum = er.maximize_evidence(counts_of(size))
+    assert collisions(maximum.plot()) == []
+    assert collisions(er.expected_counts(maximum).plot()) == []
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("parameter", ["mean", "concentration", "concentration1"])
+def test_profiles_are_drawn_readably(size, parameter):
+    assert collisions(er.maximize_evidence(counts_of(size)).plot(profile=parameter)) == []
+
+
+def test_collisions_are_seen():
+    ax = shared.framed(Figure(figsize=(1.6, 1.6)))
+    assert collisions(posterior(6).plot(ax)) != []
+
+
+def test_kinds_without_a_picture_are_tables_and_tests():
+    def classes(kind):
+        return {kind} | {x for sub in kind.__subclasses__() for x in classes(sub)}
+
+    without = classes(Result) - set(dispatch.PICTURES) - {Result, Tabular}
+    assert without == {Table, BinomialTest}
+    with pytest.raises(TypeError, match="no picture of Table: only of ConfidenceRegion, Diag"):
+        posterior(6).table().plot()
+
+
+@pytest.mark.parametrize("name", few(RESULTS, 4))
+def test_axes_in_axes_out(name):
+    result = RESULTS[name]()
+    several = name in ("run", "diagnosis")
+    given = Figure().subplots(1, 3) if several else Figure().subplots()
+    drawn = er.plot(result, given)
+    assert np.array_equal(drawn, given) if several else drawn is given
+    with pytest.raises(TypeError, match="no_such_option"):
+        result.plot(given, no_such_option=1)
+
+
+# -- the numbers that are drawn ----------------------------------------------------------------
+
+
+def line(ax, label):
+    (found,) = (x for x in ax.lines if x.get_label().startswith(label))
+    return np.array(found.get_data(), float)
+
+
+@pytest.mark.parametrize("size", [6, 71])
+def test_a_forest_is_the_table_sorted(size):
+    table = posterior(size)
+    ax = table.plot()
+    order = np.argsort(table.mean, kind="stable")
+    np.testing.assert_array_equal(line(ax, "estimate"), [table.mean[order], np.arange(size)])
+    raw = table.counts.successes / table.counts.total_count
+    np.testing.assert_array_equal(line(ax, "raw"), [raw[order], np.arange(size)])
+    named = {
+        round(y): text.get_text()
+        for y, text in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)
+    }
+    for place, text in named.items():
+        assert text == shared.plain_text(table.labels[order[place]])
+    assert size - 1 in named
+
+
+def test_a_ribbon_keeps_the_estimates_and_the_medians_of_intervals():
+    table = posterior(5000)
+    ax = table.plot()
+    order = np.argsort(table.mean, kind="stable")
+    np.testing.assert_array_equal(line(ax, "estimate")[0], table.mean[order])
+    at, low, high = forest.ribbon(table.lower[order], table.upper[order])
+    assert at.size == 100 and (low < high).all()
+    np.testing.assert_allclose(low[50], np.median(table.lower[order][2500:2550]))
+    assert len(ax.get_yticks()) < 10
+
+
+@pytest.mark.parametrize("above", [0.05, 0.2, 0.7])
+def test_exceedance_is_the_survival_function_of_the_posterior(above):
+    table = posterior(6)
+    ax = table.plot(above=above)
+    after = er.posterior(table.prior, table.counts)
+    wanted = np.sort(stats.beta.sf(above, *after.arrays()))
+    np.testing.assert_allclose(ax.lines[0].get_xdata(), wanted, rtol=1e-12)
+    with pytest.raises(ValueError, match="above"):
+        table.plot(above=1.5)
+
+
+@pytest.mark.parametrize("label", [NAMES[0], NAMES[1]])
+def test_a_latent_has_its_three_densities(label):
+    table = posterior(6)
+    ax = table.plot(latent=label)
+    row, i = table[label], table.labels.index(label)
+    assert ax.get_title(loc="left").startswith(f"{label}: {row.successes} of {row.total_count}")
+    y, height = line(ax, "likelihood")
+    k, n = table.counts.successes[i], table.counts.total_count[i]
+    wanted = stats.binom.pmf(k, n, 1 / (1 + np.exp(-y)))
+    top = stats.binom.pmf(k, n, k / n)
+    np.testing.assert_allclose(height, wanted / top, rtol=1e-6, atol=0.02)
+    for name in ("prior", "posterior"):
+        assert line(ax, name)[1].max() == 1
+    with pytest.raises(KeyError, match="no row"):
+        table.plot(latent="nobody")
+
+
+def test_the_best_mean_is_that_of_the_profile():
+    maximum = er.maximize_evidence(COUNTS[71])
+    ax = maximum.plot()
+    at, s = line(ax, "best mean")
+    for i in (0, 20, 40, 63):
+        held = er.maximize_evidence(COUNTS[71], fixed={"concentration": s[i]})
+        assert abs(at[i] - np.log(held.mean / (1 - held.mean))) < 0.01
+    x, top = line(ax, "maximum")[:, 0]
+    np.testing.assert_allclose([1 / (1 + np.exp(-x)), top], [maximum.mean, maximum.concentration])
+
+
+def test_many_pairs_are_smoothed_to_the_same_surface():
+    counts = counts_of(1200)
+    maximum = er.maximize_evidence(counts)
+    xs, ss, below = surface.shade(Figure().subplots(), maximum, (-1.4, -1.0), (10.0, 20.0))
+    for i, j in ((0, 0), (31, 40), (63, 17)):
+        m = 1 / (1 + np.exp(-xs[j]))
+        exact = maximum.log_evidence - er.log_evidence(er.Beta(ss[i] * m, ss[i] * (1 - m)), counts)
+        np.testing.assert_allclose(below[i, j], exact, rtol=1e-3, atol=1e-3)
+
+
+def test_a_profile_is_drawn_with_its_interval():
+    maximum = er.maximize_evidence(COUNTS[6])
+    ax = maximum.plot(profile="concentration")
+    values, below = np.array(ax.lines[0].get_data())
+    for i in (3, 30, 57):
+        np.testing.assert_allclose(
+            below[i] + maximum.log_evidence, maximum.profile("concentration", values[i])
+        )
+    with pytest.raises(ValueError, match="profile"):
+        maximum.plot(profile="nothing")
+
+
+@pytest.mark.parametrize("size", [6, 71, 5000])
+def test_a_rootogram_has_every_latent(size):
+    found = er.expected_counts(er.maximize_evidence(counts_of(size)))
+    start, width, observed, expected = rootogram.joined_by_successes(found)
+    assert observed.sum() == found.observed.sum() and observed.size <= 41
+    assert expected.sum() <= found.expected.sum() * (1 + 1e-12)
+    assert expected.sum() > 0.9 * found.expected.sum()
+    ax = found.plot()
+    np.testing.assert_allclose(line(ax, "expected")[1] ** 2, expected)
+    hanging = [bar.get_height() ** 2 for bar in ax.patches if bar.get_width() < 1.01 * width][
+        -start.size :
+    ]
+    np.testing.assert_allclose(hanging, observed)
+
+
+def test_losses_of_a_verdict_are_in_standard_deviations():
+    seen = verdict()
+    ax = seen.plot()
+    drawn = line(ax, "losses")[1]
+    np.testing.assert_allclose(drawn, (seen.losses.values - seen.losses.mean) / seen.losses.std)
+    assert np.abs(drawn).max() < 6 and "mean under" not in str(ax.get_legend().get_texts())
+
+
+@pytest.mark.thorough
+def test_a_mistake_is_drawn_where_the_losses_are():
+    seen = verdict(-1.0)
+    assert seen.mistakes == (seen.losses.mistake,) == ("wrong_sign",)
+    ax = seen.plot()
+    away, under = line(ax, "losses")[1], line(ax, "mean under wrong_sign")[1]
+    assert np.median(np.abs(away - under)) < 1 < 2.5 < np.abs(away).min()
+
+
+# -- notebooks and scripts ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def pyplot():
+    from matplotlib import pyplot
+
+    pyplot.close("all")
+    yield pyplot
+    pyplot.close("all")
+
+
+def test_pyplot_knows_a_figure_where_it_is_in_use(pyplot):
+    ax = posterior(6).plot()
+    assert pyplot.figure(pyplot.get_fignums()[-1]) is ax.figure
+    before = pyplot.get_fignums()
+    posterior(6).plot(Figure().subplots())
+    assert pyplot.get_fignums() == before
+
+
+def test_a_notebook_is_one_with_a_kernel(monkeypatch):
+    for kernel, wanted in ((object(), True), (None, False)):
+        python = types.SimpleNamespace(get_ipython=lambda k=kernel: types.SimpleNamespace(kernel=k))
+        monkeypatch.setitem(sys.modules, "IPython", python)
+        assert shared._in_notebook() is wanted
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: None))
+    assert not shared._in_notebook()
+
+
+@pytest.mark.thorough
+def test_a_script_brings_no_pyplot():
+    code = (
+        "import sys, elbo_ref as er\n"
+        "table = er.posterior_table(er.Beta(2.0, 8.0), er.Counts([3, 4], 9))\n"
+        "for _ in range(30): table.plot()\n"
+        "assert 'matplotlib.figure' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+@pytest.mark.slow
+def test_a_notebook_shows_figures_by_themselves():
+    nbformat, client = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    cells = [
+        "import elbo_ref as er\ntable = er.shrunken_estimates(er.Counts([3, 4, 9], 10))",
+        "table.plot();",
+        "table",
+    ]
+    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    client.NotebookClient(page, timeout=120).execute()
+    kinds = [{kind for x in cell.outputs for kind in x.get("data", {})} for cell in page.cells]
+    assert "image/png" in kinds[1] and "text/html" in kinds[2], json.dumps(page, default=str)
