@@ -1,7 +1,8 @@
 """README and docs, executed: Python by doctest, output against the command's.
 
 A comment right before a block says otherwise: `<!-- not run: reason -->`; `<!-- live -->`, with
-Pyro alone; `<!-- output of: python -m elbo_ref.fit ... -->`, of a command not on the page.
+Pyro alone; `<!-- needs: pandas -->`, where that is installed; `<!-- output of: python -m
+elbo_ref.fit ... -->`, of a command not on the page.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import re
 import shlex
 from contextlib import redirect_stderr, redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,7 +105,7 @@ def test_each_block_is_run_or_says_why_not(page):
     """A mark gives its reason; Python is a doctest, and a command is one that `printed` runs."""
     for mark, language, body in fenced(page):
         runs = {"python": ">>> " in body, "sh": bool(COMMAND.search(body)), "text": True}
-        marks = r"|live|not run: \S.*|output of: python -m elbo_ref\.(fit|crosscheck) .*"
+        marks = r"|live|needs: \w+|not run: \S.*|output of: python -m elbo_ref\.(fit|crosscheck) .*"
         assert re.fullmatch(marks, mark), (mark, body)
         assert mark.startswith("not run: ") or runs.get(language), body
 
@@ -138,7 +140,10 @@ def words(text: str) -> str:
 @EACH
 def test_python_examples(page):
     parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(verbose=False)
-    for i, block in enumerate(blocks("python", page.read_text())):
+    for i, (mark, language, block) in enumerate(fenced(page)):
+        missing = mark.startswith("needs: ") and find_spec(mark.removeprefix("needs: ")) is None
+        if language != "python" or missing or mark.startswith("not run: "):
+            continue
         runner.run(parser.get_doctest(block, {}, f"{page.name}[{i}]", page.name, 0))
     assert runner.failures == 0
 
