@@ -22,8 +22,13 @@ from elbo_ref.distributions.posterior_table import (
     PosteriorTable as PosteriorTable,
     posterior_table as posterior_table,
 )
+from elbo_ref.estimates.contrasts import Difference as Difference, Prediction as Prediction
 from elbo_ref.estimates.estimate import estimate as estimate
 from elbo_ref.estimates.hyperprior import Hyperprior as Hyperprior
+from elbo_ref.estimates.parameters import (
+    PriorParameter as PriorParameter,
+    PriorParameters as PriorParameters,
+)
 from elbo_ref.estimates.result import Estimates as Estimates
 from elbo_ref.evidence import (
     log_evidence as log_evidence,

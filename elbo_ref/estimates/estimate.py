@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from typing import Literal
 
-from elbo_ref._validation.arguments import check_type, probability, underflow_is_zero
+import numpy as np
+
+from elbo_ref._validation.arguments import check_type, label_list, probability, underflow_is_zero
 from elbo_ref.counts import Counts, distinct
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.estimates.fit import Fit
 from elbo_ref.estimates.hyperprior import Hyperprior
-from elbo_ref.estimates.result import Estimates
+from elbo_ref.estimates.result import Estimates, Posteriors
 
 _PRIORS = "'averaged', 'mle' or a Beta"
 
@@ -21,6 +24,7 @@ def estimate(
     *,
     hyperprior: Hyperprior | None = None,
     level: float = 0.95,
+    by: Iterable[Hashable] | None = None,
 ) -> Estimates:
     """Estimate the success probability of each latent, with intervals.
 
@@ -34,6 +38,8 @@ def estimate(
         The distribution that ``"averaged"`` starts from; `Hyperprior()` by default.
     level : float
         The probability of the equal-tailed intervals; in (0, 1).
+    by : G labels, optional
+        The group of each entry of the counts, such as its treatment: one prior for each group.
 
     Returns
     -------
@@ -48,6 +54,7 @@ def estimate(
 
     See Also
     --------
+    Estimates.difference, Estimates.predict, Estimates.probability_above : what is asked next.
     elbo_ref.maximize_evidence : the maximum-likelihood prior, with proof.
     elbo_ref.posterior_table : latents under a given prior, or one for each.
 
@@ -65,11 +72,14 @@ def estimate(
     Examples
     --------
     >>> print(estimate(Counts([3, 4, 9], 10)))
-    16 of 30 trials succeed, latents 3, averaged over the prior
+    16 of 30 trials succeed, latents 3; averaged over the prior
     latent  successes  of  raw     mean  95% from       to  shrinkage
          0          3  10  0.3  0.39905   0.14425   0.6588    0.42108
          1          4  10  0.4  0.45695   0.20279   0.7059    0.42108
          2          9  10  0.9  0.74641   0.46026  0.96609    0.42108
+    prior, mean: 0.53656 (0.27771 to 0.78238)
+    prior, concentration: 6.1929 (0.95812 to 118.22)
+    prior, rho: 0.13903 (0.0083881 to 0.51069)
     """
     check_type("counts", counts, Counts)
     hyperprior = Hyperprior() if hyperprior is None else hyperprior
@@ -81,12 +91,22 @@ def estimate(
         raise ValueError(f"prior = {prior!r} must be {_PRIORS}")
     if isinstance(prior, Beta) and prior.shape:
         raise ValueError(f"prior must be one Beta, not an array of shape {prior.shape}")
-    fewer, entry = distinct(counts)
-    if isinstance(prior, Beta):
-        fit = Fit.given(fewer, prior)
-    elif prior == "mle":
-        fit = Fit.at_maximum(fewer)
-    else:
-        fit = Fit.averaged(fewer, hyperprior)
-    columns = (x[entry] for x in fit.columns(level))
-    return Estimates(counts, level, (fit,), entry, *columns)
+    names: tuple[Hashable, ...] = (None,)
+    group = np.zeros(len(counts), np.intp)
+    if by is not None:
+        labels = label_list("by", by)
+        if len(labels) != len(counts):
+            raise ValueError(f"by has {len(labels)} labels for {len(counts)} entries of counts")
+        names = tuple(dict.fromkeys(labels))
+        number = {name: i for i, name in enumerate(names)}
+        group = np.array([number[label] for label in labels], np.intp)
+    entry, columns = np.empty(len(counts), np.intp), np.empty((4, len(counts)))
+    fits = []
+    for i in range(len(names)):
+        chosen = group == i if by is not None else slice(None)
+        some = (x[chosen] for x in (counts.successes, counts.total_count, counts.multiplicity))
+        fewer, entry[chosen] = distinct(Counts(*some))
+        fits.append(Fit.of(fewer, prior, hyperprior))
+        columns[:, chosen] = np.take(fits[-1].columns(level), entry[chosen], axis=1)
+    posteriors = Posteriors(names, tuple(fits), group, entry)
+    return Estimates(counts, level, posteriors, *columns)

@@ -17,11 +17,14 @@ from scipy import special as sc
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
+from elbo_ref.estimates.contrasts import LatentMixture
 from elbo_ref.estimates.density import LogDensity
 from elbo_ref.estimates.hyperprior import Hyperprior
 from elbo_ref.estimates.mixture import Mixture, linear_moments
+from elbo_ref.estimates.parameters import PriorParameters, averaged, given, of_maximum
 from elbo_ref.estimates.quadrature import Grid, Nodes, reduced
 from elbo_ref.mle.binomial import totals
+from elbo_ref.mle.factorial_sums import mixed_latents
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
 
 
@@ -58,6 +61,13 @@ class Fit:
     maximum: EvidenceMaximum | None = None
 
     @classmethod
+    def of(cls, counts: Counts, prior: str | Beta, hyperprior: Hyperprior) -> Fit:
+        """Make the fit that a `prior` argument asks for."""
+        if isinstance(prior, Beta):
+            return cls(counts, _one(prior))
+        return cls.averaged(counts, hyperprior) if prior == "averaged" else cls.at_maximum(counts)
+
+    @classmethod
     def averaged(cls, counts: Counts, hyperprior: Hyperprior) -> Fit:
         """Average over a hyperprior (E14)."""
         says = (counts.total_count > 0) & (counts.multiplicity > 0)
@@ -66,6 +76,11 @@ class Fit:
         k, f = totals(some)
         if mirrored := k > f:
             some, hyperprior = some.mirrored, hyperprior.mirrored
+        if not hyperprior.weight[1] + mixed_latents(some) > 0:
+            raise ValueError(
+                f"hyperprior: weight[1] = {hyperprior.weight[1]:g} leaves no posterior: it must be "
+                f"above -{mixed_latents(some)}, minus the latents with successes and failures"
+            )
         grid = Grid.of(LogDensity.of(some, hyperprior))
         nodes = reduced(grid)
         return cls(counts, nodes.mirrored if mirrored else nodes, grid, mirrored)
@@ -77,17 +92,33 @@ class Fit:
         nodes = None if maximum.prior is None else _one(maximum.prior)
         return cls(counts, nodes, maximum=maximum)
 
-    @classmethod
-    def given(cls, counts: Counts, prior: Beta) -> Fit:
-        """Take a prior as it is."""
-        return cls(counts, _one(prior))
-
     @cached_property
     def mixture(self) -> Mixture:
         """The posterior of each latent that has a density."""
         assert self.nodes is not None
         a, b = self.nodes.concentrations
         return Mixture(a, b, self.nodes.weight, self.counts.successes, self.counts.failures)
+
+    def latent(self, i: int) -> LatentMixture:
+        """Return the posterior of one latent that has a density."""
+        a, b, weight, k, f = self.mixture
+        return LatentMixture(a + k[i], b + f[i], weight)
+
+    def parameters(self, level: float) -> PriorParameters:
+        """Return the prior's own parameters with intervals."""
+        if self.grid is not None:
+            return averaged(self.grid, self.mirrored, level)
+        if self.maximum is not None:
+            return of_maximum(self.maximum, level)
+        a, b, _, _, _ = self.mixture
+        return given(float(a[0]), float(b[0]))
+
+    def above(self, c: float) -> FloatArray:
+        """Compute the probability of each latent above c."""
+        if self.nodes is not None:
+            return self.mixture.mirrored.below(1 - c)
+        mean = self._at_limit().mean
+        return np.where(np.isnan(mean), np.nan, mean > c)
 
     def columns(self, level: float) -> Columns:
         """Compute the table of the latents."""

@@ -2,18 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special as sc
 
-from elbo_ref._format.numbers import describe
-from elbo_ref._format.table import Column, Table
-from elbo_ref._validation.arguments import FloatArray, underflow_is_zero
+from elbo_ref._format.numbers import describe, number
+from elbo_ref._format.table import Column, Table, wrapped
+from elbo_ref._validation.arguments import FloatArray, count, probability, underflow_is_zero
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
+from elbo_ref.estimates.contrasts import (
+    MOST_TRIALS,
+    Difference,
+    LatentMixture,
+    Prediction,
+    difference_below,
+    difference_interval,
+    predicted,
+)
 from elbo_ref.estimates.fit import Fit
+from elbo_ref.estimates.parameters import PriorParameter, PriorParameters
+from elbo_ref.mle.result import maximize_evidence
+from elbo_ref.mle.tests import TestResult
+
+_T = TypeVar("_T")
+
+
+class Posteriors(NamedTuple):
+    """The fits behind some estimates.
+
+    Attributes
+    ----------
+    names : tuple
+        The groups that have a prior of their own; (None,) for one prior.
+    fits : tuple of Fit
+        One for each.
+    group, entry : int ndarray, shape (G,)
+        For each entry of the counts its group, and its place among the distinct counts of that.
+    """
+
+    names: tuple[Hashable, ...]
+    fits: tuple[Fit, ...]
+    group: NDArray[np.intp]
+    entry: NDArray[np.intp]
 
 
 @underflow_is_zero
@@ -26,15 +62,17 @@ class Estimates:
     counts : Counts
     level : float
         The probability of the equal-tailed intervals.
-    mean, lower, upper, shrinkage : float64 ndarray, shape (G,)
-        Posterior mean and interval of each latent, and the (posterior mean of the) weight that its
-        prior has beside its counts.
+    posteriors : Posteriors
+        What they are computed from.
+    mean, lower, upper : float64 ndarray, shape (G,)
+        Posterior mean and interval of each latent.
+    shrinkage : float64 ndarray, shape (G,)
+        The posterior mean of s/(s + N), the weight of the prior beside the counts.
     """
 
     counts: Counts
     level: float
-    _fits: tuple[Fit, ...] = field(repr=False)
-    _entry: NDArray[np.intp] = field(repr=False)
+    posteriors: Posteriors = field(repr=False)
     mean: FloatArray = field(repr=False)
     lower: FloatArray = field(repr=False)
     upper: FloatArray = field(repr=False)
@@ -51,6 +89,200 @@ class Estimates:
         n = self.counts.total_count
         return np.where(n > 0, self.counts.successes / np.maximum(n, 1), np.nan)
 
+    @cached_property
+    def _index(self) -> dict[Hashable, int]:
+        return {label: i for i, label in enumerate(self.labels)}
+
+    # -- the prior -------------------------------------------------------------------------------
+
+    @cached_property
+    def prior_parameters(self) -> dict[Hashable, PriorParameters]:
+        """The parameters of each group's prior, with intervals; of the group None if there is one.
+
+        Examples
+        --------
+        >>> from elbo_ref import Counts, estimate
+        >>> found = estimate(Counts([3, 4, 9], 10)).prior_parameters[None].concentration
+        >>> [round(x, 3) for x in found[1:]]
+        [6.193, 0.958, 118.217]
+        """
+        _, fits, *_ = self.posteriors
+        parameters = (fit.parameters(self.level) for fit in fits)
+        return dict(zip(self.posteriors.names, parameters, strict=True))
+
+    @property
+    def prior_mean(self) -> PriorParameter | dict[Hashable, PriorParameter]:
+        """The mean of the prior, a/(a + b), with an interval; by group where there are groups."""
+        return self._of_prior(lambda parameters: parameters.mean)
+
+    @property
+    def prior_concentration(self) -> PriorParameter | dict[Hashable, PriorParameter]:
+        """The concentration a + b of the prior, with an interval."""
+        return self._of_prior(lambda parameters: parameters.concentration)
+
+    @property
+    def rho(self) -> PriorParameter | dict[Hashable, PriorParameter]:
+        """The correlation of two trials of one latent, 1/(1 + a + b), with an interval."""
+        return self._of_prior(lambda parameters: parameters.rho)
+
+    def _of_prior(self, part: Callable[[PriorParameters], _T]) -> _T | dict[Hashable, _T]:
+        parts = {name: part(parameters) for name, parameters in self.prior_parameters.items()}
+        return parts[None] if tuple(parts) == (None,) else parts
+
+    @cached_property
+    def test(self) -> TestResult | None:
+        """The likelihood-ratio test of one prior for all groups; None without groups.
+
+        ``statistic`` is 2 (sum of the highest log evidences of the groups - that of all together);
+        asymptotically chi-square with two degrees of freedom for each group with trials but one.
+
+        Examples
+        --------
+        >>> from elbo_ref import Counts, estimate
+        >>> counts = Counts([1, 2, 0, 3, 7, 9, 6, 8], 10)
+        >>> round(estimate(counts, by=[*"aaaabbbb"]).test.pvalue, 5)
+        0.00116
+        """
+        if self.posteriors.names == (None,):
+            return None
+        heights = [maximize_evidence(fit.counts).log_evidence for fit in self.posteriors.fits]
+        some = sum(bool((fit.counts.total_count > 0).any()) for fit in self.posteriors.fits)
+        columns = self.counts.successes, self.counts.total_count, self.counts.multiplicity
+        together = maximize_evidence(Counts(*columns)).log_evidence
+        statistic = max(2 * (sum(heights) - together), 0.0)
+        pvalue = float(sc.chdtrc(2 * (some - 1), statistic)) if some > 1 else 1.0
+        return TestResult(statistic, pvalue, "one prior for all groups", "one for each group")
+
+    # -- questions -------------------------------------------------------------------------------
+
+    def probability_above(self, c: float) -> FloatArray:
+        """Compute the posterior probability of each latent above a threshold.
+
+        Parameters
+        ----------
+        c : float
+            In (0, 1).
+
+        Returns
+        -------
+        float64 ndarray, shape (G,)
+
+        Raises
+        ------
+        ValueError
+            If c is outside (0, 1).
+
+        Examples
+        --------
+        >>> from elbo_ref import Counts, estimate
+        >>> estimate(Counts([3, 4, 9], 10)).probability_above(0.5).round(4)
+        array([0.238 , 0.3791, 0.9523])
+        """
+        c = probability("c", c)
+        names, fits, group, entry = self.posteriors
+        above = np.empty(entry.size)
+        for i in range(len(names)):
+            chosen = group == i
+            above[chosen] = fits[i].above(c)[entry[chosen]]
+        return above
+
+    def difference(self, label1: Hashable, label2: Hashable) -> Difference:
+        """Compare two latents by the posterior of c1 - c2, the prior that they share averaged over.
+
+        Parameters
+        ----------
+        label1, label2
+            Of `labels`.
+
+        Returns
+        -------
+        Difference
+            Posterior mean, interval and P(c1 > c2), the last two to about 1e-6.
+
+        Raises
+        ------
+        ValueError
+            If a label is not known, or both are the same.
+
+        Examples
+        --------
+        >>> from elbo_ref import Counts, estimate
+        >>> counts = Counts.grouped([3, 4, 9], [10, 10, 10], ["north", "south", "east"])
+        >>> found = estimate(counts).difference("east", "north")
+        >>> [round(x, 3) for x in found[2:]]
+        [0.347, -0.014, 0.728, 0.966]
+        """
+        i, j = self._find("label1", label1), self._find("label2", label2)
+        if i == j:
+            raise ValueError(f"label1 and label2 are both {label1!r}")
+        mean = float(self.mean[i] - self.mean[j])
+        first, second = self._latent(i), self._latent(j)
+        if first is None or second is None:
+            ends = float(self.lower[i] - self.upper[j]), float(self.upper[i] - self.lower[j])
+            known = ends[0] == ends[1]
+            return Difference(label1, label2, mean, *ends, float(mean > 0) if known else np.nan)
+        shared = bool(self.posteriors.group[i] == self.posteriors.group[j])
+        below = difference_below(first, second, shared)
+        ends = difference_interval(below, self.level)
+        return Difference(label1, label2, mean, *ends, 1 - below(0.0))
+
+    def predict(
+        self, total_count: int, label: Hashable = None, *, group: Hashable = None
+    ) -> Prediction:
+        """Predict the successes in new trials of a latent.
+
+        Parameters
+        ----------
+        total_count : int
+            The number of new trials, from 1 to 100,000.
+        label : optional
+            One of `labels`; a new latent by default.
+        group : optional
+            The group of a new latent, where there are groups.
+
+        Returns
+        -------
+        Prediction
+            The probability of each number of successes: a mixture of Beta-Binomials.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the number, the label or the group is none of these.
+
+        Examples
+        --------
+        >>> from elbo_ref import Counts, estimate
+        >>> found = estimate(Counts([3, 4, 9], 10)).predict(10, 2)
+        >>> round(found.mean, 3), found.lower, found.upper
+        (7.464, 3, 10)
+        """
+        n = count("total_count", total_count, 1, MOST_TRIALS)
+        if label is not None:
+            i = self._find("label", label)
+            latent, point = self._latent(i), float(self.mean[i])
+        else:
+            if group not in self.posteriors.names:
+                raise ValueError(f"group = {group!r} is not one of {list(self.posteriors.names)}")
+            fit = self.posteriors.fits[self.posteriors.names.index(group)]
+            latent = None if fit.nodes is None else LatentMixture(*fit.mixture[:3])
+            limit = None if fit.maximum is None else fit.maximum.mean
+            point = np.nan if limit is None else limit
+        return predicted(point if latent is None else latent, n, self.level)
+
+    def _find(self, name: str, label: Hashable) -> int:
+        try:
+            return self._index[label]
+        except (KeyError, TypeError):
+            raise ValueError(f"{name} = {label!r} is not a label of these estimates") from None
+
+    def _latent(self, i: int) -> LatentMixture | None:
+        _, fits, group, entry = self.posteriors
+        fit = fits[group[i]]
+        return None if fit.nodes is None else fit.latent(int(entry[i]))
+
+    # -- text ------------------------------------------------------------------------------------
+
     def table(self) -> Table:
         """Lay out the estimates, to be read or written.
 
@@ -59,10 +291,15 @@ class Estimates:
         Table
             With ``to_text()``, ``to_html()`` and ``to_csv()``.
         """
-        counts, labels = self.counts, self.labels
+        counts, names = self.counts, self.posteriors.names
+        groups = []
+        if names != (None,):
+            of = np.array(names, object)[self.posteriors.group]
+            groups = [Column(of, "group", "group", left=True)]
         return Table(
             [
-                Column(labels, "label", "latent"),
+                Column(self.labels, "label", "latent"),
+                *groups,
                 Column(counts.successes, "successes", "successes"),
                 Column(counts.total_count, "total_count", "of"),
                 Column(counts.multiplicity, "multiplicity"),
@@ -76,23 +313,37 @@ class Estimates:
         )
 
     def _caption(self) -> str:
-        fit = self._fits[0]
-        if fit.grid is not None:
-            origin = "averaged over the prior"
-        elif fit.nodes is None:
-            assert fit.maximum is not None
-            origin = f"in the limit: {fit.maximum.sentence}"
-        else:
-            a, b = (float(x[0]) for x in fit.nodes.concentrations)
-            known = "the maximum-likelihood prior" if fit.maximum else "the prior"
-            origin = f"under {known} {describe(Beta(a, b))}"
-        return f"{self.counts.summary()}, {origin}"
+        parts = [self.counts.summary()]
+        for name, fit in zip(self.posteriors.names, self.posteriors.fits, strict=True):
+            parts.append(_origin(fit) if name is None else f"{name}: {_origin(fit)}")
+        return wrapped("; ".join(parts))
 
     def summary(self) -> str:
-        """Format the estimates as text, the middle of a long table left out."""
-        return self.table().to_text()
+        """Format the estimates as text, the middle of a long table left out, and the prior."""
+        lines = [self.table().to_text()]
+        for name, parameters in self.prior_parameters.items():
+            of = "" if name is None else f" of {name}"
+            lines += [f"prior{of}, {x.name}: {number(x.value)} ({_range(x)})" for x in parameters]
+        if self.test is not None:
+            lines.append(f"one prior for all groups: p = {number(self.test.pvalue)}")
+        return "\n".join(lines)
 
     __str__ = summary
 
     def _repr_html_(self) -> str:
         return self.table().to_html()
+
+
+def _origin(fit: Fit) -> str:
+    if fit.grid is not None:
+        return "averaged over the prior"
+    if fit.nodes is None:
+        assert fit.maximum is not None
+        return f"in the limit: {fit.maximum.sentence}"
+    a, b = (float(x[0]) for x in fit.nodes.concentrations)
+    known = "the maximum-likelihood prior" if fit.maximum else "the prior"
+    return f"under {known} {describe(Beta(a, b))}"
+
+
+def _range(parameter: PriorParameter) -> str:
+    return f"{number(parameter.lower)} to {number(parameter.upper)}"

@@ -1,0 +1,118 @@
+"""The prior's own parameters: mean, concentration and intraclass correlation, with intervals.
+
+On equidistant nodes x_i of a smooth density, with step h and weights w_i, the distribution function
+is to the same accuracy as the trapezoidal rule itself
+
+    F(x) = sum_i w_i [1/2 + Si(pi (x - x_i)/h)/pi],
+
+the integral of the sinc interpolant (Stenger, SIAM Review 23 (1981) 165); its root is a quantile.
+The correlation of two trials of one latent is rho = 1/(1 + a + b).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import optimize, special as sc
+
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.estimates.quadrature import Grid, over_y
+from elbo_ref.mle.result import EvidenceMaximum
+
+_LIGHT = 1e-13
+_DENSE = 2.4
+
+
+class PriorParameter(NamedTuple):
+    """A parameter of the prior with an interval.
+
+    Attributes
+    ----------
+    name : str
+    value : float
+        The posterior median; the maximum-likelihood estimate, or its limit; or what was given. nan
+        where any will do.
+    lower, upper : float
+        The ends of the equal-tailed posterior interval; of the profile interval; or `value`.
+    """
+
+    name: str
+    value: float
+    lower: float
+    upper: float
+
+
+class PriorParameters(NamedTuple):
+    """The parameters of one prior.
+
+    Attributes
+    ----------
+    mean, concentration, rho : PriorParameter
+        a/(a + b), a + b and 1/(1 + a + b).
+    """
+
+    mean: PriorParameter
+    concentration: PriorParameter
+    rho: PriorParameter
+
+
+def given(a: float, b: float) -> PriorParameters:
+    """Return the parameters of a known prior."""
+    mean, s = a / (a + b), a + b
+    return _parameters((mean,) * 3, (s,) * 3)
+
+
+def of_maximum(maximum: EvidenceMaximum, level: float) -> PriorParameters:
+    """Take the maximum-likelihood estimates, with profile intervals."""
+
+    def of(name: str, value: float | None, whole: tuple[float, float]) -> tuple[float, ...]:
+        if maximum.kind == "no_information":
+            return np.nan, *whole
+        region = maximum.confidence_interval(name, level=level)  # type: ignore[arg-type]
+        return np.nan if value is None else value, region.lower, region.upper
+
+    mean = of("mean", maximum.mean, (0.0, 1.0))
+    return _parameters(mean, of("concentration", maximum.concentration, (0.0, np.inf)))
+
+
+def averaged(grid: Grid, mirrored: bool, level: float) -> PriorParameters:
+    """Find posterior medians and equal-tailed intervals."""
+    tails = 0.5, (1 - level) / 2, (1 + level) / 2
+    log_mass = grid.log_mass
+    weight = np.exp(log_mass - sc.logsumexp(log_mass))
+    log_s = [_quantile(grid.z, np.full(grid.z.size, grid.step), weight, tail) for tail in tails]
+    heavy = weight > _LIGHT
+    ridge = grid.density.ridge(grid.z[heavy])
+    y, log_share = over_y(grid.density, grid.z[heavy], ridge.scale / _DENSE)
+    share = np.exp(log_share - sc.logsumexp(log_share, axis=1, keepdims=True))
+    steps = np.repeat(y[:, 1] - y[:, 0], y.shape[1])
+    each = (share * weight[heavy, None]).ravel()
+    some = each > _LIGHT / 1e3
+    sign = -1 if mirrored else 1
+    logits = [
+        sign * _quantile(y.ravel()[some], steps[some], each[some], 1 - tail if mirrored else tail)
+        for tail in tails
+    ]
+    return _parameters(tuple(sc.expit(logits).tolist()), tuple(np.exp(log_s).tolist()))
+
+
+def _parameters(mean: tuple[float, ...], concentration: tuple[float, ...]) -> PriorParameters:
+    value, lower, upper = (1 / (1 + s) for s in concentration)
+    return PriorParameters(
+        PriorParameter("mean", *mean),
+        PriorParameter("concentration", *concentration),
+        PriorParameter("rho", value, upper, lower),
+    )
+
+
+def _quantile(x: FloatArray, step: FloatArray, weight: FloatArray, tail: float) -> float:
+    """Invert the distribution function of equidistant nodes, those of each row by their step."""
+    total = float(weight.sum())
+
+    def excess(at: float) -> float:
+        waves, _ = sc.sici(np.pi * (at - x) / step)
+        return float(weight @ (0.5 + waves / np.pi) / total - tail)
+
+    low, high = float(x.min()), float(x.max())
+    return float(optimize.brentq(excess, low, high, xtol=1e-13, rtol=1e-13))

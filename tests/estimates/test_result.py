@@ -1,0 +1,191 @@
+"""`Estimates`: what is asked of estimates, against the slow twin and against draws from it.
+
+Tests against draws use a fixed seed; each would fail by chance once in 1e6 or less.
+"""
+
+import numpy as np
+import pytest
+from estimates.oracle import Twin, unit_rule
+from scipy import interpolate, stats
+
+import elbo_ref as er
+
+THREE = er.Counts([3, 4, 9], 10)
+GROUPED = er.Counts.grouped([3, 4, 9, 2], [10, 10, 10, 5], ["north", "south", "east", "west"])
+FOUND = er.estimate(THREE)
+TWIN = Twin(THREE, 10.0)
+
+
+def draws(size=400_000):
+    """Success probabilities of the three latents from the twin's nodes."""
+    rng = np.random.default_rng(5)
+    node = rng.choice(TWIN.share.size, size, p=TWIN.share.ravel())
+    a, b = TWIN.a.ravel()[node], TWIN.b.ravel()[node]
+    return [rng.beta(a + k, b + 10 - k) for k in THREE.successes]
+
+
+def test_probability_above():
+    wanted = [1 - TWIN.below(k, 10, 0.4) for k in THREE.successes]
+    np.testing.assert_allclose(FOUND.probability_above(0.4), wanted, atol=2e-5)
+
+
+@pytest.mark.thorough
+def test_difference_against_draws():
+    """P(c1 > c2) within 5 standard errors, tails of 2.5 % too; sharing the prior matters."""
+    c = draws()
+    found = FOUND.difference(2, 0)
+    away = c[2] - c[0]
+    error = np.sqrt(found.probability * (1 - found.probability) / away.size)
+    assert abs(np.mean(away > 0) - found.probability) < 5 * error
+    tail = 5 * np.sqrt(0.025 * 0.975 / away.size)
+    assert abs(np.mean(away < found.lower) - 0.025) < tail
+    assert abs(np.mean(away > found.upper) - 0.025) < tail
+    assert found.mean == pytest.approx(FOUND.mean[2] - FOUND.mean[0], abs=1e-15)
+    alone = c[2] - np.random.default_rng(1).permutation(c[0])
+    assert abs(np.mean(alone < found.lower) - 0.025) > tail
+
+
+@pytest.mark.thorough
+def test_difference_is_antisymmetric():
+    one, other = FOUND.difference(2, 0), FOUND.difference(0, 2)
+    np.testing.assert_allclose(
+        one[2:], [-other.mean, -other.upper, -other.lower, 1 - other.probability], atol=1e-9
+    )
+
+
+def test_difference_under_one_prior():
+    """Beta(5, 5) and Beta(2, 8): scipy's quadrature."""
+    found = er.estimate(er.Counts([4, 1], [8, 8]), er.Beta(1.0, 1.0)).difference(0, 1)
+    wanted = stats.beta(5, 5).expect(lambda x: stats.beta(2, 8).cdf(x))
+    assert found.probability == pytest.approx(wanted, abs=1e-7)
+    below = stats.beta(5, 5).expect(lambda x: stats.beta(2, 8).sf(x - found.lower))
+    assert below == pytest.approx(0.025, abs=1e-7)
+
+
+@pytest.mark.parametrize("label", [None, 2])
+def test_predict(label):
+    """The sum over the twin's nodes of scipy's betabinom."""
+    k, n = (0, 0) if label is None else (9, 10)
+    found = FOUND.predict(6, label)
+    a, b = TWIN.a + k, TWIN.b + n - k
+    usual = (TWIN.s < 1e9) & (TWIN.s > 1e-9) & (TWIN.share > 1e-12)
+    pmf = stats.betabinom.pmf(np.arange(7)[:, None], 6, a[usual], b[usual]) @ TWIN.share[usual]
+    np.testing.assert_allclose(found.probability, pmf, atol=2e-5)
+    assert found.probability.sum() == pytest.approx(1, abs=1e-9)
+    assert found.mean == pytest.approx(found.probability @ np.arange(7), abs=1e-9)
+    assert found.probability[: found.lower].sum() <= 0.025
+    assert found.probability[found.upper + 1 :].sum() <= 0.025
+
+
+def test_prior_parameters():
+    """Quantiles of w = s0/(s0 + s) and of m, from splines of the twin's marginals."""
+    x, rest, _ = unit_rule()
+    for axis, values in ((0, 10.0 * rest / x), (1, x)):
+        mass = TWIN.share.sum(axis=axis)
+        spline = interpolate.CubicSpline(np.arange(mass.size), mass).antiderivative()
+        parameter = FOUND.prior_concentration if axis == 0 else FOUND.prior_mean
+        for value, tail in zip(parameter[1:], (0.5, 0.025, 0.975), strict=True):
+            order = np.argsort(values)
+            at = np.interp(np.log(value), np.log(values[order]), order.astype(float))
+            share = float(spline(at) / spline(mass.size - 1))
+            assert (share if axis else 1 - share) == pytest.approx(tail, abs=1e-3)
+    assert FOUND.rho.lower == pytest.approx(1 / (1 + FOUND.prior_concentration.upper))
+
+
+def test_prior_parameters_at_the_maximum():
+    """The estimates and their profile intervals."""
+    counts = er.datasets.load("rat_tumors")
+    found, maximum = er.estimate(counts, "mle"), er.maximize_evidence(counts)
+    assert found.prior_mean.value == maximum.mean
+    assert found.prior_concentration[1:] == (
+        maximum.concentration,
+        *maximum.confidence_interval("concentration"),
+    )
+    assert er.estimate(counts, er.Beta(2.0, 6.0)).rho == ("rho", *[pytest.approx(1 / 9)] * 3)
+
+
+@pytest.mark.thorough
+def test_groups_have_a_prior_each():
+    counts = er.Counts([1, 2, 0, 3, 7, 9, 6, 8], 10)
+    by = [*"abababab"]
+    found = er.estimate(counts, by=by)
+    for name in "ab":
+        chosen = np.array(by) == name
+        alone = er.estimate(er.Counts(counts.successes[chosen], 10))
+        for column in ("mean", "lower", "upper", "shrinkage"):
+            np.testing.assert_array_equal(getattr(found, column)[chosen], getattr(alone, column))
+        assert found.rho[name] == alone.rho
+        np.testing.assert_array_equal(
+            found.predict(5, group=name).probability, alone.predict(5).probability
+        )
+    assert er.estimate(counts).test is None
+    apart = er.estimate(counts, by=[*"aaaabbbb"]).difference(0, 7)
+    assert apart.probability < 0.01
+
+
+def test_the_test_of_one_prior():
+    """Twice the heights, chi-square with 2 degrees; no group differs from itself."""
+    counts = er.Counts([1, 2, 0, 3, 7, 9, 6, 8], 10)
+    test = er.estimate(counts, by=[*"aaaabbbb"]).test
+    heights = [
+        er.maximize_evidence(er.Counts(k, 10)).log_evidence for k in ([1, 2, 0, 3], [7, 9, 6, 8])
+    ]
+    together = er.maximize_evidence(counts).log_evidence
+    assert test.statistic == pytest.approx(2 * (sum(heights) - together), rel=1e-12)
+    assert test.pvalue == pytest.approx(stats.chi2.sf(test.statistic, 2))
+    assert er.estimate(er.Counts([1, 5, 1, 5], 10), by=[*"aabb"]).test.pvalue == pytest.approx(1)
+
+
+LIMITS = {
+    "no_information": ([0, 0], [0, 0]),
+    "degenerate": ([0, 0], [3, 4]),
+    "unidentified": ([0, 1], [1, 1]),
+    "all_or_none": ([0, 2], [2, 2]),
+    "binomial": ([1, 1], [2, 2]),
+}
+
+
+@pytest.mark.parametrize(("kind", "table"), LIMITS.items(), ids=LIMITS)
+def test_limits_answer_every_question(kind, table):
+    """Points where the limit is a point, nan where there is none; the caption says why."""
+    counts = er.Counts(*table)
+    found = er.estimate(counts, "mle")
+    maximum = er.maximize_evidence(counts)
+    assert maximum.kind == kind
+    assert maximum.sentence in found.summary().replace("\n    ", " ")
+    known = kind not in ("no_information", "unidentified")
+    assert (found.lower == found.upper).all() == known
+    assert np.isnan(found.difference(0, 1).probability) == (not known)
+    assert found.predict(3, 0).probability.shape == (4,)
+    assert found.predict(3).probability.shape == (4,)
+    assert found.probability_above(0.5).shape == (2,)
+    assert found.rho.lower <= found.rho.upper
+
+
+@pytest.mark.parametrize(
+    ("kind", "s"), [("degenerate", 1.0), ("all_or_none", 1e-9), ("binomial", 1e9)]
+)
+def test_limits_are_approached(kind, s):
+    """By the posterior means under a prior far along."""
+    counts = er.Counts(*LIMITS[kind])
+    mean = 1e-9 if kind == "degenerate" else 0.5
+    near = er.posterior(er.Beta(s * mean, s * (1 - mean)), counts).mean
+    np.testing.assert_allclose(er.estimate(counts, "mle").mean, near, atol=1e-8)
+
+
+def test_labels():
+    found = er.estimate(GROUPED)
+    assert found.labels == ("north", "south", "east", "west")
+    assert found.difference("north", "west").label2 == "west"
+    for bad in ("up", None, ["north"], 0):
+        with pytest.raises(ValueError, match=r"^label1 = .* is not a label of these estimates$"):
+            found.difference(bad, "north")
+    with pytest.raises(ValueError, match=r"^label1 and label2 are both 'east'$"):
+        found.difference("east", "east")
+    with pytest.raises(ValueError, match=r"^group = 'a' is not one of "):
+        found.predict(3, group="a")
+
+
+def test_improper_without_information():
+    with pytest.raises(ValueError, match=r"^hyperprior: weight\[1\] = -0.5 leaves no posterior"):
+        er.estimate(er.Counts([0, 5], 5), hyperprior=er.Hyperprior.power(-2.5))
