@@ -6,8 +6,8 @@ Each row is a truth: so many latents of so many trials, with success probabiliti
 all equal. Below them the same sizes with the Beta drawn anew for each data set, from the hyperprior
 that is assumed, where the coverage is 95 % by construction. A column gives the coverage, averaged
 over latents and data sets, and the mean width of the intervals. "other" is a second hyperprior,
-Beta(1/2, 1/2) for both the mean and the weight. `none` counts data sets whose evidence has no interior
-maximum.
+Beta(1/2, 1/2) for both the mean and the weight. "none" counts the data sets whose evidence has no
+interior maximum: their intervals at the maximum are points.
 """
 
 import argparse

@@ -37,8 +37,7 @@ _NAMES_OF = {
     "mle.candidates": "Candidate Proof",
     "mle.intervals": "ConfidenceRegion",
     "mle.result": "EvidenceMaximum maximize_evidence",
-    "mle.tests": "ExpectedCounts TestResult expected_counts likelihood_ratio_test"
-    " shrunken_estimates tarone_test",
+    "mle.tests": "ExpectedCounts TestResult expected_counts likelihood_ratio_test tarone_test",
     "objectives": "Renyi ScoreFunction",
     "objectives.exact": "ElboGradient LogitNormalGradient elbo elbo_gradient"
     " elbo_variance empty_guide_objective empty_guide_objective_gradient",

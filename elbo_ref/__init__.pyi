@@ -55,7 +55,6 @@ from elbo_ref.mle.tests import (
     TestResult as TestResult,
     expected_counts as expected_counts,
     likelihood_ratio_test as likelihood_ratio_test,
-    shrunken_estimates as shrunken_estimates,
     tarone_test as tarone_test,
 )
 from elbo_ref.objectives import Renyi as Renyi, ScoreFunction as ScoreFunction

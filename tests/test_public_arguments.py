@@ -12,6 +12,7 @@ COUNTS = er.Counts([3, 0, 9], 10)
 PRIOR, GUIDE, NORMAL = er.Beta(2.0, 3.0), er.Beta([2.0, 3.0, 4.0], 5.0), er.LogitNormal(0.1, 0.7)
 MAXIMUM = er.maximize_evidence(er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50]))
 RUN = er.maximize_elbo(COUNTS, loss="exact", num_steps=3)
+ESTIMATES = er.estimate(COUNTS, PRIOR)
 MODEL = {"prior": PRIOR, "counts": COUNTS}
 ROWS = {"successes": [1, 2], "total_count": [3, 4]}
 ADAM = {"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.0}
@@ -65,7 +66,16 @@ CALLS = {
     "expected_counts": (er.expected_counts, {"maximum": MAXIMUM, "least": 5.0}),
     "likelihood_ratio_test": (er.likelihood_ratio_test, {"counts": COUNTS}),
     "tarone_test": (er.tarone_test, {"counts": COUNTS}),
-    "shrunken_estimates": (er.shrunken_estimates, {"counts": COUNTS, "prob": 0.9}),
+    "estimate": (
+        er.estimate,
+        {"counts": COUNTS, "prior": PRIOR, "hyperprior": er.Hyperprior()}
+        | {"level": 0.9, "by": ["a", "b", "a"]},
+    ),
+    "Hyperprior": (er.Hyperprior, {"mean": PRIOR, "weight": (1.0, 1.0), "trials": 3.0}),
+    "Hyperprior.power": (er.Hyperprior.power, {"exponent": -2.5}),
+    "Estimates.probability_above": (ESTIMATES.probability_above, {"c": 0.5}),
+    "Estimates.difference": (ESTIMATES.difference, {"label1": 0, "label2": 1}),
+    "Estimates.predict": (ESTIMATES.predict, {"total_count": 3, "label": 1}),
     "maximize_evidence": (er.maximize_evidence, {"counts": COUNTS, "fixed": {"mean": 0.5}}),
     "maximize_elbo": (
         er.maximize_elbo,
@@ -151,6 +161,10 @@ RIGHT = {
     "overwrite": ("True",),
     "other": ("five",),
     **dict.fromkeys(("shared", "in_order"), ("True",)),
+    **dict.fromkeys(("hyperprior", "by"), ("None",)),
+    "trials": ("None", *NUMBER),
+    "label": ("None", "True"),
+    "label2": ("True",),
 }
 """What of `JUNK` an argument of that name may be."""
 ELSEWHERE = {

@@ -159,7 +159,7 @@ def posterior_table(prior: Beta, counts: Counts, *, prob: float = 0.95) -> Poste
     See Also
     --------
     elbo_ref.posterior : The distributions themselves.
-    elbo_ref.shrunken_estimates : The same under the maximum-likelihood prior.
+    elbo_ref.estimate : The same without a chosen prior.
 
     Notes
     -----

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._format.numbers import describe, number
+from elbo_ref._format.result import Block, Tabular
 from elbo_ref._format.table import Column, Table, wrapped
 from elbo_ref._validation.arguments import FloatArray, count, probability, underflow_is_zero
 from elbo_ref.counts import Counts
@@ -54,7 +55,7 @@ class Posteriors(NamedTuple):
 
 @underflow_is_zero
 @dataclass(frozen=True, eq=False)
-class Estimates:
+class Estimates(Tabular):
     """One row per entry of the counts; made by `estimate`.
 
     Attributes
@@ -79,9 +80,9 @@ class Estimates:
     shrinkage: FloatArray = field(repr=False)
 
     @property
-    def labels(self) -> tuple[Any, ...]:
-        """The groups of the counts, or the number of the entry, from 0."""
-        return self.counts.labels or tuple(range(len(self.counts)))
+    def labels(self) -> Sequence[Any]:
+        """The labels of the counts, or the numbers of the entries, from 0."""
+        return range(len(self.counts)) if self.counts.labels is None else self.counts.labels
 
     @property
     def raw(self) -> FloatArray:
@@ -209,8 +210,8 @@ class Estimates:
         >>> from elbo_ref import Counts, estimate
         >>> counts = Counts.grouped([3, 4, 9], [10, 10, 10], ["north", "south", "east"])
         >>> found = estimate(counts).difference("east", "north")
-        >>> [round(x, 3) for x in found[2:]]
-        [0.347, -0.014, 0.728, 0.966]
+        >>> [round(x, 2) for x in found[2:]]
+        [0.35, -0.01, 0.73, 0.97]
         """
         i, j = self._find("label1", label1), self._find("label2", label2)
         if i == j:
@@ -289,7 +290,7 @@ class Estimates:
         Returns
         -------
         Table
-            With ``to_text()``, ``to_html()`` and ``to_csv()``.
+            With ``to_text()``, ``to_html()``, ``to_csv()``, ``to_pandas()``, ...
         """
         counts, names = self.counts, self.posteriors.names
         groups = []
@@ -318,20 +319,17 @@ class Estimates:
             parts.append(_origin(fit) if name is None else f"{name}: {_origin(fit)}")
         return wrapped("; ".join(parts))
 
-    def summary(self) -> str:
-        """Format the estimates as text, the middle of a long table left out, and the prior."""
-        lines = [self.table().to_text()]
+    def blocks(self) -> list[Block]:
+        """Return the table, and the parameters of the prior."""
+        facts = {}
         for name, parameters in self.prior_parameters.items():
             of = "" if name is None else f" of {name}"
-            lines += [f"prior{of}, {x.name}: {number(x.value)} ({_range(x)})" for x in parameters]
+            for x in parameters:
+                ends = f"{number(x.lower)} to {number(x.upper)}"
+                facts[f"prior{of}, {x.name}"] = f"{number(x.value)} ({ends})"
         if self.test is not None:
-            lines.append(f"one prior for all groups: p = {number(self.test.pvalue)}")
-        return "\n".join(lines)
-
-    __str__ = summary
-
-    def _repr_html_(self) -> str:
-        return self.table().to_html()
+            facts["one prior for all groups"] = f"p = {number(self.test.pvalue)}"
+        return [self.table(), facts]
 
 
 def _origin(fit: Fit) -> str:
@@ -343,7 +341,3 @@ def _origin(fit: Fit) -> str:
     a, b = (float(x[0]) for x in fit.nodes.concentrations)
     known = "the maximum-likelihood prior" if fit.maximum else "the prior"
     return f"under {known} {describe(Beta(a, b))}"
-
-
-def _range(parameter: PriorParameter) -> str:
-    return f"{number(parameter.lower)} to {number(parameter.upper)}"

@@ -1,4 +1,4 @@
-"""Tests, shrunken estimates and fitted counts around the evidence maximum.
+"""Tests and fitted counts around the evidence maximum.
 
 The tests ask for more variation between latents than a binomial with one c has. With p = sum K/
 sum N and q = 1 - p, the derivative of the log evidence at the binomial limit (E10) is half of
@@ -36,7 +36,6 @@ from elbo_ref._validation.arguments import (
     underflow_is_zero,
 )
 from elbo_ref.counts import Counts
-from elbo_ref.distributions.posterior_table import PosteriorTable, posterior_table
 from elbo_ref.evidence import log_evidence_terms
 from elbo_ref.mle.binomial import BinomialLimit, ordered_pairs, pooled_log_likelihood, totals
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
@@ -162,50 +161,6 @@ def likelihood_ratio_test(counts: Counts) -> TestResult:
         statistic = max(2 * (maximum.log_evidence - pooled_log_likelihood(counts)), 0.0)
     pvalue = float(sc.chdtrc(1, statistic)) / 2 if statistic > 0 else 1.0
     return TestResult(statistic, pvalue, "binomial", "beta-binomial")
-
-
-@underflow_is_zero
-def shrunken_estimates(counts: Counts, *, prob: float = 0.95) -> PosteriorTable:
-    """Compute each latent's posterior mean and interval at the evidence maximum: empirical Bayes.
-
-    The intervals take the prior as known: they leave out what is uncertain about it.
-
-    Parameters
-    ----------
-    counts : Counts
-    prob : float
-        The probability of each interval; in (0, 1).
-
-    Returns
-    -------
-    PosteriorTable
-        Of the prior that `elbo_ref.maximize_evidence` finds.
-
-    Raises
-    ------
-    ValueError
-        If the evidence has no interior maximum; the message says what the estimates tend to.
-
-    Examples
-    --------
-    >>> table = shrunken_estimates(Counts([3, 4, 9], 10))
-    >>> table.mean.round(4), table.shrinkage.round(4)
-    (array([0.3741, 0.4438, 0.792 ]), array([0.3035, 0.3035, 0.3035]))
-    """
-    check_type("counts", counts, Counts)
-    maximum = maximize_evidence(counts)
-    if maximum.prior is None:
-        raise ValueError(f"no single prior to shrink to: {maximum.sentence}{_LIMITS[maximum.kind]}")
-    return posterior_table(maximum.prior, counts, prob=prob)
-
-
-_LIMITS = {
-    "no_information": "",
-    "degenerate": "; every posterior mean tends there",
-    "unidentified": "",
-    "all_or_none": "; every posterior mean tends to the latent's own 0 or 1",
-    "binomial": "; every posterior mean tends to that mean",
-}
 
 
 @dataclass(frozen=True, eq=False)

@@ -138,8 +138,8 @@ def plot(result: Result, ax: Any = None, **options: Any) -> Any:
 
     Examples
     --------
-    >>> from elbo_ref import Counts, shrunken_estimates
-    >>> table = shrunken_estimates(Counts([3, 4, 9], 10))
+    >>> from elbo_ref import Beta, Counts, posterior_table
+    >>> table = posterior_table(Beta(2.0, 2.0), Counts([3, 4, 9], 10))
     >>> table.plot().get_xlabel(), table.plot(above=0.5).get_xlabel()
     ('c', 'P(c > 0.5)')
     """

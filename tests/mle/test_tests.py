@@ -186,7 +186,7 @@ def test_tarone_needs_two_trials(table):
         er.tarone_test(counts_of(table))
 
 
-@pytest.mark.parametrize("test", [er.tarone_test, er.likelihood_ratio_test, er.shrunken_estimates])
+@pytest.mark.parametrize("test", [er.tarone_test, er.likelihood_ratio_test])
 def test_only_counts_are_tested(test):
     with pytest.raises(TypeError, match=r"^counts must be a Counts, not list$"):
         test([1, 2])
@@ -349,91 +349,6 @@ def test_half_of_the_ratios_are_zero_under_the_binomial():
     assert np.mean(varied == 0) < 0.1
 
 
-# -- shrunken estimates ------------------------------------------------------------------------
-
-SHRUNK = {
-    "three": er.Counts([3, 4, 9], 10),
-    "empty_row": er.Counts([0, 3, 9, 0], [10, 10, 10, 0]),
-    **{name: er.datasets.load(name) for name in ("rat_tumors", "batting", "litters_control")},
-}
-
-
-@pytest.mark.parametrize("counts", SHRUNK.values(), ids=SHRUNK)
-@pytest.mark.parametrize("prob", [0.95, 0.5])
-def test_shrunken_estimates(counts, prob):
-    """(K + a)/(N + a + b) with Beta(a, b) the maximiser, and the quantiles of
-    Beta(a + K, b + N - K)."""
-    prior = er.maximize_evidence(counts).prior
-    a, b = prior.concentration1, prior.concentration0
-    k, n = counts.successes, counts.total_count
-    table = er.shrunken_estimates(counts, prob=prob)
-    assert (table.prior, table.counts, table.prob) == (prior, counts, prob)
-    np.testing.assert_allclose(table.mean, (k + a) / (n + a + b), rtol=1e-13)
-    np.testing.assert_allclose(table.shrinkage, (a + b) / (n + a + b), rtol=1e-13)
-    for end, tail in ((table.lower, (1 - prob) / 2), (table.upper, (1 + prob) / 2)):
-        np.testing.assert_allclose(end, stats.beta.ppf(tail, a + k, b + n - k), rtol=1e-8)
-    some = n > 0
-    ends = np.sort([k[some] / n[some], np.full(some.sum(), a / (a + b))], axis=0)
-    assert ((ends[0] <= table.mean[some]) & (table.mean[some] <= ends[1])).all()
-
-
-def test_shrunken_estimates_keep_the_labels():
-    counts = er.Counts.grouped([3, 4, 9], [10, 10, 10], ["north", "south", "east"])
-    table = er.shrunken_estimates(counts)
-    assert table.labels == ("north", "south", "east")
-    assert table.columns()["mean"] == er.shrunken_estimates(er.Counts([3, 4, 9], 10)).mean.tolist()
-
-
-LIMITS = [
-    ("no_information", ([0, 0], [0, 0]), ""),
-    ("degenerate", ([0, 0], [3, 4]), "; every posterior mean tends there"),
-    ("degenerate", ([3, 4], [3, 4]), "; every posterior mean tends there"),
-    ("unidentified", ([0, 1], [1, 1]), ""),
-    ("all_or_none", ([0, 2], [2, 2]), "; every posterior mean tends to the latent's own 0 or 1"),
-    ("binomial", ([1, 1], [2, 2]), "; every posterior mean tends to that mean"),
-]
-
-
-@pytest.mark.parametrize(("kind", "table", "limit"), LIMITS)
-def test_nothing_to_shrink_to(kind, table, limit):
-    """The refusal says what the evidence does instead, and where the estimates tend."""
-    counts = counts_of(table)
-    maximum = er.maximize_evidence(counts)
-    assert maximum.kind == kind
-    words = f"no single prior to shrink to: {maximum.sentence}{limit}"
-    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
-        er.shrunken_estimates(counts)
-
-
-@pytest.mark.parametrize(
-    ("k", "n", "mean"),
-    [
-        ([0, 0], [3, 4], lambda s: s * 1e-9),
-        ([0, 2], [2, 2], lambda s: s / 2),
-        ([1, 1], [2, 2], lambda s: s / 2),
-    ],
-)
-def test_what_the_refusals_say_is_so(k, n, mean):
-    """Posterior means under a prior far along the limit: 0; own 0 or 1; the common mean."""
-    counts = er.Counts(k, n)
-    found = er.maximize_evidence(counts)
-    s = {"degenerate": 1.0, "all_or_none": 1e-9, "binomial": 1e9}[found.kind]
-    means = er.posterior(er.Beta(mean(s), s - mean(s)), counts).mean
-    if found.kind == "degenerate":
-        np.testing.assert_allclose(means, 0.0, atol=1e-8)
-    elif found.kind == "all_or_none":
-        np.testing.assert_allclose(means, counts.successes / counts.total_count, atol=1e-8)
-    else:
-        np.testing.assert_allclose(means, found.mean, atol=1e-8)
-
-
-@pytest.mark.parametrize("prob", [0.0, 1.0, -0.5, 95])
-def test_shrunken_estimates_want_a_probability(prob):
-    words = re.escape(f"prob = {prob!r} must lie strictly between 0 and 1")
-    with pytest.raises(ValueError, match=f"^{words}$"):
-        er.shrunken_estimates(SHRUNK["three"], prob=prob)
-
-
 # -- expected counts ---------------------------------------------------------------------------
 
 
@@ -482,7 +397,11 @@ def check_cells(found, counts):
         np.testing.assert_allclose(total, sum(row), rtol=1e-12)
 
 
-INTERIOR = {**OVERDISPERSED, "three": er.Counts([3, 4, 9], 10), "batting": SHRUNK["batting"]}
+INTERIOR = {
+    **OVERDISPERSED,
+    "three": er.Counts([3, 4, 9], 10),
+    "batting": er.datasets.load("batting"),
+}
 
 
 @pytest.mark.parametrize("counts", INTERIOR.values(), ids=INTERIOR)
