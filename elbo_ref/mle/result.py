@@ -35,7 +35,7 @@ from elbo_ref.mle.intervals import (
     check_parameter,
     check_value,
     parameter_of,
-)
+)  # fmt: skip
 from elbo_ref.mle.profile_likelihood import ProfileLikelihood
 from elbo_ref.mle.solve import solve
 
@@ -97,6 +97,11 @@ class EvidenceMaximum(Documented, Tabular):
     def concentration(self) -> float | None:
         """The prior's a + b; inf or 0.0 in the limit, None where any will do."""
         return self._best.concentration
+
+    @property
+    def rho(self) -> float | None:
+        """The correlation of two trials of one latent, 1/(1 + a + b); None where any will do."""
+        return None if self.concentration is None else 1 / (1 + self.concentration)
 
     @property
     def relative_error(self) -> float | None:
@@ -186,10 +191,6 @@ class EvidenceMaximum(Documented, Tabular):
         >>> maximum = maximize_evidence(Counts([3, 4, 9], 10))
         >>> [round(end, 4) for end in maximum.confidence_interval("concentration")]
         [0.5547, inf]
-        >>> k, n = [0, 3, 15, 26, 34], [3, 3, 30, 60, 60]
-        >>> maximum = maximize_evidence(Counts(k, n, multiplicity=[15, 15, 5, 5, 5]))
-        >>> print(maximum.confidence_interval("concentration"))
-        concentration, 95%: several intervals: 0.53327 to 6.0208; 17.672 to inf
         """
         if not isinstance(method, str) or method not in ("wald", "profile"):
             raise ValueError(f"method = {method!r} must be 'wald' or 'profile'")
@@ -256,8 +257,6 @@ class EvidenceMaximum(Documented, Tabular):
         latents = int(counts.multiplicity @ (counts.total_count > 0))
         return float(np.log(max(latents, 1))) * self.num_parameters - 2 * self.log_evidence
 
-    # -- text and documents ----------------------------------------------------------------------
-
     @property
     def where(self) -> str:
         """The maximiser, or the limit that the evidence is approached in, in words."""
@@ -289,9 +288,11 @@ class EvidenceMaximum(Documented, Tabular):
         errors = self._free_errors()
         if self.prior is not None:
             for name in PARAMETERS:
-                error = errors.get(name)
-                plus_minus = "" if error is None else f" +- {number(error)}"
-                lines.append(f"{name}: {parameter_of(self.prior, name):.13g}{plus_minus}")
+                value, error = parameter_of(self.prior, name), errors.get(name, 0.0)
+                spread = f" +- {number(error)}" if error else ""
+                if error > value / 2:  # two of them reach 0: the likelihood is no parabola
+                    spread = f" ({self.confidence_interval(name).sentence}, 95% profile)"
+                lines.append(f"{name}: {value:.13g}{spread}")
         proof = self.proof
         lines.append(f"proof: to {proof.width:.2g} nats ({proof.how})")
         if not proof.decided:

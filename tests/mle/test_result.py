@@ -15,6 +15,7 @@ from scipy import stats
 
 import elbo_ref as er
 from elbo_ref.mle.binomial import pooled_log_likelihood, pooled_mean
+from elbo_ref.mle.intervals import parameter_of
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
 from places import REFERENCE
 
@@ -407,3 +408,14 @@ def test_pooled():
 @pytest.mark.parametrize("counts", OVERDISPERSED)
 def test_interior_beats_the_pooled_binomial(counts):
     assert interior(counts).log_evidence > pooled_log_likelihood(counts)
+
+
+def test_no_standard_error_where_two_of_them_reach_0():
+    """The summary then has profile intervals: 210.6 +- 1000 says nothing. Elsewhere errors."""
+    maximum = er.maximize_evidence(er.datasets.load("batting"))
+    lines = dict(x.split(": ", 1) for x in str(maximum).splitlines()[3:7])
+    for name, error in maximum.standard_errors.items():
+        wide = error > parameter_of(maximum.prior, name) / 2
+        assert ("+-" in lines[name]) == (not wide)
+        assert (maximum.confidence_interval(name).sentence in lines[name]) == wide
+    assert maximum.rho == 1 / (1 + maximum.concentration)
