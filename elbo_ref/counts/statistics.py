@@ -373,24 +373,6 @@ class Counts:
         return counts
 
 
-def distinct(counts: Counts) -> tuple[Counts, NDArray[np.intp]]:
-    """Join equal entries into one of a greater multiplicity.
-
-    Returns
-    -------
-    counts : Counts
-        Without labels, and as if the trials of each latent were one row.
-    entry : int ndarray, shape (G,)
-        The index of the joined entry of each entry.
-    """
-    order = np.lexsort((counts.successes, counts.total_count))
-    k, n = counts.successes[order], counts.total_count[order]
-    first = np.flatnonzero(np.diff(k, prepend=-1) | np.diff(n, prepend=-1))
-    entry = np.empty_like(order)
-    entry[order] = np.repeat(np.arange(first.size), np.diff(first, append=order.size))
-    return Counts(k[first], n[first], np.add.reduceat(counts.multiplicity[order], first)), entry
-
-
 def _plain(label: Hashable) -> bool | int | float | str:
     """Return a label as JSON can hold it."""
     value = label.item() if isinstance(label, np.generic) else label

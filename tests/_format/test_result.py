@@ -52,6 +52,7 @@ def all_results():
             [Column(["<b>", "c"], "k", "key"), Column([0.5, None], "x", "value")], "<i>"
         ),
         "PosteriorTable": run.posterior_table(),
+        "Estimates": er.estimate(COUNTS),
         "EstimateTable": er.estimate_table(one, er.Beta(2.0, 3.0)),
         "ExpectedCounts": er.expected_counts(maximum),
         "EvidenceMaximum": maximum,
