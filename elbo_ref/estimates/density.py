@@ -159,9 +159,12 @@ class LogDensity:
         u0, d0, _ = self.at_0
         low = np.full(z.shape, -_FARTHEST)
         high = -low
-        y = np.full(z.shape, np.log((alpha + u0) / (beta + d0)))
         x = z - self.log_trials[0]
         r, q = sc.expit(x)[:, None], sc.expit(-x)[:, None]
+        all_up, all_down = u0 + self.up.weight.sum(), d0 + self.down.weight.sum()
+        # exact in both limits, s -> 0 and s -> infinity
+        y = q[:, 0] * np.log((alpha + u0) / (beta + d0))
+        y = y + r[:, 0] * np.log((alpha + all_up) / (beta + all_down))
         tilt, slope = y, np.ones(z.shape)
         for _ in range(_NEWTON_STEPS):
             m, rest = sc.expit(y), sc.expit(-y)
