@@ -205,6 +205,7 @@ GOOD_JSON = json.dumps(
 ).encode()
 
 
+@pytest.mark.filterwarnings("ignore:columns known by their names")
 @pytest.mark.thorough
 @settings(settings(max_examples=150), max_examples=400)
 @given(damages=st.lists(DAMAGE, min_size=1, max_size=3))
