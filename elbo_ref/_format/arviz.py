@@ -32,8 +32,9 @@ def data_tree(
     from_dict = need("arviz_base", "to_arviz").from_dict
     k, n = successes, total_count
     # c^K (1 - c)^(N - K) from the logit: no draw is rounded to 0 or 1 before its logarithm
-    successes_of = k * np.logaddexp(0, -posterior)
-    heights = log_coefficient - successes_of - (n - k) * np.logaddexp(0, posterior)
+    with np.errstate(invalid="ignore"):  # of 0 times infinity, at a c of 0 or 1
+        parts = k * np.logaddexp(0, -posterior), (n - k) * np.logaddexp(0, posterior)
+    heights = log_coefficient - np.where(k > 0, parts[0], 0) - np.where(n > k, parts[1], 0)
     groups = {
         "posterior": {"c": expit(posterior)},
         "prior": {"c": expit(prior)},

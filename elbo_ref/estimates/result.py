@@ -11,10 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special as sc
 
+from elbo_ref._format.arviz import data_tree
 from elbo_ref._format.numbers import describe, number
 from elbo_ref._format.result import Block, Tabular
 from elbo_ref._format.table import Column, Table, wrapped
-from elbo_ref._validation.arguments import FloatArray, count, probability, underflow_is_zero
+from elbo_ref._validation.arguments import (
+    FloatArray,
+    Rng,
+    count,
+    generator,
+    probability,
+    underflow_is_zero,
+)
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.estimates.contrasts import (
@@ -26,6 +34,7 @@ from elbo_ref.estimates.contrasts import (
     difference_interval,
     predicted,
 )
+from elbo_ref.estimates.draws import draws_of
 from elbo_ref.estimates.fit import Fit
 from elbo_ref.estimates.parameters import PriorParameter, PriorParameters
 from elbo_ref.mle.result import maximize_evidence
@@ -270,6 +279,31 @@ class Estimates(Tabular):
             limit = None if fit.maximum is None else fit.maximum.mean
             point = np.nan if limit is None else limit
         return predicted(point if latent is None else latent, n, self.level)
+
+    def to_arviz(self, *, draws: int = 1000, chains: int = 4, rng: Rng = 0) -> Any:
+        """Draw from posterior and prior, for ArviZ.
+
+        Parameters
+        ----------
+        draws, chains : int
+            Independent draws of each chain, and chains.
+        rng : int, SeedSequence or Generator
+
+        Returns
+        -------
+        xarray.DataTree
+            As that of `PosteriorTable.to_arviz`; the prior's own uncertainty is in the draws.
+
+        Raises
+        ------
+        ImportError
+            Without ``arviz-base``.
+        """
+        _, fits, group, entry = self.posteriors
+        shape = count("chains", chains, 1), count("draws", draws, 1)
+        posterior, prior = draws_of(fits, group, entry, shape, generator(rng))
+        seen = self.counts.successes, self.counts.total_count, self.counts.log_coefficient
+        return data_tree(posterior, prior, *seen, self.labels)
 
     def _find(self, name: str, label: Hashable) -> int:
         try:

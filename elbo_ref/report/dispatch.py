@@ -13,6 +13,7 @@ from elbo_ref.crosscheck.findings import Verdict
 from elbo_ref.diagnostics.diagnosis import Diagnosis, diagnose
 from elbo_ref.diagnostics.estimates import EstimateTable
 from elbo_ref.distributions.posterior_table import PosteriorTable
+from elbo_ref.estimates.result import Estimates
 from elbo_ref.mle.intervals import ConfidenceRegion, Parameter
 from elbo_ref.mle.result import EvidenceMaximum
 from elbo_ref.mle.tests import ExpectedCounts
@@ -49,18 +50,18 @@ class Picture(NamedTuple):
 
 
 def _posterior(
-    table: PosteriorTable, ax: Any, *, latent: Any = _ALL, above: float | None = None
+    table: PosteriorTable | Estimates, ax: Any, *, latent: Any = _ALL, above: float | None = None
 ) -> Any:
     if latent is not _ALL:
         return plot_latent(table, latent, ax)
     return plot_forest(table, ax) if above is None else plot_exceedance(table, above, ax)
 
 
-def _size_of_posterior(table: PosteriorTable, **options: Any) -> tuple[float, float]:
+def _size_of_posterior(table: PosteriorTable | Estimates, **options: Any) -> tuple[float, float]:
     return (5.0, 4.2) if "latent" in options else forest_size(table)
 
 
-def _axes_of_posterior(figure: Any, table: PosteriorTable, **options: Any) -> Any:
+def _axes_of_posterior(figure: Any, table: PosteriorTable | Estimates, **options: Any) -> Any:
     return framed(figure, 0.8 if "latent" in options else forest_margin(table))
 
 
@@ -88,6 +89,7 @@ PICTURES: dict[type[Result], Picture] = {
     EstimateTable: Picture(
         plot_estimates, lambda *_: (6.6, 5.0), lambda figure, _: framed(figure, 2.1)
     ),
+    Estimates: Picture(_posterior, _size_of_posterior, _axes_of_posterior),
     EvidenceMaximum: Picture(_maximum),
     ExpectedCounts: Picture(plot_rootogram, lambda *_: (6.0, 4.0)),
     PosteriorTable: Picture(_posterior, _size_of_posterior, _axes_of_posterior),
@@ -102,15 +104,15 @@ def plot(result: Result, ax: Any = None, **options: Any) -> Any:
     Parameters
     ----------
     result : Result
-        A run, a diagnosis, a posterior table, an evidence maximum, a confidence region, expected
-        counts, an estimate table or a verdict.
+        A run, a diagnosis, estimates, a posterior table, an evidence maximum, a confidence region,
+        expected counts, an estimate table or a verdict.
     ax : matplotlib Axes, optional
         Where to draw, three for a run or a diagnosis; by default in a new figure. A notebook shows
         that by itself; elsewhere pyplot knows it only if pyplot is imported already.
     **options
-        Of a posterior table, a label as `latent`, for the prior, the likelihood and the posterior
-        of one latent; or a threshold t as `above`, for P(c > t) of each. Of an evidence maximum, a
-        parameter as `profile`, for the highest log evidence over its values.
+        Of estimates and a posterior table, a label as `latent`, for the prior, the likelihood and
+        the posterior of one latent; or a threshold t as `above`, for P(c > t) of each. Of an
+        evidence maximum, a parameter as `profile`, for the highest log evidence over its values.
 
     Returns
     -------
@@ -131,10 +133,10 @@ def plot(result: Result, ax: Any = None, **options: Any) -> Any:
     Notes
     -----
     A run is drawn in three pictures: its losses, the densities of its first latent, its path over
-    the evidence. A posterior table is a forest: raw rates, estimates and intervals, sorted. An
-    evidence maximum is the surface of the evidence over all priors. Expected counts are a hanging
-    rootogram. Of a verdict there are its losses against the distribution that each should have;
-    without losses, the differences of all numbers that were compared.
+    the evidence. Estimates and a posterior table are a forest: raw rates, estimates and intervals,
+    sorted. An evidence maximum is the surface of the evidence over all priors. Expected counts are
+    a hanging rootogram. Of a verdict there are its losses against the distribution that each should
+    have; without losses, the differences of all numbers that were compared.
 
     Examples
     --------

@@ -15,6 +15,7 @@ from scipy import special as sc
 from elbo_ref._format.result import Tabular
 from elbo_ref._validation.arguments import FloatArray, probability
 from elbo_ref.distributions.posterior_table import PosteriorTable
+from elbo_ref.estimates.result import Estimates
 from elbo_ref.evidence import posterior
 from elbo_ref.report.axes import (
     OWN,
@@ -77,7 +78,7 @@ def plot_forest(result: Tabular, ax: Axes | None = None) -> Axes:
     ranks = np.arange(order.size)
     with np.errstate(invalid="ignore"):
         raw = (k / n)[order]
-    prob = float(table.column("interval_prob")[0])
+    prob = result.level if isinstance(result, Estimates) else table.column("interval_prob")[0]
     interval, one = f"estimate, {100 * prob:g}% interval", ranks.size <= MOST_ROWS
     if one:
         ax.hlines(ranks, raw, mean[order], color=RAW, lw=0.8, zorder=1)
@@ -102,12 +103,14 @@ def plot_forest(result: Tabular, ax: Axes | None = None) -> Axes:
     return headed(ax, f"{_latents(ranks.size)}: raw rates shrink toward the prior")
 
 
-def plot_exceedance(table: PosteriorTable, above: float, ax: Axes | None = None) -> Axes:
+def plot_exceedance(
+    table: PosteriorTable | Estimates, above: float, ax: Axes | None = None
+) -> Axes:
     """Draw the posterior probability that c is above a threshold, for all latents.
 
     Parameters
     ----------
-    table : PosteriorTable
+    table : PosteriorTable or Estimates
     above : float
         The threshold, in (0, 1).
     ax : matplotlib Axes, optional
@@ -139,8 +142,10 @@ def plot_exceedance(table: PosteriorTable, above: float, ax: Axes | None = None)
     return headed(ax, f"{_latents(ranks.size)}: P(c > {above:g}), above 95% for {sure}")
 
 
-def exceedance(table: PosteriorTable, above: float) -> FloatArray:
+def exceedance(table: PosteriorTable | Estimates, above: float) -> FloatArray:
     """Compute P(c > above) of each latent under its posterior."""
+    if isinstance(table, Estimates):
+        return table.probability_above(above)
     after = posterior(table.prior, table.counts)
     return np.asarray(sc.betaincc(*after.arrays(), above))
 

@@ -11,7 +11,6 @@ import html
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from importlib import import_module
 from importlib.resources import files
 from typing import Any, Literal, NamedTuple
@@ -127,11 +126,8 @@ def page_of_estimates(found: Estimates, title: str, made: Mapping[str, str]) -> 
 
 def forest(found: Estimates, format: Literal["png", "svg"]) -> bytes:
     """Draw estimates as a forest, always in the same bytes."""
-    probability = Column(np.full(len(found.mean), found.level), "interval_prob")
-    table = found.table()
-    table = replace(table, columns=[*table.columns, probability])
-    figure = own_figure(*forest_size(table))
-    plot_forest(table, framed(figure, forest_margin(table)))
+    figure = own_figure(*forest_size(found))
+    plot_forest(found, framed(figure, forest_margin(found)))
     drawn = io.BytesIO()
     save(figure, drawn, format)
     return drawn.getvalue()

@@ -44,6 +44,31 @@ def test_draws_have_the_distributions():
     assert away(tree["prior"]["c"].values, 0.2, stats.beta.std(2, 8)).max() < 5
 
 
+@pytest.mark.parametrize("prior", ["averaged", "mle"])
+def test_draws_of_estimates_have_their_means_and_intervals(prior):
+    counts = er.Counts([3, 4, 9, 2], [10, 12, 14, 9])
+    found = er.estimate(counts, prior, level=0.9)
+    c = found.to_arviz(draws=2000, rng=5)["posterior"]["c"].values
+    assert away(c, found.mean, c.std((0, 1))).max() < 5
+    below = np.array([(c < end).mean((0, 1)) for end in (found.lower, found.upper)])
+    assert np.abs(below - [[0.05], [0.95]]).max() < 5 * np.sqrt(0.05 * 0.95 / 8000)
+
+
+def test_latents_of_one_unknown_prior_depend_on_each_other():
+    """Draws share the prior: what it leaves uncertain moves all latents alike."""
+    found = er.estimate(er.Counts([0, 0, 0, 1], [1, 1, 1, 1]))
+    c = found.to_arviz(draws=2000, rng=5)["posterior"]["c"].values.reshape(-1, 4)
+    held = er.estimate(er.Counts([0, 0, 0, 1], [1, 1, 1, 1]), er.Beta(1.0, 1.0))
+    alone = held.to_arviz(draws=2000, rng=5)["posterior"]["c"].values.reshape(-1, 4)
+    assert np.corrcoef(c.T)[0, 1] > 5 / np.sqrt(8000) > abs(np.corrcoef(alone.T)[0, 1])
+
+
+def test_a_limit_is_drawn_as_points():
+    tree = er.estimate(er.Counts([0, 3], 3), "mle").to_arviz(draws=5)
+    assert (tree["posterior"]["c"].values == [0, 1]).all()
+    assert (tree["log_likelihood"]["successes"].values == 0).all()
+
+
 def test_the_same_seed_gives_the_same_draws():
     first, again, other = (
         TABLE.to_arviz(draws=5, rng=seed)["posterior"]["c"].values for seed in (1, 1, 2)

@@ -72,7 +72,8 @@ def bare_verdict():
 
 RESULTS = {
     "expected": lambda: er.expected_counts(er.maximize_evidence(COUNTS[71])),
-    "estimates": lambda: er.estimate_table(COUNTS[71], er.Beta(2.0, 3.0)),
+    "estimate": lambda: er.estimate(COUNTS[6]),
+    "point estimates": lambda: er.estimate_table(COUNTS[71], er.Beta(2.0, 3.0)),
     "region": lambda: er.maximize_evidence(COUNTS[71]).confidence_interval("mean"),
     "open region": lambda: er.maximize_evidence(er.Counts(3, 10)).confidence_interval(
         "concentration"
@@ -206,6 +207,33 @@ def test_a_ribbon_keeps_the_estimates_and_the_medians_of_intervals():
     assert at.size == 100 and (low < high).all()
     np.testing.assert_allclose(low[50], np.median(table.lower[order][2500:2550]))
     assert len(ax.get_yticks()) < 10
+
+
+@pytest.mark.parametrize("prior", ["averaged", "mle", er.Beta(2.0, 8.0)], ids=str)
+def test_estimates_have_the_pictures_of_a_posterior(prior):
+    found = er.estimate(COUNTS[6], prior, level=0.9)
+    ax = found.plot()
+    order = np.argsort(found.mean, kind="stable")
+    np.testing.assert_array_equal(line(ax, "estimate, 90%")[0], found.mean[order])
+    exceeds = found.plot(above=0.2).lines[0].get_xdata()
+    np.testing.assert_allclose(exceeds, np.sort(found.probability_above(0.2)))
+    ax = found.plot(latent="south")
+    y, height = line(ax, "posterior")
+    fine = np.linspace(y[0], y[-1], 20001)  # its mean is that of the table
+    c = 1 / (1 + np.exp(-fine))
+    weight = np.interp(fine, y, height)
+    assert abs((c * weight).sum() / weight.sum() - found["south"].mean) < 2e-3
+    assert collisions(ax) == []
+    if isinstance(prior, er.Beta):
+        same = line(er.posterior_table(prior, COUNTS[6]).plot(latent="south"), "posterior")
+        np.testing.assert_allclose(np.interp(y, *same), height, atol=2e-3)
+
+
+def test_a_limit_has_no_densities():
+    found = er.estimate(er.Counts([0, 3], 3), "mle")
+    found.plot(), found.plot(above=0.3)
+    with pytest.raises(ValueError, match="limit"):
+        found.plot(latent=0)
 
 
 @pytest.mark.parametrize("above", [0.05, 0.2, 0.7])
@@ -346,7 +374,7 @@ def test_a_notebook_shows_figures_by_themselves():
     nbformat, client = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
     cells = [
-        "import elbo_ref as er\ntable = er.shrunken_estimates(er.Counts([3, 4, 9], 10))",
+        "import elbo_ref as er\ntable = er.estimate(er.Counts([3, 4, 9], 10))",
         "table.plot();",
         "table",
     ]
