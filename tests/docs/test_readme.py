@@ -23,10 +23,10 @@ from typing import NamedTuple
 import pytest
 
 import elbo_ref
-from elbo_ref.cli import fit, fit_options
+from elbo_ref.cli import crosscheck, estimate, fit, fit_options
 from places import ROOT
 
-crosscheck = importlib.import_module("elbo_ref.cli.crosscheck")
+COMMANDS = {"fit": fit, "crosscheck": crosscheck, "estimate": estimate}
 
 README = (ROOT / "README.md").read_text()
 
@@ -39,7 +39,7 @@ FENCE = re.compile(
     r"(?:^ *<!-- (?P<mark>[^\n]*) -->\n)?^ *```(?P<language>\w*)\n(?P<body>.*?)^ *```$",
     flags=re.MULTILINE | re.DOTALL,
 )
-COMMAND = re.compile(r"-m elbo_ref\.(fit|crosscheck) (.*)")
+COMMAND = re.compile(r"-m elbo_ref[. ](fit|crosscheck|estimate) (.*)")
 
 
 class Block(NamedTuple):
@@ -64,7 +64,7 @@ def printed(module: str, arguments: str) -> str:
     out, err = io.StringIO(), io.StringIO()
     streams = redirect_stdout(out), redirect_stderr(err)
     with contextlib.chdir(ROOT), streams[0], streams[1], contextlib.suppress(SystemExit):
-        {"fit": fit, "crosscheck": crosscheck}[module].main(shlex.split(arguments))
+        COMMANDS[module].main(shlex.split(arguments))
     return out.getvalue() or err.getvalue().splitlines(keepends=True)[-1]
 
 
@@ -105,7 +105,8 @@ def test_each_block_is_run_or_says_why_not(page):
     """A mark gives its reason; Python is a doctest, and a command is one that `printed` runs."""
     for mark, language, body in fenced(page):
         runs = {"python": ">>> " in body, "sh": bool(COMMAND.search(body)), "text": True}
-        marks = r"|live|needs: \w+|not run: \S.*|output of: python -m elbo_ref\.(fit|crosscheck) .*"
+        of = r"output of: python -m elbo_ref[. ](fit|crosscheck|estimate) .*"
+        marks = rf"|live|needs: \w+|not run: \S.*|{of}"
         assert re.fullmatch(marks, mark), (mark, body)
         assert mark.startswith("not run: ") or runs.get(language), body
 
