@@ -323,7 +323,11 @@ def _verdict(
 def _of_spread(
     model: LossModel, losses: FloatArray, explained: Explained | None, *, said: bool
 ) -> list[Finding]:
-    """Compare the spread of the run's losses with that of the model as it is meant."""
+    """Compare the spread of the run's losses with that of the model as it is meant.
+
+    A number of particles that nobody said is that of the evaluations, if of any.
+    """
+    model = model if said else model._replace(num_particles=1)
     if explained is None:
         return spread_findings(model, losses, None, said=said)
     meant = explained.aligned.model.at(slice(-1, None))

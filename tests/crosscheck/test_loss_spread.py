@@ -99,6 +99,20 @@ def test_losses_of_ten_particles_told_as_one():
         assert [x.status for x in spoken(again)] == [status] * (status is not None)
 
 
+def test_evaluations_of_many_particles_say_nothing_of_the_run_s():
+    """Nobody said how many there were, and the run had one."""
+    params, losses = ran("beta", 5)
+    own = params["guide.concentration1"], params["guide.concentration0"]
+    c = np.random.default_rng(2).beta(*own, (20, 50, K.size))
+    joint = stats.binom.logpmf(K, N, c) + stats.beta.logpdf(c, *(params[x] for x in ROLES))
+    means = -(joint - stats.beta.logpdf(c, *own)).sum(axis=2).mean(axis=1)
+    losses[-1] = means.mean()  # by itself the last loss is no test of the others
+    found = verdict("beta", params, losses, None, evaluations=means)
+    assert not found.mistakes
+    assert not spoken(found)
+    assert "num_particles" in {x.name for x in found.having("note")}
+
+
 def test_losses_of_one_particle_told_as_fifty():
     (found,) = found_in("beta", *ran("beta", 5), 50)
     assert found.status == "mistake"
