@@ -37,7 +37,7 @@ def ran(guide, seed, *, particles=1, steps=80, size=12):
     a, b = run.prior.arrays()
     names = ("loc", "scale") if guide == "normal" else ("concentration1", "concentration0")
     own = dict(zip((f"guide.{x}" for x in names), run.guide_parameters[:, -1], strict=False))
-    return dict(zip(ROLES, (a, b), strict=True)) | own, np.asarray(run.losses)
+    return dict(zip(ROLES, (a, b), strict=True)) | own, np.array(run.losses)
 
 
 def verdict(guide, params, losses, particles=1, size=12, **options):
