@@ -174,7 +174,8 @@ def test_coefficients_are_as_precise_as_the_data(kind):
     found = rows_site()
     arrays = {"k.value": K[None], "k.total_count": N[None], "k.index": np.arange(3)[None]}
     observed = {name: x.astype(kind) for name, x in arrays.items()}
-    made = Recording(losses=[1.0], observed=observed, header={"sites": [found]})
+    draws = {"c": np.full((1, 1, 3), 0.5)}
+    made = Recording(losses=[1.0], draws=draws, observed=observed, header={"sites": [found]})
     seen = data_of(made, [found], PLACES, 3)
     times = 2.0**29 if kind is np.float32 else 1.0
     wanted = times * data().coefficient_magnitude

@@ -19,8 +19,7 @@ import numpy as np
 import pytest
 
 import elbo_ref as er
-from elbo_ref import optim as adam
-from elbo_ref.svi import checkpoint, loop
+from elbo_ref.svi import checkpoint, loop, optimizers as adam
 from elbo_ref.svi.config import checked_config
 from elbo_ref.svi.result import run_at
 from tiers import few
