@@ -375,6 +375,19 @@ def test_a_detached_parameter(row):
     assert moving not in finding
 
 
+def test_a_detached_prior_by_its_mean_and_total():
+    """What stays still does so in any coordinates; one that moves is the negative control."""
+    for learned in (False, True):
+        params, losses = fitted(er.Adam(lr=0.05), learn_prior=learned)
+        a, b = (params.pop(name) for name in ROLES)
+        params |= {"mean": a / (a + b), "total": a + b}
+        names = {"prior.mean": "mean", "prior.concentration": "total"}
+        names |= dict(zip(OWN, OWN, strict=True))
+        claims = {"names": names, "losses": losses, "optimizer": er.Adam(lr=0.05)}
+        found = er.cross_check(er.Counts(K, N), params, **claims).mistakes
+        assert found == (() if learned else ("gradient_detached",))
+
+
 @pytest.mark.thorough
 def test_a_history_recorded_after_each_step():
     """Entries belong to the loss after theirs; this is said, and no mistake."""
