@@ -306,7 +306,9 @@ class Counts:
         >>> Counts([3, 0, 7], 10).summary()
         '10 of 30 trials succeed, latents 3'
         """
-        w = self.multiplicity.astype(object)
+        w = self.multiplicity
+        if w.astype(np.float64) @ self.total_count > 2.0**62:  # beyond int64
+            w = w.astype(object)
         total = f"{w @ self.successes} of {w @ self.total_count} trials succeed"
         return f"{total}, latents {self.num_latents}"
 

@@ -434,3 +434,14 @@ def test_labels_that_are_none(labels, error, message):
     assert str(caught.value) == message.replace("labels[", "groups[").replace(
         "labels m", "groups m"
     )
+
+
+@pytest.mark.parametrize("power", [10, 31, 40, 61])
+def test_totals_in_words_are_exact_beyond_int64(power):
+    counts = Counts([2**power, 3], [2**power + 1, 7], multiplicity=[2 ** min(power, 60), 5])
+    w = [int(x) for x in counts.multiplicity]
+    k, n = (
+        sum(a * int(b) for a, b in zip(w, x, strict=True))
+        for x in (counts.successes, counts.total_count)
+    )
+    assert counts.summary() == f"{k} of {n} trials succeed, latents {sum(w)}"
