@@ -121,6 +121,8 @@ def test_counts_above_2_to_the_53_keep_every_digit(engine):
 
 @pytest.mark.parametrize("dtype", ["Int64", "int64[pyarrow]"])
 def test_nullable_numbers_of_pandas_keep_every_digit(dtype):
+    if "pyarrow" in dtype:
+        pytest.importorskip("pyarrow")
     frame = of_pandas({"k": [BIG, 3], "n": [BIG + 1, 5]}).astype(dtype).reindex([0, 1, 2])
     got = er.Counts.from_frame(frame, successes="k", total_count="n", na="drop")
     assert_identical(got, er.Counts([3, BIG], [5, BIG + 1]))
