@@ -113,8 +113,16 @@ def test_another_constant_is_no_mistake(bench, name):
         assert verdict.genuine and verdict.having("note"), (level, verdict.summary())
 
 
+OF_RATES = (
+    *("OlderPrior", "OlderGuide", "OlderParameters"),
+    *("OtherPriorHeld", "TableSorted", "TableShuffled"),
+)
+"""Programs whose mistakes are named in most runs, not in each: benchmarks count them."""
+
+
 def test_all_programs_are_here(bench):
-    assert [program.__name__ for program in bench[1].MISTAKES] == PROGRAMS
+    names = [program.__name__ for program in bench[1].MISTAKES]
+    assert [name for name in names if name not in OF_RATES] == PROGRAMS
 
 
 @pytest.mark.parametrize("level", few(["history", "evaluations", "final"]))
