@@ -11,7 +11,8 @@ M. Okabe & K. Ito (2008), "Color Universal Design".
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import special as sc
@@ -147,6 +148,48 @@ def log_axis(axis: Axis, low: float, high: float) -> None:
     axis.set_ticks(next((x for x in inside if x.size <= _MOST_TICKS), inside[-1]))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(NullLocator())
+
+
+class ParameterScale(NamedTuple):
+    """A parameter of the prior along an x axis: a mean by its logit, others logarithmic.
+
+    Attributes
+    ----------
+    name : str
+        Short, for a title.
+    into, out_of : function
+        Takes values to their logits or logarithms, and back.
+    """
+
+    name: str
+    into: Callable[[Any], Any]
+    out_of: Callable[[Any], Any]
+
+    @classmethod
+    def of(cls, parameter: str) -> ParameterScale:
+        """Return the scale of a parameter."""
+        if parameter == "mean":
+            return cls("mean", sc.logit, sc.expit)
+        names = {"concentration": "a + b", "concentration1": "a", "concentration0": "b"}
+        return cls(names[parameter], np.log, np.exp)
+
+    @property
+    def is_mean(self) -> bool:
+        """True if the axis itself is in logits."""
+        return self.into is sc.logit
+
+    def drawn(self, x: Any) -> Any:
+        """Return where logits or logarithms are drawn."""
+        return x if self.is_mean else self.out_of(x)
+
+    def label(self, ax: Axes, low: float, high: float) -> None:
+        """Scale and label an x axis from one logit or logarithm to another."""
+        if self.is_mean:
+            logit_axis(ax, low, high)
+        else:
+            ax.set(xscale="log", xlim=(self.out_of(low), self.out_of(high)))
+            log_axis(ax.xaxis, float(self.out_of(low)), float(self.out_of(high)))
+        ax.set_xlabel("mean of the prior (logit scale)" if self.is_mean else self.name)
 
 
 def plain_text(text: object) -> str:

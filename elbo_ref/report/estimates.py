@@ -10,21 +10,11 @@ from scipy import special as sc
 from elbo_ref.diagnostics.estimates import EstimateTable
 from elbo_ref.mle.intervals import ConfidenceRegion
 from elbo_ref.optima.optimum import Optimum
-from elbo_ref.report.axes import (
-    OWN,
-    PALE,
-    PRIOR,
-    headed,
-    log_axis,
-    logit_axis,
-    new_axes,
-    padded,
-)  # fmt: skip
+from elbo_ref.report.axes import OWN, PALE, PRIOR, ParameterScale, headed, new_axes, padded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_NAMES = {"concentration": "a + b", "concentration1": "a", "concentration0": "b"}
 _FAR = 100.0
 
 
@@ -94,32 +84,26 @@ def plot_region(region: ConfidenceRegion, ax: Axes | None = None) -> Axes:
         Its x is logarithmic; of a mean the logit, labelled by the mean.
     """
     ax = new_axes() if ax is None else ax
-    is_mean = region.parameter == "mean"
-    into, out_of = (sc.logit, sc.expit) if is_mean else (np.log, np.exp)
-    limit = 1.0 if is_mean else np.inf
+    scale = ParameterScale.of(region.parameter)
+    into, limit = scale.into, 1.0 if scale.is_mean else np.inf
     ends = np.ravel([(low, high) for low, high in region.intervals])
     inner = ends[(ends > 0) & (ends < limit)]
-    around = inner if inner.size else np.array([0.5 if is_mean else 1.0])
+    around = inner if inner.size else np.array([scale.out_of(0.0)])
     low, high = padded(into([around.min(), around.max()]), 0.6, 1.0)
     low = low - np.log(_FAR) / 2 if region.lower <= 0 else low
     high = high + np.log(_FAR) / 2 if region.upper >= limit else high
     for first, last in region.intervals:
         left = into(first) if first > 0 else low
         right = into(last) if last < limit else high
-        at = [float(x if is_mean else out_of(x)) for x in (left, right)]
+        at = [float(scale.drawn(x)) for x in (left, right)]
         ax.plot(at, [0, 0], color=OWN, lw=4, solid_capstyle="butt")
         for end, x, open_end in zip("<>", at, (first <= 0, last >= limit), strict=True):
             ax.plot([x], [0], end if open_end else "|", color=OWN, ms=14, mew=3, clip_on=False)
             if not open_end:
-                value = sc.expit(x) if is_mean else x
+                value = sc.expit(x) if scale.is_mean else x
                 y, va = (0.3, "bottom") if end == "<" else (-0.3, "top")
                 ax.text(x, y, f"{value:.4g}", ha="center", va=va, fontsize=9)
-    if is_mean:
-        logit_axis(ax, low, high)
-    else:
-        ax.set(xscale="log", xlim=(out_of(low), out_of(high)))
-        log_axis(ax.xaxis, float(out_of(low)), float(out_of(high)))
-    name = _NAMES.get(region.parameter, "mean of the prior (logit scale)")
-    ax.set(ylim=(-1, 1), yticks=[], xlabel=name)
+    scale.label(ax, low, high)
+    ax.set(ylim=(-1, 1), yticks=[])
     several = "intervals" if len(region.intervals) > 1 else "interval"
     return headed(ax, f"{100 * region.level:g}% {region.method} {several}")

@@ -25,12 +25,13 @@ from elbo_ref.report.axes import (
     OWN,
     PALE,
     PRIOR,
+    ParameterScale,
     headed,
     log_axis,
     logit_axis,
     new_axes,
     padded,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,33 +97,26 @@ def plot_profile(maximum: EvidenceMaximum, parameter: Parameter, ax: Axes | None
     check_parameter("profile", parameter)
     region, far = (maximum.confidence_interval(parameter, level=x) for x in (0.95, _FAR))
     ax = new_axes() if ax is None else ax
-    into, out_of = (sc.logit, sc.expit) if parameter == "mean" else (np.log, np.exp)
+    scale = ParameterScale.of(parameter)
+    into, out_of = scale.into, scale.out_of
     low, high = padded(into(_finite_ends(far, maximum.prior, parameter)), 0.5)
     values = out_of(np.linspace(low, high, _POINTS))
     x, height = into(values), [maximum.profile(parameter, v) for v in values.tolist()]
     below = np.array(height) - maximum.log_evidence
-    shown = x if parameter == "mean" else values
-    ax.plot(shown, below, color=PRIOR, lw=2)
+    ax.plot(scale.drawn(x), below, color=PRIOR, lw=2)
     for i, interval in enumerate(region.intervals):
         ends = np.clip(np.array(interval, np.float64), out_of(low), out_of(high))
-        left, right = (into(ends) if parameter == "mean" else ends).tolist()
+        left, right = scale.drawn(into(ends)).tolist()
         label = "" if i else "95% interval"
         ax.axvspan(left, right, color=PALE, alpha=0.5, lw=0, label=label)
     ax.axhline(-_OF_ONE, color=OWN, ls=":", lw=1.4)
     if maximum.prior is not None:
-        at = parameter_of(maximum.prior, parameter)
-        at = sc.logit(at) if parameter == "mean" else at
+        at = scale.drawn(into(parameter_of(maximum.prior, parameter)))
         ax.plot([at], [0], "*", c=EXACT, ms=13, mec="white", zorder=5, label="maximum")
-    name = {"concentration": "a + b", "concentration1": "a", "concentration0": "b"}
-    if parameter == "mean":
-        logit_axis(ax, low, high)
-    else:
-        ax.set(xscale="log", xlim=(out_of(low), out_of(high)))
-        log_axis(ax.xaxis, out_of(low), out_of(high))
-    what = name.get(parameter, "mean of the prior (logit scale)")
-    ax.set(xlabel=what, ylabel="nats below the highest", ylim=(max(below.min(), -7) - 0.3, 0.6))
+    scale.label(ax, low, high)
+    ax.set(ylabel="nats below the highest", ylim=(max(below.min(), -7) - 0.3, 0.6))
     ends_text = "; ".join(f"{low:.3g} to {high:.3g}" for low, high in region.intervals)
-    return headed(ax, f"{name.get(parameter, parameter)} of the prior: 95% {ends_text}")
+    return headed(ax, f"{scale.name} of the prior: 95% {ends_text}")
 
 
 def _finite_ends(
