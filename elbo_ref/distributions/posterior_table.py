@@ -38,9 +38,47 @@ KIND = "equal-tailed"
 """The kind of the intervals: as much probability below as above."""
 
 
+class LatentRows:
+    """Columns of a table with a row, and in it an interval, for each entry of counts."""
+
+    counts: Counts
+    mean: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    shrinkage: FloatArray
+
+    @property
+    def labels(self) -> Sequence[Any]:
+        """The groups of the counts, or the numbers of the entries, from 0."""
+        return range(len(self.counts)) if self.counts.labels is None else self.counts.labels
+
+    def _counted(self) -> tuple[Column, list[Column]]:
+        """Make the column of labels, and those of the counts."""
+        counts, labels = self.counts, self.labels
+
+        def latent(i: int) -> str:
+            times = counts.multiplicity[i]
+            return str(labels[i]) if times == 1 else f"{labels[i]} (x {times})"
+
+        return Column(labels, "label", "latent", text=latent), [
+            Column(counts.successes, "successes", "successes"),
+            Column(counts.total_count, "total_count", "of"),
+            Column(counts.multiplicity, "multiplicity"),
+        ]
+
+    def _estimated(self, level: float) -> list[Column]:
+        """Make the columns of means, of intervals of that probability, and of shrinkage."""
+        return [
+            Column(self.mean, "mean", "mean"),
+            Column(self.lower, "lower", f"{100 * level:g}% from"),
+            Column(self.upper, "upper", "to"),
+            Column(self.shrinkage, "shrinkage", "shrinkage"),
+        ]
+
+
 @underflow_is_zero
 @dataclass(frozen=True, eq=False)
-class PosteriorTable(Tabular):
+class PosteriorTable(LatentRows, Tabular):
     """One row per entry of the counts; made by `posterior_table`.
 
     Attributes
@@ -60,11 +98,6 @@ class PosteriorTable(Tabular):
     upper: FloatArray = field(repr=False)
     shrinkage: FloatArray = field(repr=False)
 
-    @property
-    def labels(self) -> Sequence[Any]:
-        """The groups of the counts, or the numbers of the entries, from 0."""
-        return range(len(self.counts)) if self.counts.labels is None else self.counts.labels
-
     def columns(self) -> dict[str, list[Any]]:
         """Return the columns as lists, by name."""
         columns = [x for x in self.table().columns if not x.name.startswith("interval")]
@@ -78,23 +111,13 @@ class PosteriorTable(Tabular):
         Table
             With ``to_text()``, ``to_html()``, ``to_csv()``, ``to_pandas()``, ...
         """
-        counts, size, labels = self.counts, len(self.counts), self.labels
-
-        def latent(i: int) -> str:
-            times = counts.multiplicity[i]
-            return str(labels[i]) if times == 1 else f"{labels[i]} (x {times})"
-
+        (label, counted), size = self._counted(), len(self.counts)
         origin = describe(self.prior) if self.prior.shape == () else "its prior"
         return Table(
             [
-                Column(labels, "label", "latent", text=latent),
-                Column(counts.successes, "successes", "successes"),
-                Column(counts.total_count, "total_count", "of"),
-                Column(counts.multiplicity, "multiplicity"),
-                Column(self.mean, "mean", "mean"),
-                Column(self.lower, "lower", f"{100 * self.prob:g}% from"),
-                Column(self.upper, "upper", "to"),
-                Column(self.shrinkage, "shrinkage", "shrinkage"),
+                label,
+                *counted,
+                *self._estimated(self.prob),
                 Column(np.broadcast_to(self.prob, size), "interval_prob"),
                 Column(np.broadcast_to(KIND, size), "interval_kind"),
             ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
@@ -25,6 +25,7 @@ from elbo_ref._validation.arguments import (
 )
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.posterior_table import LatentRows
 from elbo_ref.estimates.contrasts import (
     MOST_TRIALS,
     Difference,
@@ -64,7 +65,7 @@ class Posteriors(NamedTuple):
 
 @underflow_is_zero
 @dataclass(frozen=True, eq=False)
-class Estimates(Tabular):
+class Estimates(LatentRows, Tabular):
     """One row per entry of the counts; made by `estimate`.
 
     Attributes
@@ -87,11 +88,6 @@ class Estimates(Tabular):
     lower: FloatArray = field(repr=False)
     upper: FloatArray = field(repr=False)
     shrinkage: FloatArray = field(repr=False)
-
-    @property
-    def labels(self) -> Sequence[Any]:
-        """The labels of the counts, or the numbers of the entries, from 0."""
-        return range(len(self.counts)) if self.counts.labels is None else self.counts.labels
 
     @property
     def raw(self) -> FloatArray:
@@ -326,23 +322,18 @@ class Estimates(Tabular):
         Table
             With ``to_text()``, ``to_html()``, ``to_csv()``, ``to_pandas()``, ...
         """
-        counts, names = self.counts, self.posteriors.names
+        (label, counted), names = self._counted(), self.posteriors.names
         groups = []
         if names != (None,):
             of = np.array(names, object)[self.posteriors.group]
             groups = [Column(of, "group", "group", left=True)]
         return Table(
             [
-                Column(self.labels, "label", "latent"),
+                label,
                 *groups,
-                Column(counts.successes, "successes", "successes"),
-                Column(counts.total_count, "total_count", "of"),
-                Column(counts.multiplicity, "multiplicity"),
+                *counted,
                 Column(self.raw, "raw", "raw"),
-                Column(self.mean, "mean", "mean"),
-                Column(self.lower, "lower", f"{100 * self.level:g}% from"),
-                Column(self.upper, "upper", "to"),
-                Column(self.shrinkage, "shrinkage", "shrinkage"),
+                *self._estimated(self.level),
             ],
             self._caption(),
         )
