@@ -86,7 +86,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     parser = crosscheck_parser()
     options = parser.parse_args(arguments)
-    options.given = list(sys.argv[1:] if arguments is None else arguments)
     if options.example == LIST:
         list_examples()
         return FINE

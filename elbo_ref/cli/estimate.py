@@ -6,7 +6,6 @@ Argument parsing and composition; no mathematics.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -112,7 +111,6 @@ def _run(arguments: Sequence[str] | None) -> int:
     data = read_input(parser, options)
     with refusals(parser):
         found = estimate(data.counts, options.prior, level=options.level)
-    given = list(sys.argv[1:] if arguments is None else arguments)
     with Interrupts():
         text = to_json({**_document(found), "input": data.source})
         delivery = Delivery()
@@ -123,7 +121,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             drawn = forest(found, options.plot.suffix[1:])
             delivery.write(options.plot, drawn, options.force)
         if options.report is not None:
-            page = page_of_estimates(found, data.title, made_by("estimate", given, data))
+            page = page_of_estimates(found, data.title, made_by("estimate", options.given, data))
             delivery.write(options.report, html_page(page).encode(), options.force)
         shown = f"{printable(data.title)}\n{found.summary()}\n"
         delivery.print(*(text, ".json") if options.json else (shown, ".txt"))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import sys
 from collections.abc import Sequence
 from functools import partial
 
@@ -55,7 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     parser = fit_parser()
     options = parser.parse_args(arguments)
-    options.given = list(sys.argv[1:] if arguments is None else arguments)
     if options.example == LIST:
         list_examples()
         return FINE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeAlias
@@ -86,7 +87,15 @@ _COUNTS: Options = [
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """A parser whose errors are one line, and whose options know the arguments `given`."""
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: None = None
+    ) -> argparse.Namespace:
+        """Parse the arguments, by default those of the process."""
+        options = super().parse_args(args, namespace)
+        options.given = list(sys.argv[1:] if args is None else args)
+        return options
 
     def error(self, message: str) -> NoReturn:
         """Exit with code 2; the usage is what ``--help`` prints."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.resources import files
 from typing import Any, Literal, NamedTuple
@@ -99,29 +99,33 @@ def page_of_runs(
     seen: Comparison, title: str, names: Mapping[str, str], made: Mapping[str, str]
 ) -> Page:
     """Make the page of runs: the conclusion, their pictures, the table, a sentence on each."""
+    guides = ", ".join(run.guide_name for run in seen.runs)
+
+    def draw() -> bytes:
+        drawn = io.BytesIO()
+        save_figure(seen.diagnoses, drawn, "svg")
+        return drawn.getvalue()
+
+    what = f"losses, densities and path of the guides {guides}"
+    pictures, missing = _drawn(draw, what) if seen.complete else ([], [])
     details = [f"{name}: {sentence}." for name, sentence in seen.said().items()]
-    pictures, drawn = [], io.BytesIO()
-    try:
-        if seen.complete:
-            save_figure(seen.diagnoses, drawn, "svg")
-            titles = ", ".join(run.guide_name for run in seen.runs)
-            title_of = f"losses, densities and path of the guides {titles}"
-            pictures = [picture_of(drawn.getvalue().decode(), title_of)]
-    except ImportError as error:
-        details.append(f"no pictures: {error}")
     tables = [seen.table(names), seen.posteriors()]
-    return Page(title, [f"{seen.conclusion}."], made, pictures, tables, details)
+    return Page(title, [f"{seen.conclusion}."], made, pictures, tables, details + missing)
 
 
 def page_of_estimates(found: Estimates, title: str, made: Mapping[str, str]) -> Page:
     """Make the page of estimates: what they are, a forest of them, the table."""
-    table, pictures, details = found.table(), list[Picture](), list[str]()
+    table, what = found.table(), "raw rates, estimates and intervals of all latents"
+    pictures, missing = _drawn(lambda: forest(found, "svg"), what)
+    return Page(title, [f"{table.caption}."], made, pictures, [table], missing)
+
+
+def _drawn(draw: Callable[[], bytes], what: str) -> tuple[list[Picture], list[str]]:
+    """Draw a picture; without matplotlib there is none, but what is missing."""
     try:
-        drawn = forest(found, "svg").decode()
-        pictures.append(picture_of(drawn, "raw rates, estimates and intervals of all latents"))
+        return [picture_of(draw().decode(), what)], []
     except ImportError as error:
-        details.append(f"no pictures: {error}")
-    return Page(title, [f"{table.caption}."], made, pictures, [table], details)
+        return [], [f"no pictures: {error}"]
 
 
 def forest(found: Estimates, format: Literal["png", "svg"]) -> bytes:

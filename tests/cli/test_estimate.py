@@ -14,20 +14,7 @@ import elbo_ref as er
 from elbo_ref.cli import estimate
 from places import ROOT
 
-
-@pytest.fixture
-def command(capsys):
-    """Run the command in this process: exit code, standard output, standard error."""
-
-    def run(*arguments):
-        try:
-            code = estimate.main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = stop.code
-        streams = capsys.readouterr()
-        return code, streams.out, streams.err
-
-    return run
+COMMAND = estimate
 
 
 @pytest.mark.parametrize("prior", ["averaged", "mle", "2,8"])

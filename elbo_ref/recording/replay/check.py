@@ -191,12 +191,6 @@ def _untested(reason: str) -> Finding:
     return Finding("losses", "losses, gradients and draws", reason=reason, status="untested")
 
 
-def _samples_others(statement: Statement) -> bool:
-    """Tell whether the guide has densities in the loss that are not of the latents."""
-    missing = any(finding.name == "latent_not_in_guide" for finding in statement.findings)
-    return missing and bool(statement.recording.sites("guide"))
-
-
 def _outside(reason: str) -> Finding:
     return Finding("outside_model", reason, status="outside")
 
