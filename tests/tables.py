@@ -129,7 +129,8 @@ def slow_read(data, layout):
             dropped += 1
             continue
         cells = slow_cells(text, separator)
-        if number == 2 and cells and len(cells) == len(names) + 1 and cells[-1]:
+        of_r = layout.columns is None and number == 2  # rows that begin with names of their own
+        if of_r and cells and len(cells) == len(names) + 1 and cells[-1]:
             names = names if "" in names else ["", *names]
         if cells is None or len(cells) != len(names):
             raise RefusedError(number)

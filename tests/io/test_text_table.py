@@ -471,7 +471,6 @@ WARD_OPTIONS = (
 )
 
 
-@pytest.mark.xfail(reason="the twin reports another line first where a line has too many cells")
 @pytest.mark.thorough
 @settings(settings(max_examples=150), max_examples=1500)
 @given(damages=st.lists(DAMAGE, min_size=1, max_size=3), crlf=st.booleans(), data=st.data())
