@@ -52,8 +52,9 @@ class Mistake(NamedTuple):
     fitted : callable
         Hypotheses of a given model and a `Fit` with one number fitted.
     price : float
-        Log-likelihood penalty of that number beside its precision's: 3 or 2 for one that nothing
-        explains, 2 for minibatches that nobody mentioned.
+        Log-likelihood penalty of that number beside its precision's: 3 for a constant or a factor
+        that nothing explains, 2 for a weight, a total or minibatches that nobody mentioned, and for
+        each of a prior's two concentrations.
     open_ended : bool
         Whether there are other ways to make it than these: no data, orders of rows, guides or
         priors can all be tried.
@@ -129,7 +130,7 @@ MISTAKES: dict[str, Mistake] = {
             "a constant separates the losses from what they should be",
             variants.other_coefficients,
             fitted_variants.fitted_constant,
-            price=2.0,
+            price=3.0,
         ),
         Mistake(
             "wrong_latents",
@@ -196,7 +197,7 @@ MISTAKES: dict[str, Mistake] = {
             "mixed_parameters",
             "prior and guide are of different times or runs",
             fitted=partial(prior_variants.fitted_prior, held=False),
-            price=1.0,
+            price=4.0,
             open_ended=True,
         ),
         Mistake(
