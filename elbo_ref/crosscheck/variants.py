@@ -149,7 +149,7 @@ def divided(given: LossModel) -> Iterator[Hypothesis]:
 
 
 def weighted(given: LossModel) -> Iterator[Hypothesis]:
-    """Weigh the likelihood, or all but it, by a common number."""
+    """Weigh the likelihood, or all but it, by a common number; a divergence is seldom raised."""
     if not given.guide.has_prior:
         return
     size = float(given.counts.num_latents)
@@ -158,7 +158,8 @@ def weighted(given: LossModel) -> Iterator[Hypothesis]:
         model = given._replace(likelihood_weight=given.likelihood_weight * weight)
         yield Hypothesis(f"the log likelihood times {weight:g}", model)
         words = f"the divergence from the prior times {1 / weight:g}"
-        yield Hypothesis(words, model._replace(factor=given.factor / weight))
+        of_all = model._replace(factor=given.factor / weight)
+        yield Hypothesis(words, of_all, price=_RARE if weight < 1 else 0.0)
 
 
 def held_prior(given: LossModel) -> Iterator[Hypothesis]:

@@ -47,6 +47,12 @@ PROGRAMS = [
     "GradientsTimes",
     "ScoreFunction",
     "RareEvents",
+    "OlderPrior",
+    "OlderGuide",
+    "OlderParameters",
+    "OtherPriorHeld",
+    "TableSorted",
+    "TableShuffled",
 ]
 
 
@@ -77,14 +83,13 @@ def test_a_planted_mistake_is_named(bench, name):
     if name == "RareEvents":
         setting = setting._replace(seed=4)  # some draws near a pole of PyTorch's kernel
     recorded = planted.record(program, setting)
-    for level in {"history", "replay"} & set(program.levels):
+    for level in {"history", "replay"} & set(program.levels) or {"evaluations"}:
         verdict = planted.verdict_at(recorded, level)
-        if level == "history" and name in UNDECIDED:
+        if level != "replay" and name in UNDECIDED:
             (finding,) = verdict.having("mistake")
-            if finding.name == "likelihood_weight":
-                pytest.xfail("a weight fits losses with a factor too much as well")
             assert finding.name == "loss_mismatch", finding
-            assert program.name in finding.rivals or "atch" in name or "Twice" in name, finding
+            unlike = any(word in name for word in ("atch", "Twice", "Older"))
+            assert program.name in finding.rivals or unlike, finding
             continue
         if name == "ScoreFunction":  # a class of its own without derivatives says what it is
             (finding, *_) = (x for x in verdict.having("agrees") if "score" in x.quantity)
@@ -100,9 +105,12 @@ UNDECIDED = (
     "OwnBatchesUntold",
     "ScaledTwice",
     "ScaledTwiceUntold",
+    "OlderPrior",
+    "OlderGuide",
+    "OlderParameters",
 )
-"""Programs whose sixty losses do not tell the mistake for certain: none of the known ones, or, but
-for minibatches, said to be possible."""
+"""Programs whose losses do not tell the mistake for certain: none of the known ones, or, but for
+minibatches and parameters of another time, said to be possible."""
 
 
 @pytest.mark.parametrize("name", few(["BareLikelihood", "PooledRows"], 0))
@@ -115,16 +123,8 @@ def test_another_constant_is_no_mistake(bench, name):
         assert verdict.genuine and verdict.having("note"), (level, verdict.summary())
 
 
-OF_RATES = (
-    *("OlderPrior", "OlderGuide", "OlderParameters"),
-    *("OtherPriorHeld", "TableSorted", "TableShuffled"),
-)
-"""Programs whose mistakes are named in most runs, not in each: benchmarks count them."""
-
-
 def test_all_programs_are_here(bench):
-    names = [program.__name__ for program in bench[1].MISTAKES]
-    assert [name for name in names if name not in OF_RATES] == PROGRAMS
+    assert [program.__name__ for program in bench[1].MISTAKES] == PROGRAMS
 
 
 @pytest.mark.parametrize("level", few(["history", "evaluations", "final"]))
