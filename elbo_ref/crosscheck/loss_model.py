@@ -7,8 +7,9 @@ A particle's estimate for a latent is
 (`elbo_ref.guides`); a step's loss with P particles is -(1/P) sum_p sum_g f.
 
 It answers two questions. Given the draws of a run, `elbo_ref.crosscheck.given_draws` computes the
-losses to rounding. Without them `elbo_ref.crosscheck.distribution` gives the law that each loss
-then has. Both see a draw in the run's own arithmetic, by `LossModel.terms`.
+losses to rounding, by `LossModel.terms`. Without them `elbo_ref.crosscheck.distribution` gives the
+law that each loss then has, by its linear forms. Both see a draw in the run's own arithmetic
+(`elbo_ref.crosscheck.arithmetic`).
 """
 
 from __future__ import annotations
