@@ -54,9 +54,10 @@ def values_now(run: Running) -> dict[str, np.ndarray]:
         now = {name: value for name, value in now.items() if name in PRIOR}
         with torch.no_grad():
             now["qa"], now["qb"] = programs.OWN["network"](hand)
-    if style.guide == "transformed":
+    if style.guide in ("transformed", "auxiliary"):
         now = {name: value for name, value in now.items() if name not in ("qa", "qb")}
-        now["scale"] = pyro.param("qa").detach() / 10
+        a, b = (pyro.param(name).detach() for name in ("qa", "qb"))
+        now = {"loc": (a / b).log()} | now | {"scale": a / 10}
     if style.layout == "masked":
         rows = [i for i in range(len(programs.K)) if i != 1]
         now |= {name: now[name][rows] for name in ("qa", "qb")}
@@ -112,7 +113,8 @@ def names_of(style: programs.Style, *, history: bool, states: bool, together: bo
         "symmetric": pair("prior", "a", "a"),
         "fixed": {},
     }.get(style.prior, pair("prior", "a", "b"))
-    if style.layout == "marginal" or style.guide == "empty" or style.own in ("prior", "posterior"):
+    without = style.guide == "empty" or style.own in ("prior", "posterior")
+    if without or style.layout.startswith("marginal"):
         return prior
     site = "c_*" if style.layout in ("loop", "sequential plate") else "c"
     start = "" if states else "AutoNormal."
@@ -128,6 +130,7 @@ def names_of(style: programs.Style, *, history: bool, states: bool, together: bo
         "AutoDelta": {"guide.probs": f"AutoDelta.{site}"},
         "AutoLaplaceApproximation": {"guide.logits": "AutoLaplaceApproximation.loc"},
         "transformed": {"guide.loc": "loc", "guide.scale": "scale"},
+        "auxiliary": {"guide.loc": "loc", "guide.scale": "scale"},
     }
     own = {
         "logs": pair("guide", "exp(lqa)", "exp(lqb)"),
@@ -139,15 +142,16 @@ def names_of(style: programs.Style, *, history: bool, states: bool, together: bo
 
 def guide_of(style: programs.Style) -> str:
     """The guide's name, or its class in Pyro."""
-    named = {"own": "beta", "transformed": "normal"}.get(style.guide, style.guide)
+    classes = {"own": "beta", "transformed": "normal", "auxiliary": "normal"}
+    named = classes.get(style.guide, style.guide)
     special = {"prior": "tied", "posterior": "conjugate"}
-    return special.get(style.own, named) if style.layout != "marginal" else "empty"
+    return special.get(style.own, named) if "marginal" not in style.layout else "empty"
 
 
 def counts_of(style: programs.Style, rng: np.random.Generator) -> er.Counts:
     """The data, in one of the forms that they may have."""
     k, n = np.array(programs.K), np.array(programs.N)
-    if style.layout == "trials":
+    if style.layout in ("trials", "one hot"):
         x, rows = programs.TRIALS, bool(rng.random() < 0.5)
         labels = np.broadcast_to(np.arange(x.shape[1]), x.shape).T.ravel()
         single = er.Counts.grouped(x.T.ravel(), 1, labels.tolist())
@@ -201,7 +205,7 @@ def handed_in(
     }
     digits = 2 if rng.random() < 0.1 else 16
     losses, repeated = (np.round(x, digits).tolist() for x in (kept.losses, kept.evaluations))
-    steps_are_its_own = style.own != "network" or style.guide != "own"
+    steps_are_its_own = style.own != "network" and style.guide != "auxiliary"
     adam = made.get(run.optimizer) if steps_are_its_own and rng.random() < 0.6 else None
     batched = style.layout == "minibatch" and len(programs.K) > 2
     said = {

@@ -70,8 +70,8 @@ def anything(style: programs.Style) -> bool:
 
 
 def with_guide(style: programs.Style) -> bool:
-    drawn = style.guide != "empty" and style.layout not in ("marginal", "masked")
-    return drawn and anything(style)
+    without = "marginal" in style.layout or style.layout == "masked" or style.guide == "empty"
+    return not without and anything(style)
 
 
 def own_pair(style: programs.Style) -> bool:

@@ -137,6 +137,7 @@ def test_each_mistake_is_charged_once():
     assert totals.keys() <= MISTAKES.keys()
     assert 0.01 < totals.pop("unexplained_constant") < 0.2
     assert totals.pop("unconstrained_values") < 1 < totals.pop("wrong_sign")
+    assert 0.5 < totals.pop("likelihood_weight") < 1
     assert list(totals.values()) == pytest.approx([1.0] * len(totals))
 
 
