@@ -24,6 +24,7 @@ SCHEMA_VERSIONS = {
     "crosscheck": 3,
     "diagnosis": 2,
     "estimates": 1,
+    "evidence_maxima": 1,
     "evidence_maximum": 1,
     "fit": 2,
     "latents": 1,

@@ -13,6 +13,7 @@ from functools import partial
 from elbo_ref._format.documents import to_json
 from elbo_ref._format.table import printable
 from elbo_ref._validation.arguments import count, generator
+from elbo_ref.cli.answer import hand_over
 from elbo_ref.cli.console import (
     CANNOT_WRITE,
     FINE,
@@ -33,6 +34,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.diagnostics.diagnosis import Diagnosis, diagnose
 from elbo_ref.diagnostics.estimates import EstimateTable, estimate_table
 from elbo_ref.distributions.beta import Beta
+from elbo_ref.estimates.maxima import EvidenceMaxima, maxima_by
 from elbo_ref.guides import find
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
 from elbo_ref.objectives.trace import MOST_DRAWS
@@ -79,20 +81,15 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _answer(parser: argparse.ArgumentParser, options: argparse.Namespace, data: Input) -> int:
     """Give the answers that need no run: the evidence's maximum, or the table of estimates."""
-    result: EvidenceMaximum | EstimateTable
+    result: EvidenceMaxima | EvidenceMaximum | EstimateTable
     with refusals(parser):
-        if options.exact:
+        if data.by is not None:
+            result = maxima_by(data.counts, data.by, options.hold)
+        elif options.exact:
             result = maximize_evidence(data.counts, options.hold)
         else:
             result = estimate_table(data.counts, options.fix_prior or options.init_prior)
-    shown = f"{printable(data.title)}\n{result.summary()}\n"
-    with Interrupts():
-        text = to_json({**result.to_dict(), "input": data.source})
-        delivery = Delivery()
-        if options.output is not None:
-            delivery.write(options.output, text.encode(), options.force)
-        delivery.print(*(text, ".json") if options.json else (shown, ".txt"))
-    return CANNOT_WRITE if delivery.failed else FINE
+    return hand_over("fit", options, data, result, result.to_dict())
 
 
 def _check_csv(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:

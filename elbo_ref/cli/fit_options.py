@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from elbo_ref.cli.options import FILE, FLAG, PAIR, REAL, WHOLE, Options, command_parser
+from elbo_ref.cli.options import COLUMN, FILE, FLAG, PAIR, REAL, WHOLE, Options, command_parser
 from elbo_ref.guides import GUIDES as FAMILIES
 from elbo_ref.guides.constraints import CONSTRAINTS
 from elbo_ref.objectives import OBJECTIVES
@@ -75,6 +75,11 @@ _GROUPS: dict[str, Options] = {
             "with --exact: hold the prior's mean, concentration, concentration1 or concentration0",
             {"type": _held, "metavar": "NAME=VALUE"},
         ),
+        (
+            "--by",
+            "with --exact: a maximum for each level of this column, and the test of one for all",
+            COLUMN,
+        ),
     ],
     "fit (the defaults are the forum question's)": [
         (
@@ -117,8 +122,12 @@ _GROUPS: dict[str, Options] = {
     ],
     "result": [
         ("--json", "print the result as JSON", FLAG),
-        ("--output", "also write it: .json everything, .csv the posterior of each latent", FILE),
-        ("--plot", "also draw it: .png or .svg", FILE),
+        (
+            "--output",
+            "also write it: .json everything, .csv a table, of a fit the posteriors",
+            FILE,
+        ),
+        ("--plot", "also draw it: .png, .svg or .pdf", FILE),
         ("--report", "also write it as one page with pictures: .html", FILE),
         ("--checkpoint", "save the run as it goes", FILE),
         (
@@ -146,6 +155,8 @@ def guides_asked_for(
         _refuse_run_options(parser, options)
     if options.hold is not None and not options.exact:
         parser.error("--hold is for --exact; a fit holds the prior by --fix-prior or --learn")
+    if options.by is not None and not options.exact:
+        parser.error("--by is for --exact; elbo-ref estimate takes it, too")
     if options.init_guide is not None and options.guide not in ("beta", "all"):
         parser.error(f"--init-guide is for a Beta guide, not for --guide {options.guide}")
     if options.resume and options.checkpoint is None:
@@ -173,8 +184,6 @@ _OF_A_FIT = (
         "constraint",
         "seed",
         "init_guide",
-        "plot",
-        "report",
         "checkpoint",
         "resume",
         "require_converged",
@@ -189,5 +198,3 @@ def _refuse_run_options(parser: argparse.ArgumentParser, options: argparse.Names
     given = [name for name in names if getattr(options, name) != parser.get_default(name)]
     if given:
         parser.error(f"--{given[0].replace('_', '-')} is for a fit, not for {which}")
-    if options.output is not None and options.output.suffix == ".csv":
-        parser.error(f"--output FILE.csv is for a fit; {which} writes .json")

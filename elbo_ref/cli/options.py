@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
@@ -49,7 +49,7 @@ FILE: dict[str, Any] = {"type": Path, "metavar": "FILE"}
 REAL: dict[str, Any] = {"type": float}
 WHOLE: dict[str, Any] = {"type": int, "metavar": "N"}
 PAIR: dict[str, Any] = {"type": two_concentrations, "metavar": "C1,C0"}
-_COLUMN: dict[str, Any] = {"metavar": "COLUMN"}
+COLUMN: dict[str, Any] = {"metavar": "COLUMN"}
 
 _DATA = """\
 One row per latent, with a header: successes,total_count (or names as plain as k,n or
@@ -63,13 +63,13 @@ _COUNTS: Options = [
         f"instead of a file, a bundled data set: {_NAMES}, or {LIST}, which says what they are",
         {"choices": (LIST, *datasets.available()), "metavar": "NAME"},
     ),
-    ("--successes", "the column of successes", _COLUMN),
-    ("--total-count", "the column of trials", _COLUMN),
-    ("--failures", "the column of failures, instead of one of the two", _COLUMN),
-    ("--outcome", "instead of all three, a column of 0 or 1: a row is one trial", _COLUMN),
-    ("--multiplicity", "the column of how many equal latents a row stands for", _COLUMN),
+    ("--successes", "the column of successes", COLUMN),
+    ("--total-count", "the column of trials", COLUMN),
+    ("--failures", "the column of failures, instead of one of the two", COLUMN),
+    ("--outcome", "instead of all three, a column of 0 or 1: a row is one trial", COLUMN),
+    ("--multiplicity", "the column of how many equal latents a row stands for", COLUMN),
     [
-        ("--group", "one latent per label in this column, in order of first appearance", _COLUMN),
+        ("--group", "one latent per label in this column, in order of first appearance", COLUMN),
         ("--shared", "one latent for all rows", FLAG),
     ],
     (
@@ -145,12 +145,13 @@ def optimizer_of(name: str | None, lr: float, lrd: float | None) -> Adam | Clipp
 
 
 class Input(NamedTuple):
-    """Counts, a title, the data's own names of the concentrations, and their source."""
+    """Counts, a title, the data's own names of the concentrations, their source, their levels."""
 
     counts: Counts
     title: str
     names: Mapping[str, str]
     source: Document
+    by: Sequence[Hashable] | None = None
 
 
 def list_examples() -> None:
@@ -179,6 +180,7 @@ def read_input(
         "outcome": options.outcome,
         "multiplicity": options.multiplicity,
         "group": options.group,
+        "by": getattr(options, "by", None),
         "columns": options.columns,
         "shared": options.shared or None,
         "na": options.na if options.na != "error" else None,
@@ -202,10 +204,10 @@ def read_input(
     except ValueError as error:
         parser.error(f"argument --columns: {error}" if options.columns else str(error))
     with refusals(parser, path=options.file):
-        counts, origin, guess = read(options.file, layout)
+        counts, origin, guess, by = read(options.file, layout)
     title = origin.name
     if guess:
         title += f" ({as_flags(guess)})"
     if origin.dropped:
         title += f" ({origin.rows} rows, and {origin.dropped} blank dropped)"
-    return Input(counts, title, {}, origin._asdict())
+    return Input(counts, title, {}, origin._asdict(), by)

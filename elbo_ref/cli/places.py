@@ -13,7 +13,7 @@ from elbo_ref.io import atomic
 
 _ENDINGS = {
     "output": (".json", ".csv"),
-    "plot": (".png", ".svg"),
+    "plot": (".png", ".svg", ".pdf"),
     "report": (".html",),
     "checkpoint": (),
 }

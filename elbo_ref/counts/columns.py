@@ -83,7 +83,7 @@ _KNOWN = [
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns of counts, of their group and of their multiplicity.
+    """Names of the columns of counts, of group, level (`by`) and multiplicity.
 
     Raises
     ------
@@ -99,6 +99,7 @@ class Columns:
     outcome: str | None = None
     proportion: str | None = None
     group: str | None = None
+    by: str | None = None
     multiplicity: str | None = None
 
     def __post_init__(self) -> None:

@@ -32,7 +32,7 @@ class Histogram(NamedTuple):
     ----------
     successes, total_count, multiplicity : int64 ndarray, shape (R,)
     labels : list, or None
-        The group of each.
+        The label of each: of its group, its level, or a pair of both.
     rows, dropped : int
         Rows of the table that are counted, and those without a value that are not.
     """
@@ -194,8 +194,9 @@ def _sorted(cells: dict[str, Cells], dropped: int) -> Histogram:
         w = w * times
     labels: list[Hashable] | None = None
     latent = np.zeros(k.size, np.intp)
-    if "group" in cells:
-        found = _labels(cells["group"])
+    named = [_labels(cells[role]) for role in ("group", "by") if role in cells]
+    if named:
+        found = list(zip(*named, strict=True)) if named[1:] else named[0]
         distinct = _in_order(set(found))
         place = {label: i for i, label in enumerate(distinct)}
         latent = np.array([place[label] for label in found], np.intp)
@@ -204,7 +205,7 @@ def _sorted(cells: dict[str, Cells], dropped: int) -> Histogram:
     first = np.flatnonzero(
         np.diff(k, prepend=-1) | np.diff(n, prepend=-1) | np.diff(latent, prepend=-1)
     )
-    if "group" in cells:
+    if named:
         labels = [distinct[i] for i in latent[first]]
     sums = np.add.reduceat(w, first)
     return Histogram(k[first], n[first], sums, labels, int(times.sum()), dropped)

@@ -177,7 +177,13 @@ class Counts:
         (Counts(successes=[0 1], total_count=[1 2]), ('a', 'b'))
         """
         columns = Columns(
-            successes, failures, total_count, outcome, proportion, group, multiplicity
+            successes,
+            failures,
+            total_count,
+            outcome,
+            proportion,
+            group,
+            multiplicity=multiplicity,
         )
         found = from_frame(frame, columns, na)
         counts = cls(found.successes, found.total_count, found.multiplicity)

@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from elbo_ref._validation.arguments import check_type, label_list, probability, underflow_is_zero
-from elbo_ref.counts import Counts, distinct
+from elbo_ref._validation.arguments import check_type, probability, underflow_is_zero
+from elbo_ref.counts import Counts, distinct, levels
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.estimates.fit import Fit
 from elbo_ref.estimates.hyperprior import Hyperprior
@@ -94,12 +94,7 @@ def estimate(
     names: tuple[Hashable, ...] = (None,)
     group = np.zeros(len(counts), np.intp)
     if by is not None:
-        labels = label_list("by", by)
-        if len(labels) != len(counts):
-            raise ValueError(f"by has {len(labels)} labels for {len(counts)} entries of counts")
-        names = tuple(dict.fromkeys(labels))
-        number = {name: i for i, name in enumerate(names)}
-        group = np.array([number[label] for label in labels], np.intp)
+        names, group = levels(counts, by)
     entry, columns = np.empty(len(counts), np.intp), np.empty((4, len(counts)))
     fits = []
     for i in range(len(names)):

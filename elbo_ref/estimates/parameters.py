@@ -67,6 +67,8 @@ def of_maximum(maximum: EvidenceMaximum, level: float) -> PriorParameters:
     """Take the maximum-likelihood estimates, with profile intervals."""
 
     def of(name: str, value: float | None, whole: tuple[float, float]) -> tuple[float, ...]:
+        if name in maximum.fixed:
+            return (maximum.fixed[name],) * 3
         if maximum.kind == "no_information":
             return np.nan, *whole
         region = maximum.confidence_interval(name, level=level)  # type: ignore[arg-type]

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special as sc
 
 from elbo_ref._format.arviz import data_tree
+from elbo_ref._format.documents import Document, Documented, document
 from elbo_ref._format.numbers import describe, number
 from elbo_ref._format.result import Block, Tabular
 from elbo_ref._format.table import Column, Table, wrapped
@@ -39,7 +39,7 @@ from elbo_ref.estimates.draws import draws_of
 from elbo_ref.estimates.fit import Fit
 from elbo_ref.estimates.parameters import PriorParameter, PriorParameters
 from elbo_ref.mle.result import maximize_evidence
-from elbo_ref.mle.tests import TestResult
+from elbo_ref.mle.tests import TestResult, same_prior_test
 
 _T = TypeVar("_T")
 
@@ -65,7 +65,7 @@ class Posteriors(NamedTuple):
 
 @underflow_is_zero
 @dataclass(frozen=True, eq=False)
-class Estimates(LatentRows, Tabular):
+class Estimates(Documented, LatentRows, Tabular):
     """One row per entry of the counts; made by `estimate`.
 
     Attributes
@@ -139,8 +139,9 @@ class Estimates(LatentRows, Tabular):
     def test(self) -> TestResult | None:
         """The likelihood-ratio test of one prior for all groups; None without groups.
 
-        ``statistic`` is 2 (sum of the highest log evidences of the groups - that of all together);
-        asymptotically chi-square with two degrees of freedom for each group with trials but one.
+        See Also
+        --------
+        elbo_ref.mle.tests.same_prior_test : the statistic and its distribution.
 
         Examples
         --------
@@ -151,13 +152,9 @@ class Estimates(LatentRows, Tabular):
         """
         if self.posteriors.names == (None,):
             return None
-        heights = [maximize_evidence(fit.counts).log_evidence for fit in self.posteriors.fits]
-        some = sum(bool((fit.counts.total_count > 0).any()) for fit in self.posteriors.fits)
         columns = self.counts.successes, self.counts.total_count, self.counts.multiplicity
-        together = maximize_evidence(Counts(*columns)).log_evidence
-        statistic = max(2 * (sum(heights) - together), 0.0)
-        pvalue = float(sc.chdtrc(2 * (some - 1), statistic)) if some > 1 else 1.0
-        return TestResult(statistic, pvalue, "one prior for all groups", "one for each group")
+        groups = [maximize_evidence(fit.counts) for fit in self.posteriors.fits]
+        return same_prior_test(maximize_evidence(Counts(*columns)), groups)
 
     # -- questions -------------------------------------------------------------------------------
 
@@ -353,8 +350,25 @@ class Estimates(LatentRows, Tabular):
                 ends = f"{number(x.lower)} to {number(x.upper)}"
                 facts[f"prior{of}, {x.name}"] = f"{number(x.value)} ({ends})"
         if self.test is not None:
-            facts["one prior for all groups"] = f"p = {number(self.test.pvalue)}"
+            facts[self.test.null] = f"p = {number(self.test.pvalue)}"
         return [self.table(), facts]
+
+    def to_dict(self) -> Document:
+        """Turn the estimates into a document of plain values; see docs/results.md."""
+        table = self.table()
+        columns = {x.name: np.asarray(x.values, object).tolist() for x in table.columns if x.name}
+        body: Document = {**document("latents"), "what": table.caption}
+        body["columns"] = {name: [_plain(x) for x in values] for name, values in columns.items()}
+        if self.test is not None:
+            body["test"] = self.test.to_dict()
+        return body
+
+
+def _plain(value: object) -> object:
+    """Return a value that JSON has; a rate of no trials is null."""
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value if isinstance(value, int | float | str | None) else str(value)
 
 
 def _origin(fit: Fit) -> str:

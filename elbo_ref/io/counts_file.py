@@ -30,7 +30,7 @@ import math
 import re
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
@@ -48,7 +48,7 @@ from elbo_ref.io.layout import Layout
 from elbo_ref.io.numbers import flaw, whole
 from elbo_ref.io.stream import is_gzip, is_json, is_zip, reading
 from elbo_ref.io.text_table import read_table
-from elbo_ref.io.totals import Contents
+from elbo_ref.io.totals import Contents, apart
 
 __all__ = ["CountsFile", "DataError", "Layout", "Source", "read", "read_counts"]
 
@@ -63,7 +63,7 @@ class Source(NamedTuple):
     name : str
         The path, or ``"standard input"``.
     format : str
-        ``"table"``, ``"json"``, ``"npz"`` or ``"parquet"``.
+        ``"table"``, ``"json"``, ``"npz"``, ``"parquet"`` or ``"csv.zst"``.
     sha256 : str
         Of the bytes, in hexadecimal.
     rows, dropped : int
@@ -78,11 +78,12 @@ class Source(NamedTuple):
 
 
 class CountsFile(NamedTuple):
-    """Counts, where they came from, and the options known by the names of their columns."""
+    """Counts, where they came from, the options known by names of columns, the level of each."""
 
     counts: Counts
     source: Source
     guess: dict[str, str]
+    by: Sequence[Hashable] | None
 
 
 def read_counts(
@@ -171,10 +172,10 @@ def read_counts(
         outcome,
         multiplicity,
         group,
-        shared,
-        columns,
-        na,
-        in_order,
+        shared=shared,
+        columns=columns,
+        na=na,
+        in_order=in_order,
     )
     found = read(path if hasattr(path, "read") else file_path("path", path), layout)
     if found.guess:
@@ -199,7 +200,7 @@ def read(path: str | Path | IO[Any], layout: Layout) -> CountsFile:
         else:
             kind, found = "table", read_table(file.blocks(first), layout)
         source = Source(stream.name, kind, stream.digest(), found.rows, found.dropped)
-        return CountsFile(found.counts, source, found.guess)
+        return CountsFile(found.counts, source, found.guess, found.by)
 
 
 class _Number(str):
@@ -238,7 +239,8 @@ def _read_json(data: bytes, layout: Layout) -> Contents:
     if "log_split" in columns:
         cells = zip(rows, columns["log_split"], strict=True)
         columns["log_split"] = [_float("log_split", row, cell) for row, cell in cells]
-    return Contents(_assemble(columns, rows, layout), len(rows), size - len(rows), layout.guess)
+    counts, by = _assemble(columns, rows, layout)
+    return Contents(counts, len(rows), size - len(rows), layout.guess, by)
 
 
 def _columns_of(records: Sequence[Any]) -> dict[str, list[Any]]:
@@ -262,7 +264,8 @@ def _read_npz(data: bytes, layout: Layout) -> Contents:
         if name == layout.outcome and columns[name].dtype.kind == "b":
             columns[name] = columns[name].astype(np.int64)
         columns[name] = _counts(name, columns[name])
-    return Contents(_assemble(columns, range(size), layout), size, 0, layout.guess)
+    counts, by = _assemble(columns, range(size), layout)
+    return Contents(counts, size, 0, layout.guess, by)
 
 
 def _resolved(columns: Mapping[str, Any], layout: Layout) -> tuple[Layout, int]:
@@ -279,8 +282,10 @@ def _resolved(columns: Mapping[str, Any], layout: Layout) -> tuple[Layout, int]:
     return layout, size
 
 
-def _assemble(columns: Mapping[str, Any], rows: Sequence[int], layout: Layout) -> Counts:
-    """Make counts of columns, each sound for itself; `rows` are the rows' numbers."""
+def _assemble(
+    columns: Mapping[str, Any], rows: Sequence[int], layout: Layout
+) -> tuple[Counts, Sequence[Hashable] | None]:
+    """Make counts and levels of columns, each sound for itself; `rows` are the rows' numbers."""
     names = layout.counted
     w = None if layout.multiplicity is None else columns[names[-1]]
     names = names if w is None else names[:-1]
@@ -295,7 +300,9 @@ def _assemble(columns: Mapping[str, Any], rows: Sequence[int], layout: Layout) -
             raise DataError(f"{shown[0]} is neither 0 nor 1")
         rule = "exceeds" if layout.total_count else "is not below 2**63 together with"
         raise DataError(f"{shown[0]} {rule} {shown[1]}")
-    split, labels = columns.get("log_split"), None
+    split, labels, by = columns.get("log_split"), None, None
+    if layout.by is not None:
+        by = _labels(layout.by, columns[layout.by], rows)
     if layout.group is not None:
         labels = _labels(layout.group, columns[layout.group], rows)
     elif "labels" in columns and not layout.shared:
@@ -305,10 +312,11 @@ def _assemble(columns: Mapping[str, Any], rows: Sequence[int], layout: Layout) -
             text = f"labels holds {short(label)} twice, and is not named as the group"
             raise DataError(text, group="labels")
     try:
-        if layout.group is not None:
-            return Counts.from_columns(k, n, w, split).pooled(labels)
+        if labels is not None and layout.group is not None:
+            pairs = labels if by is None else list(zip(labels, by, strict=True))
+            return apart(Counts.from_columns(k, n, w, split).pooled(pairs), layout)
         counts = Counts.from_columns(k, n, w, split, labels)
-        return counts.pooled() if layout.shared else counts
+        return counts.pooled() if layout.shared else counts, by
     except (ValueError, TypeError) as error:
         raise DataError(str(error)) from None
 

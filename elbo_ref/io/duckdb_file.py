@@ -20,7 +20,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.counts.frames import histogram, opened
 from elbo_ref.io.errors import DataError
 from elbo_ref.io.layout import Layout
-from elbo_ref.io.totals import Contents
+from elbo_ref.io.totals import Contents, apart
 
 Kind: TypeAlias = Literal["parquet", "csv.zst"]
 
@@ -92,10 +92,12 @@ def _contents(relation: Any, layout: Layout) -> Contents:
         found = histogram(frame, resolved.named(), layout.na)
     except AdvisedError as error:
         raise DataError(error.text, when=error.when, **error.options) from None
-    counts = Counts(found.successes, found.total_count, found.multiplicity)
-    if layout.shared or found.labels is not None:
-        counts = counts.pooled(found.labels)
-    return Contents(counts, found.rows, found.dropped, resolved.guess)
+    counts, by = Counts(found.successes, found.total_count, found.multiplicity), None
+    if layout.shared or layout.group is not None:
+        counts, by = apart(counts.pooled(found.labels), layout)
+    elif layout.by is not None:
+        by = found.labels
+    return Contents(counts, found.rows, found.dropped, resolved.guess, by)
 
 
 @contextmanager

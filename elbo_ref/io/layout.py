@@ -13,7 +13,7 @@ from elbo_ref.counts.columns import Columns
 from elbo_ref.counts.frames import NA
 from elbo_ref.io.errors import DataError, short
 
-_NAMES = ("successes", "failures", "total_count", "outcome", "multiplicity", "group")
+_NAMES = ("successes", "failures", "total_count", "outcome", "multiplicity", "group", "by")
 """The options that name a column, those of counts first."""
 
 
@@ -23,6 +23,8 @@ class Layout:
 
     Attributes
     ----------
+    by : str, optional
+        The column of a level that each latent has, such as its treatment.
     guess : dict
         The options that were known by the names of a table's columns.
 
@@ -40,6 +42,7 @@ class Layout:
     outcome: str | None = None
     multiplicity: str | None = None
     group: str | None = None
+    by: str | None = None
     shared: bool = False
     columns: Sequence[str] | None = None
     na: Literal["error", "drop"] = "error"
@@ -53,6 +56,8 @@ class Layout:
             check_type(name, getattr(self, name), bool)
         if self.shared and self.group is not None:
             raise ValueError("shared and group exclude each other")
+        if self.shared and self.by is not None:
+            raise ValueError("shared and by exclude each other: one latent has one level")
         if self.columns is not None:
             check_type("columns", self.columns, tuple, list)
             for i, column in enumerate(self.columns):
@@ -79,12 +84,17 @@ class Layout:
     @property
     def counted(self) -> list[str]:
         """The columns of counts: one or two, and that of the multiplicity."""
-        return [x for name in _NAMES[:-1] if (x := getattr(self, name)) is not None]
+        return [x for name in _NAMES[:-2] if (x := getattr(self, name)) is not None]
 
     @property
     def needed(self) -> list[str]:
-        """The columns of counts, and that of the group."""
-        return self.counted + ([] if self.group is None else [self.group])
+        """The columns of counts, and those of labels."""
+        return self.counted + self.labelled
+
+    @property
+    def labelled(self) -> list[str]:
+        """The columns of labels: of the group, of the level."""
+        return [name for name in (self.group, self.by) if name is not None]
 
     def pair(self, first: Any, second: Any = None) -> tuple[Any, Any]:
         """Return successes and trials, of the values of the columns of counts."""

@@ -106,8 +106,8 @@ class _Table:
         if not self._num_rows:
             blank = f"; {self._dropped} blank ones are dropped" if self._dropped else ""
             raise DataError(f"the file has no row of counts{blank}")
-        counts = self._totals.counts(list(self._rows.labels))
-        return Contents(counts, self._num_rows, self._dropped, self._rows.layout.guess)
+        counts, by = self._totals.counts(list(self._rows.labels))
+        return Contents(counts, self._num_rows, self._dropped, self._rows.layout.guess, by)
 
 
 def _text(data: bytes) -> tuple[str, str]:
@@ -131,11 +131,12 @@ class _Rows:
     Attributes
     ----------
     labels : dict
-        The labels of the groups so far, numbered in the order of first appearance.
+        The labels so far, those of group and level as pairs, numbered in the order of first
+        appearance.
     """
 
     def __init__(self, separator: str, names: Sequence[str], layout: Layout) -> None:
-        self.labels: dict[str, int] = {}
+        self.labels: dict[str | Cells, int] = {}
         self.layout = layout.of(names, "line 1")
         self._separator, self._names, self._given = separator, names, layout
         self._counted, needed = self.layout.counted, self.layout.needed
@@ -143,7 +144,7 @@ class _Rows:
             len(x) for x in (names, self._counted, needed)
         )
         self._weighted = self.layout.multiplicity is not None
-        self._grouped = self.layout.group is not None
+        self._num_labels = len(self.layout.labelled)
         self._first = _flag if self.layout.outcome is not None else whole
         places = [names.index(name) for name in needed]
         self._pick: Callable[[Sequence[str]], Cells] = itemgetter(*places)
@@ -236,8 +237,10 @@ class _Rows:
     def read(self, cells: Cells, place: str) -> Row | None:
         """Read a row, from the cells needed; None for one to drop."""
         values = [self._first(cells[0]), *map(whole, cells[1 : self._num_counted])]
-        number = self.labels.get(cells[-1]) if self._grouped else 0
-        if number is not None and None not in values:
+        number = 0
+        if self._num_labels:
+            number = self.labels.get(cells[-1] if self._num_labels == 1 else cells[-2:], -1)
+        if number >= 0 and None not in values:
             w = values.pop() if self._weighted else 1
             k, n = self.layout.pair(*values)
             if 0 <= k <= n < 2**63:
@@ -259,12 +262,15 @@ class _Rows:
         k, n = layout.pair(*counts)
         if not 0 <= k <= n < 2**63:
             raise self._no_pair(counts, place)
-        if layout.group is None:
+        named = dict(zip(layout.labelled, cells[self._num_counted :], strict=True))
+        for column, label in named.items():
+            if not label:
+                text = f"{place}, column {bare(column)}: the label is blank"
+                raise DataError(text, na="drop")
+        if not named:
             return k, n, w, 0
-        if not cells[-1]:
-            text = f"{place}, column {bare(layout.group)}: the label is blank"
-            raise DataError(text, na="drop")
-        return k, n, w, self.labels.setdefault(cells[-1], len(self.labels))
+        key = tuple(named.values()) if len(named) > 1 else cells[-1]
+        return k, n, w, self.labels.setdefault(key, len(self.labels))
 
     def _no_count(self, column: str, cell: str, place: str) -> DataError:
         text = f"{place}, column {bare(column)}: {short(cell)} {flaw(cell)}"

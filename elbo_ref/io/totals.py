@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import chain
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -16,7 +16,9 @@ LARGEST_SUM = 2**63 - 2**34
 """A little below 2**63: `Counts` checks sums in floating point, and leaves room for that."""
 
 Row: TypeAlias = tuple[int, int, int, int]
-"""Successes, total_count, multiplicity, and the number of the group."""
+"""Successes, total_count, multiplicity, and the number of the label."""
+Labels: TypeAlias = Sequence[Hashable]
+"""Those of groups, of levels, or pairs of both."""
 
 
 class Contents(NamedTuple):
@@ -29,12 +31,37 @@ class Contents(NamedTuple):
         Rows that were read, and rows that were left out because of blanks.
     guess : dict
         The options that were known by the names of its columns.
+    by : sequence, optional
+        The level of each entry of the counts.
     """
 
     counts: Counts
     rows: int
     dropped: int
     guess: dict[str, str]
+    by: Sequence[Hashable] | None
+
+
+def apart(counts: Counts, layout: Layout) -> tuple[Counts, Sequence[Hashable] | None]:
+    """Take the levels out of labels that are pairs of a group and its level.
+
+    Raises
+    ------
+    DataError
+        If a group has two levels.
+    """
+    if layout.by is None or layout.group is None or counts.labels is None:
+        return counts, None
+    level: dict[Hashable, Hashable] = {}
+    pairs: Any = counts.labels
+    for label, its in pairs:
+        if label in level:
+            both = f"{short(level[label])} and {short(its)}"
+            text = f"the group {short(label)} has rows of two levels of {bare(layout.by)}: {both}"
+            raise DataError(f"{text}; a latent has one, so make a column of both")
+        level[label] = its
+    columns = counts.successes, counts.total_count, counts.multiplicity, counts.log_split
+    return Counts.from_columns(*columns, list(level)), list(level.values())
 
 
 class Totals(Protocol):
@@ -43,8 +70,8 @@ class Totals(Protocol):
     def add(self, rows: Iterable[tuple[Row, int]]) -> None:
         """Take in rows, and how often there is each."""
 
-    def counts(self, labels: Sequence[str]) -> Counts:
-        """Return the counts of all of them."""
+    def counts(self, labels: Labels) -> tuple[Counts, Sequence[Hashable] | None]:
+        """Return the counts of all of them, and the levels."""
 
 
 def totals_of(layout: Layout) -> Totals:
@@ -55,23 +82,24 @@ def totals_of(layout: Layout) -> Totals:
 
 
 class _Pairs:
-    """The number of rows of each pair of successes and total_count."""
+    """The number of rows of each pair of successes and total_count, at each level."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._times: dict[tuple[int, int], int] = {}
+        self._times: dict[tuple[int, int, int], int] = {}
 
     def add(self, rows: Iterable[tuple[Row, int]]) -> None:
         """Take in rows, and how often there is each."""
-        for (k, n, w, _), times in rows:
-            self._times[k, n] = self._times.get((k, n), 0) + w * times
+        for (k, n, w, level), times in rows:
+            self._times[k, n, level] = self._times.get((k, n, level), 0) + w * times
 
-    def counts(self, labels: Sequence[str]) -> Counts:  # noqa: ARG002
+    def counts(self, labels: Labels) -> tuple[Counts, Sequence[Hashable] | None]:
         """Return an entry for each pair, in the order of first appearance."""
         if sum(self._times.values()) > LARGEST_SUM:
             raise _too_large(self._layout.multiplicity or "multiplicity")
-        k, n = zip(*self._times, strict=True)
-        return Counts(k, n, list(self._times.values()))
+        k, n, level = zip(*self._times, strict=True)
+        by = None if self._layout.by is None else [labels[i] for i in level]
+        return Counts(k, n, list(self._times.values())), by
 
 
 class _Entries:
@@ -84,9 +112,9 @@ class _Entries:
         """Take in rows, one by one."""
         self._rows += [(k, n, w) for (k, n, w, _), _ in rows]
 
-    def counts(self, labels: Sequence[str]) -> Counts:  # noqa: ARG002
+    def counts(self, labels: Labels) -> tuple[Counts, None]:  # noqa: ARG002
         """Return an entry for each row."""
-        return Counts(*zip(*self._rows, strict=True))
+        return Counts(*zip(*self._rows, strict=True)), None
 
 
 class _Groups:
@@ -126,7 +154,7 @@ class _Groups:
         self._totals[:, touched] = totals
         self._split[touched] = np.minimum(split, 0.0)
 
-    def counts(self, labels: Sequence[str]) -> Counts:
+    def counts(self, labels: Labels) -> tuple[Counts, Sequence[Hashable] | None]:
         """Return an entry for each group, in the order of first appearance."""
         if self._num_rows > LARGEST_SUM:
             raise _too_large(self._layout.multiplicity or "multiplicity")
@@ -134,9 +162,10 @@ class _Groups:
             first = int(np.argmax(self._trials > LARGEST_SUM))
             raise _too_large(self._layout.total_count or "total_count", *labels[first : first + 1])
         k, n = self._totals
-        return Counts.from_columns(k, n, log_split=self._split, labels=labels or None)
+        counts = Counts.from_columns(k, n, log_split=self._split, labels=labels or None)
+        return apart(counts, self._layout)
 
 
-def _too_large(column: str, *label: str) -> DataError:
+def _too_large(column: str, *label: Hashable) -> DataError:
     group = "".join(f" for {short(name)}" for name in label)
     return DataError(f"the sum of {bare(column)}{group} does not fit into 63 bits")

@@ -47,7 +47,7 @@ MOST_CELLS = 1_000_000
 
 @dataclass(frozen=True)
 class TestResult(Result):
-    """A test of the binomial with one c for all latents.
+    """A test of a hypothesis about the prior, such as the binomial with one c for all latents.
 
     Attributes
     ----------
@@ -161,6 +161,42 @@ def likelihood_ratio_test(counts: Counts) -> TestResult:
         statistic = max(2 * (maximum.log_evidence - pooled_log_likelihood(counts)), 0.0)
     pvalue = float(sc.chdtrc(1, statistic)) / 2 if statistic > 0 else 1.0
     return TestResult(statistic, pvalue, "binomial", "beta-binomial")
+
+
+def same_prior_test(together: EvidenceMaximum, groups: Sequence[EvidenceMaximum]) -> TestResult:
+    """Test one prior for all groups of latents by the likelihood ratio.
+
+    Parameters
+    ----------
+    together : EvidenceMaximum
+        That of all latents.
+    groups : sequence of EvidenceMaximum
+        That of each group, the same parameter held.
+
+    Returns
+    -------
+    TestResult
+        ``statistic`` is 2 (sum of the highest log evidences of the groups - that of all together);
+        asymptotically chi-square with as many degrees of freedom as there are free parameters, two
+        or one, for each group with trials but one.
+
+    References
+    ----------
+    Wilks, S. S. (1938). Annals of Mathematical Statistics 9, 60.
+
+    Examples
+    --------
+    >>> groups = [maximize_evidence(Counts(k, 10)) for k in ([1, 2, 0, 3], [7, 9, 6, 8])]
+    >>> test = same_prior_test(maximize_evidence(Counts([1, 2, 0, 3, 7, 9, 6, 8], 10)), groups)
+    >>> round(test.pvalue, 5)
+    0.00116
+    """
+    some = sum(bool((group.counts.total_count > 0).any()) for group in groups)
+    height = sum(group.log_evidence for group in groups)
+    statistic = max(2 * (height - together.log_evidence), 0.0)
+    dof = together.num_parameters * (some - 1)
+    pvalue = float(sc.chdtrc(dof, statistic)) if some > 1 else 1.0
+    return TestResult(statistic, pvalue, "one prior for all groups", "one for each group")
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,6 +71,14 @@ def framed(figure: Figure, left: float = 0.8) -> Axes:
     return figure.subplots(gridspec_kw=room | {"bottom": 0.55 / height, "top": 1 - 0.8 / height})
 
 
+def panels(figure: Figure, number: int, left: float) -> Any:
+    """Make so many axes side by side, the first with so many inches to the left."""
+    width, height = figure.get_size_inches()
+    room = {"left": left / width, "right": 1 - 0.18 / width, "wspace": 0.08}
+    room |= {"bottom": 0.55 / height, "top": 1 - 0.8 / height}
+    return figure.subplots(1, number, sharey=True, gridspec_kw=room)
+
+
 def new_axes() -> Axes:
     """Make axes in a figure of their own."""
     return framed(own_figure(4.5, 4))

@@ -13,12 +13,13 @@ from elbo_ref.crosscheck.findings import Verdict
 from elbo_ref.diagnostics.diagnosis import Diagnosis, diagnose
 from elbo_ref.diagnostics.estimates import EstimateTable
 from elbo_ref.distributions.posterior_table import PosteriorTable
+from elbo_ref.estimates.maxima import EvidenceMaxima
 from elbo_ref.estimates.result import Estimates
 from elbo_ref.mle.intervals import ConfidenceRegion, Parameter
 from elbo_ref.mle.result import EvidenceMaximum
 from elbo_ref.mle.tests import ExpectedCounts
-from elbo_ref.report.axes import framed, shown_figure
-from elbo_ref.report.estimates import plot_estimates, plot_region
+from elbo_ref.report.axes import framed, panels, shown_figure
+from elbo_ref.report.estimates import plot_estimates, plot_maxima, plot_region
 from elbo_ref.report.forest import forest_margin, forest_size, plot_exceedance, plot_forest
 from elbo_ref.report.latent import plot_latent
 from elbo_ref.report.pictures import plot_run, run_axes
@@ -42,11 +43,14 @@ class Picture(NamedTuple):
         Of the result and options: width and height of a new figure, in inches.
     axes : function
         Of the new figure, the result and options: the axes to draw on.
+    seen : str
+        What is to be seen, for a page.
     """
 
     draw: Callable[..., Any]
     size: Callable[..., tuple[float, float]] = lambda *_, **__: (5.0, 4.2)
     axes: Callable[..., Any] = lambda figure, *_, **__: framed(figure)
+    seen: str = ""
 
 
 def _posterior(
@@ -87,10 +91,26 @@ PICTURES: dict[type[Result], Picture] = {
     ConfidenceRegion: Picture(plot_region, lambda *_: (5.0, 2.0)),
     Diagnosis: Picture(plot_run, lambda _: (12.0, 4.0), run_axes),
     EstimateTable: Picture(
-        plot_estimates, lambda *_: (6.6, 5.0), lambda figure, _: framed(figure, 2.1)
+        plot_estimates,
+        lambda *_: (6.6, 5.0),
+        lambda figure, _: framed(figure, 2.1),
+        "c, or the mean of the prior, under every estimate",
     ),
-    Estimates: Picture(_posterior, _size_of_posterior, _axes_of_posterior),
-    EvidenceMaximum: Picture(_maximum),
+    Estimates: Picture(
+        _posterior,
+        _size_of_posterior,
+        _axes_of_posterior,
+        "raw rates, estimates and intervals of all latents",
+    ),
+    EvidenceMaxima: Picture(
+        plot_maxima,
+        lambda maxima: (8.0, 1.6 + 0.3 * max(len(maxima), 2)),
+        lambda figure, _: panels(figure, 2, 1.6),
+        "mean and rho of the prior of each group, with 95 % profile intervals",
+    ),
+    EvidenceMaximum: Picture(
+        _maximum, seen="log evidence over the prior's mean and concentration, with its maximum"
+    ),
     ExpectedCounts: Picture(plot_rootogram, lambda *_: (6.0, 4.0)),
     PosteriorTable: Picture(_posterior, _size_of_posterior, _axes_of_posterior),
     Run: Picture(_run, lambda _: (12.0, 4.0), lambda figure, run: run_axes(figure, diagnose(run))),

@@ -13,16 +13,17 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.resources import files
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from elbo_ref._format.numbers import number
+from elbo_ref._format.result import Result, Tabular
 from elbo_ref._format.table import Column, Table
 from elbo_ref.crosscheck import Verdict, wording
-from elbo_ref.estimates.result import Estimates
-from elbo_ref.report.axes import framed, own_figure
+from elbo_ref.report.axes import own_figure
 from elbo_ref.report.comparison import Comparison
-from elbo_ref.report.forest import forest_margin, forest_size, plot_forest
+from elbo_ref.report.dispatch import PICTURES
 from elbo_ref.report.pictures import save, save_figure
 
 MOST_ROWS = 2000
@@ -113,11 +114,23 @@ def page_of_runs(
     return Page(title, [f"{seen.conclusion}."], made, pictures, tables, details + missing)
 
 
-def page_of_estimates(found: Estimates, title: str, made: Mapping[str, str]) -> Page:
-    """Make the page of estimates: what they are, a forest of them, the table."""
-    table, what = found.table(), "raw rates, estimates and intervals of all latents"
-    pictures, missing = _drawn(lambda: forest(found, "svg"), what)
-    return Page(title, [f"{table.caption}."], made, pictures, [table], missing)
+def page_of_result(result: Tabular, title: str, made: Mapping[str, str]) -> Page:
+    """Make the page of a result: its answer, its picture, its tables, and what else it says."""
+    blocks = result.blocks()
+    tables = [block for block in blocks if isinstance(block, Table)]
+    texts = list[str]()
+    for block in blocks:
+        if isinstance(block, str):
+            texts += filter(None, re.split(r"\n(?! )", block))
+        elif isinstance(block, Mapping):
+            texts += [f"{name}: {text}" for name, text in block.items()]
+    answer = [f"{result.table().caption or texts.pop(0)}."]
+    if test := getattr(result, "test", None):
+        answer.append(f"{test.null}: p = {number(test.pvalue)}.")
+    what = PICTURES[type(result)].seen
+    pictures, missing = _drawn(lambda: drawn(result, "svg"), what)
+    tables = tables or [result.table()]
+    return Page(title, answer, made, pictures, tables, texts + missing)
 
 
 def _drawn(draw: Callable[[], bytes], what: str) -> tuple[list[Picture], list[str]]:
@@ -128,13 +141,13 @@ def _drawn(draw: Callable[[], bytes], what: str) -> tuple[list[Picture], list[st
         return [], [f"no pictures: {error}"]
 
 
-def forest(found: Estimates, format: Literal["png", "svg"]) -> bytes:
-    """Draw estimates as a forest, always in the same bytes."""
-    figure = own_figure(*forest_size(found))
-    plot_forest(found, framed(figure, forest_margin(found)))
-    drawn = io.BytesIO()
-    save(figure, drawn, format)
-    return drawn.getvalue()
+def drawn(result: Result, format: str) -> bytes:
+    """Draw a result as pdf, png or svg, always in the same bytes."""
+    picture, file = PICTURES[type(result)], io.BytesIO()
+    figure = own_figure(*picture.size(result))
+    picture.draw(result, picture.axes(figure, result))
+    save(figure, file, format)
+    return file.getvalue()
 
 
 def html_page(page: Page) -> str:

@@ -231,14 +231,18 @@ def plot_run(diagnosis: Diagnosis, axes: Any = None) -> NDArray[Any]:
     return np.asarray(axes)
 
 
-_UNNAMED: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+_UNNAMED: dict[str, Any] = {
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+}
 """What a picture does not say of itself, by its format."""
 
 
 def save_figure(
     diagnoses: Sequence[Diagnosis],
     file: str | os.PathLike[str] | IO[bytes],
-    format: Literal["png", "svg"],
+    format: Literal["pdf", "png", "svg"],
 ) -> None:
     """Save one row of `plot_run` for each of one to four diagnoses, always in the same bytes.
 
@@ -247,7 +251,7 @@ def save_figure(
     diagnoses : sequence of Diagnosis
     file : path or binary file
     format : str
-        ``"png"`` or ``"svg"``.
+        ``"pdf"``, ``"png"`` or ``"svg"``.
 
     Raises
     ------
@@ -257,7 +261,7 @@ def save_figure(
     if not 1 <= len(diagnoses) <= 4:
         raise ValueError(f"diagnoses has {len(diagnoses)} entries where 1 to 4 are needed")
     if format not in _UNNAMED:
-        raise ValueError(f"format = {format!r} must be 'png' or 'svg'")
+        raise ValueError(f"format = {format!r} must be 'pdf', 'png' or 'svg'")
     figure = own_figure(12, 4 * len(diagnoses))
     rows = figure.subfigures(len(diagnoses), 1, squeeze=False)[:, 0]
     for row, diagnosis in zip(rows, diagnoses, strict=True):
@@ -266,7 +270,7 @@ def save_figure(
 
 
 def save(figure: Figure, file: str | os.PathLike[str] | IO[bytes], format: str) -> None:
-    """Save a figure as png or svg, always in the same bytes."""
+    """Save a figure as pdf, png or svg, always in the same bytes."""
     from matplotlib import rc_context
 
     with rc_context({"svg.hashsalt": "elbo_ref"}):

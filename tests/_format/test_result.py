@@ -21,6 +21,7 @@ import elbo_ref as er
 from elbo_ref._format.result import Result, Tabular
 from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.extras import PACKAGES, need
+from elbo_ref.estimates.maxima import maxima_by
 from elbo_ref.recording import replay  # noqa: F401  (brings every class of a result)
 
 COUNTS = er.Counts.grouped([3, 0, 1, 4], [10, 4, 5, 9], ["<north>", "south", "east", "a & b"])
@@ -55,6 +56,7 @@ def all_results():
         "Estimates": er.estimate(COUNTS),
         "EstimateTable": er.estimate_table(one, er.Beta(2.0, 3.0)),
         "ExpectedCounts": er.expected_counts(maximum),
+        "EvidenceMaxima": maxima_by(COUNTS, ["<a>", "b", "<a>", "b"]),
         "EvidenceMaximum": maximum,
         "limit": er.maximize_evidence(one),
         "ConfidenceRegion": maximum.confidence_interval("concentration"),

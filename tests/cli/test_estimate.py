@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 import elbo_ref as er
 from elbo_ref.cli import estimate
+from elbo_ref.io import duckdb_file
 from places import ROOT
 
 COMMAND = estimate
@@ -45,6 +47,93 @@ def test_labels_and_latents_without_trials(command, tmp_path):
     code, out, _ = command(file, "--group", "ward", "--json")
     columns = json.loads(out)["columns"]
     assert code == 0 and columns["label"] == ["north", "south"] and columns["raw"] == [0.3, None]
+
+
+ROWS = [("a", "old", 3, 10), ("b", "old", 1, 12), ("c", "old", 3, 10), ("d", "new", 8, 9)]
+ROWS += [("e", "new", 5, 10), ("f", "old", 0, 0)]
+NAMES = ("ward", "arm", "k", "n")
+
+
+def csv_of(path):
+    path.write_text("\n".join([",".join(NAMES), *(",".join(map(str, row)) for row in ROWS)]))
+
+
+def json_of(path):
+    path.write_text(json.dumps([dict(zip(NAMES, row, strict=True)) for row in ROWS]))
+
+
+def npz_of(path):
+    with path.open("wb") as file:
+        np.savez(file, **dict(zip(NAMES, map(np.array, zip(*ROWS, strict=True)), strict=True)))
+
+
+def parquet_of(path):
+    for package in ("duckdb", "narwhals"):
+        pytest.importorskip(package)
+    arrow, parquet = (pytest.importorskip(x) for x in ("pyarrow", "pyarrow.parquet"))
+    columns = dict(zip(NAMES, map(list, zip(*ROWS, strict=True)), strict=True))
+    parquet.write_table(arrow.table(columns), path)
+
+
+@pytest.mark.parametrize("form", [csv_of, json_of, npz_of, parquet_of])
+@pytest.mark.parametrize("group", [(), ("--group", "ward")], ids=["rows", "groups"])
+def test_one_prior_for_each_level(command, tmp_path, form, group):
+    """From any format, the estimates of the Python API: each level alone, and the test."""
+    file = tmp_path / "counts"
+    form(file)
+    arguments = file, "--by", "arm", "--successes", "k", "--total-count", "n", *group, "--json"
+    code, out, err = command(*arguments)
+    assert (code, err) == (0, "")
+    body = json.loads(out)
+    schema = json.loads((ROOT / "elbo_ref" / "schema.json").read_text())
+    Draft202012Validator(schema).validate(body)
+    wards, arms, k, n = (list(x) for x in zip(*ROWS, strict=True))
+    found = er.estimate(er.Counts(k, n), by=arms)
+    assert body["test"] == found.test.to_dict()
+    columns = body["columns"]
+    shown = zip(*(columns[x] for x in ("group", "successes", "total_count", "mean")), strict=True)
+    wanted = zip(arms, k, n, found.mean.tolist(), strict=True)
+    assert dict.fromkeys(sorted(shown)).keys() == dict.fromkeys(sorted(wanted)).keys()
+    if group:
+        assert dict(zip(columns["label"], columns["group"], strict=True)) == dict(
+            zip(wards, arms, strict=True)
+        )
+
+
+def test_the_schema_has_every_format():
+    schema = json.loads((ROOT / "elbo_ref" / "schema.json").read_text())
+    formats = schema["$defs"]["input"]["properties"]["format"]["enum"]
+    assert set(formats) == {"table", "json", "npz", "example", *get_args(duckdb_file.Kind)}
+
+
+def test_levels_in_text_and_pages(command, tmp_path):
+    pytest.importorskip("jinja2")
+    file, page = tmp_path / "counts.csv", tmp_path / "page.html"
+    csv_of(file)
+    code, out, _ = command(file, "--by", "arm", "--report", page)
+    found = er.estimate(er.Counts([3, 1, 8, 5, 0], [10, 12, 9, 10, 0], [2, 1, 1, 1, 1]),
+                        by=["old", "old", "new", "new", "old"])  # fmt: skip
+    assert code == 0 and out.endswith(found.summary() + "\n")
+    text = f"one prior for all groups: p = {found.test.pvalue:.5g}"
+    assert text in out and f"<p>{text}." in page.read_text()
+
+
+@pytest.mark.parametrize("form", [csv_of, json_of])
+def test_levels_that_contradict(command, tmp_path, form):
+    file = tmp_path / "counts"
+    form(file)
+    for arguments, code, words in (
+        (("--by", "limb"), 65, 'no column "limb" of by'),
+        (("--by", "arm", "--shared"), 2, "shared and by exclude each other"),
+        (("--by", "ward", "--group", "arm"), 65, "a latent has one, so make a column of both"),
+        (("--by", "arm", "--group", "arm"), 2, "group and by are both"),
+    ):
+        ended, out, err = command(file, *arguments)
+        assert (ended, out) == (code, "") and words in err and err.count("\n") == 1, err
+    file.write_text("arm,k,n\n,3,10\nold,3,10\n")
+    code, _, err = command(file, "--by", "arm")
+    assert code == 65 and "the label is blank; add --na drop" in err
+    assert command(file, "--by", "arm", "--na", "drop")[0] == 0
 
 
 def test_pictures_and_pages(command, tmp_path):

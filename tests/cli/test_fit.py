@@ -5,12 +5,16 @@ through the Python API and compared to the digits printed; sentences are held by
 key words.
 """
 
+import csv
+import html
 import json
 import re
 import subprocess
 import sys
 
 import pytest
+from jsonschema import Draft202012Validator
+from scipy import stats
 
 import elbo_ref as er
 from places import ROOT
@@ -459,6 +463,64 @@ def test_estimates_print_the_table(answer, write):
 
 
 @pytest.mark.parametrize("which", ["--exact", "--estimates"])
+def test_what_needs_no_run_is_written_in_every_form(answer, tmp_path, which):
+    """The CSV is the table of the result, the page has its picture, and both come again."""
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    counts = er.datasets.load("colds_father")
+    exact = which == "--exact"
+    table = er.maximize_evidence(counts) if exact else er.estimate_table(counts)
+    places = [tmp_path / f"x{end}" for end in (".csv", ".pdf", ".html")]
+    options = zip(("--output", "--plot", "--report"), places, strict=True)
+    arguments = ["--example", "colds_father", which, *(x for pair in options for x in pair)]
+    assert answer(*arguments).endswith(table.summary() + "\n")
+    first = [place.read_bytes() for place in places]
+    assert first[0].decode() == table.to_csv() and first[1].startswith(b"%PDF")
+    assert b"<svg role" in first[2] and html.escape(table.table().caption).encode() in first[2]
+    answer(*arguments, "--force")
+    again = [place.read_bytes() for place in places]
+    assert again[:2] == first[:2]
+
+
+ARMS = "ward,arm,successes,total_count\n" + "".join(
+    f"{ward},{arm},{k},10\n"
+    for ward, arm, k in zip(
+        "abcdefgh", ["old"] * 4 + ["new"] * 4, [1, 2, 0, 3, 7, 9, 6, 8], strict=True
+    )
+)
+
+
+def test_one_maximum_for_each_level(answer, write, tmp_path):
+    """Each is that of its rows alone; the test is that of `estimate`."""
+    path, target = write(ARMS), tmp_path / "maxima.csv"
+    body = json.loads(answer(path, "--exact", "--by", "arm", "--json", "--output", target))
+    schema = json.loads((ROOT / "elbo_ref" / "schema.json").read_text())
+    Draft202012Validator(schema).validate(body)
+    rows = list(csv.DictReader(target.read_text().splitlines()))
+    parts = {"old": [1, 2, 0, 3], "new": [7, 9, 6, 8]}
+    assert [x["group"] for x in rows] == list(parts)
+    for row, found in zip(rows, body["groups"], strict=True):
+        alone = er.maximize_evidence(er.Counts(parts[row["group"]], 10))
+        assert float(row["log_evidence"]) == found["maximum"]["log_evidence"] == alone.log_evidence
+        low, high = alone.confidence_interval("mean")
+        assert (float(row["mean_lower"]), float(row["mean_upper"])) == (low, high)
+    counts = er.Counts([1, 2, 0, 3, 7, 9, 6, 8], 10)
+    by = [*"aaaabbbb"]
+    assert body["test"]["pvalue"] == pytest.approx(er.estimate(counts, by=by).test.pvalue)
+
+
+def test_a_parameter_held_at_each_level(answer, write):
+    """What is held costs a degree of freedom at each level."""
+    arguments = write(ARMS), "--exact", "--by", "arm", "--hold", "concentration=20", "--json"
+    body = json.loads(answer(*arguments))
+    heights = [x["maximum"]["log_evidence"] for x in body["groups"]]
+    statistic = 2 * (sum(heights) - body["together"]["log_evidence"])
+    assert body["test"]["statistic"] == pytest.approx(statistic)
+    assert body["test"]["pvalue"] == pytest.approx(stats.chi2.sf(statistic, 1))
+    assert all(x["maximum"]["fixed"] == {"concentration": 20.0} for x in body["groups"])
+
+
+@pytest.mark.parametrize("which", ["--exact", "--estimates"])
 def test_what_needs_no_run_is_written_as_a_document(answer, write, tmp_path, which):
     path = write("successes,total_count\n3,10\n7,9\n")
     target = tmp_path / "answer.json"
@@ -477,8 +539,9 @@ def test_what_needs_no_run_is_written_as_a_document(answer, write, tmp_path, whi
         (("--estimates", "--guide", "beta"), "--guide is for a fit, not for --estimates"),
         (("--estimates", "--require-converged"), "--require-converged is for a fit"),
         (("--estimates", "--init-prior", "1e-13,1"), "prior: concentration1 = 1e-13 must lie in"),
-        (("--exact", "--plot", "x.png"), "--plot is for a fit"),
-        (("--exact", "--output", "x.csv"), "--output FILE.csv is for a fit; --exact writes .json"),
+        (("--exact", "--checkpoint", "x.npz"), "--checkpoint is for a fit"),
+        (("--by", "arm"), "--by is for --exact; elbo-ref estimate takes it, too"),
+        (("--exact", "--plot", "x.gif"), "must end in .png or .svg or .pdf"),
         (("--exact", "--estimates"), "not allowed with argument"),
     ],
 )

@@ -408,8 +408,8 @@ def test_refusals():
     for several in ([], [diagnosis] * 5):
         with pytest.raises(ValueError, match=f"diagnoses has {len(several)} entries where 1 to 4"):
             pictures.save_figure(several, io.BytesIO(), "png")
-    with pytest.raises(ValueError, match="format = 'pdf' must be 'png' or 'svg'"):
-        pictures.save_figure([diagnosis], io.BytesIO(), "pdf")
+    with pytest.raises(ValueError, match="format = 'gif' must be 'pdf', 'png' or 'svg'"):
+        pictures.save_figure([diagnosis], io.BytesIO(), "gif")
 
 
 def test_without_matplotlib_the_message_says_what_to_install(monkeypatch):

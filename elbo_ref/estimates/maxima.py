@@ -1,0 +1,117 @@
+"""`EvidenceMaxima`: one maximum-likelihood prior for each group of latents, and one for all."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from elbo_ref._format.documents import Document, Documented, document
+from elbo_ref._format.result import Block, Tabular
+from elbo_ref._format.table import Column, Table, wrapped
+from elbo_ref.counts import Counts, levels
+from elbo_ref.estimates.parameters import PriorParameters, of_maximum
+from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
+from elbo_ref.mle.tests import TestResult, same_prior_test
+
+LEVEL = 0.95
+"""The coverage of the profile intervals."""
+
+
+@dataclass(frozen=True, eq=False)
+class EvidenceMaxima(Documented, Tabular):
+    """The evidence maximum of each group of latents; made by `maxima_by`.
+
+    Attributes
+    ----------
+    together : EvidenceMaximum
+        That of all latents.
+    groups : dict
+        That of each group, by its name.
+    parameters : dict
+        Of each group the parameters of the prior, with 95 % profile intervals.
+    test : TestResult
+        Of one prior for all groups.
+    """
+
+    together: EvidenceMaximum
+    groups: dict[Hashable, EvidenceMaximum]
+    parameters: dict[Hashable, PriorParameters] = field(repr=False)
+    test: TestResult
+
+    def table(self) -> Table:
+        """Lay out the groups, a row for each."""
+        maxima, parameters = list(self.groups.values()), list(self.parameters.values())
+        columns = [Column(list(self.groups), "group", "group", left=True)]
+        columns.append(Column([x.counts.num_latents for x in maxima], "latents", "latents"))
+        columns.append(Column([x.kind for x in maxima], "kind", "kind", left=True))
+        columns.append(Column([x.log_evidence for x in maxima], "log_evidence", "log evidence"))
+        for name in ("mean", "rho"):
+            values = np.array([getattr(x, name)[1:] for x in parameters]).T
+            columns.append(Column(values[0], name, name))
+            for side, heading, ends in zip(
+                ("lower", "upper"), (f"{LEVEL:.0%} from", "to"), values[1:], strict=True
+            ):
+                columns.append(Column(ends, f"{name}_{side}", heading))
+        for name in ("concentration1", "concentration0"):
+            known = [x.prior and getattr(x.prior, name) for x in maxima]
+            columns.append(Column(known, name, name))
+        held = "".join(f", {name} held at {x:g}" for name, x in self.together.fixed.items())
+        one = f"one prior for all: {self.together.sentence}"
+        return Table(columns, wrapped(f"{self.together.counts.summary()}{held}; {one}"))
+
+    def blocks(self) -> Sequence[Block]:
+        """Return the table, and the test."""
+        return [self.table(), *self.test.blocks()]
+
+    def to_dict(self) -> Document:
+        """Turn the maxima and the test into a document of plain values; see docs/results.md."""
+        groups = [{"group": str(x), "maximum": y.to_dict()} for x, y in self.groups.items()]
+        body: Document = {**document("evidence_maxima"), "groups": groups}
+        return {**body, "together": self.together.to_dict(), "test": self.test.to_dict()}
+
+
+def maxima_by(
+    counts: Counts, by: Iterable[Hashable], fixed: Mapping[str, float] | None = None
+) -> EvidenceMaxima:
+    """Find the evidence maximum of each group of latents, and test one prior for all.
+
+    Parameters
+    ----------
+    counts : Counts
+    by : G labels
+        The group of each entry of the counts.
+    fixed : mapping, optional
+        The parameter to hold in all of them, as of `maximize_evidence`.
+
+    Returns
+    -------
+    EvidenceMaxima
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `maximize_evidence`, and if there is not one label for each entry.
+
+    Examples
+    --------
+    >>> maxima = maxima_by(Counts([1, 2, 0, 3, 7, 9, 6, 8], 10), [*"aaaabbbb"])
+    >>> [round(maximum.mean, 3) for maximum in maxima.groups.values()]
+    [0.15, 0.75]
+    >>> print(maxima.test)
+    null: one prior for all groups
+    alternative: one for each group
+    statistic: 13.519
+    p: 0.0011596
+    """
+    names, place = levels(counts, by)
+    columns = counts.successes, counts.total_count, counts.multiplicity, counts.log_split
+    groups = {}
+    for i, name in enumerate(names):
+        some = (column[place == i] for column in columns)
+        groups[name] = maximize_evidence(Counts.from_columns(*some), fixed)
+    together = maximize_evidence(counts, fixed)
+    parameters = {name: of_maximum(x, LEVEL) for name, x in groups.items()}
+    test = same_prior_test(together, list(groups.values()))
+    return EvidenceMaxima(together, groups, parameters, test)
