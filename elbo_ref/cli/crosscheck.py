@@ -112,7 +112,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             parser.error(f"--names{error.rule}")
     verdicts = [each.verdict if isinstance(each, Live) else each for each in checked]
     delivery = Delivery()
-    title = data.title if data else str(options.recording)
+    title = printable(data.title if data else str(options.recording))
     if options.report is not None:
         page = page_of_verdicts(verdicts, title, made_by("check", options.given, data))
         delivery.write(options.report, html_page(page).encode(), options.force)

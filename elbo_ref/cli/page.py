@@ -10,6 +10,7 @@ import numpy as np
 import scipy
 
 from elbo_ref import __version__
+from elbo_ref._format.table import printable
 from elbo_ref.cli.options import Input
 
 
@@ -30,4 +31,4 @@ def made_by(command: str, arguments: Sequence[str], data: Input | None = None) -
     versions = {"elbo_ref": __version__, "numpy": np.__version__, "scipy": scipy.__version__}
     made["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items())
     made["versions"] += f", Python {platform.python_version()}"
-    return made
+    return {name: printable(text) for name, text in made.items()}

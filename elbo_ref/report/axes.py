@@ -57,6 +57,12 @@ def shown_figure(width: float, height: float) -> Figure:
     return pyplot.figure(figsize=(width, height))
 
 
+def forget(figure: Figure) -> None:
+    """Take a figure from pyplot, so that nothing shows it, where pyplot is in use."""
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close(figure)
+
+
 def _in_notebook() -> bool:
     """Tell whether this is a cell of a notebook."""
     python = sys.modules.get("IPython")

@@ -18,7 +18,7 @@ from elbo_ref.estimates.result import Estimates
 from elbo_ref.mle.intervals import ConfidenceRegion, Parameter
 from elbo_ref.mle.result import EvidenceMaximum
 from elbo_ref.mle.tests import ExpectedCounts
-from elbo_ref.report.axes import framed, panels, shown_figure
+from elbo_ref.report.axes import forget, framed, panels, shown_figure
 from elbo_ref.report.estimates import plot_estimates, plot_maxima, plot_region
 from elbo_ref.report.forest import forest_margin, forest_size, plot_exceedance, plot_forest
 from elbo_ref.report.latent import plot_latent
@@ -45,12 +45,15 @@ class Picture(NamedTuple):
         Of the new figure, the result and options: the axes to draw on.
     seen : str
         What is to be seen, for a page.
+    narrow : function
+        Of the result: width on a page, in inches.
     """
 
     draw: Callable[..., Any]
     size: Callable[..., tuple[float, float]] = lambda *_, **__: (5.0, 4.2)
     axes: Callable[..., Any] = lambda figure, *_, **__: framed(figure)
     seen: str = ""
+    narrow: Callable[..., float] = lambda _: 4.5
 
 
 def _posterior(
@@ -95,18 +98,21 @@ PICTURES: dict[type[Result], Picture] = {
         lambda *_: (6.6, 5.0),
         lambda figure, _: framed(figure, 2.1),
         "c, or the mean of the prior, under every estimate",
+        lambda _: 5.8,
     ),
     Estimates: Picture(
         _posterior,
         _size_of_posterior,
         _axes_of_posterior,
         "raw rates, estimates and intervals of all latents",
+        lambda found: forest_margin(found) + 3.7,
     ),
     EvidenceMaxima: Picture(
         plot_maxima,
         lambda maxima: (8.0, 1.6 + 0.3 * max(len(maxima), 2)),
         lambda figure, _: panels(figure, 2, 1.6),
         "mean and rho of the prior of each group, with 95 % profile intervals",
+        lambda _: 5.8,
     ),
     EvidenceMaximum: Picture(
         _maximum, seen="log evidence over the prior's mean and concentration, with its maximum"
@@ -114,7 +120,13 @@ PICTURES: dict[type[Result], Picture] = {
     ExpectedCounts: Picture(plot_rootogram, lambda *_: (6.0, 4.0)),
     PosteriorTable: Picture(_posterior, _size_of_posterior, _axes_of_posterior),
     Run: Picture(_run, lambda _: (12.0, 4.0), lambda figure, run: run_axes(figure, diagnose(run))),
-    Verdict: Picture(plot_verdict, _size_of_verdict, _axes_of_verdict),
+    Verdict: Picture(
+        plot_verdict,
+        _size_of_verdict,
+        _axes_of_verdict,
+        "losses against their exact distribution, or the differences of all that was compared",
+        lambda verdict: 4.5 if verdict.losses is not None else 5.4,
+    ),
 }
 
 
@@ -169,7 +181,11 @@ def plot(result: Result, ax: Any = None, **options: Any) -> Any:
     if picture is None:
         known = ", ".join(sorted(kind.__name__ for kind in PICTURES))
         raise TypeError(f"there is no picture of {type(result).__name__}: only of {known}")
-    if ax is None:
-        figure = shown_figure(*picture.size(result, **options))
-        ax = picture.axes(figure, result, **options)
-    return picture.draw(result, ax, **options)
+    if ax is not None:
+        return picture.draw(result, ax, **options)
+    figure = shown_figure(*picture.size(result, **options))
+    try:
+        return picture.draw(result, picture.axes(figure, result, **options), **options)
+    except BaseException:
+        forget(figure)
+        raise

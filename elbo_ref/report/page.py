@@ -1,16 +1,19 @@
 """One page that holds a result: the answer, its pictures, its tables, and how it was made.
 
 A page needs no network and runs nothing that is in the data: pictures are inline SVG, every text is
-escaped, and its policy allows no request. Tables sort by a click or a key. It reads on a narrow
-screen, in light and in dark, and on paper.
+escaped, and its policy allows no request and, by its hash, one program, which sorts the tables by a
+click or a key. It reads on a narrow screen, in light and in dark, and on paper.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -19,22 +22,36 @@ import numpy as np
 
 from elbo_ref._format.numbers import number
 from elbo_ref._format.result import Result, Tabular
-from elbo_ref._format.table import Column, Table
+from elbo_ref._format.table import Table
 from elbo_ref.crosscheck import Verdict, wording
+from elbo_ref.diagnostics.diagnosis import Diagnosis
+from elbo_ref.estimates.result import Estimates
 from elbo_ref.report.axes import own_figure
 from elbo_ref.report.comparison import Comparison
 from elbo_ref.report.dispatch import PICTURES
-from elbo_ref.report.pictures import save, save_figure
+from elbo_ref.report.pictures import plot_densities, plot_losses, plot_path, save
+from elbo_ref.report.verdict import compared_findings
 
 MOST_ROWS = 2000
 """Rows of a table that a page holds."""
 
 
 class Picture(NamedTuple):
-    """A picture: what is to be seen, in a sentence, and its drawing as SVG."""
+    """A picture.
+
+    Attributes
+    ----------
+    title : str
+        A sentence for those who do not see it.
+    svg : str
+        The drawing.
+    heading : str
+        A line above this picture and those after it, up to the next heading.
+    """
 
     title: str
     svg: str
+    heading: str = ""
 
 
 class Page(NamedTuple):
@@ -65,14 +82,19 @@ class _Cell(NamedTuple):
     key: float | None
 
 
+class _Head(NamedTuple):
+    heading: str
+    is_text: bool
+
+
 class _Laid(NamedTuple):
     caption: str
-    columns: list[Column]
+    columns: list[_Head]
     rows: list[list[_Cell]]
     left_out: int
 
 
-def picture_of(svg: str, title: str) -> Picture:
+def picture_of(svg: str, title: str, heading: str = "") -> Picture:
     r"""Take a drawing for a page: alone, named for those who do not see it.
 
     Examples
@@ -80,44 +102,62 @@ def picture_of(svg: str, title: str) -> Picture:
     >>> picture_of("<?xml version='1.0'?><svg width='1'></svg>", "a & b").svg
     '<svg role="img" aria-label="a &amp; b" width=\'1\'></svg>'
     """
-    drawing = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = svg[svg.index("<svg") :]
+    drawing = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->\n?", "", svg, flags=re.DOTALL)
     label = f'<svg role="img" aria-label="{html.escape(title)}"'
-    return Picture(title, drawing.replace("<svg", label, 1))
+    return Picture(title, drawing.replace("<svg", label, 1), heading)
 
 
 def page_of_verdicts(verdicts: Sequence[Verdict], title: str, made: Mapping[str, str]) -> Page:
-    """Make the page of verdicts: the answers and the advice, the tables, the details."""
+    """Make the page of verdicts: the answers and the advice, pictures, tables, the details."""
     answers, tables, details = list[str](), list[Table](), list[str]()
     for verdict in verdicts:
         head = f"verdict: {wording.OUTCOMES[verdict.outcome]}. {wording.answer(verdict)}"
         answers += [head, *verdict.advice]
-        tables += wording.tables(verdict)
+        tables += [_captioned(x, "what was compared") for x in wording.tables(verdict)]
         details += [f"{key}: {text}" for key, text in wording.details(verdict)]
-    return Page(title, list(dict.fromkeys(answers)), made, (), tables, details)
+
+    def draw() -> list[Picture]:
+        seen = [x for x in verdicts if x.losses is not None or compared_findings(x)]
+        return [_for_page(x, x.subject if len(seen) > 1 else "") for x in seen]
+
+    pictures, missing = _drawn(draw)
+    return Page(title, list(dict.fromkeys(answers)), made, pictures, tables, details + missing)
 
 
 def page_of_runs(
     seen: Comparison, title: str, names: Mapping[str, str], made: Mapping[str, str]
 ) -> Page:
-    """Make the page of runs: the conclusion, their pictures, the table, a sentence on each."""
-    guides = ", ".join(run.guide_name for run in seen.runs)
-
-    def draw() -> bytes:
-        drawn = io.BytesIO()
-        save_figure(seen.diagnoses, drawn, "svg")
-        return drawn.getvalue()
-
-    what = f"losses, densities and path of the guides {guides}"
-    pictures, missing = _drawn(draw, what) if seen.complete else ([], [])
+    """Make the page of runs: the conclusion, their pictures, the tables, a sentence on each."""
+    pictures, missing = list[Picture](), list[str]()
+    if seen.complete:
+        pictures, missing = _drawn(lambda: [y for x in seen.diagnoses for y in _of_run(x)])
     details = [f"{name}: {sentence}." for name, sentence in seen.said().items()]
-    tables = [seen.table(names), seen.posteriors()]
+    posteriors = _captioned(seen.posteriors(), "each latent under the prior of each guide")
+    tables = [_captioned(seen.table(names), "where each guide ended"), posteriors]
     return Page(title, [f"{seen.conclusion}."], made, pictures, tables, details + missing)
+
+
+def _of_run(diagnosis: Diagnosis) -> list[Picture]:
+    """Draw a run: its losses, the densities of its first latent, its path."""
+    run = diagnosis.run
+    plots: dict[str, Callable[..., Any]] = {
+        "losses, exact objective and evidence over the steps": plot_losses,
+        "prior, guide and posterior of the first latent": plot_densities,
+        "path of the prior over the evidence": plot_path,
+    }
+    pictures, heading = [], f"guide {run.guide_name}, {run.message}"
+    for what, plot in plots.items():
+        svg = _saved(plot(diagnosis).figure, "svg").decode()
+        pictures.append(picture_of(svg, f"guide {run.guide_name}: {what}", heading))
+        heading = ""
+    return pictures
 
 
 def page_of_result(result: Tabular, title: str, made: Mapping[str, str]) -> Page:
     """Make the page of a result: its answer, its picture, its tables, and what else it says."""
     blocks = result.blocks()
-    tables = [block for block in blocks if isinstance(block, Table)]
+    tables = [block for block in blocks if isinstance(block, Table)] or [result.table()]
     texts = list[str]()
     for block in blocks:
         if isinstance(block, str):
@@ -125,27 +165,59 @@ def page_of_result(result: Tabular, title: str, made: Mapping[str, str]) -> Page
         elif isinstance(block, Mapping):
             texts += [f"{name}: {text}" for name, text in block.items()]
     answer = [f"{result.table().caption or texts.pop(0)}."]
+    if isinstance(result, Estimates):
+        answer += _extremes(result)
+        tables[0] = replace(tables[0], caption=f"estimates, {100 * result.level:g}% intervals")
     if test := getattr(result, "test", None):
         answer.append(f"{test.null}: p = {number(test.pvalue)}.")
-    what = PICTURES[type(result)].seen
-    pictures, missing = _drawn(lambda: drawn(result, "svg"), what)
-    tables = tables or [result.table()]
+    pictures, missing = _drawn(lambda: [_for_page(result)])
     return Page(title, answer, made, pictures, tables, texts + missing)
 
 
-def _drawn(draw: Callable[[], bytes], what: str) -> tuple[list[Picture], list[str]]:
-    """Draw a picture; without matplotlib there is none, but what is missing."""
+def _extremes(found: Estimates) -> list[str]:
+    """Say which latents have the highest and the lowest estimate, unless all are the same."""
+    label, mean = found.table().columns[0], found.mean
+    if np.all(mean == mean[:1]):
+        return []
+
+    def told(i: int) -> str:
+        ends = f"{number(found.lower[i])} to {number(found.upper[i])}"
+        return f"{label.cell(i)}, {number(mean[i])} ({ends})"
+
+    highest, lowest = told(int(np.argmax(mean))), told(int(np.argmin(mean)))
+    return [f"highest: latent {highest}; lowest: latent {lowest}."]
+
+
+def _captioned(table: Table, caption: str) -> Table:
+    return table if table.caption else replace(table, caption=caption)
+
+
+def _drawn(draw: Callable[[], list[Picture]]) -> tuple[list[Picture], list[str]]:
+    """Draw pictures; without matplotlib there are none, but what is missing."""
     try:
-        return [picture_of(draw().decode(), what)], []
+        return draw(), []
     except ImportError as error:
         return [], [f"no pictures: {error}"]
 
 
-def drawn(result: Result, format: str) -> bytes:
-    """Draw a result as pdf, png or svg, always in the same bytes."""
-    picture, file = PICTURES[type(result)], io.BytesIO()
-    figure = own_figure(*picture.size(result))
+def drawn(result: Result, format: str, width: float | None = None) -> bytes:
+    """Draw a result as pdf, png or svg, always in the same bytes; `width` is in inches."""
+    picture = PICTURES[type(result)]
+    usual, height = picture.size(result)
+    figure = own_figure(width or usual, height)
     picture.draw(result, picture.axes(figure, result))
+    return _saved(figure, format)
+
+
+def _for_page(result: Result, heading: str = "") -> Picture:
+    """Draw a result so narrow that a telephone shows letters that can be read."""
+    picture = PICTURES[type(result)]
+    svg = drawn(result, "svg", picture.narrow(result)).decode()
+    return picture_of(svg, f"{heading}: {picture.seen}" if heading else picture.seen, heading)
+
+
+def _saved(figure: Any, format: str) -> bytes:
+    file = io.BytesIO()
     save(figure, file, format)
     return file.getvalue()
 
@@ -170,10 +242,20 @@ def html_page(page: Page) -> str:
         raise ImportError(
             "a page needs jinja2: pip install jinja2, or pip install -e '.[report]' in a clone"
         ) from None
-    template = files("elbo_ref.report").joinpath("page.html.j2").read_text(encoding="utf-8")
+    folder = files("elbo_ref.report")
+    template, program = (
+        folder.joinpath(name).read_text(encoding="utf-8") for name in ("page.html.j2", "page.js")
+    )
     made = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    laid = [_laid(table) for table in page.tables]
-    return str(made.from_string(template).render(page=page, tables=laid))
+    digest = base64.b64encode(hashlib.sha256(program.encode()).digest()).decode()
+    pictures = [x._replace(svg=_apart(x.svg, i)) for i, x in enumerate(page.pictures)]
+    known = {"page": page, "pictures": pictures, "tables": [_laid(table) for table in page.tables]}
+    return str(made.from_string(template).render(known, program=program, digest=digest))
+
+
+def _apart(svg: str, place: int) -> str:
+    """Give the names inside a drawing a prefix of its own."""
+    return re.sub(r'(<[^>]*?\bid="|href="#|url\(#)', rf"\g<1>picture{place}-", svg)
 
 
 def _laid(table: Table) -> _Laid:
@@ -181,7 +263,12 @@ def _laid(table: Table) -> _Laid:
     columns = [column for column in table.columns if column.heading]
     size = min(len(table), MOST_ROWS)
     rows = [[_Cell(x.cell(i), _key(x.values[i])) for x in columns] for i in range(size)]
-    return _Laid(table.caption, columns, rows, len(table) - size)
+    heads = [_Head(x.heading, x.left or any(map(_is_text, x.values[:size]))) for x in columns]
+    return _Laid(table.caption, heads, rows, len(table) - size)
+
+
+def _is_text(value: object) -> bool:
+    return value is not None and not isinstance(value, int | float | np.number)
 
 
 def _key(value: object) -> float | None:

@@ -6,7 +6,6 @@ a figure too small for its labels.
 """
 
 import functools
-import json
 import subprocess
 import sys
 import types
@@ -349,6 +348,13 @@ def test_pyplot_knows_a_figure_where_it_is_in_use(pyplot):
     assert pyplot.get_fignums() == before
 
 
+@pytest.mark.parametrize("options", [{"latent": "nobody"}, {"above": 2.0}, {"no_such_option": 1}])
+def test_what_is_refused_leaves_no_figure(pyplot, options):
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        posterior(6).plot(**options)
+    assert pyplot.get_fignums() == []
+
+
 def test_a_notebook_is_one_with_a_kernel(monkeypatch):
     for kernel, wanted in ((object(), True), (None, False)):
         python = types.SimpleNamespace(get_ipython=lambda k=kernel: types.SimpleNamespace(kernel=k))
@@ -367,18 +373,3 @@ def test_a_script_brings_no_pyplot():
         "assert 'matplotlib.figure' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
-
-
-@pytest.mark.slow
-def test_a_notebook_shows_figures_by_themselves():
-    nbformat, client = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
-    pytest.importorskip("ipykernel")
-    cells = [
-        "import elbo_ref as er\ntable = er.estimate(er.Counts([3, 4, 9], 10))",
-        "table.plot();",
-        "table",
-    ]
-    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    client.NotebookClient(page, timeout=120).execute()
-    kinds = [{kind for x in cell.outputs for kind in x.get("data", {})} for cell in page.cells]
-    assert "image/png" in kinds[1] and "text/html" in kinds[2], json.dumps(page, default=str)

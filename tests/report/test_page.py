@@ -72,8 +72,9 @@ def test_a_page_of_runs_is_whole(tmp_path, capsys):
     assert not seen.wrong and seen.headings == sorted(seen.headings) and seen.headings[0] == 1
     assert not outside(text) and not seen.handlers and text.count("<script>") == 1
     assert all(link.startswith("#") for link in seen.links), seen.links
-    assert 'role="img" aria-label="losses, densities and path' in text
-    assert text.index("never attained") < text.index("<svg") < text.index("<table>")
+    for what in ("losses, exact objective", "prior, guide and posterior", "path of the prior"):
+        assert f'role="img" aria-label="guide beta: {what}' in text
+    assert text.index("never attained") < text.index("<svg") < text.index("<table ")
     assert str(file) in text and er.__version__ in text
     assert main(arguments) == 73 and "--force overwrites it" in capsys.readouterr().err
     assert main([*arguments, "--force"]) == 0
@@ -105,6 +106,27 @@ def test_cells_are_sorted_by_their_numbers():
     assert re.findall(r'data-key="([^"]+)"', text) == ["1e-09", "12345678.9", "3.0"]
     long = page_with(tables=[Table([Column(list(range(MOST_ROWS + 5)), "x", "x")])])
     assert "5 more rows are left out" in long and long.count("<tr>") == MOST_ROWS + 1
+
+
+def test_names_in_drawings_stay_apart_and_texts_beside_them_as_they_are():
+    svg = '<svg><g id="a" clip-path="url(#a)"/><use xlink:href="#a"/></svg>'
+    text = page_with(pictures=[Picture("x", svg), Picture("y", svg)], answer=['id="a" href="#a"'])
+    for i in (0, 1):
+        assert svg.replace("#a", f"#picture{i}-a").replace('"a"', f'"picture{i}-a"') in text
+    assert "id=&#34;a&#34; href=&#34;#a&#34;" in text
+
+
+def test_a_page_of_estimates_says_all_that_the_command_prints(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    counts, file = tmp_path / "counts.csv", tmp_path / "page.html"
+    counts.write_text("ward,successes,total_count\nnorth,3,10\nsouth,0,4\neast,7,9\n")
+    assert main(["estimate", str(counts), "--group", "ward", "--report", str(file)]) == 0
+    out, text = capsys.readouterr().out, file.read_text()
+    assert "highest: latent east, " in text and "lowest: latent south, " in text
+    facts = [line.split(": ")[1] for line in out.splitlines() if line.startswith("prior, ")]
+    assert len(facts) == 3
+    for number in re.findall(r"[\d.]+", " ".join(facts)):
+        assert number in text
 
 
 def test_a_missing_package_is_named(monkeypatch, capsys):
