@@ -19,7 +19,7 @@ ADAM = {"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.0}
 LAYOUT = {
     "path": "no such folder/counts.csv",
     **{"successes": "k", "total_count": "n", "multiplicity": None, "group": None},
-    **{"shared": False, "columns": None, "na": "drop", "in_order": False},
+    **{"shared": False, "columns": None, "na": "drop", "in_order": False, "progress": False},
 }
 
 CALLS = {
@@ -69,7 +69,7 @@ CALLS = {
     "estimate": (
         er.estimate,
         {"counts": COUNTS, "prior": PRIOR, "hyperprior": er.Hyperprior()}
-        | {"level": 0.9, "by": ["a", "b", "a"]},
+        | {"level": 0.9, "by": ["a", "b", "a"], "progress": False},
     ),
     "Hyperprior": (er.Hyperprior, {"mean": PRIOR, "weight": (1.0, 1.0), "trials": 3.0}),
     "Hyperprior.power": (er.Hyperprior.power, {"exponent": -2.5}),
@@ -81,7 +81,8 @@ CALLS = {
         er.maximize_elbo,
         {"counts": COUNTS, "guide": "beta", "loss": "trace", "prior": PRIOR, "learn_prior": True}
         | {"optimizer": er.Adam(), "num_steps": 2, "num_particles": 1, "rng": 0}
-        | {"until": "converged", "constraint": "positive", "subsample_size": 2},
+        | {"until": "converged", "constraint": "positive", "subsample_size": 2}
+        | {"progress": False},
     ),
     "diagnose": (er.diagnose, {"run": RUN}),
     "save_run": (er.save_run, {"run": RUN, "path": "no such folder/run", "overwrite": False}),
@@ -106,7 +107,7 @@ CALLS = {
         {"parameter": "mean", "method": "wald", "level": 0.9},
     ),
     "EvidenceMaximum.profile": (MAXIMUM.profile, {"parameter": "mean", "value": 0.5}),
-    "Run.resume": (RUN.resume, {"num_steps": 2}),
+    "Run.resume": (RUN.resume, {"num_steps": 2, "progress": False}),
     "Run.average": (RUN.average, {"last": 0.5}),
     "Run.posterior_table": (RUN.posterior_table, {"prob": 0.5}),
 }
@@ -162,6 +163,7 @@ RIGHT = {
     "other": ("five",),
     **dict.fromkeys(("shared", "in_order"), ("True",)),
     **dict.fromkeys(("hyperprior", "by"), ("None",)),
+    "progress": ("None", "True"),
     "trials": ("None", *NUMBER),
     "label": ("None", "True"),
     "label2": ("True",),

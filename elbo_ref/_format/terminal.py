@@ -1,9 +1,10 @@
-"""Text in colours, on a terminal that shows them, and streams that nobody reads any more."""
+"""Terminals and notebooks, text in colours, and streams that nobody reads any more."""
 
 from __future__ import annotations
 
 import io
 import os
+import sys
 from contextlib import suppress
 from typing import TextIO
 
@@ -12,6 +13,13 @@ def has_colours(stream: TextIO) -> bool:
     """Tell whether a stream is a terminal that shows colours, and nobody minds (NO_COLOR)."""
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     return not plain and stream.isatty()
+
+
+def in_notebook() -> bool:
+    """Tell whether this is a cell of a notebook."""
+    python = sys.modules.get("IPython")
+    shell = None if python is None else python.get_ipython()
+    return getattr(shell, "kernel", None) is not None
 
 
 def painted(text: str, colour: str) -> str:

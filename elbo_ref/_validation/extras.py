@@ -12,6 +12,7 @@ PACKAGES = {
     "pandas": ("pandas", "pandas"),
     "polars": ("polars", "polars"),
     "pyarrow": ("pyarrow", "arrow"),
+    "tqdm": ("tqdm", "progress"),
 }
 """Of a module that is imported, the package that has it and the extra that names the package."""
 

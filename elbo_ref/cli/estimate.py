@@ -90,5 +90,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     check_places(parser, options)
     data = read_input(parser, options)
     with refusals(parser):
-        found = estimate(data.counts, options.prior, level=options.level, by=data.by)
+        found = estimate(
+            data.counts, options.prior, level=options.level, by=data.by, progress=False
+        )
     return hand_over("estimate", options, data, found, found.to_dict())

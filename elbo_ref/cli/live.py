@@ -118,6 +118,7 @@ def run_live(counts: Counts, settings: Settings) -> Live:
         num_steps=settings.num_steps,
         num_particles=settings.num_particles,
         rng=settings.seed,
+        progress=False,
     )
     if ours.stopped == "interrupted":
         raise KeyboardInterrupt

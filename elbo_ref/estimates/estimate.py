@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from elbo_ref._format.progress import progress_of
 from elbo_ref._validation.arguments import check_type, probability, underflow_is_zero
 from elbo_ref.counts import Counts, distinct, levels
 from elbo_ref.distributions.beta import Beta
@@ -25,6 +26,7 @@ def estimate(
     hyperprior: Hyperprior | None = None,
     level: float = 0.95,
     by: Iterable[Hashable] | None = None,
+    progress: bool | None = None,
 ) -> Estimates:
     """Estimate the success probability of each latent, with intervals.
 
@@ -40,6 +42,9 @@ def estimate(
         The probability of the equal-tailed intervals; in (0, 1).
     by : G labels, optional
         The group of each entry of the counts, such as its treatment: one prior for each group.
+    progress : bool, optional
+        Whether a bar of tqdm shows the latents; by default on a terminal and in a
+        notebook, if tqdm is installed and the work is long.
 
     Returns
     -------
@@ -96,12 +101,15 @@ def estimate(
     if by is not None:
         names, group = levels(counts, by)
     entry, columns = np.empty(len(counts), np.intp), np.empty((4, len(counts)))
-    fits = []
+    groups, fits = [], []
     for i in range(len(names)):
         chosen = group == i if by is not None else slice(None)
         some = (x[chosen] for x in (counts.successes, counts.total_count, counts.multiplicity))
         fewer, entry[chosen] = distinct(Counts(*some))
-        fits.append(Fit.of(fewer, prior, hyperprior))
-        columns[:, chosen] = np.take(fits[-1].columns(level), entry[chosen], axis=1)
+        groups.append((chosen, fewer))
+    with progress_of(progress, sum(2 * len(fewer) for _, fewer in groups), "bound") as add:
+        for chosen, fewer in groups:
+            fits.append(Fit.of(fewer, prior, hyperprior))
+            columns[:, chosen] = np.take(fits[-1].columns(level, add), entry[chosen], axis=1)
     posteriors = Posteriors(names, tuple(fits), group, entry)
     return Estimates(counts, level, posteriors, *columns)

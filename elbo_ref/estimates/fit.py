@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special as sc
 
+from elbo_ref._format.progress import Add
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
@@ -120,13 +121,13 @@ class Fit:
         mean = self._at_limit().mean
         return np.where(np.isnan(mean), np.nan, mean > c)
 
-    def columns(self, level: float) -> Columns:
-        """Compute the table of the latents."""
+    def columns(self, level: float, add: Add | None = None) -> Columns:
+        """Compute the table of the latents; `add` takes note of the bounds of intervals."""
         if self.nodes is None:
             return self._at_limit()
         mixture, tail = self.mixture, (1 - level) / 2
-        lower = sc.expit(mixture.lower_quantile(tail))
-        upper = sc.expit(-mixture.mirrored.lower_quantile(tail))
+        lower = sc.expit(mixture.lower_quantile(tail, add))
+        upper = sc.expit(-mixture.mirrored.lower_quantile(tail, add))
         mean, shrinkage = linear_moments(self._all_nodes, self.counts)
         return Columns(mean, lower, upper, shrinkage)
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special as sc
 
+from elbo_ref._format.progress import Add
 from elbo_ref._validation.arguments import FloatArray, IntArray
 from elbo_ref.counts import Counts
 from elbo_ref.estimates.quadrature import Nodes
@@ -96,13 +97,15 @@ class Mixture(NamedTuple):
             share[part] = sc.betainc(a, b, at[part][:, None]) @ self.weight
         return share
 
-    def lower_quantile(self, tail: float) -> FloatArray:
+    def lower_quantile(self, tail: float, add: Add | None = None) -> FloatArray:
         """Find the logit of c below which each latent lies with probability `tail` < 1/2."""
         mean, variance = self.moments()
         logits = np.empty(mean.size)
         for part, a, b in self.blocks():
             rest = (b / (a + b)) @ self.weight
             logits[part] = _quantile(a, b, self.weight, tail, mean[part], rest, variance[part])
+            if add:
+                add(a.shape[0])
         return logits
 
 

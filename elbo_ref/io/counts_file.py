@@ -99,6 +99,7 @@ def read_counts(
     columns: Sequence[str] | None = None,
     na: Literal["error", "drop"] = "error",
     in_order: bool = False,
+    progress: bool | None = None,
 ) -> Counts:
     r"""Read counts from a file.
 
@@ -126,6 +127,9 @@ def read_counts(
     in_order : bool
         Whether each row of a text stays an entry of its own, in the order of the file; equal rows
         are counted otherwise.
+    progress : bool, optional
+        Whether a bar of tqdm shows the bytes; by default on a terminal and in a
+        notebook, if tqdm is installed and the work is long.
 
     Returns
     -------
@@ -177,16 +181,16 @@ def read_counts(
         na=na,
         in_order=in_order,
     )
-    found = read(path if hasattr(path, "read") else file_path("path", path), layout)
+    found = read(path if hasattr(path, "read") else file_path("path", path), layout, progress)
     if found.guess:
         said = as_arguments(found.guess)
         warnings.warn(f"columns known by their names: {said}", stacklevel=2)
     return found.counts
 
 
-def read(path: str | Path | IO[Any], layout: Layout) -> CountsFile:
+def read(path: str | Path | IO[Any], layout: Layout, progress: bool | None = False) -> CountsFile:
     """Read counts with their source: name, format, SHA-256, rows."""
-    with reading(path) as stream:
+    with reading(path, progress) as stream:
         first, file = stream.read_block(), stream
         if is_gzip(first):
             file = stream.unpacked(first)

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from elbo_ref._format.progress import Add, progress_of
 from elbo_ref.io.errors import DataError
 
 _BLOCK_BYTES = 2**20
@@ -26,8 +27,8 @@ _RECORDS = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*(?:\{|\])")
 class Stream:
     """Blocks of equal size, however the bytes arrive: a pipe gives what a file does."""
 
-    def __init__(self, file: Any, name: str) -> None:
-        self.name = name
+    def __init__(self, file: Any, name: str, add: Add | None = None) -> None:
+        self.name, self._add = name, add
         self._file, self._hash = file, hashlib.sha256()
         self._before = self._stamp()
 
@@ -37,6 +38,8 @@ class Stream:
         if block is None:  # a pipe that does not wait
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         self._hash.update(block)
+        if self._add:
+            self._add(len(block))
         return block
 
     def blocks(self, first: bytes) -> Iterator[bytes]:
@@ -112,17 +115,17 @@ class _Unpacked(Stream):
 
 
 @contextmanager
-def reading(path: str | Path | IO[Any]) -> Iterator[Stream]:
+def reading(path: str | Path | IO[Any], progress: bool | None = False) -> Iterator[Stream]:
     """Open a file, or standard input for ``"-"``; a `DataError` inside will name it.
 
-    A file that is open already is read from where it is, and stays open.
+    A file that is open already is read from where it is, and stays open. A bar may show the bytes.
 
     Raises
     ------
     OSError
         If it cannot be opened.
     """
-    with _opened(path) as stream:
+    with progress_of(progress, _size(path), "B") as add, _opened(path, add) as stream:
         try:
             yield stream
         except DataError as error:
@@ -130,16 +133,22 @@ def reading(path: str | Path | IO[Any]) -> Iterator[Stream]:
 
 
 @contextmanager
-def _opened(path: str | Path | IO[Any]) -> Iterator[Stream]:
+def _opened(path: str | Path | IO[Any], add: Add | None) -> Iterator[Stream]:
     if not isinstance(path, str | Path):
-        yield Stream(_Encoded(path), str(getattr(path, "name", "the file")))
+        yield Stream(_Encoded(path), str(getattr(path, "name", "the file")), add)
     elif str(path) != "-":
         with open(path, "rb") as file:
-            yield Stream(file, str(path))
+            yield Stream(file, str(path), add)
     elif sys.stdin is None:
         raise OSError(errno.EBADF, "standard input is closed")
     else:
-        yield Stream(sys.stdin.buffer, "standard input")
+        yield Stream(sys.stdin.buffer, "standard input", add)
+
+
+def _size(path: str | Path | IO[Any]) -> int | None:
+    """Return the size of a file in bytes, if it has one."""
+    regular = isinstance(path, str | Path) and os.path.isfile(path)
+    return os.path.getsize(path) if regular else None  # type: ignore[arg-type]
 
 
 class _Encoded:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy import special as sc
 
+from elbo_ref._format.terminal import in_notebook
 from elbo_ref._validation.arguments import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def own_figure(width: float, height: float) -> Figure:
 
 def shown_figure(width: float, height: float) -> Figure:
     """Make a figure that pyplot shows, where pyplot is in use, and in a notebook."""
-    if "matplotlib.pyplot" not in sys.modules and not _in_notebook():
+    if "matplotlib.pyplot" not in sys.modules and not in_notebook():
         return own_figure(width, height)
     try:
         from matplotlib import pyplot
@@ -61,13 +62,6 @@ def forget(figure: Figure) -> None:
     """Take a figure from pyplot, so that nothing shows it, where pyplot is in use."""
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close(figure)
-
-
-def _in_notebook() -> bool:
-    """Tell whether this is a cell of a notebook."""
-    python = sys.modules.get("IPython")
-    shell = None if python is None else python.get_ipython()
-    return getattr(shell, "kernel", None) is not None
 
 
 def framed(figure: Figure, left: float = 0.8) -> Axes:

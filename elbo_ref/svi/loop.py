@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from elbo_ref._format.progress import Add
 from elbo_ref._validation.arguments import FloatArray, IntArray
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GuideValue
@@ -181,15 +182,18 @@ def advance_to(
     rng: np.random.Generator,
     num_steps: int,
     stop: Callable[[State], bool] | None = None,
+    add: Add | None = None,
 ) -> State:
     """Advance until `num_steps` are made, the run has ended, or `stop` says so after a step.
 
-    A KeyboardInterrupt ends it between two steps.
+    `add` takes note of each step. A KeyboardInterrupt ends it between two steps.
     """
     with np.errstate(all="ignore"):
         try:
             while state.step < num_steps and state.ended is None:
                 state = advance(config, state, rng)
+                if add:
+                    add(1)
                 if stop and stop(state):
                     break
         except KeyboardInterrupt:

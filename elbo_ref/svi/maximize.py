@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from elbo_ref._format.progress import progress_of
 from elbo_ref._validation.arguments import FloatArray, Rng, count, generator, underflow_is_zero
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
@@ -43,6 +44,7 @@ def maximize_elbo(
     until: Literal["converged"] | None = None,
     constraint: ConstraintName = "positive",
     subsample_size: int | None = None,
+    progress: bool | None = None,
 ) -> Run:
     """Maximise an objective over the guide's and the model's parameters, as Pyro's SVI does.
 
@@ -82,6 +84,9 @@ def maximize_elbo(
     subsample_size : int, optional
         Each particle sees so many latents, as in ``pyro.plate(subsample_size=)``; of a single
         latent so many of its observations, which must then be single trials.
+    progress : bool, optional
+        Whether a bar of tqdm shows the steps; by default on a terminal and in a
+        notebook, if tqdm is installed and the work is long.
 
     Returns
     -------
@@ -122,7 +127,9 @@ def maximize_elbo(
         raise ValueError(f"until = {until!r} is not None or 'converged'")
     arrival = None if until is None else _Arrival(config)
     start = initial_state(config, draws)
-    state = advance_to(config, start, draws, num_steps, arrival.look if arrival else None)
+    look = arrival.look if arrival else None
+    with progress_of(progress, num_steps, "step") as add:
+        state = advance_to(config, start, draws, num_steps, look, add)
     return run_at(config, state, state.step if arrival and arrival.seen else num_steps)
 
 

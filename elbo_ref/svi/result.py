@@ -15,6 +15,7 @@ import numpy as np
 
 from elbo_ref._format.documents import Document, Documented, document, put
 from elbo_ref._format.numbers import describe, number, pair
+from elbo_ref._format.progress import progress_of
 from elbo_ref._format.result import Block, Result
 from elbo_ref._format.sentences import run as sentences
 from elbo_ref._validation.arguments import FloatArray, count, scalar, underflow_is_zero
@@ -210,13 +211,15 @@ class Run(Documented, Result):
         particles = config.num_particles
         return find_floor(config.parameters, config.objective, vector, particles, rate)
 
-    def resume(self, num_steps: int | None = None) -> Run:
+    def resume(self, num_steps: int | None = None, *, progress: bool | None = None) -> Run:
         """Go on from where the run stands, as if it had never stopped.
 
         Parameters
         ----------
         num_steps : int, optional
             The number of steps more; without it, those that an interrupted run still lacks.
+        progress : bool, optional
+            As of `maximize_elbo`.
 
         Returns
         -------
@@ -244,7 +247,8 @@ class Run(Documented, Result):
             raise ValueError(f"the run cannot go on: {self.message}")
         more = self.num_steps - steps if num_steps is None else count("num_steps", num_steps, 1)
         state, wanted = self.state, steps + more
-        state = advance_to(self.config, state, generator_of(state), wanted)
+        with progress_of(progress, more, "step") as add:
+            state = advance_to(self.config, state, generator_of(state), wanted, add=add)
         return run_at(self.config, state, wanted)
 
     def average(self, last: float = 0.5) -> Average:

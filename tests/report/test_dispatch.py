@@ -17,6 +17,7 @@ from scipy import stats
 import elbo_ref as er
 from elbo_ref._format.result import Result, Tabular
 from elbo_ref._format.table import Table
+from elbo_ref._format.terminal import in_notebook
 from elbo_ref.mle.tests import TestResult as BinomialTest
 from elbo_ref.report import axes as shared, dispatch, forest, rootogram, surface
 
@@ -359,9 +360,9 @@ def test_a_notebook_is_one_with_a_kernel(monkeypatch):
     for kernel, wanted in ((object(), True), (None, False)):
         python = types.SimpleNamespace(get_ipython=lambda k=kernel: types.SimpleNamespace(kernel=k))
         monkeypatch.setitem(sys.modules, "IPython", python)
-        assert shared._in_notebook() is wanted
+        assert in_notebook() is wanted
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: None))
-    assert not shared._in_notebook()
+    assert not in_notebook()
 
 
 @pytest.mark.thorough
