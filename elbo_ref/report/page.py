@@ -22,7 +22,7 @@ import numpy as np
 
 from elbo_ref._format.numbers import number
 from elbo_ref._format.result import Result, Tabular
-from elbo_ref._format.table import Table
+from elbo_ref._format.table import Table, printable
 from elbo_ref.crosscheck import Verdict, wording
 from elbo_ref.diagnostics.diagnosis import Diagnosis
 from elbo_ref.estimates.result import Estimates
@@ -164,7 +164,9 @@ def page_of_result(result: Tabular, title: str, made: Mapping[str, str]) -> Page
             texts += filter(None, re.split(r"\n(?! )", block))
         elif isinstance(block, Mapping):
             texts += [f"{name}: {text}" for name, text in block.items()]
-    answer = [f"{result.table().caption or texts.pop(0)}."]
+    said = result.table().caption
+    answer = [f"{said or texts.pop(0)}."]
+    tables = [replace(x, caption="") if x.caption == said else x for x in tables]
     if isinstance(result, Estimates):
         answer += _extremes(result)
         tables[0] = replace(tables[0], caption=f"estimates, {100 * result.level:g}% intervals")
@@ -247,6 +249,7 @@ def html_page(page: Page) -> str:
         folder.joinpath(name).read_text(encoding="utf-8") for name in ("page.html.j2", "page.js")
     )
     made = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    made.filters["plain"] = lambda text: " ".join(map(printable, text.split()))
     digest = base64.b64encode(hashlib.sha256(program.encode()).digest()).decode()
     pictures = [x._replace(svg=_apart(x.svg, i)) for i, x in enumerate(page.pictures)]
     known = {"page": page, "pictures": pictures, "tables": [_laid(table) for table in page.tables]}

@@ -331,8 +331,8 @@ def hostile(browser, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     counts = folder / "<img src=x onerror=window.ran=1>.csv"
     with counts.open("w", newline="", encoding="utf-8") as file:
-        rows = [[label, 2 * i, 20 + i] for i, label in enumerate(HOSTILE)]
-        csv.writer(file).writerows([["label", "successes", "total_count"], *rows])
+        rows = [[label, 2 * i, 20 + i, HOSTILE[i % 6]] for i, label in enumerate(HOSTILE)]
+        csv.writer(file).writerows([["label", "successes", "total_count", "arm"], *rows])
     store = folder / "<b>.json"
     store.write_text(json.dumps({"alpha": 2.0, "beta": 3.0}))
     data = [counts, "--group", "label"]
@@ -340,11 +340,13 @@ def hostile(browser, tmp_path_factory):
     return {
         "estimate": made(folder, 0, ["estimate", *data]),
         "fit": made(folder, 0, ["fit", *data, "--num-steps", "5"]),
+        "exact": made(folder, 0, ["fit", counts, "--exact", "--by", "arm"]),
+        "levels": made(folder, 0, ["estimate", counts, "--by", "arm"]),
         "check": made(folder, 3, check),
     }
 
 
-@pytest.mark.parametrize("name", ["estimate", "fit", "check"])
+@pytest.mark.parametrize("name", ["estimate", "fit", "exact", "levels", "check"])
 def test_nothing_of_the_data_runs(browser, hostile, name):
     browser.open(hostile[name], 360)
     assert browser.run("return window.ran") is None
@@ -352,10 +354,13 @@ def test_nothing_of_the_data_runs(browser, hostile, name):
     assert browser.run(WIDE) <= 360
     assert browser.run("return document.scripts.length") == 1
     assert browser.run("return document.querySelectorAll('img, b, i').length") == 0
-    assert "<img src=x onerror=window.ran=1>.csv" in browser.run("return document.body.innerText")
+    text = browser.run("return document.body.innerText")
+    assert "<img src=x onerror=window.ran=1>.csv" in text
+    assert {c for c in text if not c.isprintable()} <= {"\n", "\t"}
     if name != "check":
         cells = browser.run("return [...document.querySelectorAll('td, th')].map(x => x.innerText)")
-        assert {*map(printable, HOSTILE)} <= {*cells}
+        labels = HOSTILE if name in ("estimate", "fit") else HOSTILE[:6]
+        assert {*map(printable, labels)} <= {*cells}
 
 
 def test_a_label_that_is_not_escaped_runs_but_for_the_policy(browser, doctored):

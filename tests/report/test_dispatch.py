@@ -124,6 +124,14 @@ def test_every_result_is_drawn_readably(name):
     assert all(ax.get_title(loc="left") for ax in np.ravel(drawn))
 
 
+@pytest.mark.parametrize("name", few([x for x in RESULTS if x not in ("run", "diagnosis")], 3))
+def test_every_result_is_drawn_readably_on_a_page(name):
+    result = RESULTS[name]()
+    picture = dispatch.PICTURES[type(result)]
+    figure = Figure(figsize=(picture.narrow(result), picture.size(result)[1]))
+    assert collisions(picture.draw(result, picture.axes(figure, result))) == []
+
+
 @pytest.mark.parametrize("size", few(SIZES, 2))
 @pytest.mark.parametrize("options", [{}, {"above": 0.2}, {"latent": 0}], ids=str)
 def test_posteriors_are_drawn_readably(size, options):
