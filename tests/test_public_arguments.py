@@ -69,7 +69,7 @@ CALLS = {
     "estimate": (
         er.estimate,
         {"counts": COUNTS, "prior": PRIOR, "hyperprior": er.Hyperprior()}
-        | {"level": 0.9, "by": ["a", "b", "a"], "progress": False},
+        | {"level": 0.9, "by": ["a", "b", "a"], "above": 0.5, "progress": False},
     ),
     "Hyperprior": (er.Hyperprior, {"mean": PRIOR, "weight": (1.0, 1.0), "trials": 3.0}),
     "Hyperprior.power": (er.Hyperprior.power, {"exponent": -2.5}),
@@ -164,6 +164,7 @@ RIGHT = {
     **dict.fromkeys(("shared", "in_order"), ("True",)),
     **dict.fromkeys(("hyperprior", "by"), ("None",)),
     "progress": ("None", "True"),
+    "above": ("None",),
     "trials": ("None", *NUMBER),
     "label": ("None", "True"),
     "label2": ("True",),

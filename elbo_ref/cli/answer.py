@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from elbo_ref._format.documents import Document, to_json
 from elbo_ref._format.result import Tabular
@@ -15,9 +16,14 @@ from elbo_ref.report.page import drawn, html_page, page_of_result
 
 
 def hand_over(
-    command: str, options: argparse.Namespace, data: Input, result: Tabular, body: Document
+    command: str,
+    options: argparse.Namespace,
+    data: Input,
+    result: Tabular,
+    body: Document,
+    facts: Sequence[str] = (),
 ) -> int:
-    """Write and print a result, of which `body` is the document; return the exit code."""
+    """Write and print a result, its document and facts beside it; return the exit code."""
     with Interrupts():
         text = to_json({**body, "input": data.source})
         delivery = Delivery()
@@ -30,7 +36,8 @@ def hand_over(
         if options.report is not None:
             made = made_by(command, options.given, data)
             page = page_of_result(result, printable(data.title), made)
+            page = page._replace(answer=[*page.answer, *(f"{fact}." for fact in facts)])
             delivery.write(options.report, html_page(page).encode(), options.force)
-        shown = f"{printable(data.title)}\n{result.summary()}\n"
+        shown = "\n".join([printable(data.title), result.summary(), *map(printable, facts), ""])
         delivery.print(*(text, ".json") if options.json else (shown, ".txt"))
     return CANNOT_WRITE if delivery.failed else FINE

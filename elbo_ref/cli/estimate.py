@@ -8,6 +8,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+import numpy as np
+
+from elbo_ref._format.documents import Document, put
+from elbo_ref._format.numbers import number
 from elbo_ref.cli.answer import hand_over
 from elbo_ref.cli.console import FINE, guarded, refusals
 from elbo_ref.cli.options import (
@@ -25,6 +29,7 @@ from elbo_ref.cli.options import (
 from elbo_ref.cli.places import check_places
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.estimates.estimate import estimate
+from elbo_ref.estimates.result import Estimates
 
 _DESCRIPTION = """\
 Estimate the rate of each latent from its successes and trials: c ~ Beta, the same for all latents,
@@ -65,6 +70,12 @@ _GROUPS: dict[str, Options] = {
         ),
         ("--level", "probability of the intervals (0.95)", REAL | {"default": 0.95}),
         ("--by", "one prior for each level of this column, and the test of one for all", COLUMN),
+        ("--above", "also P(c > T) of each latent", REAL | {"metavar": "T"}),
+        (
+            "--compare",
+            "also the difference of two latents, by their labels in the table",
+            {"nargs": 2, "metavar": "LABEL"},
+        ),
     ],
     "result": [
         ("--json", "print the result as JSON", FLAG),
@@ -90,7 +101,25 @@ def _run(arguments: Sequence[str] | None) -> int:
     check_places(parser, options)
     data = read_input(parser, options)
     with refusals(parser):
-        found = estimate(
-            data.counts, options.prior, level=options.level, by=data.by, progress=False
-        )
-    return hand_over("estimate", options, data, found, found.to_dict())
+        settings = {"level": options.level, "above": options.above, "by": data.by}
+        found = estimate(data.counts, options.prior, **settings, progress=False)
+        body, facts = found.to_dict(), list[str]()
+        if options.compare is not None:
+            body["difference"], facts = _compared(found, *options.compare)
+    return hand_over("estimate", options, data, found, body, facts)
+
+
+def _compared(found: Estimates, *texts: str) -> tuple[Document, list[str]]:
+    """Compare two latents, by their labels as text: the document of it, and its words."""
+    labels = {str(label): label for label in found.labels}
+    for text in texts:
+        if text not in labels:
+            rule = "is no latent of the table; --group COLUMN names latents"
+            raise ValueError(f"--compare: {text!r} {rule}")
+    _, _, *values = found.difference(*(labels[text] for text in texts))
+    body: Document = dict(zip(("label1", "label2"), texts, strict=True))
+    for name, value in zip(("mean", "lower", "upper", "probability"), values, strict=True):
+        put(body, name, value, "the evidence leaves it open")
+    mean, low, high, share = (number(x) if np.isfinite(x) else "open" for x in values)
+    one, other = texts
+    return body, [f"{one} - {other}: {mean} ({low} to {high})", f"P({one} > {other}): {share}"]

@@ -26,6 +26,7 @@ def estimate(
     hyperprior: Hyperprior | None = None,
     level: float = 0.95,
     by: Iterable[Hashable] | None = None,
+    above: float | None = None,
     progress: bool | None = None,
 ) -> Estimates:
     """Estimate the success probability of each latent, with intervals.
@@ -42,6 +43,8 @@ def estimate(
         The probability of the equal-tailed intervals; in (0, 1).
     by : G labels, optional
         The group of each entry of the counts, such as its treatment: one prior for each group.
+    above : float, optional
+        A threshold in (0, 1): the table then has a column of `Estimates.probability_above`.
     progress : bool, optional
         Whether a bar of tqdm shows the latents; by default on a terminal and in a
         notebook, if tqdm is installed and the work is long.
@@ -90,6 +93,7 @@ def estimate(
     hyperprior = Hyperprior() if hyperprior is None else hyperprior
     check_type("hyperprior", hyperprior, Hyperprior)
     level = probability("level", level)
+    above = None if above is None else probability("above", above)
     if not isinstance(prior, Beta) and (
         not isinstance(prior, str) or prior not in ("averaged", "mle")
     ):
@@ -112,4 +116,5 @@ def estimate(
             fits.append(Fit.of(fewer, prior, hyperprior))
             columns[:, chosen] = np.take(fits[-1].columns(level, add), entry[chosen], axis=1)
     posteriors = Posteriors(names, tuple(fits), group, entry)
-    return Estimates(counts, level, posteriors, *columns)
+    mean, lower, upper, shrinkage = columns
+    return Estimates(counts, level, posteriors, mean, lower, upper, shrinkage, above)

@@ -79,6 +79,8 @@ class Estimates(Documented, LatentRows, Tabular):
         Posterior mean and interval of each latent.
     shrinkage : float64 ndarray, shape (G,)
         The posterior mean of s/(s + N), the weight of the prior beside the counts.
+    above : float or None
+        The threshold of a column of the table.
     """
 
     counts: Counts
@@ -88,6 +90,7 @@ class Estimates(Documented, LatentRows, Tabular):
     lower: FloatArray = field(repr=False)
     upper: FloatArray = field(repr=False)
     shrinkage: FloatArray = field(repr=False)
+    above: float | None = None
 
     @property
     def raw(self) -> FloatArray:
@@ -324,16 +327,12 @@ class Estimates(Documented, LatentRows, Tabular):
         if names != (None,):
             of = np.array(names, object)[self.posteriors.group]
             groups = [Column(of, "group", "group", left=True)]
-        return Table(
-            [
-                label,
-                *groups,
-                *counted,
-                Column(self.raw, "raw", "raw"),
-                *self._estimated(self.level),
-            ],
-            self._caption(),
-        )
+        raw = Column(self.raw, "raw", "raw")
+        columns = [label, *groups, *counted, raw, *self._estimated(self.level)]
+        if self.above is not None:
+            share = self.probability_above(self.above)
+            columns.append(Column(share, "probability_above", f"P(c > {self.above:g})"))
+        return Table(columns, self._caption())
 
     def _caption(self) -> str:
         parts = [self.counts.summary()]
@@ -359,6 +358,8 @@ class Estimates(Documented, LatentRows, Tabular):
         columns = {x.name: np.asarray(x.values, object).tolist() for x in table.columns if x.name}
         body: Document = {**document("latents"), "what": table.caption}
         body["columns"] = {name: [_plain(x) for x in values] for name, values in columns.items()}
+        if self.above is not None:
+            body["above"] = self.above
         if self.test is not None:
             body["test"] = self.test.to_dict()
         return body

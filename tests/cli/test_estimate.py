@@ -118,6 +118,48 @@ def test_levels_in_text_and_pages(command, tmp_path):
     assert text in out and f"<p>{text}." in page.read_text()
 
 
+@pytest.mark.parametrize("prior", ["averaged", "mle"])
+def test_a_threshold_and_two_latents(command, tmp_path, prior):
+    """The column and the difference are those of the Python API, in text, JSON, CSV and page."""
+    pytest.importorskip("jinja2")
+    file, table, page = (tmp_path / x for x in ("counts.csv", "rates.csv", "page.html"))
+    csv_of(file)
+    arguments = [file, "--group", "ward", "--prior", prior, "--above", "0.3"]
+    arguments += ["--compare", "d", "b", "--report", page]
+    code, text, _ = command(*arguments, "--output", table)
+    again, out, _ = command(*arguments, "--json", "--force")
+    assert (code, again) == (0, 0)
+    body = json.loads(out)
+    schema = json.loads((ROOT / "elbo_ref" / "schema.json").read_text())
+    Draft202012Validator(schema).validate(body)
+    wards, _, k, n = zip(*ROWS, strict=True)
+    found = er.estimate(er.Counts.grouped(k, n, wards), prior, above=0.3)
+    above = found.probability_above(0.3).tolist()
+    assert body["above"] == 0.3 and body["columns"]["probability_above"] == above
+    rows = csv.DictReader(io.StringIO(table.read_text()))
+    assert [float(row["probability_above"]) for row in rows] == above
+    difference = found.difference("d", "b")
+    assert body["difference"] == {
+        "label1": "d", "label2": "b", "mean": difference.mean, "lower": difference.lower,
+        "upper": difference.upper, "probability": difference.probability,
+    }  # fmt: skip
+    assert found.summary() in text and f"d - b: {difference.mean:.5g} (" in text
+    words = f"P(d > b): {difference.probability:.5g}"
+    assert text.endswith(words + "\n") and words.replace(">", "&gt;") in page.read_text()
+
+
+def test_a_difference_that_is_open(command, tmp_path):
+    """The limit of the evidence leaves no density: null with the reason, and words."""
+    file = tmp_path / "counts.csv"
+    file.write_text("arm,k,n\nold,3,10\nold,3,12\nnew,9,10\nnew,1,10\n")
+    arguments = file, "--prior", "mle", "--by", "arm", "--compare", "2", "0"
+    code, out, _ = command(*arguments, "--json")
+    found = json.loads(out)["difference"]
+    assert code == 0 and found["mean"] > 0
+    assert found["probability"] is None and found["probability_reason"]
+    assert "P(2 > 0): open" in command(*arguments)[1]
+
+
 @pytest.mark.parametrize("form", [csv_of, json_of])
 def test_levels_that_contradict(command, tmp_path, form):
     file = tmp_path / "counts"
@@ -155,6 +197,9 @@ def test_pictures_and_pages(command, tmp_path):
         (["--prior", "best"], "'best' is not averaged, mle or C1,C0"),
         (["--prior", "0,1"], "concentration1 = 0.0 must lie in"),
         (["--level", "1"], "level"),
+        (["--above", "1.5"], "above = 1.5 must lie strictly between 0 and 1"),
+        (["--compare", "0", "x"], "'x' is no latent of the table; --group COLUMN names latents"),
+        (["--compare", "0", "0"], "label1 and label2 are both 0"),
         (["--output", "rates.txt"], "must end in .json or .csv"),
     ],
 )
