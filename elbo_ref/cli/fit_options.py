@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from elbo_ref.cli.options import COLUMN, FILE, FLAG, PAIR, REAL, WHOLE, Options, command_parser
 from elbo_ref.guides import GUIDES as FAMILIES
 from elbo_ref.guides.constraints import CONSTRAINTS
+from elbo_ref.mle.intervals import PARAMETERS, check_value
 from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.svi.parameters import NAMES
 
@@ -51,13 +53,34 @@ exit codes:
 
 def _held(text: str) -> dict[str, float]:
     """Parse ``mean=0.3`` or ``concentration=10``."""
-    name, _, value = text.partition("=")
+    name, _, value = (part.strip() for part in text.partition("="))
     try:
-        return {name.strip(): float(value)}
+        held = float(value)
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not NAME=VALUE, as mean=0.3 or concentration=10"
         ) from None
+    if name not in PARAMETERS:
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(PARAMETERS)}")
+    try:
+        return {name: check_value(name, held)}
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+class _Once(argparse.Action):
+    """Refuse an option that is given twice."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option_string} holds one thing, and is given twice")
+        setattr(namespace, self.dest, values)
 
 
 _GROUPS: dict[str, Options] = {
@@ -73,7 +96,7 @@ _GROUPS: dict[str, Options] = {
         (
             "--hold",
             "with --exact: hold the prior's mean, concentration, concentration1 or concentration0",
-            {"type": _held, "metavar": "NAME=VALUE"},
+            {"type": _held, "metavar": "NAME=VALUE", "action": _Once},
         ),
         (
             "--by",

@@ -20,7 +20,13 @@ from elbo_ref.mle.result import EvidenceMaximum
 from elbo_ref.mle.tests import ExpectedCounts
 from elbo_ref.report.axes import forget, framed, panels, shown_figure
 from elbo_ref.report.estimates import plot_estimates, plot_maxima, plot_region
-from elbo_ref.report.forest import forest_margin, forest_size, plot_exceedance, plot_forest
+from elbo_ref.report.forest import (
+    MOST_ROWS,
+    forest_margin,
+    forest_size,
+    plot_exceedance,
+    plot_forest,
+)
 from elbo_ref.report.latent import plot_latent
 from elbo_ref.report.pictures import plot_run, run_axes
 from elbo_ref.report.rootogram import plot_rootogram
@@ -86,6 +92,10 @@ def _maximum(maximum: EvidenceMaximum, ax: Any, *, profile: Parameter | None = N
     return plot_surface(maximum, ax) if profile is None else plot_profile(maximum, profile, ax)
 
 
+def _size_of_maxima(maxima: EvidenceMaxima) -> tuple[float, float]:
+    return 6.0 + forest_margin(maxima), 1.6 + 0.2 * min(max(len(maxima), 3), MOST_ROWS)
+
+
 def _run(run: Run, axes: Any) -> Any:
     return plot_run(diagnose(run), axes)
 
@@ -109,8 +119,11 @@ PICTURES: dict[type[Result], Picture] = {
     ),
     EvidenceMaxima: Picture(
         plot_maxima,
-        lambda maxima: (8.0, 1.6 + 0.3 * max(len(maxima), 2)),
-        lambda figure, _: panels(figure, 2, 1.6),
+        lambda maxima: (
+            6.0 + forest_margin(maxima),
+            1.6 + 0.2 * min(max(len(maxima), 3), MOST_ROWS),
+        ),
+        lambda figure, maxima: panels(figure, 2, forest_margin(maxima)),
         "mean and rho of the prior of each group, with 95 % profile intervals",
         lambda _: 5.8,
     ),

@@ -22,6 +22,7 @@ from elbo_ref.report.axes import (
     padded,
     plain_text,
 )
+from elbo_ref.report.forest import MOST_ROWS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,8 +113,10 @@ def plot_maxima(maxima: EvidenceMaxima, axes: Any) -> Any:
             )
         ax.set(xlabel=f"{name} of the prior", ylim=(-0.8, len(maxima) - 0.2))
         headed(ax, "95% profile intervals" if name == "mean" else "")
-    texts = [plain_text(group) for group in maxima.groups]
-    axes[0].set_yticks(places, texts, fontsize=9)
+    if len(maxima) <= MOST_ROWS:
+        axes[0].set_yticks(places, [plain_text(group) for group in maxima.groups], fontsize=9)
+    else:
+        axes[0].set_yticks([])
     for ax in axes:
         ax.tick_params(axis="y", length=0)
     return axes

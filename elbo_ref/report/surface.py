@@ -149,6 +149,7 @@ def mark_highest(
         marker, label = marks[top.kind]
         at_x = np.clip(at_x, 0.97 * left + 0.03 * right, 0.03 * left + 0.97 * right)
         at_s = np.clip(at_s, low**0.96 * high**0.04, low**0.04 * high**0.96)
+        label += "".join(f", {name} held" for name in top.fixed)
         ax.plot(at_x, at_s, marker, c=EXACT, ms=13, mec="white", zorder=5, label=label)
     elif top.kind == "unidentified":
         ax.axvline(at_x, color=EXACT, ls="--", lw=1.6, label="maximum, any a + b")

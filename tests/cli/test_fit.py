@@ -157,8 +157,10 @@ def test_the_exact_answer_with_the_mean_held(answer, command):
     assert f"{highest.log_evidence:.5g}" in text and f"{highest.prior.concentration1:.5g}" in text
     for arguments, words in (
         (("--exact", "--hold", "mean"), "not NAME=VALUE"),
-        (("--exact", "--hold", "middle=3"), "middle"),
-        (("--exact", "--hold", "mean=2"), "mean"),
+        (("--exact", "--hold", "middle=3"), "--hold: 'middle' is none of concentration1"),
+        (("--exact", "--hold", "mean=2"), "--hold: mean = 2.0 must lie strictly between 0 and 1"),
+        (("--exact", "--hold", "concentration=-1"), "--hold: concentration = -1.0 must lie in"),
+        (("--exact", "--hold", "mean=0.2", "--hold", "concentration=3"), "and is given twice"),
         (("--hold", "mean=0.3"), "--hold is for --exact"),
     ):
         code, out, err = command("--example", "rat_tumors", *arguments)

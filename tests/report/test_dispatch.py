@@ -6,6 +6,7 @@ a figure too small for its labels.
 """
 
 import functools
+import itertools
 import subprocess
 import sys
 import types
@@ -18,6 +19,7 @@ import elbo_ref as er
 from elbo_ref._format.result import Result, Tabular
 from elbo_ref._format.table import Table
 from elbo_ref._format.terminal import in_notebook
+from elbo_ref.estimates.maxima import EvidenceMaxima, maxima_by
 from elbo_ref.mle.tests import TestResult as BinomialTest
 from elbo_ref.report import axes as shared, dispatch, forest, rootogram, surface
 
@@ -382,3 +384,21 @@ def test_a_script_brings_no_pyplot():
         "assert 'matplotlib.figure' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+@pytest.mark.parametrize("size", few([2, 7, 40, 151], 2))
+def test_groups_of_any_number_and_name_are_in_the_picture(size):
+    """Names end within the figure, and apart from each other; too many have none."""
+    one = maxima_by(er.Counts([3, 4, 9], 10), ["a", "a", "a"])
+    names = [f"a long name of a group, {i}" for i in range(size)]
+    same = (dict.fromkeys(names, *x.values()) for x in (one.groups, one.parameters))
+    maxima = EvidenceMaxima(one.together, *same, one.test)
+    axes = er.plot(maxima)
+    figure = axes[0].figure
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in axes[0].get_yticklabels()]
+    assert len(boxes) == (size if size <= forest.MOST_ROWS else 0)
+    assert all(box.x0 >= 0 for box in boxes)
+    assert all(above.y0 >= below.y1 for above, below in itertools.pairwise(boxes))
+    shown = [np.ravel(line.get_xdata()) for line in axes[0].lines if line.get_marker() == "o"]
+    assert np.concatenate(shown).tolist() == [x.mean for x in maxima.groups.values()]
