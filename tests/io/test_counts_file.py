@@ -213,7 +213,7 @@ def test_a_damaged_json(one_file, damages):
     data = damaged(GOOD_JSON, damages)
     one_file.write_bytes(data)
     try:
-        counts, _, guess = read(one_file, Layout())
+        counts, _, guess, _ = read(one_file, Layout())
     except DataError:
         refusal(one_file)
         return
