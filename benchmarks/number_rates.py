@@ -152,7 +152,7 @@ def other_loss(said: Arguments, kept: Kept, rng: np.random.Generator) -> Argumen
 
 def other_prior(said: Arguments, kept: Kept, rng: np.random.Generator) -> Arguments:
     a, b = programs.FIXED
-    told = [(1, 1), (2, 2), (b, a), (a + 1, b), (a / 2, b / 2)][int(rng.integers(5))]
+    told = [(1, 1), (2, 2), (b, a + b), (a + 1, b), (a / 2, b / 2)][int(rng.integers(5))]
     return said | {"prior": er.Beta(*told)}
 
 

@@ -115,6 +115,10 @@ def unobserved(given: LossModel) -> Iterator[Hypothesis]:
     if plain and one_row and given.loss.name != "trace_mean_field":
         model = given._replace(observed=False)
         yield Hypothesis("the successes are drawn in the model", model)
+        ones = np.ones_like(given.counts.total_count)
+        one_each = Counts(np.minimum(given.counts.successes, 1), ones, given.counts.multiplicity)
+        words = "one trial for each latent is drawn in the model"
+        yield Hypothesis(words, given.of_counts(one_each)._replace(observed=False))
 
 
 def _all_single_trials(counts: Counts) -> bool:

@@ -44,7 +44,8 @@ def loss_distribution(
 ) -> tuple[LossDistribution, FloatArray]:
     """Give the distribution of a model's losses, and the nats that rounding may add to each."""
     form, rounding, law = _form_and_rounding(model)
-    if model.observed and (model.batch is not None or model.renyi) and not _many_particles(form):
+    sampled = model.batch is not None or model.renyi or not model.observed
+    if sampled and not _many_particles(form):
         return sampled_distribution(model, rng), rounding
     cumulants = _cumulants(form, rng)
     if model.added is not None:
@@ -140,6 +141,8 @@ def _draws_of_particle(form: LinearForm) -> tuple[int, int]:
 def _many_particles(form: LinearForm) -> bool:
     """Return True if a step has so many particles that its loss need not be sampled."""
     particles, drawn = form.model.num_particles, math.prod(_draws_of_particle(form))
+    if not form.model.observed:
+        return particles * drawn >= _ENOUGH
     costly = form.num_losses * _FEWEST * particles * drawn > _COSTLY
     return particles >= _ENOUGH or (costly and particles > 1 and particles * drawn >= _ENOUGH)
 
@@ -167,22 +170,34 @@ def _unobserved_cumulants(form: LinearForm, rng: np.random.Generator) -> GammaCu
     steps, latents = 1 if _same_at_all_steps(form) else form.num_losses, len(counts)
     draws = int(np.clip(_ROUGHLY // (steps * latents), _FEWEST, _SIMULATED))
     moments = np.empty((3, steps))
-    total = np.broadcast_to(counts.total_count, (draws, latents))
-    excess, first = _coefficients(form)
+    entry = np.broadcast_to(np.arange(latents), (draws, latents))
     for t in range(steps):
         x = form.parameters[:, t]
-        logit = form.source.sample_logits(x, total.shape, rng)
-        seen = rng.binomial(total, sc.expit(logit))
-        outcomes = model.likelihood_weight * np.array((seen, total - seen), np.float64)
-        tilt = form.tilt[:, t, None] - form.likelihood[:, 0, None] + outcomes
-        values = form.at_draws(logit, tilt, outcomes, x[:, None]) + form.constants[t]
-        values += model.likelihood_weight * excess[first + seen]
+        logit = form.source.sample_logits(x, entry.shape, rng)
+        outcomes, coefficients = _drawn_outcomes(form, entry, logit, rng)
+        tilt, likelihood = (y[:, None] + outcomes for y in (form.tilt[:, t], form.likelihood[:, 0]))
+        values = form.at_draws(logit, tilt, likelihood, x[:, None]) + form.constants[t]
+        values += coefficients
         moments[:, t] = np.array(_moments(values.T)) @ form.task.weights
     one, other = 1 / model.num_particles, 1 / draws
     signs = (-model.factor) ** np.arange(1, 4)[:, None]
     mean, second, third = np.broadcast_to(moments, (3, form.num_losses)) * signs
     spread, skew = second * (one + other), third * (one**2 - other**2)
     return GammaCumulants(mean + model.constant, spread, skew)
+
+
+def _drawn_outcomes(
+    form: LinearForm, entry: NDArray[np.intp], logit: FloatArray, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Draw the successes in the model.
+
+    Returned are the outcomes less those of the rows, and so the log coefficients, as they weigh.
+    """
+    weight, total = form.model.likelihood_weight, form.task.counts.total_count[entry]
+    seen = rng.binomial(total, sc.expit(logit))
+    excess, first = _coefficients(form)
+    outcomes = weight * np.array((seen, total - seen), np.float64) - form.likelihood[:, 0, entry]
+    return outcomes, weight * excess[first[entry] + seen]
 
 
 def _coefficients(form: LinearForm) -> tuple[FloatArray, NDArray[np.intp]]:
@@ -261,10 +276,12 @@ def _particles(form: LinearForm, t: int, count: int, rng: np.random.Generator) -
     entry, outcomes = _batches(form, (batches, count, latents), rng)
     x, draws = form.parameters[:, t], (samples // batches, entry.size)
     logit = form.source.sample_logits(x[:, entry.ravel()], draws, rng)
-    tilt = form.tilt[:, t, entry] + outcomes
-    likelihood = form.likelihood[:, 0, entry] + outcomes
-    logit = logit.reshape(samples, count, latents)
+    logit, coefficients = logit.reshape(samples, count, latents), np.zeros(1)
+    if not model.observed:
+        outcomes, coefficients = _drawn_outcomes(form, entry, logit, rng)
+    tilt, likelihood = (y[:, entry] + outcomes for y in (form.tilt[:, t], form.likelihood[:, 0]))
     values = form.at_draws(logit, tilt, likelihood, x[:, entry]) + form.constants[t][entry]
+    values += coefficients
     scale = 1.0 if model.pooled_batch else model.batch_scale
     if model.renyi is None:
         return np.asarray(scale * values[0].sum(axis=-1))

@@ -32,10 +32,12 @@ from elbo_ref.crosscheck.variants import Fit, Hypothesis, other_meanings
 
 CERTAIN = 0.95
 """Posterior probability from which on a mistake is named alone."""
+_FITS_WELL = 0.05
+"""p-value of its losses from which on a mistake is named alone."""
 _POSSIBLE = 0.01
 """Posterior probability below which a mistake is not mentioned."""
 _SCREENED = 1e-6
-_UNKNOWN = 4.0
+_UNKNOWN = 5.0
 """Log of the prior odds of something else to one known mistake."""
 _OF_MEANING = 2.0
 """Log-likelihood penalty of a mistake in another meaning of the given model."""
@@ -110,7 +112,8 @@ class HypothesisReport(NamedTuple):
         best = self.explanations[0] if self.explanations else None
         if best is None or not best.hypothesis.name:
             return best
-        return best if best.probability >= CERTAIN else None
+        fits = best.probability >= CERTAIN and best.test.p_any >= _FITS_WELL
+        return best if fits else None
 
 
 def try_hypotheses(
@@ -243,8 +246,7 @@ class _Compared:
         test = ModelTest(model, self._losses, self._rng, rough=True, draws=self._draws)
         if not test.sums_pass(self._test, _SCREENED):
             return None
-        if model.observed and model.batch is None and not model.renyi:
-            test = ModelTest(model, self._losses, self._rng)
+        test = ModelTest(model, self._losses, self._rng)
         return test if test.passes(self._test) else None
 
     def _weighed(self, passing: list[Tested]) -> tuple[Explanation, ...]:

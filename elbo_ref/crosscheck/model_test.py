@@ -77,7 +77,7 @@ class ModelTest:
         self.allowance = rounding + losses.allowance
         self._losses, self.model, self._rng = losses.values, model, rng
         self._summands = model.num_particles * model.counts.num_latents
-        if rough or not model.observed:
+        if rough:
             self._summands = _MANY
 
     def log_likelihood(self, least: FloatArray) -> float:
@@ -96,7 +96,7 @@ class ModelTest:
             nearest = np.clip(distribution.mean, self._losses - allowance, self._losses + allowance)
             density = np.maximum(density, distribution.log_density(nearest))
         rows = np.flatnonzero(wide & (density < normal - _BEYOND))
-        if rows.size and not distribution.closed and self.model.observed:
+        if rows.size and not distribution.closed:
             drawn = sampled_distribution(self.model.at(rows), self._rng)
             density[rows] = np.maximum(density[rows], drawn.log_density(self._losses[rows]))
         return float(np.where(wide, density, normal).sum())
@@ -140,7 +140,7 @@ class ModelTest:
             return large
         small = _small_spread(self.distribution.outer_tail(self._losses)[noisy])
         doubted = not (self.distribution.closed or self.model.renyi or self.model.batch)
-        if doubted and small < LEVEL < min(self._p_others, large) and self.model.observed:
+        if doubted and small < LEVEL < min(self._p_others, large):
             drawn = sampled_distribution(self.model, self._rng, most=_MOST_RANKED, fewest=_RANKED)
             small = _small_spread(drawn.uniform(self._losses, self._rng)[noisy])
         return min(large, small)
