@@ -196,7 +196,7 @@ def weighted(weight: float) -> Mistake:
 
 
 MISTAKES = {
-    "swapped_concentrations": Mistake(anything, swap),
+    "swapped_concentrations": Mistake(anything, swap, also=("wrong_counts",)),
     "wrong_counts": Mistake(anything, other_counts),
     "wrong_total_count": Mistake(anything, other_totals),
     "permuted_rows": Mistake(with_guide, other_order),

@@ -28,6 +28,8 @@ _CLOSER = 0.05
 """Part of the guide's divergence from the posterior that an order may leave."""
 _OF_ORDER = 2.0
 """Log-likelihood penalty of an order of rows that was read off the guide."""
+_ONE_TRIAL = 0.1
+"""Share of runs without observations that draw one trial, as Pyro's Multinomial does by itself."""
 _ORDERS, _LEAST = 24, 1e-3
 """Orders that are read off the guide; nats that a latent's guide is off its posterior, at least."""
 
@@ -113,12 +115,16 @@ def unobserved(given: LossModel) -> Iterator[Hypothesis]:
     plain = plain and given.counts.total_count.sum() <= _MOST_TRIALS
     one_row = not given.counts.log_split.any() or _all_single_trials(given.counts)
     if plain and one_row and given.loss.name != "trace_mean_field":
-        model = given._replace(observed=False)
-        yield Hypothesis("the successes are drawn in the model", model)
-        ones = np.ones_like(given.counts.total_count)
-        one_each = Counts(np.minimum(given.counts.successes, 1), ones, given.counts.multiplicity)
-        words = "one trial for each latent is drawn in the model"
-        yield Hypothesis(words, given.of_counts(one_each)._replace(observed=False))
+        counts, words = given.counts, "the successes are drawn in the model"
+        drawn = given._replace(observed=False)
+        if np.all(counts.total_count == 1):
+            yield Hypothesis(words, drawn)
+            return
+        yield Hypothesis(words, drawn, price=-float(np.log(2 * (1 - _ONE_TRIAL))))
+        ones = np.ones_like(counts.total_count)
+        one_each = Counts(np.minimum(counts.successes, 1), ones, counts.multiplicity)
+        price, words = -float(np.log(2 * _ONE_TRIAL)), "one trial of each row is drawn in the model"
+        yield Hypothesis(words, drawn.of_counts(one_each), price=price)
 
 
 def _all_single_trials(counts: Counts) -> bool:

@@ -34,7 +34,7 @@ CERTAIN = 0.95
 """Posterior probability from which on a mistake is named alone."""
 _FITS_WELL = 0.05
 """p-value of its losses from which on a mistake is named alone."""
-_POSSIBLE = 0.01
+_POSSIBLE = 0.003
 """Posterior probability below which a mistake is not mentioned."""
 _SCREENED = 1e-6
 _UNKNOWN = 5.0

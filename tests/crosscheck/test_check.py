@@ -121,6 +121,7 @@ NAMES = (
 UNDECIDED = {
     ("unexplained_constant", "history"),
     ("unexplained_constant", "evaluations"),
+    ("wrong_total_count", "history"),
     ("wrong_total_count", "evaluations"),
     ("subsample_unscaled", "evaluations"),
     ("subsample_scaled_twice", "evaluations"),
@@ -131,12 +132,12 @@ UNDECIDED = {
 @pytest.mark.parametrize("level", few(["history", "evaluations"]))
 @pytest.mark.parametrize("name", few(NAMES))
 def test_a_mistake_is_named(name, level):
-    """Where the losses decide; where they do not, it stands among those that it may be."""
+    """Where the losses decide; where they do not, it is the likeliest that it may be."""
     found = planted(name, level)
     if (name, level) in UNDECIDED:
         (finding,) = found.having("mistake")
         assert finding.name == "loss_mismatch"
-        assert finding.rivals == (name,)
+        assert finding.rivals[0] == name
         return
     assert found.mistakes[0] == name
 
