@@ -28,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special as sc
 
-from elbo_ref._validation.arguments import FloatArray
+from elbo_ref._validation.arguments import BoolArray, FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.estimates.hyperprior import Hyperprior
 from elbo_ref.mle.factorial_sums import FactorialSums, WeightedOffsets
@@ -52,6 +52,10 @@ class Ridge(NamedTuple):
     y: FloatArray
     height: FloatArray
     scale: FloatArray
+
+    def at(self, rows: BoolArray) -> Ridge:
+        """Take some of the z."""
+        return Ridge(*(x[rows] for x in self))
 
 
 @dataclass(frozen=True, eq=False)

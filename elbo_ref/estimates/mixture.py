@@ -23,8 +23,8 @@ from elbo_ref.special import cross_difference, deviance, log_beta_remainder
 
 _FARTHEST = 740.0
 """A logit whose probability is nearly 0 or 1 in float64."""
-_CLOSE = 1e-9
-"""A Halley step below this many posterior deviations is the last."""
+_CLOSE = 1e-4
+"""A Halley step below this many posterior deviations is the last: the next is about its cube."""
 _STEPS = 8
 _LARGE = 1e6
 """Densities of larger concentrations than this are formed by deviances."""

@@ -85,8 +85,8 @@ def averaged(grid: Grid, mirrored: bool, level: float) -> PriorParameters:
     weight = np.exp(log_mass - sc.logsumexp(log_mass))
     log_s = [_quantile(grid.z, np.full(grid.z.size, grid.step), weight, tail) for tail in tails]
     heavy = weight > _LIGHT
-    ridge = grid.density.ridge(grid.z[heavy])
-    y, log_share = over_y(grid.density, grid.z[heavy], ridge.scale / _DENSE)
+    ridge = grid.ridge.at(heavy)
+    y, log_share = over_y(grid.density, grid.z[heavy], ridge, ridge.scale / _DENSE)
     share = np.exp(log_share - sc.logsumexp(log_share, axis=1, keepdims=True))
     steps = np.repeat(y[:, 1] - y[:, 0], y.shape[1])
     each = (share * weight[heavy, None]).ravel()

@@ -88,6 +88,8 @@ class Grid:
     z : float64 ndarray, shape (Z,)
     step : float
         The step between them.
+    ridge : Ridge
+        At each z.
     y, log_weight : float64 ndarray, shape (Z, M)
         Nodes over y at each z, and their log weights.
     """
@@ -95,6 +97,7 @@ class Grid:
     density: LogDensity
     z: FloatArray
     step: float
+    ridge: Ridge
     y: FloatArray
     log_weight: FloatArray
 
@@ -117,8 +120,9 @@ class Grid:
 
     @classmethod
     def _at(cls, density: LogDensity, z: FloatArray, step: float) -> Grid:
-        y, log_weight = over_y(density, z)
-        return cls(density, z, step, y, log_weight + np.log(step))
+        ridge = density.ridge(z)
+        y, log_weight = over_y(density, z, ridge)
+        return cls(density, z, step, ridge, y, log_weight + np.log(step))
 
     def halved(self) -> Grid:
         """Add the points half-way between."""
@@ -126,6 +130,9 @@ class Grid:
         size = max(self.y.shape[1], between.y.shape[1])
         z = np.concatenate([self.z, between.z])
         order = np.argsort(z)
+        ridge = Ridge(
+            *(np.concatenate(x)[order] for x in zip(self.ridge, between.ridge, strict=True))
+        )
         y, weight = (
             np.concatenate([_padded(a, size, fill), _padded(b, size, fill)])[order]
             for a, b, fill in (
@@ -133,7 +140,8 @@ class Grid:
                 (self.log_weight, between.log_weight, -np.inf),
             )
         )
-        return replace(self, z=z[order], step=self.step / 2, y=y, log_weight=weight - np.log(2))
+        halved = replace(self, z=z[order], step=self.step / 2, ridge=ridge)
+        return replace(halved, y=y, log_weight=weight - np.log(2))
 
     @property
     def log_mass(self) -> FloatArray:
@@ -155,7 +163,7 @@ class Grid:
 
 
 def over_y(
-    density: LogDensity, z: FloatArray, finest: FloatArray | float = np.inf
+    density: LogDensity, z: FloatArray, ridge: Ridge, finest: FloatArray | float = np.inf
 ) -> tuple[FloatArray, FloatArray]:
     """Place nodes about the best y at each z.
 
@@ -163,6 +171,8 @@ def over_y(
     ----------
     density : LogDensity
     z : float64 ndarray, shape (Z,)
+    ridge : Ridge
+        At each z.
     finest : float or float64 ndarray, shape (Z,)
         The largest step allowed.
 
@@ -170,7 +180,6 @@ def over_y(
     -------
     y, log_weight : float64 ndarray, shape (Z, M)
     """
-    ridge = density.ridge(z)
     fine = ridge.scale / (1.3 + 0.7 * np.minimum(3 * ridge.scale, 1.0))
     step = np.minimum(np.minimum(fine, _WIDEST), finest)
     left, right = (_reach(density, z, ridge, sign) for sign in (-1, 1))
@@ -249,8 +258,7 @@ def reduced(grid: Grid) -> Nodes:
     """Leave few nodes, enough for the latents' distribution functions to 1e-10."""
     density, log_mass = grid.density, grid.log_mass
     weight = np.exp(log_mass - sc.logsumexp(log_mass))
-    ridge = density.ridge(grid.z)
-    tail = _ratio(ridge, grid.z) > _NARROW
+    tail = _ratio(grid.ridge, grid.z) > _NARROW
     tail &= np.arange(tail.size) >= int(np.argmin(tail[::-1].cumprod()[::-1]))
     z, shares = _few_z(grid, weight, ~tail)
     if weight[tail].sum() > _NEGLIGIBLE:
@@ -292,7 +300,7 @@ def _order(scale: FloatArray, goal: FloatArray) -> IntArray:
 
 def _by_order(
     density: LogDensity, z: FloatArray, weight: FloatArray
-) -> Iterator[tuple[FloatArray, FloatArray, int, FloatArray]]:
+) -> Iterator[tuple[FloatArray, FloatArray, Ridge, int, FloatArray]]:
     """Group nodes over z by how many they need over y: the fewer, the less their weight."""
     ridge = density.ridge(z)
     ratio = _ratio(ridge, z)
@@ -301,17 +309,22 @@ def _by_order(
     orders = _order(np.maximum(ratio, ridge.scale), goal)
     for order in np.unique(orders).tolist():
         chosen = orders == order
-        yield z[chosen], weight[chosen], order, finest[chosen]
+        yield z[chosen], weight[chosen], ridge.at(chosen), order, finest[chosen]
 
 
 def _few_y(
-    density: LogDensity, z: FloatArray, weight: FloatArray, order: int, finest: FloatArray
+    density: LogDensity,
+    z: FloatArray,
+    weight: FloatArray,
+    ridge: Ridge,
+    order: int,
+    finest: FloatArray,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Place nodes over y at each z: those of a Gauss rule over m, or all."""
-    y, log_weight = over_y(density, z, finest if order == _ALL else np.inf)
+    y, log_weight = over_y(density, z, ridge, finest if order == _ALL else np.inf)
     share = np.exp(log_weight - sc.logsumexp(log_weight, axis=1, keepdims=True))
     if order < y.shape[1]:
-        middle = density.ridge(z).y[:, None]
+        middle = ridge.y[:, None]
         m, rest = sc.expit(middle), sc.expit(-middle)
         growth = np.expm1(y - middle)
         x, share = gauss_rules(m * rest * growth / (1 + m * growth), share, order)
