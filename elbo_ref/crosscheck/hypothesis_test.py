@@ -139,16 +139,16 @@ def try_hypotheses(
     if not whole and of_fewer.p_any < _BEYOND_DOUBT:
         return try_hypotheses(of_fewer.model, fewer, rng, bases=bases, explained=explained)
     test, draws = of_fewer if whole else ModelTest(given, losses, rng), DrawCumulants()
-    closed = [x for x in closed_form_hypotheses(of_fewer.model) if x.model.observed]
-    rivals = [ModelTest(x.model, fewer, rng, rough=True, draws=draws) for x in closed]
     p = min(1.0, 2 * test.p_any)
     if p >= LEVEL:
+        closed = [x for x in closed_form_hypotheses(of_fewer.model) if x.model.observed]
+        rivals = [ModelTest(x.model, fewer, rng, rough=True, draws=draws) for x in closed]
         contrasts = [_contrast(test, other, some) for other in rivals]
         p = min([p, *(2 * len(contrasts) * x for x in contrasts)])
-    if p >= LEVEL:
-        exact = not test.distribution.variance.any() and test.allowance.max() < _EXACT
-        tried = [(x, y.passes(of_fewer)) for x, y in zip(closed, rivals, strict=True)]
-        return HypothesisReport(test, False, p, ruled_out=excluded_names(tried, exact=exact))
+        if p >= LEVEL:
+            exact = not test.distribution.variance.any() and test.allowance.max() < _EXACT
+            tried = [(x, y.passes(of_fewer)) for x, y in zip(closed, rivals, strict=True)]
+            return HypothesisReport(test, False, p, ruled_out=excluded_names(tried, exact=exact))
     if not explained:
         return HypothesisReport(test, True, p)
     compared = _Compared(of_fewer.model, of_fewer, fewer, rng, draws)

@@ -49,7 +49,7 @@ def explain(aligned: AlignedLosses, rng: Rng) -> Explained:
         return Explained(aligned, report, _agreement(aligned, report.given))
     later = aligned.one_later()
     if later is not None:
-        shifted = try_hypotheses(later.model, later.losses, draws)
+        shifted = try_hypotheses(later.model, later.losses, draws, explained=False)
         if not shifted.rejected:
             what = (
                 "the history was recorded after each step: every loss fits the entry before its "
