@@ -191,3 +191,27 @@ def test_recurrences():
     one = np.ones_like(x)
     np.testing.assert_allclose(special.digamma_difference(x, one), 1 / x, rtol=1e-13)
     np.testing.assert_allclose(special.trigamma_difference(x, one), 1 / x**2, rtol=1e-13)
+
+
+@settings(max_examples=30)
+@given(st.lists(POSITIVE | st.floats(1, 20), min_size=1, max_size=4), st.integers(0, 500))
+def test_digamma_and_trigamma(few, padding):
+    """Both from one evaluation, and alike whatever they are evaluated with."""
+    x = np.array(few + [1.5] * padding)
+    digammas, trigammas = special.digamma_trigamma(x)
+    for value, first, second in zip(few, digammas, trigammas, strict=False):
+        wanted = mp.digamma(value)
+        assert abs(first - wanted) <= 1e-15 * max(1, abs(wanted)), (value, first)
+        close(second, mp.psi(1, value), 1e-15, x=value)
+    assert special.trigamma(np.zeros((0, 3))).shape == (0, 3)
+    together = special.trigamma(np.tile(x, 20))[: x.size]
+    alone = np.concatenate([special.trigamma(x[i : i + 1]) for i in range(len(few))])
+    assert together.tobytes()[: alone.nbytes] == alone.tobytes()
+
+
+@pytest.mark.parametrize("seam", [2.0, 8.0])
+def test_log_factorial_remainder_across_a_change_of_formula(seam):
+    x = np.nextafter(seam, [0.0, seam, 10.0])
+    for value, got in zip(x, special.log_factorial_remainder(x), strict=True):
+        wanted = mp.loggamma(mp.mpf(value) + 1) - mp.mpf(value) * (mp.log(value) - 1)
+        close(got, wanted, 5e-16, x=value)

@@ -110,8 +110,11 @@ class Source(Protocol):
     def expected_logs(self, x: FloatArray, /) -> FloatArray:
         """Return E log c and E log(1 - c), (2, G)."""
 
-    def pull_back(self, tilt: FloatArray, x: FloatArray, /) -> FloatArray:
-        """Differentiate E[A log c + D log(1 - c)] by the parameters, the tilt held fixed."""
+    def pull_back(self, tilt: FloatArray, x: FloatArray, /) -> tuple[FloatArray, FloatArray]:
+        """Differentiate E[A log c + D log(1 - c)] by the parameters, the tilt held fixed.
+
+        With the derivatives, (k, G), come `expected_logs`, which have most of the work in common.
+        """
 
     def variance(self, tilt: FloatArray, x: FloatArray, weight: float = 0.0, /) -> FloatArray:
         """Return Var[A log c + D log(1 - c) + weight residual] (E5)."""

@@ -29,9 +29,9 @@ from elbo_ref.distributions.pathwise import logit_derivatives
 from elbo_ref.special import (
     cross_difference,
     deviance,
+    digamma_trigamma,
     jensen_gap_difference,
     log_beta_remainder,
-    trigamma,
     trigamma_excess,
     trigamma_excess_difference,
 )
@@ -67,11 +67,11 @@ class BetaSource(Source):
         logs: FloatArray = _LESS_THIRD.dot(sc.psi(_WITH_SUM.dot(x)))
         return logs
 
-    def pull_back(self, tilt: FloatArray, x: FloatArray) -> FloatArray:
-        """Return A psi_1(a) - (A + D) psi_1(a + b), and its mirror image."""
-        terms = _WITH_SUM.dot(tilt) * trigamma(_WITH_SUM.dot(x))
-        slopes: FloatArray = _LESS_THIRD.dot(terms)
-        return slopes
+    def pull_back(self, tilt: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return A psi_1(a) - (A + D) psi_1(a + b), and its mirror image; and the logarithms."""
+        digammas, trigammas = digamma_trigamma(_WITH_SUM.dot(x))
+        terms = _WITH_SUM.dot(tilt) * trigammas
+        return _LESS_THIRD.dot(terms), _LESS_THIRD.dot(digammas)
 
     def variance(self, tilt: FloatArray, x: FloatArray, _weight: float = 0.0) -> FloatArray:
         """Return the variance of the linear form (E5); inf out of the range of a float."""

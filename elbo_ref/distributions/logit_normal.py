@@ -205,12 +205,12 @@ class LogitNormalSource(Source):
         logs: FloatArray = np.array((sc.log_expit(loc), sc.log_expit(-loc)))
         return logs - gap(loc, scale)
 
-    def pull_back(self, tilt: FloatArray, x: FloatArray) -> FloatArray:
-        """Differentiate by quadrature and Stein's identity."""
+    def pull_back(self, tilt: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Differentiate by quadrature and Stein's identity; return the logarithms too."""
         around = derivatives(x[0], x[1])
         by_loc = tilt[0] * around.rest - tilt[1] * around.c
         slopes: FloatArray = np.array((by_loc, -x[1] * (tilt[0] + tilt[1]) * around.slope))
-        return slopes
+        return slopes, self.expected_logs(x)
 
     def variance(self, tilt: FloatArray, x: FloatArray, weight: float = 0.0) -> FloatArray:
         """Return the variance by a quadrature of differences to the value at loc, in blocks."""

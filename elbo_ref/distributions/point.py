@@ -134,9 +134,9 @@ class PointSource(Source):
         logs: FloatArray = sc.log_expit(np.concatenate((x, -x)))
         return logs
 
-    def pull_back(self, tilt: FloatArray, x: FloatArray) -> FloatArray:
-        """Return A (1 - c) - D c."""
-        return tilt[:1] * sc.expit(-x) - tilt[1:] * sc.expit(x)
+    def pull_back(self, tilt: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return A (1 - c) - D c, and the logarithms."""
+        return tilt[:1] * sc.expit(-x) - tilt[1:] * sc.expit(x), self.expected_logs(x)
 
     def variance(self, tilt: FloatArray, x: FloatArray, _weight: float = 0.0) -> FloatArray:
         """Return 0."""

@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.counts import Counts
+from elbo_ref.counts import Counts, distinct
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import Guide
+
+_FEWEST = 64
+"""Fewer entries cost too little to look for equal ones."""
 
 
 class Step(NamedTuple):
@@ -47,6 +50,31 @@ class Task:
     def _param_weights(self) -> FloatArray:
         return np.repeat(self.weights[None], len(self.guide.parameter_names), axis=0)
 
+    def pooled(self, *columns: FloatArray) -> Pooled:
+        """Join equal entries for which equal columns (..., 1) or (..., G) are given, if many do.
+
+        The exact objective keeps equal entries equal from a common start on.
+        """
+        if self._joined is not None:
+            task, first, entry = self._joined
+            some = [x if x.shape[-1] == 1 else x.take(first, axis=-1) for x in columns]
+            pairs = zip(columns, some, strict=True)
+            if all(x is few or (few.take(entry, axis=-1) == x).all() for x, few in pairs):
+                return Pooled(task, some, entry)
+        return Pooled(self, list(columns), None)
+
+    @cached_property
+    def _joined(self) -> tuple[Task, NDArray[np.intp], NDArray[np.intp]] | None:
+        """The task of the distinct entries, where each stands first, and the number of each."""
+        if len(self.counts) < _FEWEST:
+            return None
+        counts, entry = distinct(self.counts)
+        if 2 * len(counts) > entry.size:
+            return None
+        first = np.empty(len(counts), np.intp)
+        first[entry[::-1]] = np.arange(entry.size)[::-1]
+        return Task(self.guide, counts), first, entry
+
     @cached_property
     def log_coefficient(self) -> FloatArray:
         """The log binomial coefficient of each entry."""
@@ -81,6 +109,18 @@ class Task:
             return mean
         sums = [np.bincount(self.entry_of_latent, row, self.multiplicity.size) for row in mean]
         return np.asarray(sums) / np.maximum(self.multiplicity, 1.0)
+
+
+class Pooled(NamedTuple):
+    """A task of fewer entries, its columns, and the entry that each of the whole is one of."""
+
+    task: Task
+    columns: list[FloatArray]
+    entry: NDArray[np.intp] | None
+
+    def spread(self, rows: FloatArray) -> FloatArray:
+        """Repeat the columns of each entry for each of the whole task."""
+        return rows if self.entry is None else rows.take(self.entry, axis=-1)
 
 
 class Objective:

@@ -268,17 +268,19 @@ def objective_gradient(
 
 def latent_values(task: Task, prior: Beta, params: FloatArray) -> FloatArray:
     """Evaluate the objective of one latent of each entry, (..., G), at (rows of) parameters."""
-    guide, counts, p = task.guide, task.counts, column(prior)
+    whole, pool = task, task.pooled(column(prior), params)
+    task, (p, params) = pool.task, pool.columns
+    guide, counts = task.guide, task.counts
     center = guide.source.center(guide.source_parameters(p, params))
     successes, failures = counts.successes, counts.failures
     difference = center.difference(successes, failures)
     likelihood = log_binomial(successes, counts.total_count, center.pair, difference)
-    at_mean = likelihood + counts.log_split + guide.counted_at_center(p, center)
+    at_mean = likelihood + guide.counted_at_center(p, center)
     outcomes = np.expand_dims(task.outcomes, tuple(range(1, params.ndim - 1)))
     tilt1, tilt0 = guide.tilt(p, params, outcomes)
     gap1, gap0 = center.log_gaps
-    values: FloatArray = at_mean - tilt1 * gap1 - tilt0 * gap0
-    return values
+    values: FloatArray = pool.spread(at_mean - tilt1 * gap1 - tilt0 * gap0)
+    return values + whole.counts.log_split
 
 
 class Exact(Objective):
@@ -323,11 +325,13 @@ def _latent_gradients(
     task: Task, prior: FloatArray, params: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Differentiate the objective of one latent of each entry, (2, G) and (k, G)."""
+    pool = task.pooled(prior, params)
+    task, (prior, params) = pool.task, pool.columns
     guide = task.guide
     tilt = guide.tilt(prior, params, task.outcomes)
     x = guide.source_parameters(prior, params)
-    source, logs = guide.source.pull_back(tilt, x), guide.source.expected_logs(x)
-    return guide.collect(source, logs, prior, params)
+    by_prior, by_params = guide.collect(*guide.source.pull_back(tilt, x), prior, params)
+    return pool.spread(by_prior), pool.spread(by_params)
 
 
 def _gradient(rows: FloatArray, of: Beta | LogitNormal) -> Any:

@@ -77,11 +77,9 @@ class ParameterVector:
         self.guide_shape = guide_start.shape
         free_prior = positive.unconstrain(self._prior[self.learned, 0])
         self.start = np.concatenate([free_prior, guide_start.ravel()])
-        ranges = [positive.range] * self.num_prior
-        ranges += [
-            kind.range for kind in task.guide.constraints for _ in range(guide_start.shape[1])
-        ]
-        low, high = np.transpose(ranges)
+        ranges = [positive.range, *(kind.range for kind in task.guide.constraints)]
+        times = [self.num_prior] + [guide_start.shape[1]] * (len(ranges) - 1)
+        low, high = np.repeat(np.transpose(ranges), times, axis=1)
         self._center, self._reach = (low + high) / 2, (high - low) / 2
 
     def free_guide(self, vector: FloatArray) -> FloatArray:

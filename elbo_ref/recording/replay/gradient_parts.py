@@ -73,8 +73,8 @@ def gradient_parts(model: LossModel, columns: Columns, pathwise: FloatArray) -> 
         exponents = exponents + x + 1
     if closed:
         slope, slope_magnitude = data, np.zeros_like(data)
-        fixed, fixed_magnitude = BETA.pull_back(tilt, x), _pull_magnitude(x, prior)
-        seen = np.broadcast_to(BETA.expected_logs(x), tilt.shape)
+        (fixed, seen), fixed_magnitude = BETA.pull_back(tilt, x), _pull_magnitude(x, prior)
+        seen = np.broadcast_to(seen, tilt.shape)
     else:
         slope = tilt[0] * failure - tilt[1] * c + data
         slope_magnitude = exponents[0] * failure + exponents[1] * c
