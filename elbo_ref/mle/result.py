@@ -19,7 +19,6 @@ import numpy as np
 from scipy import special as sc
 
 from elbo_ref._format.documents import Document, Documented, document, put
-from elbo_ref._format.numbers import number
 from elbo_ref._format.result import Block, Tabular
 from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import FloatArray, check_type, probability, underflow_is_zero
@@ -38,6 +37,7 @@ from elbo_ref.mle.intervals import (
 )  # fmt: skip
 from elbo_ref.mle.profile_likelihood import ProfileLikelihood
 from elbo_ref.mle.solve import solve
+from elbo_ref.mle.summary import summary
 
 
 @underflow_is_zero
@@ -282,22 +282,7 @@ class EvidenceMaximum(Documented, Tabular):
 
     def blocks(self) -> Sequence[Block]:
         """Return the answer in a few lines of text."""
-        held = "".join(f", {name} held at {value:g}" for name, value in self.fixed.items())
-        lines = [f"{self.counts.summary()}{held}", f"{self.kind}: {self.sentence}"]
-        lines.append(f"log evidence: {self.log_evidence:.13g}")
-        errors = self._free_errors()
-        if self.prior is not None:
-            for name in PARAMETERS:
-                value, error = parameter_of(self.prior, name), errors.get(name, 0.0)
-                spread = f" +- {number(error)}" if error else ""
-                if error > value / 2:  # two of them reach 0: the likelihood is no parabola
-                    spread = f" ({self.confidence_interval(name).sentence}, 95% profile)"
-                lines.append(f"{name}: {value:.13g}{spread}")
-        proof = self.proof
-        lines.append(f"proof: to {proof.width:.2g} nats ({proof.how})")
-        if not proof.decided:
-            lines.append(f"undecided: {proof.undecided}")
-        return ["\n".join(lines)]
+        return [summary(self, self._free_errors())]
 
     def _free_errors(self) -> dict[Parameter, float]:
         """Compute the standard errors of what is not held; none without an interior maximum."""
@@ -376,6 +361,7 @@ def maximize_evidence(counts: Counts, fixed: Mapping[str, float] | None = None) 
     concentration0: 0.4647887323944 +- 0.15206
     mean: 0.5416666666667 +- 0.039345
     concentration: 1.014084507042 +- 0.32256
+    rho: 0.4965034965035 +- 0.079516
     proof: to 1e-12 nats (branch and bound over ... intervals)
     >>> maximize_evidence(Counts(3, 10)).kind
     'binomial'

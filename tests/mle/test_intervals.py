@@ -988,7 +988,19 @@ def test_summary():
     values = {"concentration1": a, "concentration0": b, "mean": a / (a + b), "concentration": a + b}
     for line, (of, value) in zip(lines[3:7], values.items(), strict=True):
         assert check_line(line, of, value) == [f"+- {maximum.standard_errors[of]:.5g}"]
-    assert len(lines) == 8
+    rho, error = 1 / (1 + a + b), maximum.standard_errors["concentration"]
+    assert check_line(lines[7], "rho", rho) == [f"+- {rho**2 * error:.5g}"]
+    assert len(lines) == 9
+
+
+def test_summary_of_what_is_no_parabola():
+    """Profile intervals; those of rho are the ends of a + b, and at the binomial limit it is 0."""
+    for counts in (er.Counts([3, 1, 9, 4], [10, 9, 10, 8]), er.Counts([3, 1, 4], [10, 9, 8])):
+        maximum = er.maximize_evidence(counts)
+        (line,) = (x for x in maximum.summary().splitlines() if x.startswith("rho: "))
+        low, high = maximum.confidence_interval("concentration")
+        assert line.endswith(f"({1 / (1 + high):.5g} to {1 / (1 + low):.5g}, 95% profile)")
+        assert float(line.split()[1]) == pytest.approx(maximum.rho, rel=1e-12)
 
 
 def log_evidence_line(maximum):
@@ -1003,7 +1015,8 @@ def test_summary_of_every_kind(name):
     assert lines[:2] == [maximum.counts.summary(), f"{maximum.kind}: {maximum.sentence}"]
     assert log_evidence_line(maximum) == pytest.approx(maximum.log_evidence, rel=2e-12, abs=0)
     assert lines[-1].startswith("proof: ") and f"({maximum.proof.how})" in lines[-1]
-    assert len(lines) == (4 if maximum.prior is None else 8)
+    told = 5 if maximum.prior else 2 if maximum.kind == "binomial" else 0
+    assert len(lines) == 4 + told
 
 
 def test_summary_and_repr_say_what_is_held():
