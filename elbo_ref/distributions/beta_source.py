@@ -60,7 +60,7 @@ class BetaSource(Source):
     def log_normalizer(self, x: FloatArray) -> FloatArray:
         """Return log B(a, b)."""
         a, b = x
-        return np.asarray(log_beta_remainder(a, b) - sc.xlog1py(a, b / a) - sc.xlog1py(b, a / b))
+        return np.asarray(log_beta_remainder(a, b) - a * np.log1p(b / a) - b * np.log1p(a / b))
 
     def expected_logs(self, x: FloatArray) -> FloatArray:
         """Return psi(a) - psi(a + b) and psi(b) - psi(a + b)."""

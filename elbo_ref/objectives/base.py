@@ -13,6 +13,8 @@ from elbo_ref.counts import Counts, distinct
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import Guide
 
+_BLOCK = 2**14
+"""The draws that are taken at once."""
 _FEWEST = 64
 """Fewer entries cost too little to look for equal ones."""
 
@@ -83,12 +85,43 @@ class Task:
     @cached_property
     def latents_up_to(self) -> NDArray[np.int64]:
         """The number of latents up to and with each entry."""
-        return np.cumsum(self.counts.multiplicity)
+        return np.cumsum(self.multiplicity.astype(np.int64))
 
     @cached_property
     def entry_of_latent(self) -> NDArray[np.intp]:
         """For each single latent the entry of the counts that it is one of."""
-        return np.repeat(np.arange(len(self.counts)), self.counts.multiplicity)
+        return np.repeat(np.arange(self.multiplicity.size), self.multiplicity.astype(np.int64))
+
+    def parts(self, draws: int, divisible: bool) -> list[tuple[Task, slice, int]]:
+        """Divide a step of so many draws for each latent into blocks.
+
+        Of each the task, the entries that it has and its draws for a latent; these are divided only
+        if they are `divisible`.
+        """
+        if draws * self.num_latents <= _BLOCK:
+            return [(self, slice(None), draws)]
+        if (draws, divisible) not in self._parts:
+            self._parts[draws, divisible] = self._divided(draws, divisible)
+        return self._parts[draws, divisible]
+
+    @cached_property
+    def _parts(self) -> dict[tuple[int, bool], list[tuple[Task, slice, int]]]:
+        return {}
+
+    def _divided(self, draws: int, divisible: bool) -> list[tuple[Task, slice, int]]:
+        parts: list[tuple[Task, slice, int]] = []
+        latents = max(1, _BLOCK // draws)
+        most = min(draws, _BLOCK) if divisible else draws
+        for first in range(0, self.num_latents, latents):
+            last = min(first + latents, self.num_latents)
+            start, stop = np.searchsorted(self.latents_up_to, (first, last - 1), "right").tolist()
+            entries = slice(start, stop + 1)
+            ends = np.clip(self.latents_up_to[entries], first, last)
+            multiplicity = np.diff(ends, prepend=first).astype(np.float64)
+            for done in range(0, draws, most):
+                size = min(most, draws - done)
+                parts.append((Part(self, entries, multiplicity, size / draws), entries, size))
+        return parts
 
     @cached_property
     def _all_single(self) -> bool:
@@ -109,6 +142,21 @@ class Task:
             return mean
         sums = [np.bincount(self.entry_of_latent, row, self.multiplicity.size) for row in mean]
         return np.asarray(sums) / np.maximum(self.multiplicity, 1.0)
+
+
+class Part(Task):
+    """Some latents of a task, `multiplicity` of each entry, and a share of their draws."""
+
+    def __init__(self, whole: Task, entries: slice, multiplicity: FloatArray, share: float) -> None:
+        self.outcomes, self.log_coefficient = (
+            whole.outcomes[:, entries],
+            whole.log_coefficient[entries],
+        )
+        self.guide = whole.guide.on(self.outcomes)
+        self.multiplicity = multiplicity
+        self.num_latents = int(multiplicity.sum())
+        shares = multiplicity / np.maximum(whole.multiplicity[entries], 1.0) * share
+        self.weights = whole.weights[entries] * shares
 
 
 class Pooled(NamedTuple):

@@ -43,7 +43,7 @@ class TraceMeanField(MonteCarlo):
                 'prior with, and Pyro\'s class fails; use loss="trace"'
             )
 
-    def step(
+    def draw(
         self,
         task: Task,
         prior: FloatArray,

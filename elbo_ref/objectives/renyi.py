@@ -79,6 +79,8 @@ class Renyi:
 class RenyiBound(Renyi, MonteCarlo):
     """The estimator of a bound with these settings."""
 
+    divisible = False
+
     @property
     def _rest(self) -> float:
         """1 - alpha; beyond 1e150 the bound is that of its largest, or least, sample."""
@@ -88,7 +90,7 @@ class RenyiBound(Renyi, MonteCarlo):
         """Refuse a step of too many draws, `num_samples` for each particle."""
         super().prepare(task, num_particles * self.num_samples)
 
-    def step(
+    def draw(
         self,
         task: Task,
         prior: FloatArray,

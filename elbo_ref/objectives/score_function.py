@@ -54,6 +54,11 @@ class ScoreFunction:
 class ScoreFunctionGradient(ScoreFunction, MonteCarlo):
     """The estimator with this baseline."""
 
+    @property
+    def divisible(self) -> bool:  # type: ignore[override]
+        """Whether no particle needs to know the others."""
+        return not isinstance(self.baseline, str)
+
     def prepare(self, task: Task, num_particles: int) -> None:
         """Refuse a guide without a score, and a baseline without a second particle."""
         super().prepare(task, num_particles)
@@ -65,7 +70,7 @@ class ScoreFunctionGradient(ScoreFunction, MonteCarlo):
         if self.baseline == LEAVE_ONE_OUT and num_particles < 2:
             raise ValueError('baseline="leave_one_out" needs at least 2 particles')
 
-    def step(
+    def draw(
         self,
         task: Task,
         prior: FloatArray,

@@ -24,7 +24,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.beta import Beta
@@ -63,7 +62,10 @@ class Drawn(NamedTuple):
         each = task.per_latent(params)
         x = task.guide.source_parameters(prior, each)
         logits = task.guide.source.sample_logits(x, (size, task.num_latents), rng)
-        logs = sc.log_expit(np.array((logits, -logits)))
+        logs = np.array((logits, -logits))
+        beyond = np.log1p(np.exp(np.minimum(*logs)))
+        np.minimum(logs, 0.0, out=logs)
+        logs -= beyond
         c, each_tilt = np.exp(logs), task.per_latent(tilt)
         return cls(logits, logs, tilt, each_tilt[0] * c[1] - each_tilt[1] * c[0], x)
 
@@ -125,7 +127,52 @@ class Averages:
 
 
 class MonteCarlo(Objective):
-    """The base of the objectives that draw."""
+    """The base of the objectives that draw.
+
+    Attributes
+    ----------
+    num_samples : int
+        The draws of a particle for each latent.
+    divisible : bool
+        Whether the particles of a step may be drawn one after the other.
+    """
+
+    num_samples = 1
+    divisible = True
+
+    def step(
+        self,
+        task: Task,
+        prior: FloatArray,
+        params: FloatArray,
+        num_particles: int,
+        rng: np.random.Generator,
+    ) -> Step:
+        """Add up the parts of a step, each of so few draws that they stay in the cache."""
+        parts = task.parts(num_particles * self.num_samples, self.divisible)
+        if len(parts) == 1:
+            return self.draw(task, prior, params, num_particles, rng)
+        by_prior, value = np.zeros(2), 0.0
+        by_params = np.zeros((len(task.guide.parameter_names), params.shape[1]))
+        for part, entries, draws in parts:
+            columns = entries if params.shape[1] > 1 else slice(None)
+            size = draws // self.num_samples
+            found = self.draw(part, prior, params[:, columns], size, rng)
+            by_prior += found.prior
+            by_params[:, columns] += found.params
+            value += found.value
+        return Step(by_prior, by_params, value)
+
+    def draw(
+        self,
+        task: Task,
+        prior: FloatArray,
+        params: FloatArray,
+        num_particles: int,
+        rng: np.random.Generator,
+    ) -> Step:
+        """Evaluate the gradient at particles that are drawn together."""
+        raise NotImplementedError
 
     def prepare(self, task: Task, num_particles: int) -> None:
         """Refuse a step of too many draws."""
@@ -190,7 +237,7 @@ class Trace(MonteCarlo):
     def __init__(self, name: str = "trace", keeps_score: bool = True) -> None:
         self.name, self.keeps_score = name, keeps_score
 
-    def step(
+    def draw(
         self,
         task: Task,
         prior: FloatArray,
