@@ -161,6 +161,17 @@ def test_the_command_is_not_imported():
     assert run(code, "-W", "error").strip() == "False"
 
 
+def test_an_exact_answer_imports_little():
+    """Beside NumPy, of SciPy the special functions alone, and nothing that draws or checks."""
+    code = (
+        "import sys; from elbo_ref.cli import fit; fit.main(['--example', 'coin', '--exact']);"
+        "print({m for m in sys.modules if m in"
+        " ('scipy.optimize', 'scipy.linalg', 'scipy.interpolate', 'elbo_ref.crosscheck',"
+        " 'elbo_ref.report', 'elbo_ref.svi.loop')})"
+    )
+    assert run(code).splitlines()[-1] == "set()"
+
+
 def test_nothing_public_shares_the_name_of_a_module():
     modules = {path.stem for path in ROOT.glob("*.py")} | {p.name for p in ROOT.iterdir()}
     assert set(elbo_ref.__all__) & modules == {"recording"}

@@ -10,6 +10,7 @@ import mpmath
 import numpy as np
 import pytest
 from hypothesis import example, given, settings, strategies as st
+from scipy import optimize
 
 from elbo_ref import special
 
@@ -214,3 +215,34 @@ def test_log_factorial_remainder_across_the_change_of_formula():
     for value, got in zip(x, special.log_factorial_remainder(x), strict=True):
         wanted = mp.loggamma(mp.mpf(value) + 1) - mp.mpf(value) * (mp.log(value) - 1)
         close(got, wanted, 5e-16, x=value)
+
+
+@settings(max_examples=100)
+@given(
+    st.floats(-3, 3), st.floats(-8, 2), st.sampled_from([1e-300, 1e-13, 1e-3]), st.integers(0, 3)
+)
+def test_root_is_scipys(place, log_scale, xtol, kind):
+    """The same point to the last bit, and as many evaluations."""
+    seen = []
+
+    def function(x):
+        seen.append(x)
+        away = (x - place) / 10**log_scale
+        return [away, np.arctan(away), away**3, np.expm1(away)][kind] if abs(away) < 700 else away
+
+    def found(finder):
+        seen.clear()
+        try:
+            return finder(function, -4.0, 5.0, xtol=xtol, rtol=1e-12), *seen
+        except RuntimeError:
+            return tuple(seen)
+
+    assert found(special.root) == found(optimize.brentq)
+
+
+def test_root_refuses():
+    for function in (lambda x: 1 + x * x, lambda _: float("nan")):
+        with pytest.raises(ValueError):
+            special.root(function, -1.0, 1.0, xtol=1e-9)
+    with pytest.raises(RuntimeError):
+        special.root(lambda x: np.sign(x - 0.3) or 1.0, -1e300, 1e300, xtol=1e-300, rtol=0.0)

@@ -12,7 +12,6 @@ from elbo_ref.cli.console import CANNOT_WRITE, FINE, Interrupts
 from elbo_ref.cli.delivery import Delivery
 from elbo_ref.cli.options import Input
 from elbo_ref.cli.page import made_by
-from elbo_ref.report.page import drawn, html_page, page_of_result
 
 
 def hand_over(
@@ -31,9 +30,13 @@ def hand_over(
             written = result.to_csv() if options.output.suffix == ".csv" else text
             delivery.write(options.output, written.encode(), options.force)
         if options.plot is not None:
+            from elbo_ref.report.page import drawn
+
             picture = drawn(result, options.plot.suffix[1:])
             delivery.write(options.plot, picture, options.force)
         if options.report is not None:
+            from elbo_ref.report.page import html_page, page_of_result
+
             made = made_by(command, options.given, data)
             page = page_of_result(result, printable(data.title), made)
             page = page._replace(answer=[*page.answer, *(f"{fact}." for fact in facts)])

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from scipy import special as sc
-from scipy.optimize import linear_sum_assignment
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
@@ -167,12 +167,12 @@ def _orders_of_guide(given: LossModel, divergence: FloatArray) -> list[NDArray[n
     order leaves. An order of perturbed divergences is then drawn, nearly, as its probability is
     (Papandreou & Yuille 2011).
     """
-    rows, best = np.arange(len(divergence)), linear_sum_assignment(divergence)[1]
+    rows, best = np.arange(len(divergence)), scipy.optimize.linear_sum_assignment(divergence)[1]
     own = divergence_from_posterior(LinearForm.of(given.at(slice(-1, None))))
     left = (own + divergence[rows, best] - np.diag(divergence)).mean()
     rng = np.random.default_rng(0)
     noise = rng.gumbel(size=(_ORDERS, *divergence.shape)) * max(float(left), _LEAST)
-    return [best, *(linear_sum_assignment(divergence - x)[1] for x in noise)]
+    return [best, *(scipy.optimize.linear_sum_assignment(divergence - x)[1] for x in noise)]
 
 
 def _divergences(given: LossModel) -> FloatArray:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+import scipy
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
@@ -38,7 +38,7 @@ def _fit_price(size: float, precision: float) -> float:
 
 def _likeliest(log_density: Callable[[float], FloatArray], start: float, around: float) -> float:
     """Find where, near a start, a sum of log densities is highest."""
-    minimum = minimize_scalar(
+    minimum = scipy.optimize.minimize_scalar(
         lambda x: -log_density(x).sum(),
         bounds=(start - around, start + around),
         method="bounded",

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 from scipy import special as sc
-from scipy.optimize import minimize
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.distribution import rough_distribution
@@ -94,7 +94,9 @@ def fitted_prior(given: LossModel, fit: Fit, *, held: bool) -> Iterator[Hypothes
         return float((away**2 / variance + np.log(variance)).sum()) / 2 + nearest.distance(logs)
 
     with np.errstate(all="ignore"):
-        found = minimize(height, nearest.logs, method="Nelder-Mead", options={"maxfev": 150})
+        found = scipy.optimize.minimize(
+            height, nearest.logs, method="Nelder-Mead", options={"maxfev": 150}
+        )
         curvature = _curvature(height, found.x)
     sign, log_ratio = np.linalg.slogdet(curvature @ np.linalg.inv(2 * nearest.precision))
     if sign <= 0 or not np.isfinite(log_ratio):
@@ -143,7 +145,7 @@ def _nearest_prior(given: LossModel) -> _Nearest | None:
     def divergence(x: Any) -> float:
         return float(weights @ (own_part + less_own(*np.exp(np.clip(x, -_FAR, _FAR)))))
 
-    found = minimize(divergence, np.log(given.prior[:, -1, 0]), method="Nelder-Mead")
+    found = scipy.optimize.minimize(divergence, np.log(given.prior[:, -1, 0]), method="Nelder-Mead")
     left = max(divergence(found.x) / form.task.num_latents, _LEAST)
     precision = _curvature(divergence, found.x) / left
     low = np.linalg.eigvalsh(precision)[0]

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import special as sc
-from scipy.optimize import brentq
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
 from elbo_ref.mle.binomial import log_coefficient
+from elbo_ref.special import root
 
 USUAL = (0.0, 0.5)
 """Orders that are tried first: Pyro's default, and the most usual other one."""
@@ -60,7 +60,7 @@ class BoundDraws:
 
         if not excess(-_FURTHEST) < 0 < excess(_FURTHEST):
             return None
-        return round(float(brentq(excess, -_FURTHEST, _FURTHEST, xtol=1e-3)), 3)
+        return round(root(excess, -_FURTHEST, _FURTHEST, xtol=1e-3), 3)
 
 
 class Order(NamedTuple):

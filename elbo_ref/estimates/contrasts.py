@@ -15,13 +15,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import optimize, special as sc
+from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray, IntArray
 from elbo_ref._validation.values import by_value
 from elbo_ref.counts import Counts
 from elbo_ref.estimates.mixture import Mixture
 from elbo_ref.evidence import latent_log_evidence
+from elbo_ref.special import root
 
 MOST_TRIALS = 100_000
 """The most new trials that `predict` takes."""
@@ -131,7 +132,7 @@ def difference_interval(below: Callable[[float], float], level: float) -> tuple[
     def end(tail: float) -> float:
         if below(-1.0) >= tail or below(1.0) <= tail:
             return -1.0 if below(-1.0) >= tail else 1.0
-        return float(optimize.brentq(lambda d: below(d) - tail, -1.0, 1.0, xtol=1e-10))
+        return root(lambda d: below(d) - tail, -1.0, 1.0, xtol=1e-10)
 
     return end((1 - level) / 2), end((1 + level) / 2)
 

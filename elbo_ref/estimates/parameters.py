@@ -14,11 +14,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, special as sc
+from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.estimates.quadrature import Grid, over_y
 from elbo_ref.mle.result import EvidenceMaximum
+from elbo_ref.special import root
 
 _LIGHT = 1e-13
 _DENSE = 2.4
@@ -117,4 +118,4 @@ def _quantile(x: FloatArray, step: FloatArray, weight: FloatArray, tail: float) 
         return float(weight @ (0.5 + waves / np.pi) / total - tail)
 
     low, high = float(x.min()), float(x.max())
-    return float(optimize.brentq(excess, low, high, xtol=1e-13, rtol=1e-13))
+    return root(excess, low, high, xtol=1e-13, rtol=1e-13)

@@ -25,10 +25,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import optimize
 
 from elbo_ref._validation.arguments import BoolArray, FloatArray
 from elbo_ref.mle.profile import IntervalBounds, Points, Profile
+from elbo_ref.special import root
 
 BUDGET = 2_000_000
 """The most work that is begun in one round: intervals times terms."""
@@ -204,7 +204,7 @@ def stationary_point(profile: Profile, low: float, high: float) -> float:
         return low
     if slope(high) >= 0:
         return high
-    return float(optimize.brentq(slope, low, high, xtol=1e-300, rtol=1e-12))
+    return root(slope, low, high, xtol=1e-300, rtol=1e-12)
 
 
 def _rows(which: BoolArray, *columns: FloatArray | BoolArray) -> Iterator[tuple[Any, ...]]:

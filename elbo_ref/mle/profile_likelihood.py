@@ -23,7 +23,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, special as sc
+from scipy import special as sc
 
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.base import Interval
@@ -42,6 +42,7 @@ from elbo_ref.mle.intervals import (
 )
 from elbo_ref.mle.profile import Profile
 from elbo_ref.mle.solve import Held, Problem, solve
+from elbo_ref.special import root
 
 _LOWEST = -1e9
 """Heights further below the threshold than this are not told apart."""
@@ -276,7 +277,7 @@ def _gap(
 
 
 def _root(excess: Callable[[float], float], x: float, y: float) -> float:
-    return float(optimize.brentq(excess, x, y, xtol=_XTOL, rtol=_XTOL))
+    return root(excess, x, y, xtol=_XTOL, rtol=_XTOL)
 
 
 def _crossing(excess: Callable[[float], float], start: float, end: float) -> float | None:

@@ -30,7 +30,7 @@ from collections.abc import Callable
 from operator import itemgetter
 
 import numpy as np
-from scipy import optimize, special as sc
+from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.beta import Beta
@@ -44,13 +44,13 @@ from elbo_ref.mle.binomial import (
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import elbo, empty_guide_objective
 from elbo_ref.optima.optimum import Optimum, at_end, at_prior, unbounded
-from elbo_ref.special import trigamma, trigamma_difference
+from elbo_ref.special import root, trigamma, trigamma_difference
 from elbo_ref.svi.parameters import Learned
 
 
 def stationary(slope: Callable[[float], float], low: float, high: float, held: float) -> Beta:
     """Find the prior at which a slope in log concentration1 is 0, with concentration0 held."""
-    return Beta(float(np.exp(optimize.brentq(slope, low, high, xtol=1e-14))), held)
+    return Beta(float(np.exp(root(slope, low, high, xtol=1e-14))), held)
 
 
 def of_tied(task: Task, prior: Beta, learned: Learned) -> Optimum:

@@ -15,7 +15,7 @@ less, the normal leaves for that end with a growing scale, and log s grows witho
 from __future__ import annotations
 
 import numpy as np
-from scipy import optimize
+import scipy
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
@@ -58,7 +58,7 @@ def of_normal(task: Task, prior: Beta, learned: Learned) -> Optimum:
         return -elbo(q, at, counts), -slopes[:size]
 
     start = evidence.prior or Beta(1.0, 1.0)
-    result = optimize.minimize(
+    result = scipy.optimize.minimize(
         loss, np.log(start.arrays())[:size], jac=True, method="L-BFGS-B", bounds=[_LIMITS] * size,
         options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 500},
     )  # fmt: skip

@@ -19,7 +19,8 @@ Over b alone all is mirrored (`elbo_ref.optima.find`).
 from __future__ import annotations
 
 import numpy as np
-from scipy import optimize, special as sc
+import scipy
+from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.beta import Beta
@@ -69,7 +70,7 @@ def of_point(task: Task, prior: Beta, learned: Learned) -> Optimum:
     rows = np.array_split(_GRID[:, None], min(_GRID.size, 1 + _GRID.size * len(counts) // 2**20))
     heights = np.concatenate([height(part) for part in rows])
     i = int(np.clip(np.argmax(heights), 1, _GRID.size - 2))
-    top = optimize.minimize_scalar(
+    top = scipy.optimize.minimize_scalar(
         lambda x: -float(height(x)), bounds=(_GRID[i - 1], _GRID[i + 1]), method="bounded",
         options={"xatol": 1e-10},
     )  # fmt: skip

@@ -13,7 +13,7 @@ weights are log p(x, c), all of which grow without bound as the prior collapses.
 from __future__ import annotations
 
 import numpy as np
-from scipy import optimize
+import scipy
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
@@ -85,7 +85,7 @@ def maximize_bound(
             gradient, value = parameters.gradient(coarse, vector, 1, rng)
             return -value, -gradient
 
-        result = optimize.minimize(
+        result = scipy.optimize.minimize(
             descent, start_at, jac=True, method="L-BFGS-B", bounds=[_WITHIN] * start_at.size,
             options={"ftol": 1e-14, "gtol": 1e-7, "maxiter": 500},
         )  # fmt: skip

@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy
 from scipy import special as sc
-from scipy.interpolate import RectBivariateSpline
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts, distinct
@@ -210,7 +210,7 @@ def shade(
     xs, ss = np.linspace(*x_range, size), np.geomspace(*s_range, size)
     height = heights(np.outer(ss, sc.expit(xs)), np.outer(ss, sc.expit(-xs)), counts)
     if size < _FINE:  # smooth between them
-        spline = RectBivariateSpline(np.log(ss), xs, height)
+        spline = scipy.interpolate.RectBivariateSpline(np.log(ss), xs, height)
         xs, ss = np.linspace(*x_range, _FINE), np.geomspace(*s_range, _FINE)
         height = spline(np.log(ss), xs)
     below = np.maximum(top.log_evidence - height, 0.0)

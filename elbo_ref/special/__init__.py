@@ -49,6 +49,7 @@ from elbo_ref.special.log_gamma import (
     log_factorial_remainder,
     log_rising_ratio,
 )
+from elbo_ref.special.roots import root
 
 __all__ = [
     "SHIFT",
@@ -68,6 +69,7 @@ __all__ = [
     "log_choose_remainder",
     "log_factorial_remainder",
     "log_rising_ratio",
+    "root",
     "trigamma",
     "trigamma_difference",
     "trigamma_excess",

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from elbo_ref.cli import console, fit, live
+from elbo_ref.cli import console, fit, live, runs
 from elbo_ref.io import atomic
 from elbo_ref.svi import loop
 from places import SCHEMA
@@ -38,13 +38,13 @@ def rescues(tmp_path, monkeypatch):
 
 def at_the_end(monkeypatch, fault):
     """Let a fault happen when the run is over and nothing is written yet."""
-    original = fit._hand_over
+    original = runs._hand_over
 
     def hand_over(*arguments):
         fault()
         return original(*arguments)
 
-    monkeypatch.setattr(fit, "_hand_over", hand_over)
+    monkeypatch.setattr(runs, "_hand_over", hand_over)
 
 
 def refuse(monkeypatch, path, error=FULL):
@@ -245,7 +245,7 @@ def kill_and(work):
 @pytest.mark.parametrize("form", ["json", "text", "csv"])
 def test_a_diagnosis_is_not_waited_for(command, tmp_path, monkeypatch, impatient, form):
     """The run is whole, and written without it; what it lacks has its reason."""
-    monkeypatch.setattr(fit, "diagnose", kill_and(fit.diagnose))
+    monkeypatch.setattr(runs, "diagnose", kill_and(runs.diagnose))
     output = tmp_path / ("a.csv" if form == "csv" else "a.json")
     arguments = [x for x in BRIEF if form == "json" or x != "--json"]
     begun = time.monotonic()
@@ -281,7 +281,7 @@ def test_a_step_is_not_waited_for(command, monkeypatch, impatient):
 
 def test_a_picture_is_not_waited_for(command, tmp_path, monkeypatch, impatient):
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr(fit, "save_figure", kill_and(fit.save_figure))
+    monkeypatch.setattr(runs, "save_figure", kill_and(runs.save_figure))
     code, out, err = command(*BRIEF, "--plot", tmp_path / "a.png")
     assert code == 130 and not sound(out)["interrupted"]
     assert "a.png: not drawn" in err and os.listdir(tmp_path) == []
@@ -334,7 +334,7 @@ def test_a_live_run_ends_with_the_interrupt(monkeypatch):
 
     monkeypatch.setattr(live, "maximize_elbo", interrupted)
     monkeypatch.setattr(live, "_pyro", pytest.fail)
-    counts = fit.Counts([3, 0], [10, 4])
+    counts = live.Counts([3, 0], [10, 4])
     with pytest.raises(KeyboardInterrupt):
         live.run_live(counts, live.Settings("beta", num_steps=2))
 
