@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
@@ -14,7 +13,6 @@ from elbo_ref.special.arithmetic import blocks, gauss_legendre, polynomial
 _OneOrMany = TypeVar("_OneOrMany", float, FloatArray)
 
 _LARGE = 64.0
-_GAP = (1 / 2, 1 / 12, 0.0, -1 / 120, 0.0, 1 / 252, 0.0, -1 / 240)
 _EXCESS = (0.0, 1 / 2, 1 / 6, 0.0, -1 / 30, 0.0, 1 / 42, 0.0, -1 / 30)
 _GAUSS_NODES, _GAUSS_WEIGHTS = gauss_legendre(10)
 SHIFT = 20
@@ -41,10 +39,36 @@ _TRIGAMMA_TAIL = (
 def jensen_gap_difference(x: FloatArray, n: FloatArray) -> FloatArray:
     """Return g(x) - g(x + n) >= 0 for the gap g(x) = log x - psi(x), n >= 0 (DLMF 5.11.2).
 
-    To nearly full relative precision, however small n is; -g' is `trigamma_excess`.
+    To nearly full relative precision, however small n is; -g' is `trigamma_excess`. Eight steps
+    n / ((x + j)(x + n + j)), the smallest first, beside their logarithms in one; beyond them the
+    difference of `_DIGAMMA_TAIL`, whose powers are subtracted by hand.
     """
-    direct = (sc.psi(x + n) - sc.psi(x)) - np.log1p(n / x)
-    return _without_cancellation(direct, _GAP, trigamma_excess, x, n)
+    x, n = np.broadcast_arrays(x, n)
+    values, flat_x, flat_n = np.zeros(x.size), x.ravel(), n.ravel()
+    for part in blocks(x.size, _BLOCK):
+        low, length, total = flat_x[part], flat_n[part], values[part]
+        high = low + length
+        for step in _DOWN:
+            term = low + step
+            term *= high + step
+            np.divide(length, term, out=term)
+            total += term
+        t, beyond = 1 / (low + len(_DOWN)), high + len(_DOWN)
+        total -= np.log1p(len(_DOWN) * length / (low * beyond))
+        u = 1 / beyond
+        total += length * t * u * (0.5 + (t + u) * _divided_difference(t * t, u * u))
+    return values.reshape(x.shape)
+
+
+def _divided_difference(t: FloatArray, u: FloatArray) -> FloatArray:
+    """Return [p(t) - p(u)] / (t - u) for p(t) = t times the polynomial `_DIGAMMA_TAIL`."""
+    symmetric, power = np.ones_like(t), u
+    total = np.full_like(t, _DIGAMMA_TAIL[0])
+    for coefficient in _DIGAMMA_TAIL[1:]:
+        symmetric = symmetric * t + power
+        power = power * u
+        total += coefficient * symmetric
+    return total
 
 
 def digamma_difference(x: FloatArray, n: FloatArray) -> FloatArray:
@@ -150,47 +174,33 @@ def trigamma_excess(x: FloatArray) -> FloatArray:
 
 
 def trigamma_excess_difference(x: FloatArray, n: FloatArray) -> FloatArray:
-    """Return the excess at x less that at x + n, for n >= 0, to full relative precision."""
-
-    def slope(v: FloatArray) -> FloatArray:
-        return 2 * np.asarray(sc.zeta(3.0, v)) - 1 / (v * v)
-
-    direct = trigamma_excess(x) - trigamma_excess(x + n)
-    return _without_cancellation(direct, _EXCESS, slope, x, n)
-
-
-def trigamma_difference(x: FloatArray, n: FloatArray) -> FloatArray:
-    """Return psi_1(x) - psi_1(x + n) for n >= 0, to full relative precision."""
-    return n / x / (x + n) + trigamma_excess_difference(x, n)
-
-
-def _without_cancellation(
-    direct: FloatArray,
-    series: tuple[float, ...],
-    slope: Callable[[FloatArray], FloatArray],
-    x: FloatArray,
-    n: FloatArray,
-) -> FloatArray:
-    """Return f(x) - f(x + n) for f(x) ~ sum of series[m - 1] / x^m, given the `direct` difference.
+    """Return the excess at x less that at x + n, for n >= 0, to full relative precision.
 
     For large x the powers' differences are t^m - u^m = (t - u)(t^(m-1) + ... + u^(m-1)) with
-    t - u = n t u; for smaller x and n < x/2 it is the integral of `slope`, for which ten
-    Gauss-Legendre nodes are exact. Nothing cancels in the rest.
+    t - u = n t u; for smaller x and n < x/2 it is an integral, for which ten Gauss-Legendre nodes
+    are exact. Nothing cancels in the rest.
     """
     large = x >= _LARGE
     t, u = 1 / np.maximum(x, _LARGE), 1 / np.maximum(x + n, _LARGE)
     symmetric = power = np.ones(())
-    total = np.asarray(series[0])
-    for coefficient in series[1:]:
+    total = np.asarray(_EXCESS[0])
+    for coefficient in _EXCESS[1:]:
         power = power * u
         symmetric = symmetric * t + power
         if coefficient:
             total = total + coefficient * symmetric
+    direct = trigamma_excess(x) - trigamma_excess(x + n)
     difference = np.where(large, n * t * u * total, direct)
     short = ~large & (n < 0.5 * x)
     if short.any():
         x, n, short = np.broadcast_arrays(x, n, short)
         start, length = x[short], n[short]
         nodes = start + _GAUSS_NODES[:, None] * length
-        difference[short] = length * (_GAUSS_WEIGHTS @ slope(nodes))
+        slope = 2 * sc.zeta(3.0, nodes) - 1 / (nodes * nodes)
+        difference[short] = length * (_GAUSS_WEIGHTS @ slope)
     return difference
+
+
+def trigamma_difference(x: FloatArray, n: FloatArray) -> FloatArray:
+    """Return psi_1(x) - psi_1(x + n) for n >= 0, to full relative precision."""
+    return n / x / (x + n) + trigamma_excess_difference(x, n)
