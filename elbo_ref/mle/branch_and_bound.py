@@ -31,7 +31,9 @@ from elbo_ref.mle.profile import IntervalBounds, Points, Profile
 from elbo_ref.special import root
 
 BUDGET = 2_000_000
-"""The most work that is begun in one round: intervals times terms."""
+"""The most work that is begun in one round: intervals times terms,"""
+SCREENING = 150_000
+"""and where another profile can take over."""
 _PARTS = 4
 """An interval is split into so many."""
 _THIN = 1e-9
@@ -79,7 +81,7 @@ class SearchResult(NamedTuple):
     intervals: int
 
 
-def search(profile: Profile, best: float) -> SearchResult:
+def search(profile: Profile, best: float, budget: int = BUDGET) -> SearchResult:
     """Find the maxima of P on its grid that may be the highest.
 
     Parameters
@@ -87,10 +89,12 @@ def search(profile: Profile, best: float) -> SearchResult:
     profile : Profile
     best : float
         A height that is reached somewhere.
+    budget : int, optional
+        The most work that is begun in one round: intervals times terms.
     """
     peaks: list[Peak] = []
     unresolved: list[tuple[float, float]] = []
-    cells = _Cells(profile)
+    cells = _Cells(profile, budget)
     ceiling, at, intervals, seen = -np.inf, None, 0, cells.points
     while seen.x.size:
         heights = seen.height - seen.noise
@@ -139,7 +143,9 @@ class Component(NamedTuple):
     x: float
 
 
-def superlevel_set(profile: Profile, level: float) -> tuple[list[Component], bool]:
+def superlevel_set(
+    profile: Profile, level: float, budget: int = BUDGET
+) -> tuple[list[Component], bool]:
     """Find the connected parts of {x: P(x) >= level} on the grid of a profile.
 
     An interval is done with when P is below the level, or above it, on all of it; or where its
@@ -153,7 +159,7 @@ def superlevel_set(profile: Profile, level: float) -> tuple[list[Component], boo
     bool
         Whether these are all and no two of them are one part, but for rounding.
     """
-    cells, proven = _Cells(profile), True
+    cells, proven = _Cells(profile, budget), True
     parts: list[_Part] = []
     while cells.low.x.size:
         known = cells.bounded(level)
@@ -238,7 +244,8 @@ class _Known(NamedTuple):
 class _Cells:
     """The intervals of a profile that are neither discarded nor resolved, by their two ends."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, budget: int) -> None:
+        self.budget = budget
         self.profile, self.points = profile, profile.points(profile.grid)
         self.low, self.high = self.points.take(slice(None, -1)), self.points.take(slice(1, None))
         self.stalled = np.zeros(self.low.x.size)
@@ -273,7 +280,7 @@ class _Cells:
         """Choose the open intervals to split no more: too short, stalled, or beyond the budget."""
         self.stalled = np.where(stalling, self.stalled + 1, 0)
         thin = known.length <= _THIN * self.high.x
-        spent = bool(open_.sum() * self.profile.num_terms > BUDGET)
+        spent = bool(open_.sum() * self.profile.num_terms > self.budget)
         return open_ & (thin | (self.stalled > _STALLED) | spent)
 
     def split(self, which: BoolArray) -> Points:

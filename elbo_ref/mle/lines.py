@@ -105,12 +105,17 @@ class GammaProfile(MeanProfile):
     """
 
     @property
-    def sign_at_0(self) -> int:
-        """The sign of the slope at the binomial limit."""
-        return self.limit.sign
+    def sign_at_0(self) -> int | None:
+        """The sign of the slope at the binomial limit, if that is grid[0]; else None."""
+        return None if self.grid[0] else self.limit.sign
 
     def _scales(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         return x, np.ones_like(x)
+
+    def along(self, x: FloatArray) -> FloatArray:
+        """Turn gamma into a + b, or a + b into gamma."""
+        with np.errstate(divide="ignore"):
+            return 1 / x
 
     def x_of(self, prior: Beta) -> float:
         """Return gamma of a prior."""

@@ -108,6 +108,11 @@ class Profile(ABC):
         """The number of terms in each sum."""
         return sum(part.offset.size for part in self.sums[:4])
 
+    @property
+    def row_size(self) -> int:
+        """The number of entries of a table for each x."""
+        return self.sums.trials.weight.size
+
     @abstractmethod
     def line(self, x: FloatArray) -> Line:
         """Find the line of (E10) at x, with the best mean where it is free."""
@@ -131,6 +136,10 @@ class Profile(ABC):
         """Return the (best) prior at x > 0."""
         line = self.line(np.array([x]))
         return Beta(float((line.p / line.q)[0]), float((line.rest / line.q)[0]))
+
+    def along(self, x: FloatArray) -> FloatArray:
+        """Turn x into the concentration that is not held, or that into x."""
+        return x
 
     def slope_in_v(self, _x: FloatArray, slope: FloatArray) -> FloatArray:
         """Turn a slope in x at x into the coordinate of the bounds."""
@@ -166,7 +175,7 @@ class Profile(ABC):
         noise = np.abs(ups) @ up.weight + np.abs(downs) @ down.weight
         noise = noise + np.abs(sinks) @ excess.weight + line.p * ((1 / z) @ up.weight)
         slope, size = self._slope(line, Tables(z, w, y, e))
-        return Points(x, height, 4 * EPS * noise, slope, 8 * EPS * size)
+        return Points(x, height, 8 * EPS * noise, slope, 8 * EPS * size)
 
     def _tables(self, line: Line) -> Tables:
         up, down, _, excess, _ = self.sums
@@ -195,7 +204,7 @@ class Profile(ABC):
 
     def _in_blocks(self, function: Callable[..., _Rows], *arrays: FloatArray) -> _Rows:
         """Call a function of rows, a bounded number of them at a time."""
-        length = max(1, _BLOCK // self.sums.trials.weight.size)
+        length = max(1, _BLOCK // self.row_size)
         starts = range(0, arrays[0].size, length)
         parts = [function(*(x[i : i + length] for x in arrays)) for i in starts]
         return type(parts[0])(*(np.concatenate(column) for column in zip(*parts, strict=True)))

@@ -16,7 +16,7 @@ outermost there is one end.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -30,7 +30,7 @@ from elbo_ref.distributions.base import Interval
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import log_evidence
 from elbo_ref.mle.binomial import pooled_mean
-from elbo_ref.mle.branch_and_bound import superlevel_set, union
+from elbo_ref.mle.branch_and_bound import BUDGET, SCREENING, Component, superlevel_set, union
 from elbo_ref.mle.candidates import Candidate
 from elbo_ref.mle.intervals import (
     CONCENTRATIONS,
@@ -235,12 +235,12 @@ def connected_parts(
     problem = Problem.of(counts, held)
     parts: list[ConnectedPart] = []
     proven = True
-    for profile, _, (x, height) in problem.profiles():
-        components, sure = superlevel_set(profile, threshold)
+    for profile, (x, height), components, sure in _superlevel_sets(problem, threshold):
         proven = proven and sure
         lower = sorted((_part(profile, *component) for component in components), key=lambda p: p[0])
         through = bool(lower and parts) and height >= threshold
-        if through and np.allclose((lower[-1].high, parts[0].low), x, 1e-12, 0):
+        end = float(profile.along(np.array(x)))
+        if through and np.allclose((lower[-1].high, parts[0].low), end, 1e-12, 0):
             parts[0] = parts[0]._replace(low=lower.pop().low)
         parts = lower + parts
     if parts:
@@ -253,10 +253,24 @@ def connected_parts(
     return parts, proven
 
 
+def _superlevel_sets(
+    problem: Problem, threshold: float
+) -> Iterator[tuple[Profile, tuple[float, float], list[Component], bool]]:
+    """Find where each profile is above a threshold, closer where its rounding leaves a doubt."""
+    large = problem.large
+    for profile, _, start in problem.profiles():
+        found = superlevel_set(profile, threshold, SCREENING if large else BUDGET)
+        if found[1] or not large:
+            yield profile, start, *found
+            continue
+        ends = profile.along(profile.grid)
+        for closer, _, begin in problem.closer(profile, float(ends.min()), float(ends.max())):
+            yield closer, begin, *superlevel_set(closer, threshold)
+
+
 def _part(profile: Profile, low: float, high: float, x: float) -> ConnectedPart:
-    if profile.sign_at_0 is None:
-        return ConnectedPart(low, high, profile.prior(x))
-    return ConnectedPart(1 / high, 1 / low if low else np.inf, profile.prior(x) if x else None)
+    first, last = sorted(profile.along(np.array([low, high])).tolist())
+    return ConnectedPart(first, last, profile.prior(x) if x else None)
 
 
 def _gap(

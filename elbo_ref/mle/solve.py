@@ -36,20 +36,53 @@ from elbo_ref.counts import Counts, distinct
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import log_evidence
 from elbo_ref.mle.binomial import BinomialLimit, binomial_log_likelihood, totals
-from elbo_ref.mle.branch_and_bound import Peak, search, stationary_point
+from elbo_ref.mle.branch_and_bound import (
+    BUDGET,
+    SCREENING,
+    Peak,
+    SearchResult,
+    search,
+    stationary_point,
+)
 from elbo_ref.mle.candidates import Candidate, Proof, ProofMethod
 from elbo_ref.mle.factorial_sums import FactorialSums, mixed_latents
-from elbo_ref.mle.lines import Concentration0Profile, best_mean, profiles_over_concentration
+from elbo_ref.mle.lines import (
+    Concentration0Profile,
+    MeanProfile,
+    best_mean,
+    profiles_over_concentration,
+)
+from elbo_ref.mle.near_binomial import MANY, NearBinomialProfile, large_from
 from elbo_ref.mle.newton import EPS, LogitMeanLogConcentration, RefinedMaximum
 from elbo_ref.mle.profile import Profile
+from elbo_ref.mle.stirling import Latents
 
 _ROUNDING = 4e-15
 """Rounding of a log evidence, relative; 2.4e-15 is the worst of 12,000 random latents."""
+_VAGUE = 1e-9
+"""Rounding of a peak's place, relative, from which on it is sought closer."""
 _SAME = 1e-6
 """Priors whose concentrations differ by less than this, relative, are one maximum."""
 
 Held: TypeAlias = tuple[str, float] | None
 """The name of what is held fixed, and its value."""
+
+
+class Anchored(NamedTuple):
+    """A profile to search.
+
+    Attributes
+    ----------
+    profile : Profile
+    doubt : float
+        How far rounding may have moved its heights.
+    start : (x, height)
+        A known point where the profile begins: the limit, or where the profile before ends.
+    """
+
+    profile: Profile
+    doubt: float
+    start: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -102,34 +135,57 @@ class Problem:
         height = binomial_log_likelihood(self.counts, self.mean) + self.log_split
         return Candidate("binomial", height, float(self.mean), np.inf, None)
 
-    def profiles(self) -> Iterator[tuple[Profile, float, tuple[float, float]]]:
-        """Make the profiles to search, with heights from the best point of each one's grid.
+    @cached_property
+    def sums(self) -> FactorialSums:
+        """The weighted offsets of the counts."""
+        return FactorialSums.of(self.counts)
 
-        Yields
-        ------
-        Profile
-        float
-            How far rounding may have moved its heights.
-        (x, height)
-            A known point where the profile begins: the limit, or where the profile before ends, at
-            the inverse of its coordinate.
-        """
-        sums = FactorialSums.of(self.counts)
+    @property
+    def large(self) -> bool:
+        """True where latents can be taken one by one at large concentrations."""
+        least = min(self.counts.successes.max(), self.counts.failures.max())
+        return bool(least >= MANY) and (self.held is None or self.held[0] == "mean")
+
+    def profiles(self) -> Iterator[Anchored]:
+        """Make the profiles to search, with heights from the best point of each one's grid."""
         profiles: list[Profile]
         if self.held is None or self.held[0] == "mean":
             limit = BinomialLimit.of(self.counts, self.mean)
-            profiles = profiles_over_concentration(sums, limit, free=self.held is None)
+            profiles = profiles_over_concentration(self.sums, limit, free=self.held is None)
             x, height = 0.0, self.limit.log_evidence
         else:
-            profiles = [Concentration0Profile.of(sums, self.held[1])]
+            profiles = [Concentration0Profile.of(self.sums, self.held[1])]
             x = float(profiles[0].grid[0])
             height = self.log_evidence(profiles[0].prior(x))
         for profile in profiles:
             start, points = (x, height), profile.anchored(x, height).points(profile.grid)
             i = int(np.argmax(points.height))
-            x, height = 1 / float(profile.grid[-1]), float(points.height[-1])
-            best = profile.anchored(float(points.x[i]), float(points.height[i]))
-            yield best, float(points.noise[i]) + _rounding(height), start
+            x = float(points.x[i])
+            height = height if x == start[0] else self.log_evidence(profile.prior(x))
+            yield Anchored(profile.anchored(x, height), _rounding(height), start)
+            end = float(profile.grid[-1])
+            x, height = 1 / end, self.log_evidence(profile.prior(end))
+
+    def closer(self, profile: Profile, low: float, high: float) -> Iterator[Anchored]:
+        """Make profiles of the same heights with less rounding, for a + b in a range."""
+        assert isinstance(profile, MeanProfile)
+        held = None if self.held is None else float(self.mean)
+        edge = min(max(large_from(self.sums, held), low), high)
+        parts: list[tuple[Profile, float]] = []
+        if edge < high:
+            latents = Latents.of(self.counts, profile.limit)
+            near = NearBinomialProfile.between(edge, high, profile, latents)
+            parts.append((near, high))
+        if low < edge:
+            ends = profile.along(np.array([low, edge]))
+            inner = profile.grid[(profile.grid > ends.min()) & (profile.grid < ends.max())]
+            parts.append((replace(profile, grid=np.unique([*ends, *inner])), edge))
+        for part, end in parts:
+            x = float(part.along(np.array(end)))
+            height = self.limit.log_evidence
+            if np.isfinite(end):
+                height = self.log_evidence(part.prior(x))
+            yield Anchored(part.anchored(x, height), _rounding(height), (x, height))
 
 
 def solve(counts: Counts, held: Held = None) -> Proof:
@@ -208,15 +264,18 @@ class _Reached(NamedTuple):
 def _searched(problem: Problem) -> Proof:
     """Search; the limit is itself a candidate, with a slope that is not positive."""
     reached: list[_Reached] = []
-    best, ceiling, intervals, left = -np.inf, -np.inf, 0, 0
+    profiles = list(problem.profiles())
+    best = max(profile.anchor[1] - doubt for profile, doubt, _ in profiles)
+    ceiling, intervals, left = -np.inf, 0, 0
     highest: tuple[Profile, float] | None = None
-    for profile, doubt, _ in problem.profiles():
-        if profile.sign_at_0 is not None:
-            best = problem.limit.log_evidence - _rounding(problem.limit.log_evidence)
-            if profile.sign_at_0 <= 0:
+    for ordinary, _, _ in profiles:
+        if ordinary.sign_at_0 is not None:
+            limit = problem.limit.log_evidence
+            best = max(best, limit - _rounding(limit))
+            if ordinary.sign_at_0 <= 0:
                 reached.append(_Reached(problem.limit, 0.0))
-        found = search(profile, best - doubt)
-        best, intervals = max(best, found.best - doubt), intervals + found.intervals
+    for profile, found, doubt in _searches(problem, profiles, best):
+        intervals += found.intervals
         reached += [_top_of(problem, profile, peak) for peak in found.peaks]
         for low, high in found.unresolved:
             x = found.at if found.at and low <= found.at <= high else low + (high - low) / 2
@@ -227,6 +286,36 @@ def _searched(problem: Problem) -> Proof:
     if highest is not None and (left or not reached):
         reached.append(_Reached(_near(problem, *highest), 0.0))
     return replace(_compared(_distinct(reached), ceiling), intervals=intervals, left_over=left)
+
+
+def _searches(
+    problem: Problem, profiles: list[Anchored], best: float
+) -> Iterator[tuple[Profile, SearchResult, float]]:
+    """Search each profile, and closer where its rounding leaves something open.
+
+    A peak is open too if rounding of the slope leaves more than 1e-9 of its place.
+    """
+    large = problem.large
+    for profile, doubt, _ in profiles:
+        found = search(profile, best - doubt, SCREENING if large else BUDGET)
+        best = max(best, found.best - doubt)
+        vague = [peak for peak in found.peaks if large and _vague(profile, peak)]
+        open_ = found.unresolved + [(peak.low, peak.high) for peak in vague]
+        if not large or not open_:
+            yield profile, found, doubt
+            continue
+        sharp = [peak for peak in found.peaks if peak not in vague]
+        yield profile, SearchResult(sharp, [], -np.inf, best, None, found.intervals), doubt
+        ends = profile.along(np.array(open_))
+        for closer, rounding, _ in problem.closer(profile, float(ends.min()), float(ends.max())):
+            found = search(closer, best - rounding)
+            best = max(best, found.best - rounding)
+            yield closer, found, rounding
+
+
+def _vague(profile: Profile, peak: Peak) -> bool:
+    noise = profile.points(np.array([peak.x])).slope_noise
+    return bool(noise[0] > -_VAGUE * peak.curvature * peak.x)
 
 
 def _compared(reached: list[_Reached], ceiling: float) -> Proof:

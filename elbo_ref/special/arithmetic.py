@@ -12,7 +12,8 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray, IntArray
 
-_ODD = tuple(1 / odd for odd in range(3, 33, 2))
+ODD_RECIPROCALS = tuple(1 / odd for odd in range(3, 33, 2))
+"""1/3, 1/5, ...: the series of atanh, after its first term."""
 
 
 def gauss_legendre(order: int) -> tuple[FloatArray, FloatArray]:
@@ -98,6 +99,6 @@ def deviance(observed: FloatArray, expected: FloatArray, difference: FloatArray)
     v = difference / np.where(total == 0, 1.0, total)
     close = np.abs(v) < 0.25
     square = np.where(close, v * v, 0.0)
-    near = difference * v + 2 * observed * v * square * polynomial(_ODD, square)
+    near = difference * v + 2 * observed * v * square * polynomial(ODD_RECIPROCALS, square)
     ratio = observed / np.where(expected == 0, 1.0, expected)
     return np.where(close, near, sc.xlogy(observed, ratio) - difference)

@@ -1,0 +1,122 @@
+"""`elbo_ref.mle.stirling`: derivatives inside their enclosures, by polygamma at 120 digits."""
+
+from fractions import Fraction
+
+import mpmath
+import numpy as np
+import pytest
+
+import elbo_ref as er
+from elbo_ref.mle.binomial import BinomialLimit, totals
+from elbo_ref.mle.interval_arithmetic import Enclosure
+from elbo_ref.mle.stirling import Box, Latents
+from tiers import few
+
+mp = mpmath.mp.clone()
+mp.dps = 120
+NAMES = "by_gamma", "by_mean", "steepness", "by_gamma_twice", "by_gamma_and_mean"
+
+
+def example(seed):
+    """Three latents of very different N, with a prior that is large and near them."""
+    rng = np.random.default_rng([15, seed])
+    n = [int(10 ** rng.uniform(0.3, 18)) for _ in range(3)]
+    mean = 10 ** -rng.uniform(0.1, 6) if seed % 2 else rng.uniform(0.1, 0.9)
+    z = rng.normal(size=3) * 10 ** rng.uniform(-2, 1.5)
+    k = [
+        min(max(int(x * mean + y * (x * mean * (1 - mean)) ** 0.5), 0), x)
+        for x, y in zip(n, z, strict=True)
+    ]
+    k[0], n[1] = max(k[0], 1), max(n[1], k[1] + 1)
+    counts = er.Counts(k, n)
+    up, down = totals(counts)
+    limit = BinomialLimit.of(counts, Fraction(up, up + down))
+    m = float(limit.mean)
+    gamma = min(m, 1 - m) / 10 ** rng.uniform(2.5, 20)
+    shift = rng.normal() * (m * (1 - m) / max(n)) ** 0.5
+    return counts, limit, gamma, shift
+
+
+def truth(k, n, gamma, m):
+    """`NAMES` of one latent's log evidence in (gamma, m), the third negated; and its height."""
+    a, b, s, f = m / gamma, (1 - m) / gamma, 1 / gamma, n - k
+    first, down, both = (mp.psi(0, x + y) - mp.psi(0, x) for x, y in ((a, k), (b, f), (s, n)))
+    second, down2, both2 = (mp.psi(1, x + y) - mp.psi(1, x) for x, y in ((a, k), (b, f), (s, n)))
+    slope = a * first + b * down - s * both
+    bend = a * a * second + b * b * down2 - s * s * both2
+    mixed = s * first + a * s * second - s * down - b * s * down2
+    rising = (mp.loggamma(x + y) - mp.loggamma(x) for x, y in ((a, k), (b, f)))
+    height = sum(rising) - (mp.loggamma(s + n) - mp.loggamma(s))
+    return (
+        -slope / gamma, s * (first - down), -s * s * (second + down2),
+        (bend + 2 * slope) / gamma**2, -mixed / gamma, height,
+    )  # fmt: skip
+
+
+def box_of(counts, limit, gamma, shift):
+    column = [Enclosure(np.array([[x[0]]]), np.array([[x[1]]])) for x in (gamma, shift)]
+    return Box(Latents.of(counts, limit), *column)
+
+
+def true_rows(counts, limit, gamma, shift):
+    mean = mp.mpf(limit.mean.numerator) / limit.mean.denominator + mp.mpf(shift)
+    rows = zip(counts.successes.tolist(), counts.total_count.tolist(), strict=True)
+    return [truth(k, n, mp.mpf(gamma), mean) for k, n in rows]
+
+
+def missed(box, rows, shrink=1.0):
+    """How many of the derivatives lie outside their enclosures, shrunk about the middle."""
+    count = 0
+    for j, name in enumerate(NAMES):
+        found = getattr(box, name)()
+        for i, row in enumerate(rows):
+            value = row[j]
+            middle, radius = (float(x[0, i]) for x in (found.middle, found.radius))
+            count += not abs(value - mp.mpf(middle)) <= mp.mpf(radius) * shrink
+    return count
+
+
+@pytest.mark.parametrize("seed", few(range(30), 4))
+def test_derivatives_lie_in_their_enclosures(seed):
+    counts, limit, gamma, shift = example(seed)
+    rows = true_rows(counts, limit, gamma, shift)
+    assert missed(box_of(counts, limit, (gamma, gamma), (shift, shift)), rows) == 0
+    spread = (limit.mean * (1 - limit.mean) / int(counts.total_count.max())) ** 0.5 / 10
+    box = box_of(counts, limit, (gamma / 1.3, gamma * 1.1), (shift - spread, shift + spread / 2))
+    assert missed(box, rows) == 0
+
+
+@pytest.mark.parametrize("seed", few(range(12), 3))
+def test_enclosures_are_narrow(seed):
+    """At a point they are as narrow as rounding, beside the largest term of each."""
+    counts, limit, gamma, shift = example(seed)
+    box = box_of(counts, limit, (gamma, gamma), (shift, shift))
+    n, (_, k), spread = box.scales[2].high, box.residual, box.spread.high
+    sizes = n + k.size**2 * spread, None, None, n * n + n * k.size**2 * spread
+    for name, size in zip(NAMES, sizes, strict=False):
+        if size is not None:
+            assert (getattr(box, name)().radius <= 2e-5 * size).all()
+    assert (box.by_gamma().radius <= 1e-9 * sizes[0]).all()
+
+
+def test_enclosures_a_little_too_tight_would_be_noticed():
+    """Negative control: a thousandth of each interval does not hold them all."""
+    outside = 0
+    for seed in range(4):
+        counts, limit, gamma, shift = example(seed)
+        rows = true_rows(counts, limit, gamma, shift)
+        outside += missed(
+            box_of(counts, limit, (gamma / 1.3, gamma * 1.1), (shift, shift)), rows, 1e-3
+        )
+    assert outside > 10
+
+
+@pytest.mark.parametrize("seed", few(range(20), 3))
+def test_heights_differ_as_log_gammas_do(seed):
+    counts, limit, gamma, shift = example(seed)
+    found = []
+    for x in (gamma, gamma / 3):
+        (height,), (size,) = box_of(counts, limit, (x, x), (shift, shift)).heights()
+        found.append((height, size, sum(row[5] for row in true_rows(counts, limit, x, shift))))
+    (one, size, exact), (other, more, true) = found
+    assert abs(mp.mpf(one) - mp.mpf(other) - (exact - true)) <= 4e-15 * (size + more)
