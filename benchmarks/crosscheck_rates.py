@@ -278,9 +278,9 @@ def clean(runs: int, seed: int) -> Iterator[str]:
     codes: collections.Counter[tuple[str, int]] = collections.Counter()
     wrong, saturated = collections.Counter(), 0
     source = some_batched(settings(np.random.default_rng(seed), 15.0))
-    for _, _, recorded in itertools.islice(recorded_runs([*CLEAN], source), runs):
+    for kind, _, recorded in itertools.islice(recorded_runs([*CLEAN], source), runs):
         named = set()
-        for level in LEVELS:
+        for level in kind.levels:
             verdict = verdict_at(recorded, level)
             codes[level, verdict.exit_code] += 1
             named |= set(verdict.mistakes)
