@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from elbo_ref._format.numbers import number
-from elbo_ref.mle.intervals import PARAMETERS, Parameter, parameter_of
+from elbo_ref.mle.intervals import PARAMETERS, ConfidenceRegion, Parameter, parameter_of
 
 if TYPE_CHECKING:
     from elbo_ref.mle.result import EvidenceMaximum
@@ -22,6 +21,7 @@ def summary(maximum: EvidenceMaximum, errors: Mapping[Parameter, float]) -> str:
     held = "".join(f", {name} held at {value:g}" for name, value in maximum.fixed.items())
     lines = [f"{maximum.counts.summary()}{held}", f"{maximum.kind}: {maximum.sentence}"]
     lines.append(f"log evidence: {maximum.log_evidence:.13g}")
+    region = cache(partial(maximum.confidence_interval, level=LEVEL))
     values: dict[Parameter | Literal["rho"], float | None] = {}
     if maximum.prior is not None:
         values = {name: parameter_of(maximum.prior, name) for name in PARAMETERS}
@@ -31,7 +31,9 @@ def summary(maximum: EvidenceMaximum, errors: Mapping[Parameter, float]) -> str:
         values["rho"] = maximum.rho
     for name, value in values.items():
         assert value is not None
-        lines.append(f"{name}: {value:.13g}{_spread(maximum, errors, name, value)}")
+        of: Parameter = "concentration" if name == "rho" else name
+        spread = "" if of in maximum.fixed else _spread(name, value, errors.get(of), region)
+        lines.append(f"{name}: {value:.13g}{spread}")
     proof = maximum.proof
     lines.append(f"proof: to {proof.width:.2g} nats ({proof.how})")
     if not proof.decided:
@@ -40,20 +42,20 @@ def summary(maximum: EvidenceMaximum, errors: Mapping[Parameter, float]) -> str:
 
 
 def _spread(
-    maximum: EvidenceMaximum,
-    errors: Mapping[Parameter, float],
     name: Parameter | Literal["rho"],
     value: float,
+    error: float | None,
+    region: Callable[[Parameter], ConfidenceRegion],
 ) -> str:
-    """Write the standard error; a profile interval where two of them reach 0: no parabola."""
-    of: Parameter = "concentration" if name == "rho" else name
-    if of in maximum.fixed:
-        return ""
-    error = errors.get(of, np.inf) * (value**2 if name == "rho" else 1.0)
-    if error <= value / 2:
+    """Write the standard error; a profile interval where two of them reach 0: no parabola.
+
+    Those of rho are of the concentration.
+    """
+    if error is not None and name == "rho":
+        error *= value**2
+    if error is not None and error <= value / 2:
         return f" +- {number(error)}"
-    region = maximum.confidence_interval(of, level=LEVEL)
-    words = region.sentence
-    if name == "rho":
-        words = f"{number(1 / (1 + region.upper))} to {number(1 / (1 + region.lower))}"
-    return f" ({words}, {LEVEL:.0%} profile)"
+    if name != "rho":
+        return f" ({region(name).sentence}, {LEVEL:.0%} profile)"
+    low, high = (1 / (1 + end) for end in reversed(tuple(region("concentration"))))
+    return f" ({number(low)} to {number(high)}, {LEVEL:.0%} profile)"
