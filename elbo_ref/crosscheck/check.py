@@ -25,7 +25,6 @@ from elbo_ref._validation.arguments import (
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck import wording
 from elbo_ref.crosscheck.alignment import align
-from elbo_ref.crosscheck.assignment import other_latents, shared_by_shape
 from elbo_ref.crosscheck.claims import UnknownRoleError
 from elbo_ref.crosscheck.class_names import guide_name, loss_name
 from elbo_ref.crosscheck.expressions import NamesError
@@ -55,6 +54,7 @@ from elbo_ref.crosscheck.readings import (
     reading_without_guide,
     readings_of,
 )
+from elbo_ref.crosscheck.shapes import other_latents, several_priors, shared_by_shape
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GUIDES, GuideName, GuideValue, find as find_guide
@@ -238,6 +238,7 @@ def _judged(handed: HandedIn, optimizer: Adam | ClippedAdam | None, rng: Rng) ->
         return _verdict(reading, handed, optimizer, rng)
     strange = shared_by_shape(counts, claims, given)
     strange = strange or other_latents(counts, claims, handed.losses.size)
+    strange = strange or several_priors(counts, claims, given)
     if strange:
         return _without_numbers(strange, what, handed.loss, counts)
     reading = likeliest(readings_of(handed, rng), handed, optimizer, rng)

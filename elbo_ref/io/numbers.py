@@ -29,6 +29,8 @@ _NUMBER = re.compile(
 )
 _LOSSES = ("loss", "losses", "evaluation", "evaluations", "train_loss", "elbo_loss")
 _INDICES = ("", "step", "steps", "iteration", "iter", "epoch", "index", "i", "t", "unnamed: 0")
+_MOST_NAMES = 8
+"""Names of columns that a message lists."""
 _ENDLESS = re.compile(r"[+-]?inf", re.IGNORECASE)
 
 
@@ -73,7 +75,7 @@ def read_numbers(source: str | Path) -> FloatArray:
         A text of one number a line, which may be quoted; ``"-"`` is standard input. A first line
         that begins with a letter, `_` or `#` and is no number is a header. Blank lines may follow
         the last number. A table with a header has a column `loss`, or one beside its index. Or a
-        list in JSON, an array in npy, or an npz with one array.
+        list in JSON, alone or the one list of an object, an array in npy, or an npz with one array.
 
     Returns
     -------
@@ -106,7 +108,7 @@ def read_numbers(source: str | Path) -> FloatArray:
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
             raise DataError(f"line {line} is not UTF-8 text") from None
-        if text.lstrip().startswith("["):
+        if text.lstrip()[:1] in ("[", "{"):
             return _of_json(text)
         lines = text.split("\n")
         while lines and not _unquoted(lines[-1]):
@@ -143,6 +145,12 @@ def _of_json(text: str) -> FloatArray:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"the file is no JSON list: {error!s:.120}") from None
+    if isinstance(values, dict):
+        lists = {name: x for name, x in values.items() if isinstance(x, list)}
+        if len(lists) != 1:
+            found = ", ".join(map(short, lists)) or "none"
+            raise DataError(f"the JSON object has {len(lists)} lists where one is needed: {found}")
+        (values,) = lists.values()
     for i, value in enumerate(values):
         if type(value) not in (int, float):
             raise DataError(f"number {i} of the list is {short(repr(value))}")
@@ -165,7 +173,8 @@ def _column(lines: list[str]) -> list[str]:
         wanted = [1]
     if len(wanted) != 1:
         rule = "one of them must be called loss, or the first of two step"
-        raise DataError(f"the columns are {', '.join(map(short, names))}: {rule}")
+        first = ", ".join(map(short, names[:_MOST_NAMES])) + ", ..." * (len(names) > _MOST_NAMES)
+        raise DataError(f"the columns are {first}: {rule}")
     rows = [line.removesuffix("\r").split(mark) for line in lines]
     for i, row in enumerate(rows):
         if len(row) != len(names):

@@ -242,9 +242,9 @@ def _prior(
 
 
 def _detached(recording: Recording, arguments: Mapping[str, Argument]) -> list[Finding]:
-    """Find parameters that no gradient reaches, in a program whose arguments are computed of none.
+    """Find parameters that no gradient reaches.
 
-    An argument that follows a parameter without being computed from it shows the same.
+    An argument that is computed of none, and follows one, shows the same.
     """
     findings, stated_in = [], recording.header.get("programs", {})
     sources = [
@@ -260,9 +260,12 @@ def _detached(recording: Recording, arguments: Mapping[str, Argument]) -> list[F
         moving = [
             x for x, at in others.items() if any(_follows(y.values, at) for y in mine.values())
         ]
-        if mine and (still or moving):
-            words = f"{', '.join(mine)}: no gradient goes to {', '.join(still or moving)}"
-            reason = "it was detached, or taken out of the graph by item() or data"
+        if still or (mine and moving):
+            whose = f"{', '.join(mine)}: " if mine else ""
+            words = f"{whose}no gradient goes to {', '.join(still or moving)}"
+            reason = "it was detached, or taken out of the graph by item(), float() or data"
+            if not mine:
+                reason += ", or it is not used"
             findings.append(Finding("gradient_detached", words, reason=reason, status="mistake"))
     return findings
 

@@ -447,6 +447,11 @@ def _vector_and_scalar(play, detached=False):
     return a, (b.detach() if detached else b)
 
 
+def _shares(play):
+    mean = play.parameter("a", 0.3)
+    return mean, 1 - mean
+
+
 WAYS = {
     "a vector and a scalar": ({"own": _vector_and_scalar}, ()),
     "a scalar detached": ({"own": lambda p: _vector_and_scalar(p, True)}, ("gradient_detached",)),
@@ -469,6 +474,13 @@ WAYS = {
     "prior by its mean": (
         {"prior": lambda p: (p.parameter("a", 0.3) * p.parameter("b", 7.0), p.parameter("b", 7.0))},
         (),
+    ),
+    "prior by its mean, a total that no gradient reaches": (
+        {
+            "prior": lambda p: [x * p.parameter("b", 7.0).item() for x in _shares(p)],
+            "own": _vector_and_scalar,
+        },
+        ("gradient_detached",),
     ),
     "prior spelled out": (
         {"prior": lambda p: [p.parameter(x, 2.0 + (x == "b")) * p.torch.ones(3) for x in "ab"]},
@@ -532,6 +544,37 @@ def test_a_model_written_otherwise(play, way, steps):
     untested = {finding.name for finding in verdict.having("untested")}
     assert verdict.outcome == "outside_model" if way == "another observation" else not untested
     assert not (untested or mistakes) or "gradient_detached" not in verdict.ruled_out
+
+
+@pytest.mark.parametrize("what", ["guide masked", "prior again"])
+def test_a_mistake_without_a_name_is_given_none(play, what):
+    """The guide samples the latent, and the gradients are right but for what the losses lack."""
+    pyro, torch, dist = play.pyro, play.torch, play.dist
+    k, n = (torch.tensor(x, dtype=torch.float64) for x in map(list, (K, N)))
+    rows = pyro.plate("rows", len(k))
+
+    def model():
+        prior = dist.Beta(play.parameter("a", 2.0), play.parameter("b", 5.0))
+        with rows:
+            c = pyro.sample("c", prior)
+            if what == "prior again":
+                pyro.factor("again", prior.log_prob(c))
+            pyro.sample("k", dist.Binomial(n, c), obs=k)
+
+    @pyro.poutine.mask(mask=what != "guide masked")
+    def guide():
+        a, b = _vector_and_scalar(play)
+        with rows:
+            pyro.sample("c", dist.Beta(a, b))
+
+    with pyro.get_param_store().scope():
+        torch.manual_seed(0)
+        svi = pyro.infer.SVI(model, guide, play.adam(), pyro.infer.Trace_ELBO())
+        with record(svi) as recorder:
+            for _ in range(12):
+                svi.step()
+    verdict = replay(recorder.recording)
+    assert verdict.mistakes == ("loss_mismatch",), verdict
 
 
 BOUNDED = ["beta", "empty", "tied", "conjugate", "normal", "delta", "loop"]

@@ -209,7 +209,8 @@ def test_losses_without_the_guide(made):
         for a, b in zip(c, x, strict=True)
     ]
     verdict = made.replay(made.recording(losses=lambda r: r.losses - own))
-    assert verdict.mistakes == ("latent_not_in_guide",), verdict
+    assert verdict.mistakes == ("loss_mismatch",), verdict
+    assert "lack the density of the guide" in verdict.having("mistake")[0].reason
 
 
 @pytest.mark.parametrize("owner", ["prior", "guide"])

@@ -197,11 +197,12 @@ def test_a_posterior_may_be_detached_on_purpose():
     assert statement.guide.name == "conjugate_detached" and not statement.findings
 
 
-def test_a_parameter_that_another_program_states_is_not_detached(made):
+def test_a_parameter_that_another_program_states_is_not_of_this_argument(made):
     other = detached(made)
     programs = {**other.header["programs"], "qa": ["model"]}
     other = replace(other, header={**other.header, "programs": programs})
-    assert not read_statement(other).findings
+    (finding,) = read_statement(other).findings
+    assert (finding.name, finding.quantity) == ("gradient_detached", "no gradient goes to qa")
     assert not read_statement(made.recording()).findings
 
 

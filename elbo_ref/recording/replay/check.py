@@ -177,7 +177,8 @@ def _replayed(recording: Recording, counts: Counts | None, optimizer: Adam | Non
         detached = any(x.name == "gradient_detached" for x in statement.findings)
         findings += [x for x in compared if not (detached and x.name == "gradient_mismatch")]
         findings += draws.compare_draws(trace)
-    findings += chain.compare_parameters(statement)
+    if not any(x.name == "loss_mismatch" for x in findings):
+        findings += chain.compare_parameters(statement)
     findings += updates.compare_updates(part, optimizer)
     point = _last_point(statement, trace, data)
     if point is not None:

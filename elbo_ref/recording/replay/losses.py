@@ -85,6 +85,11 @@ def explain_losses(trace: ReplayTrace) -> Explanation:
             reason = f"{MISTAKES[x.name].meaning}, in all steps: {x.variant}"
             finding = given.finding(x.name, words, where, reason, "mistake")
             explained = x.name != "latent_not_in_guide"
+            if not explained and trace.recording.sites("guide"):
+                lacking = (
+                    "they lack the density of the guide, which samples the latent: is it masked?"
+                )
+                finding = finding._replace(name="loss_mismatch", reason=lacking)
             return Explanation((finding,), trace.under(x.model), explained)
     vectors = [x["name"] for x in trace.recording.sites("guide") if x["name"].startswith("_")]
     if trace.model.renyi and trace.num_latents > 1 and vectors:

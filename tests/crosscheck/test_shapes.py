@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import elbo_ref as er
-from elbo_ref.crosscheck.assignment import shared_by_shape
 from elbo_ref.crosscheck.parameters import claims_of
+from elbo_ref.crosscheck.shapes import several_priors, shared_by_shape
 from elbo_ref.guides import GUIDES
 from elbo_ref.io.parameters import Parameters
 
@@ -26,6 +26,24 @@ def test_a_tied_prior_with_a_value_for_each_latent(size, stored, found):
     claims = claims_of(values, GUIDES["tied"], 4, NAMES, None)
     names = [finding.name for finding in shared_by_shape(COUNTS, claims, given)]
     assert names == ["shared_parameter"] * found
+
+
+@pytest.mark.parametrize(
+    ("size", "stored", "found"), [(2, True, 1), (3, True, 1), (2, False, 0), (1, True, 0)]
+)
+def test_a_prior_of_several_groups(size, stored, found):
+    """In a store; elsewhere it may be a history. Two concentrations in one array are one prior."""
+    values = {"a": np.full(size, 2.0), "b": np.full(size, 3.0), "ab": np.array([2.0, 3.0])}
+    constraints = dict.fromkeys(values, "positive") if stored else {}
+    given = Parameters(values, dict.fromkeys(values), (), (), constraints)
+    claims = claims_of(values, GUIDES["tied"], 4, NAMES, None)
+    outside = several_priors(COUNTS, claims, given)
+    assert [finding.status for finding in outside] == ["outside"] * found
+    assert all(f"{size} values" in finding.quantity for finding in outside)
+    together = claims_of(values, GUIDES["tied"], 4, {"prior.concentrations": "ab"}, None)
+    rows = dict(zip(NAMES, ("ab[0]", "ab[1]"), strict=True))
+    for one in (together, claims_of(values, GUIDES["tied"], 4, rows, None)):
+        assert several_priors(COUNTS, one, given) == ()
 
 
 ROLES = ("prior.concentration1", "prior.concentration0")
