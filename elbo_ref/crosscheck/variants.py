@@ -21,7 +21,7 @@ from elbo_ref.mle.binomial import log_coefficient
 from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.svi.parameters import NAMES
 
-_RARE = 2.0
+_RARE, _OFTEN = 2.0, 4.0
 """Log-likelihood penalty of what hardly anybody does, and gain of what is done most often."""
 _WEIGHTS = (5.0, 2.0, 0.5, 0.2, 0.1, 0.01)
 """Weights of the likelihood, or of the guide's divergence from the prior, that are common."""
@@ -132,7 +132,7 @@ def not_in_guide(given: LossModel) -> Iterator[Hypothesis]:
 
 def negated(given: LossModel) -> Iterator[Hypothesis]:
     """Take ELBOs for losses."""
-    yield Hypothesis("times -1", given._replace(factor=-given.factor), price=-_RARE)
+    yield Hypothesis("times -1", given._replace(factor=-given.factor), price=-_OFTEN)
 
 
 def divided(given: LossModel) -> Iterator[Hypothesis]:
