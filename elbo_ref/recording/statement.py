@@ -260,14 +260,29 @@ def _detached(recording: Recording, arguments: Mapping[str, Argument]) -> list[F
         moving = [
             x for x, at in others.items() if any(_follows(y.values, at) for y in mine.values())
         ]
-        if still or (mine and moving):
-            whose = f"{', '.join(mine)}: " if mine else ""
-            words = f"{whose}no gradient goes to {', '.join(still or moving)}"
+        whose, lost = f"{', '.join(mine)}: ", still or moving
+        if not mine:
+            values = recording.constrained
+            whose, lost = "", [x for x in still if _enters(values[x], arguments, owner)]
+        if lost:
+            words = f"{whose}no gradient goes to {', '.join(lost)}"
             reason = "it was detached, or taken out of the graph by item(), float() or data"
-            if not mine:
-                reason += ", or it is not used"
             findings.append(Finding("gradient_detached", words, reason=reason, status="mistake"))
+        elif still:
+            words = f"no gradient goes to {', '.join(still)}: not used, or taken out of the graph"
+            findings.append(Finding("parameter", words, status="note"))
     return findings
+
+
+def _enters(value: NDArray[Any], arguments: Mapping[str, Argument], owner: str) -> bool:
+    """Tell whether a parameter is the mean or the total of two concentrations that move."""
+    one, zero = (arguments.get(f"{owner}concentration{i}") for i in "10")
+    if one is None or zero is None or not np.any(one.values != one.values[:1]):
+        return False
+    total = one.values + zero.values
+    at, room = value.reshape(len(value), -1), 16 * np.finfo(total.dtype).eps
+    alike = (x for x in (total, one.values / total) if at.shape[1] in (1, x.shape[1]))
+    return any(np.all(np.abs(x - at) <= room * np.abs(x)) for x in alike)
 
 
 def _follows(values: NDArray[Any], other: NDArray[Any]) -> bool:
