@@ -11,6 +11,7 @@ exactly as the simulation allows, no more.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from elbo_ref.crosscheck.saddlepoint import (
     SaddlepointDistribution,
     SampledDistribution,
 )
+from elbo_ref.objectives.base import Task
 from elbo_ref.special import log_choose
 
 _ENOUGH = 200
@@ -195,17 +197,18 @@ def _drawn_outcomes(
     """
     weight, total = form.model.likelihood_weight, form.task.counts.total_count[entry]
     seen = rng.binomial(total, sc.expit(logit))
-    excess, first = _coefficients(form)
+    excess, first = _coefficients(form.task)
     outcomes = weight * np.array((seen, total - seen), np.float64) - form.likelihood[:, 0, entry]
     return outcomes, weight * excess[first[entry] + seen]
 
 
-def _coefficients(form: LinearForm) -> tuple[FloatArray, NDArray[np.intp]]:
+@lru_cache(maxsize=2)
+def _coefficients(task: Task) -> tuple[FloatArray, NDArray[np.intp]]:
     """Log coefficients of all successes that rows can have, less those of the rows.
 
     One after the other; also the place of each latent's first. Rows of one trial have none.
     """
-    counts = form.task.counts
+    counts = task.counts
     each = [np.arange(n + 1) for n in counts.total_count]
     first = np.cumsum([0, *(len(k) for k in each[:-1])])
     if counts.log_split.any():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.claims import Claims
+from elbo_ref.crosscheck.expressions import Expression
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.io.parameters import Parameters
 
@@ -62,8 +63,7 @@ def shared_by_shape(counts: Counts, claims: Claims, given: Parameters) -> tuple[
     size, roles = counts.num_latents, claims.expressions
     if size == 1 or any(role.startswith("guide.") for role in roles):
         return ()
-    stored = {x.name for x in roles.values() if x.name in given.constraints and not x.rows}
-    names = [name for name in sorted(stored) if given.values[name].size == size]
+    names = [name for name in _stored(roles.values(), given) if given.values[name].size == size]
     what = f"{', '.join(names)}: values for {size} latents, which the guide made"
     reason = "from the shapes of a store"
     return (Finding("shared_parameter", what, reason=reason, status="mistake"),) * bool(names)
@@ -71,9 +71,8 @@ def shared_by_shape(counts: Counts, claims: Claims, given: Parameters) -> tuple[
 
 def several_priors(counts: Counts, claims: Claims, given: Parameters) -> tuple[Finding, ...]:
     """Find a prior with several values, of fewer latents, in a store, which is no history."""
-    roles = {role: x for role, x in claims.expressions.items() if role in _OF_PRIOR}
-    stored = {x.name for x in roles.values() if x.name in given.constraints and not x.rows}
-    names = [x for x in sorted(stored) if 1 < given.values[x].size < counts.num_latents]
+    of_prior = (x for role, x in claims.expressions.items() if role in _OF_PRIOR)
+    names = [x for x in _stored(of_prior, given) if 1 < given.values[x].size < counts.num_latents]
     if not names:
         return ()
     what = (
@@ -81,6 +80,11 @@ def several_priors(counts: Counts, claims: Claims, given: Parameters) -> tuple[F
     )
     reason = f"hand in a group by itself, with {names[0]}[0] for its parameter"
     return (Finding("outside_model", what, reason=reason, status="outside"),)
+
+
+def _stored(roles: Iterable[Expression], given: Parameters) -> list[str]:
+    """Return the names of parameters of a store that stand in a role whole."""
+    return sorted({x.name for x in roles if x.name in given.constraints and not x.rows})
 
 
 def _priors_of_latents(
