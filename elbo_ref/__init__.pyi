@@ -17,7 +17,6 @@ from elbo_ref.distributions.pathwise import (
     pathwise_gradient_of_draw as pathwise_gradient_of_draw,
 )
 from elbo_ref.distributions.point import Delta as Delta, Parameter as Parameter
-from elbo_ref.distributions.posterior_frame import with_posterior as with_posterior
 from elbo_ref.distributions.posterior_table import (
     PosteriorTable as PosteriorTable,
     posterior_table as posterior_table,
@@ -29,6 +28,7 @@ from elbo_ref.estimates.parameters import (
     PriorParameter as PriorParameter,
     PriorParameters as PriorParameters,
 )
+from elbo_ref.estimates.posterior_frame import with_posterior as with_posterior
 from elbo_ref.estimates.result import Estimates as Estimates
 from elbo_ref.evidence import (
     log_evidence as log_evidence,

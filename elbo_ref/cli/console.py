@@ -20,8 +20,9 @@ from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, TextIO, TypeVar
 
+from elbo_ref._format.progress import ProgressLine
 from elbo_ref._format.table import printable
-from elbo_ref._format.terminal import abandon, has_colours
+from elbo_ref._format.terminal import abandon
 from elbo_ref.io.errors import DataError
 
 FINE, USAGE, NOT_CONVERGED = 0, 2, 3
@@ -285,24 +286,16 @@ class Progress:
     def __init__(self, quiet: bool) -> None:
         self._on = not quiet and sys.stderr.isatty()
         self._next = time.monotonic() + _FIRST
-        self._width = 0
-        self._dim, self._normal = ("\x1b[2m", "\x1b[0m") if has_colours(sys.stderr) else ("", "")
+        self._line = ProgressLine()
 
     def show(self, what: str, done: int, wanted: int) -> None:
         """Update the line, unless that was done a moment ago."""
         if self._on and time.monotonic() >= self._next:
-            line = f"{what}: step {done} of {wanted} ({100 * done // wanted}%)"
-            self._write(line.ljust(self._width))
-            self._width = len(line)
+            with suppress(OSError):
+                self._line.write(f"{what}: step {done} of {wanted} ({100 * done // wanted}%)")
             self._next = time.monotonic() + _EVERY
 
     def clear(self) -> None:
         """Empty the line."""
-        if self._width:
-            self._write(" " * self._width)
-            self._width = 0
-
-    def _write(self, line: str) -> None:
         with suppress(OSError):
-            sys.stderr.write(f"\r{self._dim}{line}{self._normal}\r")
-            sys.stderr.flush()
+            self._line.clear()

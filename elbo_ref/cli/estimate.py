@@ -102,7 +102,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     data = read_input(parser, options)
     with refusals(parser):
         settings = {"level": options.level, "above": options.above, "by": data.by}
-        found = estimate(data.counts, options.prior, **settings, progress=False)
+        found = estimate(data.counts, options.prior, **settings)
         body, facts = found.to_dict(), list[str]()
         if options.compare is not None:
             body["difference"], facts = _compared(found, *options.compare)

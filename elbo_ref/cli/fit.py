@@ -51,7 +51,9 @@ def _answer(parser: argparse.ArgumentParser, options: argparse.Namespace, data: 
         if data.by is not None:
             from elbo_ref.estimates.maxima import maxima_by
 
-            result = maxima_by(data.counts, data.by, options.hold)
+            result = maxima_by(
+                data.counts, data.by, options.hold, progress=False if options.quiet else None
+            )
         elif options.exact:
             from elbo_ref.mle.result import maximize_evidence
 

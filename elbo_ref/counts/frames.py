@@ -107,6 +107,11 @@ class Rows(NamedTuple):
         """
         return _pair(self.cells)
 
+    @property
+    def times(self) -> IntArray:
+        """How many rows of the frame there are of each."""
+        return next(iter(self.cells.values())).times
+
 
 def histogram(frame: Any, columns: Columns, na: str) -> Histogram:
     """Count the distinct rows of a frame that `opened` has wrapped; the columns are resolved.

@@ -165,6 +165,7 @@ class LogDensity:
         high = -low
         x = z - self.log_trials[0]
         r, q = sc.expit(x)[:, None], sc.expit(-x)[:, None]
+        q_up, q_down = q * self.up.offset, q * self.down.offset
         all_up, all_down = u0 + self.up.weight.sum(), d0 + self.down.weight.sum()
         # exact in both limits, s -> 0 and s -> infinity
         y = q[:, 0] * np.log((alpha + u0) / (beta + d0))
@@ -172,8 +173,8 @@ class LogDensity:
         tilt, slope = y, np.ones(z.shape)
         for _ in range(_NEWTON_STEPS):
             m, rest = sc.expit(y), sc.expit(-y)
-            up, bend_up = _outcome(alpha + u0, m[:, None] * r, q, self.up)
-            down, bend_down = _outcome(beta + d0, rest[:, None] * r, q, self.down)
+            up, bend_up = _outcome(alpha + u0, m[:, None] * r, q_up, self.up.weight)
+            down, bend_down = _outcome(beta + d0, rest[:, None] * r, q_down, self.down.weight)
             tilt = y - np.log(up) + np.log(down)
             slope = 1 - rest * bend_up / up - m * bend_down / down
             low, high = np.where(tilt < 0, y, low), np.where(tilt < 0, high, y)
@@ -191,13 +192,12 @@ class LogDensity:
 
 
 def _outcome(
-    constant: float, p: FloatArray, q: FloatArray, offsets: WeightedOffsets
+    constant: float, p: FloatArray, q: FloatArray, weight: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Sum p/(p + t q), and t p q/(p + t q)^2."""
-    t = offsets.offset
-    share = p / (p + t * q)
-    bend = share * (t * q / (p + t * q))
-    return constant + share @ offsets.weight, bend @ offsets.weight
+    """Sum p/(p + q), and p q/(p + q)^2."""
+    size = p + q
+    share = p / size
+    return constant + share @ weight, (share * (q / size)) @ weight
 
 
 def _step(d: FloatArray, up: float, down: float) -> tuple[FloatArray, FloatArray]:

@@ -46,8 +46,8 @@ def estimate(
     above : float, optional
         A threshold in (0, 1): the table then has a column of `Estimates.probability_above`.
     progress : bool, optional
-        Whether a bar of tqdm shows the latents; by default on a terminal and in a
-        notebook, if tqdm is installed and the work is long.
+        Whether a bar shows the latents and the groups; by default on a terminal and in a
+        notebook, if the work is long.
 
     Returns
     -------
@@ -94,12 +94,7 @@ def estimate(
     check_type("hyperprior", hyperprior, Hyperprior)
     level = probability("level", level)
     above = None if above is None else probability("above", above)
-    if not isinstance(prior, Beta) and (
-        not isinstance(prior, str) or prior not in ("averaged", "mle")
-    ):
-        raise ValueError(f"prior = {prior!r} must be {_PRIORS}")
-    if isinstance(prior, Beta) and prior.shape:
-        raise ValueError(f"prior must be one Beta, not an array of shape {prior.shape}")
+    check_prior(prior)
     names: tuple[Hashable, ...] = (None,)
     group = np.zeros(len(counts), np.intp)
     if by is not None:
@@ -117,4 +112,13 @@ def estimate(
             columns[:, chosen] = np.take(fits[-1].columns(level, add), entry[chosen], axis=1)
     posteriors = Posteriors(names, tuple(fits), group, entry)
     mean, lower, upper, shrinkage = columns
-    return Estimates(counts, level, posteriors, mean, lower, upper, shrinkage, above)
+    return Estimates(counts, level, posteriors, mean, lower, upper, shrinkage, above, progress)
+
+
+def check_prior(prior: object) -> None:
+    """Raise ValueError for what is no `prior` of `estimate`."""
+    if isinstance(prior, Beta):
+        if prior.shape:
+            raise ValueError(f"prior must be one Beta, not an array of shape {prior.shape}")
+    elif not isinstance(prior, str) or prior not in ("averaged", "mle"):
+        raise ValueError(f"prior = {prior!r} must be {_PRIORS}")

@@ -117,7 +117,7 @@ class Fit:
     def above(self, c: float) -> FloatArray:
         """Compute the probability of each latent above c."""
         if self.nodes is not None:
-            return self.mixture.mirrored.below(1 - c)
+            return self.mixture.above(c)
         mean = self._at_limit().mean
         return np.where(np.isnan(mean), np.nan, mean > c)
 

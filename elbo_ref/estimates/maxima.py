@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from elbo_ref._format.documents import Document, Documented, document
+from elbo_ref._format.progress import tracked
 from elbo_ref._format.result import Block, Tabular
 from elbo_ref._format.table import Column, Table, wrapped
 from elbo_ref.counts import Counts, levels
-from elbo_ref.estimates.parameters import PriorParameters, of_maximum
+from elbo_ref.estimates.parameters import PriorParameters, columns_of, of_maximum
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
 from elbo_ref.mle.tests import TestResult, same_prior_test
 
@@ -42,18 +41,12 @@ class EvidenceMaxima(Documented, Tabular):
 
     def table(self) -> Table:
         """Lay out the groups, a row for each."""
-        maxima, parameters = list(self.groups.values()), list(self.parameters.values())
+        maxima = list(self.groups.values())
         columns = [Column(list(self.groups), "group", "group", left=True)]
         columns.append(Column([x.counts.num_latents for x in maxima], "latents", "latents"))
         columns.append(Column([x.kind for x in maxima], "kind", "kind", left=True))
         columns.append(Column([x.log_evidence for x in maxima], "log_evidence", "log evidence"))
-        for name in ("mean", "rho"):
-            values = np.array([getattr(x, name)[1:] for x in parameters]).T
-            columns.append(Column(values[0], name, name))
-            for side, heading, ends in zip(
-                ("lower", "upper"), (f"{LEVEL:.0%} from", "to"), values[1:], strict=True
-            ):
-                columns.append(Column(ends, f"{name}_{side}", heading))
+        columns += columns_of(self.parameters.values(), ("mean", "rho"), LEVEL)
         for name in ("concentration1", "concentration0"):
             known = [x.prior and getattr(x.prior, name) for x in maxima]
             columns.append(Column(known, name, name))
@@ -73,7 +66,11 @@ class EvidenceMaxima(Documented, Tabular):
 
 
 def maxima_by(
-    counts: Counts, by: Iterable[Hashable], fixed: Mapping[str, float] | None = None
+    counts: Counts,
+    by: Iterable[Hashable],
+    fixed: Mapping[str, float] | None = None,
+    *,
+    progress: bool | None = None,
 ) -> EvidenceMaxima:
     """Find the evidence maximum of each group of latents, and test one prior for all.
 
@@ -84,6 +81,9 @@ def maxima_by(
         The group of each entry of the counts.
     fixed : mapping, optional
         The parameter to hold in all of them, as of `maximize_evidence`.
+    progress : bool, optional
+        Whether a bar shows the groups; by default on a terminal and in a notebook, if
+        the work is long.
 
     Returns
     -------
@@ -107,11 +107,11 @@ def maxima_by(
     """
     names, place = levels(counts, by)
     columns = counts.successes, counts.total_count, counts.multiplicity, counts.log_split
-    groups = {}
-    for i, name in enumerate(names):
+    groups, parameters = {}, {}
+    for i, name in enumerate(tracked(names, progress, "group")):
         some = (column[place == i] for column in columns)
         groups[name] = maximize_evidence(Counts.from_columns(*some), fixed)
+        parameters[name] = of_maximum(groups[name], LEVEL)
     together = maximize_evidence(counts, fixed)
-    parameters = {name: of_maximum(x, LEVEL) for name, x in groups.items()}
     test = same_prior_test(together, list(groups.values()))
     return EvidenceMaxima(together, groups, parameters, test)

@@ -25,6 +25,8 @@ _FARTHEST = 740.0
 """A logit whose probability is nearly 0 or 1 in float64."""
 _CLOSE = 1e-4
 """A Halley step below this many posterior deviations is the last: the next is about its cube."""
+_CLOSE_TO_ONE = 3.0
+"""A logit from which on 1 - c, not c, is exact."""
 _STEPS = 8
 _LARGE = 1e6
 """Densities of larger concentrations than this are formed by deviances."""
@@ -90,11 +92,11 @@ class Mixture(NamedTuple):
             variance[part] = spread @ self.weight
         return mean, variance
 
-    def below(self, c: FloatArray | float) -> FloatArray:
-        """Compute the probability below c, one c for all latents or one for each."""
-        at, share = np.broadcast_to(c, self.successes.shape), np.empty(self.successes.size)
+    def above(self, c: float) -> FloatArray:
+        """Compute the probability of each latent above c."""
+        share = np.empty(self.successes.size)
         for part, a, b in self.blocks():
-            share[part] = sc.betainc(a, b, at[part][:, None]) @ self.weight
+            share[part] = sc.betaincc(a, b, c) @ self.weight
         return share
 
     def lower_quantile(self, tail: float, add: Add | None = None) -> FloatArray:
@@ -120,8 +122,11 @@ def _quantile(
 ) -> FloatArray:
     total: FloatArray = np.maximum(mean * rest / variance - 1, 1e-3)
     scale = np.sqrt(1 / (total * mean) + 1 / (total * rest))
+    p, q = total * mean, total * rest
     with np.errstate(divide="ignore"):
-        start = sc.logit(sc.betaincinv(total * mean, total * rest, tail))
+        start = sc.logit(sc.betaincinv(p, q, tail))
+        close = start > _CLOSE_TO_ONE
+        start[close] = -sc.logit(sc.betainccinv(q[close], p[close], tail))
     x: FloatArray = np.asarray(
         np.clip(np.nan_to_num(start, nan=0.0), -_FARTHEST, _FARTHEST), np.float64
     )
@@ -150,7 +155,7 @@ def _halley(
     """Make a step of Halley's method for log F(x) = log tail."""
     c, rest = sc.expit(x)[:, None], sc.expit(-x)[:, None]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        share = sc.betainc(a, b, c) @ weight
+        share = _below(x, a, b) @ weight
         if large:
             s, tilt = a + b, cross_difference(a, rest, b, c)
             log = -deviance(a, s * c, tilt) - deviance(b, s * rest, -tilt)
@@ -165,11 +170,20 @@ def _halley(
     return np.clip(np.where(np.isfinite(step), step, np.where(share < tail, 1.0, -1.0)), -50, 50)
 
 
+def _below(x: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
+    """Compute I_c(a, b) at c = sigma(x), where c is close to 1 by 1 - c."""
+    share = np.asarray(sc.betainc(a, b, sc.expit(x)[:, None]), np.float64)
+    close = x > _CLOSE_TO_ONE
+    if close.any():
+        share[close] = sc.betaincc(b[close], a[close], sc.expit(-x[close])[:, None])
+    return share
+
+
 def _bisected(a: FloatArray, b: FloatArray, weight: FloatArray, tail: float) -> FloatArray:
     low = np.full(a.shape[0], -_FARTHEST)
     high = -low
     for _ in range(70):
         middle = (low + high) / 2
-        below = sc.betainc(a, b, sc.expit(middle)[:, None]) @ weight < tail
+        below = _below(middle, a, b) @ weight < tail
         low, high = np.where(below, middle, low), np.where(below, high, middle)
     return np.asarray((low + high) / 2)

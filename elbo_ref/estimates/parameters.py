@@ -11,13 +11,15 @@ The correlation of two trials of one latent is rho = 1/(1 + a + b).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from scipy import special as sc
 
+from elbo_ref._format.table import Column
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.estimates.quadrature import Grid, over_y
+from elbo_ref.estimates.quadrature import Grid, normalized, over_y
 from elbo_ref.mle.result import EvidenceMaximum
 from elbo_ref.special import root
 
@@ -58,6 +60,19 @@ class PriorParameters(NamedTuple):
     rho: PriorParameter
 
 
+def columns_of(
+    priors: Iterable[PriorParameters], names: Iterable[str], level: float
+) -> list[Column]:
+    """Lay out some parameters of several priors, a row for each prior."""
+    priors, columns = list(priors), []
+    for name in names:
+        value, lower, upper = np.array([getattr(prior, name)[1:] for prior in priors]).T
+        columns.append(Column(value, name, name))
+        columns.append(Column(lower, f"{name}_lower", f"{100 * level:.4g}% from"))
+        columns.append(Column(upper, f"{name}_upper", "to"))
+    return columns
+
+
 def given(a: float, b: float) -> PriorParameters:
     """Return the parameters of a known prior."""
     mean, s = a / (a + b), a + b
@@ -83,12 +98,12 @@ def averaged(grid: Grid, mirrored: bool, level: float) -> PriorParameters:
     """Find posterior medians and equal-tailed intervals."""
     tails = 0.5, (1 - level) / 2, (1 + level) / 2
     log_mass = grid.log_mass
-    weight = np.exp(log_mass - sc.logsumexp(log_mass))
+    weight = normalized(log_mass)
     log_s = [_quantile(grid.z, np.full(grid.z.size, grid.step), weight, tail) for tail in tails]
     heavy = weight > _LIGHT
     ridge = grid.ridge.at(heavy)
     y, log_share = over_y(grid.density, grid.z[heavy], ridge, ridge.scale / _DENSE)
-    share = np.exp(log_share - sc.logsumexp(log_share, axis=1, keepdims=True))
+    share = normalized(log_share)
     steps = np.repeat(y[:, 1] - y[:, 0], y.shape[1])
     each = (share * weight[heavy, None]).ravel()
     some = each > _LIGHT / 1e3

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from elbo_ref._format.arviz import data_tree
 from elbo_ref._format.documents import Document, Documented, document
 from elbo_ref._format.numbers import describe, number
+from elbo_ref._format.progress import tracked
 from elbo_ref._format.result import Block, Tabular
 from elbo_ref._format.table import Column, Table, wrapped
 from elbo_ref._validation.arguments import (
@@ -37,7 +38,7 @@ from elbo_ref.estimates.contrasts import (
 )
 from elbo_ref.estimates.draws import draws_of
 from elbo_ref.estimates.fit import Fit
-from elbo_ref.estimates.parameters import PriorParameter, PriorParameters
+from elbo_ref.estimates.parameters import PriorParameter, PriorParameters, columns_of
 from elbo_ref.mle.result import maximize_evidence
 from elbo_ref.mle.tests import TestResult, same_prior_test
 
@@ -81,6 +82,8 @@ class Estimates(Documented, LatentRows, Tabular):
         The posterior mean of s/(s + N), the weight of the prior beside the counts.
     above : float or None
         The threshold of a column of the table.
+    progress : bool or None
+        Whether a bar shows the groups, where the work is long.
     """
 
     counts: Counts
@@ -91,6 +94,7 @@ class Estimates(Documented, LatentRows, Tabular):
     upper: FloatArray = field(repr=False)
     shrinkage: FloatArray = field(repr=False)
     above: float | None = None
+    progress: bool | None = field(default=None, repr=False)
 
     @property
     def raw(self) -> FloatArray:
@@ -115,9 +119,9 @@ class Estimates(Documented, LatentRows, Tabular):
         >>> [round(x, 3) for x in found[1:]]
         [6.193, 0.958, 118.217]
         """
-        _, fits, *_ = self.posteriors
-        parameters = (fit.parameters(self.level) for fit in fits)
-        return dict(zip(self.posteriors.names, parameters, strict=True))
+        names, fits, *_ = self.posteriors
+        parameters = (fit.parameters(self.level) for fit in tracked(fits, self.progress, "group"))
+        return dict(zip(names, parameters, strict=True))
 
     @property
     def prior_mean(self) -> PriorParameter | dict[Hashable, PriorParameter]:
@@ -156,7 +160,8 @@ class Estimates(Documented, LatentRows, Tabular):
         if self.posteriors.names == (None,):
             return None
         columns = self.counts.successes, self.counts.total_count, self.counts.multiplicity
-        groups = [maximize_evidence(fit.counts) for fit in self.posteriors.fits]
+        fits = tracked(self.posteriors.fits, self.progress, "group")
+        groups = [maximize_evidence(fit.counts) for fit in fits]
         return same_prior_test(maximize_evidence(Counts(*columns)), groups)
 
     # -- questions -------------------------------------------------------------------------------
@@ -335,22 +340,21 @@ class Estimates(Documented, LatentRows, Tabular):
         return Table(columns, self._caption())
 
     def _caption(self) -> str:
-        parts = [self.counts.summary()]
-        for name, fit in zip(self.posteriors.names, self.posteriors.fits, strict=True):
-            parts.append(_origin(fit) if name is None else f"{name}: {_origin(fit)}")
-        return wrapped("; ".join(parts))
+        names, fits, *_ = self.posteriors
+        origins = (_origin(fit, name) for name, fit in zip(names, fits, strict=True))
+        return wrapped("; ".join([self.counts.summary(), *dict.fromkeys(origins)]))
 
     def blocks(self) -> list[Block]:
-        """Return the table, and the parameters of the prior."""
-        facts = {}
-        for name, parameters in self.prior_parameters.items():
-            of = "" if name is None else f" of {name}"
-            for x in parameters:
-                ends = f"{number(x.lower)} to {number(x.upper)}"
-                facts[f"prior{of}, {x.name}"] = f"{number(x.value)} ({ends})"
-        if self.test is not None:
-            facts[self.test.null] = f"p = {number(self.test.pvalue)}"
-        return [self.table(), facts]
+        """Return the table, the parameters of the prior or of each group's, and the test."""
+        priors = self.prior_parameters
+        if self.test is None:
+            ends = ((x, f"{number(x.lower)} to {number(x.upper)}") for x in priors[None])
+            facts = {f"prior, {x.name}": f"{number(x.value)} ({between})" for x, between in ends}
+            return [self.table(), facts]
+        columns = columns_of(priors.values(), PriorParameters._fields, self.level)
+        groups = Column(list(priors), "group", "group", left=True)
+        test = {self.test.null: f"p = {number(self.test.pvalue)}"}
+        return [self.table(), Table([groups, *columns], "the prior of each group"), test]
 
     def to_dict(self) -> Document:
         """Turn the estimates into a document of plain values; see docs/results.md."""
@@ -372,12 +376,16 @@ def _plain(value: object) -> object:
     return value if isinstance(value, int | float | str | None) else str(value)
 
 
-def _origin(fit: Fit) -> str:
+def _origin(fit: Fit, group: Hashable) -> str:
+    each = "" if group is None else " of each group"
     if fit.grid is not None:
-        return "averaged over the prior"
+        return f"averaged over the prior{each}"
     if fit.nodes is None:
         assert fit.maximum is not None
-        return f"in the limit: {fit.maximum.sentence}"
+        of = "" if group is None else f"{group} "
+        return f"{of}in the limit: {fit.maximum.sentence}"
+    if fit.maximum is not None and each:
+        return f"under the maximum-likelihood prior{each}"
     a, b = (float(x[0]) for x in fit.nodes.concentrations)
     known = "the maximum-likelihood prior" if fit.maximum else "the prior"
     return f"under {known} {describe(Beta(a, b))}"

@@ -1,4 +1,4 @@
-"""`elbo_ref._format.progress`: a bar where somebody sees it, and never another number.
+"""`elbo_ref._format.progress`: a bar or a line where somebody sees it, and never another number.
 
 `Bar` stands for tqdm's. `WORK` has every function with a `progress` argument: each is run with and
 without a bar, and gives the same bits.
@@ -6,6 +6,7 @@ without a bar, and gives the same bits.
 
 import inspect
 import io
+import re
 import sys
 import types
 from typing import ClassVar
@@ -16,6 +17,7 @@ import pytest
 import elbo_ref as er
 from elbo_ref._format import progress
 from elbo_ref.cli.main import main
+from elbo_ref.estimates.maxima import maxima_by
 
 RUN = er.maximize_elbo(er.Counts([3, 0, 9], 10), num_steps=3)
 ROWS = "successes,total_count\n" + "3,10\n1,4\n" * 9
@@ -85,11 +87,24 @@ def estimated(**how):
     return found.lower.tolist(), found.upper.tolist()
 
 
+def compared(**how):
+    found = er.estimate(er.Counts([3, 4, 9, 9], 10), "mle", by=[*"abab"], **how)
+    return found.test.pvalue, found.prior_parameters["a"].mean
+
+
+def maxima(**how):
+    found = maxima_by(er.Counts([3, 4, 9, 9], 10), [*"abab"], **how)
+    return found.test.pvalue, found.parameters["b"].rho
+
+
 def read(**how):
     return er.read_counts(io.BytesIO(ROWS.encode()), **how)
 
 
-WORK = {maximized: "step", until_converged: "step", resumed: "step", estimated: "bound", read: "B"}
+WORK = {
+    maximized: "step", until_converged: "step", resumed: "step", estimated: "bound",
+    compared: "group", maxima: "group", read: "B",
+}  # fmt: skip
 
 
 def test_every_function_with_progress_is_here():
@@ -109,10 +124,10 @@ def test_a_bar_changes_no_number(bars, work):
     without = work(progress=False)
     assert not bars
     assert work() == without
-    (bar,) = bars
-    assert bar.unit == WORK[work] and bar.closed
-    if bar.total is not None and work is not until_converged:
-        assert bar.n == bar.total
+    assert WORK[work] in [bar.unit for bar in bars]
+    assert all(bar.closed for bar in bars)
+    if work is not until_converged:
+        assert all(bar.n == bar.total for bar in bars if bar.total is not None)
 
 
 @pytest.mark.parametrize("error", [OSError, ValueError])
@@ -146,9 +161,13 @@ def test_who_sees_a_bar(bars, monkeypatch):
 def test_without_tqdm(monkeypatch):
     for name in ("tqdm", "tqdm.auto"):
         monkeypatch.setitem(sys.modules, name, None)
-    for name in ("FIRST", "LONG"):
+    for name in ("EVERY", "FIRST", "LONG"):
         monkeypatch.setattr(progress, name, 0.0)
+    line = progress.sys.stderr
     assert maximized() == maximized(progress=False)
+    shown = line.getvalue().split("\r")
+    assert any("step 7 of 20 (35%)" in x for x in shown)
+    assert not re.sub(r"\x1b\[\d+m", "", shown[-2]).strip()
     with pytest.raises(ImportError, match=r"progress=True needs tqdm: pip install tqdm, or"):
         maximized(progress=True)
 
@@ -181,11 +200,21 @@ def test_an_error_closes_the_bar(bars):
     assert bars[0].closed
 
 
-def test_the_command_keeps_its_own_line(bars, terminal, tmp_path, capsys):
-    del terminal
+@pytest.mark.usefixtures("terminal")
+def test_commands(bars, tmp_path, capsys):
+    """A fit has its own line of steps, and `--quiet`."""
     file = tmp_path / "counts.csv"
-    file.write_text(ROWS)
-    for command in (["estimate"], ["fit", "--exact"], ["fit", "--num-steps", "5"]):
+    file.write_text("k,n,by\n3,10,a\n4,10,b\n9,10,a\n8,10,b\n")
+    seen = []
+    for command in (
+        ["fit", "--exact"],
+        ["fit", "--num-steps", "5"],
+        ["fit", "--exact", "--by", "by", "--quiet"],
+        ["fit", "--exact", "--by", "by"],
+        ["estimate"],
+    ):
         assert main([*command, str(file)]) == 0
+        seen.append([bar.unit for bar in bars])
+        bars.clear()
     capsys.readouterr()
-    assert not bars
+    assert seen == [[], [], [], ["group"], ["bound", "group"]]

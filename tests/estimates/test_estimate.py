@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from estimates.oracle import Twin
 from hypothesis import given, settings, strategies as st
+from scipy import special as sc
 
 import elbo_ref as er
 from elbo_ref.estimates.density import LogDensity
+from elbo_ref.estimates.fit import Fit
+from elbo_ref.estimates.quadrature import Nodes, over_y
 from kinds import one_row
 from tiers import few
 
@@ -105,3 +108,45 @@ def test_rat_tumors_of_bayesian_data_analysis():
     z, y = np.unravel_index(int(np.argmax(height)), height.shape)
     assert abs(steps[y]) <= 0.005
     assert abs(steps[z]) <= 0.005
+
+
+@pytest.mark.parametrize(
+    "prior", [(1e-3, 1e-3), (0.01, 3.0), (2.0, 8.0), (3.0, 0.01), (1e-5, 1e5), (1e4, 1e-3)]
+)
+def test_bounds_under_a_given_prior(prior):
+    """Those of one Beta by bisection, however small c or 1 - c is."""
+    rng = np.random.default_rng(5)
+    n = np.array(10 ** rng.uniform(0, 6, 60), np.int64)
+    k = rng.binomial(n, rng.uniform(size=60))
+    k[:20], k[20:40] = 0, n[20:40]
+    counts, prior = er.Counts(k, n), er.Beta(*prior)
+    found, twin = er.estimate(counts, prior), er.posterior_table(prior, counts)
+    for name in ("mean", "lower", "upper", "shrinkage"):
+        np.testing.assert_allclose(getattr(found, name), getattr(twin, name), rtol=1e-11, atol=0)
+
+
+def test_tails_above_small_thresholds():
+    """Under Beta(a, 1), P(c > t) = 1 - t^a."""
+    found = er.estimate(er.Counts(0, 0), er.Beta(1e-3, 1.0))
+    for t in (1e-300, 1e-20, 1e-3, 0.5):
+        assert found.probability_above(t)[0] == pytest.approx(-np.expm1(1e-3 * np.log(t)), rel=1e-9)
+
+
+@pytest.mark.parametrize(("latents", "most"), [(40, 80), (1000, 25), (100_000, 10)])
+def test_few_nodes_are_enough(latents, most):
+    """Distribution functions to 1e-9 of those on a finer grid; 1e-7 for 149 of 149, at odds."""
+    rng = np.random.default_rng(latents)
+    n = rng.integers(50, 150, latents)
+    counts = er.Counts(rng.binomial(n, rng.beta(3.0, 9.0, latents)), n)
+    fit = Fit.averaged(counts, er.Hyperprior())
+    assert fit.nodes.weight.size <= most
+    grid = fit.grid.halved()
+    y, log_weight = over_y(grid.density, grid.z, grid.ridge, grid.ridge.scale / 2.5)
+    weight = np.exp(log_weight - sc.logsumexp(log_weight)).ravel()
+    dense = Nodes(y.ravel(), np.repeat(grid.z, y.shape[1]), weight).kept(1e-15)
+    (a, b), (p, q) = fit.nodes.concentrations, dense.concentrations
+    for k, n in ((0, 50), (12, 50), (20, 149), (149, 149)):
+        for c in (0.01, 0.1, 0.25, 0.5, 0.97):
+            few_nodes = sc.betainc(a + k, b + n - k, c) @ fit.nodes.weight
+            many = sc.betainc(p + k, q + n - k, c) @ dense.weight
+            assert few_nodes == pytest.approx(many, abs=1e-7 if k == 149 else 1e-9)

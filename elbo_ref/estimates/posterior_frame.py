@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
-from elbo_ref._validation.arguments import check_type, underflow_is_zero
+from elbo_ref._validation.arguments import probability, underflow_is_zero
 from elbo_ref.counts import Counts
 from elbo_ref.counts.columns import Columns
 from elbo_ref.counts.frames import distinct_rows, opened, unused
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.distributions.posterior_table import posterior_table
+from elbo_ref.distributions.posterior_table import PosteriorTable, posterior_table
+from elbo_ref.estimates.estimate import check_prior, estimate
+from elbo_ref.estimates.result import Estimates
 
 ADDED = ("mean", "lower", "upper", "shrinkage")
 """The columns that are added."""
@@ -25,21 +27,22 @@ ADDED = ("mean", "lower", "upper", "shrinkage")
 @underflow_is_zero
 def with_posterior(
     frame: Any,
-    prior: Beta,
+    prior: Literal["averaged", "mle"] | Beta = "averaged",
     *,
     successes: str | None = None,
     total_count: str | None = None,
     failures: str | None = None,
     prob: float = 0.95,
 ) -> Any:
-    """Put the posterior of each row on a data frame: mean, interval and shrinkage.
+    """Put the estimate of each row on a data frame: mean, interval and shrinkage.
 
     Parameters
     ----------
     frame : data frame
         Of any kind that `Counts.from_frame` takes.
-    prior : Beta, shape ()
-        As `maximize_evidence` finds it, or one that is known.
+    prior : {"averaged", "mle"} or Beta
+        As for `estimate`: averaged over all that these counts allow, that of their highest
+        evidence, or a known one, such as other counts gave.
     successes, total_count, failures : str, optional
         Two columns of counts, one latent each row, as for `Counts.from_frame`.
     prob : float
@@ -57,18 +60,19 @@ def with_posterior(
     TypeError
         If the frame is none, or an argument is of another kind.
     ValueError
-        If the columns hold no counts, as `Counts.from_frame` says it, or the frame has one of the
-        new columns already.
+        If the columns hold no counts, as `Counts.from_frame` says it, the frame has one of the
+        new columns already, or the prior is none of these.
 
     See Also
     --------
-    elbo_ref.Counts.from_frame : The counts for which a prior is found first.
-    elbo_ref.posterior_table : The same table of counts that are there.
+    estimate : The same of counts that are there.
+    elbo_ref.Counts.from_frame : The counts alone.
 
     Notes
     -----
-    The posterior is Beta(a0 + K, b0 + N - K) (E2). The distinct pairs (K, N) are fetched, and a
-    table of them is joined to the frame in its own engine.
+    The distinct pairs (K, N) and how often there is each are fetched, and a table of their
+    estimates is joined to the frame in its own engine. Under a Beta the posterior is
+    Beta(a0 + K, b0 + N - K) (E2); else see `estimate`.
 
     Examples
     --------
@@ -79,9 +83,7 @@ def with_posterior(
     0  north  3  10  0.25  0.091  0.456        0.5
     1  south  0  40  0.04  0.005  0.109        0.2
     """
-    check_type("prior", prior, Beta)
-    if prior.shape != ():
-        raise ValueError(f"prior of shape {prior.shape} must be one Beta, of shape ()")
+    check_prior(prior)
     nw = import_module("narwhals")
     found = opened(frame)
     names = found.collect_schema().names()
@@ -90,7 +92,12 @@ def with_posterior(
         raise ValueError(f"frame has the column {there[0]!r} already: rename it")
     columns, _ = Columns(successes, failures, total_count).resolved(names)
     rows = distinct_rows(found, Columns(**columns.counted), "drop")
-    table = posterior_table(prior, Counts(*rows.pair()), prob=prob)
+    counts, prob = Counts(*rows.pair(), rows.times), probability("prob", prob)
+    table: PosteriorTable | Estimates
+    if isinstance(prior, Beta):
+        table = posterior_table(prior, counts, prob=prob)
+    else:
+        table = estimate(counts, prior, level=prob)
     small = rows.table.with_columns(
         *(
             nw.new_series(name, getattr(table, name), backend=rows.table.implementation)

@@ -1,4 +1,4 @@
-"""`elbo_ref.distributions.posterior_frame`: columns of the posterior, in every engine."""
+"""`elbo_ref.estimates.posterior_frame`: columns of the posterior, in every engine."""
 
 import math
 
@@ -48,6 +48,17 @@ def test_each_row_has_the_posterior_of_its_counts(engine):
 
 
 @EACH
+@pytest.mark.parametrize("prior", ["averaged", "mle"])
+def test_the_prior_comes_from_all_rows(engine, prior):
+    """With as many latents as rows: pairs that are there twice count twice."""
+    table = er.estimate(er.Counts(COLUMNS["k"], COLUMNS["n"]), prior, level=0.9)
+    names = {"successes": "k", "total_count": "n", "prob": 0.9}
+    rows = rows_of(er.with_posterior(engine(COLUMNS), prior, **names))
+    for name in ADDED:
+        assert [row[name] for row in rows] == getattr(table, name).tolist()
+
+
+@EACH
 def test_a_missing_count_has_a_missing_posterior(engine):
     frame = engine({"row": [0, 1, 2], "k": [1.0, None, 1.0], "n": [2.0, 2.0, None]})
     got = rows_of(er.with_posterior(frame, PRIOR, successes="k", total_count="n"))
@@ -91,9 +102,9 @@ def test_what_is_wrong_is_named():
     frame = of_pyarrow({"k": [3], "n": [2]})
     with pytest.raises(ValueError, match='column "k" exceeds "n"'):
         er.with_posterior(frame, PRIOR, successes="k", total_count="n")
-    with pytest.raises(ValueError, match="of shape"):
+    with pytest.raises(ValueError, match="one Beta, not an array of shape"):
         er.with_posterior(frame, er.Beta([1.0, 2.0], 1.0), successes="k", total_count="n")
-    with pytest.raises(TypeError, match="prior"):
+    with pytest.raises(ValueError, match="prior = 3 must be"):
         er.with_posterior(frame, 3, successes="k", total_count="n")
     with pytest.raises(TypeError, match="frame"):
         er.with_posterior([1], PRIOR, successes="k", total_count="n")
