@@ -34,6 +34,8 @@ from elbo_ref.report.verdict import compared_findings
 
 MOST_ROWS = 2000
 """Rows of a table that a page holds."""
+_BROAD = 370.0
+"""Points of a drawing's width from which on it scrolls on a narrow screen."""
 
 
 class Picture(NamedTuple):
@@ -52,6 +54,12 @@ class Picture(NamedTuple):
     title: str
     svg: str
     heading: str = ""
+
+    @property
+    def broad(self) -> bool:
+        """Whether its letters would be too small at the width of a telephone."""
+        box = re.search(r'viewBox="\S+ \S+ (\S+) ', self.svg)
+        return box is not None and float(box[1]) > _BROAD
 
 
 class Page(NamedTuple):

@@ -184,13 +184,13 @@ def test_a_page_that_scrolls_sideways_is_seen(browser, doctored):
     assert browser.run(WIDE) > 360
 
 
-def test_letters_of_pictures_can_be_read_on_a_narrow_screen(browser, page, pages):
-    """Nine points, the size of a legend, are eight pixels at least; beside long names 6.6."""
+def test_letters_of_pictures_can_be_read_on_a_narrow_screen(browser, page):
+    """Nine points, the size of a legend, are eight pixels at least."""
     browser.open(page, 360)
     scale = """return [...document.querySelectorAll("figure svg")].map(
         x => x.getBoundingClientRect().width / x.viewBox.baseVal.width)"""
     scales = browser.run(scale)
-    assert scales and min(scales) > (6.6 if page == pages["estimates"] else 8) / 9, scales
+    assert scales and min(scales) > 8 / 9, scales
 
 
 CONTRASTS = """
