@@ -14,7 +14,7 @@ so does a Beta where draws reach what the run's own arithmetic can hold.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -32,7 +32,13 @@ from elbo_ref.special import trigamma
 Rows: TypeAlias = NDArray[np.bool_] | slice
 ALL = slice(None)
 
-_STEPS = 160
+_STEPS, _SPARSEST = 160, 8
+_FAR, _NEAR = 6.0, 1.0
+"""Standard deviations within which tails, and moments, must be right."""
+_SAME, _HALVINGS = np.array(((1e-3,), (1e-2,), (2e-2,))), 12
+"""Differences of K, s K' and s^2 K'' that tails hardly show; steps of s."""
+_SAME_MEAN = 1e-9
+"""Standard deviations."""
 _MOST_NODES = 30_000_000
 _RARE = 1e-2
 """Expected number of clamped draws, in all losses, below which none is taken to be."""
@@ -160,6 +166,16 @@ class _LatentCumulants:
     unit: float
     particles: int
 
+    @property
+    def closed(self) -> bool:
+        """True if it is a closed form."""
+        raise NotImplementedError
+
+    @property
+    def domain(self) -> FloatArray:
+        """Open intervals around 0 where K is finite, (2, T)."""
+        raise NotImplementedError
+
     def at(self, s: FloatArray, rows: Rows = ALL, /) -> FloatArray:
         """K, K' and K'' of losses, (3, T)."""
         k, slope, curve = self._each(s[:, None] * self.unit, rows)
@@ -240,25 +256,31 @@ def loss_cumulants(form: LinearForm) -> Cumulants:
 
     In closed form for the latents where that is possible, by quadrature for the others.
     """
-    model, by_nodes = form.model, needs_nodes(form)
-    parts: list[Cumulants] = []
-    unit = -model.factor / model.num_particles
-    for chosen in (by_nodes, ~by_nodes):
-        if not chosen.any():
-            continue
-        weights = form.task.weights[chosen]
-        constants = -model.factor * (form.constants[:, chosen] @ weights)
-        constants += 0.0 if parts else model.constant
-        common = (weights, constants, unit, model.num_particles)
-        if chosen is by_nodes:
-            logit, log_weights = nodes(form, chosen)
-            end = 1 / unit if form.source is LOGIT_NORMAL else np.inf  # z^2/2 against the form's
-            at_nodes = _at_nodes(form, chosen, logit)
-            parts.append(_NodeCumulants(*common, at_nodes, log_weights, end))
-        else:
-            parameters, tilt = form.parameters[:, :, chosen], form.tilt[:, :, chosen]
-            parts.append(_BetaCumulants(*common, parameters, tilt))
+    by_nodes = needs_nodes(form)
+    parts: list[_LatentCumulants] = []
+    if by_nodes.any():
+        parts.append(_by_nodes(form, by_nodes, _stride(form, by_nodes, _FAR)))
+    if not by_nodes.all():
+        parameters, tilt = form.parameters[:, :, ~by_nodes], form.tilt[:, :, ~by_nodes]
+        parts.append(_BetaCumulants(*_common(form, ~by_nodes), parameters, tilt))
+    parts[0] = replace(parts[0], constants=parts[0].constants + form.model.constant)
     return parts[0] if len(parts) == 1 else Sum(tuple(parts))
+
+
+def _common(
+    form: LinearForm, chosen: NDArray[np.bool_]
+) -> tuple[FloatArray, FloatArray, float, int]:
+    """Fields that all cumulants of latents have."""
+    model, weights = form.model, form.task.weights[chosen]
+    constants = -model.factor * (form.constants[:, chosen] @ weights)
+    return weights, constants, -model.factor / model.num_particles, model.num_particles
+
+
+def _by_nodes(form: LinearForm, chosen: NDArray[np.bool_], every: int) -> _NodeCumulants:
+    common = _common(form, chosen)
+    logit, log_weights = _rule(form, chosen, every)
+    end = 1 / common[2] if form.source is LOGIT_NORMAL else np.inf  # z^2/2 against the form's
+    return _NodeCumulants(*common, _at_nodes(form, chosen, logit), log_weights, end)
 
 
 def clamped_draws(form: LinearForm) -> FloatArray:
@@ -281,7 +303,12 @@ def needs_nodes(form: LinearForm) -> NDArray[np.bool_]:
 
 
 def nodes(form: LinearForm, chosen: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
-    """Logits and log weights of a quadrature over each chosen latent's draw, (T, G, nodes)."""
+    """Logits and log weights of a quadrature for moments of each chosen latent, (T, G, nodes)."""
+    return _rule(form, chosen, _stride(form, chosen, _NEAR))
+
+
+def _rule(form: LinearForm, chosen: NDArray[np.bool_], every: int) -> tuple[FloatArray, FloatArray]:
+    """Each so manieth node of a rule that is an even one nearly always."""
     x = form.parameters[:, :, chosen]
     if form.source is BETA:
         ends = draw_ends(form.model.dtype)
@@ -290,7 +317,50 @@ def nodes(form: LinearForm, chosen: NDArray[np.bool_]) -> tuple[FloatArray, Floa
         rule = over_normal(x[0], x[1], _STEPS)
     else:
         return x[0, ..., None], np.zeros((*x.shape[1:], 1))
-    return np.moveaxis(rule.logit, 0, -1), np.moveaxis(rule.log_weights, 0, -1)
+    kept = np.flatnonzero(np.isfinite(rule.log_weights).any(axis=(1, 2)))[::every]
+    log_weights = np.moveaxis(rule.log_weights[kept] + np.log(every), 0, -1)
+    return np.moveaxis(rule.logit[kept], 0, -1), log_weights
+
+
+def _stride(form: LinearForm, chosen: NDArray[np.bool_], far: float) -> int:
+    """Leave out every other node while the cumulants of some losses stay the same.
+
+    They are compared as for losses so many standard deviations off, to either side.
+    """
+    rows = np.unique(np.linspace(0, form.num_losses - 1, 3 + form.num_losses // 32).astype(int))
+    some = form._replace(
+        parameters=form.parameters[:, rows],
+        tilt=form.tilt[:, rows],
+        constants=form.constants[rows],
+    )
+    all_nodes, every = _by_nodes(some, chosen, 1), 1
+    nowhere = np.zeros(rows.size)
+    _, mean, variance = all_nodes.at(nowhere)
+    tilts = [_tilt(all_nodes, away) for away in (-far, far)]
+    powers = [np.array((np.ones(rows.size), s, s * s)) for s in tilts]
+    known = [power * all_nodes.at(s) for s, power in zip(tilts, powers, strict=True)]
+    while every < _SPARSEST:
+        fewer = _by_nodes(some, chosen, 2 * every)
+        if not (np.abs(fewer.at(nowhere)[1] - mean) <= _SAME_MEAN * np.sqrt(variance)).all():
+            return every
+        for s, power, value in zip(tilts, powers, known, strict=True):
+            off = np.abs(power * fewer.at(s) - value)
+            if not (off <= _SAME * (1 + np.abs(value))).all():
+                return every
+        every *= 2
+    return every
+
+
+def _tilt(cumulants: Cumulants, away: float) -> FloatArray:
+    """Find s at which K'(s) is nearly so many standard deviations from the mean, or fewer."""
+    low, high = cumulants.domain
+    _, mean, variance = cumulants.at(np.zeros_like(low))
+    std = np.sqrt(np.maximum(variance, 1e-300))
+    s: FloatArray = np.clip(away / std, low / 2, high / 2)
+    for _ in range(_HALVINGS):
+        far = np.abs(cumulants.at(s)[1] - mean) > abs(away) * std
+        s = np.where(far, 0.7 * s, s)
+    return s
 
 
 def _at_nodes(form: LinearForm, chosen: NDArray[np.bool_], logit: FloatArray) -> FloatArray:

@@ -33,6 +33,8 @@ _ENOUGH = 200
 """Particles, or drawn latents, whose mean is determined by three cumulants."""
 _FEWEST, _COSTLY = 200, 20_000_000
 """Samples of a loss; draws of c that are too many."""
+_VERY_FEW = 50
+"""Samples of a loss in a rough distribution."""
 _SIMULATED = 4000
 """Simulated draws of each latent whose successes are not observed."""
 _ROUGHLY = 100_000
@@ -110,7 +112,7 @@ def _rough_cumulants(
 ) -> GammaCumulants:
     model = form.model
     if not model.observed:
-        return _unobserved_cumulants(form, rng)
+        return _unobserved_cumulants(form, rng, _VERY_FEW)
     if model.renyi:
         return GammaCumulants(*_moments(_sampled(form, rng, _ROUGHLY)))
     if model.batch is not None:
@@ -166,11 +168,13 @@ def _cumulants(form: LinearForm, rng: np.random.Generator) -> Cumulants:
     return GammaCumulants(mean, second * (one + other), third * (one**2 - other**2))
 
 
-def _unobserved_cumulants(form: LinearForm, rng: np.random.Generator) -> GammaCumulants:
+def _unobserved_cumulants(
+    form: LinearForm, rng: np.random.Generator, fewest: int = _FEWEST
+) -> GammaCumulants:
     """First three cumulants of losses whose successes are drawn in the model, by simulation."""
     model, counts = form.model, form.task.counts
     steps, latents = 1 if _same_at_all_steps(form) else form.num_losses, len(counts)
-    draws = int(np.clip(_ROUGHLY // (steps * latents), _FEWEST, _SIMULATED))
+    draws = int(np.clip(_ROUGHLY // (steps * latents), fewest, _SIMULATED))
     moments = np.empty((3, steps))
     entry = np.broadcast_to(np.arange(latents), (draws, latents))
     for t in range(steps):

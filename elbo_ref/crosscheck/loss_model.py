@@ -14,8 +14,9 @@ law that each loss then has, by its linear forms. Both see a draw in the run's o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from collections.abc import Hashable, Iterator
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 from scipy import special as sc
@@ -314,7 +315,7 @@ class LinearForm(NamedTuple):
         tilt = np.broadcast_to(guide.tilt(prior, params, rows.outcomes), (2, *shape))
         constants = guide.normalizer(prior, params) + weight * rows.log_coefficient
         if model.closed:
-            logs = guide.source.expected_logs(x.reshape(len(x), -1)).reshape(2, *shape)
+            logs = _expected_logs(guide.source, x)
             in_closed_form = (tilt - rows.outcomes) * logs
             tilt, constants = rows.outcomes, constants + in_closed_form.sum(axis=0)
         tilt = np.broadcast_to(tilt + (outcomes - rows.outcomes), (2, *shape))
@@ -351,8 +352,7 @@ class LinearForm(NamedTuple):
 
     def expected_logs(self) -> FloatArray:
         """E log c and E log(1 - c), (2, T, G)."""
-        flat = self.source.expected_logs(self.parameters.reshape(len(self.parameters), -1))
-        return flat.reshape(2, *self.parameters.shape[1:])
+        return _expected_logs(self.source, self.parameters)
 
     def magnitude(self) -> FloatArray:
         """Sum of the absolute values of the terms of a loss, (T,)."""
@@ -365,3 +365,15 @@ class LinearForm(NamedTuple):
             each = each + np.abs(sc.gammaln(x.sum(axis=0)))
         summed: FloatArray = each @ self.task.weights
         return summed
+
+
+def _expected_logs(source: Source, parameters: FloatArray) -> FloatArray:
+    """E log c and E log(1 - c), (2, T, G), kept for the hypotheses that leave draws as they are."""
+    return _logs_of_bytes(cast(Hashable, source), parameters.tobytes(), parameters.shape)
+
+
+@lru_cache(maxsize=4)
+def _logs_of_bytes(source: Any, values: bytes, shape: tuple[int, ...]) -> FloatArray:
+    logs: FloatArray = source.expected_logs(np.frombuffer(values).reshape(shape[0], -1))
+    logs.flags.writeable = False
+    return logs.reshape(2, *shape[1:])

@@ -48,7 +48,7 @@ _SPREAD, _STILL = 100.0, 10.0
 _NOISY = 10.0
 """Ratio of a loss's own deviation to its allowance from which on its spread is known."""
 _UNDOUBTED = 0.02
-"""p-value of a sum by three cumulants above which it is not computed from all."""
+"""p-value by a part of what is known, or its bound, above which the rest is not looked at."""
 _STEP = 1e-3
 """Standard deviations over which the second derivative of cumulants is differenced."""
 _RANKED, _MOST_RANKED = 25, 100_000
@@ -138,6 +138,9 @@ class ModelTest:
         noisy = self.distribution.variance > (_NOISY * self.allowance) ** 2
         if not noisy.any() or squares.sum() > squares.size:
             return large
+        at_least = _small_spread(self.p[noisy] / 2)  # a tail is p/2 or, within allowances, more
+        if at_least > _UNDOUBTED:
+            return min(large, at_least)
         small = _small_spread(self.distribution.outer_tail(self._losses)[noisy])
         doubted = not (self.distribution.closed or self.model.renyi or self.model.batch)
         if doubted and small < LEVEL < min(self._p_others, large):

@@ -6,6 +6,7 @@ several models are polynomials in their coefficients (E5 is that of the second).
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ from elbo_ref.special import log_choose, trigamma
 
 _NEGLIGIBLE = 1e-20
 """Probability of outcomes of a minibatch that change no cumulant."""
+_BLOCK = 10_000
+"""Nodes whose products stay in the cache."""
 
 
 def first_cumulants(form: LinearForm, draws: DrawCumulants) -> GammaCumulants:
@@ -154,21 +157,14 @@ class _NodeMoments(NamedTuple):
     @classmethod
     def of(cls, form: LinearForm, chosen: NDArray[np.bool_]) -> _NodeMoments:
         logit, log_weights = nodes(form, chosen)
-        weights = np.exp(log_weights)
-        weights /= weights.sum(axis=-1, keepdims=True)
-        parameters = form.parameters[:, :, chosen, None]
-        units = np.zeros((4, 2, 2, 1, 1, 1))
-        units[[0, 1, 2, 3], [0, 0, 1, 1], [0, 1, 0, 1]] = 1.0
-        nothing = np.zeros((2, 1, 1, 1))
-        own = form.at_draws(logit, nothing, nothing, parameters)
-        linear = [form.at_draws(logit, x[0], x[1], parameters) - own for x in units]
-        parts = np.stack([own, *linear], axis=-2)
-        mean = (weights[..., None, :] * parts).sum(axis=-1)
-        away = parts - mean[..., None]
-        weighted = weights[..., None, :] * away
-        second = weighted @ away.swapaxes(-1, -2)
-        third = [(weighted * away[..., i : i + 1, :]) @ away.swapaxes(-1, -2) for i in range(5)]
-        return cls(mean, second, np.stack(third, axis=-3))
+        length = max(1, _BLOCK // math.prod(logit.shape[1:]))
+        starts = range(0, len(logit), length)
+        blocks = [slice(start, start + length) for start in starts]
+        moments = [
+            _joint_moments(form, x[:, :, chosen, None], logit[block], log_weights[block])
+            for block, x in ((block, form.parameters[:, block]) for block in blocks)
+        ]
+        return cls(*(np.concatenate(x) for x in zip(*moments, strict=True)))
 
     def cumulants(self, tilt: FloatArray, likelihood: FloatArray) -> FloatArray:
         """Cumulants of a form with some tilt, (3, T, G)."""
@@ -179,3 +175,24 @@ class _NodeMoments(NamedTuple):
         row = x.swapaxes(-1, -2)
         mean = (self.mean[..., None, :] @ x)[..., 0, 0]
         return np.array((mean, (row @ self.second @ x)[..., 0, 0], (row @ in_third)[..., 0, 0]))
+
+
+def _joint_moments(
+    form: LinearForm, parameters: FloatArray, logit: FloatArray, log_weights: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Fields of `_NodeMoments` of some losses, whose parameters are (k, T, G, 1)."""
+    weights = np.exp(log_weights)
+    weights /= weights.sum(axis=-1, keepdims=True)
+    units = np.zeros((4, 2, 2, 1, 1, 1))
+    units[[0, 1, 2, 3], [0, 0, 1, 1], [0, 1, 0, 1]] = 1.0
+    nothing = np.zeros((2, 1, 1, 1))
+    own = form.at_draws(logit, nothing, nothing, parameters)
+    linear = [form.at_draws(logit, x[0], x[1], parameters) - own for x in units]
+    parts = np.stack([own, *linear], axis=-2)
+    mean = (weights[..., None, :] * parts).sum(axis=-1)
+    away = parts - mean[..., None]
+    weighted, turned = weights[..., None, :] * away, away.swapaxes(-1, -2)
+    second = weighted @ turned
+    products = weighted[..., :, None, :] * away[..., None, :, :]
+    flat = products.reshape(*products.shape[:-3], -1, products.shape[-1])
+    return mean, second, (flat @ turned).reshape(products.shape[:-1] + mean.shape[-1:])

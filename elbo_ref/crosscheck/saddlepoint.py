@@ -32,6 +32,8 @@ from elbo_ref._validation.arguments import FloatArray, IntArray
 from elbo_ref.crosscheck.cumulants import Cumulants, Weighted
 
 _ROUNDS = 100
+_CLOSE = 1e-6
+"""Of the way from the mean to x, and of s: where Newton's method ends."""
 _NO_DOUBT = -50.0
 """Logarithm of a tail probability below which no better bound is looked for."""
 _LEAST = 0.1
@@ -140,10 +142,10 @@ class SaddlepointDistribution:
     def _saddle(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Solve K'(s) = x by Newton within a bracket; return s and K, K', K'' there.
 
-        Where there is no such s, the last one that was tried.
+        Where there is no such s, one close to the end of the domain.
         """
         std = np.sqrt(np.maximum(self.variance, 1e-300))
-        close = 1e-6 * np.maximum(np.abs(x - self.mean), 1e-6 * std)
+        close = _CLOSE * np.maximum(np.abs(x - self.mean), 1e-6 * std)
         up = x > self.mean
         inner, outer = np.zeros_like(std), np.where(up, self._high, self._low)
         s = (x - self.mean) / std**2
@@ -155,19 +157,20 @@ class SaddlepointDistribution:
             values[:, left], tried = self.cumulants.at(s[left], left), s
             off = x - values[1]
             hopeless = values[0] - s * x < _NO_DOUBT
-            left = left & ~(np.abs(off) <= close) & ~hopeless
-            if not left.any():
-                break
             short = np.where(up, off > 0, off < 0)
             inner, outer = np.where(short, s, inner), np.where(short, outer, s)
+            found = (np.abs(off) <= close) | (np.abs(outer - inner) < _CLOSE * np.abs(inner))
+            left = left & ~found & ~hopeless
+            if not left.any():
+                break
             s = np.where(left, s + off / np.maximum(values[2], 1e-300), s)
         return tried, values
 
 
 def _farther(inner: FloatArray, outer: FloatArray, std: FloatArray) -> FloatArray:
-    """Half of the way to the end of a bracket, or twice as far if it has none."""
+    """Most of the way to the end of a bracket, or twice as far if it has none."""
     open_ended = 2 * inner + np.sign(outer) / std
-    return np.where(np.isfinite(outer), (inner + outer) / 2, open_ended)
+    return np.where(np.isfinite(outer), inner + 0.9 * (outer - inner), open_ended)
 
 
 def _log_mass(cumulants: Cumulants, rows: NDArray[np.bool_], std: FloatArray) -> FloatArray:

@@ -268,7 +268,8 @@ def _log(length: FloatArray) -> FloatArray:
 
 
 def _normalized(log_weights: FloatArray) -> FloatArray:
-    return np.asarray(log_weights - sc.logsumexp(log_weights, axis=0))
+    """Divide weights, of which the largest is near 1, by their sum."""
+    return np.asarray(log_weights - np.log(np.exp(log_weights).sum(axis=0)))
 
 
 def mean_square(weights: FloatArray, values: FloatArray) -> FloatArray:
