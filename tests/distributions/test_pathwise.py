@@ -11,7 +11,14 @@ from hypothesis import assume, example, given, settings, strategies as st
 from scipy import special as sc
 
 import elbo_ref as er
-from elbo_ref.distributions.pathwise import field, logit_derivatives, mode, series, tail
+from elbo_ref.distributions.pathwise import (
+    field,
+    fraction,
+    logit_derivatives,
+    mode,
+    series,
+    tail,
+)
 from elbo_ref.distributions.pathwise.table import Table
 from places import REFERENCE
 
@@ -99,19 +106,19 @@ def test_every_draw_is_reached_and_company_does_not_matter():
         assert got == pytest.approx(wanted[:, i], rel=FEW), ROWS[i]
 
 
-@pytest.mark.parametrize("way", [series, mode, tail])
+@pytest.mark.parametrize("way", [fraction, series, mode, tail])
 @pytest.mark.parametrize("factors", [(1 + 1e-9, 1), (1, 1 - 1e-9)])
 def test_a_planted_error_is_caught(way, factors, monkeypatch):
-    """Negative control: 1e-9 in one derivative of one of the three ways."""
+    """Negative control: 1e-9 in one derivative of one of the four ways."""
     honest, served = way.derivatives, []
 
-    def planted(draws):
+    def planted(draws, *count):
         served.append(draws.y.size)
-        return honest(draws) * np.array(factors)[:, None]
+        return honest(draws, *count) * np.array(factors)[:, None]
 
     monkeypatch.setattr(way, "derivatives", planted)
     found = complaints(ROWS)
-    assert len(found) == sum(served) >= 80
+    assert len(found) == sum(served) >= 30
 
 
 def test_swapped_concentrations_are_caught(monkeypatch):
@@ -160,6 +167,22 @@ def test_large_concentrations_move_the_mean(a, b):
     """The draw becomes log(a/b): derivatives 1/a and -1/b, to 1/sqrt(a)."""
     da, db = er.pathwise_gradient(math.log(a / b), a, b)
     assert_close((da, db), (1 / a, -1 / b), 1 / math.sqrt(min(a, b)) + 1e-15, a=a, b=b)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_concentration_far_beyond_the_other(seed):
+    """Ratios from 1e16 on, where s - b keeps nothing of a: against integrals in 120 digits."""
+    rng = np.random.default_rng(seed)
+    small = 10 ** rng.uniform((-3, 2, 8)[seed], (2, 8, 20)[seed], 4)
+    large = small * 10 ** rng.uniform(16, 40, 4)
+    y = np.log(small) - np.log(large) + np.array([-0.5, -0.07, 0.07, 0.5])
+    with make_pathwise.mp.workdps(120):
+        wanted = np.array([by_integral(*row) for row in zip(y, small, large, strict=True)]).T
+    for got in (
+        er.pathwise_gradient(y, small, large),
+        -np.array(er.pathwise_gradient(-y, large, small))[::-1],
+    ):
+        assert_close(np.array(got), wanted, 1e-12, y=y, small=small, large=large)
 
 
 # Identities
@@ -334,7 +357,7 @@ def test_blocks_do_not_show():
     whole = np.array(logit_derivatives(y, a, b))
     for part in (slice(1000, 1050), slice(2040, 2060), slice(4999, 5000)):
         alone = np.array(logit_derivatives(y[part], a[part], b[part]))
-        np.testing.assert_allclose(alone, whole[:, part], rtol=4e-15)
+        np.testing.assert_allclose(alone, whole[:, part], rtol=LARGEST)
 
 
 @pytest.mark.parametrize("shared", [True, False])

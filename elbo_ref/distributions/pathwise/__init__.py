@@ -16,10 +16,11 @@ P f = -dF/da by y gives a linear equation of the first order for each derivative
     Q' = (s c - a) Q + psi(b) - psi(s) - log(1 - c).
 
 Its other solutions differ by a multiple of 1/f, which explodes in both tails: P and Q are the ones
-that do not. It is solved in three ways, each where it is best (`field` chooses):
+that do not. They are found in four ways, each where it is best (`field` chooses):
 
-* `series`: in powers of c, from the end c = 0, where the terms soon fall;
+* `fraction`: by the continued fraction of F/f and its derivatives, for most draws;
 * `mode`: in powers of c/m - 1, from the mode m = a/s, for two large concentrations;
+* `series`: in powers of c, from the end c = 0, above the mode of a small a;
 * `tail`: by variation of constants, an integral over the tail, everywhere else.
 
 One pair of concentrations for all draws has ways of its own: `few` draws share the coefficients of
@@ -27,14 +28,14 @@ the two power series, and for very many a `table` is made, as P and Q are then s
 alone, linear in one tail and constant in the other.
 
 **Reflection.** 1 - c is a draw of Beta(b, a), so dy/db (y; a, b) = -dy/da (-y; b, a): each way is
-written for one side only.
+written for one side only, and a draw may be seen from either.
 
 docs/pathwise.md derives it all, with the error of each part.
 
 Sources: M. Figurnov, S. Mohamed & A. Mnih, "Implicit Reparameterization Gradients" (2018), section
 3, for (E6); M. Jankowiak & F. Obermeyer, "Pathwise Derivatives Beyond the Reparameterization Trick"
 (2018), who approximate the same derivative for PyTorch and state the continuity equation, of which
-(1) is the integral in y. The three solutions and the table are worked out here.
+(1) is the integral in y. The solutions and the table are worked out here.
 """
 
 from __future__ import annotations

@@ -25,21 +25,23 @@ from elbo_ref._validation.arguments import BoolArray, FloatArray
 from elbo_ref.distributions.pathwise.left import Left
 
 TERMS = 12
-_SMALLEST = 1000.0
+BLOCK = 2048
+SMALLEST = 1000.0
 _FARTHEST = 1 / 24
 _N = np.arange(1.0, TERMS + 1)[:, None]
 _ALTERNATING = np.where(_N % 2, 1.0, -1.0)
 
 
-def reaches(draws: Left) -> BoolArray:
+def reaches(c: FloatArray, v: FloatArray, a: FloatArray) -> BoolArray:
     """Tell where the series is right to the last digits."""
-    reached: BoolArray = np.abs(draws.v - draws.a) <= draws.a * _FARTHEST
-    reached &= draws.a >= _SMALLEST
+    reached: BoolArray = np.abs(v - a) <= a * _FARTHEST
+    reached &= a >= SMALLEST
+    reached &= c <= 0.5
     return reached
 
 
-def derivatives(draws: Left) -> FloatArray:
-    """Return the rows P and Q."""
+def derivatives(draws: Left) -> tuple[FloatArray, FloatArray]:
+    """Return P and Q."""
     a, r = draws.a, draws.v / draws.a - 1
     m, rest = a / draws.s, draws.b / draws.s
     scale = 1 / (a + m * (_N - 1))
@@ -52,4 +54,4 @@ def derivatives(draws: Left) -> FloatArray:
     for n in reversed(range(TERMS)):
         lower, here = up[n] * here + across[n] * lower + sources[n], lower
         total = total * r + lower
-    return total
+    return total[0], total[1]

@@ -14,11 +14,11 @@ Both inhomogeneous recurrences are solved by a sum: p_n = R_n (a p_0 + H_n) and 
 
     H_n = sum_{k <= n} (b - 1) / ((a + k)(s + k - 1)),     G_n = sum_{k <= n} 1 / (k (a + k) a R_k).
 
-`reaches` says where TERMS terms suffice: where the twelfth ratio, which is about the geometric mean
-of all of them, would make the last term 1e-17 of the first. Below the mode all terms of P have one
-sign and Q = q - R [..] loses no more than a factor a^(1/2), which is small where TERMS suffice.
-Above it, at s c > a, both cancel, the more the farther: up to s c = 1 they lose a factor of 30 at
-most, and mostly far less.
+It is taken where b is large beside a, c is not small beside a/b and the terms fall: where with N
+terms the ratio at 0.375 N, which is about the geometric mean of all of them, would make the last
+1e-17 of the first. Below the mode all terms of P have one sign and Q = q - R [..] loses no more
+than a factor a^(1/2). Above it, at s c > a, both cancel, the more the farther: up to s c = 1 they
+lose a factor of 30 at most, and mostly far less.
 """
 
 from __future__ import annotations
@@ -30,38 +30,46 @@ import numpy as np
 from elbo_ref._validation.arguments import BoolArray, FloatArray
 from elbo_ref.distributions.pathwise.left import Left
 
-TERMS = 32
-_N = np.arange(1.0, TERMS + 1)[:, None]
-_BEFORE = _N - 1
-_ONES = np.ones(TERMS)
-_MIDDLE = 12.0
-_RATIO = 1e-17 ** (1 / TERMS)
+BLOCK = 1024
+_SIZES = [(terms, 0.375 * terms, 1e-17 ** (1 / terms)) for terms in (8, 16, 24, 32, 44, 60)]
+"""Numbers of terms, the index of about the mean ratio of two neighbours, and its largest value."""
 _WIDE = 100
-_FLOOR = np.where(_N == 1, 1e-25, 1e-9)
+_FLOOR = 1e-9
 """Ratios below it make no difference, but slow their products down, which would be subnormal."""
 
 
-def reaches(draws: Left) -> BoolArray:
+def reaches(c: FloatArray, v: FloatArray, a: FloatArray) -> BoolArray:
     """Tell where the series is short and does not cancel."""
-    c, a, v = draws.c, draws.a, draws.v
-    reached: BoolArray = v + _MIDDLE * c <= _RATIO * (a + _MIDDLE)
+    reached = _falls(c, v, a, *_SIZES[-1][1:])
     reached &= v <= np.maximum(a, 1.0)
+    reached &= c < 0.5
     return reached
 
 
-def derivatives(draws: Left) -> FloatArray:
-    """Return the rows P and Q."""
-    a, less, s = draws.a, draws.b - 1, draws.s
-    below, above = a + _N, s + _BEFORE
-    r = _accumulated(np.multiply, np.maximum(draws.c * above / below, _FLOOR))
+def _falls(c: FloatArray, v: FloatArray, a: FloatArray, index: float, ratio: float) -> BoolArray:
+    falls: BoolArray = v + index * c <= ratio * (a + index)
+    return falls
+
+
+def derivatives(draws: Left) -> tuple[FloatArray, FloatArray]:
+    """Return P and Q, with as many terms as the draw needs that needs most."""
+    _, c, v, a, b, s = draws
+    terms = next(n for n, *size in _SIZES if n == _SIZES[-1][0] or _falls(c, v, a, *size).all())
+    n = np.arange(1.0, terms + 1)[:, None]
+    up, rise = draws.digammas()
+    below, above = a + n, s + (n - 1)
+    ratios = c * above / below
+    np.maximum(ratios[1:], _FLOOR, out=ratios[1:])
+    r = _accumulated(np.multiply, ratios)
     g = _accumulated(np.multiply, below / above)
-    g /= _N * below
+    g /= n * below
     g = _accumulated(np.add, g)
-    h = _accumulated(np.add, less / (above * below))
-    total = 1 + _ONES.dot(r)
-    p = ((draws.up + 1 / s) * total + _ONES.dot(h * r)) / a
-    q = _ONES.dot(g * r) - (draws.rise / a + 1 / (s * draws.b)) * total
-    return np.array((p, q))
+    h = _accumulated(np.add, (b - 1) / (above * below))
+    ones = np.ones(terms)
+    total = 1 + ones.dot(r)
+    p = ((up + 1 / s) * total + ones.dot(h * r)) / a
+    q = ones.dot(g * r) - (rise / a + 1 / (s * b)) * total
+    return p, q
 
 
 def _accumulated(operation: np.ufunc, rows: FloatArray) -> FloatArray:

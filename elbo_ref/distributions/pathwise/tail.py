@@ -35,53 +35,57 @@ from __future__ import annotations
 
 import numpy as np
 
-from elbo_ref._validation.arguments import BoolArray, FloatArray
+from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.pathwise.left import Left
 from elbo_ref.special import gauss_legendre
 
-_LEVEL = 37.0
+BLOCK = 8192
+_LEVEL = 36.0
+_W, _WEIGHTS = gauss_legendre(28)
+_NODES = _W * (1 + _W) / 2
+_WEIGHTS = _WEIGHTS * (1 + 2 * _W) / 2
 
 
-_W, _WEIGHTS = gauss_legendre(36)
-_NODES, _WEIGHTS = _W * (1 + _W) / 2, _WEIGHTS * (1 + 2 * _W) / 2
-_BOTH = np.array((_WEIGHTS, _WEIGHTS * _NODES))
-_COLUMN = _NODES[:, None]
-
-
-def reaches(draws: Left) -> BoolArray:
-    """Tell where no plateau is, which is nearly everywhere."""
-    plateau: BoolArray = draws.v < 0.5
-    plateau &= draws.v > draws.a
-    plateau &= draws.c < 0.25
-    return ~plateau
-
-
-def derivatives(draws: Left) -> FloatArray:
-    """Return the rows P and Q, by (3) below the mode and by its reflection above."""
-    y, c, v, a, b, s, up, rise = draws
+def derivatives(draws: Left) -> tuple[FloatArray, FloatArray]:
+    """Return P and Q, by (3) below the mode and by its reflection above."""
+    y, c, v, a, b, s = draws
+    up, rise = draws.digammas()
     above = v > a
     sign = np.where(above, 1.0, -1.0)
-    lower_a = np.where(above, b, a) + 1
-    end = _panel_end(-sign * y, lower_a, s + 1 - lower_a)
-    d = _COLUMN * end
-    log_ratio = sign * d
-    np.expm1(log_ratio, out=log_ratio)
-    log_ratio *= c
-    np.log1p(log_ratio, out=log_ratio)
-    d *= sign * a - ~above
-    integrand = d
-    integrand -= (s + 1) * log_ratio
-    np.exp(integrand, out=integrand)
-    mass, mass_d = _BOTH.dot(integrand)
-    log_ratio *= integrand
-    mass_ratio = _WEIGHTS.dot(log_ratio)
+    end = _panel_end(-sign * y, np.where(above, b, a) + 1, np.where(above, a, b))
+    mass, mass_d, mass_ratio = _moments(draws, sign * end, a - (1 - above) * sign)
     once = 1 / s
     p = up + once * np.where(above, -b / a, 1.0)
     q = -np.log1p(-c) - rise + once * np.where(above, 1.0, -a / b)
     step = end * np.where(above, s - v, v)
     p += step * ((p - once) * mass - sign * end * mass_d + mass_ratio)
     q += step * ((q - once) * mass + mass_ratio)
-    return np.array((p, q)) / np.where(above, -b, a)
+    last = np.where(above, -b, a)
+    return p / last, q / last
+
+
+def _moments(draws: Left, end: FloatArray, slope: FloatArray) -> FloatArray:
+    """Integrate e^-h, and e^-h times d and the logarithm of (1 - t)/(1 - c), over [0, end]."""
+    moments = np.zeros((3, end.size))
+    mass, mass_d, mass_ratio = moments
+    total, fall = draws.s + 1, slope * end
+    log_ratio, integrand, term = np.empty_like(moments)
+    for node, weight in zip(_NODES.tolist(), _WEIGHTS.tolist(), strict=True):
+        np.multiply(end, node, out=log_ratio)
+        np.expm1(log_ratio, out=log_ratio)
+        log_ratio *= draws.c
+        np.log1p(log_ratio, out=log_ratio)
+        np.multiply(fall, node, out=integrand)
+        np.multiply(total, log_ratio, out=term)
+        integrand -= term
+        np.exp(integrand, out=integrand)
+        integrand *= weight
+        mass += integrand
+        log_ratio *= integrand
+        mass_ratio += log_ratio
+        integrand *= node
+        mass_d += integrand
+    return moments
 
 
 def _panel_end(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:

@@ -1,0 +1,140 @@
+r"""The pathwise derivatives by a continued fraction and its derivatives, from the end c = 0.
+
+With R = F/f, and with digamma values from the derivatives of log f,
+
+    P = R [psi(a) - psi(s) - log c] - dR/da,       Q = R [psi(b) - psi(s) - log(1 - c)] - dR/db.
+
+R is hypergeometric, a R = S = 2F1(s, 1; a + 1; c), and has Gauss's continued fraction (NIST DLMF
+8.17.22), here with whole denominators: S = t_1 / (t_1 - v) and, from t_2M = a + 2M downwards,
+
+    t_{2m-1} = a + 2m - 1 + m (b - m) c / t_2m,
+    t_2k = a + 2k - (a + k)(s + k) c / t_{2k+1}.
+
+The derivatives of t by a and by b go down along with it, and each step divides their errors as well
+as its own: nothing but numbers of the size of a and v is ever formed. A pair of levels costs 29
+operations, two of them divisions, and serves where a power series would take four terms or more.
+
+`pairs` counts the pairs that leave about 1e-14. For small a and v they go as the logarithm of the
+ratio of convergence, ((1 - r)/(1 + r))^2 a pair with r = (1 - c)^(1/2); where b is large, they
+depend on v/a and, near the mode, grow as a^(1/2). The formula was fitted to both; it is never more
+than one pair short of 1e-14, and a pair is a factor of 8 or more.
+
+In Q the logarithm of 1 - c cancels against dR/db, to psi(s) - psi(b) where a is small: `reaches`
+keeps the loss below a factor of about 30.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elbo_ref._validation.arguments import BoolArray, FloatArray
+from elbo_ref.distributions.pathwise.left import Left
+
+BLOCK = 8192
+MOST = 20
+"""Pairs beyond which the integral over the tail is quicker."""
+_LOSS = 3.0
+_AT_ONCE = 1e-13
+"""The size of c and of v/a below which no pair is needed."""
+
+
+def reaches(c: FloatArray, a: FloatArray, b: FloatArray) -> BoolArray:
+    """Tell where little is lost in Q."""
+    reached: BoolArray = c * b * b <= _LOSS * a * (1 + b)
+    return reached
+
+
+def pairs(c: FloatArray, v: FloatArray, a: FloatArray) -> FloatArray:
+    """Count the pairs of levels that a draw needs, as a number to be rounded down."""
+    x = v / np.maximum(a, 1.0)
+    rest = 1 - c
+    rest *= np.sqrt(rest)
+    np.divide(c, rest, out=rest)
+    rest *= 0.68
+    np.maximum(rest, x, out=rest)
+    count = np.log(np.maximum(rest, _AT_ONCE))
+    count *= 0.4
+    np.exp(count, out=count)
+    count *= 8.0
+    count += 2.3
+    count += a < 0.3
+    count += a < 0.1
+    near = np.sqrt(a)
+    near *= 2.1
+    near -= 3.2
+    np.maximum(near, 0.0, out=near)
+    x *= x
+    near *= x
+    count += near
+    count *= rest > _AT_ONCE
+    return count
+
+
+def derivatives(draws: Left, count: int) -> tuple[FloatArray, FloatArray]:
+    """Return P and Q, from so many pairs of levels."""
+    _, c, v, a, b, s = draws
+    up, rise = draws.digammas()
+    t, t_a, t_b = _down(draws, count)
+    over = 1 / (t - v)
+    r, once = t * over, 1 / s
+    over *= over
+    up += once
+    up *= r
+    t *= c
+    t_a *= v
+    np.subtract(t, t_a, out=t_a)
+    t_a *= over
+    up -= t_a
+    up /= a
+    once *= a / b
+    rise += once
+    rise += np.log1p(-c)
+    rise *= r
+    t_b *= v
+    t -= t_b
+    t *= over
+    rise += t
+    rise /= -a
+    return up, rise
+
+
+def _down(draws: Left, count: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return t_1 and its derivatives by a and by b."""
+    _, c, v, a, b, _ = draws
+    t, t_a, t_b = a + max(2.0 * count, 1.0), np.ones_like(a), np.zeros_like(a)
+    b_c, c_m = b * c, c * count
+    q, r, p = np.empty((3, a.size))
+    for m in range(count, 0, -1):
+        inverse = np.divide(1.0, t, out=t)
+        np.subtract(b_c, c_m, out=q)
+        q *= m
+        q *= inverse
+        t_b *= q
+        np.subtract(m, t_b, out=t_b)
+        t_b *= inverse
+        inverse *= q
+        t_a *= inverse
+        np.subtract(1.0, t_a, out=t_a)
+        np.add(a, 2.0 * m - 1, out=t)
+        t += q
+        if m == 1:
+            break
+        inverse = np.divide(1.0, t, out=t)
+        c_m -= c
+        np.add(v, c_m, out=r)
+        r *= inverse
+        np.add(a, m - 1.0, out=p)
+        np.multiply(p, r, out=q)
+        p *= inverse
+        inverse *= q
+        t_b *= inverse
+        t_b -= p
+        p *= c
+        r += p
+        t_a *= inverse
+        t_a -= r
+        t_a += 1.0
+        np.add(a, 2.0 * m - 2, out=t)
+        t -= q
+    t_b *= c
+    return t, t_a, t_b
