@@ -287,11 +287,9 @@ def _verdict(
             said = handed.num_particles is not None
             findings += _of_spread(model, losses, explained, said=said)
     from_start = losses.size == steps - 1
-    if "guide" not in reading.by_mean:
-        still = bool((model.prior == model.prior[:, :1]).all())  # so it is in any coordinates
-        own = learned if still or "prior" not in reading.by_mean else False
-        fits = not any(finding.status == "mistake" for finding in findings)
-        findings += step_findings(model, own, optimizer, from_start=from_start, fits=fits)
+    fits = not any(finding.status == "mistake" for finding in findings)
+    coordinates = reading.coordinates
+    findings += step_findings(model, coordinates, optimizer, from_start=from_start, fits=fits)
     if reached is not model and any(finding.status == "mistake" for finding in findings):
         what = "the exact numbers are those with the mistake undone"
         findings.append(Finding("exact", what, status="note"))

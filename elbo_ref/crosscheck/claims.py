@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray, float_in
+from elbo_ref.crosscheck.coordinates import Moved
 from elbo_ref.crosscheck.expressions import (
     Expression,
     NamesError,
@@ -66,6 +67,17 @@ class Claims(NamedTuple):
             else:
                 arrays[role] = array
         return arrays
+
+    def moved(self) -> dict[str, Moved]:
+        """For each role that is a parameter, which one, and the functions that are applied."""
+        found = {}
+        for role, x in self.expressions.items():
+            owner, what = role.split(".")
+            roles = [f"{owner}.{name}" for name in NAMES] if what == _BOTH else [role]
+            for each in roles if x.number is None else ():
+                part = f", {each}" if what == _BOTH else ""
+                found[each] = Moved(f"{x.name}{x.rows}{part}", x.functions)
+        return found
 
     def text_of(self, role: str) -> str:
         """Return the expression for a role as it was written; the role where it is held."""

@@ -2,28 +2,28 @@
 
 Adam's first step has the length of the learning rate in every unconstrained coordinate, whatever
 the gradient (Kingma & Ba 2015, section 2.1), and no later one is longer than
-lr (1 - beta1)/sqrt(1 - beta2). A concentration that never moves, while its exact gradient is not
-zero and others move, is detached. And with a constant learning rate the steps have the length that
-Adam makes of gradients drawn at the same parameters.
+lr (1 - beta1)/sqrt(1 - beta2). A parameter that never moves, while its exact gradient is not zero
+and others move, is detached. And with a constant learning rate the steps have the length that Adam
+makes of gradients drawn at the same parameters. All of it is in the coordinates that the optimizer
+moves (`elbo_ref.crosscheck.coordinates`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.crosscheck.coordinates import Coordinates
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.loss_model import LossModel
-from elbo_ref.crosscheck.parameters import PRIOR_ROLES
-from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides.constraints import EXP, SOFTPLUS, Constraint
 from elbo_ref.objectives.base import Task
-from elbo_ref.objectives.exact import objective_value
+from elbo_ref.objectives.exact import objective_gradient
 from elbo_ref.svi.optimizers import Adam, ClippedAdam, rate_after
-from elbo_ref.svi.parameters import Learned, learned_rows
 
 _TRIES, _FEWEST, _MOST_WORK, _MOST_COLUMNS = 4, 40, 300_000, 50
 """Runs, steps and terms of the check for a decay; coordinates of a parameter."""
@@ -35,18 +35,22 @@ _SHORT = 0.25
 """Late steps shorter than this part of our own shortest are those of a decayed learning rate."""
 _STILL = 1e-3
 """A first step shorter than this part of the longest is that of a gradient of zero."""
+_ROUNDING = 1e-9
+"""Steps that rounding makes of parameters that stay where they are, as of a mean and a total."""
+_NO_SLOPE = 1e-3
+"""Gradient below which a parameter may stay where it is."""
 
 
 class StepLengths(NamedTuple):
-    """Lengths of steps in unconstrained coordinates.
+    """Lengths of steps in free coordinates.
 
     Attributes
     ----------
     names : tuple of str
-        Names of the n coordinates.
+        Roles of the n coordinates, with the latent where there are several.
     lengths : ndarray of shape (n, T)
     positive : Constraint
-        The map by which concentrations are taken to be held positive.
+        The map by which parameters are taken to be held positive, where nothing says it.
     """
 
     names: tuple[str, ...]
@@ -54,18 +58,11 @@ class StepLengths(NamedTuple):
     positive: Constraint
 
     @classmethod
-    def between(cls, model: LossModel, learned: Learned, positive: Constraint) -> StepLengths:
+    def between(
+        cls, model: LossModel, coordinates: Coordinates, positive: Constraint
+    ) -> StepLengths:
         """Measure the steps between the columns of a model."""
-        rows = {
-            PRIOR_ROLES[row]: positive.unconstrain(model.prior[row, :, 0])
-            for row in learned_rows(learned)
-        }
-        guide = model.guide.under(positive)
-        if guide.parameter_names:
-            free = guide.unconstrain(model.guide_parameters)
-            for name, row in zip(guide.parameter_names, free, strict=True):
-                for g in range(min(row.shape[1], _MOST_COLUMNS)):
-                    rows[f"guide.{name}" + (f"[{g}]" if row.shape[1] > 1 else "")] = row[:, g]
+        rows = _by_latent(coordinates.free(model, positive))
         lengths = np.array([np.abs(np.diff(row)) for row in rows.values()])
         return cls(tuple(rows), lengths, positive)
 
@@ -88,7 +85,7 @@ class StepLengths(NamedTuple):
 
 def step_findings(
     model: LossModel,
-    learned: Learned,
+    coordinates: Coordinates,
     optimizer: Adam | ClippedAdam | None,
     *,
     from_start: bool,
@@ -98,60 +95,81 @@ def step_findings(
 
     `from_start` says that the first of them is certainly the run's first, `fits` that nothing is
     wrong with the model, whose gradients then tell a decay. Without an optimizer nothing is said of
-    rates.
+    rates. What a history has and cannot be compared is said to be untested.
     """
-    if model.prior.shape[1] < 3 or not (learned or model.guide.parameter_names):
+    if model.prior.shape[1] < 3:
         return []
-    steps = _in_likelier_coordinates(model, learned, optimizer)
-    if not steps.lengths.any():
-        return []
-    detached, rate = _detached(model, steps), steps.rate
+    untested = _untested(coordinates)
+    if not coordinates.known:
+        return untested
+    steps = _in_likelier_coordinates(model, coordinates, optimizer)
+    if not (steps.lengths > _ROUNDING).any():
+        return untested
+    detached, rate = _detached(model, coordinates, steps), steps.rate
     if optimizer is None:
-        return detached
+        return detached + untested
     settings = _settings(steps, optimizer, from_start)
     if detached:
-        return detached + settings
+        return detached + settings + untested
     adam = replace(optimizer, lr=rate or optimizer.lr)
-    decay = _decay(model, learned, steps, adam) if fits else []
+    decay = _decay(model, coordinates, steps, adam) if fits else []
     if not any(finding.status == "mistake" for finding in settings):
-        return settings + decay
+        return settings + decay + untested
     at_once = _AT_ONCE <= (rate or 0.0) / optimizer.lr <= 1
-    return decay if decay and at_once else settings
+    return (decay if decay and at_once else settings) + untested
+
+
+def _by_latent(coordinates: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """Take the coordinates of each role apart, (..., 1 or G), by latent."""
+    return {
+        f"{role}[{g}]" if values.shape[-1] > 1 else role: values[..., g]
+        for role, values in coordinates.items()
+        for g in range(min(values.shape[-1], _MOST_COLUMNS))
+    }
+
+
+def _untested(coordinates: Coordinates) -> list[Finding]:
+    """Say of which roles the steps cannot be compared."""
+    if not coordinates.unknown:
+        return []
+    what = f"the steps of {', '.join(coordinates.unknown)} (which parameter moves is not known)"
+    return [Finding("untested", what, status="untested")]
 
 
 def _in_likelier_coordinates(
-    model: LossModel, learned: Learned, optimizer: Adam | ClippedAdam | None
+    model: LossModel, coordinates: Coordinates, optimizer: Adam | ClippedAdam | None
 ) -> StepLengths:
     """Measure steps of logarithms or, if it makes the first alike, of inverses of softplus."""
-    soft = StepLengths.between(model, learned, SOFTPLUS)
+    soft = StepLengths.between(model, coordinates, SOFTPLUS)
     if soft.rate is not None and (optimizer is None or soft.begin_with(optimizer.lr)):
         return soft
-    return StepLengths.between(model, learned, EXP)
+    return StepLengths.between(model, coordinates, EXP)
 
 
-def _detached(model: LossModel, steps: StepLengths) -> list[Finding]:
-    """Find parameters of the prior that never move although their gradient is not zero."""
-    findings, times = [], steps.lengths.shape[1]
-    for row, role in enumerate(PRIOR_ROLES):
-        if role not in steps.names or steps.lengths[steps.names.index(role)].any():
-            continue
-        slope = max((_slope(model, row, t) for t in (0, times)), key=abs)
-        if abs(slope) > 1e-3:
-            what = f"{role} never moves, against the exact gradient for its logarithm"
+def _detached(model: LossModel, coordinates: Coordinates, steps: StepLengths) -> list[Finding]:
+    """Find parameters that never move although their gradient is not zero."""
+    findings, times, task = [], steps.lengths.shape[1], model.task()
+    longest = steps.lengths.max(axis=1)
+    moving = {_role(x) for x, most in zip(steps.names, longest, strict=True) if most > _ROUNDING}
+    still = [role for role in dict.fromkeys(map(_role, steps.names)) if role not in moving]
+    slopes: dict[str, float] = {}
+    for t in (0, times) if still else ():
+        exact = objective_gradient(task, model.prior[:, t], model.guide_parameters[:, t])
+        found = coordinates.gradient(model, t, steps.positive, exact)
+        for role in still:
+            slopes[role] = max(slopes.get(role, 0.0), *map(float, found[role]), key=abs)
+    for role, slope in slopes.items():
+        if abs(slope) > _NO_SLOPE:
+            what = f"{role} never moves, against the exact gradient for its unconstrained value"
             reason = f"{times} steps"
-            findings.append(Finding("gradient_detached", what, 0.0, slope, 1e-3, reason, "mistake"))
+            findings.append(
+                Finding("gradient_detached", what, 0.0, slope, _NO_SLOPE, reason, "mistake")
+            )
     return findings
 
 
-def _slope(model: LossModel, row: int, step: int) -> float:
-    """Differentiate the exact objective by the logarithm of a concentration of the prior."""
-    task, ends = model.task(), []
-    for shift in (1e-4, -1e-4):
-        moved = model.prior[:, step, 0].copy()
-        moved[row] *= np.exp(shift)
-        params = model.guide_parameters[:, step]
-        ends.append(objective_value(task, Beta(*map(float, moved)), params))
-    return (ends[0] - ends[1]) / 2e-4
+def _role(name: str) -> str:
+    return name.partition("[")[0]
 
 
 def _settings(steps: StepLengths, optimizer: Adam | ClippedAdam, from_start: bool) -> list[Finding]:
@@ -176,12 +194,12 @@ def _settings(steps: StepLengths, optimizer: Adam | ClippedAdam, from_start: boo
 
 
 def _decay(
-    model: LossModel, learned: Learned, steps: StepLengths, adam: Adam | ClippedAdam
+    model: LossModel, coordinates: Coordinates, steps: StepLengths, adam: Adam | ClippedAdam
 ) -> list[Finding]:
     """Compare late steps with those of Adam at a constant learning rate along the same path."""
     times = steps.lengths.shape[1]
     work = times * len(model.counts) * model.num_particles
-    if not learned or times < _FEWEST or work > _MOST_WORK or model.batch is not None:
+    if not coordinates.of_prior or times < _FEWEST or work > _MOST_WORK or model.batch is not None:
         return []
 
     def typical(lengths: FloatArray) -> float:
@@ -189,7 +207,7 @@ def _decay(
 
     theirs = typical(steps.lengths)
     lowest = min(
-        typical(_along_the_path(model, learned, steps, adam, np.random.default_rng(seed)))
+        typical(_along_the_path(model, coordinates, steps, adam, np.random.default_rng(seed)))
         for seed in range(_TRIES)
     )
     if theirs >= _SHORT * lowest:
@@ -202,22 +220,19 @@ def _decay(
 
 def _along_the_path(
     model: LossModel,
-    learned: Learned,
+    coordinates: Coordinates,
     steps: StepLengths,
     adam: Adam | ClippedAdam,
     rng: np.random.Generator,
 ) -> FloatArray:
     """Lengths of the steps that Adam makes of gradients drawn at the parameters of a history."""
-    positive = steps.positive
-    task = Task(model.loss.adapted(model.guide.under(positive)), model.counts)
-    rows = learned_rows(learned)
+    task = Task(model.loss.adapted(model.guide), model.counts)
     lengths, state = [], None
     for t in range(steps.lengths.shape[1]):
         prior, params = model.prior[:, t], model.guide_parameters[:, t]
         step = model.loss.step(task, prior, params, model.num_particles, rng)
-        by_prior = (step.prior * positive.slope(prior[:, 0]))[rows]
-        by_params = (step.params * task.guide.slope(params))[:, :_MOST_COLUMNS]
-        gradient = np.concatenate([by_prior, by_params.ravel()])
+        drawn = coordinates.gradient(model, t, steps.positive, (step.prior, step.params))
+        gradient = np.array([float(x) for x in _by_latent(drawn).values()])
         origin = np.zeros_like(gradient)
         moved, state = adam.update(state or adam.init(origin), origin, -gradient)
         lengths.append(np.abs(moved))

@@ -24,6 +24,7 @@ import numpy as np
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.claims import Claims, claim_roles, concentrations_of
+from elbo_ref.crosscheck.coordinates import Coordinates
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import Guide
 from elbo_ref.svi.parameters import NAMES, Learned
@@ -45,15 +46,15 @@ class ParameterRoles(NamedTuple):
         The name that was taken for each role; a role whose value is held fixed has none.
     guessed : tuple of str
         Roles that the caller's `names` did not assign.
-    by_mean : tuple of str
-        The owners whose concentrations are given by their mean and total.
+    coordinates : Coordinates
+        The parameters that have a history, or are all that there is, as the optimizer moves them.
     """
 
     prior: FloatArray
     guide_parameters: FloatArray
     names: Mapping[str, str]
     guessed: tuple[str, ...]
-    by_mean: tuple[str, ...] = ()
+    coordinates: Coordinates
 
     @property
     def num_steps(self) -> int:
@@ -136,6 +137,7 @@ def arrange(claims: Claims, guide: Guide, size: int, *, end: bool = False) -> Pa
         listed = ", ".join(f"{role}: {len(table)}" for role, table in tables.items())
         raise ValueError(f"the parameters have histories of different lengths: {listed}")
     steps = lengths.pop() if lengths else 1
+    moved = {role: x for role, x in claims.moved().items() if len(tables[role]) == steps}
     by_mean = tuple(x for x in ("prior", "guide") if f"{x}.concentration" in tables)
     tables = concentrations_of(tables)
     prior = np.empty((len(NAMES), steps, 1))
@@ -144,7 +146,8 @@ def arrange(claims: Claims, guide: Guide, size: int, *, end: bool = False) -> Pa
     params = np.empty((len(guide.parameter_names), steps, 1 if guide.shared else size))
     for row, name in zip(params, guide.parameter_names, strict=True):
         row[:] = tables[f"guide.{name}"]
-    return ParameterRoles(prior, params, claims.learned_roles(roles), claims.guessed, by_mean)
+    learned, coordinates = claims.learned_roles(roles), Coordinates(moved, by_mean)
+    return ParameterRoles(prior, params, learned, claims.guessed, coordinates)
 
 
 def _tables(claims: Claims, guide: Guide, size: int) -> dict[str, FloatArray]:

@@ -18,6 +18,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.alignment import AlignedLosses, align, computed_in
 from elbo_ref.crosscheck.assignment import Assignment, assignments, note
 from elbo_ref.crosscheck.claims import UnknownRoleError
+from elbo_ref.crosscheck.coordinates import Coordinates
 from elbo_ref.crosscheck.distribution import expected_losses
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.fitted_variants import fitted_particles
@@ -109,15 +110,15 @@ class Reading(NamedTuple):
     findings : tuple of Finding
     what : str
         The guide in words.
-    by_mean : tuple of str
-        The owners, ``"prior"`` or ``"guide"``, whose steps are those of a mean and a total.
+    coordinates : Coordinates
+        The parameters, as the optimizer moves them.
     """
 
     model: LossModel
     names: Mapping[str, str]
     findings: tuple[Finding, ...]
     what: str
-    by_mean: tuple[str, ...] = ()
+    coordinates: Coordinates
 
 
 def readings_of(handed: HandedIn, rng: Rng) -> list[Reading]:
@@ -213,7 +214,7 @@ def _marginal(handed: HandedIn) -> list[Reading]:
 def _reading(handed: HandedIn, assigned: Assignment, loss: Objective) -> Reading:
     model, what = handed.model(assigned, loss), f"{assigned.guide.name} guide"
     roles = assigned.roles
-    return Reading(model, roles.names, assigned.findings, what, roles.by_mean)
+    return Reading(model, roles.names, assigned.findings, what, roles.coordinates)
 
 
 def _by_label(reading: Reading) -> list[Reading]:

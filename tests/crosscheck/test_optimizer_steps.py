@@ -1,0 +1,211 @@
+"""Steps of a history in the coordinates that an optimizer moves, whatever the roles are.
+
+The runs are those of Adam on gradients by a slow twin: the derivatives of the concentrations with
+respect to the free coordinates are differences.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import special as sc
+
+import elbo_ref as er
+from elbo_ref.crosscheck.claims import claim_roles
+from elbo_ref.crosscheck.coordinates import Coordinates, Moved
+from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.guides import GUIDES
+from elbo_ref.guides.constraints import EXP, SOFTPLUS
+from elbo_ref.objectives import OBJECTIVES
+from elbo_ref.objectives.base import Task
+from elbo_ref.objectives.exact import objective_gradient, objective_value
+
+K, N = np.array([3, 11, 0, 7, 5, 9]), np.array([10, 20, 6, 7, 30, 12])
+LR, STEPS = 0.05, 60
+TASK = Task(OBJECTIVES["trace"].adapted(GUIDES["beta"]), er.Counts(K, N))
+
+POSITIVE = {"exp": np.exp, "softplus": lambda u: np.logaddexp(0, u)}
+
+
+def concentrations(form, u, positive):
+    """The concentrations of two free coordinates, (2, ...): one by one, or by mean and total."""
+    if form == "concentrations":
+        return positive(u)
+    mean, total = sc.expit(u[0]), positive(u[1])
+    return np.array((mean * total, (1 - mean) * total))
+
+
+def run(forms, held=(), function="exp", decay=1.0, steps=STEPS):
+    """A history by role, from Adam at a rate that decays; `held` do not receive their gradient."""
+    rng, positive = np.random.default_rng(3), POSITIVE[function]
+    names = {
+        owner: ("mean", "concentration") if form == "mean" else ("concentration1", "concentration0")
+        for owner, form in zip(("prior", "guide"), forms, strict=True)
+    }
+    free = [np.full((2, 1), 0.5), np.full((2, K.size), 1.0)]
+    still = [np.array([f"{x}.{name}" in held for name in names[x]]) for x in names]
+    adam, state, rows = er.Adam(lr=1.0), None, []
+    for t in range(steps + 1):
+        x = [concentrations(form, u, positive) for form, u in zip(forms, free, strict=True)]
+        rows.append([u.copy() for u in free])
+        step = OBJECTIVES["trace"].step(TASK, *x, 5, rng)
+        slopes = []
+        for form, u, g, stuck in zip(
+            forms, free, (step.prior[:, None], step.params), still, strict=True
+        ):
+            own = np.empty_like(u)
+            for i in range(2):
+                more = np.zeros((2, 1))
+                more[i] = 1e-6
+                ends = (concentrations(form, u + s * more, positive) for s in (1, -1))
+                own[i] = ((next(ends) - next(ends)) * g).sum(axis=0) / 2e-6
+            slopes.append(np.where(stuck[:, None], 0.0, own))
+        gradient = np.concatenate([g.ravel() for g in slopes])
+        moved, state = adam.update(state or adam.init(0 * gradient), 0 * gradient, -gradient)
+        moved = -LR * decay**t * moved
+        free = [free[0] - moved[:2, None], free[1] - moved[2:].reshape(2, -1)]
+    values = {}
+    for owner, form, us in zip(names, forms, zip(*rows, strict=True), strict=True):
+        u = np.array(us)
+        for i, name in enumerate(names[owner]):
+            x = sc.expit(u[:, i]) if form == "mean" and not i else positive(u[:, i])
+            values[f"{owner}.{name}"] = x[:, 0] if owner == "prior" else x
+    return values
+
+
+def checked(values, **options):
+    names = {role: role for role in values}
+    return er.cross_check(er.Counts(K, N), values, names=names, optimizer=er.Adam(lr=LR), **options)
+
+
+FORMS = [("mean", "concentrations"), ("concentrations", "mean"), ("mean", "mean")]
+
+
+@pytest.mark.parametrize("forms", [*FORMS, ("concentrations", "concentrations")])
+@pytest.mark.parametrize("function", ["exp", "softplus"])
+def test_a_run_in_any_coordinates_agrees(forms, function):
+    verdict = checked(run(forms, function=function))
+    assert verdict.mistakes == ()
+    assert verdict["first_step"].theirs == pytest.approx(LR, rel=1e-2)
+
+
+@pytest.mark.parametrize("forms", FORMS)
+@pytest.mark.parametrize("row", [0, 1])
+@pytest.mark.parametrize("owner", ["prior", "guide"])
+def test_a_parameter_that_does_not_receive_its_gradient(forms, row, owner):
+    """Of the prior or the guide, a concentration, a mean or a total."""
+    by_mean = forms[owner == "guide"] == "mean"
+    names = ("mean", "concentration") if by_mean else ("concentration1", "concentration0")
+    role = f"{owner}.{names[row]}"
+    verdict = checked(run(forms, held=(role,)))
+    assert verdict.mistakes == ("gradient_detached",)
+    (found,) = verdict.having("mistake")
+    assert found.quantity.startswith(f"{role} never moves")
+
+
+@pytest.mark.parametrize("forms", FORMS)
+def test_a_rate_that_decays(forms):
+    assert checked(run(forms, decay=0.02 ** (1 / STEPS))).mistakes == ("learning_rate_decay",)
+
+
+@pytest.mark.parametrize("forms", FORMS)
+def test_another_rate(forms):
+    names = run(forms)
+    verdict = er.cross_check(
+        er.Counts(K, N), names, names={x: x for x in names}, optimizer=er.Adam(lr=2 * LR)
+    )
+    assert verdict.mistakes == ("optimizer_settings",)
+
+
+def test_an_expression_is_the_parameter_within_it():
+    """A logarithm or a logit that the program learns moves as what is held positive does."""
+    values = run(("mean", "concentrations"), held=("prior.concentration",))
+    store = {"u": sc.logit(values.pop("prior.mean"))}
+    store["v"] = np.log(values.pop("prior.concentration"))
+    names = {"prior.mean": "sigmoid(u)", "prior.concentration": "exp(v)"}
+    names |= {x: x for x in values}
+    verdict = er.cross_check(er.Counts(K, N), store | values, names=names, optimizer=er.Adam(lr=LR))
+    assert verdict.mistakes == ("gradient_detached",)
+
+
+def test_a_function_that_no_optimizer_is_known_to_need_is_untested():
+    values = run(("concentrations", "concentrations"))
+    store = {**values, "u": np.exp(values.pop("prior.concentration1"))}
+    names = {"prior.concentration1": "log(u)", **{x: x for x in values}}
+    verdict = er.cross_check(er.Counts(K, N), store, names=names, optimizer=er.Adam(lr=LR))
+    assert verdict.mistakes == ()
+    untested = [x.quantity for x in verdict.having("untested")]
+    assert any(x.startswith("the steps of prior.concentration1") for x in untested)
+
+
+def test_nothing_is_compared_where_nothing_is_known_to_move():
+    values = run(("concentrations", "concentrations"))
+    store = {f"u{i}": np.exp(x) for i, x in enumerate(values.values())}
+    names = {role: f"log(u{i})" for i, role in enumerate(values)}
+    verdict = er.cross_check(er.Counts(K, N), store, names=names, optimizer=er.Adam(lr=LR))
+    assert verdict.mistakes == () and any("the steps of" in x.quantity for x in verdict)
+
+
+def test_parameters_without_a_history_do_not_count_as_still():
+    values = run(("mean", "concentrations"))
+    for role in ("guide.concentration1", "guide.concentration0", "prior.concentration"):
+        assert checked({**values, role: values[role][-1]}).mistakes == ()
+
+
+@pytest.mark.parametrize("constraint", [EXP, SOFTPLUS])
+@pytest.mark.parametrize(
+    "by_mean", [(), ("prior",), ("guide",), ("prior", "guide")], ids=lambda x: "-".join(x) or "no"
+)
+def test_gradients_follow_by_the_chain_rule(by_mean, constraint):
+    """Against differences of the exact objective along each coordinate."""
+    rng = np.random.default_rng(0)
+    x = [rng.gamma(3.0, size=(2, 1)) + 1, rng.gamma(3.0, size=(2, K.size)) + 1]
+    forms = ["mean" if owner in by_mean else "concentrations" for owner in ("prior", "guide")]
+    names = {
+        "mean": ("mean", "concentration"),
+        "concentrations": ("concentration1", "concentration0"),
+    }
+    roles = [
+        f"{owner}.{name}"
+        for owner, form in zip(("prior", "guide"), forms, strict=True)
+        for name in names[form]
+    ]
+    coordinates = Coordinates({role: Moved(role) for role in roles}, by_mean)
+    model = LossModel(
+        er.Counts(K, N), GUIDES["beta"], OBJECTIVES["trace"], 1,
+        x[0][:, None], x[1][:, None], "float64",
+    )  # fmt: skip
+    gradients = objective_gradient(TASK, *x)
+    got = coordinates.gradient(model, 0, constraint, gradients)
+    free = coordinates.free(model, constraint)
+    positive = POSITIVE["exp" if constraint is EXP else "softplus"]
+    for role in roles:
+        for g in range(free[role].shape[-1]):
+            ends = []
+            for s in (1e-5, -1e-5):
+                moved = {name: u.copy() for name, u in free.items()}
+                moved[role][0, g] += s
+                rows = [
+                    np.array([moved[name][0] for name in pair]) for pair in (roles[:2], roles[2:])
+                ]
+                prior, own = (
+                    concentrations(form, u, positive) for form, u in zip(forms, rows, strict=True)
+                )
+                ends.append(objective_value(TASK, er.Beta(*prior[:, 0]), own))
+            assert got[role][g] == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-5, abs=1e-7)
+
+
+def test_one_parameter_of_two_roles_is_one_coordinate():
+    """A symmetric prior: the gradients of its two roles add up."""
+    claims = claim_roles(
+        {"a": np.ones(3)}, ("prior.concentration1", "prior.concentration0"), 1,
+        {"prior.concentration1": "a", "prior.concentration0": "a"}, None,
+    )  # fmt: skip
+    coordinates = Coordinates(claims.moved())
+    model = LossModel(
+        er.Counts(K, N), GUIDES["empty"], OBJECTIVES["trace"], 1,
+        np.full((2, 3, 1), 2.0), np.zeros((0, 3, K.size)), "float64",
+    )  # fmt: skip
+    assert [*coordinates.free(model, EXP)] == ["prior.concentration1"]
+    found = coordinates.gradient(model, 0, EXP, (np.array([3.0, 4.0]), np.zeros((0, K.size))))
+    assert found["prior.concentration1"] == 14.0
