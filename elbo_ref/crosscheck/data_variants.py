@@ -17,13 +17,16 @@ from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.label_order import in_order
 from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
 from elbo_ref.crosscheck.prior_variants import divergence_from_posterior
-from elbo_ref.crosscheck.variants import Hypothesis, has_pair, single_trials
+from elbo_ref.crosscheck.variants import Hypothesis, has_pair
 from elbo_ref.mle.binomial import log_coefficient
+from elbo_ref.special import log_choose
 
 _MOST_LATENTS = 200
 """Latents whose best order is looked for."""
 _MOST_TRIALS = 1_000_000
 """Trials of all rows whose successes are drawn."""
+_MOST_PAIRS = 1_000_000
+"""Pairs of different successes and totals whose coefficients are added up."""
 _CLOSER = 0.05
 """Part of the guide's divergence from the posterior that an order may leave."""
 _OF_ORDER = 2.0
@@ -42,11 +45,12 @@ def other_latents(given: LossModel) -> Iterator[Hypothesis]:
     if len(counts) > 1 and (params == params[:, :, :1]).all():
         pooled = given.of_counts(counts.pooled())._replace(guide_parameters=params[:, :, :1])
         yield Hypothesis("one latent for all rows", pooled)
-    trials = int(counts.total_count[0])
-    if len(counts) == 1 and trials > 1 and single_trials(counts):
-        k = int(counts.successes[0])
-        params = params.repeat(1 if given.guide.shared else 2, axis=2)
-        rows = given.of_counts(Counts([1, 0], 1, [k, trials - k]))
+    k, f, w = counts.successes, counts.failures, counts.multiplicity
+    if counts.total_count.max() > 1:
+        outcomes = np.repeat((1, 0), len(counts))
+        rows = given.of_counts(Counts(outcomes, 1, np.concatenate((w * k, w * f))))
+        params = params if params.shape[2] == 1 < len(counts) else np.tile(params, 2)
+        params = params[..., :1] if given.guide.shared else params
         yield Hypothesis("one latent for each trial", rows._replace(guide_parameters=params))
 
 
@@ -97,16 +101,45 @@ def other_rows(given: LossModel) -> Iterator[Hypothesis]:
 
 
 def broadcast(given: LossModel) -> Iterator[Hypothesis]:
-    """Hold each latent against the rows of all."""
+    """Pair each latent with the successes, the totals, or both, of all rows.
+
+    Of successes, totals and latents one is a column and the others are rows, or the reverse: what
+    stands alone meets everything else.
+    """
     counts, w = given.counts, given.counts.multiplicity
     if given.batch is not None or counts.num_latents == 1:
         return
-    k, n = int(w @ counts.successes), int(w @ counts.total_count)
-    each = np.ones_like(w)
-    whole = Counts(k * each, n * each, w)
-    split = log_coefficient(counts) - whole.log_coefficient
-    whole = Counts.from_columns(k * each, n * each, w, np.minimum(split, 0.0))
-    yield Hypothesis("a column of rows against a row of latents", given.of_counts(whole))
+    size, each = counts.num_latents, np.ones_like(w)
+    k, n = counts.successes, counts.total_count
+    all_k, all_n = int(w @ k) * each, int(w @ n) * each
+    rows = np.full(len(w), log_coefficient(counts))
+    ways = {"latents": (all_k, all_n, rows)}
+    possible = k.max() <= n.min() and not counts.log_split.any()
+    pairs = _coefficients_of_pairs(counts) if possible else None
+    if pairs is not None:
+        ways["successes"] = all_k, size * n, pairs[1]
+        ways["total counts"] = size * k, all_n, pairs[0]
+    for what, (successes, totals, coefficients) in ways.items():
+        split = np.minimum(coefficients - Counts(successes, totals, w).log_coefficient, 0.0)
+        whole = Counts.from_columns(successes, totals, w, split)
+        words = f"a column of {what} against a row of the rest"
+        yield Hypothesis(words, given.of_counts(whole))
+
+
+def _coefficients_of_pairs(counts: Counts) -> tuple[FloatArray, FloatArray] | None:
+    """Add up log coefficients over all totals for each success, and over all successes for each n.
+
+    None where there are too many.
+    """
+    w = counts.multiplicity.astype(np.float64)
+    (k, of_k), (n, of_n) = (
+        np.unique(x, return_inverse=True) for x in (counts.successes, counts.total_count)
+    )
+    if k.size * n.size > _MOST_PAIRS:
+        return None
+    pairs = log_choose(k[:, None], n[None])
+    by_k, by_n = pairs @ np.bincount(of_n, w), np.bincount(of_k, w) @ pairs
+    return by_k[of_k], by_n[of_n]
 
 
 def unobserved(given: LossModel) -> Iterator[Hypothesis]:

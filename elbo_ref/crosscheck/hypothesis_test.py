@@ -126,9 +126,10 @@ def try_hypotheses(
 ) -> HypothesisReport:
     """Test a model of losses and, beside it, the models that mistakes make of it.
 
-    With `bases` mistakes are tried of the other meanings of the given model as well; unless
-    `explained`, nothing is tried for a given model that is rejected. The report is on the losses
-    that are compared with hypotheses where these alone reject the given model beyond doubt.
+    With `bases` mistakes are tried of the other meanings of the given model as well, where none of
+    the given one is possible; unless `explained`, nothing is tried for a given model that is
+    rejected. The report is on the losses that are compared with hypotheses where these alone reject
+    the given model beyond doubt.
     """
     some = evenly(losses.values.size, _number_compared(given))
     fewer, whole = (
@@ -209,8 +210,15 @@ class _Compared:
         return Fit(self._losses.values, distribution, spread, expected_losses)
 
     def meaning(self) -> Explanation | None:
-        """Find the other meaning of the given model that the losses fit, if one is certain."""
-        fitting = [pair for pair in self._meanings if pair[1].passes(self._test)]
+        """Find the other meaning of the given model that the losses fit, if one is certain.
+
+        It is rejected at the level of the given model.
+        """
+        fitting = [
+            pair
+            for pair in self._meanings
+            if 2 * pair[1].p_any >= LEVEL and pair[1].passes(self._test)
+        ]
         found = [x for x in self._weighed(fitting) if x.probability > _POSSIBLE]
         together = sum(x.probability for x in found)
         odds = together / max(1 - together, 1e-300) * np.exp(_UNKNOWN)
@@ -221,12 +229,17 @@ class _Compared:
         fit = self.fit(self._test)
         closed, fitted = closed_form_hypotheses(self._given), fitted_hypotheses(self._given, fit)
         tried = self._screened([*closed, *fitted])
-        if bases and all(test is None for _, test in tried):
+        found = self._explained(tried)
+        if bases and not found:
             tried += self._screened(self._of_meanings())
-        passing = [pair for pair in tried if pair[1] is not None]
-        excluded = excluded_names([(x, test is not None) for x, test in tried])
-        full = [(x, test) for x, test in passing if test is not None]
-        return self._weighed(full), excluded
+            found = self._explained(tried)
+        return found, excluded_names([(x, test is not None) for x, test in tried])
+
+    def _explained(
+        self, tried: list[tuple[Hypothesis, ModelTest | None]]
+    ) -> tuple[Explanation, ...]:
+        """Weigh the hypotheses that passed."""
+        return self._weighed([(x, test) for x, test in tried if test is not None])
 
     def _of_meanings(self) -> list[Hypothesis]:
         """List the hypotheses, at a price, of the other meanings of the given model."""

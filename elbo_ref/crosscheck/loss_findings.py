@@ -173,7 +173,7 @@ def _mean(aligned: AlignedLosses, test: ModelTest) -> Finding:
 
 
 def _fits(explanation: Explanation, report: HypothesisReport) -> str:
-    fits, given = number(explanation.test.p_any), number(report.p)
+    fits, given = number(min(1.0, 2 * explanation.test.p_any)), number(report.p)
     return f"so they fit, p = {fits}; as given they do not, p = {given}"
 
 

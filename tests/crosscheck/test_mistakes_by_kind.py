@@ -15,6 +15,7 @@ from elbo_ref.crosscheck.alignment import Losses
 from elbo_ref.crosscheck.hypothesis_test import CERTAIN, try_hypotheses
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.mistakes import MISTAKES
+from elbo_ref.crosscheck.model_test import LEVEL
 from elbo_ref.crosscheck.unknown_origin import log_marginal_likelihood
 from elbo_ref.guides import GUIDES
 from elbo_ref.objectives import OBJECTIVES
@@ -135,6 +136,70 @@ def test_negative_control_a_prior_that_the_guide_does_not_tell_has_no_name(name)
 
 def test_negative_control_a_right_model_is_not_rejected():
     assert not report_on(loss).rejected
+
+
+FEW, MANY = np.array([3, 4, 1, 6, 0, 4]), np.array([10, 20, 6, 9, 31, 7])
+
+
+@pytest.mark.parametrize("columns", ["k", "n", "c", "kn", "kc", "nc"])
+def test_any_of_successes_totals_and_latents_may_be_the_column(columns):
+    """What stands alone meets all the rest; two columns are one row, the other way round."""
+    own = posterior(FEW, MANY)
+
+    def draw(rng):
+        c = rng.beta(*own)
+        k, n, p = (
+            x[:, None] if name in columns else x
+            for name, x in zip("knc", (FEW, MANY, c), strict=True)
+        )
+        rest = stats.beta.logpdf(c, *PRIOR) - stats.beta.logpdf(c, *own)
+        return -(stats.binom.logpmf(k, n, p).sum() + rest.sum())
+
+    report = report_on(draw, own, counts=er.Counts(FEW, MANY))
+    assert report.certain is not None
+    assert report.certain.hypothesis.name == "broadcast_observations"
+    alone = columns if len(columns) == 1 else "".join(x for x in "knc" if x not in columns)
+    word = {"k": "successes", "n": "total counts", "c": "latents"}[alone]
+    assert report.certain.hypothesis.variant.startswith(f"a column of {word}")
+
+
+def of_trials(rng, k=K, n=N, *, each=False):
+    """A loss of single trials, with a latent for each row, or for each trial."""
+    a, b = posterior()
+    drawn = [rng.beta(x, y, m if each else 1) for x, y, m in zip(a, b, N, strict=True)]
+    total = 0.0
+    for c, x, y, successes, m in zip(drawn, a, b, k, n, strict=True):
+        trials = np.arange(m) < successes
+        total -= np.where(trials, np.log(c), np.log1p(-c)).sum()
+        total -= (stats.beta.logpdf(c, *PRIOR) - stats.beta.logpdf(c, x, y)).sum()
+    return total
+
+
+@pytest.mark.thorough
+def test_totals_of_missing_trials_counted_as_failures():
+    """Wrong totals and a likelihood of single trials at once: a mistake of another meaning."""
+    report = report_on(lambda rng: of_trials(rng, n=np.full_like(N, 40)))
+    assert "wrong_total_count" not in report.ruled_out
+    assert report.explanations[0].hypothesis.name == "wrong_total_count"
+    assert "each; and they are those of single trials" in report.explanations[0].hypothesis.variant
+
+
+def test_a_latent_for_each_trial_of_several_rows():
+    best = report_on(lambda rng: of_trials(rng, each=True)).certain
+    assert best is not None
+    assert (best.hypothesis.name, best.hypothesis.variant) == (
+        "wrong_latents", "one latent for each trial",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("away", few([0.0, 0.8, 1.0, 1.1, 1.2, 1.4, 2.0]))
+def test_another_meaning_is_rejected_at_the_level_of_the_given_one(away):
+    """Losses of single trials that are farther and farther off; the nearest fit."""
+    report = report_on(lambda rng: of_trials(rng) + away)
+    best = report.certain
+    fits = best is not None and not best.hypothesis.name
+    assert fits or away
+    assert not fits or 2 * best.test.p_any >= LEVEL
 
 
 NORMAL = np.array((special.logit((K + 1) / (N + 2)), np.full(K.size, 0.5)))
