@@ -124,9 +124,14 @@ def paragraph(verdict: Verdict) -> str:
 def answer(verdict: Verdict) -> str:
     """Say if numbers are genuine, and if they are a maximum."""
     away = "; ".join(finding.quantity for finding in verdict.having("optimum"))
+    sentences = [_genuine(verdict)]
+    if away:
+        sentences.append(f"They are not at a maximum: {away}.")
     at = [x.quantity for x in verdict.having("agrees") if x.name == "at_optimum"]
-    maximum = f" They are at a maximum: {at[0]}." if at else ""
-    return _genuine(verdict) + (f" They are not at a maximum: {away}." if away else maximum)
+    sentences += [f"They are at a maximum: {x}." for x in at[:1]]
+    unknown = [x.reason for x in verdict.having("untested") if x.name == "objective"]
+    sentences += [f"Whether they are at a maximum is not known: {x}." for x in unknown]
+    return " ".join(sentences)
 
 
 def _ruled_out(verdict: Verdict) -> str:

@@ -54,7 +54,8 @@ class Point:
     learn_prior : bool or str
     rate : float or None
         The learning rate of the last step, where that is known.
-    num_particles : int
+    num_particles : float
+        Part of one for a minibatch, whose noise is so much larger.
     """
 
     counts: Counts
@@ -64,7 +65,7 @@ class Point:
     guide_parameters: FloatArray = field(repr=False)
     learn_prior: Learned
     rate: float | None
-    num_particles: int
+    num_particles: float
 
     @cached_property
     def _task(self) -> Task:

@@ -158,7 +158,11 @@ class SiteListener(SiteNotes):
         ]
         event = {"Unit": (), **dict.fromkeys(PAIRS, fn.event_shape[:-1])}
         shape = (*fn.batch_shape, *event.get(kind, fn.event_shape))
-        layout, observed = _Layout(shape, tuple(axes)), bool(msg["is_observed"])
+        observed = bool(msg["is_observed"])
+        if observed and kind in ROWS:
+            wide = np.broadcast_shapes(shape, counts_of(base, kind, msg["value"])[0].shape)
+            shape, axes = wide, [axis + len(wide) - len(shape) for axis in axes]
+        layout = _Layout(shape, tuple(axes))
         if msg["infer"].get("_enumerate_dim") is not None:
             described = _described(base, msg["scale"], frames)
             self.add_site(program, name, {}, **described, observed=observed, enumerated=True)

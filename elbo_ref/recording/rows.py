@@ -117,6 +117,7 @@ def data_of(
     size: int,
 ) -> Data:
     """Add up the rows of all sites for each of `size` latents."""
+    sites = [site for site in sites if _mask(recording, site).any()]
     steps = max((len(recording.observed[f"{site['name']}.value"]) for site in sites), default=1)
     for part in (_index, _mask):
         steps = max([steps, *(len(part(recording, site)) for site in sites)])
@@ -143,10 +144,12 @@ def data_of(
         for row, values in zip(total, (k, n, coefficient, magnitude), strict=True):
             np.add.at(row, at, np.broadcast_to(values * mask, wide))
         if site["observed"] and 1 < site["elements"] < site["rows"]:
-            findings.append(_broadcast(site, place.size))
+            findings.append(_repeated(site, k, n, index, place.size))
         if not site["observed"]:
             words = f"{site['name']!r} is drawn, not observed"
             reason = "obs= was left out, or was None"
+            if site["name"].endswith("_unobserved"):
+                reason = "obs_mask has the model draw these rows: the guide must draw them too"
             findings.append(Finding("observations_missing", words, reason=reason, status="mistake"))
     classes = {site["class"] for site in sites}
     by_logit = bool(sites) and all(site.get("logits") for site in sites)
@@ -206,8 +209,20 @@ def _rows(recording: Recording, site: Mapping[str, Any]) -> tuple[FloatArray, Fl
     return np.broadcast_to(value, shape), np.broadcast_to(total, shape)
 
 
-def _broadcast(site: Mapping[str, Any], latents: int) -> Finding:
+def _repeated(
+    site: Mapping[str, Any], k: FloatArray, n: FloatArray, index: NDArray[np.int64], latents: int
+) -> Finding:
+    """Say what becomes of values that stand for several rows each."""
     words = f"{site['name']!r} has {site['elements']} values and {site['rows']} rows"
+    at = np.broadcast_to(index[0], k.shape[1])
+    low, high = np.full((2, latents), np.inf), np.full((2, latents), -np.inf)
+    for i, values in enumerate((k[0], n[0])):
+        np.minimum.at(low[i], at, values)
+        np.maximum.at(high[i], at, values)
+    times = site["rows"] / site["elements"]
+    if latents > 1 and np.all((low == high) | ~np.isfinite(low)):
+        reason = "a plate has each latent see its own value so many times"
+        return Finding("likelihood_weight", words, times, 1.0, None, reason, "mistake")
     reason = f"each value is held against several of the {latents} latents: compare the shapes"
     return Finding("broadcast_observations", words, reason=reason, status="mistake")
 

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elbo_ref._format.numbers import number
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.guides import Guide
@@ -27,11 +26,10 @@ from elbo_ref.recording.distribution_kinds import MARGINAL, OF_SEVERAL, ROWS
 from elbo_ref.recording.factors import data_of_factor
 from elbo_ref.recording.guide_sites import EMPTY, Argument, OutsideError, Sites, read_guide
 from elbo_ref.recording.notes import Recording
+from elbo_ref.recording.parameter_findings import at_ends, detached, other_rows
 from elbo_ref.recording.rows import Data, data_of
+from elbo_ref.recording.scales import LISTED, scales_of
 from elbo_ref.svi.parameters import NAMES
-
-_AT_END = 0.1
-"""Share of a range, or of its end, that counts as at the end."""
 
 _OTHERS = ("Delta", "Unit")
 """Observed sites that are no data: what is computed, and a factor."""
@@ -128,13 +126,14 @@ def read_statement(recording: Recording) -> Statement:
     if data is None and sites.kept.all():
         data = data_of_factor(recording, seen.logits)
     of_guide = {} if seen.guide.origin == "posterior" else seen.arguments
-    findings = [*seen.findings, *_detached(recording, prior | of_guide)]
+    findings = [*seen.findings, *detached(recording, prior | of_guide)]
     if seen.guide.origin != "own":
         pairs = [(f"prior.{name}", seen.arguments.get(f"guide.{name}")) for name in NAMES]
         prior = {role: prior[role].plus(x) if x else prior[role] for role, x in pairs}
+    _check_sources(recording, prior)
     prior, outside, shared = _prior(sites, prior, seen.arguments)
-    scale, weight, of_scales = _scales(sites, rows, data)
-    findings += _at_ends(recording, seen.own)
+    scale, weight, of_scales = scales_of(sites, rows, data)
+    findings += [*at_ends(recording, seen.own), *other_rows(recording, seen.own)]
     _check_arguments(prior | seen.own)
     return Statement(
         recording,
@@ -159,6 +158,16 @@ def _check_arguments(arguments: Mapping[str, Argument]) -> None:
             step, latent = np.argwhere(~(argument.values > 0))[0]
             value = float(argument.values[step, latent])
             raise ValueError(f"{role} is {value:g} at step {step}, and has to be positive")
+
+
+def _check_sources(recording: Recording, prior: Mapping[str, Argument]) -> None:
+    """Check that the prior does not depend on the guide's parameters, which its draws do."""
+    stated_in = recording.header.get("programs", {})
+    names = {name for x in prior.values() for name in x.sources}
+    of_guide = sorted(name for name in names if set(stated_in.get(name, ())) == {"guide"})
+    if of_guide:
+        listed = ", ".join(of_guide[:LISTED])
+        raise OutsideError(f"the prior depends on the guide's draws or parameters: {listed}")
 
 
 def _check_masks(sites: Sites, vector: str) -> None:
@@ -233,129 +242,15 @@ def _prior(
         reason = "values for each latent" if not single else "stated with other initial values"
         return one, (), [Finding("shared_parameter", words, reason=reason, status="mistake")]
     if single:
-        return one, (), []
+        words = f"prior and guide are the same parameters: {', '.join(names)}"
+        return one, (), [Finding("parameter", words, status="note")] if same else []
     if len(sites.names) > 1 and sites.several_priors():
-        listed = ", ".join(sites.names[:4])
+        listed = ", ".join(sites.names[:LISTED])
+        more = len(sites.names) - LISTED
+        listed += f" and {more} more" if more > 0 else ""
         return one, (f"several sites have a prior each: {listed}",), []
     source = f": it is computed from {', '.join(names)}" if names else ""
     return one, (f"the prior of {sites.name} differs from one latent to the next{source}",), []
-
-
-def _detached(recording: Recording, arguments: Mapping[str, Argument]) -> list[Finding]:
-    """Find parameters that no gradient reaches.
-
-    An argument that is computed of none, and follows one, shows the same.
-    """
-    findings, stated_in = [], recording.header.get("programs", {})
-    sources = [
-        x for site in recording.header.get("sites", ()) for x in site.get("sources", {}).values()
-    ]
-    used = {name for names in sources for name in names}
-    for program, owner in (("model", "prior."), ("guide", "guide.")):
-        mine = {r: x for r, x in arguments.items() if r.startswith(owner) and not x.sources}
-        names = [x for x in recording.gradients if program in stated_in.get(x, ())]
-        still = [x for x in names if x not in used and not np.any(recording.gradients[x])]
-        others = {x: recording.constrained[x] for x in names}
-        others |= {role: x.values for role, x in arguments.items() if x.sources}
-        moving = [
-            x for x, at in others.items() if any(_follows(y.values, at) for y in mine.values())
-        ]
-        whose, lost = f"{', '.join(mine)}: ", still or moving
-        if not mine:
-            values = recording.constrained
-            whose, lost = "", [x for x in still if _enters(values[x], arguments, owner)]
-        if lost:
-            words = f"{whose}no gradient goes to {', '.join(lost)}"
-            reason = "it was detached, or taken out of the graph by item(), float() or data"
-            findings.append(Finding("gradient_detached", words, reason=reason, status="mistake"))
-        elif still:
-            words = f"no gradient goes to {', '.join(still)}: not used, or taken out of the graph"
-            findings.append(Finding("parameter", words, status="note"))
-    return findings
-
-
-def _enters(value: NDArray[Any], arguments: Mapping[str, Argument], owner: str) -> bool:
-    """Tell whether a parameter is the mean or the total of two concentrations that move."""
-    one, zero = (arguments.get(f"{owner}concentration{i}") for i in "10")
-    if one is None or zero is None or not np.any(one.values != one.values[:1]):
-        return False
-    total = one.values + zero.values
-    at, room = value.reshape(len(value), -1), 16 * np.finfo(total.dtype).eps
-    alike = (x for x in (total, one.values / total) if at.shape[1] in (1, x.shape[1]))
-    return any(np.all(np.abs(x - at) <= room * np.abs(x)) for x in alike)
-
-
-def _follows(values: NDArray[Any], other: NDArray[Any]) -> bool:
-    """Tell whether an argument has the values of something else, which moves."""
-    flat = other.reshape(len(other), -1)
-    same = flat.shape[1] in (1, values.shape[1]) and np.all(flat == values)
-    return bool(same and np.any(flat != flat[:1]))
-
-
-def _at_ends(recording: Recording, own: Mapping[str, Argument]) -> list[Finding]:
-    """Find guide's parameters at an end of their constraint that the loss would have beyond it."""
-    findings, ends = [], recording.header.get("ends", {})
-    for role, argument in own.items():
-        name = argument.sources[0] if len(argument.sources) == 1 else ""
-        if name not in ends or argument.gradient is None:
-            continue
-        values = recording.constrained[name].reshape(recording.num_steps, -1)
-        if values.shape != argument.values.shape or np.any(values != argument.values):
-            continue
-        if argument.gradient.shape != values.shape:
-            continue
-        low, high = (ends[name].get(key) for key in ("low", "high"))
-        downhill = -argument.gradient.mean(axis=0)
-        for end, sign in ((low, -1.0), (high, 1.0)):
-            if not end:  # there is none, or it is 0, where concentrations and scales end anyway
-                continue
-            at = np.abs(values[-1] - end) <= _AT_END * abs(end - (low or 0.0) or end)
-            stuck = int(np.sum(at & (sign * downhill > 0)))
-            if 2 * stuck > at.size:
-                words = f"{stuck} of {at.size} values of {name} ({role}) are at an end of its range"
-                reason = "the loss falls beyond it: the constraint is too narrow"
-                findings.append(
-                    Finding("guide_at_constraint", words, end, None, None, reason, "mistake")
-                )
-    return findings
-
-
-def _scales(
-    sites: Sites, rows: Sequence[Mapping[str, Any]], data: Data | None
-) -> tuple[float, float, list[Finding]]:
-    """Return the scale of all terms, the weight of the likelihood, and what is wrong with them."""
-    described = [x for program in ("model", "guide") for x in sites.described(program)]
-    scales = {(x.get("scale", 1.0), x.get("planned_scale", 1.0)) for x in described}
-    (scale, planned), *others = sorted(scales, reverse=True) or [(1.0, 1.0)]
-    of_rows = {
-        (x.get("scale", 1.0) / scale, x.get("planned_scale", 1.0) / planned) for x in rows
-    } or {(1.0, 1.0)}
-    (weight, meant), *more = sorted(of_rows, reverse=True)
-    changing = data is not None and not data.constant
-    findings = []
-
-    def mistake(name: str, words: str, theirs: float, ours: float) -> None:
-        findings.append(Finding(name, words, theirs, ours, None, "as the sites have it", "mistake"))
-
-    if others or more:
-        words = "the sites are scaled differently from each other"
-        mistake("likelihood_weight", words, scale, float(others[0][0]) if others else 1.0)
-    extra, further = scale / planned, weight / meant
-    if planned != 1 and np.isclose(extra, planned):
-        mistake("subsample_scaled_twice", "the scale of a minibatch", scale, planned)
-    elif planned != 1 and np.isclose(extra * planned, 1):
-        mistake("subsample_unscaled", "the scale of a minibatch", scale, planned)
-    elif not np.isclose(extra, 1) and changing:
-        findings.append(Finding("scale", f"batches count {number(extra)} times", status="note"))
-    elif not np.isclose(extra, 1) and np.isclose(further, 1):
-        mistake("normalised_loss", "the factor of all terms of the loss", extra, 1.0)
-    if meant != 1 and np.isclose(further, meant):
-        mistake("subsample_scaled_twice", "the scale of a batch of rows is", weight, meant)
-    elif meant != 1 and np.isclose(further * meant, 1):
-        mistake("subsample_unscaled", "the scale of a batch of rows is", weight, meant)
-    elif not np.isclose(further, 1) and not (changing and sites.size == 1):
-        mistake("likelihood_weight", "the likelihood counts times", weight, meant)
-    return scale, weight, findings
 
 
 def _marginal(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> Statement:
@@ -377,7 +272,7 @@ def _marginal(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> Statem
     prior = {f"prior.{name}": sites.argument("model", "", name) for name in NAMES}
     one, outside, _ = _prior(sites, prior, {})
     _check_arguments(one)
-    scale, _, findings = _scales(sites, (), data)
+    scale, _, findings = scales_of(sites, (), data)
     none = np.zeros((recording.num_steps, 0, sites.size))
     return Statement(
         recording,
@@ -389,6 +284,6 @@ def _marginal(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> Statem
         data.select(sites.kept),
         scale,
         1.0,
-        (*findings, *data.findings, *_detached(recording, prior)),
+        (*findings, *data.findings, *detached(recording, prior)),
         outside,
     )

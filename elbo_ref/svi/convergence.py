@@ -90,7 +90,7 @@ def find_floor(
     parameters: ParameterVector,
     objective: Objective,
     vector: FloatArray,
-    num_particles: int,
+    num_particles: float,
     rate: float,
 ) -> NoiseFloor | None:
     """Noise floor of a run that stands at a vector, at a learning rate; 0 where nothing is drawn.
@@ -120,7 +120,7 @@ class Goal(NamedTuple):
 
 
 def find_goal(
-    parameters: ParameterVector, objective: Objective, vector: FloatArray, num_particles: int
+    parameters: ParameterVector, objective: Objective, vector: FloatArray, num_particles: float
 ) -> Goal | None:
     """Goal of a run that stands at a vector; None if there is none or its noise is not known."""
     top = maximum_uphill(parameters, vector)

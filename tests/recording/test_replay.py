@@ -29,6 +29,7 @@ from recorded import (
     N,
     hide_pytorch,
     site,
+    stated,
 )
 
 
@@ -448,9 +449,65 @@ def test_one_step_of_a_minibatch_is_not_all_the_data(shared):
     groups = {name: {x: a[:1] for x, a in getattr(whole, name).items()}
               for name in ("draws", "arguments")}  # fmt: skip
     recording = replace(whole, losses=whole.losses[:1], observed=one, **groups)
-    verdict = replay(recording, (er.Counts.shared if shared else er.Counts)(*rows))
+    verdict = replay(recording)
     assert not verdict.mistakes, verdict
     assert not {"at_optimum", "not_converged", "unbounded"} & {x.name for x in verdict.findings}
+    (unknown,) = [x for x in verdict.having("untested") if x.name == "objective"]
+    assert unknown.reason.startswith("minibatches")
+    said = " ".join(str(verdict).split())
+    assert "Whether they are at a maximum is not known: minibatches" in said
+
+
+@pytest.mark.parametrize("numbered", [True, False], ids=["in a plate", "by hand"])
+@pytest.mark.parametrize(("rows", "shared"), [(ROWS, False), (TRIALS, True)])
+def test_minibatches_are_judged_on_all_the_data(rows, shared, numbered):
+    """By the batches where a plate numbers their rows and all were seen, else by the counts."""
+    counts = (er.Counts.shared if shared else er.Counts)(*rows)
+    recording, prior = batches(rows, shared, 3.0, numbered), er.Beta(2.0, 5.0)
+    known = er.log_evidence(prior, er.Counts(counts.successes, counts.total_count))
+    assert replay(recording, counts).exact["log_evidence"] == known
+    alone = replay(recording)
+    if numbered and not shared:
+        assert alone.exact["log_evidence"] == known
+    else:
+        assert not alone.exact and "give the counts" in str(alone)
+
+
+def test_a_guide_of_minibatches_is_judged_by_all_of_its_parameters():
+    """Each batch has the guide's arguments of its rows; the parameter has those of all."""
+    k, n = ROWS
+    empty = batches(ROWS, False, 3.0)
+    index = empty.observed["rows.rows"].astype(int)
+    a, b = (np.tile(x, (30, 1)) for x in (2.0 + k, 5.0 + n - k))
+    own = {"concentration1": ["qa"], "concentration0": ["qb"]}
+    guide = {**site("guide", "c", sources=own), "scale": 3.0, "planned_scale": 3.0}
+    recording = replace(
+        empty,
+        losses=np.full(30, -3.0),
+        arguments=empty.arguments
+        | {
+            "guide.c.concentration1": np.take_along_axis(a, index, 1),
+            "guide.c.concentration0": np.take_along_axis(b, index, 1),
+        },
+        header={**empty.header, "sites": [guide, *empty.header["sites"]]},
+        **{x: {"qa": a, "qb": b} for x in ("before", "constrained", "gradients", "after")},
+    )
+    prior, counts = er.Beta(2.0, 5.0), er.Counts(k, n)
+    exact = replay(recording).exact
+    assert exact["elbo"] == pytest.approx(er.log_evidence(prior, counts), abs=1e-9)
+    doubled = {"qa": 2 * a, "qb": b}
+    unknown = replay(replace(recording, constrained=doubled))
+    assert not unknown.exact and "known of the latents of a batch alone" in str(unknown)
+
+
+def test_another_model_is_no_mistake_in_its_losses():
+    """A prior for each latent, and losses that nobody can make again."""
+    a, b = np.array([1.0, 2.0, 3.0]), np.array([2.0, 3.0, 4.0])
+    c = np.random.default_rng(0).beta(a, b, (30, 1, 3))
+    arguments = {"model.c.concentration1": a, "model.c.concentration0": b}
+    verdict = replay(stated(c, arguments, losses=np.arange(30.0)))
+    assert verdict.outcome == "outside_model" and not verdict.mistakes
+    assert any("do not follow" in x.reason for x in verdict.having("untested"))
 
 
 def test_minibatches_of_another_number_of_rows():

@@ -146,6 +146,21 @@ def test_values_that_stand_against_several_latents_each():
     assert not one.findings and one.successes.tolist() == [[3, 3, 3]]
 
 
+def test_values_that_a_plate_repeats():
+    """Each of three values ten times, for its own latent: they weigh ten times as much."""
+    rows = [np.tile(x, 10)[None].astype(float) for x in (K, N, np.arange(3))]
+    made = data(*rows, rows=30, elements=3)
+    (finding,) = made.findings
+    assert (finding.name, finding.theirs, finding.ours) == ("likelihood_weight", 10.0, 1.0)
+    assert made.successes.tolist() == [(10 * K).tolist()]
+
+
+def test_a_site_that_is_masked_altogether_is_none():
+    """Such as the unobserved part of a site whose `obs_mask` is true everywhere."""
+    mask = {"model.k.mask": np.zeros((1, 3))}
+    assert not data(np.array([K, K]), np.array([N, N]), observed=False, more=mask).findings
+
+
 def test_rows_that_are_drawn_are_no_observations():
     made = data(np.array([K, K]), np.array([N, N]), observed=False)
     (finding,) = made.findings

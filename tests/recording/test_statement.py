@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 import elbo_ref as er
-from elbo_ref.recording.guide_sites import OutsideError
+from elbo_ref.recording import Recording
+from elbo_ref.recording.guide_sites import Argument, OutsideError, Sites
+from elbo_ref.recording.parameter_findings import other_rows
 from elbo_ref.recording.replay.check import replay
+from elbo_ref.recording.scales import scales_of
 from elbo_ref.recording.statement import read_statement
 from recorded import COUNTS, K, Made, N, betas, site, stated
 
@@ -126,8 +129,9 @@ def test_one_parameter_in_model_and_guide():
 
 def test_a_tied_guide_shares_its_parameters_on_purpose():
     statement = read_statement(shared((A, B)))
-    assert statement.guide.name == "tied" and not statement.findings
-    assert not read_statement(shared((A, B), conflicts=["another"])).findings
+    for found in (statement, read_statement(shared((A, B), conflicts=["another"]))):
+        assert found.guide.name == "tied" and not names(found.findings)
+        assert names(found.findings, "note") == ["parameter"]
 
 
 def test_equal_values_of_two_parameters_are_not_shared():
@@ -275,11 +279,65 @@ def test_scales_are_those_of_the_plates(latent, rows, mistakes):
     assert statement.likelihood_weight == rows[0] / latent[0]
 
 
-def test_sites_that_are_scaled_each_otherwise():
+@pytest.mark.parametrize(
+    ("scales", "name", "words"),
+    [
+        ({"guide": 0.5}, "loss_mismatch", "model 1 times, guide 0.5 times, data 1 times"),
+        ({"model": 4.0, "k": 4.0}, "loss_mismatch", "model 4 times, guide 1 times, data 4 times"),
+        ({"guide": 0.5, "class": "Delta"}, None, ""),  # a point has no density
+    ],
+)
+def test_sites_that_are_scaled_each_otherwise(scales, name, words):
+    """A guide that counts another number of times than the model is none of the known mistakes."""
     made = stated(C, BOTH)
-    sites = [{**x, "scale": 0.5 if x["program"] == "guide" else 1.0} for x in made.header["sites"]]
-    found = read_statement(replace(made, header={"sites": sites})).findings
-    assert "likelihood_weight" in names(found)
+    sites = [
+        {**x, "scale": scales.get("k" if x["name"] == "k" else x["program"], 1.0)}
+        for x in made.header["sites"]
+    ]
+    for x in sites:
+        if x["program"] == "guide" and "class" in scales:
+            x["class"] = scales["class"]
+    found = scales_of(
+        Sites(replace(made, header={**made.header, "sites": sites}), ["c"]), sites[-1:], None
+    )[-1]
+    assert names(found) == ([name] if name else [])
+    assert not name or words in found[0].quantity
+
+
+def test_two_observed_sites_of_which_one_is_scaled():
+    made = stated(C, BOTH)
+    rows = [
+        {**made.header["sites"][-1], "name": x, "scale": scale}
+        for x, scale in zip("kl", (1.0, 0.5), strict=True)
+    ]
+    (found,) = scales_of(Sites(made, ["c"]), rows, None)[-1]
+    assert (
+        found.name == "likelihood_weight" and "data k 1 times, data l 0.5 times" in found.quantity
+    )
+
+
+# -- minibatches -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("taken", "told"), [("same", 0), ("first", 1), ("own", 1), ("more", 0)])
+def test_a_guide_that_takes_other_rows_than_the_minibatch(taken, told):
+    """Its gradient goes past the rows of the plate; one that reaches more is no mistake."""
+    rng, steps = np.random.default_rng(0), 20
+    rows, others = (np.array([rng.permutation(9)[:3] for _ in range(steps)]) for _ in range(2))
+    index = {"same": rows, "first": np.tile(np.arange(3), (steps, 1)), "own": others, "more": rows}
+    gradient = np.zeros((steps, 9))
+    np.put_along_axis(gradient, index[taken], 1.0, axis=1)
+    if taken == "more":
+        np.put_along_axis(gradient, others, 1.0, axis=1)
+    sites = [{**MODEL, "plates": ["data"]}, site("guide", "c", sources={"concentration1": ["qa"]})]
+    recording = Recording(
+        losses=np.zeros(steps),
+        **{x: {"qa": gradient} for x in ("before", "constrained", "gradients", "after")},
+        observed={"data.rows": rows.astype(float)},
+        header={"sites": sites, "plates": {"data": 9}},
+    )
+    own = {"guide.concentration1": Argument(rows + 1.0, None, ("qa",))}
+    assert names(other_rows(recording, own)) == told * ["loss_mismatch"]
 
 
 # -- masks -----------------------------------------------------------------------------------------
@@ -294,6 +352,18 @@ def test_a_latent_that_a_mask_leaves_out():
     np.testing.assert_array_equal(statement.draws, C[:, :, kept])
     np.testing.assert_array_equal(statement.guide_parameters, (QA[:, kept], QB[:, kept]))
     assert statement.data.counts() == er.Counts(K[kept], N[kept])
+
+
+def test_a_prior_that_is_computed_from_what_the_guide_draws():
+    """As along a chain: through the draw it has the guide's parameters for its own."""
+    sources = {"concentration1": ["size", "qa"], "concentration0": ["size"]}
+    made = stated(C, BOTH, sites=[site("model", "c", sources=sources), GUIDE])
+    stated_in = {"size": ["model"], "qa": ["guide"]}
+    with pytest.raises(OutsideError, match="depends on the guide's draws or parameters: qa"):
+        read_statement(replace(made, header={**made.header, "programs": stated_in}))
+    read_statement(
+        replace(made, header={**made.header, "programs": {**stated_in, "qa": ["guide", "model"]}})
+    )
 
 
 # -- other models ----------------------------------------------------------------------------------

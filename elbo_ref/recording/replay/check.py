@@ -32,6 +32,7 @@ from elbo_ref.recording.replay.counts import compare_in_orders
 from elbo_ref.recording.replay.finite import finite_part
 from elbo_ref.recording.replay.reach import held_by, reach_finding
 from elbo_ref.recording.replay.trace import ReplayTrace
+from elbo_ref.recording.replay.whole import whole_run
 from elbo_ref.recording.rows import Data
 from elbo_ref.recording.statement import Statement, read_statement
 from elbo_ref.svi.optimizers import Adam
@@ -172,7 +173,12 @@ def _replayed(recording: Recording, counts: Counts | None, optimizer: Adam | Non
     else:
         explanation = losses.explain_losses(ReplayTrace.of(statement, data))
         trace = explanation.trace
-        findings += explanation.findings
+        known = {x.name for x in statement.findings if x.status == "mistake"}
+        said = known & {"loss_mismatch"}
+        if statement.outside and any(x.name == "loss_mismatch" for x in explanation.findings):
+            findings.append(_untested("they do not follow from what is known of this model"))
+            explanation = explanation._replace(findings=(), explained=False)
+        findings += [x for x in explanation.findings if x.name not in said]
         compared = gradients.compare_gradients(explanation)
         detached = any(x.name == "gradient_detached" for x in statement.findings)
         findings += [x for x in compared if not (detached and x.name == "gradient_mismatch")]
@@ -180,12 +186,26 @@ def _replayed(recording: Recording, counts: Counts | None, optimizer: Adam | Non
     if not any(x.name == "loss_mismatch" for x in findings):
         findings += chain.compare_parameters(statement)
     findings += updates.compare_updates(part, optimizer)
-    point = _last_point(statement, trace, data)
-    if point is not None:
-        held = held_by(statement)
-        within = held and reach_finding(held, point)
-        findings.append(within or optimum_finding(point))
-    return _Seen(findings, statement, trace, point)
+    more, point = _at_maximum(statement, data, counts, trace)
+    return _Seen([*findings, *more], statement, trace, point)
+
+
+def _at_maximum(
+    statement: Statement, data: Data, counts: Counts | None, trace: ReplayTrace | None
+) -> tuple[list[Finding], PointDiagnosis | None]:
+    """Compare the last parameters with the optimum."""
+    if statement.outside:
+        return [], None
+    whole = (statement, data) if data.constant else whole_run(statement, data, counts)
+    if isinstance(whole, str):
+        words = "whether the parameters are at a maximum"
+        return [Finding("objective", words, reason=whole, status="untested")], None
+    point = _last_point(*whole, trace)
+    if point is None:
+        return [], None
+    held = held_by(statement)
+    within = held and reach_finding(held, point)
+    return [within or optimum_finding(point)], point
 
 
 def _untested(reason: str) -> Finding:
@@ -197,11 +217,11 @@ def _outside(reason: str) -> Finding:
 
 
 def _last_point(
-    statement: Statement, trace: ReplayTrace | None, data: Data
+    statement: Statement, data: Data, trace: ReplayTrace | None
 ) -> PointDiagnosis | None:
-    """Diagnose the parameters before the last update; None where there is no such point."""
+    """Diagnose the parameters of the last step; None where there is no such point."""
     prior = statement.prior[:, -1]
-    if statement.outside or not data.constant or prior.shape[1] > 1 or not (prior > 0).all():
+    if prior.shape[1] > 1 or not (prior > 0).all():
         return None
     guide, params = statement.guide, statement.guide_parameters[:, -1]
     if statement.marginal:
@@ -215,15 +235,16 @@ def _last_point(
     recording, arguments = statement.recording, statement.arguments
     learned = [role for role, argument in arguments.items() if argument.sources]
     rates = [rate[-1] for rate in recording.lr.values() if np.isfinite(rate[-1])]
+    counts, particles = data.counts(), 1 if trace is None else trace.model.num_particles
     point = Point(
-        counts=data.counts(),
+        counts=counts,
         guide_name=guide.name,
         loss=find_loss("trace") if trace is None else trace.model.loss,
         prior=Beta(*map(float, prior[:, 0])),
         guide_parameters=params,
         learn_prior=learned_of(learned),
         rate=float(rates[0]) if rates else None,
-        num_particles=1 if trace is None else trace.model.num_particles,
+        num_particles=particles * statement.num_latents / len(counts),
     )
     return PointDiagnosis(point)
 

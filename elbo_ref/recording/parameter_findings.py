@@ -1,0 +1,120 @@
+"""Findings about the parameters of a program, from their values, gradients and constraints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.recording.guide_sites import Argument
+from elbo_ref.recording.notes import Recording
+
+_AT_END = 0.1
+"""Share of a range, or of its end, that counts as at the end."""
+
+
+def detached(recording: Recording, arguments: Mapping[str, Argument]) -> list[Finding]:
+    """Find parameters that no gradient reaches.
+
+    An argument that is computed of none, and follows one, shows the same.
+    """
+    findings, stated_in = [], recording.header.get("programs", {})
+    sources = [
+        x for site in recording.header.get("sites", ()) for x in site.get("sources", {}).values()
+    ]
+    used = {name for names in sources for name in names}
+    for program, owner in (("model", "prior."), ("guide", "guide.")):
+        mine = {r: x for r, x in arguments.items() if r.startswith(owner) and not x.sources}
+        names = [x for x in recording.gradients if program in stated_in.get(x, ())]
+        still = [x for x in names if x not in used and not np.any(recording.gradients[x])]
+        others = {x: recording.constrained[x] for x in names}
+        others |= {role: x.values for role, x in arguments.items() if x.sources}
+        moving = [
+            x for x, at in others.items() if any(_follows(y.values, at) for y in mine.values())
+        ]
+        whose, lost = f"{', '.join(mine)}: ", still or moving
+        if not mine:
+            values = recording.constrained
+            whose, lost = "", [x for x in still if _enters(values[x], arguments, owner)]
+        if lost:
+            words = f"{whose}no gradient goes to {', '.join(lost)}"
+            reason = "it was detached, or taken out of the graph by item(), float() or data"
+            findings.append(Finding("gradient_detached", words, reason=reason, status="mistake"))
+        elif still:
+            words = f"no gradient goes to {', '.join(still)}: not used, or taken out of the graph"
+            findings.append(Finding("parameter", words, status="note"))
+    return findings
+
+
+def _enters(value: NDArray[Any], arguments: Mapping[str, Argument], owner: str) -> bool:
+    """Tell whether a parameter is the mean or the total of two concentrations that move."""
+    one, zero = (arguments.get(f"{owner}concentration{i}") for i in "10")
+    if one is None or zero is None or not np.any(one.values != one.values[:1]):
+        return False
+    total = one.values + zero.values
+    at, room = value.reshape(len(value), -1), 16 * np.finfo(total.dtype).eps
+    alike = (x for x in (total, one.values / total) if at.shape[1] in (1, x.shape[1]))
+    return any(np.all(np.abs(x - at) <= room * np.abs(x)) for x in alike)
+
+
+def _follows(values: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Tell whether an argument has the values of something else, which moves."""
+    flat = other.reshape(len(other), -1)
+    same = flat.shape[1] in (1, values.shape[1]) and np.all(flat == values)
+    return bool(same and np.any(flat != flat[:1]))
+
+
+def at_ends(recording: Recording, own: Mapping[str, Argument]) -> list[Finding]:
+    """Find guide's parameters at an end of their constraint that the loss would have beyond it."""
+    findings, ends = [], recording.header.get("ends", {})
+    for role, argument in own.items():
+        name = argument.sources[0] if len(argument.sources) == 1 else ""
+        if name not in ends or argument.gradient is None:
+            continue
+        values = recording.constrained[name].reshape(recording.num_steps, -1)
+        if values.shape != argument.values.shape or np.any(values != argument.values):
+            continue
+        if argument.gradient.shape != values.shape:
+            continue
+        low, high = (ends[name].get(key) for key in ("low", "high"))
+        downhill = -argument.gradient.mean(axis=0)
+        for end, sign in ((low, -1.0), (high, 1.0)):
+            if not end:  # there is none, or it is 0, where concentrations and scales end anyway
+                continue
+            at = np.abs(values[-1] - end) <= _AT_END * abs(end - (low or 0.0) or end)
+            stuck = int(np.sum(at & (sign * downhill > 0)))
+            if 2 * stuck > at.size:
+                words = f"{stuck} of {at.size} values of {name} ({role}) are at an end of its range"
+                reason = "the loss falls beyond it: the constraint is too narrow"
+                findings.append(
+                    Finding("guide_at_constraint", words, end, None, None, reason, "mistake")
+                )
+    return findings
+
+
+def other_rows(recording: Recording, own: Mapping[str, Argument]) -> list[Finding]:
+    """Find parameters of the guide, one for each latent, that a minibatch's gradient goes past."""
+    of_model = {x for site in recording.sites("model") for x in site.get("plates", ())}
+    plates = {
+        x: int(size)
+        for x, size in recording.header.get("plates", {}).items()
+        if x in of_model and f"{x}.rows" in recording.observed
+    }
+    findings = []
+    names = {name for x in own.values() for name in x.sources}
+    for name in sorted(names.intersection(recording.gradients)):
+        reached = recording.gradients[name].reshape(recording.num_steps, -1) != 0
+        for plate, size in plates.items():
+            rows = recording.observed[f"{plate}.rows"].astype(np.int64)
+            if reached.shape[1] != size or len(rows) != len(reached):
+                continue
+            lacking = ~np.take_along_axis(reached, rows, axis=1)
+            past = lacking.any(axis=1) & (reached.sum(axis=1) > (~lacking).sum(axis=1))
+            if 4 * past.sum() > len(rows):
+                words = f"the gradient for {name} goes to other rows than plate {plate!r} has"
+                reason = f"the guide takes other rows of it, in {past.sum()} of {len(rows)} steps"
+                findings.append(Finding("loss_mismatch", words, reason=reason, status="mistake"))
+    return findings

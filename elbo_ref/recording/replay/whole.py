@@ -1,0 +1,82 @@
+"""All the latents of a run on minibatches, put together of the batches that it saw.
+
+A batch has the rows and the guide's parameters of some latents. Where a plate, or the rows of a
+parameter that a gradient reaches, say which these are, the run's last parameters can be judged on
+all the data.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elbo_ref._validation.arguments import FloatArray, IntArray
+from elbo_ref.counts import Counts
+from elbo_ref.recording.guide_sites import Argument
+from elbo_ref.recording.rows import Data
+from elbo_ref.recording.statement import Statement
+
+
+def whole_run(
+    statement: Statement, data: Data, counts: Counts | None
+) -> tuple[Statement, Data] | str:
+    """Put the last step together for all latents; or say why that cannot be done.
+
+    Parameters
+    ----------
+    statement : Statement
+        Of a run on minibatches.
+    data : Data
+        Its rows.
+    counts : Counts, optional
+        All the data, if they were given: one entry for each latent.
+    """
+    seen = data if statement.num_latents > 1 else None
+    numbers = None if seen is None else seen.numbers
+    size = len(counts) if counts is not None else data.whole
+    if statement.num_latents == 1 and counts is not None and len(counts) == 1:
+        return statement, Data.of(counts)
+    if size is None or (numbers is None and counts is None):
+        return "minibatches: which rows they have is not recorded; give the counts"
+    if counts is None:
+        assert numbers is not None
+        counts = _seen_counts(data, numbers, size)
+        if counts is None:
+            return "minibatches: some rows are in none of these; give the counts"
+    arguments = dict(statement.arguments)
+    for role, argument in arguments.items():
+        if role.startswith("guide."):
+            wide = _of_all(statement, argument, numbers, size)
+            if wide is None:
+                return f"minibatches: {role} is known of the latents of a batch alone"
+            arguments[role] = argument._replace(values=wide)
+    return Statement(**{**vars(statement), "arguments": arguments}), Data.of(counts)
+
+
+def _seen_counts(data: Data, numbers: IntArray, size: int) -> Counts | None:
+    """Collect the rows of all batches; None if some latent is in none."""
+    wide = np.broadcast_shapes(numbers.shape, data.successes.shape)
+    at = np.broadcast_to(numbers, wide)
+    k, n = np.full((2, size), -1, np.int64)
+    k[at], n[at] = (np.broadcast_to(x, wide).astype(np.int64) for x in data[:2])
+    return None if (k < 0).any() else Counts(k, n)
+
+
+def _of_all(
+    statement: Statement, argument: Argument, numbers: IntArray | None, size: int
+) -> FloatArray | None:
+    """Return the values of an argument for all latents, (T, 1 or size), where they are known."""
+    values = argument.values
+    if values.shape[1] == 1 and statement.num_latents > 1:
+        return np.asarray(values, np.float64)
+    recording = statement.recording
+    if len(argument.sources) != 1:
+        return None
+    (name,) = argument.sources
+    all_values = recording.constrained[name].reshape(recording.num_steps, -1)
+    if all_values.shape[1] != size:
+        return None
+    if numbers is not None:
+        same = np.array_equal(np.take_along_axis(all_values, numbers, axis=1), values)
+    else:
+        same = all(map(set.issuperset, map(set, all_values.tolist()), map(set, values.tolist())))
+    return all_values.astype(np.float64) if same else None

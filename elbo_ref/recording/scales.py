@@ -1,0 +1,72 @@
+"""The factors that plates and scales give to the terms of a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from elbo_ref._format.numbers import number
+from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.recording.guide_sites import Sites
+from elbo_ref.recording.rows import Data
+
+LISTED = 6
+"""Sites or parameters that a sentence lists."""
+
+
+def scales_of(
+    sites: Sites, rows: Sequence[Mapping[str, Any]], data: Data | None
+) -> tuple[float, float, list[Finding]]:
+    """Return the scale of all terms, the weight of the likelihood, and what is wrong with them."""
+    latents = sites.described("model")
+    sampled = [x for x in sites.described("guide") if x["class"] != "Delta"]
+    scales, of_guide, of_rows = (
+        sorted({(x.get("scale", 1.0), x.get("planned_scale", 1.0)) for x in some}, reverse=True)
+        for some in (latents or sampled, sampled, rows)
+    )
+    scale, planned = scales[0] if scales else (1.0, 1.0)
+    weight, meant = of_rows[0] if of_rows else (scale, planned)
+    weight, meant = weight / scale, meant / planned
+    changing = data is not None and not data.constant
+    findings = []
+
+    def mistake(name: str, words: str, theirs: float, ours: float) -> None:
+        findings.append(Finding(name, words, theirs, ours, None, "as the sites have it", "mistake"))
+
+    parts = ("model", latents), ("guide", sampled), ("data", rows)
+    if len({x for x, _ in [*scales, *of_guide]}) > 1:
+        return scale, weight, [_unlike("loss_mismatch", parts)]
+    if len({x for x, _ in of_rows}) > 1:
+        return scale, weight, [_unlike("likelihood_weight", parts)]
+    extra, further = scale / planned, weight / meant
+    if planned != 1 and np.isclose(extra, planned):
+        mistake("subsample_scaled_twice", "the scale of a minibatch", scale, planned)
+    elif planned != 1 and np.isclose(extra * planned, 1):
+        mistake("subsample_unscaled", "the scale of a minibatch", scale, planned)
+    elif not np.isclose(extra, 1) and changing:
+        findings.append(Finding("scale", f"batches count {number(extra)} times", status="note"))
+    elif not np.isclose(extra, 1) and np.isclose(further, 1):
+        mistake("normalised_loss", "the factor of all terms of the loss", extra, 1.0)
+    if meant != 1 and np.isclose(further, meant):
+        mistake("subsample_scaled_twice", "the scale of a batch of rows is", weight, meant)
+    elif meant != 1 and np.isclose(further * meant, 1):
+        mistake("subsample_unscaled", "the scale of a batch of rows is", weight, meant)
+    elif not np.isclose(further, 1) and not (changing and sites.size == 1):
+        mistake("likelihood_weight", "the likelihood counts times", weight, meant)
+    return scale, weight, findings
+
+
+def _unlike(name: str, parts: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> Finding:
+    """Say how often each part of the loss counts, where that is no one factor."""
+    counted = []
+    for part, sites in parts:
+        scales = {site["name"]: number(site.get("scale", 1.0)) for site in sites}
+        if len(set(scales.values())) > 1:
+            counted += [f"{part} {site} {scale} times" for site, scale in scales.items()]
+        elif scales:
+            counted.append(f"{part} {next(iter(scales.values()))} times")
+    words = f"the sites count differently: {', '.join(counted[:LISTED])}"
+    reason = "a plate's size, or a scale, that one of them has and another has not"
+    return Finding(name, words, reason=reason, status="mistake")
