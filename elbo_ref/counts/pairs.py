@@ -2,30 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
-
 import numpy as np
 from numpy.typing import NDArray
 
-from elbo_ref._validation.arguments import label_list
 from elbo_ref.counts.statistics import Counts
-
-
-def levels(counts: Counts, by: Iterable[Hashable]) -> tuple[tuple[Hashable, ...], NDArray[np.intp]]:
-    """Return the distinct levels, in the order of first appearance, and that of each entry.
-
-    Raises
-    ------
-    ValueError
-        If there is not one for each entry.
-    """
-    labels = label_list("by", by)
-    if len(labels) != len(counts):
-        raise ValueError(f"by has {len(labels)} labels for {len(counts)} entries of counts")
-    number: dict[Hashable, int] = {}
-    for label in labels:
-        number.setdefault(label, len(number))
-    return tuple(number), np.array([number[label] for label in labels], np.intp)
 
 
 def distinct(counts: Counts) -> tuple[Counts, NDArray[np.intp]]:

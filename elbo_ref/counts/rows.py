@@ -89,24 +89,30 @@ def fitted(name: str, array: IntArray, size: int) -> IntArray:
     return np.array(np.broadcast_to(array.reshape(-1), size))
 
 
-def check_same_index(**arrays: object) -> None:
+def check_same_index(**arrays: object) -> Any:
     """Refuse labelled arrays, of pandas or xarray, that would be paired by position.
+
+    Returns
+    -------
+    pandas.Index or None
+        The one that they have in common.
 
     Raises
     ------
     ValueError
         If two of them have different indexes.
     """
-    found = {name: index for name, x in arrays.items() if (index := _index(x)) is not None}
+    found = {name: index for name, x in arrays.items() if (index := index_of(x)) is not None}
     for (name, index), (other, its) in pairwise(found.items()):
         if not index.equals(its):
             raise ValueError(
                 f"{name} and {other} have different indexes, and would be paired by position: put "
                 "both into one frame and call Counts.from_frame, or pass .to_numpy() of each"
             )
+    return next(iter(found.values()), None)
 
 
-def _index(value: object) -> Any:
+def index_of(value: object) -> Any:
     """Return the index of a Series of pandas, or of an array of xarray with one dimension."""
     index = getattr(value, "index", None)
     dims: tuple[Hashable, ...] = getattr(value, "dims", ())
@@ -119,3 +125,11 @@ def check_sums(name: str, sums: ArrayLike) -> None:
     """Refuse what int64 would wrap, by the sums in floating point with room for their rounding."""
     if np.max(sums) >= 2.0**63 * (1 - 1e-9):
         raise ValueError(f"the sum of {name} does not fit into 63 bits")
+
+
+def plain(label: Hashable) -> bool | int | float | str:
+    """Return a label as JSON can hold it."""
+    value = label.item() if isinstance(label, np.generic) else label
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    return value if isinstance(value, bool | int | float) else str(value)

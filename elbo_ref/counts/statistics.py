@@ -30,7 +30,16 @@ from elbo_ref._validation.arguments import (
 )
 from elbo_ref.counts.columns import Columns
 from elbo_ref.counts.frames import from_frame
-from elbo_ref.counts.rows import check_same_index, check_sums, fitted, numbered, pool, row_counts
+from elbo_ref.counts.levels import Levels, levelled
+from elbo_ref.counts.rows import (
+    check_same_index,
+    check_sums,
+    fitted,
+    numbered,
+    plain,
+    pool,
+    row_counts,
+)  # fmt: skip
 from elbo_ref.special import log_choose
 
 
@@ -55,6 +64,10 @@ class Counts:
         Log of the product of the rows' binomial coefficients over C(N, K); 0 for a single row.
     labels : tuple or None
         The group of each latent, from `Counts.grouped`.
+    by : Levels or None
+        The level of each latent, such as its treatment, and the name of their column.
+    order : object
+        The common index of the Series that the entries are of, or ``"sorted"``; None if unknown.
 
     Raises
     ------
@@ -79,6 +92,8 @@ class Counts:
     multiplicity: IntArray
     log_split: FloatArray
     labels: tuple[Hashable, ...] | None
+    by: Levels | None = None
+    order: Any = None
 
     def __init__(
         self,
@@ -86,17 +101,19 @@ class Counts:
         total_count: ArrayLike,
         multiplicity: ArrayLike | None = None,
     ) -> None:
-        check_same_index(successes=successes, total_count=total_count, multiplicity=multiplicity)
+        order = check_same_index(
+            successes=successes, total_count=total_count, multiplicity=multiplicity
+        )
         k, n = row_counts(successes, total_count)
         w = np.ones_like(k)
         if multiplicity is not None:
             w = fitted("multiplicity", whole_numbers("multiplicity", multiplicity), k.size)
         check_sums("multiplicity", w.sum(dtype=np.float64))
-        self._set(k, n, w, np.zeros(k.size), None)
+        self._set(k, n, w, np.zeros(k.size), None, None, order)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
-            if name != "labels":
+            if isinstance(value, np.ndarray):
                 value.setflags(write=False)
             object.__setattr__(self, name, value)
 
@@ -106,10 +123,10 @@ class Counts:
         n: IntArray,
         w: IntArray,
         log_split: FloatArray,
-        labels: tuple[Hashable, ...] | None,
+        *rest: Any,
     ) -> None:
-        names = ("successes", "total_count", "multiplicity", "log_split", "labels")
-        self.__setstate__(dict(zip(names, (k, n, w, log_split, labels), strict=True)))
+        names = ("successes", "total_count", "multiplicity", "log_split", "labels", "by", "order")
+        self.__setstate__(dict(zip(names, (k, n, w, log_split, *rest), strict=False)))
 
     @classmethod
     def from_frame(
@@ -122,6 +139,7 @@ class Counts:
         outcome: str | None = None,
         proportion: str | None = None,
         group: str | None = None,
+        by: str | None = None,
         multiplicity: str | None = None,
         na: Literal["error", "drop"] = "error",
     ) -> Counts:
@@ -139,6 +157,9 @@ class Counts:
             ``hits`` and ``at_bats``, with a warning that says which.
         group : str, optional
             A column of labels: one latent for each, instead of one for each row.
+        by : str, optional
+            A column of a level that each latent has, such as its treatment: `elbo_ref.estimate`
+            gives each level a prior of its own.
         multiplicity : str, optional
             A column that says for how many equal rows a row stands; without it
             ``"multiplicity"``, if there is one.
@@ -149,8 +170,8 @@ class Counts:
         Returns
         -------
         Counts
-            An entry for each distinct pair of counts, sorted by `total_count`, then `successes`; or
-            one for each group, sorted by label, which keeps its type.
+            An entry for each distinct pair of counts (at each level), sorted by `total_count`, then
+            `successes`; or one for each group, sorted by label, which keeps its type.
 
         Raises
         ------
@@ -177,17 +198,13 @@ class Counts:
         (Counts(successes=[0 1], total_count=[1 2]), ('a', 'b'))
         """
         columns = Columns(
-            successes,
-            failures,
-            total_count,
-            outcome,
-            proportion,
-            group,
-            multiplicity=multiplicity,
+            successes, failures, total_count, outcome, proportion, group, by, multiplicity
         )
         found = from_frame(frame, columns, na)
         counts = cls(found.successes, found.total_count, found.multiplicity)
-        return counts if found.labels is None else counts.pooled(found.labels)
+        if group is not None:
+            counts = counts.pooled(found.labels)
+        return levelled(counts, by, found.labels if group is None else None)
 
     @classmethod
     def shared(cls, successes: ArrayLike, total_count: ArrayLike) -> Counts:
@@ -268,7 +285,7 @@ class Counts:
             np.array_equal(getattr(self, name), getattr(other, name))
             for name in ("successes", "total_count", "multiplicity", "log_split")
         )
-        return self.labels == other.labels and all(same)
+        return (self.labels, self.by) == (other.labels, other.by) and all(same)
 
     def __hash__(self) -> int:
         return hash((self.successes.tobytes(), self.total_count.tobytes()))
@@ -331,7 +348,7 @@ class Counts:
         columns = ("successes", "total_count", "multiplicity", "log_split")
         document = {name: getattr(self, name).tolist() for name in columns}
         if self.labels is not None:
-            document["labels"] = [_plain(label) for label in self.labels]
+            document["labels"] = [plain(label) for label in self.labels]
         return document
 
     @classmethod
@@ -379,11 +396,3 @@ class Counts:
         k, n, w = counts.successes, counts.total_count, counts.multiplicity
         counts._set(k, n, w, split, names)
         return counts
-
-
-def _plain(label: Hashable) -> bool | int | float | str:
-    """Return a label as JSON can hold it."""
-    value = label.item() if isinstance(label, np.generic) else label
-    if isinstance(value, float) and not np.isfinite(value):
-        return str(value)
-    return value if isinstance(value, bool | int | float) else str(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from typing import Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from elbo_ref._format.progress import progress_of
 from elbo_ref._validation.arguments import check_type, probability, underflow_is_zero
 from elbo_ref.counts import Counts, distinct, levels
+from elbo_ref.counts.levels import By
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.estimates.fit import Fit
 from elbo_ref.estimates.hyperprior import Hyperprior
@@ -25,7 +26,7 @@ def estimate(
     *,
     hyperprior: Hyperprior | None = None,
     level: float = 0.95,
-    by: Iterable[Hashable] | None = None,
+    by: By | None = None,
     above: float | None = None,
     progress: bool | None = None,
 ) -> Estimates:
@@ -41,8 +42,12 @@ def estimate(
         The distribution that ``"averaged"`` starts from; `Hyperprior()` by default.
     level : float
         The probability of the equal-tailed intervals; in (0, 1).
-    by : G labels, optional
-        The group of each entry of the counts, such as its treatment: one prior for each group.
+    by : str, mapping or G labels, optional
+        The group of each entry of the counts, such as its treatment: one prior for each group. By
+        default the levels that the counts have from ``Counts.from_frame(..., by="treatment")``, if
+        they have some; the name of these says the same. A mapping gives the group of each label;
+        labels in a sequence are those of the entries in their order, which counts of a frame
+        have not.
     above : float, optional
         A threshold in (0, 1): the table then has a column of `Estimates.probability_above`.
     progress : bool, optional
@@ -97,12 +102,12 @@ def estimate(
     check_prior(prior)
     names: tuple[Hashable, ...] = (None,)
     group = np.zeros(len(counts), np.intp)
-    if by is not None:
+    if apart := by is not None or counts.by is not None:
         names, group = levels(counts, by)
     entry, columns = np.empty(len(counts), np.intp), np.empty((4, len(counts)))
     groups, fits = [], []
     for i in range(len(names)):
-        chosen = group == i if by is not None else slice(None)
+        chosen = group == i if apart else slice(None)
         some = (x[chosen] for x in (counts.successes, counts.total_count, counts.multiplicity))
         fewer, entry[chosen] = distinct(Counts(*some))
         groups.append((chosen, fewer))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from elbo_ref._format.documents import Document, Documented, document
@@ -10,6 +10,7 @@ from elbo_ref._format.progress import tracked
 from elbo_ref._format.result import Block, Tabular
 from elbo_ref._format.table import Column, Table, wrapped
 from elbo_ref.counts import Counts, levels
+from elbo_ref.counts.levels import By
 from elbo_ref.estimates.parameters import PriorParameters, columns_of, of_maximum
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
 from elbo_ref.mle.tests import TestResult, same_prior_test
@@ -67,7 +68,7 @@ class EvidenceMaxima(Documented, Tabular):
 
 def maxima_by(
     counts: Counts,
-    by: Iterable[Hashable],
+    by: By | None = None,
     fixed: Mapping[str, float] | None = None,
     *,
     progress: bool | None = None,
@@ -77,8 +78,8 @@ def maxima_by(
     Parameters
     ----------
     counts : Counts
-    by : G labels
-        The group of each entry of the counts.
+    by : str, mapping or G labels, optional
+        The group of each entry of the counts, as of `estimate`; by default the counts' own levels.
     fixed : mapping, optional
         The parameter to hold in all of them, as of `maximize_evidence`.
     progress : bool, optional

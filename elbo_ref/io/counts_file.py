@@ -32,7 +32,7 @@ import warnings
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple
+from typing import IO, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ from numpy.typing import NDArray
 from elbo_ref._validation.advice import as_arguments
 from elbo_ref._validation.arguments import IntArray, file_path
 from elbo_ref.counts import Counts
+from elbo_ref.counts.levels import levelled
 from elbo_ref.io import duckdb_file
 from elbo_ref.io.archive import most_unpacked, read_arrays
 from elbo_ref.io.errors import DataError, bare, short
@@ -95,6 +96,7 @@ def read_counts(
     outcome: str | None = None,
     multiplicity: str | None = None,
     group: str | None = None,
+    by: str | None = None,
     shared: bool = False,
     columns: Sequence[str] | None = None,
     na: Literal["error", "drop"] = "error",
@@ -117,6 +119,9 @@ def read_counts(
         rows) a row stands for; without it ``"multiplicity"``, if there is one.
     group : str, optional
         Name of a column of labels: one latent for each, instead of one for each row.
+    by : str, optional
+        Name of a column of a level that each latent has, such as its treatment, as for
+        `Counts.from_frame`.
     shared : bool
         Instead: one latent for all rows.
     columns : sequence of str, optional
@@ -176,6 +181,7 @@ def read_counts(
         outcome,
         multiplicity,
         group,
+        by,
         shared=shared,
         columns=columns,
         na=na,
@@ -185,7 +191,8 @@ def read_counts(
     if found.guess:
         said = as_arguments(found.guess)
         warnings.warn(f"columns known by their names: {said}", stacklevel=2)
-    return found.counts
+    merged = by is not None or found.source.format in get_args(duckdb_file.Kind)
+    return levelled(found.counts, by, found.by) if merged else found.counts
 
 
 def read(path: str | Path | IO[Any], layout: Layout, progress: bool | None = False) -> CountsFile:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import chain
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
+from elbo_ref._validation.advice import AdvisedError
 from elbo_ref.counts import Counts, pool
+from elbo_ref.counts.levels import apart as levels_apart
 from elbo_ref.io.errors import DataError, bare, short
 from elbo_ref.io.layout import Layout
 
@@ -52,16 +54,12 @@ def apart(counts: Counts, layout: Layout) -> tuple[Counts, Sequence[Hashable] | 
     """
     if layout.by is None or layout.group is None or counts.labels is None:
         return counts, None
-    level: dict[Hashable, Hashable] = {}
-    pairs: Any = counts.labels
-    for label, its in pairs:
-        if label in level:
-            both = f"{short(level[label])} and {short(its)}"
-            text = f"the group {short(label)} has rows of two levels of {bare(layout.by)}: {both}"
-            raise DataError(f"{text}; a latent has one, so make a column of both")
-        level[label] = its
+    try:
+        labels, its = levels_apart(counts.labels, layout.by)
+    except AdvisedError as error:
+        raise DataError(error.text) from None
     columns = counts.successes, counts.total_count, counts.multiplicity, counts.log_split
-    return Counts.from_columns(*columns, list(level)), list(level.values())
+    return Counts.from_columns(*columns, labels), its
 
 
 class Totals(Protocol):

@@ -128,6 +128,23 @@ def test_nullable_numbers_of_pandas_keep_every_digit(dtype):
     assert_identical(got, er.Counts([3, BIG], [5, BIG + 1]))
 
 
+@EACH
+def test_every_row_keeps_its_level(engine):
+    columns = table(8)
+    how = {"successes": "k", "total_count": "n", "by": "ward"}
+    got = er.Counts.from_frame(engine(columns), **how)
+    found = Counter(
+        dict(
+            zip(
+                zip(got.by.levels, got.total_count, got.successes, strict=True),
+                got.multiplicity,
+                strict=True,
+            )
+        )
+    )
+    assert found == Counter(zip(columns["ward"], columns["n"], columns["k"], strict=True))
+
+
 LABELS = {
     "text": ["b", "a", "b"],
     "int": [10, 9, 10],
