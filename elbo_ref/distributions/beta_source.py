@@ -42,6 +42,9 @@ _WITH_SUM = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 _LESS_THIRD = np.array([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0]])
 """Takes three rows to the first two less the third; exactly, as every product is by 0 or 1."""
 
+_MANY = 1000
+"""Numbers from which BLAS might start threads, which takes longer than the work."""
+
 
 class BetaSource(Source):
     """The family of Beta distributions; the rows of `x` are its concentrations.
@@ -64,14 +67,14 @@ class BetaSource(Source):
 
     def expected_logs(self, x: FloatArray) -> FloatArray:
         """Return psi(a) - psi(a + b) and psi(b) - psi(a + b)."""
-        logs: FloatArray = _LESS_THIRD.dot(sc.psi(_WITH_SUM.dot(x)))
+        logs: FloatArray = _less_third(sc.psi(_with_sum(x)))
         return logs
 
     def pull_back(self, tilt: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return A psi_1(a) - (A + D) psi_1(a + b), and its mirror image; and the logarithms."""
-        digammas, trigammas = digamma_trigamma(_WITH_SUM.dot(x))
-        terms = _WITH_SUM.dot(tilt) * trigammas
-        return _LESS_THIRD.dot(terms), _LESS_THIRD.dot(digammas)
+        digammas, trigammas = digamma_trigamma(_with_sum(x))
+        terms = _with_sum(tilt) * trigammas
+        return _less_third(terms), _less_third(digammas)
 
     def variance(self, tilt: FloatArray, x: FloatArray, _weight: float = 0.0) -> FloatArray:
         """Return the variance of the linear form (E5); inf out of the range of a float."""
@@ -107,6 +110,23 @@ class BetaSource(Source):
     def score(self, _logit: FloatArray, logs: FloatArray, x: FloatArray) -> FloatArray:
         """Return the logarithms less their expectations."""
         return np.asarray(logs - self.expected_logs(x)[:, None])
+
+
+def _with_sum(x: FloatArray) -> FloatArray:
+    """Return two rows and their sum."""
+    if x.size < _MANY:
+        rows: FloatArray = _WITH_SUM.dot(x)
+        return rows
+    rows = np.empty((3, *x.shape[1:]))
+    rows[:2] = x
+    np.add(x[0], x[1], out=rows[2])
+    return rows
+
+
+def _less_third(rows: FloatArray) -> FloatArray:
+    """Return the first two of three rows less the third."""
+    less: FloatArray = _LESS_THIRD.dot(rows) if rows.size < _MANY else rows[:2] - rows[2]
+    return less
 
 
 BETA = BetaSource()

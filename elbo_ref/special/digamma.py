@@ -96,45 +96,39 @@ def digamma_second_difference(x: FloatArray, h: FloatArray, n: FloatArray) -> Fl
     return found
 
 
-def digamma_remainders(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return D(a + 1, b) and D(b + 1, a), for arrays of one dimension and one block.
+def digamma_remainders(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return the rows D(a + 1, b) and D(b + 1, a), for arrays of one dimension and one block.
 
     It is the difference of two digamma values beside the logarithm of the shifted arguments,
 
         D(x, n) = psi(x + n) - psi(x) - log((x + n + SHIFT)/(x + SHIFT)) > 0,       x >= 1,
 
     to full relative precision, however small n is: SHIFT steps n / ((x + j)(x + n + j)) and, beyond
-    them, the difference of `_GAP`, by Horner's rule for the divided difference of a polynomial. Two
-    differences with the same end have half of the work in common.
+    them, the difference of `_GAP`, by Horner's rule for the divided difference of a polynomial.
     """
-    s = a + b
-    d_a, d_b = np.zeros_like(s), np.zeros_like(s)
+    s, pair = a + b, np.array((a, b))
+    total = np.zeros_like(pair)
     for step in range(SHIFT, 0, -1):
-        end = 1 / (s + step)
-        for total, x in ((d_a, a), (d_b, b)):
-            term = x + step
-            np.divide(end, term, out=term)
-            total += term
-    u, t, t_b = (1 / (x + (SHIFT + 1)) for x in (s, a, b))
-    square = u * u
-    value, slope, slope_b = (np.full_like(u, _GAP[-1]) for _ in range(3))
-    value *= square
+        term = pair + step
+        np.divide(1 / (s + step), term, out=term)
+        total += term
+    u, t = 1 / (s + (SHIFT + 1)), 1 / (pair + (SHIFT + 1))
+    square, squares = u * u, t * t
+    value = _GAP[-1] * square
     value += _GAP[-2]
-    squares = t * t, t_b * t_b
+    slope = np.full_like(t, _GAP[-1])
     for coefficient in (*_GAP[-3::-1], 0.0):
-        for total, factor in zip((slope, slope_b), squares, strict=True):
-            total *= factor
-            total += value
+        slope *= squares
+        slope += value
         value *= square
         value += coefficient
-    for total, last, first, n in ((d_a, slope, t, b), (d_b, slope_b, t_b, a)):
-        last *= first + u
-        last += 0.5
-        first *= u
-        last *= first
-        total += last
-        total *= n
-    return d_a, d_b
+    slope *= t + u
+    slope += 0.5
+    slope *= t
+    slope *= u
+    total += slope
+    total *= pair[::-1]
+    return total
 
 
 def gap_slope(t: _OneOrMany, u: _OneOrMany) -> _OneOrMany:

@@ -19,12 +19,12 @@ def left(y, a, b):
 
 
 def among(draws, chosen):
-    return Left(*(x[chosen] for x in draws))
+    return Left(*(x[chosen] for x in draws[:6]))
 
 
 def counts(draws):
     """Numbers of pairs of levels; infinite where the fraction does not serve."""
-    _, c, v, a, b, _ = draws
+    _, c, v, a, b, *_ = draws
     found = fraction.pairs(c, v, a)
     served = fraction.reaches(c, a, b) & (found < fraction.MOST + 1)
     served &= v <= np.where(c <= 0.5, a * 25 / 24 + 1, a)
@@ -44,8 +44,19 @@ def reached(way, draws):
 
 def by(way, draws):
     if way == "fraction":
-        return np.array(fraction.derivatives(draws, int(counts(draws).max())))
-    return np.array({"series": series, "mode": mode, "tail": tail}[way].derivatives(draws))
+        return by_fraction(draws, counts(draws))
+    if way == "tail":
+        return np.array(tail.derivatives(draws))
+    return np.array({"series": series, "mode": mode}[way].derivatives(draws))
+
+
+def by_fraction(draws, count):
+    """P and Q in the order of the draws, which need not be that of their numbers of pairs."""
+    count = np.broadcast_to(np.asarray(count, dtype=np.uint8), draws.y.shape)
+    order = np.argsort(count, kind="stable")
+    found = np.empty((2, draws.y.size))
+    found[:, order] = fraction.derivatives(among(draws, order), count[order])
+    return found
 
 
 def agree(draws, *ways):
@@ -94,6 +105,28 @@ def test_each_draw_has_a_way_that_reaches():
         assert served.sum() > 100
         if way != "tail":
             assert reached(way, among(draws, served)).all()
+    assert (chosen[counts(draws) < np.inf] % field.REFLECTED <= field.MODE).all()
+
+
+def test_few_draws_are_right_too():
+    """Ten at a time, by fewer ways: as the same draws among many."""
+    draws = everywhere(6, 3000)
+    many = field.derivatives(draws.y, draws.a, draws.b)
+    for start in range(0, 3000, 10):
+        ten = slice(start, start + 10)
+        few = field.derivatives(draws.y[ten], draws.a[ten], draws.b[ten])
+        np.testing.assert_allclose(few, many[:, ten], rtol=AGREE)
+
+
+@pytest.mark.parametrize("particles", [2, 7, 300])
+def test_pairs_in_turn(particles):
+    """L pairs for n draws give what a pair for each draw gives, whatever the blocks are."""
+    rng = np.random.default_rng(particles)
+    a, b = 10 ** rng.uniform(-2, 3, (2, 211))
+    y = np.log(a / b) + rng.normal(size=(particles, 211)) * np.minimum(1 / np.sqrt(a), 3)
+    each = (np.broadcast_to(x, y.shape).ravel() for x in (a, b))
+    wanted = field.derivatives(y.ravel(), *each)
+    np.testing.assert_allclose(field.derivatives(y.ravel(), a, b), wanted, rtol=4e-15)
 
 
 def test_draws_beyond_the_mode_are_seen_from_the_other_end():
@@ -123,7 +156,7 @@ def test_the_number_of_pairs_suffices(seed):
     assert served.sum() > 3000
     for pairs in np.unique(count[served]).astype(int):
         some = among(draws, count == pairs)
-        few, more = (np.array(fraction.derivatives(some, pairs + n)) for n in (0, 6))
+        few, more = (by_fraction(some, pairs + n) for n in (0, 6))
         assert np.abs(few / more - 1).max() <= AGREE, pairs
 
 
@@ -131,7 +164,7 @@ def test_too_few_pairs_are_noticed():
     """Negative control: with two pairs less the same comparison fails."""
     draws = left(np.log([0.02, 0.015]), 20.0, 1000.0)
     count = int(counts(draws).max())
-    few, more = (np.array(fraction.derivatives(draws, count + n)) for n in (-2, 6))
+    few, more = (by_fraction(draws, count + n) for n in (-2, 6))
     assert np.abs(few / more - 1).max() > 3 * AGREE
 
 
@@ -145,10 +178,8 @@ def test_fraction_and_tail_meet(log_a, log_b):
         return
     ends = left(last_reached("fraction", a, b, -1e4 - 1e3 / a, 0.0), a, b)
     if reached("tail", ends).all():
-        count = int(counts(ends)[0])
-        np.testing.assert_allclose(
-            fraction.derivatives(ends, count), tail.derivatives(ends), rtol=AGREE
-        )
+        found = by_fraction(ends, int(counts(ends)[0]))
+        np.testing.assert_allclose(found, by("tail", ends), rtol=AGREE)
 
 
 @pytest.mark.parametrize("a", [1000.0, 3e4, 1e6, 1e8])
@@ -183,7 +214,7 @@ def test_both_tails_agree_at_the_mode(log_a, log_b):
     if 3 < a < 1000:
         centre = min(math.log(a / b), -1e-9)
         sides = centre + 4 * np.spacing(centre) * np.array([1.0, -1.0])
-        below, above = np.array(tail.derivatives(left(sides, a, b))).T
+        below, above = by("tail", left(sides, a, b)).T
         np.testing.assert_allclose(below, above, rtol=AGREE)
 
 

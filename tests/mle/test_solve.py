@@ -123,7 +123,9 @@ def check_against_grid(counts, k, n, w, index, table):
     rows = [index[pair] for pair in zip(k.tolist(), n.tolist(), strict=True)]
     heights = w @ table[rows]
     highest = float(heights.max())
-    inputs = f"k={k.tolist()}, n={n.tolist()}, w={w.tolist()}: {maximum.kind}, {proof}, grid {highest!r}"
+    inputs = (
+        f"k={k.tolist()}, n={n.tolist()}, w={w.tolist()}: {maximum.kind}, {proof}, grid {highest!r}"
+    )
     assert highest <= proof.upper + 1e-8 * w.sum() + 1e-8, inputs
     assert highest >= proof.lower - 0.03 * max(w.sum(), 1), inputs
     assert proof.width <= width_allowed(maximum.log_evidence), inputs

@@ -5,71 +5,133 @@ precision, unless that would be from across the mode: then from the other, if 1 
 there.
 
 **Way.** `mode` is taken where it reaches; else `fraction` where its pairs of levels are few and
-nothing is lost; else `series`, and `tail` for the rest.
+nothing is lost; else `series` where it reaches, and `tail` for the rest. Some hundreds of draws
+cost as much as the array operations that they take: for so few it is `tail` wherever that serves.
 
-**Order.** Each draw gets a key: its way or the number of pairs, and its side. Draws are sorted by
-it, so that the draws of a block do the same number of terms; the blocks stay in the cache.
+**Order.** Each draw gets a key, of its side and its way or number of pairs, and the draws are
+sorted by it: those of a block do the same number of terms, and the blocks stay in the cache.
 """
 
 from __future__ import annotations
 
 import itertools
-from types import ModuleType
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elbo_ref._validation.arguments import FloatArray
+from elbo_ref._validation.arguments import BoolArray, FloatArray, IntArray
 from elbo_ref.distributions.pathwise import fraction, mode, series, tail
 from elbo_ref.distributions.pathwise.left import Left
+from elbo_ref.special import digamma_remainders
 from elbo_ref.special.arithmetic import blocks
 
 _CHUNK, _BLOCK = 2**17, 2**13
-_WAYS = (fraction, mode, series, tail)
+_FEW, _MANY = 1024, 2**14
+"""The most draws that are few, and the fewest for which blocks hold draws of one side only."""
 MODE, SERIES, TAIL, REFLECTED = 32, 33, 34, 128
-"""Keys of the other three ways, and what is added to a key on the other side."""
-_BOUNDS = [side + way for side in (0, REFLECTED) for way in (0, MODE, SERIES, TAIL)] + [256]
+"""Keys of the other ways, and what is added to a key on the other side."""
+_FIRST = (0, MODE, SERIES, TAIL)
+_BOUNDS = (*_FIRST, *(REFLECTED + key for key in _FIRST), 256)
+_BLOCKS = (fraction.BLOCK, mode.BLOCK, series.BLOCK, tail.BLOCK)
 _BEYOND = 25 / 24
 _NEAREST = 0.08
 """The smallest 1 - c of a draw that is seen from the farther end."""
 
 
+Pair: TypeAlias = tuple[FloatArray, FloatArray]
+
+
+class _Draws(NamedTuple):
+    """n draws, and L pairs of concentrations that serve them in turn, L dividing n."""
+
+    y: FloatArray
+    a: FloatArray
+    b: FloatArray
+    known: FloatArray | None
+    """The remainders of the digamma values of the pairs, if L < n."""
+
+    def taken(self, numbers: IntArray) -> list[FloatArray]:
+        """Take the draws with these numbers, and what is known of their pairs."""
+        column = numbers if self.a.size == self.y.size else numbers % self.a.size
+        pairs = (self.a, self.b, *(() if self.known is None else self.known))
+        return [self.y.take(numbers), *(x.take(column) for x in pairs)]
+
+    def seen(self, numbers: IntArray, back: BoolArray | bool) -> Left:
+        """Take draws, reflected where `back`."""
+        y, a, b, *known = self.taken(numbers)
+        remainders = np.array(_swapped(known[0], known[1], back)) if known else None
+        return Left.of(_negative(y, back), *_swapped(a, b, back), remainders)
+
+
 def derivatives(y: FloatArray, a: FloatArray | float, b: FloatArray | float) -> FloatArray:
-    """Return the rows dy/da and dy/db for n draws y."""
-    a, b = (np.broadcast_to(np.asarray(x, dtype=np.float64), y.shape) for x in (a, b))
-    gradient = np.empty((2, y.size))
+    """Return the rows dy/da and dy/db for n draws y; L pairs serve them in turn, L dividing n."""
+    a, b = (np.asarray(x, dtype=np.float64).ravel() for x in np.broadcast_arrays(a, b))
     with np.errstate(over="ignore", under="ignore"):
-        for part in blocks(y.size, _CHUNK):
-            _of_chunk(y[part], a[part], b[part], gradient[:, part])
+        if y.size <= _FEW:
+            return _of_few(y, *(np.resize(x, y.size) for x in (a, b)))
+        draws = _Draws(y, a, b, digamma_remainders(a, b) if a.size < y.size else None)
+        gradient = np.empty((2, y.size))
+        for start in range(0, y.size, _CHUNK):
+            numbers = np.arange(start, min(start + _CHUNK, y.size))
+            _differentiate(draws, numbers, gradient)
     return gradient
 
 
-def _of_chunk(y: FloatArray, a: FloatArray, b: FloatArray, gradient: FloatArray) -> None:
-    found = np.empty(y.size, dtype=np.uint8)
-    for part in blocks(y.size, _BLOCK):
-        found[part] = keys(y[part], a[part], b[part])
-    order = np.argsort(found, kind="stable")
-    found = found[order]
-    ends = np.searchsorted(found, _BOUNDS).tolist()
-    for number, (start, stop) in enumerate(itertools.pairwise(ends)):
-        reflected, way = divmod(number, len(_WAYS))
-        for block in blocks(stop - start, _WAYS[way].BLOCK):
-            chosen = order[start:stop][block]
-            draws = [x.take(chosen) for x in (y, a, b)]
-            count = int(found[start:stop][block][-1]) % REFLECTED
-            if reflected:
-                draws = [-draws[0], draws[2], draws[1]]
-            p, q = _by(_WAYS[way], Left.of(*draws), count)
-            if reflected:
-                p, q = -q, -p
-            gradient[0, chosen], gradient[1, chosen] = p, q
+def _of_few(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
+    """Differentiate all draws by `tail`, and those again that it does not serve well."""
+    back = y > 0
+    a, b = _swapped(a, b, back)
+    draws = Left.of(-np.abs(y), a, b, known := digamma_remainders(a, b))
+    moved = np.array(tail.derivatives(draws, whole=True))
+    for way, reaches in ((series, tail.plateau), (mode, mode.reaches)):
+        served = reaches(draws.c, draws.v, draws.a)
+        if np.count_nonzero(served):
+            some = draws.y[served], a[served], b[served]
+            moved[:, served] = way.derivatives(Left.of(*some, known[:, served]))
+    return np.where(back, -moved[::-1], moved)
 
 
-def _by(way: ModuleType, draws: Left, count: int) -> tuple[FloatArray, FloatArray]:
-    if way is fraction:
-        return fraction.derivatives(draws, count)
-    p, q = way.derivatives(draws)
-    return p, q
+def _differentiate(draws: _Draws, numbers: IntArray, gradient: FloatArray) -> None:
+    """Fill in the rows dy/da and dy/db of the draws with these numbers."""
+    many = numbers.size >= _MANY
+    found = np.empty(numbers.size, dtype=np.uint8)
+    for part in blocks(numbers.size, _BLOCK):
+        found[part] = keys(*draws.taken(numbers[part])[:3])
+    rank = found if many else found % REFLECTED
+    order = np.argsort(rank, kind="stable")
+    rank, found, numbers = rank[order], found[order], numbers[order]
+    ends = itertools.pairwise(np.searchsorted(rank, _BOUNDS).tolist())
+    for number, (start, stop) in enumerate(ends):
+        way = number % len(_FIRST)
+        for block in blocks(stop - start, _BLOCKS[way]):
+            chosen, key = numbers[start:stop][block], found[start:stop][block]
+            back = number >= len(_FIRST) if many else key >= REFLECTED
+            moved = _swapped(*_by(way, draws.seen(chosen, back), key % REFLECTED), back)
+            for row, one in zip(gradient, moved, strict=True):
+                row[chosen] = _negative(one, back)
+
+
+def _negative(x: FloatArray, back: BoolArray | bool) -> FloatArray:
+    """Change the sign where `back`."""
+    if isinstance(back, np.ndarray):
+        return np.where(back, -x, x)
+    return -x if back else x
+
+
+def _swapped(one: FloatArray, other: FloatArray, back: BoolArray | bool) -> Pair:
+    """Change the order where `back`."""
+    if isinstance(back, np.ndarray):
+        return np.where(back, other, one), np.where(back, one, other)
+    return (other, one) if back else (one, other)
+
+
+def _by(way: int, draws: Left, counts: NDArray[np.uint8]) -> Pair:
+    if way == 0:
+        return fraction.derivatives(draws, counts)
+    if way == 1:
+        return mode.derivatives(draws)
+    return series.derivatives(draws) if way == 2 else tail.derivatives(draws)
 
 
 def keys(y: FloatArray, a: FloatArray, b: FloatArray) -> NDArray[np.uint8]:

@@ -26,6 +26,7 @@ keeps the loss below a factor of about 30.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elbo_ref._validation.arguments import BoolArray, FloatArray
 from elbo_ref.distributions.pathwise.left import Left
@@ -70,11 +71,11 @@ def pairs(c: FloatArray, v: FloatArray, a: FloatArray) -> FloatArray:
     return count
 
 
-def derivatives(draws: Left, count: int) -> tuple[FloatArray, FloatArray]:
-    """Return P and Q, from so many pairs of levels."""
-    _, c, v, a, b, s = draws
+def derivatives(draws: Left, counts: NDArray[np.integer]) -> tuple[FloatArray, FloatArray]:
+    """Return P and Q of draws in the order of their numbers of pairs."""
+    _, c, v, a, b, s, *_ = draws
     up, rise = draws.digammas()
-    t, t_a, t_b = _down(draws, count)
+    t, t_a, t_b = _down(draws, counts)
     over = 1 / (t - v)
     r, once = t * over, 1 / s
     over *= over
@@ -98,43 +99,70 @@ def derivatives(draws: Left, count: int) -> tuple[FloatArray, FloatArray]:
     return up, rise
 
 
-def _down(draws: Left, count: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return t_1 and its derivatives by a and by b."""
-    _, c, v, a, b, _ = draws
-    t, t_a, t_b = a + max(2.0 * count, 1.0), np.ones_like(a), np.zeros_like(a)
-    b_c, c_m = b * c, c * count
-    q, r, p = np.empty((3, a.size))
-    for m in range(count, 0, -1):
-        inverse = np.divide(1.0, t, out=t)
-        np.subtract(b_c, c_m, out=q)
-        q *= m
-        q *= inverse
-        t_b *= q
-        np.subtract(m, t_b, out=t_b)
-        t_b *= inverse
-        inverse *= q
-        t_a *= inverse
-        np.subtract(1.0, t_a, out=t_a)
-        np.add(a, 2.0 * m - 1, out=t)
-        t += q
-        if m == 1:
-            break
-        inverse = np.divide(1.0, t, out=t)
-        c_m -= c
-        np.add(v, c_m, out=r)
-        r *= inverse
-        np.add(a, m - 1.0, out=p)
-        np.multiply(p, r, out=q)
-        p *= inverse
-        inverse *= q
-        t_b *= inverse
-        t_b -= p
-        p *= c
-        r += p
-        t_a *= inverse
-        t_a -= r
-        t_a += 1.0
-        np.add(a, 2.0 * m - 2, out=t)
-        t -= q
-    t_b *= c
-    return t, t_a, t_b
+def _down(draws: Left, counts: NDArray[np.integer]) -> list[FloatArray]:
+    """Return t_1 and its derivatives by a and by b; draws with fewer pairs of levels join later."""
+    _, c, v, a, b, *_ = draws
+    most, part = int(counts[-1]), 8 * (a.size // 64) or a.size
+    joining = np.searchsorted(counts, np.arange(1, most + 1)) // part * part
+    first = np.empty_like(a)
+    first[:] = 0.5
+    for m, start in enumerate(joining.tolist(), 1):
+        first[start:] = m
+    rows = [a + 2 * first, np.ones_like(a), np.zeros_like(a), b * c, c * first, a, v, c]
+    rows += [np.empty_like(a) for _ in range(3)]
+    start, now = 0, rows
+    for m in range(most, 0, -1):
+        if m == most or joining[m - 1] != start:
+            start = joining[m - 1]
+            now = [x[start:] for x in rows]
+        _pair(m, *now)
+    rows[2] *= c
+    return rows[:3]
+
+
+def _pair(
+    m: int,
+    t: FloatArray,
+    t_a: FloatArray,
+    t_b: FloatArray,
+    b_c: FloatArray,
+    c_m: FloatArray,
+    a: FloatArray,
+    v: FloatArray,
+    c: FloatArray,
+    q: FloatArray,
+    r: FloatArray,
+    p: FloatArray,
+) -> None:
+    """Go down in place from t_2m to t_{2m-2}, or for m = 1 to t_1."""
+    inverse = np.divide(1.0, t, out=t)
+    np.subtract(b_c, c_m, out=q)
+    q *= m
+    q *= inverse
+    t_b *= q
+    np.subtract(m, t_b, out=t_b)
+    t_b *= inverse
+    inverse *= q
+    t_a *= inverse
+    np.subtract(1.0, t_a, out=t_a)
+    np.add(a, 2.0 * m - 1, out=t)
+    t += q
+    if m == 1:
+        return
+    inverse = np.divide(1.0, t, out=t)
+    c_m -= c
+    np.add(v, c_m, out=r)
+    r *= inverse
+    np.add(a, m - 1.0, out=p)
+    np.multiply(p, r, out=q)
+    p *= inverse
+    inverse *= q
+    t_b *= inverse
+    t_b -= p
+    p *= c
+    r += p
+    t_a *= inverse
+    t_a -= r
+    t_a += 1.0
+    np.add(a, 2.0 * m - 2, out=t)
+    t -= q

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +22,9 @@ from elbo_ref._validation.arguments import (
 from elbo_ref._validation.values import by_value
 from elbo_ref.distributions.pathwise import few, field
 from elbo_ref.distributions.pathwise.table import FEWEST, FEWEST_A_CELL, TOLERANCE, Table, extent
+
+LONG = 4096
+"""Fewer draws of a pair, beside those of other pairs, are not worth a table."""
 
 
 @by_value
@@ -148,13 +150,16 @@ def logit_derivatives(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray
     if a.size == b.size == 1 and max(a.ndim, b.ndim) <= y.ndim:
         return _of_shared(y.ravel(), a.item(), b.item()).reshape(2, *y.shape)
     shape = np.broadcast(y, a, b).shape
-    if math.prod(shape) >= FEWEST and all(x.size in (1, *x.shape[-1:]) for x in (a, b)):
-        pair = np.stack([np.broadcast_to(x.ravel(), shape[-1:]) for x in (a, b)])
+    y = np.broadcast_to(y, shape)
+    if not all(x.size in (1, *x.shape[-1:]) for x in (a, b)):
+        pair = np.stack([np.broadcast_to(x, shape).ravel() for x in (a, b)])
+        return field.derivatives(y.ravel(), *pair).reshape(2, *shape)
+    pair = np.stack([np.broadcast_to(x.ravel(), shape[-1:]) for x in (a, b)])
+    if y.size >= LONG:
         starts = 1 + np.flatnonzero(np.any(pair[:, 1:] != pair[:, :-1], axis=0))
-        if (starts.size + 1) * FEWEST <= math.prod(shape):
-            return _of_runs(np.broadcast_to(y, shape), pair, starts)
-    flat = (np.broadcast_to(x, shape).ravel() for x in (y, a, b))
-    return field.derivatives(*flat).reshape(2, *shape)
+        if (starts.size + 1) * LONG <= y.size:
+            return _of_runs(y, pair, starts)
+    return field.derivatives(y.ravel(), *pair).reshape(2, *shape)
 
 
 def _of_runs(y: FloatArray, pair: FloatArray, starts: IntArray) -> FloatArray:

@@ -30,19 +30,27 @@ class Left(NamedTuple):
     a: FloatArray
     b: FloatArray
     s: FloatArray
+    remainders: FloatArray | None = None
+    """D(a + 1, b) and D(b + 1, a), where they are known already."""
 
     @classmethod
-    def of(cls, y: FloatArray, a: FloatArray, b: FloatArray) -> Left:
+    def of(
+        cls,
+        y: FloatArray,
+        a: FloatArray,
+        b: FloatArray,
+        remainders: FloatArray | None = None,
+    ) -> Left:
         """Prepare n draws."""
         c, s = np.maximum(y, _FAR), a + b
         np.exp(c, out=c)
         c /= 1 + c
-        return cls(y, c, c * s, a, b, s)
+        return cls(y, c, c * s, a, b, s, remainders)
 
     def digammas(self) -> tuple[FloatArray, FloatArray]:
         """Return psi(a + 1) - psi(s + 1) - log c and psi(s + 1) - psi(b + 1)."""
-        y, c, _, a, b, s = self
-        d_a, d_b = digamma_remainders(a, b)
+        y, c, _, a, b, s, known = self
+        d_a, d_b = digamma_remainders(a, b) if known is None else known
         ratio, rise = s + _S, b + _S
         ratio /= a + _S
         ratio *= c

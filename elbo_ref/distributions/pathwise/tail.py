@@ -33,59 +33,84 @@ along which e^-h is flat until it falls at once: there `series` reaches.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
-from elbo_ref._validation.arguments import FloatArray
+from elbo_ref._validation.arguments import BoolArray, FloatArray
 from elbo_ref.distributions.pathwise.left import Left
 from elbo_ref.special import gauss_legendre
+from elbo_ref.special.arithmetic import blocks
 
-BLOCK = 8192
+BLOCK, _INNER = 8192, 512
+"""Draws in all, and with their nodes."""
 _LEVEL = 36.0
-_W, _WEIGHTS = gauss_legendre(28)
-_NODES = _W * (1 + _W) / 2
-_WEIGHTS = _WEIGHTS * (1 + 2 * _W) / 2
 
 
-def derivatives(draws: Left) -> tuple[FloatArray, FloatArray]:
+@functools.cache
+def _rule(nodes: int) -> FloatArray:
+    """Return the rows weights, weights times nodes, and nodes."""
+    w, weights = gauss_legendre(nodes)
+    d, weights = w * (1 + w) / 2, weights * (1 + 2 * w) / 2
+    return np.array((weights, weights * d, d))
+
+
+def plateau(c: FloatArray, v: FloatArray, a: FloatArray) -> BoolArray:
+    """Tell where e^-h is flat at first."""
+    flat: BoolArray = v < 0.5
+    flat &= v > a
+    flat &= c < 0.25
+    return flat
+
+
+def derivatives(draws: Left, *, whole: bool = False) -> tuple[FloatArray, FloatArray]:
     """Return P and Q, by (3) below the mode and by its reflection above."""
-    y, c, v, a, b, s = draws
+    y, c, v, a, b, s, _ = draws
     up, rise = draws.digammas()
     above = v > a
     sign = np.where(above, 1.0, -1.0)
-    end = _panel_end(-sign * y, np.where(above, b, a) + 1, np.where(above, a, b))
-    mass, mass_d, mass_ratio = _moments(draws, sign * end, a - (1 - above) * sign)
+    last, other = np.where(above, b, a), np.where(above, a, b)
+    end = _panel_end(-sign * y, last + 1, other)
+    mass, mass_d, mass_ratio = moments = np.empty((3, y.size))
+    rule = _rule(36 if whole else 28)
+    signed_end, slope, total = sign * end, a - (1 - above) * sign, s + 1
+    for part in blocks(y.size, _INNER):
+        given = (x[part] for x in (signed_end, slope, c, total))
+        _integrate(moments[:, part], rule, *given)
     once = 1 / s
     p = up + once * np.where(above, -b / a, 1.0)
     q = -np.log1p(-c) - rise + once * np.where(above, 1.0, -a / b)
     step = end * np.where(above, s - v, v)
     p += step * ((p - once) * mass - sign * end * mass_d + mass_ratio)
     q += step * ((q - once) * mass + mass_ratio)
-    last = np.where(above, -b, a)
-    return p / last, q / last
+    last *= -sign
+    p /= last
+    q /= last
+    return p, q
 
 
-def _moments(draws: Left, end: FloatArray, slope: FloatArray) -> FloatArray:
+def _integrate(
+    moments: FloatArray,
+    rule: FloatArray,
+    end: FloatArray,
+    slope: FloatArray,
+    c: FloatArray,
+    total: FloatArray,
+) -> None:
     """Integrate e^-h, and e^-h times d and the logarithm of (1 - t)/(1 - c), over [0, end]."""
-    moments = np.zeros((3, end.size))
-    mass, mass_d, mass_ratio = moments
-    total, fall = draws.s + 1, slope * end
-    log_ratio, integrand, term = np.empty_like(moments)
-    for node, weight in zip(_NODES.tolist(), _WEIGHTS.tolist(), strict=True):
-        np.multiply(end, node, out=log_ratio)
-        np.expm1(log_ratio, out=log_ratio)
-        log_ratio *= draws.c
-        np.log1p(log_ratio, out=log_ratio)
-        np.multiply(fall, node, out=integrand)
-        np.multiply(total, log_ratio, out=term)
-        integrand -= term
-        np.exp(integrand, out=integrand)
-        integrand *= weight
-        mass += integrand
-        log_ratio *= integrand
-        mass_ratio += log_ratio
-        integrand *= node
-        mass_d += integrand
-    return moments
+    column = rule[2][:, None]
+    log_ratio = column * end
+    integrand = column * (slope * end)
+    np.expm1(log_ratio, out=log_ratio)
+    log_ratio *= c
+    np.log1p(log_ratio, out=log_ratio)
+    log_ratio *= total
+    integrand -= log_ratio
+    np.exp(integrand, out=integrand)
+    moments[:2] = rule[:2].dot(integrand)
+    integrand *= log_ratio
+    moments[2] = rule[0].dot(integrand)
+    moments[2] /= total
 
 
 def _panel_end(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
