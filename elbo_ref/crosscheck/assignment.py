@@ -19,7 +19,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.claims import Claims
 from elbo_ref.crosscheck.expressions import Expression
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.crosscheck.names import functions_of, words
+from elbo_ref.crosscheck.names import functions_of, is_of_module, meaning_of, words
 from elbo_ref.crosscheck.parameters import (
     ParameterRoles,
     arrange,
@@ -168,8 +168,11 @@ def _unused(claims: Claims) -> Iterator[Finding]:
     used = {x.name for x in claims.expressions.values()}
     left = [name for name in claims.values if name not in used]
     listed = ", ".join(left[:_LISTED]) + f" and {len(left) - _LISTED} more" * (len(left) > _LISTED)
+    hint = "; the Beta-Binomial has none such: it may be another model"
+    what = f"{listed}: no role uses it, and nothing is said of it"
     if left:
-        yield note("unused", f"{listed}: no role uses it, and nothing is said of it")
+        foreign = any(meaning_of(name) for name in left if not is_of_module(name))
+        yield note("unused", what + hint * foreign)._replace(of=", ".join(left))
 
 
 def _orders(claims: Claims) -> Iterator[tuple[Claims, list[Finding]]]:

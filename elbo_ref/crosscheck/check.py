@@ -38,11 +38,15 @@ from elbo_ref.crosscheck.loss_findings import (
 )
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.loss_spread import spread_findings
-from elbo_ref.crosscheck.names import several_sites
 from elbo_ref.crosscheck.not_finite import not_finite
 from elbo_ref.crosscheck.optimizer_steps import step_findings
 from elbo_ref.crosscheck.optimum import exact_numbers, may_be_noise, optimum_finding
-from elbo_ref.crosscheck.other_models import guide_of_other_family, outside, shown_by_names
+from elbo_ref.crosscheck.other_models import (
+    explained_by_another_model,
+    guide_of_other_family,
+    prior_of_another_model,
+    shown_by_names,
+)
 from elbo_ref.crosscheck.parameters import claims_of, learned_of
 from elbo_ref.crosscheck.prior_alone import guide_is_absent, worth_of_prior
 from elbo_ref.crosscheck.readings import (
@@ -227,12 +231,12 @@ def _judged(handed: HandedIn, optimizer: Adam | ClippedAdam | None, rng: Rng) ->
     try:
         claims = claims_of(given.values, guide, len(counts), handed.names, handed.prior)
     except UnknownRoleError as unknown:
-        reading = reading_by_letters(handed, unknown, optimizer, rng)
-        sites = several_sites(unknown.left, counts.num_latents)
-        if reading is None and sites:
-            other = f"{len(sites)} latent sites, each with a prior of its own ({'; '.join(sites)})"
-            other += "; the rows and the parameters of one site can be judged by themselves"
-            return _without_numbers(outside(other), what, handed.loss, counts)
+        reading = reading_by_letters(handed, unknown, optimizer, rng, fitting=True)
+        strange = prior_of_another_model(unknown, given, counts.num_latents)
+        if reading is None and strange:
+            return _without_numbers(strange, what, handed.loss, counts)
+        if reading is None:
+            reading = reading_by_letters(handed, unknown, optimizer, rng, fitting=False)
         if reading is None:
             raise
         return _verdict(reading, handed, optimizer, rng)
@@ -290,6 +294,9 @@ def _verdict(
     fits = not any(finding.status == "mistake" for finding in findings)
     coordinates = reading.coordinates
     findings += step_findings(model, coordinates, optimizer, from_start=from_start, fits=fits)
+    findings = explained_by_another_model(findings)
+    if any(finding.status == "outside" for finding in findings):
+        return _without_numbers(in_order(findings), reading.what, model.loss, model.counts)
     if reached is not model and any(finding.status == "mistake" for finding in findings):
         what = "the exact numbers are those with the mistake undone"
         findings.append(Finding("exact", what, status="note"))

@@ -17,11 +17,12 @@ from elbo_ref.crosscheck.expressions import (
     parse,
     role_of,
 )
-from elbo_ref.crosscheck.names import guess_pairs, guess_roles, is_probability
+from elbo_ref.crosscheck.names import guess_pairs, guess_roles, is_probability, of_concentration
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.svi.parameters import NAMES
 
 _LOGITS, _PROBS = "guide.logits", "guide.probs"
+_OF_PRIOR = tuple(f"prior.{name}" for name in NAMES)
 _MEAN, _TOTAL, _BOTH = "mean", "concentration", "concentrations"
 
 
@@ -175,6 +176,10 @@ def claim_roles(
         if len(left) > len(missing):
             text += (
                 "; a prior that is computed from more than its two concentrations is another model"
+            )
+        elif missing[0] in _OF_PRIOR and not any(map(of_concentration, left)):
+            text += (
+                "; a prior of neither two concentrations nor a mean and a total is another model"
             )
         both = {*missing} == {f"{owner}.{name}" for owner in owners for name in NAMES}
         raise UnknownRoleError(text, left if both else {}, sorted(owners))

@@ -31,6 +31,17 @@ _LETTER = re.compile(r"(?<![a-zA-Z])(?:alpha|beta|a|b)(?![a-zA-Z])|(?<=^q)[ab](?
 _LETTERS = {"alpha": NAMES[0], "a": NAMES[0], "beta": NAMES[1], "b": NAMES[1]}
 
 
+_MEANINGS = {
+    "a location": {"loc", "mu", "location"},
+    "a scale": {"scale", "sigma", "sd", "std", "tau"},
+    "weights": {"w", "weight", "weights", "coef", "coefs", "slope", "intercept", "bias"},
+    "a mixture's weight": {"gate", "gates", "inflation", "mixture", "mix"},
+    "a hyperprior": {"hyper", "hyperprior"},
+}
+"""Words for the parameters of other models, in the names that people give them."""
+_OF_MODULE = ("weight", "bias")
+
+
 def words(name: str) -> list[str]:
     """Split ``AutoNormal.locs.c`` into autonormal, locs, c; digits stay with ``concentration``."""
     return [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
@@ -42,6 +53,42 @@ def owned_by(name: str, owner: str) -> bool:
     if owner == "guide" and any(word.startswith("auto") for word in said):
         return True
     return not {*said}.isdisjoint(_OWNERS[owner])
+
+
+def is_of_module(name: str) -> bool:
+    """Return True if a name is that of a module's weight or bias, as of a network's layer.
+
+    Examples
+    --------
+    >>> is_of_module("body.0.weight"), is_of_module("weight0")
+    (True, False)
+    """
+    return words(name)[-1:] in ([x] for x in _OF_MODULE)
+
+
+def of_concentration(name: str) -> bool:
+    """Return True if a name may be that of a concentration: by a letter, or by its word.
+
+    Examples
+    --------
+    >>> [of_concentration(x) for x in ("b_q", "alpha0", "conc", "gate", "qa")]
+    [True, True, True, False, True]
+    """
+    said = "".join(words(name))
+    letters = _LETTER.search(name) or re.search(r"(?:^|_)q?[ab](?:_|\d|$)", name, re.I)
+    return letters is not None or "conc" in said or "kappa" in said
+
+
+def meaning_of(name: str) -> str:
+    """Say which part of another model has such a name; empty if none is known.
+
+    Examples
+    --------
+    >>> meaning_of("sigma"), meaning_of("w0"), meaning_of("hyper_a"), meaning_of("alpha")
+    ('a scale', 'weights', 'a hyperprior', '')
+    """
+    said = {word.rstrip("0123456789") for word in words(name)}
+    return next((x for x, known in _MEANINGS.items() if not said.isdisjoint(known)), "")
 
 
 def from_numpyro(names: Collection[str]) -> bool:
@@ -83,6 +130,8 @@ def guess_roles(
     guessed = {}
     for role in roles:
         fitting = [name for name in values if _says(name, role, roles)]
+        owned = [name for name in fitting if owned_by(name, role.partition(".")[0])]
+        fitting = owned or fitting
         if role in names:
             continue
         if role in values:

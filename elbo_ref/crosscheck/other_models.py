@@ -9,9 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.crosscheck.claims import UnknownRoleError
 from elbo_ref.crosscheck.class_names import OTHER_GUIDES
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.crosscheck.names import words
+from elbo_ref.crosscheck.names import (
+    is_of_module,
+    meaning_of,
+    of_concentration,
+    several_sites,
+    words,
+)
+from elbo_ref.io.parameters import Parameters
 
 _SITE = re.compile(
     r"(?:.*\.)?(?:locs|scales)\.(.+?)(?:_unconstrained)?"
@@ -58,3 +67,56 @@ def shown_by_names(names: Collection[str]) -> tuple[Finding, ...]:
     listed = f"{', '.join(sites[:-1])} and {sites[-1]}"
     what = f"the guide has several latent sites, {listed}, where one probability each is known here"
     return outside(what)
+
+
+def prior_of_another_model(
+    unknown: UnknownRoleError, given: Parameters, num_latents: int
+) -> tuple[Finding, ...]:
+    """Find parameters, in place of the prior's, that no Beta prior of all latents has.
+
+    The priors of several sites, a location that may be any real number beside a scale, or weights.
+    """
+    sites = several_sites(unknown.left, num_latents)
+    if sites:
+        other = f"{len(sites)} latent sites, each with a prior of its own ({'; '.join(sites)})"
+        other += "; the rows and the parameters of one site can be judged by themselves"
+        return outside(other)
+    if "prior" not in unknown.owners:
+        return ()
+    said = {name: meaning_of(name) for name in unknown.left}
+    meant = {*said.values()}
+    free = all(
+        given.constraints.get(name) == "real" or not _unit(unknown.left[name])
+        for name, meaning in said.items()
+        if meaning == "a location"
+    )
+    normal = {"a location", "a scale"} <= meant and free
+    normal = normal and not any(map(of_concentration, unknown.left))
+    if not normal and "weights" not in meant:
+        return ()
+    wanted = {"a location", "a scale"} if normal else {"weights"}
+    names = [name for name, meaning in said.items() if meaning in wanted]
+    verb = "are" if len(names) > 1 else "is"
+    what = f"{', '.join(names)} {verb} named as {' and '.join(sorted(wanted))}"
+    return outside(f"{what}, which a Beta prior of all latents has not")
+
+
+def _unit(values: FloatArray) -> bool:
+    return bool(((values > 0) & (values < 1)).all())
+
+
+def explained_by_another_model(findings: list[Finding]) -> list[Finding]:
+    """Take losses that no mistake explains, beside a part of another model, for that model's.
+
+    A parameter that no role uses is one if its name is that of none of a Beta prior or guide.
+    """
+    unused = [name for x in findings if x.name == "unused" for name in x.of.split(", ")]
+    foreign = [name for name in unused if meaning_of(name) and not is_of_module(name)]
+    mistakes = [x for x in findings if x.status == "mistake"]
+    if not foreign or {x.name for x in mistakes} != {"loss_mismatch"}:
+        return findings
+    listed = [f"{name} ({meaning_of(name)})" for name in foreign]
+    what = "the losses do not follow from these parameters alone, and the store has "
+    what += f"{', '.join(listed)}, which the Beta-Binomial has not"
+    noted = [x._replace(status="note") if x in mistakes else x for x in findings]
+    return [*outside(what), *noted]

@@ -22,14 +22,13 @@ from elbo_ref.crosscheck.claims import claim_roles
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.model_test import LEVEL, ModelTest
-from elbo_ref.crosscheck.names import owned_by, words
+from elbo_ref.crosscheck.names import is_of_module, owned_by
 from elbo_ref.crosscheck.parameters import PRIOR_ROLES
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import log_evidence
 from elbo_ref.guides import Guide
 from elbo_ref.mle.result import maximize_evidence
 
-_OF_MODULE = ("weight", "bias")
 MARGINAL = "marginal BetaBinomial likelihood"
 _FEWEST = 10
 """Losses below which a mistake is not named from them alone."""
@@ -63,7 +62,7 @@ def guide_is_absent(
 
 def _of_network(name: str, array: FloatArray, sizes: set[int]) -> bool:
     """Return True for the weights of a network, by name or by a shape that no latents have."""
-    if words(name)[-1:] in ([x] for x in _OF_MODULE):
+    if is_of_module(name):
         return True
     if owned_by(name, "guide"):
         return False

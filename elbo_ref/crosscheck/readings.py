@@ -7,7 +7,7 @@ that the losses do not reject is taken, in words.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
@@ -149,24 +149,43 @@ def reading_by_letters(
     unknown: UnknownRoleError,
     optimizer: Adam | ClippedAdam | None,
     rng: Rng,
+    *,
+    fitting: bool,
 ) -> Reading | None:
-    """Take a and b for concentrations, in the order that the losses fit; None if neither is it."""
+    """Take a and b for concentrations, in the order that the losses fit; None if neither is it.
+
+    Unless it must be `fitting`, the order is taken in which a mistake explains the losses best.
+    """
+    found = []
+    for reading, listed in _by_letters(handed, unknown, rng):
+        aligned = align(reading.model, handed.losses, handed.evaluations, optimizer)
+        if aligned is None:
+            return None
+        words = f"{listed} were taken"
+        if _fits(aligned, rng):
+            return _with_note(reading, "names", f"{words}: the losses fit so")
+        found.append(_with_note(reading, "names", f"{words}, as no order fits the losses better"))
+    return None if fitting or not found else likeliest(found, handed, optimizer, rng)
+
+
+def _by_letters(
+    handed: HandedIn, unknown: UnknownRoleError, rng: Rng
+) -> Iterator[tuple[Reading, str]]:
+    """Yield readings of a and b as concentrations, in either order, with the order in words."""
     guessed = guess_letters(unknown.left, unknown.owners, len(handed.counts))
     roles = [f"{owner}.{name}" for owner in unknown.owners for name in NAMES]
     others = [f"{owner}.{name}" for owner in unknown.owners for name in NAMES[::-1]]
     if not guessed or not (handed.losses.size or handed.evaluations.size):
-        return None
+        return
     for order in (roles, others):
         names = {role: guessed[x] for role, x in zip(roles, order, strict=True)}
         listed = ", ".join(f"{name} for {role}" for role, name in names.items())
-        words = f"{listed} were taken: the losses fit so"
         for reading in readings_of(handed._replace(names={**(handed.names or {}), **names}), rng):
-            aligned = align(reading.model, handed.losses, handed.evaluations, optimizer)
-            if aligned is None:
-                return None
-            if ModelTest(aligned.model, aligned.losses, generator(rng)).p_any >= LEVEL:
-                return reading._replace(findings=(*reading.findings, note("names", words)))
-    return None
+            yield reading, listed
+
+
+def _with_note(reading: Reading, name: str, words: str) -> Reading:
+    return reading._replace(findings=(*reading.findings, note(name, words)))
 
 
 def reading_without_guide(handed: HandedIn, rng: Rng) -> Reading | None:
@@ -284,7 +303,8 @@ def likeliest(
 ) -> Reading:
     """Return the first reading that losses do not reject, or the one that is explained best.
 
-    A number of particles that nobody said is the one that the losses' spread has.
+    A number of particles that nobody said is the one that the losses' spread has, unless one
+    particle and a mistake are the better account.
     """
     open_number = handed.num_particles is None and handed.order_said
     if len(readings) == 1 and not open_number:
@@ -306,16 +326,26 @@ def likeliest(
         for number in _numbers_of_particles(aligned, test):
             model = reading.model._replace(num_particles=number)
             other = aligned_with(model)
-            if other is None:
+            if other is None or not _fits(other, rng):
                 continue
-            if ModelTest(other.model, other.losses, generator(rng)).p_any >= LEVEL:
-                words = f"{number}, which nobody said, as the spread of the losses has it"
-                notes = (*reading.findings, note("num_particles", words))
-                return reading._replace(model=model, findings=notes)
+            if _another_mistake(aligned, rng):
+                return reading
+            words = f"{number}, which nobody said, as the spread of the losses has it"
+            return _with_note(reading._replace(model=model), "num_particles", words)
     if len(readings) == 1:
         return readings[0]
     scores = [explain(aligned, rng).report.score for _, aligned, _ in rejected]
     return readings[int(np.argmax(scores))]
+
+
+def _fits(aligned: AlignedLosses, rng: Rng) -> bool:
+    return ModelTest(aligned.model, aligned.losses, generator(rng)).p_any >= LEVEL
+
+
+def _another_mistake(aligned: AlignedLosses, rng: Rng) -> bool:
+    """Return True if losses are certainly those of a mistake, beside which no number is likely."""
+    best = explain(aligned, rng).report.certain
+    return best is not None and best.hypothesis.name not in ("", "wrong_num_particles")
 
 
 def _numbers_of_particles(aligned: AlignedLosses, test: ModelTest) -> list[int]:

@@ -164,10 +164,12 @@ def _named(verdict: Verdict) -> str:
     others = [name for name in rivals if name not in verdict.mistakes]
     if "loss_mismatch" not in verdict.mistakes:
         return f"{named}." + (f" Equally possible: {', '.join(others)}." if others else "")
+    numbers_alone = any(x.name == "tried" for x in verdict.findings)
+    another = " Or the run is of another model than the Beta-Binomial." * numbers_alone
     if not others:
-        return f"{named}. None of the known mistakes explains the losses well."
+        return f"{named}. None of the known mistakes explains the losses well.{another}"
     listed = "; ".join(f"{name} ({_meaning(name)})" for name in others)
-    return f"{named}. It may be one of these, or none of the known mistakes: {listed}."
+    return f"{named}. It may be one of these, or none of the known mistakes: {listed}.{another}"
 
 
 def _meaning(name: str) -> str:

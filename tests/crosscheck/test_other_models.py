@@ -55,3 +55,67 @@ def test_guides_of_other_families_by_their_class(name):
 def test_a_class_that_nobody_knows_is_refused():
     with pytest.raises(ValueError, match="guide = 'AutoMatic' is not one of"):
         er.cross_check(COUNTS, {"a": 1.0}, guide="AutoMatic")
+
+
+LATENTS = {"AutoNormal.locs.z": np.zeros(3), "AutoNormal.scales.z": np.ones(3)}
+PRIORS = {
+    "a normal": {"mu": -1.2, "sigma": 0.7},
+    "a normal by other names": {"loc": 2.0, "scale_tau": 0.7},
+    "covariates": {"w0": 0.3, "w1": -0.1, "size": 4.0},
+    "a regression": {"intercept": 0.3, "slope": -0.1},
+}
+MAY_BE_BETA = {
+    "a mean": {"mu": 0.3, "sigma": 0.7},
+    "nobody knows": {"x": 0.3, "y": 0.7},
+    "letters": {"a": 1.0, "b": 2.0, "mu": -1.0, "sigma": 1.0},
+}
+
+
+@pytest.mark.parametrize("kind", PRIORS)
+def test_priors_that_are_not_of_two_concentrations(kind):
+    store = {**PRIORS[kind], **LATENTS}
+    verdict = er.cross_check(COUNTS, store, guide="AutoNormal", evaluations=[1.0, 2.0])
+    assert verdict.exit_code == 6
+    assert f"{next(iter(PRIORS[kind]))}, " in verdict.answer
+
+
+@pytest.mark.parametrize("kind", MAY_BE_BETA)
+def test_negative_control_priors_that_may_be_beta_are_asked_for(kind):
+    store = {**MAY_BE_BETA[kind], **LATENTS}
+    with pytest.raises(ValueError, match="does not say which parameter is prior") as refused:
+        er.cross_check(COUNTS, store, guide="AutoNormal", evaluations=[1.0, 2.0])
+    assert ("is another model" in str(refused.value)) is True
+
+
+ROLES = {f"{owner}.concentration{i}": f"{owner}{i}" for owner in ("prior", "guide") for i in (1, 0)}
+OWN = np.array((2.0, 3.0))[:, None] + [COUNTS.successes, COUNTS.failures]
+PARAMS = {"prior1": 2.0, "prior0": 3.0, "guide1": OWN[0], "guide0": OWN[1]}
+VALUE = -er.log_evidence(er.Beta(2.0, 3.0), COUNTS)
+
+
+@pytest.mark.parametrize(
+    ("more", "code"), [("gate", 6), ("hyper_mean", 6), ("w1", 6), ("other_a", 4), ("", 4)]
+)
+def test_losses_that_nothing_explains_beside_a_part_of_another_model(more, code):
+    """An unused concentration may be that of another run, and shows nothing."""
+    store = {**PARAMS, **({more: 0.2} if more else {})}
+    found = [VALUE * x for x in (1.31, 1.07, 0.83, 1.43, 1.19)]
+    verdict = er.cross_check(COUNTS, store, names=ROLES, evaluations=found)
+    assert verdict.exit_code == code
+    assert ("another model than the Beta-Binomial" in verdict.answer) is True
+
+
+@pytest.mark.parametrize("more", ["gate", "hyper_mean", "w1"])
+def test_negative_control_losses_that_fit_need_no_other_model(more):
+    verdict = er.cross_check(COUNTS, {**PARAMS, more: 0.2}, names=ROLES, evaluations=[VALUE] * 5)
+    assert verdict.genuine
+    (unused,) = (x for x in verdict if x.name == "unused")
+    assert unused.of == more and "it may be another model" in unused.quantity
+
+
+def test_a_guide_is_guessed_beside_a_prior_of_another_name():
+    """A role is taken by the name that says whose it is."""
+    store = {"mu": 0.4, "size": 5.0, **LATENTS}
+    names = {"prior.mean": "mu", "prior.concentration": "size"}
+    verdict = er.cross_check(COUNTS, store, guide="AutoNormal", names=names, evaluations=[1.0])
+    assert verdict.exit_code in (3, 4, 5)

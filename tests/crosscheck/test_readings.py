@@ -187,8 +187,9 @@ def test_pairs_without_names(order):
         assert "names" in {finding.name for finding in verdict.having("note")}
     with pytest.raises(ValueError, match="does not say which parameter"):
         checked(letters, evaluations=None)
-    with pytest.raises(ValueError, match="does not say which parameter"):
-        checked(letters, evaluations=[x + 1 for x in EXACT])
+    wrong = checked(letters, evaluations=[x + away for x in EXACT for away in (0.3, 1.0)])
+    assert wrong.outcome == "mistake"  # is judged as one where the losses fit is
+    assert any("as no order fits the losses better" in x.quantity for x in wrong.having("note"))
 
 
 def drawn(prior, own, rng, particles=1):
@@ -386,3 +387,30 @@ def test_a_history_of_one_guide_for_all_with_a_prior_that_is_held():
         params = {name: values[: 12 + more] for name, values in own.items()}
         verdict = er.cross_check(COUNTS, params, prior=er.Beta(2, 3), losses=np.arange(12.0))
         assert "beta_shared" in verdict.subject, verdict
+
+
+def one_latent(rng, own, particles=1):
+    """A loss of one latent for all rows."""
+    c = rng.beta(*own, (particles, 1))
+    rest = stats.beta.logpdf(c, *PRIOR) - stats.beta.logpdf(c, *own)
+    return -(stats.binom.logpmf(K, N, c).sum(axis=1) + rest[:, 0]).mean()
+
+
+def rows_apart(rng, own, particles=1):
+    """A loss of a latent for each row, of one guide for all."""
+    c = rng.beta(*own, (particles, K.size))
+    densities = stats.beta.logpdf(c, *PRIOR) - stats.beta.logpdf(c, *own)
+    return -(stats.binom.logpmf(K, N, c) + densities).sum(axis=1).mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "particles", "mistakes"), [(one_latent, 1, ("wrong_latents",)), (rows_apart, 3, ())]
+)
+def test_a_number_of_particles_that_nobody_said_is_no_excuse_for_a_mistake(
+    loss, particles, mistakes
+):
+    """One latent for all rows varies less, as three particles do; these are the control."""
+    rng, own = np.random.default_rng(4), (20.0, 29.0)
+    found = [loss(rng, own, particles) for _ in range(30)]
+    params = dict(zip("abcd", (*PRIOR, *own), strict=True))
+    assert checked(params, names=roles(*"abcd"), evaluations=found).mistakes == mistakes
