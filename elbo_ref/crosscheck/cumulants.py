@@ -310,16 +310,17 @@ def nodes(form: LinearForm, chosen: NDArray[np.bool_]) -> tuple[FloatArray, Floa
 def _rule(form: LinearForm, chosen: NDArray[np.bool_], every: int) -> tuple[FloatArray, FloatArray]:
     """Each so manieth node of a rule that is an even one nearly always."""
     x = form.parameters[:, :, chosen]
-    if form.source is BETA:
+    if form.source is LOGIT_NORMAL:
+        rule = over_normal(x[0], x[1], _STEPS, every)
+        kept = slice(None)
+    elif form.source is BETA:
         ends = draw_ends(form.model.dtype)
         rule = over_beta(x[0], x[1], _STEPS, (np.log(ends.low), -np.log(ends.gap)))
-    elif form.source is LOGIT_NORMAL:
-        rule = over_normal(x[0], x[1], _STEPS)
+        kept = slice(None, None, every)
     else:
         return x[0, ..., None], np.zeros((*x.shape[1:], 1))
-    kept = np.flatnonzero(np.isfinite(rule.log_weights).any(axis=(1, 2)))[::every]
-    log_weights = np.moveaxis(rule.log_weights[kept] + np.log(every), 0, -1)
-    return np.moveaxis(rule.logit[kept], 0, -1), log_weights
+    log_weights = rule.log_weights[kept] + (np.log(every) if kept.step else 0.0)
+    return np.moveaxis(rule.logit[kept], 0, -1), np.moveaxis(log_weights, 0, -1)
 
 
 def _stride(form: LinearForm, chosen: NDArray[np.bool_], far: float) -> int:

@@ -87,6 +87,11 @@ class _Fixed(NamedTuple):
     """On [0, 1]."""
     log_legendre: FloatArray
 
+    def thinned(self, every: int) -> _Fixed:
+        """Leave each so manieth node of the zone."""
+        ends = tuple(x[::every] for x in self.log_ends)
+        return self._replace(zone=self.zone[::every], log_ends=(ends[0], ends[1]))
+
     def log_zone(self, length: FloatArray, *slopes: FloatArray) -> FloatArray:
         """Return log weights on a zone, given the slopes of the log density at its two ends.
 
@@ -150,16 +155,14 @@ def over_beta(
     return _of_small(mirrored, mode, away, by_length + _log_density(small, s, away))
 
 
-def over_normal(loc: FloatArray, scale: FloatArray, steps: int) -> Rule:
-    """Make a rule for a normal logit, arrays of one shape."""
-    fixed = _fixed(steps, loc.ndim)
+def over_normal(loc: FloatArray, scale: FloatArray, steps: int, every: int = 1) -> Rule:
+    """Make a rule for a normal logit, arrays of one shape; of its zone each so manieth node."""
+    fixed = _fixed(steps, loc.ndim).thinned(every)
     reach = np.sqrt(2 * fixed.reach) + _BEYOND
     low, high = (np.clip((k - loc) / scale, -reach, reach) for k in (-fixed.reach, fixed.reach))
-    parts = (
-        fixed.panel(-reach, low),
-        (low + (high - low) * fixed.zone, fixed.log_zone(high - low, low, high)),
-        fixed.panel(high, reach),
-    )
+    parts = [(low + (high - low) * fixed.zone, fixed.log_zone(high - low, low, high))]
+    parts += [fixed.panel(-reach, low)] if np.any(low > -reach) else []
+    parts += [fixed.panel(high, reach)] if np.any(high < reach) else []
     z, by_length = (np.concatenate(rows) for rows in zip(*parts, strict=True))
     return Rule(loc, scale * z, _normalized(by_length - z * z / 2))
 
