@@ -27,7 +27,7 @@ from elbo_ref.special import digamma_remainders
 from elbo_ref.special.arithmetic import blocks
 
 _CHUNK, _BLOCK = 2**17, 2**13
-_FEW, _MANY = 1024, 2**14
+_FEW, _MANY = 512, 2**14
 """The most draws that are few, and the fewest for which blocks hold draws of one side only."""
 MODE, SERIES, TAIL, REFLECTED = 32, 33, 34, 128
 """Keys of the other ways, and what is added to a key on the other side."""

@@ -41,7 +41,7 @@ def _powers_through_chebyshev_points(degree: int) -> tuple[FloatArray, FloatArra
 
 
 _POINTS, _TO_POWERS = _powers_through_chebyshev_points(_DEGREE)
-_OFF_NODES = (_POINTS[3] + _POINTS[4]) / 2
+_ALL_POINTS = np.append(_POINTS, (_POINTS[3] + _POINTS[4]) / 2)
 
 
 def extent(a: float, b: float, low: float, high: float) -> tuple[float, int]:
@@ -59,23 +59,26 @@ class Table(NamedTuple):
     low: float
     powers: FloatArray
     """Coefficients, (2, degree + 1, cells)."""
+    between: FloatArray
+    """P and Q themselves at one point off the nodes of each cell, (2, cells)."""
 
     @classmethod
     def covering(cls, a: float, b: float, low: float, cells: int) -> Table:
         """Fit the polynomials on so many cells from `low`."""
-        y = low + _WIDTH * (np.arange(cells)[:, None] + (1 + _POINTS) / 2)
-        values = field.derivatives(y.ravel(), a, b).reshape(2, cells, -1)
+        y = low + _WIDTH * (np.arange(cells)[:, None] + (1 + _ALL_POINTS) / 2)
+        found = field.derivatives(y.ravel(), a, b).reshape(2, cells, -1)
+        values, between = found[:, :, :-1], found[:, :, -1]
         middle = values[:, :, _DEGREE // 2]
         powers = _TO_POWERS @ (values - middle[:, :, None]).swapaxes(1, 2)
         powers[:, 0] = middle
-        return cls(a, b, low, powers)
+        return cls(a, b, low, powers, between)
 
     @property
     def error(self) -> float:
         """The largest relative error at one point off the nodes of each cell."""
         cells = np.arange(self.powers.shape[2])
-        y = self.low + _WIDTH * (cells + (1 + _OFF_NODES) / 2)
-        return float(np.max(np.abs(self(y) / field.derivatives(y, self.a, self.b) - 1)))
+        y = self.low + _WIDTH * (cells + (1 + _ALL_POINTS[-1]) / 2)
+        return float(np.max(np.abs(self(y) / self.between - 1)))
 
     def __call__(self, y: FloatArray) -> FloatArray:
         """Return the rows dy/da and dy/db for n draws."""
