@@ -146,6 +146,8 @@ class LossModel(NamedTuple):
         Rows that the losses are known to count, where these are not those of the counts.
     coefficients : bool
         Whether the log binomial coefficients are counted.
+    by_mean : tuple of str
+        The owners whose two concentrations were given by their mean and total.
     """
 
     counts: Counts
@@ -170,6 +172,7 @@ class LossModel(NamedTuple):
     prior_held: bool = False
     seen: Rows | None = None
     coefficients: bool = True
+    by_mean: tuple[str, ...] = ()
 
     @property
     def rows(self) -> Rows:

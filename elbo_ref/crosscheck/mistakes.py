@@ -113,6 +113,11 @@ MISTAKES: dict[str, Mistake] = {
             variants.swapped,
         ),
         Mistake(
+            "mixed_roles",
+            "mean and total are taken for the two concentrations, or the reverse",
+            variants.mixed_roles,
+        ),
+        Mistake(
             "latent_not_in_guide",
             "the guide does not sample the latent: what is maximised is no ELBO",
             variants.not_in_guide,

@@ -95,6 +95,7 @@ class HandedIn(NamedTuple):
             dtype=self.dtype or computed_in(self.given, self.losses, self.evaluations),
             constrained=assigned.constrained,
             prior_held=not learned_of(assigned.roles.names),
+            by_mean=assigned.roles.coordinates.by_mean,
             **_minibatch(assigned.counts, self.subsample_size),
         )
 

@@ -112,6 +112,28 @@ def swapped(given: LossModel) -> Iterator[Hypothesis]:
         yield Hypothesis("the prior's and the guide's", both)
 
 
+def mixed_roles(given: LossModel) -> Iterator[Hypothesis]:
+    """Pass a mean and a total as the two concentrations, or take these for a mean and a total."""
+    owners = {"prior": given.prior} if given.guide.has_prior else {}
+    if has_pair(given):
+        owners["guide"] = given.guide_parameters
+    changed, words = {}, {}
+    for owner, x in owners.items():
+        if owner in given.by_mean:
+            changed[owner] = np.array((x[0] / x.sum(axis=0), x.sum(axis=0)))
+            words[owner] = f"the {owner}'s mean and total are passed as concentrations"
+        elif (x[0] < 1).all():
+            changed[owner] = np.array((x[0] * x[1], (1 - x[0]) * x[1]))
+            words[owner] = f"the {owner}'s concentrations are a mean and a total"
+    for chosen in ({*changed} & {"prior"}, {*changed} & {"guide"}, {*changed}):
+        model = given._replace(
+            prior=changed["prior"] if "prior" in chosen else given.prior,
+            guide_parameters=changed["guide"] if "guide" in chosen else given.guide_parameters,
+        )
+        said = "; ".join(text for owner, text in words.items() if owner in chosen)
+        yield Hypothesis(said, model, price=_RARE)
+
+
 def not_in_guide(given: LossModel) -> Iterator[Hypothesis]:
     """Draw c in the model, and perhaps something else in the guide."""
     guide, params = given.guide, given.guide_parameters

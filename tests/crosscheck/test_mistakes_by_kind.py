@@ -14,7 +14,7 @@ import elbo_ref as er
 from elbo_ref.crosscheck.alignment import Losses
 from elbo_ref.crosscheck.hypothesis_test import CERTAIN, try_hypotheses
 from elbo_ref.crosscheck.loss_model import LossModel
-from elbo_ref.crosscheck.mistakes import MISTAKES
+from elbo_ref.crosscheck.mistakes import MISTAKES, closed_form_hypotheses
 from elbo_ref.crosscheck.model_test import LEVEL
 from elbo_ref.crosscheck.unknown_origin import log_marginal_likelihood
 from elbo_ref.guides import GUIDES
@@ -200,6 +200,32 @@ def test_another_meaning_is_rejected_at_the_level_of_the_given_one(away):
     fits = best is not None and not best.hypothesis.name
     assert fits or away
     assert not fits or 2 * best.test.p_any >= LEVEL
+
+
+def mean_and_total(x):
+    return np.array((x[0] / x.sum(axis=0), x.sum(axis=0)))
+
+
+@pytest.mark.parametrize("passed", [True, False])
+@pytest.mark.parametrize("owner", few(["prior", "guide"]))
+def test_a_mean_and_a_total_are_not_two_concentrations(owner, passed):
+    """Passed to the program as concentrations, or taken for concentrations here."""
+    true = {"prior": PRIOR, "own": posterior()}
+    key = "prior" if owner == "prior" else "own"
+    said = {**true, key: mean_and_total(true[key])}
+    drawn, taken = (said, true) if passed else (true, said)
+    prior = np.repeat(taken["prior"][:, None, None], SIZE, axis=1)
+    by_mean = (owner,) if passed else ()
+    report = report_on(lambda rng: loss(rng, **drawn), taken["own"], prior=prior, by_mean=by_mean)
+    assert report.certain is not None
+    assert report.certain.hypothesis.name == "mixed_roles"
+    assert report.certain.hypothesis.variant.startswith(f"the {owner}'s")
+
+
+def test_nobody_passes_a_mean_and_a_total_who_has_none():
+    """Not a hypothesis of concentrations above one."""
+    names = [x.name for x in closed_form_hypotheses(model_of(posterior(), 1))]
+    assert "mixed_roles" not in names and "swapped_concentrations" in names
 
 
 NORMAL = np.array((special.logit((K + 1) / (N + 2)), np.full(K.size, 0.5)))
