@@ -21,7 +21,7 @@ from elbo_ref.distributions.posterior_table import (
     PosteriorTable as PosteriorTable,
     posterior_table as posterior_table,
 )
-from elbo_ref.estimates.contrasts import Difference as Difference, Prediction as Prediction
+from elbo_ref.estimates.difference import Difference as Difference
 from elbo_ref.estimates.estimate import estimate as estimate
 from elbo_ref.estimates.hyperprior import Hyperprior as Hyperprior
 from elbo_ref.estimates.parameters import (
@@ -29,6 +29,7 @@ from elbo_ref.estimates.parameters import (
     PriorParameters as PriorParameters,
 )
 from elbo_ref.estimates.posterior_frame import with_posterior as with_posterior
+from elbo_ref.estimates.prediction import Prediction as Prediction
 from elbo_ref.estimates.result import Estimates as Estimates
 from elbo_ref.evidence import (
     log_evidence as log_evidence,

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 Block: TypeAlias = "str | Mapping[str, str] | Table"
 
 
-class Result:
-    """A result that `print` and a notebook show, and that has a picture."""
+class Shown:
+    """A result that `print` and a notebook show."""
 
     def blocks(self) -> Sequence[Block]:
         """Return the texts, facts and tables that the result is told in."""
@@ -38,6 +38,10 @@ class Result:
 
     def _repr_html_(self) -> str:
         return "".join(map(_html, self.blocks()))
+
+
+class Drawn:
+    """A result that has a picture."""
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """Draw the result, as `elbo_ref.plot` does.
@@ -55,10 +59,14 @@ class Result:
         """
         from elbo_ref import plot
 
-        return plot(self, ax, **options)
+        return plot(self, ax, **options)  # type: ignore[arg-type]
 
 
-class Tabular(Result):
+class Result(Shown, Drawn):
+    """A result that is shown, and has a picture."""
+
+
+class Rows(Shown):
     """A result that is a table: it has a length, rows, and a way into every data frame.
 
     Rows are named tuples. A row is found by its label, the value of the first column; where it
@@ -145,6 +153,10 @@ class Tabular(Result):
     def to_csv(self) -> str:
         """Write comma-separated text with a header: every row, every digit."""
         return self.table().to_csv()
+
+
+class Tabular(Rows, Result):
+    """A result that is a table, and has a picture."""
 
 
 def _text(block: Block) -> str:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from elbo_ref._format import frames
 from elbo_ref._format.numbers import number
-from elbo_ref._format.result import Tabular
+from elbo_ref._format.result import Rows
 
 WIDTH = 120
 """Characters of a line of text."""
@@ -74,7 +74,7 @@ class Column:
 
 
 @dataclass(frozen=True, eq=False)
-class Table(Tabular):
+class Table(Rows):
     """Columns of equal length under a caption.
 
     Attributes

@@ -18,10 +18,9 @@ from elbo_ref._format.progress import Add
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.estimates.contrasts import LatentMixture
 from elbo_ref.estimates.density import LogDensity
 from elbo_ref.estimates.hyperprior import Hyperprior
-from elbo_ref.estimates.mixture import Mixture, linear_moments
+from elbo_ref.estimates.mixture import LatentMixture, Mixture, linear_moments
 from elbo_ref.estimates.parameters import PriorParameters, averaged, given, of_maximum
 from elbo_ref.estimates.quadrature import Grid, Nodes, reduced
 from elbo_ref.mle.binomial import totals

@@ -52,6 +52,36 @@ def linear_moments(nodes: Nodes, counts: Counts) -> tuple[FloatArray, FloatArray
     return own + counts.successes * counted, shrinkage
 
 
+class LatentMixture(NamedTuple):
+    """The posterior of one latent, Betas with weights."""
+
+    concentration1: FloatArray
+    concentration0: FloatArray
+    weight: FloatArray
+
+    @property
+    def mirrored(self) -> LatentMixture:
+        """The posterior of 1 - c."""
+        return LatentMixture(self.concentration0, self.concentration1, self.weight)
+
+    @property
+    def key(self) -> tuple[bytes, bytes, bytes]:
+        """The same for the same posterior, and an order of different ones."""
+        return self.concentration1.tobytes(), self.concentration0.tobytes(), self.weight.tobytes()
+
+    @property
+    def variance(self) -> float:
+        """The variance, for comparison alone."""
+        a, b, weight = self
+        mean = a / (a + b)
+        spread = (mean - weight @ mean) ** 2 + mean * (b / (a + b)) / (a + b + 1)
+        return float(weight @ spread)
+
+    def below(self, c: float) -> float:
+        """Compute the probability below c."""
+        return float(sc.betainc(self.concentration1, self.concentration0, c) @ self.weight)
+
+
 class Mixture(NamedTuple):
     """One mixture of Betas for each of P latents, of J common nodes.
 

@@ -11,13 +11,16 @@ The correlation of two trials of one latent is rho = 1/(1 + a + b).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy import special as sc
 
-from elbo_ref._format.table import Column
+from elbo_ref._format.numbers import number
+from elbo_ref._format.result import Block, Rows
+from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.estimates.quadrature import Grid, normalized, over_y
 from elbo_ref.mle.result import EvidenceMaximum
@@ -25,9 +28,17 @@ from elbo_ref.special import root
 
 _LIGHT = 1e-13
 _DENSE = 2.4
+_Part = TypeVar("_Part", "PriorParameter", "PriorParameters")
 
 
-class PriorParameter(NamedTuple):
+class _PriorParameter(NamedTuple):
+    name: str
+    value: float
+    lower: float
+    upper: float
+
+
+class PriorParameter(_PriorParameter, Rows):
     """A parameter of the prior with an interval.
 
     Attributes
@@ -40,13 +51,22 @@ class PriorParameter(NamedTuple):
         The ends of the equal-tailed posterior interval; of the profile interval; or `value`.
     """
 
-    name: str
-    value: float
-    lower: float
-    upper: float
+    def table(self) -> Table:
+        """Lay out the one row."""
+        return _rows([self])
+
+    def blocks(self) -> Sequence[Block]:
+        """Return the value with its interval."""
+        return [{self.name: _between(self)}]
 
 
-class PriorParameters(NamedTuple):
+class _PriorParameters(NamedTuple):
+    mean: PriorParameter
+    concentration: PriorParameter
+    rho: PriorParameter
+
+
+class PriorParameters(_PriorParameters, Rows):
     """The parameters of one prior.
 
     Attributes
@@ -55,9 +75,43 @@ class PriorParameters(NamedTuple):
         a/(a + b), a + b and 1/(1 + a + b).
     """
 
-    mean: PriorParameter
-    concentration: PriorParameter
-    rho: PriorParameter
+    def table(self) -> Table:
+        """Lay out the three parameters."""
+        return _rows(self)
+
+    def blocks(self) -> Sequence[Block]:
+        """Return the values with their intervals."""
+        return [{x.name: _between(x) for x in self}]
+
+
+class Priors(dict[Hashable, _Part], Rows):
+    """The parameters of the prior of each group, or one of them: by the name of the group."""
+
+    def table(self) -> Table:
+        """Lay out the parameters of each group, a row for each."""
+        several: list[Sequence[PriorParameter]] = [
+            x if isinstance(x, PriorParameters) else [x] for x in self.values()
+        ]
+        groups = [name for name, some in zip(self, several, strict=True) for _ in some]
+        rows: Table = _rows([x for some in several for x in some])
+        if tuple(self) == (None,):
+            return rows
+        return replace(
+            rows, columns=[Column(groups, "group", "group", left=True), *rows.columns], key=2
+        )
+
+
+def _rows(parameters: Iterable[PriorParameter]) -> Table:
+    names, *numbers = zip(*parameters, strict=True)
+    columns = [Column(names, "parameter", "parameter", left=True)]
+    headings = {"value": "value", "lower": "from", "upper": "to"}
+    columns += [Column(x, *y) for x, y in zip(numbers, headings.items(), strict=True)]
+    return Table(columns)
+
+
+def _between(parameter: PriorParameter) -> str:
+    value, lower, upper = (number(x) for x in parameter[1:])
+    return f"{value} ({lower} to {upper})"
 
 
 def columns_of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,22 +27,14 @@ from elbo_ref._validation.arguments import (
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.posterior_table import LatentRows
-from elbo_ref.estimates.contrasts import (
-    MOST_TRIALS,
-    Difference,
-    LatentMixture,
-    Prediction,
-    difference_below,
-    difference_interval,
-    predicted,
-)
+from elbo_ref.estimates.difference import Difference, difference
 from elbo_ref.estimates.draws import draws_of
 from elbo_ref.estimates.fit import Fit
-from elbo_ref.estimates.parameters import PriorParameter, PriorParameters, columns_of
+from elbo_ref.estimates.mixture import LatentMixture
+from elbo_ref.estimates.parameters import PriorParameter, PriorParameters, Priors, columns_of
+from elbo_ref.estimates.prediction import MOST_TRIALS, Prediction, predicted
 from elbo_ref.mle.result import maximize_evidence
 from elbo_ref.mle.tests import TestResult, same_prior_test
-
-_T = TypeVar("_T")
 
 
 class Posteriors(NamedTuple):
@@ -109,7 +101,7 @@ class Estimates(Documented, LatentRows, Tabular):
     # -- the prior -------------------------------------------------------------------------------
 
     @cached_property
-    def prior_parameters(self) -> dict[Hashable, PriorParameters]:
+    def prior_parameters(self) -> Priors[PriorParameters]:
         """The parameters of each group's prior, with intervals; of the group None if there is one.
 
         Examples
@@ -121,25 +113,28 @@ class Estimates(Documented, LatentRows, Tabular):
         """
         names, fits, *_ = self.posteriors
         parameters = (fit.parameters(self.level) for fit in tracked(fits, self.progress, "group"))
-        return dict(zip(names, parameters, strict=True))
+        return Priors(zip(names, parameters, strict=True))
 
     @property
-    def prior_mean(self) -> PriorParameter | dict[Hashable, PriorParameter]:
+    def prior_mean(self) -> PriorParameter | Priors[PriorParameter]:
         """The mean of the prior, a/(a + b), with an interval; by group where there are groups."""
         return self._of_prior(lambda parameters: parameters.mean)
 
     @property
-    def prior_concentration(self) -> PriorParameter | dict[Hashable, PriorParameter]:
+    def prior_concentration(self) -> PriorParameter | Priors[PriorParameter]:
         """The concentration a + b of the prior, with an interval."""
         return self._of_prior(lambda parameters: parameters.concentration)
 
     @property
-    def rho(self) -> PriorParameter | dict[Hashable, PriorParameter]:
+    def rho(self) -> PriorParameter | Priors[PriorParameter]:
         """The correlation of two trials of one latent, 1/(1 + a + b), with an interval."""
         return self._of_prior(lambda parameters: parameters.rho)
 
-    def _of_prior(self, part: Callable[[PriorParameters], _T]) -> _T | dict[Hashable, _T]:
-        parts = {name: part(parameters) for name, parameters in self.prior_parameters.items()}
+    def _of_prior(
+        self, part: Callable[[PriorParameters], PriorParameter]
+    ) -> PriorParameter | Priors[PriorParameter]:
+        priors = self.prior_parameters.items()
+        parts = Priors((name, part(parameters)) for name, parameters in priors)
         return parts[None] if tuple(parts) == (None,) else parts
 
     @cached_property
@@ -208,7 +203,8 @@ class Estimates(Documented, LatentRows, Tabular):
         Returns
         -------
         Difference
-            Posterior mean, interval and P(c1 > c2), the last two to about 1e-6.
+            Posterior mean, interval and P(c1 > c2), the last two to about 1e-6; those of the two in
+            the other order are minus these, and 1 - P(c1 > c2).
 
         Raises
         ------
@@ -233,9 +229,8 @@ class Estimates(Documented, LatentRows, Tabular):
             known = ends[0] == ends[1]
             return Difference(label1, label2, mean, *ends, float(mean > 0) if known else np.nan)
         shared = bool(self.posteriors.group[i] == self.posteriors.group[j])
-        below = difference_below(first, second, shared)
-        ends = difference_interval(below, self.level)
-        return Difference(label1, label2, mean, *ends, 1 - below(0.0))
+        found = difference(first, second, shared, mean, self.level)
+        return Difference(label1, label2, mean, *found)
 
     def predict(
         self, total_count: int, label: Hashable = None, *, group: Hashable = None

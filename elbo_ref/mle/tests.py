@@ -26,7 +26,7 @@ import numpy as np
 from scipy import special as sc
 
 from elbo_ref._format.numbers import number
-from elbo_ref._format.result import Block, Result, Tabular
+from elbo_ref._format.result import Block, Shown, Tabular
 from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import (
     FloatArray,
@@ -46,7 +46,7 @@ MOST_CELLS = 1_000_000
 
 
 @dataclass(frozen=True)
-class TestResult(Result):
+class TestResult(Shown):
     """A test of a hypothesis about the prior, such as the binomial with one c for all latents.
 
     Attributes

@@ -13,12 +13,15 @@ from elbo_ref.crosscheck.findings import Verdict
 from elbo_ref.diagnostics.diagnosis import Diagnosis, diagnose
 from elbo_ref.diagnostics.estimates import EstimateTable
 from elbo_ref.distributions.posterior_table import PosteriorTable
+from elbo_ref.estimates.difference import Difference
 from elbo_ref.estimates.maxima import EvidenceMaxima
+from elbo_ref.estimates.prediction import Prediction
 from elbo_ref.estimates.result import Estimates
 from elbo_ref.mle.intervals import ConfidenceRegion, Parameter
 from elbo_ref.mle.result import EvidenceMaximum
 from elbo_ref.mle.tests import ExpectedCounts
 from elbo_ref.report.axes import forget, framed, panels, shown_figure
+from elbo_ref.report.contrasts import plot_difference, plot_prediction
 from elbo_ref.report.estimates import plot_estimates, plot_maxima, plot_region
 from elbo_ref.report.forest import (
     MOST_ROWS,
@@ -103,6 +106,7 @@ def _run(run: Run, axes: Any) -> Any:
 PICTURES: dict[type[Result], Picture] = {
     ConfidenceRegion: Picture(plot_region, lambda *_: (5.0, 2.0)),
     Diagnosis: Picture(plot_run, lambda _: (12.0, 4.0), run_axes),
+    Difference: Picture(plot_difference, lambda *_: (5.0, 2.0)),
     EstimateTable: Picture(
         plot_estimates,
         lambda *_: (6.6, 5.0),
@@ -131,6 +135,7 @@ PICTURES: dict[type[Result], Picture] = {
         _maximum, seen="log evidence over the prior's mean and concentration, with its maximum"
     ),
     ExpectedCounts: Picture(plot_rootogram, lambda *_: (6.0, 4.0)),
+    Prediction: Picture(plot_prediction, lambda *_: (6.0, 3.6)),
     PosteriorTable: Picture(_posterior, _size_of_posterior, _axes_of_posterior),
     Run: Picture(_run, lambda _: (12.0, 4.0), lambda figure, run: run_axes(figure, diagnose(run))),
     Verdict: Picture(
@@ -150,7 +155,7 @@ def plot(result: Result, ax: Any = None, **options: Any) -> Any:
     ----------
     result : Result
         A run, a diagnosis, estimates, a posterior table, an evidence maximum, a confidence region,
-        expected counts, an estimate table or a verdict.
+        expected counts, an estimate table, a difference, a prediction or a verdict.
     ax : matplotlib Axes, optional
         Where to draw, three for a run or a diagnosis; by default in a new figure. A notebook shows
         that by itself; elsewhere pyplot knows it only if pyplot is imported already.
@@ -180,8 +185,9 @@ def plot(result: Result, ax: Any = None, **options: Any) -> Any:
     A run is drawn in three pictures: its losses, the densities of its first latent, its path over
     the evidence. Estimates and a posterior table are a forest: raw rates, estimates and intervals,
     sorted. An evidence maximum is the surface of the evidence over all priors. Expected counts are
-    a hanging rootogram. Of a verdict there are its losses against the distribution that each should
-    have; without losses, the differences of all numbers that were compared.
+    a hanging rootogram. Of a prediction there is a bar for each number of successes. Of a verdict
+    there are its losses against the distribution that each should have; without losses, the
+    differences of all numbers that were compared.
 
     Examples
     --------

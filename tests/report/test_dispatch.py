@@ -16,10 +16,11 @@ import pytest
 from scipy import stats
 
 import elbo_ref as er
-from elbo_ref._format.result import Result, Tabular
+from elbo_ref._format.result import Result, Rows, Shown, Tabular
 from elbo_ref._format.table import Table
 from elbo_ref._format.terminal import in_notebook
 from elbo_ref.estimates.maxima import EvidenceMaxima, maxima_by
+from elbo_ref.estimates.parameters import Priors
 from elbo_ref.mle.tests import TestResult as BinomialTest
 from elbo_ref.report import axes as shared, dispatch, forest, rootogram, surface
 
@@ -88,6 +89,9 @@ RESULTS = {
     "diagnosis": lambda: er.diagnose(er.maximize_elbo(COUNTS[6], "empty", num_steps=5)),
     "verdict": verdict,
     "mistake": lambda: verdict(-1.0),
+    "difference": lambda: er.estimate(COUNTS[6], er.Beta(2.0, 8.0)).difference(*NAMES[2:4]),
+    "prediction": lambda: er.estimate(COUNTS[6]).predict(12, "south"),
+    "long prediction": lambda: er.estimate(COUNTS[6]).predict(5000),
 }
 
 
@@ -166,10 +170,12 @@ def test_kinds_without_a_picture_are_tables_and_tests():
     def classes(kind):
         return {kind} | {x for sub in kind.__subclasses__() for x in classes(sub)}
 
-    without = classes(Result) - set(dispatch.PICTURES) - {Result, Tabular}
-    assert without == {Table, BinomialTest}
+    bases = {Shown, Rows, Result, Tabular}
+    without = classes(Shown) - set(dispatch.PICTURES) - bases
+    assert without == {Table, BinomialTest, er.PriorParameter, er.PriorParameters, Priors}
+    assert not any(hasattr(kind, "plot") for kind in without)
     with pytest.raises(TypeError, match="no picture of Table: only of ConfidenceRegion, Diag"):
-        posterior(6).table().plot()
+        er.plot(posterior(6).table())
 
 
 @pytest.mark.parametrize("name", few(RESULTS, 4))
