@@ -19,7 +19,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.claims import Claims
 from elbo_ref.crosscheck.expressions import Expression
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.crosscheck.names import functions_of, is_of_module, meaning_of, words
+from elbo_ref.crosscheck.names import functions_of, is_foreign, words
 from elbo_ref.crosscheck.parameters import (
     ParameterRoles,
     arrange,
@@ -171,8 +171,7 @@ def _unused(claims: Claims) -> Iterator[Finding]:
     hint = "; the Beta-Binomial has none such: it may be another model"
     what = f"{listed}: no role uses it, and nothing is said of it"
     if left:
-        foreign = any(meaning_of(name) for name in left if not is_of_module(name))
-        yield note("unused", what + hint * foreign)._replace(of=", ".join(left))
+        yield note("unused", what + hint * any(map(is_foreign, left)))._replace(of=", ".join(left))
 
 
 def _orders(claims: Claims) -> Iterator[tuple[Claims, list[Finding]]]:

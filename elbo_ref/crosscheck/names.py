@@ -91,6 +91,17 @@ def meaning_of(name: str) -> str:
     return next((x for x, known in _MEANINGS.items() if not said.isdisjoint(known)), "")
 
 
+def is_foreign(name: str) -> bool:
+    """Return True if a name is that of a part of another model, in no guide and no network.
+
+    Examples
+    --------
+    >>> [is_foreign(name) for name in ("gate", "w0", "scale", "body.0.weight")]
+    [True, True, False, False]
+    """
+    return meaning_of(name) not in ("", "a location", "a scale") and not is_of_module(name)
+
+
 def from_numpyro(names: Collection[str]) -> bool:
     """Return True if a parameter has the name of an autoguide of NumPyro's.
 

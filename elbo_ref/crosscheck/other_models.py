@@ -14,7 +14,7 @@ from elbo_ref.crosscheck.claims import UnknownRoleError
 from elbo_ref.crosscheck.class_names import OTHER_GUIDES
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.names import (
-    is_of_module,
+    is_foreign,
     meaning_of,
     of_concentration,
     several_sites,
@@ -108,10 +108,10 @@ def _unit(values: FloatArray) -> bool:
 def explained_by_another_model(findings: list[Finding]) -> list[Finding]:
     """Take losses that no mistake explains, beside a part of another model, for that model's.
 
-    A parameter that no role uses is one if its name is that of none of a Beta prior or guide.
+    A parameter that no role uses is one if its name is that of no prior, guide or network here.
     """
     unused = [name for x in findings if x.name == "unused" for name in x.of.split(", ")]
-    foreign = [name for name in unused if meaning_of(name) and not is_of_module(name)]
+    foreign = [name for name in unused if is_foreign(name)]
     mistakes = [x for x in findings if x.status == "mistake"]
     if not foreign or {x.name for x in mistakes} != {"loss_mismatch"}:
         return findings

@@ -94,10 +94,11 @@ VALUE = -er.log_evidence(er.Beta(2.0, 3.0), COUNTS)
 
 
 @pytest.mark.parametrize(
-    ("more", "code"), [("gate", 6), ("hyper_mean", 6), ("w1", 6), ("other_a", 4), ("", 4)]
+    ("more", "code"),
+    [("gate", 6), ("hyper_mean", 6), ("w1", 6), ("other_a", 4), ("scale", 4), ("", 4)],
 )
 def test_losses_that_nothing_explains_beside_a_part_of_another_model(more, code):
-    """An unused concentration may be that of another run, and shows nothing."""
+    """Unused, a concentration may be that of another run, a scale that of another guide."""
     store = {**PARAMS, **({more: 0.2} if more else {})}
     found = [VALUE * x for x in (1.31, 1.07, 0.83, 1.43, 1.19)]
     verdict = er.cross_check(COUNTS, store, names=ROLES, evaluations=found)
