@@ -8,7 +8,7 @@ interval, or several where the likelihood-ratio test leaves a gap between two ma
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from elbo_ref._format.documents import Document, Documented, document, put
@@ -20,6 +20,7 @@ from elbo_ref.distributions.base import Interval
 from elbo_ref.distributions.beta import Beta
 
 Parameter = Literal["concentration1", "concentration0", "mean", "concentration"]
+Asked = Literal["concentration1", "concentration0", "mean", "concentration", "rho"]
 Method = Literal["profile", "wald"]
 
 PARAMETERS: dict[Parameter, Callable[[float, float], float]] = {
@@ -90,7 +91,8 @@ class ConfidenceRegion(Sequence[float], Documented, Tabular):
         for a profile that never falls below the level on that side; every other end belongs to its
         interval.
     parameter : str
-        One of ``"concentration1"``, ``"concentration0"``, ``"mean"`` and ``"concentration"``.
+        One of ``"concentration1"``, ``"concentration0"``, ``"mean"``, ``"concentration"`` and
+        ``"rho"``.
     method : {"profile", "wald"}
     level : float
         The coverage, asymptotically.
@@ -115,7 +117,7 @@ class ConfidenceRegion(Sequence[float], Documented, Tabular):
     """
 
     intervals: tuple[Interval, ...]
-    parameter: Parameter
+    parameter: Asked
     method: Method
     level: float
     proven: bool
@@ -143,6 +145,11 @@ class ConfidenceRegion(Sequence[float], Documented, Tabular):
 
     def __contains__(self, value: object) -> bool:
         return any(low <= value <= high for low, high in self.intervals)  # type: ignore[operator]
+
+    def of_rho(self) -> ConfidenceRegion:
+        """Turn a region of the concentration a + b into that of rho = 1/(1 + a + b)."""
+        ends = ((1 / (1 + high), 1 / (1 + low)) for low, high in reversed(self.intervals))
+        return replace(self, parameter="rho", intervals=tuple(Interval(*x) for x in ends))
 
     @property
     def sentence(self) -> str:

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy import special as sc
 
 from elbo_ref._format.documents import Document, Documented, document, put
 from elbo_ref._format.result import Block, Tabular
-from elbo_ref._format.table import Column, Table
+from elbo_ref._format.table import Table
 from elbo_ref._validation.arguments import FloatArray, check_type, probability, underflow_is_zero
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.base import Interval
@@ -28,6 +28,7 @@ from elbo_ref.distributions.beta import Beta
 from elbo_ref.mle.candidates import Candidate, Kind, Proof
 from elbo_ref.mle.intervals import (
     PARAMETERS,
+    Asked,
     ConfidenceRegion,
     Method,
     Parameter,
@@ -37,7 +38,7 @@ from elbo_ref.mle.intervals import (
 )  # fmt: skip
 from elbo_ref.mle.profile_likelihood import ProfileLikelihood
 from elbo_ref.mle.solve import solve
-from elbo_ref.mle.summary import summary
+from elbo_ref.mle.summary import parameters, summary
 
 
 @underflow_is_zero
@@ -155,13 +156,13 @@ class EvidenceMaximum(Documented, Tabular):
         return {of: float(np.sqrt(value)) for of, value in variance.items()}
 
     def confidence_interval(
-        self, parameter: Parameter = "mean", *, method: Method = "profile", level: float = 0.95
+        self, parameter: Asked = "mean", *, method: Method = "profile", level: float = 0.95
     ) -> ConfidenceRegion:
         """Compute a confidence interval of one parameter of the prior.
 
         Parameters
         ----------
-        parameter : {"mean", "concentration", "concentration1", "concentration0"}
+        parameter : {"mean", "concentration", "concentration1", "concentration0", "rho"}
         method : {"profile", "wald"}
             Profile: all values at which the highest log evidence is within half a chi-square
             quantile (one degree of freedom) of the maximum, or the supremum. Wald: the estimate
@@ -194,14 +195,19 @@ class EvidenceMaximum(Documented, Tabular):
         """
         if not isinstance(method, str) or method not in ("wald", "profile"):
             raise ValueError(f"method = {method!r} must be 'wald' or 'profile'")
-        self._check_free(parameter)
+        if parameter == "rho" and method == "profile":
+            return self.confidence_interval("concentration", level=level).of_rho()
+        of: Parameter = "concentration" if parameter == "rho" else parameter
+        self._check_free(of)
         level = probability("level", level)
         if method == "profile":
-            likelihood = ProfileLikelihood(self.counts, parameter, self.fixed)
+            likelihood = ProfileLikelihood(self.counts, of, self.fixed)
             return likelihood.region(self._best, level)
-        away = float(sc.ndtri((1 + level) / 2)) * self.standard_errors[parameter]
+        away = float(sc.ndtri((1 + level) / 2)) * self.standard_errors[of]
         assert self.prior is not None
-        centre = parameter_of(self.prior, parameter)
+        centre = parameter_of(self.prior, of)
+        if parameter == "rho":
+            centre, away = 1 / (1 + centre), away / (1 + centre) ** 2
         interval = Interval(centre - away, centre + away)
         return ConfidenceRegion((interval,), parameter, "wald", level, True)
 
@@ -268,24 +274,23 @@ class EvidenceMaximum(Documented, Tabular):
         return self._best.sentence
 
     def table(self) -> Table:
-        """Lay out the four parameters of the prior, with standard errors where there are some."""
-        values: dict[Parameter, float | None] = {"mean": self.mean}
-        values["concentration"] = self.concentration
-        if self.prior is not None:
-            values = {name: parameter_of(self.prior, name) for name in PARAMETERS}
-        errors, held = self._free_errors(), [name in self.fixed for name in PARAMETERS]
-        columns = [Column(list(PARAMETERS), "parameter", "parameter", left=True)]
-        columns.append(Column([values.get(x) for x in PARAMETERS], "value", "value"))
-        known = [errors.get(x) for x in PARAMETERS]
-        columns += [Column(known, "standard_error", "standard error"), Column(held, "held", "held")]
-        return Table(columns, self.sentence)
+        """Lay out the parameters of the prior, with 95 % profile intervals.
+
+        Standard errors are there where two of them stay above 0.
+        """
+        return self._table
+
+    @cached_property
+    def _table(self) -> Table:
+        return parameters(self, self.free_errors)
 
     def blocks(self) -> Sequence[Block]:
         """Return the answer in a few lines of text."""
-        return [summary(self, self._free_errors())]
+        return [summary(self, self.free_errors)]
 
-    def _free_errors(self) -> dict[Parameter, float]:
-        """Compute the standard errors of what is not held; none without an interior maximum."""
+    @property
+    def free_errors(self) -> dict[Parameter, float]:
+        """The standard errors of what is not held; empty without an interior maximum."""
         known = self._best.covariance is not None
         errors = self.standard_errors if known else {}
         return {name: error for name, error in errors.items() if name not in self.fixed}
@@ -303,7 +308,7 @@ class EvidenceMaximum(Documented, Tabular):
             "bic": self.bic,
             "proof": self.proof.body(),
         }
-        put(body, "standard_errors", self._free_errors() or None, "there is no interior maximum")
+        put(body, "standard_errors", self.free_errors or None, "there is no interior maximum")
         return body
 
     def __repr__(self) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from elbo_ref._format.numbers import number
-from elbo_ref.mle.intervals import PARAMETERS, ConfidenceRegion, Parameter, parameter_of
+from elbo_ref._format.table import Column, Table
+from elbo_ref.mle.intervals import PARAMETERS, Asked, ConfidenceRegion, Parameter, parameter_of
 
 if TYPE_CHECKING:
     from elbo_ref.mle.result import EvidenceMaximum
@@ -22,17 +23,8 @@ def summary(maximum: EvidenceMaximum, errors: Mapping[Parameter, float]) -> str:
     lines = [f"{maximum.counts.summary()}{held}", f"{maximum.kind}: {maximum.sentence}"]
     lines.append(f"log evidence: {maximum.log_evidence:.13g}")
     region = cache(partial(maximum.confidence_interval, level=LEVEL))
-    values: dict[Parameter | Literal["rho"], float | None] = {}
-    if maximum.prior is not None:
-        values = {name: parameter_of(maximum.prior, name) for name in PARAMETERS}
-    elif maximum.kind == "binomial":
-        values["mean"] = maximum.mean
-    if values:
-        values["rho"] = maximum.rho
-    for name, value in values.items():
-        assert value is not None
-        of: Parameter = "concentration" if name == "rho" else name
-        spread = "" if of in maximum.fixed else _spread(name, value, errors.get(of), region)
+    for name, value in _values(maximum).items():
+        spread = "" if _held(maximum, name) else _spread(name, value, errors, region)
         lines.append(f"{name}: {value:.13g}{spread}")
     proof = maximum.proof
     lines.append(f"proof: to {proof.width:.2g} nats ({proof.how})")
@@ -41,21 +33,55 @@ def summary(maximum: EvidenceMaximum, errors: Mapping[Parameter, float]) -> str:
     return "\n".join(lines)
 
 
-def _spread(
-    name: Parameter | Literal["rho"],
-    value: float,
-    error: float | None,
-    region: Callable[[Parameter], ConfidenceRegion],
-) -> str:
-    """Write the standard error; a profile interval where two of them reach 0: no parabola.
+def parameters(maximum: EvidenceMaximum, errors: Mapping[Parameter, float]) -> Table:
+    """Lay out the parameters of the prior, with profile intervals where there is anything known."""
+    names: list[Asked] = [*PARAMETERS, "rho"]
+    values = _values(maximum)
+    held = [_held(maximum, name) for name in names]
+    spread = [_error(name, values[name], errors) if name in values else None for name in names]
+    regions = [
+        None if fixed or maximum.kind == "no_information" else maximum.confidence_interval(name)
+        for name, fixed in zip(names, held, strict=True)
+    ]
+    columns = [Column(names, "parameter", "parameter", left=True)]
+    columns.append(Column([values.get(name) for name in names], "value", "value"))
+    columns.append(Column(spread, "standard_error", "standard error"))
+    for end, heading in (("lower", f"{LEVEL:.0%} from"), ("upper", "to")):
+        columns.append(Column([x and getattr(x, end) for x in regions], end, heading))
+    return Table([*columns, Column(held, "held", "held")], maximum.sentence)
 
-    Those of rho are of the concentration.
-    """
+
+def _values(maximum: EvidenceMaximum) -> dict[Asked, float]:
+    """Return the parameters that are known, those of a limit too."""
+    known: dict[Asked, float | None] = {"mean": maximum.mean}
+    if maximum.prior is not None:
+        known = {name: parameter_of(maximum.prior, name) for name in PARAMETERS}
+    elif maximum.kind in ("binomial", "all_or_none"):
+        known["concentration"] = maximum.concentration
+    known["rho"] = maximum.rho
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _held(maximum: EvidenceMaximum, name: Asked) -> bool:
+    return ("concentration" if name == "rho" else name) in maximum.fixed
+
+
+def _error(name: Asked, value: float, errors: Mapping[Parameter, float]) -> float | None:
+    """Return the standard error, unless two of them reach 0: no parabola."""
+    error = errors.get("concentration" if name == "rho" else name)
     if error is not None and name == "rho":
         error *= value**2
-    if error is not None and error <= value / 2:
+    return None if error is None or error > value / 2 else error
+
+
+def _spread(
+    name: Asked,
+    value: float,
+    errors: Mapping[Parameter, float],
+    region: Callable[[Asked], ConfidenceRegion],
+) -> str:
+    """Write the standard error, or the profile interval."""
+    error = _error(name, value, errors)
+    if error is not None:
         return f" +- {number(error)}"
-    if name != "rho":
-        return f" ({region(name).sentence}, {LEVEL:.0%} profile)"
-    low, high = (1 / (1 + end) for end in reversed(tuple(region("concentration"))))
-    return f" ({number(low)} to {number(high)}, {LEVEL:.0%} profile)"
+    return f" ({region(name).sentence}, {LEVEL:.0%} profile)"

@@ -178,6 +178,8 @@ class ParameterScale(NamedTuple):
         """Return the scale of a parameter."""
         if parameter == "mean":
             return cls("mean", sc.logit, sc.expit)
+        if parameter == "rho":
+            return cls("rho", sc.logit, sc.expit)
         names = {"concentration": "a + b", "concentration1": "a", "concentration0": "b"}
         return cls(names[parameter], np.log, np.exp)
 
@@ -197,7 +199,8 @@ class ParameterScale(NamedTuple):
         else:
             ax.set(xscale="log", xlim=(self.out_of(low), self.out_of(high)))
             log_axis(ax.xaxis, float(self.out_of(low)), float(self.out_of(high)))
-        ax.set_xlabel("mean of the prior (logit scale)" if self.is_mean else self.name)
+        names = {"mean": "mean of the prior (logit scale)", "rho": "rho (logit scale)"}
+        ax.set_xlabel(names.get(self.name, self.name))
 
 
 def plain_text(text: object) -> str:

@@ -173,17 +173,7 @@ def _window(maximum: EvidenceMaximum) -> tuple[tuple[float, float], tuple[float,
     )
     if maximum.prior is not None:
         m, s = float(maximum.prior.mean), parameter_of(maximum.prior, "concentration")
-        x, known = (
-            float(sc.logit(m)),
-            dict(
-                zip(
-                    maximum.table().column("parameter"),
-                    maximum.table().column("standard_error"),
-                    strict=True,
-                )
-            ),
-        )
-        errors = {name: error for name, error in known.items() if error is not None}
+        x, errors = float(sc.logit(m)), maximum.free_errors
         half_x = 4 * errors.get("mean", m * (1 - m)) / (m * (1 - m))
         half_s = float(np.clip(4 * errors.get("concentration", s) / s, 0.1, 9))
         low, high = s * np.exp(-half_s), s * np.exp(half_s)

@@ -1008,6 +1008,10 @@ def log_evidence_line(maximum):
     return float(line.removeprefix("log evidence: "))
 
 
+_TOLD = {"binomial": 3, "all_or_none": 3, "degenerate": 1, "unidentified": 1}
+"""The parameters that are known in a limit: mean, concentration and rho, or the mean alone."""
+
+
 @pytest.mark.parametrize("name", DATA)
 def test_summary_of_every_kind(name):
     maximum = maximum_of(name)
@@ -1015,7 +1019,7 @@ def test_summary_of_every_kind(name):
     assert lines[:2] == [maximum.counts.summary(), f"{maximum.kind}: {maximum.sentence}"]
     assert log_evidence_line(maximum) == pytest.approx(maximum.log_evidence, rel=2e-12, abs=0)
     assert lines[-1].startswith("proof: ") and f"({maximum.proof.how})" in lines[-1]
-    told = 5 if maximum.prior else 2 if maximum.kind == "binomial" else 0
+    told = 5 if maximum.prior else _TOLD.get(maximum.kind, 0)
     assert len(lines) == 4 + told
 
 

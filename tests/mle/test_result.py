@@ -15,8 +15,9 @@ from scipy import stats
 
 import elbo_ref as er
 from elbo_ref.mle.binomial import pooled_log_likelihood, pooled_mean
-from elbo_ref.mle.intervals import parameter_of
+from elbo_ref.mle.intervals import PARAMETERS, parameter_of
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
+from kinds import KINDS
 from places import REFERENCE
 
 DATASETS = json.loads((REFERENCE / "datasets.json").read_text("utf-8"))
@@ -419,3 +420,45 @@ def test_no_standard_error_where_two_of_them_reach_0():
         assert ("+-" in lines[name]) == (not wide)
         assert (maximum.confidence_interval(name).sentence in lines[name]) == wide
     assert maximum.rho == 1 / (1 + maximum.concentration)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_table_has_the_intervals_of_all_parameters(kind):
+    """Profile ends and rho in table, CSV and frame; a standard error only where it says something.
+
+    Two standard errors that reach 0 are none, as in the summary; what is in the table of the text
+    is in the CSV.
+    """
+    maximum = er.maximize_evidence(KINDS[kind])
+    rows = {row.parameter: row for row in maximum.table()}
+    assert list(rows) == [*PARAMETERS, "rho"]
+    for name, row in rows.items():
+        if kind == "no_information":
+            assert row.lower is row.upper is row.value is None
+            continue
+        assert (row.lower, row.upper) == tuple(maximum.confidence_interval(name))
+        if row.value is not None:
+            assert row.lower <= row.value <= row.upper
+        assert row.standard_error is None or 0 < row.standard_error <= row.value / 2
+    known = [name for name, row in rows.items() if row.standard_error is not None]
+    lines = dict(x.split(": ", 1) for x in str(maximum).splitlines()[3:])
+    assert known == [name for name in rows if "+-" in lines.get(name, "")]
+    spread = [name for name in rows if "% profile" in lines.get(name, "")]
+    assert set(known) | set(spread) >= {x for x, row in rows.items() if row.value is not None}
+    assert maximum.to_csv().splitlines()[0] == "parameter,value,standard_error,lower,upper,held"
+
+
+@pytest.mark.parametrize("method", ["profile", "wald"])
+def test_intervals_of_rho(method):
+    """Of the concentration's, since rho = 1/(1 + a + b): ends, and standard errors by the slope."""
+    maximum = er.maximize_evidence(er.datasets.load("rat_tumors"))
+    low, high = maximum.confidence_interval("concentration", method=method)
+    found = maximum.confidence_interval("rho", method=method)
+    assert found.parameter == "rho"
+    if method == "profile":
+        assert tuple(found) == (1 / (1 + high), 1 / (1 + low))
+    else:
+        half = (high - low) / 2 * maximum.rho**2
+        np.testing.assert_allclose(tuple(found), (maximum.rho - half, maximum.rho + half))
+    with pytest.raises(ValueError, match="held fixed"):
+        er.maximize_evidence(maximum.counts, {"concentration": 3.0}).confidence_interval("rho")
