@@ -44,6 +44,27 @@ def wrapped(text: str) -> str:
     return textwrap.fill(text, WIDTH, subsequent_indent="    ")
 
 
+class Computed(Sequence[Any]):
+    """Values that are computed when they are asked for: a table for reading asks for few.
+
+    Examples
+    --------
+    >>> list(Computed(3, lambda i: i * i))
+    [0, 1, 4]
+    """
+
+    def __init__(self, size: int, value: Callable[[int], Any]) -> None:
+        self._size, self._value = size, value
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self._value(i) for i in range(*place.indices(self._size))]
+        return self._value(range(self._size)[place])
+
+
 @dataclass(frozen=True, eq=False)
 class Column:
     """A column of a table.
@@ -84,6 +105,8 @@ class Table(Rows):
     key : int
         How many of the first columns with a name tell the rows apart: ``table[label]``, or
         ``table[first, second]``.
+    most : int
+        Text and HTML leave out the middle of more rows than these.
 
     Examples
     --------
@@ -103,6 +126,7 @@ class Table(Rows):
     columns: Sequence[Column]
     caption: str = ""
     key: int = 1
+    most: int = _MOST_ROWS
 
     def table(self) -> Table:
         """Return the table itself."""
@@ -159,10 +183,15 @@ class Table(Rows):
     def _for_reading(self) -> list[Column]:
         return [column for column in self.columns if column.heading]
 
+    @property
+    def shown(self) -> list[int]:
+        """The places of the rows of text and HTML."""
+        return [place for part in self._shown() for place in part]
+
     def _shown(self) -> tuple[range, range]:
         """Choose the rows above and below those left out."""
-        size, half = len(self), _MOST_ROWS // 2
-        if size <= _MOST_ROWS:
+        size, half = len(self), self.most // 2
+        if size <= self.most:
             return range(size), range(0)
         return range(half), range(size - half, size)
 

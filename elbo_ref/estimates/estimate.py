@@ -12,7 +12,7 @@ from elbo_ref._validation.arguments import check_type, probability, underflow_is
 from elbo_ref.counts import Counts, distinct, levels
 from elbo_ref.counts.levels import By
 from elbo_ref.distributions.beta import Beta
-from elbo_ref.estimates.fit import Fit
+from elbo_ref.estimates.fit import Columns, Fit
 from elbo_ref.estimates.hyperprior import Hyperprior
 from elbo_ref.estimates.result import Estimates, Posteriors
 
@@ -112,9 +112,14 @@ def estimate(
         fewer, entry[chosen] = distinct(Counts(*some))
         groups.append((chosen, fewer))
     with progress_of(progress, sum(2 * len(fewer) for _, fewer in groups), "bound") as add:
+        known: dict[Counts, tuple[Fit, Columns]] = {}  # equal groups are estimated once
         for chosen, fewer in groups:
-            fits.append(Fit.of(fewer, prior, hyperprior))
-            columns[:, chosen] = np.take(fits[-1].columns(level, add), entry[chosen], axis=1)
+            if fewer not in known:
+                fit = Fit.of(fewer, prior, hyperprior)
+                known[fewer] = fit, fit.columns(level, add)
+            fit, found = known[fewer]
+            fits.append(fit)
+            columns[:, chosen] = np.take(found, entry[chosen], axis=1)
     posteriors = Posteriors(names, tuple(fits), group, entry)
     mean, lower, upper, shrinkage = columns
     return Estimates(counts, level, posteriors, mean, lower, upper, shrinkage, above, progress)

@@ -47,7 +47,9 @@ class EvidenceMaxima(Documented, Tabular):
         columns.append(Column([x.counts.num_latents for x in maxima], "latents", "latents"))
         columns.append(Column([x.kind for x in maxima], "kind", "kind", left=True))
         columns.append(Column([x.log_evidence for x in maxima], "log_evidence", "log evidence"))
-        columns += columns_of(self.parameters.values(), ("mean", "rho"), LEVEL)
+        columns += columns_of(
+            len(maxima), list(self.parameters.values()).__getitem__, ("mean", "rho"), LEVEL
+        )
         for name in ("concentration1", "concentration0"):
             known = [x.prior and getattr(x.prior, name) for x in maxima]
             columns.append(Column(known, name, name))

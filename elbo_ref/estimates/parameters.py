@@ -11,8 +11,9 @@ The correlation of two trials of one latent is rho = 1/(1 + a + b).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -20,7 +21,7 @@ from scipy import special as sc
 
 from elbo_ref._format.numbers import number
 from elbo_ref._format.result import Block, Rows
-from elbo_ref._format.table import Column, Table
+from elbo_ref._format.table import Column, Computed, Table
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.estimates.quadrature import Grid, normalized, over_y
 from elbo_ref.mle.result import EvidenceMaximum
@@ -28,6 +29,8 @@ from elbo_ref.special import root
 
 _LIGHT = 1e-13
 _DENSE = 2.4
+MOST_PRIORS = 20
+"""Rows of the table of priors that are shown: each takes a while."""
 _Part = TypeVar("_Part", "PriorParameter", "PriorParameters")
 
 
@@ -81,7 +84,11 @@ class PriorParameters(_PriorParameters, Rows):
 
     def blocks(self) -> Sequence[Block]:
         """Return the values with their intervals."""
-        return [{x.name: _between(x) for x in self}]
+        return [self.facts()]
+
+    def facts(self, before: str = "") -> dict[str, str]:
+        """Write each with its interval, by its name."""
+        return {f"{before}{x.name}": _between(x) for x in self}
 
 
 class Priors(dict[Hashable, _Part], Rows):
@@ -114,16 +121,30 @@ def _between(parameter: PriorParameter) -> str:
     return f"{value} ({lower} to {upper})"
 
 
+def priors_table(
+    groups: Sequence[Hashable], of: Callable[[int], PriorParameters], level: float
+) -> Table:
+    """Lay out the parameters of the prior of each group; none is computed that is not shown."""
+    columns = [Column(groups, "group", "group", left=True)]
+    columns += columns_of(len(groups), of, PriorParameters._fields, level)
+    return Table(columns, "the prior of each group", most=MOST_PRIORS)
+
+
 def columns_of(
-    priors: Iterable[PriorParameters], names: Iterable[str], level: float
+    size: int, of: Callable[[int], PriorParameters], names: Iterable[str], level: float
 ) -> list[Column]:
     """Lay out some parameters of several priors, a row for each prior."""
-    priors, columns = list(priors), []
+    columns = []
     for name in names:
-        value, lower, upper = np.array([getattr(prior, name)[1:] for prior in priors]).T
-        columns.append(Column(value, name, name))
-        columns.append(Column(lower, f"{name}_lower", f"{100 * level:.4g}% from"))
-        columns.append(Column(upper, f"{name}_upper", "to"))
+        headings = {
+            name: ("value", name),
+            f"{name}_lower": ("lower", f"{100 * level:.4g}% from"),
+            f"{name}_upper": ("upper", "to"),
+        }
+        for column, (part, heading) in headings.items():
+            get = attrgetter(f"{name}.{part}")
+            values = Computed(size, lambda i, get=get: get(of(i)))  # type: ignore[misc]
+            columns.append(Column(values, column, heading))
     return columns
 
 

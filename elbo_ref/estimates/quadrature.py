@@ -31,6 +31,10 @@ from elbo_ref.estimates.density import LogDensity, Ridge
 
 _DEEP = 34.0
 """Nats below the highest density that the nodes reach."""
+_SHALLOW = 6.0
+"""Nats below a ridge that nodes reach at least."""
+_ROWS = 24
+_NEAREST = 2.0**-53
 _WIDEST = 0.27
 _SETTLED = 1e-7
 _NARROW = 2.5
@@ -193,30 +197,38 @@ def over_y(
     fine = ridge.scale / (1.3 + 0.7 * np.minimum(3 * ridge.scale, 1.0))
     step = np.minimum(np.minimum(fine, _WIDEST), finest)
     left, right = (_reach(density, z, ridge, sign) for sign in (-1, 1))
-    below, above = (int(np.max(np.ceil(reach / step))) for reach in (left, right))
+    sides = [np.ceil(reach / step).astype(np.int64) for reach in (left, right)]
+    below, above = (int(side.max()) for side in sides)
     away = np.arange(-below, above + 1) * step[:, None]
     inside = (away > -left[:, None] - step[:, None]) & (away < right[:, None] + step[:, None])
     y = ridge.y[:, None] + away
     from_anchor = (ridge.y - density.anchor[0])[:, None] + away
-    value = density(from_anchor, z - density.anchor[1]) + np.log(step)[:, None]
-    return y, np.where(inside, value, -np.inf)
+    value = np.full(y.shape, -np.inf)
+    for start in range(0, z.size, _ROWS):
+        rows = slice(start, start + _ROWS)
+        first, last = below - int(sides[0][rows].max()), below + int(sides[1][rows].max())
+        part = rows, slice(first, last + 1)
+        value[part] = density(from_anchor[part], z[rows] - density.anchor[1])
+    return y, np.where(inside, value + np.log(step)[:, None], -np.inf)
 
 
 def _reach(density: LogDensity, z: FloatArray, ridge: Ridge, sign: int) -> FloatArray:
-    """Bound the way from the ridge down to where the density over y is e^-32 of its height.
+    """Bound the way from the ridge down to where the density is e^-34 of the highest.
 
-    It is normal at first and may be exponential farther out, with the rate of its end at least;
-    where that would be far, the density is asked.
+    Where the ridge is low itself, that is not far. The density over y is normal at first and may be
+    exponential farther out, with the rate of its end at least; where that would be far, the density
+    is asked.
     """
-    rate, normal = density.rates[sign > 0], np.sqrt(2 * _DEEP)
+    deep = np.clip(_DEEP + 3 + ridge.height, _SHALLOW, _DEEP)
+    rate, normal = density.rates[sign > 0], np.sqrt(2 * deep)
     steep = rate * ridge.scale
-    bound = np.where(steep > normal, normal * ridge.scale, _DEEP / rate + steep * ridge.scale / 2)
+    bound = np.where(steep > normal, normal * ridge.scale, deep / rate + steep * ridge.scale / 2)
     far = np.flatnonzero(bound > 3 * normal * ridge.scale)
-    todo, tried = far, normal * ridge.scale[far]
+    todo, tried = far, (normal * ridge.scale)[far]
     while todo.size:
         from_anchor = ridge.y[todo] + sign * tried - density.anchor[0]
         value = density(from_anchor[:, None], z[todo] - density.anchor[1])[:, 0]
-        low = (value < ridge.height[todo] - _DEEP) | (tried > bound[todo])
+        low = (value < (ridge.height - deep)[todo]) | (tried > bound[todo])
         bound[todo[low]] = np.minimum(tried, bound[todo])[low]
         todo, tried = todo[~low], 1.5 * tried[~low]
     return bound * 1.05
@@ -342,7 +354,8 @@ def _few_y(
         m, rest = sc.expit(middle), sc.expit(-middle)
         growth = np.expm1(y - middle)
         x, share = gauss_rules(m * rest * growth / (1 + m * growth), share, order)
-        y = middle + np.log1p(x / m) - np.log1p(-x / rest)
+        up, down = (np.maximum(part, _NEAREST - 1) for part in (x / m, -x / rest))  # rounded
+        y = middle + np.log1p(up) - np.log1p(down)
     each = np.repeat(z, y.shape[1])
     return y.ravel(), each, (weight[:, None] * share).ravel()
 

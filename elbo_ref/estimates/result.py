@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,7 +31,7 @@ from elbo_ref.estimates.difference import Difference, difference
 from elbo_ref.estimates.draws import draws_of
 from elbo_ref.estimates.fit import Fit
 from elbo_ref.estimates.mixture import LatentMixture
-from elbo_ref.estimates.parameters import PriorParameter, PriorParameters, Priors, columns_of
+from elbo_ref.estimates.parameters import PriorParameter, PriorParameters, Priors, priors_table
 from elbo_ref.estimates.prediction import MOST_TRIALS, Prediction, predicted
 from elbo_ref.mle.result import maximize_evidence
 from elbo_ref.mle.tests import TestResult, same_prior_test
@@ -111,9 +111,13 @@ class Estimates(Documented, LatentRows, Tabular):
         >>> [round(x, 3) for x in found[1:]]
         [6.193, 0.958, 118.217]
         """
-        names, fits, *_ = self.posteriors
-        parameters = (fit.parameters(self.level) for fit in tracked(fits, self.progress, "group"))
+        names = self.posteriors.names
+        parameters = map(self._parameters, tracked(range(len(names)), self.progress, "group"))
         return Priors(zip(names, parameters, strict=True))
+
+    @cached_property
+    def _parameters(self) -> Callable[[int], PriorParameters]:
+        return cache(lambda i: self.posteriors.fits[i].parameters(self.level))
 
     @property
     def prior_mean(self) -> PriorParameter | Priors[PriorParameter]:
@@ -340,16 +344,20 @@ class Estimates(Documented, LatentRows, Tabular):
         return wrapped("; ".join([self.counts.summary(), *dict.fromkeys(origins)]))
 
     def blocks(self) -> list[Block]:
-        """Return the table, the parameters of the prior or of each group's, and the test."""
-        priors = self.prior_parameters
-        if self.test is None:
-            ends = ((x, f"{number(x.lower)} to {number(x.upper)}") for x in priors[None])
-            facts = {f"prior, {x.name}": f"{number(x.value)} ({between})" for x, between in ends}
-            return [self.table(), facts]
-        columns = columns_of(priors.values(), PriorParameters._fields, self.level)
-        groups = Column(list(priors), "group", "group", left=True)
-        test = {self.test.null: f"p = {number(self.test.pvalue)}"}
-        return [self.table(), Table([groups, *columns], "the prior of each group"), test]
+        """Return the table, the parameters of the prior or of each group's, and the test.
+
+        Of many groups only those are computed that are shown, and there is no test.
+        """
+        names = self.posteriors.names
+        if names == (None,):
+            return [self.table(), self.prior_parameters[None].facts("prior, ")]
+        priors = priors_table(names, self._parameters, self.level)
+        for place in tracked(priors.shown, self.progress, "group"):
+            self._parameters(place)
+        found: list[Block] = [self.table(), priors]
+        if len(names) <= priors.most and self.test is not None:
+            found.append({self.test.null: f"p = {number(self.test.pvalue)}"})
+        return found
 
     def to_dict(self) -> Document:
         """Turn the estimates into a document of plain values; see docs/results.md."""

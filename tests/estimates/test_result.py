@@ -9,6 +9,7 @@ from estimates.oracle import Twin, unit_rule
 from scipy import interpolate, stats
 
 import elbo_ref as er
+from elbo_ref.estimates.fit import Fit
 
 THREE = er.Counts([3, 4, 9], 10)
 GROUPED = er.Counts.grouped([3, 4, 9, 2], [10, 10, 10, 5], ["north", "south", "east", "west"])
@@ -134,6 +135,44 @@ def test_the_test_of_one_prior():
     assert test.statistic == pytest.approx(2 * (sum(heights) - together), rel=1e-12)
     assert test.pvalue == pytest.approx(stats.chi2.sf(test.statistic, 2))
     assert er.estimate(er.Counts([1, 5, 1, 5], 10), by=[*"aabb"]).test.pvalue == pytest.approx(1)
+
+
+def test_print_computes_no_prior_that_it_does_not_show(monkeypatch):
+    """Of 60 groups 20 rows are shown; the frame of all priors is there when it is asked for."""
+    asked = []
+    parameters = Fit.parameters
+    monkeypatch.setattr(Fit, "parameters", lambda fit, x: asked.append(fit) or parameters(fit, x))
+    rng = np.random.default_rng(2)
+    n = rng.integers(2, 90, 120)
+    counts = er.Counts(rng.binomial(n, 0.3), n)
+    found = er.estimate(counts, er.Beta(2.0, 5.0), by=np.repeat(np.arange(60), 2))
+    text = str(found)
+    assert len(asked) == 20 and "... 40 more ..." in text
+    assert str(found) == text and len(asked) == 20
+    found._repr_html_()
+    assert len(asked) == 20
+    assert len(found.prior_parameters) == len(asked) == 60
+
+
+@pytest.mark.parametrize("prior", ["averaged", "mle"])
+def test_equal_groups_are_estimated_once(prior, monkeypatch):
+    made = []
+    of = Fit.of
+    monkeypatch.setattr(Fit, "of", lambda *x: made.append(x) or of(*x))
+    counts = er.Counts([3, 4, 9, 4, 3, 9, 1, 1, 1], [10] * 9)
+    found = er.estimate(counts, prior, by=[*"aaabbbccc"])
+    assert len(made) == 2
+    np.testing.assert_array_equal(found.mean[:3], found.mean[[4, 3, 5]])
+
+
+@pytest.mark.parametrize("prior", ["averaged", "mle"])
+@pytest.mark.parametrize("n", [10**6, 10**9, 10**12])
+@pytest.mark.parametrize("k", [[0, 1, 2, 0], [0, 0, 0], [3, 1, 2, 0]])
+def test_rare_events_warn_of_nothing(k, n, prior):
+    """Warnings are errors in these tests; failures as rare as that are the mirror image."""
+    found, other = (er.estimate(er.Counts(x, n), prior) for x in (k, n - np.array(k)))
+    np.testing.assert_allclose(found.lower, 1 - other.upper, rtol=1e-6, atol=1e-15)
+    np.testing.assert_allclose(found.mean, 1 - other.mean, rtol=1e-6, atol=1e-15)
 
 
 LIMITS = {
