@@ -324,10 +324,7 @@ def _rule(form: LinearForm, chosen: NDArray[np.bool_], every: int) -> tuple[Floa
 
 
 def _stride(form: LinearForm, chosen: NDArray[np.bool_], far: float) -> int:
-    """Leave out every other node while the cumulants of some losses stay the same.
-
-    They are compared as for losses so many standard deviations off, to either side.
-    """
+    """Leave out every other node while the cumulants of some losses stay the same."""
     rows = np.unique(np.linspace(0, form.num_losses - 1, 3 + form.num_losses // 32).astype(int))
     some = form._replace(
         parameters=form.parameters[:, rows],
@@ -335,21 +332,24 @@ def _stride(form: LinearForm, chosen: NDArray[np.bool_], far: float) -> int:
         constants=form.constants[rows],
     )
     all_nodes, every = _by_nodes(some, chosen, 1), 1
-    nowhere = np.zeros(rows.size)
-    _, mean, variance = all_nodes.at(nowhere)
-    tilts = [_tilt(all_nodes, away) for away in (-far, far)]
-    powers = [np.array((np.ones(rows.size), s, s * s)) for s in tilts]
-    known = [power * all_nodes.at(s) for s, power in zip(tilts, powers, strict=True)]
-    while every < _SPARSEST:
-        fewer = _by_nodes(some, chosen, 2 * every)
-        if not (np.abs(fewer.at(nowhere)[1] - mean) <= _SAME_MEAN * np.sqrt(variance)).all():
-            return every
-        for s, power, value in zip(tilts, powers, known, strict=True):
-            off = np.abs(power * fewer.at(s) - value)
-            if not (off <= _SAME * (1 + np.abs(value))).all():
-                return every
-        every *= 2
+    with np.errstate(all="ignore"):  # what is not finite is not the same
+        while every < _SPARSEST and _same(all_nodes, _by_nodes(some, chosen, 2 * every), far):
+            every *= 2
     return every
+
+
+def _same(one: Cumulants, other: Cumulants, far: float) -> bool:
+    """Compare means, and all cumulants as for numbers so many deviations off, to either side."""
+    nowhere = np.zeros_like(one.domain[0])
+    _, mean, variance = one.at(nowhere)
+    same = np.all(np.abs(other.at(nowhere)[1] - mean) <= _SAME_MEAN * np.sqrt(variance))
+    for away in (-far, far):
+        s = _tilt(one, away)
+        power = np.array((np.ones_like(s), s, s * s))
+        known = power * one.at(s)
+        off = np.abs(power * other.at(s) - known)
+        same &= np.all(off <= _SAME * (1 + np.abs(known)))
+    return bool(same)
 
 
 def _tilt(cumulants: Cumulants, away: float) -> FloatArray:

@@ -195,9 +195,10 @@ class EvidenceMaximum(Documented, Tabular):
         """
         if not isinstance(method, str) or method not in ("wald", "profile"):
             raise ValueError(f"method = {method!r} must be 'wald' or 'profile'")
-        if parameter == "rho" and method == "profile":
+        of_rho = isinstance(parameter, str) and parameter == "rho"
+        if of_rho and method == "profile":
             return self.confidence_interval("concentration", level=level).of_rho()
-        of: Parameter = "concentration" if parameter == "rho" else parameter
+        of: Parameter = "concentration" if of_rho else parameter  # type: ignore[assignment]
         self._check_free(of)
         level = probability("level", level)
         if method == "profile":
@@ -206,7 +207,7 @@ class EvidenceMaximum(Documented, Tabular):
         away = float(sc.ndtri((1 + level) / 2)) * self.standard_errors[of]
         assert self.prior is not None
         centre = parameter_of(self.prior, of)
-        if parameter == "rho":
+        if of_rho:
             centre, away = 1 / (1 + centre), away / (1 + centre) ** 2
         interval = Interval(centre - away, centre + away)
         return ConfidenceRegion((interval,), parameter, "wald", level, True)

@@ -83,7 +83,8 @@ def _of_few(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
     back = y > 0
     a, b = _swapped(a, b, back)
     draws = Left.of(-np.abs(y), a, b, known := digamma_remainders(a, b))
-    moved = np.array(tail.derivatives(draws, whole=True))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moved = np.array(tail.derivatives(draws, whole=True))
     for way, reaches in ((series, tail.plateau), (mode, mode.reaches)):
         served = reaches(draws.c, draws.v, draws.a)
         if np.count_nonzero(served):
