@@ -37,6 +37,7 @@ _IN_ARROW = {
     int,
     str,
 }
+_BASES = {"Timestamp": datetime.datetime, "Timedelta": datetime.timedelta}
 _WITH_GAPS = {bool: "boolean", int: "Int64"}
 """What pandas calls columns whose values may be missing and are not turned into floats."""
 
@@ -110,8 +111,8 @@ def _of_one_type(values: Any) -> Any:
 
 
 def _kinds(values: Iterable[Any]) -> set[type]:
-    """Return the types of the values that exist."""
-    return set(map(type, values)) - {type(None)}
+    """Return the types of the values that exist; a Timestamp of pandas is a datetime."""
+    return {_BASES.get(x.__name__, x) for x in map(type, values)} - {type(None)}
 
 
 def _alike(values: Sequence[Any], kinds: set[type]) -> NDArray[Any] | None:

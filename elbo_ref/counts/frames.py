@@ -55,7 +55,9 @@ def from_frame(frame: Any, columns: Columns, na: str) -> Histogram:
     """
     check_known("na", na, NA)
     found = opened(frame)
-    columns, guess = columns.resolved(found.collect_schema().names())
+    names = found.collect_schema().names()
+    _check_index(frame, columns, names)
+    columns, guess = columns.resolved(names)
     if guess:
         said = as_arguments(guess)
         warnings.warn(f"columns known by their names: {said}", stacklevel=4)
@@ -73,11 +75,31 @@ def opened(frame: Any) -> Any:
     nw = import_module("narwhals")
     if hasattr(frame, "data_vars"):  # an xarray.Dataset, whose coordinates become columns
         frame = frame.to_dataframe().reset_index()
+    if type(frame).__module__.partition(".")[0] == "pandas":
+        kinds = {name: kind for name, kind in frame.dtypes.items() if hasattr(kind, "fill_value")}
+        if kinds:  # sparse
+            frame = frame.astype({name: kind.subtype for name, kind in kinds.items()})
+        if set(frame.columns) & set(frame.index.names):  # which pandas would take for the column
+            frame = frame.reset_index(drop=True)
     try:
         return nw.from_native(frame)
     except (TypeError, ValueError):
+        names = list(map(str, getattr(frame, "column_names", getattr(frame, "columns", ()))))
+        if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+            rule = "rename one of them"
+            raise AdvisedError(f"the frame repeats the column {quoted(twice[0])}: {rule}") from None
         kind = type(frame).__name__
         raise TypeError(f"frame must be a data frame of {FRAMES}, not {kind}") from None
+
+
+def _check_index(frame: Any, columns: Columns, names: Sequence[str]) -> None:
+    """Refuse a level of pandas' index that is named as a column."""
+    index = getattr(frame, "index", None)
+    levels = list(getattr(index, "names", None) or [getattr(index, "name", None)])
+    for role, name in columns.named.items():
+        if name not in names and name in levels:
+            rule = "is a level of the index, not a column: call frame.reset_index() first"
+            raise AdvisedError(f"the {role} {quoted(name)} {rule}")
 
 
 class Rows(NamedTuple):
@@ -136,7 +158,12 @@ def distinct_rows(frame: Any, columns: Columns, na: str) -> Rows:
     nw = import_module("narwhals")
     needed = columns.named
     size = unused("rows", list(needed.values()))
-    counted = frame.group_by(list(needed.values())).agg(nw.len().alias(size))
+    try:
+        counted = frame.group_by(list(needed.values())).agg(nw.len().alias(size))
+    except Exception:
+        if isinstance(frame, nw.DataFrame):
+            _refuse_lists(nw, frame, needed)
+        raise
     table = counted.collect() if isinstance(counted, nw.LazyFrame) else counted
     times = np.array(table[size].to_list(), np.int64)
     missing = {role: _missing(nw, table[name]) for role, name in needed.items()}
@@ -156,6 +183,14 @@ def distinct_rows(frame: Any, columns: Columns, na: str) -> Rows:
         for role, name in needed.items()
     }
     return Rows(table.select(list(needed.values())), cells, int(times[bad].sum()))
+
+
+def _refuse_lists(nw: Any, frame: Any, needed: dict[str, str]) -> None:
+    """Refuse columns of lists, by which pandas and Arrow do not group, as others' are refused."""
+    for role, name in needed.items():
+        cells = Cells(role, name, _values(nw, frame[name]), np.ones(len(frame), np.int64))
+        if any(isinstance(value, list | dict | np.ndarray) for value in cells.values.tolist()):
+            _labels(cells) if role in ("group", "by") else cells.whole()
 
 
 def unused(name: str, names: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from elbo_ref._validation.arguments import probability, underflow_is_zero
 from elbo_ref.counts import Counts
 from elbo_ref.counts.columns import Columns
-from elbo_ref.counts.frames import distinct_rows, opened, unused
+from elbo_ref.counts.frames import Rows, distinct_rows, histogram, opened, unused
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.posterior_table import PosteriorTable, posterior_table
 from elbo_ref.estimates.estimate import check_prior, estimate
@@ -32,6 +32,7 @@ def with_posterior(
     successes: str | None = None,
     total_count: str | None = None,
     failures: str | None = None,
+    multiplicity: str | None = None,
     prob: float = 0.95,
 ) -> Any:
     """Put the estimate of each row on a data frame: mean, interval and shrinkage.
@@ -45,6 +46,8 @@ def with_posterior(
         evidence, or a known one, such as other counts gave.
     successes, total_count, failures : str, optional
         Two columns of counts, one latent each row, as for `Counts.from_frame`.
+    multiplicity : str, optional
+        A column that says for how many equal rows a row stands, as for `Counts.from_frame`.
     prob : float
         The probability of the equal-tailed intervals, strictly between 0 and 1.
 
@@ -90,9 +93,10 @@ def with_posterior(
     there = [name for name in ADDED if name in names]
     if there:
         raise ValueError(f"frame has the column {there[0]!r} already: rename it")
-    columns, _ = Columns(successes, failures, total_count).resolved(names)
+    asked = Columns(successes, failures, total_count, multiplicity=multiplicity)
+    columns, _ = asked.resolved(names)
     rows = distinct_rows(found, Columns(**columns.counted), "drop")
-    counts, prob = Counts(*rows.pair(), rows.times), probability("prob", prob)
+    counts, prob = _weighted(found, columns, rows), probability("prob", prob)
     table: PosteriorTable | Estimates
     if isinstance(prior, Beta):
         table = posterior_table(prior, counts, prob=prob)
@@ -104,17 +108,29 @@ def with_posterior(
             for name in ADDED
         )
     )
-    return _joined(nw, found, small, list(columns.counted.values()))
+    index = nw.maybe_get_index(nw.from_native(frame)) if isinstance(found, nw.DataFrame) else None
+    return _joined(nw, found, small, list(columns.counted.values()), index)
 
 
-def _joined(nw: Any, frame: Any, small: Any, keys: list[str]) -> Any:
+def _weighted(frame: Any, columns: Columns, rows: Rows) -> Counts:
+    """Make counts of distinct rows, by how many rows each stands for."""
+    k, n = rows.pair()
+    if columns.multiplicity is None:
+        return Counts(k, n, rows.times)
+    found = histogram(frame, columns, "drop")
+    pairs = zip(found.successes.tolist(), found.total_count.tolist(), strict=True)
+    times = dict(zip(pairs, found.multiplicity.tolist(), strict=True))
+    each = [times.pop(pair, 0) for pair in zip(k.tolist(), n.tolist(), strict=True)]
+    return Counts(k, n, each)
+
+
+def _joined(nw: Any, frame: Any, small: Any, keys: list[str], index: Any) -> Any:
     """Join a small table to a frame, in the frame's engine."""
     kind = str(frame.implementation.value)
     if isinstance(frame, nw.DataFrame):
         place = unused("row", [*frame.columns, *ADDED])
         rows = frame.with_row_index(place).join(small, on=keys, how="left")
         joined = rows.sort(place).drop(place).to_native()
-        index = nw.maybe_get_index(frame)
         return joined if index is None else joined.set_axis(index)
     if kind == "duckdb":
         return _joined_in_duckdb(frame.to_native(), small.to_native(), keys)

@@ -232,6 +232,8 @@ def _read_json(data: bytes, layout: Layout) -> Contents:
     else:
         inner = document.get("counts")
         columns = inner if isinstance(inner, dict) else document
+        if inner is None and not any(isinstance(x, list | dict) for x in columns.values()):
+            columns = _columns_of([columns])  # one record, of a file of lines
         for name, column in columns.items():
             if not isinstance(column, list):
                 raise DataError(f"the column {bare(name)} is not a list: {short(column)}")

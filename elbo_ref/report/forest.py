@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special as sc
 
 from elbo_ref._format.result import Tabular
-from elbo_ref._validation.arguments import FloatArray, probability
+from elbo_ref._validation.arguments import FloatArray, IntArray, probability
 from elbo_ref.distributions.posterior_table import PosteriorTable
 from elbo_ref.estimates.result import Estimates
 from elbo_ref.evidence import posterior
@@ -51,8 +51,17 @@ def forest_margin(result: Tabular) -> float:
     """Return the room that the labels of the rows take to the left, in inches."""
     if len(result) > MOST_ROWS:
         return 0.8
-    cell = result.table().columns[0].cell
-    return 0.3 + 0.075 * max(len(plain_text(cell(i))) for i in range(len(result)))
+    return 0.3 + 0.075 * max(map(len, _labels(result)))
+
+
+def _labels(result: Tabular) -> list[str]:
+    """Write the label of each row, with its group where there are groups."""
+    first, *others = result.table().columns
+    labels = [plain_text(first.cell(i)) for i in range(len(first.values))]
+    group = next((x for x in others if x.name == "group"), None)
+    if group is None:
+        return labels
+    return [f"{label} ({plain_text(group.cell(i))})" for i, label in enumerate(labels)]
 
 
 def plot_forest(result: Tabular, ax: Axes | None = None) -> Axes:
@@ -97,10 +106,12 @@ def plot_forest(result: Tabular, ax: Axes | None = None) -> Axes:
         ax.axvline(
             float(result.prior.mean), color=PRIOR, ls="--", lw=1.4, zorder=1, label="prior mean"
         )
-    _ranked(ax, [table.columns[0].cell(i) for i in order] if one else None, ranks.size)
+    _ranked(ax, _ordered(result, order) if one else None, ranks.size)
     low, high = padded([*lower, *upper, *raw], 0.53)
     ax.set(xlim=(max(low, -0.01), min(high, 1.01)), xlabel="c")
-    return headed(ax, f"{_latents(ranks.size)}: raw rates shrink toward the prior")
+    apart = isinstance(result, Estimates) and len(result.posteriors.names) > 1
+    whose = "the prior of their group" if apart else "the prior"
+    return headed(ax, f"{_latents(ranks.size)}: raw rates shrink toward {whose}")
 
 
 def plot_exceedance(
@@ -135,8 +146,7 @@ def plot_exceedance(
         ax.hlines(ranks, 0, exceeds[order], color=PALE, lw=1.5, zorder=1)
     style: dict[str, Any] = {"marker": "o", "ms": 4.5, "ls": ""} if one else {"lw": 2}
     ax.plot(exceeds[order], ranks, color=OWN, zorder=2, clip_on=False, **style)
-    first = table.table().columns[0]
-    _ranked(ax, [first.cell(i) for i in order] if one else None, ranks.size)
+    _ranked(ax, _ordered(table, order) if one else None, ranks.size)
     sure = int((exceeds > 0.95).sum())
     ax.set(xlim=(0, 1.02), xlabel=f"P(c > {above:g})")
     return headed(ax, f"{_latents(ranks.size)}: P(c > {above:g}), above 95% for {sure}")
@@ -148,6 +158,11 @@ def exceedance(table: PosteriorTable | Estimates, above: float) -> FloatArray:
         return table.probability_above(above)
     after = posterior(table.prior, table.counts)
     return np.asarray(sc.betaincc(*after.arrays(), above))
+
+
+def _ordered(result: Tabular, order: IntArray) -> list[str]:
+    labels = _labels(result)
+    return [labels[i] for i in order.tolist()]
 
 
 def _latents(size: int) -> str:
@@ -178,7 +193,7 @@ def _ranked(ax: Axes, labels: Sequence[str] | None, size: int) -> None:
     points = float(np.clip(room / 1.25, _LEAST_POINTS, _LABEL_POINTS))
     every = int(np.ceil(1.25 * points / room))
     shown = range(size - 1, -1, -every)
-    ax.set_yticks(list(shown), [plain_text(labels[i]) for i in shown], fontsize=points)
+    ax.set_yticks(list(shown), [labels[i] for i in shown], fontsize=points)
     for text in ax.get_yticklabels():
         text.set_parse_math(False)
     ax.tick_params(axis="y", length=0)

@@ -95,7 +95,7 @@ def plot_losses(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
     low, high = padded(np.arcsinh(np.concatenate(seen)), 0.55)
     ax.set_yscale("function", functions=(np.arcsinh, np.sinh))
     ax.set_yticks(np.sinh(round_ticks(np.arcsinh(HALF_DECADES), low, high, 7)))
-    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_major_formatter("{x:.3g}")
     ax.locator_params(axis="x", integer=True)
     ylabel = f"nats above {word} (log beyond 1)"
     ax.set(xlabel="step", ylabel=ylabel, ylim=np.sinh([low, high]))
@@ -281,5 +281,5 @@ def run_axes(figure: Figure | SubFigure, diagnosis: Diagnosis) -> Any:
     """Make three axes below a line with the guide, the steps, and the end of the run."""
     text = f"guide {diagnosis.run.guide_name}, {diagnosis.run.message}"
     figure.suptitle(text, fontsize=11, fontweight="bold", y=0.97)
-    figure.subplots_adjust(left=0.072, right=0.975, bottom=0.13, top=0.76, wspace=0.3)
+    figure.subplots_adjust(left=0.088, right=0.975, bottom=0.13, top=0.76, wspace=0.3)
     return figure.subplots(1, 3)

@@ -68,3 +68,20 @@ def test_the_middle_of_a_long_table_is_left_out(size):
 def test_joined_tables():
     parts = {name: Table([Column(np.array([0.1, i]), "x")]) for i, name in enumerate("ab")}
     assert joined("guide", parts).to_csv() == "guide,x\na,0.1\na,0.0\nb,0.1\nb,1.0\n"
+
+
+@pytest.mark.parametrize("zone", [None, "UTC"])
+def test_times_of_pandas_stay_times(zone):
+    """A Timestamp or a Timedelta is one in every frame, as a datetime is."""
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    pyarrow = pytest.importorskip("pyarrow")
+    times = [pandas.Timestamp(f"2025-01-0{day} 10:30", tz=zone) for day in (3, 1)]
+    for values in (times, [x - times[1] for x in times], [x.to_pydatetime() for x in times]):
+        table = Table([Column(values, "label")])
+        assert table.to_pandas()["label"].dtype.kind in "mM"
+        assert table.to_pandas()["label"].tolist() == values
+        assert table.to_polars()["label"].dtype.is_temporal()
+        assert table.to_polars()["label"].to_list() == values
+        kind = pyarrow.table(table).schema[0].type
+        assert pyarrow.types.is_temporal(kind)
+    assert polars.DataFrame(table).equals(table.to_polars())

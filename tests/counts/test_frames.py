@@ -437,3 +437,58 @@ def test_categories_are_labels():
     frame = of_pandas({"k": [1, 0], "n": [2, 2], "ward": ["b", "a"]}).astype({"ward": "category"})
     got = er.Counts.from_frame(frame, successes="k", total_count="n", group="ward")
     assert got.labels == ("a", "b")
+
+
+def refusal(frame, **how):
+    with pytest.raises(ValueError) as found:
+        er.Counts.from_frame(frame, **how)
+    return str(found.value)
+
+
+@EACH
+@pytest.mark.parametrize(("role", "words"), [("k", "is no number in 2 of 2"), ("g", "no label")])
+def test_lists_are_refused_alike(engine, role, words):
+    if "dask" in engine.__name__ or engine.__name__ == "of_xarray":
+        pytest.skip("Dask makes text of them, and xarray has none")
+    columns = {"g": ["a", "b"], "k": [1, 2], "n": [3, 4]}
+    columns[role] = [[1], [2]]
+    how = {"successes": "k", "total_count": "n"} | ({"group": "g"} if role == "g" else {})
+    assert words in refusal(engine(columns), **how)
+
+
+def test_columns_of_one_name_are_refused():
+    import pandas as pd
+
+    for names in (["k", "k", "n"], ["k", "n", "n"]):
+        said = refusal(pd.DataFrame([[1, 2, 3]], columns=names), successes="k", total_count="n")
+        assert said.startswith("the frame repeats the column ")
+
+
+def test_a_level_of_the_index_is_no_column():
+    frame = of_pandas({"k": [1, 2], "n": [3, 4], "ward": ["a", "b"]})
+    how = {"successes": "k", "total_count": "n", "group": "ward"}
+    for name in ("ward", "k"):
+        said = refusal(frame.set_index(name), **how)
+        assert f'"{name}" is a level of the index' in said and "reset_index()" in said
+        assert_identical(
+            er.Counts.from_frame(frame.set_index(name).reset_index(), **how),
+            er.Counts.from_frame(frame, **how),
+        )
+
+
+def test_an_index_may_have_the_name_of_a_column():
+    frame = of_pandas({"k": [1, 2], "n": [3, 4]})
+    named = frame.rename_axis("k")
+    how = {"successes": "k", "total_count": "n"}
+    assert er.Counts.from_frame(named, **how) == er.Counts.from_frame(frame, **how)
+    found = er.with_posterior(named, er.Beta(2.0, 3.0), **how)
+    assert found.index.name == "k" and found.k.tolist() == [1, 2]
+
+
+def test_sparse_columns_of_pandas():
+    import pandas as pd
+
+    sparse = pd.arrays.SparseArray
+    frame = pd.DataFrame({"k": sparse([1, 0, 0]), "n": [3, 4, 4]})
+    got = er.Counts.from_frame(frame, successes="k", total_count="n")
+    assert_identical(got, er.Counts([1, 0], [3, 4], [1, 2]))

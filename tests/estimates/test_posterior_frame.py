@@ -108,3 +108,24 @@ def test_what_is_wrong_is_named():
         er.with_posterior(frame, 3, successes="k", total_count="n")
     with pytest.raises(TypeError, match="frame"):
         er.with_posterior([1], PRIOR, successes="k", total_count="n")
+
+
+@EACH
+@pytest.mark.parametrize("named", [None, "multiplicity"])
+def test_a_row_counts_as_often_as_it_says(engine, named):
+    """As in `Counts.from_frame`; rows of one pair with several multiplicities are added up."""
+    columns = {
+        "row": [0, 1, 2, 3],
+        "k": [1, 2, 1, 0],
+        "n": [3, 4, 3, 9],
+        "multiplicity": [50, 1, 30, 0],
+    }
+    counts = er.Counts([1, 2, 0], [3, 4, 9], [80, 1, 0])
+    want = dict(zip([1, 2, 0], er.estimate(counts).mean, strict=True))
+    found = er.with_posterior(engine(columns), successes="k", total_count="n", multiplicity=named)
+    got = er.Counts.from_frame(engine(columns), successes="k", total_count="n")
+    assert got.num_latents == 81
+    rows = rows_of(found)
+    assert len(rows) == 4
+    for row in rows:
+        assert row["mean"] == pytest.approx(want[row["k"]], rel=1e-12)

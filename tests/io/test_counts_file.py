@@ -283,3 +283,11 @@ def test_bad_npz_files(write):
     bad = np.array([0x110000], "<u4").view("<U1")
     path = write(npz(successes=[1], total_count=[2], labels=bad))
     assert refusal(path) == "the member 'labels.npy' holds characters that do not exist"
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_record_a_line_of_any_number_of_lines(tmp_path, times, end):
+    path = tmp_path / "counts.json"
+    path.write_text("\n".join(['{"k": 3, "n": 10}'] * times) + end)
+    assert er.read_counts(path, successes="k", total_count="n").num_latents == times

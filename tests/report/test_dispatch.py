@@ -408,3 +408,25 @@ def test_groups_of_any_number_and_name_are_in_the_picture(size):
     assert all(above.y0 >= below.y1 for above, below in itertools.pairwise(boxes))
     shown = [np.ravel(line.get_xdata()) for line in axes[0].lines if line.get_marker() == "o"]
     assert np.concatenate(shown).tolist() == [x.mean for x in maxima.groups.values()]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("size", SIZES)
+def test_a_run_keeps_its_labels_within_the_figure(size):
+    """Losses of 5000 latents have ticks of six digits, beside which the label needs its room."""
+    run = er.maximize_elbo(counts_of(size), num_steps=20, optimizer=er.Adam(lr=0.1))
+    for ax in run.plot():
+        figure = ax.figure
+        figure.canvas.draw()
+        assert ax.yaxis.label.get_window_extent().x0 >= 0
+
+
+@pytest.mark.parametrize("above", [None, 0.3])
+def test_a_forest_of_groups_names_the_group_of_each_row(above):
+    by = ["old", "new", "old", "new", "old", "new"]
+    found = er.estimate(COUNTS[6], er.Beta(2.0, 8.0), by=by)
+    ax = found.plot(**({} if above is None else {"above": above}))
+    assert collisions(ax) == []
+    names = {x.get_text().rpartition(" (")[::2] for x in ax.get_yticklabels()}
+    assert {group for _, group in names} == {"old)", "new)"}
+    assert ("south", "new)") in names
