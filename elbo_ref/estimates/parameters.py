@@ -208,4 +208,6 @@ def _quantile(x: FloatArray, step: FloatArray, weight: FloatArray, tail: float) 
         return float(weight @ (0.5 + waves / np.pi) / total - tail)
 
     low, high = float(x.min()), float(x.max())
+    if excess(low) >= 0 or excess(high) <= 0:  # beyond the nodes there is no more than rounding
+        return low if excess(low) >= 0 else high
     return root(excess, low, high, xtol=1e-13, rtol=1e-13)

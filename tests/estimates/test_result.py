@@ -175,6 +175,14 @@ def test_rare_events_warn_of_nothing(k, n, prior):
     np.testing.assert_allclose(found.mean, 1 - other.mean, rtol=1e-6, atol=1e-15)
 
 
+@pytest.mark.parametrize("level", [1 - 1e-9, 1 - 1e-12, 1 - 1e-15])
+@pytest.mark.parametrize("counts", [er.Counts([1, 2], [3, 9]), er.Counts([3, 4, 9], 10)])
+def test_levels_close_to_1(counts, level):
+    found = er.estimate(counts, level=level)
+    for x in found.prior_parameters[None]:
+        assert 0 <= x.lower < x.value < x.upper
+
+
 LIMITS = {
     "no_information": ([0, 0], [0, 0]),
     "degenerate": ([0, 0], [3, 4]),
