@@ -35,7 +35,7 @@ from elbo_ref.special import root
 _T = np.linspace(-3.1, 3.1, 49)
 _U = sc.expit(np.pi * np.sinh(_T))
 _SHARE = _U * _U[::-1] * np.pi * np.cosh(_T) * (_T[1] - _T[0])
-_LIGHT = 1e-9
+_LIGHT = 1e-7
 """The weight of nodes that are left out."""
 _SPLIT = 1e-11
 """The probability beyond the end that counts."""
@@ -228,7 +228,7 @@ def difference(
 
 def _above_0(pair: Pair) -> float:
     narrow = pair.first.variance <= pair.second.variance
-    return (pair if narrow else pair.exchanged).above_0()
+    return float(np.clip((pair if narrow else pair.exchanged).above_0(), 0.0, 1.0))
 
 
 def _end(pair: Pair, share: float, tail: float, mean: float, scale: float) -> float:
