@@ -346,7 +346,7 @@ class Estimates(Documented, LatentRows, Tabular):
     def blocks(self) -> list[Block]:
         """Return the table, the parameters of the prior or of each group's, and the test.
 
-        Of many groups only those are computed that are shown, and there is no test.
+        Of many groups only those are computed that are shown, and a test is shown if it was made.
         """
         names = self.posteriors.names
         if names == (None,):
@@ -355,7 +355,8 @@ class Estimates(Documented, LatentRows, Tabular):
         for place in tracked(priors.shown, self.progress, "group"):
             self._parameters(place)
         found: list[Block] = [self.table(), priors]
-        if len(names) <= priors.most and self.test is not None:
+        made = len(names) <= priors.most or "test" in vars(self)
+        if made and self.test is not None:
             found.append({self.test.null: f"p = {number(self.test.pvalue)}"})
         return found
 

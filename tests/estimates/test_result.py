@@ -152,6 +152,7 @@ def test_print_computes_no_prior_that_it_does_not_show(monkeypatch):
     found._repr_html_()
     assert len(asked) == 20
     assert len(found.prior_parameters) == len(asked) == 60
+    assert found.test.null not in text and found.test.null in str(found)
 
 
 @pytest.mark.parametrize("prior", ["averaged", "mle"])
