@@ -108,7 +108,8 @@ def with_posterior(
             for name in ADDED
         )
     )
-    index = nw.maybe_get_index(nw.from_native(frame)) if isinstance(found, nw.DataFrame) else None
+    native = nw.from_native(frame, pass_through=True)
+    index = nw.maybe_get_index(native) if isinstance(native, nw.DataFrame) else None
     return _joined(nw, found, small, list(columns.counted.values()), index)
 
 
