@@ -281,5 +281,5 @@ def run_axes(figure: Figure | SubFigure, diagnosis: Diagnosis) -> Any:
     """Make three axes below a line with the guide, the steps, and the end of the run."""
     text = f"guide {diagnosis.run.guide_name}, {diagnosis.run.message}"
     figure.suptitle(text, fontsize=11, fontweight="bold", y=0.97)
-    figure.subplots_adjust(left=0.106, right=0.975, bottom=0.13, top=0.76, wspace=0.3)
+    figure.subplots_adjust(left=0.088, right=0.975, bottom=0.13, top=0.76, wspace=0.3)
     return figure.subplots(1, 3)

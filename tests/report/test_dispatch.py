@@ -26,6 +26,7 @@ from elbo_ref.report import axes as shared, dispatch, forest, rootogram, surface
 
 matplotlib = pytest.importorskip("matplotlib")
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 from tiers import few  # noqa: E402
@@ -401,7 +402,7 @@ def test_groups_of_any_number_and_name_are_in_the_picture(size):
     maxima = EvidenceMaxima(one.together, *same, one.test)
     axes = er.plot(maxima)
     figure = axes[0].figure
-    figure.canvas.draw()
+    FigureCanvasAgg(figure).draw()
     boxes = [text.get_window_extent() for text in axes[0].get_yticklabels()]
     assert len(boxes) == (size if size <= forest.MOST_ROWS else 0)
     assert all(box.x0 >= 0 for box in boxes)
@@ -417,7 +418,7 @@ def test_a_run_keeps_its_labels_within_the_figure(size):
     run = er.maximize_elbo(counts_of(size), num_steps=20, optimizer=er.Adam(lr=0.1))
     for ax in run.plot():
         figure = ax.figure
-        figure.canvas.draw()
+        FigureCanvasAgg(figure).draw()
         assert ax.yaxis.label.get_window_extent().x0 >= 0
 
 
