@@ -32,6 +32,12 @@ _OF_FUNCTIONS: dict[tuple[str, ...], Constraint] = {
 _KINDS = {"mean": UNIT, "loc": REAL, "logits": REAL, "scale": SOFTPLUS}
 
 
+def mean_and_total(x: FloatArray) -> FloatArray:
+    """Turn two concentrations, (2, ...), into a/(a + b) and a + b."""
+    total = x.sum(axis=0)
+    return np.array((x[0] / total, total))
+
+
 class Moved(NamedTuple):
     """The parameter that a role is a function of.
 
@@ -82,7 +88,7 @@ class Coordinates(NamedTuple):
 
     def free(self, model: LossModel, positive: Constraint) -> dict[str, FloatArray]:
         """Free coordinates by role, (T, 1 or G); `positive` where nothing says the constraint."""
-        values = {**self._values("prior", model.prior)}
+        values = self._values("prior", model.prior)
         values |= self._values("guide", model.guide_parameters, model.guide.parameter_names)
         found: dict[str, FloatArray] = {}
         for role in self.known.values():
@@ -109,12 +115,11 @@ class Coordinates(NamedTuple):
             ("prior", prior, of_prior, NAMES),
             ("guide", params, of_guide, model.guide.parameter_names),
         ):
+            values = self._values(owner, x, names)
             if owner in self.by_mean:
-                total = x.sum(axis=0)
-                mean = x[0] / total
+                mean, total = values.values()
                 by_total = mean * slopes[0] + (1 - mean) * slopes[1]
                 slopes = np.array(((slopes[0] - slopes[1]) * total, by_total))
-            values = self._values(owner, x, names)
             for (role, value), slope in zip(values.items(), slopes, strict=False):
                 if role in self.moved and _known(role, self.moved[role]):
                     own = slope * self._constraint(role, positive).slope(value)
@@ -127,8 +132,7 @@ class Coordinates(NamedTuple):
     ) -> dict[str, FloatArray]:
         """Constrained values by role."""
         if owner in self.by_mean:
-            names, total = MEAN_AND_TOTAL, x.sum(axis=0)
-            x = np.array((x[0] / total, total))
+            names, x = MEAN_AND_TOTAL, mean_and_total(x)
         return {f"{owner}.{name}": row for name, row in zip(names, x, strict=False)}
 
     def _constraint(self, role: str, positive: Constraint) -> Constraint:

@@ -13,6 +13,7 @@ import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.coordinates import mean_and_total
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.saddlepoint import LossDistribution
 from elbo_ref.guides import GUIDES
@@ -120,7 +121,7 @@ def mixed_roles(given: LossModel) -> Iterator[Hypothesis]:
     changed, words = {}, {}
     for owner, x in owners.items():
         if owner in given.by_mean:
-            changed[owner] = np.array((x[0] / x.sum(axis=0), x.sum(axis=0)))
+            changed[owner] = mean_and_total(x)
             words[owner] = f"the {owner}'s mean and total are passed as concentrations"
         elif (x[0] < 1).all():
             changed[owner] = np.array((x[0] * x[1], (1 - x[0]) * x[1]))

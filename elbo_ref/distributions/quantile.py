@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import BoolArray, FloatArray
-from elbo_ref.special import blocks
+from elbo_ref.special import bisected, blocks
 
 _FARTHEST = 750.0
 """A logit whose probability is 0 or 1 in float64."""
@@ -86,12 +86,7 @@ def quantile(a: FloatArray, b: FloatArray, below: FloatArray, above: FloatArray)
 
 
 def _bisected(a: FloatArray, b: FloatArray, tail: FloatArray | float) -> FloatArray:
-    low, high = np.full(a.shape, -_FARTHEST), np.full(a.shape, _FARTHEST)
-    for _ in range(70):
-        middle = (low + high) / 2
-        below = _is_below(middle, a, b, tail)
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return np.asarray((low + high) / 2)
+    return bisected(lambda logit: _is_below(logit, a, b, tail), a.size, _FARTHEST)
 
 
 def _is_below(

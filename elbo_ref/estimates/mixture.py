@@ -19,7 +19,7 @@ from elbo_ref._format.progress import Add
 from elbo_ref._validation.arguments import FloatArray, IntArray
 from elbo_ref.counts import Counts
 from elbo_ref.estimates.quadrature import Nodes
-from elbo_ref.special import cross_difference, deviance, log_beta_remainder
+from elbo_ref.special import bisected, cross_difference, deviance, log_beta_remainder
 
 _FARTHEST = 740.0
 """A logit whose probability is nearly 0 or 1 in float64."""
@@ -169,7 +169,8 @@ def _quantile(
         todo = todo[~(settled | ((np.abs(x[todo]) == _FARTHEST) & (step * x[todo] > 0)))]
         if not todo.size:
             return x
-    x[todo] = _bisected(a[todo], b[todo], weight, tail)
+    p, q = a[todo], b[todo]
+    x[todo] = bisected(lambda z: _below(z, p, q) @ weight < tail, todo.size, _FARTHEST)
     return x
 
 
@@ -207,13 +208,3 @@ def _below(x: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
     if close.any():
         share[close] = sc.betaincc(b[close], a[close], sc.expit(-x[close])[:, None])
     return share
-
-
-def _bisected(a: FloatArray, b: FloatArray, weight: FloatArray, tail: float) -> FloatArray:
-    low = np.full(a.shape[0], -_FARTHEST)
-    high = -low
-    for _ in range(70):
-        middle = (low + high) / 2
-        below = _below(middle, a, b) @ weight < tail
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return np.asarray((low + high) / 2)

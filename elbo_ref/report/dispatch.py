@@ -123,10 +123,7 @@ PICTURES: dict[type[Result], Picture] = {
     ),
     EvidenceMaxima: Picture(
         plot_maxima,
-        lambda maxima: (
-            6.0 + forest_margin(maxima),
-            1.6 + 0.2 * min(max(len(maxima), 3), MOST_ROWS),
-        ),
+        _size_of_maxima,
         lambda figure, maxima: panels(figure, 2, forest_margin(maxima)),
         "mean and rho of the prior of each group, with 95 % profile intervals",
         lambda _: 5.8,

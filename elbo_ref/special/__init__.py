@@ -49,10 +49,11 @@ from elbo_ref.special.log_gamma import (
     log_factorial_remainder,
     log_rising_ratio,
 )
-from elbo_ref.special.roots import root
+from elbo_ref.special.roots import bisected, root
 
 __all__ = [
     "SHIFT",
+    "bisected",
     "blocks",
     "cross_difference",
     "deviance",

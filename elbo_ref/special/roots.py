@@ -1,4 +1,6 @@
-"""Brent's root finder, as SciPy's ``brentq``, whose module takes longer to import than a command.
+"""Brent's root finder for one root, as SciPy's ``brentq``; bisection for many at once.
+
+SciPy's module takes longer to import than a command.
 
 Source: R. P. Brent, Algorithms for Minimization Without Derivatives (1973), chapter 4, in the form
 of SciPy's C code, whose iterates are the same.
@@ -8,7 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-_MOST_STEPS = 100
+import numpy as np
+
+from elbo_ref._validation.arguments import BoolArray, FloatArray
+
+_MOST_STEPS, _HALVINGS = 100, 70
 _RTOL = 2.0**-50
 
 
@@ -71,3 +77,14 @@ def _interpolated(
     slope_x, slope_z = (f_x - f_y) / (x - y), (f_z - f_y) / (z - y)
     below = slope_z * slope_x * (f_z - f_x)
     return -f_y * (f_z * slope_z - f_x * slope_x) / below if below else float("inf")
+
+
+def bisected(below: Callable[[FloatArray], BoolArray], size: int, farthest: float) -> FloatArray:
+    """Find many roots between -farthest and farthest, by whether a point lies below its own."""
+    low = np.full(size, -farthest)
+    high = -low
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        short = below(middle)
+        low, high = np.where(short, middle, low), np.where(short, high, middle)
+    return np.asarray((low + high) / 2)

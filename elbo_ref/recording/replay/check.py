@@ -173,12 +173,12 @@ def _replayed(recording: Recording, counts: Counts | None, optimizer: Adam | Non
     else:
         explanation = losses.explain_losses(ReplayTrace.of(statement, data))
         trace = explanation.trace
-        known = {x.name for x in statement.findings if x.status == "mistake"}
-        said = known & {"loss_mismatch"}
-        if statement.outside and any(x.name == "loss_mismatch" for x in explanation.findings):
+        unexplained = any(x.name == "loss_mismatch" for x in explanation.findings)
+        if unexplained and statement.outside:
             findings.append(_untested("they do not follow from what is known of this model"))
-            explanation = explanation._replace(findings=(), explained=False)
-        findings += [x for x in explanation.findings if x.name not in said]
+            explanation = explanation._replace(explained=False)
+        elif not unexplained or all(x.name != "loss_mismatch" for x in statement.findings):
+            findings += explanation.findings
         compared = gradients.compare_gradients(explanation)
         detached = any(x.name == "gradient_detached" for x in statement.findings)
         findings += [x for x in compared if not (detached and x.name == "gradient_mismatch")]

@@ -7,6 +7,8 @@ all the data.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray, IntArray
@@ -30,26 +32,22 @@ def whole_run(
     counts : Counts, optional
         All the data, if they were given: one entry for each latent.
     """
-    seen = data if statement.num_latents > 1 else None
-    numbers = None if seen is None else seen.numbers
-    size = len(counts) if counts is not None else data.whole
     if statement.num_latents == 1 and counts is not None and len(counts) == 1:
         return statement, Data.of(counts)
-    if size is None or (numbers is None and counts is None):
-        return "minibatches: which rows they have is not recorded; give the counts"
     if counts is None:
-        assert numbers is not None
-        counts = _seen_counts(data, numbers, size)
+        if data.numbers is None or data.whole is None:
+            return "minibatches: which rows they have is not recorded; give the counts"
+        counts = _seen_counts(data, data.numbers, data.whole)
         if counts is None:
             return "minibatches: some rows are in none of these; give the counts"
     arguments = dict(statement.arguments)
     for role, argument in arguments.items():
         if role.startswith("guide."):
-            wide = _of_all(statement, argument, numbers, size)
+            wide = _of_all(statement, argument, data.numbers, len(counts))
             if wide is None:
                 return f"minibatches: {role} is known of the latents of a batch alone"
             arguments[role] = argument._replace(values=wide)
-    return Statement(**{**vars(statement), "arguments": arguments}), Data.of(counts)
+    return replace(statement, arguments=arguments), Data.of(counts)
 
 
 def _seen_counts(data: Data, numbers: IntArray, size: int) -> Counts | None:
