@@ -32,11 +32,12 @@ from elbo_ref._validation.arguments import BoolArray, FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.estimates.hyperprior import Hyperprior
 from elbo_ref.mle.factorial_sums import FactorialSums, WeightedOffsets
+from elbo_ref.special import blocks
 
 _FARTHEST = 600.0
 """The largest |y| and |z| that are looked at."""
 _NEWTON_STEPS = 60
-_BLOCK = 2**18
+_BLOCK = 2**16
 """The most entries of a table of points by offsets."""
 
 
@@ -116,19 +117,17 @@ class LogDensity:
 
         Parameters
         ----------
-        dy : float64 ndarray, shape (Z, M)
-        dz : float64 ndarray, shape (Z,)
+        dy, dz : float64 ndarray, shape (P,)
 
         Returns
         -------
-        float64 ndarray, shape (Z, M)
+        float64 ndarray, shape (P,)
         """
         terms = 1 + self.up.offset.size + self.down.offset.size
-        length = max(1, _BLOCK // (dy.shape[1] * terms))
-        starts = range(0, dz.size, length)
-        return np.concatenate([self._rows(dy[i : i + length], dz[i : i + length]) for i in starts])
+        parts = blocks(dy.size, max(1, _BLOCK // terms))
+        return np.concatenate([self._at(dy[part], dz[part]) for part in parts])
 
-    def _rows(self, dy: FloatArray, dz: FloatArray) -> FloatArray:
+    def _at(self, dy: FloatArray, dz: FloatArray) -> FloatArray:
         (y0, z0), (alpha, beta, first, second) = self.anchor, self.exponents
         u0, d0, mixed = self.at_0
         x0, w0 = (z0 - trials for trials in self.log_trials)
@@ -137,27 +136,28 @@ class LogDensity:
         log_rest, dm = _step(dy, m0, rest0)
         log_q, dr = _step(dz, r0, q0)
         log_weight, _ = _step(dz, share, weight)
-        over_z = mixed * (log_q + dz) + (first + second) * log_weight + second * dz
         value = (alpha + u0) * dy + (alpha + beta + u0 + d0) * log_rest
+        value += mixed * (log_q + dz) + (first + second) * log_weight + second * dz
         r, q = sc.expit(x0 + dz)[:, None], sc.expit(-x0 - dz)[:, None]
-        dp, dr = dm * r + m0 * dr[:, None], dr[:, None]
+        m, rest = sc.expit(y0 + dy)[:, None], sc.expit(-y0 - dy)[:, None]
+        dr = dr[:, None]
+        dp = dm[:, None] * r + m0 * dr
         # each sum: the relative change of its terms, and their ratio for where they all but vanish
         t, weights = self.excess
         size = r0 + t * q0
-        over_z = over_z - _logs(dr * ((1 - t) / size), lambda: (r + t * q) / size) @ weights
+        value -= _logs(dr * ((1 - t) / size), lambda: (r + t * q) / size) @ weights
         t, weights = self.up
-        size, at = m0 * r0 + t * q0, (sc.expit(y0 + dy) * r)[..., None]
-        away = dp[..., None] / size - (dr * (t / size))[:, None]
-        value += _logs(away, lambda: (at + (t * q)[:, None]) / size) @ weights
+        size = m0 * r0 + t * q0
+        away = dp * (1 / size) - dr * (t / size)
+        value += _logs(away, lambda: (m * r + t * q) / size) @ weights
         t, weights = self.down
-        size, y, at = rest0 * r0 + t * q0, r + t * q, (sc.expit(-y0 - dy) * r)[..., None]
+        size, y = rest0 * r0 + t * q0, r + t * q
         growth = (r0 + t * q0) / size
-        by_r, by_p = dr * (m0 * r0 * (1 - t) / size) / y, growth / y
-        away = by_r[:, None] - dp[..., None] * by_p[:, None]
-        value += _logs(away, lambda: (at + (t * q)[:, None]) / y[:, None] * growth) @ weights
-        return np.asarray(value + over_z[:, None])
+        away = (dr * (m0 * r0 * (1 - t) / size) - dp * growth) / y
+        value += _logs(away, lambda: (rest * r + t * q) / y * growth) @ weights
+        return np.asarray(value)
 
-    def ridge(self, z: FloatArray) -> Ridge:
+    def ridge(self, z: FloatArray, start: FloatArray | None = None) -> Ridge:
         """Find the best y at each z, by Newton's method between bounds."""
         alpha, beta, _, _ = self.exponents
         u0, d0, _ = self.at_0
@@ -167,10 +167,10 @@ class LogDensity:
         r, q = sc.expit(x)[:, None], sc.expit(-x)[:, None]
         q_up, q_down = q * self.up.offset, q * self.down.offset
         all_up, all_down = u0 + self.up.weight.sum(), d0 + self.down.weight.sum()
-        # exact in both limits, s -> 0 and s -> infinity
-        y = q[:, 0] * np.log((alpha + u0) / (beta + d0))
-        y = y + r[:, 0] * np.log((alpha + all_up) / (beta + all_down))
-        tilt, slope = y, np.ones(z.shape)
+        if start is None:  # exact in both limits, s -> 0 and s -> infinity
+            start = q[:, 0] * np.log((alpha + u0) / (beta + d0))
+            start = start + r[:, 0] * np.log((alpha + all_up) / (beta + all_down))
+        y = start
         for _ in range(_NEWTON_STEPS):
             m, rest = sc.expit(y), sc.expit(-y)
             up, bend_up = _outcome(alpha + u0, m[:, None] * r, q_up, self.up.weight)
@@ -180,15 +180,15 @@ class LogDensity:
             low, high = np.where(tilt < 0, y, low), np.where(tilt < 0, high, y)
             following = y - tilt / np.maximum(slope, 1e-12)
             following = np.where(
-                (following > low) & (following < high), following, (low + high) / 2
+                (following >= low) & (following <= high), following, (low + high) / 2
             )
             curvature = rest * up * slope
             moved = np.abs(following - y) * np.sqrt(curvature)
             if (moved < 1e-2).all():
                 break
             y = following
-        height = self((y - self.anchor[0])[:, None], z - self.anchor[1])
-        return Ridge(y, height[:, 0], 1 / np.sqrt(curvature))
+        height = self(y - self.anchor[0], z - self.anchor[1])
+        return Ridge(y, height, 1 / np.sqrt(curvature))
 
 
 def _outcome(

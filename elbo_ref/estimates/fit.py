@@ -22,7 +22,8 @@ from elbo_ref.estimates.density import LogDensity
 from elbo_ref.estimates.hyperprior import Hyperprior
 from elbo_ref.estimates.mixture import LatentMixture, Mixture, linear_moments
 from elbo_ref.estimates.parameters import PriorParameters, averaged, given, of_maximum
-from elbo_ref.estimates.quadrature import Grid, Nodes, reduced
+from elbo_ref.estimates.quadrature import Grid, Nodes
+from elbo_ref.estimates.reduction import reduced
 from elbo_ref.mle.binomial import totals
 from elbo_ref.mle.factorial_sums import mixed_latents
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence

@@ -23,6 +23,8 @@ from elbo_ref.special import bisected, cross_difference, deviance, log_beta_rema
 
 _FARTHEST = 740.0
 """A logit whose probability is nearly 0 or 1 in float64."""
+_TINIEST = 700.0
+"""Minus the logit of a quantile below which betainc underflows: it is 0."""
 _CLOSE = 1e-4
 """A Halley step below this many posterior deviations is the last: the next is about its cube."""
 _CLOSE_TO_ONE = 3.0
@@ -169,6 +171,9 @@ def _quantile(
         todo = todo[~(settled | ((np.abs(x[todo]) == _FARTHEST) & (step * x[todo] > 0)))]
         if not todo.size:
             return x
+    x[todo] = -np.inf
+    least = np.full(todo.size, -_TINIEST)
+    todo = todo[_below(least, a[todo], b[todo]) @ weight < tail]
     p, q = a[todo], b[todo]
     x[todo] = bisected(lambda z: _below(z, p, q) @ weight < tail, todo.size, _FARTHEST)
     return x

@@ -1,9 +1,9 @@
 """The prior's own parameters: mean, concentration and intraclass correlation, with intervals.
 
-On equidistant nodes x_i of a smooth density, with step h and weights w_i, the distribution function
-is to the same accuracy as the trapezoidal rule itself
+On equidistant nodes t_i of a smooth density, with step h and weights w_i, the distribution function
+is to the accuracy of the trapezoidal rule of twice that step
 
-    F(x) = sum_i w_i [1/2 + Si(pi (x - x_i)/h)/pi],
+    F(t) = sum_i w_i [1/2 + Si(pi (t - t_i)/h)/pi],
 
 the integral of the sinc interpolant (Stenger, SIAM Review 23 (1981) 165); its root is a quantile.
 The correlation of two trials of one latent is rho = 1/(1 + a + b).
@@ -23,12 +23,11 @@ from elbo_ref._format.numbers import number
 from elbo_ref._format.result import Block, Rows
 from elbo_ref._format.table import Column, Computed, Table
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.estimates.quadrature import Grid, normalized, over_y
+from elbo_ref.estimates.quadrature import STEP_Y, Grid, normalized, over_y
 from elbo_ref.mle.result import EvidenceMaximum
 from elbo_ref.special import root
 
 _LIGHT = 1e-13
-_DENSE = 2.4
 MOST_PRIORS = 20
 """Rows of the table of priors that are shown: each takes a while."""
 _Part = TypeVar("_Part", "PriorParameter", "PriorParameters")
@@ -172,19 +171,24 @@ def of_maximum(maximum: EvidenceMaximum, level: float) -> PriorParameters:
 def averaged(grid: Grid, mirrored: bool, level: float) -> PriorParameters:
     """Find posterior medians and equal-tailed intervals."""
     tails = 0.5, (1 - level) / 2, (1 + level) / 2
-    log_mass = grid.log_mass
-    weight = normalized(log_mass)
-    log_s = [_quantile(grid.z, np.full(grid.z.size, grid.step), weight, tail) for tail in tails]
-    heavy = weight > _LIGHT
-    ridge = grid.ridge.at(heavy)
-    y, log_share = over_y(grid.density, grid.z[heavy], ridge, ridge.scale / _DENSE)
-    share = normalized(log_share)
-    steps = np.repeat(y[:, 1] - y[:, 0], y.shape[1])
-    each = (share * weight[heavy, None]).ravel()
-    some = each > _LIGHT / 1e3
+    fine = grid.halved()
+    places = [_quantile(fine.t, fine.step, fine.mass, tail) for tail in tails]
+    log_s = fine.density.anchor[1] + fine.width * np.sinh(places)
+    heavy = grid.mass > _LIGHT
+    z, ridge = grid.z[heavy], grid.ridge.at(heavy)
+    points, log_share = over_y(grid.density, z, ridge, STEP_Y / 2)
+    share = grid.mass[heavy, None] * normalized(log_share)
+    some = share > _LIGHT / 1e3
+    row, _ = np.nonzero(some)
+    middle, width, step = (x[row] for x in (points.middle, points.width, points.step))
+
+    def place(y: float) -> FloatArray:
+        return np.arcsinh((y - middle) / width)
+
+    ends = float(points.y[some].min()), float(points.y[some].max())
     sign = -1 if mirrored else 1
     logits = [
-        sign * _quantile(y.ravel()[some], steps[some], each[some], 1 - tail if mirrored else tail)
+        sign * _root(place, points.t[some], step, share[some], 1 - tail if mirrored else tail, ends)
         for tail in tails
     ]
     return _parameters(tuple(sc.expit(logits).tolist()), tuple(np.exp(log_s).tolist()))
@@ -199,15 +203,37 @@ def _parameters(mean: tuple[float, ...], concentration: tuple[float, ...]) -> Pr
     )
 
 
-def _quantile(x: FloatArray, step: FloatArray, weight: FloatArray, tail: float) -> float:
-    """Invert the distribution function of equidistant nodes, those of each row by their step."""
+def _quantile(t: FloatArray, step: float, weight: FloatArray, tail: float) -> float:
+    """Invert the distribution function of equidistant nodes."""
+    return _root(lambda x: x, t, step, weight, tail, (float(t[0]), float(t[-1])))
+
+
+def _root(
+    place: Callable[[float], FloatArray | float],
+    t: FloatArray,
+    step: FloatArray | float,
+    weight: FloatArray,
+    tail: float,
+    ends: tuple[float, float],
+) -> float:
+    """Invert the distribution function of nodes that are equidistant in t, row by row.
+
+    Parameters
+    ----------
+    place : callable
+        t of what is inverted, in the row of each node.
+    t, step, weight : float64 ndarray, shape (J,)
+    tail : float
+    ends : (float, float)
+        The least and the greatest node.
+    """
     total = float(weight.sum())
 
     def excess(at: float) -> float:
-        waves, _ = sc.sici(np.pi * (at - x) / step)
+        waves, _ = sc.sici(np.pi * (place(at) - t) / step)
         return float(weight @ (0.5 + waves / np.pi) / total - tail)
 
-    low, high = float(x.min()), float(x.max())
+    low, high = ends
     if excess(low) >= 0 or excess(high) <= 0:  # beyond the nodes there is no more than rounding
         return low if excess(low) >= 0 else high
     return root(excess, low, high, xtol=1e-13, rtol=1e-13)

@@ -1,48 +1,36 @@
 """Nodes and weights for the posterior of the prior's parameters, and few of them for the latents.
 
-In y = logit m and z = log s the density is smooth with exponential tails, where the trapezoidal
-rule converges geometrically: a step of sigma/1.3 leaves exp(-2 pi^2 1.3^2) = 3e-15 of a normal
-density, one of 0.27 exp(-pi^2/0.27) = 1e-16 of the logarithm of an exponential. So over y the nodes
-stand about the ridge, by its curvature; over z the step is halved until the integrals no longer
-change.
+In y = logit m and z = log s the density is smooth with exponential tails. As a function of t with
+z = z0 + d sinh t, and so over y about the ridge at each z, its tails are as short as those of a
+normal density, and the trapezoidal rule converges geometrically. Over y its step is fixed; over z
+it is halved until the integrals no longer change.
 
-Each latent's posterior is a mixture over these nodes of Beta(m s + K, (1 - m) s + N - K). What is
-integrated then, a distribution function, is smooth in y and z on a scale of about one posterior
-standard deviation of the latent. Where the posterior is narrow, Gauss rules of the measures found
-are left (`gauss_rules`): over m at each z, and over z. Where a Beta of concentration s is narrower
-than the posterior of y, few z beyond are left by a Gauss rule over 1/s, in which the binomial limit
-is an ordinary point, and nodes in y as dense as these Betas need.
-
-Sources: Trefethen & Weideman, SIAM Review 56 (2014) 385, for the trapezoidal rule; Golub & Welsch,
-Math. Comp. 23 (1969) 221, for Gauss rules of a discrete measure.
+Source: Trefethen & Weideman, SIAM Review 56 (2014) 385.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from scipy import special as sc
 
-from elbo_ref._validation.arguments import BoolArray, FloatArray, IntArray
+from elbo_ref._validation.arguments import BoolArray, FloatArray
 from elbo_ref.estimates.density import LogDensity, Ridge
 
-_DEEP = 34.0
+_DEEP = 30.0
 """Nats below the highest density that the nodes reach."""
 _SHALLOW = 6.0
 """Nats below a ridge that nodes reach at least."""
-_ROWS = 24
-_NEAREST = 2.0**-53
-_WIDEST = 0.27
-_SETTLED = 1e-7
-_NARROW = 2.5
-_GOAL = 23.0
-_ALL = 10**6
-_NEGLIGIBLE = 1e-11
-_TAIL_ORDER = 6
-_TAME = 4.0
+STEP_Y, _STEP_Z = 0.13, 0.25
+"""Steps of t; that over z is halved once at least."""
+_STRETCH = 3.0
+"""d, in standard deviations..."""
+_WIDE_Y, _WIDE_Z = 1.5, 2.5
+"""... and at most."""
+_SETTLED = 2e-6
+"""A change of the integrals whose square is rounding: the error of the halved step."""
 _MOST_HALVINGS = 6
 _MOST_ZOOMS = 20
 
@@ -88,8 +76,10 @@ class Grid:
     Attributes
     ----------
     density : LogDensity
-        Anchored at its mode.
-    z : float64 ndarray, shape (Z,)
+        Anchored at its mode, about which z is stretched.
+    width : float
+        d of z = z0 + d sinh t.
+    t : float64 ndarray, shape (Z,)
     step : float
         The step between them.
     ridge : Ridge
@@ -99,7 +89,8 @@ class Grid:
     """
 
     density: LogDensity
-    z: FloatArray
+    width: float
+    t: FloatArray
     step: float
     ridge: Ridge
     y: FloatArray
@@ -108,32 +99,39 @@ class Grid:
     @classmethod
     def of(cls, density: LogDensity) -> Grid:
         """Find the mode, the range and a step that is fine enough."""
-        density, low, high, scale = _located(density)
-        z0, step = density.anchor[1], min(scale / 1.2, 1.0)
-        below, above = int(np.ceil((z0 - low) / step)), int(np.ceil((high - z0) / step))
-        grid = cls._at(density, np.asarray(z0 + step * np.arange(-below, above + 1.0)), step)
-        before, last = grid._integrals(), np.inf
+        grid = cls._at(*_located(density), _STEP_Z)
+        before, change_before = grid._integrals(), np.inf
         for _ in range(_MOST_HALVINGS):
             grid = grid.halved()
             now = grid._integrals()
             change = float(np.max(np.abs(now - before) / (1 + np.abs(now))))
-            if change < _SETTLED or change > last / 2:
+            if change < _SETTLED or change > change_before / 2:
                 break
-            before, last = now, change
+            before, change_before = now, change
         return grid
 
     @classmethod
-    def _at(cls, density: LogDensity, z: FloatArray, step: float) -> Grid:
-        ridge = density.ridge(z)
-        y, log_weight = over_y(density, z, ridge)
-        return cls(density, z, step, ridge, y, log_weight + np.log(step))
+    def _at(
+        cls, density: LogDensity, width: float, t: FloatArray, y: FloatArray | None, step: float
+    ) -> Grid:
+        z = density.anchor[1] + width * np.sinh(t)
+        ridge = density.ridge(z, y)
+        points, log_weight = over_y(density, z, ridge)
+        log_weight = log_weight + np.log(step * width * np.cosh(t))[:, None]
+        return cls(density, width, t, step, ridge, points.y, log_weight)
+
+    @property
+    def z(self) -> FloatArray:
+        """The z = log s of each row."""
+        return self.density.anchor[1] + self.width * np.sinh(self.t)
 
     def halved(self) -> Grid:
         """Add the points half-way between."""
-        between = Grid._at(self.density, self.z[:-1] + self.step / 2, self.step)
+        y = (self.ridge.y[1:] + self.ridge.y[:-1]) / 2
+        between = Grid._at(self.density, self.width, self.t[:-1] + self.step / 2, y, self.step)
         size = max(self.y.shape[1], between.y.shape[1])
-        z = np.concatenate([self.z, between.z])
-        order = np.argsort(z)
+        t = np.concatenate([self.t, between.t])
+        order = np.argsort(t)
         ridge = Ridge(
             *(np.concatenate(x)[order] for x in zip(self.ridge, between.ridge, strict=True))
         )
@@ -144,14 +142,14 @@ class Grid:
                 (self.log_weight, between.log_weight, -np.inf),
             )
         )
-        halved = replace(self, z=z[order], step=self.step / 2, ridge=ridge)
+        halved = replace(self, t=t[order], step=self.step / 2, ridge=ridge)
         return replace(halved, y=y, log_weight=weight - np.log(2))
 
     @property
-    def log_mass(self) -> FloatArray:
-        """The log mass at each z, relative to the density at the anchor."""
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(np.exp(self.log_weight).sum(axis=1)))
+    def mass(self) -> FloatArray:
+        """The share of each z in the whole."""
+        mass = np.exp(self.log_weight).sum(axis=1)
+        return np.asarray(mass / mass.sum())
 
     def _integrals(self) -> FloatArray:
         """Compute the total mass, and means that show what a coarse grid gets wrong."""
@@ -176,9 +174,71 @@ def normalized(log_weight: FloatArray) -> FloatArray:
     return np.asarray(weight / weight.sum(axis=-1, keepdims=True))
 
 
+class Stretched(NamedTuple):
+    """Points y + d sinh t about the ridge at each z, t equidistant.
+
+    Attributes
+    ----------
+    middle, width, step : float64 ndarray, shape (Z,)
+        y, d, and the step of t.
+    t : float64 ndarray, shape (Z, M)
+    inside : bool ndarray, shape (Z, M)
+        The points that matter; the others fill the rows.
+    """
+
+    middle: FloatArray
+    width: FloatArray
+    step: FloatArray
+    t: FloatArray
+    inside: BoolArray
+
+    @classmethod
+    def about(
+        cls,
+        density: LogDensity,
+        ridge: Ridge,
+        width: FloatArray,
+        step: FloatArray | float,
+        deep: FloatArray | float = _DEEP,
+    ) -> Stretched:
+        """Place points down to e^-deep of the highest density, or to e^-6 of that of the row."""
+        deep = np.clip(deep + ridge.height, _SHALLOW, deep)
+        step = np.broadcast_to(step, width.shape)
+        left, right = (
+            np.arcsinh(_reach(ridge, rate, deep) / width) + step for rate in density.rates
+        )
+        below, above = (int((side / step).max()) for side in (left, right))
+        t = np.arange(-below, above + 1) * step[:, None]
+        left, right = -left[:, None], right[:, None]
+        return cls(ridge.y, width, step, np.clip(t, left, right), (t > left) & (t < right))
+
+    def at(self, rows: BoolArray) -> Stretched:
+        """Take some of the rows."""
+        middle, width, step, t, inside = self
+        return Stretched(middle[rows], width[rows], step[rows], t[rows], inside[rows])
+
+    @property
+    def y(self) -> FloatArray:
+        """The points, shape (Z, M)."""
+        return self.middle[:, None] + self.width[:, None] * np.sinh(self.t)
+
+    def log_weight(self, density: LogDensity, z: FloatArray) -> FloatArray:
+        """Weigh the points: log density with the weights of the trapezoidal rule, shape (Z, M)."""
+        away = self.width[:, None] * np.sinh(self.t)
+        from_anchor = (self.middle - density.anchor[0])[:, None] + away
+        row, _ = np.nonzero(self.inside)
+        value = np.full(self.t.shape, -np.inf)
+        value[self.inside] = density(from_anchor[self.inside], (z - density.anchor[1])[row])
+        return value + np.log(np.cosh(self.t)) + np.log(self.width * self.step)[:, None]
+
+
 def over_y(
-    density: LogDensity, z: FloatArray, ridge: Ridge, finest: FloatArray | float = np.inf
-) -> tuple[FloatArray, FloatArray]:
+    density: LogDensity,
+    z: FloatArray,
+    ridge: Ridge,
+    step: float = STEP_Y,
+    deep: FloatArray | float = _DEEP,
+) -> tuple[Stretched, FloatArray]:
     """Place nodes about the best y at each z.
 
     Parameters
@@ -187,80 +247,62 @@ def over_y(
     z : float64 ndarray, shape (Z,)
     ridge : Ridge
         At each z.
-    finest : float or float64 ndarray, shape (Z,)
-        The largest step allowed.
+    step : float
+        That of t.
+    deep : float or float64 ndarray, shape (Z,)
+        As of `Stretched.about`.
 
     Returns
     -------
-    y, log_weight : float64 ndarray, shape (Z, M)
+    points : Stretched
+    log_weight : float64 ndarray, shape (Z, M)
     """
-    fine = ridge.scale / (1.3 + 0.7 * np.minimum(3 * ridge.scale, 1.0))
-    step = np.minimum(np.minimum(fine, _WIDEST), finest)
-    left, right = (_reach(density, z, ridge, sign) for sign in (-1, 1))
-    sides = [np.ceil(reach / step).astype(np.int64) for reach in (left, right)]
-    below, above = (int(side.max()) for side in sides)
-    away = np.arange(-below, above + 1) * step[:, None]
-    inside = (away > -left[:, None] - step[:, None]) & (away < right[:, None] + step[:, None])
-    y = ridge.y[:, None] + away
-    from_anchor = (ridge.y - density.anchor[0])[:, None] + away
-    value = np.full(y.shape, -np.inf)
-    for start in range(0, z.size, _ROWS):
-        rows = slice(start, start + _ROWS)
-        first, last = below - int(sides[0][rows].max()), below + int(sides[1][rows].max())
-        part = rows, slice(first, last + 1)
-        value[part] = density(from_anchor[part], z[rows] - density.anchor[1])
-    return y, np.where(inside, value + np.log(step)[:, None], -np.inf)
+    width = np.minimum(_STRETCH * ridge.scale, _WIDE_Y)
+    points = Stretched.about(density, ridge, width, step, deep)
+    return points, points.log_weight(density, z)
 
 
-def _reach(density: LogDensity, z: FloatArray, ridge: Ridge, sign: int) -> FloatArray:
-    """Bound the way from the ridge down to where the density is e^-34 of the highest.
+def _reach(ridge: Ridge, rate: float, deep: FloatArray) -> FloatArray:
+    """Bound the way from the ridge down to where the density is e^-deep of that there.
 
-    Where the ridge is low itself, that is not far. The density over y is normal at first and may be
-    exponential farther out, with the rate of its end at least; where that would be far, the density
-    is asked.
+    It is normal at first and may be exponential farther out, with the rate of its end at least.
     """
-    deep = np.clip(_DEEP + 3 + ridge.height, _SHALLOW, _DEEP)
-    rate, normal = density.rates[sign > 0], np.sqrt(2 * deep)
-    steep = rate * ridge.scale
-    bound = np.where(steep > normal, normal * ridge.scale, deep / rate + steep * ridge.scale / 2)
-    far = np.flatnonzero(bound > 3 * normal * ridge.scale)
-    todo, tried = far, (normal * ridge.scale)[far]
-    while todo.size:
-        from_anchor = ridge.y[todo] + sign * tried - density.anchor[0]
-        value = density(from_anchor[:, None], z[todo] - density.anchor[1])[:, 0]
-        low = (value < (ridge.height - deep)[todo]) | (tried > bound[todo])
-        bound[todo[low]] = np.minimum(tried, bound[todo])[low]
-        todo, tried = todo[~low], 1.5 * tried[~low]
-    return bound * 1.05
+    normal, steep = np.sqrt(2 * deep), rate * ridge.scale
+    far = deep / rate + steep * ridge.scale / 2
+    return 1.05 * np.where(steep > normal, normal * ridge.scale, far)
 
 
-def _located(density: LogDensity) -> tuple[LogDensity, float, float, float]:
-    """Find the mode in z, the range that matters, and the scale of the density there.
+def _located(density: LogDensity) -> tuple[LogDensity, float, FloatArray, FloatArray]:
+    """Find the mode in z, the width d of the stretching, the t that matter and the best y there.
 
     The mass over y at each z is taken from the curvature at the ridge.
     """
     _, _, p, q = density.exponents
     left, right = min(q + density.at_0[2], 1.0), min(p, 1.0)
     low, high = min(density.log_trials), max(density.log_trials)
-    z = near = np.arange(low - 1.2 * _DEEP / left - 5, high + 1.2 * _DEEP / right + 30, 1.5)
+    ends = np.array([low - 1.2 * _DEEP / left - 5, high + 1.2 * _DEEP / right + 30])
+    middle, wide = (low + high) / 2, 6 + high - low
+    first, last = (np.arcsinh((ends - middle) / wide) / _STEP_Z).astype(np.int64).tolist()
+    z = middle + wide * np.sinh(_STEP_Z * np.arange(first, last + 1))
     for _ in range(_MOST_ZOOMS):
-        height, y = _marginal(density, near)
-        i = min(max(int(np.argmax(height)), 1), near.size - 2)
-        mode, width = float(near[i]), float(near[i + 1] - near[i])
-        bend = float(2 * height[i] - height[i - 1] - height[i + 1])
+        height, y = _marginal(density, z)
+        i = min(max(int(np.argmax(height)), 1), z.size - 2)
+        mode, (before, after) = float(z[i]), np.diff(z[i - 1 : i + 2])
+        down, up = np.diff(height[i - 1 : i + 2]) / (before, after)
+        curvature = 2 * float(down - up) / (before + after)
         density = density.anchored(float(y[i]), mode)
-        if bend < 0.5:
+        if curvature * max(before, after) ** 2 < 0.5:
             break
-        near = mode + width * np.linspace(-1, 1, 13)
-    scale = float(width / np.sqrt(max(bend, 1e-3)))
-    away = scale * 2.0 ** np.arange(2.5, max(3.0, np.log2(4 / scale)), 0.5)
-    z = np.concatenate([z, mode - away, [mode], mode + away])
-    height, _ = _marginal(density, z)
-    order = np.argsort(z)
-    z, height = z[order], height[order]
+        z = mode + np.concatenate([np.linspace(-before, 0, 7), np.linspace(0, after, 7)[1:]])
+    scale = 1 / np.sqrt(max(curvature, 1e-3 / after**2))
+    width = float(min(_STRETCH * scale, _WIDE_Z))
+    first, last = (np.arcsinh((ends - mode) / width) / _STEP_Z).astype(np.int64).tolist()
+    t = _STEP_Z * np.arange(first, last + 1)
+    height, y = _marginal(density, mode + width * np.sinh(t))
+    height += np.log(np.cosh(t))
     above = np.flatnonzero(height > height.max() - _DEEP)
-    first, last = max(above[0] - 1, 0), min(above[-1] + 1, z.size - 1)
-    return density, float(z[first]), float(z[last]), scale
+    part = slice(max(above[0] - 1, 0), above[-1] + 2)
+    return density, width, t[part], y[part]
 
 
 def _marginal(density: LogDensity, z: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -271,121 +313,3 @@ def _marginal(density: LogDensity, z: FloatArray) -> tuple[FloatArray, FloatArra
 
 def _padded(x: FloatArray, size: int, fill: float) -> FloatArray:
     return np.pad(x, ((0, 0), (0, size - x.shape[1])), constant_values=fill)
-
-
-# -- few nodes for the latents ---------------------------------------------------------------------
-
-
-def reduced(grid: Grid) -> Nodes:
-    """Leave few nodes, enough for the latents' distribution functions to 1e-9."""
-    density, log_mass = grid.density, grid.log_mass
-    weight = normalized(log_mass)
-    tail = _ratio(grid.ridge, grid.z) > _NARROW
-    tail &= np.arange(tail.size) >= int(np.argmin(tail[::-1].cumprod()[::-1]))
-    z, shares = _few_z(grid, weight, ~tail)
-    if weight[tail].sum() > _NEGLIGIBLE:
-        inverse = np.exp(grid.z[tail][0] - grid.z[tail])
-        x, share = gauss_rules(inverse[None], weight[tail][None], _TAIL_ORDER)
-        z, shares = np.append(z, grid.z[tail][0] - np.log(x[0])), np.append(shares, share[0])
-    parts = [_few_y(density, *each) for each in _by_order(density, z, shares)]
-    nodes = Nodes(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-    return nodes._replace(weight=nodes.weight / nodes.weight.sum()).kept(_NEGLIGIBLE)
-
-
-def _ratio(ridge: Ridge, z: FloatArray) -> FloatArray:
-    """Divide the posterior deviation of y by the narrowest deviation of logit c."""
-    inner = np.sign(ridge.y) * np.maximum(np.abs(ridge.y) - 2 * ridge.scale, 0.0)
-    return np.asarray(ridge.scale * np.exp(z / 2) * np.sqrt(sc.expit(inner) * sc.expit(-inner)))
-
-
-def _few_z(grid: Grid, weight: FloatArray, body: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """Leave a Gauss rule where the posterior of z is narrow, else every so many of its nodes."""
-    z, weight = grid.z[body], weight[body]
-    share = weight / weight.sum()
-    mean = float(share @ z)
-    scale = float(np.sqrt(share @ (z - mean) ** 2))
-    order = int(_order(np.array([scale]), np.array([_GOAL]))[0])
-    heavy = weight > _NEGLIGIBLE / 10
-    if order < heavy.sum() / 3:
-        u = np.tanh((z - mean) / _TAME)
-        x, shares = gauss_rules(u[None], weight[None], order)
-        return mean + _TAME * np.arctanh(x[0]), shares[0]
-    return z[heavy], weight[heavy]
-
-
-def _order(scale: FloatArray, goal: FloatArray) -> IntArray:
-    """Return the nodes of Gauss rules that integrate what varies on a scale of 1 to e^-goal.
-
-    For a normal density of deviation d the error of n nodes is about (d^2 / 2)^n; the posterior is
-    skewed, and a latent at odds with its prior varies faster: (2 d^2)^n.
-    """
-    square = np.minimum(2 * scale**2, 0.9)
-    order = np.ceil(goal / -np.log(square)).astype(np.int64)
-    return np.where(square < 0.8, order, _ALL)
-
-
-def _by_order(
-    density: LogDensity, z: FloatArray, weight: FloatArray
-) -> Iterator[tuple[FloatArray, FloatArray, Ridge, int, FloatArray]]:
-    """Group nodes over z by how many they need over y: the fewer, the less their weight."""
-    ridge = density.ridge(z)
-    ratio = _ratio(ridge, z)
-    goal = np.maximum(_GOAL + np.log(weight / weight.sum()), 1.0)
-    finest = ridge.scale / np.sqrt(1 + ratio**2) * np.pi * np.sqrt(2 / goal)
-    orders = _order(np.maximum(ratio, ridge.scale), goal)
-    for order in np.unique(orders).tolist():
-        chosen = orders == order
-        yield z[chosen], weight[chosen], ridge.at(chosen), order, finest[chosen]
-
-
-def _few_y(
-    density: LogDensity,
-    z: FloatArray,
-    weight: FloatArray,
-    ridge: Ridge,
-    order: int,
-    finest: FloatArray,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Place nodes over y at each z: those of a Gauss rule over m, or all."""
-    y, log_weight = over_y(density, z, ridge, finest if order == _ALL else np.inf)
-    share = normalized(log_weight)
-    if order < y.shape[1]:
-        middle = ridge.y[:, None]
-        m, rest = sc.expit(middle), sc.expit(-middle)
-        growth = np.expm1(y - middle)
-        x, share = gauss_rules(m * rest * growth / (1 + m * growth), share, order)
-        up, down = (np.maximum(part, _NEAREST - 1) for part in (x / m, -x / rest))  # rounded
-        y = middle + np.log1p(up) - np.log1p(down)
-    each = np.repeat(z, y.shape[1])
-    return y.ravel(), each, (weight[:, None] * share).ravel()
-
-
-def gauss_rules(x: FloatArray, weight: FloatArray, order: int) -> tuple[FloatArray, FloatArray]:
-    """Find the Gauss rules of discrete measures, one a row, by Lanczos's method.
-
-    Examples
-    --------
-    >>> x, weight = gauss_rules(np.array([[0.0, 1.0, 2.0]]), np.full((1, 3), 1 / 3), 2)
-    >>> x.round(4), weight.round(4)
-    (array([[0.1835, 1.8165]]), array([[0.5, 0.5]]))
-    """
-    total = weight.sum(axis=1, keepdims=True)
-    order = min(order, x.shape[1])
-    low, high = x.min(axis=1, keepdims=True), x.max(axis=1, keepdims=True)
-    middle, half = (low + high) / 2, np.maximum((high - low) / 2, 1e-300)
-    basis = np.zeros((order, *x.shape))
-    basis[0] = np.sqrt(weight / total)
-    matrix = np.zeros((x.shape[0], order, order))
-    scaled = (x - middle) / half
-    for k in range(order):
-        following = scaled * basis[k]
-        matrix[:, k, k] = (basis[k] * following).sum(axis=1)
-        if k + 1 < order:
-            for _ in range(2):
-                along = (basis[: k + 1] * following).sum(axis=2)
-                following = following - (along[..., None] * basis[: k + 1]).sum(axis=0)
-            norm = np.sqrt((following**2).sum(axis=1))
-            matrix[:, k + 1, k] = norm
-            basis[k + 1] = following / np.maximum(norm, 1e-300)[:, None]
-    nodes, vectors = np.linalg.eigh(matrix)
-    return middle + half * nodes, total * vectors[:, 0, :] ** 2

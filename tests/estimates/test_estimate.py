@@ -14,7 +14,8 @@ from scipy import special as sc
 import elbo_ref as er
 from elbo_ref.estimates.density import LogDensity
 from elbo_ref.estimates.fit import Fit
-from elbo_ref.estimates.quadrature import Nodes, over_y
+from elbo_ref.estimates.quadrature import STEP_Y, Nodes, over_y
+from elbo_ref.estimates.reduction import reduced
 from kinds import one_row
 from tiers import few
 
@@ -104,8 +105,8 @@ def test_rat_tumors_of_bayesian_data_analysis():
     counts, hyperprior = er.datasets.load("rat_tumors"), er.Hyperprior.power(-5 / 2)
     density = LogDensity.of(counts, hyperprior).anchored(-1.79, 2.74)
     steps = np.linspace(-0.1, 0.1, 81)
-    height = density(np.broadcast_to(steps, (81, 81)), steps)
-    z, y = np.unravel_index(int(np.argmax(height)), height.shape)
+    height = density(np.tile(steps, 81), np.repeat(steps, 81))
+    z, y = np.unravel_index(int(np.argmax(height)), (81, 81))
     assert abs(steps[y]) <= 0.005
     assert abs(steps[z]) <= 0.005
 
@@ -141,8 +142,10 @@ def test_few_nodes_are_enough(latents, most):
     fit = Fit.averaged(counts, er.Hyperprior())
     assert fit.nodes.weight.size <= most
     grid = fit.grid.halved()
-    y, log_weight = over_y(grid.density, grid.z, grid.ridge, grid.ridge.scale / 2.5)
+    points, log_weight = over_y(grid.density, grid.z, grid.ridge, STEP_Y / 2)
+    log_weight += np.log(np.cosh(grid.t))[:, None]
     weight = np.exp(log_weight - sc.logsumexp(log_weight)).ravel()
+    y = points.y
     dense = Nodes(y.ravel(), np.repeat(grid.z, y.shape[1]), weight).kept(1e-15)
     (a, b), (p, q) = fit.nodes.concentrations, dense.concentrations
     for k, n in ((0, 50), (12, 50), (20, 149), (149, 149)):
@@ -150,3 +153,30 @@ def test_few_nodes_are_enough(latents, most):
             few_nodes = sc.betainc(a + k, b + n - k, c) @ fit.nodes.weight
             many = sc.betainc(p + k, q + n - k, c) @ dense.weight
             assert few_nodes == pytest.approx(many, abs=1e-7 if k == 149 else 1e-9)
+
+
+FEW = {
+    **TABLES,
+    "one_success": er.Counts([1, 0, 0, 0, 0, 0], 20),
+    "many_zeros": er.Counts(0, 20, 71),
+    "no_trials": er.Counts(0, 0),
+    "rare": er.Counts([0, 1, 2, 0], 10**6),
+    "odd_sizes": er.Counts([0, 3, 500, 9], [1, 10, 10**5, 10]),
+}
+
+
+@pytest.mark.parametrize("counts", FEW.values(), ids=FEW)
+def test_few_nodes_are_enough_for_few_latents(counts):
+    """Distribution functions to 1e-6 of those of finer rules; those of a coarse one are not."""
+    if counts.successes.sum() > counts.failures.sum():
+        counts = counts.mirrored
+    grid = Fit.averaged(counts, er.Hyperprior()).grid
+    latents = [(0, 0), *zip(counts.successes, counts.failures, strict=True)]
+    c = np.array([1e-6, 1e-3, 0.05, 0.3, 0.7])[:, None]
+    found = []
+    for goal in (5.0, 23.0, 27.0):
+        nodes = reduced(grid, goal)
+        a, b = nodes.concentrations
+        found.append([sc.betainc(a + k, b + f, c) @ nodes.weight for k, f in latents])
+    np.testing.assert_allclose(found[1], found[2], rtol=0, atol=1e-6)
+    assert np.abs(np.subtract(found[0], found[2])).max() > 1e-5
