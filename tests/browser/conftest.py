@@ -1,81 +1,16 @@
-"""A browser that looks at pages: Debian's Chromium without a window, driven by Selenium.
-
-Where either is not installed the tests are skipped, unless ELBO_REF_REQUIRE_BROWSER=1 says that
-they must be there. One browser serves all tests.
-"""
-
-from __future__ import annotations
+"""One browser for the pages that the commands write; see `browsing`."""
 
 import importlib
-import json
-import os
-from pathlib import Path
 
 import pytest
 
-CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
-FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-
-
-class Browser:
-    """A browser, and what it noted about the page that is open."""
-
-    def __init__(self, driver):
-        self.driver, self.command = driver, driver.execute_cdp_cmd
-        self.seen, self.asked = [], []
-
-    def open(self, path, width=1400, scheme="light"):
-        """Open a file; collect what is reported of it, and which addresses it asks for."""
-        self.resize(width)
-        self.prefer(scheme)
-        self.driver.get("about:blank")
-        for kind in ("browser", "performance"):
-            self.driver.get_log(kind)
-        self.driver.get(path.as_uri())
-        self.run("return document.fonts.ready.then(() => 0)")
-        self.seen = [(x["level"], x["message"]) for x in self.driver.get_log("browser")]
-        notes = [json.loads(x["message"])["message"] for x in self.driver.get_log("performance")]
-        sent = [x["params"] for x in notes if x["method"] == "Network.requestWillBeSent"]
-        self.asked = [x["request"]["url"] for x in sent]
-
-    def run(self, program, *arguments):
-        """Run a program in the page."""
-        return self.driver.execute_script(program, *arguments)
-
-    def resize(self, width):
-        """Make the window so wide."""
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        self.command("Emulation.setDeviceMetricsOverride", metrics)
-
-    def prefer(self, scheme, medium=""):
-        """Say that the reader prefers light or dark, and the medium."""
-        feature = {"name": "prefers-color-scheme", "value": scheme}
-        self.command("Emulation.setEmulatedMedia", {"media": medium, "features": [feature]})
-
-
-def _missing(what):
-    if os.environ.get("ELBO_REF_REQUIRE_BROWSER") == "1":
-        pytest.fail(f"{what} is not installed, and ELBO_REF_REQUIRE_BROWSER=1")
-    pytest.skip(f"{what} is not installed")
+from browsing import browsing, missing
 
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory):
-    for name in ("selenium", "jinja2", "matplotlib"):
+    for name in ("jinja2", "matplotlib"):
         if importlib.util.find_spec(name) is None:
-            _missing(name)
-    for program in (CHROMIUM, DRIVER):
-        if not program.exists():
-            _missing(program)
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
-    yield Browser(driver)
-    driver.quit()
+            missing(name)
+    with browsing(tmp_path_factory.mktemp("profile")) as open_browser:
+        yield open_browser
