@@ -28,6 +28,10 @@ class Losses(NamedTuple):
     values: FloatArray
     allowance: FloatArray
 
+    def at(self, rows: NDArray[np.generic]) -> Losses:
+        """Choose some of them."""
+        return Losses(self.values[rows], self.allowance[rows])
+
 
 class AlignedLosses(NamedTuple):
     """Losses and a model with a column of parameters for each.
@@ -61,13 +65,13 @@ class AlignedLosses(NamedTuple):
             return None
         labels = tuple(label for label, row in zip(self.labels, rows, strict=True) if row)
         kind = "evaluations" if self.of_evaluations[rows].all() else "losses"
-        losses = Losses(self.losses.values[rows], self.losses.allowance[rows])
+        losses = self.losses.at(rows)
         return AlignedLosses(self.model.at(np.flatnonzero(rows)), losses, kind, labels, 0)
 
     def some(self, number: int) -> AlignedLosses:
         """Take so many of the losses, evenly spread."""
         rows = evenly(self.losses.values.size, number)
-        losses = Losses(self.losses.values[rows], self.losses.allowance[rows])
+        losses = self.losses.at(rows)
         labels = tuple(self.labels[row] for row in rows)
         return AlignedLosses(self.model.at(rows), losses, self.kind, labels, 0)
 

@@ -27,7 +27,7 @@ from elbo_ref.crosscheck.loss_model import LinearForm
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.distributions.quadrature import over_beta, over_normal
-from elbo_ref.special import trigamma
+from elbo_ref.special import log_factorial_remainder, trigamma
 
 Rows: TypeAlias = NDArray[np.bool_] | slice
 ALL = slice(None)
@@ -96,17 +96,36 @@ class GammaCumulants(NamedTuple):
         """K, K' and K'', (3, T)."""
         mean, variance = self.mean[rows], self.variance[rows]
         x = self._rate[rows] * s
-        small = np.abs(x) < 1e-4
-        far = np.where(small, 0.5, np.minimum(x, 1 - 1e-16))
-        form = np.where(small, 0.5 + x / 3 + x * x / 4, -(np.log1p(-far) + far) / far**2)
         left = np.maximum(1 - x, 1e-16)
         return np.array(
             (
-                mean * s + variance * s * s * form,
+                mean * s + variance * s * s * _logarithm(np.minimum(x, 1 - 1e-16)),
                 mean + variance * s / left,
                 variance / left**2,
             )
         )
+
+    def log_density(self, x: FloatArray) -> FloatArray:
+        """Log density of each number; shapes broadcast.
+
+        With y = t (x - mean)/variance it is -log(2 pi variance (1 + y)^2)/2 - (y - log(1 + y))
+        variance/t^2, less the remainder of Stirling's formula at the shape variance/t^2.
+        """
+        away, variance = x - self.mean, np.maximum(self.variance, 1e-300)
+        y = self._rate * away / variance
+        shape = variance / np.maximum(self._rate**2, 1e-30 * variance)
+        stirling = log_factorial_remainder(shape) - np.log(2 * np.pi * shape) / 2
+        with np.errstate(all="ignore"):
+            exponent = away**2 / variance * _logarithm(-y)
+            density = -np.log(2 * np.pi * variance) / 2 - np.log1p(y) - exponent - stirling
+        return np.asarray(np.where(y > -1, density, -np.inf))
+
+
+def _logarithm(x: FloatArray) -> FloatArray:
+    """Return -(log(1 - x) + x)/x^2, which is 1/2 at zero."""
+    small = np.abs(x) < 1e-4
+    far = np.where(small, 0.5, x)
+    return np.where(small, 0.5 + x / 3 + x * x / 4, -(np.log1p(-far) + far) / far**2)
 
 
 class Sum(NamedTuple):
@@ -331,25 +350,32 @@ def _stride(form: LinearForm, chosen: NDArray[np.bool_], far: float) -> int:
         tilt=form.tilt[:, rows],
         constants=form.constants[rows],
     )
-    all_nodes, every = _by_nodes(some, chosen, 1), 1
+    known, every = _Known(_by_nodes(some, chosen, 1), far), 1
     with np.errstate(all="ignore"):  # what is not finite is not the same
-        while every < _SPARSEST and _same(all_nodes, _by_nodes(some, chosen, 2 * every), far):
+        while every < _SPARSEST and known.as_by(_by_nodes(some, chosen, 2 * every)):
             every *= 2
     return every
 
 
-def _same(one: Cumulants, other: Cumulants, far: float) -> bool:
-    """Compare means, and all cumulants as for numbers so many deviations off, to either side."""
-    nowhere = np.zeros_like(one.domain[0])
-    _, mean, variance = one.at(nowhere)
-    same = np.all(np.abs(other.at(nowhere)[1] - mean) <= _SAME_MEAN * np.sqrt(variance))
-    for away in (-far, far):
-        s = _tilt(one, away)
-        power = np.array((np.ones_like(s), s, s * s))
-        known = power * one.at(s)
-        off = np.abs(power * other.at(s) - known)
-        same &= np.all(off <= _SAME * (1 + np.abs(known)))
-    return bool(same)
+class _Known:
+    """Means, and all cumulants as for numbers so many deviations off, to either side."""
+
+    def __init__(self, cumulants: Cumulants, far: float) -> None:
+        self._nowhere = np.zeros_like(cumulants.domain[0])
+        _, self._mean, variance = cumulants.at(self._nowhere)
+        self._std = np.sqrt(variance)
+        points = (_tilt(cumulants, away) for away in (-far, far))
+        self._points = [(s, cumulants.at(s)) for s in points]
+
+    def as_by(self, other: Cumulants) -> bool:
+        """Return True if other cumulants are the same."""
+        off = np.abs(other.at(self._nowhere)[1] - self._mean)
+        same = np.all(off <= _SAME_MEAN * self._std)
+        for s, known in self._points:
+            power = np.array((np.ones_like(s), s, s * s))
+            off = np.abs(power * (other.at(s) - known))
+            same &= np.all(off <= _SAME * (1 + np.abs(power * known)))
+        return bool(same)
 
 
 def _tilt(cumulants: Cumulants, away: float) -> FloatArray:

@@ -18,11 +18,23 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.crosscheck.cumulants import Cumulants, GammaCumulants, Sum, loss_cumulants
+from elbo_ref.crosscheck.cumulants import (
+    Cumulants,
+    GammaCumulants,
+    Sum,
+    loss_cumulants,
+    needs_nodes,
+)
 from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
-from elbo_ref.crosscheck.moments import DrawCumulants, first_cumulants, minibatch_cumulants
+from elbo_ref.crosscheck.moments import (
+    DrawCumulants,
+    cumulants_of_batches,
+    first_cumulants,
+    minibatch_cumulants,
+)
 from elbo_ref.crosscheck.saddlepoint import (
     LossDistribution,
+    MixtureDistribution,
     SaddlepointDistribution,
     SampledDistribution,
 )
@@ -37,6 +49,8 @@ _VERY_FEW = 50
 """Samples of a loss in a rough distribution."""
 _SIMULATED = 4000
 """Simulated draws of each latent whose successes are not observed."""
+_MOST_BATCHES = 400
+"""Minibatches that a density is a mixture of."""
 _ROUGHLY = 100_000
 """Draws of c in a rough distribution."""
 _MOST, _BLOCK = 400_000, 500_000
@@ -48,9 +62,10 @@ def loss_distribution(
 ) -> tuple[LossDistribution, FloatArray]:
     """Give the distribution of a model's losses, and the nats that rounding may add to each."""
     form, rounding, law = _form_and_rounding(model)
-    sampled = model.batch is not None or model.renyi or not model.observed
-    if sampled and not _many_particles(form):
-        return sampled_distribution(model, rng), rounding
+    if _is_sampled(model) and not _many_particles(form):
+        one_batch = model.batch and model.observed and not model.renyi and model.added is None
+        of_model = _minibatch_distribution(form, rng) if one_batch else None
+        return of_model or sampled_distribution(model, rng), rounding
     cumulants = _cumulants(form, rng)
     if model.added is not None:
         other, more, _ = _form_and_rounding(model.added)
@@ -76,6 +91,21 @@ def rough_distribution(
         rounding = rounding + _rounding(other)
     rough = GammaCumulants(*(np.asarray(x)[columns] for x in rough))
     return SaddlepointDistribution(rough, columns), rounding[columns]
+
+
+def quick_distribution(
+    model: LossModel, rng: np.random.Generator, draws: DrawCumulants
+) -> tuple[LossDistribution, FloatArray]:
+    """Give the distribution where it is a closed form, else the rough one, and the rounding."""
+    parts = (model,) if model.added is None else (model, model.added)
+    if any(_is_sampled(x) or needs_nodes(LinearForm.of(x)).any() for x in parts):
+        return rough_distribution(model, rng, draws)
+    return loss_distribution(model, rng)
+
+
+def _is_sampled(model: LossModel) -> bool:
+    """Return True if losses have no cumulants but by sampling or the law of total cumulance."""
+    return model.batch is not None or bool(model.renyi) or not model.observed
 
 
 def _distinct(model: LossModel) -> tuple[LossModel, NDArray[np.intp]]:
@@ -249,6 +279,14 @@ def sampled_distribution(
         both = min(draws.shape[1], more.shape[1])
         draws = draws[:, :both] + more[:, :both]
     return SampledDistribution(draws, columns)
+
+
+def _minibatch_distribution(form: LinearForm, rng: np.random.Generator) -> MixtureDistribution:
+    """Distribution of losses of minibatches: drawn, and its density by that for given batches."""
+    drawn = form.model.num_particles * form.task.num_latents
+    number = int(np.clip(_ROUGHLY // drawn, _FEWEST, _MOST_BATCHES))
+    batches = cumulants_of_batches(form, DrawCumulants(), rng, number)
+    return MixtureDistribution(sampled_distribution(form.model, rng), batches)
 
 
 def _same_at_all_steps(form: LinearForm) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -121,6 +121,7 @@ def fitted_totals(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
     if given.batch is not None or counts.log_split.any():
         return
 
+    @cache
     def means(totals: Callable[[int], FloatArray], number: int) -> FloatArray:
         return fit.expected(given.of_counts(Counts(k, totals(number), w)))
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref.crosscheck.alignment import Losses, evenly
-from elbo_ref.crosscheck.distribution import expected_losses, rough_distribution
+from elbo_ref.crosscheck.distribution import expected_losses, quick_distribution
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.mistakes import (
     closed_form_hypotheses,
@@ -43,6 +43,8 @@ _OF_MEANING = 2.0
 """Log-likelihood penalty of a mistake in another meaning of the given model."""
 _MOST, _MOST_SAMPLED = 200, 40
 """Losses that are compared with hypotheses: as many of a longer run, evenly spread."""
+_FIRST = 25
+"""Of these, losses that most hypotheses which do not fit fail already."""
 _EXACT = 1e-3
 """Nats within which losses without noise agree by no coincidence."""
 _BEYOND_DOUBT = 1e-6
@@ -132,10 +134,7 @@ def try_hypotheses(
     the given model beyond doubt.
     """
     some = evenly(losses.values.size, _number_compared(given))
-    fewer, whole = (
-        Losses(losses.values[some], losses.allowance[some]),
-        some.size == losses.values.size,
-    )
+    fewer, whole = losses.at(some), some.size == losses.values.size
     of_fewer = ModelTest(given.at(some), fewer, rng)
     if not whole and of_fewer.p_any < _BEYOND_DOUBT:
         return try_hypotheses(of_fewer.model, fewer, rng, bases=bases, explained=explained)
@@ -153,7 +152,7 @@ def try_hypotheses(
     if not explained:
         return HypothesisReport(test, True, p)
     compared = _Compared(of_fewer.model, of_fewer, fewer, rng, draws)
-    shift, shift_error = compared.fit(of_fewer).constant()
+    shift, shift_error = compared.fit(of_fewer.model).constant()
     meaning = compared.meaning()
     if meaning is not None:
         return HypothesisReport(test, True, p, (meaning,), (), shift, shift_error)
@@ -192,21 +191,23 @@ class _Compared:
         rng: np.random.Generator,
         draws: DrawCumulants,
     ) -> None:
-        self._given, self._test, self._losses, self._rng = given, test, losses, rng
-        self._draws = draws
-        self._meanings = [
-            (x, ModelTest(x.model, losses, rng))
-            for x in other_meanings(given)
-            if not x.model.equals(given)
-        ]
+        self._given, self._test, self._losses = given, test, losses
+        self._draws, self._seed = draws, int(rng.integers(2**63))
+        some, every = (evenly(losses.values.size, most) for most in (_FIRST, losses.values.size))
+        of_some = self._rough(given.at(some), losses.at(some))
+        self._rounds = ((some, losses.at(some), of_some), (every, losses, test))
+        self._meanings = [x for x in other_meanings(given) if not x.model.equals(given)]
 
-    def fit(self, test: ModelTest) -> Fit:
-        """Losses beside the distribution of a test, rough where it is no closed form."""
-        mean, variance = test.distribution.mean, test.distribution.variance
-        spread = np.maximum(variance + test.allowance**2, 1e-24 * (1 + mean**2))
-        distribution = test.distribution
-        if not distribution.closed:
-            distribution, _ = rough_distribution(test.model, self._rng, self._draws)
+    @property
+    def _rng(self) -> np.random.Generator:
+        """The same random numbers for every model, whose noise cancels where models are alike."""
+        return np.random.default_rng(self._seed)
+
+    def fit(self, model: LossModel) -> Fit:
+        """Losses beside their distribution, by three cumulants where it is no closed form."""
+        distribution, rounding = quick_distribution(model, self._rng, self._draws)
+        spread = distribution.variance + (rounding + self._losses.allowance) ** 2
+        spread = np.maximum(spread, 1e-24 * (1 + distribution.mean**2))
         return Fit(self._losses.values, distribution, spread, expected_losses)
 
     def meaning(self) -> Explanation | None:
@@ -214,11 +215,8 @@ class _Compared:
 
         It is rejected at the level of the given model.
         """
-        fitting = [
-            pair
-            for pair in self._meanings
-            if 2 * pair[1].p_any >= LEVEL and pair[1].passes(self._test)
-        ]
+        tried = self._screened(self._meanings)
+        fitting = [(x, y) for x, y in tried if y is not None and 2 * y.p_any >= LEVEL]
         found = [x for x in self._weighed(fitting) if x.probability > _POSSIBLE]
         together = sum(x.probability for x in found)
         odds = together / max(1 - together, 1e-300) * np.exp(_UNKNOWN)
@@ -226,7 +224,7 @@ class _Compared:
 
     def explanations(self, *, bases: bool) -> tuple[tuple[Explanation, ...], tuple[str, ...]]:
         """Find the mistakes that the losses fit, and the names of those that they exclude."""
-        fit = self.fit(self._test)
+        fit = self.fit(self._given)
         closed, fitted = closed_form_hypotheses(self._given), fitted_hypotheses(self._given, fit)
         tried = self._screened([*closed, *fitted])
         found = self._explained(tried)
@@ -244,9 +242,9 @@ class _Compared:
     def _of_meanings(self) -> list[Hypothesis]:
         """List the hypotheses, at a price, of the other meanings of the given model."""
         found = []
-        for meaning, test in self._meanings:
-            more = closed_form_hypotheses(meaning.model)
-            for x in [*more, *fitted_hypotheses(meaning.model, self.fit(test))]:
+        for meaning in self._meanings:
+            closed, fit = closed_form_hypotheses(meaning.model), self.fit(meaning.model)
+            for x in [*closed, *fitted_hypotheses(meaning.model, fit)]:
                 words = f"{x.variant}; and they are {meaning.variant}"
                 found.append(x._replace(variant=words, price=x.price + _OF_MEANING))
         return found
@@ -256,11 +254,15 @@ class _Compared:
         return [(x, self._tested(x.model)) for x in hypotheses]
 
     def _tested(self, model: LossModel) -> ModelTest | None:
-        test = ModelTest(model, self._losses, self._rng, rough=True, draws=self._draws)
-        if not test.sums_pass(self._test, _SCREENED):
-            return None
+        """Test a model by the sums of few losses, by those of all, and in full."""
+        for some, losses, rival in self._rounds:
+            if not self._rough(model.at(some), losses).sums_pass(rival, _SCREENED):
+                return None
         test = ModelTest(model, self._losses, self._rng)
         return test if test.passes(self._test) else None
+
+    def _rough(self, model: LossModel, losses: Losses) -> ModelTest:
+        return ModelTest(model, losses, self._rng, rough=True, draws=self._draws)
 
     def _weighed(self, passing: list[Tested]) -> tuple[Explanation, ...]:
         """Give each name that losses fit its posterior probability beside something else."""

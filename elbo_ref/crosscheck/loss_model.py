@@ -278,6 +278,24 @@ class LossModel(NamedTuple):
             yield self._replace(bound="scaled_after"), words
 
 
+class DrawTerms(NamedTuple):
+    """Terms of a linear form at draws.
+
+    Attributes
+    ----------
+    own : ndarray
+        The term r.
+    logs : ndarray, first axis 2
+        log c and log(1 - c), as densities of c see them.
+    excess : ndarray, first axis 2, or None
+        What those that a likelihood sees are more; None if they are the same.
+    """
+
+    own: FloatArray
+    logs: FloatArray
+    excess: FloatArray | None = None
+
+
 class LinearForm(NamedTuple):
     """The forms A log c + D log(1 - c) + r + const of T losses and G latents.
 
@@ -339,19 +357,29 @@ class LinearForm(NamedTuple):
         self, logit: FloatArray, tilt: FloatArray, likelihood: FloatArray, parameters: FloatArray
     ) -> FloatArray:
         """Evaluate at draws, as the run's arithmetic sees them; all shapes broadcast."""
+        own, logs, excess = self.terms_at_draws(logit, parameters)
+        values: FloatArray = (tilt * logs).sum(axis=0) + own
+        return values if excess is None else values + (likelihood * excess).sum(axis=0)
+
+    def terms_at_draws(self, logit: FloatArray, parameters: FloatArray) -> DrawTerms:
+        """Compute what the form is linear in at draws, as the run's arithmetic sees them."""
         guide, model = self.task.guide, self.model
         residual = guide.residual(logit, parameters)
-        exact = sc.log_expit(np.array((logit, -logit)))
-        terms = tilt * exact
-        if model.clamped:
-            near, seen, likely = logs_near_ends(logit, self.source, model.dtype, model.numpyro)
-            of_sigmoid = 1 + guide.jacobian if self.source is LOGIT_NORMAL else 0
-            of_density, of_data = np.broadcast_arrays(
-                tilt - likelihood - of_sigmoid, likelihood, exact
-            )[:2]
-            terms[:, near] += of_density[:, near] * (seen - exact[:, near])
-            terms[:, near] += of_data[:, near] * (likely - exact[:, near])
-        return np.asarray(terms.sum(axis=0) + (0.0 if residual is None else residual))
+        own = np.zeros(1) if residual is None else residual
+        logs = sc.log_expit(np.array((logit, -logit)))
+        if not model.clamped:
+            return DrawTerms(own, logs)
+        near, seen, likely = logs_near_ends(logit, self.source, model.dtype, model.numpyro)
+        if not near.any():
+            return DrawTerms(own, logs)
+        excess = np.zeros_like(logs)
+        excess[:, near] = likely - seen
+        if self.source is LOGIT_NORMAL:
+            of_sigmoid = np.zeros_like(logit)
+            of_sigmoid[near] = (seen - logs[:, near]).sum(axis=0)
+            own = own - (1 + guide.jacobian) * of_sigmoid
+        logs[:, near] = seen
+        return DrawTerms(own, logs, excess)
 
     def expected_logs(self) -> FloatArray:
         """E log c and E log(1 - c), (2, T, G)."""

@@ -53,6 +53,10 @@ _STEP = 1e-3
 """Standard deviations over which the second derivative of cumulants is differenced."""
 _RANKED, _MOST_RANKED = 25, 100_000
 """Draws among which a loss has its rank, at least; draws of c for all ranks, at most."""
+_FEW_DRAWS, _MANY_DRAWS = 20_000, 400_000
+"""Draws of c for the p-value of one loss."""
+_FAR_BELOW = 1e-6
+"""Part of a level below which few draws leave no doubt, whose tail has a scale from ten of them."""
 _MANY = 200
 """Summands of a loss from which on the saddlepoint formula is as good as exact."""
 
@@ -109,9 +113,17 @@ class ModelTest:
             before, one = p[t], slice(t, t + 1)
             doubted = before > _NO_DOUBT or not self.distribution.closed
             if doubted and 2 * len(p) * before < LEVEL:
-                drawn = sampled_distribution(self.model.at(one), self._rng)
-                p[t] = max(before, *p_values(drawn, self._losses[one], self.allowance[one]))
+                p[t] = max(before, self._drawn_p(one, LEVEL / (2 * len(p))))
             if 2 * len(p) * p[t] < LEVEL or p[t] == before:
+                break
+        return p
+
+    def _drawn_p(self, one: slice, level: float) -> float:
+        """p-value of one loss from draws, from few where these leave no doubt."""
+        for most in (_FEW_DRAWS, _MANY_DRAWS):
+            drawn = sampled_distribution(self.model.at(one), self._rng, most)
+            p = float(p_values(drawn, self._losses[one], self.allowance[one])[0])
+            if p < _FAR_BELOW * level:
                 break
         return p
 

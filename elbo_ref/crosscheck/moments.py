@@ -7,6 +7,7 @@ several models are polynomials in their coefficients (E5 is that of the second).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +44,31 @@ def minibatch_cumulants(form: LinearForm, draws: DrawCumulants) -> GammaCumulant
     return _of_losses(_of_some_latents(form, model.batch, draws), factor, form)
 
 
+def cumulants_of_batches(
+    form: LinearForm, draws: DrawCumulants, rng: np.random.Generator, number: int
+) -> GammaCumulants:
+    """First three cumulants of the losses given the minibatches of their particles, (number, T).
+
+    So many are drawn, each with the minibatch of every particle.
+    """
+    model = form.model
+    assert model.batch is not None
+    particles, factor = model.num_particles, -model.factor
+    if model.pooled_batch:
+        each, share = _of_each_batch(form, model.batch, draws)
+        seen = rng.multinomial(particles, share, number).astype(np.float64)
+    else:
+        factor *= model.batch_scale
+        each, entries = draws.of(form).swapaxes(1, 2), form.task.entry_of_latent
+        order = rng.random((number * particles, entries.size)).argsort(axis=1)
+        chosen = entries[order[:, : model.batch]].reshape(number, -1)
+        seen = np.zeros((number, each.shape[1]))
+        np.add.at(seen, (np.arange(number)[:, None], chosen), 1.0)
+    powers = np.arange(1, 4)[:, None, None]
+    found = (seen @ each) * (factor / particles) ** powers
+    return GammaCumulants(found[0] + model.constant, *found[1:])
+
+
 def _of_losses(of_one: FloatArray, factor: float, form: LinearForm) -> GammaCumulants:
     """Scale cumulants of one particle, (3, T), to those of losses, kappa_n/P^(n-1)."""
     powers = np.arange(3)[:, None]
@@ -68,6 +94,22 @@ def _of_some_latents(form: LinearForm, batch: int, draws: DrawCumulants) -> Floa
 
 
 def _of_some_trials(form: LinearForm, batch: int, draws: DrawCumulants) -> FloatArray:
+    (mean, variance, third), share = _of_each_batch(form, batch, draws)
+    center = share @ mean
+    away = mean - center
+    return np.array(
+        (
+            center,
+            share @ (variance + away**2),
+            share @ (third + 3 * away * variance + away**3),
+        )
+    )
+
+
+def _of_each_batch(
+    form: LinearForm, batch: int, draws: DrawCumulants
+) -> tuple[FloatArray, FloatArray]:
+    """Cumulants for each number of successes in a batch of trials, (3, S, T), and how probable."""
     counts, scale = form.task.counts, form.model.batch_scale
     k, n = int(counts.successes[0]), int(counts.total_count[0])
     seen = np.arange(max(0, batch - (n - k)), min(k, batch) + 1)
@@ -80,17 +122,7 @@ def _of_some_trials(form: LinearForm, batch: int, draws: DrawCumulants) -> Float
     for i, successes in enumerate(seen):
         more = np.array((scale * successes - k, scale * (batch - successes) - (n - k)))
         each[:, i] = draws.of(form.with_more(more))[:, :, 0]
-    mean, variance, third = each * counts.multiplicity[0]
-    share = share / share.sum()
-    center = share @ mean
-    away = mean - center
-    return np.array(
-        (
-            center,
-            share @ (variance + away**2),
-            share @ (third + 3 * away * variance + away**3),
-        )
-    )
+    return each * counts.multiplicity[0], share / share.sum()
 
 
 class DrawCumulants:
@@ -147,7 +179,7 @@ class _NodeMoments(NamedTuple):
     """Joint moments of what a form is linear in: (T, G, m), (T, G, m, m), (T, G, m, m, m).
 
     That is a term of its own and, each times its coefficient, log c and log(1 - c) in the densities
-    of c and what those in the likelihood exceed them by.
+    of c and, where some draw is near an end, what those in the likelihood exceed them by.
     """
 
     mean: FloatArray
@@ -157,20 +189,20 @@ class _NodeMoments(NamedTuple):
     @classmethod
     def of(cls, form: LinearForm, chosen: NDArray[np.bool_]) -> _NodeMoments:
         logit, log_weights = nodes(form, chosen)
+        own, logs, excess = form.terms_at_draws(logit, form.parameters[:, :, chosen, None])
+        terms = np.broadcast_arrays(own, *logs, *(() if excess is None else excess))
         length = max(1, _BLOCK // math.prod(logit.shape[1:]))
-        starts = range(0, len(logit), length)
-        blocks = [slice(start, start + length) for start in starts]
+        blocks = (slice(start, start + length) for start in range(0, len(logit), length))
         moments = [
-            _joint_moments(form, x[:, :, chosen, None], logit[block], log_weights[block])
-            for block, x in ((block, form.parameters[:, block]) for block in blocks)
+            _joint_moments([x[block] for x in terms], log_weights[block]) for block in blocks
         ]
         return cls(*(np.concatenate(x) for x in zip(*moments, strict=True)))
 
     def cumulants(self, tilt: FloatArray, likelihood: FloatArray) -> FloatArray:
         """Cumulants of a form with some tilt, (3, T, G)."""
-        shape = self.mean.shape[:-1]
-        x = np.stack([np.ones(shape), *np.broadcast_to(tilt, (2, *shape)), *likelihood + 0 * tilt])
-        x = np.moveaxis(x, 0, -1)[..., None]
+        *shape, size = self.mean.shape
+        coefficients = [np.ones(1), *tilt, *likelihood][:size]
+        x = np.stack([np.broadcast_to(y, shape) for y in coefficients], axis=-1)[..., None]
         in_third = (self.third @ x[..., None, :, :])[..., 0] @ x
         row = x.swapaxes(-1, -2)
         mean = (self.mean[..., None, :] @ x)[..., 0, 0]
@@ -178,17 +210,12 @@ class _NodeMoments(NamedTuple):
 
 
 def _joint_moments(
-    form: LinearForm, parameters: FloatArray, logit: FloatArray, log_weights: FloatArray
+    terms: Sequence[FloatArray], log_weights: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Fields of `_NodeMoments` of some losses, whose parameters are (k, T, G, 1)."""
+    """Fields of `_NodeMoments` of some losses, from the terms at nodes, each (T, G, nodes)."""
     weights = np.exp(log_weights)
     weights /= weights.sum(axis=-1, keepdims=True)
-    units = np.zeros((4, 2, 2, 1, 1, 1))
-    units[[0, 1, 2, 3], [0, 0, 1, 1], [0, 1, 0, 1]] = 1.0
-    nothing = np.zeros((2, 1, 1, 1))
-    own = form.at_draws(logit, nothing, nothing, parameters)
-    linear = [form.at_draws(logit, x[0], x[1], parameters) - own for x in units]
-    parts = np.stack([own, *linear], axis=-2)
+    parts = np.stack(terms, axis=-2)
     mean = (weights[..., None, :] * parts).sum(axis=-1)
     away = parts - mean[..., None]
     weighted, turned = weights[..., None, :] * away, away.swapaxes(-1, -2)

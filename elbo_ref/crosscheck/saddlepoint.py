@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray, IntArray
-from elbo_ref.crosscheck.cumulants import Cumulants, Weighted
+from elbo_ref.crosscheck.cumulants import Cumulants, GammaCumulants, Weighted
 
 _ROUNDS = 100
 _CLOSE = 1e-6
@@ -40,7 +40,7 @@ _LEAST = 0.1
 """Part of Chernoff's bound, over 1 + r, below which the formula is not believed."""
 _NEAR = 1e-3
 """Distance from the mean, in standard deviations, within which the formula's terms cancel."""
-_REACH = 0.7
+_REACH = 0.5
 """Power of the number of draws that are neighbours."""
 _MOST, _SUMMED = 4_000_000, 1000
 """Draws of numbers that share them in a weighted sum: of all, and of the sum at least."""
@@ -295,3 +295,20 @@ class SampledDistribution:
             scale = max(float(np.mean(draws[-count:])) - begin, least)
             beyond = size - int(np.searchsorted(draws, value, "left"))
             yield draws, value - begin, beyond, _Tail(count, scale, least)
+
+
+class MixtureDistribution(SampledDistribution):
+    """Distribution of numbers by draws, with the density of a mixture of gamma distributions.
+
+    A mixture's has no such noise as the distance of neighbouring draws. `parts` are cumulants of
+    arrays (number of parts, T).
+    """
+
+    def __init__(self, sampled: SampledDistribution, parts: GammaCumulants) -> None:
+        super().__init__(sampled._unsorted, sampled._rows)
+        self._parts = parts
+
+    def log_density(self, x: FloatArray) -> FloatArray:
+        """Log density of each number."""
+        each = self._parts.log_density(x)
+        return np.asarray(sc.logsumexp(each, axis=0) - np.log(len(each)))

@@ -13,7 +13,11 @@ from elbo_ref.crosscheck.distribution import (
     sampled_distribution,
 )
 from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
-from elbo_ref.crosscheck.moments import DrawCumulants, minibatch_cumulants
+from elbo_ref.crosscheck.moments import (
+    DrawCumulants,
+    cumulants_of_batches,
+    minibatch_cumulants,
+)
 from elbo_ref.crosscheck.saddlepoint import SaddlepointDistribution, SampledDistribution
 from elbo_ref.guides import GUIDES
 from elbo_ref.objectives import find as find_loss
@@ -252,3 +256,49 @@ def test_many_particles_of_minibatches_by_their_cumulants(particles):
     for away in (-2.0, 2.0):
         x = mean + away * np.sqrt(variance)
         assert found.outer_tail(x) == pytest.approx(drawn.outer_tail(x), rel=0.4)
+
+
+BATCHES = {
+    "latents": (None, [[3.1, 7.9, 1.2], [4.2, 3.3, 5.5]], 2),
+    "equal latents": (er.Counts([2, 7], [5, 9], [2, 1]), [[3.1, 7.9], [4.2, 3.3]], 2),
+    "trials of one latent": (er.Counts(7, 16), [[8.0], [10.0]], 5),
+}
+
+
+@pytest.mark.parametrize("particles", [1, 3])
+@pytest.mark.parametrize("name", BATCHES)
+def test_cumulants_given_the_minibatches(name, particles):
+    """Their mixture has the cumulants of all, by 20,000 batches; the density is nearly normalised.
+
+    Within five standard errors of the batches' means (a false alarm in 1e6).
+    """
+    counts, own, batch = BATCHES[name]
+    of = model("beta", (1.5, 2.5), own, particles=particles, counts=counts)
+    form = LinearForm.of(of._replace(batch=batch, batch_scale=1.5))
+    whole = minibatch_cumulants(form, DrawCumulants())
+    given = cumulants_of_batches(form, DrawCumulants(), np.random.default_rng(1), 20_000)
+    away = given.mean - whole.mean
+    assert abs(away.mean()) < 5 * away.std() / 141
+    squares = given.variance + away**2
+    assert abs(squares.mean() - whole.variance) < 5 * squares.std() / 141
+    thirds = given.third + 3 * away * given.variance + away**3
+    assert abs(thirds.mean() - whole.third) < 5 * thirds.std() / 141
+
+
+@pytest.mark.thorough
+def test_the_density_of_minibatches():
+    """Near to that of a million draws but at the very end, which is said to be unknown.
+
+    A normal distribution's is not.
+    """
+    own = [[1.5, 4.0, 1.2], [9.0, 1.3, 2.5]]
+    one = model("beta", (1.5, 2.5), own)._replace(batch=1, batch_scale=3.0)
+    mixture, _ = loss_distribution(one, np.random.default_rng(1))
+    many = sampled_distribution(one, np.random.default_rng(2), 3_000_000)
+    assert not mixture.closed
+    std = np.sqrt(many.variance)
+    x = many.mean + std * np.linspace(-1.2, 2.5, 17)[:, None]
+    wanted = np.array([many.log_density(value) for value in x])
+    off = np.array([mixture.log_density(value) for value in x]) - wanted
+    normal = stats.norm(many.mean, std).logpdf(x) - wanted
+    assert np.abs(off).mean() < 0.1 < 0.3 < np.abs(normal).mean()

@@ -76,6 +76,20 @@ def test_gamma_densities(scale):
         assert found.log_density(scale * x) == pytest.approx(wanted, abs=1e-3)
 
 
+@pytest.mark.parametrize("scale", [1.0, -2.0])
+def test_gamma_densities_in_closed_form(scale):
+    """Of any shape to rounding, a normal's in the limit, and none beyond the end."""
+    shapes = np.array([0.5, 1.0, 3.0, 200.0, 1e7])
+    for x in (0.6 * shapes, shapes, 1.7 * shapes):
+        wanted = stats.gamma(shapes, scale=abs(scale)).logpdf(abs(scale) * x)
+        assert gamma(shapes, scale).log_density(scale * x) == pytest.approx(wanted, rel=1e-9)
+    assert np.all(gamma(shapes, scale).log_density(-scale * shapes) == -np.inf)
+    x, normal = np.linspace(-9.0, 9.0, 7), stats.norm(1, 2).logpdf
+    for third in (0.0, 1e-9):
+        limit = GammaCumulants(np.array([1.0]), np.array([4.0]), np.array([third]))
+        assert limit.log_density(x) == pytest.approx(normal(x), rel=1e-8)
+
+
 def test_densities_integrate_to_one():
     """Sums of independent numbers with ends on both sides; and one law for several numbers."""
     x = np.linspace(-40.0, 40.0, 4001)
