@@ -113,7 +113,7 @@ class GammaCumulants(NamedTuple):
         """
         away, variance = x - self.mean, np.maximum(self.variance, 1e-300)
         y = self._rate * away / variance
-        shape = variance / np.maximum(self._rate**2, 1e-30 * variance)
+        shape = 1 / np.clip(self._rate**2 / variance, 1e-30, 1e300)
         stirling = log_factorial_remainder(shape) - np.log(2 * np.pi * shape) / 2
         with np.errstate(all="ignore"):
             exponent = away**2 / variance * _logarithm(-y)

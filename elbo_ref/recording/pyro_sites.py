@@ -175,6 +175,8 @@ class SiteListener(SiteNotes):
             layout.elements
         ):
             self._keep_first(name, msg["value"][..., 0], layout)
+        elif drawn:
+            _check_elements(name, self._latest[name], layout)
         if (program, name) not in self.sites:
             described = _described(base, msg["scale"], frames)
             described |= {"observed": observed, **self._note_data(name, base, kind, msg, layout)}
@@ -289,6 +291,16 @@ class SiteListener(SiteNotes):
         for hook in self._hooks:
             hook.remove()
         self._hooked.clear()
+
+
+def _check_elements(name: str, draws: Draws, layout: _Layout) -> None:
+    """Check that a model's site has the elements that the guide draws."""
+    drawn, wanted = draws.values.shape[1], math.prod(layout.elements)
+    if drawn != wanted:
+        raise ValueError(
+            f"the guide draws {drawn} {'value' if drawn == 1 else 'values'} of {name!r} and the "
+            f"model has {wanted}: put both into the same plates"
+        )
 
 
 def _described(base: Any, scale: Any, frames: Any) -> dict[str, Any]:

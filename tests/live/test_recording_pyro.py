@@ -674,6 +674,31 @@ def test_what_cannot_be_recorded_is_refused(play):
             recorder.recording  # noqa: B018
 
 
+def test_a_guide_outside_of_the_models_plate_is_refused_in_words(play):
+    """Pyro says nothing of it where validation is off."""
+    import torch
+
+    pyro, beta = play.pyro, play.pyro.distributions.Beta
+
+    def model():
+        with pyro.plate("rows", 3):
+            c = pyro.sample("c", beta(torch.tensor(2.0), torch.tensor(3.0)))
+            n, k = torch.tensor([9.0, 8.0, 7.0]), torch.tensor([1.0, 2.0, 3.0])
+            pyro.sample("k", pyro.distributions.Binomial(n, c), obs=k)
+
+    def guide():
+        a = pyro.param("a", torch.tensor(2.0), constraint=pyro.distributions.constraints.positive)
+        pyro.sample("c", beta(a, torch.tensor(3.0)))
+
+    with pyro.get_param_store().scope(), pyro.validation_enabled(False):
+        svi = pyro.infer.SVI(model, guide, play.adam(), pyro.infer.Trace_ELBO())
+        with record(svi) as recorder:
+            svi.step()
+        words = "the guide draws 1 value of 'c' and the model has 3: put both into the same plates"
+        with pytest.raises(ValueError, match=words):
+            recorder.recording  # noqa: B018
+
+
 def test_a_recording_is_the_same_from_a_file(play, tmp_path):
     recording = play.run("normal", steps=2)
     recording.save(tmp_path / "run.npz")
