@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.distribution import expected_by_latent
-from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
+from elbo_ref.crosscheck.linear_form import LinearForm
+from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.io.parameters import Parameters
 from elbo_ref.svi.optimizers import Adam, ClippedAdam
 

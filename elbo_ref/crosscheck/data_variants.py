@@ -15,7 +15,8 @@ from scipy import special as sc
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.label_order import in_order
-from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
+from elbo_ref.crosscheck.linear_form import LinearForm
+from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.prior_variants import divergence_from_posterior
 from elbo_ref.crosscheck.variants import Hypothesis, has_pair
 from elbo_ref.mle.binomial import log_coefficient

@@ -25,7 +25,8 @@ from elbo_ref.crosscheck.cumulants import (
     loss_cumulants,
     needs_nodes,
 )
-from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
+from elbo_ref.crosscheck.linear_form import LinearForm
+from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.moments import (
     DrawCumulants,
     cumulants_of_batches,

@@ -17,7 +17,8 @@ from elbo_ref.crosscheck.hypothesis_test import (
     HypothesisReport,
     try_hypotheses,
 )
-from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
+from elbo_ref.crosscheck.linear_form import LinearForm
+from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.model_test import LEVEL, ModelTest
 from elbo_ref.mle.result import maximize_evidence
 

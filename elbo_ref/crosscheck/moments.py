@@ -16,7 +16,7 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.cumulants import GammaCumulants, needs_nodes, nodes
-from elbo_ref.crosscheck.loss_model import LinearForm
+from elbo_ref.crosscheck.linear_form import LinearForm
 from elbo_ref.special import log_choose, trigamma
 
 _NEGLIGIBLE = 1e-20

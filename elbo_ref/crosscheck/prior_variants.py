@@ -18,7 +18,8 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.distribution import rough_distribution
-from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
+from elbo_ref.crosscheck.linear_form import LinearForm
+from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.moments import DrawCumulants
 from elbo_ref.crosscheck.variants import Fit, Hypothesis
 

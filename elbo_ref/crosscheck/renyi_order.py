@@ -12,7 +12,8 @@ import numpy as np
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
+from elbo_ref.crosscheck.linear_form import LinearForm
+from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.mle.binomial import log_coefficient
 from elbo_ref.special import root
 

@@ -12,7 +12,8 @@ from elbo_ref.crosscheck.distribution import (
     loss_distribution,
     sampled_distribution,
 )
-from elbo_ref.crosscheck.loss_model import LinearForm, LossModel
+from elbo_ref.crosscheck.linear_form import LinearForm
+from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.moments import (
     DrawCumulants,
     cumulants_of_batches,

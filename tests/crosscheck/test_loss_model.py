@@ -10,7 +10,8 @@ import elbo_ref as er
 from elbo_ref import guides
 from elbo_ref.crosscheck.distribution import expected_losses, loss_distribution
 from elbo_ref.crosscheck.given_draws import Draws, losses_given
-from elbo_ref.crosscheck.loss_model import LinearForm, LossModel, Rows
+from elbo_ref.crosscheck.linear_form import LinearForm
+from elbo_ref.crosscheck.loss_model import LossModel, Rows
 from elbo_ref.crosscheck.mistakes import closed_form_hypotheses
 from elbo_ref.objectives import OBJECTIVES
 

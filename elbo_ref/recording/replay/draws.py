@@ -30,7 +30,7 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.arithmetic import draw_ends, probability_ends
 from elbo_ref.crosscheck.findings import Finding, Status
 from elbo_ref.crosscheck.given_draws import Columns
-from elbo_ref.crosscheck.loss_model import LinearForm
+from elbo_ref.crosscheck.linear_form import LinearForm
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.recording.replay.trace import ReplayTrace
