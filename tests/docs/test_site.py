@@ -1,5 +1,6 @@
 """The sources of the site: nothing public and no page is left out, figures say what is on them."""
 
+import importlib.util
 import re
 
 import elbo_ref
@@ -66,3 +67,13 @@ def test_the_gallery_has_a_picture_of_every_kind_of_result():
     assert {kind.__name__ for kind in PICTURES} == set(lines)
     for pattern in lines.values():
         assert re.search(pattern, text), pattern
+
+
+def test_the_description_of_the_package_is_up_to_date_and_has_no_dead_links():
+    spec = importlib.util.spec_from_file_location("description", DOCS / "make_description.py")
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    text = program.PAGE.read_text("utf-8")
+    assert text == program.description()
+    assert not re.search(r"\]\((?!http)", text)
+    assert "pip install" in text and "three doors" in text.lower()
