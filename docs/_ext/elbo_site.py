@@ -37,7 +37,8 @@ MOST = 100_000
 def visit_math(self, node):
     """Write a formula as MathML."""
     block = isinstance(node, nodes.math_block)
-    spaced = re.sub(r"\\log (?=[a-z])", r"\\log\\, ", node.astext())
+    spaced = re.sub(r"\\log (?=[A-Za-z])", r"\\log\\, ", node.astext())
+    spaced = re.sub(r"(?<=[A-Za-z)}]) \\log", r"\\, \\log", spaced)
     markup = tex2mathml(spaced, as_block=block)
     name = "div" if block else "span"
     self.body.append(f'<{name} class="math notranslate">{markup}</{name}>')
