@@ -11,11 +11,11 @@ import pytest
 def few(values: Iterable[Any], first: int = 1) -> list[Any]:
     """The same values, those after the `first` ones marked `thorough`.
 
-    A row of several values is a tuple, as `pytest.mark.parametrize` takes it.
+    A row of values is a tuple, as `pytest.mark.parametrize` takes it; so is one value that is a
+    tuple itself.
     """
-    values = list(values)
-    rest = [
-        pytest.param(*(x if isinstance(x, tuple) else (x,)), marks=pytest.mark.thorough)
-        for x in values[first:]
+    rows = [x if isinstance(x, tuple) else (x,) for x in values]
+    return [
+        pytest.param(*row, marks=[pytest.mark.thorough] if i >= first else [])
+        for i, row in enumerate(rows)
     ]
-    return values[:first] + rest

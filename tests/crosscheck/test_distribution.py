@@ -109,7 +109,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", few(CASES, 3))
+@pytest.mark.parametrize("name", few(CASES))
 def test_a_distribution_is_that_of_simulated_losses(name):
     """Mean and variance within five standard errors, tails within 20%, a normal's 35%, and
     their noise.

@@ -72,6 +72,7 @@ def test_the_law_of_losses_is_that_of_losses_at_draws(kind):
     assert abs(values.mean() + 20 * error - law.mean[0]) > 4.4 * error  # the negative control
 
 
+@pytest.mark.thorough
 def test_mistakes_move_losses_at_draws_as_they_move_expected_ones():
     """Each model that a mistake makes, averaged over the same draws as the given one's.
 

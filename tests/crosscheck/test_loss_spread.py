@@ -85,6 +85,7 @@ def test_no_false_alarm_in_many_runs(guide, size):
         assert not found_in(guide, params, losses, size=size), (guide, size, seed)
 
 
+@pytest.mark.thorough
 def test_losses_of_ten_particles_told_as_one():
     """May be another number of particles; a note where nobody said how many there were."""
     params, losses = ran("beta", 5, particles=10)
@@ -99,6 +100,7 @@ def test_losses_of_ten_particles_told_as_one():
         assert [x.status for x in spoken(again)] == [status] * (status is not None)
 
 
+@pytest.mark.thorough
 def test_evaluations_of_many_particles_say_nothing_of_the_run_s():
     """Nobody said how many there were, and the run had one."""
     params, losses = ran("beta", 5)
@@ -119,6 +121,7 @@ def test_losses_of_one_particle_told_as_fifty():
     assert found.theirs > 4 * found.ours
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("particles", [1, None])
 def test_smoothed_losses_are_those_of_no_number_of_particles(particles):
     """An exponential average, kept for the losses."""

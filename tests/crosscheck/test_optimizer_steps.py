@@ -19,6 +19,7 @@ from elbo_ref.guides.constraints import EXP, SOFTPLUS
 from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import objective_gradient, objective_value
+from tiers import few
 
 K, N = np.array([3, 11, 0, 7, 5, 9]), np.array([10, 20, 6, 7, 30, 12])
 LR, STEPS = 0.05, 60
@@ -81,7 +82,7 @@ def checked(values, **options):
 FORMS = [("mean", "concentrations"), ("concentrations", "mean"), ("mean", "mean")]
 
 
-@pytest.mark.parametrize("forms", [*FORMS, ("concentrations", "concentrations")])
+@pytest.mark.parametrize("forms", few([(x,) for x in (*FORMS, ("concentrations",) * 2)]))
 @pytest.mark.parametrize("function", ["exp", "softplus"])
 def test_a_run_in_any_coordinates_agrees(forms, function):
     verdict = checked(run(forms, function=function))
@@ -103,12 +104,12 @@ def test_a_parameter_that_does_not_receive_its_gradient(forms, row, owner):
     assert found.quantity.startswith(f"{role} never moves")
 
 
-@pytest.mark.parametrize("forms", FORMS)
+@pytest.mark.parametrize("forms", few([(x,) for x in FORMS]))
 def test_a_rate_that_decays(forms):
     assert checked(run(forms, decay=0.02 ** (1 / STEPS))).mistakes == ("learning_rate_decay",)
 
 
-@pytest.mark.parametrize("forms", FORMS)
+@pytest.mark.parametrize("forms", few([(x,) for x in FORMS]))
 def test_another_rate(forms):
     names = run(forms)
     verdict = er.cross_check(
@@ -146,6 +147,7 @@ def test_nothing_is_compared_where_nothing_is_known_to_move():
     assert verdict.mistakes == () and any("the steps of" in x.quantity for x in verdict)
 
 
+@pytest.mark.thorough
 def test_parameters_without_a_history_do_not_count_as_still():
     values = run(("mean", "concentrations"))
     for role in ("guide.concentration1", "guide.concentration0", "prior.concentration"):

@@ -8,6 +8,7 @@ import pytest
 import elbo_ref as er
 from elbo_ref.crosscheck.class_names import OTHER_GUIDES
 from elbo_ref.crosscheck.other_models import shown_by_names
+from tiers import few
 
 COUNTS = er.Counts([3, 11, 0], [10, 20, 6])
 SHOWN = {
@@ -93,6 +94,7 @@ PARAMS = {"prior1": 2.0, "prior0": 3.0, "guide1": OWN[0], "guide0": OWN[1]}
 VALUE = -er.log_evidence(er.Beta(2.0, 3.0), COUNTS)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("more", "code"),
     [("gate", 6), ("hyper_mean", 6), ("w1", 6), ("other_a", 4), ("scale", 4), ("", 4)],
@@ -106,7 +108,7 @@ def test_losses_that_nothing_explains_beside_a_part_of_another_model(more, code)
     assert ("another model than the Beta-Binomial" in verdict.answer) is True
 
 
-@pytest.mark.parametrize("more", ["gate", "hyper_mean", "w1"])
+@pytest.mark.parametrize("more", few(["gate", "hyper_mean", "w1"]))
 def test_negative_control_losses_that_fit_need_no_other_model(more):
     verdict = er.cross_check(COUNTS, {**PARAMS, more: 0.2}, names=ROLES, evaluations=[VALUE] * 5)
     assert verdict.genuine
@@ -114,6 +116,7 @@ def test_negative_control_losses_that_fit_need_no_other_model(more):
     assert unused.of == more and "it may be another model" in unused.quantity
 
 
+@pytest.mark.thorough
 def test_a_guide_is_guessed_beside_a_prior_of_another_name():
     """A role is taken by the name that says whose it is."""
     store = {"mu": 0.4, "size": 5.0, **LATENTS}

@@ -69,7 +69,7 @@ AS_NAMED = {
 }
 
 
-@pytest.mark.parametrize("kind", few(AS_NAMED, 2))
+@pytest.mark.parametrize("kind", few(AS_NAMED))
 def test_functions_that_names_announce(kind):
     """Applied as the name says, or as the losses do where it does not say which; and told."""
     names, change = AS_NAMED[kind]
@@ -91,6 +91,7 @@ def test_rows_of_one_parameter_share_a_function():
         assert checked(params, names=roles(*order, "c", "d"), evaluations=[value] * 3).genuine
 
 
+@pytest.mark.thorough
 def test_unannounced_logarithms_are_a_mistake():
     names = ("a", "b", "c", "d")
     for change in (np.log, inverse_softplus):
@@ -245,7 +246,7 @@ def normal_losses(size=30):
     return loc, scale, -found.sum(axis=1)
 
 
-@pytest.mark.parametrize("kind", few(NORMAL, 2))
+@pytest.mark.parametrize("kind", few(NORMAL))
 def test_names_of_autoguides(kind):
     loc, scale, losses = normal_losses()
     params = {"alpha": 2.0, "beta": 3.0} | dict(zip(NORMAL[kind], (loc, scale), strict=True))
@@ -316,6 +317,7 @@ def test_the_order_of_a_renyi_bound_that_nobody_said(alpha):
     assert any("which nobody said" in finding.quantity for finding in verdict.having("note"))
 
 
+@pytest.mark.thorough
 def test_a_number_of_particles_that_nobody_said():
     """A mistake only if another one was said."""
     rng, own = np.random.default_rng(2), 0.6 * OWN
@@ -380,6 +382,7 @@ def test_steps_of_a_mean_and_a_total_are_not_those_of_concentrations():
     assert er.cross_check(COUNTS, pair, **said).mistakes == ("optimizer_settings",)
 
 
+@pytest.mark.thorough
 def test_a_history_of_one_guide_for_all_with_a_prior_that_is_held():
     """Its length is that of the losses, or one more; no other parameter tells."""
     own = {"guide.concentration1": 4 * np.exp(walk(2)[0]), "guide.concentration0": 9 + walk(2)[1]}
@@ -404,7 +407,8 @@ def rows_apart(rng, own, particles=1):
 
 
 @pytest.mark.parametrize(
-    ("loss", "particles", "mistakes"), [(one_latent, 1, ("wrong_latents",)), (rows_apart, 3, ())]
+    ("loss", "particles", "mistakes"),
+    few([(rows_apart, 3, ()), (one_latent, 1, ("wrong_latents",))]),
 )
 def test_a_number_of_particles_that_nobody_said_is_no_excuse_for_a_mistake(
     loss, particles, mistakes
