@@ -116,6 +116,11 @@ class EvidenceMaximum(Documented, Tabular):
 
     # -- standard errors, intervals, criteria ----------------------------------------------------
 
+    @cached_property
+    def _regions(self) -> dict[tuple[Parameter, float], ConfidenceRegion]:
+        """The profile regions that were asked for, each found once."""
+        return {}
+
     @property
     def covariance(self) -> FloatArray:
         """The inverse observed information, of (concentration1, concentration0).
@@ -202,8 +207,10 @@ class EvidenceMaximum(Documented, Tabular):
         self._check_free(of)
         level = probability("level", level)
         if method == "profile":
-            likelihood = ProfileLikelihood(self.counts, of, self.fixed)
-            return likelihood.region(self._best, level)
+            if (of, level) not in self._regions:
+                likelihood = ProfileLikelihood(self.counts, of, self.fixed)
+                self._regions[of, level] = likelihood.region(self._best, level)
+            return self._regions[of, level]
         away = float(sc.ndtri((1 + level) / 2)) * self.standard_errors[of]
         assert self.prior is not None
         centre = parameter_of(self.prior, of)

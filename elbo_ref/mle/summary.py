@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import cache, partial
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from elbo_ref._format.numbers import number
 from elbo_ref._format.table import Column, Table
-from elbo_ref.mle.intervals import PARAMETERS, Asked, ConfidenceRegion, Parameter, parameter_of
+from elbo_ref.mle.intervals import PARAMETERS, Asked, Parameter, parameter_of
 
 if TYPE_CHECKING:
     from elbo_ref.mle.result import EvidenceMaximum
@@ -22,9 +21,8 @@ def summary(maximum: EvidenceMaximum, errors: Mapping[Parameter, float]) -> str:
     held = "".join(f", {name} held at {value:g}" for name, value in maximum.fixed.items())
     lines = [f"{maximum.counts.summary()}{held}", f"{maximum.kind}: {maximum.sentence}"]
     lines.append(f"log evidence: {maximum.log_evidence:.13g}")
-    region = cache(partial(maximum.confidence_interval, level=LEVEL))
     for name, value in _values(maximum).items():
-        spread = "" if _held(maximum, name) else _spread(name, value, errors, region)
+        spread = "" if _held(maximum, name) else _spread(maximum, name, value, errors)
         lines.append(f"{name}: {value:.13g}{spread}")
     proof = maximum.proof
     lines.append(f"proof: to {proof.width:.2g} nats ({proof.how})")
@@ -75,13 +73,10 @@ def _error(name: Asked, value: float, errors: Mapping[Parameter, float]) -> floa
 
 
 def _spread(
-    name: Asked,
-    value: float,
-    errors: Mapping[Parameter, float],
-    region: Callable[[Asked], ConfidenceRegion],
+    maximum: EvidenceMaximum, name: Asked, value: float, errors: Mapping[Parameter, float]
 ) -> str:
     """Write the standard error, or the profile interval."""
     error = _error(name, value, errors)
     if error is not None:
         return f" +- {number(error)}"
-    return f" ({region(name).sentence}, {LEVEL:.0%} profile)"
+    return f" ({maximum.confidence_interval(name, level=LEVEL).sentence}, {LEVEL:.0%} profile)"

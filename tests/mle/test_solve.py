@@ -283,6 +283,7 @@ def test_fixed_kinds(fixed, k, n, kind, height, mean, concentration):
             np.testing.assert_allclose(got, wanted, rtol=1e-12)
 
 
+@pytest.mark.thorough
 @settings(max_examples=40)
 @given(
     rows=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=5),

@@ -306,6 +306,7 @@ def test_both_tests_agree_near_the_binomial(w):
     np.testing.assert_allclose(er.likelihood_ratio_test(counts).statistic, z**2, rtol=3 * away / w)
 
 
+@pytest.mark.thorough
 @settings(max_examples=25)
 @given(rows=TABLE)
 @example([((0, 3), 1), ((3, 3), 1), ((1, 3), 2)])
