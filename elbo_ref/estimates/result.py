@@ -391,5 +391,5 @@ def _origin(fit: Fit, group: Hashable) -> str:
     if fit.maximum is not None and each:
         return f"under the maximum-likelihood prior{each}"
     a, b = (float(x[0]) for x in fit.nodes.concentrations)
-    known = "the maximum-likelihood prior" if fit.maximum else "the prior"
+    known = "the maximum-likelihood prior" if fit.maximum is not None else "the prior"
     return f"under {known} {describe(Beta(a, b))}"

@@ -15,6 +15,7 @@ import elbo_ref as er
 from elbo_ref.cli import estimate
 from elbo_ref.io import duckdb_file
 from places import ROOT
+from tiers import few
 
 COMMAND = estimate
 
@@ -75,8 +76,8 @@ def parquet_of(path):
     parquet.write_table(arrow.table(columns), path)
 
 
-@pytest.mark.parametrize("form", [csv_of, json_of, npz_of, parquet_of])
-@pytest.mark.parametrize("group", [(), ("--group", "ward")], ids=["rows", "groups"])
+@pytest.mark.parametrize("form", few([csv_of, json_of, npz_of, parquet_of], 2))
+@pytest.mark.parametrize("group", few([(("--group", "ward"),), ((),)]), ids=["groups", "rows"])
 def test_one_prior_for_each_level(command, tmp_path, form, group):
     """From any format, the estimates of the Python API: each level alone, and the test."""
     file = tmp_path / "counts"
@@ -106,6 +107,7 @@ def test_the_schema_has_every_format():
     assert set(formats) == {"table", "json", "npz", "example", *get_args(duckdb_file.Kind)}
 
 
+@pytest.mark.thorough
 def test_levels_in_text_and_pages(command, tmp_path):
     pytest.importorskip("jinja2")
     file, page = tmp_path / "counts.csv", tmp_path / "page.html"
@@ -118,7 +120,7 @@ def test_levels_in_text_and_pages(command, tmp_path):
     assert text in out and f"<p>{text}." in page.read_text()
 
 
-@pytest.mark.parametrize("prior", ["averaged", "mle"])
+@pytest.mark.parametrize("prior", few(["mle", "averaged"]))
 def test_a_threshold_and_two_latents(command, tmp_path, prior):
     """The column and the difference are those of the Python API, in text, JSON, CSV and page."""
     pytest.importorskip("jinja2")
@@ -148,6 +150,7 @@ def test_a_threshold_and_two_latents(command, tmp_path, prior):
     assert text.endswith(words + "\n") and words.replace(">", "&gt;") in page.read_text()
 
 
+@pytest.mark.thorough
 def test_a_difference_that_is_open(command, tmp_path):
     """The limit of the evidence leaves no density: null with the reason, and words."""
     file = tmp_path / "counts.csv"

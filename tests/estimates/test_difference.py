@@ -13,6 +13,7 @@ import elbo_ref as er
 from elbo_ref.distributions.quantile import quantile
 from elbo_ref.estimates.difference import difference
 from elbo_ref.estimates.mixture import LatentMixture
+from tiers import few
 
 SHAPES = [1e-4, 0.02, 0.7, 3.0, 40.0, 2000.0]
 ENDS = {
@@ -58,7 +59,7 @@ def test_equals_are_even(case, prior):
     assert found.mean == 0
 
 
-@pytest.mark.parametrize("prior", [er.Beta(a, b) for a in SHAPES for b in SHAPES])
+@pytest.mark.parametrize("prior", few([er.Beta(a, b) for a in SHAPES[::-1] for b in SHAPES], 12))
 def test_the_two_orders_agree_to_the_last_digit(prior):
     for k, n in [([0, 2], [7, 9]), ([0, 0], [3, 900]), ([8, 0], [8, 5])]:
         found = er.estimate(er.Counts(k, n), prior)
@@ -69,7 +70,14 @@ def test_the_two_orders_agree_to_the_last_digit(prior):
 
 @pytest.mark.parametrize(
     "shapes",
-    [(0.5, 3.0, 2.0, 4.0), (3.0, 7.0, 0.05, 6.0), (0.02, 9.0, 0.3, 2.0), (30.0, 2.0, 4.0, 0.5)],
+    few(
+        [
+            ((3.0, 7.0, 0.05, 6.0),),
+            ((0.5, 3.0, 2.0, 4.0),),
+            ((0.02, 9.0, 0.3, 2.0),),
+            ((30.0, 2.0, 4.0, 0.5),),
+        ]
+    ),
 )
 def test_against_mpmath(shapes):
     a, b, p, q = shapes
