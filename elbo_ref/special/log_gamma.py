@@ -73,7 +73,8 @@ def _choose_remainder(more: FloatArray, less: FloatArray) -> FloatArray:
 
 def _rise(x: FloatArray, h: FloatArray) -> FloatArray:
     """Return R(x + h) - R(x) for x >= 2, h >= 0."""
-    return 0.5 * np.log1p(h / x) + (_tail(x + h) - _tail(x))
+    end, start = _tail(np.array((x + h, x)))
+    return np.asarray(0.5 * np.log1p(h / x) + (end - start))
 
 
 def log_choose(k: IntArray, n: IntArray) -> FloatArray:
