@@ -59,6 +59,7 @@ def test_the_forum_run_is_genuine_and_drifts(capsys):
     assert "drifting" in text
 
 
+@pytest.mark.thorough
 def test_an_example_brings_its_own_run(capsys, tmp_path, monkeypatch):
     """From any working directory, and as if each file had been handed in."""
     monkeypatch.chdir(tmp_path)
@@ -163,6 +164,7 @@ def test_exit_codes_by_weight():
     assert verdict("optimum", "mistake", "agrees").exit_code == 4
 
 
+@pytest.mark.thorough
 def test_a_verdict_is_a_document():
     verdict = er.cross_check(
         er.Counts(3, 10),

@@ -18,6 +18,7 @@ from elbo_ref.cli import console, fit, live, runs
 from elbo_ref.io import atomic
 from elbo_ref.svi import loop
 from places import SCHEMA
+from tiers import few
 
 if os.name != "posix":
     pytest.skip("signals and files of POSIX", allow_module_level=True)
@@ -83,7 +84,7 @@ def test_a_folder_that_has_gone(command, tmp_path, rescues, monkeypatch):
     assert f"{folder}/fit.json: No such file" in err and str(kept) in err
 
 
-@pytest.mark.parametrize("number", [errno.EDQUOT, errno.EROFS])
+@pytest.mark.parametrize("number", few([errno.EDQUOT, errno.EROFS]))
 def test_a_file_that_cannot_be_written(command, tmp_path, rescues, monkeypatch, number):
     """Kept beside the checkpoint; a picture and its document each for itself."""
     pytest.importorskip("matplotlib")

@@ -117,9 +117,10 @@ def assert_row(cells, values):
 # -- the exact answer --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["rat_tumors", "colds_father"])
+@pytest.mark.parametrize("name", few(["rat_tumors", "colds_father"]))
 def test_the_exact_answer_stands_first(answer, name):
-    text, highest = answer("--example", name), er.maximize_evidence(er.datasets.load(name))
+    text = answer("--example", name, "--num-steps", 5)
+    highest = er.maximize_evidence(er.datasets.load(name))
     row = next(line.split() for line in text.splitlines() if line.startswith("exact"))
     prior = highest.prior
     a, b = (prior.concentration1, prior.concentration0) if prior else (None, None)
@@ -330,19 +331,20 @@ def test_file(answer, write):
 
 
 def test_shared(answer, write):
-    text = answer(write(WARDS), "--shared")
+    text = answer(write(WARDS), "--shared", "--num-steps", 20)
     assert "4 of 19 trials" in text
     assert mentions(text, 1, "latent")
     for guide, cells in table(text)[1].items():
-        assert_row(cells, recomputed(er.Counts.shared([3, 0, 1], [10, 4, 5]), guide))
+        counts = er.Counts.shared([3, 0, 1], [10, 4, 5])
+        assert_row(cells, recomputed(counts, guide, num_steps=20))
 
 
 def test_group(answer, write):
-    text = answer(write(WARDS), "--group", "ward")
+    text = answer(write(WARDS), "--group", "ward", "--num-steps", 20)
     assert mentions(text, 2, "latent")
     counts = er.Counts.grouped([3, 0, 1], [10, 4, 5], ["a", "b", "a"])
     for guide, cells in table(text)[1].items():
-        assert_row(cells, recomputed(counts, guide))
+        assert_row(cells, recomputed(counts, guide, num_steps=20))
 
 
 def test_multiplicity(answer, write):
@@ -446,7 +448,7 @@ def test_bad_usage(command, arguments):
 # -- without a run -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", er.datasets.available())
+@pytest.mark.parametrize("name", few(sorted(er.datasets.available()), 2))
 def test_exact_prints_the_evidence_maximum(answer, name):
     out = answer("--example", name, "--exact")
     maximum = er.maximize_evidence(er.datasets.load(name))
@@ -464,7 +466,7 @@ def test_estimates_print_the_table(answer, write):
     assert "guide empty      concentration1  Beta(1.628, 3)" in out
 
 
-@pytest.mark.parametrize("which", ["--exact", "--estimates"])
+@pytest.mark.parametrize("which", few(["--estimates", "--exact"]))
 def test_what_needs_no_run_is_written_in_every_form(answer, tmp_path, which):
     """The CSV is the table of the result, the page has its picture, and both come again."""
     pytest.importorskip("matplotlib")
@@ -492,6 +494,7 @@ ARMS = "ward,arm,successes,total_count\n" + "".join(
 )
 
 
+@pytest.mark.thorough
 def test_one_maximum_for_each_level(answer, write, tmp_path):
     """Each is that of its rows alone; the test is that of `estimate`."""
     path, target = write(ARMS), tmp_path / "maxima.csv"
