@@ -176,6 +176,7 @@ def test_one_sided_evidence_is_relatively_accurate_near_zero(a, b, n):
 # -- structure ---------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @settings(max_examples=60)
 @given(WIDE, WIDE, TABLE)
 def test_swapping_successes_and_failures_swaps_the_concentrations(a, b, rows):
@@ -188,6 +189,7 @@ def test_swapping_successes_and_failures_swaps_the_concentrations(a, b, rows):
     np.testing.assert_array_equal(hessian, other[::-1, ::-1])
 
 
+@pytest.mark.thorough
 @settings(max_examples=60)
 @given(WIDE, WIDE, TABLE, st.randoms(use_true_random=False))
 def test_the_order_of_the_latents_does_not_matter(a, b, rows, random):
@@ -196,6 +198,7 @@ def test_the_order_of_the_latents_does_not_matter(a, b, rows, random):
     assert close(log_evidence(prior, shuffled), log_evidence(prior, counts), rtol=1e-13)
 
 
+@pytest.mark.thorough
 @settings(max_examples=60)
 @given(WIDE, WIDE, st.lists(st.tuples(ROW, st.integers(0, 4)), min_size=1, max_size=4))
 @example(1.0, 2.0, [((3, 10), 0)])
@@ -220,6 +223,7 @@ def test_probabilities_sum_to_one(a, b, n):
     assert close(total, 1.0)
 
 
+@pytest.mark.thorough
 @settings(max_examples=60)
 @given(MODERATE, MODERATE, st.lists(ROW, min_size=2, max_size=6))
 def test_chain_rule(a, b, rows):

@@ -95,6 +95,7 @@ def test_log_beta_remainder(a, b):
     assert abs(got - wanted) <= 3e-14 * max(1, abs(wanted)), (a, b, got, wanted)
 
 
+@pytest.mark.thorough
 @settings(max_examples=100)
 @given(POSITIVE, POSITIVE, st.integers(1, 200))
 @example(1e-10, 1e15, 1)
@@ -127,6 +128,7 @@ def test_jensen_gap_difference(x, n):
     close(special.jensen_gap_difference(*arrays(x, n)), wanted, 2e-14, x=x, n=n)
 
 
+@pytest.mark.thorough
 @settings(max_examples=100)
 @given(POSITIVE, WHOLE)
 @example(63.999, 1.0)

@@ -18,6 +18,7 @@ import elbo_ref as er
 from elbo_ref._format import progress
 from elbo_ref.cli.main import main
 from elbo_ref.estimates.maxima import maxima_by
+from tiers import few
 
 RUN = er.maximize_elbo(er.Counts([3, 0, 9], 10), num_steps=3)
 ROWS = "successes,total_count\n" + "3,10\n1,4\n" * 9
@@ -118,7 +119,7 @@ def test_every_function_with_progress_is_here():
     assert names == {"maximize_elbo", "estimate", "read_counts"}
 
 
-@pytest.mark.parametrize("work", WORK)
+@pytest.mark.parametrize("work", few(sorted(WORK, key=[compared, maxima].count), 5))
 @pytest.mark.usefixtures("terminal")
 def test_a_bar_changes_no_number(bars, work):
     without = work(progress=False)
@@ -200,6 +201,7 @@ def test_an_error_closes_the_bar(bars):
     assert bars[0].closed
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("terminal")
 def test_commands(bars, tmp_path, capsys):
     """A fit has its own line of steps, and `--quiet`."""

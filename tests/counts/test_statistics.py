@@ -104,6 +104,7 @@ def test_labels_of_different_types_stay_apart():
         Counts.grouped([1, 0], 1, [["a"], ["b"]])
 
 
+@pytest.mark.thorough
 @settings(max_examples=80)
 @given(ROWS)
 @example([((5 * 10**16, 10**17), "a")] * 12)
@@ -149,6 +150,7 @@ def test_log_choose(row):
     assert error <= 1e-14 * max(1, abs(wanted)), f"{row}: {got}, wanted {wanted}, error {error}"
 
 
+@pytest.mark.thorough
 @settings(max_examples=80)
 @given(ROWS)
 def test_splitting_an_observation_changes_only_the_coefficient(rows):

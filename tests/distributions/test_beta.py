@@ -130,6 +130,7 @@ def test_scipy_and_quadrature_agree(a, b):
     assert tilt_variance(ours, 2.0, -3.0) == pytest.approx(variance, rel=1e-5)
 
 
+@pytest.mark.thorough
 @settings(max_examples=60)
 @given(WIDE, WIDE, WIDE, WIDE)
 def test_kl_is_positive_and_zero_only_at_itself(a, b, a0, b0):

@@ -21,6 +21,7 @@ from elbo_ref.distributions.pathwise import (
 )
 from elbo_ref.distributions.pathwise.table import Table
 from places import REFERENCE
+from tiers import few
 
 ROWS = json.loads((REFERENCE / "pathwise.json").read_text("utf-8"))
 _SPEC = importlib.util.spec_from_file_location("make_pathwise", REFERENCE / "make_pathwise.py")
@@ -174,7 +175,7 @@ def test_large_concentrations_move_the_mean(a, b):
     assert_close((da, db), (1 / a, -1 / b), 1 / math.sqrt(min(a, b)) + 1e-15, a=a, b=b)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", few([1, 0, 2]))
 def test_one_concentration_far_beyond_the_other(seed):
     """Ratios from 1e16 on, where s - b keeps nothing of a: against integrals in 120 digits."""
     rng = np.random.default_rng(seed)
@@ -269,6 +270,7 @@ def test_finite_and_signed_in_the_whole_domain(y, a, b, from_mode):
     assert math.isfinite(db) and db < 0, (y, a, b, db)
 
 
+@pytest.mark.thorough
 @given(
     st.one_of(st.floats(-1e9, 1e9), st.floats(-50, 50)),
     log_uniform(-100, 100),

@@ -8,6 +8,7 @@ import pytest
 from scipy import special as sc
 
 import elbo_ref as er
+import tiers
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.pathwise import few, field
 from places import REFERENCE
@@ -58,6 +59,7 @@ def test_a_planted_error_is_caught(way, factors, monkeypatch):
     assert np.count_nonzero(reference_errors() > 9e-10) >= 20
 
 
+@pytest.mark.thorough
 def test_ten_draws_of_any_pair():
     """1200 pairs; most are reached, and each of the three sums is taken many times."""
     rng = np.random.default_rng(8)
@@ -136,7 +138,7 @@ def test_lines_far_out():
     assert by_b[0] == by_b[1] == by_b[2] and by_a[3] == by_a[4]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", tiers.few(range(3)))
 def test_any_draws_of_any_pair(seed):
     """Concentrations in [1e-100, 1e100] and draws on both sides, far out as well."""
     rng = np.random.default_rng(seed)

@@ -218,6 +218,7 @@ def test_both_tails_agree_at_the_mode(log_a, log_b):
         np.testing.assert_allclose(below, above, rtol=AGREE)
 
 
+@pytest.mark.thorough
 @given(st.floats(-12, 12), st.floats(0, 12), st.floats(0, 9))
 @settings(max_examples=300)
 def test_the_panel_ends_far_out(log_odds, log_a, below_mode):

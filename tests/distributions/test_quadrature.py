@@ -63,7 +63,7 @@ def test_a_normal_of_any_scale(scale):
 
 
 @pytest.mark.parametrize(
-    ("loc", "scale"), few([(30.0, 1.0), (0.0, 300.0), (-700.0, 40.0), (0.0, 1e-12)])
+    ("loc", "scale"), few([(0.0, 1e-12), (30.0, 1.0), (0.0, 300.0), (-700.0, 40.0)])
 )
 def test_the_variance_of_a_normal(loc, scale):
     """Against mpmath, by panels that end where c bends."""
@@ -166,6 +166,7 @@ def test_steps_of_a_renyi_bound_near_the_elbo():
     assert values[0] == pytest.approx(values[2], abs=1e-4)
 
 
+@pytest.mark.thorough
 def test_a_renyi_bound_of_long_tails():
     """24,000 nodes gave -497.2425 and -998007.0, as the step falls to nothing."""
     prior = er.Beta(1.0, 1.0)

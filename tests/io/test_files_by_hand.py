@@ -418,6 +418,7 @@ def fuzzed(module, inputs, seed, **changed):
         )
 
 
+@pytest.mark.thorough
 def test_a_short_fuzzing_run(fuzz_archives):
     ends, failures, slowest = fuzzed(fuzz_archives, 80, seed=3)
     assert not failures

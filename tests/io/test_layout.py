@@ -106,6 +106,7 @@ def test_names_are_guessed_and_said(write, made):
     assert said[0].filename == __file__
 
 
+@pytest.mark.thorough
 def test_the_command_says_what_it_guessed(write, capsys):
     path = write("hits,at_bats\n3,10\n0,4\n")
     assert fit.main([str(path), "--exact"]) == 0

@@ -483,6 +483,7 @@ def test_a_damaged_table(one_file, damages, crlf, data):
     check_against_twin(one_file, damaged(good, damages), **options)
 
 
+@pytest.mark.thorough
 def test_a_table_cut_anywhere(one_file):
     for options in WARD_OPTIONS[:4]:
         for size in range(len(WARDS)):

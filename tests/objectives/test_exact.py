@@ -333,6 +333,7 @@ def test_gradients_with_80_digits(a, b, a0, b0, row):
             assert error <= 1e-14 * (size[i] * own + sum(size) * both), (value, error)
 
 
+@pytest.mark.thorough
 @settings(max_examples=60)
 @given(MODERATE, MODERATE, TABLE)
 def test_at_the_posterior_the_prior_s_gradient_is_that_of_the_evidence(a0, b0, table):
@@ -416,6 +417,7 @@ VALUES, MIRROR = slice(0, 3), [0, 1, 2, 3, 5, 4, 7, 6, 9, 8]
 FOUR = st.tuples(MODERATE, MODERATE, MODERATE, MODERATE)
 
 
+@pytest.mark.thorough
 @settings(max_examples=60)
 @given(FOUR, TABLE)
 def test_swapping_successes_and_failures_swaps_everything(x, table):
@@ -441,6 +443,7 @@ def test_multiplicity_is_repetition_in_any_order(x, table, random):
         np.testing.assert_allclose(everything(guide, prior, of_table(repeated)), got, rtol=1e-11)
 
 
+@pytest.mark.thorough
 @settings(max_examples=60)
 @given(
     FOUR,
@@ -460,6 +463,7 @@ def test_splitting_an_observation_changes_only_the_coefficient(x, rows):
     np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.thorough
 @settings(max_examples=60)
 @given(FOUR)
 def test_a_latent_without_trials_carries_no_information(x):

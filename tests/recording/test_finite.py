@@ -134,7 +134,7 @@ def test_an_argument_that_was_thrown_far_away_comes_first(steps, words):
 
 
 @pytest.mark.parametrize(
-    "steps", [[4.0, 5.0, 6.0, 7.0], [40.0, 300.0, 9000.0, 8e4], [0.5, 0.1, 0.01, 1e-3]]
+    "steps", few([[4.0, 5.0, 6.0, 7.0], [40.0, 300.0, 9000.0, 8e4], [0.5, 0.1, 0.01, 1e-3]])
 )
 def test_an_argument_that_went_its_way_in_many_steps_does_not(steps):
     """Nor one of another latent in another minibatch; nor one that jumped afterwards."""

@@ -31,6 +31,7 @@ from recorded import (
     site,
     stated,
 )
+from tiers import few
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +226,7 @@ def test_names_that_are_exchanged(made, owner):
     assert made.replay(names=NAMES).genuine
 
 
-@pytest.mark.parametrize("factor", [0.25, 4.0])
+@pytest.mark.parametrize("factor", few([0.25, 4.0]))
 def test_a_likelihood_that_is_scaled(factor):
     """Under a tied guide it is all there is, so that nothing but a factor is seen."""
     for kind in ("beta", "empty", "tied"):
@@ -335,7 +336,7 @@ def test_a_gradient_without_a_derivative_of_draws_is_tested_without_pytorch(made
         assert name in verdict.mistakes, (name, verdict)
 
 
-@pytest.mark.parametrize("error", [1e-6, 1e-3, 0.5])
+@pytest.mark.parametrize("error", few([1e-6, 1e-3, 0.5]))
 def test_no_error_of_the_kernel_is_passed_or_blamed_without_pytorch(error, monkeypatch):
     hide_pytorch(monkeypatch)
     exact = er.pathwise_gradient
@@ -526,6 +527,7 @@ def test_particles_with_a_minibatch_each_are_not_replayed(numbered):
         assert any("each particle has data of its own" in x for x in reasons) == told
 
 
+@pytest.mark.thorough
 def test_updates_that_are_others(made):
     def moved(lr, **settings):
         after = {}

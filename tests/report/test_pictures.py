@@ -76,6 +76,7 @@ def test_an_exact_loss_is_the_objective():
     assert "objective = -loss" in drawn and "-loss" not in drawn
 
 
+@pytest.mark.thorough
 def test_a_long_run_is_thinned_and_keeps_its_ends():
     diagnosis = seen(FORUM, "tied", num_steps=2100)
     ax = pictures.plot_losses(diagnosis)

@@ -82,7 +82,7 @@ def fingerprint(run):
 # -- stopped between two steps -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", few(OPTIMIZERS, 2))
+@pytest.mark.parametrize("optimizer", few(OPTIMIZERS))
 @pytest.mark.parametrize("loss", ["trace", "exact"])
 @pytest.mark.parametrize("guide", few(["beta", "empty", "tied", "none"]))
 def test_resumed_is_uninterrupted(tmp_path, guide, loss, optimizer):
