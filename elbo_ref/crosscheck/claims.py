@@ -77,7 +77,7 @@ class Claims(NamedTuple):
             roles = [f"{owner}.{name}" for name in NAMES] if what == _BOTH else [role]
             for each in roles if x.number is None else ():
                 part = f", {each}" if what == _BOTH else ""
-                found[each] = Moved(f"{x.name}{x.rows}{part}", x.functions)
+                found[each] = Moved(f"{x.name}{x.rows}{part}", x.functions, x.name)
         return found
 
     def text_of(self, role: str) -> str:

@@ -47,10 +47,13 @@ class Moved(NamedTuple):
         The parameter, or its row; roles that have the same move together.
     functions : tuple of str
         Those that the program applies to it, as far as anything says.
+    name : str
+        The parameter, whichever of its rows is the source.
     """
 
     source: str
     functions: tuple[str, ...] = ()
+    name: str = ""
 
 
 class Coordinates(NamedTuple):
@@ -86,11 +89,14 @@ class Coordinates(NamedTuple):
         """Roles whose free coordinate is not known: another function was applied."""
         return tuple(x for x, moved in self.moved.items() if not _known(x, moved))
 
+    def values(self, model: LossModel) -> dict[str, FloatArray]:
+        """Constrained values by role, (T, 1 or G)."""
+        of_guide = self._values("guide", model.guide_parameters, model.guide.parameter_names)
+        return self._values("prior", model.prior) | of_guide
+
     def free(self, model: LossModel, positive: Constraint) -> dict[str, FloatArray]:
         """Free coordinates by role, (T, 1 or G); `positive` where nothing says the constraint."""
-        values = self._values("prior", model.prior)
-        values |= self._values("guide", model.guide_parameters, model.guide.parameter_names)
-        found: dict[str, FloatArray] = {}
+        values, found = self.values(model), dict[str, FloatArray]()
         for role in self.known.values():
             if role in values:
                 with np.errstate(all="ignore"):

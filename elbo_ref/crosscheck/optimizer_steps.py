@@ -5,16 +5,18 @@ the gradient (Kingma & Ba 2015, section 2.1), and no later one is longer than
 lr (1 - beta1)/sqrt(1 - beta2). A parameter that never moves, while its exact gradient is not zero
 and others move, is detached. And with a constant learning rate the steps have the length that Adam
 makes of gradients drawn at the same parameters. All of it is in the coordinates that the optimizer
-moves (`elbo_ref.crosscheck.coordinates`).
+moves (`elbo_ref.crosscheck.coordinates`). Where the last parameters are all there is, one of two
+digits beside others of many is where it was set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.coordinates import Coordinates
@@ -37,6 +39,10 @@ _STILL = 1e-3
 """A first step shorter than this part of the longest is that of a gradient of zero."""
 _ROUNDING = 1e-9
 """Steps that rounding makes of parameters that stay where they are, as of a mean and a total."""
+_WRITTEN, _MOVED = 2, 4
+"""Digits of a start, and those that a parameter which was moved needs more than."""
+_ROUNDINGS = 4
+"""Units of rounding, and as many for each logarithm, of a parameter that is where it was set."""
 _NO_SLOPE = 1e-3
 """Gradient below which a parameter may stay where it is."""
 
@@ -90,13 +96,17 @@ def step_findings(
     *,
     from_start: bool,
     fits: bool,
+    stored: Collection[str] = (),
 ) -> list[Finding]:
     """Compare the steps between the columns of a model with those of an optimizer.
 
     `from_start` says that the first of them is certainly the run's first, `fits` that nothing is
     wrong with the model, whose gradients then tell a decay. Without an optimizer nothing is said of
-    rates. What a history has and cannot be compared is said to be untested.
+    rates. What a history has and cannot be compared is said to be untested. Where there is none, a
+    parameter that a store says to be one, `stored`, may still be where it was set.
     """
+    if model.prior.shape[1] == 1:
+        return _where_they_were_set(model, coordinates, stored) if fits else []
     if model.prior.shape[1] < 3:
         return []
     untested = _untested(coordinates)
@@ -148,24 +158,70 @@ def _in_likelier_coordinates(
 
 def _detached(model: LossModel, coordinates: Coordinates, steps: StepLengths) -> list[Finding]:
     """Find parameters that never move although their gradient is not zero."""
-    findings, times, task = [], steps.lengths.shape[1], model.task()
-    longest = steps.lengths.max(axis=1)
+    times, longest = steps.lengths.shape[1], steps.lengths.max(axis=1)
     moving = {_role(x) for x, most in zip(steps.names, longest, strict=True) if most > _ROUNDING}
     still = [role for role in dict.fromkeys(map(_role, steps.names)) if role not in moving]
+    words = dict.fromkeys(still, "never moves,")
+    return _against_gradient(model, coordinates, words, steps.positive, f"{times} steps")
+
+
+def _where_they_were_set(
+    model: LossModel, coordinates: Coordinates, stored: Collection[str]
+) -> list[Finding]:
+    """Find parameters of two digits, as a start is written, beside others that steps have moved."""
+    values, eps = coordinates.values(model), float(np.finfo(model.dtype).eps)
+    own = {
+        role: values[role]
+        for role in coordinates.known.values()
+        if coordinates.moved[role].name in stored and role in values
+    }
+    if not any(_needs_digits(x, _MOVED, eps).mean() > 0.5 for x in own.values()):
+        return []
+    still = {
+        role: f"is {float(x.flat[0]):g}, as a start is written and no step leaves it,"
+        for role, x in own.items()
+        if not _needs_digits(x, _WRITTEN, eps).any()
+    }
+    return _against_gradient(model, coordinates, still, EXP, "two digits")
+
+
+def _needs_digits(x: FloatArray, digits: int, eps: float) -> NDArray[np.bool_]:
+    """Return True where a number is none of so many digits, but for rounding by its constraint."""
+    size = np.maximum(np.abs(x), 1e-300)
+    unit = 10.0 ** (np.floor(np.log10(size)) - digits + 1)
+    off = np.abs(x - np.round(x / unit) * unit)
+    return np.asarray(off > _ROUNDINGS * eps * size * (1 + np.abs(np.log(size))))
+
+
+def _against_gradient(
+    model: LossModel,
+    coordinates: Coordinates,
+    still: Mapping[str, str],
+    positive: Constraint,
+    reason: str,
+) -> list[Finding]:
+    """Name the roles that stand still, each in words, although their gradient is not zero."""
     slopes: dict[str, float] = {}
-    for t in (0, times) if still else ():
-        exact = objective_gradient(task, model.prior[:, t], model.guide_parameters[:, t])
-        found = coordinates.gradient(model, t, steps.positive, exact)
+    for t in (0, model.prior.shape[1] - 1) if still else ():
+        prior, params = model.prior[:, t], model.guide_parameters[:, t]
+        exact = objective_gradient(model.task(), prior, params)
+        found = coordinates.gradient(model, t, positive, exact)
         for role in still:
             slopes[role] = max(slopes.get(role, 0.0), *map(float, found[role]), key=abs)
-    for role, slope in slopes.items():
-        if abs(slope) > _NO_SLOPE:
-            what = f"{role} never moves, against the exact gradient for its unconstrained value"
-            reason = f"{times} steps"
-            findings.append(
-                Finding("gradient_detached", what, 0.0, slope, _NO_SLOPE, reason, "mistake")
-            )
-    return findings
+    against = "against the exact gradient for its unconstrained value"
+    return [
+        Finding(
+            "gradient_detached",
+            f"{role} {still[role]} {against}",
+            0.0,
+            slope,
+            _NO_SLOPE,
+            reason,
+            "mistake",
+        )
+        for role, slope in slopes.items()
+        if abs(slope) > _NO_SLOPE
+    ]
 
 
 def _role(name: str) -> str:

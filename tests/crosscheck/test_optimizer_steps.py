@@ -14,6 +14,7 @@ import elbo_ref as er
 from elbo_ref.crosscheck.claims import claim_roles
 from elbo_ref.crosscheck.coordinates import Coordinates, Moved
 from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.crosscheck.optimizer_steps import step_findings
 from elbo_ref.guides import GUIDES
 from elbo_ref.guides.constraints import EXP, SOFTPLUS
 from elbo_ref.objectives import OBJECTIVES
@@ -116,6 +117,54 @@ def test_another_rate(forms):
         er.Counts(K, N), names, names={x: x for x in names}, optimizer=er.Adam(lr=2 * LR)
     )
     assert verdict.mistakes == ("optimizer_settings",)
+
+
+def at_the_end(prior, own=((4.31627, 6.12984), (2.71828, 9.18273)), dtype="float32", **options):
+    """The findings about the last parameters of a run of two latents, which a store holds."""
+    prior, own = (np.asarray(x, dtype).astype(np.float64) for x in (prior, own))
+    model = LossModel(
+        counts=er.Counts([3, 11], [10, 20]),
+        guide=GUIDES["beta"],
+        loss=OBJECTIVES["trace"],
+        num_particles=1,
+        prior=prior.reshape(2, 1, 1),
+        guide_parameters=own.reshape(2, 1, 2),
+        dtype=dtype,
+    )
+    owners = [f"{owner}.concentration{i}" for owner in ("prior", "guide") for i in (1, 0)]
+    names = dict(zip(owners, ("a0", "b0", "a", "b"), strict=True))
+    moved = {role: Moved(f"{name}()", (), name) for role, name in names.items()}
+    options = {"from_start": False, "fits": True, "stored": ("a0", "b0", "a", "b")} | options
+    return step_findings(model, Coordinates(moved), None, **options)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("start", [1.0, 0.5, 25.0])
+def test_a_parameter_that_is_where_it_was_set(start, dtype):
+    """As exp and log leave it, in the precision of the run; the others have moved."""
+    back = np.exp(np.log(np.array(start, dtype)))
+    (found,) = at_the_end((back, 3.39217), dtype=dtype)
+    assert (found.name, found.status) == ("gradient_detached", "mistake")
+    assert found.quantity.startswith(f"prior.concentration1 is {start:g}, as a start is written")
+    both = at_the_end((back, back), dtype=dtype)
+    assert [x.name for x in both] == ["gradient_detached"] * 2
+    of_guide = at_the_end((1.73192, 3.39217), ((4.0, 4.0), (2.71828, 9.18273)), dtype=dtype)
+    assert [x.quantity.split()[0] for x in of_guide] == ["guide.concentration1"]
+
+
+def test_what_is_not_said_to_be_where_it_was_set():
+    """Of three digits, typed altogether, of no store, near others of many, or beside a mistake."""
+    assert at_the_end((1.01, 3.39217)) == []
+    assert at_the_end((2.0, 3.5), ((4.31, 6.13), (2.72, 9.18))) == []
+    assert at_the_end((2.0, 3.39217), stored=()) == []
+    assert at_the_end((2.00001, 3.39217)) == []
+    assert at_the_end((2.0, 3.39217), fits=False) == []
+
+
+def test_parameters_that_moved_have_more_digits():
+    """None of 400 float32 numbers is taken for a start; a false alarm each in about 1e4."""
+    numbers = np.exp(np.random.default_rng(11).normal(1.0, 1.0, (200, 2)))
+    assert not any(at_the_end(pair) for pair in numbers)
 
 
 def test_an_expression_is_the_parameter_within_it():
