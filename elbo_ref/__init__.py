@@ -9,7 +9,7 @@ results: tuples (`gradient_variance`) are equal by what they hold, arrays includ
 
 import importlib
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _NAMES_OF = {
     "_format.table": "Table",
