@@ -1,25 +1,22 @@
-"""Two latents compared.
+"""Two unknown probabilities compared: two latents, or the means of two groups' priors.
 
-Given the prior two latents are independent Betas; the prior is what they share. For each node, with
-d >= 0,
+For d >= 0, with F the distribution function of Y and f the density of X,
 
-    P(X - Y > d) = int_{F(d)}^1 G(Q(u) - d) du
+    P(X - Y > d) = int_d^1 f(c) F(c - d) dc.
 
-where F and Q are distribution function and quantiles of X, and G is the distribution function of Y,
-by a double-exponential rule over the part of [0, 1] that counts; the whole is the sum over the
-nodes. Where G has a singular density at 0 that end is the only one at which the integrand is not
-smooth. Since X - Y = (1 - Y) - (1 - X), the roles may be exchanged, which is better where Y is much
-narrower, or where less of it lies beyond the end; and P(X - Y <= -d) is that of the mirrored pair.
+On the scale of w = logit[(c - d)/(1 - d)] nothing ends and the integrand is smooth with one peak
+and exponential tails, as a normal density is after w = w0 + h sinh t; the trapezoidal rule
+converges geometrically. Given the prior two latents of one group are independent Betas; the prior
+is what they share, and the whole is the sum over its nodes. Of two groups each is averaged first.
 
-A quantile may be too small for a float, as that of Beta(1e-4, 1). So it is carried with its
-logarithm, in which I_c(a, b) = c^a/(a B(a, b)): two latents without successes are no tie.
+Since X - Y = (1 - Y) - (1 - X), the roles may be exchanged, so that f is the narrower of the two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache, cached_property
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from scipy import special as sc
@@ -28,20 +25,20 @@ from elbo_ref._format.numbers import number
 from elbo_ref._format.result import Block, Tabular
 from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.distributions.quantile import Quantile, quantile
-from elbo_ref.estimates.mixture import LatentMixture, Mixture
+from elbo_ref.estimates.mixture import Point
 from elbo_ref.special import root
 
-_T = np.linspace(-3.1, 3.1, 49)
-_U = sc.expit(np.pi * np.sinh(_T))
-_SHARE = _U * _U[::-1] * np.pi * np.cosh(_T) * (_T[1] - _T[0])
-_LIGHT = 1e-7
-"""The weight of nodes that are left out."""
-_SPLIT = 1e-11
-"""The probability beyond the end that counts."""
-_MUCH = 4.0
-"""A ratio of deviations."""
-_SMALL_LOG = -600.0
+_STEP = 0.15
+_STRETCH, _WIDE = 3.0, 1.5
+"""h in standard deviations of the integrand, and at most."""
+_DEEP = 23.0
+"""Nats below the peak that nodes reach."""
+_SCAN = np.sinh(np.linspace(-5.0, 5.0, 15))
+_FINE = 0.5
+"""Curvature times the square of a distance at which a peak is known."""
+_MOST_ZOOMS = 40
+_LEAST, _NOTHING = -1e30, -60.0
+"""Stands for the logarithm of 0, and the logarithm of what does not count."""
 
 
 class _Difference(NamedTuple):
@@ -54,15 +51,15 @@ class _Difference(NamedTuple):
 
 
 class Difference(_Difference, Tabular):
-    """The difference of two latents' success probabilities, c1 - c2.
+    """The difference of two latents' success probabilities, c1 - c2, or of two prior means.
 
     Attributes
     ----------
     label1, label2
     mean, lower, upper : float
-        The posterior mean and the equal-tailed interval of c1 - c2.
+        The posterior mean and the equal-tailed interval of the difference.
     probability : float
-        P(c1 > c2).
+        That the first is above the second.
 
     Notes
     -----
@@ -87,154 +84,142 @@ class Difference(_Difference, Tabular):
 _HEADINGS = "first", "second", "difference", "from", "to", "P(first > second)"
 
 
-class Pair:
-    """P(X - Y > d) for d >= 0, of two mixtures of Betas, conditional on X.
-
-    Parameters
-    ----------
-    first, second : LatentMixture
-    shared : bool
-        Whether they are of the same nodes, so that these are averaged over once.
-    """
-
-    def __init__(self, first: LatentMixture, second: LatentMixture, shared: bool) -> None:
-        self.first, self.second, self.shared = first, second, shared
+class Side(Protocol):
+    """A distribution on (0, 1), or one for each of R nodes."""
 
     @property
-    def exchanged(self) -> Pair:
-        """The pair of 1 - Y and 1 - X, with the same difference."""
-        return Pair(self.second.mirrored, self.first.mirrored, self.shared)
+    def weight(self) -> FloatArray:
+        """The weights of the nodes, shape (R,), of sum 1."""
 
     @property
-    def negative(self) -> Pair:
-        """The pair of 1 - X and 1 - Y, with minus the difference."""
-        return Pair(self.first.mirrored, self.second.mirrored, self.shared)
+    def logit(self) -> FloatArray:
+        """A logit of c where the distributions have much of their mass, shape (R,)."""
 
-    @cached_property
-    def _whole(self) -> Quantile:
-        return self._quantile(self.first, _U[:, None], _U[::-1, None])
+    @property
+    def rates(self) -> tuple[FloatArray, FloatArray]:
+        """The exponents of c and 1 - c at the ends of the densities, shape (R,)."""
 
-    def _quantile(self, first: LatentMixture, below: FloatArray, above: FloatArray) -> Quantile:
-        """Find quantiles of X: of each node, (T, J), or of the whole, (T, 1)."""
-        if self.shared:
-            return quantile(first.concentration1, first.concentration0, below, above)
-        from_0 = below <= first.below(0.5)
-        tails = zip(from_0.ravel(), below.ravel(), above.ravel(), strict=True)
-        log = np.array(
-            [
-                _log_quantile(first, u) if x else _log_quantile(first.mirrored, v)
-                for x, u, v in tails
-            ]
-        )
-        return Quantile(from_0, np.exp(log)[:, None], log[:, None])
+    @property
+    def variance(self) -> float:
+        """The variance, for comparison alone."""
 
-    def above_0(self) -> float:
-        """Compute P(X > Y)."""
-        (from_0, near, log), (p, q, weight) = self._whole, self.second
-        if self.shared:
-            p, q = np.where(from_0, p, q), np.where(from_0, q, p)
-            share = _below(p, q, near, log)
-            return float(self.first.weight @ (_SHARE @ np.where(from_0, share, 1 - share)))
-        share = np.where(from_0, _below(p, q, near, log), 1 - _below(q, p, near, log))
-        return float(_SHARE @ share @ weight)
+    @property
+    def key(self) -> tuple[bytes, ...]:
+        """The same for the same distribution, and an order of different ones."""
+
+    @property
+    def mirrored(self) -> Side:
+        """The distribution of 1 - c."""
+
+    def log_density(self, at: Point) -> FloatArray:
+        """Compute the log density of logit c, shape (R, T)."""
+
+    def below(self, at: Point) -> FloatArray:
+        """Compute the distribution function, shape (R, T)."""
+
+
+class Pair(NamedTuple):
+    """Two distributions with common nodes, or one node each."""
+
+    first: Side
+    second: Side
+
+    @property
+    def reversed(self) -> Pair:
+        """The pair with minus the difference."""
+        return Pair(self.second, self.first)
+
+    @property
+    def narrower(self) -> Pair:
+        """The pair whose first is the narrower one, with the same difference."""
+        if self.first.variance <= self.second.variance:
+            return self
+        return Pair(self.second.mirrored, self.first.mirrored)
 
     def above(self, d: float) -> float:
-        """Compute P(X - Y > d), d > 0."""
-        (a, b, outer), (p, q, weight) = self.first, self.second
-        at = self._whole.beyond(d)
-        if not self.shared:
-            before = self.first.below(d)
-            if before < _SPLIT:
-                return float(_SHARE @ _share(p, q, at) @ weight)
-            at = self._part(self.first, np.array(before), np.array(1 - before)).beyond(d)
-            return (1 - before) * float(_SHARE @ _share(p, q, at) @ weight)
-        start: FloatArray = np.asarray(sc.betainc(a, b, d))
-        rest: FloatArray = np.asarray(sc.betaincc(a, b, d))
-        some, split = outer * rest > _SPLIT * 1e-3, start > _SPLIT
-        value = np.zeros(a.size)
-        whole, part = some & ~split, some & split
-        value[whole] = _SHARE @ _share(p[whole], q[whole], at[:, whole])
-        first = LatentMixture(a[part], b[part], outer[part])
-        at = self._part(first, start[part], rest[part]).beyond(d)
-        value[part] = rest[part] * (_SHARE @ _share(p[part], q[part], at))
-        return float(outer @ value)
+        """Compute P(X - Y > d), d >= 0."""
+        first, second = self.narrower
 
-    def _part(self, first: LatentMixture, start: FloatArray, rest: FloatArray) -> Quantile:
-        """Find quantiles of the part of X that has `start` before it."""
-        return self._quantile(first, start + rest * _U[:, None], rest * _U[::-1, None])
+        def integrand(w: FloatArray) -> FloatArray:
+            at, beyond = _points(w, d)
+            with np.errstate(divide="ignore"):
+                log_below = np.log(second.below(beyond))
+            log = first.log_density(at) + sc.log_expit(w) - at.log_c + log_below
+            return np.maximum(np.nan_to_num(log, nan=_LEAST), _LEAST)
 
-
-def _share(p: FloatArray, q: FloatArray, at: FloatArray) -> FloatArray:
-    return np.asarray(sc.betainc(p, q, np.clip(at, 0.0, 1.0)))
+        with np.errstate(divide="ignore"):
+            ahead = np.log(np.maximum(sc.expit(first.logit) - d, 0.0))
+        # beyond d there is no more than an exponential tail, of the rate of 1 - c
+        least = np.minimum(-np.log(first.rates[1]), 0.0)
+        start = np.maximum(ahead - sc.log_expit(-first.logit), least) if d else first.logit
+        peak, scale = _peaks(integrand, start)
+        width = np.minimum(_STRETCH * scale, _WIDE)
+        rates = second.rates[0] + (first.rates[0] if d == 0 else 1.0), first.rates[1]
+        left, right = (
+            float(np.arcsinh((_DEEP / rate + rate * scale**2 / 2) / width).max()) for rate in rates
+        )
+        t = _STEP * np.arange(-int(left / _STEP) - 1, int(right / _STEP) + 2)
+        value = np.exp(integrand(peak[:, None] + width[:, None] * np.sinh(t))) @ np.cosh(t)
+        return float(first.weight @ (value * width)) * _STEP
 
 
-def _below(p: FloatArray, q: FloatArray, c: FloatArray, log: FloatArray) -> FloatArray:
-    """Compute I_c(p, q), for a tiny c by its logarithm."""
-    tiny = np.exp(np.minimum(p * log - np.log(p) - sc.betaln(p, q), 0.0))
-    return np.where(log < _SMALL_LOG, tiny, sc.betainc(p, q, c))
+def _points(w: FloatArray, d: float) -> tuple[Point, Point]:
+    """Return c and c - d at w = logit[(c - d)/(1 - d)]."""
+    v, rest, log_v, log_rest = sc.expit(w), sc.expit(-w), sc.log_expit(w), sc.log_expit(-w)
+    if d == 0:
+        at = Point(v, rest, log_v, log_rest)
+        return at, at
+    less, more, shrunk = (1 - d) * v, (1 - d) * rest, np.log1p(-d)
+    at = Point(d + less, more, np.log(d + less), shrunk + log_rest)
+    return at, Point(less, d + more, shrunk + log_v, np.log(d + more))
 
 
-def _log_quantile(mixture: LatentMixture, u: float) -> float:
-    """Find the logarithm of a lower quantile of a mixture, however small."""
-    a, b, weight = mixture
-    log_norm = np.log(a) + sc.betaln(a, b)
-
-    def tiny(log: float) -> float:
-        return float(np.exp(np.minimum(a * log - log_norm, 0.0)) @ weight) - u
-
-    if tiny(_SMALL_LOG) > 0:
-        far = 2 * _SMALL_LOG
-        while tiny(far) > 0 and far > -1e18:
-            far *= 2
-        return root(tiny, far, _SMALL_LOG, xtol=0.0, rtol=1e-13) if tiny(far) < 0 else far
-    nothing = np.zeros(1, np.int64)
-    whole = Mixture(a, b, weight, nothing, nothing)
-    return float(sc.log_expit(whole.lower_quantile(u)[0]))
-
-
-def _chosen(pair: Pair, d: float) -> Pair:
-    """Choose which of the two is conditioned on."""
-    first, second = (np.sqrt(x.variance) for x in (pair.first, pair.second))
-    if first > _MUCH * second or second > _MUCH * first:
-        return pair if first < second else pair.exchanged
-    beyond = pair.first.below(d), pair.second.mirrored.below(d)
-    return pair if beyond[0] <= beyond[1] else pair.exchanged
+def _peaks(
+    integrand: Callable[[FloatArray], FloatArray], start: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Find the peak of each row of a log integrand, and 1/sqrt(-second derivative) there."""
+    w = start[:, None] + _SCAN
+    row = np.arange(start.size)
+    steps = np.linspace(0, 1, 6)
+    for _ in range(_MOST_ZOOMS):
+        height = integrand(w)
+        i = np.clip(np.argmax(height, axis=1), 1, w.shape[1] - 2)
+        left, middle, right = (w[row, i + k] for k in (-1, 0, 1))
+        low, top, high = (height[row, i + k] for k in (-1, 0, 1))
+        curvature = 2 * ((top - low) / (middle - left) - (high - top) / (right - middle))
+        curvature = curvature / (right - left)
+        gap = np.maximum(middle - left, right - middle)
+        known = (curvature * gap**2 < _FINE) | (top < _NOTHING)
+        if known.all():
+            break
+        size = np.where(known, steps.size - 1, 1)  # a known peak is looked at as before
+        before, after = ((size * x)[:, None] for x in (middle - left, right - middle))
+        parts = middle[:, None] - before * steps[::-1], middle[:, None] + after * steps[1:]
+        w = np.concatenate(parts, axis=1)
+    return middle, 1 / np.sqrt(np.where(top < _NOTHING, 1.0, np.maximum(curvature, 1e-12)))
 
 
-def difference(
-    first: LatentMixture, second: LatentMixture, shared: bool, mean: float, level: float
-) -> tuple[float, float, float]:
+def difference(first: Side, second: Side, mean: float, level: float) -> tuple[float, float, float]:
     """Return the equal-tailed interval of X - Y, and P(X > Y).
 
     Those of Y - X are minus these, and 1 - P(X > Y), to the last digit.
     """
-    if shared:
-        keep = np.argsort(first.weight)
-        keep = keep[np.cumsum(first.weight[keep]) >= _LIGHT]
-        first, second = (LatentMixture(*(x[keep] for x in y)) for y in (first, second))
-        first, second = (x._replace(weight=x.weight / x.weight.sum()) for x in (first, second))
     swapped = first.key > second.key
-    if swapped:
-        first, second, mean = second, first, -mean
-    pair = Pair(first, second, shared)
-    same = shared and first.key == second.key
-    share = 0.5 if same else _above_0(pair)
+    pair = Pair(second, first) if swapped else Pair(first, second)
+    mean = -mean if swapped else mean
+    same = first.key == second.key
+    share = 0.5 if same else float(np.clip(pair.above(0.0), 0.0, 1.0))
     scale = float(np.sqrt(first.variance + second.variance))
     tail = (1 - level) / 2
     upper = _end(pair, share, tail, mean, scale)
-    lower = -upper if same else -_end(pair.negative, 1 - share, tail, -mean, scale)
+    lower = -upper if same else -_end(pair.reversed, 1 - share, tail, -mean, scale)
     return (-upper, -lower, 1 - share) if swapped else (lower, upper, share)
-
-
-def _above_0(pair: Pair) -> float:
-    narrow = pair.first.variance <= pair.second.variance
-    return float(np.clip((pair if narrow else pair.exchanged).above_0(), 0.0, 1.0))
 
 
 def _end(pair: Pair, share: float, tail: float, mean: float, scale: float) -> float:
     """Find d with P(X - Y > d) = tail."""
     if share <= tail:
-        return -_positive(pair.negative, 1 - share, 1 - tail, -mean, scale)
+        return -_positive(pair.reversed, 1 - share, 1 - tail, -mean, scale)
     return _positive(pair, share, tail, mean, scale)
 
 
@@ -242,15 +227,12 @@ def _positive(pair: Pair, share: float, tail: float, mean: float, scale: float) 
     """Find d >= 0 with P(X - Y > d) = tail, which is at most P(X > Y)."""
     if not share > tail:
         return 0.0
-    pairs: dict[bool, Pair] = {}
 
     @cache
     def excess(d: float) -> float:
         if d <= 0 or d >= 1:
             return np.log(share / tail) if d <= 0 else -np.inf
-        chosen = _chosen(pair, d)
-        chosen = pairs.setdefault(chosen is pair, chosen)
-        return float(np.log(max(chosen.above(d), 1e-300) / tail))
+        return float(np.log(max(pair.above(d), 1e-300) / tail))
 
     guess = mean - sc.ndtri(tail) * scale
     here = float(np.clip(guess, scale / 8, 1 - 1e-9 * scale))

@@ -87,12 +87,12 @@ def estimate(
     >>> print(estimate(Counts([3, 4, 9], 10)))
     16 of 30 trials succeed, latents 3; averaged over the prior
     latent  successes  of  raw     mean  95% from       to  shrinkage
-         0          3  10  0.3  0.39905   0.14425   0.6588    0.42108
-         1          4  10  0.4  0.45695   0.20279   0.7059    0.42108
-         2          9  10  0.9  0.74641   0.46026  0.96609    0.42108
-    prior, mean: 0.53656 (0.27771 to 0.78238)
-    prior, concentration: 6.1929 (0.95812 to 118.22)
-    prior, rho: 0.13903 (0.0083881 to 0.51069)
+         0          3  10  0.3  0.37086   0.12411   0.6437      0.301
+         1          4  10  0.4  0.44076   0.18408  0.70447      0.301
+         2          9  10  0.9  0.79026   0.50311  0.97758      0.301
+    prior, mean: 0.536 (0.25549 to 0.7982)
+    prior, concentration: 3.4459 (0.63239 to 37.665)
+    prior, rho: 0.22493 (0.025863 to 0.6126)
     """
     check_type("counts", counts, Counts)
     hyperprior = Hyperprior() if hyperprior is None else hyperprior

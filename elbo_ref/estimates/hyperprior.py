@@ -1,10 +1,9 @@
 """The distribution of the prior's own parameters before any success is seen.
 
-A prior Beta(m s, (1 - m) s) is known by its mean m and its concentration s. With s0 a typical
-number of trials of a latent, w = s0/(s0 + s) is the weight that a latent of s0 trials gives its own
-counts, and 1 - w that of the prior. A hyperprior here is m ~ Beta and, independently, w with the
-density w^(p-1) (1 - w)^(q-1). In logit m and log s its tails are exponential; the binomial, w = 0,
-is an ordinary point of it.
+A prior Beta(m s, (1 - m) s) is known by its mean m and its concentration s. With s0 a quarter of a
+typical number of trials of a latent, w = s0/(s0 + s) is the weight that s0 trials have beside the
+prior. A hyperprior here is m ~ Beta and, independently, w with the density w^(p-1) (1 - w)^(q-1).
+In logit m and log s its tails are exponential; the binomial, w = 0, is an ordinary point of it.
 
 Sources: a uniform weight, Christiansen & Morris, J. Am. Stat. Assoc. 92 (1997) 618, and Daniels,
 Can. J. Stat. 27 (1999) 567; (a + b)^(-5/2), Gelman et al., Bayesian Data Analysis, section 5.3.
@@ -21,6 +20,8 @@ from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 
 _LARGEST = 1e6
+_SHARE = 4.0
+"""The median of s is the typical number of trials divided by this."""
 
 
 @underflow_is_zero
@@ -37,8 +38,8 @@ class Hyperprior:
         uniform by default. Here q may be zero or negative: the density then has no finite integral,
         and no posterior unless more latents than -q have successes and failures.
     trials : float, optional
-        s0; by default the harmonic mean of the numbers of trials of the latents that have any: a
-        few very large latents leave it as it is.
+        s0, the median of s where w is uniform; by default a quarter of the harmonic mean of the
+        numbers of trials of the latents that have any: a few very large latents leave it as it is.
 
     Raises
     ------
@@ -52,7 +53,9 @@ class Hyperprior:
     Notes
     -----
     s0 depends on the numbers of trials alone, never on the successes: intervals are calibrated on
-    average over the hyperprior, for these numbers of trials.
+    average over the hyperprior, for these numbers of trials. A quarter of them, where the harmonic
+    mean itself is usual, keeps 95 % intervals above 93 % where latents differ more than that mean
+    expects; docs/estimates.md has the figures.
 
     References
     ----------
@@ -123,7 +126,7 @@ class Hyperprior:
         Examples
         --------
         >>> round(Hyperprior().trials_for(Counts([0, 3, 0], [10, 40, 0])), 12)
-        16.0
+        4.0
         """
         if self.trials is not None:
             return self.trials
@@ -131,7 +134,7 @@ class Hyperprior:
         w = counts.multiplicity[says].astype(np.float64)
         if not w.sum():
             return 1.0
-        return float(w.sum() / (w @ (1 / counts.total_count[says])))
+        return float(w.sum() / (w @ (1 / counts.total_count[says])) / _SHARE)
 
 
 _RULE = f"must lie in [0.01, {_LARGEST:g}]"

@@ -35,6 +35,15 @@ _LARGE = 1e6
 _BLOCK = 2**17
 
 
+class Point(NamedTuple):
+    """Points c of (0, 1), arrays of one shape, with what is known exactly beside them."""
+
+    c: FloatArray
+    rest: FloatArray
+    log_c: FloatArray
+    log_rest: FloatArray
+
+
 def linear_moments(nodes: Nodes, counts: Counts) -> tuple[FloatArray, FloatArray]:
     """Compute the posterior means of c and of s/(s + N): sums over the nodes for each N.
 
@@ -65,6 +74,13 @@ class LatentMixture(NamedTuple):
     def mirrored(self) -> LatentMixture:
         """The posterior of 1 - c."""
         return LatentMixture(self.concentration0, self.concentration1, self.weight)
+
+    def kept(self, least: float) -> LatentMixture:
+        """Drop the lightest nodes, of a total weight of at most `least`."""
+        order = np.argsort(self.weight)
+        keep = order[np.cumsum(self.weight[order]) >= least]
+        a, b, weight = (x[keep] for x in self)
+        return LatentMixture(a, b, weight / weight.sum())
 
     @property
     def key(self) -> tuple[bytes, bytes, bytes]:
@@ -163,7 +179,7 @@ def _quantile(
         np.clip(np.nan_to_num(start, nan=0.0), -_FARTHEST, _FARTHEST), np.float64
     )
     todo, large = np.arange(x.size), bool(np.max(a) + np.max(b) > _LARGE)
-    norm = log_beta_remainder(a, b) if large else sc.betaln(a, b)
+    norm = _log_norm(a, b, large)
     for _ in range(_STEPS):
         step = _halley(x[todo], a[todo], b[todo], norm[todo], weight, tail, large)
         x[todo] = np.clip(x[todo] + step, -_FARTHEST, _FARTHEST)
@@ -192,18 +208,35 @@ def _halley(
     c, rest = sc.expit(x)[:, None], sc.expit(-x)[:, None]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         share = _below(x, a, b) @ weight
-        if large:
-            s, tilt = a + b, cross_difference(a, rest, b, c)
-            log = -deviance(a, s * c, tilt) - deviance(b, s * rest, -tilt)
-        else:
-            tilt = a * rest - b * c
-            log = a * sc.log_expit(x)[:, None] + b * sc.log_expit(-x)[:, None]
+        log_c, log_rest = sc.log_expit(x)[:, None], sc.log_expit(-x)[:, None]
+        log, tilt = _log_power(a, b, Point(c, rest, log_c, log_rest), large)
         density = np.exp(log - norm)
         slope = density @ weight / share
         bend = (density * tilt) @ weight / share / slope - slope
         step = np.log(tail / share) / slope
         step = step / np.clip(1 + step * bend / 2, 0.3, 3.0)
     return np.clip(np.where(np.isfinite(step), step, np.where(share < tail, 1.0, -1.0)), -50, 50)
+
+
+def log_logit_density(a: FloatArray, b: FloatArray, at: Point) -> FloatArray:
+    """Compute the log density of logit c, c ~ Beta(a, b)."""
+    large = bool(np.max(a) + np.max(b) > _LARGE)
+    return _log_power(a, b, at, large)[0] - _log_norm(a, b, large)
+
+
+def _log_norm(a: FloatArray, b: FloatArray, large: bool) -> FloatArray:
+    return np.asarray(log_beta_remainder(a, b) if large else sc.betaln(a, b))
+
+
+def _log_power(
+    a: FloatArray, b: FloatArray, at: Point, large: bool
+) -> tuple[FloatArray, FloatArray]:
+    """Compute a log c + b log(1 - c), or how far below the highest it is; and its slope."""
+    c, rest, log_c, log_rest = at
+    if large:
+        s, tilt = a + b, cross_difference(a, rest, b, c)
+        return -deviance(a, s * c, tilt) - deviance(b, s * rest, -tilt), tilt
+    return a * log_c + b * log_rest, a * rest - b * c
 
 
 def _below(x: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:

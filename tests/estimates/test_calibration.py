@@ -20,7 +20,7 @@ def shares(prior, seed=11):
     found = []
     for _ in range(SETS):
         m, w = rng.uniform(size=2)
-        s = TRIALS * (1 - w) / w
+        s = TRIALS / 4 * (1 - w) / w
         c = er.Beta(m * s, (1 - m) * s).sample(LATENTS, rng)
         estimates = er.estimate(er.Counts(rng.binomial(TRIALS, c), TRIALS), prior)
         at = float(np.clip(c[0], 1e-300, 1 - 1e-16))

@@ -36,7 +36,7 @@ def test_against_a_slow_quadrature(counts):
     found = er.estimate(counts)
     n = counts.total_count
     trials = counts.multiplicity.sum() / (counts.multiplicity / n).sum()
-    twin = Twin(counts, trials)
+    twin = Twin(counts, trials / 4)
     for i, k in enumerate(counts.successes):
         assert found.mean[i] == pytest.approx(twin.mean(k, n[i]), abs=1e-9)
         assert found.shrinkage[i] == pytest.approx(twin.shrinkage(n[i]), abs=1e-9)
@@ -48,7 +48,7 @@ def test_against_a_slow_quadrature(counts):
 
 def test_the_twin_sees_another_hyperprior():
     counts = TABLES["three"]
-    other = Twin(counts, 10.0, weight=(1.0, 2.0))
+    other = Twin(counts, 2.5, weight=(1.0, 2.0))
     assert abs(er.estimate(counts).mean[2] - other.mean(9, 10)) > 1e-3
 
 

@@ -16,7 +16,7 @@ from tiers import few
 THREE = er.Counts([3, 4, 9], 10)
 GROUPED = er.Counts.grouped([3, 4, 9, 2], [10, 10, 10, 5], ["north", "south", "east", "west"])
 FOUND = er.estimate(THREE)
-TWIN = Twin(THREE, 10.0)
+TWIN = Twin(THREE, 2.5)
 
 
 def draws(size=400_000):
@@ -83,7 +83,7 @@ def test_predict(label):
 def test_prior_parameters():
     """Quantiles of w = s0/(s0 + s) and of m, from splines of the twin's marginals."""
     x, rest, _ = unit_rule()
-    for axis, values in ((0, 10.0 * rest / x), (1, x)):
+    for axis, values in ((0, 2.5 * rest / x), (1, x)):
         mass = TWIN.share.sum(axis=axis)
         spline = interpolate.CubicSpline(np.arange(mass.size), mass).antiderivative()
         parameter = FOUND.prior_concentration if axis == 0 else FOUND.prior_mean
