@@ -1,3 +1,9 @@
+#!/usr/bin/env -S uv run --script
+
+# /// script
+# dependencies = ["nox>=2025.2.9"]
+# ///
+
 """What CI runs, a session for each part of it: `nox -l` lists them, `nox -s lint` runs one.
 
 `.ci/run` makes the environments side by side and in fresh clones; the commands are the same, which
@@ -8,7 +14,9 @@ import os
 
 import nox
 
-nox.options.sessions = ["plain", "lint"]
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+
 TORCH = ["torch==2.13.0", "pyro-ppl"]
 LIVE = [
     *["tests/live", "tests/recording", "tests/cli", "tests/docs", "tests/test_architecture.py"],
@@ -31,14 +39,14 @@ def plain(session):
     tests(session, *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def slow(session):
     """Run the thorough and the slow tier, without PyTorch."""
     session.install("-e", ".[test]")
     tests(session, "-m", "(thorough or slow) and not live", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def live(session):
     """Run the tests against a live Pyro, and those of what looks for PyTorch."""
     session.install(*TORCH, "-e", ".[test,frames]")
@@ -46,7 +54,7 @@ def live(session):
     tests(session, "-m", marks, *(session.posargs or LIVE), ELBO_REF_REQUIRE_LIVE="1")
 
 
-@nox.session
+@nox.session(default=False)
 def browser(session):
     """Look at the pages of --report in Chromium, and at results in a notebook."""
     session.install("-e", ".[test,browser,notebook]")
@@ -54,7 +62,7 @@ def browser(session):
     session.run("python", "-m", "pytest", "-m", "", "tests/browser", "tests/notebook", env=required)
 
 
-@nox.session
+@nox.session(default=False)
 def site(session):
     """Build the site and look at it; axe-core comes from npm."""
     session.install(*TORCH, "-e", ".[test,browser,docs]")
@@ -71,7 +79,7 @@ def site(session):
     tests(session, "-m", "", "tests/site", **required)
 
 
-@nox.session
+@nox.session(default=False)
 def engines(session):
     """Count by Dask, Spark, Ibis and xarray."""
     session.install("-e", ".[test,frames,engines]")
@@ -84,14 +92,14 @@ def engines(session):
 @nox.session
 def lint(session):
     """Check form, types and layers."""
-    session.install("-e", ".[dev]")
+    session.install("-e", ".[dev,plot]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("lint-imports")
 
 
-@nox.session
+@nox.session(default=False)
 def archive(session):
     """Run the default tier of the unpacked source archive, with the oldest NumPy and SciPy."""
     session.install("build")
@@ -104,7 +112,7 @@ def archive(session):
     tests(session, *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def wheel(session):
     """Build the wheel twice: the same bytes, and metadata that an index takes."""
     session.install("build", "twine", "check-wheel-contents")
@@ -117,3 +125,7 @@ def wheel(session):
     session.run("cmp", *made, external=True)
     session.run("twine", "check", "--strict", made[0])
     session.run("check-wheel-contents", made[0])
+
+
+if __name__ == "__main__":
+    nox.main()
