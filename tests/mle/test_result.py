@@ -1,7 +1,7 @@
 """`elbo_ref.mle.result`: the six kinds of supremum, and the values there.
 
-Three independent witnesses: the closed form for N = 2 (E11), a dense grid of scipy's betabinom over
-mean and concentration, which may never be higher, and the bundled data's maximisers from mpmath.
+Two independent witnesses: the closed form for N = 2 (E11), and the bundled data's maximisers from
+mpmath; test_solve.py has the third, a dense grid of scipy's betabinom, which may never be higher.
 The constructed cases have suprema that are written down beside them.
 """
 
@@ -242,58 +242,6 @@ def test_rare_events_of_many_trials(rare):
         else:
             assert (found.kind, found.concentration) == ("binomial", np.inf)
             np.testing.assert_allclose(found.log_evidence, height, rtol=1e-13)
-
-
-# -- an independent grid -----------------------------------------------------------------------
-
-MOST_TRIALS = 6
-PAIRS = [(k, n) for n in range(MOST_TRIALS + 1) for k in range(n + 1)]
-
-
-@pytest.fixture(scope="module")
-def grid():
-    """scipy's log probability of every (k, n) over mean and concentration."""
-    logit = np.concatenate([np.linspace(-5.5, 5.5, 331), [-16, -13, -10, -8, 8, 10, 13, 16]])
-    mean = 1 / (1 + np.exp(-logit))[:, None]
-    size = np.exp(np.linspace(np.log(1e-4), np.log(1e6), 101))
-    a, b = mean * size, (1 - mean) * size
-    return np.array([stats.betabinom.logpmf(k, n, a, b).ravel() for k, n in PAIRS])
-
-
-def small_data(rng):
-    """Up to five entries of at most six trials; mixtures that reach every kind."""
-    entries = rng.integers(1, 6)
-    style = rng.integers(4)
-    n = rng.integers(1 if style else 0, MOST_TRIALS + 1, entries)
-    c = rng.beta(*rng.uniform(0.2, 5, 2), entries) if style % 2 else np.full(entries, rng.uniform())
-    k = rng.binomial(n, c)
-    if style == 3 and rng.uniform() < 0.3:
-        k = np.where(k > n / 2, n, 0)
-    w = rng.integers(0, 5, entries) if rng.uniform() < 0.5 else np.ones(entries, int)
-    return k, n, w
-
-
-@pytest.mark.thorough
-def test_a_dense_grid_finds_nothing_higher(grid):
-    """And comes near: the grid is 0.033 wide in logit mean, 0.23 in log concentration."""
-    rng = np.random.default_rng(20240229)
-    kinds, index = {}, {pair: i for i, pair in enumerate(PAIRS)}
-    for _ in range(200):
-        k, n, w = small_data(rng)
-        found = maximize_evidence(er.Counts(k, n, multiplicity=w))
-        check_shape(found)
-        kinds[found.kind] = kinds.get(found.kind, 0) + 1
-        rows = [index[pair] for pair in zip(k.tolist(), n.tolist(), strict=True)]
-        highest = float((w @ grid[rows]).max())
-        inputs = f"k={k}, n={n}, w={w}: {found}, grid {highest!r}"
-        assert highest <= found.log_evidence + 1e-7, inputs
-        assert highest >= found.log_evidence - 0.02, inputs
-        if found.kind == "binomial" and found.mean is not None:
-            assert found.mean == pytest.approx((w @ k) / (w @ n), rel=1e-14)
-    assert set(kinds) == {
-        "no_information", "degenerate", "unidentified", "all_or_none", "binomial", "interior",
-    }, kinds  # fmt: skip
-    assert min(kinds["binomial"], kinds["interior"]) >= 25, kinds
 
 
 # -- symmetries --------------------------------------------------------------------------------

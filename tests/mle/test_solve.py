@@ -130,6 +130,9 @@ def check_against_grid(counts, k, n, w, index, table):
     assert highest >= proof.lower - 0.03 * max(w.sum(), 1), inputs
     assert proof.width <= width_allowed(maximum.log_evidence), inputs
     assert proof.decided, inputs
+    assert highest <= maximum.log_evidence + 1e-8 * w.sum() + 1e-8, inputs
+    if maximum.kind == "binomial":
+        assert maximum.mean == pytest.approx((w @ k) / (w @ n), rel=1e-14), inputs
     if maximum.kind == "interior":
         edges = heights.reshape(LOGIT.size, SIZES.size)
         pooled = (w @ k) / (w @ n)

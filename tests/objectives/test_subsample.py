@@ -25,7 +25,7 @@ NAMES = (
     "beta", "beta_shared", "normal", "laplace", "delta", "none",
     "tied", "empty", "conjugate", "conjugate_detached",
 )  # fmt: skip
-LIMIT, STEPS = 5.1, 1500
+LIMIT, STEPS = 5.1, 1000
 
 
 def own_of(name, counts):

@@ -119,7 +119,7 @@ def test_generators(tmp_path, kind):
 
 
 @pytest.mark.parametrize("prior", [None, er.Beta(0.3, 41.0)], ids=["learned", "fixed"])
-@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("data", few(DATA, 2))
 def test_data(tmp_path, data, prior):
     """Multiplicities, labels, split rows and a fixed prior come back."""
     settings = {"counts": DATA[data]} | ({} if prior is None else {"prior": prior})
@@ -241,7 +241,7 @@ def test_interrupted_at_every_line(tmp_path, monkeypatch, name):
 @pytest.mark.parametrize("name", RUNS)
 def test_interrupted_at_every_instruction(monkeypatch, name):
     monkeypatch.setattr(loop, "_NUMBERS_AT_ONCE", BLOCKS[name])
-    wrong, tried = differing("opcode", {"num_steps": 8, **RUNS[name]})
+    wrong, tried = differing("opcode", {"num_steps": 5, **RUNS[name]})
     assert wrong == []
     assert tried > 150
 
