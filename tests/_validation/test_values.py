@@ -34,7 +34,9 @@ TYPED = {
 RESULTS = {
     "EvidenceMaximum": lambda: er.maximize_evidence(COUNTS, {"mean": 0.5}),
     "Proof": lambda: er.maximize_evidence(COUNTS).proof,
-    "ConfidenceRegion": lambda: er.maximize_evidence(COUNTS).confidence_interval(),
+    "ConfidenceRegion": lambda: er.maximize_evidence(COUNTS, {"mean": 0.5}).confidence_interval(
+        "concentration"
+    ),
     "TestResult": lambda: er.tarone_test(COUNTS),
     "DataSet": lambda: er.datasets.describe("saxony"),
     "Stationarity": lambda: RUN.stationarity,
@@ -42,7 +44,6 @@ RESULTS = {
         COUNTS,
         {"a0": 1.0, "b0": 1.0},
         guide="empty",
-        losses=[9.3, 9.1],
         names={"prior.concentration1": "a0", "prior.concentration0": "b0"},
     ),
 }

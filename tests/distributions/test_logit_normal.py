@@ -52,7 +52,7 @@ def by_mpmath(loc, scale):
         )
 
 
-@pytest.mark.parametrize(("loc", "scale"), few(reversed(ROWS)))
+@pytest.mark.parametrize(("loc", "scale"), few(sorted(ROWS, key=[(3.0, 1.0)].count, reverse=True)))
 def test_moments(loc, scale):
     """To 1e-12 absolutely, and relatively as far as the tails let it; two derivatives may be 0."""
     at = np.array(loc), np.array(scale)

@@ -291,7 +291,7 @@ def test_profile_by_scipy(name, of):
 
 
 @pytest.mark.parametrize("of", PARAMETERS)
-@pytest.mark.parametrize("name", INTERIOR)
+@pytest.mark.parametrize("name", few(INTERIOR, 3))
 def test_profile_is_highest_at_the_maximum(name, of):
     maximum = maximum_of(name)
     at = intervals.PARAMETERS[of](*(float(x) for x in maximum.prior.arrays()))

@@ -46,7 +46,7 @@ def searched(counts, prior, learned):
 
 
 @pytest.mark.parametrize("learned", LEARNED)
-@pytest.mark.parametrize("prior", [PRIOR, er.Beta(0.4, 0.7)])
+@pytest.mark.parametrize("prior", few([PRIOR, er.Beta(0.4, 0.7)]))
 def test_normal_without_its_jacobian(learned, prior):
     best = find_optimum("normal", BOUNDED, prior, learned, "trace_mean_field")
     value, reached = searched(BOUNDED, prior, learned)

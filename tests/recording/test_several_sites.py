@@ -9,6 +9,7 @@ from scipy import special, stats
 from elbo_ref.recording import Recording
 from elbo_ref.recording.replay.check import replay
 from recorded import K, N, site
+from tiers import few
 
 STEPS = 12
 OWN = np.array([[4.0, 8.0, 15.0], [9.0, 6.0, 30.0]])
@@ -49,7 +50,7 @@ def two_sites(sizes, priors, summed, masked=None, wrong=1.0):
 
 @pytest.mark.parametrize("masked", [None, 0])
 @pytest.mark.parametrize("summed", [(True, True), (True, False), (False, False)])
-@pytest.mark.parametrize("sizes", [(1, 2), (2, 1)])
+@pytest.mark.parametrize("sizes", few([((1, 2),), ((2, 1),)]))
 @pytest.mark.parametrize("priors", [((2.0, 5.0), (3.0, 1.5)), ((2.0, 5.0), (2.0, 5.0))])
 def test_gradients_of_each_site_are_compared(priors, sizes, summed, masked):
     """The framework sums up the gradient for an argument that the elements of a site share."""
