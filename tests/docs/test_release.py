@@ -1,5 +1,6 @@
 """What is said of a release agrees, and nox runs what CI runs."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -54,3 +55,13 @@ def test_the_licence_is_an_spdx_expression():
 def test_the_changelog_keeps_its_form():
     text = (ROOT / "CHANGELOG.md").read_text("utf-8")
     assert re.findall(r"^### (.*)$", text, re.MULTILINE) == ["Added", "Changed", "Fixed"]
+
+
+def test_the_paper_has_the_tables_of_the_benchmarks_and_its_references():
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "paper" / "make_tables.py")
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    paper = program.PAPER.read_text("utf-8")
+    assert paper.split(program.MARK)[1].strip() == program.tables().strip()
+    known = re.findall(r"^@\w+{(\w+),", program.PAPER.with_suffix(".bib").read_text("utf-8"), re.M)
+    assert set(re.findall(r"@([a-z]+\d{4})", paper)) == set(known)
