@@ -21,6 +21,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -172,6 +173,16 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_outward_links_have_the_form_of_one(page):
+    """A scheme that is encrypted, a host with a dot, nothing that a sentence left behind."""
+    for link in re.findall(r"https?:[^\s)>\]`\"']+", page.read_text("utf-8")):
+        parts = urlsplit(link)
+        assert parts.scheme == "https" and "." in parts.netloc.strip("."), link
+        assert not parts.netloc.endswith(("example.com", "localhost")), link
+        assert link[-1] not in ".,;:", link
 
 
 def test_every_equation_tag_stands_on_the_page_of_equations():
