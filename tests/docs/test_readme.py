@@ -208,7 +208,7 @@ def test_hints_name_what_an_index_has(folder):
         text = file.read_text("utf-8")
         assert "elbo_ref[" not in text, file
         for name in re.findall(r"pip install ([a-z][a-z0-9-]*)", text):
-            assert f"    {name}>=" in extras, (file, name)
+            assert re.search(rf"^\s+{name}>=", extras, re.MULTILINE), (file, name)
 
 
 def test_commands_name_real_options():
