@@ -35,7 +35,8 @@ _DEEP = 23.0
 """Nats below the peak that nodes reach."""
 _SCAN = np.sinh(np.linspace(-5.0, 5.0, 15))
 _FINE = 0.5
-"""Curvature times the square of a distance at which a peak is known."""
+"""Curvature times the square of a distance, of at most 1, at which a peak is known."""
+_HIGH = 5.0
 _MOST_ZOOMS = 40
 _LEAST, _NOTHING = -1e30, -60.0
 """Stands for the logarithm of 0, and the logarithm of what does not count."""
@@ -152,14 +153,18 @@ class Pair(NamedTuple):
         # beyond d there is no more than an exponential tail, of the rate of 1 - c
         least = np.minimum(-np.log(first.rates[1]), 0.0)
         start = np.maximum(ahead - sc.log_expit(-first.logit), least) if d else first.logit
-        peak, scale = _peaks(integrand, start)
+        peak, top, scale = _peaks(integrand, start)
+        # f is sharp near its own peak, from which that of a product with a slow F may be far
+        middle = np.where(integrand(start[:, None])[:, 0] > top - _HIGH, start, peak)
         width = np.minimum(_STRETCH * scale, _WIDE)
         rates = second.rates[0] + (first.rates[0] if d == 0 else 1.0), first.rates[1]
+        away = np.abs(peak - middle)
         left, right = (
-            float(np.arcsinh((_DEEP / rate + rate * scale**2 / 2) / width).max()) for rate in rates
+            float(np.arcsinh((away + _DEEP / rate + rate * scale**2 / 2) / width).max())
+            for rate in rates
         )
         t = _STEP * np.arange(-int(left / _STEP) - 1, int(right / _STEP) + 2)
-        value = np.exp(integrand(peak[:, None] + width[:, None] * np.sinh(t))) @ np.cosh(t)
+        value = np.exp(integrand(middle[:, None] + width[:, None] * np.sinh(t))) @ np.cosh(t)
         return float(first.weight @ (value * width)) * _STEP
 
 
@@ -176,8 +181,8 @@ def _points(w: FloatArray, d: float) -> tuple[Point, Point]:
 
 def _peaks(
     integrand: Callable[[FloatArray], FloatArray], start: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Find the peak of each row of a log integrand, and 1/sqrt(-second derivative) there."""
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Find the peak of each row of a log integrand, its height and 1/sqrt(-second derivative)."""
     w = start[:, None] + _SCAN
     row = np.arange(start.size)
     steps = np.linspace(0, 1, 6)
@@ -189,14 +194,14 @@ def _peaks(
         curvature = 2 * ((top - low) / (middle - left) - (high - top) / (right - middle))
         curvature = curvature / (right - left)
         gap = np.maximum(middle - left, right - middle)
-        known = (curvature * gap**2 < _FINE) | (top < _NOTHING)
+        known = ((curvature * gap**2 < _FINE) & (gap < 1)) | (top < _NOTHING)
         if known.all():
             break
         size = np.where(known, steps.size - 1, 1)  # a known peak is looked at as before
         before, after = ((size * x)[:, None] for x in (middle - left, right - middle))
         parts = middle[:, None] - before * steps[::-1], middle[:, None] + after * steps[1:]
         w = np.concatenate(parts, axis=1)
-    return middle, 1 / np.sqrt(np.where(top < _NOTHING, 1.0, np.maximum(curvature, 1e-12)))
+    return middle, top, 1 / np.sqrt(np.where(top < _NOTHING, 1.0, np.maximum(curvature, 1e-12)))
 
 
 def difference(first: Side, second: Side, mean: float, level: float) -> tuple[float, float, float]:

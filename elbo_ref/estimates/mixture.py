@@ -32,6 +32,7 @@ _CLOSE_TO_ONE = 3.0
 _STEPS = 8
 _LARGE = 1e6
 """Densities of larger concentrations than this are formed by deviances."""
+_BOTH_LARGE = 1e4
 _BLOCK = 2**17
 
 
@@ -220,8 +221,11 @@ def _halley(
 
 def log_logit_density(a: FloatArray, b: FloatArray, at: Point) -> FloatArray:
     """Compute the log density of logit c, c ~ Beta(a, b)."""
-    large = bool(np.max(a) + np.max(b) > _LARGE)
-    return _log_power(a, b, at, large)[0] - _log_norm(a, b, large)
+    direct = _log_power(a, b, at, False)[0] - _log_norm(a, b, False)
+    large = np.minimum(a, b) > _BOTH_LARGE  # terms that cancel
+    if not large.any():
+        return np.asarray(direct)
+    return np.where(large, _log_power(a, b, at, True)[0] - _log_norm(a, b, True), direct)
 
 
 def _log_norm(a: FloatArray, b: FloatArray, large: bool) -> FloatArray:

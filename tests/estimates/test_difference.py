@@ -10,7 +10,7 @@ import pytest
 from scipy import integrate, special as sc
 
 import elbo_ref as er
-from elbo_ref.estimates.difference import difference
+from elbo_ref.estimates.difference import Pair, difference
 from elbo_ref.estimates.mixture import LatentMixture
 from elbo_ref.estimates.sides import Betas
 from tiers import few
@@ -160,3 +160,17 @@ def test_averaged_against_draws(case):
             assert abs(got - 1.01 * wanted) > error
     if case in ENDS:
         assert result.probability == 0.5
+
+
+KINDS = {**ENDS, **PAIRS, "eighteen": ([18, 17, 7], [45] * 3), "one success": ([1, 0, 0], [20] * 3)}
+
+
+@pytest.mark.parametrize("prior", ["averaged", er.Beta(2.0, 8.0), er.Beta(0.02, 3.0)])
+@pytest.mark.parametrize("case", KINDS)
+def test_one_of_two_is_above(case, prior):
+    """P(X > Y) and P(Y > X) are computed apart, at either end of (0, 1), and have the sum 1."""
+    found = er.estimate(er.Counts(*KINDS[case]), prior)
+    fit, entry = found.posteriors.fits[0], found.posteriors.entry
+    one, other = (Betas(fit.latent(int(entry[i])).kept(1e-7)) for i in (0, -1))
+    pair = Pair(one, other)
+    assert pair.above(0.0) + pair.reversed.above(0.0) == pytest.approx(1, abs=1e-6)
