@@ -7,6 +7,7 @@ with s -> infinity, points at the pooled mean; with s -> 0, points at each laten
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special as sc
 
+from elbo_ref._format.numbers import describe
 from elbo_ref._format.progress import Add
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
@@ -130,6 +132,21 @@ class Fit:
         upper = sc.expit(-mixture.mirrored.lower_quantile(tail, add))
         mean, shrinkage = linear_moments(self._all_nodes, self.counts)
         return Columns(mean, lower, upper, shrinkage)
+
+    def origin(self, group: Hashable) -> str:
+        """Say which prior it is, of a group or of all."""
+        each = "" if group is None else " of each group"
+        if self.grid is not None:
+            return f"averaged over the prior{each}"
+        if self.nodes is None:
+            assert self.maximum is not None
+            of = "" if group is None else f"{group} "
+            return f"{of}in the limit: {self.maximum.sentence}"
+        if self.maximum is not None and each:
+            return f"under the maximum-likelihood prior{each}"
+        a, b = (float(x[0]) for x in self.nodes.concentrations)
+        known = "the maximum-likelihood prior" if self.maximum is not None else "the prior"
+        return f"under {known} {describe(Beta(a, b))}"
 
     @property
     def _all_nodes(self) -> Nodes:

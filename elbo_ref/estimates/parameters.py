@@ -28,6 +28,7 @@ from elbo_ref.mle.result import EvidenceMaximum
 from elbo_ref.special import root
 
 _LIGHT = 1e-13
+_PLACES = 161
 MOST_PRIORS = 20
 """Rows of the table of priors that are shown: each takes a while."""
 _Part = TypeVar("_Part", "PriorParameter", "PriorParameters")
@@ -174,6 +175,14 @@ def averaged(grid: Grid, mirrored: bool, level: float) -> PriorParameters:
     fine = grid.halved()
     places = [_quantile(fine.t, fine.step, fine.mass, tail) for tail in tails]
     log_s = fine.density.anchor[1] + fine.width * np.sinh(places)
+    below, ends = _below_y(grid)
+    sign = -1 if mirrored else 1
+    logits = [sign * _root(below, 1 - tail if mirrored else tail, ends) for tail in tails]
+    return _parameters(tuple(sc.expit(logits).tolist()), tuple(np.exp(log_s).tolist()))
+
+
+def _below_y(grid: Grid) -> tuple[Callable[[float], float], tuple[float, float]]:
+    """Return the distribution function of y = logit m, and the least and the greatest node."""
     heavy = grid.mass > _LIGHT
     z, ridge = grid.z[heavy], grid.ridge.at(heavy)
     points, log_share = over_y(grid.density, z, ridge, STEP_Y / 2)
@@ -181,17 +190,27 @@ def averaged(grid: Grid, mirrored: bool, level: float) -> PriorParameters:
     some = share > _LIGHT / 1e3
     row, _ = np.nonzero(some)
     middle, width, step = (x[row] for x in (points.middle, points.width, points.step))
+    t, weight = points.t[some], share[some]
 
-    def place(y: float) -> FloatArray:
-        return np.arcsinh((y - middle) / width)
+    def below(y: float) -> float:
+        return _below(np.arcsinh((y - middle) / width), t, step, weight)
 
-    ends = float(points.y[some].min()), float(points.y[some].max())
-    sign = -1 if mirrored else 1
-    logits = [
-        sign * _root(place, points.t[some], step, share[some], 1 - tail if mirrored else tail, ends)
-        for tail in tails
-    ]
-    return _parameters(tuple(sc.expit(logits).tolist()), tuple(np.exp(log_s).tolist()))
+    return below, (float(points.y[some].min()), float(points.y[some].max()))
+
+
+def mean_distribution(grid: Grid, mirrored: bool) -> tuple[float, FloatArray, FloatArray]:
+    """Find the posterior mean of a prior's mean, logits of it, and the probability below each."""
+    nodes = grid.nodes()
+    nodes = nodes.mirrored if mirrored else nodes
+    mean = float(nodes.weight @ sc.expit(nodes.y))
+    middle = float(nodes.weight @ nodes.y)
+    scale = float(np.sqrt(nodes.weight @ (nodes.y - middle) ** 2))
+    below, ends = _below_y(grid)
+    low, high = sorted(-x if mirrored else x for x in ends)
+    ends = np.arcsinh((low - middle) / scale), np.arcsinh((high - middle) / scale)
+    y = middle + scale * np.sinh(np.linspace(*ends, _PLACES))
+    share = np.array([below(-x if mirrored else x) for x in y.tolist()])
+    return mean, y, 1 - share if mirrored else share
 
 
 def _parameters(mean: tuple[float, ...], concentration: tuple[float, ...]) -> PriorParameters:
@@ -205,33 +224,22 @@ def _parameters(mean: tuple[float, ...], concentration: tuple[float, ...]) -> Pr
 
 def _quantile(t: FloatArray, step: float, weight: FloatArray, tail: float) -> float:
     """Invert the distribution function of equidistant nodes."""
-    return _root(lambda x: x, t, step, weight, tail, (float(t[0]), float(t[-1])))
+    return _root(lambda at: _below(at, t, step, weight), tail, (float(t[0]), float(t[-1])))
 
 
-def _root(
-    place: Callable[[float], FloatArray | float],
-    t: FloatArray,
-    step: FloatArray | float,
-    weight: FloatArray,
-    tail: float,
-    ends: tuple[float, float],
+def _below(
+    at: FloatArray | float, t: FloatArray, step: FloatArray | float, weight: FloatArray
 ) -> float:
-    """Invert the distribution function of nodes that are equidistant in t, row by row.
+    """Compute the distribution function of nodes that are equidistant in t, row by row."""
+    waves, _ = sc.sici(np.pi * (at - t) / step)
+    return float(weight @ (0.5 + waves / np.pi) / weight.sum())
 
-    Parameters
-    ----------
-    place : callable
-        t of what is inverted, in the row of each node.
-    t, step, weight : float64 ndarray, shape (J,)
-    tail : float
-    ends : (float, float)
-        The least and the greatest node.
-    """
-    total = float(weight.sum())
+
+def _root(below: Callable[[float], float], tail: float, ends: tuple[float, float]) -> float:
+    """Invert a distribution function between the least and the greatest node."""
 
     def excess(at: float) -> float:
-        waves, _ = sc.sici(np.pi * (place(at) - t) / step)
-        return float(weight @ (0.5 + waves / np.pi) / total - tail)
+        return below(at) - tail
 
     low, high = ends
     if excess(low) >= 0 or excess(high) <= 0:  # beyond the nodes there is no more than rounding

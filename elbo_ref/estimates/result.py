@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from elbo_ref._format.arviz import data_tree
 from elbo_ref._format.documents import Document, Documented, document
-from elbo_ref._format.numbers import describe, number
+from elbo_ref._format.numbers import number
 from elbo_ref._format.progress import tracked
 from elbo_ref._format.result import Block, Tabular
 from elbo_ref._format.table import Column, Table, wrapped
@@ -25,11 +25,11 @@ from elbo_ref._validation.arguments import (
     underflow_is_zero,
 )
 from elbo_ref.counts import Counts
-from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.posterior_table import LatentRows
 from elbo_ref.estimates.difference import Difference, difference
 from elbo_ref.estimates.draws import draws_of
 from elbo_ref.estimates.fit import Fit
+from elbo_ref.estimates.mean_difference import mean_difference, places
 from elbo_ref.estimates.mixture import LatentMixture
 from elbo_ref.estimates.parameters import PriorParameter, PriorParameters, Priors, priors_table
 from elbo_ref.estimates.prediction import MOST_TRIALS, Prediction, predicted
@@ -200,13 +200,16 @@ class Estimates(Documented, LatentRows, Tabular):
             above[chosen] = fits[i].above(c)[entry[chosen]]
         return above
 
-    def difference(self, label1: Hashable, label2: Hashable) -> Difference:
+    def difference(self, label1: Hashable, label2: Hashable, *, groups: bool = False) -> Difference:
         """Compare two latents by the posterior of c1 - c2, the prior that they share averaged over.
 
         Parameters
         ----------
         label1, label2
-            Of `labels`.
+            Of `labels`, or of the groups.
+        groups : bool
+            Whether the means of the priors of two groups are compared. At the evidence maximum the
+            interval is joined from the two profile intervals, and the probability is nan.
 
         Returns
         -------
@@ -226,7 +229,13 @@ class Estimates(Documented, LatentRows, Tabular):
         >>> found = estimate(counts).difference("east", "north")
         >>> [round(x, 2) for x in found[2:]]
         [0.42, 0.03, 0.77, 0.98]
+
+        >>> apart = estimate(Counts([1, 2, 0, 3, 7, 9, 6, 8], 10), by=[*"aaaabbbb"])
+        >>> [round(x, 2) for x in apart.difference("b", "a", groups=True)[2:]]
+        [0.5, 0.19, 0.73, 1.0]
         """
+        if groups:
+            return self._difference_of_groups(label1, label2)
         i, j = self._find("label1", label1), self._find("label2", label2)
         if i == j:
             raise ValueError(f"label1 and label2 are both {label1!r}")
@@ -240,6 +249,11 @@ class Estimates(Documented, LatentRows, Tabular):
         one, other = ((Betas if shared else Mixed)(x.kept(_LIGHT)) for x in (first, second))
         found = difference(one, other, mean, self.level)
         return Difference(label1, label2, mean, *found)
+
+    def _difference_of_groups(self, label1: Hashable, label2: Hashable) -> Difference:
+        names, fits, *_ = self.posteriors
+        one, other = (fits[place] for place in places(names, label1, label2))
+        return Difference(label1, label2, *mean_difference(one, other, self.level))
 
     def predict(
         self, total_count: int, label: Hashable = None, *, group: Hashable = None
@@ -345,7 +359,7 @@ class Estimates(Documented, LatentRows, Tabular):
 
     def _caption(self) -> str:
         names, fits, *_ = self.posteriors
-        origins = (_origin(fit, name) for name, fit in zip(names, fits, strict=True))
+        origins = (fit.origin(name) for name, fit in zip(names, fits, strict=True))
         return wrapped("; ".join([self.counts.summary(), *dict.fromkeys(origins)]))
 
     def blocks(self) -> list[Block]:
@@ -383,18 +397,3 @@ def _plain(value: object) -> object:
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value if isinstance(value, int | float | str | None) else str(value)
-
-
-def _origin(fit: Fit, group: Hashable) -> str:
-    each = "" if group is None else " of each group"
-    if fit.grid is not None:
-        return f"averaged over the prior{each}"
-    if fit.nodes is None:
-        assert fit.maximum is not None
-        of = "" if group is None else f"{group} "
-        return f"{of}in the limit: {fit.maximum.sentence}"
-    if fit.maximum is not None and each:
-        return f"under the maximum-likelihood prior{each}"
-    a, b = (float(x[0]) for x in fit.nodes.concentrations)
-    known = "the maximum-likelihood prior" if fit.maximum is not None else "the prior"
-    return f"under {known} {describe(Beta(a, b))}"

@@ -19,7 +19,7 @@ FOUND = er.estimate(THREE)
 TWIN = Twin(THREE, 2.5)
 
 
-def draws(size=400_000):
+def draws(size=800_000):
     """Success probabilities of the three latents from the twin's nodes."""
     rng = np.random.default_rng(5)
     node = rng.choice(TWIN.share.size, size, p=TWIN.share.ravel())
@@ -251,3 +251,39 @@ def test_labels():
 def test_improper_without_information():
     with pytest.raises(ValueError, match=r"^hyperprior: weight\[1\] = -0.5 leaves no posterior"):
         er.estimate(er.Counts([0, 5], 5), hyperprior=er.Hyperprior.power(-2.5))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_difference_of_two_groups(turned):
+    """Means of two priors, against both twins' marginals of m node by node; both orders."""
+    k = np.array([1, 2, 0, 3, 4, 5, 2, 6])
+    counts = er.Counts(10 - k if turned else k, 10)
+    found = er.estimate(counts, by=[*"aaaabbbb"])
+    there, back = (found.difference(*x, groups=True) for x in (("b", "a"), ("a", "b")))
+    m, *_ = unit_rule(180)
+    halves = (er.Counts(counts.successes[i : i + 4], 10) for i in (4, 0))
+    one, other = (Twin(half, 2.5, size=180).share.sum(axis=1) for half in halves)
+    away, share = m[:, None] - m, np.outer(one, other)
+    assert there.mean == pytest.approx((away * share).sum(), abs=1e-7)
+    above = share[away > 0].sum() + share[away == 0].sum() / 2
+    assert there.probability == pytest.approx(above, abs=2e-4)
+    assert share[away < there.lower].sum() == pytest.approx(0.025, abs=2e-3)
+    assert share[away > there.upper].sum() == pytest.approx(0.025, abs=2e-3)
+    np.testing.assert_allclose(
+        [there.mean, there.lower, there.probability],
+        [-back.mean, -back.upper, 1 - back.probability],
+        atol=3e-5,
+    )
+    assert there.table().to_csv().startswith("label1,label2,mean,lower,upper,probability")
+
+
+def test_difference_of_two_groups_otherwise():
+    counts = er.Counts([1, 2, 0, 3, 7, 9, 6, 8], 10)
+    best = er.estimate(counts, "mle", by=[*"aaaabbbb"])
+    found = best.difference("b", "a", groups=True)
+    assert found.mean == best.prior_mean["b"].value - best.prior_mean["a"].value
+    assert found.lower < found.mean < found.upper and np.isnan(found.probability)
+    with pytest.raises(ValueError, match=r"^label2 = 'c' is not one of the groups"):
+        best.difference("a", "c", groups=True)
+    with pytest.raises(ValueError, match=r"^label1 and label2 are both 'a'$"):
+        best.difference("a", "a", groups=True)
