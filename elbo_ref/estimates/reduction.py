@@ -29,6 +29,8 @@ _GOAL = 23.0
 _NEGLIGIBLE = 1e-10
 _MOST_ORDER = 32
 """The most nodes over y of a Gauss rule."""
+_MARGIN = 1.3
+"""Factor of the goal of nodes that are dense, whose Betas are not quite normal."""
 _WIDEST, _DENSE_STRETCH = 0.27, 6.0
 """The largest step over y, and d in standard deviations, of nodes that are dense."""
 
@@ -41,7 +43,7 @@ def reduced(grid: Grid, goal: float = _GOAL) -> Nodes:
     goals = np.maximum(goal + np.log(weight), 1.0)
     ratio = _ratio(ridge, z)
     width = _DENSE_STRETCH * ridge.scale
-    finest = ridge.scale / np.sqrt(1 + ratio**2) * np.pi * np.sqrt(2 / goals)
+    finest = ridge.scale / np.sqrt(1 + ratio**2) * np.pi * np.sqrt(2 / (_MARGIN * goals))
     step = np.minimum(finest, _WIDEST) / width
     dense = Stretched.about(density, ridge, width, step, goals + 2 - ridge.height)
     order = _order(np.maximum(ratio, ridge.scale), goals)

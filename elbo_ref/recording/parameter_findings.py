@@ -43,10 +43,25 @@ def detached(recording: Recording, arguments: Mapping[str, Argument]) -> list[Fi
             words = f"{whose}no gradient goes to {', '.join(lost)}"
             reason = "it was detached, or taken out of the graph by item(), float() or data"
             findings.append(Finding("gradient_detached", words, reason=reason, status="mistake"))
+        elif _never_stepped(mine):
+            words = (
+                f"{', '.join(_never_stepped(mine))}: there is a gradient, and no step follows it"
+            )
+            reason = "it belongs to no parameter that the program states while SVI runs it"
+            findings.append(Finding("gradient_detached", words, reason=reason, status="mistake"))
         elif still:
             words = f"no gradient goes to {', '.join(still)}: not used, or taken out of the graph"
             findings.append(Finding("parameter", words, status="note"))
     return findings
+
+
+def _never_stepped(arguments: Mapping[str, Argument]) -> list[str]:
+    """Name the arguments that the loss has a gradient for and that stay where they are."""
+    return [
+        role
+        for role, x in arguments.items()
+        if x.gradient is not None and np.any(x.gradient) and np.all(x.values == x.values[:1])
+    ]
 
 
 def _enters(value: NDArray[Any], arguments: Mapping[str, Argument], owner: str) -> bool:

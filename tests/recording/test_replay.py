@@ -431,6 +431,16 @@ def test_minibatches(rows, shared, scale, mistakes, numbered):
     assert replay(recording).mistakes == (mistakes if numbered else ())
 
 
+def test_a_scale_of_minibatches_that_is_upside_down():
+    """By hand it is a mistake beside the counts, and without them no scale is ruled out."""
+    recording = batches(ROWS, False, 1 / 3, False)
+    assert replay(recording, er.Counts(*ROWS)).mistakes == ("subsample_unscaled",)
+    alone = replay(recording)
+    assert not alone.mistakes and not {"subsample_unscaled", "normalised_loss"} & {*alone.ruled_out}
+    right = replay(batches(ROWS, False, 3.0, False), er.Counts(*ROWS))
+    assert not right.mistakes
+
+
 def test_minibatches_of_other_rows():
     k, n = ROWS
     for numbered in (True, False):

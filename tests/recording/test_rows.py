@@ -243,7 +243,9 @@ def batches():
         (er.Counts(K + [0, 0, 1], N), 1.5, ["wrong_counts"]),
         (COUNTS, 1.0, ["subsample_unscaled"]),
         (COUNTS, 1.5**2, ["subsample_scaled_twice"]),
-        (COUNTS, 4.0, []),  # a scale that is neither; the scales of the sites say more
+        (COUNTS, 2.0, []),  # batches of an epoch
+        (COUNTS, 4.0, ["subsample_unscaled"]),  # a scale that is neither
+        (COUNTS, 1 / 1.5, ["subsample_unscaled"]),  # upside down
     ],
 )
 def test_counts_beside_minibatches(counts, scale, names):

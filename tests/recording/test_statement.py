@@ -186,6 +186,19 @@ def test_a_constant_beside_parameters_that_are_learned_is_not_detached(made):
     assert not read_statement(other).findings
 
 
+def test_an_argument_with_a_gradient_that_no_step_follows(made):
+    """It belongs to no parameter of the program; without a gradient it is a constant."""
+    still = detached(made, program="model", name="a", zero=False)
+    argument = "model.c.concentration1"
+    steps = still.num_steps
+    fixed = replace(still, arguments={**still.arguments, argument: np.full((steps, 1), 4.0)})
+    assert not read_statement(fixed).findings
+    slopes = {**fixed.argument_gradients, argument: np.full((steps, 1), -0.3)}
+    found = read_statement(replace(fixed, argument_gradients=slopes)).findings
+    assert names(found) == ["gradient_detached"]
+    assert "prior.concentration1: there is a gradient, and no step follows it" in found[0].quantity
+
+
 def test_a_posterior_may_be_detached_on_purpose():
     """Without a success it has the prior's own values."""
     sources = {"concentration1": ["a"], "concentration0": ["b"]}

@@ -37,6 +37,9 @@ from elbo_ref.recording.rows import Data
 from elbo_ref.recording.statement import Statement, read_statement
 from elbo_ref.svi.optimizers import Adam
 
+_BY_SCALE = ("normalised_loss", "subsample_unscaled", "subsample_scaled_twice")
+"""Mistakes that a factor of minibatches shows only where it is known what they are batches of."""
+
 
 @underflow_is_zero
 def replay(
@@ -154,7 +157,9 @@ def _replayed(recording: Recording, counts: Counts | None, optimizer: Adam | Non
     findings += [*map(_outside, statement.outside), *statement.findings]
     data, weight = statement.data, statement.scale * statement.likelihood_weight
     if data is not None and data.possible and counts is not None:
-        findings += compare_in_orders(data, counts, weight)
+        compared = compare_in_orders(data, counts, weight)
+        weighted = any(x.name == "likelihood_weight" for x in statement.findings)
+        findings += [x for x in compared if not (weighted and x.name == "subsample_unscaled")]
     counts = counts and one_by_one(counts)
     if data is None and counts is not None and len(counts) == statement.draws.shape[2]:
         data = Data.of(counts)
@@ -179,9 +184,9 @@ def _replayed(recording: Recording, counts: Counts | None, optimizer: Adam | Non
             explanation = explanation._replace(explained=False)
         elif not unexplained or all(x.name != "loss_mismatch" for x in statement.findings):
             findings += explanation.findings
-        compared = gradients.compare_gradients(explanation)
+        of_gradients = gradients.compare_gradients(explanation)
         detached = any(x.name == "gradient_detached" for x in statement.findings)
-        findings += [x for x in compared if not (detached and x.name == "gradient_mismatch")]
+        findings += [x for x in of_gradients if not (detached and x.name == "gradient_mismatch")]
         findings += draws.compare_draws(trace)
     if not any(x.name == "loss_mismatch" for x in findings):
         findings += chain.compare_parameters(statement)
@@ -275,11 +280,12 @@ def _ruled_out(findings: list[Finding], invisible: tuple[str, ...]) -> tuple[str
         return {finding.name for finding in findings if finding.status == status}
 
     agreeing = names("agrees") - names("untested")
+    unseen = _BY_SCALE if "scale" in names("note") else ()
     quantities = {"losses": losses, "gradients": gradients, "updates": updates, "draws": draws}
     return tuple(
         name
         for quantity, module in quantities.items()
         if quantity in agreeing
         for name in module.RULED_OUT
-        if name not in names("mistake") and name not in invisible
+        if name not in (*names("mistake"), *invisible, *unseen)
     )

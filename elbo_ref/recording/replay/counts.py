@@ -18,6 +18,9 @@ from elbo_ref.crosscheck.label_order import described, in_order, sorted_orders
 from elbo_ref.crosscheck.parameters import one_by_one
 from elbo_ref.recording.rows import Data
 
+_ROUNDING = 1e-5
+"""Relative, of a scale that is computed in float32."""
+
 
 def compare_in_orders(data: Data, counts: Counts, scale: float) -> list[Finding]:
     """Compare counts in their own order; a note says which order of their labels agrees instead."""
@@ -102,11 +105,17 @@ def _compare_batches(data: Data, k: FloatArray, n: FloatArray) -> list[Finding]:
 
 
 def _compare_scale(data: Data, k: FloatArray, n: FloatArray, scale: float) -> list[Finding]:
-    """Compare the scale of minibatches with that which makes all the data of them."""
+    """Compare the scale of minibatches with that which makes all the data of them.
+
+    That is, or is by rows or by whole batches of an epoch about, the number of batches.
+    """
     size = data.successes.shape[1]
     whole = len(k) / size if size > 1 else float(n.sum() / data.total_count.mean())
-    for name, wrong in (("subsample_unscaled", 1.0), ("subsample_scaled_twice", whole**2)):
-        if whole > 1 and np.isclose(scale, wrong) and not np.isclose(wrong, whole):
-            words = f"the scale of minibatches of {size} of {len(k)} latents"
-            return [Finding(name, words, scale, whole, None, "as the sites have it", "mistake")]
-    return []
+    low, high = (np.floor(whole), np.ceil(whole)) if size > 1 else (whole / 2, 2 * whole)
+    low = low if low > 1 else whole  # a scale of 1 is none
+    if whole <= 1 or low * (1 - _ROUNDING) <= scale <= high * (1 + _ROUNDING):
+        return []
+    twice = np.isclose(scale, whole**2)
+    name = "subsample_scaled_twice" if twice else "subsample_unscaled"
+    words = f"the scale of minibatches of {size} of {len(k)} latents"
+    return [Finding(name, words, scale, whole, None, "as the sites have it", "mistake")]
