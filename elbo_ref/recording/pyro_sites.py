@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,16 +93,18 @@ class SiteListener(SiteNotes):
         self._without_gradient: set[str] = set()
 
     def within(self, program: str, function: Any) -> Callable[..., Any]:
-        """Wrap the model or the guide to say which of them it is while it runs."""
+        """Wrap the model or the guide to say which of them it is while it runs.
 
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            outer, self._program = self._program, program
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self._program = outer
+        Pyro's `poutine.unwrap` finds the function in the second argument of a partial one.
+        """
+        return partial(self._run, program, function)
 
-        return wrapped
+    def _run(self, program: str, function: Any, *args: Any, **kwargs: Any) -> Any:
+        outer, self._program = self._program, program
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self._program = outer
 
     def messenger(self) -> Any:
         """Make the context in which Pyro's sites are noted."""

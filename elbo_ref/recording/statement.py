@@ -114,6 +114,11 @@ def read_statement(recording: Recording) -> Statement:
         If an argument is none that its distribution can have.
     """
     rows = [site for site in recording.sites("model") if site["class"] in ROWS]
+    if recording.sites("guide") and not recording.sites("model"):
+        raise OutsideError(
+            "the guide runs the model itself, so that their sites are not told apart: an "
+            "AutoNormal, say, stands beside it"
+        )
     _check_observed(recording, rows)
     if any(site["class"] in MARGINAL for site in rows):
         return _marginal(recording, rows)

@@ -5,6 +5,8 @@ Every run is short: a replay compares each step by itself.
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -672,6 +674,37 @@ def test_what_cannot_be_recorded_is_refused(play):
         svi = pyro.infer.SVI(model, guide, play.adam(), pyro.infer.Trace_ELBO())
         with pytest.raises(ValueError, match="no step has been recorded"), record(svi) as recorder:
             recorder.recording  # noqa: B018
+
+
+def test_a_guide_that_runs_the_model_itself(play):
+    """Pyro treats a messenger otherwise than a function: a run that is recorded is the same."""
+    import torch
+    from pyro.infer.autoguide import AutoNormalMessenger
+
+    pyro, dist = play.pyro, play.pyro.distributions
+
+    def model():
+        a = pyro.param("a", torch.tensor(2.0), constraint=dist.constraints.positive)
+        with pyro.plate("rows", 3):
+            c = pyro.sample("c", dist.Beta(a, torch.tensor(3.0)))
+            n, k = torch.tensor([9.0, 8.0, 7.0]), torch.tensor([1.0, 2.0, 3.0])
+            pyro.sample("k", dist.Binomial(n, c), obs=k)
+
+    def losses(context):
+        with pyro.get_param_store().scope():
+            pyro.set_rng_seed(3)
+            svi = pyro.infer.SVI(
+                model, AutoNormalMessenger(model), play.adam(), pyro.infer.Trace_ELBO()
+            )
+            with context(svi) as recorder:
+                return [svi.step() for _ in range(3)], recorder
+
+    plain, _ = losses(contextlib.nullcontext)
+    recorded, recorder = losses(record)
+    assert recorded == plain
+    verdict = replay(recorder.recording)
+    assert verdict.outcome == "outside_model"
+    assert "the guide runs the model itself" in verdict.having("outside")[0].quantity
 
 
 def test_a_guide_outside_of_the_models_plate_is_refused_in_words(play):
