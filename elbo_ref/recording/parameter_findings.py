@@ -27,7 +27,8 @@ def detached(recording: Recording, arguments: Mapping[str, Argument]) -> list[Fi
     ]
     used = {name for names in sources for name in names}
     for program, owner in (("model", "prior."), ("guide", "guide.")):
-        mine = {r: x for r, x in arguments.items() if r.startswith(owner) and not x.sources}
+        owned = {r: x for r, x in arguments.items() if r.startswith(owner)}
+        mine = {r: x for r, x in owned.items() if not x.sources}
         names = [x for x in recording.gradients if program in stated_in.get(x, ())]
         still = [x for x in names if x not in used and not np.any(recording.gradients[x])]
         others = {x: recording.constrained[x] for x in names}
@@ -43,7 +44,7 @@ def detached(recording: Recording, arguments: Mapping[str, Argument]) -> list[Fi
             words = f"{whose}no gradient goes to {', '.join(lost)}"
             reason = "it was detached, or taken out of the graph by item(), float() or data"
             findings.append(Finding("gradient_detached", words, reason=reason, status="mistake"))
-        elif _never_stepped(mine):
+        elif len(mine) == len(owned) and _never_stepped(mine):
             words = (
                 f"{', '.join(_never_stepped(mine))}: there is a gradient, and no step follows it"
             )
@@ -56,7 +57,10 @@ def detached(recording: Recording, arguments: Mapping[str, Argument]) -> list[Fi
 
 
 def _never_stepped(arguments: Mapping[str, Argument]) -> list[str]:
-    """Name the arguments that the loss has a gradient for and that stay where they are."""
+    """Name the arguments that the loss has a gradient for and that stay where they are.
+
+    One that is held beside another that is learned has a gradient as well: both are one tensor.
+    """
     return [
         role
         for role, x in arguments.items()

@@ -186,17 +186,39 @@ def test_a_constant_beside_parameters_that_are_learned_is_not_detached(made):
     assert not read_statement(other).findings
 
 
-def test_an_argument_with_a_gradient_that_no_step_follows(made):
-    """It belongs to no parameter of the program; without a gradient it is a constant."""
-    still = detached(made, program="model", name="a", zero=False)
-    argument = "model.c.concentration1"
-    steps = still.num_steps
-    fixed = replace(still, arguments={**still.arguments, argument: np.full((steps, 1), 4.0)})
-    assert not read_statement(fixed).findings
-    slopes = {**fixed.argument_gradients, argument: np.full((steps, 1), -0.3)}
-    found = read_statement(replace(fixed, argument_gradients=slopes)).findings
+def without_sources(made, *held):
+    """Arguments of the prior that belong to no parameter and stay, with gradients all the same."""
+    recording = made.recording()
+    steps = recording.num_steps
+    own = [f"model.c.{key}" for key in held]
+    sites = [
+        {**x, "sources": {**x.get("sources", {}), **{key: [] for key in held}}}
+        if (x["program"], x["name"]) == ("model", "c")
+        else x
+        for x in recording.header["sites"]
+    ]
+    return replace(
+        recording,
+        arguments={**recording.arguments, **{x: np.full((steps, 1), 4.0) for x in own}},
+        argument_gradients={
+            **recording.argument_gradients,
+            **{x: np.full((steps, 1), -0.3) for x in own},
+        },
+        header={**recording.header, "sites": sites},
+    )
+
+
+def test_arguments_with_gradients_that_no_step_follows(made):
+    """They belong to no parameter that the program states."""
+    found = read_statement(without_sources(made, "concentration1", "concentration0")).findings
     assert names(found) == ["gradient_detached"]
-    assert "prior.concentration1: there is a gradient, and no step follows it" in found[0].quantity
+    assert "there is a gradient, and no step follows it" in found[0].quantity
+
+
+def test_a_concentration_that_is_held_beside_one_that_is_learned(made):
+    """PyTorch has the gradient of both, which are one tensor."""
+    for held in ("concentration1", "concentration0"):
+        assert not names(read_statement(without_sources(made, held)).findings)
 
 
 def test_a_posterior_may_be_detached_on_purpose():
