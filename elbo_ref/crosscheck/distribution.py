@@ -35,7 +35,6 @@ from elbo_ref.crosscheck.moments import (
 )
 from elbo_ref.crosscheck.saddlepoint import (
     LossDistribution,
-    MixtureDistribution,
     SaddlepointDistribution,
     SampledDistribution,
 )
@@ -54,7 +53,7 @@ _MOST_BATCHES = 400
 """Minibatches that a density is a mixture of."""
 _ROUGHLY = 100_000
 """Draws of c in a rough distribution."""
-_MOST, _BLOCK = 400_000, 500_000
+MOST_DRAWS, _BLOCK = 400_000, 500_000
 """Draws of c in all, unless a loss then has fewer samples than that; and at a time."""
 
 
@@ -64,9 +63,9 @@ def loss_distribution(
     """Give the distribution of a model's losses, and the nats that rounding may add to each."""
     form, rounding, law = _form_and_rounding(model)
     if _is_sampled(model) and not _many_particles(form):
-        one_batch = model.batch and model.observed and not model.renyi and model.added is None
-        of_model = _minibatch_distribution(form, rng) if one_batch else None
-        return of_model or sampled_distribution(model, rng), rounding
+        if model.batch is None or model.renyi or not model.observed or model.added is not None:
+            return sampled_distribution(model, rng), rounding
+        return _minibatch_distribution(form, rng), rounding
     cumulants = _cumulants(form, rng)
     if model.added is not None:
         other, more, _ = _form_and_rounding(model.added)
@@ -267,27 +266,34 @@ def expected_by_latent(form: LinearForm) -> FloatArray:
 
 
 def sampled_distribution(
-    model: LossModel, rng: np.random.Generator, most: int = _MOST, fewest: int = _FEWEST
+    model: LossModel, rng: np.random.Generator, most: int = MOST_DRAWS, fewest: int = _FEWEST
 ) -> SampledDistribution:
     """Distribution of losses drawn as the run draws them.
 
     There are at most so many draws of c, and at least so many of each loss.
     """
+    return SampledDistribution(*_drawn(model, rng, most, fewest))
+
+
+def _minibatch_distribution(form: LinearForm, rng: np.random.Generator) -> SampledDistribution:
+    """Distribution of losses of minibatches: drawn, and its density by that for given batches."""
+    drawn = form.model.num_particles * form.task.num_latents
+    number = int(np.clip(_ROUGHLY // drawn, _FEWEST, _MOST_BATCHES))
+    batches = cumulants_of_batches(form, DrawCumulants(), rng, number)
+    return SampledDistribution(*_drawn(form.model, rng, MOST_DRAWS, _FEWEST), batches)
+
+
+def _drawn(
+    model: LossModel, rng: np.random.Generator, most: int, fewest: int
+) -> tuple[FloatArray, NDArray[np.intp]]:
+    """Draw losses, (U, M), those of one distribution once, and the row of each loss."""
     few, columns = _distinct(model)
     draws = _sampled(LinearForm.of(few), rng, most, fewest)
     if few.added is not None:
         more = _sampled(LinearForm.of(few.added), rng, most, fewest)
         both = min(draws.shape[1], more.shape[1])
         draws = draws[:, :both] + more[:, :both]
-    return SampledDistribution(draws, columns)
-
-
-def _minibatch_distribution(form: LinearForm, rng: np.random.Generator) -> MixtureDistribution:
-    """Distribution of losses of minibatches: drawn, and its density by that for given batches."""
-    drawn = form.model.num_particles * form.task.num_latents
-    number = int(np.clip(_ROUGHLY // drawn, _FEWEST, _MOST_BATCHES))
-    batches = cumulants_of_batches(form, DrawCumulants(), rng, number)
-    return MixtureDistribution(sampled_distribution(form.model, rng), batches)
+    return draws, columns
 
 
 def _same_at_all_steps(form: LinearForm) -> bool:
@@ -297,7 +303,7 @@ def _same_at_all_steps(form: LinearForm) -> bool:
 
 
 def _sampled(
-    form: LinearForm, rng: np.random.Generator, most: int = _MOST, fewest: int = _FEWEST
+    form: LinearForm, rng: np.random.Generator, most: int = MOST_DRAWS, fewest: int = _FEWEST
 ) -> FloatArray:
     """Sample each loss, (T, M); those of one distribution have the same samples."""
     model, steps = form.model, 1 if _same_at_all_steps(form) else form.num_losses

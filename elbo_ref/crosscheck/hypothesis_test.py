@@ -193,9 +193,12 @@ class _Compared:
     ) -> None:
         self._given, self._test, self._losses = given, test, losses
         self._draws, self._seed = draws, int(rng.integers(2**63))
-        some, every = (evenly(losses.values.size, most) for most in (_FIRST, losses.values.size))
-        of_some = self._rough(given.at(some), losses.at(some))
-        self._rounds = ((some, losses.at(some), of_some), (every, losses, test))
+        size = losses.values.size
+        some, every = (evenly(size, most) for most in (_FIRST, size))
+        self._rounds = [(every, losses, test)]
+        if some.size < size:
+            of_some = self._rough(given.at(some), losses.at(some))
+            self._rounds.insert(0, (some, losses.at(some), of_some))
         self._meanings = [x for x in other_meanings(given) if not x.model.equals(given)]
 
     @property

@@ -21,6 +21,7 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.alignment import Losses
 from elbo_ref.crosscheck.cumulants import GammaCumulants
 from elbo_ref.crosscheck.distribution import (
+    MOST_DRAWS,
     loss_distribution,
     rough_distribution,
     sampled_distribution,
@@ -53,8 +54,8 @@ _STEP = 1e-3
 """Standard deviations over which the second derivative of cumulants is differenced."""
 _RANKED, _MOST_RANKED = 25, 100_000
 """Draws among which a loss has its rank, at least; draws of c for all ranks, at most."""
-_FEW_DRAWS, _MANY_DRAWS = 20_000, 400_000
-"""Draws of c for the p-value of one loss."""
+_FEW_DRAWS = 20_000
+"""Draws of c that are tried first for the p-value of one loss."""
 _FAR_BELOW = 1e-6
 """Part of a level below which few draws leave no doubt, whose tail has a scale from ten of them."""
 _MANY = 200
@@ -120,7 +121,7 @@ class ModelTest:
 
     def _drawn_p(self, one: slice, level: float) -> float:
         """p-value of one loss from draws, from few where these leave no doubt."""
-        for most in (_FEW_DRAWS, _MANY_DRAWS):
+        for most in (_FEW_DRAWS, MOST_DRAWS):
             drawn = sampled_distribution(self.model.at(one), self._rng, most)
             p = float(p_values(drawn, self._losses[one], self.allowance[one])[0])
             if p < _FAR_BELOW * level:

@@ -224,11 +224,19 @@ class SampledDistribution:
     """Distribution of numbers by independent draws, exponential beyond them.
 
     Numbers that are distributed alike may share a row of draws, (U, M): `rows` has that of each.
+    Their density may be that of a mixture of gamma distributions, cumulants (number of parts, T),
+    which has no such noise as the distance of neighbouring draws.
     """
 
     closed = False
 
-    def __init__(self, draws: FloatArray, rows: IntArray | None = None) -> None:
+    def __init__(
+        self,
+        draws: FloatArray,
+        rows: IntArray | None = None,
+        parts: GammaCumulants | None = None,
+    ) -> None:
+        self._parts = parts
         self._unsorted, self._draws = draws, np.sort(draws, axis=1)
         self._rows = np.arange(len(draws)) if rows is None else rows
         self.mean, self.variance = draws.mean(axis=1)[self._rows], draws.var(axis=1)[self._rows]
@@ -259,6 +267,9 @@ class SampledDistribution:
         n gaps around a number that is drawn as they are make log(gap) ~ psi(n + 1) - log(density)
         (Loftsgaarden & Quesenberry 1965).
         """
+        if self._parts is not None:
+            each = self._parts.log_density(x)
+            return np.asarray(sc.logsumexp(each, axis=0) - np.log(len(each)))
         size, densities = self._draws.shape[1], np.empty(len(x))
         most = int(size**_REACH / 2)
         for t, (draws, away, beyond, tail) in enumerate(self._outward(x)):
@@ -295,20 +306,3 @@ class SampledDistribution:
             scale = max(float(np.mean(draws[-count:])) - begin, least)
             beyond = size - int(np.searchsorted(draws, value, "left"))
             yield draws, value - begin, beyond, _Tail(count, scale, least)
-
-
-class MixtureDistribution(SampledDistribution):
-    """Distribution of numbers by draws, with the density of a mixture of gamma distributions.
-
-    A mixture's has no such noise as the distance of neighbouring draws. `parts` are cumulants of
-    arrays (number of parts, T).
-    """
-
-    def __init__(self, sampled: SampledDistribution, parts: GammaCumulants) -> None:
-        super().__init__(sampled._unsorted, sampled._rows)
-        self._parts = parts
-
-    def log_density(self, x: FloatArray) -> FloatArray:
-        """Log density of each number."""
-        each = self._parts.log_density(x)
-        return np.asarray(sc.logsumexp(each, axis=0) - np.log(len(each)))

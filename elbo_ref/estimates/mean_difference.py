@@ -32,11 +32,11 @@ def mean_difference(first: Fit, second: Fit, level: float) -> tuple[float, float
         return one - other, one - other - float(down), one - other + float(up), np.nan
     tables = [mean_distribution(x.grid, x.mirrored) for x in (first, second) if x.grid is not None]
     (mean1, y1, share1), (mean2, y2, share2) = tables
-    pchip = import_module("scipy.interpolate").CubicSpline
+    spline = import_module("scipy.interpolate").CubicSpline
     fine = np.interp(np.linspace(0, y1.size - 1, _POINTS), np.arange(y1.size), y1)
-    below = np.clip(pchip(y1, share1)(fine), 0.0, 1.0)
+    below = np.clip(spline(y1, share1)(fine), 0.0, 1.0)
     mass, at = np.diff(below), sc.expit((fine[1:] + fine[:-1]) / 2)
-    other_below = pchip(y2, share2)
+    other_below = spline(y2, share2)
 
     def above(d: float) -> float:
         c: FloatArray = np.clip(at - d, 1e-300, 1 - 1e-16)

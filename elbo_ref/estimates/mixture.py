@@ -96,10 +96,6 @@ class LatentMixture(NamedTuple):
         spread = (mean - weight @ mean) ** 2 + mean * (b / (a + b)) / (a + b + 1)
         return float(weight @ spread)
 
-    def below(self, c: float) -> float:
-        """Compute the probability below c."""
-        return float(sc.betainc(self.concentration1, self.concentration0, c) @ self.weight)
-
 
 class Mixture(NamedTuple):
     """One mixture of Betas for each of P latents, of J common nodes.

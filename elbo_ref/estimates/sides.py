@@ -1,4 +1,4 @@
-"""What may be compared: Betas with common nodes, their mixture, and a density on nodes.
+"""Latents that may be compared: Betas with common nodes, or their mixture.
 
 Much of a distribution may be closer to 0 than floats are, as of Beta(1e-4, 1). There it is taken at
 log c, in which I_c(a, b) = c^a/(a B(a, b)): two latents without successes are no tie.
