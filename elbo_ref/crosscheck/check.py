@@ -293,14 +293,15 @@ def _verdict(
     from_start = losses.size == steps - 1
     fits = not any(finding.status == "mistake" for finding in findings)
     coordinates = reading.coordinates
-    findings += step_findings(
-        model,
-        coordinates,
-        optimizer,
-        from_start=from_start,
-        fits=fits,
-        stored=handed.given.constraints if paired else (),
-    )
+    if reached is model:
+        findings += step_findings(
+            model,
+            coordinates,
+            optimizer,
+            from_start=from_start,
+            fits=fits,
+            stored=handed.given.constraints if paired else (),
+        )
     findings = explained_by_another_model(findings)
     if any(finding.status == "outside" for finding in findings):
         return _without_numbers(in_order(findings), reading.what, model.loss, model.counts)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special as sc
 
 from elbo_ref import guides
 from elbo_ref._validation.arguments import BoolArray, FloatArray
@@ -338,7 +339,14 @@ def _equal(x: NDArray[Any], y: NDArray[Any]) -> bool:
 
 
 def _selected(sites: Sites, drawn: NDArray[Any]) -> FloatArray:
-    return np.asarray(drawn[:, :, sites.kept], dtype=np.float64)
+    """Take the logits that the guide draws, of which the latents have to be the sigmoids."""
+    logits = np.asarray(drawn[:, :, sites.kept], dtype=np.float64)
+    room = np.sqrt(np.finfo(sites.draws.dtype).eps)
+    if np.any(np.abs(sc.expit(logits) - sites.draws) > room):
+        raise OutsideError(
+            f"the guide computes {sites.name!r} of its draws, not by a sigmoid alone"
+        )
+    return logits
 
 
 def _logits_of(sites: Sites) -> FloatArray:

@@ -176,7 +176,8 @@ class Recorder:
             self._refused = f"a loss of {len(loss)} numbers cannot be recorded"
             return loss
         self._parameters = notes.parameters
-        self._step = {"losses": float(loss), **notes.groups()}
+        scales = {key: site["scale"] for key, site in notes.sites.items()}
+        self._step = {"losses": float(loss), "scales": scales, **notes.groups()}
         if not self._steps:
             self._header |= {
                 "sites": list(notes.sites.values()),

@@ -22,6 +22,8 @@ from elbo_ref.recording.notes import Recording
 
 Array = NDArray[Any]
 
+_NO_ARRAYS = {"losses", "scales"}
+"""Entries of a step that are no groups of arrays."""
 _NEAR = 64
 """Roundings, in units of eps, that turn a logit back into its probability."""
 
@@ -218,15 +220,15 @@ def make_recording(
 ) -> Recording:
     """Stack the arrays of all steps; those that are the same in all of them are kept once.
 
-    Steps from the first on in which a name or a shape is another, as in the last batch of a data
-    set, are left out; the header says how many.
+    Steps from the first on in which a name, a shape or the scale of a site is another, as in the
+    last batch of a data set, are left out; the header says how many.
     """
-    first = _shapes(steps[0])
-    alike = list(takewhile(lambda step: _shapes(step) == first, steps))
+    first = _form(steps[0])
+    alike = list(takewhile(lambda step: _form(step) == first, steps))
     if len(alike) < len(steps):
         header = {**header, "left_out": len(steps) - len(alike)}
     groups: dict[str, Any] = {"losses": np.array([x["losses"] for x in alike], dtype=np.float64)}
-    for group in steps[0].keys() - {"losses"}:
+    for group in steps[0].keys() - _NO_ARRAYS:
         names = steps[0][group]
         groups[group] = {name: np.stack([x[group][name] for x in alike]) for name in names}
     for name, array in groups["observed"].items():
@@ -235,13 +237,11 @@ def make_recording(
     return Recording(header=header, moments=moments or {}, **groups)
 
 
-def _shapes(step: Mapping[str, Any]) -> dict[tuple[str, str], tuple[int, ...]]:
-    return {
-        (group, name): array.shape
-        for group, arrays in step.items()
-        if group != "losses"
-        for name, array in arrays.items()
-    }
+def _form(step: Mapping[str, Any]) -> tuple[Any, dict[tuple[str, str], tuple[int, ...]]]:
+    """Scales of the sites, and the shape of each array."""
+    arrays = {group: step[group] for group in step.keys() - _NO_ARRAYS}
+    shapes = {(group, name): x.shape for group, of in arrays.items() for name, x in of.items()}
+    return step.get("scales"), shapes
 
 
 def import_framework(*modules: str, function: str, package: str) -> tuple[Any, ...]:

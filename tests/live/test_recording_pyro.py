@@ -676,6 +676,47 @@ def test_what_cannot_be_recorded_is_refused(play):
             recorder.recording  # noqa: B018
 
 
+@pytest.mark.parametrize("annealed", [True, False])
+def test_annealing_that_goes_on(play, annealed):
+    """The weight of the first step is named and nothing else; the other steps are left out."""
+    import torch
+
+    pyro, dist = play.pyro, play.pyro.distributions
+    n, k = torch.tensor([9.0, 8.0, 7.0]), torch.tensor([1.0, 2.0, 3.0])
+
+    def positive(name):
+        return pyro.param(name, torch.tensor(2.0), constraint=dist.constraints.positive)
+
+    def latent(a, b, factor):
+        with pyro.poutine.scale(scale=factor):
+            return pyro.sample("c", dist.Beta(a, b))
+
+    def model(factor):
+        a, b = positive("a"), positive("b")
+        with pyro.plate("rows", 3):
+            pyro.sample("k", dist.Binomial(n, latent(a, b, factor)), obs=k)
+
+    def guide(factor):
+        p, q = positive("p"), positive("q")
+        with pyro.plate("rows", 3):
+            latent(p, q, factor)
+
+    with pyro.get_param_store().scope():
+        pyro.set_rng_seed(3)
+        svi = pyro.infer.SVI(model, guide, play.adam(), pyro.infer.Trace_ELBO())
+        with record(svi) as recorder:
+            for t in range(20):
+                svi.step(0.4 + 0.01 * t if annealed else 1.0)
+    verdict = replay(recorder.recording)
+    assert verdict.mistakes == (("likelihood_weight",) if annealed else ())
+    assert recorder.recording.num_steps == (1 if annealed else 20)
+    if annealed:
+        assert verdict["likelihood_weight"].theirs == pytest.approx(2.5)
+        assert "19 further steps" in next(
+            x.quantity for x in verdict.having("note") if x.name == "recording"
+        )
+
+
 def test_a_guide_that_runs_the_model_itself(play):
     """Pyro treats a messenger otherwise than a function: a run that is recorded is the same."""
     import torch

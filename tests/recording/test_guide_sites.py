@@ -242,6 +242,17 @@ def test_a_vector_of_another_family_is_outside_the_model(kind):
         reading(sites, {"guide.c.v": C[:, 0]}, draws=draws)
 
 
+@pytest.mark.parametrize("ending", ["vector", "c_unconstrained"])
+def test_what_is_not_the_sigmoid_of_a_draw_is_outside_the_model(ending):
+    """A structured guide adds a location to it, say."""
+    vector = "_AutoStructured_latent" if ending == "vector" else ending
+    sites = [site("guide", vector, "Normal"), site("guide", "c", "Delta")]
+    arguments = {f"guide.{vector}.loc": LOC, f"guide.{vector}.scale": SCALE, "guide.c.v": C[:, 0]}
+    assert reading(sites, arguments, draws={"c": C, vector: Y}).guide.name == "normal"
+    with pytest.raises(OutsideError, match="computes 'c' of its draws, not by a sigmoid alone"):
+        reading(sites, arguments, draws={"c": C, vector: Y + 0.01})
+
+
 def test_a_vector_that_is_a_point_is_that_of_laplace():
     vector = "_AutoLaplaceApproximation_latent"
     sites = [site("guide", vector, "Delta"), site("guide", "c", "Delta")]

@@ -141,9 +141,8 @@ def _replayed(recording: Recording, counts: Counts | None, optimizer: Adam | Non
     part, findings = finite_part(recording)
     left_out = recording.header.get("left_out")
     if left_out:
-        words = (
-            f"{left_out} further steps, whose arrays have other shapes, are not in the recording"
-        )
+        what = "whose arrays have other shapes or whose sites other scales"
+        words = f"{left_out} further steps, {what}, are not in the recording"
         findings.append(Finding("recording", words, status="note"))
     if part is None:
         findings.append(_untested("there is no step of finite numbers"))
