@@ -249,3 +249,27 @@ def test_root_refuses():
             special.root(function, -1.0, 1.0, xtol=1e-9)
     with pytest.raises(RuntimeError):
         special.root(lambda x: np.sign(x - 0.3) or 1.0, -1e300, 1e300, xtol=1e-300, rtol=0.0)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [(2e5, 1e5), (2e8, 1.5e8), (7e9, 2e9), (6e15, 4e15), (9e18, 2e8)]
+)
+def test_share_below(a, b):
+    """1e-11 of its tail where 1 - c is exact; against an integral of the density."""
+    exact = mpmath.mp.clone()
+    exact.dps = 40
+    p, q = exact.mpf(a), exact.mpf(b)
+    mean, scale = p / (p + q), exact.sqrt(p * q / (p + q) ** 3)
+    norm = exact.loggamma(p) + exact.loggamma(q) - exact.loggamma(p + q)
+
+    def density(t):
+        c = mean + scale * t
+        return scale * exact.exp((p - 1) * exact.log(c) + (q - 1) * exact.log(1 - c) - norm)
+
+    for t in (-5.0, -1.0, -2e-3, 0.0, 1e-3, 4e-3, 0.3):
+        c = float(mean + scale * t)
+        end = (exact.mpf(c) - mean) / scale
+        first = max(-25, -mean / scale)
+        wanted = exact.quad(density, [*exact.linspace(first, end, 15)])
+        got = special.beta_share(*arrays(a, b, c, 1 - c))
+        close(got, wanted, 1e-11, a=a, b=b, t=t)

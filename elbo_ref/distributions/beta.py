@@ -226,8 +226,8 @@ class Beta(Distribution):
         Returns
         -------
         Interval
-            As exact as ``scipy.special.betainc``: 1e-9 of its width for concentrations up to 1e9, a
-            few percent at 1e15, nothing beyond.
+            To 1e-8 of its width, or as exact as floats between 0 and 1 are: 1e-6 where both
+            concentrations are 1e18.
 
         Examples
         --------

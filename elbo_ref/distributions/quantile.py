@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.special import bisected, blocks
+from elbo_ref.special import beta_share, bisected, blocks
 
 _FARTHEST = 750.0
 """A logit whose probability is 0 or 1 in float64."""
@@ -43,10 +43,4 @@ def _is_below(
     logit: FloatArray, a: FloatArray, b: FloatArray, tail: FloatArray | float
 ) -> NDArray[np.bool_]:
     """Tell whether less than `tail` lies below a logit."""
-    small = sc.expit(-np.abs(logit))
-    below = logit < 0
-    above = ~below
-    share = np.empty(logit.shape)
-    share[below] = sc.betainc(a[below], b[below], small[below])
-    share[above] = sc.betaincc(b[above], a[above], small[above])
-    return np.asarray(share < tail)
+    return np.asarray(beta_share(a, b, sc.expit(logit), sc.expit(-logit)) < tail)

@@ -8,8 +8,8 @@ r = s/(T + s) and q = 1/(T + s), the log evidence is, up to a constant,
         + sum_U log(m r + t q) + sum_D log[((1 - m) r + t q)/(r + t q)] - sum_E log(r + t q),
 
 t > 0, to which the hyperprior adds alpha log m + beta log(1 - m) + p log w + (1 - w)-terms. It is
-computed as the change from an anchor, each term without cancellation and few terms large, so that
-sums of 1e15 trials keep their digits.
+computed as the change from an anchor, each term without cancellation. Latents of very many trials,
+whose sums would cancel, are taken one by one (`elbo_ref.estimates.large`).
 
 At a given z the derivative by y is (1 - m) U(m) - m D(m) with
 
@@ -31,6 +31,7 @@ from scipy import special as sc
 from elbo_ref._validation.arguments import BoolArray, FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.estimates.hyperprior import Hyperprior
+from elbo_ref.estimates.large import LargeLatents, chosen, is_large
 from elbo_ref.mle.factorial_sums import FactorialSums, WeightedOffsets
 from elbo_ref.special import blocks
 
@@ -66,13 +67,17 @@ class LogDensity:
     Attributes
     ----------
     up, down, excess : WeightedOffsets
-        Those beyond 0, in units of T.
+        Those beyond 0, in units of T; of latents that are not taken one by one.
     at_0 : (float, float, float)
-        U_0, D_0 and the number of latents with successes and failures.
+        U_0, D_0, and the number of these latents with successes and failures.
     exponents : (float, float, float, float)
         alpha, beta, p and q of the hyperprior.
     log_trials : (float, float)
         log T and log s0.
+    large : LargeLatents or None
+        Those that are taken one by one.
+    along : (WeightedOffsets, WeightedOffsets)
+        `up` and `down` of all latents.
     anchor : (y, z)
         Where the log density is 0.
     """
@@ -83,28 +88,39 @@ class LogDensity:
     at_0: tuple[float, float, float]
     exponents: tuple[float, float, float, float]
     log_trials: tuple[float, float]
+    large: LargeLatents | None
+    along: tuple[WeightedOffsets, WeightedOffsets]
     anchor: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def of(cls, counts: Counts, hyperprior: Hyperprior) -> LogDensity:
         """Build the density."""
-        up, down, _, excess, mixed = FactorialSums.of(counts)
-        u0, d0 = (float(x.weight[:1].sum()) for x in (up, down))
         alpha, beta = (float(x) for x in hyperprior.mean.arrays())
         exponents = alpha, beta, *hyperprior.weight
         w = np.maximum(counts.multiplicity, 1)
         typical = float(np.exp(np.average(np.log(np.maximum(counts.total_count, 1)), weights=w)))
         log_trials = float(np.log(typical)), float(np.log(hyperprior.trials_for(counts)))
+        alone = is_large(counts)
+        up, down, _, excess, mixed = FactorialSums.of(chosen(counts, ~alone))
+        up, down, excess = (_scaled(x, typical) for x in (up, down, excess))
+        u0, d0 = (float(counts.multiplicity @ (x > 0)) for x in (counts.successes, counts.failures))
         at_0 = u0, d0, float(mixed)
-        up, down, excess = (
-            WeightedOffsets(x.positive.offset / typical, x.positive.weight)
-            for x in (up, down, excess)
-        )
-        return cls(up, down, excess, at_0, exponents, log_trials)
+        if not alone.any():
+            return cls(up, down, excess, at_0, exponents, log_trials, None, (up, down))
+        large = chosen(counts, alone)
+        more_up, more_down = (_scaled(x, typical) for x in FactorialSums.of(large)[:2])
+        along = _joined(up, more_up), _joined(down, more_down)
+        one_by_one = LargeLatents.of(large)
+        return cls(up, down, excess, at_0, exponents, log_trials, one_by_one, along)
 
     def anchored(self, y: float, z: float) -> LogDensity:
         """Measure from another point."""
         return replace(self, anchor=(y, z))
+
+    @property
+    def mixed(self) -> float:
+        """The number of all latents with successes and failures."""
+        return self.at_0[2] + (0.0 if self.large is None else self.large.mixed)
 
     @property
     def rates(self) -> tuple[float, float]:
@@ -124,6 +140,7 @@ class LogDensity:
         float64 ndarray, shape (P,)
         """
         terms = 1 + self.up.offset.size + self.down.offset.size
+        terms += 0 if self.large is None else len(self.large.counts)
         parts = blocks(dy.size, max(1, _BLOCK // terms))
         return np.concatenate([self._at(dy[part], dz[part]) for part in parts])
 
@@ -153,8 +170,10 @@ class LogDensity:
         t, weights = self.down
         size, y = rest0 * r0 + t * q0, r + t * q
         growth = (r0 + t * q0) / size
-        away = (dr * (m0 * r0 * (1 - t) / size) - dp * growth) / y
+        away = -(dm[:, None] * r * growth + dr * (m0 * t / size)) / y
         value += _logs(away, lambda: (rest * r + t * q) / y * growth) @ weights
+        if self.large is not None:
+            value += self.large.change((y0, dy), (z0, dz))
         return np.asarray(value)
 
     def ridge(self, z: FloatArray, start: FloatArray | None = None) -> Ridge:
@@ -165,16 +184,17 @@ class LogDensity:
         high = -low
         x = z - self.log_trials[0]
         r, q = sc.expit(x)[:, None], sc.expit(-x)[:, None]
-        q_up, q_down = q * self.up.offset, q * self.down.offset
-        all_up, all_down = u0 + self.up.weight.sum(), d0 + self.down.weight.sum()
+        alongside, against = self.along
+        q_up, q_down = q * alongside.offset, q * against.offset
+        all_up, all_down = u0 + alongside.weight.sum(), d0 + against.weight.sum()
         if start is None:  # exact in both limits, s -> 0 and s -> infinity
             start = q[:, 0] * np.log((alpha + u0) / (beta + d0))
             start = start + r[:, 0] * np.log((alpha + all_up) / (beta + all_down))
         y = start
         for _ in range(_NEWTON_STEPS):
             m, rest = sc.expit(y), sc.expit(-y)
-            up, bend_up = _outcome(alpha + u0, m[:, None] * r, q_up, self.up.weight)
-            down, bend_down = _outcome(beta + d0, rest[:, None] * r, q_down, self.down.weight)
+            up, bend_up = _outcome(alpha + u0, m[:, None] * r, q_up, alongside.weight)
+            down, bend_down = _outcome(beta + d0, rest[:, None] * r, q_down, against.weight)
             tilt = y - np.log(up) + np.log(down)
             slope = 1 - rest * bend_up / up - m * bend_down / down
             low, high = np.where(tilt < 0, y, low), np.where(tilt < 0, high, y)
@@ -189,6 +209,15 @@ class LogDensity:
             y = following
         height = self(y - self.anchor[0], z - self.anchor[1])
         return Ridge(y, height, 1 / np.sqrt(curvature))
+
+
+def _scaled(sums: WeightedOffsets, typical: float) -> WeightedOffsets:
+    """Take the offsets beyond 0, in units of a number of trials."""
+    return WeightedOffsets(sums.positive.offset / typical, sums.positive.weight)
+
+
+def _joined(one: WeightedOffsets, other: WeightedOffsets) -> WeightedOffsets:
+    return WeightedOffsets(*(np.concatenate(x) for x in zip(one, other, strict=True)))
 
 
 def _outcome(

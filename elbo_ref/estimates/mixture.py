@@ -19,7 +19,13 @@ from elbo_ref._format.progress import Add
 from elbo_ref._validation.arguments import FloatArray, IntArray
 from elbo_ref.counts import Counts
 from elbo_ref.estimates.quadrature import Nodes
-from elbo_ref.special import bisected, cross_difference, deviance, log_beta_remainder
+from elbo_ref.special import (
+    beta_share,
+    bisected,
+    cross_difference,
+    deviance,
+    log_beta_remainder,
+)  # fmt: skip
 
 _FARTHEST = 740.0
 """A logit whose probability is nearly 0 or 1 in float64."""
@@ -141,7 +147,7 @@ class Mixture(NamedTuple):
         """Compute the probability of each latent above c."""
         share = np.empty(self.successes.size)
         for part, a, b in self.blocks():
-            share[part] = sc.betaincc(a, b, c) @ self.weight
+            share[part] = beta_share(b, a, np.array(1 - c), np.array(c)) @ self.weight
         return share
 
     def lower_quantile(self, tail: float, add: Add | None = None) -> FloatArray:
@@ -240,9 +246,5 @@ def _log_power(
 
 
 def _below(x: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
-    """Compute I_c(a, b) at c = sigma(x), where c is close to 1 by 1 - c."""
-    share = np.asarray(sc.betainc(a, b, sc.expit(x)[:, None]), np.float64)
-    close = x > _CLOSE_TO_ONE
-    if close.any():
-        share[close] = sc.betaincc(b[close], a[close], sc.expit(-x[close])[:, None])
-    return share
+    """Compute I_c(a, b) at c = sigma(x)."""
+    return beta_share(a, b, sc.expit(x)[:, None], sc.expit(-x)[:, None])

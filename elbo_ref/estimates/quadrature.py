@@ -278,12 +278,12 @@ def _located(density: LogDensity) -> tuple[LogDensity, float, FloatArray, FloatA
     The mass over y at each z is taken from the curvature at the ridge.
     """
     _, _, p, q = density.exponents
-    left, right = min(q + density.at_0[2], 1.0), min(p, 1.0)
+    left, right = min(q + density.mixed, 1.0), min(p, 1.0)
     low, high = min(density.log_trials), max(density.log_trials)
-    ends = np.array([low - 1.2 * _DEEP / left - 5, high + 1.2 * _DEEP / right + 30])
+    # s far below both 1 and the trials is in the left tail, whatever the counts
+    ends = np.array([min(low, 0.0) - 1.2 * _DEEP / left - 5, high + 1.2 * _DEEP / right + 30])
     middle, wide = (low + high) / 2, 6 + high - low
-    first, last = (np.arcsinh((ends - middle) / wide) / _STEP_Z).astype(np.int64).tolist()
-    z = middle + wide * np.sinh(_STEP_Z * np.arange(first, last + 1))
+    z = middle + wide * np.sinh(_steps((ends - middle) / wide))
     for _ in range(_MOST_ZOOMS):
         height, y = _marginal(density, z)
         i = min(max(int(np.argmax(height)), 1), z.size - 2)
@@ -296,13 +296,18 @@ def _located(density: LogDensity) -> tuple[LogDensity, float, FloatArray, FloatA
         z = mode + np.concatenate([np.linspace(-before, 0, 7), np.linspace(0, after, 7)[1:]])
     scale = 1 / np.sqrt(max(curvature, 1e-3 / after**2))
     width = float(min(_STRETCH * scale, _WIDE_Z))
-    first, last = (np.arcsinh((ends - mode) / width) / _STEP_Z).astype(np.int64).tolist()
-    t = _STEP_Z * np.arange(first, last + 1)
+    t = _steps((ends - mode) / width)
     height, y = _marginal(density, mode + width * np.sinh(t))
     height += np.log(np.cosh(t))
     above = np.flatnonzero(height > height.max() - _DEEP)
     part = slice(max(above[0] - 1, 0), above[-1] + 2)
     return density, width, t[part], y[part]
+
+
+def _steps(ends: FloatArray) -> FloatArray:
+    """Return equidistant t that reach two values of sinh t."""
+    t = np.arcsinh(ends) / _STEP_Z
+    return _STEP_Z * np.arange(np.floor(t[0]), np.ceil(t[1]) + 1)
 
 
 def _marginal(density: LogDensity, z: FloatArray) -> tuple[FloatArray, FloatArray]:

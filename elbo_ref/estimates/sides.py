@@ -13,9 +13,9 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.estimates.mixture import LatentMixture, Point, log_logit_density
+from elbo_ref.special import beta_share
 
 _SMALL_LOG = -600.0
-_NEAR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,7 @@ def _columns(at: Point) -> Point:
 
 def _below(a: FloatArray, b: FloatArray, at: Point) -> FloatArray:
     """Compute I_c(a, b), close to an end of (0, 1) by the distance from it, however small."""
-    share: FloatArray = np.empty(np.broadcast_shapes(a.shape, at.c.shape))
-    far = at.rest > _NEAR
-    sc.betainc(a, b, at.c, out=share, where=far)
-    sc.betaincc(b, a, at.rest, out=share, where=~far)
+    share = beta_share(a, b, at.c, at.rest)
     if (at.log_c < _SMALL_LOG).any():
         share = np.where(at.log_c < _SMALL_LOG, _tiny(a, b, at.log_c), share)
     if (at.log_rest < _SMALL_LOG).any():

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import special as sc
 
 from elbo_ref._format.result import Tabular
 from elbo_ref._validation.arguments import FloatArray, IntArray, probability
@@ -28,6 +27,7 @@ from elbo_ref.report.axes import (
     plain_text,
     thinned,
 )
+from elbo_ref.special import beta_share
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -157,7 +157,8 @@ def exceedance(table: PosteriorTable | Estimates, above: float) -> FloatArray:
     if isinstance(table, Estimates):
         return table.probability_above(above)
     after = posterior(table.prior, table.counts)
-    return np.asarray(sc.betaincc(*after.arrays(), above))
+    a, b = after.arrays()
+    return beta_share(b, a, np.array(1 - above), np.array(above))
 
 
 def _ordered(result: Tabular, order: IntArray) -> list[str]:

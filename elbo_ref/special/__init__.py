@@ -41,6 +41,7 @@ from elbo_ref.special.digamma import (
     trigamma_excess,
     trigamma_excess_difference,
 )
+from elbo_ref.special.incomplete_beta import beta_share
 from elbo_ref.special.log_gamma import (
     log_beta_remainder,
     log_binomial,
@@ -53,6 +54,7 @@ from elbo_ref.special.roots import bisected, root
 
 __all__ = [
     "SHIFT",
+    "beta_share",
     "bisected",
     "blocks",
     "cross_difference",
