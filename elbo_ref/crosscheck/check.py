@@ -40,7 +40,7 @@ from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.loss_spread import spread_findings
 from elbo_ref.crosscheck.not_finite import not_finite
 from elbo_ref.crosscheck.optimizer_steps import step_findings
-from elbo_ref.crosscheck.optimum import exact_numbers, may_be_noise, optimum_finding
+from elbo_ref.crosscheck.optimum import decay_findings, exact_numbers, may_be_noise, optimum_finding
 from elbo_ref.crosscheck.other_models import (
     explained_by_another_model,
     guide_of_other_family,
@@ -322,7 +322,8 @@ def _verdict(
         )
     )
     has_losses = bool(losses.size or evaluations.size)
-    findings += [optimum_finding(seen), *_untested(losses.size, has_losses, paired, steps)]
+    findings += [optimum_finding(seen), *decay_findings(optimizer.weight_decay if optimizer else 0)]
+    findings += [*_untested(losses.size, has_losses, paired, steps)]
     names_found = {finding.name for finding in findings}
     return Verdict(
         subject=_subject(reading.what, model.loss, model.counts),

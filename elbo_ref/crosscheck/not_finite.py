@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
 
+_IMPOSSIBLE = "as of an observation that cannot be: more successes than trials, or fewer than none"
+
 
 def not_finite(
     values: Mapping[str, FloatArray], losses: FloatArray, evaluations: FloatArray
@@ -39,7 +41,9 @@ def not_finite(
         else:
             kind = _kind(array[bad])
             found.append(f"{name} is {kind} ({int(bad.sum())} of {array.size} values)")
-    return tuple(Finding("not_finite", what, status="mistake") for what in found)
+    finite = all(np.isfinite(array).all() for array in values.values())
+    reason = _IMPOSSIBLE if finite and losses.size and np.isinf(losses).all() else ""
+    return tuple(Finding("not_finite", what, reason=reason, status="mistake") for what in found)
 
 
 def _of_series(subject: str, unit: str, series: FloatArray) -> list[str]:

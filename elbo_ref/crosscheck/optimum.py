@@ -54,6 +54,13 @@ def optimum_finding(seen: PointDiagnosis) -> Finding:
     return Finding(seen.case, near, here, optimum.value, NEGLIGIBLE, why, "optimum")
 
 
+def decay_findings(decay: float) -> list[Finding]:
+    """Note that an optimizer's weight decay moves the maximum."""
+    what = f"weight decay {number(decay)} draws the unconstrained parameters to 0"
+    reason = "what is maximised is the objective less a penalty"
+    return [Finding("weight_decay", what, reason=reason, status="note")] if decay else []
+
+
 def may_be_noise(seen: PointDiagnosis) -> bool:
     """Return True if a usual learning rate, where none is known, lets its noise be as large."""
     at = seen.point

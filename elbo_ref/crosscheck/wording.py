@@ -59,11 +59,20 @@ _EXACT = "exact, in nats (the objective is minus the expected loss):"
 
 _OUTSIDE = "That is no mistake: exact numbers are known here for the Beta-Binomial alone."
 
+_INSTEAD = (
+    "Your program is right, and PyTorch's derivative is not: NumPyro's has no such error, nor has "
+    "elbo_ref.maximize_elbo, and a normal guide does without it."
+)
+"""Advice where the kernel is all that is wrong."""
+
 _ON_OPTIMUM = {
     "unbounded": "More steps do not help: the model or the guide has to change.",
     "drifting": (
         "More steps only go on drifting: hold one concentration or the mean fixed, or take the "
         "supremum for the answer."
+    ),
+    "weight_decay": (
+        "More steps do not help while weight decay holds the parameters back: set it to 0."
     ),
     "not_converged": "More steps, or a smaller learning rate at the end.",
     "noise_floor": (
@@ -295,7 +304,9 @@ def advice(
         sentences.append(_OUTSIDE)
     if any(finding.rivals for finding in mistakes) and not recorded:
         sentences.append("More evaluations, or a history of the parameters, tell them apart.")
-    if mistakes:
+    if {finding.name for finding in mistakes} == {"kernel_error"}:
+        sentences.append(_INSTEAD)
+    elif mistakes:
         where = "." if recorded else "; a recording of a few steps shows where it enters."
         sentences.append(f"Correct that first{where}")
     elif not has_losses:
@@ -304,8 +315,7 @@ def advice(
     elif not recorded and not statuses & {"agrees", "outside", "optimum"}:
         sentences.append("A recording of a few steps tells more than numbers alone.")
     names = {finding.name for finding in findings}
-    if may_be_noise:
-        sentences.append(_MAY_BE_NOISE)
-    elif "not_finite" not in names:
-        sentences += [text for name, text in _ON_OPTIMUM.items() if name in names][:1]
+    if "optimum" in statuses and (not mistakes or "exact" in names):
+        on_optimum = [text for name, text in _ON_OPTIMUM.items() if name in names][:1]
+        sentences += [_MAY_BE_NOISE] if may_be_noise else on_optimum
     return tuple(sentences)

@@ -28,7 +28,10 @@ _NUMBER = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _LOSSES = ("loss", "losses", "evaluation", "evaluations", "train_loss", "elbo_loss")
-_INDICES = ("", "step", "steps", "iteration", "iter", "epoch", "index", "i", "t", "unnamed: 0")
+_INDICES = (
+    *("", "step", "steps", "iteration", "iter", "epoch", "batch", "index", "i", "t", "unnamed: 0"),
+    *("time", "wall time", "timestamp"),
+)
 _MOST_NAMES = 8
 """Names of columns that a message lists."""
 _ENDLESS = re.compile(r"[+-]?inf", re.IGNORECASE)
@@ -74,8 +77,9 @@ def read_numbers(source: str | Path) -> FloatArray:
     source : str or Path
         A text of one number a line, which may be quoted; ``"-"`` is standard input. A first line
         that begins with a letter, `_` or `#` and is no number is a header. Blank lines may follow
-        the last number. A table with a header has a column `loss`, or one beside its index. Or a
-        list in JSON, alone or the one list of an object, an array in npy, or an npz with one array.
+        the last number. A table with a header has a column `loss`, or a single one beside step,
+        epoch and time. Or a list in JSON, alone or the one list of an object, an array in npy, or
+        an npz with one array.
 
     Returns
     -------
@@ -169,10 +173,10 @@ def _column(lines: list[str]) -> list[str]:
     if len(names) < 2 or all(_NUMBER.fullmatch(name) for name in names):
         return lines
     wanted = [i for i, name in enumerate(names) if name in _LOSSES]
-    if len(names) == 2 and names[0] in _INDICES:
-        wanted = [1]
+    if not wanted:
+        wanted = [i for i, name in enumerate(names) if name not in _INDICES]
     if len(wanted) != 1:
-        rule = "one of them must be called loss, or the first of two step"
+        rule = "one of them must be called loss, or all others step, epoch or time"
         first = ", ".join(map(short, names[:_MOST_NAMES])) + ", ..." * (len(names) > _MOST_NAMES)
         raise DataError(f"the columns are {first}: {rule}")
     rows = [line.removesuffix("\r").split(mark) for line in lines]

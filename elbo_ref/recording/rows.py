@@ -124,9 +124,7 @@ def data_of(
     total = np.zeros((4, steps, size))
     findings = []
     for site in sites:
-        k, n = _rows(recording, site)
-        mask = _mask(recording, site)
-        k, n = (np.where(mask != 0, x, 0.0) for x in (k, n))
+        k, n, mask = _counted(recording, site)
         findings += _faults(site, k, n)
         trial = site["class"] in TRIALS
         coefficient = np.zeros(k.shape) if trial else log_choose_of(k, n)
@@ -166,6 +164,13 @@ def data_of(
     return Data(*rows, trials, by_logit, False, exact, batched, whole, numbers, noted)
 
 
+def impossible_rows(recording: Recording) -> list[Finding]:
+    """Find the sites whose rows are no counts, whatever else the program is."""
+    kept = [x for x in recording.sites("model") if f"{x['name']}.value" in recording.observed]
+    found = [x for site in kept for x in _faults(site, *_counted(recording, site)[:2])]
+    return [x for x in found if x.status == "mistake"]
+
+
 def _faults(site: Mapping[str, Any], k: FloatArray, n: FloatArray) -> list[Finding]:
     """Find rows that are no counts: part of a trial, or more successes than there are trials."""
     if np.any((k != np.floor(k)) | (n != np.floor(n))):
@@ -198,15 +203,19 @@ def _mask(recording: Recording, site: Mapping[str, Any]) -> FloatArray:
     return recording.observed.get(f"model.{site['name']}.mask", none).astype(np.float64)
 
 
-def _rows(recording: Recording, site: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
-    """Return values and total counts of a site, (1 or T, rows)."""
+def _counted(
+    recording: Recording, site: Mapping[str, Any]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return values and total counts of a site, (1 or T, rows), 0 where masked, and the mask."""
+    mask = _mask(recording, site)
     value, total = (
         recording.observed[f"{site['name']}.{key}"].astype(np.float64)
         for key in ("value", "total_count")
     )
     steps = max(len(value), len(total))
     shape = (steps, int(site["rows"]))
-    return np.broadcast_to(value, shape), np.broadcast_to(total, shape)
+    k, n = (np.where(mask != 0, np.broadcast_to(x, shape), 0.0) for x in (value, total))
+    return k, n, mask
 
 
 def _repeated(

@@ -33,6 +33,21 @@ def test_a_verdict_says_where(given, said):
     assert "NaN" not in verdict.to_json()
 
 
+@pytest.mark.parametrize(
+    ("losses", "values", "impossible"),
+    [
+        ([np.inf, np.inf], {"a": 2.0}, True),
+        ([np.inf, NAN], {"a": 2.0}, False),
+        ([3.0, np.inf], {"a": 2.0}, False),
+        ([np.inf, np.inf], {"a": NAN}, False),
+    ],
+)
+def test_losses_that_were_infinite_all_along_are_of_rows_that_cannot_be(losses, values, impossible):
+    values = {name: np.asarray(x) for name, x in values.items()}
+    found = not_finite(values, np.array(losses), NONE)
+    assert ("more successes than trials" in found[0].reason) == impossible
+
+
 def test_a_history_says_from_which_step():
     steps, losses = 5, np.array([3.0, 3.1, 2.9, NAN, NAN])
     a = np.full((steps + 1, 4), 2.0)

@@ -87,7 +87,15 @@ def test_advice_for_every_state():
         assert text.startswith("More steps")
     (text,) = advice([AWAY], has_losses=True, may_be_noise=True)
     assert "--lr" in text
-    assert len(advice([WRONG, AWAY], has_losses=True)) == 3
+    assert len(advice([WRONG, AWAY], has_losses=True)) == 2
+    undone = Finding("exact", "the exact numbers are those with the mistake undone", status="note")
+    assert advice([WRONG, AWAY, undone], has_losses=True)[2].startswith("More steps only go on")
+    decay = Finding("weight_decay", "weight decay 0.1", status="note")
+    slow = AWAY._replace(name="not_converged")
+    (text,) = advice([slow, decay], has_losses=True)
+    assert "set it to 0" in text and advice([AGREES, decay], has_losses=True) == ()
+    (text,) = advice([WRONG._replace(name="kernel_error", rivals=())], has_losses=True)
+    assert text.startswith("Your program is right")
     assert advice([AGREES], has_losses=True) == ()
     (text,) = advice([BLIND], has_losses=False)
     assert text.startswith("Evaluate the loss")

@@ -348,6 +348,7 @@ def test_numbers(write, text):
     [
         "step,loss\n0,1.5\n1,-2e3\n2,.5\n3,+7.\n",
         "step\tloss\ttime\n0\t1.5\t9\n1\t-2e3\t9\n2\t.5\t9\n3\t+7.\t9\n",
+        "Wall time,Step,Value\n9,0,1.5\n9,1,-2e3\n9,2,.5\n9,3,7\n",
         ",0\n0,1.5\n1,-2e3\n2,.5\n3,+7.\n",
         '"";"ELBO"\n0;1.5\n1;-2e3\n2;.5\n3;7\n',
         "[1.5, -2e3, 0.5, 7]",
@@ -388,6 +389,10 @@ def test_numbers_from_standard_input(write, monkeypatch):
         ("1\nx\n", "line 2: 'x' is not a number"),
         ("loss\nmore\n1\n", "line 2: 'more' is not a number"),
         ("a,b\n1,2.5\n", "the columns are 'a', 'b': one of them must be called loss"),
+        (
+            "step,a,b\n1,2,3\n",
+            "the columns are 'step', 'a', 'b': one of them must be called loss, or",
+        ),
         ("step,loss\n1\n", "line 2 has 1 columns, the header 2"),
         ("step,loss\n1,x\n", "line 2: 'x' is not a number"),
         ("[1, [2]]", "number 1 of the list is '[2]'"),

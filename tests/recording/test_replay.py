@@ -249,6 +249,7 @@ def test_other_counts(made):
         assert verdict.having("mistake")[0].quantity == quantity
         agreed = {x.name for x in verdict.having("agrees")}
         assert agreed == {"losses", "gradients", "updates", "draws"}
+        assert "rows that the run observed" in _note(verdict, "exact").quantity
 
 
 def test_nothing_but_the_recording_is_needed(made):
@@ -380,6 +381,15 @@ def test_an_optimizer_that_is_claimed(made):
     unlike = made.replay(silent, optimizer=er.Adam(lr=2 * LR))
     assert unlike.mistakes == ("optimizer_settings",)
     assert "lr = 0.03" in unlike.findings[0].reason
+
+
+@pytest.mark.parametrize("kind", ["Adam", "AdamW"])
+def test_weight_decay_is_said(made, kind):
+    settings = {name: {**SETTINGS, "weight_decay": 0.1} for name in made.recording().before}
+    noted = {"optimizer": {"class": kind, "settings": settings}}
+    verdict = made.replay(made.recording(header=lambda r: {**r.header, **noted}))
+    assert "weight decay 0.1" in _note(verdict, "weight_decay").quantity
+    assert not any(x.name == "weight_decay" for x in made.replay().findings)
 
 
 ROWS = np.array([3, 7, 12, 0, 5, 9]), np.array([10, 9, 40, 8, 11, 30])
@@ -580,6 +590,16 @@ def test_a_run_that_stops_being_finite(made):
     assert {x.name for x in verdict.having("agrees")} >= {"losses", "gradients", "updates"}
     nothing = made.replay(made.recording(losses=lambda r: r.losses * np.nan))
     assert "no step of finite numbers" in nothing.having("untested")[0].reason
+
+
+def test_a_row_that_cannot_be_is_said_where_no_loss_is_finite(made):
+    def observed(recording):
+        return {**recording.observed, "k.value": np.array([[3.0, 99.0, 12.0]])}
+
+    impossible = made.recording(losses=lambda r: r.losses + np.inf, observed=observed)
+    verdict = made.replay(impossible)
+    assert verdict.mistakes == ("wrong_total_count", "not_finite")
+    assert verdict.findings[0].quantity == "row 1 of 'k' has 99 successes of 9"
 
 
 def test_arguments_are_checked(made):

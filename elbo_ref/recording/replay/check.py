@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.crosscheck import wording
 from elbo_ref.crosscheck.check import check_claims
 from elbo_ref.crosscheck.findings import Finding, Verdict, in_order
-from elbo_ref.crosscheck.optimum import exact_numbers, optimum_finding
+from elbo_ref.crosscheck.optimum import decay_findings, exact_numbers, optimum_finding
 from elbo_ref.crosscheck.parameters import learned_of, one_by_one
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.distributions.beta import Beta
@@ -33,7 +33,7 @@ from elbo_ref.recording.replay.finite import finite_part
 from elbo_ref.recording.replay.reach import held_by, reach_finding
 from elbo_ref.recording.replay.trace import ReplayTrace
 from elbo_ref.recording.replay.whole import whole_run
-from elbo_ref.recording.rows import Data
+from elbo_ref.recording.rows import Data, impossible_rows
 from elbo_ref.recording.statement import Statement, read_statement
 from elbo_ref.svi.optimizers import Adam
 
@@ -145,8 +145,8 @@ def _replayed(recording: Recording, counts: Counts | None, optimizer: Adam | Non
         words = f"{left_out} further steps, {what}, are not in the recording"
         findings.append(Finding("recording", words, status="note"))
     if part is None:
-        findings.append(_untested("there is no step of finite numbers"))
-        return _Seen(findings)
+        untested = _untested("there is no step of finite numbers")
+        return _Seen([*impossible_rows(recording), *findings, untested])
     try:
         statement = read_statement(part)
     except OutsideError as error:
@@ -159,6 +159,9 @@ def _replayed(recording: Recording, counts: Counts | None, optimizer: Adam | Non
         compared = compare_in_orders(data, counts, weight)
         weighted = any(x.name == "likelihood_weight" for x in statement.findings)
         findings += [x for x in compared if not (weighted and x.name == "subsample_unscaled")]
+        if data.constant and any(x.status == "mistake" for x in compared):
+            words = "the exact numbers are those of the rows that the run observed"
+            findings.append(Finding("exact", words, status="note"))
     counts = counts and one_by_one(counts)
     if data is None and counts is not None and len(counts) == statement.draws.shape[2]:
         data = Data.of(counts)
@@ -209,7 +212,14 @@ def _at_maximum(
         return [], None
     held = held_by(statement)
     within = held and reach_finding(held, point)
-    return [within or optimum_finding(point)], point
+    decay = max((x.get("weight_decay") or 0.0 for x in _settings(statement.recording)), default=0.0)
+    return [within or optimum_finding(point), *decay_findings(decay)], point
+
+
+def _settings(recording: Recording) -> list[dict[str, Any]]:
+    """List the optimizer's settings of each parameter."""
+    noted = recording.header.get("optimizer") or {}
+    return list(noted.get("settings", {}).values())
 
 
 def _untested(reason: str) -> Finding:
