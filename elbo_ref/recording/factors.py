@@ -1,13 +1,17 @@
-"""Counts behind a likelihood that is written by hand, as a factor of each latent.
+"""Factors: a likelihood that is written by hand, and what a model has beside its rows.
 
 A binomial log likelihood is linear in log c and log(1 - c), with the outcomes for coefficients.
 Over the draws of a recording these are determined, and being whole numbers they are known exactly;
 what is left is a constant: nothing, the log binomial coefficients, or something else.
+
+Beside observed rows a factor that changes from step to step makes another model, unless it is the
+prior's density or the likelihood once more: these were counted twice.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
@@ -24,6 +28,8 @@ _MOST = 0.4
 """Effect of rounding on a fitted count from which it is not determined."""
 
 _ROUNDINGS = 64
+_SAME = 1e-4
+"""Relative difference of a factor from a density up to which it is that density."""
 
 
 def data_of_factor(recording: Recording, logits: FloatArray) -> Data | None:
@@ -63,6 +69,42 @@ def data_of_factor(recording: Recording, logits: FloatArray) -> Data | None:
     if np.any(np.abs(values - likelihood - constant) > room) or uncertain.any():
         return None
     return _data(names[0].removesuffix(".factor"), outcomes, constant, room.max(axis=0))
+
+
+def factors_beside(
+    recording: Recording, logits: FloatArray, prior: FloatArray, data: Data | None
+) -> tuple[str, ...]:
+    """Name the factors, beside observed rows, that are part of another model.
+
+    Parameters
+    ----------
+    recording : Recording
+    logits : array, (T, P, L)
+    prior : array, (2, T, 1 or L)
+    data : Data or None
+    """
+    if data is None or data.by_hand:
+        return ()
+    a, b = prior[:, :, None]
+    k, failures = data.outcomes[:, :, None]
+    logs = -np.logaddexp(0, -logits), -np.logaddexp(0, logits)
+    densities = (
+        ((a - 1) * logs[0] + (b - 1) * logs[1] - sc.betaln(a, b)).sum(axis=2),
+        (k * logs[0] + failures * logs[1]).sum(axis=2),
+    )
+    found = []
+    for name, values in recording.observed.items():
+        total = values.astype(np.float64).sum(axis=1)[:, None]
+        constant = len(total) == 1 or not name.endswith(".factor")
+        if not (constant or any(_same_but_for_a_constant(total, x) for x in densities)):
+            found.append(name.removesuffix(".factor"))
+    return tuple(found)
+
+
+def _same_but_for_a_constant(total: FloatArray, density: FloatArray) -> bool:
+    """Compare a factor, (T, 1), with a density at the draws of any of the particles, (T, P)."""
+    apart = np.ptp(total - density, axis=0)
+    return bool(np.any(apart <= _SAME * (1 + np.abs(density).max(axis=0, initial=0.0))))
 
 
 def _data(name: str, outcomes: FloatArray, constant: FloatArray, room: FloatArray) -> Data:

@@ -13,7 +13,7 @@ what its own statement shows to be a mistake is a finding.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.guides import Guide
 from elbo_ref.recording.distribution_kinds import MARGINAL, OF_SEVERAL, ROWS
-from elbo_ref.recording.factors import data_of_factor
+from elbo_ref.recording.factors import data_of_factor, factors_beside
 from elbo_ref.recording.guide_sites import EMPTY, Argument, OutsideError, Sites, read_guide
 from elbo_ref.recording.notes import Recording
 from elbo_ref.recording.parameter_findings import at_ends, detached, other_rows
@@ -120,8 +120,15 @@ def read_statement(recording: Recording) -> Statement:
             "AutoNormal, say, stands beside it"
         )
     _check_observed(recording, rows)
-    if any(site["class"] in MARGINAL for site in rows):
-        return _marginal(recording, rows)
+    marginal = any(site["class"] in MARGINAL for site in rows)
+    stated = (_marginal if marginal else _of_latents)(recording, rows)
+    factors = factors_beside(recording, stated.logits, stated.prior, stated.data)
+    more = tuple(f"the factor {name!r} is a term of its own" for name in factors)
+    return replace(stated, outside=(*stated.outside, *more))
+
+
+def _of_latents(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> Statement:
+    """Read a model that draws its latents."""
     sites = Sites(recording, _latents(recording, rows))
     data = data_of(recording, rows, sites.places, sites.size) if rows else None
     prior = {f"prior.{name}": sites.argument("model", "", name) for name in NAMES}

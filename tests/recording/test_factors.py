@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import special
+from scipy import special, stats
 
 from elbo_ref.recording import Recording
-from elbo_ref.recording.factors import data_of_factor
-from recorded import COUNTS, K, N
+from elbo_ref.recording.factors import data_of_factor, factors_beside
+from elbo_ref.recording.replay.check import replay
+from elbo_ref.recording.rows import Data
+from recorded import COUNTS, K, Made, N
 
 STEPS = 12
 
@@ -63,3 +65,55 @@ def test_one_factor_of_all_latents_does_not_tell_their_counts():
     summed = recording.observed["lik.factor"].sum(axis=1, keepdims=True)
     assert data_of_factor(replace(recording, observed={"lik.factor": summed}), logits) is None
     assert data_of_factor(replace(recording, observed={}), logits) is None
+
+
+def _density(c, prior, kind):
+    """A factor of each latent, (T, 3), by SciPy's distributions."""
+    return {
+        "penalty": -5 * (c - 0.5) ** 2,
+        "hyperprior": -(prior.sum(axis=0) ** 2)[:, None] / 100,
+        "prior": stats.beta.logpdf(c, *prior[:, :, None]),
+        "likelihood": stats.binom.logpmf(K, N, c),
+        "constant": np.ones((1, 3)),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [
+        ("penalty", True),
+        ("hyperprior", True),
+        ("prior", False),
+        ("likelihood", False),
+        ("constant", False),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_factor_beside_rows_is_another_model_unless_it_counts_something_twice(kind, other, dtype):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(-0.5, 0.6, (STEPS, 1, 3))
+    prior = rng.uniform(1, 5, (2, STEPS))
+    values = _density(special.expit(logits[:, 0]), prior, kind).astype(dtype)
+    recording = Recording(losses=np.zeros(STEPS), observed={"more.factor": values})
+    data = Data.of(COUNTS)._replace(by_hand=False)
+    wanted = ("more",) if other else ()
+    assert factors_beside(recording, logits, prior[:, :, None], data) == wanted
+    assert factors_beside(recording, logits, prior[:, :, None], None) == ()
+
+
+def test_a_program_with_a_penalty_is_outside_and_its_losses_are_no_mistake():
+    made = Made("beta")
+
+    def penalty(recording):
+        return -5 * (recording.draws["c"][:, 0] - 0.5) ** 2
+
+    def observed(recording):
+        return {**recording.observed, "more.factor": penalty(recording)}
+
+    def losses(recording):
+        return recording.losses - penalty(recording).sum(axis=1)
+
+    verdict = replay(made.recording(losses=losses, observed=observed))
+    assert (verdict.outcome, verdict.mistakes) == ("outside_model", ())
+    assert "'more'" in verdict.having("outside")[0].quantity
+    assert replay(made.recording(losses=losses)).mistakes == ("loss_mismatch",)

@@ -40,6 +40,8 @@ from elbo_ref.svi.optimizers import Adam
 _BY_SCALE = ("normalised_loss", "subsample_unscaled", "subsample_scaled_twice")
 """Mistakes that a factor of minibatches shows only where it is known what they are batches of."""
 
+_UNKNOWN = "they do not follow from what is known of this model"
+
 
 @underflow_is_zero
 def replay(
@@ -172,7 +174,9 @@ def _replayed(recording: Recording, counts: Counts | None, optimizer: Adam | Non
         return _Seen(findings, statement)
     trace = None
     if statement.marginal:
-        findings += marginal.compare(statement, data)
+        of_losses = marginal.compare(statement, data)
+        unlike = any(x.name == "loss_mismatch" for x in of_losses)
+        findings += [_untested(_UNKNOWN)] if unlike and statement.outside else of_losses
     elif any(x.name == "latent_not_in_guide" and x.status == "mistake" for x in findings):
         findings.append(_untested("the densities of what the guide samples instead are in them"))
     elif not data.exact:
@@ -182,7 +186,7 @@ def _replayed(recording: Recording, counts: Counts | None, optimizer: Adam | Non
         trace = explanation.trace
         unexplained = any(x.name == "loss_mismatch" for x in explanation.findings)
         if unexplained and statement.outside:
-            findings.append(_untested("they do not follow from what is known of this model"))
+            findings.append(_untested(_UNKNOWN))
             explanation = explanation._replace(explained=False)
         elif not unexplained or all(x.name != "loss_mismatch" for x in statement.findings):
             findings += explanation.findings
