@@ -1,7 +1,8 @@
-"""Numbers and distributions as text, for sentences and tables, and as plain values."""
+"""Numbers, names and distributions as text, for sentences and tables, and as plain values."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from elbo_ref._validation.arguments import FloatArray
@@ -11,6 +12,17 @@ from elbo_ref._validation.values import Pair
 def number(value: float | FloatArray | None) -> str:
     """Write five significant digits, and no minus sign on zero."""
     return f"{float(value) + 0.0:.5g}"  # type: ignore[arg-type]
+
+
+def some_of(names: Sequence[str], most: int = 6) -> str:
+    """List names, or the first of many.
+
+    Examples
+    --------
+    >>> some_of(["a", "b"]), some_of(["a", "b", "c", "d"], 2)
+    ('a, b', 'a, b and 2 more')
+    """
+    return ", ".join(names[:most]) + f" and {len(names) - most} more" * (len(names) > most)
 
 
 def describe(prior: Pair) -> str:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from elbo_ref._format.numbers import some_of
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.claims import Claims
@@ -38,8 +39,6 @@ _POSITIVE = ("concentration1", "concentration0", "concentration", "concentration
 _MOST = 8
 """Ways to apply functions that are tried."""
 _BY_NAME = "its name"
-_LISTED = 6
-"""Names of parameters that are listed in a note."""
 _NEAR = 0.1
 """Part of an interval that is near its end."""
 
@@ -167,9 +166,8 @@ def _unused(claims: Claims) -> Iterator[Finding]:
     """Note the parameters that no role uses."""
     used = {x.name for x in claims.expressions.values()}
     left = [name for name in claims.values if name not in used]
-    listed = ", ".join(left[:_LISTED]) + f" and {len(left) - _LISTED} more" * (len(left) > _LISTED)
     hint = "; the Beta-Binomial has none such: it may be another model"
-    what = f"{listed}: no role uses it, and nothing is said of it"
+    what = f"{some_of(left)}: no role uses it, and nothing is said of it"
     if left:
         yield note("unused", what + hint * any(map(is_foreign, left)))._replace(of=", ".join(left))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from elbo_ref._format.numbers import describe, number
+from elbo_ref._format.numbers import describe, number, some_of
 from elbo_ref._format.table import WIDTH, Column, Table
 from elbo_ref._format.terminal import painted
 from elbo_ref.crosscheck.mistakes import MISTAKES
@@ -162,8 +162,16 @@ def _genuine(verdict: Verdict) -> str:
     if verdict.mistakes:
         return f"These numbers are not what they are taken for: {_named(verdict)}"
     if verdict.genuine:
-        return "These numbers are genuine: everything that could be compared agrees."
+        return (
+            f"These numbers are genuine: everything that could be compared agrees{_but(verdict)}."
+        )
     return "There is too little here to say whether these numbers are genuine."
+
+
+def _but(verdict: Verdict) -> str:
+    """Say which parameters no role uses."""
+    left = [name for x in verdict.having("note") if x.name == "unused" for name in x.of.split(", ")]
+    return f"; but no role uses {some_of(left, 4)}, of which nothing is known" if left else ""
 
 
 def _named(verdict: Verdict) -> str:

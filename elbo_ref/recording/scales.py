@@ -7,13 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from elbo_ref._format.numbers import number
+from elbo_ref._format.numbers import number, some_of
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.recording.guide_sites import Sites
 from elbo_ref.recording.rows import Data
-
-LISTED = 6
-"""Sites or parameters that a sentence lists."""
 
 
 def scales_of(
@@ -67,6 +64,6 @@ def _unlike(name: str, parts: Sequence[tuple[str, Sequence[Mapping[str, Any]]]])
             counted += [f"{part} {site} {scale} times" for site, scale in scales.items()]
         elif scales:
             counted.append(f"{part} {next(iter(scales.values()))} times")
-    words = f"the sites count differently: {', '.join(counted[:LISTED])}"
+    words = f"the sites count differently: {some_of(counted)}"
     reason = "a plate's size, or a scale, that one of them has and another has not"
     return Finding(name, words, reason=reason, status="mistake")

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from elbo_ref._format.numbers import some_of
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.guides import Guide
@@ -28,7 +29,7 @@ from elbo_ref.recording.guide_sites import EMPTY, Argument, OutsideError, Sites,
 from elbo_ref.recording.notes import Recording
 from elbo_ref.recording.parameter_findings import at_ends, detached, other_rows
 from elbo_ref.recording.rows import Data, data_of
-from elbo_ref.recording.scales import LISTED, scales_of
+from elbo_ref.recording.scales import scales_of
 from elbo_ref.svi.parameters import NAMES
 
 _OTHERS = ("Delta", "Unit")
@@ -178,8 +179,8 @@ def _check_sources(recording: Recording, prior: Mapping[str, Argument]) -> None:
     names = {name for x in prior.values() for name in x.sources}
     of_guide = sorted(name for name in names if set(stated_in.get(name, ())) == {"guide"})
     if of_guide:
-        listed = ", ".join(of_guide[:LISTED])
-        raise OutsideError(f"the prior depends on the guide's draws or parameters: {listed}")
+        what = f"the prior depends on the guide's draws or parameters: {some_of(of_guide)}"
+        raise OutsideError(what)
 
 
 def _check_masks(sites: Sites, vector: str) -> None:
@@ -257,10 +258,7 @@ def _prior(
         words = f"prior and guide are the same parameters: {', '.join(names)}"
         return one, (), [Finding("parameter", words, status="note")] if same else []
     if len(sites.names) > 1 and sites.several_priors():
-        listed = ", ".join(sites.names[:LISTED])
-        more = len(sites.names) - LISTED
-        listed += f" and {more} more" if more > 0 else ""
-        return one, (f"several sites have a prior each: {listed}",), []
+        return one, (f"several sites have a prior each: {some_of(sites.names)}",), []
     source = f": it is computed from {', '.join(names)}" if names else ""
     return one, (f"the prior of {sites.name} differs from one latent to the next{source}",), []
 

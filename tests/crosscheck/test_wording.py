@@ -61,6 +61,12 @@ def test_the_answer_comes_first_and_the_advice_last():
     assert max(map(len, lines)) <= 120
 
 
+def test_what_no_role_uses_is_in_the_answer():
+    unused = Finding("unused", "tau: no role uses it", status="note", of="tau")
+    assert "but no role uses tau" in Verdict("somebody's run", (AGREES, unused)).answer
+    assert "tau" not in Verdict("somebody's run", (WRONG, unused)).answer
+
+
 def test_colours_are_of_outcome_and_statuses_alone():
     verdict = Verdict("somebody's run", (WRONG, AWAY, AGREES, BLIND))
     plain, painted = verdict.summary(), verdict.summary(colour=True)
