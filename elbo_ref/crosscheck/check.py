@@ -25,7 +25,7 @@ from elbo_ref._validation.arguments import (
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck import wording
 from elbo_ref.crosscheck.alignment import align
-from elbo_ref.crosscheck.claims import UnknownRoleError
+from elbo_ref.crosscheck.claims import UnknownRoleError, check_claims
 from elbo_ref.crosscheck.class_names import guide_name, loss_name
 from elbo_ref.crosscheck.expressions import NamesError
 from elbo_ref.crosscheck.findings import Finding, Verdict, in_order
@@ -349,17 +349,6 @@ def _of_spread(
     meant = explained.aligned.model.at(slice(-1, None))
     meant = meant._replace(num_particles=model.num_particles)
     return spread_findings(meant, losses, explained.aligned, said=said)
-
-
-def check_claims(names: object, prior: object) -> None:
-    """Raise TypeError unless they are what `cross_check` and `replay` take."""
-    if names is not None and not (
-        isinstance(names, Mapping)
-        and all(isinstance(x, str) for pair in names.items() for x in pair)
-    ):
-        raise TypeError(f"names must be a mapping of roles to names, all str, not {names!r}")
-    if prior is not None and (not isinstance(prior, Beta) or prior.shape != ()):
-        raise TypeError(f"prior must be one Beta, not {prior!r}")
 
 
 def _subject(guide: str, loss: Objective, counts: Counts) -> str:

@@ -109,6 +109,17 @@ def _apart(role: str, array: FloatArray) -> tuple[FloatArray, FloatArray]:
     return first, second
 
 
+def check_claims(names: object, prior: object) -> None:
+    """Raise TypeError unless they are what `cross_check` and `replay` take."""
+    if names is not None and not (
+        isinstance(names, Mapping)
+        and all(isinstance(x, str) for pair in names.items() for x in pair)
+    ):
+        raise TypeError(f"names must be a mapping of roles to names, all str, not {names!r}")
+    if prior is not None and (not isinstance(prior, Beta) or prior.shape != ()):
+        raise TypeError(f"prior must be one Beta, not {prior!r}")
+
+
 class UnknownRoleError(NamesError):
     """A role has no parameter.
 

@@ -17,7 +17,7 @@ import numpy as np
 from elbo_ref._validation.arguments import check_type, underflow_is_zero
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck import wording
-from elbo_ref.crosscheck.check import check_claims
+from elbo_ref.crosscheck.claims import check_claims
 from elbo_ref.crosscheck.findings import Finding, Verdict, in_order
 from elbo_ref.crosscheck.optimum import decay_findings, exact_numbers, optimum_finding
 from elbo_ref.crosscheck.parameters import learned_of, one_by_one
