@@ -25,8 +25,9 @@ def test_a_parser_is_a_table():
     )
     text = parser.format_help()
     assert text.startswith("usage: python -m elbo_ref.fit ") and text.endswith("The end.\n")
-    for words in ("\nhow:\n", "--steps N ", "how many", "[--this | --that C1,C0]", "\ndata:\n"):
+    for words in ("\nhow:\n", "--steps N ", "how many", "\ndata:\n"):
         assert words in text
+    assert "[--this | --that C1,C0]" in " ".join(text.split())  # Pythons break lines elsewhere
 
 
 @pytest.mark.parametrize(

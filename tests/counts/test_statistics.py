@@ -391,7 +391,7 @@ def test_whole_numbers_of_any_type(kind):
         (np.array([1, 2.0], object), TypeError, f"successes {WHOLE}"),
         (np.complex64(1), TypeError, f"successes {WHOLE}, not dtype complex64"),
         (np.datetime64("2020"), TypeError, f"successes {WHOLE}, not dtype datetime64[Y]"),
-        (np.timedelta64(3), TypeError, f"successes {WHOLE}, not dtype timedelta64"),
+        (np.timedelta64(3, "s"), TypeError, f"successes {WHOLE}, not dtype timedelta64"),
         (np.void(b"abc"), TypeError, f"successes {WHOLE}, not dtype |V3"),
         (np.array(["1"]), TypeError, f"successes {WHOLE}, not dtype <U1"),
         ([1, [2, 3]], ValueError, "successes is not an array: "),
