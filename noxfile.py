@@ -100,6 +100,13 @@ def lint(session):
 
 
 @nox.session(default=False)
+def mutation(session):
+    """Plant faults in the mathematics, and count those that the tests beside it notice."""
+    session.install("-e", ".[test]", "cosmic-ray==8.7.0", "coverage")
+    session.run("python", "benchmarks/mutation/run.py", *session.posargs)
+
+
+@nox.session(default=False)
 def archive(session):
     """Run the default tier of the unpacked source archive, with the oldest NumPy and SciPy."""
     session.install("build")

@@ -156,7 +156,6 @@ def log_evidence_hessian(prior: Beta, counts: Counts) -> FloatArray:
     return np.stack([first, mixed, mixed, second], axis=-1).reshape(*prior.shape, 2, 2)
 
 
-@underflow_is_zero
 def posterior(prior: Beta, counts: Counts) -> Beta:
     """Return the exact posterior of each latent, Beta(a + K, b + N - K) (E2).
 

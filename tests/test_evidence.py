@@ -21,9 +21,11 @@ import oracles
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import (
+    latent_log_evidence,
     log_evidence,
     log_evidence_gradient,
     log_evidence_hessian,
+    log_evidence_terms,
     posterior,
 )
 from kinds import one_row
@@ -267,6 +269,18 @@ def test_a_prior_for_each_latent():
     np.testing.assert_array_equal(np.transpose(log_evidence_gradient(prior, SOME)), gradients)
     hessians = list(itertools.starmap(log_evidence_hessian, singles))
     np.testing.assert_array_equal(log_evidence_hessian(prior, SOME), hessians)
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (3, 5), (2, 3, 5)])
+def test_many_priors_at_once(shape):
+    """Each row of concentrations as if alone, those of entries with one outcome only too."""
+    counts = Counts([3, 0, 7, 12, 1], [10, 4, 7, 40, 200])
+    a, b = np.random.default_rng(5).uniform(0.5, 9.0, (2, *shape))
+    got = latent_log_evidence(a, b, counts)
+    assert got.shape == (*shape[:-1], 5)
+    for place in np.ndindex(shape[:-1]):
+        row = Beta(*(np.broadcast_to(x[place], 5) for x in (a, b)))
+        np.testing.assert_allclose(got[place], log_evidence_terms(row, counts), rtol=1e-15)
 
 
 def test_types_and_shapes():

@@ -13,6 +13,7 @@ from hypothesis import example, given, settings, strategies as st
 from scipy import optimize
 
 from elbo_ref import special
+from elbo_ref.special import arithmetic, digamma, log_gamma
 
 mp = mpmath.mp.clone()
 mp.dps = 80
@@ -50,6 +51,18 @@ def test_cross_difference_is_exact_but_for_the_last_roundings(a, d, b, c):
     error = abs(Fraction(float(got)) - (left - right))
     allowed = abs(left - right) * Fraction(2) ** -51 + (left + right) * Fraction(2) ** -94
     assert error <= allowed, f"{(a, d, b, c)}: got {got}, wanted {float(left - right)}"
+
+
+def test_cross_difference_of_integers_is_exact():
+    """The first is one beyond 2**53, of which a float loses the last digit; N = 2**62."""
+    n = 2**62
+    for a, d, b, c in (
+        (2**53 + 1, 1, 2**53, 1),
+        (n + 2, n + 2, n + 1, n + 3),
+        (n + 5, 4, n // 2 + 1, 8),
+        (n - 7, 6, n - 5, 6),
+    ):
+        assert special.cross_difference(*map(np.array, (a, d, b, c))) == a * d - b * c, (a, d, b, c)
 
 
 @settings(max_examples=100)
@@ -93,6 +106,37 @@ def test_log_beta_remainder(a, b):
     wanted = log_beta - a * mp.log(a / s) - b * mp.log(b / s)
     got = special.log_beta_remainder(*arrays(a, b))
     assert abs(got - wanted) <= 3e-14 * max(1, abs(wanted)), (a, b, got, wanted)
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10**18), st.integers(0, 10**18) | st.integers(0, 20))
+@example(0, 0)
+@example(1, 0)
+@example(1, 1)
+@example(10**18, 1)
+@example(2, 1)
+def test_log_choose(one, other):
+    """C(n, k) and C(n, n - k), for both orders of k and n - k."""
+    n = one + other
+    wanted = mp.loggamma(n + 1) - mp.loggamma(one + 1) - mp.loggamma(other + 1)
+    for k in (one, other):
+        got = special.log_choose(np.array(k), np.array(n))
+        assert abs(got - wanted) <= 2e-15 * abs(wanted), (k, n, got, wanted)
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10**9), st.integers(0, 10**9) | st.integers(0, 20), st.floats(0.001, 0.999))
+@example(3, 7, 0.3)
+@example(0, 10, 0.1)
+@example(10, 0, 0.1)
+@example(0, 0, 0.1)
+def test_log_binomial(k, f, mean):
+    n, c = k + f, mp.mpf(mean)
+    wanted = mp.loggamma(n + 1) - mp.loggamma(k + 1) - mp.loggamma(f + 1)
+    wanted += k * mp.log(c) + f * mp.log(1 - c)
+    pair = (np.array(mean), np.array(float(1 - c)))
+    got = special.log_binomial(np.array(k), np.array(n), pair, np.array(float(k - n * c)))
+    assert abs(got - wanted) <= 2e-15 * max(1, abs(wanted)), (k, n, mean, got, wanted)
 
 
 @pytest.mark.thorough
@@ -140,6 +184,61 @@ def test_polygamma_differences_over_whole_numbers(x, n):
     ):
         wanted = sign * (mp.psi(order, mp.mpf(x) + n) - mp.psi(order, x))
         close(function(*arrays(x, n)), wanted, 1e-13, order=order, x=x, n=n)
+
+
+@settings(max_examples=60)
+@given(POSITIVE, POSITIVE, WHOLE)
+@example(3.0, 1e-10, 1.0)  # two differences of which nothing would be left
+@example(1e15, 1e-10, 1e18)
+@example(2.0, 1.0, 5.0)  # on either side of the change of formula
+@example(2.0, 0.9999999, 5.0)
+def test_digamma_second_difference(x, h, n):
+    def difference(y):
+        return mp.digamma(y + n) - mp.digamma(y)
+
+    wanted = difference(mp.mpf(x)) - difference(mp.mpf(x) + h)
+    got = special.digamma_second_difference(*arrays([x, 2.0], [h, 2.0], [n, n]))
+    close(got[0], wanted, 1e-13 if h < x else 1e-12, x=x, h=h, n=n)
+    close(got[1], difference(mp.mpf(2)) - difference(mp.mpf(4)), 1e-13, n=n)
+    alone = special.digamma_second_difference(*arrays([x], [h], [n]))
+    assert alone == got[0]
+
+
+@settings(max_examples=60)
+@given(st.floats(1.302, 9), st.floats(1.302, 9))
+@example(1.302, 1.31)
+def test_gap_slope(low, high):
+    """The psi function itself, and its series of five terms to rounding."""
+    t, u = 10.0**-low, 10.0 ** -(high + 1e-9)
+    x, z = 1 / mp.mpf(t), 1 / mp.mpf(u)
+    got = special.gap_slope(t, u)
+
+    def series(y):
+        return 1 / (2 * y) + sum(c / y**k for k, c in terms)
+
+    terms = [
+        (2, mp.mpf(1) / 12),
+        (4, -mp.mpf(1) / 120),
+        (6, mp.mpf(1) / 252),
+        (8, -mp.mpf(1) / 240),
+    ]
+    close(got, (gap(x) - gap(z)) / (z - x), 5e-13, x=x, z=z)
+    close(got, (series(x) - series(z)) / (z - x), 1e-15, x=x, z=z)
+
+
+@settings(max_examples=60)
+@given(st.floats(0, 15).map(lambda e: 10.0**e), POSITIVE)
+@example(63.999, 1e-10)
+@example(64.0, 1e-10)
+@example(64.0, 64.0)
+@example(0.5, 0.2499999)  # on either side of the change of formula
+@example(0.5, 0.25)
+def test_trigamma_excess_difference(x, n):
+    def excess(y):
+        return mp.psi(1, y) - 1 / y
+
+    wanted = excess(mp.mpf(x)) - excess(mp.mpf(x) + n)
+    close(special.trigamma_excess_difference(*arrays(x, n)), wanted, 1e-13, x=x, n=n)
 
 
 @settings(max_examples=100)
@@ -241,6 +340,64 @@ def test_root_is_scipys(place, log_scale, xtol, kind):
             return tuple(seen)
 
     assert found(special.root) == found(optimize.brentq)
+
+
+def test_bisected_finds_each_root_to_its_last_digits():
+    roots = np.array([-29.5, -1e-9, 0.0, 1e-17, 3.25, 30.0])
+    found = special.bisected(lambda z: z < roots, roots.size, 30.0)
+    np.testing.assert_allclose(found, roots, rtol=1e-15, atol=1e-19)
+
+
+def test_blocks_are_all_elements_once():
+    for size in (0, 1, 7, 8, 9):
+        for length in (1, 8, 2**15):
+            parts = [np.arange(size)[part] for part in special.blocks(size, length)]
+            assert all(0 < part.size <= length for part in parts)
+            assert np.array_equal(np.concatenate([[], *parts]), np.arange(size))
+    assert len(list(special.blocks(2**16))) == 2
+
+
+def test_series_have_the_coefficients_of_bernoulli():
+    """DLMF 5.11.1 and 5.15.8, each to the last digit."""
+    bernoulli = [mp.bernoulli(k) for k in range(24)]
+    for k, got in enumerate(log_gamma._STIRLING, 1):
+        assert got == float(bernoulli[2 * k] / (2 * k * (2 * k - 1))), k
+    assert len(log_gamma._STIRLING) == 10
+    assert (0.0, 0.5, *(float(bernoulli[k]) for k in range(2, 9))) == digamma._EXCESS
+    assert tuple(float(1 / mp.mpf(k)) for k in range(3, 33, 2)) == arithmetic.ODD_RECIPROCALS
+
+
+def remainder(y):
+    return mp.loggamma(y) - (y - 0.5) * mp.log(y) + y - mp.log(2 * mp.pi) / 2
+
+
+FITTED = {
+    "log_gamma": (log_gamma._TAIL, 2, 1e-16, lambda y: y * remainder(y)),
+    "gap": (digamma._GAP, 6, 6e-15, lambda y: y * y * (gap(y) - 1 / (2 * y))),
+    "digamma": (digamma._DIGAMMA_TAIL, 8, 6e-15, lambda y: y * y * (gap(y) - 1 / (2 * y))),
+    "trigamma": (
+        *(digamma._TRIGAMMA_TAIL, 8, 5e-14),
+        lambda y: y**3 * (mp.psi(1, y) - 1 / y - 1 / (2 * y * y)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_fitted_polynomials(name):
+    """The polynomial in 1/y^2 itself, evaluated exactly."""
+    coefficients, start, rtol, wanted = FITTED[name]
+    for y in [start + mp.mpf(i) ** 2 / 7 for i in range(16)]:
+        got = sum(c / y ** (2 * k) for k, c in enumerate(coefficients))
+        assert abs(got - wanted(y)) <= rtol * abs(wanted(y)), (y, got, wanted(y))
+
+
+def test_log_rising_ratio_of_arrays():
+    x, h, n = arrays([0.5, 3.0, 1e3], [[2.0], [1e-9]], [2.0, 40.0, 1e7])
+    got = special.log_rising_ratio(x, h, n)
+    assert got.shape == (2, 3)
+    for place in np.ndindex(2, 3):
+        row = [np.broadcast_to(z, (2, 3))[place] for z in (x, h, n)]
+        close(got[place], mp.mpf(float(special.log_rising_ratio(*arrays(*row)))), 1e-15)
 
 
 def test_root_refuses():
