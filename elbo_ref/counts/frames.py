@@ -61,7 +61,7 @@ def from_frame(frame: Any, columns: Columns, na: str) -> Histogram:
     if guess:
         said = as_arguments(guess)
         warnings.warn(f"columns known by their names: {said}", stacklevel=4)
-    return histogram(found, columns, na)
+    return histogram(tallied(found, columns), columns, na)
 
 
 def opened(frame: Any) -> Any:
@@ -135,20 +135,61 @@ class Rows(NamedTuple):
         return next(iter(self.cells.values())).times
 
 
-def histogram(frame: Any, columns: Columns, na: str) -> Histogram:
-    """Count the distinct rows of a frame that `opened` has wrapped; the columns are resolved.
+class Tally(NamedTuple):
+    """How many rows of a frame there are of each kind.
+
+    Attributes
+    ----------
+    table : narwhals.DataFrame
+        The columns that are needed, and one of numbers of rows.
+    size : str
+        The name of that.
+    """
+
+    table: Any
+    size: str
+
+    def of(self, names: list[str]) -> Any:
+        """Take some of the columns that are needed, and the numbers of rows."""
+        if len(names) + 1 == len(self.table.columns):
+            return self.table
+        total = import_module("narwhals").col(self.size).sum()
+        return self.table.group_by(names).agg(total)
+
+
+def tallied(frame: Any, columns: Columns) -> Tally:
+    """Let the engine of a frame that `opened` has wrapped count its distinct rows, and fetch them.
+
+    Raises
+    ------
+    AdvisedError
+        If a column is one of lists.
+    """
+    nw, needed = import_module("narwhals"), columns.named
+    size = unused("rows", list(needed.values()))
+    try:
+        counted = frame.group_by(list(needed.values())).agg(nw.len().alias(size))
+    except Exception:
+        if isinstance(frame, nw.DataFrame):
+            _refuse_lists(nw, frame, needed)
+        raise
+    return Tally(counted.collect() if isinstance(counted, nw.LazyFrame) else counted, size)
+
+
+def histogram(tally: Tally, columns: Columns, na: str) -> Histogram:
+    """Make counts of the rows of a frame; the columns are resolved.
 
     Raises
     ------
     AdvisedError
         If a cell is missing and not to be dropped, or is no count.
     """
-    rows = distinct_rows(frame, columns, na)
+    rows = distinct_rows(tally, columns, na)
     return _sorted(rows.cells, rows.dropped)
 
 
-def distinct_rows(frame: Any, columns: Columns, na: str) -> Rows:
-    """Let the engine of a frame count its distinct rows, and fetch them.
+def distinct_rows(tally: Tally, columns: Columns, na: str) -> Rows:
+    """Check the distinct rows of a frame for missing values; the columns may be some of them.
 
     Raises
     ------
@@ -157,15 +198,8 @@ def distinct_rows(frame: Any, columns: Columns, na: str) -> Rows:
     """
     nw = import_module("narwhals")
     needed = columns.named
-    size = unused("rows", list(needed.values()))
-    try:
-        counted = frame.group_by(list(needed.values())).agg(nw.len().alias(size))
-    except Exception:
-        if isinstance(frame, nw.DataFrame):
-            _refuse_lists(nw, frame, needed)
-        raise
-    table = counted.collect() if isinstance(counted, nw.LazyFrame) else counted
-    times = np.array(table[size].to_list(), np.int64)
+    table = tally.of(list(needed.values()))
+    times = np.array(table[tally.size].to_list(), np.int64)
     missing = {role: _missing(nw, table[name]) for role, name in needed.items()}
     bad = np.logical_or.reduce(list(missing.values()))
     if na == "error":

@@ -13,8 +13,9 @@ from elbo_ref.counts import Counts, distinct, levels
 from elbo_ref.counts.levels import By
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.estimates.fit import Columns, Fit
+from elbo_ref.estimates.groups import Posteriors
 from elbo_ref.estimates.hyperprior import Hyperprior
-from elbo_ref.estimates.result import Estimates, Posteriors
+from elbo_ref.estimates.result import Estimates
 
 _PRIORS = "'averaged', 'mle' or a Beta"
 

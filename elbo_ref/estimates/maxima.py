@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 
 from elbo_ref._format.documents import Document, Documented, document
 from elbo_ref._format.progress import tracked
@@ -11,7 +12,7 @@ from elbo_ref._format.result import Block, Tabular
 from elbo_ref._format.table import Column, Table, wrapped
 from elbo_ref.counts import Counts, levels
 from elbo_ref.counts.levels import By
-from elbo_ref.estimates.parameters import PriorParameters, columns_of, of_maximum
+from elbo_ref.estimates.parameters import MOST_PRIORS, PriorParameters, columns_of, of_maximum
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
 from elbo_ref.mle.tests import TestResult, same_prior_test
 
@@ -29,37 +30,49 @@ class EvidenceMaxima(Documented, Tabular):
         That of all latents.
     groups : dict
         That of each group, by its name.
-    parameters : dict
-        Of each group the parameters of the prior, with 95 % profile intervals.
     test : TestResult
         Of one prior for all groups.
+    progress : bool or None
+        Whether a bar shows the groups, where the work is long.
     """
 
     together: EvidenceMaximum
     groups: dict[Hashable, EvidenceMaximum]
-    parameters: dict[Hashable, PriorParameters] = field(repr=False)
     test: TestResult
+    progress: bool | None = field(default=None, repr=False)
+
+    @cached_property
+    def parameters(self) -> dict[Hashable, PriorParameters]:
+        """Of each group the parameters of the prior, with 95 % profile intervals."""
+        return {name: self._parameters(i) for i, name in enumerate(self.groups)}
+
+    @cached_property
+    def _parameters(self) -> Callable[[int], PriorParameters]:
+        maxima = list(self.groups.values())
+        return cache(lambda i: of_maximum(maxima[i], LEVEL))
 
     def table(self) -> Table:
-        """Lay out the groups, a row for each."""
+        """Lay out the groups, a row for each; an interval is computed when it is asked for."""
         maxima = list(self.groups.values())
         columns = [Column(list(self.groups), "group", "group", left=True)]
         columns.append(Column([x.counts.num_latents for x in maxima], "latents", "latents"))
         columns.append(Column([x.kind for x in maxima], "kind", "kind", left=True))
         columns.append(Column([x.log_evidence for x in maxima], "log_evidence", "log evidence"))
-        columns += columns_of(
-            len(maxima), list(self.parameters.values()).__getitem__, ("mean", "rho"), LEVEL
-        )
+        columns += columns_of(len(maxima), self._parameters, ("mean", "rho"), LEVEL)
         for name in ("concentration1", "concentration0"):
             known = [x.prior and getattr(x.prior, name) for x in maxima]
             columns.append(Column(known, name, name))
         held = "".join(f", {name} held at {x:g}" for name, x in self.together.fixed.items())
         one = f"one prior for all: {self.together.sentence}"
-        return Table(columns, wrapped(f"{self.together.counts.summary()}{held}; {one}"))
+        caption = wrapped(f"{self.together.counts.summary()}{held}; {one}")
+        return Table(columns, caption, most=MOST_PRIORS)
 
     def blocks(self) -> Sequence[Block]:
-        """Return the table, and the test."""
-        return [self.table(), *self.test.blocks()]
+        """Return the table, and the test; of many groups only those are computed that are shown."""
+        table = self.table()
+        for place in tracked(table.shown, self.progress, "group"):
+            self._parameters(place)
+        return [table, *self.test.blocks()]
 
     def to_dict(self) -> Document:
         """Turn the maxima and the test into a document of plain values; see docs/results.md."""
@@ -110,11 +123,10 @@ def maxima_by(
     """
     names, place = levels(counts, by)
     columns = counts.successes, counts.total_count, counts.multiplicity, counts.log_split
-    groups, parameters = {}, {}
+    groups = {}
     for i, name in enumerate(tracked(names, progress, "group")):
         some = (column[place == i] for column in columns)
         groups[name] = maximize_evidence(Counts.from_columns(*some), fixed)
-        parameters[name] = of_maximum(groups[name], LEVEL)
     together = maximize_evidence(counts, fixed)
     test = same_prior_test(together, list(groups.values()))
-    return EvidenceMaxima(together, groups, parameters, test)
+    return EvidenceMaxima(together, groups, test, progress)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from elbo_ref._validation.arguments import probability, underflow_is_zero
 from elbo_ref.counts import Counts
 from elbo_ref.counts.columns import Columns
-from elbo_ref.counts.frames import Rows, distinct_rows, histogram, opened, unused
+from elbo_ref.counts.frames import Rows, Tally, distinct_rows, histogram, opened, tallied, unused
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.posterior_table import PosteriorTable, posterior_table
 from elbo_ref.estimates.estimate import check_prior, estimate
@@ -95,8 +95,9 @@ def with_posterior(
         raise ValueError(f"frame has the column {there[0]!r} already: rename it")
     asked = Columns(successes, failures, total_count, multiplicity=multiplicity)
     columns, _ = asked.resolved(names)
-    rows = distinct_rows(found, Columns(**columns.counted), "drop")
-    counts, prob = _weighted(found, columns, rows), probability("prob", prob)
+    tally = tallied(found, columns)
+    rows = distinct_rows(tally, Columns(**columns.counted), "drop")
+    counts, prob = _weighted(tally, columns, rows), probability("prob", prob)
     table: PosteriorTable | Estimates
     if isinstance(prior, Beta):
         table = posterior_table(prior, counts, prob=prob)
@@ -113,12 +114,12 @@ def with_posterior(
     return _joined(nw, found, small, list(columns.counted.values()), index)
 
 
-def _weighted(frame: Any, columns: Columns, rows: Rows) -> Counts:
+def _weighted(tally: Tally, columns: Columns, rows: Rows) -> Counts:
     """Make counts of distinct rows, by how many rows each stands for."""
     k, n = rows.pair()
     if columns.multiplicity is None:
         return Counts(k, n, rows.times)
-    found = histogram(frame, columns, "drop")
+    found = histogram(tally, columns, "drop")
     pairs = zip(found.successes.tolist(), found.total_count.tolist(), strict=True)
     times = dict(zip(pairs, found.multiplicity.tolist(), strict=True))
     each = [times.pop(pair, 0) for pair in zip(k.tolist(), n.tolist(), strict=True)]

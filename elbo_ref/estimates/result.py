@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass, field
-from functools import cache, cached_property
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elbo_ref._format.arviz import data_tree
 from elbo_ref._format.documents import Document, Documented, document
@@ -28,41 +27,20 @@ from elbo_ref.counts import Counts
 from elbo_ref.distributions.posterior_table import LatentRows
 from elbo_ref.estimates.difference import Difference, difference
 from elbo_ref.estimates.draws import draws_of
-from elbo_ref.estimates.fit import Fit
+from elbo_ref.estimates.groups import GroupPriors, Posteriors
 from elbo_ref.estimates.mean_difference import mean_difference, places
 from elbo_ref.estimates.mixture import LatentMixture
-from elbo_ref.estimates.parameters import PriorParameter, PriorParameters, Priors, priors_table
+from elbo_ref.estimates.parameters import priors_table
 from elbo_ref.estimates.prediction import MOST_TRIALS, Prediction, predicted
 from elbo_ref.estimates.sides import Betas, Mixed
-from elbo_ref.mle.result import maximize_evidence
-from elbo_ref.mle.tests import TestResult, same_prior_test
 
 _LIGHT = 1e-7
 """The weight of the nodes that a comparison leaves out."""
 
 
-class Posteriors(NamedTuple):
-    """The fits behind some estimates.
-
-    Attributes
-    ----------
-    names : tuple
-        The groups that have a prior of their own; (None,) for one prior.
-    fits : tuple of Fit
-        One for each.
-    group, entry : int ndarray, shape (G,)
-        For each entry of the counts its group, and its place among the distinct counts of that.
-    """
-
-    names: tuple[Hashable, ...]
-    fits: tuple[Fit, ...]
-    group: NDArray[np.intp]
-    entry: NDArray[np.intp]
-
-
 @underflow_is_zero
 @dataclass(frozen=True, eq=False)
-class Estimates(Documented, LatentRows, Tabular):
+class Estimates(GroupPriors, Documented, LatentRows, Tabular):
     """One row per entry of the counts; made by `estimate`.
 
     Attributes
@@ -101,71 +79,6 @@ class Estimates(Documented, LatentRows, Tabular):
     @cached_property
     def _index(self) -> dict[Hashable, int]:
         return {label: i for i, label in enumerate(self.labels)}
-
-    # -- the prior -------------------------------------------------------------------------------
-
-    @cached_property
-    def prior_parameters(self) -> Priors[PriorParameters]:
-        """The parameters of each group's prior, with intervals; of the group None if there is one.
-
-        Examples
-        --------
-        >>> from elbo_ref import Counts, estimate
-        >>> found = estimate(Counts([3, 4, 9], 10)).prior_parameters[None].concentration
-        >>> [round(x, 3) for x in found[1:]]
-        [3.446, 0.632, 37.665]
-        """
-        names = self.posteriors.names
-        parameters = map(self._parameters, tracked(range(len(names)), self.progress, "group"))
-        return Priors(zip(names, parameters, strict=True))
-
-    @cached_property
-    def _parameters(self) -> Callable[[int], PriorParameters]:
-        return cache(lambda i: self.posteriors.fits[i].parameters(self.level))
-
-    @property
-    def prior_mean(self) -> PriorParameter | Priors[PriorParameter]:
-        """The mean of the prior, a/(a + b), with an interval; by group where there are groups."""
-        return self._of_prior(lambda parameters: parameters.mean)
-
-    @property
-    def prior_concentration(self) -> PriorParameter | Priors[PriorParameter]:
-        """The concentration a + b of the prior, with an interval."""
-        return self._of_prior(lambda parameters: parameters.concentration)
-
-    @property
-    def rho(self) -> PriorParameter | Priors[PriorParameter]:
-        """The correlation of two trials of one latent, 1/(1 + a + b), with an interval."""
-        return self._of_prior(lambda parameters: parameters.rho)
-
-    def _of_prior(
-        self, part: Callable[[PriorParameters], PriorParameter]
-    ) -> PriorParameter | Priors[PriorParameter]:
-        priors = self.prior_parameters.items()
-        parts = Priors((name, part(parameters)) for name, parameters in priors)
-        return parts[None] if tuple(parts) == (None,) else parts
-
-    @cached_property
-    def test(self) -> TestResult | None:
-        """The likelihood-ratio test of one prior for all groups; None without groups.
-
-        See Also
-        --------
-        elbo_ref.mle.tests.same_prior_test : the statistic and its distribution.
-
-        Examples
-        --------
-        >>> from elbo_ref import Counts, estimate
-        >>> counts = Counts([1, 2, 0, 3, 7, 9, 6, 8], 10)
-        >>> round(estimate(counts, by=[*"aaaabbbb"]).test.pvalue, 5)
-        0.00116
-        """
-        if self.posteriors.names == (None,):
-            return None
-        columns = self.counts.successes, self.counts.total_count, self.counts.multiplicity
-        fits = tracked(self.posteriors.fits, self.progress, "group")
-        groups = [maximize_evidence(fit.counts) for fit in fits]
-        return same_prior_test(maximize_evidence(Counts(*columns)), groups)
 
     # -- questions -------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from typing import IO, Any, Literal, TypeAlias
 from elbo_ref._validation.advice import AdvisedError
 from elbo_ref._validation.extras import need
 from elbo_ref.counts import Counts
-from elbo_ref.counts.frames import histogram, opened
+from elbo_ref.counts.frames import histogram, opened, tallied
 from elbo_ref.io.errors import DataError
 from elbo_ref.io.layout import Layout
 from elbo_ref.io.totals import Contents, apart
@@ -89,7 +89,7 @@ def _contents(relation: Any, layout: Layout) -> Contents:
     frame = opened(relation)
     resolved = layout.of(frame.collect_schema().names(), "the file")
     try:
-        found = histogram(frame, resolved.named(), layout.na)
+        found = histogram(tallied(frame, resolved.named()), resolved.named(), layout.na)
     except AdvisedError as error:
         raise DataError(error.text, when=error.when, **error.options) from None
     counts, by = Counts(found.successes, found.total_count, found.multiplicity), None

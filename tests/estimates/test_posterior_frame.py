@@ -129,3 +129,21 @@ def test_a_row_counts_as_often_as_it_says(engine, named):
     assert len(rows) == 4
     for row in rows:
         assert row["mean"] == pytest.approx(want[row["k"]], rel=1e-12)
+
+
+def test_the_rows_are_read_once_for_the_estimates():
+    """One group_by in the engine, whatever columns there are; the join reads them again."""
+    polars = pytest.importorskip("polars")
+    read = []
+
+    def noted(frame):
+        read.append(frame.height)
+        return frame
+
+    rows = {"k": [1, 2, 1, 0], "n": [3, 4, 3, 9], "w": [50, 1, 30, None]}
+    frame = polars.DataFrame(rows).lazy().map_batches(noted, schema=polars.DataFrame(rows).schema)
+    names = {"successes": "k", "total_count": "n", "multiplicity": "w"}
+    found = er.with_posterior(frame, **names)
+    assert read == [4]
+    table = er.estimate(er.Counts([1, 2, 0], [3, 4, 9], [80, 1, 0]))
+    assert found.sort("k").collect()["mean"].to_list()[0] == pytest.approx(table.mean[2])

@@ -287,3 +287,22 @@ def test_difference_of_two_groups_otherwise():
         best.difference("a", "c", groups=True)
     with pytest.raises(ValueError, match=r"^label1 and label2 are both 'a'$"):
         best.difference("a", "a", groups=True)
+
+
+@pytest.mark.thorough
+def test_tests_of_some_groups():
+    counts = er.Counts([1, 2, 0, 7, 9, 6, 1, 0, 1], 10)
+    found = er.estimate(counts, by=[*"aaabbbccc"])
+    two = er.estimate(er.Counts([1, 2, 0, 7, 9, 6], 10), by=[*"aaabbb"])
+    assert found.same_prior_test("a", "b") == two.test
+    assert found.same_prior_test() == found.test
+    assert found.same_mean_test("b", "a", "b").pvalue == pytest.approx(
+        two.same_mean_test().pvalue, rel=1e-6
+    )
+    assert found.same_mean_test("a", "c").pvalue > 0.2 > found.same_mean_test().pvalue
+    with pytest.raises(ValueError, match="'d' is not one of the groups"):
+        found.same_mean_test("a", "d")
+    with pytest.raises(ValueError, match="needs two groups; name two"):
+        found.same_prior_test("a", "a")
+    with pytest.raises(ValueError, match="there are no groups: give by= to estimate"):
+        er.estimate(counts).same_mean_test()

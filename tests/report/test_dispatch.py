@@ -404,8 +404,7 @@ def test_groups_of_any_number_and_name_are_in_the_picture(size):
     """Names end within the figure, and apart from each other; too many have none."""
     one = maxima_by(er.Counts([3, 4, 9], 10), ["a", "a", "a"])
     names = [f"a long name of a group, {i}" for i in range(size)]
-    same = (dict.fromkeys(names, *x.values()) for x in (one.groups, one.parameters))
-    maxima = EvidenceMaxima(one.together, *same, one.test)
+    maxima = EvidenceMaxima(one.together, dict.fromkeys(names, *one.groups.values()), one.test)
     axes = er.plot(maxima)
     figure = axes[0].figure
     FigureCanvasAgg(figure).draw()
