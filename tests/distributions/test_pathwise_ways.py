@@ -162,7 +162,7 @@ def test_the_number_of_pairs_suffices(seed):
 
 def test_too_few_pairs_are_noticed():
     """Negative control: with two pairs less the same comparison fails."""
-    draws = left(np.log([0.02, 0.015]), 20.0, 1000.0)
+    draws = left(np.log([0.6, 0.5]), 20.0, 30.0)
     count = int(counts(draws).max())
     few, more = (by_fraction(draws, count + n) for n in (-2, 6))
     assert np.abs(few / more - 1).max() > 3 * AGREE

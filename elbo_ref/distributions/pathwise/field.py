@@ -15,12 +15,12 @@ sorted by it: those of a block do the same number of terms, and the blocks stay 
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elbo_ref._validation.arguments import BoolArray, FloatArray, IntArray
+from elbo_ref._validation.arguments import BoolArray, FloatArray
 from elbo_ref.distributions.pathwise import fraction, mode, series, tail
 from elbo_ref.distributions.pathwise.left import Left
 from elbo_ref.special import digamma_remainders
@@ -42,39 +42,19 @@ _NEAREST = 0.08
 Pair: TypeAlias = tuple[FloatArray, FloatArray]
 
 
-class _Draws(NamedTuple):
-    """n draws, and L pairs of concentrations that serve them in turn, L dividing n."""
-
-    y: FloatArray
-    a: FloatArray
-    b: FloatArray
-    known: FloatArray | None
-    """The remainders of the digamma values of the pairs, if L < n."""
-
-    def taken(self, numbers: IntArray) -> list[FloatArray]:
-        """Take the draws with these numbers, and what is known of their pairs."""
-        column = numbers if self.a.size == self.y.size else numbers % self.a.size
-        pairs = (self.a, self.b, *(() if self.known is None else self.known))
-        return [self.y.take(numbers), *(x.take(column) for x in pairs)]
-
-    def seen(self, numbers: IntArray, back: BoolArray | bool) -> Left:
-        """Take draws, reflected where `back`."""
-        y, a, b, *known = self.taken(numbers)
-        remainders = np.array(_swapped(known[0], known[1], back)) if known else None
-        return Left.of(_negative(y, back), *_swapped(a, b, back), remainders)
-
-
 def derivatives(y: FloatArray, a: FloatArray | float, b: FloatArray | float) -> FloatArray:
     """Return the rows dy/da and dy/db for n draws y; L pairs serve them in turn, L dividing n."""
     a, b = (np.asarray(x, dtype=np.float64).ravel() for x in np.broadcast_arrays(a, b))
     with np.errstate(over="ignore", under="ignore"):
         if y.size <= _FEW:
             return _of_few(y, *(np.resize(x, y.size) for x in (a, b)))
-        draws = _Draws(y, a, b, digamma_remainders(a, b) if a.size < y.size else None)
+        shared = a.size < y.size
+        pairs = (a, b, *digamma_remainders(a, b)) if shared else (a, b)
         gradient = np.empty((2, y.size))
-        for start in range(0, y.size, _CHUNK):
-            numbers = np.arange(start, min(start + _CHUNK, y.size))
-            _differentiate(draws, numbers, gradient)
+        for chunk in blocks(y.size, _CHUNK):
+            some = y[chunk]
+            column = np.arange(chunk.start, chunk.start + some.size) % a.size if shared else chunk
+            _differentiate(gradient[:, chunk], some, *(x[column] for x in pairs))
     return gradient
 
 
@@ -93,24 +73,37 @@ def _of_few(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
     return np.where(back, -moved[::-1], moved)
 
 
-def _differentiate(draws: _Draws, numbers: IntArray, gradient: FloatArray) -> None:
-    """Fill in the rows dy/da and dy/db of the draws with these numbers."""
-    many = numbers.size >= _MANY
-    found = np.empty(numbers.size, dtype=np.uint8)
-    for part in blocks(numbers.size, _BLOCK):
-        found[part] = keys(*draws.taken(numbers[part])[:3])
+def _differentiate(
+    gradient: FloatArray, y: FloatArray, a: FloatArray, b: FloatArray, *known: FloatArray
+) -> None:
+    """Fill in the rows dy/da and dy/db of draws, each with its pair and what is known of that."""
+    many = y.size >= _MANY
+    found = np.concatenate([keys(y[part], a[part], b[part]) for part in blocks(y.size, _BLOCK)])
     rank = found if many else found % REFLECTED
     order = np.argsort(rank, kind="stable")
-    rank, found, numbers = rank[order], found[order], numbers[order]
+    rank, found = rank.take(order), found.take(order)
+    in_order = [x.take(order) for x in (y, a, b, *known)]
+    moved = np.empty_like(gradient)
     ends = itertools.pairwise(np.searchsorted(rank, _BOUNDS).tolist())
     for number, (start, stop) in enumerate(ends):
         way = number % len(_FIRST)
-        for block in blocks(stop - start, _BLOCKS[way]):
-            chosen, key = numbers[start:stop][block], found[start:stop][block]
+        for first in range(start, stop, _BLOCKS[way]):
+            part = slice(first, min(first + _BLOCKS[way], stop))
+            key = found[part]
             back = number >= len(_FIRST) if many else key >= REFLECTED
-            moved = _swapped(*_by(way, draws.seen(chosen, back), key % REFLECTED), back)
-            for row, one in zip(gradient, moved, strict=True):
-                row[chosen] = _negative(one, back)
+            draws = _seen(back, *(x[part] for x in in_order))
+            by_a, by_b = _swapped(*_by(way, draws, key % REFLECTED), back)
+            moved[0, part], moved[1, part] = _negative(by_a, back), _negative(by_b, back)
+    for row, sorted_row in zip(gradient, moved, strict=True):
+        row[order] = sorted_row
+
+
+def _seen(
+    back: BoolArray | bool, y: FloatArray, a: FloatArray, b: FloatArray, *known: FloatArray
+) -> Left:
+    """Prepare draws, reflected where `back`."""
+    remainders = np.array(_swapped(known[0], known[1], back)) if known else None
+    return Left.of(_negative(y, back), *_swapped(a, b, back), remainders)
 
 
 def _negative(x: FloatArray, back: BoolArray | bool) -> FloatArray:

@@ -154,20 +154,21 @@ def logit_derivatives(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray
     if not all(x.size in (1, *x.shape[-1:]) for x in (a, b)):
         pair = np.stack([np.broadcast_to(x, shape).ravel() for x in (a, b)])
         return field.derivatives(y.ravel(), *pair).reshape(2, *shape)
-    pair = np.stack([np.broadcast_to(x.ravel(), shape[-1:]) for x in (a, b)])
+    a, b = (np.broadcast_to(x.ravel(), shape[-1:]) for x in (a, b))
     if y.size >= LONG:
-        starts = 1 + np.flatnonzero(np.any(pair[:, 1:] != pair[:, :-1], axis=0))
-        if (starts.size + 1) * LONG <= y.size:
-            return _of_runs(y, pair, starts)
-    return field.derivatives(y.ravel(), *pair).reshape(2, *shape)
+        changes = a[1:] != a[:-1]
+        changes |= b[1:] != b[:-1]
+        if (np.count_nonzero(changes) + 1) * LONG <= y.size:
+            return _of_runs(y, a, b, 1 + np.flatnonzero(changes))
+    return field.derivatives(y.ravel(), a, b).reshape(2, *shape)
 
 
-def _of_runs(y: FloatArray, pair: FloatArray, starts: IntArray) -> FloatArray:
+def _of_runs(y: FloatArray, a: FloatArray, b: FloatArray, starts: IntArray) -> FloatArray:
     """Differentiate columns of draws, each with its pair, where equal pairs stand together."""
     gradient = np.empty((2, *y.shape))
     for start, stop in itertools.pairwise((0, *starts.tolist(), y.shape[-1])):
         draws = y[..., start:stop]
-        rows = _of_shared(draws.ravel(), *pair[:, start].tolist())
+        rows = _of_shared(draws.ravel(), a[start].item(), b[start].item())
         gradient[..., start:stop] = rows.reshape(2, *draws.shape)
     return gradient
 
