@@ -27,6 +27,9 @@ _FLOAT, _LARGE = "is a float that may have been rounded", "is not below 2**63"
 _FLAG, _OUTSIDE = "is neither 0 nor 1", "is not in [0, 1]"
 _RANK = (_OTHER, _TEXT, _TRUTH, _FRACTION, _NEGATIVE, _FLOAT, _LARGE, _FLAG, _OUTSIDE)
 """The flaws of a value, in the order in which they are named."""
+_NUMBERS, _ROWS = "make it a column of numbers first", "mend or leave out such rows first"
+_RULES = {_TEXT: _NUMBERS, _OTHER: _NUMBERS, _TRUTH: _NUMBERS, _FLOAT: "keep it as integers"}
+"""What to do before, by the flaw; about the rest, `_ROWS`."""
 
 
 class Cells(NamedTuple):
@@ -109,7 +112,12 @@ class Cells(NamedTuple):
             if other == first
         )
         text = f"{first} in {rows} of {self.times.sum()} rows: {shown(least)}"
-        raise self.error(text, **self._remedy(first, least))
+        remedy = self._remedy(first, least)
+        if not remedy:
+            per_cent = first == _OUTSIDE and 1 < least <= 100
+            rule = "divide per cents by 100" if per_cent else _RULES.get(first, _ROWS)
+            raise self.error(f"{text}; {rule}")
+        raise self.error(text, **remedy)
 
     def _remedy(self, flaw: str, value: Any) -> dict[str, str]:
         """Choose other arguments, under which such a value would be right."""
@@ -151,7 +159,8 @@ def successes_of(proportions: Cells, total_count: IntArray) -> IntArray:
             flaws.append((p, n, "has too few decimals to tell the successes"))
     if flaws:
         p, n, flaw = min(flaws)
-        raise proportions.error(f"is no proportion of its trials: {shown(p)} of {n} {flaw}")
+        rule = "hand in the successes themselves, or more decimals"
+        raise proportions.error(f"is no proportion of its trials: {shown(p)} of {n} {flaw}; {rule}")
     return np.array(found, np.int64)
 
 

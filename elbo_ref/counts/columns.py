@@ -15,10 +15,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, product
-from types import NoneType
 
 from elbo_ref._validation.advice import AdvisedError, as_arguments, listed, quoted
-from elbo_ref._validation.arguments import check_type
 
 COUNTED = ("successes", "failures", "total_count", "outcome", "proportion")
 """The roles that a layout consists of."""
@@ -105,7 +103,11 @@ class Columns:
     def __post_init__(self) -> None:
         named = {}
         for role, name in vars(self).items():
-            check_type(role, name, str, NoneType)
+            if name is not None and not isinstance(name, str):
+                several = isinstance(name, list | tuple)
+                rule = "make one column of several first" if several else "rename it first"
+                kind = type(name).__name__
+                raise TypeError(f"{role} must be a column's name, a str, not {kind}: {rule}")
             if name is not None:
                 named[role] = name
         for role, name in named.items():
@@ -163,7 +165,7 @@ class Columns:
         if set(given) in map(set, LAYOUTS):
             return {}
         taken = set(self.named.values())
-        free = [name for name in names if name not in taken]
+        free = [name for name in names if isinstance(name, str) and name not in taken]
         for layout in LAYOUTS[:2]:  # named as the arguments are
             rest = [role for role in layout if role not in given]
             if set(given) <= set(layout) and set(rest) <= set(free):

@@ -7,6 +7,8 @@ counts here, by the same rules for every engine and in the same order: sorted.
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
 from collections.abc import Hashable, Sequence
 from importlib import import_module
@@ -75,7 +77,8 @@ def opened(frame: Any) -> Any:
     nw = import_module("narwhals")
     if hasattr(frame, "data_vars"):  # an xarray.Dataset, whose coordinates become columns
         frame = frame.to_dataframe().reset_index()
-    if type(frame).__module__.partition(".")[0] == "pandas":
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(frame, pandas.DataFrame):
         kinds = {name: kind for name, kind in frame.dtypes.items() if hasattr(kind, "fill_value")}
         if kinds:  # sparse
             frame = frame.astype({name: kind.subtype for name, kind in kinds.items()})
@@ -88,8 +91,22 @@ def opened(frame: Any) -> Any:
         if twice := [name for i, name in enumerate(names) if name in names[:i]]:
             rule = "rename one of them"
             raise AdvisedError(f"the frame repeats the column {quoted(twice[0])}: {rule}") from None
+        if (table := _of_arrow(frame)) is not None:
+            return nw.from_native(table)
         kind = type(frame).__name__
-        raise TypeError(f"frame must be a data frame of {FRAMES}, not {kind}") from None
+        file = isinstance(frame, str | os.PathLike)
+        rule = "read_counts reads a file" if file else "Counts(successes, total_count) takes arrays"
+        raise TypeError(f"frame must be a data frame of {FRAMES}, not {kind}; {rule}") from None
+
+
+def _of_arrow(frame: Any) -> Any:
+    """Read a table that speaks Arrow's protocol, as a record batch does; None of anything else."""
+    if not hasattr(frame, "__arrow_c_stream__") and not hasattr(frame, "__arrow_c_array__"):
+        return None
+    try:
+        return import_module("pyarrow").table(frame)
+    except (ImportError, TypeError, ValueError):  # a series, or the result of a failed call
+        return None
 
 
 def _check_index(frame: Any, columns: Columns, names: Sequence[str]) -> None:
@@ -314,7 +331,8 @@ def _exceeds(cells: Cells, totals: Cells, part: IntArray, n: IntArray) -> Advise
     k, most = min(zip(part[bad].tolist(), n[bad].tolist(), strict=True))
     text = f"exceeds {quoted(totals.name)} in {rows}: {k} of {most}"
     if cells.role == "failures":
-        return cells.error(text)
+        when = f"if {quoted(totals.name)} are successes"
+        return cells.error(text, when=when, successes=totals.name)
     return cells.error(text, when=f"if {quoted(totals.name)} are failures", failures=totals.name)
 
 

@@ -105,7 +105,8 @@ class GroupPriors:
         >>> round(estimate(counts, by=[*"aaaabbbb"]).test.pvalue, 5)
         0.00116
         """
-        return None if self.posteriors.names == (None,) else self.same_prior_test()
+        names = self.posteriors.names
+        return None if names == (None,) else _same_prior_test(self._maxima(names))
 
     def same_prior_test(self, *groups: Hashable) -> TestResult:
         """Test one prior for some groups, at the maxima of their evidence.
@@ -133,10 +134,7 @@ class GroupPriors:
         >>> round(found.same_prior_test("a", "c").pvalue, 2)
         0.9
         """
-        maxima = self._maxima(groups)
-        columns = zip(*(_columns(maximum.counts) for maximum in maxima), strict=True)
-        together = Counts(*(np.concatenate(column) for column in columns))
-        return same_prior_test(maximize_evidence(together), maxima)
+        return _same_prior_test(self._maxima(self._asked(groups)))
 
     def same_mean_test(self, *groups: Hashable) -> TestResult:
         """Test one mean of the priors of some groups, each with a concentration of its own.
@@ -168,11 +166,11 @@ class GroupPriors:
         >>> round(found.same_mean_test().pvalue, 2)
         0.51
         """
-        return same_mean_test(self._maxima(groups))
+        return same_mean_test(self._maxima(self._asked(groups)))
 
-    def _maxima(self, groups: tuple[Hashable, ...]) -> list[EvidenceMaximum]:
-        """Find the evidence maximum of each of some groups."""
-        names, fits, *_ = self.posteriors
+    def _asked(self, groups: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
+        """Return two groups or more, each once."""
+        names = self.posteriors.names
         unknown = [group for group in groups if group not in names]
         if unknown:
             raise ValueError(f"{unknown[0]!r} is not one of the groups {list(names)}")
@@ -180,11 +178,23 @@ class GroupPriors:
         if len(asked) < 2:
             has = "there are no groups: give by= to estimate" if names == (None,) else "name two"
             raise ValueError(f"a test needs two groups; {has}")
-        chosen = [fits[names.index(group)] for group in asked]
+        return asked
+
+    def _maxima(self, groups: tuple[Hashable, ...]) -> list[EvidenceMaximum]:
+        """Find the evidence maximum of each of some groups."""
+        names, fits, *_ = self.posteriors
+        chosen = [fits[names.index(group)] for group in groups]
         return [
             maximize_evidence(fit.counts) if fit.maximum is None else fit.maximum
             for fit in tracked(chosen, self.progress, "group")
         ]
+
+
+def _same_prior_test(maxima: list[EvidenceMaximum]) -> TestResult:
+    """Join the counts of the groups, for the maximum of all together."""
+    columns = zip(*(_columns(maximum.counts) for maximum in maxima), strict=True)
+    together = Counts(*(np.concatenate(column) for column in columns))
+    return same_prior_test(maximize_evidence(together), maxima)
 
 
 def _columns(counts: Counts) -> tuple[NDArray[np.int64], ...]:

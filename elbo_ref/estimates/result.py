@@ -30,10 +30,12 @@ from elbo_ref.estimates.draws import draws_of
 from elbo_ref.estimates.groups import GroupPriors, Posteriors
 from elbo_ref.estimates.mean_difference import mean_difference, places
 from elbo_ref.estimates.mixture import LatentMixture
-from elbo_ref.estimates.parameters import priors_table
+from elbo_ref.estimates.parameters import PriorParameters, priors_table
 from elbo_ref.estimates.prediction import MOST_TRIALS, Prediction, predicted
 from elbo_ref.estimates.sides import Betas, Mixed
 
+_MOST_PAIRS = 20_000
+"""Distinct pairs of counts whose profile intervals are printed unasked."""
 _LIGHT = 1e-7
 """The weight of the nodes that a comparison leaves out."""
 
@@ -282,7 +284,7 @@ class Estimates(GroupPriors, Documented, LatentRows, Tabular):
         """
         names = self.posteriors.names
         if names == (None,):
-            return [self.table(), self.prior_parameters[None].facts("prior, ")]
+            return [self.table(), self._facts()]
         priors = priors_table(names, self._parameters, self.level)
         for place in tracked(priors.shown, self.progress, "group"):
             self._parameters(place)
@@ -291,6 +293,16 @@ class Estimates(GroupPriors, Documented, LatentRows, Tabular):
         if made and self.test is not None:
             found.append({self.test.null: f"p = {number(self.test.pvalue)}"})
         return found
+
+    def _facts(self) -> dict[str, str]:
+        """Write the prior's parameters; profile intervals of many pairs only once they are made."""
+        maximum = self.posteriors.fits[0].maximum
+        few = maximum is None or len(maximum.counts) <= _MOST_PAIRS
+        if few or "prior_parameters" in vars(self):
+            return self.prior_parameters[None].facts("prior, ")
+        values = {name: getattr(maximum, name) for name in PriorParameters._fields}
+        facts = {f"prior, {x}": "any" if y is None else number(y) for x, y in values.items()}
+        return {**facts, "their intervals": "take a while, and are prior_parameters"}
 
     def to_dict(self) -> Document:
         """Turn the estimates into a document of plain values; see docs/results.md."""

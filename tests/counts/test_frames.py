@@ -195,7 +195,7 @@ REFUSED = {
     "not whole": (
         {"k": [2.5, 1.0, 2.5, 7.25], "n": [9] * 4},
         TRIALS,
-        'column "k" is not a whole number in 3 of 4 rows: 2.5',
+        'column "k" is not a whole number in 3 of 4 rows: 2.5; mend or leave out such rows first',
     ),
     "proportion": (
         {"k": [0.5, 1.0, 0.25], "n": [4] * 3},
@@ -206,27 +206,27 @@ REFUSED = {
     "infinite": (
         {"k": [1.0, math.inf], "n": [4] * 2},
         TRIALS,
-        'column "k" is not a whole number in 1 of 2 rows: inf',
+        'column "k" is not a whole number in 1 of 2 rows: inf; mend or leave out such rows first',
     ),
     "decimal": (
         {"k": [Decimal("2.50"), Decimal("1.00")], "n": [4] * 2},
         TRIALS,
-        'column "k" is not a whole number in 1 of 2 rows: 2.5',
+        'column "k" is not a whole number in 1 of 2 rows: 2.5; mend or leave out such rows first',
     ),
     "negative": (
         {"k": [-1, 2, -3], "n": [4] * 3},
         TRIALS,
-        'column "k" is negative in 2 of 3 rows: -3',
+        'column "k" is negative in 2 of 3 rows: -3; mend or leave out such rows first',
     ),
     "negative trials": (
         {"k": [1, 2], "n": [-4.0, 4.0]},
         TRIALS,
-        'column "n" is negative in 1 of 2 rows: -4',
+        'column "n" is negative in 1 of 2 rows: -4; mend or leave out such rows first',
     ),
     "text": (
         {"k": ["3", "x"], "n": [4] * 2},
         TRIALS,
-        'column "k" is text in 2 of 2 rows: "3"',
+        'column "k" is text in 2 of 2 rows: "3"; make it a column of numbers first',
     ),
     "truth": (
         {"k": [True, False], "n": [4] * 2},
@@ -236,7 +236,7 @@ REFUSED = {
     "dates": (
         {"k": [datetime.date(2026, 1, 2)], "n": [4]},
         TRIALS,
-        'column "k" is no number in 1 of 1 rows: 2026-01-02',
+        'column "k" is no number in 1 of 1 rows: 2026-01-02; make it a column of numbers first',
     ),
     "too many": (
         {"k": [5, 3, 7, 4], "n": [4] * 4},
@@ -246,12 +246,13 @@ REFUSED = {
     "too many failures": (
         {"f": [5, 3], "n": [4] * 2},
         LAYOUTS["failures of trials"],
-        'column "f" exceeds "n" in 1 of 2 rows: 5 of 4',
+        'column "f" exceeds "n" in 1 of 2 rows: 5 of 4; if "n" are successes, add successes="n"',
     ),
     "rounded": (
         {"k": [1.0, 2.0**54], "n": [2.0**54] * 2},
         TRIALS,
-        'column "k" is a float that may have been rounded in 1 of 2 rows: 18014398509481984',
+        'column "k" is a float that may have been rounded in 1 of 2 rows: 18014398509481984; '
+        "keep it as integers",
     ),
     "sum": (
         {"k": [2**62, 1], "f": [2**62, 1]},
@@ -350,16 +351,23 @@ def test_other_proportions_are_refused(proportion, trials, flaw):
     frame = of_pyarrow({"p": [proportion, 0.0], "n": [trials, 1]})
     with pytest.raises(ValueError) as caught:
         er.Counts.from_frame(frame, proportion="p", total_count="n")
-    assert str(caught.value) == f'column "p" is no proportion of its trials: {flaw}'
+    rule = "hand in the successes themselves, or more decimals"
+    assert str(caught.value) == f'column "p" is no proportion of its trials: {flaw}; {rule}'
 
 
 @pytest.mark.parametrize(
     ("values", "flaw"),
     [
-        ([1.5, 0.5, -0.5], "is not in [0, 1] in 2 of 3 rows: -0.5"),
-        ([math.inf, 0.5], "is not in [0, 1] in 1 of 2 rows: inf"),
-        (["50%"], 'is text in 1 of 1 rows: "50%"'),
-        ([True], "is a truth value in 1 of 1 rows: True"),
+        (
+            [1.5, 0.5, -0.5],
+            "is not in [0, 1] in 2 of 3 rows: -0.5; mend or leave out such rows first",
+        ),
+        (
+            [math.inf, 0.5],
+            "is not in [0, 1] in 1 of 2 rows: inf; mend or leave out such rows first",
+        ),
+        (["50%"], 'is text in 1 of 1 rows: "50%"; make it a column of numbers first'),
+        ([True], "is a truth value in 1 of 1 rows: True; make it a column of numbers first"),
     ],
 )
 def test_what_is_no_proportion_is_refused(values, flaw):
@@ -492,3 +500,34 @@ def test_sparse_columns_of_pandas():
     frame = pd.DataFrame({"k": sparse([1, 0, 0]), "n": [3, 4, 4]})
     got = er.Counts.from_frame(frame, successes="k", total_count="n")
     assert_identical(got, er.Counts([1, 0], [3, 4], [1, 2]))
+
+
+def test_tables_that_speak_arrow():
+    """A record batch, a reader of them, and the tables of this package."""
+    pa = pytest.importorskip("pyarrow")
+    batch, want = pa.record_batch({"k": [1, 0], "n": [3, 4]}), er.Counts([1, 0], [3, 4])
+    how = {"successes": "k", "total_count": "n"}
+    table = pa.Table.from_batches([batch])
+    for frame in (batch, table.to_reader(), er.estimate(want)):
+        names = {} if isinstance(frame, er.Estimates) else how
+        assert_identical(er.Counts.from_frame(frame, **names), want)
+    assert er.with_posterior(batch, er.Beta(2.0, 3.0), **how)["mean"].to_pylist() == [3 / 8, 2 / 9]
+
+
+def test_refusals_say_what_to_do():
+    import pandas as pd
+
+    frame = pd.DataFrame({"p": [25.0, 50.0], "n": [4, 4]})
+    said = refusal(frame, proportion="p", total_count="n")
+    assert said == 'column "p" is not in [0, 1] in 2 of 2 rows: 25; divide per cents by 100'
+    numbered = pd.DataFrame([[1, 2], [3, 4]])
+    assert "its columns are 0, 1; add" in refusal(numbered)
+    for frame in (pd.Series([1, 2]), numbered.groupby(0), [1], {"k": [1]}):
+        with pytest.raises(TypeError, match=r"not \w+; Counts\(successes, total_count\) takes arr"):
+            er.Counts.from_frame(frame)
+    with pytest.raises(TypeError, match="not str; read_counts reads a file"):
+        er.Counts.from_frame("counts.csv")
+    with pytest.raises(TypeError, match="a str, not int: rename it first"):
+        er.Counts.from_frame(numbered, successes=0, total_count=1)
+    with pytest.raises(TypeError, match="not list: make one column of several first"):
+        er.Counts.from_frame(numbered, group=["a", "b"])

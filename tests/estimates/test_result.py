@@ -9,6 +9,7 @@ from estimates.oracle import Twin, unit_rule
 from scipy import interpolate, stats
 
 import elbo_ref as er
+from elbo_ref.estimates import result
 from elbo_ref.estimates.fit import Fit
 from elbo_ref.mle.profile_likelihood import ProfileLikelihood
 from tiers import few
@@ -306,3 +307,21 @@ def test_tests_of_some_groups():
         found.same_prior_test("a", "a")
     with pytest.raises(ValueError, match="there are no groups: give by= to estimate"):
         er.estimate(counts).same_mean_test()
+
+
+def test_print_waits_for_no_profile_of_many_pairs(monkeypatch):
+    counts = er.Counts([3, 4, 9], 10)
+    monkeypatch.setattr(result, "_MOST_PAIRS", 2)
+    found = er.estimate(counts, "mle")
+    assert "prior, mean: 0.54421\n" in str(found)
+    assert str(found).endswith("their intervals: take a while, and are prior_parameters")
+    assert "prior_parameters" not in vars(found)
+    assert found.rho.value > 0
+    assert "prior, mean: 0.54421 (" in str(found)
+    assert "prior, mean: 0.536 (" in str(er.estimate(counts))
+
+
+def test_one_group_is_tested_against_none():
+    found = er.estimate(er.Counts([3, 4], 10), by=["a", "a"])
+    assert (found.test.statistic, found.test.pvalue) == (0.0, 1.0)
+    assert "one prior for all groups: p = 1" in str(found)

@@ -65,7 +65,9 @@ def test_values_are_refused_as_of_a_frame(tmp_path):
     path = parquet(tmp_path / "counts.parquet", {"k": [1.5, 2, None], "n": [2, 2, 2]})
     message = 'column "k" has no value in 1 of 3 rows; add na="drop"'
     assert refusal(path, **NAMES) == message
-    message = 'column "k" is not a whole number in 1 of 2 rows: 1.5'
+    message = (
+        'column "k" is not a whole number in 1 of 2 rows: 1.5; mend or leave out such rows first'
+    )
     assert refusal(path, **NAMES, na="drop") == message
     assert "its columns are" in refusal(path, successes="hits")
     assert "cannot be had of a parquet file" in refusal(path, **NAMES, in_order=True)
