@@ -39,6 +39,13 @@ def plain(session):
     tests(session, *session.posargs)
 
 
+@nox.session(default=False, python=["3.11", "3.12", "3.13", "3.14"])
+def pythons(session):
+    """Run the default tier with each Python that is here; CI runs it with the newest."""
+    session.install("-e", ".[test]")
+    tests(session, *session.posargs)
+
+
 @nox.session(default=False)
 def slow(session):
     """Run the thorough and the slow tier, without PyTorch."""
@@ -97,6 +104,7 @@ def lint(session):
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("lint-imports")
+    session.run("sp-repo-review", ".")
 
 
 @nox.session(default=False)

@@ -32,6 +32,7 @@ nitpick_ignore = [  # not public, but worth a name in See Also
     ("py:obj", "elbo_ref.io.datasets.load"),
     ("py:obj", "elbo_ref.mle.tests.same_prior_test"),
 ]
+nitpick_ignore_regex = [("py:class", ".*")]  # types in signatures; a public one becomes a link
 
 myst_enable_extensions = ["dollarmath", "attrs_block"]
 myst_heading_anchors = 4
@@ -42,7 +43,14 @@ nb_merge_streams = True
 nb_kernel_rgx_aliases = {".*": "python3"}
 
 autosummary_generate = True
-autodoc_typehints = "none"  # numpydoc's sections have them in words, with shapes
+autodoc_typehints = "signature"  # numpydoc's sections have them in words, with shapes
+autodoc_typehints_format = "short"
+autodoc_type_aliases = {
+    "FloatArray": "NDArray[float64]",
+    "IntArray": "NDArray[int64]",
+    "BoolArray": "NDArray[bool]",
+}
+python_maximum_signature_line_length = 80
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = True
 numpydoc_xref_aliases = {name: f"elbo_ref.{name}" for name in elbo_ref.__all__}

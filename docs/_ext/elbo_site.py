@@ -156,14 +156,17 @@ def _within(node, kinds):
 
 # -- what readers with a screen reader need --------------------------------------------------------
 
+PARAMETERS = '<span class="sig-paren">(</span>\n\n<dl>'
 MENDED = {
     ' role="heading"': "",
     '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="All pages">',
     '<aside class="toc-drawer">': '<aside class="toc-drawer" aria-label="This page">',
     '<th class="head"><p></p></th>': "<td></td>",
+    PARAMETERS: PARAMETERS.replace("<dl>", '<dl role="none">'),
     '<div id="search-results"></div>': '<h1>Search</h1>\n<div id="search-results"></div>',
 }
-"""Of the theme's markup: captions that are no headings, nameless regions, empty headers."""
+"""Of the theme's markup: captions that are no headings, nameless regions, empty headers, and lists
+of parameters as lists of definitions without terms."""
 
 
 def mend(app, exception):

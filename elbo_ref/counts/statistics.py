@@ -364,8 +364,7 @@ class Counts:
 
         Parameters
         ----------
-        successes, total_count, multiplicity
-            As for `Counts`.
+        successes, total_count, multiplicity : as for `Counts`
         log_split : float array_like, shape (G,), optional
         labels : G distinct labels, optional
 

@@ -153,13 +153,13 @@ def cross_check(
     -----
     A loss of P particles is -(1/P) of a sum of terms A log c + D log(1 - c) + const. Its cumulant
     generating function has a closed form where c is drawn from a Beta, from which a saddlepoint
-    formula gives tail probabilities [1]_. The given account is rejected at a level of 1% for the
+    formula gives tail probabilities. The given account is rejected at a level of 1% for the
     whole run; a mistake is named if the losses fit the distribution that it gives them.
 
     References
     ----------
-    .. [1] R. Lugannani and S. Rice, "Saddle point approximation for the distribution of the sum of
-       independent random variables", Advances in Applied Probability 12 (1980), 475-490.
+    R. Lugannani and S. Rice, "Saddle point approximation for the distribution of the sum of
+    independent random variables", Advances in Applied Probability 12 (1980), 475-490.
 
     Examples
     --------

@@ -70,18 +70,20 @@ def explain(aligned: AlignedLosses, rng: Rng) -> Explained:
     return of_losses or Explained(aligned, report, _mistaken(aligned, report))
 
 
-def compared(explained: Explained) -> ComparedLosses | None:
-    """Put the losses beside the distribution that they should have, and that of their mistake."""
-    report, values = explained.report, explained.aligned.losses.values
+def compared(explained: Explained) -> ComparedLosses:
+    """Put the losses beside the distribution that they should have, and that of their mistake.
+
+    Of many losses that fit nothing given, these are the ones that were tested.
+    """
+    report = explained.report
     best, test = report.certain, report.given
     named = best is not None and bool(best.hypothesis.name)
     if best is not None and not named:
         test = best.test
-    mean = test.distribution.mean
-    if mean.size != values.size:
-        return None
+    tested, mean = _tested(explained.aligned, test), test.distribution.mean
+    values = tested.losses.values
     std = np.sqrt(np.maximum(test.distribution.variance, 0.0) + test.allowance**2)
-    found = ComparedLosses(explained.aligned.labels, values, mean, std)
+    found = ComparedLosses(tested.labels, values, mean, std)
     if best is None or not named:
         return found
     mistaken = best.test.distribution.mean

@@ -56,7 +56,7 @@ class Difference(_Difference, Tabular):
 
     Attributes
     ----------
-    label1, label2
+    label1, label2 : Hashable
     mean, lower, upper : float
         The posterior mean and the equal-tailed interval of the difference.
     probability : float

@@ -120,7 +120,7 @@ class Estimates(GroupPriors, Documented, LatentRows, Tabular):
 
         Parameters
         ----------
-        label1, label2
+        label1, label2 : Hashable
             Of `labels`, or of the groups.
         groups : bool
             Whether the means of the priors of two groups are compared. At the evidence maximum the

@@ -179,8 +179,8 @@ class ClippedAdam(_Settings):
 
     Parameters
     ----------
-    lr, betas, eps, weight_decay
-        As in `Adam`; eps here is added before the bias correction.
+    lr, betas, eps, weight_decay : as in `Adam`
+        eps here is added before the bias correction.
     clip_norm : float
         Every element of the gradient is clamped to [-clip_norm, clip_norm]; positive.
     lrd : float

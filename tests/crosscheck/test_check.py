@@ -467,3 +467,24 @@ def test_noise_is_not_told_from_distance_without_the_rate(factor, told):
     assert [x.name for x in verdict.having("optimum")] == ["not_converged"]
     assert any("--lr" in text for text in verdict.advice) is told
     assert any(text.startswith("More steps") for text in verdict.advice) is not told
+
+
+@pytest.mark.thorough
+def test_many_losses_are_shown_beside_the_mistake_that_explains_them():
+    """Those that were tested, where they fit nothing given, each by its own name."""
+    run = er.maximize_elbo(er.Counts([3, 1, 7, 0], 10), optimizer=er.Adam(lr=0.05), num_steps=300)
+    history = run.history
+    params = {
+        "prior.concentration1": history.prior.concentration1,
+        "prior.concentration0": history.prior.concentration0,
+        "guide.concentration1": history.guide.concentration1,
+        "guide.concentration0": history.guide.concentration0,
+    }
+    found = er.cross_check(run.counts, params, losses=run.losses / 3)
+    assert found.mistakes == ("normalised_loss",)
+    shown = found.losses
+    steps = [int(label.removeprefix("loss of step ")) for label in shown.labels]
+    assert 100 < len(steps) < 300
+    np.testing.assert_array_equal(shown.values, run.losses[steps] / 3)
+    assert shown.mistake == "normalised_loss"
+    np.testing.assert_allclose(shown.mistaken_mean, shown.mean / 3, rtol=1e-9)

@@ -227,3 +227,4 @@ def test_what_is_said_of_the_release_agrees():
     assert unreleased or released.search(changelog)
     assert ("date-released" in citation) != unreleased
     assert (f"Version {version} (unreleased)." in README) == unreleased
+    assert unreleased or "example.invalid" not in (ROOT / "setup.cfg").read_text() + citation
