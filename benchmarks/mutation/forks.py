@@ -157,18 +157,33 @@ def collect(
         raise RuntimeError(f"pytest ended with {code!r}")
 
 
-def _measured(session: pytest.Session, meter: coverage.Coverage) -> dict[str, Any]:
+class Late(KeyboardInterrupt):
+    """What ends a test that takes too long; not an exception that a test could catch."""
+
+
+def _late(_number: int, _frame: Any) -> None:
+    raise Late
+
+
+def _measured(session: pytest.Session, meter: coverage.Coverage, longest: float) -> dict[str, Any]:
     """Run every test: its seconds, its lines, and whether it passes."""
     caches = _caches()
     seconds, failed = {}, []
+    signal.signal(signal.SIGPROF, _late)
     for item, following in zip(session.items, [*session.items[1:], None], strict=True):
         for cache in caches:
             cache.cache_clear()
         meter.switch_context(item.nodeid)
         start = time.process_time()
-        reports = runtestprotocol(item, log=False, nextitem=following)
+        signal.setitimer(signal.ITIMER_PROF, longest)
+        try:
+            reports = runtestprotocol(item, log=False, nextitem=following)
+            failed += [item.nodeid] if any(x.failed for x in reports) else []
+        except Late:
+            session._setupstate.teardown_exact(None)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
         seconds[item.nodeid] = time.process_time() - start
-        failed += [item.nodeid] if any(x.failed for x in reports) else []
     meter.stop()
     data, lines = meter.get_data(), {}
     for file in data.measured_files():
@@ -178,11 +193,11 @@ def _measured(session: pytest.Session, meter: coverage.Coverage) -> dict[str, An
 
 def clean_run(session: pytest.Session, meter: coverage.Coverage, longest: float) -> Clean:
     """What the tests do without a change; those that take too long are left out of the session."""
-    how, found = forked(lambda: _measured(session, meter))
+    how, found = forked(lambda: _measured(session, meter, longest))
     meter.stop()
     if how != "done" or found["failed"]:
         raise RuntimeError(f"without a change: {how}, {found and found['failed']}")
-    kept = {x: t for x, t in found["seconds"].items() if t <= longest}
+    kept = {x: t for x, t in found["seconds"].items() if t < longest}
     session.items[:] = sorted(
         (x for x in session.items if x.nodeid in kept), key=lambda x: kept[x.nodeid]
     )

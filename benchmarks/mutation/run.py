@@ -2,9 +2,9 @@
 
 Mutants are made by the operators of cosmic-ray (`mutants.py`), and each is run against the tests
 under `tests/` that mirror its package and the doctests of the module itself (`forks.py`): the
-default tier, and the thorough one of evidence and special, where it is quick. A mutant is killed
-if a test fails, or if its run takes four times the processor time of the tests without a change,
-and five seconds. `equivalents.toml` lists, with the reason, the mutants that no test can kill,
+default tier, and what is left then against the thorough one. A mutant is killed if a test fails,
+or if its run takes four times the processor time of the tests without a change, and five seconds.
+`equivalents.toml` lists, with the reason, the mutants that no test can kill,
 since what they return is the same, or the same to rounding.
 
     nox -s mutation                        a sample of each part
@@ -38,9 +38,8 @@ from mutants import SEED, Mutant, mutants, places
 
 EQUIVALENTS = Path(__file__).with_name("equivalents.toml")
 LEFT = ("survived", "untested")
-MARKS = "not thorough and not slow and not live"
-QUICK_TOO = "not slow and not live"
-"""Of parts whose thorough tests are quick."""
+TIERS = ("not thorough and not slow and not live", "thorough and not slow and not live")
+"""The tests that all mutants are run against, and those for what is left then."""
 LONGEST = 2.0
 """Processor seconds of the longest test that is run."""
 PRELOADED = (
@@ -58,7 +57,6 @@ class Part:
     modules: tuple[str, ...]
     tests: tuple[str, ...]
     wanted: int = 95
-    marks: str = MARKS
 
     def files(self) -> list[str]:
         found: list[Path] = []
@@ -80,8 +78,8 @@ def _rest(package: str, without: tuple[str, ...]) -> tuple[str, ...]:
 
 
 PARTS = {
-    "evidence": Part(("evidence.py",), ("tests/test_evidence.py", UNDERFLOW), marks=QUICK_TOO),
-    "special": Part(("special",), ("tests/test_special.py",), marks=QUICK_TOO),
+    "evidence": Part(("evidence.py",), ("tests/test_evidence.py", UNDERFLOW)),
+    "special": Part(("special",), ("tests/test_special.py",)),
     "distributions": Part(_rest("distributions", ()), ("tests/distributions", UNDERFLOW)),
     "pathwise": Part(("distributions/pathwise",), ("tests/distributions",)),
     "guides": Part(("guides",), ("tests/guides",)),
@@ -97,7 +95,7 @@ PARTS = {
 }
 
 
-def run_part(part: Part, chosen: list[Mutant], log: Path) -> list[dict[str, Any]]:
+def run_tier(part: Part, chosen: list[Mutant], marks: str, log: Path) -> None:
     """Run the mutants; each result is a line of the log as it comes."""
     files = sorted({x.path for x in chosen})
     tests = [*part.tests, *files]
@@ -124,7 +122,7 @@ def run_part(part: Part, chosen: list[Mutant], log: Path) -> list[dict[str, Any]
             kept.update(seconds=clean.seconds, left_out=clean.left_out)
             kept["others"] = [chosen.index(x) for x in others]
 
-        collect(tests, part.marks, loop)
+        collect(tests, marks, loop)
         return kept
 
     how, served = forked(serve)
@@ -134,8 +132,7 @@ def run_part(part: Part, chosen: list[Mutant], log: Path) -> list[dict[str, Any]
     seconds = clean.limit(list(clean.seconds)) + 30
     for number in served["others"]:
         mutant = chosen[number]
-        note(mutant, *forked(lambda m=mutant: fresh_run(m, tests, part.marks, clean), seconds))
-    return [json.loads(x) for x in log.read_text("utf-8").splitlines()] if log.exists() else []
+        note(mutant, *forked(lambda m=mutant: fresh_run(m, tests, marks, clean), seconds))
 
 
 def _change(record: dict[str, Any]) -> tuple[str, str, str]:
@@ -191,11 +188,14 @@ def _key(record: dict[str, Any]) -> tuple[str, ...]:
     return tuple(record[x] for x in ("path", "definition", "operator", "line", "becomes"))
 
 
+def _read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(x) for x in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+
 def _again(path: Path, chosen: list[Mutant]) -> tuple[list[Mutant], list[dict[str, Any]]]:
     """Mutants that are to be run, and the records of those that are killed or listed."""
     known, reasons = {}, equivalents()
-    for line in path.read_text("utf-8").splitlines():
-        record = json.loads(line)
+    for record in _read(path):
         if record["outcome"] not in LEFT or _change(record) in reasons:
             known[_key(record)] = record
     left = [x for x in chosen if _key(x.record()) not in known]
@@ -221,13 +221,23 @@ def _options() -> argparse.Namespace:
 
 def _run(options: argparse.Namespace, name: str, log: Path) -> list[dict[str, Any]]:
     """Make and run the mutants of a part."""
-    start, known = time.monotonic(), []
+    start = time.monotonic()
     left = mutants(ROOT, PARTS[name].files(), None if options.all else options.sample)
-    if options.again and log.exists():
+    if not options.again:
+        log.write_text("", "utf-8")
+    run: set[tuple[str, ...]] = set()
+    for marks in TIERS:
+        run |= {_key(x) for x in _read(log) if x["outcome"] == "survived"}
         left, known = _again(log, left)
-    log.write_text("".join(json.dumps(x) + "\n" for x in known), "utf-8")
-    found = run_part(PARTS[name], left, log) if left else known
+        log.write_text("".join(json.dumps(x) + "\n" for x in known), "utf-8")
+        if left:
+            run_tier(PARTS[name], left, marks, log)
     print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr)
+    found = _read(log)
+    for record in found:
+        if record["outcome"] == "untested" and _key(record) in run:
+            record["outcome"] = "survived"
+    log.write_text("".join(json.dumps(x) + "\n" for x in found), "utf-8")
     return found
 
 
@@ -243,7 +253,7 @@ def main() -> None:
     for name in options.parts or PARTS:
         log = folder / f"{name.replace(' ', '_')}.jsonl"
         if options.report and log.exists():
-            records[name] = [json.loads(x) for x in log.read_text("utf-8").splitlines()]
+            records[name] = _read(log)
         elif not options.report:
             records[name] = _run(options, name, log)
     possible = {name: len(places(ROOT, PARTS[name].files())) for name in records}

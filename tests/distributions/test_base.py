@@ -121,3 +121,17 @@ def test_a_point_is_itself():
     assert (POINT.variance(TILT, x) == 0).all() and POINT.residual(x, x) is None
     with pytest.raises(NotImplementedError):
         POINT.score(x, None, x)
+
+
+def test_many_columns_at_once():
+    """From a thousand numbers on sums are taken otherwise; each column is as if alone."""
+    rng = np.random.default_rng(8)
+    x, tilt = rng.uniform(0.1, 40.0, (2, 2, 600))
+    logs, (slopes, others) = BETA.expected_logs(x), BETA.pull_back(tilt, x)
+    assert logs.shape == slopes.shape == others.shape == (2, 600)
+    for i in (0, 1, 599):
+        one = slice(i, i + 1)
+        few = BETA.pull_back(tilt[:, one], x[:, one])
+        np.testing.assert_allclose(logs[:, one], BETA.expected_logs(x[:, one]), rtol=1e-13)
+        np.testing.assert_allclose(slopes[:, one], few[0], rtol=1e-12)
+        np.testing.assert_allclose(others[:, one], few[1], rtol=1e-13)

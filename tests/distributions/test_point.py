@@ -1,6 +1,7 @@
 """A probability at a point, as a value."""
 
 import re
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -32,6 +33,8 @@ def test_a_parameter_that_is_no_probability(arguments, error, message):
 def test_a_parameter_as_a_value():
     one, other = er.Parameter(probs=0.25), er.Parameter(logits=special.logit(0.25))
     assert (one, hash(one), one.shape, repr(one)) == (other, hash(other), (), repr(other))
+    with pytest.raises(FrozenInstanceError):
+        one.logits = 1.0
     assert one != er.Parameter(probs=0.75)
     assert one != 0.25
     assert one.mean == pytest.approx(0.25, rel=1e-15)

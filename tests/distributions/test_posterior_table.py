@@ -93,3 +93,16 @@ def test_what_does_not_fit():
         er.posterior_table(PRIOR, 3)
     with pytest.raises(ValueError, match="prior of shape"):
         er.posterior_table(er.Beta([1.0, 2.0], 1.0), COUNTS)
+
+
+def test_draws_for_arviz():
+    """Of posterior and prior, by default 1000 in each of four chains, seeded; one draw will do."""
+    pytest.importorskip("arviz_base")
+    table = er.posterior_table(PRIOR, COUNTS)
+    tree, same, one = table.to_arviz(), table.to_arviz(rng=0), table.to_arviz(draws=1, chains=1)
+    assert dict(tree["posterior"].sizes) == {"chain": 4, "draw": 1000, "latent": 4}
+    assert dict(one["prior"].sizes)["draw"] == 1
+    for group, wanted in (("posterior", table.mean), ("prior", PRIOR.mean)):
+        c = tree[group]["c"].to_numpy()
+        np.testing.assert_array_equal(c, same[group]["c"].to_numpy())
+        np.testing.assert_allclose(c.mean(axis=(0, 1)), wanted + np.zeros(4), atol=0.01)

@@ -87,6 +87,40 @@ def test_the_variance_of_a_normal(loc, scale):
     assert got == pytest.approx(wanted, rel=1e-9)
 
 
+@pytest.mark.parametrize("pair", [(1e-3, 4.0), (0.7, 0.9), (3.0, 40.0), (2e5, 3e9)])
+def test_the_log_density_about_the_mode(pair):
+    """On either side of the change of formula; a sum over cumulants, to rounding."""
+    small, large = map(mp.mpf, pair)
+    distances = np.array([-3.0, -0.005001, -0.004999, -1e-3, -1e-9, 1e-8, 4.999e-3, 5.001e-3, 2.0])
+    got = quadrature._log_density(np.array(pair[0]), np.array(sum(pair)), distances)
+    with mp.workdps(60):
+        for d, value in zip(map(mp.mpf, distances), got, strict=True):
+            wanted = small * d - (small + large) * mp.log1p(small / (small + large) * mp.expm1(d))
+            rtol = 1e-12 if abs(d) < 0.005 else 1e-9
+            assert abs(value - wanted) <= rtol * abs(wanted), (pair, d, value, wanted)
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_even_rules_reach_as_far_as_they_should(pair):
+    """From one end of the support to the other, a step apart in the coordinate of their nodes."""
+    small, large = (np.array([x]) for x in sorted(pair))
+    left, right = quadrature._support(small, large, quadrature._EVEN_REACH)
+    for end in (left, right):
+        drop = -quadrature._log_density(small, small + large, end) / quadrature._EVEN_REACH
+        assert 0.999 < drop < 1.3, (pair, end, drop)
+    rule = quadrature.even_over_beta(small, large, 40)
+    assert rule.away.shape == (41, 1)
+    span = quadrature._span(small, large, quadrature._EVEN_REACH)
+    unit = (span.high - span.low) / 8
+    for got, end, zone in ((-rule.away[0], -left, -span.low), (rule.away[-1], right, span.high)):
+        beyond = np.log1p((end - zone) / unit)
+        assert got == pytest.approx(end + unit * (1 + beyond), rel=1e-9, abs=0.1 * unit[0])
+    normal = quadrature.even_over_normal(np.array([0.5]), np.array([2.0]), 40)
+    np.testing.assert_allclose(
+        normal.away[:, 0], 2 * np.linspace(-9, 9, 41), rtol=1e-14, atol=1e-14
+    )
+
+
 DENSE = {
     (1e-4, 100.0): [(1.599999966e17, 1.02000227e-10), (1.599919967e17, 8.172463343e-09),
                     (2.080047347e18, 0.001616643796), (6.399680228e17, 0.001616438668)],
