@@ -221,6 +221,19 @@ def test_settings_are_frozen_values(kind):
     assert {kind(): 1}[kind()] == 1
     with pytest.raises(dataclasses.FrozenInstanceError):
         kind().lr = 1.0
+    with pytest.raises(TypeError, match="positional"):
+        kind(0.5)
+
+
+def test_a_decay_is_a_frozen_value_with_a_factor_up_to_one():
+    decay = er.ExponentialLR(er.Adam(lr=0.5), 1)
+    assert (decay.gamma, decay.lr, decay.lrd) == (1.0, 0.5, 1.0)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        decay.gamma = 0.5
+    for gamma in (0.0, -0.5, 1.5, math.nan):
+        message = f"gamma = {gamma} must lie in (0, 1]"
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            er.ExponentialLR(er.Adam(), gamma)
 
 
 def test_defaults_are_pytorchs_and_pyros():
