@@ -29,8 +29,9 @@ from elbo_ref.distributions.pathwise import logit_derivatives
 from elbo_ref.special import (
     cross_difference,
     deviance,
+    digamma_rises,
     digamma_trigamma,
-    jensen_gap_difference,
+    jensen_gaps,
     log_beta_remainder,
     trigamma_excess,
     trigamma_excess_difference,
@@ -67,8 +68,10 @@ class BetaSource(Source):
 
     def expected_logs(self, x: FloatArray) -> FloatArray:
         """Return psi(a) - psi(a + b) and psi(b) - psi(a + b)."""
-        logs: FloatArray = _less_third(sc.psi(_with_sum(x)))
-        return logs
+        if x.size < _MANY:
+            logs: FloatArray = _less_third(sc.psi(_with_sum(x)))
+            return logs
+        return -digamma_rises(x[0], x[1])
 
     def pull_back(self, tilt: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return A psi_1(a) - (A + D) psi_1(a + b), and its mirror image; and the logarithms."""
@@ -141,4 +144,5 @@ def beta_deviance(a: FloatArray, b: FloatArray, center: Center) -> FloatArray:
 
 def log_gaps(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return log m - E log c and log(1 - m) - E log(1 - c) at the mean m, both positive."""
-    return jensen_gap_difference(a, b), jensen_gap_difference(b, a)
+    one, other = jensen_gaps(a, b)
+    return one, other

@@ -12,6 +12,7 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts, distinct
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import Guide
+from elbo_ref.special import log_choose_remainder
 
 _BLOCK = 2**14
 """The draws that are taken at once."""
@@ -81,6 +82,11 @@ class Task:
     def log_coefficient(self) -> FloatArray:
         """The log binomial coefficient of each entry."""
         return self.counts.log_coefficient
+
+    @cached_property
+    def choose_remainder(self) -> FloatArray:
+        """The log binomial coefficient of each entry of the counts without its entropy part."""
+        return log_choose_remainder(*self.outcomes)
 
     @cached_property
     def latents_up_to(self) -> NDArray[np.int64]:

@@ -27,7 +27,7 @@ from elbo_ref.distributions.beta import Beta, Gradient
 from elbo_ref.distributions.logit_normal import LogitNormal
 from elbo_ref.guides import GUIDES, find
 from elbo_ref.objectives.base import Objective, Step, Task
-from elbo_ref.special import log_binomial
+from elbo_ref.special import binomial_deviance
 
 
 @by_value
@@ -274,8 +274,8 @@ def latent_values(task: Task, prior: Beta, params: FloatArray) -> FloatArray:
     center = guide.source.center(guide.source_parameters(p, params))
     successes, failures = counts.successes, counts.failures
     difference = center.difference(successes, failures)
-    likelihood = log_binomial(successes, counts.total_count, center.pair, difference)
-    at_mean = likelihood + guide.counted_at_center(p, center)
+    away = binomial_deviance(successes, counts.total_count, center.pair, difference)
+    at_mean = task.choose_remainder - away + guide.counted_at_center(p, center)
     outcomes = np.expand_dims(task.outcomes, tuple(range(1, params.ndim - 1)))
     tilt1, tilt0 = guide.tilt(p, params, outcomes)
     gap1, gap0 = center.log_gaps

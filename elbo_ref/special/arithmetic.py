@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray, IntArray
 
@@ -101,4 +100,5 @@ def deviance(observed: FloatArray, expected: FloatArray, difference: FloatArray)
     square = np.where(close, v * v, 0.0)
     near = difference * v + 2 * observed * v * square * polynomial(ODD_RECIPROCALS, square)
     ratio = observed / np.where(expected == 0, 1.0, expected)
-    return np.where(close, near, sc.xlogy(observed, ratio) - difference)
+    log_ratio = np.log(np.where(observed == 0, 1.0, ratio))
+    return np.where(close, near, observed * log_ratio - difference)

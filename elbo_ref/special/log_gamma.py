@@ -96,10 +96,22 @@ def log_binomial(
 
     `difference` is K - N c, formed by the caller from what it knows exactly.
     """
+    choose = log_choose_remainder(
+        successes.astype(np.float64), (total_count - successes).astype(np.float64)
+    )
+    return choose - binomial_deviance(successes, total_count, mean, difference)
+
+
+def binomial_deviance(
+    successes: IntArray,
+    total_count: IntArray,
+    mean: tuple[FloatArray, FloatArray],
+    difference: FloatArray,
+) -> FloatArray:
+    """Return the part of `log_binomial` that depends on the mean, with the other sign."""
     k, n = successes.astype(np.float64), total_count.astype(np.float64)
     f = (total_count - successes).astype(np.float64)
-    away = deviance(k, n * mean[0], difference) + deviance(f, n * mean[1], -difference)
-    return log_choose_remainder(k, f) - away
+    return deviance(k, n * mean[0], difference) + deviance(f, n * mean[1], -difference)
 
 
 def log_beta_remainder(a: FloatArray, b: FloatArray) -> FloatArray:

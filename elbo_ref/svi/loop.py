@@ -53,6 +53,11 @@ class Rows(NamedTuple):
         return self.first + len(self.losses)
 
     @property
+    def size(self) -> int:
+        """The number of numbers."""
+        return self.losses.size + self.priors.size + self.guides.size
+
+    @property
     def kept(self) -> IntArray:
         """The steps whose guides are kept."""
         start, stop = (-(-step // self.stride) for step in (self.first, self.end))
@@ -232,12 +237,14 @@ def joined(rows: tuple[Rows, ...]) -> Rows:
 def _appended(rows: tuple[Rows, ...], new: Rows) -> tuple[Rows, ...]:
     """Append rows; all then keep no more guides than fit into `GUIDE_HISTORY_BYTES`.
 
-    Parts are joined with shorter ones only, so that a row is copied a few times, not every time.
+    Parts are joined with shorter ones only, and up to a size, so that a row is copied a few times.
     """
     stride, bytes_each = rows[-1].stride, 8 * new.guides.shape[0] * new.guides.shape[2]
     while stride < new.end and bytes_each * -(-new.end // stride) > GUIDE_HISTORY_BYTES:
         stride *= 2
     *parts, last = (part.thinned(stride) for part in (*rows, new))
     while parts and len(parts[-1].losses) <= len(last.losses):
+        if parts[-1].size + last.size > _NUMBERS_AT_ONCE:
+            break
         last = joined((parts.pop(), last))
     return (*parts, last)

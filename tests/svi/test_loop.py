@@ -51,12 +51,18 @@ def test_the_objective_of_a_step_is_its_value_and_the_rest():
 
 
 def test_rows_are_copied_a_few_times_only(monkeypatch):
-    """As many parts as the number of blocks has digits, so that a row is in few joins."""
-    monkeypatch.setattr(loop, "_NUMBERS_AT_ONCE", 10)
-    run = er.maximize_elbo(COUNTS, loss="exact", num_steps=200)
-    sizes = [len(part.losses) for part in run.state.rows]
-    assert sum(sizes) == 200 and len(sizes) <= 8
-    assert (np.diff(sizes) < 0).all()
+    """A row is in as many joins as a full part has digits, and in the part that holds its step."""
+    joins, join = [], loop.joined
+    monkeypatch.setattr(loop, "_NUMBERS_AT_ONCE", 90)
+    monkeypatch.setattr(loop, "joined", lambda rows: joins.append(rows) or join(rows))
+    rows: tuple[loop.Rows, ...] = ()
+    for step in range(500):
+        losses, guides = np.full(1, float(step)), np.full((2, 1, 3), float(step))
+        new = loop.Rows(step, losses, np.zeros((2, 1)), guides, 1)
+        rows = loop._appended(rows, new) if rows else (new,)
+    assert [len(part.losses) for part in rows] == [8] * 62 + [4]
+    assert sum(len(part.losses) for parts in joins for part in parts) <= 3 * 500
+    assert join(rows).losses.tolist() == list(range(500)) == join(rows).guides[0, :, 0].tolist()
 
 
 def test_a_state_is_equal_to_itself_only():

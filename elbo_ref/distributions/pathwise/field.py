@@ -26,7 +26,7 @@ from elbo_ref.distributions.pathwise.left import Left
 from elbo_ref.special import digamma_remainders
 from elbo_ref.special.arithmetic import blocks
 
-_CHUNK, _BLOCK = 2**17, 2**13
+_CHUNK, _BLOCK = 2**17, 10_240
 _FEW, _MANY = 512, 2**14
 """The most draws that are few, and the fewest for which blocks hold draws of one side only."""
 MODE, SERIES, TAIL, REFLECTED = 32, 33, 34, 128

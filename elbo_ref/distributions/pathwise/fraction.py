@@ -35,7 +35,7 @@ from elbo_ref._validation.arguments import BoolArray, FloatArray
 from elbo_ref.distributions.pathwise.left import Left
 
 SingleArray: TypeAlias = NDArray[np.float32]
-BLOCK = 8192
+BLOCK = 10_240
 MOST = 28
 """Pairs beyond which the integral over the tail is quicker."""
 _LOSS = 3.0
