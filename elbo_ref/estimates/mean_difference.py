@@ -55,6 +55,8 @@ def mean_difference(first: Fit, second: Fit, level: float) -> tuple[float, float
 def places(names: Sequence[Hashable], label1: Hashable, label2: Hashable) -> tuple[int, int]:
     """Find two groups; raise ValueError for what is none, and for the same one twice."""
     for name, label in {"label1": label1, "label2": label2}.items():
+        if names == (None,):
+            raise ValueError("there are no groups to compare: give by= to estimate")
         if label not in names:
             raise ValueError(f"{name} = {label!r} is not one of the groups {list(names)}")
     if label1 == label2:

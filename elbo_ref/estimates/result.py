@@ -207,7 +207,9 @@ class Estimates(GroupPriors, Documented, LatentRows, Tabular):
             latent, point = self._latent(i), float(self.mean[i])
         else:
             if group not in self.posteriors.names:
-                raise ValueError(f"group = {group!r} is not one of {list(self.posteriors.names)}")
+                groups = list(filter(None.__ne__, self.posteriors.names))
+                known = f"is not one of the groups {groups}" if groups else "where there are none"
+                raise ValueError(f"group = {group!r} {known}")
             fit = self.posteriors.fits[self.posteriors.names.index(group)]
             latent = None if fit.nodes is None else LatentMixture(*fit.mixture[:3])
             limit = None if fit.maximum is None else fit.maximum.mean

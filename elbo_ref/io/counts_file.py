@@ -17,7 +17,8 @@ of this package holds such a mapping under ``"counts"``. Every row of them stays
 own. A count is a whole number: in JSON written `12` or `12.0`, in npz of an integer or floating
 point type (where a float above 2**53 is no count any more, and a truth value is none).
 
-JSON may also hold records, `[{"k": 3, "n": 10}, ...]`, or one on each line.
+JSON may also hold records, `[{"k": 3, "n": 10}, ...]`, or one on each line; or columns that are
+objects of the same names, as pandas writes them.
 
 The first bytes tell the format; a text that opens with a brace is JSON. Reading is strict, and a
 `DataError` says in one line what is wrong where: file, line, column, value and rule.
@@ -44,7 +45,8 @@ from elbo_ref.counts.levels import levelled
 from elbo_ref.io import duckdb_file
 from elbo_ref.io.archive import most_unpacked, read_arrays
 from elbo_ref.io.errors import DataError, bare, short
-from elbo_ref.io.fields import can_be_encoded, read_json
+from elbo_ref.io.fields import can_be_encoded, read_json, without_index
+from elbo_ref.io.foreign import refusal
 from elbo_ref.io.layout import Layout
 from elbo_ref.io.numbers import flaw, whole
 from elbo_ref.io.stream import is_gzip, is_json, is_zip, reading
@@ -187,6 +189,8 @@ def read_counts(
         na=na,
         in_order=in_order,
     )
+    if hasattr(path, "columns"):
+        raise TypeError("path must be a file, not a data frame: call Counts.from_frame")
     found = read(path if hasattr(path, "read") else file_path("path", path), layout, progress)
     if found.guess:
         said = as_arguments(found.guess)
@@ -202,6 +206,8 @@ def read(path: str | Path | IO[Any], layout: Layout, progress: bool | None = Fal
         if is_gzip(first):
             file = stream.unpacked(first)
             first = file.read_block()
+        if said := refusal(first):
+            raise DataError(said)
         if is_zip(first):
             kind, found = "npz", _read_npz(file.rest(first), layout)
         elif is_json(first):
@@ -234,9 +240,11 @@ def _read_json(data: bytes, layout: Layout) -> Contents:
         columns = inner if isinstance(inner, dict) else document
         if inner is None and not any(isinstance(x, list | dict) for x in columns.values()):
             columns = _columns_of([columns])  # one record, of a file of lines
+        columns = without_index(columns)
         for name, column in columns.items():
             if not isinstance(column, list):
-                raise DataError(f"the column {bare(name)} is not a list: {short(column)}")
+                text = f"the column {bare(name)} is not a list: {short(column)}"
+                raise DataError(f"{text}; write columns of one length, or records")
     layout, size = _resolved(columns, layout)
     rows: Sequence[int] = range(size)
     if layout.na == "drop":

@@ -100,7 +100,7 @@ def read_json(data: bytes, number: Callable[[str], object]) -> Any:
             object_pairs_hook=_distinct,
         )
     except UnicodeDecodeError:
-        raise DataError("the file is not UTF-8 text") from None
+        raise DataError("the file is not UTF-8 text; save it as UTF-8") from None
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, character {error.colno}"
         raise DataError(f"{place} is not JSON: {error.msg}") from None
@@ -316,3 +316,17 @@ def _check_object(place: str, value: Any) -> None:
     _object(place or "the document", value)
     for key in value:
         name(f"a name in {place or 'the document'}", key)
+
+
+def without_index(columns: dict[str, Any]) -> dict[str, Any]:
+    """Turn columns that are objects of the same names, as pandas writes them, into lists.
+
+    Examples
+    --------
+    >>> without_index({"k": {"a": 3, "b": 0}, "n": {"a": 10, "b": 4}})
+    {'k': [3, 0], 'n': [10, 4]}
+    """
+    objects = [list(column) for column in columns.values() if isinstance(column, dict)]
+    if len(objects) < len(columns) or any(names != objects[0] for names in objects):
+        return columns
+    return {name: list(column.values()) for name, column in columns.items()}

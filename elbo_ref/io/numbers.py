@@ -23,6 +23,8 @@ from elbo_ref.io.errors import DataError, short
 from elbo_ref.io.stream import is_zip, reading
 
 _COUNT = re.compile(r" *\+?([0-9]+)(?:\.0+)? *")
+_PROPORTION = re.compile(r"0?\.[0-9]*[1-9][0-9]*")
+_SEPARATED = re.compile(r"\d{1,3}([,_' \u00a0]\d{3})+")
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?|[+-]?(?:nan|inf|infinity)",
     re.IGNORECASE | re.ASCII,
@@ -61,11 +63,17 @@ def flaw(text: str) -> str:
     --------
     >>> flaw("1e1"), flaw("-3"), flaw("")
     ('is not a whole number', 'is negative', 'is blank')
+    >>> flaw("1,234")
+    'is not a whole number; write it without separators of thousands'
     """
     if _COUNT.fullmatch(text):
         return "is not below 2**63"
     if text.startswith("-") and _COUNT.fullmatch(text[1:]):
         return "is negative"
+    if _SEPARATED.fullmatch(text):
+        return "is not a whole number; write it without separators of thousands"
+    if _PROPORTION.fullmatch(text):
+        return "is not a whole number; proportions are for frames, Counts.from_frame(proportion=)"
     return "is not a whole number" if text else "is blank"
 
 

@@ -116,7 +116,7 @@ def _text(data: bytes) -> tuple[str, str]:
     try:
         text = (data if end < 0 else data[:end]).decode()
     except UnicodeDecodeError as error:
-        end, wrong = error.start, "is not UTF-8 text"
+        end, wrong = error.start, "is not UTF-8 text; save it as UTF-8"
     if end < 0:
         return text.replace("\r\n", "\n"), ""
     before = data[: data.rfind(b"\n", 0, end) + 1]

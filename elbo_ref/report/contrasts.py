@@ -37,11 +37,12 @@ def plot_difference(found: Difference, ax: Axes | None = None) -> Axes:
     ax.plot([found.mean], [0], "o", color=OWN, ms=9, mec="white", mew=1.2)
     low, high = min(found.lower, 0.0), max(found.upper, 0.0)
     room = 0.08 * (high - low) or 0.01
-    ax.set(xlim=(low - room, high + room), ylim=(-1, 1), yticks=[], xlabel="c1 - c2")
+    ax.set(xlim=(low - room, high + room), ylim=(-1, 1), yticks=[], xlabel="difference")
     ax.locator_params(axis="x", nbins=6)
-    share = "open" if np.isnan(found.probability) else number(found.probability)
     one, other = (_short(x) for x in found[:2])
-    return headed(ax, f"{one} above {other}: P = {share}")
+    if np.isnan(found.probability):
+        return headed(ax, f"{one} less {other}: {number(found.mean)}")
+    return headed(ax, f"{one} above {other}: P = {number(found.probability)}")
 
 
 def plot_prediction(found: Prediction, ax: Axes | None = None) -> Axes:

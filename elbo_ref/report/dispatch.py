@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any, NamedTuple
 
 from elbo_ref._format.result import Result
@@ -197,6 +198,7 @@ def plot(result: Result, ax: Any = None, **options: Any) -> Any:
     if picture is None:
         known = ", ".join(sorted(kind.__name__ for kind in PICTURES))
         raise TypeError(f"there is no picture of {type(result).__name__}: only of {known}")
+    _check_options(picture, result, options)
     if ax is not None:
         return picture.draw(result, ax, **options)
     figure = shown_figure(*picture.size(result, **options))
@@ -205,3 +207,14 @@ def plot(result: Result, ax: Any = None, **options: Any) -> Any:
     except BaseException:
         forget(figure)
         raise
+
+
+def _check_options(picture: Picture, result: Result, options: Mapping[str, Any]) -> None:
+    """Refuse an option that a picture does not have."""
+    parameters = signature(picture.draw).parameters.values()
+    known = [x.name for x in parameters if x.kind is x.KEYWORD_ONLY]
+    for name in options:
+        if name not in known:
+            has = f"only {' and '.join(known)}" if known else "none"
+            kind = type(result).__name__
+            raise TypeError(f"the picture of {kind} has no option {name!r}: it has {has}")

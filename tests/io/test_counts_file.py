@@ -192,7 +192,8 @@ def test_a_bad_json(write, text):
 
 
 def test_json_that_is_not_utf8(write):
-    assert refusal(write(b'{"successes": ["\xff"]}')) == "the file is not UTF-8 text"
+    said = "the file is not UTF-8 text; save it as UTF-8"
+    assert refusal(write(b'{"successes": ["\xff"]}')) == said
 
 
 GOOD_JSON = json.dumps(

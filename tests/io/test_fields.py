@@ -125,7 +125,7 @@ def test_parse(written, message):
     ("data", "message"),
     [
         (b'{"a": }', "line 1, character 7 is not JSON: Expecting value"),
-        (b'{"a": "\xff"}', "the file is not UTF-8 text"),
+        (b'{"a": "\xff"}', "the file is not UTF-8 text; save it as UTF-8"),
         (b'{"a": ' + b"[" * 10**5, "the file nests its JSON too deeply"),
         (b'{"a": {"b": 1, "b": 2}}', "the file repeats the key 'b'"),
     ],

@@ -176,6 +176,8 @@ def test_a_cell_that_is_not_a_whole_number(write, column, cell):
     advice = '; add na="drop"' if cell == "NA" else ""
     if (column, cell) == ("successes", "True"):
         advice = '; if a row is one trial, add outcome="successes"'
+    if cell == ".5":
+        advice = "; proportions are for frames, Counts.from_frame(proportion=)"
     assert message == f"line 4, column {column}: {cell!r} is not a whole number{advice}"
     check_against_twin(write(text), text.encode())
 
@@ -206,7 +208,7 @@ FAILURES = '; if total_count are failures, add failures="total_count"'
         ("\r1,2", "line 3 holds a carriage return without a line feed: '\\r1,2'"),
         ("1\r,2", "line 3 holds a carriage return without a line feed: '1\\r,2'"),
         ("1,\0", "line 3 holds a NUL byte"),
-        ("1,2\udcff", "line 3 is not UTF-8 text"),
+        ("1,2\udcff", "line 3 is not UTF-8 text; save it as UTF-8"),
     ],
 )
 def test_a_bad_row(write, row, message):
@@ -231,7 +233,7 @@ def test_a_bad_row(write, row, message):
         (b'"a', "line 3 has quotes that do not match (a cell ends on its line): '\"a,1,2'"),
         (b'"a"b', "line 3 has quotes that do not match (a cell ends on its line): '\"a\"b,1,2'"),
         (b"\0", "line 3 holds a NUL byte"),
-        (b"\xed\xa0\x80", "line 3 is not UTF-8 text"),
+        (b"\xed\xa0\x80", "line 3 is not UTF-8 text; save it as UTF-8"),
         (b"a,b", "line 3 has 4 cells where the header has 3; the separator is a comma: 'a,b,1,2'"),
         (b"a" * 65533, "line 3 is longer than 65536 characters"),
     ],
@@ -279,10 +281,10 @@ UNKNOWN = "line 1 does not say which column is "
         (HEADER, "the file has no row of counts"),
         ("\0", "line 1 holds a NUL byte"),
         (b"\x80", "line 1 is not UTF-8 text"),
-        (HEADER.encode("utf-16"), "line 1 is not UTF-8 text"),
+        (HEADER.encode("utf-16"), "the file is UTF-16 text: save it"),
         (HEADER.encode("utf-16-le"), "line 1 holds a NUL byte"),
         (b"\x1f\x8b\x08\x00", "the gzip is damaged: "),
-        (b"\x93NUMPY\x01\x00", "line 1 is not UTF-8 text"),
+        (b"\x93NUMPY\x01\x00", "the file is a single array: save"),
         ("successes,total_count,ort\n1,2,Köln\n".encode("latin-1"), "line 2 is not UTF-8 text"),
         ('"succ\nesses",total_count\n', "line 1 has quotes that do not match"),
         ("\ufeff\ufeffx,total_count\n", f'{UNKNOWN}successes; its columns are "\\ufeffx", "total'),

@@ -436,3 +436,19 @@ def test_a_forest_of_groups_names_the_group_of_each_row(above):
     names = {x.get_text().rpartition(" (")[::2] for x in ax.get_yticklabels()}
     assert {group for _, group in names} == {"old)", "new)"}
     assert ("south", "new)") in names
+
+
+def test_unknown_options_are_named():
+    found = er.estimate(er.Counts([3, 4, 9], 10))
+    with pytest.raises(TypeError, match="no option 'colour': it has only latent and above"):
+        found.plot(colour="red")
+    with pytest.raises(TypeError, match="of Prediction has no option 'above': it has none"):
+        found.predict(10).plot(above=0.5)
+
+
+def test_a_difference_without_a_probability_has_a_title():
+    groups = er.estimate(er.Counts([1, 2, 0, 7, 9, 6], 10), "mle", by=[*"aaabbb"])
+    ax = groups.difference("a", "b", groups=True).plot()
+    assert ax.get_title(loc="left") == "a less b: -0.63333"
+    with pytest.raises(ValueError, match="no groups to compare: give by= to estimate"):
+        er.estimate(er.Counts([3, 4], 10)).difference("a", "b", groups=True)

@@ -1,0 +1,38 @@
+"""Files of other formats, known by their first bytes: which they are, and what to do with them."""
+
+from __future__ import annotations
+
+_FRAME = "save it as CSV or Parquet, or read it into a frame for Counts.from_frame"
+_TEXT, _PACKED = "save it as UTF-8", "unpack it first, or pack it by gzip"
+
+_KINDS = (
+    (b"ARROW1", "an Arrow file", _FRAME),
+    (b"\x89HDF\r\n", "an HDF5 file", _FRAME),
+    (b"SQLite format 3\0", "an SQLite database", _FRAME),
+    (b"\xd0\xcf\x11\xe0", "an Excel sheet", _FRAME),
+    (b"\x93NUMPY", "a single array", "save named columns by numpy.savez"),
+    (b"\x80\x03", "a pickle, which is not opened", _FRAME),
+    (b"\x80\x04", "a pickle, which is not opened", _FRAME),
+    (b"\x80\x05", "a pickle, which is not opened", _FRAME),
+    (b"BZh", "packed by bzip2", _PACKED),
+    (b"\xfd7zXZ\0", "packed by xz", _PACKED),
+    (b"\xff\xfe", "UTF-16 text", _TEXT),
+    (b"\xfe\xff", "UTF-16 text", _TEXT),
+)
+_SHEET = (b"[Content_Types].xml", b"mimetypeapplication/vnd.oasis")
+
+
+def refusal(first: bytes) -> str:
+    """Say what a file is whose first bytes these are, and what to do; empty if it may be counts.
+
+    Examples
+    --------
+    >>> refusal(b"BZh91AY")
+    'the file is packed by bzip2: unpack it first, or pack it by gzip'
+    >>> refusal(b"k,n")
+    ''
+    """
+    if first.startswith(b"PK") and any(sign in first[:4096] for sign in _SHEET):
+        return f"the file is a spreadsheet: {_FRAME}"
+    known = (f"the file is {kind}: {rule}" for sign, kind, rule in _KINDS if first.startswith(sign))
+    return next(known, "")

@@ -1,0 +1,81 @@
+"""`elbo_ref.io.foreign`: what is no file of counts is named, with what to do."""
+
+import bz2
+import io
+import lzma
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+
+import elbo_ref as er
+
+
+def sheet():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    return file.getvalue()
+
+
+def array():
+    file = io.BytesIO()
+    np.save(file, np.ones((2, 2)))
+    return file.getvalue()
+
+
+TEXT = b"k,n\n3,10\n"
+FILES = {
+    "spreadsheet": (sheet(), "is a spreadsheet: save it as CSV or Parquet"),
+    "pickle": (pickle.dumps({"k": [3]}), "is a pickle, which is not opened: save it as CSV"),
+    "array": (array(), "is a single array: save named columns by numpy.savez"),
+    "bzip2": (bz2.compress(TEXT), "is packed by bzip2: unpack it first"),
+    "xz": (lzma.compress(TEXT), "is packed by xz: unpack it first"),
+    "utf-16": (TEXT.decode().encode("utf-16"), "is UTF-16 text: save it as UTF-8"),
+    "latin-1": ("k,n,ort\n3,10,Köln\n".encode("latin-1"), "not UTF-8 text; save it as UTF-8"),
+    "sqlite": (b"SQLite format 3\0" + bytes(84), "is an SQLite database: save it as CSV"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), FILES.values(), ids=FILES)
+def test_a_file_of_another_format(content, said):
+    with pytest.raises(ValueError) as caught:
+        er.read_counts(io.BytesIO(content))
+    assert said in str(caught.value)
+
+
+def test_arrow_files_are_named():
+    feather = pytest.importorskip("pyarrow.feather")
+    import pyarrow as pa
+
+    file = io.BytesIO()
+    feather.write_feather(pa.table({"k": [3], "n": [10]}), file)
+    with pytest.raises(ValueError, match="is an Arrow file: save it as CSV or Parquet"):
+        er.read_counts(io.BytesIO(file.getvalue()))
+
+
+def test_a_frame_is_no_file():
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(TypeError, match=r"not a data frame: call Counts\.from_frame"):
+        er.read_counts(pandas.DataFrame({"k": [3], "n": [10]}))
+
+
+def test_json_as_pandas_writes_it():
+    """Columns by a common index; of another index, or of nothing common, they are refused."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"k": [3, 0], "n": [10, 4]}, index=["b", "a"])
+    for text in (frame.to_json(), frame.to_json(orient="records")):
+        got = er.read_counts(io.StringIO(text), successes="k", total_count="n")
+        assert got == er.Counts([3, 0], [10, 4])
+    with pytest.raises(ValueError, match=r"is not a list: .*; write columns of one length, or rec"):
+        er.read_counts(
+            io.StringIO('{"k": {"a": 3}, "n": {"b": 10}}'), successes="k", total_count="n"
+        )
+
+
+def test_separators_of_thousands():
+    for cell in ('"1,234"', "1_234", '"1 234"'):
+        with pytest.raises(ValueError, match="write it without separators of thousands"):
+            er.read_counts(io.StringIO(f"k,n\n{cell},5000\n"), successes="k", total_count="n")
