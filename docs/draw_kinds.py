@@ -80,7 +80,7 @@ PANELS = (
         er.Counts([0, 0, 12], [3, 3, 12]),
     ),
     Panel("binomial", "5, 5, 5 of 10", "a + b -> infinity, mean 1/2", er.Counts([5, 5, 5], 10)),
-    Panel("interior", "1, 3, 8 of 10", "{place}", er.Counts([1, 3, 8], 10)),
+    Panel("interior", "1, 3, 8 of 10", "{where}", er.Counts([1, 3, 8], 10)),
     row_panel(
         "two_maxima_at_half",
         "interior, two maxima",
@@ -115,7 +115,7 @@ def ridge(counts: er.Counts, size: Any) -> list[float | None]:
     return [er.maximize_evidence(counts, fixed={"concentration": s}).mean for s in size]
 
 
-def draw_best(ax: Axes, best: er.maximum.EvidenceMaximum, means: tuple[float, float]) -> None:
+def draw_best(ax: Axes, best: er.EvidenceMaximum, means: tuple[float, float]) -> None:
     """The maximiser, or the way to where there is none."""
 
     def arrow(start: tuple[float, float], end: tuple[float, float]) -> None:
@@ -174,7 +174,7 @@ def draw_panel(ax: Axes, panel: Panel) -> Any:
     ax.yaxis.set_major_formatter("{x:g}")
     ax.tick_params(labelsize=SMALL)
     ax.set_title(panel.title, loc="left", fontsize=TITLE, fontweight="bold", pad=32)
-    text = f"{panel.words}\n{panel.answer.format(*gaps, place=best.place)}"
+    text = f"{panel.words}\n{panel.answer.format(*gaps, where=best.where)}"
     ax.text(0, 1.02, text, transform=ax.transAxes, fontsize=TEXT, va="bottom", linespacing=1.15)
     return filled
 
@@ -211,7 +211,8 @@ def draw_key(figure: Figure, filled: Any) -> None:
     bar.set_title("nats below the supremum", fontsize=TEXT, pad=5)
 
 
-def main() -> None:
+def draw() -> Image.Image:
+    """Draw a panel for each kind, and the key."""
     figure = Figure(figsize=(12, 7.6))
     figure.subplots_adjust(left=0.062, right=0.985, bottom=0.185, top=0.9, wspace=0.3, hspace=0.56)
     axes = figure.subplots(2, 4)
@@ -223,9 +224,8 @@ def main() -> None:
     draw_key(figure, filled[0])
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=150)
-    few = Image.open(drawn).convert("RGB").quantize(96, dither=Image.Dither.NONE)
-    few.save(HERE / "kinds.png", optimize=True)
+    return Image.open(drawn).convert("RGB").quantize(96, dither=Image.Dither.NONE)
 
 
 if __name__ == "__main__":
-    main()
+    draw().save(HERE / "kinds.png", optimize=True)

@@ -16,6 +16,7 @@ from PIL import Image
 from scipy import special as sc
 
 import elbo_ref as er
+from elbo_ref.evidence import latent_log_evidence
 from elbo_ref.report.pictures import EXACT, PRIOR
 
 GUIDES = {
@@ -29,15 +30,13 @@ MEANS, TOTALS = np.linspace(-2.4, 0.25, 120), np.geomspace(1.2, 1500.0, 120)
 TICKS = (0.1, 0.2, 0.3, 0.5)
 
 
-def main() -> None:
-    """Draw and write."""
+def draw() -> Image.Image:
+    """Draw the three panels."""
     counts = er.datasets.load("rat_tumors")
     top = er.maximize_evidence(counts)
-    heights = [
-        [er.log_evidence(er.Beta(s * m, s * (1.0 - m)), counts) for m in sc.expit(MEANS)]
-        for s in TOTALS
-    ]
-    below = np.maximum(top.log_evidence - np.array(heights), 0.0)
+    a, b = (np.outer(TOTALS, sc.expit(x))[..., None] for x in (MEANS, -MEANS))
+    heights = latent_log_evidence(a, b, counts) @ counts.multiplicity
+    below = np.maximum(top.log_evidence - heights, 0.0)
     figure = Figure(figsize=(12, 4.6), layout="constrained")
     axes = figure.subplots(1, len(GUIDES), sharey=True)
     for ax, (guide, says) in zip(axes, GUIDES.items(), strict=True):
@@ -67,9 +66,8 @@ def main() -> None:
     )
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=100)
-    few = Image.open(drawn).convert("RGB").quantize(64, dither=Image.Dither.NONE)
-    few.save(Path(__file__).with_name("paths.png"), optimize=True)
+    return Image.open(drawn).convert("RGB").quantize(64, dither=Image.Dither.NONE)
 
 
 if __name__ == "__main__":
-    main()
+    draw().save(Path(__file__).with_name("paths.png"), optimize=True)

@@ -87,7 +87,8 @@ def new_axes() -> Axes:
 def headed(ax: Axes, title: str) -> Axes:
     """Add a title, and below it, still above the data, the legend."""
     place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
-    place |= {"borderpad": 0.2, "labelspacing": 0.25, "columnspacing": 1.5, "handletextpad": 0.6}
+    place |= {"borderpad": 0.2, "labelspacing": 0.25, "columnspacing": 1.0, "handletextpad": 0.4}
+    place["handlelength"] = 1.6
     handles, labels = ax.get_legend_handles_labels()
     ax.legend(handles, labels, ncols=2, fontsize=9, frameon=False, **place)
     pad = 8 + 14 * ((len(labels) + 1) // 2)

@@ -95,7 +95,7 @@ def plot_losses(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
     low, high = padded(np.arcsinh(np.concatenate(seen)), 0.55)
     ax.set_yscale("function", functions=(np.arcsinh, np.sinh))
     ax.set_yticks(np.sinh(round_ticks(np.arcsinh(HALF_DECADES), low, high, 7)))
-    ax.yaxis.set_major_formatter("{x:.3g}")
+    ax.yaxis.set_major_formatter("{x:g}")
     ax.locator_params(axis="x", integer=True)
     ylabel = f"nats above {word} (log beyond 1)"
     ax.set(xlabel="step", ylabel=ylabel, ylim=np.sinh([low, high]))

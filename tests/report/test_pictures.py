@@ -312,8 +312,9 @@ def test_every_guide_on_every_kind_is_drawn(kind):
         assert all(ax.get_legend() and ax.get_title(loc="left") for ax in axes)
         assert ("prior" in curves(axes[2])) == (guide != "none")
         assert ("no path" in axes[2].get_title(loc="left")) == (guide == "none")
-    if kind == "no_information":
         draw(axes[0])
+        legends = [ax.get_legend().get_window_extent() for ax in axes]
+        assert all(box.x0 >= 0 and box.x1 <= axes[0].figure.bbox.width for box in legends)
 
 
 class StoppedAtOnce:
