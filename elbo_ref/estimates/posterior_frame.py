@@ -7,10 +7,12 @@ unless the frame is in its memory.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Literal
 
+from elbo_ref._validation.advice import as_arguments
 from elbo_ref._validation.arguments import probability, underflow_is_zero
 from elbo_ref.counts import Counts
 from elbo_ref.counts.columns import Columns
@@ -32,6 +34,8 @@ def with_posterior(
     successes: str | None = None,
     total_count: str | None = None,
     failures: str | None = None,
+    outcome: str | None = None,
+    proportion: str | None = None,
     multiplicity: str | None = None,
     prob: float = 0.95,
 ) -> Any:
@@ -44,8 +48,9 @@ def with_posterior(
     prior : {"averaged", "mle"} or Beta
         As for `estimate`: averaged over all that these counts allow, that of their highest
         evidence, or a known one, such as other counts gave.
-    successes, total_count, failures : str, optional
-        Two columns of counts, one latent each row, as for `Counts.from_frame`.
+    successes, total_count, failures, outcome, proportion : str, optional
+        The columns of counts, one latent each row, as for `Counts.from_frame`; without any, those
+        whose names leave no doubt, with a warning that says which.
     multiplicity : str, optional
         A column that says for how many equal rows a row stands, as for `Counts.from_frame`.
     prob : float
@@ -93,8 +98,12 @@ def with_posterior(
     there = [name for name in ADDED if name in names]
     if there:
         raise ValueError(f"frame has the column {there[0]!r} already: rename it")
-    asked = Columns(successes, failures, total_count, multiplicity=multiplicity)
-    columns, _ = asked.resolved(names)
+    asked = Columns(
+        successes, failures, total_count, outcome, proportion, multiplicity=multiplicity
+    )
+    columns, guess = asked.resolved(names)
+    if guess:
+        warnings.warn(f"columns known by their names: {as_arguments(guess)}", stacklevel=3)
     tally = tallied(found, columns)
     rows = distinct_rows(tally, Columns(**columns.counted), "drop")
     counts, prob = _weighted(tally, columns, rows), probability("prob", prob)

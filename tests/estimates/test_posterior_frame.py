@@ -147,3 +147,14 @@ def test_the_rows_are_read_once_for_the_estimates():
     assert read == [4]
     table = er.estimate(er.Counts([1, 2, 0], [3, 4, 9], [80, 1, 0]))
     assert found.sort("k").collect()["mean"].to_list()[0] == pytest.approx(table.mean[2])
+
+
+def test_other_layouts_and_names_that_are_known():
+    """Proportions and outcomes, as refusals advise; what is known by its name is said."""
+    frame = of_pandas({"rate": [0.3, 0.0], "n": [10, 4]})
+    got = er.with_posterior(frame, PRIOR, proportion="rate", total_count="n")
+    assert got["mean"].tolist() == [5 / 20, 2 / 14]
+    got = er.with_posterior(of_pandas({"hit": [True, False]}), PRIOR, outcome="hit")
+    assert got["mean"].tolist() == [3 / 11, 2 / 11]
+    with pytest.warns(UserWarning, match='known by their names: successes="hits", total_count="at'):
+        er.with_posterior(of_pandas({"hits": [3], "at_bats": [10]}), PRIOR)
