@@ -49,6 +49,11 @@ def test_what_follows_from_the_fields(name):
     )
 
 
+def test_a_density_of_the_logit_is_known_by_both_weights():
+    twice = dataclasses.replace(guides.find("normal"), jacobian=1)
+    assert twice.without_jacobian().jacobian == 0
+
+
 @pytest.mark.parametrize("field", ["name", "jacobian"])
 def test_a_guide_is_frozen_and_equal_to_itself_alone(field):
     guide = guides.find("beta")
