@@ -18,7 +18,7 @@ import elbo_ref as er
 from elbo_ref import guides, objectives
 from elbo_ref.objectives import base
 from elbo_ref.objectives.base import Task
-from elbo_ref.objectives.exact import latent_values
+from elbo_ref.objectives.exact import Exact, latent_values
 from elbo_ref.objectives.renyi import RenyiBound
 from elbo_ref.objectives.score_function import LEAVE_ONE_OUT
 from elbo_ref.objectives.subsample import Batch, Subsampled
@@ -26,7 +26,7 @@ from elbo_ref.objectives.trace import Trace
 from kinds import SEVERAL
 from tiers import few
 
-COUNTS = er.Counts([3, 0, 7], [10, 4, 7])
+COUNTS, TWO = er.Counts([3, 0, 7], [10, 4, 7]), er.Counts([3, 1], [10, 4])
 ROWS = np.array([COUNTS.successes, COUNTS.failures], dtype=float)
 PRIOR = np.array([[1.7], [2.4]])
 OWN = np.array([[-0.7, -1.5, 1.2], [0.6, 0.9, 0.5]])
@@ -115,14 +115,15 @@ def test_a_step_of_mean_field():
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("name", ["delta", "laplace", "none"])
 @pytest.mark.parametrize("block", [1, 3, 8])
-def test_a_step_in_blocks_is_the_step(name, shared, block, monkeypatch):
+@pytest.mark.parametrize("counts", [SEVERAL, TWO], ids=["5", "2"])
+def test_a_step_in_blocks_is_the_step(counts, name, shared, block, monkeypatch):
     """Of points, for which nothing is random, whatever the blocks are."""
     guide = dataclasses.replace(guides.find(name), shared=shared)
-    own = np.array([[0.3, 1.0, 2.0, -0.5, -1.0]])[:, : 1 if shared else 5]
+    own = np.array([[0.3, 1.0, 2.0, -0.5, -1.0]])[:, : 1 if shared else len(counts)]
     rng = np.random.default_rng(0)
-    whole = Trace().step(Task(guide, SEVERAL), PRIOR, own, 3, rng)
+    whole = Trace().step(Task(guide, counts), PRIOR, own, 3, rng)
     monkeypatch.setattr(base, "_BLOCK", block)
-    parts = Trace().step(Task(guide, SEVERAL), PRIOR, own, 3, rng)
+    parts = Trace().step(Task(guide, counts), PRIOR, own, 3, rng)
     np.testing.assert_allclose(parts.prior, whole.prior, rtol=1e-13, atol=1e-13)
     np.testing.assert_allclose(parts.params, whole.params, rtol=1e-13, atol=1e-13)
     assert parts.value == pytest.approx(whole.value, rel=1e-13)
@@ -136,6 +137,7 @@ def total_variance(probabilities, means, variances):
     return np.tensordot(p, variances + (means - center) ** 2, axes=1)
 
 
+TRIALS = [0, 1, 0, 0, 1, 1, 0, 0, 0]
 NORMAL = np.array([[0.3, 1.0, 2.0, -0.5, -1.0], [0.4, 0.9, 0.7, 0.3, 0.6]])
 KINDS = {
     "beta": np.array([[4.0, 1.5, 9.0, 14.0, 2.0], [8.0, 6.0, 2.0, 30.0, 5.0]]),
@@ -146,15 +148,15 @@ KINDS = {
 
 
 @pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize("size", [1, 3])
-def test_the_noise_of_batches_of_latents(name, size):
+@pytest.mark.parametrize(("counts", "size"), [(SEVERAL, 1), (SEVERAL, 3), (TWO, 1)])
+def test_the_noise_of_batches_of_latents(name, counts, size):
     """Over all batches, which are equally probable."""
-    task, own = Task(guides.find(name), SEVERAL), KINDS[name]
+    task, own, kinds = Task(guides.find(name), counts), KINDS[name][:, : len(counts)], len(counts)
     whole, prior = Trace(), er.Beta(*PRIOR)
-    objective, total = Subsampled(whole, size), SEVERAL.num_latents
-    entries = np.repeat(np.arange(5), SEVERAL.multiplicity)
+    objective, total = Subsampled(whole, size), counts.num_latents
+    entries = np.repeat(np.arange(kinds), counts.multiplicity)
     taken = list(itertools.combinations(range(total), size))
-    chosen = np.array([np.bincount(entries[list(x)], minlength=5) for x in taken])
+    chosen = np.array([np.bincount(entries[list(x)], minlength=kinds) for x in taken])
     even, factor = np.full(len(taken), 1 / len(taken)), total / size
 
     def of_sum(mean, variance):
@@ -162,7 +164,7 @@ def test_the_noise_of_batches_of_latents(name, size):
         return total_variance(even, means, variances)
 
     values, spread = latent_values(task, prior, own), whole.latent_variances(task, prior, own)
-    wanted = of_sum(values + np.zeros((1, 5)), spread + np.zeros((1, 5)))
+    wanted = of_sum(values + np.zeros((1, kinds)), spread + np.zeros((1, kinds)))
     assert objective.variance(task, prior, own) == pytest.approx(wanted[0], rel=1e-11)
     noise = whole.gradient_noise(task, PRIOR, own)
     by_prior, by_own = objective.gradient_variance(task, PRIOR, own)
@@ -177,14 +179,14 @@ def test_the_noise_of_batches_of_latents(name, size):
 
 
 @pytest.mark.parametrize("name", ["beta", "normal", "delta"])
-@pytest.mark.parametrize("size", [1, 2, 5])
-def test_the_noise_of_batches_of_observations(name, size):
+@pytest.mark.parametrize(("row", "size"), [(TRIALS, 1), (TRIALS, 2), (TRIALS, 5), ([0, 1], 1)])
+def test_the_noise_of_batches_of_observations(name, row, size):
     """Over all numbers of successes in a batch."""
-    counts = er.Counts.shared([0, 1, 0, 0, 1, 1, 0, 0, 0], 1)
+    counts = er.Counts.shared(row, 1)
     task, own = Task(guides.find(name), counts), KINDS[name][:, :1]
     whole, prior = Trace(), er.Beta(*PRIOR)
     k = np.arange(size + 1)
-    p, factor = stats.hypergeom(9, 3, size).pmf(k), 9 / size
+    p, factor = stats.hypergeom(len(row), sum(row), size).pmf(k), len(row) / size
     batches = [
         Batch(task, np.zeros(1, dtype=np.intp), factor * np.array([[i], [size - i]]), 1.0)
         for i in k.astype(float)
@@ -235,7 +237,77 @@ def test_a_step_of_batches_is_the_mean_of_its_particles(name):
     assert step.value == pytest.approx(latent_values(task, er.Beta(*PRIOR), own) @ share, rel=1e-12)
 
 
-@pytest.mark.parametrize("alpha", few([0.0, 0.5, -1.0]))
+@pytest.mark.parametrize("name", ["delta", "laplace", "none"])
+def test_a_step_of_batches_of_observations(name):
+    """Linear in the successes: the mean of the particles is a step at their mean."""
+    counts, own = er.Counts.shared(TRIALS, 1), np.array([[0.4]])
+    task = Task(guides.find(name), counts)
+    step = Subsampled(Trace(), 4).step(task, PRIOR, own, 3, Preset([1, 0, 3]))
+    k = 9 / 4 * np.mean([1, 0, 3])
+    batch = Batch(task, np.zeros(1, dtype=np.intp), np.array([[k], [9 - k]]), 1.0)
+    wanted = Trace().step(batch, PRIOR, own, 1, None)
+    rest = Trace().rest(batch, er.Beta(*PRIOR), own[:, None])[0]
+    np.testing.assert_allclose(step.prior, wanted.prior, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(step.params, wanted.params, rtol=1e-12)
+    assert step.value == pytest.approx(wanted.value + rest, rel=1e-12)
+
+
+@pytest.mark.parametrize(("counts", "particles"), [(SEVERAL, 2 * 10**6 + 1), (None, 10**7 + 1)])
+def test_draws_of_batches_are_counted(counts, particles):
+    """Of latents each member is drawn; of observations one latent for each particle."""
+    counts = er.Counts.shared(TRIALS, 1) if counts is None else counts
+    draws = particles * (5 if counts is SEVERAL else 1)
+    with pytest.raises(ValueError, match=f"^{draws} draws a step, more than 10000000$"):
+        Subsampled(Trace(), 5).prepare(Task(guides.find("delta"), counts), particles)
+
+
+def test_the_noise_of_a_score_function():
+    """f is with its constants; by Gauss-Hermite quadrature."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    z, w = nodes[:, None] + np.zeros(3), (weights / weights.sum())[:, None]
+    f = given_draws(PRIOR, OWN, z)
+    for baseline in (0.0, -2.5):
+        objective = objectives.find(er.ScoreFunction(baseline=baseline))
+        noise = objective.gradient_noise(Task(guides.find("normal"), COUNTS), PRIOR, OWN)
+        rows = (f - baseline) * np.array([z, z * z - 1]) / OWN[1]
+        mean = (w * rows).sum(axis=1)
+        np.testing.assert_allclose(noise.own_mean, mean, rtol=1e-6)
+        np.testing.assert_allclose(
+            noise.own_variance, (w * (rows - mean[:, None]) ** 2).sum(axis=1), rtol=1e-6
+        )
+        assert objective.divisible
+    assert not objectives.find(er.ScoreFunction(baseline=LEAVE_ONE_OUT)).divisible
+
+
+def test_the_exact_step_draws_nothing():
+    task = Task(guides.find("beta"), SEVERAL)
+    assert Exact().step(task, PRIOR, KINDS["beta"], 3, None).value == 0.0
+
+
+def test_a_prior_of_one_entry_is_one_prior():
+    guide, one, counts = er.Beta(2.0, 3.0), er.Beta([1.5], [2.5]), er.Counts(3, 10)
+    wanted = er.renyi_bound(guide, er.Beta(1.5, 2.5), counts, num_samples=1)
+    assert er.renyi_bound(guide, one, counts, num_samples=1) == wanted
+
+
+def test_equal_entries_are_joined_whatever_axes_stand_before():
+    counts = er.Counts([3, 0] * 60, [10, 4] * 60)
+    task = Task(guides.find("beta"), counts)
+    columns = np.ones((2, 3, 1)), np.tile(np.arange(2.0), (3, 60))
+    pooled = task.pooled(*columns)
+    assert [x.shape for x in pooled[1]] == [(2, 3, 1), (3, 2)]
+    np.testing.assert_array_equal(pooled[1][1][:, pooled[2]], columns[1])
+
+
+@pytest.mark.thorough
+def test_a_renyi_bound_whose_quadrature_does_not_settle():
+    """It is above the ELBO and, as alpha is below 0, above the evidence."""
+    guide, prior, counts = er.Beta(1.0, 3e5), er.Beta(1.0, 1.0), er.Counts(3, 10)
+    got = er.renyi_bound(guide, prior, counts, alpha=-1.0)
+    assert got > er.elbo(guide, prior, counts)
+
+
+@pytest.mark.parametrize("alpha", few([0.5, 0.0, -1.0]))
 def test_a_renyi_bound_of_two_samples(alpha):
     """Its mean and variance by Gauss-Hermite quadrature over both draws."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(48)
