@@ -69,6 +69,7 @@ class Part:
 UNDERFLOW = "tests/test_underflow.py"
 """Mirrors the decorator `underflow_is_zero`, on whatever it stands."""
 LOSS_MODEL = ("loss_model", "linear_form", "cumulants", "moments")
+LAW = tuple(f"tests/crosscheck/test_{x}.py" for x in ("loss_model", "distribution", "saddlepoint"))
 OWN_PARTS = (*LOSS_MODEL, "saddlepoint")
 
 
@@ -86,8 +87,8 @@ PARTS = {
     "objectives": Part(("objectives",), ("tests/objectives", UNDERFLOW)),
     "optimizers": Part(("svi/optimizers.py",), ("tests/svi/test_optimizers.py", UNDERFLOW)),
     "mle": Part(("mle",), ("tests/mle",)),
-    "loss model": Part(tuple(f"crosscheck/{x}.py" for x in LOSS_MODEL), ("tests/crosscheck",)),
-    "saddlepoint": Part(("crosscheck/saddlepoint.py",), ("tests/crosscheck",)),
+    "loss model": Part(tuple(f"crosscheck/{x}.py" for x in LOSS_MODEL), LAW),
+    "saddlepoint": Part(("crosscheck/saddlepoint.py",), LAW),
     "svi": Part(_rest("svi", ("optimizers",)), ("tests/svi",), 90),
     "replay": Part(("recording/replay",), ("tests/recording",), 90),
     "crosscheck": Part(_rest("crosscheck", OWN_PARTS), ("tests/crosscheck",), 90),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from elbo_ref.crosscheck.cumulants import ALL, GammaCumulants, Sum, Weighted
 from elbo_ref.crosscheck.saddlepoint import (
@@ -73,7 +73,44 @@ def test_gamma_densities(scale):
     found = SaddlepointDistribution(gamma(shapes, scale))
     for x in (0.6 * shapes, shapes, 1.7 * shapes):
         wanted = stats.gamma(shapes, scale=abs(scale)).logpdf(abs(scale) * x)
-        assert found.log_density(scale * x) == pytest.approx(wanted, abs=1e-3)
+        error = np.abs(found.log_density(scale * x) - wanted)
+        assert (error < [3e-4, 1e-4, 5e-5, 3e-6]).all()
+
+
+@pytest.mark.parametrize("scale", [1.0, -2.0])
+def test_tails_are_the_formula(scale):
+    """Lugannani & Rice (1980), equation 3.5, where s is known: 1 - shape/x for a gamma."""
+    shapes = np.array([0.5, 1.0, 3.0, 200.0])
+    found = SaddlepointDistribution(gamma(shapes, scale))
+    for ratio in (0.6, 0.9, 0.99, 1.01, 1.1, 1.7, 3.0):
+        x = ratio * shapes
+        away = np.abs(x - shapes) / np.sqrt(shapes)
+        s = 1 - shapes / x
+        r = np.sqrt(2 * (s * x + shapes * np.log1p(-s)))
+        u = np.abs(s) * x / np.sqrt(shapes)
+        wanted = stats.norm.sf(r) + stats.norm.pdf(r) * (1 / u - 1 / r)
+        wanted = np.where(away < 1e-3, 0.5, wanted)
+        precise = r * r / 2 < 40
+        got = found.outer_tail(scale * x)
+        rel = 3e-6 if abs(ratio - 1) > 0.05 else 2e-4  # where the terms cancel
+        assert got[precise] == pytest.approx(wanted[precise], rel=rel)
+        assert (got[~precise] < np.exp(-40.0)).all()
+
+
+def test_tails_beside_the_mean():
+    """Half within a thousandth of the standard deviation; the formula beyond it is near."""
+    found = SaddlepointDistribution(gamma([4.0] * 4, 3.0))
+    x = 12.0 + 6.0 * np.array([-0.999e-3, 0.999e-3, -1.1e-3, 1.1e-3])
+    tails = found.outer_tail(x)
+    assert (tails[:2] == 0.5).all()
+    assert tails[2:] == pytest.approx(0.5, abs=0.1)
+    assert (tails[2:] != 0.5).all()
+
+
+def test_a_number_without_spread():
+    found = SaddlepointDistribution(GammaCumulants(*(np.full(2, v) for v in (1.0, 0.0, 0.0))))
+    assert found.outer_tail(np.array([1.0, 1.0])).tolist() == [0.5, 0.5]
+    assert np.isfinite(found.log_density(np.array([1.0, 1.0]))).all()
 
 
 @pytest.mark.parametrize("scale", [1.0, -2.0])
@@ -169,3 +206,77 @@ def test_sampled_tails():
         assert (tails > p / (1 + slack)).all()
     total = found.weighted(np.array([1.0, -1.0]))
     assert total.outer_tail(np.array([9.0]))[0] == pytest.approx(stats.gamma(2).sf(9), rel=0.3)
+
+
+DRAWS = np.sort(np.random.default_rng(1).gamma(2.0, size=(2, 4000)) * [[1.0], [-3.0]], axis=1)
+
+
+def farther(draws, x):
+    """Draws and x on the side of the mean where x is; reflected if it is below."""
+    return (-draws[::-1], -x) if x < draws.mean() else (draws, x)
+
+
+@pytest.mark.parametrize("rows", [[0, 1], [1, 0, 1]])
+def test_sampled_tails_and_densities_are_the_formula(rows):
+    """The share of draws up to the farthest forty, then their exponential; gaps of neighbours."""
+    found = SampledDistribution(DRAWS[:, ::-1], np.array(rows))
+    np.testing.assert_allclose(found.mean, DRAWS.mean(axis=1)[rows], rtol=1e-13)
+    np.testing.assert_allclose(found.variance, DRAWS.var(axis=1)[rows], rtol=1e-12)
+    for q in (0.0, 1e-3, 0.02, 0.3, 0.5, 0.8, 0.9899, 0.9901, 0.999, 1.0):
+        x = np.quantile(DRAWS, q, axis=1)[rows] + 1e-9
+        for i, row in enumerate(rows):
+            draws, value = farther(DRAWS[row], x[i])
+            beyond, begin = int((draws >= value).sum()), draws[-41]
+            scale = draws[-40:].mean() - begin
+            if beyond < 40:
+                tail = 40 * np.exp(-(value - begin) / scale) / 4000
+                density = np.log(40 / 4000 / scale) - (value - begin) / scale
+            else:
+                tail, rank = beyond / 4000, 4000 - beyond
+                reach = min(int(4000**0.5 / 2), 1 + beyond // 4, rank)
+                gap = draws[rank + reach] - draws[rank - reach]
+                density = special.psi(2 * reach + 1) - np.log(4000 * gap)
+            assert found.outer_tail(x)[i] == pytest.approx(tail, rel=1e-12), (q, row)
+            assert found.log_density(x)[i] == pytest.approx(density, rel=1e-12), (q, row)
+
+
+@pytest.mark.parametrize(("size", "count"), [(100, 5), (600, 6), (40_000, 50)])
+def test_the_farthest_draws_are_a_hundredth(size, count):
+    """At least five, at most fifty: beyond them the tail is an exponential."""
+    draws = np.arange(1.0, size + 1)[None]
+    found = SampledDistribution(draws)
+    x = size + 0.5 - np.array([count, count - 1])
+    known, smoothed = (found.outer_tail(x[i : i + 1])[0] for i in range(2))
+    assert known == count / size
+    scale = (count + 1) / 2
+    assert smoothed == pytest.approx(count / size * np.exp(-1.5 / scale), rel=1e-12)
+
+
+def test_ranks_are_uniform_numbers():
+    """(rank + u) / (draws + 1), ties below."""
+    found = SampledDistribution(
+        np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]]), np.array([1, 0, 0])
+    )
+    u = np.random.default_rng(2).random(3)
+    got = found.uniform(np.array([25.0, 0.5, 3.0]), np.random.default_rng(2))
+    np.testing.assert_allclose(got, (np.array([2, 0, 2]) + u) / 4, rtol=1e-15)
+
+
+def test_sums_of_draws():
+    """Each number's own row; shared rows are shifted by as much as keeps them apart."""
+    draws, weights = DRAWS[:, :12], np.array([1.0, -2.0])
+    own = SampledDistribution(draws).weighted(weights)
+    np.testing.assert_array_equal(own._unsorted, (weights @ draws)[None])
+    weights = np.array([1.0, -2.0, 0.5])
+    rows = np.array([0, 1, 0])
+    shared = SampledDistribution(draws, rows).weighted(weights)
+    wanted = draws[0] - 2 * np.roll(draws[1], 4) + 0.5 * np.roll(draws[0], 8)
+    np.testing.assert_allclose(shared._unsorted, wanted[None], rtol=1e-13)
+
+
+def test_a_density_by_parts_is_that_of_their_mixture():
+    parts = gamma([[1.0, 2.0], [3.0, 5.0]])
+    found = SampledDistribution(DRAWS, parts=parts)
+    x = np.array([1.5, 2.5])
+    wanted = (stats.gamma([1.0, 2.0]).pdf(x) + stats.gamma([3.0, 5.0]).pdf(x)) / 2
+    np.testing.assert_allclose(found.log_density(x), np.log(wanted), rtol=1e-9)
