@@ -69,7 +69,10 @@ class Part:
 UNDERFLOW = "tests/test_underflow.py"
 """Mirrors the decorator `underflow_is_zero`, on whatever it stands."""
 LOSS_MODEL = ("loss_model", "linear_form", "cumulants", "moments")
-LAW = tuple(f"tests/crosscheck/test_{x}.py" for x in ("loss_model", "distribution", "saddlepoint"))
+LAW = tuple(
+    f"tests/crosscheck/test_{x}.py"
+    for x in ("loss_model", "cumulants", "distribution", "saddlepoint")
+)
 OWN_PARTS = (*LOSS_MODEL, "saddlepoint")
 
 
