@@ -1,4 +1,4 @@
-"""What a page says of how it was made."""
+"""Account on a page of how it was made."""
 
 from __future__ import annotations
 

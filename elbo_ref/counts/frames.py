@@ -148,7 +148,7 @@ class Rows(NamedTuple):
 
     @property
     def times(self) -> IntArray:
-        """How many rows of the frame there are of each."""
+        """Numbers of rows of the frame that are alike."""
         return next(iter(self.cells.values())).times
 
 

@@ -27,7 +27,7 @@ _MEAN, _TOTAL, _BOTH = "mean", "concentration", "concentrations"
 
 
 class Claims(NamedTuple):
-    """What is taken for each role, before any shape is looked at.
+    """Expressions taken for each role, before any shape is looked at.
 
     Attributes
     ----------

@@ -105,7 +105,7 @@ class Finding(NamedTuple):
 
     @property
     def label(self) -> str:
-        """What is compared, in a word or two."""
+        """Label of what is compared, in a word or two."""
         return wording.label(self)
 
     def to_dict(self) -> Document:

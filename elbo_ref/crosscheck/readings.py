@@ -41,6 +41,12 @@ from elbo_ref.svi.optimizers import Adam, ClippedAdam
 from elbo_ref.svi.parameters import NAMES
 
 Framework = Literal["pyro", "numpyro"]
+_WITHOUT_GUIDE = {
+    "empty": ("latent_not_in_guide", "in the model"),
+    "tied": ("shared_parameter", "drawn from the prior in the guide too"),
+}
+"""Guides without parameters: the mistake that each is, and where c is drawn."""
+
 _FEWEST = 5
 """Losses whose spread says how many particles they are the mean of."""
 
@@ -191,17 +197,12 @@ def _with_note(reading: Reading, name: str, words: str) -> Reading:
 
 def reading_without_guide(handed: HandedIn, rng: Rng) -> Reading | None:
     """Find what fits losses of a store that has nothing of a guide; None if nothing does."""
-    mistakes = {"empty": "latent_not_in_guide", "tied": "shared_parameter"}
-    words = {
-        "empty": "the store has no guide's parameters, and the losses are those of c in the model",
-        "tied": "the store has no guide's parameters, and the losses are those of c drawn from the "
-        "prior in the guide too",
-    }
     possible = _marginal(handed)
-    for name, mistake in mistakes.items():
+    for name, (mistake, whose) in _WITHOUT_GUIDE.items():
         for assigned in handed.assignments(GUIDES[name]):
+            words = f"the store has no guide's parameters, and the losses are those of c {whose}"
             reason = "from the names and the losses"
-            finding = Finding(mistake, words[name], reason=reason, status="mistake")
+            finding = Finding(mistake, words, reason=reason, status="mistake")
             findings = (*assigned.findings, finding)
             possible.append(_reading(handed, assigned._replace(findings=findings), handed.loss))
     fitting = []

@@ -1,4 +1,4 @@
-"""What the shapes of somebody's parameters show: other latents, or several priors."""
+"""Other latents, or several priors, as the shapes of somebody's parameters show them."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def even_over_normal(loc: FloatArray, scale: FloatArray, steps: int) -> Rule:
 
 
 class _Span(NamedTuple):
-    """Where a Beta with concentrations small <= large is; the last four from its mode."""
+    """Place of a Beta with concentrations small <= large; the last four from its mode."""
 
     s: FloatArray
     mode: FloatArray

@@ -56,7 +56,7 @@ class ScoreFunctionGradient(ScoreFunction, MonteCarlo):
 
     @property
     def divisible(self) -> bool:  # type: ignore[override]
-        """Whether no particle needs to know the others."""
+        """Return True if no particle needs to know the others."""
         return not isinstance(self.baseline, str)
 
     def prepare(self, task: Task, num_particles: int) -> None:

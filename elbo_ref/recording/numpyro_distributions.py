@@ -1,4 +1,4 @@
-"""What is noted of a distribution of NumPyro, and the same with its arguments shifted."""
+"""Notes on a distribution of NumPyro, and the same with its arguments shifted."""
 
 from __future__ import annotations
 

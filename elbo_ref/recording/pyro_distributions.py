@@ -1,4 +1,4 @@
-"""What is noted of a distribution of Pyro: its arguments, counts, probability and mask."""
+"""Notes on a distribution of Pyro: its arguments, counts, probability and mask."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ class Data(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where the elements of a latent site stand among all latents."""
+    """Place of the elements of a latent site among all latents."""
 
     offset: int
     size: int

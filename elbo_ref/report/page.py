@@ -39,7 +39,7 @@ _BROAD = 370.0
 
 
 class Picture(NamedTuple):
-    """A picture.
+    """A picture and the words for it.
 
     Attributes
     ----------
@@ -57,13 +57,13 @@ class Picture(NamedTuple):
 
     @property
     def broad(self) -> bool:
-        """Whether its letters would be too small at the width of a telephone."""
+        """Return True if its letters would be too small at the width of a telephone."""
         box = re.search(r'viewBox="\S+ \S+ (\S+) ', self.svg)
         return box is not None and float(box[1]) > _BROAD
 
 
 class Page(NamedTuple):
-    """What a page holds.
+    """Contents of a page.
 
     Attributes
     ----------

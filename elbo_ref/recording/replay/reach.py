@@ -22,7 +22,7 @@ _SAME, _MOVES = 1e-5, 1e-4
 
 
 class Held(NamedTuple):
-    """What a parametrisation keeps of the prior, ``"mean"`` or ``"concentration"``, and where."""
+    """Quantity of the prior that a parametrisation keeps, mean or concentration, and its value."""
 
     what: str
     value: float
