@@ -39,8 +39,8 @@ from elbo_ref.crosscheck.loss_findings import (
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.loss_spread import spread_findings
 from elbo_ref.crosscheck.not_finite import not_finite
-from elbo_ref.crosscheck.optimizer_steps import step_findings
-from elbo_ref.crosscheck.optimum import decay_findings, exact_numbers, may_be_noise, optimum_finding
+from elbo_ref.crosscheck.optimizer_steps import all_as_written, step_findings
+from elbo_ref.crosscheck.optimum import exact_numbers, may_be_noise
 from elbo_ref.crosscheck.other_models import (
     explained_by_another_model,
     guide_of_other_family,
@@ -49,6 +49,7 @@ from elbo_ref.crosscheck.other_models import (
 )
 from elbo_ref.crosscheck.parameters import claims_of, learned_of
 from elbo_ref.crosscheck.prior_alone import guide_is_absent, worth_of_prior
+from elbo_ref.crosscheck.reach import maximum_findings
 from elbo_ref.crosscheck.readings import (
     Framework,
     HandedIn,
@@ -58,7 +59,12 @@ from elbo_ref.crosscheck.readings import (
     reading_without_guide,
     readings_of,
 )
-from elbo_ref.crosscheck.shapes import other_latents, several_priors, shared_by_shape
+from elbo_ref.crosscheck.shapes import (
+    more_outcomes,
+    other_latents,
+    several_priors,
+    shared_by_shape,
+)
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GUIDES, GuideName, GuideValue, find as find_guide
@@ -240,7 +246,7 @@ def _judged(handed: HandedIn, optimizer: Adam | ClippedAdam | None, rng: Rng) ->
         if reading is None:
             raise
         return _verdict(reading, handed, optimizer, rng)
-    strange = shared_by_shape(counts, claims, given)
+    strange = more_outcomes(claims) or shared_by_shape(counts, claims, given)
     strange = strange or other_latents(counts, claims, handed.losses.size)
     strange = strange or several_priors(counts, claims, given)
     if strange:
@@ -302,6 +308,9 @@ def _verdict(
             fits=fits,
             stored=handed.given.constraints if paired else (),
         )
+    if not fits and steps == 1 and all_as_written(model):
+        what = "all parameters have two digits, as a start is written: are they of the run's end"
+        findings.append(Finding("start", what, status="note"))
     findings = explained_by_another_model(findings)
     if any(finding.status == "outside" for finding in findings):
         return _without_numbers(in_order(findings), reading.what, model.loss, model.counts)
@@ -322,7 +331,7 @@ def _verdict(
         )
     )
     has_losses = bool(losses.size or evaluations.size)
-    findings += [optimum_finding(seen), *decay_findings(optimizer.weight_decay if optimizer else 0)]
+    findings += maximum_findings(reading.names, reached, seen, optimizer)
     findings += [*_untested(losses.size, has_losses, paired, steps)]
     names_found = {finding.name for finding in findings}
     return Verdict(

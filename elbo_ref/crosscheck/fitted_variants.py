@@ -24,6 +24,8 @@ _AROUND = 5.0
 """Standard errors around a weighted mean in which the likeliest constant is looked for."""
 _AWAY = (-1.0, -0.5, 0.0, 0.5, 1.0)
 """Sizes of batches that are tried, about the likeliest, in standard errors."""
+_SEVERAL = 1.5
+"""Ratio of losses to what they should be from which they may be sums of several."""
 _ONE_TOTAL = 2.0
 """Log-likelihood penalty of one total count for rows that have several."""
 _COMMON = (*range(1, 7), 8, 10, 12, 16, 20, 25, 30, 32, 40, 50, 64, 100, 128, 200, 256, 500, 1000)
@@ -67,6 +69,11 @@ def fitted_divisor(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
         model = given._replace(factor=given.factor * share)
         price = _fit_price(abs(share), known**-0.5)
         yield Hypothesis(f"times {share:.6g}", model, "factor", price)
+    if fit.noisy and share > _SEVERAL and given.renyi is None:
+        number = round(share)
+        several = given._replace(num_particles=given.num_particles * number)
+        model = several._replace(factor=given.factor * number)
+        yield Hypothesis(f"sums of {number} of them", model, "factor", float(np.log(number)))
     if not 0 < share < 1:
         return
     power = -float(np.log(share))

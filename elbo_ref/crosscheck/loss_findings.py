@@ -213,9 +213,9 @@ def _mistaken(aligned: AlignedLosses, report: HypothesisReport) -> list[Finding]
         rivals = tuple(x.hypothesis.name for x in possible)
         nameless = mismatch._replace(reason=reason, rivals=rivals, status="mistake")
         what = (
-            "of other rows, orders of rows, total counts, guides and priors only common ones were "
+            "not every other set of rows, order of rows, total count, guide or prior can be tried: "
+            "the counts or the parameters may be others than the run's"
         )
-        what += "tried: the counts or the parameters may be others than the run's"
         untried = Finding("tried", what, status="note")
         return [nameless, *_agreement(aligned, test, "note"), untried]
     aligned = _tested(aligned, best.test)

@@ -37,6 +37,7 @@ _MOST_PARTICLES = 1000
 """Particles of which hardly any run has more."""
 _FEWEST = 60
 """Losses below which nothing is said."""
+_REPEATED = "one number: the seed, or the state, was the same in every step"
 
 
 def spread_findings(
@@ -66,13 +67,14 @@ def spread_findings(
         return []
     spread = little if p_little < p_much else much
     what = f"standard deviation of the last {_LATE} losses, by the differences of neighbours"
-    particles = model.num_particles * variance / spread
+    particles = model.num_particles * variance / spread if spread else np.inf
+    as_of = f"as of {number(particles)} particles" if spread else _REPEATED
     finding = Finding(
         "loss_mismatch",
         what,
         float(np.sqrt(spread)),
         float(np.sqrt(variance)),
-        reason=f"p = {number(p)}; as of {number(particles)} particles",
+        reason=f"p = {number(p)}; {as_of}",
         status="mistake",
         rivals=("wrong_num_particles",) if 0.5 <= particles <= _MOST_PARTICLES else (),
     )

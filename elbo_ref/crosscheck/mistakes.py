@@ -146,7 +146,7 @@ MISTAKES: dict[str, Mistake] = {
         Mistake(
             "unconstrained_values",
             "the parameters are the unconstrained ones",
-            variants.unconstrained,
+            _either(variants.unconstrained, variants.constrained_again),
         ),
         Mistake(
             "subsample_unscaled",

@@ -1,12 +1,13 @@
 """Properties of an optimizer that a history of parameters shows, without any gradient.
 
 Adam's first step has the length of the learning rate in every unconstrained coordinate, whatever
-the gradient (Kingma & Ba 2015, section 2.1), and no later one is longer than
-lr (1 - beta1)/sqrt(1 - beta2). A parameter that never moves, while its exact gradient is not zero
-and others move, is detached. And with a constant learning rate the steps have the length that Adam
-makes of gradients drawn at the same parameters. All of it is in the coordinates that the optimizer
-moves (`elbo_ref.crosscheck.coordinates`). Where the last parameters are all there is, one of two
-digits beside others of many is where it was set.
+the gradient (Kingma & Ba 2015, section 2.1), no later one is longer than
+lr (1 - beta1)/sqrt(1 - beta2), and none that takes back a step of that length at once is as long
+again. A parameter that never moves, while its exact gradient is not zero and others move, is
+detached. And with a constant learning rate the steps have the length that Adam makes of gradients
+drawn at the same parameters. All of it is in the coordinates that the optimizer moves
+(`elbo_ref.crosscheck.coordinates`). Where the last parameters are all there is, one of two digits
+beside others of many is where it was set.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ _TRIES, _FEWEST, _MOST_WORK, _MOST_COLUMNS = 4, 40, 300_000, 50
 """Runs, steps and terms of the check for a decay; coordinates of a parameter."""
 _ALIKE = 1e-2
 """Relative difference of steps that are equally long."""
+_WHOLE, _REVERSALS = 1e-3, 3
+"""Relative difference of a step from the learning rate, and reversals that Adam does not make."""
 _AT_ONCE = 0.9
 """A first step shorter than this part of the learning rate is not that of a decay which begins."""
 _SHORT = 0.25
@@ -48,19 +51,19 @@ _NO_SLOPE = 1e-3
 
 
 class StepLengths(NamedTuple):
-    """Lengths of steps in free coordinates.
+    """Steps in free coordinates, and their lengths.
 
     Attributes
     ----------
     names : tuple of str
         Roles of the n coordinates, with the latent where there are several.
-    lengths : ndarray of shape (n, T)
+    signed : ndarray of shape (n, T)
     positive : Constraint
         The map by which parameters are taken to be held positive, where nothing says it.
     """
 
     names: tuple[str, ...]
-    lengths: FloatArray
+    signed: FloatArray
     positive: Constraint
 
     @classmethod
@@ -69,8 +72,19 @@ class StepLengths(NamedTuple):
     ) -> StepLengths:
         """Measure the steps between the columns of a model."""
         rows = _by_latent(coordinates.free(model, positive))
-        lengths = np.array([np.abs(np.diff(row)) for row in rows.values()])
-        return cls(tuple(rows), lengths, positive)
+        signed = np.array([np.diff(row) for row in rows.values()])
+        return cls(tuple(rows), signed, positive)
+
+    @property
+    def lengths(self) -> FloatArray:
+        """Lengths of the steps, (n, T)."""
+        return np.abs(self.signed)
+
+    def reversals(self, rate: float) -> int:
+        """Count the times that a coordinate goes back at once by all of the learning rate."""
+        whole = np.abs(self.lengths / rate - 1) <= _WHOLE
+        back = self.signed[:, 1:] * self.signed[:, :-1] < 0
+        return int(np.sum(whole[:, 1:] & whole[:, :-1] & back))
 
     @property
     def first(self) -> FloatArray:
@@ -185,6 +199,13 @@ def _where_they_were_set(
     return _against_gradient(model, coordinates, still, EXP, "two digits")
 
 
+def all_as_written(model: LossModel) -> bool:
+    """Return True if every parameter has two digits, as a start is written."""
+    eps = float(np.finfo(model.dtype).eps)
+    values = [model.guide_parameters[:, -1]] + [model.prior[:, -1]] * (not model.prior_held)
+    return not any(_needs_digits(x, _WRITTEN, eps).any() for x in values)
+
+
 def _needs_digits(x: FloatArray, digits: int, eps: float) -> NDArray[np.bool_]:
     """Return True where a number is none of so many digits, but for rounding by its constraint."""
     size = np.maximum(np.abs(x), 1e-300)
@@ -232,6 +253,10 @@ def _settings(steps: StepLengths, optimizer: Adam | ClippedAdam, from_start: boo
     """Compare the first step, or the longest, with those of the optimizer."""
     name, reason, lr = "optimizer_settings", "Adam's first step", rate_after(optimizer, 1)
     rate, first, allowance = steps.rate, steps.first, _ALIKE * lr
+    if steps.reversals(rate or lr) >= _REVERSALS:
+        what = "steps back and forth, each as long as the learning rate"
+        reason = "Adam remembers earlier gradients: was it made anew in every step?"
+        return [Finding(name, what, reason=reason, status="mistake")]
     if rate is not None:
         what = "length of the first step, which is Adam's learning rate"
         if abs(rate - lr) <= allowance:

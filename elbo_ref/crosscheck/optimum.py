@@ -8,12 +8,18 @@ import numpy as np
 
 from elbo_ref._format.numbers import number
 from elbo_ref._format.sentences.optimum import location, reason as reason_of
-from elbo_ref.crosscheck.alignment import USUAL_RATE
+from elbo_ref.crosscheck.alignment import USUAL_RATE, evenly
+from elbo_ref.crosscheck.distribution import expected_losses
 from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.optima.find import find_optimum
 from elbo_ref.svi.convergence import ARRIVED, NEGLIGIBLE, NoiseFloor
 
+_STILL = 1e-5
+"""Learning rate at which a thousand steps change a parameter by a hundredth of itself at most."""
+_FEWEST, _COMPARED, _LOST = 20, 50, 4.0
+"""Steps of a history that may show that it moves away, those compared, and allowances lost."""
 WITHIN = "within the allowance counts as there"
 _WITHOUT_RATE = "no noise is allowed for, as the learning rate is not known"
 NEGLIGIBLE_IS = f"a maximum may lack {number(NEGLIGIBLE)} nats"
@@ -25,7 +31,8 @@ def optimum_finding(seen: PointDiagnosis) -> Finding:
     reason, where = reason_of(optimum), location(optimum)
     if seen.case == "unbounded":
         what = "the objective has no maximum"
-        return Finding("unbounded", what, here, None, None, reason, "optimum")
+        of = optimum.reason if optimum.reason == "scale_unbounded" else ""
+        return Finding("unbounded", what, here, None, None, reason, "optimum", of=of)
     if seen.case == "unknown":
         return Finding("at_optimum", "the maximum", here, None, None, reason, "untested")
     what = f"the objective is {number(max(seen.shortfall, 0.0))} nats below its "
@@ -46,10 +53,10 @@ def optimum_finding(seen: PointDiagnosis) -> Finding:
         if floor and floor.allowance > most:
             most, why = floor.allowance, f"{_words(floor)}, and seldom more than the allowance"
         return finding._replace(name=seen.case, allowance=most, reason=why, status="optimum")
-    near = f"{what}, as near as the noise of its gradients lets it come{beyond}"
     if seen.at_maximum:
         most = min(floor.allowance, NEGLIGIBLE)
-        return finding._replace(quantity=near, allowance=most, reason=_words(floor))
+        return finding._replace(allowance=most, reason=_words(floor), of="noise")
+    near = f"{what}, as near as the noise of its gradients lets it come{beyond}"
     why = f"{NEGLIGIBLE_IS}; {_words(floor)}"
     return Finding(seen.case, near, here, optimum.value, NEGLIGIBLE, why, "optimum")
 
@@ -59,6 +66,29 @@ def decay_findings(decay: float) -> list[Finding]:
     what = f"weight decay {number(decay)} draws the unconstrained parameters to 0"
     reason = "what is maximised is the objective less a penalty"
     return [Finding("weight_decay", what, reason=reason, status="note")] if decay else []
+
+
+def stands_still(rate: float | None, finding: Finding) -> list[Finding]:
+    """Note that parameters below their maximum hardly move at the learning rate they ended with."""
+    if rate is None or rate > _STILL or finding.status != "optimum":
+        return []
+    what = f"the learning rate is {number(rate)} at the end: the parameters hardly move any more"
+    return [Finding("stands_still", what, status="note")]
+
+
+def moved_away(model: LossModel, seen: PointDiagnosis) -> list[Finding]:
+    """Note that the objective was much higher earlier in a history than it is at the end."""
+    size = model.prior.shape[1]
+    if seen.case != "not_converged" or size < _FEWEST or model.renyi:
+        return []
+    rows = evenly(size, _COMPARED)
+    heights = -expected_losses(model.at(rows))
+    best, floor = int(np.argmax(heights)), seen.floor
+    lost = float(heights[best] - heights[-1])
+    if not lost > _LOST * max(NEGLIGIBLE, floor.allowance if floor else 0.0):
+        return []
+    what = f"the objective was {number(lost)} nats higher at step {rows[best]}"
+    return [Finding("moved_away", what, reason="the run moves away from there", status="note")]
 
 
 def may_be_noise(seen: PointDiagnosis) -> bool:
@@ -90,7 +120,8 @@ def _words(floor: NoiseFloor) -> str:
 
 def exact_numbers(seen: PointDiagnosis) -> dict[str, float | None]:
     """Collect the exact numbers at somebody's parameters, by name."""
-    found: dict[str, float | None] = {"objective": seen.objective}
+    bound = seen.point.loss.name == "renyi"  # whose expectation has no closed form
+    found: dict[str, float | None] = {} if bound else {"objective": seen.objective}
     if seen.log_evidence is not None:
         if seen.family.is_elbo:
             found |= {"elbo": seen.elbo, "gap": seen.gap}

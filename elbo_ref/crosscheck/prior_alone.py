@@ -29,6 +29,8 @@ from elbo_ref.evidence import log_evidence
 from elbo_ref.guides import Guide
 from elbo_ref.mle.result import maximize_evidence
 
+_SETTLED = 1e-5
+"""Relative change of losses that have settled, over several steps."""
 MARGINAL = "marginal BetaBinomial likelihood"
 _FEWEST = 10
 """Losses below which a mistake is not named from them alone."""
@@ -72,6 +74,16 @@ def _of_network(name: str, array: FloatArray, sizes: set[int]) -> bool:
 def can_tell(losses: FloatArray, evaluations: FloatArray, steps: int) -> bool:
     """Return True if there are losses of parameters that are known exactly."""
     return bool(evaluations.size or (steps > 1 and losses.size))
+
+
+def settled(losses: FloatArray, evaluations: FloatArray) -> FloatArray:
+    """Return evaluations, or where there are none the last of losses that do not change any more.
+
+    Those of a latent that is drawn never settle.
+    """
+    last = losses[-_FEWEST:]
+    still = last.size == _FEWEST and np.ptp(last) <= _SETTLED * (1 + np.abs(last).max())
+    return losses[-1:] if still and not evaluations.size else evaluations
 
 
 def height_of(

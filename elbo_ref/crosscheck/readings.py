@@ -28,7 +28,7 @@ from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.model_test import LEVEL, ModelTest
 from elbo_ref.crosscheck.names import from_numpyro, from_pyro, guess_letters
 from elbo_ref.crosscheck.parameters import learned_of
-from elbo_ref.crosscheck.prior_alone import MARGINAL, can_tell, height_of
+from elbo_ref.crosscheck.prior_alone import MARGINAL, can_tell, height_of, settled
 from elbo_ref.crosscheck.renyi_order import Order, possible_orders
 from elbo_ref.crosscheck.stale_history import stale_history
 from elbo_ref.crosscheck.variants import Fit
@@ -191,8 +191,8 @@ def _by_letters(
             yield reading, listed
 
 
-def _with_note(reading: Reading, name: str, words: str) -> Reading:
-    return reading._replace(findings=(*reading.findings, note(name, words)))
+def _with_note(reading: Reading, name: str, words: str, of: str = "") -> Reading:
+    return reading._replace(findings=(*reading.findings, note(name, words)._replace(of=of)))
 
 
 def reading_without_guide(handed: HandedIn, rng: Rng) -> Reading | None:
@@ -205,11 +205,11 @@ def reading_without_guide(handed: HandedIn, rng: Rng) -> Reading | None:
             finding = Finding(mistake, words, reason=reason, status="mistake")
             findings = (*assigned.findings, finding)
             possible.append(_reading(handed, assigned._replace(findings=findings), handed.loss))
-    fitting = []
+    fitting, evaluations = [], settled(handed.losses, handed.evaluations)
     for reading in possible:
         steps, height = reading.model.prior.shape[1], None
-        if can_tell(handed.losses, handed.evaluations, steps):
-            height = height_of(reading.model, handed.losses, handed.evaluations, rng)
+        if can_tell(handed.losses, evaluations, steps):
+            height = height_of(reading.model, handed.losses, evaluations, rng)
         if height is not None:
             fitting.append((height, reading))
     if not fitting:
@@ -332,8 +332,8 @@ def likeliest(
                 continue
             if _another_mistake(aligned, rng):
                 return reading
-            words = f"{number}, which nobody said, as the spread of the losses has it"
-            return _with_note(reading._replace(model=model), "num_particles", words)
+            words = f"{number}, taken from the spread of the losses, as none was given"
+            return _with_note(reading._replace(model=model), "num_particles", words, str(number))
     if len(readings) == 1:
         return readings[0]
     scores = [explain(aligned, rng).report.score for _, aligned, _ in rejected]

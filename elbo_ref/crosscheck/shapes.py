@@ -28,6 +28,16 @@ def shared_by_name(claims: Claims) -> Iterator[Finding]:
             yield Finding("shared_parameter", what, reason=reason, status="mistake")
 
 
+def more_outcomes(claims: Claims) -> tuple[Finding, ...]:
+    """Find an array of concentrations of three outcomes or more."""
+    for role, x in claims.expressions.items():
+        shape = x.of(claims.values).shape
+        if role.endswith(".concentrations") and 2 not in shape and shape[-1:] > (2,):
+            what = f"{claims.texts[role]} has {shape[-1]} concentrations: more than two outcomes"
+            return (Finding("outside_model", what, status="outside"),)
+    return ()
+
+
 def other_latents(counts: Counts, claims: Claims, num_losses: int) -> tuple[Finding, ...]:
     """Find an axis of latents that the counts do not have, or that the prior must not have."""
     shapes = {
@@ -50,9 +60,15 @@ def other_latents(counts: Counts, claims: Claims, num_losses: int) -> tuple[Find
         if role.startswith("guide.") and known.isdisjoint(sizes):
             what = f"{claims.text_of(role)} has values for {shape[-1]} latents"
             what += f"; the counts have {counts.num_latents}"
-            reason = "from the shapes alone"
-            return (Finding("wrong_latents", what, reason=reason, status="mistake"),)
+            regrouped = 1 in (shape[-1], len(counts)) or shape[-1] in _trials(counts)
+            name = "wrong_latents" if regrouped else "wrong_counts"
+            return (Finding(name, what, reason="from the shapes alone", status="mistake"),)
     return ()
+
+
+def _trials(counts: Counts) -> tuple[int, int]:
+    """Return the numbers of all trials, and of all in one group."""
+    return int(counts.multiplicity @ counts.total_count), int(counts.total_count.max())
 
 
 def shared_by_shape(counts: Counts, claims: Claims, given: Parameters) -> tuple[Finding, ...]:

@@ -19,7 +19,7 @@ from elbo_ref.crosscheck.saddlepoint import LossDistribution
 from elbo_ref.guides import GUIDES
 from elbo_ref.guides.constraints import LARGEST, SOFTPLUS
 from elbo_ref.mle.binomial import log_coefficient
-from elbo_ref.objectives import OBJECTIVES
+from elbo_ref.objectives import OBJECTIVES, RenyiBound
 from elbo_ref.svi.parameters import NAMES
 
 _RARE, _OFTEN = 2.0, 4.0
@@ -202,6 +202,10 @@ def _shifted(given: LossModel, variant: str, constant: float) -> Iterator[Hypoth
 
 def other_objective(given: LossModel) -> Iterator[Hypothesis]:
     """Compute another ELBO than the one that is claimed."""
+    if given.loss.name == "trace" and given.num_particles > 1 and given.batch is None:
+        bound = RenyiBound(0.0, given.num_particles)
+        words = f"those of renyi, alpha 0, of {given.num_particles} samples"
+        yield Hypothesis(words, given._replace(loss=bound, num_particles=1))
     names = ("trace", "trace_mean_field")
     pair = given.loss.name in names and not given.guide.is_point and given.guide.origin == "own"
     for name in names if pair else ():
@@ -264,6 +268,21 @@ def unconstrained(given: LossModel) -> Iterator[Hypothesis]:
                 model = given._replace(prior=first, guide_parameters=second)
                 words = f"{what} is still to be applied to {owner}"
                 yield Hypothesis(words, model, price=price)
+
+
+def constrained_again(given: LossModel) -> Iterator[Hypothesis]:
+    """Apply exp to parameters that a store holds positive already, as a program may."""
+    owners = {"prior": given.prior} if given.guide.has_prior else {}
+    if has_pair(given):
+        owners["guide"] = given.guide_parameters
+    if given.by_mean or not {*given.constrained} >= {*owners}:
+        return
+    with np.errstate(over="ignore"):
+        again = {owner: np.exp(x) for owner, x in owners.items()}
+    if max(x.max() for x in again.values()) < LARGEST:
+        guide = again.get("guide", given.guide_parameters)
+        model = given._replace(prior=again.get("prior", given.prior), guide_parameters=guide)
+        yield Hypothesis("exp is applied once more, to all", model, price=_RARE)
 
 
 def batch_scaled(given: LossModel, *, twice: bool) -> Iterator[Hypothesis]:

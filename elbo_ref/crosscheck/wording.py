@@ -66,10 +66,19 @@ _INSTEAD = (
 """Advice where the kernel is all that is wrong."""
 
 _ON_OPTIMUM = {
+    "scale_unbounded": "More steps do not help: the loss has to change, to Trace_ELBO.",
     "unbounded": "More steps do not help: the model or the guide has to change.",
     "drifting": (
         "More steps only go on drifting: hold one concentration or the mean fixed, or take the "
         "supremum for the answer."
+    ),
+    "moved_away": (
+        "The run moves away from its maximum: look at what the optimizer is given (old gradients "
+        "set to zero, the sign of the loss), or take a smaller learning rate."
+    ),
+    "stands_still": (
+        "More steps do not help at such a learning rate: let it fall later (a scheduler for epochs "
+        "may be stepped in every step)."
     ),
     "weight_decay": (
         "More steps do not help while weight decay holds the parameters back: set it to 0."
@@ -136,8 +145,9 @@ def answer(verdict: Verdict) -> str:
     sentences = [_genuine(verdict)]
     if away:
         sentences.append(f"They are not at a maximum: {away}.")
-    at = [x.quantity for x in verdict.having("agrees") if x.name == "at_optimum"]
-    sentences += [f"They are at a maximum: {x}." for x in at[:1]]
+    at = [x for x in verdict.having("agrees") if x.name == "at_optimum"]
+    noise = {"noise": ", but for noise"}
+    sentences += [f"They are at a maximum{noise.get(x.of, '')}: {x.quantity}." for x in at[:1]]
     unknown = [x.reason for x in verdict.having("untested") if x.name == "objective"]
     sentences += [f"Whether they are at a maximum is not known: {x}." for x in unknown]
     return " ".join(sentences)
@@ -168,10 +178,18 @@ def _genuine(verdict: Verdict) -> str:
     return "There is too little here to say whether these numbers are genuine."
 
 
+_CONDITIONS = {
+    "unused": "; but no role uses {}, of which nothing is known",
+    "num_particles": ", if a loss is the mean of {} particles, which nothing but its spread says",
+    "tied": "; but prior and guide are the same parameters ({}), so that no posterior is learned",
+}
+"""Notes without which an answer that numbers are genuine would say too much."""
+
+
 def _but(verdict: Verdict) -> str:
-    """Say which parameters no role uses."""
-    left = [name for x in verdict.having("note") if x.name == "unused" for name in x.of.split(", ")]
-    return f"; but no role uses {some_of(left, 4)}, of which nothing is known" if left else ""
+    """Say on what it rests that numbers are genuine."""
+    noted = (x for x in verdict.having("note") if x.name in _CONDITIONS and x.of)
+    return "".join(_CONDITIONS[x.name].format(some_of(x.of.split(", "), 4)) for x in noted)
 
 
 def _named(verdict: Verdict) -> str:
@@ -179,6 +197,9 @@ def _named(verdict: Verdict) -> str:
     named = "; ".join(f"{name} ({_meaning(name)})" for name in verdict.mistakes)
     rivals = dict.fromkeys(x for f in verdict.having("mistake") for x in f.rivals)
     others = [name for name in rivals if name not in verdict.mistakes]
+    mismatch = [x for x in verdict.having("mistake") if x.name == "loss_mismatch"]
+    if mismatch and mismatch[0].theirs is None:
+        return named.replace(_meaning("loss_mismatch"), mismatch[0].quantity) + "."
     if "loss_mismatch" not in verdict.mistakes:
         return f"{named}." + (f" Equally possible: {', '.join(others)}." if others else "")
     numbers_alone = any(x.name == "tried" for x in verdict.findings)
@@ -322,7 +343,7 @@ def advice(
         sentences.append(more)
     elif not recorded and not statuses & {"agrees", "outside", "optimum"}:
         sentences.append("A recording of a few steps tells more than numbers alone.")
-    names = {finding.name for finding in findings}
+    names = {x for finding in findings for x in (finding.name, finding.of)}
     if "optimum" in statuses and (not mistakes or "exact" in names):
         on_optimum = [text for name, text in _ON_OPTIMUM.items() if name in names][:1]
         sentences += [_MAY_BE_NOISE] if may_be_noise else on_optimum

@@ -73,8 +73,10 @@ def data_of_factor(recording: Recording, logits: FloatArray) -> Data | None:
 
 def factors_beside(
     recording: Recording, logits: FloatArray, prior: FloatArray, data: Data | None
-) -> tuple[str, ...]:
-    """Name the factors, beside observed rows, that are part of another model.
+) -> dict[str, str]:
+    """Say of each factor beside observed rows that changes from step to step what it is.
+
+    It is ``"prior"`` or ``"likelihood"``, counted once more, or empty for a part of another model.
 
     Parameters
     ----------
@@ -84,21 +86,21 @@ def factors_beside(
     data : Data or None
     """
     if data is None or data.by_hand:
-        return ()
+        return {}
     a, b = prior[:, :, None]
     k, failures = data.outcomes[:, :, None]
     logs = -np.logaddexp(0, -logits), -np.logaddexp(0, logits)
-    densities = (
-        ((a - 1) * logs[0] + (b - 1) * logs[1] - sc.betaln(a, b)).sum(axis=2),
-        (k * logs[0] + failures * logs[1]).sum(axis=2),
-    )
-    found = []
+    densities = {
+        "prior": ((a - 1) * logs[0] + (b - 1) * logs[1] - sc.betaln(a, b)).sum(axis=2),
+        "likelihood": (k * logs[0] + failures * logs[1]).sum(axis=2),
+    }
+    found = {}
     for name, values in recording.observed.items():
-        total = values.astype(np.float64).sum(axis=1)[:, None]
-        constant = len(total) == 1 or not name.endswith(".factor")
-        if not (constant or any(_same_but_for_a_constant(total, x) for x in densities)):
-            found.append(name.removesuffix(".factor"))
-    return tuple(found)
+        if name.endswith(".factor") and len(values) > 1:
+            total = values.astype(np.float64).sum(axis=1)[:, None]
+            same = [what for what, x in densities.items() if _same_but_for_a_constant(total, x)]
+            found[name.removesuffix(".factor")] = same[0] if same else ""
+    return found
 
 
 def _same_but_for_a_constant(total: FloatArray, density: FloatArray) -> bool:

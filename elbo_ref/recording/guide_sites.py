@@ -49,6 +49,10 @@ class OutsideError(ValueError):
     """The program is another model; the message is what is other about it."""
 
 
+class NoPriorError(ValueError):
+    """The densities of the latents do not count, which is a mistake; the message says of which."""
+
+
 class Argument(NamedTuple):
     """An argument of the sites' distributions in all steps.
 
@@ -129,7 +133,7 @@ class Sites:
             masks.append(wide.astype(bool))
         kept = np.concatenate(masks)
         if not kept.any():
-            raise OutsideError(f"{self.name!r} is masked altogether")
+            raise NoPriorError(f"{self.name!r} is masked in the model: its prior does not count")
         return kept
 
     @property

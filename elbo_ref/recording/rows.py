@@ -90,6 +90,13 @@ class Data(NamedTuple):
         """Make counts of the first step's data."""
         return Counts(self.successes[0], self.total_count[0])
 
+    def as_counted(self) -> Counts:
+        """Make counts of the first step's data with the coefficients that its losses have."""
+        counts = self.counts()
+        most = counts.log_coefficient
+        split = np.clip(self.log_coefficient[0] - most, -most, 0.0)
+        return Counts.from_columns(counts.successes, counts.total_count, log_split=split)
+
     def select(self, kept: BoolArray) -> Data:
         """Keep some of the latents."""
         numbers = None if self.numbers is None else self.numbers[:, kept]

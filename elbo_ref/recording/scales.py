@@ -43,7 +43,8 @@ def scales_of(
     elif planned != 1 and np.isclose(extra * planned, 1):
         mistake("subsample_unscaled", "the scale of a minibatch", scale, planned)
     elif not np.isclose(extra, 1) and changing:
-        findings.append(Finding("scale", f"batches count {number(extra)} times", status="note"))
+        words = f"each batch counts {number(extra)} times, as it should if the data are so many"
+        findings.append(Finding("scale", words, status="note"))
     elif not np.isclose(extra, 1) and np.isclose(further, 1):
         mistake("normalised_loss", "the factor of all terms of the loss", extra, 1.0)
     if meant != 1 and np.isclose(further, meant):
@@ -51,7 +52,7 @@ def scales_of(
     elif meant != 1 and np.isclose(further * meant, 1):
         mistake("subsample_unscaled", "the scale of a batch of rows is", weight, meant)
     elif not np.isclose(further, 1) and not (changing and sites.size == 1):
-        mistake("likelihood_weight", "the likelihood counts times", weight, meant)
+        mistake("likelihood_weight", "the weight of the likelihood", weight, meant)
     return scale, weight, findings
 
 

@@ -124,8 +124,14 @@ def read_statement(recording: Recording) -> Statement:
     marginal = any(site["class"] in MARGINAL for site in rows)
     stated = (_marginal if marginal else _of_latents)(recording, rows)
     factors = factors_beside(recording, stated.logits, stated.prior, stated.data)
-    more = tuple(f"the factor {name!r} is a term of its own" for name in factors)
-    return replace(stated, outside=(*stated.outside, *more))
+    others = [f"the factor {x!r} is a term of its own" for x, what in factors.items() if not what]
+    again = [
+        Finding("loss_mismatch", f"the factor {x!r} is the prior's density again", status="mistake")
+        for x, what in factors.items()
+        if what == "prior"
+    ]
+    findings = (*stated.findings, *again)
+    return replace(stated, outside=(*stated.outside, *others), findings=findings)
 
 
 def _of_latents(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> Statement:
@@ -256,7 +262,8 @@ def _prior(
         return one, (), [Finding("shared_parameter", words, reason=reason, status="mistake")]
     if single:
         words = f"prior and guide are the same parameters: {', '.join(names)}"
-        return one, (), [Finding("parameter", words, status="note")] if same else []
+        tied = Finding("tied", words, status="note", of=", ".join(names))
+        return one, (), [tied] if same else []
     if len(sites.names) > 1 and sites.several_priors():
         return one, (f"several sites have a prior each: {some_of(sites.names)}",), []
     source = f": it is computed from {', '.join(names)}" if names else ""

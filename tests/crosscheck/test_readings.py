@@ -366,9 +366,11 @@ RATE = 0.05
 
 
 def walk(size, seed=0):
-    """Steps of the learning rate to either side, as Adam's first ones are, in each coordinate."""
-    signs = np.random.default_rng(seed).choice([-1, 1], (size, 12))
-    return np.cumsum(np.hstack([np.zeros((size, 1)), RATE * signs]), axis=1)
+    """Steps to either side, the first of the learning rate, as Adam's is, in each coordinate."""
+    rng = np.random.default_rng(seed)
+    steps = RATE * rng.choice([-1, 1], (size, 12)) * rng.uniform(0.5, 0.9, (size, 12))
+    steps[:, 0] = np.sign(steps[:, 0]) * RATE
+    return np.cumsum(np.hstack([np.zeros((size, 1)), steps]), axis=1)
 
 
 def test_steps_of_a_mean_and_a_total_are_not_those_of_concentrations():

@@ -79,26 +79,25 @@ def _density(c, prior, kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "other"),
+    ("kind", "wanted"),
     [
-        ("penalty", True),
-        ("hyperprior", True),
-        ("prior", False),
-        ("likelihood", False),
-        ("constant", False),
+        ("penalty", {"more": ""}),
+        ("hyperprior", {"more": ""}),
+        ("prior", {"more": "prior"}),
+        ("likelihood", {"more": "likelihood"}),
+        ("constant", {}),
     ],
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_factor_beside_rows_is_another_model_unless_it_counts_something_twice(kind, other, dtype):
+def test_a_factor_beside_rows_is_another_model_or_counts_something_twice(kind, wanted, dtype):
     rng = np.random.default_rng(0)
     logits = rng.normal(-0.5, 0.6, (STEPS, 1, 3))
     prior = rng.uniform(1, 5, (2, STEPS))
     values = _density(special.expit(logits[:, 0]), prior, kind).astype(dtype)
     recording = Recording(losses=np.zeros(STEPS), observed={"more.factor": values})
     data = Data.of(COUNTS)._replace(by_hand=False)
-    wanted = ("more",) if other else ()
     assert factors_beside(recording, logits, prior[:, :, None], data) == wanted
-    assert factors_beside(recording, logits, prior[:, :, None], None) == ()
+    assert factors_beside(recording, logits, prior[:, :, None], None) == {}
 
 
 def test_a_program_with_a_penalty_is_outside_and_its_losses_are_no_mistake():

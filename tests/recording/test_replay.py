@@ -485,7 +485,7 @@ def test_minibatches_are_judged_on_all_the_data(rows, shared, numbered):
     """By the batches where a plate numbers their rows and all were seen, else by the counts."""
     counts = (er.Counts.shared if shared else er.Counts)(*rows)
     recording, prior = batches(rows, shared, 3.0, numbered), er.Beta(2.0, 5.0)
-    known = er.log_evidence(prior, er.Counts(counts.successes, counts.total_count))
+    known = er.log_evidence(prior, counts)
     assert replay(recording, counts).exact["log_evidence"] == known
     alone = replay(recording)
     if numbered and not shared:
@@ -534,7 +534,7 @@ def test_another_model_is_no_mistake_in_its_losses():
 def test_minibatches_of_another_number_of_rows():
     k, n = ROWS
     few = replay(batches(ROWS, False, 3.0), er.Counts(k[:5], n[:5]))
-    assert few.mistakes == ("wrong_latents",)
+    assert few.mistakes == ("wrong_counts",)
 
 
 @pytest.mark.parametrize("numbered", [True, False], ids=["in a plate", "by hand"])

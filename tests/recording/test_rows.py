@@ -217,7 +217,7 @@ def test_counts_that_are_the_data():
         (er.Counts(K + [0, 0, 1], N), "wrong_counts", "successes of latent 2", 12, 13),
         (er.Counts(K[[1, 0, 2]], N[[1, 0, 2]]), "permuted_rows", "the row of latent 0", None, None),
         (er.Counts(K[[0, 2, 1]], N[[0, 2, 1]]), "permuted_rows", "the row of latent 1", None, None),
-        (er.Counts(K[:2], N[:2]), "wrong_latents", "number of latents", 3, 2),
+        (er.Counts(K[:2], N[:2]), "wrong_counts", "number of latents", 3, 2),
         (COUNTS.pooled(), "wrong_latents", "number of latents", 3, 1),
     ],
 )
@@ -276,7 +276,7 @@ def numbered(k=K, n=N, steps=3):
         (er.Counts(K[::-1], N[::-1]), ["permuted_rows"], "the row of latent 0"),
         (er.Counts(K, N + [0, 0, 1]), ["wrong_total_count"], "total_count of latent 2"),
         (er.Counts(K + [0, 1, 0], N), ["wrong_counts"], "successes of latent 1"),
-        (er.Counts(K[:2], N[:2]), ["wrong_latents"], "number of latents"),
+        (er.Counts(K[:2], N[:2]), ["wrong_counts"], "number of latents"),
     ],
 )
 def test_minibatches_of_known_numbers_are_compared_row_by_row(counts, names, quantity):

@@ -131,7 +131,7 @@ def test_a_tied_guide_shares_its_parameters_on_purpose():
     statement = read_statement(shared((A, B)))
     for found in (statement, read_statement(shared((A, B), conflicts=["another"]))):
         assert found.guide.name == "tied" and not names(found.findings)
-        assert names(found.findings, "note") == ["parameter"]
+        assert names(found.findings, "note") == ["tied"]
 
 
 def test_equal_values_of_two_parameters_are_not_shared():

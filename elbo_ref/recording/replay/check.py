@@ -19,18 +19,24 @@ from elbo_ref.counts import Counts
 from elbo_ref.crosscheck import wording
 from elbo_ref.crosscheck.claims import check_claims
 from elbo_ref.crosscheck.findings import Finding, Verdict, in_order
-from elbo_ref.crosscheck.optimum import decay_findings, exact_numbers, optimum_finding
+from elbo_ref.crosscheck.optimum import (
+    decay_findings,
+    exact_numbers,
+    optimum_finding,
+    stands_still,
+)
 from elbo_ref.crosscheck.parameters import learned_of, one_by_one
+from elbo_ref.crosscheck.reach import reach_finding
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GuideName
 from elbo_ref.objectives import LossName, find as find_loss
-from elbo_ref.recording.guide_sites import OutsideError, guide_with
+from elbo_ref.recording.guide_sites import NoPriorError, OutsideError, guide_with
 from elbo_ref.recording.notes import Recording
 from elbo_ref.recording.replay import chain, claims, draws, gradients, losses, marginal, updates
 from elbo_ref.recording.replay.counts import compare_in_orders
 from elbo_ref.recording.replay.finite import finite_part
-from elbo_ref.recording.replay.reach import held_by, reach_finding
+from elbo_ref.recording.replay.reach import held_by
 from elbo_ref.recording.replay.trace import ReplayTrace
 from elbo_ref.recording.replay.whole import whole_run
 from elbo_ref.recording.rows import Data, impossible_rows
@@ -155,6 +161,10 @@ def _replayed(recording: Recording, counts: Counts | None, optimizer: Adam | Non
         findings.append(_outside(str(error)))
         findings += updates.compare_updates(part, optimizer)
         return _Seen(findings)
+    except NoPriorError as error:
+        findings.append(Finding("loss_mismatch", str(error), status="mistake"))
+        findings += updates.compare_updates(part, optimizer)
+        return _Seen(findings)
     findings += [*map(_outside, statement.outside), *statement.findings]
     data, weight = statement.data, statement.scale * statement.likelihood_weight
     if data is not None and data.possible and counts is not None:
@@ -217,7 +227,14 @@ def _at_maximum(
     held = held_by(statement)
     within = held and reach_finding(held, point)
     decay = max((x.get("weight_decay") or 0.0 for x in _settings(statement.recording)), default=0.0)
-    return [within or optimum_finding(point), *decay_findings(decay)], point
+    found, rate = within or optimum_finding(point), _rate(statement.recording)
+    return [found, *stands_still(rate, found), *decay_findings(decay)], point
+
+
+def _rate(recording: Recording) -> float | None:
+    """Return the learning rate of the last step."""
+    rates = [rate[-1] for rate in recording.lr.values() if np.isfinite(rate[-1])]
+    return float(rates[0]) if rates else None
 
 
 def _settings(recording: Recording) -> list[dict[str, Any]]:
@@ -252,8 +269,7 @@ def _last_point(
         guide.kind(*guide.source_parameters(prior, params))
     recording, arguments = statement.recording, statement.arguments
     learned = [role for role, argument in arguments.items() if argument.sources]
-    rates = [rate[-1] for rate in recording.lr.values() if np.isfinite(rate[-1])]
-    counts, particles = data.counts(), 1 if trace is None else trace.model.num_particles
+    counts, particles = data.as_counted(), 1 if trace is None else trace.model.num_particles
     point = Point(
         counts=counts,
         guide_name=guide.name,
@@ -261,7 +277,7 @@ def _last_point(
         prior=Beta(*map(float, prior[:, 0])),
         guide_parameters=params,
         learn_prior=learned_of(learned),
-        rate=float(rates[0]) if rates else None,
+        rate=_rate(recording),
         num_particles=particles * statement.num_latents / len(counts),
     )
     return PointDiagnosis(point)
@@ -293,7 +309,8 @@ def _ruled_out(findings: list[Finding], invisible: tuple[str, ...]) -> tuple[str
         return {finding.name for finding in findings if finding.status == status}
 
     agreeing = names("agrees") - names("untested")
-    unseen = _BY_SCALE if "scale" in names("note") else ()
+    unscaled = "scale" in names("note") or "likelihood_weight" in names("mistake")
+    unseen = _BY_SCALE if unscaled else ()
     quantities = {"losses": losses, "gradients": gradients, "updates": updates, "draws": draws}
     return tuple(
         name

@@ -59,7 +59,10 @@ def compare_counts(data: Data, counts: Counts, scale: float) -> list[Finding]:
     size = data.successes.shape[1] if data.constant else data.whole
     if size is not None and len(k) != size:
         numbers = float(size), float(len(k)), 0.0
-        return [Finding("wrong_latents", "number of latents", *numbers, "as drawn", "mistake")]
+        sums = (data.successes, k), (data.total_count, n)
+        regrouped = 1 in (size, len(k)) or all(x.sum() == y.sum() for x, y in sums)
+        name = "wrong_latents" if regrouped else "wrong_counts"
+        return [Finding(name, "number of latents", *numbers, "as drawn", "mistake")]
     if data.constant:
         return _compare_rows(np.arange(len(k)), data.successes[0], data.total_count[0], k, n)
     findings = _compare_scale(data, k, n, scale)

@@ -7,9 +7,12 @@ all the data.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elbo_ref._validation.arguments import FloatArray, IntArray
 from elbo_ref.counts import Counts
@@ -35,6 +38,8 @@ def whole_run(
     if statement.num_latents == 1 and counts is not None and len(counts) == 1:
         return statement, Data.of(counts)
     if counts is None:
+        if any(x.name == "observations_missing" for x in data.findings):
+            return "the rows are drawn anew in every step"
         if data.numbers is None or data.whole is None:
             return "minibatches: which rows they have is not recorded; give the counts"
         counts = _seen_counts(data, data.numbers, data.whole)
@@ -70,11 +75,23 @@ def _of_all(
     if len(argument.sources) != 1:
         return None
     (name,) = argument.sources
-    all_values = recording.constrained[name].reshape(recording.num_steps, -1)
-    if all_values.shape[1] != size:
-        return None
-    if numbers is not None:
-        same = np.array_equal(np.take_along_axis(all_values, numbers, axis=1), values)
-    else:
-        same = all(map(set.issuperset, map(set, all_values.tolist()), map(set, values.tolist())))
-    return all_values.astype(np.float64) if same else None
+    for all_values in _columns(recording.constrained[name], size):
+        if numbers is not None:
+            same = np.array_equal(np.take_along_axis(all_values, numbers, axis=1), values)
+        else:
+            pairs = zip(all_values.tolist(), values.tolist(), strict=True)
+            same = all({*whole} >= {*part} for whole, part in pairs)
+        if same:
+            return all_values.astype(np.float64)
+    return None
+
+
+def _columns(parameter: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
+    """Yield what a parameter, alone or stacked with others, has for each latent, (T, size)."""
+    steps = len(parameter)
+    if parameter[0].size == size:
+        yield parameter.reshape(steps, size)
+    for axis in range(1, parameter.ndim):
+        if parameter.shape[axis] == size:
+            last = np.moveaxis(parameter, axis, -1).reshape(steps, -1, size)
+            yield from last.swapaxes(0, 1)
