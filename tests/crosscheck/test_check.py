@@ -234,6 +234,16 @@ def test_a_left_out_latent_shows_in_losses_of_a_store_without_a_guide():
     assert er.cross_check(er.Counts(K, N), params).outcome == "too_little_to_tell"
 
 
+def test_losses_that_have_settled_tell_a_marginal_likelihood():
+    """They have no noise; those that still fall, or are of something else, do not tell."""
+    params = dict(zip(ROLES, (2.0, 3.0), strict=True))
+    value = -stats.betabinom.logpmf(K, N, 2.0, 3.0).sum()
+    settled = value + np.exp(-np.arange(40.0))
+    told = [settled, value + np.linspace(3.0, 0.0, 40), settled + 0.5]
+    found = [er.cross_check(er.Counts(K, N), params, losses=x).genuine for x in told]
+    assert found == [True, False, False]
+
+
 def test_a_store_without_the_prior_is_no_left_out_latent():
     with pytest.raises(ValueError, match=r"which parameter is prior\.concentration1"):
         er.cross_check(er.Counts(K, N), {"alpha_q": 2.0, "beta_q": 3.0})

@@ -115,6 +115,16 @@ def test_evaluations_of_many_particles_say_nothing_of_the_run_s():
     assert "num_particles" in {x.name for x in found.having("note")}
 
 
+@pytest.mark.parametrize("particles", [1, 3, None])
+def test_losses_that_are_all_one_number_are_a_mistake(particles):
+    """As of a state that no step replaces, or a seed that is set in every step."""
+    params, losses = ran("beta", 5)
+    found = verdict("beta", params, np.full_like(losses, losses[-1]), particles)
+    (mistake,) = found.having("mistake")
+    assert (mistake.name, mistake.theirs) == ("loss_mismatch", 0.0)
+    assert "the seed, or the state, was the same" in mistake.reason
+
+
 def test_losses_of_one_particle_told_as_fifty():
     (found,) = found_in("beta", *ran("beta", 5), 50)
     assert found.status == "mistake"

@@ -145,6 +145,46 @@ def test_negative_control_a_right_model_is_not_rejected():
     assert not report_on(loss).rejected
 
 
+SMALL = np.log(posterior())
+MORE = {
+    "sums of several losses": (
+        lambda rng: 4 * loss(rng, particles=4),
+        {},
+        ("normalised_loss", "sums of 4 of them"),
+    ),
+    "exp once more": (
+        lambda rng: loss(rng, prior=np.exp(PRIOR), own=np.exp(SMALL)),
+        {"own": SMALL, "constrained": ("prior", "guide")},
+        ("unconstrained_values", "exp is applied once more, to all"),
+    ),
+    "renyi": (
+        lambda rng: renyi(rng, 5),
+        {"num_particles": 5, "own": posterior(scale=0.4)},
+        ("other_objective", "those of renyi, alpha 0, of 5 samples"),
+    ),
+}
+
+
+def renyi(rng, samples):
+    """A bound of order 0 of each latent in a plate, added up."""
+    a, b = posterior(scale=0.4)
+    c = rng.beta(a, b, (samples, a.size))
+    weights = (
+        stats.binom.logpmf(K, N, c) + stats.beta.logpdf(c, *PRIOR) - stats.beta.logpdf(c, a, b)
+    )
+    return -(special.logsumexp(weights, axis=0) - np.log(samples)).sum()
+
+
+@pytest.mark.parametrize("name", few(MORE))
+def test_a_variant_of_a_known_mistake_is_offered(name):
+    draw, given, (mistake, variant) = MORE[name]
+    report = report_on(draw, **given)
+    found = [(x.hypothesis.name, x.hypothesis.variant) for x in report.explanations]
+    assert report.rejected and (mistake, variant) in found, found
+    best = report.certain
+    assert best is None or best.hypothesis.name == mistake
+
+
 FEW, MANY = np.array([3, 4, 1, 6, 0, 4]), np.array([10, 20, 6, 9, 31, 7])
 
 

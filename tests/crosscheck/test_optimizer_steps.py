@@ -119,6 +119,41 @@ def test_another_rate(forms):
     assert verdict.mistakes == ("optimizer_settings",)
 
 
+def test_steps_that_reverse_by_all_of_the_rate_are_not_those_of_adam():
+    """An Adam made anew in every step makes steps of signs; one that remembers does not."""
+    values = run(FORMS[-1])
+    assert checked(values).mistakes == ()
+    rng = np.random.default_rng(0)
+    signs = LR * rng.choice([-1, 1], (STEPS, 2, 1)).cumsum(axis=0)
+    forgetful = {
+        "prior.concentration1": np.exp(signs[:, 0, 0]),
+        "prior.concentration0": np.exp(signs[:, 1, 0]),
+        "guide.concentration1": np.full((STEPS, K.size), 3.0) * np.exp(signs[:, 0]),
+        "guide.concentration0": np.full((STEPS, K.size), 5.0) * np.exp(signs[:, 1]),
+    }
+    verdict = checked(forgetful)
+    assert verdict.mistakes == ("optimizer_settings",)
+    assert "back and forth" in verdict.having("mistake")[0].quantity
+
+
+def test_a_run_that_moves_away_is_said_to():
+    """From the posterior at a good prior to a guide far from it; the other way round it is not."""
+    prior = np.array([2.0, 3.0])
+    near = prior[:, None] + np.array((K, N - K))
+    path = np.exp(np.linspace(0, 2, STEPS))[:, None]
+    for order, away in ((slice(None), True), (slice(None, None, -1), False)):
+        values = {
+            "prior.concentration1": np.linspace(2.0, 2.1, STEPS),
+            "prior.concentration0": np.linspace(3.0, 3.1, STEPS),
+            "guide.concentration1": (near[0] * path)[order],
+            "guide.concentration0": (near[1] / path)[order],
+        }
+        verdict = er.cross_check(er.Counts(K, N), values, names={x: x for x in values})
+        said = [x.quantity for x in verdict.having("note") if x.name == "moved_away"]
+        assert len(said) == away and all("at step 0" in x for x in said)
+        assert any("moves away" in x for x in verdict.advice) == away
+
+
 def at_the_end(prior, own=((4.31627, 6.12984), (2.71828, 9.18273)), dtype="float32", **options):
     """The findings about the last parameters of a run of two latents, which a store holds."""
     prior, own = (np.asarray(x, dtype).astype(np.float64) for x in (prior, own))

@@ -173,7 +173,12 @@ def test_one_parameter_for_both_concentrations():
     own = 2.0 + np.array([K, N - K])
     params = {"s": 2.0, "c": own[0], "d": own[1]}
     value = -er.log_evidence(er.Beta(2.0, 2.0), COUNTS)
-    assert checked(params, names=roles("s", "s", "c", "d"), evaluations=[value] * 3).genuine
+    verdict = checked(params, names=roles("s", "s", "c", "d"), evaluations=[value] * 3)
+    assert (
+        verdict.genuine and "that this parametrisation can reach, with mean 0.5" in verdict.answer
+    )
+    highest = er.maximize_evidence(COUNTS, {"mean": 0.5}).log_evidence
+    assert verdict["not_converged"].ours == highest
 
 
 @pytest.mark.thorough
@@ -326,6 +331,7 @@ def test_a_number_of_particles_that_nobody_said():
     verdict = checked(params, names=roles(*"abcd"), evaluations=losses)
     assert verdict.genuine, verdict
     assert any(x.name == "num_particles" for x in verdict.having("note"))
+    assert "if a loss is the mean of 50 particles" in verdict.answer
 
 
 def test_a_guide_at_the_end_of_an_interval():

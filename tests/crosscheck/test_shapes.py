@@ -66,6 +66,28 @@ def test_negative_control_priors_of_each_latent_by_other_names_are_outside():
     assert (verdict.exit_code, verdict.mistakes) == (6, ())
 
 
+@pytest.mark.parametrize(
+    ("size", "name"), [(1, "wrong_latents"), (36, "wrong_latents"), (5, "wrong_counts")]
+)
+def test_values_of_another_number_of_latents(size, name):
+    """One for all rows, or one for each trial, is another model of the rows; else rows differ."""
+    counts = COUNTS if size > 1 else er.Counts.from_columns([3, 4], [9, 9], [2, 2])
+    trials = int(counts.multiplicity @ counts.total_count)
+    own = np.full(trials if size == 36 else size, 3.0)
+    params = {"a": 2.0, "b": 3.0, "c": own, "d": own}
+    names = dict(zip(ROLES, "abcd", strict=True))
+    found = er.cross_check(counts, params, names=names, losses=np.arange(3.0))
+    expected = () if size == 1 else (name,)
+    assert found.mistakes[:1] == expected
+
+
+def test_concentrations_of_three_outcomes_are_another_model():
+    names = {"prior.concentrations": "p", "guide.concentrations": "q"}
+    params = {"p": np.full(3, 2.0), "q": np.full((4, 3), 5.0)}
+    found = er.cross_check(COUNTS, params, names=names)
+    assert found.outcome == "outside_model" and "more than two outcomes" in found.answer
+
+
 @pytest.mark.parametrize("more", [[], ["gate"], [f"w{i}" for i in range(9)]])
 def test_parameters_without_a_role_are_noted(more):
     params = {"a": 2.0, "b": 3.0, "c": np.full(4, 2.0), "d": np.full(4, 3.0)}

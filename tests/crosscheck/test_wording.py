@@ -63,6 +63,8 @@ def test_the_answer_comes_first_and_the_advice_last():
 
 def test_what_no_role_uses_is_in_the_answer():
     unused = Finding("unused", "tau: no role uses it", status="note", of="tau")
+    tied = Finding("tied", "prior and guide are the same parameters", status="note", of="a, b")
+    assert "same parameters (a, b)" in Verdict("somebody's run", (AGREES, tied)).answer
     assert "but no role uses tau" in Verdict("somebody's run", (AGREES, unused)).answer
     assert "tau" not in Verdict("somebody's run", (WRONG, unused)).answer
 
@@ -100,6 +102,10 @@ def test_advice_for_every_state():
     slow = AWAY._replace(name="not_converged")
     (text,) = advice([slow, decay], has_losses=True)
     assert "set it to 0" in text and advice([AGREES, decay], has_losses=True) == ()
+    still = Finding("stands_still", "the learning rate is 1e-69", status="note")
+    assert "scheduler" in advice([slow, still], has_losses=True)[0]
+    bare = AWAY._replace(name="unbounded", of="scale_unbounded")
+    assert "Trace_ELBO" in advice([bare], has_losses=True)[0]
     (text,) = advice([WRONG._replace(name="kernel_error", rivals=())], has_losses=True)
     assert text.startswith("Your program is right")
     assert advice([AGREES], has_losses=True) == ()

@@ -516,6 +516,12 @@ def test_a_guide_of_minibatches_is_judged_by_all_of_its_parameters():
     prior, counts = er.Beta(2.0, 5.0), er.Counts(k, n)
     exact = replay(recording).exact
     assert exact["elbo"] == pytest.approx(er.log_evidence(prior, counts), abs=1e-9)
+    stacked = {"q": np.stack([a, b], axis=-1)}
+    guide["sources"] = {"concentration1": ["q"], "concentration0": ["q"]}
+    groups = ("before", "constrained", "gradients", "after")
+    again = replace(recording, **dict.fromkeys(groups, stacked))
+    assert replay(again).exact == exact
+    guide["sources"] = own
     doubled = {"qa": 2 * a, "qb": b}
     unknown = replay(replace(recording, constrained=doubled))
     assert not unknown.exact and "known of the latents of a batch alone" in str(unknown)

@@ -60,6 +60,8 @@ def test_single_trials_have_no_coefficients():
     made = data(value, [[1]], [[0, 1, 2, 0, 1, 2]], **trials)
     assert made.successes.tolist() == [[2, 0, 1]] and made.total_count.tolist() == [[2, 2, 2]]
     assert made.trials and not made.log_coefficient.any()
+    assert made.as_counted().log_coefficient == pytest.approx(0.0, abs=1e-15)
+    assert data().as_counted() == data().counts()
     assert not data().trials
 
 

@@ -134,6 +134,15 @@ def test_a_tied_guide_shares_its_parameters_on_purpose():
         assert names(found.findings, "note") == ["tied"]
 
 
+def test_a_latent_whose_prior_a_mask_leaves_out_is_a_mistake():
+    """Not another model: the densities are forgotten in the loss."""
+    made = stated(C, betas((A, B), (QA, QB)))
+    masked = made.with_observed({"model.c.mask": np.zeros((1, 3))})
+    verdict = replay(masked)
+    assert verdict.mistakes == ("loss_mismatch",)
+    assert "loss_mismatch ('c' is masked in the model: its prior does not count)" in verdict.answer
+
+
 def test_equal_values_of_two_parameters_are_not_shared():
     own = {"concentration1": ["qx"], "concentration0": ["qy"]}
     mine = {"concentration1": ["x"], "concentration0": ["y"]}
