@@ -157,14 +157,10 @@ def _replayed(recording: Recording, counts: Counts | None, optimizer: Adam | Non
         return _Seen([*impossible_rows(recording), *findings, untested])
     try:
         statement = read_statement(part)
-    except OutsideError as error:
-        findings.append(_outside(str(error)))
-        findings += updates.compare_updates(part, optimizer)
-        return _Seen(findings)
-    except NoPriorError as error:
-        findings.append(Finding("loss_mismatch", str(error), status="mistake"))
-        findings += updates.compare_updates(part, optimizer)
-        return _Seen(findings)
+    except (OutsideError, NoPriorError) as error:
+        mistake = Finding("loss_mismatch", str(error), status="mistake")
+        findings.append(mistake if isinstance(error, NoPriorError) else _outside(str(error)))
+        return _Seen([*findings, *updates.compare_updates(part, optimizer)])
     findings += [*map(_outside, statement.outside), *statement.findings]
     data, weight = statement.data, statement.scale * statement.likelihood_weight
     if data is not None and data.possible and counts is not None:
