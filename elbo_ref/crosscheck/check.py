@@ -39,7 +39,7 @@ from elbo_ref.crosscheck.loss_findings import (
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.loss_spread import spread_findings
 from elbo_ref.crosscheck.not_finite import not_finite
-from elbo_ref.crosscheck.optimizer_steps import all_as_written, step_findings
+from elbo_ref.crosscheck.optimizer_steps import step_findings
 from elbo_ref.crosscheck.optimum import exact_numbers, may_be_noise
 from elbo_ref.crosscheck.other_models import (
     explained_by_another_model,
@@ -308,9 +308,6 @@ def _verdict(
             fits=fits,
             stored=handed.given.constraints if paired else (),
         )
-    if not fits and steps == 1 and all_as_written(model):
-        what = "all parameters have two digits, as a start is written: are they of the run's end"
-        findings.append(Finding("start", what, status="note"))
     findings = explained_by_another_model(findings)
     if any(finding.status == "outside" for finding in findings):
         return _without_numbers(in_order(findings), reading.what, model.loss, model.counts)

@@ -120,7 +120,7 @@ def step_findings(
     parameter that a store says to be one, `stored`, may still be where it was set.
     """
     if model.prior.shape[1] == 1:
-        return _where_they_were_set(model, coordinates, stored) if fits else []
+        return _where_they_were_set(model, coordinates, stored) if fits else _of_a_start(model)
     if model.prior.shape[1] < 3:
         return []
     untested = _untested(coordinates)
@@ -199,11 +199,14 @@ def _where_they_were_set(
     return _against_gradient(model, coordinates, still, EXP, "two digits")
 
 
-def all_as_written(model: LossModel) -> bool:
-    """Return True if every parameter has two digits, as a start is written."""
+def _of_a_start(model: LossModel) -> list[Finding]:
+    """Note that every parameter has two digits, as a start is written."""
     eps = float(np.finfo(model.dtype).eps)
     values = [model.guide_parameters[:, -1]] + [model.prior[:, -1]] * (not model.prior_held)
-    return not any(_needs_digits(x, _WRITTEN, eps).any() for x in values)
+    if any(_needs_digits(x, _WRITTEN, eps).any() for x in values):
+        return []
+    what = "all parameters have two digits, as a start is written: are they of the run's end"
+    return [Finding("start", what, status="note")]
 
 
 def _needs_digits(x: FloatArray, digits: int, eps: float) -> NDArray[np.bool_]:
