@@ -39,7 +39,7 @@ def columns(rows):
     return (np.array([float(row[key]) for row in rows]) for key in ("logit", "a", "b", "da", "db"))
 
 
-COPIES = 2
+COPIES = 4
 """So that the reference rows are not few draws, which have fewer ways."""
 
 

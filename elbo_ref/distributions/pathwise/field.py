@@ -5,7 +5,7 @@ precision, unless that would be from across the mode: then from the other, if 1 
 there.
 
 **Way.** `mode` is taken where it reaches; else `fraction` where its pairs of levels are few and
-nothing is lost; else `series` where it reaches, and `tail` for the rest. Some hundreds of draws
+nothing is lost; else `series` where it reaches, and `tail` for the rest. Some thousands of draws
 cost as much as the array operations that they take: for so few it is `tail` wherever that serves.
 
 **Order.** Each draw gets a key, of its side and its way or number of pairs, and the draws are
@@ -27,8 +27,9 @@ from elbo_ref.special import digamma_remainders
 from elbo_ref.special.arithmetic import blocks
 
 _CHUNK, _BLOCK = 2**17, 10_240
-_FEW, _MANY = 512, 2**14
-"""The most draws that are few, and the fewest for which blocks hold draws of one side only."""
+_FEW, _FEW_OF_ONE, _MANY = 3000, 600, 2**14
+"""The most draws that are few, of several pairs or of one, and the fewest for which blocks hold
+draws of one side only."""
 MODE, SERIES, TAIL, REFLECTED = 32, 33, 34, 128
 """Keys of the other ways, and what is added to a key on the other side."""
 _FIRST = (0, MODE, SERIES, TAIL)
@@ -46,7 +47,7 @@ def derivatives(y: FloatArray, a: FloatArray | float, b: FloatArray | float) -> 
     """Return the rows dy/da and dy/db for n draws y; L pairs serve them in turn, L dividing n."""
     a, b = (np.asarray(x, dtype=np.float64).ravel() for x in np.broadcast_arrays(a, b))
     with np.errstate(over="ignore", under="ignore"):
-        if y.size <= _FEW:
+        if y.size <= (_FEW if a.size > 1 else _FEW_OF_ONE):
             return _of_few(y, *(np.resize(x, y.size) for x in (a, b)))
         shared = a.size < y.size
         pairs = (a, b, *digamma_remainders(a, b)) if shared else (a, b)
