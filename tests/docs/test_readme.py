@@ -211,6 +211,17 @@ def test_hints_name_what_an_index_has(folder):
             assert re.search(rf"^\s+{name}>=", extras, re.MULTILINE), (file, name)
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_what_is_installed_is_enough_for_the_commands(page):
+    """The extra of the install line has what those that are asked for by options need."""
+    text = (ROOT / page).read_text()
+    (extra,) = set(re.findall(r"pip install -q '\.\[(\w+)\]'", text))
+    setup = (ROOT / "setup.cfg").read_text()
+    (needs,) = re.findall(rf"^{extra} =\n((?:    .*\n)+)", setup, re.MULTILINE)
+    assert ("matplotlib" in needs) >= ("--plot" in README)
+    assert ("jinja2" in needs) >= ("--report" in README)
+
+
 def test_commands_name_real_options():
     options = fit_options.fit_parser().format_help() + crosscheck.crosscheck_parser().format_help()
     for block in blocks("sh"):

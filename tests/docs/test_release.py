@@ -19,6 +19,7 @@ def test_nox_runs_what_ci_runs():
     paths = {path for line in runs for path in re.findall(r"(?:tests|elbo_ref)/[\w/.]+", line)}
     marks = set(re.findall(r'tests -m "([^"]+)"', ci))
     tools = ("ruff check", "ruff format --check", "mypy", "lint-imports", "check-wheel-contents")
+    tools += ("sp-repo-review",)
     extras = set(re.findall(r"-e '\.\[([\w,]+)\]'", ci))
     assert len(paths) > 12 and len(marks) == 2 and len(extras) == 3
     for words in (
