@@ -117,8 +117,10 @@ def _rows(parameters: Iterable[PriorParameter]) -> Table:
 
 
 def _between(parameter: PriorParameter) -> str:
-    value, lower, upper = (number(x) for x in parameter[1:])
-    return f"{value} ({lower} to {upper})"
+    value, lower, upper = parameter[1:]
+    if lower == value == upper:  # known
+        return number(value)
+    return f"{number(value)} ({number(lower)} to {number(upper)})"
 
 
 def priors_table(

@@ -170,7 +170,7 @@ def test_the_exact_answer_with_the_mean_held(answer, command):
 
 def test_another_optimizer(answer, command):
     text = answer("--example", "coin", "--guide", "beta", "--lrd", "0.99", "--lr", "0.05")
-    assert "ClippedAdam lr 0.05" in text
+    assert "ClippedAdam lr 0.05 lrd 0.99" in text
     assert text == answer(
         *("--example", "coin", "--guide", "beta", "--lr", "0.05", "--lrd", "0.99"),
         *("--optimizer", "ClippedAdam"),

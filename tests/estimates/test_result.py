@@ -325,3 +325,8 @@ def test_one_group_is_tested_against_none():
     found = er.estimate(er.Counts([3, 4], 10), by=["a", "a"])
     assert (found.test.statistic, found.test.pvalue) == (0.0, 1.0)
     assert "one prior for all groups: p = 1" in str(found)
+
+
+def test_a_known_prior_has_no_interval():
+    text = str(er.estimate(er.Counts([3, 4], 10), er.Beta(2.0, 8.0)))
+    assert "prior, mean: 0.2\nprior, concentration: 10\n" in text

@@ -52,7 +52,10 @@ def settings(config: Config, num_steps: int) -> str:
         only = f" (only {config.learn_prior})" if isinstance(config.learn_prior, str) else ""
         begun = "from" if config.learn_prior else "fixed at"
         facts.append(f"prior {begun} {describe(config.prior)}{only}")
-    facts.append(f"{type(config.optimizer).__name__} lr {number(config.optimizer.lr)}")
+    optimizer = config.optimizer
+    lrd = getattr(optimizer, "lrd", 1.0)
+    decay = f" lrd {number(lrd)}" if lrd != 1 else ""
+    facts.append(f"{type(optimizer).__name__} lr {number(optimizer.lr)}{decay}")
     facts.append(f"steps {num_steps}")
     facts.append(f"loss {config.loss if isinstance(config.loss, str) else repr(config.loss)}")
     if config.constraint != "positive":
