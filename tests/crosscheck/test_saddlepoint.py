@@ -77,7 +77,7 @@ def test_gamma_densities(scale):
         assert (error < [3e-4, 1e-4, 5e-5, 3e-6]).all()
 
 
-@pytest.mark.parametrize("scale", [1.0, -2.0])
+@pytest.mark.parametrize("scale", [1.0, -2.0, 1e-5, -1e4])
 def test_tails_are_the_formula(scale):
     """Lugannani & Rice (1980), equation 3.5, where s is known: 1 - shape/x for a gamma."""
     shapes = np.array([0.5, 1.0, 3.0, 200.0])
@@ -97,10 +97,23 @@ def test_tails_are_the_formula(scale):
         assert (got[~precise] < np.exp(-40.0)).all()
 
 
-def test_tails_beside_the_mean():
+def test_where_the_formula_is_not_believed():
+    """Less than a tenth of Chernoff's bound over 1 + r, which is taken then."""
+    for shape, ratio, believed in (
+        *((0.01, 3.0, False), (0.1, 10.0, False), (0.3, 30.0, False)),
+        *((0.3, 10.0, True), (0.5, 30.0, True), (0.1, 0.01, True)),
+    ):
+        x = np.array([ratio * shape])
+        bound = np.exp(shape - x - shape * np.log(1 / ratio))
+        got = SaddlepointDistribution(gamma(shape)).outer_tail(x)
+        assert np.allclose(got, bound, rtol=1e-5) != believed, (shape, ratio)
+
+
+@pytest.mark.parametrize("scale", [3.0, 1e-4])
+def test_tails_beside_the_mean(scale):
     """Half within a thousandth of the standard deviation; the formula beyond it is near."""
-    found = SaddlepointDistribution(gamma([4.0] * 4, 3.0))
-    x = 12.0 + 6.0 * np.array([-0.999e-3, 0.999e-3, -1.1e-3, 1.1e-3])
+    found = SaddlepointDistribution(gamma([4.0] * 4, scale))
+    x = scale * (4 + 2 * np.array([-0.999e-3, 0.999e-3, -1.1e-3, 1.1e-3]))
     tails = found.outer_tail(x)
     assert (tails[:2] == 0.5).all()
     assert tails[2:] == pytest.approx(0.5, abs=0.1)
@@ -110,7 +123,15 @@ def test_tails_beside_the_mean():
 def test_a_number_without_spread():
     found = SaddlepointDistribution(GammaCumulants(*(np.full(2, v) for v in (1.0, 0.0, 0.0))))
     assert found.outer_tail(np.array([1.0, 1.0])).tolist() == [0.5, 0.5]
-    assert np.isfinite(found.log_density(np.array([1.0, 1.0]))).all()
+    density = found.log_density(np.array([1.0, 1.0]))
+    assert density == pytest.approx(-np.log(2 * np.pi * 1e-300) / 2, rel=1e-12)
+
+
+def test_a_p_value_is_at_most_one():
+    """The tail below the mean is more than half there."""
+    found = SaddlepointDistribution(gamma(0.5))
+    assert found.outer_tail(np.array([0.4]))[0] > 0.55
+    assert p_values(found, np.array([0.4]), np.zeros(1))[0] == 1.0
 
 
 @pytest.mark.parametrize("scale", [1.0, -2.0])
@@ -220,6 +241,7 @@ def farther(draws, x):
 def test_sampled_tails_and_densities_are_the_formula(rows):
     """The share of draws up to the farthest forty, then their exponential; gaps of neighbours."""
     found = SampledDistribution(DRAWS[:, ::-1], np.array(rows))
+    assert not found.closed
     np.testing.assert_allclose(found.mean, DRAWS.mean(axis=1)[rows], rtol=1e-13)
     np.testing.assert_allclose(found.variance, DRAWS.var(axis=1)[rows], rtol=1e-12)
     for q in (0.0, 1e-3, 0.02, 0.3, 0.5, 0.8, 0.9899, 0.9901, 0.999, 1.0):
@@ -240,7 +262,7 @@ def test_sampled_tails_and_densities_are_the_formula(rows):
             assert found.log_density(x)[i] == pytest.approx(density, rel=1e-12), (q, row)
 
 
-@pytest.mark.parametrize(("size", "count"), [(100, 5), (600, 6), (40_000, 50)])
+@pytest.mark.parametrize(("size", "count"), [(100, 5), (990, 9), (40_000, 50)])
 def test_the_farthest_draws_are_a_hundredth(size, count):
     """At least five, at most fifty: beyond them the tail is an exponential."""
     draws = np.arange(1.0, size + 1)[None]
