@@ -16,6 +16,7 @@ import gc
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import itertools
 import json
 import os
 import resource
@@ -41,6 +42,8 @@ from mutants import Mutant, changed_functions
 Loop = Callable[[pytest.Session], None]
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = 4 * 2**30
+BUDGET = 5.0
+"""Processor seconds, without a change, of the tests that a mutant is run against."""
 
 
 @dataclass
@@ -54,6 +57,11 @@ class Clean:
     def limit(self, names: list[str]) -> int:
         """Seconds of processor after which a mutant's run is ended."""
         return 5 + int(4 * sum(self.seconds[x] for x in names))
+
+    def within(self, names: list[str], budget: float) -> list[str]:
+        """The first of them, as many as the budget allows and one at least."""
+        spent = itertools.accumulate(self.seconds[x] for x in names)
+        return names[: max(1, sum(x <= budget for x in spent))]
 
     def chosen(self, mutant: Mutant) -> list[str] | None:
         """Tests that run the changed statement; None if an import runs it as well."""
@@ -256,6 +264,7 @@ def live_runs(
             note(mutant, "untested", None)
             continue
         names.sort(key=lambda x: (clean.seconds[x] + 0.02) / (kills[x] + 0.02))
+        names = clean.within(names, BUDGET)
         items = [by_name[x] for x in names]
         work = functools.partial(_run_changed, changes, caches, items)
         how, found = forked(work, clean.limit(names))
@@ -306,7 +315,9 @@ def fresh_run(mutant: Mutant, tests: list[str], marks: str, clean: Clean) -> dic
         if not session.testsfailed:
             items = [x for x in session.items if x.nodeid not in clean.left_out]
             items.sort(key=lambda x: clean.seconds.get(x.nodeid, 1.0))
-            found.update(_first_failure(items))
+            known = clean.within([x.nodeid for x in items if x.nodeid in clean.seconds], BUDGET)
+            chosen = {*known, *(x.nodeid for x in items if x.nodeid not in clean.seconds)}
+            found.update(_first_failure([x for x in items if x.nodeid in chosen]))
 
     with contextlib.suppress(RuntimeError):
         collect(tests, marks, loop, _Finder(mutant))

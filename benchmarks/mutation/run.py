@@ -2,8 +2,8 @@
 
 Mutants are made by the operators of cosmic-ray (`mutants.py`), and each is run against the tests
 under `tests/` that mirror its package and the doctests of the module itself (`forks.py`): the
-default tier, and what is left then against the thorough one. A mutant is killed if a test fails,
-or if its run takes four times the processor time of the tests without a change, and five seconds.
+default tier, and what is left then against the thorough one, in each up to five seconds of tests,
+those first that are quick or have failed often. A mutant is killed if a test fails, or if its run takes four times the processor time of the tests without a change, and five seconds.
 `equivalents.toml` lists, with the reason, the mutants that no test can kill,
 since what they return is the same, or the same to rounding.
 
@@ -33,7 +33,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from forks import ROOT, Clean, clean_run, collect, forked, fresh_run, live_runs
+from forks import BUDGET, ROOT, Clean, clean_run, collect, forked, fresh_run, live_runs
 from mutants import SEED, Mutant, mutants, places
 
 EQUIVALENTS = Path(__file__).with_name("equivalents.toml")
@@ -133,7 +133,7 @@ def run_tier(part: Part, chosen: list[Mutant], marks: str, log: Path) -> None:
     if how != "done":
         raise RuntimeError(f"{how}: the tests did not run; MUTATION_LOUD=1 shows what they say")
     clean = Clean(served["seconds"], left_out=served["left_out"])
-    seconds = clean.limit(list(clean.seconds)) + 30
+    seconds = 30 + int(4 * BUDGET)
     for number in served["others"]:
         mutant = chosen[number]
         note(mutant, *forked(lambda m=mutant: fresh_run(m, tests, marks, clean), seconds))
@@ -184,7 +184,7 @@ def heading(most: int | None) -> Iterator[str]:
         if most
         else "all mutants of each part"
     )
-    yield f"tests of at most {LONGEST:g} s of processor each"
+    yield f"tests of at most {LONGEST:g} s each, {BUDGET:g} s for a mutant, of processor"
     yield ""
 
 

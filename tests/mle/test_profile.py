@@ -200,6 +200,50 @@ def test_bounds_close_in_with_the_length():
         np.testing.assert_allclose(gaps[:-1] / gaps[1:], [[4, 4, 2]] * 2, rtol=0.15)
 
 
+@pytest.mark.parametrize("name", DATA)
+def test_bounds_of_a_short_interval_are_the_derivatives(name):
+    """Of the slope, and of the second derivative, by a difference over ten intervals."""
+    counts = DATA[name]
+    for start in (0.02, 0.7, 30.0):
+        for profile, low, high in bounded_profiles(counts, start, start * (1 + 1e-7)):
+            if low == 0:
+                continue
+            x = np.array([low, high])
+            box = profile.bounds(x[:1], x[1:])
+            logarithmic = isinstance(profile, ConcentrationProfile)
+            assert box.length[0] == pytest.approx(1e-7 * (1 if logarithmic else start), rel=1e-6)
+            near = start * np.array([1 - 1e-4, 1.0, 1 + 1e-4])
+            points = profile.anchored(start, 0.0).points(near)
+            slopes = profile.slope_in_v(points.x, points.slope)
+            step = 2e-4 * (1 if logarithmic else start)
+            bend, size = (slopes[2] - slopes[0]) / step, np.abs(box.curvature[0])
+            terms = points.slope_noise[1] * (start if logarithmic else 1) / 2**-52
+            for bound in (box.greatest[0], box.least[0]):
+                away = abs(bound - slopes[1])
+                assert away <= 1e-5 * terms + size * box.length[0], (profile, start, away, terms)
+            assert box.least[0] <= slopes[1] <= box.greatest[0]
+            noise = 2 * points.slope_noise.max() * (start if logarithmic else 1) / step
+            allowed = 1e-2 * (np.abs(bend) + np.abs(slopes[1]) / (1 if logarithmic else start))
+            assert abs(box.curvature[0] - bend) <= allowed + noise, (profile, start, bend, box)
+
+
+def test_the_grid_of_a_given_concentration1():
+    """The slope is positive at its lower end and negative at its upper one, by the bounds there."""
+    for counts in DATA.values():
+        sums = FactorialSums.of(counts)
+        down, excess = sums.failures, sums.excess
+        for a in (0.01, 2.5, 300.0):
+            profile = Concentration0Profile.of(sums, a)
+            share = 0.5 * down.weight[0] / (excess.weight / (a + excess.offset)).sum()
+            ratio = down.weight.sum() / excess.weight.sum()
+            most = max(down.offset[-1], excess.offset[-1]) + 1
+            ends = 0.5 * min(a, share), 2 * max(most, 2 * a * ratio)
+            np.testing.assert_allclose(profile.grid[[0, -1]], ends, rtol=1e-12)
+            slope = profile.anchored(1.0, 0.0).points(profile.grid[[0, -1]]).slope
+            assert slope[0] > 0 > slope[1]
+            assert (np.diff(np.log(profile.grid)) < 1).all()
+
+
 # -- where the answer has a closed form, the profile says the same ---------------------------------
 
 
