@@ -3,9 +3,10 @@
 Mutants are made by the operators of cosmic-ray (`mutants.py`), and each is run against the tests
 under `tests/` that mirror its package and the doctests of the module itself (`forks.py`): the
 default tier, and what is left then against the thorough one, in each up to five seconds of tests,
-those first that are quick or have failed often. A mutant is killed if a test fails, or if its run takes four times the processor time of the tests without a change, and five seconds.
-`equivalents.toml` lists, with the reason, the mutants that no test can kill,
-since what they return is the same, or the same to rounding.
+those first that are quick or have failed often. A mutant is killed if a test fails, or if its run
+takes four times the processor time of the tests without a change, and five seconds more.
+`equivalents.toml` lists, with the reason, the mutants that no test can kill, since what they
+return is the same, or the same to rounding.
 
     nox -s mutation                        a sample of each part
     nox -s mutation -- evidence --all      every mutant of one part
