@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -11,10 +12,15 @@ from scipy import special, stats
 import elbo_ref as er
 from elbo_ref import guides, objectives
 from elbo_ref.crosscheck.cumulants import (
+    GammaCumulants,
+    _Known,
+    _logarithm,
+    _tilt,
     clamped_draws,
     loss_cumulants,
     needs_nodes,
 )
+from elbo_ref.crosscheck.given_draws import Draws, losses_given
 from elbo_ref.crosscheck.linear_form import LinearForm
 from elbo_ref.crosscheck.loss_model import LossModel, Rows
 from elbo_ref.crosscheck.moments import (
@@ -116,6 +122,7 @@ def test_clamped_draws_count_as_what_they_are_clamped_to():
     close(DrawCumulants().of(form), three(*dense(form, y)), 1e-3)
     k = loss_cumulants(form).at(np.zeros(2))
     wanted = three(*dense(form, y)).sum(axis=2)
+    close(k[0], np.zeros(2), 1e-9)
     close(k[1], -wanted[0], 1e-3)
     close(k[2], wanted[1], 1e-3)
     low, high = np.finfo(np.float32).eps, 1 - np.finfo(np.float32).eps
@@ -157,6 +164,91 @@ def test_cumulant_functions(kind):
         for i in range(3):
             close(got[i], wanted[i], 1e-7)
             close(found.at(s[1:], np.array([False, True]))[i], got[i][1:], 1e-12)
+
+
+class Off(NamedTuple):
+    """Cumulants that are others, and off by so much away from zero."""
+
+    cumulants: GammaCumulants
+    off: np.ndarray
+
+    @property
+    def domain(self):
+        return self.cumulants.domain
+
+    def at(self, s, rows=slice(None)):
+        return self.cumulants.at(s, rows) + self.off[:, None] * (s != 0)
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_cumulants_that_tails_do_not_tell_apart(which):
+    """K to 1e-3 of 1 + K, s K' to 1e-2, s^2 K'' to 2e-2; the mean to 1e-9 deviations."""
+    exact = GammaCumulants(np.array([3.0]), np.array([4.0]), np.array([0.5]))
+    known = _Known(exact, 6.0)
+    assert known.as_by(exact)
+    tolerance = (1e-3, 1e-2, 2e-2)[which]
+    room = []
+    for away in (-6.0, 6.0):
+        s = _tilt(exact, away)
+        power = s[0] ** which
+        room.append(tolerance * (1 + abs(power * exact.at(s)[which, 0])) / abs(power))
+    for share, same in ((0.99, True), (1.01, False), (-0.99, True), (-1.01, False)):
+        off = np.zeros(3)
+        off[which] = share * min(room)
+        assert known.as_by(Off(exact, off)) == same, share
+    for share, same in ((0.9e-9, True), (1.1e-9, False)):
+        assert known.as_by(exact._replace(mean=exact.mean + 2 * share)) == same
+
+
+def test_how_far_cumulants_are_compared():
+    """So many deviations from the mean, or half of the way to the end of the domain."""
+    normal = GammaCumulants(np.array([3.0]), np.array([4.0]), np.array([0.0]))
+    assert _tilt(normal, -6.0) == pytest.approx(-3.0)
+    for scale in (1.0, -1.0):
+        exponential = GammaCumulants(np.array([scale]), np.array([1.0]), np.array([2.0 * scale]))
+        assert _tilt(exponential, 6.0 * scale) == pytest.approx(0.5 * scale)
+        s = _tilt(exponential, 0.5 * scale)
+        assert s == pytest.approx(0.7**2 * 0.5 * scale)
+        assert abs(exponential.at(s)[1, 0] - scale) <= 0.5
+
+
+def test_the_logarithm_of_a_gamma():
+    """-(log(1 - x) + x)/x^2 through 0, on either side of the change of formula."""
+    for x in (-0.9, -1.01e-4, -0.99e-4, 1e-9, 0.99e-4, 1.01e-4, 0.7):
+        series = sum(x**k / (k + 2) for k in range(400)) if x < 0.5 else None
+        wanted = series if abs(x) < 1e-3 else -(np.log1p(-x) + x) / x**2
+        assert _logarithm(np.array(x)) == pytest.approx(
+            wanted, rel=1e-11 if abs(x) < 1e-4 else 1e-7
+        )
+    assert _logarithm(np.array(0.0)) == 0.5
+
+
+def test_a_quadrature_that_is_not_affordable_is_not_taken():
+    size = 50_000
+    counts = er.Counts(np.zeros(size, int), 6)
+    model = model_of("beta", counts=counts, own=np.full((2, size), 0.01))
+    model = model._replace(clamped=True, dtype="float32")
+    assert not needs_nodes(LinearForm.of(model)).any()
+    fewer = model._replace(
+        counts=er.Counts(np.zeros(9, int), 6), guide_parameters=model.guide_parameters[..., :9]
+    )
+    assert needs_nodes(LinearForm.of(fewer)).all()
+
+
+@pytest.mark.parametrize("kind", ["normal", "laplace"])
+def test_clamped_draws_are_those_of_the_run(kind):
+    """Near the ends of single precision: the form against the run's own operations."""
+    model = model_of(kind, counts=er.Counts(3, 10), own=np.array(OWN[kind])[:, :1])
+    model = model._replace(clamped=True, dtype="float32", prior=model.prior[:, :1])
+    model = model._replace(guide_parameters=model.guide_parameters[:, :1])
+    form = LinearForm.of(model)
+    for y in (-18.0, -17.0, -3.0, 2.0):
+        logit = np.array([[[y]]])
+        draws = Draws(special.expit(logit).astype(np.float32), logit)
+        given = losses_given(model, draws)
+        values = form.at_draws(logit[:, 0], form.tilt, form.likelihood, form.parameters)
+        wanted = -(values + form.constants).sum()
+        assert given.values[0] == pytest.approx(wanted, rel=2e-5), y
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
