@@ -44,10 +44,11 @@ from scipy import special, stats
 
 import elbo_ref as er
 from elbo_ref.crosscheck.alignment import align
-from elbo_ref.crosscheck.assignment import assignments, other_latents
+from elbo_ref.crosscheck.assignment import assignments
 from elbo_ref.crosscheck.distribution import loss_distribution
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.parameters import claims_of
+from elbo_ref.crosscheck.shapes import other_latents
 from elbo_ref.guides import find as find_guide
 from elbo_ref.io.parameters import read_parameters
 from elbo_ref.objectives import find as find_loss
