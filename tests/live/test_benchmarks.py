@@ -20,7 +20,8 @@ def test_a_benchmark_can_be_imported(name, monkeypatch):
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:
-        assert not (error.name or "").startswith("elbo_ref"), error
+        if str(error.name).startswith("elbo_ref"):
+            raise
         pytest.skip(f"needs {error.name}")
     finally:
         for module in set(sys.modules) - before:
