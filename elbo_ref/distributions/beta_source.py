@@ -29,7 +29,6 @@ from elbo_ref.distributions.pathwise import logit_derivatives
 from elbo_ref.special import (
     cross_difference,
     deviance,
-    digamma_rises,
     digamma_trigamma,
     jensen_gaps,
     log_beta_remainder,
@@ -68,10 +67,8 @@ class BetaSource(Source):
 
     def expected_logs(self, x: FloatArray) -> FloatArray:
         """Return psi(a) - psi(a + b) and psi(b) - psi(a + b)."""
-        if x.size < _MANY:
-            logs: FloatArray = _less_third(sc.psi(_with_sum(x)))
-            return logs
-        return -digamma_rises(x[0], x[1])
+        logs: FloatArray = _less_third(sc.psi(_with_sum(x)))
+        return logs
 
     def pull_back(self, tilt: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return A psi_1(a) - (A + D) psi_1(a + b), and its mirror image; and the logarithms."""

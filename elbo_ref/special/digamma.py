@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
@@ -132,49 +131,21 @@ def digamma_remainders(a: FloatArray, b: FloatArray) -> FloatArray:
     return total
 
 
-def digamma_rises(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Return the rows psi(a + b) - psi(a) and psi(a + b) - psi(b), to full relative precision.
-
-    To `digamma_remainders`, one step up, comes the step n / (x (x + n)), and the logarithm.
-    """
-
-    def rises(pair: FloatArray, s: FloatArray) -> FloatArray:
-        rows = digamma_remainders(pair[0], pair[1])
-        other = pair[::-1]
-        rows += other / (pair * s)
-        rows += np.log1p(other / (pair + (SHIFT + 1)))
-        return rows
-
-    return _of_pairs(rises, a, b)
-
-
 def jensen_gaps(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return the rows g(a) - g(a + b) and g(b) - g(a + b) for the gap g(x) = log x - psi(x).
 
-    They are `digamma_rises` less log((x + n)/x); of the two logarithms one is left.
+    To D(x + 1, n) comes n / (x (x + n)), the step from x; of the two logarithms one is left.
     """
-
-    def gaps(pair: FloatArray, s: FloatArray) -> FloatArray:
-        rows = digamma_remainders(pair[0], pair[1])
-        other = pair[::-1]
-        rows += other / (pair * s)
-        rows -= np.log1p((SHIFT + 1) * other / (pair * (s + (SHIFT + 1))))
-        return rows
-
-    return _of_pairs(gaps, a, b)
-
-
-def _of_pairs(
-    function: Callable[[FloatArray, FloatArray], FloatArray], a: FloatArray, b: FloatArray
-) -> FloatArray:
-    """Evaluate a function of two rows and their sum in blocks that stay in the cache."""
     pair = np.array(np.broadcast_arrays(a, b), dtype=np.float64)
     flat = pair.reshape(2, -1)
-    rows = np.empty_like(flat)
+    gaps = np.empty_like(flat)
     for part in blocks(flat.shape[1], _BLOCK):
-        some = flat[:, part]
-        rows[:, part] = function(some, some[0] + some[1])
-    return rows.reshape(pair.shape)
+        x, n, s = flat[:, part], flat[::-1, part], flat[:, part].sum(axis=0)
+        rows = digamma_remainders(x[0], x[1])
+        rows += n / (x * s)
+        rows -= np.log1p((SHIFT + 1) * n / (x * (s + (SHIFT + 1))))
+        gaps[:, part] = rows
+    return gaps.reshape(pair.shape)
 
 
 def gap_slope(t: _OneOrMany, u: _OneOrMany) -> _OneOrMany:
