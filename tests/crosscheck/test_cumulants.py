@@ -351,6 +351,22 @@ def test_cumulants_of_minibatches_of_trials(kind, size):
     close(got.third, -8 * wanted[2] / 4, 1e-7)
 
 
+def test_large_and_degenerate_minibatches():
+    """Probabilities whose logarithms are thousands; a single latent that may be in the batch."""
+    model = model_of("beta", counts=er.Counts(1700, 4000), own=[[4.0], [8.0]])
+    found = minibatch_cumulants(
+        LinearForm.of(model._replace(batch=2000, batch_scale=2.0)), DrawCumulants()
+    )
+    assert np.isfinite(found).all()
+    form = LinearForm.of(model_of("beta", coefficients=False))
+    rows = model_of(
+        "beta", counts=er.Counts([3, 7], [10, 9], [1, 0]), own=np.array(OWN["beta"])[:, :2]
+    )
+    one = minibatch_cumulants(LinearForm.of(rows._replace(batch=1)), DrawCumulants())
+    close(one.mean, -DrawCumulants().of(LinearForm.of(rows))[0, :, 0])
+    close(one.variance, DrawCumulants().of(form)[1, :, 0])
+
+
 @pytest.mark.parametrize("kind", ["beta", "normal"])
 def test_magnitudes_are_sums_of_what_is_added(kind):
     form = LinearForm.of(model_of(kind))
