@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from scipy import special
 
 import elbo_ref as er
-from elbo_ref.mle.factorial_sums import FactorialSums, WeightedOffsets
+from elbo_ref.mle.factorial_sums import FactorialSums, WeightedOffsets, _in_pieces
 
 FUNCTIONS = {
     "log(1 + t/a)": lambda t, a: np.log1p(t / a),
@@ -138,3 +138,17 @@ def test_empty_sides():
     assert [offsets.offset.size for offsets in sums[:4]] == [0, 5, 5, 0]
     assert sums.successes.positive.offset.size == 0
     assert sums.failures.positive.offset.tolist() == [1, 2, 3, 4]
+
+
+def test_very_many_nodes_of_an_octave_are_reduced():
+    """Five on each 64th of it, with which the sums are the same."""
+    rng = np.random.default_rng(3)
+    offset, mass = rng.uniform(1024.0, 2048.0, 5000), rng.uniform(0.5, 2.0, 5000)
+    found = _in_pieces(offset, mass)
+    assert found.offset.size == 64 * 5
+    assert found.weight.sum() == pytest.approx(mass.sum(), rel=1e-13)
+    slow = WeightedOffsets(offset, mass)
+    for a in (1.0, 3e3, 1e9):
+        for name, function in FUNCTIONS.items():
+            got, wanted = total(found, function, a), total(slow, function, a)
+            assert got == pytest.approx(wanted, rel=4e-15), (name, a)

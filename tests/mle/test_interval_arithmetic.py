@@ -62,3 +62,14 @@ def test_without_room_for_rounding_a_result_is_missed():
     x = np.array([1 / 3])
     assert not holds(Enclosure(x * x, x * x), Fraction(1 / 3) ** 2)
     assert holds(Enclosure.exact(x) * Enclosure.exact(x), Fraction(1 / 3) ** 2)
+
+
+def test_middle_radius_and_size():
+    one = Enclosure(np.array([-3.0, 1.0]), np.array([1.0, 4.0]))
+    np.testing.assert_array_equal(one.middle, [-1.0, 2.5])
+    np.testing.assert_allclose(one.radius, [2.0, 1.5], rtol=1e-15)
+    assert (one.radius >= [2.0, 1.5]).all()
+    np.testing.assert_array_equal(one.size, [3.0, 4.0])
+    assert one.meet(Enclosure.exact(np.array([0.5, 2.0]))).radius.tolist() == [0.0, 0.0]
+    assert not one.positive
+    assert Enclosure(np.zeros(1), np.ones(1)).positive

@@ -171,6 +171,13 @@ def test_nothing_inside_an_interval_passes_its_bounds(case):
     assert found.max() <= 1, (case, found)
 
 
+@pytest.mark.parametrize("ends", [(0.01, 0.09), (0.1, 1.0), (1.0, 6.0), (30.0, 300.0)])
+@pytest.mark.parametrize("name", few(DATA, 4))
+def test_nothing_passes_the_bounds_of_a_long_interval(name, ends):
+    found = violations(lambda profile, low, high: profile.bounds(low, high), DATA[name], *ends)
+    assert found.max() <= 1, found
+
+
 def test_bounds_a_little_too_tight_would_be_noticed():
     """Negative control: slopes and curvature bounded by their values at the ends alone."""
 

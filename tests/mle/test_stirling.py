@@ -9,7 +9,7 @@ import pytest
 import elbo_ref as er
 from elbo_ref.mle.binomial import BinomialLimit, totals
 from elbo_ref.mle.interval_arithmetic import Enclosure
-from elbo_ref.mle.stirling import Box, Latents
+from elbo_ref.mle.stirling import Box, Latents, _binet, _eta, _lambda, _omega, _sigma
 from tiers import few
 
 mp = mpmath.mp.clone()
@@ -120,3 +120,30 @@ def test_heights_differ_as_log_gammas_do(seed):
         found.append((height, size, sum(row[5] for row in true_rows(counts, limit, x, shift))))
     (one, size, exact), (other, more, true) = found
     assert abs(mp.mpf(one) - mp.mpf(other) - (exact - true)) <= 4e-15 * (size + more)
+
+
+def test_functions_of_the_pull():
+    """Through 0, on either side of the change of formula, to rounding."""
+    for x in (-0.9, -0.4, -0.0101, -1e-9, 1e-12, 0.3, 0.7, 2.0, 900.0):
+        z = mp.mpf(x)
+        share = mp.log1p(z) / z
+        eta = (1 - share) / z
+        wanted = share, eta, 1 / (1 + z) - eta, (2 * eta - 1 / (1 + z)) / z
+        for function, value in zip((_lambda, _eta, _omega, _sigma), wanted, strict=True):
+            got = function(np.array([x]))[0]
+            assert got == pytest.approx(float(value), rel=4e-14), (function.__name__, x)
+    at_0 = [function(np.zeros(1))[0] for function in (_lambda, _eta, _omega, _sigma)]
+    assert at_0 == pytest.approx([1.0, 1 / 2, 1 / 2, 1 / 3], rel=1e-15)
+
+
+def test_differences_of_binets_function():
+    """mu(a) - mu(a + K), to 1/(252 a^5)."""
+
+    def remainder(a):
+        return mp.loggamma(a) - (a - 0.5) * mp.log(a) + a - mp.log(2 * mp.pi) / 2
+
+    for a, k in ((30.0, 1.0), (30.0, 500.0), (1e3, 7.0)):
+        wanted = remainder(mp.mpf(a)) - remainder(mp.mpf(a) + k)
+        gamma = 1 / (4 * a)
+        got = _binet(np.array([0.25]), np.array([k]), np.array([gamma]))[0]
+        assert abs(got - wanted) <= 1 / (252 * a**5) + 1e-14 * wanted, (a, k)
