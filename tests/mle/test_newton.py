@@ -109,3 +109,30 @@ def test_where_it_is_not_concave_the_prior_is_given_back():
     counts, start = DATA["two trials"], er.Beta(600.0, 500.0)
     found = refine(coordinates_of(LogitMeanLogConcentration, start, counts), start)
     assert (found.prior, found.relative_error, found.covariance) == (start, np.inf, None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sizes_of_steps_errors_and_covariances(kind):
+    """A step's size is how far it moves what is relative; the rest is the chain rule, by hand."""
+    counts, prior = DATA["rare"], er.Beta(1.3, 400.0)
+    at = coordinates_of(kind, prior, counts)
+    size = at.derivatives()[0].size
+    covariance = np.array([[0.04, 0.01], [0.01, 0.09]])[:size, :size]
+    found = at.maximum(1e-9, covariance)
+    np.testing.assert_allclose(found.prior.arrays(), prior.arrays(), rtol=1e-13)
+    assert 1e-9 <= found.relative_error < 1e-9 + 1e-14
+    m = 1.3 / 401.3
+    if kind is LogConcentration0:
+        wanted = 0.04, -0.04 * (1 - m), 0.04 * (1 - m) ** 2
+    elif kind is FromBinomialLimit:
+        scale = np.array([1 / (m * (1 - m)), -401.3])
+        turned = scale[:, None] * covariance * scale
+        wanted = turned[0, 0], turned[0, 1], turned[1, 1]
+        m0 = 7 / 2400
+        for step, moved in (([1e-5, 0.0], 1e-5 / (m0 * (1 - m0))), ([0.0, -1e-4], 1e-4 * 401.3)):
+            assert at.relative_size(np.array(step)) == pytest.approx(moved, rel=1e-12)
+        error = at.relative_error(np.array([1e-6, 1e-7]))
+        assert error == pytest.approx(1e-7 * 401.3 + 1e-6 / m, rel=1e-12)
+    else:
+        wanted = 0.04, 0.01, 0.09
+    np.testing.assert_allclose(found.covariance, wanted, rtol=1e-9)
