@@ -83,6 +83,27 @@ def test_heights_and_slopes(name, kind, mean):
     assert (np.abs(points.slope - difference) <= allowed).all()
 
 
+@pytest.mark.parametrize("kind", [GammaProfile, ConcentrationProfile])
+def test_the_noise_of_heights_is_that_of_its_terms(kind):
+    """Eight roundings of each logarithm that is added, and of the place of the mean."""
+    counts = DATA["overdispersed"]
+    x = np.array([0.04, 0.3, 2.0, 17.0])
+    profile = mean_profile(kind, counts).anchored(0.9, 0.0)
+    here, start = profile.line(x), profile.line(np.array([0.9]))
+    up, down, _, excess, _ = profile.sums
+
+    def tables(line):
+        _, p, rest, q, r = (part[:, None] for part in line)
+        below = (rest + q * down.offset) / (r + q * down.offset)
+        return p + q * up.offset, below, r + q * excess.offset
+
+    noise = here.p * (up.weight / tables(here)[0]).sum(axis=1)
+    weights = up.weight, down.weight, excess.weight
+    for one, other, weight in zip(tables(here), tables(start), weights, strict=True):
+        noise = noise + np.abs(np.log(one / other)) @ weight
+    np.testing.assert_allclose(profile.points(x).noise, 8 * 2.0**-52 * noise, rtol=1e-9)
+
+
 @pytest.mark.parametrize("counts", DATA.values(), ids=DATA)
 def test_at_the_best_mean_the_derivative_vanishes(counts):
     gamma = 1 / GRID
