@@ -153,3 +153,16 @@ def test_any_draws_of_any_pair(seed):
 
 def test_out_of_reach_is_said():
     assert few.derivatives(np.array([-14.0]), 30.0, 1e8) is None
+
+
+@pytest.mark.parametrize("size", [few.MOST // 2, few.MOST])
+def test_draws_that_would_need_too_many_terms_are_taken_apart(size):
+    """The outermost are single draws: all are right, and the others need no more terms for them."""
+    y = er.Beta(0.1, 5000.0).sample_logit(size, rng=1)
+    with np.errstate(under="ignore"):
+        assert few.derivatives(y, 0.1, 5000.0) is None
+        wanted = field.derivatives(y, 0.1, 5000.0)
+    got = np.array(er.pathwise_gradient(y, 0.1, 5000.0))
+    np.testing.assert_allclose(got, wanted, rtol=LARGEST)
+    assert (got == wanted).all(axis=0).sum() >= size // 40
+    assert (got != wanted).any()

@@ -35,7 +35,7 @@ from elbo_ref._validation.arguments import BoolArray, FloatArray
 from elbo_ref.distributions.pathwise.table import on_lines
 from elbo_ref.special import gap_slope
 
-MOST = 512
+MOST = 1000
 """More draws take longer than by the ways of single draws."""
 _FAR = 700.0
 """Beyond this logit both derivatives are lines, to the last digit of any float."""
