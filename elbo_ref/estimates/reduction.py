@@ -6,7 +6,8 @@ one posterior standard deviation of the latent. Over z the nodes are those of a 
 measure found, in tanh(log(1 + T/s)/d): the binomial limit is an ordinary point of it, and small s,
 which have little weight, are close together. At each of these z they are those of a Gauss rule over
 m; or, where a Beta of concentration s is not much wider than the posterior of y, as dense as these
-Betas need.
+Betas need. Where they are narrower than that posterior by a factor r, s is as good as infinite to
+about r^-2: z is no greater than it has to be for that.
 
 Source: Golub & Welsch, Math. Comp. 23 (1969) 221, for Gauss rules of a discrete measure.
 """
@@ -41,6 +42,8 @@ def reduced(grid: Grid, goal: float = _GOAL) -> Nodes:
     z, weight = _few_z(grid, goal)
     ridge = density.ridge(z, np.interp(z, grid.z, grid.ridge.y))
     goals = np.maximum(goal + np.log(weight), 1.0)
+    z = z - np.maximum(2 * np.log(_ratio(ridge, z)) - goals, 0.0)
+    ridge = density.ridge(z, ridge.y)
     ratio = _ratio(ridge, z)
     width = _DENSE_STRETCH * ridge.scale
     finest = ridge.scale / np.sqrt(1 + ratio**2) * np.pi * np.sqrt(2 / (_MARGIN * goals))

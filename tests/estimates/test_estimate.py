@@ -219,3 +219,20 @@ def test_few_nodes_are_enough_for_few_latents(counts):
         found.append([sc.betainc(a + k, b + f, c) @ nodes.weight for k, f in latents])
     np.testing.assert_allclose(found[1], found[2], rtol=0, atol=1e-6)
     assert np.abs(np.subtract(found[0], found[2])).max() > 1e-5
+
+
+@pytest.mark.thorough
+def test_nodes_stay_few_where_the_prior_may_be_a_point():
+    """No successes, and much weight on large s: a million nodes before, and the same intervals."""
+    hyperprior = er.Hyperprior(er.Beta(0.5, 0.5), (0.5, 0.5))
+    grid = Fit.averaged(er.Counts(0, 20, 20), hyperprior).grid
+    c = np.array([1e-6, 1e-3, 0.01, 0.05])[:, None]
+    found = []
+    for goal in (21.0, 23.0):
+        nodes = reduced(grid, goal)
+        a, b = nodes.concentrations
+        found.append(sc.betainc(a, b + 20, c) @ nodes.weight)
+        assert nodes.weight.size < 100_000
+    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-6)
+    twin = Twin(er.Counts([0] * 20, 20), 5.0, mean=(0.5, 0.5), weight=(0.5, 0.5))
+    np.testing.assert_allclose(found[1], [twin.below(0, 20, x) for x in c[:, 0]], atol=1e-4)
