@@ -235,11 +235,11 @@ def _step(d: FloatArray, up: float, down: float) -> tuple[FloatArray, FloatArray
     Returns the change of log(1 - share), to which d is added for that of log(share), and the change
     of the share.
     """
-    near = np.abs(d) < 0.5
+    near, beyond = np.abs(d) < 0.5, np.maximum(d, 0.0)
     small = np.where(near, d, 0.0)
-    growth = np.where(near, 1 + up * np.expm1(small), down + up * np.exp(d))
-    log_down = -np.where(near, np.log1p(up * np.expm1(small)), np.log(growth))
-    return log_down, up * down * np.expm1(d) / growth
+    scaled = down * np.exp(-beyond) + up * np.exp(d - beyond)  # both are at most 1
+    log_down = -np.where(near, np.log1p(up * np.expm1(small)), beyond + np.log(scaled))
+    return log_down, up * down * (np.exp(d - beyond) - np.exp(-beyond)) / scaled
 
 
 def _logs(away: FloatArray, ratio: Callable[[], FloatArray]) -> FloatArray:

@@ -180,7 +180,9 @@ def averaged(grid: Grid, mirrored: bool, level: float) -> PriorParameters:
     below, ends = _below_y(grid)
     sign = -1 if mirrored else 1
     logits = [sign * _root(below, 1 - tail if mirrored else tail, ends) for tail in tails]
-    return _parameters(tuple(sc.expit(logits).tolist()), tuple(np.exp(log_s).tolist()))
+    with np.errstate(over="ignore"):
+        concentration = tuple(np.exp(log_s).tolist())
+    return _parameters(tuple(sc.expit(logits).tolist()), concentration)
 
 
 def _below_y(grid: Grid) -> tuple[Callable[[float], float], tuple[float, float]]:

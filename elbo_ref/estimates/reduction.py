@@ -30,6 +30,8 @@ _GOAL = 23.0
 _NEGLIGIBLE = 1e-10
 _MOST_ORDER = 32
 """The most nodes over y of a Gauss rule."""
+_POINT = 14.0
+"""Twice the logarithm of r from which a Beta is as good as a point, to some 1e-7."""
 _MARGIN = 1.3
 """Factor of the goal of nodes that are dense, whose Betas are not quite normal."""
 _WIDEST, _DENSE_STRETCH = 0.27, 6.0
@@ -42,7 +44,7 @@ def reduced(grid: Grid, goal: float = _GOAL) -> Nodes:
     z, weight = _few_z(grid, goal)
     ridge = density.ridge(z, np.interp(z, grid.z, grid.ridge.y))
     goals = np.maximum(goal + np.log(weight), 1.0)
-    z = z - np.maximum(2 * np.log(_ratio(ridge, z)) - goals, 0.0)
+    z = z - np.maximum(2 * np.log(_ratio(ridge, z)) - np.minimum(goals, _POINT), 0.0)
     ridge = density.ridge(z, ridge.y)
     ratio = _ratio(ridge, z)
     width = _DENSE_STRETCH * ridge.scale

@@ -236,3 +236,16 @@ def test_nodes_stay_few_where_the_prior_may_be_a_point():
     np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-6)
     twin = Twin(er.Counts([0] * 20, 20), 5.0, mean=(0.5, 0.5), weight=(0.5, 0.5))
     np.testing.assert_allclose(found[1], [twin.below(0, 20, x) for x in c[:, 0]], atol=1e-4)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("k", [[0, 0, 0], [3, 4, 9]])
+def test_a_hyperprior_without_much_of_an_end(k):
+    """Much of its mass is where s is no float; nothing is lost, and nothing warns."""
+    hyperprior = er.Hyperprior(er.Beta(0.5, 0.5), (0.02, 0.5))
+    found = er.estimate(er.Counts(k, 10), hyperprior=hyperprior)
+    assert ((found.lower < found.mean) & (found.mean < found.upper)).all()
+    mean, concentration, rho = found.prior_parameters[None]
+    assert 0 < mean.lower < mean.value < mean.upper < 1
+    assert concentration.lower < concentration.value < concentration.upper
+    assert 0 <= rho.lower < rho.upper < 1
