@@ -295,13 +295,21 @@ def _root(excess: Callable[[float], float], x: float, y: float) -> float:
 
 
 def _crossing(excess: Callable[[float], float], start: float, end: float) -> float | None:
-    """Find where a function that is positive at `start` changes sign toward `end`: once, if so."""
+    """Find where a function that is positive at `start` changes sign toward `end`: once, if so.
+
+    Its drop below the start is nearly a parabola, so that the drop's root is nearly a line.
+    """
+    top = excess(start)
+
+    def straight(x: float) -> float:
+        return math.sqrt(top) - math.sqrt(max(top - excess(x), 0.0))
+
     inside, step = start, np.copysign(0.25, end - start)
     while inside != end:
         outside = inside + step
         if (end - outside) * step <= 0:
             outside = end
         if excess(outside) < 0:
-            return _root(excess, inside, outside)
+            return _root(straight, inside, outside)
         inside, step = outside, 2 * step
     return None
