@@ -73,3 +73,12 @@ def test_middle_radius_and_size():
     assert one.meet(Enclosure.exact(np.array([0.5, 2.0]))).radius.tolist() == [0.0, 0.0]
     assert not one.positive
     assert Enclosure(np.zeros(1), np.ones(1)).positive
+
+
+def test_a_function_has_room_for_its_rounding():
+    """Eight units in the last place to either side."""
+    for found in (
+        Enclosure.exact(np.ones(1)).falling(lambda x: 1 / x),
+        Enclosure.exact(np.ones(1)).rising(np.sqrt),
+    ):
+        assert (found.high - found.low)[0] == pytest.approx(2 * 2.0**-49, rel=0.1)

@@ -17,6 +17,7 @@ from elbo_ref.mle.branch_and_bound import (
     _chord_bound,
     _parabola_bound,
     search,
+    stationary_point,
     superlevel_set,
     union,
 )
@@ -239,7 +240,7 @@ def test_bounds_close_in_with_the_length():
 def test_bounds_of_a_short_interval_are_the_derivatives(name):
     """Of the slope, and of the second derivative, by a difference over ten intervals."""
     counts = DATA[name]
-    for start in (0.02, 0.7, 30.0):
+    for start in (0.02, 0.7, 30.0, 1e5):
         for profile, low, high in bounded_profiles(counts, start, start * (1 + 1e-7)):
             if low == 0:
                 continue
@@ -260,6 +261,28 @@ def test_bounds_of_a_short_interval_are_the_derivatives(name):
             noise = 2 * points.slope_noise.max() * (start if logarithmic else 1) / step
             allowed = 3e-2 * (np.abs(bend) + np.abs(slopes[1]) / (1 if logarithmic else start))
             assert abs(box.curvature[0] - bend) <= allowed + noise, (profile, start, bend, box)
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_bounds_have_room_for_rounding(name):
+    """At one point eight roundings of the terms that are added, to either side."""
+    counts = DATA[name]
+    for profile, x, _ in bounded_profiles(counts, 0.3, 0.3):
+        if not isinstance(profile, GammaProfile) or x == 0:
+            continue
+        at = np.array([x])
+        box, line = profile.bounds(at, at), profile.line(at)
+        up, _, _, excess, _ = profile.sums
+        size = (up.weight * up.offset / (line.m[0] + x * up.offset)).sum()
+        size += (excess.weight * excess.offset / (1 + x * excess.offset)).sum()
+        room = (box.greatest[0] - box.least[0]) / 2.0**-52 / size
+        assert 12 < room < 24, (name, room)
+
+
+def test_the_zero_of_a_slope():
+    counts = DATA["two trials"]
+    profile = mean_profile(GammaProfile, counts).anchored(1.0, 0.0)
+    assert stationary_point(profile, 0.5, 2.0) == pytest.approx(71 / 72, rel=1e-11)
 
 
 @pytest.mark.parametrize("seed", range(40))
