@@ -154,20 +154,36 @@ def equivalents() -> dict[tuple[str, str, str], str]:
     }
 
 
-def summary(records: dict[str, list[dict[str, Any]]], possible: dict[str, int]) -> Iterator[str]:
+def _standing(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mutants that are left and not listed."""
+    reasons = equivalents()
+    return [x for x in found if x["outcome"] in LEFT and _change(x) not in reasons]
+
+
+def _rate(found: list[dict[str, Any]]) -> float:
+    """Percentage killed, of all but those that are listed."""
+    left, killed = len(_standing(found)), sum(x["outcome"] not in LEFT for x in found)
+    return 100 * killed / max(killed + left, 1)
+
+
+def summary(
+    records: dict[str, list[dict[str, Any]]], before: dict[str, list[dict[str, Any]]]
+) -> Iterator[str]:
     """The table, and then what is left."""
-    reasons, left = equivalents(), []
-    head = ("part", "changes", "run", "same", "killed", "late", "left", "%", "wanted")
-    yield "{:14}{:>8}{:>6}{:>6}{:>8}{:>6}{:>6}{:>8}{:>8}".format(*head)
+    head = ("part", "changes", "run", "same", "killed", "late", "left", "%", "wanted", "before")
+    yield "{:14}{:>8}{:>6}{:>6}{:>8}{:>6}{:>6}{:>8}{:>8}{:>8}".format(*head)
+    left = []
     for name, found in records.items():
-        standing = [x for x in found if x["outcome"] in LEFT and _change(x) not in reasons]
-        count = Counter(x["outcome"] for x in found)
+        standing, count = _standing(found), Counter(x["outcome"] for x in found)
         late, killed = count["timeout"], count["killed"] + count["crash"]
-        real = killed + late + len(standing)
-        rate = 100 * (killed + late) / max(real, 1)
+        same, possible = (
+            len(found) - killed - late - len(standing),
+            places(ROOT, PARTS[name].files()),
+        )
+        first = f"{_rate(before[name]):8.1f}" if before.get(name) else ""
         yield (
-            f"{name:14}{possible[name]:8}{len(found):6}{len(found) - real:6}{killed:8}{late:6}"
-            f"{len(standing):6}{rate:8.1f}{PARTS[name].wanted:8}"
+            f"{name:14}{len(possible):8}{len(found):6}{same:6}{killed:8}{late:6}"
+            f"{len(standing):6}{_rate(found):8.1f}{PARTS[name].wanted:8}{first}"
         )
         left += sorted(standing, key=lambda x: (x["path"], x["lineno"]))
     if left:
@@ -214,6 +230,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=150, help="mutants of each part")
     parser.add_argument("--quick", action="store_true", help="the default tier of the tests alone")
     parser.add_argument("--records", type=Path, help="a folder for a line of JSON for each mutant")
+    parser.add_argument("--before", type=Path, help="a folder of records to compare with")
     parser.add_argument("--again", action="store_true", help="run what survived in those records")
     parser.add_argument("--report", action="store_true", help="only print what the records say")
     options = parser.parse_args()
@@ -249,6 +266,7 @@ def _run(options: argparse.Namespace, name: str, log: Path) -> list[dict[str, An
 
 def main() -> None:
     options = _options()
+    options.before = options.before and options.before.absolute()
     folder = (options.records or Path(tempfile.mkdtemp())).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(ROOT)
@@ -256,14 +274,17 @@ def main() -> None:
     for name in PRELOADED:
         importlib.import_module(name)
     records: dict[str, list[dict[str, Any]]] = {}
+    before: dict[str, list[dict[str, Any]]] = {}
     for name in options.parts or PARTS:
-        log = folder / f"{name.replace(' ', '_')}.jsonl"
+        file = f"{name.replace(' ', '_')}.jsonl"
+        log = folder / file
+        before[name] = _read(options.before / file) if options.before else []
         if options.report and log.exists():
             records[name] = _read(log)
         elif not options.report:
             records[name] = _run(options, name, log)
-    possible = {name: len(places(ROOT, PARTS[name].files())) for name in records}
-    for line in (*heading(None if options.all else options.sample), *summary(records, possible)):
+    most = None if options.all else options.sample
+    for line in (*heading(most), *summary(records, before)):
         print(line)
 
 
