@@ -145,19 +145,23 @@ def _change(record: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def equivalents() -> dict[tuple[str, str, str], str]:
-    """Reason by module, line and what it becomes."""
+    """The definition that a change is listed in, or "", by module, line and what it becomes."""
     table = tomllib.loads(EQUIVALENTS.read_text("utf-8")) if EQUIVALENTS.exists() else {}
     return {
-        (f"elbo_ref/{x['module']}", x["line"], becomes): x["reason"]
+        (f"elbo_ref/{x['module']}", x["line"], becomes): x.get("definition", "")
         for x in table.get("equivalent", [])
         for becomes in ([x["becomes"]] if isinstance(x["becomes"], str) else x["becomes"])
     }
 
 
+def _listed(record: dict[str, Any], known: dict[tuple[str, str, str], str]) -> bool:
+    return known.get(_change(record)) in ("", record["definition"])
+
+
 def _standing(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Mutants that are left and not listed."""
-    reasons = equivalents()
-    return [x for x in found if x["outcome"] in LEFT and _change(x) not in reasons]
+    known = equivalents()
+    return [x for x in found if x["outcome"] in LEFT and not _listed(x, known)]
 
 
 def _rate(found: list[dict[str, Any]]) -> float:
@@ -215,9 +219,9 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 def _again(path: Path, chosen: list[Mutant]) -> tuple[list[Mutant], list[dict[str, Any]]]:
     """Mutants that are to be run, and the records of those that are killed or listed."""
-    known, reasons = {}, equivalents()
+    known, listed = {}, equivalents()
     for record in _read(path):
-        if record["outcome"] not in LEFT or _change(record) in reasons:
+        if record["outcome"] not in LEFT or _listed(record, listed):
             known[_key(record)] = record
     left = [x for x in chosen if _key(x.record()) not in known]
     return left, [known[_key(x.record())] for x in chosen if _key(x.record()) in known]
