@@ -279,6 +279,23 @@ def test_the_noise_of_a_score_function():
     assert not objectives.find(er.ScoreFunction(baseline=LEAVE_ONE_OUT)).divisible
 
 
+def test_the_mean_of_the_gradient_of_mean_field():
+    objective, own = objectives.find("trace_mean_field"), PRIOR + 0.8 * ROWS
+    task = Task(objective.adapted(guides.find("beta")), COUNTS)
+    noise = objective.gradient_noise(task, PRIOR, own)
+    by_prior, by_guide = er.elbo_gradient(er.Beta(*own), er.Beta(*PRIOR[:, 0]), COUNTS)
+    np.testing.assert_allclose(noise.prior_mean.sum(axis=1), by_prior, atol=2e-6)
+    np.testing.assert_allclose(noise.own_mean, by_guide, atol=2e-6)
+
+
+@pytest.mark.parametrize("guide", [er.Beta(2.0, 3e5), er.Beta(1e-12, 1.0)])
+def test_the_variance_of_gradients_of_extreme_guides(guide):
+    """Nothing is said of what underflows."""
+    with np.errstate(all="raise"):
+        found = er.gradient_variance(guide, er.Beta(1.0, 1.0), er.Counts(3, 10))
+    assert np.isfinite(found.best_baseline.variance).all()
+
+
 def test_the_exact_step_draws_nothing():
     task = Task(guides.find("beta"), SEVERAL)
     assert Exact().step(task, PRIOR, KINDS["beta"], 3, None).value == 0.0
@@ -299,7 +316,6 @@ def test_equal_entries_are_joined_whatever_axes_stand_before():
     np.testing.assert_array_equal(pooled[1][1][:, pooled[2]], columns[1])
 
 
-@pytest.mark.thorough
 def test_a_renyi_bound_whose_quadrature_does_not_settle():
     """It is above the ELBO and, as alpha is below 0, above the evidence."""
     guide, prior, counts = er.Beta(1.0, 3e5), er.Beta(1.0, 1.0), er.Counts(3, 10)
