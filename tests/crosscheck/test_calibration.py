@@ -166,9 +166,9 @@ def test_negative_control_normal_distributions_of_skewed_losses(kind):
 @pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["beta", "empty"])
 def test_the_p_value_of_a_run_is_no_smaller_than_it_may_be(kind):
-    """Of 100 runs, so many at most are rejected at the level of a run."""
+    """Of 60 runs, so many at most are rejected at the level of a run."""
     rng, p = np.random.default_rng(8), []
-    for seed in range(100):
+    for seed in range(60):
         model, losses = run_of(kind, rng)
         p.append(try_hypotheses(model, losses, np.random.default_rng(seed), explained=False).p)
     assert too_small(p) > CHANCE

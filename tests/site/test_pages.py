@@ -23,8 +23,8 @@ SEEN = """return {
 }"""
 DRAWN = """const done = arguments[arguments.length - 1];
 requestAnimationFrame(() => requestAnimationFrame(() => done()))"""
-AXE = """const done = arguments[arguments.length - 1];
-axe.run(document, {resultTypes: ['violations']}).then(found => done(found.violations.map(
+AXE = """const [rules, done] = arguments;
+axe.run(document, {resultTypes: ['violations'], rules}).then(found => done(found.violations.map(
     x => [x.id, x.nodes.length, x.nodes[0].html, x.nodes[0].failureSummary])))"""
 
 
@@ -36,10 +36,18 @@ def axe():
     return path.read_text("utf-8")
 
 
-def violations(browser, axe):
-    """What axe-core has to say of the page that is open."""
+def violations(browser, axe, *without):
+    """What axe-core has to say of the page that is open, but for some of its rules."""
     browser.run(axe)
-    return browser.driver.execute_async_script(AXE)
+    rules = {rule: {"enabled": False} for rule in without}
+    return browser.driver.execute_async_script(AXE, rules)
+
+
+def written(page):
+    """Pages that somebody wrote, and one of each kind that is made."""
+    made = ("api/generated/", "source/", "_static/", "_modules/")
+    some = ("elbo_ref.Estimates.html", "elbo_ref.maximize_elbo.html", "evidence.py.html")
+    return not page.startswith(made) or page.endswith(some)
 
 
 def out_of_order(levels):
@@ -76,12 +84,15 @@ def turn(browser, width, scheme):
 
 
 def test_every_page_is_in_order(site, browser, axe, page):
+    """Of pages that are made axe-core takes a few whole; the others differ by their structure."""
     assert faults(browser, site / page) == {}
     for view in VIEWS:
         turn(browser, *view)
         assert faults_of_view(browser) == {}, view
-        if view in VIEWS[:2]:
+        if view in VIEWS[:2] and written(page):
             assert violations(browser, axe) == [], view
+    if not written(page) and page.startswith("api/"):
+        assert violations(browser, axe, "color-contrast") == []
 
 
 @pytest.mark.parametrize(
