@@ -66,3 +66,15 @@ def test_the_paper_has_the_tables_of_the_benchmarks_and_its_references():
     assert paper.split(program.MARK)[1].strip() == program.tables().strip()
     known = re.findall(r"^@\w+{(\w+),", program.PAPER.with_suffix(".bib").read_text("utf-8"), re.M)
     assert set(re.findall(r"@([a-z]+\d{4})", paper)) == set(known)
+
+
+def test_the_paper_has_the_form_of_its_journal():
+    """JOSS asks for these sections, in 750 to 1750 words."""
+    _, head, text = (ROOT / "paper" / "paper.md").read_text("utf-8").split("---\n", 2)
+    for field in ("title", "tags", "authors", "affiliations", "date", "bibliography"):
+        assert re.search(rf"^{field}:", head, re.MULTILINE)
+    assert re.findall(r"^# (.*)$", text, re.MULTILINE) == [
+        *("Summary", "Statement of need", "State of the field", "Software design"),
+        *("Research impact statement", "AI usage disclosure", "Acknowledgements", "References"),
+    ]
+    assert 750 < len(re.sub(r"^\|.*$", "", text, flags=re.MULTILINE).split()) < 1750
