@@ -31,6 +31,8 @@ _ONE_TOTAL = 2.0
 _COMMON = (*range(1, 7), 8, 10, 12, 16, 20, 25, 30, 32, 40, 50, 64, 100, 128, 200, 256, 500, 1000)
 """Numbers of particles that are common."""
 _MOST_NUMBERS = 5
+_ROUGH = 0.1
+"""Relative error of a number of particles that is told as one about which it is."""
 
 
 def _fit_price(size: float, precision: float) -> float:
@@ -196,4 +198,5 @@ def fitted_particles(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
             model = given._replace(loss=replace(given.renyi, num_samples=other))
         else:
             model = given._replace(num_particles=other)
-        yield Hypothesis(f"{other}, not {number}", model, price=float(np.log(len(_COMMON))))
+        about = "about " * (error > _ROUGH)
+        yield Hypothesis(f"{about}{other}, not {number}", model, price=float(np.log(len(_COMMON))))

@@ -41,6 +41,7 @@ from elbo_ref.svi.optimizers import Adam, ClippedAdam
 from elbo_ref.svi.parameters import NAMES
 
 Framework = Literal["pyro", "numpyro"]
+_NO_ORDER = "no order was given (--alpha)"
 _WITHOUT_GUIDE = {
     "empty": ("latent_not_in_guide", "in the model"),
     "tied": ("shared_parameter", "drawn from the prior in the guide too"),
@@ -376,10 +377,10 @@ def with_orders(
         samples = 2 if num_particles is None else num_particles
         orders = possible_orders(reading.model, samples, evaluations, generator(rng))
         for order in orders:
-            words = f"alpha = {order.alpha:g}, which nobody said, of {samples} samples"
+            words = f"alpha = {order.alpha:g} of {samples} samples; {_NO_ORDER}"
             found.append(_of_order(reading, RenyiBound(order.alpha, samples), 1, words, order))
         if num_particles is not None:
-            words = f"alpha = 0 of 2 samples, averaged over {num_particles}, which nobody said"
+            words = f"alpha = 0 of 2 samples, averaged over {num_particles}; {_NO_ORDER}"
             found.append(_of_order(reading, RenyiBound(), num_particles, words, Order(0.0)))
     return found
 
