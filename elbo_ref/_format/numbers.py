@@ -8,10 +8,23 @@ from typing import Any
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref._validation.values import Pair
 
+_LEAST_P = 1e-12
+
 
 def number(value: float | FloatArray | None) -> str:
     """Write five significant digits, and no minus sign on zero."""
     return f"{float(value) + 0.0:.5g}"  # type: ignore[arg-type]
+
+
+def p_value(p: float) -> str:
+    """Write a p-value, or that it is below all that could be meant.
+
+    Examples
+    --------
+    >>> p_value(0.25), p_value(0.0)
+    ('p = 0.25', 'p < 1e-12')
+    """
+    return f"p = {number(p)}" if p >= _LEAST_P else f"p < {_LEAST_P:g}"
 
 
 def some_of(names: Sequence[str], most: int = 6) -> str:

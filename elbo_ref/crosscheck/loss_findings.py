@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elbo_ref._format.numbers import number
+from elbo_ref._format.numbers import number, p_value
 from elbo_ref._validation.arguments import FloatArray, Rng, generator
 from elbo_ref.crosscheck.alignment import AlignedLosses, evenly
 from elbo_ref.crosscheck.cumulants import clamped_draws
@@ -176,8 +176,8 @@ def _mean(aligned: AlignedLosses, test: ModelTest) -> Finding:
 
 
 def _fits(explanation: Explanation, report: HypothesisReport) -> str:
-    fits, given = number(min(1.0, 2 * explanation.test.p_any)), number(report.p)
-    return f"so they fit, p = {fits}; as given they do not, p = {given}"
+    fits, given = p_value(min(1.0, 2 * explanation.test.p_any)), p_value(report.p)
+    return f"so they fit, {fits}; as given they do not, {given}"
 
 
 def _tested(aligned: AlignedLosses, test: ModelTest) -> AlignedLosses:
@@ -202,7 +202,7 @@ def _mistaken(aligned: AlignedLosses, report: HypothesisReport) -> list[Finding]
         float(values[worst]),
         float(test.distribution.mean[worst]),
         float(3 * spread[worst]),
-        f"p = {number(report.p)}",
+        p_value(report.p),
         "note",
     )
     best = report.certain
@@ -257,7 +257,7 @@ def _saturation(aligned: AlignedLosses) -> list[Finding]:
             f"{what}: weighted mean of the losses",
             theirs=float(weights @ aligned.losses.values),
             ours=float(weights @ exact.distribution.mean),
-            reason=f"without clamping p = {number(exact.p_any)}",
+            reason=f"without clamping {p_value(exact.p_any)}",
             status="mistake" if model.dtype == "float32" else "note",
         )
     ]

@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special as sc
 
-from elbo_ref._format.numbers import number
+from elbo_ref._format.numbers import number, p_value
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.alignment import AlignedLosses
 from elbo_ref.crosscheck.distribution import rough_distribution, sampled_distribution
@@ -74,7 +74,7 @@ def spread_findings(
         what,
         float(np.sqrt(spread)),
         float(np.sqrt(variance)),
-        reason=f"p = {number(p)}; {as_of}",
+        reason=f"{p_value(p)}; {as_of}",
         status="mistake",
         rivals=("wrong_num_particles",) if 0.5 <= particles <= _MOST_PARTICLES else (),
     )

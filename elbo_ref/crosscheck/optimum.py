@@ -22,6 +22,7 @@ _FEWEST, _COMPARED, _LOST = 20, 50, 4.0
 """Steps of a history that may show that it moves away, those compared, and allowances lost."""
 WITHIN = "within the allowance counts as there"
 _WITHOUT_RATE = "no noise is allowed for, as the learning rate is not known"
+_TOO_LONG = "the steps at this learning rate are too long for any noise floor"
 NEGLIGIBLE_IS = f"a maximum may lack {number(NEGLIGIBLE)} nats"
 
 
@@ -50,7 +51,9 @@ def optimum_finding(seen: PointDiagnosis) -> Finding:
         return finding._replace(quantity=what, allowance=None, reason="Newton's step gains nothing")
     if seen.case == "not_converged" or floor is None:
         most, why = ARRIVED, _WITHOUT_RATE if floor is None else WITHIN
-        if floor and floor.allowance > most:
+        if floor and not floor.holds:
+            most, why = NEGLIGIBLE, f"{NEGLIGIBLE_IS}; {_TOO_LONG}"
+        elif floor and floor.allowance > most:
             most, why = floor.allowance, f"{_words(floor)}, and seldom more than the allowance"
         return finding._replace(name=seen.case, allowance=most, reason=why, status="optimum")
     if seen.at_maximum:

@@ -50,7 +50,7 @@ _LABELS = {
 """Rows of the table that are not called by the names of their findings."""
 
 _OF_EACH = {"gradients": "grad", "updates": "update"}
-"""The same for those that there are several of, each of a parameter or a role."""
+"""The same for those of a parameter or a role each, where not all of them agree."""
 
 _WIDEST = 27
 """Characters of them; with numbers from 1e-99, and 100 rows, 80 to the line."""
@@ -231,10 +231,28 @@ def tables(verdict: Verdict) -> list[Table]:
     return [table for table in made if table is not None]
 
 
+def _has_row(finding: Finding) -> bool:
+    """Return True for findings that decide, and those with numbers."""
+    return finding.status in ("mistake", "optimum", "agrees") or finding.theirs is not None
+
+
 def _compared(verdict: Verdict) -> list[Finding]:
-    """List the findings that have a row: those that decide, and those with numbers."""
-    decide = ("mistake", "optimum", "agrees")
-    return [x for x in verdict.findings if x.status in decide or x.theirs is not None]
+    """List the findings that have a row; gradients, or updates, that all agree share one."""
+    rows = [x for x in verdict.findings if _has_row(x)]
+    for name in _OF_EACH:
+        each = [x for x in rows if x.name == name]
+        if len(each) > 1 and all(x.status == "agrees" for x in each):
+            farthest = max(each, key=_distance)
+            what = f"of {len(each)}, that of {farthest.of} is farthest off"
+            rows[rows.index(each[0])] = farthest._replace(of="", quantity=what)
+            rows = [x for x in rows if x not in each]
+    return rows
+
+
+def _distance(finding: Finding) -> float:
+    """Measure how far two numbers are apart, in what they may be."""
+    apart = abs((finding.theirs or 0.0) - (finding.ours or 0.0))
+    return apart / (finding.allowance or 1.0)
 
 
 def _word(finding: Finding) -> str:
@@ -245,7 +263,7 @@ def details(verdict: Verdict) -> list[tuple[str, str]]:
     """List what stands behind the rows, by their numbers, and what has none, by its kind."""
     rows = _compared(verdict)
     found = [(str(i), _detail(row)) for i, row in enumerate(rows, 1)]
-    without = (x for x in verdict.findings if x not in rows and x.status != "outside")
+    without = (x for x in verdict.findings if not _has_row(x) and x.status != "outside")
     found += [(x.status, _detail(x)) for x in without]
     found += [("ruled out", _excluded(verdict))] if verdict.ruled_out else []
     after = verdict.posterior

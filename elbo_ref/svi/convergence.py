@@ -81,9 +81,14 @@ class NoiseFloor(NamedTuple):
         directions = max(1.0, self.nats / self.largest)
         return self.nats * max(_FIRST_ORDER, float(sc.chdtri(directions, LEVEL)) / directions)
 
+    @property
+    def holds(self) -> bool:
+        """True if the steps are short enough for a floor of first order."""
+        return self.largest <= NEGLIGIBLE
+
     def allows(self, shortfall: float) -> bool:
         """Tell whether a run so far below its maximum is as near to it as can be told."""
-        return self.largest <= NEGLIGIBLE and shortfall <= self.allowance
+        return self.holds and shortfall <= self.allowance
 
 
 def find_floor(

@@ -206,3 +206,18 @@ def test_the_schema_knows_every_outcome():
     assert set(of_verdict["exit_code"]["enum"]) == set(EXIT_CODES.values())
     finding = AGREES.to_dict()
     assert set(finding) == set(of_verdict["findings"]["items"]["required"])
+
+
+def test_gradients_that_all_agree_share_a_row():
+    """That of the farthest; where one does not agree each has its own."""
+    near = Finding("gradients", "all steps, at step 3", 1.0, 1.01, 0.1, status="agrees", of="a")
+    far = near._replace(of="b", theirs=1.09)
+    (table, *_) = tables(Verdict("somebody's run", (near, far)))
+    assert table.to_text().count("gradients") == 1
+    (row,) = (x for x in table.to_text().splitlines() if "gradients" in x)
+    assert "1.09" in row
+    (text,) = (text for _, text in details(Verdict("a run", (near, far))) if "farthest" in text)
+    assert text == "gradients: of 2, that of b is farthest off"
+    off = far._replace(name="gradient_mismatch", status="mistake")
+    (table, *_) = tables(Verdict("somebody's run", (near, off, near._replace(of="c"))))
+    assert "gradient_mismatch" in table.to_text() and "gradients" in table.to_text()
