@@ -16,7 +16,7 @@ import scipy
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.loss_model import LossModel
-from elbo_ref.crosscheck.variants import Fit, Hypothesis, single_trials
+from elbo_ref.crosscheck.variants import Fit, Hypothesis, has_divergence, single_trials
 
 _MOSTLY = 3.0
 """Log-likelihood penalty of minibatches of more than half of the rows, which are rare."""
@@ -161,7 +161,7 @@ def fitted_totals(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
 
 def fitted_weight(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
     """Weigh the likelihood by the likeliest number."""
-    if given.batch is not None or given.renyi or not given.guide.has_prior:
+    if given.batch is not None or given.renyi or not has_divergence(given):
         return
     still = fit.expected(given._replace(likelihood_weight=0.0))
     slope = (fit.expected(given) - still) / given.likelihood_weight

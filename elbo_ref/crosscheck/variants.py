@@ -171,9 +171,16 @@ def divided(given: LossModel) -> Iterator[Hypothesis]:
             yield Hypothesis(f"multiplied {words}", given._replace(factor=more), "factor")
 
 
+def has_divergence(given: LossModel) -> bool:
+    """Return True if a loss has more than the likelihood, whose weight divides it otherwise."""
+    guide = given.guide
+    tied = guide.origin == "prior" and guide.prior_weight == guide.source_weight
+    return guide.has_prior and not tied
+
+
 def weighted(given: LossModel) -> Iterator[Hypothesis]:
     """Weigh the likelihood, or all but it, by a common number; a divergence is seldom raised."""
-    if not given.guide.has_prior:
+    if not has_divergence(given):
         return
     size = float(given.counts.num_latents)
     weights = {*_WEIGHTS, size, 1 / size} - {1.0}

@@ -185,6 +185,15 @@ def test_a_variant_of_a_known_mistake_is_offered(name):
     assert best is None or best.hypothesis.name == mistake
 
 
+def test_a_loss_that_is_the_likelihood_alone_is_divided_and_not_weighted():
+    """Of a tied guide the two are one model, of any other they are not."""
+    for guide, weighted in (("tied", False), ("beta", True), ("empty", True)):
+        own = posterior() if guide == "beta" else np.zeros((0, K.size))
+        found = closed_form_hypotheses(model_of(own, 3, guide=GUIDES[guide]))
+        names = {x.name for x in found}
+        assert "normalised_loss" in names and ("likelihood_weight" in names) == weighted
+
+
 FEW, MANY = np.array([3, 4, 1, 6, 0, 4]), np.array([10, 20, 6, 9, 31, 7])
 
 
