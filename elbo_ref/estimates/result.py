@@ -241,6 +241,12 @@ class Estimates(GroupPriors, Documented, LatentRows, Tabular):
         seen = self.counts.successes, self.counts.total_count, self.counts.log_coefficient
         return data_tree(posterior, prior, *seen, self.labels)
 
+    @cached_property
+    def _above(self) -> FloatArray:
+        """P(c > above), once for all uses of the table."""
+        assert self.above is not None
+        return self.probability_above(self.above)
+
     def _find(self, name: str, label: Hashable) -> int:
         try:
             return self._index[label]
@@ -270,8 +276,8 @@ class Estimates(GroupPriors, Documented, LatentRows, Tabular):
         raw = Column(self.raw, "raw", "raw")
         columns = [label, *groups, *counted, raw, *self._estimated(self.level)]
         if self.above is not None:
-            share = self.probability_above(self.above)
-            columns.append(Column(share, "probability_above", f"P(c > {self.above:g})"))
+            heading = f"P(c > {self.above:g})"
+            columns.append(Column(self._above, "probability_above", heading))
         return Table(columns, self._caption())
 
     def _caption(self) -> str:

@@ -330,3 +330,14 @@ def test_one_group_is_tested_against_none():
 def test_a_known_prior_has_no_interval():
     text = str(er.estimate(er.Counts([3, 4], 10), er.Beta(2.0, 8.0)))
     assert "prior, mean: 0.2\nprior, concentration: 10\n" in text
+
+
+def test_the_column_above_is_computed_once(monkeypatch):
+    found = er.estimate(er.Counts([3, 4, 9], 10), above=0.3)
+    asked = []
+    plain = Fit.above
+    monkeypatch.setattr(Fit, "above", lambda fit, c: asked.append(c) or plain(fit, c))
+    assert "P(c > 0.3)" in str(found)
+    assert found[0].probability_above == found.probability_above(0.3)[0]
+    assert len(found) == len(list(found)) == 3
+    assert asked == [0.3, 0.3]
