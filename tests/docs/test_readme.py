@@ -217,7 +217,7 @@ def test_what_is_installed_is_enough_for_the_commands(page):
     text = (ROOT / page).read_text()
     (extra,) = set(re.findall(r"pip install -q '\.\[(\w+)\]'", text))
     setup = (ROOT / "setup.cfg").read_text()
-    (needs,) = re.findall(rf"^{extra} =\n((?:[ \t]+.*\n)+)", setup, re.MULTILINE)
+    (needs,) = re.findall(rf"^{extra} = ?\n((?:[ \t]+.*\n)+)", setup, re.MULTILINE)
     assert ("matplotlib" in needs) >= ("--plot" in README)
     assert ("jinja2" in needs) >= ("--report" in README)
 
