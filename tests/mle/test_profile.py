@@ -14,6 +14,7 @@ from scipy import optimize
 import elbo_ref as er
 from elbo_ref.mle.binomial import BinomialLimit, totals
 from elbo_ref.mle.branch_and_bound import (
+    _Cells,
     _chord_bound,
     _parabola_bound,
     search,
@@ -277,6 +278,29 @@ def test_bounds_have_room_for_rounding(name):
         size += (excess.weight * excess.offset / (1 + x * excess.offset)).sum()
         room = (box.greatest[0] - box.least[0]) / 2.0**-52 / size
         assert 12 < room < 24, (name, room)
+
+
+@pytest.mark.parametrize("kind", [GammaProfile, ConcentrationProfile])
+def test_what_is_known_of_each_interval(kind):
+    """P, its slope and its second derivative on 200 points of each, and their rounding."""
+    profile = mean_profile(kind, DATA["overdispersed"]).anchored(1.3, 0.0)
+    cells = _Cells(profile, 10**9)
+    known = cells.bounded(-np.inf)
+    low, high = cells.low, cells.high
+    assert known.length.tolist() == np.diff(GRID).tolist()
+    noise = low.noise + high.noise + (low.slope_noise + high.slope_noise) * known.length
+    np.testing.assert_allclose(known.noise, noise, rtol=1e-13)
+    for i in range(known.length.size):
+        inside = profile.points(np.linspace(GRID[i], GRID[i + 1], 200))
+        assert (inside.height <= known.upper[i]).all()
+        assert (inside.height >= known.lower[i]).all()
+        slopes = profile.slope_in_v(inside.x, inside.slope)
+        room = 1e-9 * np.abs(slopes).max()
+        assert (slopes <= known.greatest[i] + room).all()
+        assert (slopes >= known.least[i] - room).all()
+    some = (known.upper.min() + known.upper.max()) / 2
+    kept = cells.bounded(some).length.tolist()
+    assert {*known.length[known.upper > some].tolist()} <= {*kept} < {*known.length.tolist()}
 
 
 def test_the_zero_of_a_slope():
