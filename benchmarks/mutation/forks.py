@@ -202,7 +202,7 @@ def _measured(session: pytest.Session, meter: coverage.Coverage, longest: float)
 
 
 def clean_run(session: pytest.Session, meter: coverage.Coverage, longest: float) -> Clean:
-    """What the tests do without a change, without those that take too long or fail by themselves."""
+    """What the tests do without a change, but for those that take too long or fail alone."""
     how, found = forked(lambda: _measured(session, meter, longest))
     meter.stop()
     if how != "done":
