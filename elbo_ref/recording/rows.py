@@ -244,8 +244,9 @@ def _repeated(
 
 
 def log_choose_of(k: FloatArray, n: FloatArray) -> FloatArray:
-    """Return log C(n, k) of counts that are kept as floats."""
-    return log_choose(k.astype(np.int64), n.astype(np.int64))
+    """Return log C(n, k) of counts that are kept as floats; 0 of what can be none."""
+    possible = (k >= 0) & (k <= n)
+    return log_choose(*(np.where(possible, x, 0).astype(np.int64) for x in (k, n)))
 
 
 def magnitude_of(k: FloatArray, n: FloatArray) -> FloatArray:
