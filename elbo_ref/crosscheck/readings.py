@@ -304,7 +304,7 @@ def likeliest(
     optimizer: Adam | ClippedAdam | None,
     rng: Rng,
 ) -> Reading:
-    """Return the first reading that losses do not reject, or the one that is explained best.
+    """Return the first reading that losses do not reject, or that has no mistake, or the likeliest.
 
     A number of particles that nobody said is the one that the losses' spread has, unless one
     particle and a mistake are the better account.
@@ -337,8 +337,11 @@ def likeliest(
             return _with_note(reading._replace(model=model), "num_particles", words, str(number))
     if len(readings) == 1:
         return readings[0]
-    scores = [explain(aligned, rng).report.score for _, aligned, _ in rejected]
-    return readings[int(np.argmax(scores))]
+    explained = [explain(aligned, rng) for _, aligned, _ in rejected]
+    for reading, found in zip(readings, explained, strict=True):
+        if not any(finding.status == "mistake" for finding in found.findings):
+            return reading
+    return readings[int(np.argmax([found.report.score for found in explained]))]
 
 
 def _fits(aligned: AlignedLosses, rng: Rng) -> bool:
