@@ -198,5 +198,5 @@ def fitted_particles(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
             model = given._replace(loss=replace(given.renyi, num_samples=other))
         else:
             model = given._replace(num_particles=other)
-        about = "about " * (error > _ROUGH)
+        about = "about " if error > _ROUGH else ""
         yield Hypothesis(f"{about}{other}, not {number}", model, price=float(np.log(len(_COMMON))))

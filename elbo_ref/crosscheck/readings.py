@@ -41,7 +41,7 @@ from elbo_ref.svi.optimizers import Adam, ClippedAdam
 from elbo_ref.svi.parameters import NAMES
 
 Framework = Literal["pyro", "numpyro"]
-_NO_ORDER = "no order was given (--alpha)"
+_NO_ORDER = "(no --alpha was given)"
 _WITHOUT_GUIDE = {
     "empty": ("latent_not_in_guide", "in the model"),
     "tied": ("shared_parameter", "drawn from the prior in the guide too"),
@@ -304,7 +304,7 @@ def likeliest(
     optimizer: Adam | ClippedAdam | None,
     rng: Rng,
 ) -> Reading:
-    """Return the first reading that losses do not reject, or that has no mistake, or the likeliest.
+    """Return the first reading that losses do not reject, or the likeliest without a mistake.
 
     A number of particles that nobody said is the one that the losses' spread has, unless one
     particle and a mistake are the better account.
@@ -338,10 +338,10 @@ def likeliest(
     if len(readings) == 1:
         return readings[0]
     explained = [explain(aligned, rng) for _, aligned, _ in rejected]
-    for reading, found in zip(readings, explained, strict=True):
-        if not any(finding.status == "mistake" for finding in found.findings):
-            return reading
-    return readings[int(np.argmax([found.report.score for found in explained]))]
+    mistaken = [any(x.status == "mistake" for x in found.findings) for found in explained]
+    scores = [found.report.score for found in explained]
+    best = min(range(len(readings)), key=lambda i: (mistaken[i], -scores[i]))
+    return readings[best]
 
 
 def _fits(aligned: AlignedLosses, rng: Rng) -> bool:
@@ -380,10 +380,10 @@ def with_orders(
         samples = 2 if num_particles is None else num_particles
         orders = possible_orders(reading.model, samples, evaluations, generator(rng))
         for order in orders:
-            words = f"alpha = {order.alpha:g} of {samples} samples; {_NO_ORDER}"
+            words = f"alpha = {order.alpha:g} of {samples} samples {_NO_ORDER}"
             found.append(_of_order(reading, RenyiBound(order.alpha, samples), 1, words, order))
         if num_particles is not None:
-            words = f"alpha = 0 of 2 samples, averaged over {num_particles}; {_NO_ORDER}"
+            words = f"alpha = 0 of 2 samples, averaged over {num_particles} {_NO_ORDER}"
             found.append(_of_order(reading, RenyiBound(), num_particles, words, Order(0.0)))
     return found
 

@@ -107,8 +107,8 @@ def test_a_store_is_believed():
     assert checked(real, names=roles(*names)).genuine
     positive = live(store(*names, change=np.log), **dict.fromkeys(names, "_GreaterThan"))
     verdict = checked(positive, names=roles(*names), evaluations=EXACT * 10)
-    assert not verdict.genuine
-    assert "unconstrained_values" not in str(verdict).split("ruled out")[0]
+    assert verdict.mistakes == ("unconstrained_values",)
+    assert "exp is applied once more" in verdict.having("mistake")[0].quantity
 
 
 @pytest.mark.thorough
@@ -301,7 +301,7 @@ def test_the_order_of_a_renyi_bound_of_single_trials():
         params, loss="renyi", num_particles=4, names=roles(*"abcd"), evaluations=given
     )
     assert verdict.genuine, verdict
-    assert "without the binomial coefficients" in str(verdict)
+    assert "without the binomial coefficients" in " ".join(str(verdict).split())
 
 
 @pytest.mark.thorough
@@ -319,7 +319,7 @@ def test_the_order_of_a_renyi_bound_that_nobody_said(alpha):
     given = {"names": roles(*"abcd"), "evaluations": losses}
     verdict = checked(params, loss="RenyiELBO", num_particles=4, **given)
     assert verdict.genuine, verdict
-    assert any("no order was given" in finding.quantity for finding in verdict.having("note"))
+    assert any("no --alpha was given" in finding.quantity for finding in verdict.having("note"))
 
 
 @pytest.mark.thorough
