@@ -268,3 +268,13 @@ class LossModel(NamedTuple):
         if len(self.counts) > 1:
             words = "of each latent and scaled after, as NumPyro takes it of minibatches"
             yield self._replace(bound="scaled_after"), words
+
+
+def minibatch_fields(counts: Counts, size: int | None) -> dict[str, Any]:
+    """Fields of a `LossModel` for minibatches of some size, scaled as they should be."""
+    if size is None:
+        return {}
+    total = counts.num_latents if len(counts) > 1 else int(counts.total_count[0])
+    if size > total:
+        raise ValueError(f"subsample_size = {size} exceeds the {total} there are")
+    return {"batch": size, "batch_scale": total / size}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.fitted_variants import fitted_particles
 from elbo_ref.crosscheck.label_order import described, in_order, sorted_orders
 from elbo_ref.crosscheck.loss_findings import explain
-from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.crosscheck.loss_model import LossModel, minibatch_fields
 from elbo_ref.crosscheck.model_test import LEVEL, ModelTest
 from elbo_ref.crosscheck.names import from_numpyro, from_pyro, guess_letters
 from elbo_ref.crosscheck.parameters import learned_of
@@ -103,7 +103,7 @@ class HandedIn(NamedTuple):
             constrained=assigned.constrained,
             prior_held=not learned_of(assigned.roles.names),
             by_mean=assigned.roles.coordinates.by_mean,
-            **_minibatch(assigned.counts, self.subsample_size),
+            **minibatch_fields(assigned.counts, self.subsample_size),
         )
 
 
@@ -270,16 +270,6 @@ def _framework(given: Parameters) -> Framework | None:
     if given.constraints or from_pyro(given.values):
         return "pyro"
     return "numpyro" if from_numpyro(given.values) else None
-
-
-def _minibatch(counts: Counts, size: int | None) -> dict[str, Any]:
-    """Fields of a `LossModel` for minibatches of some size, scaled as they should be."""
-    if size is None:
-        return {}
-    total = counts.num_latents if len(counts) > 1 else int(counts.total_count[0])
-    if size > total:
-        raise ValueError(f"subsample_size = {size} exceeds the {total} there are")
-    return {"batch": size, "batch_scale": total / size}
 
 
 def objectives_of(
