@@ -497,9 +497,8 @@ class GradientsTimes(Program):
 
 
 class ScoreFunction(Program):
-    """The guide says that its draws cannot be differentiated."""
+    """The guide says that its draws have no derivative, so that Pyro takes the score function."""
 
-    name = "gradient_estimator"
     levels = ("replay",)
 
     @staticmethod
@@ -653,7 +652,6 @@ MISTAKES: tuple[type[Program], ...] = (
     DetachedFirst,
     DetachedBoth,
     GradientsTimes,
-    ScoreFunction,
     RareEvents,
     OlderPrior,
     OlderGuide,
@@ -663,5 +661,5 @@ MISTAKES: tuple[type[Program], ...] = (
     TableShuffled,
 )
 
-CLEAN: tuple[type[Program], ...] = (Program, BareLikelihood, Program, PooledRows)
+CLEAN: tuple[type[Program], ...] = (Program, BareLikelihood, Program, PooledRows, ScoreFunction)
 """Programs without a mistake: those of every style that a likelihood is written in."""
