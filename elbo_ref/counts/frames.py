@@ -153,7 +153,7 @@ class Rows(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """How many rows of a frame there are of each kind.
+    """Numbers of rows of a frame that are alike, by kind.
 
     Attributes
     ----------

@@ -43,7 +43,7 @@ class EvidenceMaxima(Documented, Tabular):
 
     @cached_property
     def parameters(self) -> dict[Hashable, PriorParameters]:
-        """Of each group the parameters of the prior, with 95 % profile intervals."""
+        """Parameters of the prior of each group, with 95 % profile intervals."""
         return {name: self._parameters(i) for i, name in enumerate(self.groups)}
 
     @cached_property
