@@ -66,7 +66,7 @@ class Source(NamedTuple):
     name : str
         The path, or ``"standard input"``.
     format : str
-        ``"table"``, ``"json"``, ``"npz"``, ``"parquet"`` or ``"csv.zst"``.
+        ``"table"``, ``"json"``, ``"npz"``, ``"parquet"``, ``"csv.zst"`` or ``"json.zst"``.
     sha256 : str
         Of the bytes, in hexadecimal.
     rows, dropped : int
@@ -111,7 +111,7 @@ def read_counts(
     ----------
     path : str, Path or file object
         Text with a header, JSON (columns, records, or a record a line) or npz, each of them as it
-        is or in a gzip; Parquet, or CSV in a zst, with DuckDB. ``"-"`` is standard input.
+        is or in a gzip; Parquet, or CSV or JSON in a zst, with DuckDB. ``"-"`` is standard input.
     successes, total_count, failures, outcome : str, optional
         Names of the columns of counts, as for `Counts.from_frame`: two of the first three, or an
         `outcome` of 0 or 1. Without any, columns whose names leave no doubt, as ``k`` and ``n``,
@@ -212,7 +212,7 @@ def read(path: str | Path | IO[Any], layout: Layout, progress: bool | None = Fal
             kind, found = "npz", _read_npz(file.rest(first), layout)
         elif is_json(first):
             kind, found = "json", _read_json(file.rest(first), layout)
-        elif (other := duckdb_file.kind(first)) is not None:
+        elif (other := duckdb_file.kind(first, path)) is not None:
             kind, found = other, duckdb_file.read(path, file.blocks(first), other, layout)
         else:
             kind, found = "table", read_table(file.blocks(first), layout)

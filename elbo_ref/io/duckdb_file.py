@@ -1,4 +1,4 @@
-"""Counts from files that DuckDB reads: Parquet, and CSV that zstd has packed.
+"""Counts from files that DuckDB reads: Parquet, and CSV or JSON that zstd has packed.
 
 DuckDB runs inside this process and is locked up first: it may read one file and nothing else, not
 the network either, loads no extension, writes nothing, and has a bound on its memory. Then the
@@ -22,7 +22,7 @@ from elbo_ref.io.errors import DataError
 from elbo_ref.io.layout import Layout
 from elbo_ref.io.totals import Contents, apart
 
-Kind: TypeAlias = Literal["parquet", "csv.zst"]
+Kind: TypeAlias = Literal["parquet", "csv.zst", "json.zst"]
 
 MEMORY = "1GB"
 """The most that DuckDB takes."""
@@ -37,11 +37,16 @@ _SETTINGS = {
     "temp_directory": "",
 }
 _PATTERN = "*?["
+_JSON = {".json", ".jsonl", ".ndjson"}
+"""Endings, before that of zstd, of names of files that hold JSON."""
 
 
-def kind(first: bytes) -> Kind | None:
-    """Tell what DuckDB is needed for, by the first bytes; None for another file."""
-    return next((name for mark, name in _BEGINNINGS.items() if first.startswith(mark)), None)
+def kind(first: bytes, path: str | Path | IO[Any]) -> Kind | None:
+    """Tell what DuckDB is needed for, by the first bytes and the name; None for another file."""
+    found = next((name for mark, name in _BEGINNINGS.items() if first.startswith(mark)), None)
+    endings = Path(path).suffixes if isinstance(path, str | Path) else []
+    json = not _JSON.isdisjoint(x.lower() for x in endings)
+    return "json.zst" if found == "csv.zst" and json else found
 
 
 def read(
@@ -66,7 +71,8 @@ def read(
             with locked_up(duckdb, file) as connection:
                 if kind == "parquet":
                     return _contents(connection.read_parquet(file), layout)
-                return _contents(connection.read_csv(file, compression="zstd"), layout)
+                packed = connection.read_json if kind == "json.zst" else connection.read_csv
+                return _contents(packed(file, compression="zstd"), layout)
         except duckdb.Error as error:
             raise DataError(f"DuckDB cannot read it: {str(error).splitlines()[0]:.200}") from None
 

@@ -80,12 +80,21 @@ def test_a_damaged_file(tmp_path, table):
     assert refusal(path, **NAMES).startswith("DuckDB cannot read it: ")
 
 
-def test_csv_that_zstd_has_packed(tmp_path):
-    path = tmp_path / "counts.csv.zst"
-    query = (
-        "COPY (SELECT 1 AS k, 3 AS n UNION ALL SELECT 2, 3) TO '%s' (FORMAT csv, COMPRESSION zstd)"
-    )
-    duckdb.connect().execute(query % path)
+@pytest.mark.parametrize(
+    ("name", "kind", "folded"),
+    [
+        ("counts.csv.zst", "csv", False),
+        ("counts.JSON.zst", "json", False),
+        ("counts.ndjson.zst", "json", False),
+        ("counts*.jsonl.zst", "json", True),
+    ],
+)
+def test_what_zstd_has_packed(tmp_path, name, kind, folded):
+    """By the name it is JSON or CSV; a name with a pattern in it is one file all the same."""
+    path = tmp_path / (name.replace("*", "") if folded else name)
+    rows = "SELECT 1 AS k, 3 AS n UNION ALL SELECT 2, 3"
+    duckdb.connect().execute(f"COPY ({rows}) TO '{path}' (FORMAT {kind}, COMPRESSION zstd)")
+    path = path.rename(tmp_path / name)
     assert_same(read_counts(path, **NAMES), er.Counts([1, 2], 3))
 
 
