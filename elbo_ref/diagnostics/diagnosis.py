@@ -11,8 +11,9 @@ import numpy as np
 
 from elbo_ref._format.documents import Document, Documented, document, put
 from elbo_ref._format.numbers import number, pair
-from elbo_ref._format.result import Block, Result
+from elbo_ref._format.result import Block, Tabular
 from elbo_ref._format.sentences import diagnosis as sentences
+from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import FloatArray, check_type, underflow_is_zero
 from elbo_ref.diagnostics.point import PointDiagnosis
 from elbo_ref.distributions.beta import Beta
@@ -34,7 +35,7 @@ _TOGETHER = 250
 
 @underflow_is_zero
 @dataclass(frozen=True, eq=False)
-class Diagnosis(PointDiagnosis, Documented, Result):
+class Diagnosis(PointDiagnosis, Documented, Tabular):
     """The oracle's view of a run; made by `diagnose`.
 
     Beside what `PointDiagnosis` has there are the run and the steps of its exact path.
@@ -173,6 +174,12 @@ class Diagnosis(PointDiagnosis, Documented, Result):
             f"Diagnosis(log_evidence={self.log_evidence!r}, gap={self.gap!r}, "
             f"objective={self.objective!r}, optimum={self.optimum.value!r}, case={self.case!r})"
         )
+
+    def table(self) -> Table:
+        """Lay out the exact numbers at the end of the run, nats, by name."""
+        names = ("objective", "elbo", "gap", "log_evidence", "distance", "shortfall", "noise_floor")
+        values = [getattr(self.run if x == "noise_floor" else self, x) for x in names]
+        return Table([Column(names, "quantity", "quantity"), Column(values, "value", "value")])
 
     def blocks(self) -> Sequence[Block]:
         """Return what the summary says, and what the run shows."""

@@ -26,7 +26,7 @@ import numpy as np
 from scipy import special as sc
 
 from elbo_ref._format.numbers import number
-from elbo_ref._format.result import Block, Shown, Tabular
+from elbo_ref._format.result import Block, Rows, Tabular
 from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import (
     FloatArray,
@@ -46,7 +46,7 @@ MOST_CELLS = 1_000_000
 
 
 @dataclass(frozen=True)
-class TestResult(Shown):
+class TestResult(Rows):
     """A test of a hypothesis about the prior, such as the binomial with one c for all latents.
 
     Attributes
@@ -62,6 +62,11 @@ class TestResult(Shown):
     pvalue: float
     null: str
     alternative: str
+
+    def table(self) -> Table:
+        """Lay out the hypotheses and the numbers in one row."""
+        names = ("null", "alternative", "statistic", "pvalue")
+        return Table([Column([getattr(self, name)], name, name) for name in names])
 
     def blocks(self) -> Sequence[Block]:
         """Return the hypotheses and the numbers."""

@@ -16,8 +16,9 @@ import numpy as np
 from elbo_ref._format.documents import Document, Documented, document, put
 from elbo_ref._format.numbers import describe, number, pair
 from elbo_ref._format.progress import progress_of
-from elbo_ref._format.result import Block, Result
+from elbo_ref._format.result import Block, Tabular
 from elbo_ref._format.sentences import run as sentences
+from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import FloatArray, count, scalar, underflow_is_zero
 from elbo_ref._validation.values import by_value
 from elbo_ref.counts import Counts
@@ -32,7 +33,7 @@ from elbo_ref.svi.config import Config
 from elbo_ref.svi.convergence import NoiseFloor, find_floor
 from elbo_ref.svi.loop import Ended, History, State, advance_to, generator_of, joined, with_losses
 from elbo_ref.svi.optimizers import rate_after
-from elbo_ref.svi.parameters import Learned
+from elbo_ref.svi.parameters import NAMES, Learned
 from elbo_ref.svi.stationarity import Stationarity, stationarity
 
 Ending = Literal["completed", "unbounded", "interrupted"]
@@ -49,7 +50,7 @@ class Average(NamedTuple):
 
 @underflow_is_zero
 @dataclass(frozen=True, eq=False)
-class Run(Documented, Result):
+class Run(Documented, Tabular):
     """The result of `elbo_ref.maximize_elbo`.
 
     Attributes
@@ -304,6 +305,14 @@ class Run(Documented, Result):
         objective: -4.31337345
         """
         return "\n".join(f"{name}: {text}" for name, text in self._facts().items())
+
+    def table(self) -> Table:
+        """Lay out the loss of each step and the prior before it; the last row is the run's end."""
+        losses = [*self.losses.tolist(), None]
+        columns = [Column(np.arange(len(losses)), "step", "step"), Column(losses, "loss", "loss")]
+        priors = zip(NAMES, self.history.prior.arrays(), strict=True)
+        columns += [Column(x, name, name) for name, x in priors if self.has_prior]
+        return Table(columns)
 
     def blocks(self) -> Sequence[Block]:
         """Return what the summary says, and the posterior of each latent."""
