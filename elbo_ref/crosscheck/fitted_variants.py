@@ -24,6 +24,8 @@ _AROUND = 5.0
 """Standard errors around a weighted mean in which the likeliest constant is looked for."""
 _AWAY = (-1.0, -0.5, 0.0, 0.5, 1.0)
 """Sizes of batches that are tried, about the likeliest, in standard errors."""
+_SUMMED = 4.0
+"""Log-likelihood penalty of losses that were added up, which few do."""
 _SEVERAL = 1.5
 """Ratio of losses to what they should be from which they may be sums of several."""
 _ONE_TOTAL = 2.0
@@ -75,7 +77,8 @@ def fitted_divisor(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
         number = round(share)
         several = given._replace(num_particles=given.num_particles * number)
         model = several._replace(factor=given.factor * number)
-        yield Hypothesis(f"sums of {number} of them", model, "factor", float(np.log(number)))
+        price = _SUMMED + float(np.log(number))
+        yield Hypothesis(f"sums of {number} of them", model, "factor", price)
     if not 0 < share < 1:
         return
     power = -float(np.log(share))

@@ -278,18 +278,15 @@ def unconstrained(given: LossModel) -> Iterator[Hypothesis]:
 
 
 def constrained_again(given: LossModel) -> Iterator[Hypothesis]:
-    """Apply exp to parameters that a store holds positive already, as a program may."""
-    owners = {"prior": given.prior} if given.guide.has_prior else {}
-    if has_pair(given):
-        owners["guide"] = given.guide_parameters
-    if given.by_mean or not {*given.constrained} >= {*owners}:
+    """Apply exp to concentrations that a store holds positive already, as a program may."""
+    of_two = has_pair(given) and given.guide.has_prior and not given.by_mean
+    if not (of_two and {*given.constrained} >= {"prior", "guide"}):
         return
     with np.errstate(over="ignore"):
-        again = {owner: np.exp(x) for owner, x in owners.items()}
-    if max(x.max() for x in again.values()) < LARGEST:
-        guide = again.get("guide", given.guide_parameters)
-        model = given._replace(prior=again.get("prior", given.prior), guide_parameters=guide)
-        yield Hypothesis("exp is applied once more, to all", model, price=_RARE)
+        prior, guide = np.exp(given.prior), np.exp(given.guide_parameters)
+    if max(prior.max(), guide.max()) < LARGEST:
+        model = given._replace(prior=prior, guide_parameters=guide)
+        yield Hypothesis("exp is applied once more, to all", model, price=2 * _RARE)
 
 
 def batch_scaled(given: LossModel, *, twice: bool) -> Iterator[Hypothesis]:

@@ -219,4 +219,4 @@ def test_commands(bars, tmp_path, capsys):
         seen.append([bar.unit for bar in bars])
         bars.clear()
     capsys.readouterr()
-    assert seen == [[], [], [], ["group"], ["bound", "group"]]
+    assert seen == [[], [], [], ["group", "group"], ["bound", "group"]]
