@@ -304,7 +304,7 @@ PLANTED = {
     "likelihood halved": ({"likelihood": 0.5}, {}, "likelihood_weight"),
     "likelihood twice": ({"likelihood": 2.0}, {}, "likelihood_weight"),
     "lr falls": ({"between": _slower}, {}, "learning_rate_decay"),
-    "one row more": ({}, {"counts": er.Counts([*K, 1], [*N, 2])}, "wrong_latents"),
+    "one row more": ({}, {"counts": er.Counts([*K, 1], [*N, 2])}, "wrong_counts"),
     "one latent": ({"shared": True}, {}, "wrong_latents"),
     "other names": (
         {},
@@ -651,7 +651,7 @@ def test_minibatches_are_made_again(play):
     assert wrong.mistakes == ("wrong_total_count",)
     assert "total_count of latent 0" in wrong.having("mistake")[0].quantity
     few = replay(recording, er.Counts(K[:2], N[:2]))
-    assert few.mistakes == ("wrong_latents",)
+    assert few.mistakes == ("wrong_counts",)
 
 
 def test_what_cannot_be_recorded_is_refused(play):
