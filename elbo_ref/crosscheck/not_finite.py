@@ -42,7 +42,7 @@ def not_finite(
             kind = _kind(array[bad])
             found.append(f"{name} is {kind} ({int(bad.sum())} of {array.size} values)")
     finite = all(np.isfinite(array).all() for array in values.values())
-    reason = _IMPOSSIBLE if finite and losses.size and np.isinf(losses).all() else ""
+    reason = _IMPOSSIBLE if finite and losses.size and np.isposinf(losses).all() else ""
     return tuple(Finding("not_finite", what, reason=reason, status="mistake") for what in found)
 
 

@@ -38,6 +38,7 @@ def test_a_verdict_says_where(given, said):
     [
         ([np.inf, np.inf], {"a": 2.0}, True),
         ([np.inf, NAN], {"a": 2.0}, False),
+        ([-np.inf, -np.inf], {"a": 2.0}, False),
         ([3.0, np.inf], {"a": 2.0}, False),
         ([np.inf, np.inf], {"a": NAN}, False),
     ],
