@@ -49,7 +49,7 @@ from elbo_ref.crosscheck.other_models import (
 )
 from elbo_ref.crosscheck.parameters import claims_of, learned_of
 from elbo_ref.crosscheck.prior_alone import guide_is_absent, worth_of_prior
-from elbo_ref.crosscheck.reach import maximum_findings
+from elbo_ref.crosscheck.reach import maximum_findings, symmetric
 from elbo_ref.crosscheck.readings import (
     Framework,
     HandedIn,
@@ -298,11 +298,10 @@ def _verdict(
             findings += _of_spread(model, losses, explained, said=said)
     from_start = losses.size == steps - 1
     fits = not any(finding.status == "mistake" for finding in findings)
-    coordinates = reading.coordinates
     if reached is model:
         findings += step_findings(
             model,
-            coordinates,
+            reading.coordinates,
             optimizer,
             from_start=from_start,
             fits=fits,
@@ -328,8 +327,9 @@ def _verdict(
         )
     )
     has_losses = bool(losses.size or evaluations.size)
-    findings += maximum_findings(reading.names, reached, seen, optimizer)
-    findings += [*_untested(losses.size, has_losses, paired, steps)]
+    decay, held = optimizer.weight_decay if optimizer else 0.0, symmetric(reading.names, reached)
+    findings += maximum_findings(seen, held, decay, reached)
+    findings += _untested(losses.size, has_losses, paired, steps)
     names_found = {finding.name for finding in findings}
     return Verdict(
         subject=_subject(reading.what, model.loss, model.counts),

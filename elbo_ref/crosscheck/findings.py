@@ -73,7 +73,8 @@ class Finding(NamedTuple):
     rivals : tuple of str
         Of a mistake: those that the numbers do not rule out instead, likelier ones first.
     of : str
-        The parameter, or its role, that is compared, where there are several.
+        The parameter, or its role, that is compared, where there are several; of a note those that
+        it is about; of an objective without a maximum the kind of its reason.
 
     See Also
     --------

@@ -58,7 +58,7 @@ def optimum_finding(seen: PointDiagnosis) -> Finding:
         return finding._replace(name=seen.case, allowance=most, reason=why, status="optimum")
     if seen.at_maximum:
         most = min(floor.allowance, NEGLIGIBLE)
-        return finding._replace(allowance=most, reason=_words(floor), of="noise")
+        return finding._replace(allowance=most, reason=_words(floor))
     near = f"{what}, as near as the noise of its gradients lets it come{beyond}"
     why = f"{NEGLIGIBLE_IS}; {_words(floor)}"
     return Finding(seen.case, near, here, optimum.value, NEGLIGIBLE, why, "optimum")

@@ -25,7 +25,6 @@ from elbo_ref.crosscheck.optimum import (
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.mle.result import maximize_evidence
 from elbo_ref.svi.convergence import ARRIVED, NEGLIGIBLE
-from elbo_ref.svi.optimizers import Adam, ClippedAdam
 from elbo_ref.svi.parameters import NAMES
 
 
@@ -36,22 +35,33 @@ class Held(NamedTuple):
     value: float
 
 
-def maximum_findings(
-    names: Mapping[str, str],
-    model: LossModel,
-    seen: PointDiagnosis,
-    optimizer: Adam | ClippedAdam | None,
-) -> list[Finding]:
-    """Compare the last parameters of a model with the maximum; `names` are the roles' own."""
+def symmetric(names: Mapping[str, str], model: LossModel) -> Held | None:
+    """Return what one name for both of the prior's concentrations keeps; None where it has two."""
     first, second = (names.get(f"prior.{name}") for name in NAMES)
-    symmetric = first is not None and first == second and np.array_equal(*model.prior)
-    within = reach_finding(Held("mean", 0.5), seen) if symmetric else None
-    decay = optimizer.weight_decay if optimizer else 0.0
-    found = within or optimum_finding(seen)
+    same = first is not None and first == second and np.array_equal(*model.prior)
+    return Held("mean", 0.5) if same else None
+
+
+def maximum_findings(
+    seen: PointDiagnosis, held: Held | None, decay: float, history: LossModel | None = None
+) -> list[Finding]:
+    """Compare parameters with the maximum that they can reach, and note what keeps them from it.
+
+    Parameters
+    ----------
+    seen : PointDiagnosis
+    held : Held or None
+        What the parametrisation keeps of the prior.
+    decay : float
+        The optimizer's weight decay.
+    history : LossModel, optional
+        That of the parameters of all steps, where they are known.
+    """
+    found = (held and reach_finding(held, seen)) or optimum_finding(seen)
     rate = seen.point.rate if isinstance(seen.point, Point) else None
     return [
         found,
-        *moved_away(model, seen),
+        *(moved_away(history, seen) if history else ()),
         *stands_still(rate, found),
         *decay_findings(decay),
     ]
@@ -75,5 +85,5 @@ def reach_finding(held: Held, seen: PointDiagnosis) -> Finding | None:
     if within - seen.objective <= ARRIVED:
         return Finding("at_optimum", what, *numbers, ARRIVED, WITHIN)
     if within - seen.objective <= NEGLIGIBLE and seen.floor is not None:
-        return Finding("at_optimum", what, *numbers, NEGLIGIBLE, NEGLIGIBLE_IS, of="noise")
+        return Finding("at_optimum", what, *numbers, NEGLIGIBLE, NEGLIGIBLE_IS)
     return Finding("not_converged", what, *numbers, NEGLIGIBLE, NEGLIGIBLE_IS, "optimum")

@@ -13,6 +13,7 @@ from elbo_ref._format.numbers import describe, number, some_of
 from elbo_ref._format.table import WIDTH, Column, Table
 from elbo_ref._format.terminal import painted
 from elbo_ref.crosscheck.mistakes import MISTAKES
+from elbo_ref.svi.convergence import ARRIVED
 
 if TYPE_CHECKING:
     from elbo_ref.crosscheck.findings import Finding, Verdict
@@ -146,11 +147,15 @@ def answer(verdict: Verdict) -> str:
     if away:
         sentences.append(f"They are not at a maximum: {away}.")
     at = [x for x in verdict.having("agrees") if x.name == "at_optimum"]
-    noise = {"noise": ", but for noise"}
-    sentences += [f"They are at a maximum{noise.get(x.of, '')}: {x.quantity}." for x in at[:1]]
+    sentences += [f"They are at a maximum{_noise(x)}: {x.quantity}." for x in at[:1]]
     unknown = [x.reason for x in verdict.having("untested") if x.name == "objective"]
     sentences += [f"Whether they are at a maximum is not known: {x}." for x in unknown]
     return " ".join(sentences)
+
+
+def _noise(finding: Finding) -> str:
+    """Say that a maximum may lack what noise costs, where it is allowed more than to arrive."""
+    return ", but for noise" if (finding.allowance or 0.0) > ARRIVED else ""
 
 
 def _ruled_out(verdict: Verdict) -> str:

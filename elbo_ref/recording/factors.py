@@ -48,7 +48,7 @@ def data_of_factor(recording: Recording, logits: FloatArray) -> Data | None:
     if values.shape != logits[:, 0].shape or len(values) < _FEWEST:
         return None
     y = logits[:, 0]
-    logs = np.array((-np.logaddexp(0, -y), -np.logaddexp(0, y)))
+    logs = sc.log_expit(np.array((y, -y)))
     centred = logs - logs.mean(axis=1, keepdims=True)
     gram = np.einsum("itl,jtl->lij", centred, centred)
     moment = np.einsum("itl,tl->li", centred, values - values.mean(axis=0))
@@ -89,7 +89,7 @@ def factors_beside(
         return {}
     a, b = prior[:, :, None]
     k, failures = data.outcomes[:, :, None]
-    logs = -np.logaddexp(0, -logits), -np.logaddexp(0, logits)
+    logs = sc.log_expit(logits), sc.log_expit(-logits)
     densities = {
         "prior": ((a - 1) * logs[0] + (b - 1) * logs[1] - sc.betaln(a, b)).sum(axis=2),
         "likelihood": (k * logs[0] + failures * logs[1]).sum(axis=2),

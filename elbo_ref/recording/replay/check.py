@@ -19,14 +19,9 @@ from elbo_ref.counts import Counts
 from elbo_ref.crosscheck import wording
 from elbo_ref.crosscheck.claims import check_claims
 from elbo_ref.crosscheck.findings import Finding, Verdict, in_order
-from elbo_ref.crosscheck.optimum import (
-    decay_findings,
-    exact_numbers,
-    optimum_finding,
-    stands_still,
-)
+from elbo_ref.crosscheck.optimum import exact_numbers
 from elbo_ref.crosscheck.parameters import learned_of, one_by_one
-from elbo_ref.crosscheck.reach import reach_finding
+from elbo_ref.crosscheck.reach import maximum_findings
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GuideName
@@ -220,11 +215,8 @@ def _at_maximum(
     point = _last_point(*whole, trace)
     if point is None:
         return [], None
-    held = held_by(statement)
-    within = held and reach_finding(held, point)
     decay = max((x.get("weight_decay") or 0.0 for x in _settings(statement.recording)), default=0.0)
-    found, rate = within or optimum_finding(point), _rate(statement.recording)
-    return [found, *stands_still(rate, found), *decay_findings(decay)], point
+    return maximum_findings(point, held_by(statement), decay), point
 
 
 def _rate(recording: Recording) -> float | None:
