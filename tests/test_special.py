@@ -108,6 +108,19 @@ def test_log_beta_remainder(a, b):
     assert abs(got - wanted) <= 3e-14 * max(1, abs(wanted)), (a, b, got, wanted)
 
 
+@settings(max_examples=100)
+@given(POSITIVE, POSITIVE)
+@example(1.0, 1.0)
+@example(1e-100, 1e100)
+@example(1e100, 1e100)
+def test_log_beta(a, b):
+    with mp.workdps(150):
+        wanted = float(mp.loggamma(a) + mp.loggamma(b) - mp.loggamma(mp.mpf(a) + b))
+    pairs = np.full((2, 5000), ((a,), (b,)))
+    for got in (special.log_beta(*arrays(a, b)), special.log_beta(*pairs)[[0, 4999]]):
+        assert np.all(abs(got - wanted) <= 4e-15 * max(1, abs(wanted))), (a, b, got, wanted)
+
+
 @settings(max_examples=60)
 @given(st.integers(0, 10**18), st.integers(0, 10**18) | st.integers(0, 20))
 @example(0, 0)

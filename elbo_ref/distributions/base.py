@@ -127,6 +127,12 @@ class Source(Protocol):
     def pathwise(self, logit: FloatArray, x: FloatArray, /) -> FloatArray:
         """Differentiate draws by the parameters at fixed quantiles (E6), (k, particles, G)."""
 
+    def pathwise_and_logs(
+        self, logit: FloatArray, x: FloatArray, /
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return `pathwise` and `expected_logs`, which may have work in common."""
+        return self.pathwise(logit, x), self.expected_logs(x)
+
     def score(self, logit: FloatArray, logs: FloatArray, x: FloatArray, /) -> FloatArray:
         """Return d log q(c) / d(parameter) at draws, (k, particles, G)."""
 

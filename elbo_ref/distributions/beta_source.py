@@ -27,10 +27,13 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.base import Center, Source
 from elbo_ref.distributions.pathwise import logit_derivatives
 from elbo_ref.special import (
+    SHIFT,
     cross_difference,
     deviance,
+    digamma_remainders,
     digamma_trigamma,
     jensen_gaps,
+    log_beta,
     log_beta_remainder,
     trigamma_excess,
     trigamma_excess_difference,
@@ -62,8 +65,7 @@ class BetaSource(Source):
 
     def log_normalizer(self, x: FloatArray) -> FloatArray:
         """Return log B(a, b)."""
-        a, b = x
-        return np.asarray(log_beta_remainder(a, b) - a * np.log1p(b / a) - b * np.log1p(a / b))
+        return log_beta(*x)
 
     def expected_logs(self, x: FloatArray) -> FloatArray:
         """Return psi(a) - psi(a + b) and psi(b) - psi(a + b)."""
@@ -96,16 +98,42 @@ class BetaSource(Source):
         a unit exponential (G. Marsaglia & W. W. Tsang, ACM Transactions on Mathematical Software 26
         (2000) 363, section 6).
         """
-        a, b = x
-        if a.size == b.size == 1:
-            a, b = a.item(), b.item()  # the same, in half the time
-        ratio = rng.standard_gamma(a + 1, shape) / rng.standard_gamma(b + 1, shape)
-        boost = rng.standard_exponential(shape) / b - rng.standard_exponential(shape) / a
-        return np.asarray(np.log(ratio) + boost)
+        if x.size == 2:
+            a, b = x.ravel().tolist()  # the same, in half the time
+            up, down = rng.standard_gamma(a + 1, shape), rng.standard_gamma(b + 1, shape)
+        else:
+            a, b = x
+            columns = x.reshape(2, *(1,) * (len(shape) + 1 - x.ndim), *x.shape[1:])
+            up, down = rng.standard_gamma(columns + 1, (2, *shape))
+        up /= down
+        logits: FloatArray = np.log(up, out=up)
+        waits = rng.standard_exponential((2, *shape))
+        logits += waits[0] / b - waits[1] / a
+        return logits
 
-    def pathwise(self, logit: FloatArray, x: FloatArray) -> FloatArray:
-        """Differentiate draws at fixed quantiles (E6)."""
-        return logit_derivatives(logit, x[0], x[1])
+    def pathwise(
+        self, logit: FloatArray, x: FloatArray, remainders: FloatArray | None = None
+    ) -> FloatArray:
+        """Differentiate draws at fixed quantiles (E6); `digamma_remainders` may be known."""
+        return logit_derivatives(logit, x[0], x[1], remainders)
+
+    def pathwise_and_logs(self, logit: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return `pathwise` and `expected_logs`, from the same differences of digamma values.
+
+        With the remainders D of `digamma_remainders` and S = SHIFT + 1,
+
+            psi(a + b) - psi(a) = D(a + 1, b) + log(1 + b/(a + S)) + b / (a (a + b)).
+        """
+        a, b = x
+        if a.size < 2:
+            return super().pathwise_and_logs(logit, x)
+        remainders = digamma_remainders(a, b)
+        rest, beyond = x[::-1], x + (SHIFT + 1)
+        falls = rest / x
+        falls /= a + b
+        falls += np.log1p(np.divide(rest, beyond, out=beyond), out=beyond)
+        falls += remainders
+        return self.pathwise(logit, x, remainders), np.negative(falls, out=falls)
 
     def score(self, _logit: FloatArray, logs: FloatArray, x: FloatArray) -> FloatArray:
         """Return the logarithms less their expectations."""

@@ -53,7 +53,7 @@ class TraceMeanField(MonteCarlo):
     ) -> Step:
         """Average the likelihood's gradients over particles; add that of the divergence."""
         drawn = Drawn.of(task, prior, params, task.outcomes, num_particles, rng)
-        averages = Averages(task, drawn, prior, params)
+        averages = Averages(task, drawn)
         value = sum((task.outcomes * averages.logs).dot(task.weights).tolist())
         rest, slopes, expected = _divergence(task.guide, prior, params, task.weights.size)
         value += float(np.sum((rest * expected) @ task.weights))

@@ -109,7 +109,7 @@ class RenyiBound(Renyi, MonteCarlo):
         bounds = (highest + np.log1p(mean_less)) / rest
         weights = ((1 + less) / (1 + mean_less)).reshape(drawn.logits.shape)
 
-        averages = Averages(task, drawn, prior, params, weights)
+        averages = Averages(task, drawn, weights)
         gradient = task.summed(*self.gradient(task, averages, prior, params))
         return Step(*gradient, float(bounds.sum()) / num_particles)
 

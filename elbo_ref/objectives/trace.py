@@ -84,8 +84,6 @@ class Averages:
     ----------
     task : Task
     drawn : Drawn
-    prior, own : ndarray
-        The parameters that were drawn under.
     weights : ndarray, shape (P, L), optional
         Of each particle and latent; 1 in the mean.
 
@@ -97,27 +95,21 @@ class Averages:
         log c and log(1 - c).
     """
 
-    def __init__(
-        self,
-        task: Task,
-        drawn: Drawn,
-        prior: FloatArray,
-        params: FloatArray,
-        weights: FloatArray | None = None,
-    ) -> None:
-        self._task, self._drawn, self._at = task, drawn, (prior, params)
-        through = drawn.slope * task.guide.source.pathwise(drawn.logits, drawn.x)
-        logs, self._share = drawn.logs, None
+    def __init__(self, task: Task, drawn: Drawn, weights: FloatArray | None = None) -> None:
+        self._task, self._drawn = task, drawn
+        moved, expected = task.guide.source.pathwise_and_logs(drawn.logits, drawn.x)
+        through, logs = drawn.slope * moved, drawn.logs
+        if expected.shape[1] > 1:
+            expected = task.per_entry(expected[:, None])
         if weights is not None:
             through, logs = weights * through, weights * logs
-            self._share = task.per_entry(weights[None])
+            expected = task.per_entry(weights[None]) * expected
         self.through, self.logs = task.per_entry(through), task.per_entry(logs)
+        self._expected = expected
 
     def centered_logs(self) -> FloatArray:
         """Subtract from `logs` their expectation, (2, G)."""
-        guide = self._task.guide
-        expected = guide.source.expected_logs(guide.source_parameters(*self._at))
-        return self.logs - (expected if self._share is None else self._share * expected)
+        return self.logs - self._expected
 
     def score(self) -> FloatArray:
         """Average d log q(c) / d(own parameter), (k, G)."""
@@ -248,7 +240,7 @@ class Trace(MonteCarlo):
         """Average the gradients of particles, each through its draw and the densities."""
         tilt = task.guide.tilt(prior, params, task.outcomes)
         drawn = Drawn.of(task, prior, params, tilt, num_particles, rng)
-        averages = Averages(task, drawn, prior, params)
+        averages = Averages(task, drawn)
         value = sum((tilt * averages.logs).dot(task.weights).tolist())
         residual = task.guide.residual(drawn.logits, drawn.x)
         if residual is not None:

@@ -45,6 +45,7 @@ from elbo_ref.special.digamma import (
 from elbo_ref.special.incomplete_beta import beta_share
 from elbo_ref.special.log_gamma import (
     binomial_deviance,
+    log_beta,
     log_beta_remainder,
     log_binomial,
     log_choose,
@@ -70,6 +71,7 @@ __all__ = [
     "gauss_legendre",
     "jensen_gap_difference",
     "jensen_gaps",
+    "log_beta",
     "log_beta_remainder",
     "log_binomial",
     "log_choose",

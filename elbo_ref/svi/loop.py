@@ -31,6 +31,10 @@ GUIDE_HISTORY_BYTES = 64 * 2**20
 _NUMBERS_AT_ONCE = 2**16
 """Steps wait for their losses until they have about so many parameters, or latents."""
 
+_KEPT = 31 * 2**17
+"""Once 31 MB are allocated and freed, though never touched, glibc keeps what is freed up to that
+size, where it else gives it back to the system after each step and asks for it at the next."""
+
 Ended: TypeAlias = int | Literal["objective"] | None
 """What left its range: a parameter, by its place in the vector, or the objective left float64."""
 
@@ -193,6 +197,7 @@ def advance_to(
 
     `add` takes note of each step. A KeyboardInterrupt ends it between two steps.
     """
+    np.empty(_KEPT)
     with np.errstate(all="ignore"):
         try:
             while state.step < num_steps and state.ended is None:

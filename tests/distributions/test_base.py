@@ -36,9 +36,9 @@ def slopes(function, x, h=1e-5):
 
 
 @EACH
-def test_a_source_has_the_members_of_the_protocol_and_these_are_twelve(source):
+def test_a_source_has_the_members_of_the_protocol_and_these_are_thirteen(source):
     members = {name for name in vars(Source) if not name.startswith("_")}
-    assert len(members) == 12
+    assert len(members) == 13
     assert members == {name for name in dir(source) if not name.startswith("_")}
     assert len(source.names) == len(PARAMETERS[source])
 
@@ -103,6 +103,16 @@ def test_draws_have_the_moments_that_are_stated(source):
     through = slope * source.pathwise(y, x)
     error = through.std(axis=1) / np.sqrt(20_000)
     assert (np.abs(through.mean(axis=1) - source.pull_back(TILT, x)[0]) < 5 * error).all()
+
+
+@EACH
+def test_draws_that_move_come_with_the_expected_logs(source):
+    for columns in (1, 3, 100):
+        x = np.resize(PARAMETERS[source], (len(source.names), columns))
+        y = source.sample_logits(x, (2, columns), np.random.default_rng(0))
+        moved, logs = source.pathwise_and_logs(y, x)
+        np.testing.assert_allclose(moved, source.pathwise(y, x), rtol=1e-14)
+        np.testing.assert_allclose(logs, source.expected_logs(x), rtol=1e-13)
 
 
 def test_what_a_logit_normal_adds_is_its_residual_s_slope_less_the_score():

@@ -139,8 +139,8 @@ class NoScore:
 class Still:
     """A draw that does not move with the parameters."""
 
-    def pathwise(self, logit, x):
-        return 0 * super().pathwise(logit, x)
+    def pathwise(self, logit, x, *known):
+        return 0 * super().pathwise(logit, x, *known)
 
 
 class Healthy:
@@ -240,8 +240,8 @@ class NoPriorDensity:
 class DoublePathwise:
     """A draw that moves twice as far."""
 
-    def pathwise(self, logit, x):
-        return 2 * super().pathwise(logit, x)
+    def pathwise(self, logit, x, *known):
+        return 2 * super().pathwise(logit, x, *known)
 
 
 class NoEntropy:

@@ -35,6 +35,8 @@ MODE, SERIES, TAIL, REFLECTED = 32, 33, 34, 128
 _FIRST = (0, MODE, SERIES, TAIL)
 _BOUNDS = (*_FIRST, *(REFLECTED + key for key in _FIRST), 256)
 _BLOCKS = (fraction.BLOCK, mode.BLOCK, series.BLOCK, tail.BLOCK)
+_EXCHANGED = (1, 0, 3, 2)
+"""The rows of a pair and its remainders, seen from the other end."""
 _BEYOND = 25 / 24
 _NEAREST = 0.08
 """The smallest 1 - c of a draw that is seen from the farther end."""
@@ -43,34 +45,54 @@ _NEAREST = 0.08
 Pair: TypeAlias = tuple[FloatArray, FloatArray]
 
 
-def derivatives(y: FloatArray, a: FloatArray | float, b: FloatArray | float) -> FloatArray:
-    """Return the rows dy/da and dy/db for n draws y; L pairs serve them in turn, L dividing n."""
-    a, b = (np.asarray(x, dtype=np.float64).ravel() for x in np.broadcast_arrays(a, b))
-    with np.errstate(over="ignore", under="ignore"):
-        if y.size <= (_FEW if a.size > 1 else _FEW_OF_ONE):
-            return _of_few(y, *(np.resize(x, y.size) for x in (a, b)))
-        shared = a.size < y.size
-        pairs = (a, b, *digamma_remainders(a, b)) if shared else (a, b)
+def derivatives(
+    y: FloatArray,
+    a: FloatArray | float,
+    b: FloatArray | float,
+    remainders: FloatArray | None = None,
+) -> FloatArray:
+    """Return the rows dy/da and dy/db for n draws y; L pairs serve them in turn, L dividing n.
+
+    `digamma_remainders` of the pairs are worked out here unless they are given.
+    """
+    a, b = np.atleast_1d(a, b)
+    if a.size != b.size:
+        a, b = np.broadcast_arrays(a, b)
+    with np.errstate(all="ignore"):
+        few = y.size <= (_FEW if a.size > 1 else _FEW_OF_ONE)
+        if remainders is None and (few or a.size < y.size):
+            remainders = digamma_remainders(a, b)
+        pairs = (a, b) if remainders is None else (a, b, *remainders)
+        if few:
+            return _of_few(y, np.array(pairs))
         gradient = np.empty((2, y.size))
         for chunk in blocks(y.size, _CHUNK):
-            some = y[chunk]
-            column = np.arange(chunk.start, chunk.start + some.size) % a.size if shared else chunk
-            _differentiate(gradient[:, chunk], some, *(x[column] for x in pairs))
+            if a.size < y.size:
+                column = np.arange(chunk.start, min(chunk.stop, y.size)) % a.size
+                some = [x.take(column) for x in pairs]
+            else:
+                some = [x[chunk] for x in pairs]
+            _differentiate(gradient[:, chunk], y[chunk], *some)
     return gradient
 
 
-def _of_few(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
-    """Differentiate all draws by `tail`, and those again that it does not serve well."""
+def _of_few(y: FloatArray, pairs: FloatArray) -> FloatArray:
+    """Differentiate all draws by `tail`, and those again that it does not serve well.
+
+    `pairs` are rows a, b and their remainders.
+    """
+    if y.size > pairs.shape[1]:
+        pairs = pairs.take(np.arange(y.size) % pairs.shape[1], axis=1)
     back = y > 0
-    a, b = _swapped(a, b, back)
-    draws = Left.of(-np.abs(y), a, b, known := digamma_remainders(a, b))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        moved = np.array(tail.derivatives(draws, whole=True))
+    a, b, *known = np.where(back, pairs.take(_EXCHANGED, axis=0), pairs)
+    draws = Left.of(-np.abs(y), a, b, known)
+    moved = tail.derivatives(draws, whole=True)
     for way, reaches in ((series, tail.plateau), (mode, mode.reaches)):
         served = reaches(draws.c, draws.v, draws.a)
         if np.count_nonzero(served):
             some = draws.y[served], a[served], b[served]
-            moved[:, served] = way.derivatives(Left.of(*some, known[:, served]))
+            remainders = np.array([row[served] for row in known])
+            moved[:, served] = way.derivatives(Left.of(*some, remainders))
     return np.where(back, -moved[::-1], moved)
 
 
@@ -103,7 +125,7 @@ def _seen(
     back: BoolArray | bool, y: FloatArray, a: FloatArray, b: FloatArray, *known: FloatArray
 ) -> Left:
     """Prepare draws, reflected where `back`."""
-    remainders = np.array(_swapped(known[0], known[1], back)) if known else None
+    remainders = _swapped(known[0], known[1], back) if known else None
     return Left.of(_negative(y, back), *_swapped(a, b, back), remainders)
 
 
@@ -126,7 +148,10 @@ def _by(way: int, draws: Left, counts: NDArray[np.uint8]) -> Pair:
         return fraction.derivatives(draws, counts)
     if way == 1:
         return mode.derivatives(draws)
-    return series.derivatives(draws) if way == 2 else tail.derivatives(draws)
+    if way == 2:
+        return series.derivatives(draws)
+    by_a, by_b = tail.derivatives(draws)
+    return by_a, by_b
 
 
 def keys(y: FloatArray, a: FloatArray, b: FloatArray) -> NDArray[np.uint8]:

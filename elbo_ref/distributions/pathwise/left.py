@@ -8,6 +8,7 @@ the remainders D of `elbo_ref.special.digamma_remainders`,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +31,7 @@ class Left(NamedTuple):
     a: FloatArray
     b: FloatArray
     s: FloatArray
-    remainders: FloatArray | None = None
+    remainders: FloatArray | Sequence[FloatArray] | None = None
     """D(a + 1, b) and D(b + 1, a), where they are known already."""
 
     @classmethod
@@ -39,7 +40,7 @@ class Left(NamedTuple):
         y: FloatArray,
         a: FloatArray,
         b: FloatArray,
-        remainders: FloatArray | None = None,
+        remainders: FloatArray | Sequence[FloatArray] | None = None,
     ) -> Left:
         """Prepare n draws."""
         c, s = np.maximum(y, _FAR), a + b

@@ -63,30 +63,33 @@ def plateau(c: FloatArray, v: FloatArray, a: FloatArray) -> BoolArray:
     return flat
 
 
-def derivatives(draws: Left, *, whole: bool = False) -> tuple[FloatArray, FloatArray]:
-    """Return P and Q, by (3) below the mode and by its reflection above."""
+def derivatives(draws: Left, *, whole: bool = False) -> FloatArray:
+    """Return the rows P and Q, by (3) below the mode and by its reflection above."""
     y, c, v, a, b, s, _ = draws
     up, rise = draws.digammas()
     above = v > a
     sign = np.where(above, 1.0, -1.0)
-    last, other = np.where(above, b, a), np.where(above, a, b)
+    last, other = np.where(above, (b, a), (a, b))
     end = _panel_end(-sign * y, last + 1, other)
+    signed_end, slope, total = sign * end, a + ~above, s + 1
     mass, mass_d, mass_ratio = moments = np.empty((3, y.size))
     rule = _rule(36 if whole else 28)
-    signed_end, slope, total = sign * end, a - (1 - above) * sign, s + 1
     for part in blocks(y.size, _INNER):
         given = (x[part] for x in (signed_end, slope, c, total))
         _integrate(moments[:, part], rule, *given)
-    once = 1 / s
-    p = up + once * np.where(above, -b / a, 1.0)
-    q = -np.log1p(-c) - rise + once * np.where(above, 1.0, -a / b)
-    step = end * np.where(above, s - v, v)
-    p += step * ((p - once) * mass - sign * end * mass_d + mass_ratio)
-    q += step * ((q - once) * mass + mass_ratio)
-    last *= -sign
-    p /= last
-    q /= last
-    return p, q
+    once, ratio = 1 / s, -last / other
+    rows = np.array((once * np.where(above, ratio, 1.0), once * np.where(above, 1.0, ratio)))
+    rows[0] += up
+    rows[1] -= rise
+    rows[1] -= np.log1p(-c)
+    brackets = rows - once
+    brackets *= mass
+    brackets += mass_ratio
+    brackets[0] -= signed_end * mass_d
+    brackets *= end * np.where(above, s - v, v)
+    rows += brackets
+    rows /= last * -sign
+    return rows
 
 
 def _integrate(
