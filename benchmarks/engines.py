@@ -3,11 +3,13 @@
     python benchmarks/engines.py [ROWS] [ENGINE ...]
 
 A Parquet file of ROWS rows (1e7 by default) with two columns, K of N with N up to 40, is made once
-by DuckDB. Each engine runs in a process of its own: in turn the query that somebody would write by
-hand there and `Counts.from_frame`, which has to give as much; the best of five of each. The peak of
-the memory is that of the process, with the engine's own import in it.
+by DuckDB. Each engine runs in a process of its own. In each of five rounds every engine in turn is
+timed on the query that somebody would write by hand there and on `Counts.from_frame`, which has to
+give as much, so that all of them meet the same other work of the machine; of each the best of five
+is printed. The peak of the memory is that of the process, with the engine's own import in it.
 """
 
+import contextlib
 import functools
 import json
 import resource
@@ -105,8 +107,8 @@ def seconds(function):
     return time.perf_counter() - before, result
 
 
-def measured(engine, path):
-    """Seconds of the engine's own query, of ours, and the peak of memory in MB."""
+def timed(engine, path):
+    """Answer each line of the standard input by the seconds of the engine's own query, and ours."""
     import elbo_ref as er
 
     names = {"successes": "k", "total_count": "n"}
@@ -119,38 +121,56 @@ def measured(engine, path):
         def ours():
             return er.Counts.from_frame(frame(), **names)
 
-    times = {"own": [], "ours": []}
-    for _ in range(TIMES):  # one after the other, for the machine may be busy
+    for _ in sys.stdin:
         (theirs, rows), (mine, counts) = seconds(own), seconds(ours)
-        times["own"].append(theirs)
-        times["ours"].append(mine)
-    assert len(rows) == len(counts)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {x: min(y) for x, y in times.items()} | {"peak": peak, "latents": counts.num_latents}
+        assert len(rows) == len(counts)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        found = {"own": theirs, "ours": mine, "peak": peak, "latents": counts.num_latents}
+        print(json.dumps(found), flush=True)
+
+
+def started(engine, path, stack):
+    """Start the process of an engine."""
+    command = [sys.executable, __file__, "--one", engine, str(path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, text=True, **pipes)
+    return stack.enter_context(process)
+
+
+def answer(process):
+    """Time an engine once; None if its process has ended."""
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write("\n")
+        process.stdin.flush()
+    line = process.stdout.readline()
+    return json.loads(line) if line else None
 
 
 def main():
     if "--one" in sys.argv:
-        print(json.dumps(measured(sys.argv[2], Path(sys.argv[3]))))
+        timed(sys.argv[2], Path(sys.argv[3]))
         return
     rows = int(float(sys.argv[1])) if len(sys.argv) > 1 else 10**7
     path = made(rows)
+    with contextlib.ExitStack() as stack:
+        processes = {x: started(x, path, stack) for x in sys.argv[2:] or ENGINES}
+        rounds = [{x: answer(p) for x, p in processes.items()} for _ in range(TIMES)]
+        for process in processes.values():
+            process.stdin.close()
     print(f"{rows:.0e} rows, {path.stat().st_size / 2**20:.0f} MiB of Parquet")
     print("engine       own query   from_frame   ratio   to DuckDB   peak MB")
     base = None
-    for engine in sys.argv[2:] or ENGINES:
-        command = [sys.executable, __file__, "--one", engine, str(path)]
-        run = subprocess.run(command, capture_output=True, text=True)
-        if run.returncode:
-            print(f"{engine:12} {run.stderr.splitlines()[-1][:70]}")
+    for engine in processes:
+        found = [x[engine] for x in rounds]
+        if None in found:
+            print(f"{engine:12} ended: python {__file__} --one {engine} {path} says why")
             continue
-        found = json.loads(run.stdout.splitlines()[-1])
-        assert found["latents"] == rows
-        base = base or found["own"]
-        own, ours = found["own"], found["ours"]
+        assert {x["latents"] for x in found} == {rows}
+        own, ours = (min(x[name] for x in found) for name in ("own", "ours"))
+        base = base or own
         print(
             f"{engine:12} {own:8.3f} s   {ours:8.3f} s   {ours / own:5.2f}   {ours / base:9.2f}"
-            f"   {found['peak']:7.0f}"
+            f"   {found[-1]['peak']:7.0f}"
         )
 
 

@@ -3,8 +3,8 @@
 The public names, each of which is imported when it is first asked for; its own module says more.
 
 Values such as `Beta`, `Counts` and `Adam` are equal if what they hold is, and may be keys. So may
-results: tuples (`gradient_variance`) are equal by what they hold, arrays included; tables and runs
-(`Run`, `EstimateTable`) only to themselves.
+results: tuples and small tables (`gradient_variance`) are equal by what they hold, arrays included;
+long tables and runs (`EstimateTable`, `Run`) only to themselves.
 """
 
 import importlib

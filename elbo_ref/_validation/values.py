@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray, check_broadcast, plain
 
-Tuple = TypeVar("Tuple", bound=tuple[Any, ...])
+Value = TypeVar("Value")
 
 
 class Pair:
@@ -53,15 +54,16 @@ def hashed(array: FloatArray) -> bytes:
     return (array + 0.0).tobytes()
 
 
-def by_value(kind: type[Tuple]) -> type[Tuple]:
-    """Compare and hash a kind of named tuple by content, arrays included."""
+def by_value(kind: type[Value]) -> type[Value]:
+    """Compare and hash a kind of named tuple or dataclass by content, arrays included."""
+    alike = kind if is_dataclass(kind) else tuple
 
-    def equal(self: Tuple, other: object) -> Any:
-        if not isinstance(other, tuple):
+    def equal(self: Value, other: object) -> Any:
+        if not isinstance(other, alike):
             return NotImplemented
         return _content(self) == _content(other)
 
-    def hash_of(self: Tuple) -> int:
+    def hash_of(self: Value) -> int:
         return hash(_content(self))
 
     for name, method in (("__eq__", equal), ("__ne__", object.__ne__), ("__hash__", hash_of)):
@@ -73,6 +75,8 @@ def _content(value: object) -> Any:
     """Return the value with arrays as shape and bytes, which can be compared and hashed."""
     if isinstance(value, np.ndarray):
         return value.shape, hashed(value)
+    if is_dataclass(value):
+        return tuple(_content(getattr(value, field.name)) for field in fields(value))
     if isinstance(value, tuple):
         return tuple(map(_content, value))
     if isinstance(value, Mapping):

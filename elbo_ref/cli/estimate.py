@@ -8,10 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-import numpy as np
-
 from elbo_ref._format.documents import Document, put
-from elbo_ref._format.numbers import number
 from elbo_ref.cli.answer import hand_over
 from elbo_ref.cli.console import FINE, guarded, refusals
 from elbo_ref.cli.options import (
@@ -116,10 +113,8 @@ def _compared(found: Estimates, *texts: str) -> tuple[Document, list[str]]:
         if text not in labels:
             rule = "is no latent of the table; --group COLUMN names latents"
             raise ValueError(f"--compare: {text!r} {rule}")
-    _, _, *values = found.difference(*(labels[text] for text in texts))
+    difference = found.difference(*(labels[text] for text in texts))
     body: Document = dict(zip(("label1", "label2"), texts, strict=True))
-    for name, value in zip(("mean", "lower", "upper", "probability"), values, strict=True):
-        put(body, name, value, "the evidence leaves it open")
-    mean, low, high, share = (number(x) if np.isfinite(x) else "open" for x in values)
-    one, other = texts
-    return body, [f"{one} - {other}: {mean} ({low} to {high})", f"P({one} > {other}): {share}"]
+    for name in ("mean", "lower", "upper", "probability"):
+        put(body, name, getattr(difference, name), "the evidence leaves it open")
+    return body, str(difference).splitlines()

@@ -18,11 +18,14 @@ exp(-A' s (2 log t)^(1/2)), which varies more slowly than any power: k = 1, alwa
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from elbo_ref._format.result import Tabular
+from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import (
     FloatArray,
     Rng,
@@ -41,13 +44,33 @@ _CONSTANT = 1e-6
 
 
 @by_value
-class ParetoK(NamedTuple):
-    """Pareto k of each entry's latent, (G,)."""
+@dataclass(frozen=True, eq=False)
+class ParetoK(Tabular):
+    """Pareto k of each entry's latent.
 
+    Attributes
+    ----------
+    labels : sequence
+        The groups of the counts, or the numbers of the entries, from 0.
+    estimate : float64 ndarray, shape (G,)
+        From draws; -inf where all weights are the same to 1e-6 of themselves.
+    limit : float64 ndarray, shape (G,)
+        The limit of many draws: not reached soon, where the tail is seldom drawn.
+    """
+
+    labels: Sequence[Any]
     estimate: FloatArray
-    """From draws; -inf where all weights are the same to 1e-6 of themselves."""
     limit: FloatArray
-    """The limit of many draws: not reached soon, where the tail is seldom drawn."""
+
+    def table(self) -> Table:
+        """Lay out the latents, a row for each."""
+        return Table(
+            [
+                Column(self.labels, "label", "latent"),
+                Column(self.estimate, "estimate", "Pareto k"),
+                Column(self.limit, "limit", "of many draws"),
+            ]
+        )
 
 
 @underflow_is_zero
@@ -110,7 +133,8 @@ def pareto_k(
     for g in np.flatnonzero(np.ptp(log_weights, axis=0) > _CONSTANT):
         # it takes logarithms of inverse weights, and refuses constant ones
         estimate[g] = smooth(-log_weights[:, g])[1]
-    return ParetoK(estimate, _limit(guide, params, tilt))
+    labels = range(len(counts)) if counts.labels is None else counts.labels
+    return ParetoK(labels, estimate, _limit(guide, params, tilt))
 
 
 def _limit(guide: Beta | LogitNormal, params: FloatArray, tilt: FloatArray) -> FloatArray:

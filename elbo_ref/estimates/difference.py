@@ -15,6 +15,7 @@ Since X - Y = (1 - Y) - (1 - X), the roles may be exchanged, so that f is the na
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple, Protocol
 
@@ -42,16 +43,8 @@ _LEAST, _NOTHING = -1e30, -60.0
 """Stands for the logarithm of 0, and the logarithm of what does not count."""
 
 
-class _Difference(NamedTuple):
-    label1: Any
-    label2: Any
-    mean: float
-    lower: float
-    upper: float
-    probability: float
-
-
-class Difference(_Difference, Tabular):
+@dataclass(frozen=True)
+class Difference(Tabular):
     """The difference of two latents' success probabilities, c1 - c2, or of two prior means.
 
     Attributes
@@ -61,23 +54,27 @@ class Difference(_Difference, Tabular):
         The posterior mean and the equal-tailed interval of the difference.
     probability : float
         That the first is above the second.
-
-    Notes
-    -----
-    It is a tuple of these; a frame of it has one row.
     """
+
+    label1: Any
+    label2: Any
+    mean: float
+    lower: float
+    upper: float
+    probability: float
 
     def table(self) -> Table:
         """Lay out the one row."""
         columns = [
-            Column([getattr(self, name)], name, heading, left="label" in name)
-            for name, heading in zip(self._fields, _HEADINGS, strict=True)
+            Column([value], name, heading, left="label" in name)
+            for (name, value), heading in zip(vars(self).items(), _HEADINGS, strict=True)
         ]
         return Table(columns, key=2)
 
     def blocks(self) -> Sequence[Block]:
         """Return the difference with its interval, and the probability of its sign."""
-        mean, low, high, share = (number(x) if x == x else "open" for x in self[2:])
+        values = self.mean, self.lower, self.upper, self.probability
+        mean, low, high, share = (number(x) if x == x else "open" for x in values)
         one, other = str(self.label1), str(self.label2)
         return [{f"{one} - {other}": f"{mean} ({low} to {high})", f"P({one} > {other})": share}]
 

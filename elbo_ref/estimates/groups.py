@@ -56,12 +56,12 @@ class GroupPriors:
         --------
         >>> from elbo_ref import Counts, estimate
         >>> found = estimate(Counts([3, 4, 9], 10)).prior_parameters[None].concentration
-        >>> [round(x, 3) for x in found[1:]]
+        >>> [round(x, 3) for x in (found.value, found.lower, found.upper)]
         [3.446, 0.632, 37.665]
         """
         names = self.posteriors.names
         parameters = map(self._parameters, tracked(range(len(names)), self.progress, "group"))
-        return Priors(zip(names, parameters, strict=True))
+        return Priors(dict(zip(names, parameters, strict=True)))
 
     @cached_property
     def _parameters(self) -> Callable[[int], PriorParameters]:
@@ -85,9 +85,8 @@ class GroupPriors:
     def _of_prior(
         self, part: Callable[[PriorParameters], PriorParameter]
     ) -> PriorParameter | Priors[PriorParameter]:
-        priors = self.prior_parameters.items()
-        parts = Priors((name, part(parameters)) for name, parameters in priors)
-        return parts[None] if tuple(parts) == (None,) else parts
+        parts = {name: part(x) for name, x in self.prior_parameters.groups.items()}
+        return parts[None] if tuple(parts) == (None,) else Priors(parts)
 
     @cached_property
     def test(self) -> TestResult | None:

@@ -27,9 +27,11 @@ _POINTS = 4001
 def mean_difference(first: Fit, second: Fit, level: float) -> tuple[float, float, float, float]:
     """Return m1 - m2, its interval, and P(m1 > m2); nan where there is no posterior of them."""
     if first.grid is None or second.grid is None:
-        (_, one, l1, u1), (_, other, l2, u2) = (x.parameters(level).mean for x in (first, second))
-        down, up = np.hypot(one - l1, u2 - other), np.hypot(u1 - one, other - l2)
-        return one - other, one - other - float(down), one - other + float(up), np.nan
+        one, other = (x.parameters(level).mean for x in (first, second))
+        down = np.hypot(one.value - one.lower, other.upper - other.value)
+        up = np.hypot(one.upper - one.value, other.value - other.lower)
+        mean = one.value - other.value
+        return mean, mean - float(down), mean + float(up), np.nan
     tables = [mean_distribution(x.grid, x.mirrored) for x in (first, second) if x.grid is not None]
     (mean1, y1, share1), (mean2, y2, share2) = tables
     spline = import_module("scipy.interpolate").CubicSpline

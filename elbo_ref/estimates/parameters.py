@@ -12,15 +12,15 @@ The correlation of two trials of one latent is rho = 1/(1 + a + b).
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from scipy import special as sc
 
 from elbo_ref._format.numbers import number
-from elbo_ref._format.result import Block, Rows
+from elbo_ref._format.result import Block, Tabular
 from elbo_ref._format.table import Column, Computed, Table
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.estimates.quadrature import STEP_Y, Grid, normalized, over_y
@@ -31,17 +31,13 @@ _LIGHT = 1e-13
 _PLACES = 161
 MOST_PRIORS = 20
 """Rows of the table of priors that are shown: each takes a while."""
-_Part = TypeVar("_Part", "PriorParameter", "PriorParameters")
+NAMES = "mean", "concentration", "rho"
+"""The parameters that a prior is told by."""
+Part = TypeVar("Part", "PriorParameter", "PriorParameters")
 
 
-class _PriorParameter(NamedTuple):
-    name: str
-    value: float
-    lower: float
-    upper: float
-
-
-class PriorParameter(_PriorParameter, Rows):
+@dataclass(frozen=True)
+class PriorParameter(Tabular):
     """A parameter of the prior with an interval.
 
     Attributes
@@ -54,6 +50,11 @@ class PriorParameter(_PriorParameter, Rows):
         The ends of the equal-tailed posterior interval; of the profile interval; or `value`.
     """
 
+    name: str
+    value: float
+    lower: float
+    upper: float
+
     def table(self) -> Table:
         """Lay out the one row."""
         return _rows([self])
@@ -63,13 +64,8 @@ class PriorParameter(_PriorParameter, Rows):
         return [{self.name: _between(self)}]
 
 
-class _PriorParameters(NamedTuple):
-    mean: PriorParameter
-    concentration: PriorParameter
-    rho: PriorParameter
-
-
-class PriorParameters(_PriorParameters, Rows):
+@dataclass(frozen=True)
+class PriorParameters(Tabular):
     """The parameters of one prior.
 
     Attributes
@@ -78,9 +74,18 @@ class PriorParameters(_PriorParameters, Rows):
         a/(a + b), a + b and 1/(1 + a + b).
     """
 
+    mean: PriorParameter
+    concentration: PriorParameter
+    rho: PriorParameter
+
+    @property
+    def each(self) -> tuple[PriorParameter, ...]:
+        """The three of them."""
+        return self.mean, self.concentration, self.rho
+
     def table(self) -> Table:
         """Lay out the three parameters."""
-        return _rows(self)
+        return _rows(self.each)
 
     def blocks(self) -> Sequence[Block]:
         """Return the values with their intervals."""
@@ -88,36 +93,57 @@ class PriorParameters(_PriorParameters, Rows):
 
     def facts(self, before: str = "") -> dict[str, str]:
         """Write each with its interval, by its name."""
-        return {f"{before}{x.name}": _between(x) for x in self}
+        return {f"{before}{x.name}": _between(x) for x in self.each}
 
 
-class Priors(dict[Hashable, _Part], Rows):
-    """The parameters of the prior of each group, or one of them: by the name of the group."""
+@dataclass(frozen=True, eq=False)
+class Priors(Tabular, Generic[Part]):
+    """The parameters of the prior of each group, or one of them.
+
+    ``priors[group]`` is the part of a group; of the table, ``priors[group, parameter]`` a row.
+
+    Attributes
+    ----------
+    groups : dict
+        `PriorParameters`, or one `PriorParameter`, by the name of the group; None if there is one.
+    """
+
+    groups: dict[Hashable, Part]
+
+    def __getitem__(self, label: Any) -> Any:
+        """Return what is known of a group, or the row of a group and a parameter.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        return self.groups[label] if label in self.groups else super().__getitem__(label)
 
     def table(self) -> Table:
         """Lay out the parameters of each group, a row for each."""
-        several: list[Sequence[PriorParameter]] = [
-            x if isinstance(x, PriorParameters) else [x] for x in self.values()
-        ]
-        groups = [name for name, some in zip(self, several, strict=True) for _ in some]
-        rows: Table = _rows([x for some in several for x in some])
-        if tuple(self) == (None,):
+        several = {
+            name: x.each if isinstance(x, PriorParameters) else (x,)
+            for name, x in self.groups.items()
+        }
+        rows: Table = _rows([x for some in several.values() for x in some])
+        if tuple(self.groups) == (None,):
             return rows
+        groups = [name for name, some in several.items() for _ in some]
         return replace(
             rows, columns=[Column(groups, "group", "group", left=True), *rows.columns], key=2
         )
 
 
-def _rows(parameters: Iterable[PriorParameter]) -> Table:
-    names, *numbers = zip(*parameters, strict=True)
-    columns = [Column(names, "parameter", "parameter", left=True)]
-    headings = {"value": "value", "lower": "from", "upper": "to"}
-    columns += [Column(x, *y) for x, y in zip(numbers, headings.items(), strict=True)]
+def _rows(parameters: Sequence[PriorParameter]) -> Table:
+    columns = [Column([x.name for x in parameters], "parameter", "parameter", left=True)]
+    for name, heading in {"value": "value", "lower": "from", "upper": "to"}.items():
+        columns.append(Column([getattr(x, name) for x in parameters], name, heading))
     return Table(columns)
 
 
 def _between(parameter: PriorParameter) -> str:
-    value, lower, upper = parameter[1:]
+    value, lower, upper = parameter.value, parameter.lower, parameter.upper
     if lower == value == upper:  # known
         return number(value)
     return f"{number(value)} ({number(lower)} to {number(upper)})"
@@ -128,7 +154,7 @@ def priors_table(
 ) -> Table:
     """Lay out the parameters of the prior of each group; none is computed that is not shown."""
     columns = [Column(groups, "group", "group", left=True)]
-    columns += columns_of(len(groups), of, PriorParameters._fields, level)
+    columns += columns_of(len(groups), of, NAMES, level)
     return Table(columns, "the prior of each group", most=MOST_PRIORS)
 
 

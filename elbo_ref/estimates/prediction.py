@@ -7,7 +7,7 @@ the priors that are averaged.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import special as sc
@@ -26,16 +26,9 @@ MOST_TRIALS = 100_000
 _BLOCK = 2**18
 
 
-class _Prediction(NamedTuple):
-    successes: IntArray
-    probability: FloatArray
-    mean: float
-    lower: int
-    upper: int
-
-
 @by_value
-class Prediction(_Prediction, Tabular):
+@dataclass(frozen=True, eq=False)
+class Prediction(Tabular):
     """The number of successes in new trials.
 
     Attributes
@@ -46,11 +39,13 @@ class Prediction(_Prediction, Tabular):
     mean : float
     lower, upper : int
         At most half of what is left of the level lies below `lower`, and above `upper`.
-
-    Notes
-    -----
-    It is a tuple of these; a frame of it has a row for each number of successes.
     """
+
+    successes: IntArray
+    probability: FloatArray
+    mean: float
+    lower: int
+    upper: int
 
     def table(self) -> Table:
         """Lay out the probability of each number of successes."""

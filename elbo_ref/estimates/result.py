@@ -30,7 +30,7 @@ from elbo_ref.estimates.draws import draws_of
 from elbo_ref.estimates.groups import GroupPriors, Posteriors
 from elbo_ref.estimates.mean_difference import mean_difference, places
 from elbo_ref.estimates.mixture import LatentMixture
-from elbo_ref.estimates.parameters import PriorParameters, priors_table
+from elbo_ref.estimates.parameters import NAMES, priors_table
 from elbo_ref.estimates.prediction import MOST_TRIALS, Prediction, predicted
 from elbo_ref.estimates.sides import Betas, Mixed
 
@@ -142,11 +142,12 @@ class Estimates(GroupPriors, Documented, LatentRows, Tabular):
         >>> from elbo_ref import Counts, estimate
         >>> counts = Counts.grouped([3, 4, 9], [10, 10, 10], ["north", "south", "east"])
         >>> found = estimate(counts).difference("east", "north")
-        >>> [round(x, 2) for x in found[2:]]
+        >>> [round(x, 2) for x in (found.mean, found.lower, found.upper, found.probability)]
         [0.42, 0.03, 0.77, 0.98]
 
         >>> apart = estimate(Counts([1, 2, 0, 3, 7, 9, 6, 8], 10), by=[*"aaaabbbb"])
-        >>> [round(x, 2) for x in apart.difference("b", "a", groups=True)[2:]]
+        >>> found = apart.difference("b", "a", groups=True)
+        >>> [round(x, 2) for x in (found.mean, found.lower, found.upper, found.probability)]
         [0.5, 0.19, 0.73, 1.0]
         """
         if groups:
@@ -307,8 +308,8 @@ class Estimates(GroupPriors, Documented, LatentRows, Tabular):
         maximum = self.posteriors.fits[0].maximum
         few = maximum is None or len(maximum.counts) <= _MOST_PAIRS
         if few or "prior_parameters" in vars(self):
-            return self.prior_parameters[None].facts("prior, ")
-        values = {name: getattr(maximum, name) for name in PriorParameters._fields}
+            return self.prior_parameters.groups[None].facts("prior, ")
+        values = {name: getattr(maximum, name) for name in NAMES}
         facts = {f"prior, {x}": "any" if y is None else number(y) for x, y in values.items()}
         return {**facts, "their intervals": "take a while, and are prior_parameters"}
 

@@ -7,7 +7,7 @@ interval, or several where the likelihood-ratio test leaves a gap between two ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -79,10 +79,11 @@ def prior_of(known: Mapping[str, float]) -> Beta | None:
 
 
 @dataclass(frozen=True)
-class ConfidenceRegion(Sequence[float], Documented, Tabular):
+class ConfidenceRegion(Documented, Tabular):
     """The values of a parameter that a test does not reject: one interval, or several.
 
-    As a sequence it is the pair of its ends, so that ``low, high = region``.
+    It has the length and the items of the pair of its ends, so that ``low, high = region``; its
+    table has a row for each interval.
 
     Parameters
     ----------
@@ -139,6 +140,9 @@ class ConfidenceRegion(Sequence[float], Documented, Tabular):
 
     def __getitem__(self, index: Any) -> Any:
         return (self.lower, self.upper)[index]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.lower, self.upper))
 
     def __len__(self) -> int:
         return 2

@@ -22,6 +22,7 @@ from elbo_ref.mle.tests import TestResult
 _SCAN = 9
 _CLOSE = 1e-6
 """The tolerance of the logit of the common mean, relative to how far the means are apart, or 1."""
+_ONE_MEAN = "one mean for all groups", "one for each group"
 _GOLDEN = (np.sqrt(5.0) - 1) / 2
 
 
@@ -47,7 +48,7 @@ def same_mean_test(groups: Sequence[EvidenceMaximum]) -> TestResult:
     """
     some = [group for group in groups if (group.counts.total_count > 0).any()]
     means = np.array([group.mean for group in some], np.float64)
-    statistic, dof = 0.0, len(some) - 1
+    statistic, dof = 0.0, max(len(some) - 1, 0)
     if some and means.min() < means.max():
         profiles = [ProfileLikelihood(group.counts, "mean", {}) for group in some]
         least, most = sc.logit(np.clip(means, LEAST_MEAN, 1 - 2.0**-53)[[*_ends(means)]])
@@ -57,8 +58,7 @@ def same_mean_test(groups: Sequence[EvidenceMaximum]) -> TestResult:
 
         highest = sum(group.log_evidence for group in some)
         statistic = max(2 * (highest - _maximum(height, float(least), float(most))), 0.0)
-    pvalue = float(sc.chdtrc(dof, statistic)) if dof > 0 else 1.0
-    return TestResult(statistic, pvalue, "one mean for all groups", "one for each group")
+    return TestResult(statistic, *_ONE_MEAN, "chi-square", dof)
 
 
 def _ends(means: np.ndarray) -> tuple[int, int]:

@@ -20,13 +20,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import special as sc
 
 from elbo_ref._format.numbers import number
-from elbo_ref._format.result import Block, Rows, Tabular
+from elbo_ref._format.result import Block, Tabular
 from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import (
     FloatArray,
@@ -41,12 +41,41 @@ from elbo_ref.mle.binomial import BinomialLimit, ordered_pairs, pooled_log_likel
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
 from elbo_ref.special import log_binomial
 
+_ONE_PRIOR = "one prior for all groups", "one for each group"
 MOST_CELLS = 1_000_000
 """The most cells that `expected_counts` makes."""
 
 
+Distribution = Literal["normal", "chi-square", "half chi-square"]
+
+
+def tail(distribution: Distribution, dof: int, statistic: Any) -> FloatArray:
+    """Compute the probability of a statistic as high or higher under the null.
+
+    Parameters
+    ----------
+    distribution : {"normal", "chi-square", "half chi-square"}
+        The last is 0 half of the time.
+    dof : int
+        Degrees of freedom of the chi-square; with 0 the statistic is 0.
+    statistic : float or float64 ndarray
+
+    Examples
+    --------
+    >>> float(tail("normal", 0, 0.0)), float(tail("half chi-square", 1, 0.0))
+    (0.5, 1.0)
+    """
+    x = np.asarray(statistic, np.float64)
+    if distribution == "normal":
+        return np.asarray(sc.ndtr(-x))
+    if dof == 0:
+        return np.ones(x.shape)
+    share = sc.chdtrc(dof, np.maximum(x, 0.0))
+    return np.asarray(share if distribution == "chi-square" else np.where(x > 0, share / 2, 1.0))
+
+
 @dataclass(frozen=True)
-class TestResult(Rows):
+class TestResult(Tabular):
     """A test of a hypothesis about the prior, such as the binomial with one c for all latents.
 
     Attributes
@@ -54,18 +83,28 @@ class TestResult(Rows):
     statistic, pvalue : float
     null, alternative : str
         The two hypotheses, in words.
+    distribution : {"normal", "chi-square", "half chi-square"}
+        That of the statistic under the null, as of `tail`.
+    dof : int
+        Its degrees of freedom; 0 for the normal.
     """
 
     __test__ = False
 
     statistic: float
-    pvalue: float
     null: str
     alternative: str
+    distribution: Distribution
+    dof: int = 0
+
+    @property
+    def pvalue(self) -> float:
+        """The probability of a statistic as high or higher under the null."""
+        return float(tail(self.distribution, self.dof, self.statistic))
 
     def table(self) -> Table:
         """Lay out the hypotheses and the numbers in one row."""
-        names = ("null", "alternative", "statistic", "pvalue")
+        names = ("null", "alternative", "statistic", "pvalue", "distribution", "dof")
         return Table([Column([getattr(self, name)], name, name) for name in names])
 
     def blocks(self) -> Sequence[Block]:
@@ -81,7 +120,8 @@ class TestResult(Rows):
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the test into plain values."""
-        return dict(vars(self))
+        names = ("statistic", "pvalue", "null", "alternative", "distribution", "dof")
+        return {name: getattr(self, name) for name in names}
 
 
 @underflow_is_zero
@@ -125,7 +165,7 @@ def tarone_test(counts: Counts) -> TestResult:
         raise ValueError("Tarone's test needs a latent with two trials or more")
     slope = BinomialLimit.of(counts, Fraction(k, k + f)).slope
     z = 2 * float(slope) / float(np.sqrt(2.0 * pairs))
-    return TestResult(z, float(sc.ndtr(-z)), "binomial", "more variation than a binomial's")
+    return TestResult(z, "binomial", "more variation than a binomial's", "normal")
 
 
 @underflow_is_zero
@@ -164,8 +204,7 @@ def likelihood_ratio_test(counts: Counts) -> TestResult:
     statistic = 0.0
     if maximum.kind in ("interior", "all_or_none"):
         statistic = max(2 * (maximum.log_evidence - pooled_log_likelihood(counts)), 0.0)
-    pvalue = float(sc.chdtrc(1, statistic)) / 2 if statistic > 0 else 1.0
-    return TestResult(statistic, pvalue, "binomial", "beta-binomial")
+    return TestResult(statistic, "binomial", "beta-binomial", "half chi-square", 1)
 
 
 def same_prior_test(together: EvidenceMaximum, groups: Sequence[EvidenceMaximum]) -> TestResult:
@@ -199,9 +238,8 @@ def same_prior_test(together: EvidenceMaximum, groups: Sequence[EvidenceMaximum]
     some = sum(bool((group.counts.total_count > 0).any()) for group in groups)
     height = sum(group.log_evidence for group in groups)
     statistic = max(2 * (height - together.log_evidence), 0.0)
-    dof = together.num_parameters * (some - 1)
-    pvalue = float(sc.chdtrc(dof, statistic)) if some > 1 else 1.0
-    return TestResult(statistic, pvalue, "one prior for all groups", "one for each group")
+    dof = together.num_parameters * max(some - 1, 0)
+    return TestResult(statistic, *_ONE_PRIOR, "chi-square", dof)
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,10 +24,12 @@ so that what is left is (A (1 - c) - D c) v + (0, 1/s), and sticking the landing
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from elbo_ref._format.result import Tabular
 from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import FloatArray, float_in, underflow_is_zero
 from elbo_ref._validation.values import by_value
@@ -77,7 +79,8 @@ class Noise(NamedTuple):
 
 
 @by_value
-class GradientVariance(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class GradientVariance(Tabular):
     """A `Noise` for each estimator of the gradient of one ELBO; print it as a table.
 
     `gradient` is what all of them estimate; `objective` and `mean_field_objective` are the
@@ -93,12 +96,6 @@ class GradientVariance(NamedTuple):
     score_function: Noise
     best_baseline: Noise
     sticking_the_landing: Noise
-
-    def __str__(self) -> str:
-        return self.table().to_text()
-
-    def _repr_html_(self) -> str:
-        return self.table().to_html()
 
     def table(self) -> Table:
         """Lay out the variances, summed over latents, and the particles for one digit."""

@@ -39,7 +39,7 @@ def plot_difference(found: Difference, ax: Axes | None = None) -> Axes:
     room = 0.08 * (high - low) or 0.01
     ax.set(xlim=(low - room, high + room), ylim=(-1, 1), yticks=[], xlabel="difference")
     ax.locator_params(axis="x", nbins=6)
-    one, other = (_short(x) for x in found[:2])
+    one, other = (_short(x) for x in (found.label1, found.label2))
     if np.isnan(found.probability):
         return headed(ax, f"{one} less {other}: {number(found.mean)}")
     return headed(ax, f"{one} above {other}: P = {number(found.probability)}")

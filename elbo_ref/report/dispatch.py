@@ -9,32 +9,39 @@ from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from elbo_ref._format.result import Result
 from elbo_ref.crosscheck.findings import Verdict
 from elbo_ref.diagnostics.diagnosis import Diagnosis, diagnose
 from elbo_ref.diagnostics.estimates import EstimateTable
+from elbo_ref.diagnostics.importance import ParetoK
 from elbo_ref.distributions.posterior_table import PosteriorTable
 from elbo_ref.estimates.difference import Difference
 from elbo_ref.estimates.maxima import EvidenceMaxima
+from elbo_ref.estimates.parameters import PriorParameter, PriorParameters, Priors
 from elbo_ref.estimates.prediction import Prediction
 from elbo_ref.estimates.result import Estimates
 from elbo_ref.mle.intervals import ConfidenceRegion, Parameter
 from elbo_ref.mle.result import EvidenceMaximum
-from elbo_ref.mle.tests import ExpectedCounts
-from elbo_ref.report.axes import forget, framed, panels, shown_figure
+from elbo_ref.mle.tests import ExpectedCounts, TestResult
+from elbo_ref.objectives.gradient_variance import GradientVariance
+from elbo_ref.report.axes import forget, framed, shown_figure
 from elbo_ref.report.contrasts import plot_difference, plot_prediction
-from elbo_ref.report.estimates import plot_estimates, plot_maxima, plot_region
+from elbo_ref.report.estimates import plot_estimates, plot_region
 from elbo_ref.report.forest import (
-    MOST_ROWS,
     forest_margin,
     forest_size,
     plot_exceedance,
     plot_forest,
 )
 from elbo_ref.report.latent import plot_latent
+from elbo_ref.report.noise import plot_gradient_variance, plot_pareto_k
 from elbo_ref.report.pictures import plot_run, run_axes
+from elbo_ref.report.priors import number_of_panels, plot_priors, priors_axes, priors_size
 from elbo_ref.report.rootogram import plot_rootogram
 from elbo_ref.report.surface import plot_profile, plot_surface
+from elbo_ref.report.tail import plot_tail
 from elbo_ref.report.verdict import compared_findings, plot_verdict
 from elbo_ref.svi.result import Run
 
@@ -57,6 +64,8 @@ class Picture(NamedTuple):
         What is to be seen, for a page.
     narrow : function
         Of the result: width on a page, in inches.
+    panels : function
+        Of the result: the number of axes.
     """
 
     draw: Callable[..., Any]
@@ -64,6 +73,7 @@ class Picture(NamedTuple):
     axes: Callable[..., Any] = lambda figure, *_, **__: framed(figure)
     seen: str = ""
     narrow: Callable[..., float] = lambda _: 4.5
+    panels: Callable[..., int] = lambda _: 1
 
 
 def _posterior(
@@ -96,17 +106,22 @@ def _maximum(maximum: EvidenceMaximum, ax: Any, *, profile: Parameter | None = N
     return plot_surface(maximum, ax) if profile is None else plot_profile(maximum, profile, ax)
 
 
-def _size_of_maxima(maxima: EvidenceMaxima) -> tuple[float, float]:
-    return 6.0 + forest_margin(maxima), 1.6 + 0.2 * min(max(len(maxima), 3), MOST_ROWS)
-
-
 def _run(run: Run, axes: Any) -> Any:
     return plot_run(diagnose(run), axes)
 
 
+_PRIORS = Picture(
+    plot_priors,
+    priors_size,
+    priors_axes,
+    "parameters of the prior, with intervals",
+    lambda priors: priors_size(priors)[0],
+    number_of_panels,
+)
+
 PICTURES: dict[type[Result], Picture] = {
     ConfidenceRegion: Picture(plot_region, lambda *_: (5.0, 2.0)),
-    Diagnosis: Picture(plot_run, lambda _: (12.0, 4.0), run_axes),
+    Diagnosis: Picture(plot_run, lambda _: (12.0, 4.0), run_axes, panels=lambda _: 3),
     Difference: Picture(plot_difference, lambda *_: (5.0, 2.0)),
     EstimateTable: Picture(
         plot_estimates,
@@ -122,20 +137,33 @@ PICTURES: dict[type[Result], Picture] = {
         "raw rates, estimates and intervals of all latents",
         lambda found: forest_margin(found) + 3.7,
     ),
-    EvidenceMaxima: Picture(
-        plot_maxima,
-        _size_of_maxima,
-        lambda figure, maxima: panels(figure, 2, forest_margin(maxima)),
-        "mean and rho of the prior of each group, with 95 % profile intervals",
-        lambda _: 5.8,
+    EvidenceMaxima: _PRIORS._replace(
+        seen="mean and rho of the prior of each group, with 95 % profile intervals",
+        narrow=lambda _: 5.8,
     ),
     EvidenceMaximum: Picture(
         _maximum, seen="log evidence over the prior's mean and concentration, with its maximum"
     ),
     ExpectedCounts: Picture(plot_rootogram, lambda *_: (6.0, 4.0)),
+    GradientVariance: Picture(
+        plot_gradient_variance,
+        lambda *_: (6.0, 2.8),
+        lambda figure, _: framed(figure, 1.7),
+        narrow=lambda _: 6.0,
+    ),
+    ParetoK: Picture(plot_pareto_k, lambda *_: (6.0, 3.4)),
     Prediction: Picture(plot_prediction, lambda *_: (6.0, 3.6)),
     PosteriorTable: Picture(_posterior, _size_of_posterior, _axes_of_posterior),
-    Run: Picture(_run, lambda _: (12.0, 4.0), lambda figure, run: run_axes(figure, diagnose(run))),
+    PriorParameter: _PRIORS,
+    PriorParameters: _PRIORS,
+    Priors: _PRIORS,
+    Run: Picture(
+        _run,
+        lambda _: (12.0, 4.0),
+        lambda figure, run: run_axes(figure, diagnose(run)),
+        panels=lambda _: 3,
+    ),
+    TestResult: Picture(plot_tail),
     Verdict: Picture(
         plot_verdict,
         _size_of_verdict,
@@ -152,11 +180,11 @@ def plot(result: Result, ax: Any = None, **options: Any) -> Any:
     Parameters
     ----------
     result : Result
-        A run, a diagnosis, estimates, a posterior table, an evidence maximum, a confidence region,
-        expected counts, an estimate table, a difference, a prediction or a verdict.
+        Whatever has a method `plot`: a run, estimates, an evidence maximum, a test, a verdict, ...
     ax : matplotlib Axes, optional
-        Where to draw, three for a run or a diagnosis; by default in a new figure. A notebook shows
-        that by itself; elsewhere pyplot knows it only if pyplot is imported already.
+        Where to draw: three for a run or a diagnosis, one for each parameter of priors; by default
+        in a new figure. A notebook shows that by itself; elsewhere pyplot knows it only if pyplot
+        is imported already.
     **options
         Of estimates and a posterior table, a label as `latent`, for the prior, the likelihood and
         the posterior of one latent; or a threshold t as `above`, for P(c > t) of each. Of an
@@ -164,13 +192,15 @@ def plot(result: Result, ax: Any = None, **options: Any) -> Any:
 
     Returns
     -------
-    matplotlib Axes, or an ndarray of three
+    matplotlib Axes, or an ndarray of them
         ``axes.figure`` is the figure.
 
     Raises
     ------
     TypeError
-        If there is no picture of such a result, or no such option.
+        If there is no picture of such a result, no such option, or `ax` is something else.
+    ValueError
+        If there are not as many axes as the picture has.
     ImportError
         If matplotlib is not installed.
 
@@ -185,7 +215,8 @@ def plot(result: Result, ax: Any = None, **options: Any) -> Any:
     sorted. An evidence maximum is the surface of the evidence over all priors. Expected counts are
     a hanging rootogram. Of a prediction there is a bar for each number of successes. Of a verdict
     there are its losses against the distribution that each should have; without losses, the
-    differences of all numbers that were compared.
+    differences of all numbers that were compared. Parameters of priors have a row for each group;
+    of a test there is the curve of p-values.
 
     Examples
     --------
@@ -200,6 +231,7 @@ def plot(result: Result, ax: Any = None, **options: Any) -> Any:
         raise TypeError(f"there is no picture of {type(result).__name__}: only of {known}")
     _check_options(picture, result, options)
     if ax is not None:
+        _check_axes(ax, picture.panels(result), type(result).__name__)
         return picture.draw(result, ax, **options)
     figure = shown_figure(*picture.size(result, **options))
     try:
@@ -207,6 +239,19 @@ def plot(result: Result, ax: Any = None, **options: Any) -> Any:
     except BaseException:
         forget(figure)
         raise
+
+
+def _check_axes(ax: Any, number: int, kind: str) -> None:
+    """Refuse what cannot be drawn on."""
+    given = np.ravel(np.asarray(ax, object)).tolist()
+    make = f"matplotlib.pyplot.subplots{'' if number == 1 else (1, number)}"
+    make += "()[1]" if number == 1 else "[1]"
+    for each in given:
+        if not hasattr(each, "plot") or not hasattr(each, "set_xlim"):
+            rule = "is no matplotlib Axes; leave ax out, or give"
+            raise TypeError(f"ax = {each!r} ({type(each).__name__}) {rule} {make}")
+    if len(given) != number:
+        raise ValueError(f"the picture of {kind} has {number} axes, not {len(given)}; give {make}")
 
 
 def _check_options(picture: Picture, result: Result, options: Mapping[str, Any]) -> None:

@@ -8,11 +8,9 @@ import numpy as np
 from scipy import special as sc
 
 from elbo_ref.diagnostics.estimates import EstimateTable
-from elbo_ref.estimates.maxima import EvidenceMaxima
 from elbo_ref.mle.intervals import ConfidenceRegion
 from elbo_ref.optima.optimum import Optimum
 from elbo_ref.report.axes import (
-    EXACT,
     OWN,
     PALE,
     PRIOR,
@@ -20,9 +18,7 @@ from elbo_ref.report.axes import (
     headed,
     new_axes,
     padded,
-    plain_text,
 )
-from elbo_ref.report.forest import MOST_ROWS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,46 +76,6 @@ def _values(row: Optimum) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     chosen = row.mean if row.c is None else row.c
     values = np.atleast_1d(np.asarray(np.nan if chosen is None else chosen, np.float64))
     return values[np.isfinite(values)]
-
-
-def plot_maxima(maxima: EvidenceMaxima, axes: Any) -> Any:
-    """Draw mean and rho of the prior of each group, with profile intervals.
-
-    Parameters
-    ----------
-    maxima : EvidenceMaxima
-    axes : two matplotlib Axes
-
-    Returns
-    -------
-    ndarray of two matplotlib Axes
-        Their x is the mean, and rho. Hollow marks are limits that are not attained.
-    """
-    places = np.arange(len(maxima))[::-1]
-    for ax, name in zip(axes, ("mean", "rho"), strict=True):
-        for place, (group, parameters) in zip(places, maxima.parameters.items(), strict=True):
-            _, value, lower, upper = getattr(parameters, name)
-            ax.hlines(place, lower, upper, color=PALE, lw=4, zorder=1)
-            face = PRIOR if maxima.groups[group].attained else "white"
-            ax.plot(value, place, "o", ms=6, color=PRIOR, mfc=face, zorder=2, clip_on=False)
-        one = getattr(maxima.together, name)
-        if one is not None:
-            ax.axvline(
-                one,
-                color=EXACT,
-                ls=":",
-                lw=1.4,
-                label="one prior for all" if ax is axes[0] else None,
-            )
-        ax.set(xlabel=f"{name} of the prior", ylim=(-0.8, len(maxima) - 0.2))
-        headed(ax, "95% profile intervals" if name == "mean" else "")
-    if len(maxima) <= MOST_ROWS:
-        axes[0].set_yticks(places, [plain_text(group) for group in maxima.groups], fontsize=9)
-    else:
-        axes[0].set_yticks([])
-    for ax in axes:
-        ax.tick_params(axis="y", length=0)
-    return axes
 
 
 def plot_region(region: ConfidenceRegion, ax: Axes | None = None) -> Axes:

@@ -21,6 +21,7 @@ import elbo_ref as er
 from elbo_ref._format.result import Result, Rows, Shown, Tabular
 from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.extras import PACKAGES, need
+from elbo_ref.diagnostics.importance import ParetoK
 from elbo_ref.estimates.maxima import maxima_by
 from elbo_ref.recording import replay  # noqa: F401  (brings every class of a result)
 
@@ -68,6 +69,8 @@ def all_results():
         "Diagnosis": er.diagnose(run),
         "Difference": apart.difference(0, 1),
         "Prediction": apart.predict(3, 0),
+        "GradientVariance": er.gradient_variance(er.Beta(2.0, 3.0), er.Beta(1.0, 1.0), one),
+        "ParetoK": ParetoK(("<a>", "b"), np.array([0.5, -np.inf]), np.array([0.6, -np.inf])),
         "PriorParameter": apart.rho["<a>"],
         "PriorParameters": apart.prior_parameters["b"],
         "Priors": apart.prior_parameters,
@@ -115,7 +118,7 @@ def test_length_rows_and_labels_agree_with_the_csv(name):
     for row, texts in zip(table, rows[1:], strict=True):
         assert ["" if x is None else str(x) for x in row] == texts
         assert table[row[0] if table.key == 1 else row[: table.key]] == row
-    if not isinstance(result, tuple | dict | er.ConfidenceRegion):  # sequences of their own
+    if not isinstance(result, er.ConfidenceRegion):  # the pair of its ends
         assert len(result) == len(table) == len(list(result))
     with pytest.raises(KeyError, match="no row"):
         table["no such label"]
@@ -131,13 +134,27 @@ def test_frames_hold_the_table(name):
     of_pandas = of_pandas.where(pandas.notna(of_pandas), None)
     of_polars = TABLES[name].to_polars()
     of_arrow = pyarrow.RecordBatchReader.from_stream(TABLES[name]).read_all()
-    if not isinstance(TABLES[name], tuple | dict):  # which PyArrow takes as columns
-        assert pyarrow.table(TABLES[name]) == of_arrow
+    assert pyarrow.table(TABLES[name]) == of_arrow
+    assert polars.DataFrame(TABLES[name]).equals(of_polars)
+    if hasattr(pandas.DataFrame, "from_arrow"):
+        taken = pandas.DataFrame.from_arrow(TABLES[name])
+        assert pyarrow.Table.from_pandas(taken).to_pylist() == of_arrow.to_pylist()
     assert list(of_pandas) == of_polars.columns == of_arrow.column_names
     frames = of_pandas.itertuples(index=False, name=None), of_polars.rows()
     for rows in (*frames, zip(*of_arrow.to_pydict().values(), strict=True)):
         assert [tuple(map(str, row)) for row in rows] == wanted
     assert polars.DataFrame(table).equals(of_polars)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_duckdb_reads_a_result_where_it_stands(name):
+    duckdb = pytest.importorskip("duckdb")
+    result = TABLES[name]
+    found = duckdb.sql("SELECT * FROM result")
+    assert found.columns == list(next(iter(result.table()))._fields)
+    assert [tuple(map(str, row)) for row in found.fetchall()] == [
+        tuple(map(str, row)) for row in result.table()
+    ]
 
 
 @pytest.mark.parametrize("kind", LABELS)

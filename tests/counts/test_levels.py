@@ -46,7 +46,7 @@ def test_counts_of_a_frame_carry_the_level_of_each_row(seed, group):
     if group:
         arm = dict(zip(table.ward, table.arm, strict=True))
         assert list(counts.by.levels) == [arm[label] for label in counts.labels]
-    names = {str(name) for name in er.estimate(counts, "mle").prior_mean}
+    names = {str(name) for name in er.estimate(counts, "mle").prior_mean.groups}
     assert names == set(table.arm)
 
 

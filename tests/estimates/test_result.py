@@ -52,9 +52,9 @@ def test_difference_against_draws():
 @pytest.mark.thorough
 def test_difference_is_antisymmetric():
     one, other = FOUND.difference(2, 0), FOUND.difference(0, 2)
-    np.testing.assert_allclose(
-        one[2:], [-other.mean, -other.upper, -other.lower, 1 - other.probability], atol=1e-9
-    )
+    values = one.mean, one.lower, one.upper, one.probability
+    back = -other.mean, -other.upper, -other.lower, 1 - other.probability
+    np.testing.assert_allclose(values, back, atol=1e-9)
 
 
 def test_difference_under_one_prior():
@@ -88,7 +88,8 @@ def test_prior_parameters():
         mass = TWIN.share.sum(axis=axis)
         spline = interpolate.CubicSpline(np.arange(mass.size), mass).antiderivative()
         parameter = FOUND.prior_concentration if axis == 0 else FOUND.prior_mean
-        for value, tail in zip(parameter[1:], (0.5, 0.025, 0.975), strict=True):
+        ends = {0.5: parameter.value, 0.025: parameter.lower, 0.975: parameter.upper}
+        for tail, value in ends.items():
             order = np.argsort(values)
             at = np.interp(np.log(value), np.log(values[order]), order.astype(float))
             share = float(spline(at) / spline(mass.size - 1))
@@ -101,11 +102,11 @@ def test_prior_parameters_at_the_maximum():
     counts = er.datasets.load("rat_tumors")
     found, maximum = er.estimate(counts, "mle"), er.maximize_evidence(counts)
     assert found.prior_mean.value == maximum.mean
-    assert found.prior_concentration[1:] == (
-        maximum.concentration,
-        *maximum.confidence_interval("concentration"),
-    )
-    assert er.estimate(counts, er.Beta(2.0, 6.0)).rho == ("rho", *[pytest.approx(1 / 9)] * 3)
+    ends = maximum.confidence_interval("concentration")
+    wanted = er.PriorParameter("concentration", maximum.concentration, *ends)
+    assert found.prior_concentration == wanted
+    (rho,) = er.estimate(counts, er.Beta(2.0, 6.0)).rho
+    assert rho == ("rho", *[pytest.approx(1 / 9)] * 3)
 
 
 @pytest.mark.thorough
@@ -154,7 +155,7 @@ def test_print_computes_no_prior_that_it_does_not_show(monkeypatch):
     assert str(found) == text and len(asked) == 20
     found._repr_html_()
     assert len(asked) == 20
-    assert len(found.prior_parameters) == len(asked) == 30
+    assert len(found.prior_parameters.groups) == len(asked) == 30
     assert found.test.null not in text and found.test.null in str(found)
 
 
@@ -195,7 +196,7 @@ def test_rare_events_warn_of_nothing(k, n, prior):
 @pytest.mark.parametrize("counts", [er.Counts([1, 2], [3, 9]), er.Counts([3, 4, 9], 10)])
 def test_levels_close_to_1(counts, level):
     found = er.estimate(counts, level=level)
-    for x in found.prior_parameters[None]:
+    for x in found.prior_parameters:
         assert 0 <= x.lower < x.value < x.upper
 
 

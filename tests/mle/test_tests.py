@@ -147,13 +147,9 @@ def test_tarone_pvalue(table):
     wanted = float(mp.erfc(mp.mpf(test.statistic) / mp.sqrt(2)) / 2)
     assert test.pvalue == pytest.approx(wanted, rel=1e-13)
     assert (test.null, test.alternative) == ("binomial", "more variation than a binomial's")
-    assert list(test.to_dict()) == ["statistic", "pvalue", "null", "alternative"]
-    assert list(test.to_dict().values()) == [
-        test.statistic,
-        test.pvalue,
-        test.null,
-        test.alternative,
-    ]
+    names = ["statistic", "pvalue", "null", "alternative", "distribution", "dof"]
+    assert test.to_dict() == {name: getattr(test, name) for name in names}
+    assert (test.distribution, test.dof) == ("normal", 0)
 
 
 @pytest.mark.parametrize(

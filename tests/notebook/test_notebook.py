@@ -36,6 +36,7 @@ RESULTS = {
     "EvidenceMaximum": "maximum",
     "ExpectedCounts": "er.expected_counts(maximum)",
     "GradientVariance": "er.gradient_variance(guide, prior, counts)",
+    "ParetoK": "er.pareto_k(guide, prior, counts)",
     "PosteriorTable": "er.posterior_table(prior, counts)",
     "Prediction": "er.estimate(counts).predict(10, 'north')",
     "PriorParameter": "er.estimate(counts).prior_mean",

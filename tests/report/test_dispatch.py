@@ -20,8 +20,8 @@ from elbo_ref._format.result import Result, Rows, Shown, Tabular
 from elbo_ref._format.table import Table
 from elbo_ref._format.terminal import in_notebook
 from elbo_ref.estimates.maxima import EvidenceMaxima, maxima_by
-from elbo_ref.estimates.parameters import Priors
-from elbo_ref.mle.tests import TestResult as BinomialTest
+from elbo_ref.estimates.parameters import PriorParameter, PriorParameters, Priors
+from elbo_ref.mle.tests import TestResult as Tested, tail
 from elbo_ref.report import axes as shared, dispatch, forest, rootogram, surface
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -54,6 +54,23 @@ def counts_of(size):
     rng = np.random.default_rng(0)
     n = rng.integers(5, 60, size)
     return er.Counts(rng.binomial(n, rng.beta(3, 10, size)), n)
+
+
+GUIDE, COUNTS_1 = er.Beta(2.0, 3.0), er.Counts(3, 10)
+
+
+def groups_of(size, *names):
+    """Parameters of the priors of groups, as they might be."""
+    rng = np.random.default_rng(size)
+    groups = {}
+    for i in range(size):
+        m, s = rng.beta(2, 5), rng.lognormal(2, 1)
+        most = np.inf if i == 3 else 9 * s
+        ends = {"mean": (m, m / 2, (1 + m) / 2), "concentration": (s, s / 9, most)}
+        ends["rho"] = (1 / (1 + s), 1 / (1 + most), 1 / (1 + s / 9))
+        each = {name: PriorParameter(name, *values) for name, values in ends.items()}
+        groups[f"group {i}"] = PriorParameters(**each) if len(names) == 3 else each[names[0]]
+    return Priors(groups)
 
 
 def posterior(size):
@@ -92,6 +109,19 @@ RESULTS = {
     "mistake": lambda: verdict(-1.0),
     "difference": lambda: er.estimate(COUNTS[6], er.Beta(2.0, 8.0)).difference(*NAMES[2:4]),
     "prediction": lambda: er.estimate(COUNTS[6]).predict(12, "south"),
+    "prior": lambda: er.estimate(COUNTS[6]).prior_parameters,
+    "rho": lambda: er.estimate(COUNTS[71], "mle").rho,
+    "prior of a limit": lambda: er.estimate(er.Counts([0, 0], 9), "mle").prior_parameters[None],
+    "no prior": lambda: er.estimate(er.Counts(0, 0), "mle").prior_parameters,
+    "priors": lambda: groups_of(6, "mean", "concentration", "rho"),
+    "many priors": lambda: groups_of(71, "mean", "concentration", "rho"),
+    "rhos of very many": lambda: groups_of(5000, "rho"),
+    "score test": lambda: er.tarone_test(COUNTS[71]),
+    "test": lambda: er.likelihood_ratio_test(COUNTS[71]),
+    "test of equals": lambda: er.likelihood_ratio_test(er.Counts([5, 5], 10)),
+    "test of many": lambda: Tested(7e3, "one prior for all groups", "other", "chi-square", 9998),
+    "gradient variance": lambda: er.gradient_variance(GUIDE, er.Beta(1.0, 1.0), er.Counts(3, 10)),
+    "no noise": lambda: er.gradient_variance(er.Beta(4.0, 8.0), er.Beta(1.0, 1.0), COUNTS_1),
     "long prediction": lambda: er.estimate(COUNTS[6]).predict(5000),
 }
 
@@ -103,9 +133,8 @@ def result(name):
 
 def texts_of(ax):
     low, high = sorted(ax.get_ylim())
-    ticks = [
-        t for t, y in zip(ax.get_yticklabels(), ax.get_yticks(), strict=True) if low <= y <= high
-    ]
+    named = ax.get_yticklabels()  # none of axes that share those of their neighbour
+    ticks = [t for t, y in zip(named, ax.get_yticks(), strict=bool(named)) if low <= y <= high]
     low, high = sorted(ax.get_xlim())
     ticks += [
         t for t, x in zip(ax.get_xticklabels(), ax.get_xticks(), strict=True) if low <= x <= high
@@ -133,7 +162,9 @@ def collisions(drawn):
 def test_every_result_is_drawn_readably(name):
     drawn = result(name).plot()
     assert collisions(drawn) == []
-    assert all(ax.get_title(loc="left") for ax in np.ravel(drawn))
+    titles = [ax.get_title(loc="left") for ax in np.ravel(drawn)]
+    several = isinstance(result(name), er.Run | er.Diagnosis)  # other axes share one title
+    assert all(titles) if several else titles[0]
 
 
 @pytest.mark.parametrize("name", few([x for x in RESULTS if x not in ("run", "diagnosis")], 3))
@@ -142,6 +173,22 @@ def test_every_result_is_drawn_readably_on_a_page(name):
     picture = dispatch.PICTURES[type(found)]
     figure = Figure(figsize=(picture.narrow(found), picture.size(found)[1]))
     assert collisions(picture.draw(found, picture.axes(figure, found))) == []
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("size", [1, *SIZES])
+def test_importance_weights_are_drawn_readably(size):
+    pytest.importorskip("arviz_stats")
+    rng = np.random.default_rng(size)
+    guide = er.Beta(rng.uniform(2, 8, size), rng.uniform(6, 14, size))
+    found = er.pareto_k(guide, er.Beta(1.0, 1.0), er.Counts(rng.binomial(12, 0.3, size), 12))
+    ax = found.plot()
+    assert collisions(ax) == []
+    *_, limit, drawn = ax.get_lines()
+    assert sorted(drawn.get_ydata()) == sorted(found.estimate)
+    assert list(limit.get_ydata()) == sorted(found.limit)
+    unusable = (found.estimate >= 0.7).sum()
+    assert f": {unusable} not usable" in ax.get_title(loc="left")
 
 
 @pytest.mark.parametrize("size", few(SIZES))
@@ -172,13 +219,13 @@ def test_collisions_are_seen():
     assert collisions(posterior(6).plot(ax)) != []
 
 
-def test_kinds_without_a_picture_are_tables_and_tests():
+def test_the_one_kind_without_a_picture_is_a_table():
     def classes(kind):
         return {kind} | {x for sub in kind.__subclasses__() for x in classes(sub)}
 
     bases = {Shown, Rows, Result, Tabular}
     without = classes(Shown) - set(dispatch.PICTURES) - bases
-    assert without == {Table, BinomialTest, er.PriorParameter, er.PriorParameters, Priors}
+    assert without == {Table}
     assert not any(hasattr(kind, "plot") for kind in without)
     with pytest.raises(TypeError, match="no picture of Table: only of ConfidenceRegion, Diag"):
         er.plot(posterior(6).table())
@@ -187,12 +234,16 @@ def test_kinds_without_a_picture_are_tables_and_tests():
 @pytest.mark.parametrize("name", few(RESULTS, 2))
 def test_axes_in_axes_out(name):
     found = result(name)
-    several = name in ("run", "diagnosis")
-    given = Figure().subplots(1, 3) if several else Figure().subplots()
+    number = dispatch.PICTURES[type(found)].panels(found)
+    given = Figure().subplots(1, number)
     drawn = er.plot(found, given)
-    assert np.array_equal(drawn, given) if several else drawn is given
+    assert np.array_equal(drawn, given) if number > 1 else drawn is given
     with pytest.raises(TypeError, match="no_such_option"):
         found.plot(given, no_such_option=1)
+    with pytest.raises(TypeError, match=r"ax = 3 \(int\) is no matplotlib Axes; leave ax out, or"):
+        found.plot(3)
+    with pytest.raises(ValueError, match=rf"has {number} axes, not 4; give matplotlib.pyplot.sub"):
+        found.plot(Figure().subplots(2, 2))
 
 
 # -- the numbers that are drawn ----------------------------------------------------------------
@@ -452,3 +503,62 @@ def test_a_difference_without_a_probability_has_a_title():
     assert ax.get_title(loc="left") == "a less b: -0.63333"
     with pytest.raises(ValueError, match="no groups to compare: give by= to estimate"):
         er.estimate(er.Counts([3, 4], 10)).difference("a", "b", groups=True)
+
+
+# -- priors, tests and estimators --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [6, 71])
+def test_priors_have_a_row_for_each_group_and_axes_for_each_parameter(size):
+    found = groups_of(size, "mean", "concentration", "rho")
+    axes = found.plot()
+    order = list(found.groups)[::-1]
+    if size == 71:  # sorted by the mean
+        order = sorted(found.groups, key=lambda name: found[name].mean.value)
+    for ax, name in zip(axes, ("mean", "concentration", "rho"), strict=True):
+        rows = [getattr(found[group], name) for group in order]
+        below, above, values, _ = ax.get_lines()
+        low, high = ax.get_xlim()
+        assert list(values.get_xdata()) == [x.value for x in rows if low <= x.value <= high]
+        (intervals,) = ax.collections
+        segments = np.array(intervals.get_segments())[:, :, 0]
+        assert segments[:, 0].tolist() == [x.lower for x in rows]
+        cut = name == "concentration"
+        assert segments[:, 1].tolist() == [min(x.upper, high if cut else 1.0) for x in rows]
+        assert len(below.get_xdata()) == 0
+        assert len(above.get_xdata()) == (sum(x.upper > high for x in rows) if cut else 0)
+    labels = [x.get_text() for x in axes[0].get_yticklabels()]
+    assert labels == (list(found.groups) if size == 6 else [])
+
+
+def test_one_parameter_has_axes_of_its_own_and_groups_share_them():
+    one = er.estimate(COUNTS[6]).rho
+    ax = one.plot()
+    assert ax.get_xlabel() == ax.get_title(loc="left") == "rho of the prior"
+    assert list(ax.get_lines()[-2].get_xdata()) == [one.value]
+    assert groups_of(2, "rho").plot().get_title(loc="left") == "rho of the priors of 2 groups"
+
+
+@pytest.mark.parametrize("name", ["score test", "test", "test of equals", "test of many"])
+def test_a_test_is_a_point_of_the_curve_of_p(name):
+    found = result(name)
+    ax = found.plot()
+    curve, _, _, point = ax.get_lines()
+    x, p = curve.get_data()
+    np.testing.assert_array_equal(p, np.maximum(tail(found.distribution, found.dof, x), 1e-300))
+    assert (*map(float, point.get_data()[0]), *map(float, point.get_data()[1])) == (
+        found.statistic,
+        max(found.pvalue, 1e-300),
+    )
+    law = {"normal": stats.norm(), "chi-square": stats.chi2(found.dof or 1)}
+    wanted = law.get(found.distribution, stats.chi2(1)).sf(found.statistic)
+    wanted *= 0.5 if found.distribution == "half chi-square" and found.statistic > 0 else 1.0
+    np.testing.assert_allclose(found.pvalue, wanted, rtol=1e-10)
+
+
+def test_estimators_are_at_their_price():
+    found = result("gradient variance")
+    ax = found.plot()
+    particles = found.table().column("particles")
+    assert list(ax.get_lines()[0].get_xdata()) == particles
+    assert [x.get_text() for x in ax.get_yticklabels()] == found.table().column("estimator")
