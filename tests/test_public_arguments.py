@@ -241,3 +241,63 @@ def test_two_that_are_swapped(name):
         except FileNotFoundError:
             assert "path" in right
         assert not words or any(name in words for name in right), (one, other)
+
+
+# -- what a newcomer calls, and what the error says to do --------------------------------------
+
+
+class Frame:
+    """Looks like a data frame."""
+
+    columns = ("k", "n")
+
+
+FOUND, GROUPS = er.estimate(COUNTS, PRIOR), er.estimate(COUNTS, PRIOR, by=["a", "b", "b"])
+NUMBER = "write numbers without quotes, or convert a column of texts first"
+REMEDIES = {
+    "er.estimate('counts.csv')": r"make it by read_counts\(path\)",
+    "er.tarone_test(Frame())": r"make it by Counts.from_frame\(frame, successes=COLUMN, total_cou",
+    "er.estimate(None)": r"make it by Counts\(successes, total_count\)",
+    "er.maximize_evidence([3, 4])": r"make it by Counts\(successes, total_count\)",
+    "er.estimate(COUNTS, hyperprior='flat')": r"make it by Hyperprior\(mean=Beta\(1, 1\)",
+    "er.posterior_table('averaged', COUNTS)": r"make it by Beta\(concentration1, concentration0\)",
+    "er.expected_counts(COUNTS)": r"make it by maximize_evidence\(counts\)",
+    "er.estimate(COUNTS, 'MLE')": "must be 'averaged', 'mle' or a Beta",
+    "er.estimate(COUNTS, MAXIMUM)": r"as Beta\(2.0, 8.0\) or the `prior` of maximize_evidence",
+    "er.estimate(COUNTS, (1, 1))": r"as Beta\(2.0, 8.0\) or the `prior` of max.*not tuple",
+    "er.estimate(COUNTS, level=95)": "must lie strictly between 0 and 1; 95 % is 0.95",
+    "er.posterior_table(PRIOR, COUNTS, prob=99.5)": "99.5 % is 0.995",
+    "er.estimate(COUNTS, level='95%')": NUMBER,
+    "er.estimate(COUNTS, above='0.3')": NUMBER,
+    "er.estimate(COUNTS, by='arm')": r"make them by Counts.from_frame\(frame, ..., by=\"arm\"\)",
+    "er.Beta('a', 1)": NUMBER,
+    "er.Counts('3', '10')": NUMBER,
+    "er.Counts(['3', '4'], 10)": NUMBER,
+    "er.Counts(None, 10)": r"successes must hold whole numbers, not None \(NoneType\)",
+    "er.Counts({'a': 1}, 2)": r"successes must hold whole numbers, not {'a': 1} \(dict\)",
+    "er.Counts([3, np.nan], 10)": r"successes\[1\] = nan .*; leave rows without a value out",
+    "er.Counts.from_frame('counts.csv')": "read_counts reads a file",
+    "er.read_counts('https://example.invalid/c.csv')": "fetch the file first, or read it into a fr",
+    "er.read_counts(Frame())": "call Counts.from_frame",
+    "FOUND.plot(ax=3)": r"leave ax out, or give matplotlib.pyplot.subplots\(\)\[1\]",
+    "FOUND.plot(color='red')": "it has only latent and above",
+    "er.plot(COUNTS)": r"plot estimate\(counts\) or maximize_evidence\(counts\)",
+    "FOUND['nobody']": r"no row has this label; rows are 0, 1, 2",
+    "er.expected_counts(MAXIMUM)[3]": r"no row has this total_count, successes; rows are \(2, 0\)",
+    "FOUND.difference(0, 9)": "is not a label of these estimates, which are 0, 1, 2",
+    "FOUND.difference(0, 1, groups=True)": "there are no groups to compare: give by= to estimate",
+    "FOUND.same_mean_test()": "there are no groups: give by= to estimate",
+    "FOUND.predict(10, group='a')": "where there are none: give by= to estimate",
+    "GROUPS.predict(10)": r"is not one of the groups \['a', 'b'\]: give group=",
+    "MAXIMUM.confidence_interval('sd')": "must be one of .*, mean, concentration, rho",
+    "er.maximize_evidence(COUNTS, 0.3)": "fixed must be a mapping, as {'mean': 0.2}, not float",
+    "FOUND.to_csv(3)": "path must be a str or a Path, not int",
+}
+
+
+@pytest.mark.parametrize("code", REMEDIES)
+def test_the_error_says_what_to_do(code):
+    if "plot(" in code:
+        pytest.importorskip("matplotlib")
+    with pytest.raises((TypeError, ValueError, KeyError), match=REMEDIES[code]):
+        eval(code)

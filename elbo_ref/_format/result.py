@@ -6,7 +6,10 @@ blocks, so that a notebook shows what `print` does.
 
 from __future__ import annotations
 
+import csv
 import html
+import io
+import os
 from collections import namedtuple
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -15,9 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from elbo_ref._format import frames
+from elbo_ref._validation.arguments import file_path
 
 if TYPE_CHECKING:
     from elbo_ref._format.table import Table
+
+_MOST_KEYS = 5
+"""Keys of rows that an error names."""
 
 Block: TypeAlias = "str | Mapping[str, str] | Table"
 
@@ -104,8 +111,9 @@ class Rows(Shown):
         if isinstance(keys, tuple) and len(keys) == table.key:
             place = _place([column.values for column in named[: table.key]], keys)
         if place is None:
-            names = ", ".join(column.name for column in named[: table.key])
-            raise KeyError(f"{label!r}: no row has this {names}")
+            keyed = named[: table.key]
+            names = ", ".join(column.name for column in keyed)
+            raise KeyError(f"{label!r}: no row has this {names}; rows are {_some_keys(keyed)}")
         row = _row_type(tuple(column.name for column in named))
         return row._make(_plain(column.values[place : place + 1])[0] for column in named)
 
@@ -150,9 +158,26 @@ class Rows(Shown):
         """
         return frames.arrow_stream(self.table().columns, requested_schema)
 
-    def to_csv(self) -> str:
-        """Write comma-separated text with a header: every row, every digit."""
-        return self.table().to_csv()
+    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Write comma-separated text with a header: every row, every digit.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            A file to write it to as well.
+
+        Returns
+        -------
+        str
+        """
+        columns = dict(frames.split(self.table().columns))
+        values = (x.tolist() if isinstance(x, np.ndarray) else x for x in columns.values())
+        text, rows = io.StringIO(), zip(*values, strict=True)
+        csv.writer(text, lineterminator="\n").writerows([list(columns), *rows])
+        if path is not None:
+            with open(file_path("path", path), "w", encoding="utf-8", newline="") as file:
+                file.write(text.getvalue())
+        return text.getvalue()
 
 
 class Tabular(Rows, Result):
@@ -192,6 +217,14 @@ def _place(columns: Sequence[Any], keys: tuple[Any, ...]) -> int | None:
     for values, key in zip(columns, keys, strict=True):
         rows = [i for i in rows if values[i] == key]  # type: ignore[assignment]
     return rows[0] if rows else None
+
+
+def _some_keys(columns: Sequence[Any]) -> str:
+    """Write the keys of the first rows."""
+    size = len(columns[0].values)
+    rows = zip(*(_plain(column.values[:_MOST_KEYS]) for column in columns), strict=True)
+    keys = [repr(row[0] if len(columns) == 1 else row) for row in rows]
+    return ", ".join([*keys, *["..."] * (size > _MOST_KEYS)])
 
 
 @lru_cache(maxsize=32)

@@ -7,9 +7,7 @@ programs: every row, every digit.
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elbo_ref._format import frames
 from elbo_ref._format.numbers import number
 from elbo_ref._format.result import Rows
 
@@ -171,14 +168,6 @@ class Table(Rows):
         head = _line("th", [column.heading for column in columns])
         body = [*lines(above), *[gap] * bool(left_out), *lines(below)]
         return f"<table>{caption}{head}{''.join(body)}</table>"
-
-    def to_csv(self) -> str:
-        """Write comma-separated text with a header."""
-        columns = dict(frames.split(self.columns))
-        values = (x.tolist() if isinstance(x, np.ndarray) else x for x in columns.values())
-        text, rows = io.StringIO(), zip(*values, strict=True)
-        csv.writer(text, lineterminator="\n").writerows([list(columns), *rows])
-        return text.getvalue()
 
     def _for_reading(self) -> list[Column]:
         return [column for column in self.columns if column.heading]

@@ -63,12 +63,32 @@ def _underflow_is_zero(function: Callable[..., Any]) -> Callable[..., Any]:
     return wraps(function)(FunctionType(quiet.__code__, params, closure=quiet.__closure__))
 
 
+_MADE_BY = {
+    "Beta": "Beta(concentration1, concentration0)",
+    "Counts": "Counts(successes, total_count)",
+    "EvidenceMaximum": "maximize_evidence(counts)",
+    "Hyperprior": "Hyperprior(mean=Beta(1, 1), weight=(1, 1))",
+}
+"""Calls that make values of a kind."""
+
+
 def check_type(name: str, value: object, *kinds: type) -> None:
     """Raise TypeError unless `value` is of one of these kinds."""
     if not isinstance(value, kinds):
         article = "an" if kinds[0].__name__[0] in "AEIOU" else "a"
         wanted = " or ".join(kind.__name__ for kind in kinds).replace("NoneType", "None")
-        raise TypeError(f"{name} must be {article} {wanted}, not {type(value).__name__}")
+        text = f"{name} must be {article} {wanted}, not {type(value).__name__}"
+        make = _remedy(kinds[0].__name__, value)
+        raise TypeError(f"{text}: make it by {make}" if make else text)
+
+
+def _remedy(kind: str, value: object) -> str | None:
+    """Return a call that makes what was wanted of what was given."""
+    if kind == "Counts" and isinstance(value, str | os.PathLike):
+        return "read_counts(path)"
+    if kind == "Counts" and hasattr(value, "columns"):
+        return "Counts.from_frame(frame, successes=COLUMN, total_count=COLUMN)"
+    return _MADE_BY.get(kind)
 
 
 def check_known(name: str, value: object, known: Iterable[str]) -> None:
@@ -118,6 +138,9 @@ def require(name: str, array: NDArray[Any], good: NDArray[np.bool_] | np.bool_, 
         raise ValueError(f"{describe(name, array, index)} {rule}")
 
 
+_UNQUOTED = "write numbers without quotes, or convert a column of texts first"
+
+
 def float_array(name: str, value: ArrayLike) -> FloatArray:
     """Return a float64 copy of real numbers; raise TypeError for anything else."""
     array = as_array(name, value)
@@ -127,7 +150,8 @@ def float_array(name: str, value: ArrayLike) -> FloatArray:
         except OverflowError as error:
             raise ValueError(f"{name}: {error}") from None
     if np.ma.isMaskedArray(value) or array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must be real numbers, not {_kind(value, array)}")
+        texts = f"; {_UNQUOTED}" if array.dtype.kind in "US" else ""
+        raise TypeError(f"{name} must be real numbers, not {_kind(value, array)}{texts}")
     with np.errstate(all="ignore"):  # a longdouble may be out of range: it is then 0 or infinite
         return array.astype(np.float64)
 
@@ -185,7 +209,10 @@ def scalar(name: str, value: float, good: Callable[[float], bool], rule: str) ->
 
 def probability(name: str, value: float) -> float:
     """Return one number strictly between 0 and 1, as a float."""
-    return scalar(name, value, lambda p: 0 < p < 1, "must lie strictly between 0 and 1")
+    rule = "must lie strictly between 0 and 1"
+    if isinstance(value, int | float) and 1 < value < 100:
+        rule = f"{rule}; {value:g} % is {value / 100:g}"
+    return scalar(name, value, lambda p: 0 < p < 1, rule)
 
 
 def count(name: str, value: int, minimum: int, maximum: float = 2**63 - 1) -> int:
@@ -210,11 +237,13 @@ def whole_numbers(name: str, value: ArrayLike) -> IntArray:
         raise ValueError(f"{name} is empty: at least one row is needed")
     if array.size and array.dtype.kind == "O":
         if not all(isinstance(x, int | np.integer) for x in array.flat):
-            raise TypeError(f"{name} must hold whole numbers")
+            raise TypeError(f"{name} must hold whole numbers, not {_first_other(array)}")
         good = np.array([0 <= x <= 2**63 - 1 for x in array.flat]).reshape(array.shape)
         require(name, array, good, "must lie in [0, 2**63)")
     elif array.dtype.kind == "f":
         fits = np.isfinite(array) & (array == np.rint(array))
+        missing = "is not a whole number; leave rows without a value out"
+        require(name, array, ~np.isnan(array), missing)
         require(name, array, fits, "is not a whole number")
         digits, wide = np.finfo(array.dtype).nmant + 1, array.astype(np.longdouble)
         require(name, array, wide <= 2.0**digits, f"is a float above 2**{digits}: pass an int")
@@ -222,7 +251,8 @@ def whole_numbers(name: str, value: ArrayLike) -> IntArray:
     elif array.dtype.kind in "iu":
         require(name, array, (array >= 0) & (array <= 2**63 - 1), "must lie in [0, 2**63)")
     elif array.dtype.kind != "b":
-        raise TypeError(f"{name} must hold whole numbers, not dtype {array.dtype}")
+        texts = f"; {_UNQUOTED}" if array.dtype.kind in "US" else ""
+        raise TypeError(f"{name} must hold whole numbers, not dtype {array.dtype}{texts}")
     return array.astype(np.int64)
 
 
@@ -265,6 +295,12 @@ def _hashable(label: object) -> bool:
     except TypeError:  # also of a tuple with a list in it
         return False
     return True
+
+
+def _first_other(array: NDArray[Any]) -> str:
+    """Show the first element that is no whole number, by its type."""
+    other = next(x for x in array.flat if not isinstance(x, int | np.integer))
+    return f"{other!r:.60} ({type(other).__name__})"
 
 
 def _kind(value: object, array: NDArray[Any]) -> str:

@@ -127,9 +127,12 @@ def estimate(
 
 
 def check_prior(prior: object) -> None:
-    """Raise ValueError for what is no `prior` of `estimate`."""
+    """Raise TypeError or ValueError for what is no `prior` of `estimate`."""
     if isinstance(prior, Beta):
         if prior.shape:
             raise ValueError(f"prior must be one Beta, not an array of shape {prior.shape}")
-    elif not isinstance(prior, str) or prior not in ("averaged", "mle"):
+    elif not isinstance(prior, str):
+        made = ", as Beta(2.0, 8.0) or the `prior` of maximize_evidence(counts)"
+        raise TypeError(f"prior must be {_PRIORS}{made}, not {type(prior).__name__}")
+    elif prior not in ("averaged", "mle"):
         raise ValueError(f"prior = {prior!r} must be {_PRIORS}")

@@ -36,6 +36,8 @@ from elbo_ref.estimates.sides import Betas, Mixed
 
 _MOST_PAIRS = 20_000
 """Distinct pairs of counts whose profile intervals are printed unasked."""
+_MOST_LABELS = 5
+"""Labels that an error names."""
 _LIGHT = 1e-7
 """The weight of the nodes that a comparison leaves out."""
 
@@ -208,8 +210,9 @@ class Estimates(GroupPriors, Documented, LatentRows, Tabular):
             latent, point = self._latent(i), float(self.mean[i])
         else:
             if group not in self.posteriors.names:
-                groups = list(filter(None.__ne__, self.posteriors.names))
-                known = f"is not one of the groups {groups}" if groups else "where there are none"
+                groups = [name for name in self.posteriors.names if name is not None]
+                none = "where there are none: give by= to estimate"
+                known = f"is not one of the groups {groups}: give group=" if groups else none
                 raise ValueError(f"group = {group!r} {known}")
             fit = self.posteriors.fits[self.posteriors.names.index(group)]
             latent = None if fit.nodes is None else LatentMixture(*fit.mixture[:3])
@@ -252,7 +255,10 @@ class Estimates(GroupPriors, Documented, LatentRows, Tabular):
         try:
             return self._index[label]
         except (KeyError, TypeError):
-            raise ValueError(f"{name} = {label!r} is not a label of these estimates") from None
+            first = ", ".join(map(repr, self.labels[:_MOST_LABELS]))
+            more = ", ..." if len(self.labels) > _MOST_LABELS else ""
+            rule = f"is not a label of these estimates, which are {first}{more}"
+            raise ValueError(f"{name} = {label!r} {rule}") from None
 
     def _latent(self, i: int) -> LatentMixture | None:
         _, fits, group, entry = self.posteriors

@@ -191,6 +191,9 @@ def read_counts(
     )
     if hasattr(path, "columns"):
         raise TypeError("path must be a file, not a data frame: call Counts.from_frame")
+    if isinstance(path, str) and "://" in path:
+        rule = "is an address: fetch the file first, or read it into a frame for Counts.from_frame"
+        raise ValueError(f"path = {path!r} {rule}")
     found = read(path if hasattr(path, "read") else file_path("path", path), layout, progress)
     if found.guess:
         said = as_arguments(found.guess)

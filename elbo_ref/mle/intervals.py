@@ -38,10 +38,11 @@ LEAST_MEAN = 1e-80
 """The least mean that may be held: the concentrations of its best prior are still a Beta's."""
 
 
-def check_parameter(argument: str, name: object) -> None:
-    """Raise ValueError unless `name` is one of the four parameters."""
-    if not isinstance(name, str) or name not in PARAMETERS:
-        raise ValueError(f"{argument}: {name!r} must be one of {', '.join(PARAMETERS)}")
+def check_parameter(argument: str, name: object, *others: str) -> None:
+    """Raise ValueError unless `name` is one of the four parameters, or of others."""
+    known = *PARAMETERS, *others
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(f"{argument}: {name!r} must be one of {', '.join(known)}")
 
 
 def check_value(name: str, value: float) -> float:

@@ -200,7 +200,8 @@ class EvidenceMaximum(Documented, Tabular):
         """
         if not isinstance(method, str) or method not in ("wald", "profile"):
             raise ValueError(f"method = {method!r} must be 'wald' or 'profile'")
-        of_rho = isinstance(parameter, str) and parameter == "rho"
+        check_parameter("parameter", parameter, "rho")
+        of_rho = parameter == "rho"
         if of_rho and method == "profile":
             return self.confidence_interval("concentration", level=level).of_rho()
         of: Parameter = "concentration" if of_rho else parameter  # type: ignore[assignment]
@@ -251,8 +252,7 @@ class EvidenceMaximum(Documented, Tabular):
     def _check_free(self, parameter: Parameter) -> None:
         check_parameter("parameter", parameter)
         if parameter in self.fixed:
-            value = self.fixed[parameter]
-            raise ValueError(f"parameter = {parameter!r} is held fixed at {value}")
+            raise ValueError(f"parameter = {parameter!r} is held fixed at {self.fixed[parameter]}")
 
     @property
     def num_parameters(self) -> int:
@@ -386,7 +386,9 @@ def maximize_evidence(counts: Counts, fixed: Mapping[str, float] | None = None) 
     held: dict[str, float] = {}
     if fixed is not None:
         if not isinstance(fixed, Mapping):
-            raise TypeError(f"fixed must be a mapping, not {type(fixed).__name__}")
+            raise TypeError(
+                f"fixed must be a mapping, as {{'mean': 0.2}}, not {type(fixed).__name__}"
+            )
         if len(fixed) != 1:
             raise ValueError(f"fixed must hold one thing, not {len(fixed)}")
         ((name, value),) = fixed.items()

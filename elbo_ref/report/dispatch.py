@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from elbo_ref._format.result import Result
+from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Verdict
 from elbo_ref.diagnostics.diagnosis import Diagnosis, diagnose
 from elbo_ref.diagnostics.estimates import EstimateTable
@@ -228,7 +229,9 @@ def plot(result: Result, ax: Any = None, **options: Any) -> Any:
     picture = next((PICTURES[kind] for kind in type(result).__mro__ if kind in PICTURES), None)
     if picture is None:
         known = ", ".join(sorted(kind.__name__ for kind in PICTURES))
-        raise TypeError(f"there is no picture of {type(result).__name__}: only of {known}")
+        instead = "plot estimate(counts) or maximize_evidence(counts)"
+        hint = f"; {instead}" if isinstance(result, Counts) else ""
+        raise TypeError(f"there is no picture of {type(result).__name__}: only of {known}{hint}")
     _check_options(picture, result, options)
     if ax is not None:
         _check_axes(ax, picture.panels(result), type(result).__name__)

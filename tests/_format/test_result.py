@@ -146,6 +146,12 @@ def test_frames_hold_the_table(name):
     assert polars.DataFrame(table).equals(of_polars)
 
 
+def test_a_csv_is_written_to_a_path(tmp_path):
+    table = TABLES["Estimates"]
+    text = table.to_csv(tmp_path / "table.csv")
+    assert (tmp_path / "table.csv").read_bytes() == text.encode() == table.to_csv().encode()
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_duckdb_reads_a_result_where_it_stands(name):
     duckdb = pytest.importorskip("duckdb")

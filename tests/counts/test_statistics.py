@@ -178,6 +178,8 @@ def test_bernoulli_rows_have_no_coefficient():
 # -- the door ----------------------------------------------------------------------------------
 
 WHOLE = "must hold whole numbers"
+MISSING = "is not a whole number; leave rows without a value out"
+QUOTED = "write numbers without quotes, or convert a column of texts first"
 FITS = "must lie in [0, 2**63)"
 
 
@@ -198,15 +200,15 @@ def masked(values):
         (([1, -1], 10), ValueError, f"successes[1] = -1 {FITS}"),
         ((1, -10.0), ValueError, f"total_count = -10.0 {FITS}"),
         (([0, 1.5], 10), ValueError, "successes[1] = 1.5 is not a whole number"),
-        ((np.nan, 10), ValueError, "successes = nan is not a whole number"),
+        ((np.nan, 10), ValueError, f"successes = nan {MISSING}"),
         ((1, [10, np.inf]), ValueError, "total_count[1] = inf is not a whole number"),
         ((1, 2.0**54), ValueError, f"total_count = {2.0**54} is a float above 2**53: pass an int"),
         ((1, np.array([2**63], np.uint64)), ValueError, f"total_count[0] = {2**63} {FITS}"),
         ((1, 2**64), ValueError, f"total_count = {2**64} {FITS}"),
         ((1, np.array([-1], object)), ValueError, f"total_count[0] = -1 {FITS}"),
-        (("3", 10), TypeError, f"successes {WHOLE}, not dtype <U1"),
-        ((None, 10), TypeError, f"successes {WHOLE}"),
-        ((1, [10, None]), TypeError, f"total_count {WHOLE}"),
+        (("3", 10), TypeError, f"successes {WHOLE}, not dtype <U1; {QUOTED}"),
+        ((None, 10), TypeError, f"successes {WHOLE}, not None (NoneType)"),
+        ((1, [10, None]), TypeError, f"total_count {WHOLE}, not None (NoneType)"),
         ((1 + 0j, 10), TypeError, f"successes {WHOLE}, not dtype complex128"),
         ((masked([1, 2]), 10), TypeError, "successes must not be a masked array"),
         (([], []), ValueError, "successes is empty: at least one row is needed"),
@@ -384,7 +386,7 @@ def test_whole_numbers_of_any_type(kind):
         ),
         (-1e300, ValueError, "successes = -1e+300 must lie in"),
         (np.longdouble(2) ** 63, ValueError, "successes = 9.223372036854775808e+18 "),
-        (np.longdouble("nan"), ValueError, "successes = nan is not a whole number"),
+        (np.longdouble("nan"), ValueError, f"successes = nan {MISSING}"),
         (np.array([1, 2**63], np.uint64), ValueError, f"successes[1] = {2**63} {FITS}"),
         (np.int8(-1), ValueError, f"successes = -1 {FITS}"),
         (np.array([1, 2**70], object), ValueError, f"successes[1] = {2**70} {FITS}"),
@@ -393,7 +395,7 @@ def test_whole_numbers_of_any_type(kind):
         (np.datetime64("2020"), TypeError, f"successes {WHOLE}, not dtype datetime64[Y]"),
         (np.timedelta64(3, "s"), TypeError, f"successes {WHOLE}, not dtype timedelta64"),
         (np.void(b"abc"), TypeError, f"successes {WHOLE}, not dtype |V3"),
-        (np.array(["1"]), TypeError, f"successes {WHOLE}, not dtype <U1"),
+        (np.array(["1"]), TypeError, f"successes {WHOLE}, not dtype <U1; {QUOTED}"),
         ([1, [2, 3]], ValueError, "successes is not an array: "),
         (np.zeros((2, 2)), ValueError, "successes of shape (2, 2) must have at most one dimension"),
     ],

@@ -807,8 +807,18 @@ def test_html_is_escaped():
 @pytest.mark.parametrize(
     ("counts", "prior", "error", "words"),
     [
-        ((3, 10), None, TypeError, "counts must be a Counts, not tuple"),
-        (DATA["several"], (2.0, 3.0), TypeError, "prior must be a Beta, not tuple"),
+        (
+            (3, 10),
+            None,
+            TypeError,
+            "counts must be a Counts, not tuple: make it by Counts(successes, total_count)",
+        ),
+        (
+            DATA["several"],
+            (2.0, 3.0),
+            TypeError,
+            "prior must be a Beta, not tuple: make it by Beta(concentration1, concentration0)",
+        ),
         (
             DATA["several"],
             er.Beta([2.0, 3.0, 1.0], 1.0),

@@ -327,6 +327,7 @@ def test_a_generator_moves_on():
 
 RANGE = "must lie in [1e-100, 1e+100]"
 REAL = "must be real numbers, not"
+QUOTED = "write numbers without quotes, or convert a column of texts first"
 
 
 @pytest.mark.parametrize(
@@ -337,7 +338,7 @@ REAL = "must be real numbers, not"
         (lambda: Beta([1, np.nan], 1), ValueError, f"concentration1[1] = nan {RANGE}"),
         (lambda: Beta(1, [1, 1, np.inf]), ValueError, f"concentration0[2] = inf {RANGE}"),
         (lambda: Beta(1, [[1], [9e101]]), ValueError, f"concentration0[1, 0] = 9e+101 {RANGE}"),
-        (lambda: Beta("2", 1), TypeError, f"concentration1 {REAL} str of dtype <U1"),
+        (lambda: Beta("2", 1), TypeError, f"concentration1 {REAL} str of dtype <U1; {QUOTED}"),
         (lambda: Beta(1, None), TypeError, f"concentration0 {REAL} NoneType of dtype object"),
         (lambda: Beta(1 + 0j, 1), TypeError, f"concentration1 {REAL} complex of dtype complex128"),
         (

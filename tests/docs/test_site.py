@@ -59,9 +59,15 @@ def test_the_gallery_has_a_picture_of_every_kind_of_result():
         "EvidenceMaxima": r"maxima_by\(.*\)\.plot",
         "EvidenceMaximum": r"maximum\.plot",
         "ExpectedCounts": r"expected_counts\(.*\)\.plot",
+        "GradientVariance": r"gradient_variance\(.*\)\.plot",
+        "ParetoK": r"pareto_k\(.*\)\.plot",
         "Prediction": r"\.predict\(.*\)\.plot",
         "PosteriorTable": r"posterior_table\(.*\)\.plot",
+        "PriorParameter": r"estimates\.rho\.plot",
+        "PriorParameters": r"prior_parameters\[None\]\.plot",
+        "Priors": r"by=.*\.prior_mean\.plot",
         "Run": r"run\.plot",
+        "TestResult": r"\.test\.plot",
         "Verdict": r"verdict\.plot",
     }
     assert {kind.__name__ for kind in PICTURES} == set(lines)

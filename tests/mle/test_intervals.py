@@ -797,7 +797,7 @@ UNKNOWN = "must be one of concentration1, concentration0, mean, concentration"
 @pytest.mark.parametrize("name", ["a", "total", "Mean", "", None, 3])
 def test_unknown_parameter(name):
     maximum = maximum_of("three")
-    words = f"^{re.escape(f'parameter: {name!r} {UNKNOWN}')}$"
+    words = f"^{re.escape(f'parameter: {name!r} {UNKNOWN}')}(, rho)?$"
     for call in (
         lambda: maximum.confidence_interval(name, method="profile"),
         lambda: maximum.confidence_interval(name, method="wald"),
@@ -826,6 +826,7 @@ def test_no_interval_of_what_is_held(held):
 @pytest.mark.parametrize("method", ["profile", "wald"])
 def test_level_is_strictly_between(method, level):
     words = re.escape(f"level = {level!r} must lie strictly between 0 and 1")
+    words += "; 95 % is 0.95" if level == 95 else ""
     with pytest.raises(ValueError, match=f"^{words}$"):
         maximum_of("three").confidence_interval(method=method, level=level)
 
@@ -882,8 +883,8 @@ def test_values_out_of_range(name, value, rule):
 @pytest.mark.parametrize(
     ("fixed", "error", "words"),
     [
-        (["mean"], TypeError, "fixed must be a mapping, not list"),
-        ("mean", TypeError, "fixed must be a mapping, not str"),
+        (["mean"], TypeError, "fixed must be a mapping, as {'mean': 0.2}, not list"),
+        ("mean", TypeError, "fixed must be a mapping, as {'mean': 0.2}, not str"),
         ({}, ValueError, "fixed must hold one thing, not 0"),
         ({"mean": 0.5, "concentration": 2.0}, ValueError, "fixed must hold one thing, not 2"),
         ({"mean": True}, TypeError, "mean must be a real number, not True"),
@@ -896,7 +897,7 @@ def test_what_may_be_held(fixed, error, words):
 
 
 def test_only_counts_have_a_maximum():
-    with pytest.raises(TypeError, match=r"^counts must be a Counts, not tuple$"):
+    with pytest.raises(TypeError, match=r"^counts must be a Counts, not tuple: make it by Co"):
         er.maximize_evidence((3, 10))
 
 

@@ -339,7 +339,7 @@ def test_held_close_to_an_end():
 @pytest.mark.parametrize(
     ("fixed", "error", "text"),
     [
-        (3.0, TypeError, "fixed must be a mapping, not float"),
+        (3.0, TypeError, "fixed must be a mapping, as .*, not float"),
         ({}, ValueError, "fixed must hold one thing, not 0"),
         ({"mean": 0.3, "concentration": 2.0}, ValueError, "fixed must hold one thing, not 2"),
         ({"total": 2.0}, ValueError, "fixed: 'total' must be one of"),
