@@ -78,7 +78,7 @@ def check_type(name: str, value: object, *kinds: type) -> None:
         article = "an" if kinds[0].__name__[0] in "AEIOU" else "a"
         wanted = " or ".join(kind.__name__ for kind in kinds).replace("NoneType", "None")
         text = f"{name} must be {article} {wanted}, not {type(value).__name__}"
-        make = _remedy(kinds[0].__name__, value)
+        make = _remedy(wanted, value)
         raise TypeError(f"{text}: make it by {make}" if make else text)
 
 

@@ -520,7 +520,7 @@ def calls(bad):
 def test_a_guide_or_prior_that_is_no_beta(bad):
     for name, function, arguments in calls(bad):
         kinds = "Beta or LogitNormal" if name == "guide" else "Beta"
-        message = f"^{name} must be a {kinds}, not {type(bad).__name__}$"
+        message = f"^{name} must be a {kinds}, not {type(bad).__name__}"
         with pytest.raises(TypeError, match=message):
             function(*arguments, SOME)
 
