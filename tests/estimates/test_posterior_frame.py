@@ -104,7 +104,7 @@ def test_what_is_wrong_is_named():
         er.with_posterior(frame, PRIOR, successes="k", total_count="n")
     with pytest.raises(ValueError, match="one Beta, not an array of shape"):
         er.with_posterior(frame, er.Beta([1.0, 2.0], 1.0), successes="k", total_count="n")
-    with pytest.raises(TypeError, match="prior must be 'averaged', 'mle' or a Beta, .* not int"):
+    with pytest.raises(TypeError, match=r"prior must be 'averaged', 'mle' or a Beta, .* not int"):
         er.with_posterior(frame, 3, successes="k", total_count="n")
     with pytest.raises(TypeError, match="frame"):
         er.with_posterior([1], PRIOR, successes="k", total_count="n")
