@@ -191,7 +191,7 @@ def latent_log_evidence(a: FloatArray, b: FloatArray, counts: Counts) -> FloatAr
     k, f = counts.successes, counts.failures
     values = np.empty(np.broadcast_shapes(a.shape, b.shape, k.shape))
     for chosen, formula in (
-        ((k > 0) & (f > 0), _mixed),
+        ((k > 0) & (f > 0), mixed_log_evidence),
         (k == 0, lambda a, b, _, f: log_rising_ratio(b, a, f.astype(np.float64))),
         ((f == 0) & (k > 0), lambda a, b, k, _: log_rising_ratio(a, b, k.astype(np.float64))),
     ):
@@ -201,13 +201,26 @@ def latent_log_evidence(a: FloatArray, b: FloatArray, counts: Counts) -> FloatAr
     return values + counts.log_split
 
 
-def _mixed(a: FloatArray, b: FloatArray, successes: IntArray, failures: IntArray) -> FloatArray:
-    """Return (E1) in deviances, for entries with successes and failures."""
+def mixed_log_evidence(
+    a: FloatArray,
+    b: FloatArray,
+    successes: IntArray,
+    failures: IntArray,
+    beyond: tuple[FloatArray, FloatArray] | None = None,
+) -> FloatArray:
+    """Return (E1) in deviances, for entries with successes and failures.
+
+    `beyond` is what is added to many successes and failures, less than 1.
+    """
     k, f = successes.astype(np.float64), failures.astype(np.float64)
     n, s = (successes + failures).astype(np.float64), a + b
+    cross = cross_difference(a, failures, b, successes)
+    if beyond is not None:
+        k, f, n = k + beyond[0], f + beyond[1], n + (beyond[0] + beyond[1])
+        cross = cross + (a * beyond[1] - b * beyond[0])
     total = s + n
     up, down = (a + k) / total, (b + f) / total
-    cross = cross_difference(a, failures, b, successes) / total
+    cross = cross / total
     dependence = (
         deviance(a, s * up, cross)
         + deviance(b, s * down, -cross)

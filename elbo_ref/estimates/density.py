@@ -110,12 +110,13 @@ class LogDensity:
         large = chosen(counts, alone)
         more_up, more_down = (_scaled(x, typical) for x in FactorialSums.of(large)[:2])
         along = _joined(up, more_up), _joined(down, more_down)
-        one_by_one = LargeLatents.of(large)
+        one_by_one = LargeLatents.of(large).anchored(0.0, 0.0)
         return cls(up, down, excess, at_0, exponents, log_trials, one_by_one, along)
 
     def anchored(self, y: float, z: float) -> LogDensity:
         """Measure from another point."""
-        return replace(self, anchor=(y, z))
+        large = None if self.large is None else self.large.anchored(y, z)
+        return replace(self, anchor=(y, z), large=large)
 
     @property
     def mixed(self) -> float:
@@ -140,7 +141,7 @@ class LogDensity:
         float64 ndarray, shape (P,)
         """
         terms = 1 + self.up.offset.size + self.down.offset.size
-        terms += 0 if self.large is None else len(self.large.counts)
+        terms += 0 if self.large is None else self.large.size
         parts = blocks(dy.size, max(1, _BLOCK // terms))
         return np.concatenate([self._at(dy[part], dz[part]) for part in parts])
 

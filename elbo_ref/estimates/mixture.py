@@ -39,6 +39,8 @@ _STEPS = 8
 _LARGE = 1e6
 """Densities of larger concentrations than this are formed by deviances."""
 _BOTH_LARGE = 1e4
+_NORMAL = 1e8
+"""The least concentration from which a quantile of the normal is where to start."""
 _BLOCK = 2**17
 
 
@@ -174,9 +176,11 @@ def _quantile(
     total: FloatArray = np.maximum(mean * rest / variance - 1, 1e-3)
     scale = np.sqrt(1 / (total * mean) + 1 / (total * rest))
     p, q = total * mean, total * rest
+    start = np.log(mean / rest) + sc.ndtri(tail) * scale
+    few = np.minimum(p, q) < _NORMAL  # elsewhere betaincinv is slow
     with np.errstate(divide="ignore"):
-        start = sc.logit(sc.betaincinv(p, q, tail))
-        close = start > _CLOSE_TO_ONE
+        start[few] = sc.logit(sc.betaincinv(p[few], q[few], tail))
+        close = few & (start > _CLOSE_TO_ONE)
         start[close] = -sc.logit(sc.betainccinv(q[close], p[close], tail))
     x: FloatArray = np.asarray(
         np.clip(np.nan_to_num(start, nan=0.0), -_FARTHEST, _FARTHEST), np.float64

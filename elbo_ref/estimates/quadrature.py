@@ -35,6 +35,8 @@ _SETTLED = 2e-6
 """A change of the integrals whose square is rounding: the error of the halved step."""
 _MOST_HALVINGS = 6
 _MOST_ZOOMS = 20
+_MOST_STEPS, _HALVINGS = 40, 5
+"""Steps to an end beyond which it is looked for, by so many halves."""
 
 
 class Nodes(NamedTuple):
@@ -198,6 +200,7 @@ class Stretched(NamedTuple):
     def about(
         cls,
         density: LogDensity,
+        z: FloatArray,
         ridge: Ridge,
         width: FloatArray,
         step: FloatArray | float,
@@ -206,9 +209,14 @@ class Stretched(NamedTuple):
         """Place points down to e^-deep of the highest density, or to e^-6 of that of the row."""
         deep = np.clip(deep + ridge.height, _SHALLOW, deep)
         step = np.broadcast_to(step, width.shape)
-        left, right = (
-            np.arcsinh(_reach(ridge, rate, deep) / width) + step for rate in density.rates
-        )
+        reach = np.array([_reach(ridge, rate, deep) for rate in density.rates])
+        ends = np.arcsinh(reach / width)
+        far = np.any(ends > _MOST_STEPS * step, axis=0)
+        if far.any():
+            ends[:, far] = _halved(
+                density, z[far], ridge.at(far), width[far], deep[far], ends[:, far]
+            )
+        left, right = ends + step
         below, above = (int((side / step).max()) for side in (left, right))
         t = np.arange(-below, above + 1) * step[:, None]
         left, right = -left[:, None], right[:, None]
@@ -260,7 +268,7 @@ def over_y(
     log_weight : float64 ndarray, shape (Z, M)
     """
     width = np.minimum(_STRETCH * ridge.scale, _WIDE_Y)
-    points = Stretched.about(density, ridge, width, step, deep)
+    points = Stretched.about(density, z, ridge, width, step, deep)
     return points, points.log_weight(density, z)
 
 
@@ -272,6 +280,29 @@ def _reach(ridge: Ridge, rate: float, deep: FloatArray) -> FloatArray:
     normal, steep = np.sqrt(2 * deep), rate * ridge.scale
     far = deep / rate + steep * ridge.scale / 2
     return 1.05 * np.where(steep > normal, normal * ridge.scale, far)
+
+
+def _halved(
+    density: LogDensity,
+    z: FloatArray,
+    ridge: Ridge,
+    width: FloatArray,
+    deep: FloatArray,
+    ends: FloatArray,
+) -> FloatArray:
+    """Shorten the way to both ends in t, (2, Z), by halves, where the density is too low already.
+
+    At each z it has one maximum.
+    """
+    inner, sign = np.zeros(ends.shape), np.array([[-1.0], [1.0]])
+    from_anchor = np.broadcast_to(z - density.anchor[1], ends.shape).ravel()
+    for _ in range(_HALVINGS):
+        t = (inner + ends) / 2
+        y = ridge.y - density.anchor[0] + sign * width * np.sinh(t)
+        height = density(y.ravel(), from_anchor).reshape(t.shape) + np.log(np.cosh(t))
+        low = height - ridge.height < -deep
+        inner, ends = np.where(low, inner, t), np.where(low, t, ends)
+    return ends
 
 
 def _located(density: LogDensity) -> tuple[LogDensity, float, FloatArray, FloatArray]:

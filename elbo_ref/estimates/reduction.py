@@ -50,7 +50,7 @@ def reduced(grid: Grid, goal: float = _GOAL) -> Nodes:
     width = _DENSE_STRETCH * ridge.scale
     finest = ridge.scale / np.sqrt(1 + ratio**2) * np.pi * np.sqrt(2 / (_MARGIN * goals))
     step = np.minimum(finest, _WIDEST) / width
-    dense = Stretched.about(density, ridge, width, step, goals + 2 - ridge.height)
+    dense = Stretched.about(density, z, ridge, width, step, goals + 2 - ridge.height)
     order = _order(np.maximum(ratio, ridge.scale), goals)
     few = order < np.minimum(dense.inside.sum(axis=1), _MOST_ORDER)
     parts = [_all_y(density, z[~few], weight[~few], dense, ~few)] if not few.all() else []
