@@ -97,6 +97,7 @@ def test_estimates_are_those_without_points(kind, monkeypatch):
         np.testing.assert_allclose(got[1:], want[1:], rtol=1e-8)
 
 
+@pytest.mark.thorough
 def test_an_end_that_is_looked_for_leaves_the_integrals(monkeypatch):
     k = np.random.default_rng(5).binomial(10**9, 0.3, 40)
     counts = er.Counts(k, 10**9)
