@@ -189,6 +189,9 @@ def tallied(frame: Any, columns: Columns) -> Tally:
     except Exception:
         if isinstance(frame, nw.DataFrame):
             _refuse_lists(nw, frame, needed)
+        if marked := [name for name in needed.values() if '"' in name]:  # DuckDB reads it as SQL
+            rule = "has a quotation mark in its name: rename it first"
+            raise AdvisedError(f"the column {quoted(marked[0])} {rule}") from None
         raise
     return Tally(counted.collect() if isinstance(counted, nw.LazyFrame) else counted, size)
 
