@@ -111,6 +111,7 @@ def lint(session):
 def mutation(session):
     """Plant faults in the mathematics, and count those that the tests beside it notice."""
     session.install("-e", ".[test]", "cosmic-ray==8.7.0", "coverage")
+    session.run("python", "-m", "pytest", "tests/test_mutants.py")
     session.run("python", "benchmarks/mutation/run.py", *session.posargs)
 
 

@@ -2,8 +2,9 @@
 
 Of each operator the tool's nearest replacements are used: `+` becomes `-`, `<` becomes `<=` and
 `>=`, a number one more and one less, a condition its opposite, `and` `or`, a loop one that is not
-entered; a decorator goes. Left out are those that nothing could miss (`+` to `<<`), annotations,
-what stands under `if TYPE_CHECKING`, and mutants that compile to the same code.
+entered; a decorator goes. Left out are those that nothing could miss (`+` to `<<`), annotations and
+other types, what stands under `if TYPE_CHECKING`, the `strict` of a `zip`, which right code never
+feels, and mutants that compile to the same code.
 """
 
 from __future__ import annotations
@@ -71,16 +72,40 @@ def _span(node: ast.AST) -> Span:
     return (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
 
 
+def _is_type(node: ast.AST) -> bool:
+    """Tell whether an expression is made of names, subscripts and `|` only."""
+    if isinstance(node, ast.BinOp):
+        return isinstance(node.op, ast.BitOr) and _is_type(node.left) and _is_type(node.right)
+    if isinstance(node, ast.Subscript):
+        return _is_type(node.value)
+    return isinstance(node, ast.Name | ast.Attribute | ast.Constant)
+
+
+def _is_alias(node: ast.AST) -> bool:
+    """Tell whether a statement names a type, as in `Rows = Array | slice`."""
+    if isinstance(node, ast.AnnAssign):
+        return ast.unparse(node.annotation).endswith("TypeAlias")
+    if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
+        return False
+    name = node.targets[0].id
+    return name[0].isupper() and not name.isupper() and _is_type(node.value)
+
+
 def _left_out(tree: ast.Module) -> list[Span]:
-    """Annotations, which are not run, and what only type checkers see."""
+    """Annotations and types, what only type checkers see, and `strict`."""
     spans = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.returns:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.returns:
             spans.append(_span(node.returns))
+        elif _is_alias(node):
+            spans.append(_span(node))
         elif isinstance(node, ast.arg | ast.AnnAssign) and node.annotation:
             spans.append(_span(node.annotation))
         elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             spans.append(_span(node))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("cast", "zip"):
+            types = node.args[:1] if ast.unparse(node.func) == "cast" else []
+            spans += map(_span, [*types, *(x for x in node.keywords if x.arg == "strict")])
     return spans
 
 
@@ -119,7 +144,7 @@ def _around(line: int, spans: list[tuple[int, int]]) -> tuple[int, int]:
     return min(holding, key=lambda x: x[1] - x[0], default=(line, line))
 
 
-def _places(path: str, source: str) -> Iterator[tuple[str, str, str, int, int]]:
+def _places(path: str, source: str, seed: int) -> Iterator[tuple[str, str, str, int, int]]:
     """Rank, definition, operator, number of the occurrence and line of each possible change."""
     tree, nodes = ast.parse(source), list(ast_nodes(get_ast(source)))
     left_out, definitions = _left_out(tree), _definitions(tree)
@@ -133,18 +158,20 @@ def _places(path: str, source: str) -> Iterator[tuple[str, str, str, int, int]]:
             inside = [x for first, last, x in definitions if first <= start[0] <= last]
             definition = inside[-1] if inside else ""
             seen[definition] += 1
-            key = f"{SEED} {path} {definition} {name} {seen[definition]}"
+            key = f"{seed} {path} {definition} {name} {seen[definition]}"
             yield hashlib.sha256(key.encode()).hexdigest(), definition, name, number, start[0]
 
 
-def places(root: Path, paths: list[str]) -> list[tuple[str, str, str, str, int, int]]:
+def places(
+    root: Path, paths: list[str], seed: int = SEED
+) -> list[tuple[str, str, str, str, int, int]]:
     """All possible changes of some modules, in an order that chance has given them."""
     found = []
     for path in paths:
         source = (root / path).read_text("utf-8")
         found += [
             (rank, path, definition, operator, number, line)
-            for rank, definition, operator, number, line in _places(path, source)
+            for rank, definition, operator, number, line in _places(path, source, seed)
         ]
     return sorted(found)
 
@@ -165,7 +192,7 @@ def _change(source: str, mutated: str) -> tuple[str, str]:
     return line.strip(), becomes.strip()
 
 
-def mutants(root: Path, paths: list[str], most: int | None) -> list[Mutant]:
+def mutants(root: Path, paths: list[str], most: int | None, seed: int = SEED) -> list[Mutant]:
     """A sample of the mutants of some modules, or all.
 
     The sample is the first of them in an order by a hash of module, definition, operator and
@@ -177,7 +204,7 @@ def mutants(root: Path, paths: list[str], most: int | None) -> list[Mutant]:
         for path in paths
         for source in [(root / path).read_text("utf-8")]
     }
-    for _, path, definition, operator, number, line in places(root, paths):
+    for _, path, definition, operator, number, line in places(root, paths, seed):
         if most is not None and len(found) == most:
             break
         source, statements, before = parts[path]

@@ -1,0 +1,82 @@
+"""Write surface.txt: what callers and keepers of results rely on beside values.
+
+The arguments of every public function, class and method with their defaults, and of every dataclass
+in the package whether it is frozen, by what it is equal, and the fields that its repr leaves out.
+A line that changes is a change for users: `python tests/reference/make_surface.py` after it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import elbo_ref
+
+SURFACE = Path(__file__).with_name("surface.txt")
+HEAVY = ("__main__", "torch", "pyro", "numpyro")
+"""Modules that are run, or that import a framework."""
+
+
+def arguments(function: Any) -> str:
+    """Names, kinds and defaults; annotations are for type checkers."""
+    signature = inspect.signature(function)
+    bare = [
+        x.replace(annotation=inspect.Parameter.empty)
+        for x in signature.parameters.values()
+        if x.name not in ("self", "cls")
+    ]
+    return str(inspect.Signature(bare))
+
+
+def public() -> Iterator[str]:
+    """Each public name, and the methods of each public class."""
+    for name in elbo_ref.__all__:
+        value = getattr(elbo_ref, name)
+        if inspect.isclass(value):
+            for key in sorted(x for x in dir(value) if not x.startswith("_")):
+                found = inspect.getattr_static(value, key)
+                if isinstance(found, classmethod | staticmethod):
+                    found = found.__func__
+                if inspect.isfunction(found) and found.__module__.startswith("elbo_ref"):
+                    yield f"{name}.{key}{arguments(found)}"
+        elif inspect.isfunction(value):
+            yield f"{name}{arguments(value)}"
+
+
+def dataclasses_of_the_package() -> Iterator[str]:
+    """Each dataclass, public or not, whose module needs no framework."""
+    for found in sorted(x.name for x in pkgutil.walk_packages(elbo_ref.__path__, "elbo_ref.")):
+        if found.split(".")[-1].startswith(HEAVY) or found == "elbo_ref.fit":
+            continue
+        for name, value in sorted(vars(importlib.import_module(found)).items()):
+            if dataclasses.is_dataclass(value) and value.__module__ == found:
+                params, fields = value.__dataclass_params__, dataclasses.fields(value)
+                hidden = [x.name for x in fields if not x.repr]
+                unhashed = [x.name for x in fields if x.hash is False]
+                words = "frozen" if params.frozen else "not frozen"
+                words += ", by value" if params.eq else ", by identity"
+                words += f", shows all but {', '.join(hidden)}" if hidden else ""
+                words += f", hash without {', '.join(unhashed)}" if unhashed else ""
+                defaults = [x for x in fields if x.default is not dataclasses.MISSING]
+                given = ", ".join(f"{x.name}={_shown(x.default)}" for x in defaults)
+                yield f"{found}.{name}: {words}" + (f", {given}" if given else "")
+
+
+def _shown(default: Any) -> str:
+    """The repr, or the name where that holds an address."""
+    words = repr(default)
+    return getattr(default, "name", type(default).__name__) if " at 0x" in words else words
+
+
+def surface() -> str:
+    """All lines."""
+    return "\n".join([*public(), "", *dataclasses_of_the_package(), ""])
+
+
+if __name__ == "__main__":
+    SURFACE.write_text(surface(), "utf-8")
