@@ -10,9 +10,20 @@ import elbo_ref as er
 from elbo_ref import guides
 from elbo_ref.crosscheck.findings import OPTIMUM
 from elbo_ref.objectives.base import Task
+from elbo_ref.objectives.exact import Exact
 from elbo_ref.objectives.trace import Trace
 from elbo_ref.optima.find import find_optimum
-from elbo_ref.svi.convergence import ARRIVED, NEGLIGIBLE, NoiseFloor, find_floor, maximum_uphill
+from elbo_ref.svi.convergence import (
+    ARRIVED,
+    NEGLIGIBLE,
+    Maximum,
+    NoiseFloor,
+    _ascend,
+    _Profile,
+    find_floor,
+    find_goal,
+    maximum_uphill,
+)
 from elbo_ref.svi.parameters import NAMES, ParameterVector
 from elbo_ref.svi.stationarity import stationarity
 from kinds import OVERDISPERSED as PAIRS
@@ -411,3 +422,175 @@ def test_a_rate_that_falls(tmp_path):
         er.ExponentialLR(er.Adam(), gamma=1.5)
     with pytest.raises(TypeError, match="optimizer must be an Adam"):
         er.ExponentialLR(er.ClippedAdam(), 0.9)
+
+
+# -- the ascent, on functions whose tops are known -------------------------------------------------
+
+
+class Known:
+    """A profile given by its value, slope and curvature; no value beyond `edge`."""
+
+    def __init__(self, value, slope, curvature, edge=np.inf):
+        self._value, self._slope, self._curvature, self.edge = value, slope, curvature, edge
+        self.seen = []
+
+    def at(self, x):
+        self.seen.append(np.array(x))
+        known = np.abs(x).max() <= self.edge
+        return Maximum(float(self._value(x)), np.array(x), np.zeros(0)) if known else None
+
+    def slope(self, prior, _params):
+        return np.asarray(self._slope(prior), float)
+
+    def curvature(self, x):
+        return np.atleast_2d(np.asarray(self._curvature(x), float))
+
+    def is_top(self, direction, close, x, value):
+        return _Profile.is_top(self, direction, close, x, value)
+
+
+def parabola(top, steep=1.0, edge=np.inf):
+    return Known(
+        lambda x: -steep * (x[0] - top) ** 2 / 2,
+        lambda x: -steep * (x - top),
+        lambda x: -steep,
+        edge,
+    )
+
+
+def test_an_ascent_takes_longer_steps_while_they_rise():
+    """A step is no longer than the reach, 2 at first and doubled by each step that it cuts."""
+    profile = parabola(100.0)
+    top = _ascend(profile, np.zeros(1))
+    assert top.prior == pytest.approx([100.0], rel=1e-12)
+    path = [float(x[0]) for x in profile.seen[:7]]
+    assert path == pytest.approx([0, 2, 6, 14, 30, 62, 100])
+    assert _ascend(parabola(1.9), np.zeros(1)).prior == pytest.approx([1.9])
+
+
+def test_a_step_that_falls_is_cut_to_a_quarter():
+    """log cosh, whose Newton steps overshoot; and where nothing is known beyond an edge."""
+    for scale in (1.0, 40.0):
+        profile = Known(
+            lambda x, scale=scale: -scale * np.log(np.cosh(x[0])),
+            lambda x, scale=scale: -scale * np.tanh(x),
+            lambda x, scale=scale: -scale / np.cosh(x) ** 2,
+        )
+        assert _ascend(profile, np.array([1.5])).prior == pytest.approx([0.0], abs=1e-6)
+    profile = parabola(4.0, edge=4.0 + 9.0)
+    assert _ascend(profile, np.array([-3.0])).prior == pytest.approx([4.0])
+    cut = parabola(1.0, edge=0.5)
+    assert _ascend(cut, np.zeros(1)) is None
+    lengths = np.diff([float(x[0]) for x in cut.seen])
+    assert len(cut.seen) > 10 and np.abs(lengths).max() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "slope", "curvature", "start", "top"),
+    [
+        (lambda x: x[0], lambda x: [1.0], lambda x: 0.0, 0.0, False),
+        (lambda x: -np.exp(-x[0]), lambda x: np.exp(-x), lambda x: -np.exp(-x[0]), 0.0, False),
+        (lambda x: 0.0, lambda x: [0.0], lambda x: 0.0, 0.0, True),
+        (lambda x: x[0] ** 2, lambda x: 2 * x, lambda x: 2.0, 0.0, False),
+        (lambda x: x[0] ** 2, lambda x: 2 * x, lambda x: 2.0, 0.3, False),
+        (lambda x: 0.0, lambda x: [0.0], lambda x: np.nan, 0.0, False),
+        (lambda x: -(x[0] ** 2), lambda x: -2 * x, lambda x: -2.0, 0.3, True),
+    ],
+)
+def test_what_is_a_top(value, slope, curvature, start, top):
+    """What is flat both ways is; no endless slope, one that levels off, a pit, or the unknown."""
+    with np.errstate(all="ignore"):
+        found = _ascend(Known(value, slope, curvature), np.array([start]))
+    assert (found is not None) == top
+
+
+def test_a_saddle_is_left_by_its_rising_side():
+    """A curvature that is not negative counts by its size: up to the two tops of a double well."""
+    profile = Known(
+        lambda x: x[0] ** 2 - x[0] ** 4 / 2 - x[1] ** 2,
+        lambda x: [2 * x[0] - 2 * x[0] ** 3, -2 * x[1]],
+        lambda x: [[2 - 6 * x[0] ** 2, 0.0], [0.0, -2.0]],
+    )
+    for side in (1.0, -1.0):
+        top = _ascend(profile, np.array([0.01 * side, 0.5]))
+        assert top.prior == pytest.approx([side, 0.0], abs=1e-5)
+    assert _ascend(profile, np.zeros(2)) is None
+
+
+@pytest.mark.parametrize("guide", ["beta", "normal", "conjugate_detached"])
+def test_curvature_is_that_of_the_profile(guide):
+    """By second differences of its values; symmetric."""
+    family = guides.find(guide)
+    profile = _Profile(Task(family, RATS), np.array([[2.0], [9.0]]), slice(0, 2))
+    x, h = np.log([2.0, 9.0]), 1e-2
+    if guide == "conjugate_detached":  # its slope is not that of a value: by differences of it
+        rows = []
+        for shift in 1e-4 * np.eye(2):
+            ends = (profile.at(x + shift), profile.at(x - shift))
+            rows.append((profile.slope(*ends[0][1:]) - profile.slope(*ends[1][1:])) / 2e-4)
+        wanted = (np.array(rows) + np.array(rows).T) / 2
+    else:
+        value = {
+            (i, j): profile.at(x + h * np.array([i, j])).value
+            for i in (-1, 0, 1)
+            for j in (-1, 0, 1)
+        }
+        cross = value[1, 1] - value[1, -1] - value[-1, 1] + value[-1, -1]
+        wanted = (
+            np.array(
+                [
+                    [value[1, 0] - 2 * value[0, 0] + value[-1, 0], cross / 4],
+                    [cross / 4, value[0, 1] - 2 * value[0, 0] + value[0, -1]],
+                ]
+            )
+            / h**2
+        )
+    np.testing.assert_allclose(profile.curvature(x), wanted, rtol=3e-3)
+
+
+def test_the_range_in_which_a_maximum_is_looked_for():
+    """Both ends are in it."""
+    profile = _Profile(Task(guides.find("beta"), TWO), np.array([[2.0], [9.0]]), slice(0, 1))
+    low, high = np.log([1e-12, 1e15])
+    for x in (low, high, 0.0):
+        assert profile.at(np.array([x])) is not None
+    for x in (low - 1e-9, high + 1e-9, np.nan):
+        assert profile.at(np.array([x])) is None
+
+
+def test_the_goal_is_the_noise_at_the_top():
+    """The sum of the deviations there over sqrt P; at most the prior's and one latent's."""
+    space = space_of("beta", RATS, er.Beta(2.0, 9.0), True)
+    top = maximum_uphill(space, space.start)
+    std = space.gradient_std(Trace(), top.prior, top.params)
+    assert std.size == 2 + 2 * len(RATS)
+    goal = find_goal(space, Trace(), space.start, 4.0)
+    own = std[2:].reshape(2, -1).sum(axis=0)
+    assert goal.value == top.value
+    assert goal.noise == pytest.approx(std.sum() / 2, rel=1e-12)
+    assert goal.largest == pytest.approx((std[:2].sum() + own.max()) / 2, rel=1e-12)
+    assert goal.floor(0.1) == pytest.approx((0.025 * goal.noise, 0.025 * goal.largest))
+    assert find_floor(space, Trace(), space.start, 4.0, 0.1) == goal.floor(0.1)
+    assert find_floor(space, Exact(), space.start, 1, 0.1) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("floor", "allowance", "holds"),
+    [
+        (NoiseFloor(0.0, 0.0), 0.0, True),
+        (NoiseFloor(np.inf, 0.1), np.inf, True),
+        (NoiseFloor(0.3, 0.3), 0.3 * 10.827566170662733, True),
+        (NoiseFloor(0.3, 0.6), 0.3 * 10.827566170662733, False),
+        (NoiseFloor(1.0, 0.5), 0.5 * 13.815510557964274, True),
+        (NoiseFloor(5.0, 0.1), 10.0, True),
+        (NoiseFloor(200.0, 0.5), 400.0, True),
+        (NoiseFloor(1.0, np.nextafter(0.5, 1)), None, False),
+    ],
+)
+def test_what_a_floor_allows(floor, allowance, holds):
+    """1 in 1000 of a chi-square of floor/largest degrees, 1 at least; twice the floor at least."""
+    assert floor.holds == holds
+    if allowance is not None:
+        assert floor.allowance == pytest.approx(allowance, rel=1e-8)
+        assert floor.allows(floor.allowance) == holds
+        assert not floor.allows(np.nextafter(floor.allowance, np.inf)) or np.isinf(allowance)

@@ -70,3 +70,68 @@ def test_a_state_is_equal_to_itself_only():
     assert one == one
     assert one != other
     assert len({one, other, one}) == 2
+
+
+def test_steps_wait_for_65536_numbers():
+    """Of 10 parameters that is 6552 steps."""
+    config, rng = config_of("exact"), np.random.default_rng(5)
+    assert config.row_size == 10
+    start = loop.initial_state(config, rng)
+    waiting = loop.Waiting([(start.vector, 0.0)] * 6551, 6551)
+    state = loop.advance(config, start._replace(step=6551, waiting=waiting), rng)
+    assert (state.waiting.size, len(loop.joined(state.rows).losses)) == (6552, 0)
+    more = loop.advance(config, state, rng)
+    assert (more.waiting.size, len(loop.joined(more.rows).losses)) == (0, 6553)
+
+
+def test_rows_that_are_kept():
+    """The multiples of the stride, first and last row included; thinned, those of a longer one."""
+    guides = np.arange(10.0, 20.0)[None, :, None]
+    rows = loop.Rows(10, np.zeros(10), np.zeros((2, 10)), guides, 1)
+    assert (rows.end, rows.size) == (20, 40)
+    assert rows.kept.tolist() == list(range(10, 20))
+    thin = rows.thinned(3)
+    assert thin.guides[0, :, 0].tolist() == thin.kept.tolist() == [12, 15, 18]
+    assert thin.thinned(6).guides[0, :, 0].tolist() == [12, 18]
+    assert rows.thinned(1) is rows
+    assert loop.Rows(0, np.zeros(1), np.zeros((2, 1)), guides[:, :1], 4).kept.tolist() == [0]
+
+
+@pytest.mark.parametrize(("most", "stride"), [(1600, 1), (1599, 2), (800, 2), (799, 4), (8, 128)])
+def test_the_guide_s_history_fits_into_its_bytes(monkeypatch, most, stride):
+    """100 rows of 2 numbers take 1600 bytes; the stride is doubled until they fit."""
+    monkeypatch.setattr(loop, "GUIDE_HISTORY_BYTES", most)
+    first = loop.Rows(0, np.zeros(60), np.zeros((2, 60)), np.zeros((2, 60, 1)), 1)
+    new = loop.Rows(60, np.zeros(40), np.zeros((2, 40)), np.zeros((2, 40, 1)), 1)
+    rows = loop._appended((first,), new)
+    assert {x.stride for x in rows} == {stride}
+    assert loop.joined(rows).kept.tolist() == list(range(0, 100, stride))
+
+
+def test_items_that_wait_are_shared_until_two_go_on_from_one():
+    one = loop.Waiting([], 0).added(np.ones(2), 1.0)
+    two, other = one.added(np.full(2, 2.0), 2.0), one.added(np.full(2, 3.0), 3.0)
+    assert (one.size, two.size, other.size) == (1, 2, 2)
+    assert one.items is two.items is not other.items
+    for waiting, values in ((one, [1.0]), (two, [1.0, 2.0]), (other, [1.0, 3.0])):
+        vectors, found = waiting.arrays(2)
+        assert found.tolist() == vectors[:, 0].tolist() == values
+    empty = loop.Waiting([], 0).arrays(2)
+    assert (empty[0].shape, empty[1].shape) == ((0, 2), (0,))
+
+
+@pytest.mark.parametrize("bad", [0, 2, 4])
+def test_a_run_ends_at_its_first_value_that_is_not_finite(bad):
+    """It stands at the step of that value, whose parameters are its last row's."""
+    config, rng = config_of("exact"), np.random.default_rng(5)
+    state = loop.advance_to(config, loop.initial_state(config, rng), rng, 5)
+    vectors, values = state.waiting.arrays(10)
+    values[bad:] = np.nan
+    ended = loop.with_losses(config, state._replace(waiting=loop.Waiting.of(vectors, values)))
+    assert (ended.step, ended.ended, ended.waiting.size) == (bad, "objective", 0)
+    assert ended.vector.tolist() == vectors[bad].tolist()
+    whole = loop.with_losses(config, state)
+    assert (whole.step, whole.ended) == (5, None)
+    kept = loop.joined(ended.rows)
+    assert kept.losses.tolist() == loop.joined(whole.rows).losses[:bad].tolist()
+    assert loop.with_losses(config, whole) is whole

@@ -221,3 +221,52 @@ def test_where_c_underflows_nothing_is_claimed():
     """The same at a logit whose c is 0 in floats: no slope, no curvature, no verdict."""
     space = space_at("none", er.Counts(0, 10), er.Beta(1, 1), False, er.Parameter(logits=-800.0))
     assert not stationarity(space, space.start).holds
+
+
+@pytest.mark.parametrize(
+    ("decrement", "step", "kind"),
+    [
+        (0.0, 0.0, "maximum"),
+        (1e-10, 1e-4, "maximum"),
+        (1e-10, np.nextafter(1e-4, 1), "drifting"),
+        (np.nextafter(1e-10, 1), 1e-4, "near"),
+        (1e-3, 1.0, "near"),
+        (np.nextafter(1e-3, 1), 0.0, "far"),
+        (1e300, 1e300, "far"),
+        (np.inf, np.inf, "unknown"),
+    ],
+)
+def test_kinds_on_both_sides_of_their_bounds(decrement, step, kind):
+    verdict = Stationarity(decrement, step)
+    assert (verdict.kind, verdict.holds) == (kind, kind == "maximum")
+
+
+@pytest.mark.parametrize(("share", "known"), [(0.5, False), (2.0, True)])
+@pytest.mark.parametrize("part", ["corner", "block"])
+def test_a_curvature_is_trusted_from_a_billionth_of_the_largest(part, share, known):
+    """Of the matrix that it is in: what is flatter is not told from its error."""
+    flat = share * 1e-9
+    corner = np.diag([-1.0, -flat]) if part == "corner" else -np.eye(2)
+    block = np.diag([-1.0, -flat]) if part == "block" else -np.eye(2)
+
+    def gradient(prior, own):
+        return corner @ (prior - 1e-7), block @ (own - 1e-7)
+
+    found = newton_decrement(gradient, np.zeros(2), np.zeros((2, 3)), np.zeros(3, bool))
+    assert np.isfinite(found.decrement) == known
+    if known:
+        assert found.step == pytest.approx(1e-7, rel=1e-3)
+        one = 0.5e-14 * (1 + flat)
+        two = 0.5e-14 * 2
+        wanted = one + 3 * two if part == "corner" else two + 3 * one
+        assert found.decrement == pytest.approx(wanted, rel=1e-3)
+
+
+def test_latents_that_count_for_nothing_have_any_gradient():
+    def gradient(prior, own):
+        return -prior, -own * np.array([1.0, 0.0])
+
+    idle = np.array([False, True])
+    found = newton_decrement(gradient, np.full(2, 0.1), np.full((1, 2), 0.3), idle)
+    assert found == pytest.approx(((2 * 0.01 + 0.09) / 2, 0.3), rel=1e-9)
+    assert np.isinf(newton_decrement(gradient, np.ones(2), np.ones((1, 2)), ~idle).decrement)
