@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 import elbo_ref as er
 from elbo_ref.recording import Recording
 from elbo_ref.recording.replay.check import replay
+from elbo_ref.recording.replay.marginal import compare
 from elbo_ref.recording.statement import read_statement
 from recorded import COUNTS, K, N, site
 
@@ -113,3 +114,36 @@ def test_priors_that_differ_are_outside_the_model():
     verdict = replay(replace(made, arguments=arguments, argument_gradients={}))
     assert verdict.outcome == "outside_model"
     assert verdict.having("untested")[0].name == "losses"
+
+
+def room(scale, dtype):
+    """Eight roundings of x psi(x) and log Gamma(x) of each term, and of psi(x) and 1."""
+    k, n, a, b = K[:, None], N[:, None], A, B
+    parts = [a + k, b + n - k, a + b + n, a + 0 * k, b + 0 * k, a + b + 0 * k]
+    wide = [*parts, *(x + 0 * parts[0] for x in (k + 1, n - k + 1, n + 1))]
+    losses = sum(np.abs(special.gammaln(x)) + x * np.abs(special.psi(x)) for x in wide)
+    of_slopes = sum(np.abs(special.psi(x)) + 1 for x in parts)
+    unit = 8 * np.finfo(dtype).eps * scale
+    return unit * losses.sum(axis=0), unit * of_slopes.sum(axis=0)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.25, 3.0])
+def test_the_room_for_rounding(scale):
+    statement = read_statement(recording(scale=scale))
+    found = compare(statement, statement.data)
+    losses, of_slopes = room(scale, np.float64)
+    for finding, wanted in zip(found, (losses, of_slopes, of_slopes), strict=True):
+        assert finding.status == "agrees"
+        step = int(finding.quantity.split("step ")[1])
+        assert finding.allowance == pytest.approx(wanted[step], rel=1e-12)
+
+
+def test_rows_or_priors_of_their_own_are_untested():
+    statement = read_statement(recording())
+    rows = statement.data._replace(
+        successes=np.repeat(statement.data.successes, 5, axis=0),
+        total_count=np.repeat(statement.data.total_count, 5, axis=0),
+    )
+    (finding,) = compare(statement, rows)
+    assert finding.status == "untested"
+    assert finding.reason == "the rows change from step to step, or have several priors"

@@ -137,3 +137,87 @@ def test_a_parameter_without_a_gradient_has_no_updates():
     assert finding.status == "agrees" and "of a," in finding.quantity
     pulled = replace(unused, gradients={**unused.gradients, "b": still})
     assert [x.status for x in compare_updates(pulled, None)] == ["agrees", "mistake"]
+
+
+# -- what is said of rates -------------------------------------------------------------------------
+
+
+def lr_of(rates, told=None):
+    made = replace(recording(ADAM, rates=rates), lr={"a": np.asarray(rates)})
+    header = {**made.header["optimizer"], **({"scheduler": told} if told else {})}
+    return replace(made, header={**made.header, "optimizer": header})
+
+
+LATE = np.where(np.arange(STEPS) < STEPS - 1, LR, LR / 4)
+EARLY = np.where(np.arange(STEPS) < 1, LR, LR / 4)
+
+
+@pytest.mark.parametrize("rates", [LATE, EARLY])
+def test_rates_from_the_first_to_the_last(rates):
+    """A rate that falls after the first step, or before the last."""
+    (told,) = compare_updates(lr_of(rates, "StepLR"), None)
+    assert told.status == "agrees"
+    goes = "rounding of the moments; the learning rate goes from 0.03 to 0.0075, as it was told to"
+    assert told.reason == goes
+    (alone,) = compare_updates(lr_of(rates), None)
+    assert (alone.name, alone.theirs, alone.ours) == ("learning_rate_decay", LR / 4, LR)
+    assert alone.quantity == f"learning rate of a at step {int(np.argmin(rates))}"
+    assert alone.reason == "the optimizer had 0.03 to 0.0075, of which its settings do not tell"
+    (claimed,) = compare_updates(lr_of(rates), ADAM)
+    assert (claimed.name, claimed.theirs, claimed.ours) == ("learning_rate_decay", LR / 4, LR)
+    assert claimed.quantity == f"learning rate of a at step {STEPS - 1}"
+    (unsaid,) = compare_updates(recording(ADAM, rates=rates), None)
+    falls = "they are those with a learning rate that falls from 0.03 to 0.0075"
+    assert (unsaid.name, unsaid.reason) == ("learning_rate_decay", falls)
+
+
+def test_rates_that_do_not_fall():
+    """Uphill, back where it began, or beyond the ends: no decay."""
+    for rates in (-LR * np.ones(STEPS), np.linspace(LR, 2 * LR, STEPS)):
+        (finding,) = compare_updates(recording(ADAM, rates=rates), None)
+        assert finding.name == "optimizer_settings"
+        assert finding.reason == "no other setting that was tried gives them"
+    back = LR * (1 + (np.arange(STEPS) % 3 == 1))
+    (finding,) = compare_updates(lr_of(back), None)
+    assert (finding.name, finding.quantity) == (
+        "optimizer_settings", "learning rate of a at step 1",
+    )  # fmt: skip
+
+
+def test_one_number_alone_falls_step_by_step():
+    """Of one number any steps are those of some rates: only rates that never rise are a decay."""
+    rates = LR * 0.9 ** np.arange(STEPS)
+    for tried, name in ((rates, "learning_rate_decay"), (rates[[1, 0, *range(2, STEPS)]], None)):
+        made = recording(ADAM, rates=tried)
+        groups = {
+            group: {"a": getattr(made, group)["a"][:, :1]}
+            for group in ("before", "constrained", "after", "gradients")
+        }
+        (finding,) = compare_updates(replace(made, **groups), None)
+        assert finding.name == (name or "optimizer_settings")
+
+
+def test_room_of_eight_and_512_roundings():
+    """A parameter that is farther than both allow is off, and one within is not."""
+    made = recording(ADAM)
+    before, after = made.before["a"], made.after["a"]
+    eps, direction = np.finfo(np.float64).eps, np.abs(after - before)[3, 1] / LR
+    room = 8 * eps * abs(before[3, 1]) + 512 * eps * LR * (1 + direction)
+    for share, status in ((0.9, "agrees"), (1.1, "mistake")):
+        moved = after.copy()
+        moved[3, 1] += share * room
+        (finding,) = compare_updates(replace(made, after={"a": moved}), None)
+        assert finding.status == status, share
+        assert finding.allowance == pytest.approx(room, rel=1e-6)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_an_optimizer_of_the_other_kind(swapped):
+    """Steps of Adam under a header of ClippedAdam, and the other way round."""
+    optimizers = [ADAM, er.ClippedAdam(lr=LR, clip_norm=10.0)]
+    real, said = optimizers[::-1] if swapped else optimizers
+    header = {"class": type(said).__name__}
+    (finding,) = compare_updates(recording(real, header=header), None)
+    assert (finding.name, finding.status) == ("optimizer_settings", "mistake")
+    assert finding.reason == f"they are those of {type(real).__name__}"
+    assert compare_updates(recording(said, header=header), None)[0].status == "agrees"

@@ -1,0 +1,102 @@
+"""All latents of a run on minibatches, put together from its batches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import elbo_ref as er
+from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.recording.replay.whole import _columns, whole_run
+from elbo_ref.recording.statement import read_statement
+from recorded import COUNTS, K, N, betas, site, stated
+
+INDEX = np.array([[0, 2, 1], [1, 0, 2], [2, 1, 0], [0, 1, 2]])
+ONE, ZERO = np.arange(1.0, 13.0).reshape(4, 3), np.arange(21.0, 33.0).reshape(4, 3)
+
+
+def seen(parameter=ONE, wide=None, sources=("q",)):
+    """Four steps whose batches are all three latents in another order, and their guide."""
+    own = np.take_along_axis(ONE, INDEX, axis=1) if wide is None else wide
+    arguments = betas((2.0, 5.0), (own, np.full((4, 1), 7.0)))
+    named = {"concentration1": list(sources), "concentration0": []}
+    sites = [site("model", "c"), site("guide", "c", sources=named)]
+    parameters = {"q": parameter, "r": ZERO}
+    groups = dict.fromkeys(("before", "constrained", "gradients", "after"), parameters)
+    recording = stated(np.full((4, 1, 3), 0.25), arguments, sites=sites, **groups)
+    statement = read_statement(recording)
+    data = statement.data._replace(
+        successes=K[INDEX].astype(float), total_count=N[INDEX].astype(float),
+        batched=True, whole=3, numbers=INDEX,
+    )  # fmt: skip
+    return statement, data
+
+
+def test_rows_and_parameters_in_the_order_of_the_latents():
+    statement, data = seen()
+    for counts in (None, COUNTS):
+        whole, rows = whole_run(statement, data, counts)
+        assert rows.counts() == COUNTS and rows.constant
+        values = {name: x.values for name, x in whole.arguments.items()}
+        np.testing.assert_array_equal(values["guide.concentration1"], ONE)
+        np.testing.assert_array_equal(values["guide.concentration0"], np.full((4, 1), 7.0))
+        np.testing.assert_array_equal(values["prior.concentration1"], np.full((4, 1), 2.0))
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_a_parameter_that_is_stacked_with_others(axis):
+    """Along any axis after the steps, beside what it is not."""
+    stacked = np.stack([ZERO, ONE], axis=1)[:, :, None]  # (4, 2, 1, 3)
+    moved = np.moveaxis(stacked, 3, axis)
+    whole, _ = whole_run(*seen(moved), None)
+    np.testing.assert_array_equal(whole.arguments["guide.concentration1"].values, ONE)
+    assert len(list(_columns(moved, 3))) == 2
+    assert next(x.tolist() for x in _columns(ONE[:, :, None], 3)) == ONE.tolist()
+    assert list(_columns(ONE, 4)) == []
+
+
+def test_without_their_numbers_a_batch_is_some_of_the_values():
+    statement, data = seen()
+    unknown = data._replace(numbers=None, whole=None)
+    whole, _ = whole_run(statement, unknown, COUNTS)
+    np.testing.assert_array_equal(whole.arguments["guide.concentration1"].values, ONE)
+    other, _ = seen(ONE + np.array([[0.0, 0.0, 1.0]]))
+    alone = "minibatches: guide.concentration1 is known of the latents of a batch alone"
+    assert whole_run(other, unknown, COUNTS) == alone
+
+
+@pytest.mark.parametrize("sources", [(), ("q", "r")])
+def test_what_is_no_parameter_or_two_is_known_of_a_batch_alone(sources):
+    alone = "minibatches: guide.concentration1 is known of the latents of a batch alone"
+    assert whole_run(*seen(sources=sources), None) == alone
+    assert whole_run(*seen(2 * ONE), None) == alone
+
+
+def test_what_cannot_be_put_together():
+    statement, data = seen()
+    few = data._replace(whole=4)
+    assert whole_run(statement, few, None) == (
+        "minibatches: some rows are in none of these; give the counts"
+    )
+    for lacking in ({"numbers": None}, {"whole": None}):
+        assert whole_run(statement, data._replace(**lacking), None) == (
+            "minibatches: which rows they have is not recorded; give the counts"
+        )
+    drawn = data._replace(findings=(Finding("observations_missing", "x", status="mistake"),))
+    assert whole_run(statement, drawn, None) == "the rows are drawn anew in every step"
+    noted = data._replace(findings=(Finding("coefficients", "x", status="note"),))
+    assert not isinstance(whole_run(statement, noted, None), str)
+
+
+def test_one_latent_of_all_rows_is_that_of_the_counts():
+    """A latent that every row shares has its parameters in every batch."""
+    c = np.full((4, 1, 1), 0.25)
+    made = stated(np.full((4, 1, 3), 0.25), betas((2.0, 5.0)))
+    rows = {"k.index": np.zeros((1, 3))}
+    one = read_statement(replace(made, draws={"c": c}, observed={**made.observed, **rows}))
+    assert one.num_latents == 1
+    pooled = er.Counts.shared(K, N)
+    statement, data = whole_run(one, one.data, pooled)
+    assert statement is one and data.counts() == er.Counts(K.sum(), N.sum())
