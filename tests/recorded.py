@@ -4,6 +4,7 @@ distributions, gradients from the formulas of docs/pathwise.md spelled out, upda
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 from scipy import special, stats
@@ -81,6 +82,42 @@ def hide_pytorch(monkeypatch):
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr(kernel, "import_module", absent)
+
+
+class Array:
+    """As much of a tensor as the caller of PyTorch's kernel uses, of an array of NumPy."""
+
+    def __init__(self, values):
+        self.values = np.asarray(values)
+
+    def sum(self, axis, keepdims):
+        return Array(self.values.sum(axis=axis, keepdims=keepdims))
+
+    def expand_as(self, other):
+        return Array(np.broadcast_to(self.values, other.values.shape))
+
+    def double(self):
+        return Array(self.values.astype(np.float64))
+
+    def numpy(self):
+        return self.values
+
+
+def stand_in_for_pytorch(monkeypatch, kernel_of):
+    """Have `elbo_ref` find a PyTorch whose kernel is a function of three arrays, as `Array`s."""
+    torch = SimpleNamespace(from_numpy=Array, _dirichlet_grad=kernel_of)
+    monkeypatch.setattr(kernel, "import_module", {"torch": torch}.__getitem__)
+
+
+def exact_but_for(error):
+    """The derivative of a Beta draw, relatively off by so much."""
+
+    def kernel_of(x, concentration, _total):
+        (c, failure), (a, b) = (np.moveaxis(y.values, -1, 0) for y in (x, concentration))
+        by_a, by_b = er.pathwise_gradient(np.log(c) - np.log(failure), a, b)
+        return Array((1 + error) * np.stack([by_a * c, -by_b * failure], axis=-1))
+
+    return kernel_of
 
 
 def trace_of(recording):

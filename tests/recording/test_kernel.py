@@ -2,34 +2,11 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
-from elbo_ref.recording.replay import kernel
 from elbo_ref.recording.replay.kernel import installed_pytorch, torch_pathwise
-
-
-class Array:
-    """As much of a tensor as the kernel's caller uses."""
-
-    def __init__(self, values):
-        self.values = np.asarray(values)
-        self.dtype = self.values.dtype
-
-    def sum(self, axis, keepdims):
-        return Array(self.values.sum(axis=axis, keepdims=keepdims))
-
-    def expand_as(self, other):
-        return Array(np.broadcast_to(self.values, other.values.shape))
-
-    def double(self):
-        return Array(self.values.astype(np.float64))
-
-    def numpy(self):
-        return self.values
-
+from recorded import Array, hide_pytorch, stand_in_for_pytorch
 
 SEEN = []
 
@@ -42,8 +19,7 @@ def dirichlet_grad(x, concentration, total):
 
 @pytest.fixture(autouse=True)
 def numpy_for_torch(monkeypatch):
-    torch = SimpleNamespace(from_numpy=Array, _dirichlet_grad=dirichlet_grad)
-    monkeypatch.setattr(kernel, "import_module", {"torch": torch}.__getitem__)
+    stand_in_for_pytorch(monkeypatch, dirichlet_grad)
     SEEN.clear()
 
 
@@ -88,9 +64,6 @@ def test_a_jump_beside_a_draw_is_spread():
 
 
 def test_without_pytorch_nothing_is_known(monkeypatch):
-    def absent(name):
-        raise ImportError(name)
-
-    monkeypatch.setattr(kernel, "import_module", absent)
+    hide_pytorch(monkeypatch)
     assert installed_pytorch() is None
     assert torch_pathwise(np.array([0.5]), np.ones(1), np.ones(1)) is None

@@ -1,0 +1,71 @@
+"""Whole verdicts beside those that were looked at once and kept in `reference/verdicts.json`.
+
+Words are compared letter by letter but for the numbers in them, numbers to a relative 1e-6, printed
+ones to the digits that they have. `reference/make_verdicts.py` writes the file anew; what it then
+differs in is what a change does to users, to be read before it is committed.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+VERDICTS = Path(__file__).parent / "reference" / "verdicts.json"
+_NUMBER = re.compile(r"-?\d+\.?\d*(?:e[+-]?\d+)?")
+_PRINTED, _COMPUTED, _NOTHING = 2e-4, 1e-6, 1e-9
+
+
+def plain(verdict: Any) -> dict[str, Any]:
+    """What a verdict says, without what it repeats; findings as lists of what is not empty."""
+    document = verdict.to_dict()
+    kept = {
+        name: document[name]
+        for name in ("subject", "outcome", "exit_code", "answer", "exact", "ruled_out", "advice")
+    }
+    keys = ("name", "of", "status", "quantity", "reason", "theirs", "ours", "allowance", "rivals")
+    kept["findings"] = [
+        {key: found[key] for key in keys if found[key] not in ("", None, [])}
+        for found in document["findings"]
+    ]
+    return json.loads(json.dumps(kept))
+
+
+def differences(found: Any, wanted: Any, place: str = "") -> list[str]:
+    """The places in which two documents differ, and how."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        keys = sorted({*found, *wanted})
+        return [
+            x
+            for key in keys
+            for x in differences(found.get(key), wanted.get(key), f"{place}.{key}")
+        ]
+    if isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
+        pairs = enumerate(zip(found, wanted, strict=True))
+        return [x for i, pair in pairs for x in differences(*pair, f"{place}[{i}]")]
+    same = found == wanted
+    if isinstance(wanted, str) and isinstance(found, str):
+        numbers = [list(map(float, _NUMBER.findall(x))) for x in (found, wanted)]
+        same = _NUMBER.sub("#", found) == _NUMBER.sub("#", wanted)
+        same = same and all(map(_printed_alike, *numbers))
+    elif isinstance(wanted, float) and isinstance(found, int | float):
+        same = math.isclose(found, wanted, rel_tol=_COMPUTED, abs_tol=_NOTHING)
+    return [] if same else [f"{place}: {found!r}, was {wanted!r}"]
+
+
+def _printed_alike(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=_PRINTED, abs_tol=_NOTHING)
+
+
+@functools.cache
+def _kept() -> dict[str, Any]:
+    return json.loads(VERDICTS.read_text("utf-8"))
+
+
+def check(name: str, document: Any) -> None:
+    """Hold a document against the one that is kept under a name."""
+    found = differences(document, _kept()[name])
+    assert not found, "\n".join([f"{name} (see tests/golden.py):", *found])
