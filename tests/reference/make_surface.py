@@ -1,6 +1,7 @@
 """Write surface.txt: what callers and keepers of results rely on beside values.
 
-The arguments of every public function, class and method with their defaults, and of every dataclass
+The arguments of every public function and method with their defaults, properties, whether all of
+them let underflow be zero under any errstate (`underflow_is_zero`), and of every dataclass
 in the package whether it is frozen, by what it is equal, and the fields that its repr leaves out.
 A line that changes is a change for users: `python tests/reference/make_surface.py` after it.
 """
@@ -12,6 +13,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,15 @@ HEAVY = ("__main__", "torch", "pyro", "numpyro")
 
 
 def arguments(function: Any) -> str:
-    """Names, kinds and defaults; annotations are for type checkers."""
+    """Names, kinds and defaults, and whether a caller's errstate matters; no annotations."""
     signature = inspect.signature(function)
     bare = [
         x.replace(annotation=inspect.Parameter.empty)
         for x in signature.parameters.values()
         if x.name not in ("self", "cls")
     ]
-    return str(inspect.Signature(bare))
+    words = str(inspect.Signature(bare))
+    return words if inspect.unwrap(function) is function else f"{words}, underflow is zero"
 
 
 def public() -> Iterator[str]:
@@ -42,6 +45,10 @@ def public() -> Iterator[str]:
                 found = inspect.getattr_static(value, key)
                 if isinstance(found, classmethod | staticmethod):
                     found = found.__func__
+                elif isinstance(found, property):
+                    found = found.fget
+                elif isinstance(found, cached_property):
+                    found = found.func
                 if inspect.isfunction(found) and found.__module__.startswith("elbo_ref"):
                     yield f"{name}.{key}{arguments(found)}"
         elif inspect.isfunction(value):
