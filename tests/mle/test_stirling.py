@@ -147,3 +147,79 @@ def test_differences_of_binets_function():
         gamma = 1 / (4 * a)
         got = _binet(np.array([0.25]), np.array([k]), np.array([gamma]))[0]
         assert abs(got - wanted) <= 1 / (252 * a**5) + 1e-14 * wanted, (a, k)
+
+
+def twin(k, n, gamma, mean):
+    """Both ends of each enclosure at a point, from the formulas of the module's opening."""
+    m, rest, f = mean, 1 - mean, n - k
+    y, e = 1 + gamma * n, mp.mpf(k) / n - mean
+    less, inverse = n / y, 1 / y
+    q, pull = gamma * less, less * e
+    d = q * e
+    p, other, u, v = m + d, rest - d, d / m, -d / rest
+    up, down = 1 + e / (p * y), 1 - e / (other * y)
+
+    def lam(x):
+        return mp.log1p(x) / x
+
+    def eta(x):
+        return (1 - lam(x)) / x
+
+    def omega(x):
+        return 1 / (1 + x) - eta(x)
+
+    def sigma(x):
+        return (2 * eta(x) - 1 / (1 + x)) / x
+
+    spread = eta(u) / m + eta(v) / rest
+    r, r_f, r_n = inverse * m / p, inverse * rest / other, inverse
+    least = min(m, rest) / gamma
+    shares = gamma * (1 + r) / m, gamma * (1 + r_f) / rest, gamma * (1 + r_n)
+    g = [[x / 6 * (1 - 1 / (5 * least**2)), x / 6] for x in shares]
+    plain = pull**2 * spread - less * (up + down - 1) / 2
+    binet = [up * g[0][i] + down * g[1][i] - g[2][1 - i] for i in (0, 1)]
+    by_gamma = plain - less / 2 * binet[1], plain - less / 2 * binet[0]
+    half = [up * (1 + g[0][i]) / m - down * (1 + g[1][1 - i]) / rest for i in (0, 1)]
+    first = pull * (lam(u) / m + lam(v) / rest)
+    by_mean = first + q / 2 * half[0], first + q / 2 * half[1]
+    steep = less * (up * (1 + shares[0] / 2) / m + down * (1 + shares[1] / 2) / rest)
+    steepness = steep, steep * (1 + 1 / (2 * least**2))
+    twice = -2 * pull**2 * less * spread
+    twice -= pull**3 * (sigma(u) / m**2 - sigma(v) / rest**2) / y
+    twice += less**2 * (up**2 + down**2 - 1) / 2
+    twice -= less / 6 * (up * r / (p * y) + down * r_f / (other * y) - inverse**2)
+    error = less * (up / m + down / rest + 1) / (5 * least**2)
+    by_gamma_twice = twice - error, twice + error
+    mixed = -2 * pull * less * spread
+    mixed -= pull**2 * ((omega(u) - q * sigma(u)) / m**2 - (omega(v) - q * sigma(v)) / rest**2)
+    mixed += less * (up / p - down / other) / (2 * y)
+    doubt = less * gamma * (up / m**2 + down / rest**2) / 2
+    assert f > 0
+    return by_gamma, by_mean, steepness, by_gamma_twice, (mixed - doubt, mixed + doubt)
+
+
+@pytest.mark.parametrize("reference", [0.0, 500.0])
+@pytest.mark.parametrize("least", [9.0, 40.0])
+def test_enclosures_are_as_wide_as_what_is_not_known_of_binets_function(least, reference):
+    """At a point, where a and b are not so large that rounding is wider."""
+    counts = er.Counts([40, 260, 13], [100, 900, 45])
+    k, n = totals(counts)
+    limit = BinomialLimit.of(counts, Fraction(k, k + n))
+    m = float(limit.mean)
+    gamma = min(m, 1 - m) / least
+    for shift in (-0.03, 0.001, 0.05):
+        column = [Enclosure.exact(np.array([[x]])) for x in (gamma, shift)]
+        box = Box(Latents.of(counts, limit), *column, reference=reference)
+        mean = mp.mpf(limit.mean.numerator) / limit.mean.denominator + mp.mpf(shift)
+        rows = zip(counts.successes.tolist(), counts.total_count.tolist(), strict=True)
+        wanted = [twin(*row, mp.mpf(gamma), mean) for row in rows]
+        for j, name in enumerate(NAMES):
+            if reference and name not in ("by_mean", "steepness"):
+                continue
+            found = getattr(box, name)()
+            times = 1 + reference * gamma
+            for i, row in enumerate(wanted):
+                low, high = (float(x) * times for x in row[j])
+                room = 2e-3 * (high - low) + 1e-10 * (abs(low) + abs(high))
+                assert found.low[0, i] == pytest.approx(low, abs=room), (name, i)
+                assert found.high[0, i] == pytest.approx(high, abs=room), (name, i)
