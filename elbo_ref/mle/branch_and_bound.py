@@ -210,7 +210,7 @@ def stationary_point(profile: Profile, low: float, high: float) -> float:
         return low
     if slope(high) >= 0:
         return high
-    return root(slope, low, high, xtol=1e-300, rtol=1e-12)
+    return root(slope, low, high, rtol=1e-12)
 
 
 def _rows(which: BoolArray, *columns: FloatArray | BoolArray) -> Iterator[tuple[Any, ...]]:

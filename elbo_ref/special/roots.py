@@ -23,7 +23,7 @@ def root(
     low: float,
     high: float,
     *,
-    xtol: float,
+    xtol: float = 0.0,
     rtol: float = _RTOL,
 ) -> float:
     """Find a root between two points at which a function has different signs.

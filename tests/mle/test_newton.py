@@ -136,3 +136,75 @@ def test_sizes_of_steps_errors_and_covariances(kind):
     else:
         wanted = 0.04, 0.01, 0.09
     np.testing.assert_allclose(found.covariance, wanted, rtol=1e-9)
+
+
+# -- rounding, and how long a step may be ----------------------------------------------------------
+
+
+def parts_of(counts, a, b):
+    """Sizes of the terms that a gradient in (logit m, log s) is made of, term by term."""
+    s, first, second = a + b, 0.0, 0.0
+    for k, n, w in zip(counts.successes, counts.total_count, counts.multiplicity, strict=True):
+        up, down, both = np.arange(k), np.arange(n - k), np.arange(n)
+        first += w * (b / s * (a / (a + up)).sum() + a / s * (b / (b + down)).sum())
+        second += w * ((a / (a + up)).sum() + (b / (b + down)).sum() + (s / (s + both)).sum())
+    return first, second
+
+
+@pytest.mark.parametrize("counts", DATA.values(), ids=DATA)
+def test_the_rounding_of_a_gradient(counts):
+    """Four of the sum of its terms' sizes; no term is counted that cancels on paper."""
+    for a, b in ((0.7, 1.9), (30.0, 11.0)):
+        prior = er.Beta(a, b)
+        _, _, noise = coordinates_of(LogitMeanLogConcentration, prior, counts).derivatives()
+        first, second = parts_of(counts, a, b)
+        assert noise[0] == pytest.approx(4 * 2.0**-52 * first, rel=1e-12)
+        assert 0 < noise[1] <= 4 * 2.0**-52 * second
+        gradient, _, noise = coordinates_of(LogConcentration0, prior, counts).derivatives()
+        assert abs(gradient[0]) <= noise[0] / (4 * 2.0**-52) <= second
+
+
+class Bowl(FromBinomialLimit):
+    """A parabola in (shift, gamma), whose minimum is at (0, 2) and whose gamma is at least 0.1."""
+
+    def derivatives(self):
+        gradient = -np.array([self.shift, self.gamma - 2.0])
+        return gradient, np.eye(2), np.array([0.0, 1e-12])
+
+
+@pytest.mark.parametrize("gamma", [0.2, 1.9, 30.0])
+def test_a_step_is_no_longer_than_half_of_gamma(gamma):
+    """So that gamma stays positive; the error is that of gamma and of m over the lesser mean."""
+    start = Bowl(0.0, gamma, None, (0.25, 0.75, 0.0), 0)
+    step = np.array([0.0, 2.0 - gamma])
+    assert start.relative_size(step) == pytest.approx(abs(2.0 - gamma) / gamma)
+    assert start.relative_size(np.array([0.3, 0.0])) == pytest.approx(0.3 / (0.25 * 0.75))
+    found = refine(start, er.Beta(1.0, 1.0))
+    np.testing.assert_allclose(found.prior.arrays(), (0.125, 0.375), rtol=1e-12)
+    assert found.relative_error == pytest.approx(1e-12 / 2 + 2 * 2.0**-52, rel=1e-3)
+    logit = 1 / (0.25 * 0.75)
+    np.testing.assert_allclose(found.covariance, (logit**2, 0.0, 0.25), rtol=1e-9, atol=1e-12)
+    assert start.relative_error(np.array([0.1, 0.0])) == pytest.approx(0.1 / 0.25)
+
+
+def test_where_the_information_is_not_positive_there_is_no_maximum():
+    class Hill(Bowl):
+        def derivatives(self):
+            gradient, information, noise = super().derivatives()
+            return gradient, -information + np.diag([2.0, 0.0]), noise
+
+    prior = er.Beta(1.0, 2.0)
+    found = refine(Hill(0.0, 1.0, None, (0.25, 0.75, 0.0), 0), prior)
+    assert found == (prior, np.inf, None)
+
+
+def test_what_is_held_does_not_move():
+    counts = DATA["overdispersed"]
+    sums = FactorialSums.of(counts)
+    found = refine(LogitMeanLogConcentration(1.0, 3.0, sums, 1), er.Beta(1.0, 3.0))
+    a, b = map(float, found.prior.arrays())
+    assert a / (a + b) == pytest.approx(0.25, rel=1e-14)
+    assert found.covariance[:2] == (0.0, 0.0) and found.covariance[2] > 0
+    wanted = er.maximize_evidence(counts, {"mean": 0.25})
+    assert a + b == pytest.approx(wanted.concentration, rel=1e-12)
+    assert found.relative_error < 1e-13
