@@ -1,4 +1,4 @@
-"""Write verdicts.json: the whole verdicts of `tests/crosscheck` and `tests/recording`.
+"""Write verdicts.json: the whole verdicts of tests of `crosscheck` and `recording`.
 
 What is in it is not derived: it holds what was said, so that a change of it is seen and read. Run
 `python tests/reference/make_verdicts.py` from the root, and look at the difference.
@@ -10,40 +10,43 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+
+import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
-SOURCES = {"cross-check": "crosscheck", "replay": "recording"}
 
 
-def cases(folder: str) -> dict[str, Any]:
-    """The cases of a test module, which is no module of a package."""
-    path = TESTS / folder / "test_verdicts.py"
-    spec = importlib.util.spec_from_file_location(f"verdicts_{folder}", path)
+def module(path: str) -> ModuleType:
+    """A module of tests, which is in no package."""
+    spec = importlib.util.spec_from_file_location(path.replace("/", "_"), TESTS / f"{path}.py")
     assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.CASES
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
 
 
 def main() -> None:
     """Run every case."""
     sys.path.insert(0, str(TESTS))
     import golden
-    import pytest
 
     kept = {}
-    for kind, folder in SOURCES.items():
-        if not (TESTS / folder / "test_verdicts.py").exists():
-            continue
-        for name, (mistakes, made) in cases(folder).items():
-            with pytest.MonkeyPatch.context() as patch:
-                verdict = made(patch) if folder == "recording" else made()
-            if mistakes is not None and verdict.mistakes != mistakes:
-                print(f"{kind}: {name}: {verdict.mistakes}, not {mistakes}")
-            kept[f"{kind}: {name}"] = golden.plain(verdict)
-    lines = [f"{json.dumps(name)}: {json.dumps(x, ensure_ascii=False)}" for name, x in kept.items()]
-    golden.VERDICTS.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+    for name, (mistakes, made) in module("crosscheck/test_verdicts").CASES.items():
+        kept[f"cross-check: {name}"] = golden.plain(_checked(name, mistakes, made()))
+    for name, made in module("crosscheck/test_hypotheses").CASES.items():
+        kept[f"losses: {name}"] = made()
+    for name, (mistakes, made) in module("recording/test_verdicts").CASES.items():
+        with pytest.MonkeyPatch.context() as patch:
+            kept[f"replay: {name}"] = golden.plain(_checked(name, mistakes, made(patch)))
+    rows = [f"{json.dumps(name)}: {json.dumps(x, ensure_ascii=False)}" for name, x in kept.items()]
+    golden.VERDICTS.write_text("{\n" + ",\n".join(rows) + "\n}\n", "utf-8")
+
+
+def _checked(name, mistakes, verdict):
+    if mistakes is not None and verdict.mistakes != mistakes:
+        print(f"{name}: {verdict.mistakes}, not {mistakes}")
+    return verdict
 
 
 if __name__ == "__main__":
