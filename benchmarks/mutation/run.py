@@ -1,9 +1,8 @@
 """Do the tests that mirror a module notice a fault in it?
 
 Mutants are made by the operators of cosmic-ray (`mutants.py`), and each is run against the tests
-under `tests/` that mirror its package and the doctests of the module itself (`forks.py`): the
-default tier, and what is left then against the thorough one, in each up to five seconds of tests,
-those first that are quick or have failed often. A mutant is killed if a test fails, or if its run
+under `tests/` that mirror its package and the doctests of the module itself (`forks.py`), the
+thorough ones too: up to five seconds of tests, those first that are quick or have failed often. A mutant is killed if a test fails, or if its run
 takes four times the processor time of the tests without a change, and five seconds more.
 `equivalents.toml` lists, with the reason, the mutants that no test can kill, since what they
 return is the same, or the same to rounding.
@@ -39,8 +38,8 @@ from mutants import SEED, Mutant, mutants, places
 
 EQUIVALENTS = Path(__file__).with_name("equivalents.toml")
 LEFT = ("survived", "untested")
-TIERS = ("not thorough and not slow and not live", "thorough and not slow and not live")
-"""The tests that all mutants are run against, and those for what is left then."""
+MARKS = {False: "not slow and not live", True: "not thorough and not slow and not live"}
+"""The tests that mutants are run against, and those of a quick run."""
 LONGEST = 2.0
 """Processor seconds of the longest test that is run."""
 PRELOADED = (
@@ -102,7 +101,7 @@ PARTS = {
 }
 
 
-def run_tier(part: Part, chosen: list[Mutant], marks: str, log: Path) -> None:
+def run_tests(part: Part, chosen: list[Mutant], marks: str, log: Path) -> None:
     """Run the mutants; each result is a line of the log as it comes."""
     files = sorted({x.path for x in chosen})
     tests = [*part.tests, *files]
@@ -257,20 +256,12 @@ def _run(options: argparse.Namespace, name: str, log: Path) -> list[dict[str, An
     )
     if not options.again:
         log.write_text("", "utf-8")
-    run: set[tuple[str, ...]] = set()
-    for marks in TIERS[:1] if options.quick else TIERS:
-        run |= {_key(x) for x in _read(log) if x["outcome"] == "survived"}
-        left, known = _again(log, chosen)
-        log.write_text("".join(json.dumps(x) + "\n" for x in known), "utf-8")
-        if left:
-            run_tier(PARTS[name], left, marks, log)
+    left, known = _again(log, chosen)
+    log.write_text("".join(json.dumps(x) + "\n" for x in known), "utf-8")
+    if left:
+        run_tests(PARTS[name], left, MARKS[options.quick], log)
     print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr)
-    found = _read(log)
-    for record in found:
-        if record["outcome"] == "untested" and _key(record) in run:
-            record["outcome"] = "survived"
-    log.write_text("".join(json.dumps(x) + "\n" for x in found), "utf-8")
-    return found
+    return _read(log)
 
 
 def main() -> None:
