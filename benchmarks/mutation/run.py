@@ -2,17 +2,20 @@
 
 Mutants are made by the operators of cosmic-ray (`mutants.py`), and each is run against the tests
 under `tests/` that mirror its package and the doctests of the module itself (`forks.py`), the
-thorough ones too: up to five seconds of tests, those first that are quick or have failed often. A mutant is killed if a test fails, or if its run
-takes four times the processor time of the tests without a change, and five seconds more.
+thorough ones too: up to five seconds of tests, those first that are quick or have failed often. A
+mutant is killed if a test fails, or if its run takes four times the processor time of the tests
+without a change, and five seconds more.
 `equivalents.toml` lists, with the reason, the mutants that no test can kill, since what they
 return is the same, or the same to rounding.
 
     nox -s mutation                        a sample of each part
     nox -s mutation -- evidence --all      every mutant of one part
+    nox -s mutation -- --seed 7 svi        another sample of a part
     nox -s mutation -- --records FOLDER    a folder for what happened to each
     nox -s mutation -- --records FOLDER --again    those again that are left there
 
-The sample is fixed by the seed in `mutants.py` and moves with the text, not with line numbers.
+The sample is fixed by the seed, that in `mutants.py` or another (`--seed`), and moves with the
+text, not with line numbers.
 """
 
 from __future__ import annotations
