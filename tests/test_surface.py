@@ -12,6 +12,7 @@ def test_no_default_changes_unnoticed():
 
 def test_another_default_would_be_noticed():
     """Negative control."""
-    assert arguments(er.tarone_test) == "(counts)"
+    assert arguments(er.tarone_test) == "(counts), underflow is zero"
+    assert arguments(er.tarone_test.__wrapped__) == "(counts)"
     assert arguments(lambda x, *, y=1: x) != arguments(lambda x, *, y=2: x)
     assert arguments(lambda x, *, y=1: x) != arguments(lambda x, y=1: x)

@@ -97,7 +97,10 @@ def report(losses, model=None, allowance=0.0, **options):
         "shift": [found.shift, found.shift_error],
         "certain": best and [best.hypothesis.name, best.hypothesis.variant],
         "explanations": [
-            [x.hypothesis.name, x.hypothesis.variant, x.probability, x.test.p_any]
+            {
+                "is": [x.hypothesis.name, x.hypothesis.variant, x.test.p_any],
+                "probability": x.probability,
+            }
             for x in found.explanations
         ],
         "ruled_out": list(found.ruled_out),
@@ -187,7 +190,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", few(CASES, 3))
 def test_as_it_was(name):
-    golden.check(f"losses: {name}", CASES[name]())
+    golden.check(f"losses: {name}", CASES[name](), searched=True)
 
 
 def test_a_price_that_changes_is_noticed():

@@ -7,6 +7,7 @@ with its numbers, the advice and what is ruled out, stands in `reference/verdict
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 
 import golden
@@ -349,6 +350,11 @@ def test_a_whole_verdict(name):
     golden.check(f"cross-check: {name}", golden.plain(verdict))
 
 
+@cache
+def _one_loss():
+    return golden.plain(CASES["one loss"][1]())
+
+
 def _first(name, times):
     return lambda x: x["findings"][0].update({name: x["findings"][0][name] * times})
 
@@ -367,7 +373,8 @@ def _first(name, times):
 )
 def test_a_change_would_be_noticed(change, seen):
     """Negative control of the comparison."""
-    document, other = (golden.plain(CASES["one loss"][1]()) for _ in range(2))
+    document = _one_loss()
+    other = copy.deepcopy(document)
     change(other)
     assert other != document
     assert bool(golden.differences(other, document)) == seen
