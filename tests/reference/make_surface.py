@@ -13,7 +13,6 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +36,18 @@ def arguments(function: Any) -> str:
 
 
 def public() -> Iterator[str]:
-    """Each public name, and the methods of each public class."""
-    for name in elbo_ref.__all__:
-        value = getattr(elbo_ref, name)
-        if inspect.isclass(value):
-            for key in sorted(x for x in dir(value) if not x.startswith("_")):
-                found = inspect.getattr_static(value, key)
-                if isinstance(found, classmethod | staticmethod):
-                    found = found.__func__
-                elif isinstance(found, property):
-                    found = found.fget
-                elif isinstance(found, cached_property):
-                    found = found.func
-                if inspect.isfunction(found) and found.__module__.startswith("elbo_ref"):
-                    yield f"{name}.{key}{arguments(found)}"
-        elif inspect.isfunction(value):
-            yield f"{name}{arguments(value)}"
+    """Each public function, and the members of each public class and of its bases, once."""
+    values = [getattr(elbo_ref, name) for name in elbo_ref.__all__]
+    for function in filter(inspect.isfunction, values):
+        yield f"{function.__name__}{arguments(function)}"
+    bases = {x for value in values if inspect.isclass(value) for x in value.__mro__}
+    for owner in sorted(bases, key=lambda x: x.__qualname__):
+        for key, found in sorted(vars(owner).items()):
+            function = getattr(found, "__func__", None) or getattr(found, "fget", None)
+            function = function or getattr(found, "func", found)
+            ours = inspect.isfunction(function) and function.__module__.startswith("elbo_ref")
+            if ours and not key.startswith("_"):
+                yield f"{owner.__qualname__}.{key}{arguments(function)}"
 
 
 def dataclasses_of_the_package() -> Iterator[str]:
