@@ -18,6 +18,7 @@ import numpy as np
 
 from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import FloatArray
+from elbo_ref._validation.extras import need
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.check import cross_check
 from elbo_ref.crosscheck.findings import OPTIMUM, Verdict, in_order
@@ -164,11 +165,8 @@ def _names(guide: Guide) -> dict[str, str] | None:
 
 def _pyro(counts: Counts, settings: Settings) -> tuple[dict[str, FloatArray], Recording]:
     """Run Pyro: the constrained parameters before each step and at the end, and the recording."""
-    try:
-        pyro, torch = import_module("pyro"), import_module("torch")
-        import_module("pyro.infer.autoguide")
-    except ImportError:
-        raise ImportError("a live run needs Pyro: pip install pyro-ppl") from None
+    pyro, torch = need("pyro", "a live run"), import_module("torch")
+    need("pyro.infer.autoguide", "a live run")
     with warnings.catch_warnings(), _own_state(pyro, torch, getattr(torch, settings.dtype)):
         warnings.simplefilter("ignore")
         pyro.set_rng_seed(settings.seed)

@@ -7,6 +7,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
+from elbo_ref._validation.extras import command
 from elbo_ref.cli.console import CANNOT_WRITE, CommandError, check_output
 from elbo_ref.cli.delivery import in_words
 from elbo_ref.io import atomic
@@ -38,7 +39,7 @@ def check_places(parser: argparse.ArgumentParser, options: argparse.Namespace) -
             parser.error(f"--{name} {path} must end in {' or '.join(endings)}")
     for name, package in (("plot", "matplotlib"), ("report", "jinja2")):
         if name in files and find_spec(package) is None:
-            parser.error(f"--{name} needs {package}: pip install {package}")
+            parser.error(f"--{name} needs {package}: {command(package)}")
     targets = [_target(path) for path in files.values()]
     if len(set(targets)) < len(targets):
         names = [f"--{name}" for name in _ENDINGS if hasattr(options, name)]

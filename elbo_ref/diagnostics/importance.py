@@ -33,6 +33,7 @@ from elbo_ref._validation.arguments import (
     generator,
     underflow_is_zero,
 )
+from elbo_ref._validation.extras import need
 from elbo_ref._validation.values import by_value
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
@@ -115,10 +116,7 @@ def pareto_k(
     >>> k.estimate.round(1), k.limit                    # the posterior is Beta(4, 8)
     (array([0.5]), array([0.5]))
     """
-    try:
-        from arviz_stats.base.array import array_stats
-    except ImportError:
-        raise ImportError("pareto_k needs arviz-stats: pip install arviz-stats") from None
+    array_stats = need("arviz_stats.base.array", "pareto_k").array_stats
     task, p, params = checked_task(guide, prior, counts)
     num_samples = count("num_samples", num_samples, _FEWEST)
     tilt = task.guide.tilt(p, params, task.outcomes)

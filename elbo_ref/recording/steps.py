@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from elbo_ref._validation.extras import command
 from elbo_ref.recording.notes import Recording
 
 Array = NDArray[Any]
@@ -252,5 +253,5 @@ def import_framework(*modules: str, function: str, package: str) -> tuple[Any, .
         if error.name not in modules:
             raise
         raise ModuleNotFoundError(
-            f"{function} needs {error.name}: pip install {package}", name=error.name
+            f"{function} needs {error.name}: {command(package)}", name=error.name
         ) from None

@@ -19,6 +19,7 @@ from scipy import special as sc
 
 from elbo_ref._format.terminal import in_notebook
 from elbo_ref._validation.arguments import FloatArray, IntArray
+from elbo_ref._validation.extras import need
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,29 +34,21 @@ _HEADS = (np.arange(1, 10, 0.1), np.arange(1, 10, 0.5), np.arange(1, 10), (1, 2,
 _MOST_TICKS = 6
 _APART = 0.06
 """Share of an axis that lies between two ticks at least."""
-_MISSING = "plots need matplotlib: pip install matplotlib"
 _LONGEST = 32
 
 
 def own_figure(width: float, height: float) -> Figure:
     """Make a figure that nothing else knows of."""
-    try:
-        import matplotlib  # noqa: F401
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError(_MISSING) from None
-    return Figure(figsize=(width, height))
+    figure: Figure = need("matplotlib.figure", "a picture").Figure(figsize=(width, height))
+    return figure
 
 
 def shown_figure(width: float, height: float) -> Figure:
     """Make a figure that pyplot shows, where pyplot is in use, and in a notebook."""
     if "matplotlib.pyplot" not in sys.modules and not in_notebook():
         return own_figure(width, height)
-    try:
-        from matplotlib import pyplot
-    except ImportError:
-        raise ImportError(_MISSING) from None
-    return pyplot.figure(figsize=(width, height))
+    figure: Figure = need("matplotlib.pyplot", "a picture").figure(figsize=(width, height))
+    return figure
 
 
 def forget(figure: Figure) -> None:

@@ -14,7 +14,6 @@ import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ import numpy as np
 from elbo_ref._format.numbers import number
 from elbo_ref._format.result import Result, Tabular
 from elbo_ref._format.table import Table, printable
+from elbo_ref._validation.extras import need
 from elbo_ref.crosscheck import Verdict, wording
 from elbo_ref.diagnostics.diagnosis import Diagnosis
 from elbo_ref.estimates.result import Estimates
@@ -246,12 +246,7 @@ def html_page(page: Page) -> str:
     >>> "<p>a &lt; b</p>" in text
     True
     """
-    try:
-        jinja2: Any = import_module("jinja2")
-    except ImportError:
-        raise ImportError(
-            "a page needs jinja2: pip install jinja2, or pip install -e '.[report]' in a clone"
-        ) from None
+    jinja2 = need("jinja2", "a page")
     folder = files("elbo_ref.report")
     template, program = (
         folder.joinpath(name).read_text(encoding="utf-8") for name in ("page.html.j2", "page.js")

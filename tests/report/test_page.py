@@ -131,7 +131,7 @@ def test_a_page_of_estimates_says_all_that_the_command_prints(tmp_path, capsys):
 
 def test_a_missing_package_is_named(monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
-    with pytest.raises(ImportError, match=r"pip install -e '\.\[report\]'"):
+    with pytest.raises(ImportError, match=r"in a clone pip install '\.\[report\]'"):
         page_with()
     with pytest.raises(SystemExit):
         main(["fit", "--example", "coin", "--report", "page.txt"])
