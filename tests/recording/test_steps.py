@@ -176,7 +176,5 @@ def test_steps_from_one_that_differs_on_are_left_out(arrays):
 
 def test_a_framework_that_is_not_installed():
     assert import_framework("json", function="f", package="p")[0].dumps(1) == "1"
-    with pytest.raises(
-        ModuleNotFoundError, match=r"f needs no_such_module: pip install pyro"
-    ):
+    with pytest.raises(ModuleNotFoundError, match=r"f needs no_such_module: pip install pyro"):
         import_framework("no_such_module", function="f", package="pyro-ppl")
