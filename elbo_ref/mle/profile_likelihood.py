@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -30,8 +30,10 @@ from elbo_ref.distributions.base import Interval
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import log_evidence
 from elbo_ref.mle.binomial import pooled_mean
+from elbo_ref.mle.boundary import Extreme, on_boundary, on_ellipse
 from elbo_ref.mle.branch_and_bound import BUDGET, SCREENING, Component, superlevel_set, union
 from elbo_ref.mle.candidates import Candidate
+from elbo_ref.mle.factorial_sums import FactorialSums
 from elbo_ref.mle.intervals import (
     CONCENTRATIONS,
     LEAST_MEAN,
@@ -47,6 +49,9 @@ from elbo_ref.special import root
 _LOWEST = -1e9
 """Heights further below the threshold than this are not told apart."""
 _XTOL = 1e-13
+_STEP, _SEEN = 0.5, 0.9
+"""The first step toward an end; and the part of the top's root that is left, at most, where the end
+is looked for from there."""
 
 
 class _Scale(NamedTuple):
@@ -87,18 +92,22 @@ class ProfileLikelihood:
     parameter: Parameter
     fixed: dict[str, float]
 
+    @cached_property
+    def _sums(self) -> FactorialSums:
+        return FactorialSums.of(self.counts)
+
     @property
     def _held(self) -> Held:
         return next(iter(self.fixed.items()), None)
 
-    def __call__(self, value: float) -> tuple[float, float]:
-        """Find the height at a value of the parameter, and where the best prior is on the line."""
+    def __call__(self, value: float) -> tuple[float, Beta | None]:
+        """Find the height at a value of the parameter, and the best prior, if there is one."""
         if self._held is None:
             best = solve(self.counts, (self.parameter, value)).candidates[0]
-            return best.log_evidence, self._along(best.prior)
+            return best.log_evidence, best.prior
         prior = prior_of({**self.fixed, self.parameter: value})
         height = -np.inf if prior is None else log_evidence(prior, self.counts)
-        return height, self._along(prior)
+        return height, prior
 
     def region(self, best: Candidate, level: float) -> ConfidenceRegion:
         """Find the values within half a chi-square quantile of the highest.
@@ -107,22 +116,33 @@ class ProfileLikelihood:
         Where an interval is narrower than rounding, both ends are the value it was sought from;
         where it is all beyond [1e-12, 1e15], one end is there.
         """
-        threshold = best.log_evidence - float(sc.chdtri(1, 1 - level)) / 2
+        drop = float(sc.chdtri(1, 1 - level)) / 2
+        threshold = best.log_evidence - drop
         starts, proven = self._starts(best, threshold)
         scale = _LOGIT if self.parameter == "mean" else _LOG
         first, last, limits = scale.first, scale.last, scale.limits
+        known = best.kind in ("interior", "binomial")
+        top = scale.into(self._highest(best)) if known else np.nan
 
         @cache
-        def at(x: float) -> tuple[float, float]:
-            return self(scale.out_of(x))
+        def at(x: float) -> tuple[float, Beta | None]:
+            return (best.log_evidence, best.prior) if x == top else self(scale.out_of(x))
 
         def excess(x: float) -> float:
             return max(at(x)[0] - threshold, _LOWEST)
 
         def start_of(x: float) -> float:
             """Find the start of the part that the best prior at x is in."""
-            where = at(x)[1]
+            where = self._along(at(x)[1])
             return next(x for x, (_, end) in zip(spots, starts, strict=True) if where <= end)
+
+        def expected(x: float, sign: float) -> tuple[float, float] | None:
+            """Find an end of the region from the best prior at x; and how far it is open."""
+            near = None if x in spots else at(x)[1]
+            if x == top:
+                near = on_ellipse(best, self._sums, self.parameter, drop, sign)
+            found = None if near is None else self._end_near(near, threshold)
+            return found and (scale.into(self._value(found.prior)), found.error)
 
         spots = [float(np.clip(scale.into(value), first, last)) for value, _ in starts]
         intervals: list[tuple[float, float]] = []
@@ -133,7 +153,8 @@ class ProfileLikelihood:
                 intervals.append((float(low), float(high)))
         inside = sorted(x for x in spots if excess(x) >= 0)
         if inside:
-            lower, upper = _crossing(excess, inside[0], first), _crossing(excess, inside[-1], last)
+            lower = _crossing(excess, expected, inside[0], first)
+            upper = _crossing(excess, expected, inside[-1], last)
             low = limits[0] if lower is None else scale.out_of(lower)
             for left, right in pairwise(inside):
                 gap = _gap(excess, start_of, left, right)
@@ -144,6 +165,12 @@ class ProfileLikelihood:
             intervals.append((low, high))
         parts = tuple(Interval(*interval) for interval in union(intervals))
         return ConfidenceRegion(parts, self.parameter, "profile", level, proven)
+
+    def _end_near(self, prior: Beta, threshold: float) -> Extreme | None:
+        """Find an end of the region; None if something is held, as the line's heights are cheap."""
+        if self._held is not None:
+            return None
+        return on_boundary(self.counts, self._sums, self.parameter, threshold, prior)
 
     def _along(self, prior: Beta | None) -> float:
         """Return the value that tells parts apart; inf for the binomial limit."""
@@ -211,10 +238,13 @@ class ConnectedPart(NamedTuple):
     prior: Beta | None
 
 
+@lru_cache(maxsize=4)
 def connected_parts(
     counts: Counts, held: Held, threshold: float
 ) -> tuple[list[ConnectedPart], bool]:
     """Find the connected parts of the priors with log evidence >= threshold.
+
+    They are the same whichever parameter is asked for, and kept for the next.
 
     Parameters
     ----------
@@ -294,22 +324,38 @@ def _root(excess: Callable[[float], float], x: float, y: float) -> float:
     return root(excess, x, y, xtol=_XTOL, rtol=_XTOL)
 
 
-def _crossing(excess: Callable[[float], float], start: float, end: float) -> float | None:
+def _crossing(
+    excess: Callable[[float], float],
+    expected: Callable[[float, float], tuple[float, float] | None],
+    start: float,
+    end: float,
+) -> float | None:
     """Find where a function that is positive at `start` changes sign toward `end`: once, if so.
 
-    Its drop below the start is nearly a parabola, so that the drop's root is nearly a line.
+    It does so where it is expected, from a point, if the function is negative a little beyond. Its
+    drop below the start is nearly a parabola, so that the drop's root is nearly a line.
     """
-    top = excess(start)
+    top, sign = excess(start), math.copysign(1.0, end - start)
 
     def straight(x: float) -> float:
         return math.sqrt(top) - math.sqrt(max(top - excess(x), 0.0))
 
-    inside, step = start, np.copysign(0.25, end - start)
-    while inside != end:
+    def expected_from(x: float) -> float | None:
+        found = expected(x, sign)
+        if found is None or (found[0] - start) * sign <= 0:
+            return None
+        beyond = found[0] + sign * (found[1] + _XTOL * (1 + abs(found[0])))
+        return found[0] if (end - beyond) * sign > 0 and excess(beyond) < 0 else None
+
+    inside, step = start, _STEP * sign
+    crossing = expected_from(start)
+    while crossing is None and inside != end:
         outside = inside + step
         if (end - outside) * step <= 0:
             outside = end
-        if excess(outside) < 0:
-            return _root(straight, inside, outside)
+        if straight(outside) < _SEEN * math.sqrt(top):
+            crossing = expected_from(outside)
+        if crossing is None and excess(outside) < 0:
+            crossing = _root(straight, inside, outside)
         inside, step = outside, 2 * step
-    return None
+    return crossing

@@ -103,8 +103,9 @@ def test_prior_parameters_at_the_maximum():
     found, maximum = er.estimate(counts, "mle"), er.maximize_evidence(counts)
     assert found.prior_mean.value == maximum.mean
     ends = maximum.confidence_interval("concentration")
-    wanted = er.PriorParameter("concentration", maximum.concentration, *ends)
-    assert found.prior_concentration == wanted
+    assert found.prior_concentration.value == maximum.concentration
+    lower, upper = found.prior_concentration.lower, found.prior_concentration.upper
+    assert (lower, upper) == pytest.approx(tuple(ends), rel=1e-13)
     (rho,) = er.estimate(counts, er.Beta(2.0, 6.0)).rho
     assert rho == ("rho", *[pytest.approx(1 / 9)] * 3)
 
