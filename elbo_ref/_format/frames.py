@@ -15,6 +15,7 @@ from __future__ import annotations
 import datetime
 import decimal
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,7 +92,9 @@ def polars_frame(columns: Iterable[Column]) -> Any:
 
 
 def arrow_stream(columns: Iterable[Column], schema: object = None) -> Any:
-    """Make the capsule of an ``ArrowArrayStream``."""
+    """Make the capsule of an ``ArrowArrayStream``, by PyArrow or else by Polars."""
+    if find_spec("pyarrow") is None and find_spec("polars") is not None:
+        return polars_frame(columns).__arrow_c_stream__(schema)
     table = need("pyarrow", "the Arrow stream of a table").table(_for_arrow(columns))
     return table.__arrow_c_stream__(schema)
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import elbo_ref as er
+from elbo_ref._format import frames
 from elbo_ref._format.result import Result, Rows, Shown, Tabular
 from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.extras import PACKAGES, need
@@ -140,10 +141,19 @@ def test_frames_hold_the_table(name):
         taken = pandas.DataFrame.from_arrow(TABLES[name])
         assert pyarrow.Table.from_pandas(taken).to_pylist() == of_arrow.to_pylist()
     assert list(of_pandas) == of_polars.columns == of_arrow.column_names
-    frames = of_pandas.itertuples(index=False, name=None), of_polars.rows()
-    for rows in (*frames, zip(*of_arrow.to_pydict().values(), strict=True)):
+    each = of_pandas.itertuples(index=False, name=None), of_polars.rows()
+    for rows in (*each, zip(*of_arrow.to_pydict().values(), strict=True)):
         assert [tuple(map(str, row)) for row in rows] == wanted
     assert polars.DataFrame(table).equals(of_polars)
+
+
+@pytest.mark.parametrize("name", ["Estimates", "Priors", "Verdict"])
+def test_polars_alone_makes_the_stream(name, monkeypatch):
+    polars = pytest.importorskip("polars")
+    wanted = TABLES[name].to_polars()
+    monkeypatch.setattr(frames, "find_spec", {"pyarrow": None, "polars": polars.__spec__}.get)
+    monkeypatch.setattr(frames, "need", lambda module, _: {"polars": polars}[module])
+    assert polars.DataFrame(TABLES[name]).equals(wanted)
 
 
 def test_a_csv_is_written_to_a_path(tmp_path):
@@ -231,6 +241,7 @@ def test_printing_a_posterior_takes_the_memory_of_its_lines(size):
 def test_a_missing_package_is_named_with_a_command_for_a_clone(method, monkeypatch):
     for module in PACKAGES:
         monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(frames, "find_spec", lambda _: None)
     with pytest.raises(ImportError, match=r"in a clone pip install '\.\[(\w+)\]'$"):
         getattr(RESULTS["Table"], method)()
 
