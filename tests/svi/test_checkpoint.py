@@ -446,6 +446,22 @@ def test_a_file_is_not_written_all_the_time(tmp_path, monkeypatch):
     asked().save_now_and_then()
 
 
+@pytest.mark.parametrize(("took", "waits"), [(0.0, 1.0), (0.05, 1.0), (0.5, 10.0)])
+def test_a_file_is_written_in_a_twentieth_of_the_time(tmp_path, monkeypatch, took, waits):
+    """And once a second at most."""
+    now = iter(
+        [100.0, 100.0 + took, 100.0 + took + waits - 1e-3, 100.0 + took + waits, 900.0, 900.0]
+    )
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: next(now))
+    saving, written = asked(tmp_path / "run.npz"), []
+    monkeypatch.setattr(checkpoint, "write", lambda *_, **__: written.append(1))
+    saving.save()
+    saving.save_now_and_then()
+    assert len(written) == 1
+    saving.save_now_and_then()
+    assert len(written) == 2
+
+
 # -- files that are none, or another's -----------------------------------------------------------
 
 

@@ -594,3 +594,30 @@ def test_what_a_floor_allows(floor, allowance, holds):
         assert floor.allowance == pytest.approx(allowance, rel=1e-8)
         assert floor.allows(floor.allowance) == holds
         assert not floor.allows(np.nextafter(floor.allowance, np.inf)) or np.isinf(allowance)
+
+
+@pytest.mark.parametrize(("value", "top"), [(0.0, True), (-7.0, True), (1e6, True)])
+@pytest.mark.parametrize(("share", "moves"), [(-0.9, True), (0.0, True), (0.9, True), (1.1, False)])
+def test_a_step_that_falls_by_rounding_is_a_step(value, top, share, moves):
+    """By up to 1e-11 of 1 and the size of the value; a function that is flat is at a top then."""
+    fall = share * 1e-11 * (1 + abs(value))
+    profile = Known(lambda x: value - fall * (x[0] < 0.5), lambda x: -x, lambda x: -1.0)
+    with np.errstate(all="ignore"):
+        found = _ascend(profile, np.ones(1))
+    assert (found is not None) == (moves and top)
+
+
+@pytest.mark.parametrize("value", [0.0, -7.0, 1e6])
+@pytest.mark.parametrize(("share", "flat"), [(0.9, True), (1.1, False)])
+def test_how_flat_a_direction_is(value, share, flat):
+    """Eight away in either direction, within 1e-11 of 1 and the size of the value: a top anyway."""
+    room = share * 1e-11 * (1 + abs(value))
+    profile = Known(lambda x: value - room * (abs(x[0]) > 5), lambda x: x, lambda x: 1.0)
+    for close in (False, True):
+        at_top = profile.is_top(np.ones(1), close, np.zeros(1), value)
+        assert at_top == (flat or close)
+    assert [float(x[0]) for x in profile.seen] == [-8.0, 8.0] * 2
+    beyond = Known(lambda x: value, lambda x: x, lambda x: 1.0, edge=7.0)
+    assert not beyond.is_top(np.ones(1), False, np.zeros(1), value)
+    uneven = Known(lambda x: value - (x[0] > 5), lambda x: x, lambda x: 1.0)
+    assert not uneven.is_top(np.ones(1), True, np.zeros(1), value)

@@ -135,3 +135,13 @@ def test_a_run_ends_at_its_first_value_that_is_not_finite(bad):
     kept = loop.joined(ended.rows)
     assert kept.losses.tolist() == loop.joined(whole.rows).losses[:bad].tolist()
     assert loop.with_losses(config, whole) is whole
+
+
+def test_every_step_is_noted_once_and_any_may_be_the_last():
+    config, rng = config_of("exact"), np.random.default_rng(5)
+    start, noted = loop.initial_state(config, rng), []
+    whole = loop.advance_to(config, start, rng, 7, add=noted.append)
+    assert (noted, whole.step) == ([1] * 7, 7)
+    assert loop.advance_to(config, whole, rng, 7, add=noted.append) is whole
+    stopped = loop.advance_to(config, start, rng, 7, lambda state: state.step == 3, noted.append)
+    assert (len(noted), stopped.step) == (10, 3)
