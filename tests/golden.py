@@ -14,6 +14,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 VERDICTS = Path(__file__).parent / "reference" / "verdicts.json"
 _NUMBER = re.compile(r"-?\d+\.?\d*(?:e[+-]?\d+)?")
 _PRINTED, _COMPUTED, _NOTHING = 2e-4, 1e-6, 1e-9
@@ -29,6 +31,11 @@ def plain(verdict: Any) -> dict[str, Any]:
         for name in ("subject", "outcome", "exit_code", "answer", "exact", "ruled_out", "advice")
     }
     kept["findings"] = [_of_finding(found) for found in document["findings"]]
+    if verdict.losses is not None:
+        shown = verdict.losses
+        columns = (shown.values, shown.mean, shown.std, shown.mistaken_mean)
+        means = [None if x is None else float(np.mean(x)) for x in columns]
+        kept["losses"] = [shown.mistake, len(shown.labels), shown.labels[-1], *means]
     return kept
 
 

@@ -16,6 +16,7 @@ from scipy import special, stats
 import elbo_ref as er
 from elbo_ref.crosscheck.alignment import Losses
 from elbo_ref.crosscheck.distribution import expected_losses, quick_distribution
+from elbo_ref.crosscheck.given_draws import Draws, losses_given
 from elbo_ref.crosscheck.hypothesis_test import try_hypotheses
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.mistakes import closed_form_hypotheses, fitted_hypotheses
@@ -181,7 +182,52 @@ def points():
     return np.full(SIZE, -(stats.binom.logpmf(K, N, c) + stats.beta.logpdf(c, *PRIOR)).sum())
 
 
+def given_draws(model, ends=False):
+    """Losses of a model at draws, and their allowances; some draws at the ends of the precision."""
+    latents = model.guide_parameters.shape[2]
+    latents = len(model.counts) if model.batch is None else model.batch
+    particles = model.renyi.num_samples if model.renyi else max(2, model.num_particles)
+    c = np.random.default_rng(4).beta(2.0, 3.0, (3, particles, latents))
+    if ends:
+        c[0, 0, 0], c[1, 1, -1] = np.finfo(model.dtype).tiny, 1 - np.finfo(model.dtype).epsneg
+    c = c.astype(model.dtype)
+    logit = special.logit(c.astype(np.float64))
+    at = model.at(np.arange(3))
+    if model.batch is not None:
+        at = at._replace(
+            counts=er.Counts(K[:latents], N[:latents]),
+            guide_parameters=at.guide_parameters[:, :, :latents],
+        )
+    found = losses_given(at, Draws(c, logit))
+    return [found.values.tolist(), found.allowance.tolist()]
+
+
+DRAWS = {
+    "beta": lambda: given_draws(model_of()),
+    "beta at the ends": lambda: given_draws(model_of(), ends=True),
+    "beta in float32": lambda: given_draws(model_of()._replace(dtype="float32"), ends=True),
+    "beta, weighted": lambda: given_draws(
+        model_of(likelihood_weight=0.5, factor=2.0, constant=7.0)
+    ),
+    "beta by trials": lambda: given_draws(model_of(likelihood="trials"), ends=True),
+    "beta by logits": lambda: given_draws(model_of(likelihood="logits"), ends=True),
+    "beta by hand": lambda: given_draws(model_of(likelihood="by_hand"), ends=True),
+    "beta of NumPyro": lambda: given_draws(model_of(numpyro=True), ends=True),
+    "mean field": lambda: given_draws(model_of(loss="trace_mean_field")),
+    "normal": lambda: given_draws(model_of("normal"), ends=True),
+    "normal, mean field": lambda: given_draws(model_of("normal", loss="trace_mean_field")),
+    "tied": lambda: given_draws(model_of("tied")),
+    "empty": lambda: given_draws(model_of("empty")),
+    **{
+        f"a bound, {kind}": lambda kind=kind: given_draws(
+            model_of(loss=RenyiBound(0.3, 3), bound=kind, batch_scale=1.5)
+        )
+        for kind in ("each", "scaled_after", "mixed", "together")
+    },
+}
+
 CASES = {
+    **{f"given draws of {name}": made for name, made in DRAWS.items()},
     **{f"hypotheses of {name}": lambda made=made: hypotheses(made()) for name, made in
        MODELS.items()},
     **{f"report on {name}": made for name, made in REPORTS.items()},

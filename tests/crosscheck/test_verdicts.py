@@ -27,8 +27,8 @@ ADAM = er.Adam(lr=LR)
 
 
 @cache
-def fitted(guide="beta", loss="trace", particles=1, steps=STEPS, **more):
-    options = {"optimizer": ADAM, "prior": er.Beta(1.5, 2.5), "rng": 1, **dict(more)}
+def fitted(guide="beta", loss="trace", particles=1, steps=STEPS, *pairs, **more):
+    options = {"optimizer": ADAM, "prior": er.Beta(1.5, 2.5), "rng": 1, **dict(pairs), **more}
     return er.maximize_elbo(
         COUNTS, guide, loss=loss, num_particles=particles, num_steps=steps, **options
     )
@@ -326,7 +326,178 @@ CASES = {
             | {f"guide.{x}": f"guide.{x}" for x in PAIR},
         ),
     ),
+    # -- the rest of what can be handed in
+    "losses and evaluations": ((), lambda: both()),
+    "losses right and evaluations wrong": (None, lambda: both(of_evaluations=lambda x: -x)),
+    "losses wrong and evaluations right": (("wrong_sign",), lambda: both(of_losses=lambda x: -x)),
+    "losses and evaluations divided": (
+        ("normalised_loss",),
+        lambda: both(lambda x: x / N.sum(), lambda x: x / N.sum()),
+    ),
+    "evaluations of more particles than the losses": (None, lambda: both(particles=30)),
+    "a history without copies": (
+        ("stale_history",),
+        lambda: of_run(
+            change=lambda x: {
+                "params": {n: np.repeat(v[-1:], STEPS, axis=0) for n, v in x["params"].items()},
+                "losses": x["losses"] + 40 * np.exp(-np.arange(STEPS) / 8),
+            },
+            optimizer=None,
+        ),
+    ),
+    "a parameter for each latent": (
+        (),
+        lambda: of_run(
+            level="last",
+            change=params(
+                lambda x: {
+                    **{f"p{i}": x[ROLES[i]] for i in range(2)},
+                    **{f"q{i}_{j}": x[f"guide.{PAIR[i]}"][j] for i in range(2) for j in range(6)},
+                }
+            ),
+            names={
+                ROLES[0]: "p0",
+                ROLES[1]: "p1",
+                "guide.concentration1": "q0_*",
+                "guide.concentration0": "q1_*",
+            },
+        ),
+    ),
+    "expressions": (
+        (),
+        lambda: of_run(
+            level="last",
+            change=params(
+                lambda x: {
+                    "logs": np.log([x[name] for name in ROLES]),
+                    "own": np.stack([x[f"guide.{name}"] for name in PAIR]),
+                }
+            ),
+            names={
+                ROLES[0]: "exp(logs[0])",
+                ROLES[1]: "exp(logs[1])",
+                "guide.concentration1": "own[0]",
+                "guide.concentration0": "own[1]",
+            },
+        ),
+    ),
+    "both concentrations in one array": (
+        (),
+        lambda: of_run(
+            level="last",
+            change=params(
+                lambda x: {
+                    "prior": np.stack([x[name] for name in ROLES]),
+                    "own": np.stack([x[f"guide.{name}"] for name in PAIR], axis=-1),
+                }
+            ),
+            names={"prior.concentrations": "prior", "guide.concentrations": "own"},
+        ),
+    ),
+    "numbers that are held": (
+        None,
+        lambda: of_run(
+            level="last",
+            names={ROLES[0]: "1.5", ROLES[1]: "2.5", **{f"guide.{x}": f"guide.{x}" for x in PAIR}},
+        ),
+    ),
+    "probabilities of a point": (
+        (),
+        lambda: of_run(
+            "delta",
+            level="last",
+            change=params(
+                lambda x: {**{n: x[n] for n in ROLES}, "c": special.expit(x["guide.logits"])}
+            ),
+            names={ROLES[0]: ROLES[0], ROLES[1]: ROLES[1], "guide.probs": "c"},
+        ),
+    ),
+    "several of each": (
+        (),
+        lambda: er.cross_check(
+            er.Counts(K, N, multiplicity=[1, 2, 1, 3, 1, 1]), last(fitted()), optimizer=ADAM
+        ),
+    ),
+    "groups that a program has sorted": (
+        (),
+        lambda: er.cross_check(
+            er.Counts.grouped(K, N, ["c", "a", "b", "f", "e", "d"]),
+            {"guide.probs": ((K + 1.0) / (N + 3.0))[[1, 2, 0, 5, 4, 3]]},
+            guide="delta",
+            prior=er.Beta(2.0, 3.0),
+            evaluations=[
+                -(
+                    stats.binom.logpmf(K, N, (K + 1.0) / (N + 3.0))
+                    + stats.beta.logpdf((K + 1.0) / (N + 3.0), 2.0, 3.0)
+                ).sum()
+            ]
+            * 3,
+        ),
+    ),
+    "a bound whose order is looked for": (
+        None,
+        lambda: evaluations(bound, loss="renyi", num_particles=4, size=20),
+    ),
+    "minibatches of a run": (
+        (),
+        lambda: of_run("beta", "trace", 1, STEPS, ("subsample_size", 3), subsample_size=3),
+    ),
+    "minibatches that nobody mentioned": (
+        None,
+        lambda: of_run("beta", "trace", 1, STEPS, ("subsample_size", 3)),
+    ),
+    "as NumPyro has it": ((), lambda: of_run("normal", framework="numpyro", level="last")),
+    "in float32, said so": ((), lambda: of_run(dtype="float32", level="last")),
+    "softplus": (
+        (),
+        lambda: of_run("beta", "trace", 1, STEPS, ("constraint", "softplus_positive")),
+    ),
+    "far from a maximum": (
+        None,
+        lambda: er.cross_check(
+            COUNTS,
+            dict(
+                zip(
+                    THEIRS.values(),
+                    (
+                        1.5,
+                        2.5,
+                        *(
+                            30.0 * er.posterior(er.Beta(1.5, 2.5), COUNTS).arrays()[i]
+                            for i in range(2)
+                        ),
+                    ),
+                    strict=True,
+                )
+            ),
+            names=THEIRS,
+            optimizer=ADAM,
+        ),
+    ),
+    "a prior from numbers, at its maximum": (
+        None,
+        lambda: er.cross_check(
+            COUNTS,
+            {
+                **dict(zip(ROLES, (0.81351, 0.9164), strict=True)),
+                **own_of(er.posterior(er.Beta(0.81351, 0.9164), COUNTS)),
+            },
+            optimizer=ADAM,
+        ),
+    ),
 }
+
+
+def both(of_losses=lambda x: x, of_evaluations=lambda x: x, particles=1):
+    """A run's losses, and as many of its last parameters."""
+    run = fitted()
+    rng, prior = np.random.default_rng(11), np.array(run.prior.arrays())
+    a, b = run.guide.arrays()
+    drawn = np.array([elbo(rng, prior, a, b, particles=particles) for _ in range(STEPS)])
+    return er.cross_check(
+        COUNTS, history(run), losses=of_losses(run.losses), evaluations=of_evaluations(drawn),
+        optimizer=ADAM,
+    )  # fmt: skip
 
 
 def _with(values, bad):
