@@ -61,6 +61,8 @@ def loss_distribution(
     model: LossModel, rng: np.random.Generator
 ) -> tuple[LossDistribution, FloatArray]:
     """Give the distribution of a model's losses, and the nats that rounding may add to each."""
+    if not model.loss.random:
+        return rough_distribution(model, rng)
     form, rounding, law = _form_and_rounding(model)
     if _is_sampled(model) and not _many_particles(form):
         if model.batch is None or model.renyi or not model.observed or model.added is not None:
@@ -147,7 +149,11 @@ def _rough_cumulants(
         return GammaCumulants(*_moments(_sampled(form, rng, _ROUGHLY)))
     if model.batch is not None:
         return minibatch_cumulants(form, draws)
-    return first_cumulants(form, draws)
+    found = first_cumulants(form, draws)
+    if model.loss.random:
+        return found
+    none = np.zeros_like(found.mean)
+    return GammaCumulants(found.mean, none, none)
 
 
 def _moments(draws: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

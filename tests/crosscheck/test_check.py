@@ -498,3 +498,28 @@ def test_many_losses_are_shown_beside_the_mistake_that_explains_them():
     np.testing.assert_array_equal(shown.values, run.losses[steps] / 3)
     assert shown.mistake == "normalised_loss"
     np.testing.assert_allclose(shown.mistaken_mean, shown.mean / 3, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "guide", few(["normal", "beta", "beta_shared", "tied", "empty", "conjugate", "laplace", "none"])
+)
+def test_exact_losses_have_no_noise(guide):
+    """Those of `loss="exact"` follow from the parameters to rounding; others do not."""
+    optimizer = er.Adam(lr=0.05)
+    run = er.maximize_elbo(er.Counts(K, N), guide, loss="exact", optimizer=optimizer, num_steps=20)
+    params = dict(zip(ROLES, run.history.prior.arrays(), strict=True)) if run.has_prior else {}
+    own = run.history.guide
+    if guide.startswith("beta"):
+        params |= dict(zip(OWN, own.arrays(), strict=True))
+    elif guide == "normal":
+        params |= {"guide.loc": own.loc, "guide.scale": own.scale}
+    elif guide in ("laplace", "none"):
+        params["guide.logits"] = own.loc if guide == "laplace" else own.logits
+    for losses, found in (
+        (run.losses, ()),
+        (-run.losses, ("wrong_sign",)),
+        (run.losses + 0.01 * np.cos(np.arange(20)), ("loss_mismatch",)),
+    ):
+        verdict = er.cross_check(run.counts, params, guide=guide, loss="exact", losses=losses)
+        assert verdict.mistakes == found, verdict
+        assert verdict.genuine == (not found)
