@@ -19,6 +19,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from elbo_ref._format.result import Rows
+from elbo_ref._format.table import Table
 from elbo_ref._validation.arguments import (
     FloatArray,
     IntArray,
@@ -29,6 +31,7 @@ from elbo_ref._validation.arguments import (
     whole_numbers,
 )
 from elbo_ref.counts.columns import Columns
+from elbo_ref.counts.entries import entries
 from elbo_ref.counts.frames import from_frame
 from elbo_ref.counts.levels import Levels, levelled
 from elbo_ref.counts.rows import (
@@ -42,11 +45,13 @@ from elbo_ref.counts.rows import (
 )  # fmt: skip
 from elbo_ref.special import log_choose
 
+_ARRAYS = "successes", "total_count", "multiplicity", "log_split"
+
 
 @underflow_is_zero
 @dataclass(frozen=True, eq=False)
-class Counts:
-    """Successes and trials of independent latents, one entry per latent.
+class Counts(Rows):
+    """Successes and trials of independent latents, one entry per latent; a table of them.
 
     Parameters
     ----------
@@ -125,7 +130,7 @@ class Counts:
         log_split: FloatArray,
         *rest: Any,
     ) -> None:
-        names = ("successes", "total_count", "multiplicity", "log_split", "labels", "by", "order")
+        names = (*_ARRAYS, "labels", "by", "order")
         self.__setstate__(dict(zip(names, (k, n, w, log_split, *rest), strict=False)))
 
     @classmethod
@@ -271,9 +276,8 @@ class Counts:
         latent, labels = np.zeros(len(self), dtype=np.intp), None
         if groups is not None:
             latent, labels = numbered(groups, len(self))
-        k, n, split = pool(
-            self.successes, self.total_count, self.multiplicity, self.log_split, latent
-        )
+        columns = self.successes, self.total_count, self.multiplicity, self.log_split
+        k, n, split = pool(*columns, latent)
         counts = Counts.__new__(Counts)
         counts._set(k, n, np.ones_like(k), split, labels)
         return counts
@@ -281,10 +285,7 @@ class Counts:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Counts):
             return NotImplemented
-        same = (
-            np.array_equal(getattr(self, name), getattr(other, name))
-            for name in ("successes", "total_count", "multiplicity", "log_split")
-        )
+        same = (np.array_equal(getattr(self, name), getattr(other, name)) for name in _ARRAYS)
         return (self.labels, self.by) == (other.labels, other.by) and all(same)
 
     def __hash__(self) -> int:
@@ -335,6 +336,10 @@ class Counts:
         total = f"{w @ self.successes} of {w @ self.total_count} trials succeed"
         return f"{total}, latents {self.num_latents}"
 
+    def table(self) -> Table:
+        """Lay out the entries, to be read or handed on."""
+        return entries(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the entries as lists of plain values, the columns of the interchange table.
 
@@ -345,8 +350,7 @@ class Counts:
         >>> Counts.grouped([1, 0, 2], [1, 1, 2], ["b", "a", "b"]).to_dict()["labels"]
         ['b', 'a']
         """
-        columns = ("successes", "total_count", "multiplicity", "log_split")
-        document = {name: getattr(self, name).tolist() for name in columns}
+        document = {name: getattr(self, name).tolist() for name in _ARRAYS}
         if self.labels is not None:
             document["labels"] = [plain(label) for label in self.labels]
         return document
@@ -392,6 +396,5 @@ class Counts:
         names = None if labels is None else tuple(label_list("labels", labels))
         if names is not None and (len(names) != size or len(set(names)) != size):
             raise ValueError(f"labels must be {size} distinct labels, not {len(names)}")
-        k, n, w = counts.successes, counts.total_count, counts.multiplicity
-        counts._set(k, n, w, split, names)
+        counts._set(counts.successes, counts.total_count, counts.multiplicity, split, names)
         return counts

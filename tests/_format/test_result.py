@@ -22,6 +22,7 @@ from elbo_ref._format import frames
 from elbo_ref._format.result import Result, Rows, Shown, Tabular
 from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.extras import PACKAGES, need
+from elbo_ref.counts.levels import levelled
 from elbo_ref.diagnostics.importance import ParetoK
 from elbo_ref.estimates.maxima import maxima_by
 from elbo_ref.recording import replay  # noqa: F401  (brings every class of a result)
@@ -43,6 +44,11 @@ LABELS = {
 }
 
 
+def leveled(counts):
+    """Counts with a level for each entry."""
+    return levelled(counts, "arm", ["<a>", "b", "<a>", "b"])
+
+
 def all_results():
     run = er.maximize_elbo(COUNTS, loss="exact", num_steps=3)
     maximum = er.maximize_evidence(er.Counts([3, 4, 9], 10))
@@ -57,6 +63,7 @@ def all_results():
             [Column(["<b>", "c"], "k", "key"), Column([0.5, None], "x", "value")], "<i>"
         ),
         "PosteriorTable": run.posterior_table(),
+        "Counts": leveled(COUNTS),
         "Estimates": er.estimate(COUNTS),
         "EstimateTable": er.estimate_table(one, er.Beta(2.0, 3.0)),
         "ExpectedCounts": er.expected_counts(maximum),

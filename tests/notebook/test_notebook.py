@@ -27,6 +27,7 @@ pytestmark = pytest.mark.thorough
 
 NAMES = {f"prior.concentration{i}": name for i, name in enumerate("ba")}
 RESULTS = {
+    "Counts": "counts",
     "ConfidenceRegion": "maximum.confidence_interval('mean')",
     "Diagnosis": "er.diagnose(run)",
     "Difference": "er.estimate(counts).difference('north', '$x$')",

@@ -219,13 +219,13 @@ def test_collisions_are_seen():
     assert collisions(posterior(6).plot(ax)) != []
 
 
-def test_the_one_kind_without_a_picture_is_a_table():
+def test_kinds_without_a_picture_are_tables_and_counts():
     def classes(kind):
         return {kind} | {x for sub in kind.__subclasses__() for x in classes(sub)}
 
     bases = {Shown, Rows, Result, Tabular}
     without = classes(Shown) - set(dispatch.PICTURES) - bases
-    assert without == {Table}
+    assert without == {Table, er.Counts}
     assert not any(hasattr(kind, "plot") for kind in without)
     with pytest.raises(TypeError, match="no picture of Table: only of ConfidenceRegion, Diag"):
         er.plot(posterior(6).table())
