@@ -36,7 +36,8 @@ from elbo_ref.distributions.pathwise.table import on_lines
 from elbo_ref.special import gap_slope
 
 MOST = 1000
-"""More draws take longer than by the ways of single draws."""
+_MOST_POWERS = 20_000
+"""More draws, or more of their powers, take longer than by the ways of single draws."""
 _FAR = 700.0
 """Beyond this logit both derivatives are lines, to the last digit of any float."""
 _LAST = math.log(1e-17)
@@ -93,7 +94,7 @@ def _from_ends(y: FloatArray, a: float, b: float, low: float, high: float) -> Fl
         if both > _LONG and _is_near(1 / middle, 1 / low, b, a):
             other_end = _terms(1 / low, b, a)
     terms = min(one_end, other_end, both)
-    if math.isinf(terms):
+    if terms * y.size > _MOST_POWERS:
         return None
     if terms == one_end:
         return _from_one_end(y, a, b, int(terms))

@@ -27,7 +27,7 @@ from elbo_ref.special import digamma_remainders
 from elbo_ref.special.arithmetic import blocks
 
 _CHUNK, _BLOCK = 2**17, 10_240
-_FEW, _FEW_OF_ONE, _MANY = 3000, 600, 2**14
+_FEW, _FEW_OF_ONE, _MANY = 3000, 1500, 2**14
 """The most draws that are few, of several pairs or of one, and the fewest for which blocks hold
 draws of one side only."""
 MODE, SERIES, TAIL, REFLECTED = 32, 33, 34, 128
