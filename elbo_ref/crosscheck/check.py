@@ -40,7 +40,7 @@ from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.loss_spread import spread_findings
 from elbo_ref.crosscheck.not_finite import not_finite
 from elbo_ref.crosscheck.optimizer_steps import step_findings
-from elbo_ref.crosscheck.optimum import exact_numbers, may_be_noise
+from elbo_ref.crosscheck.optimum import exact_numbers
 from elbo_ref.crosscheck.other_models import (
     explained_by_another_model,
     guide_of_other_family,
@@ -337,7 +337,7 @@ def _verdict(
         exact=exact_numbers(seen),
         posterior=seen.exact_posterior,
         ruled_out=tuple(name for name in ruled_out if name not in names_found),
-        advice=wording.advice(findings, has_losses=has_losses, may_be_noise=may_be_noise(seen)),
+        advice=wording.advice(findings, has_losses=has_losses),
         losses=None if explained is None else compared(explained),
     )
 

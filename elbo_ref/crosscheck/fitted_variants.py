@@ -15,6 +15,7 @@ import scipy
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.likelihood_fit import Expected, fitted
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.variants import Fit, Hypothesis, has_divergence, single_trials
 
@@ -33,6 +34,8 @@ _ONE_TOTAL = 2.0
 _COMMON = (*range(1, 7), 8, 10, 12, 16, 20, 25, 30, 32, 40, 50, 64, 100, 128, 200, 256, 500, 1000)
 """Numbers of particles that are common."""
 _MOST_NUMBERS = 5
+_FAR, _WIDE = 14.0, 2.0
+"""Largest logarithm of a weight, and the standard deviation of that."""
 _ROUGH = 0.1
 """Relative error of a number of particles that is told as one about which it is."""
 
@@ -153,37 +156,49 @@ def fitted_totals(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
     for totals, least, words, more in families:
         # a likelihood rises and falls with the total count
         turn = _lowest(partial(height, totals), least, most)
-        for ends in ((least, turn), (turn, most)):
-            best = _lowest(partial(distance, totals), *ends)
+        both = ((least, turn), (turn, most))
+        for best in {_lowest(partial(distance, totals), *ends) for ends in both}:
             step = means(totals, best + 1) - means(totals, best)
-            precision = max(1.0, fit.weighted_sum(step, step) ** -0.5)
+            known = max(fit.weighted_sum(step, step), 1e-300)
+            precision = np.clip(known**-0.5, 1.0, max(1.0, abs(best) / 2))
             model = given.of_counts(Counts(k, totals(best), w))
             price = more + _fit_price(abs(best), precision)
             yield Hypothesis(words.format(best), model, price=price)
 
 
 def fitted_weight(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
-    """Weigh the likelihood by the likeliest number."""
+    """Weigh the likelihood, or all but it, by the likeliest number."""
     if given.batch is not None or given.renyi or not has_divergence(given):
         return
-    still = fit.expected(given._replace(likelihood_weight=0.0))
-    slope = (fit.expected(given) - still) / given.likelihood_weight
-    for what in ("likelihood", "divergence"):
-        line = slope if what == "likelihood" else still
-        rest = fit.losses - (still if what == "likelihood" else slope * given.likelihood_weight)
-        known = fit.weighted_sum(line, line)
-        weight = fit.weighted_sum(line, rest) / known if known > 0 else 0.0
-        if not (np.isfinite(weight) and 1e-6 < weight < 1e6):
-            continue
-        price = _fit_price(weight, known**-0.5)
-        if what == "likelihood":
-            model = given._replace(likelihood_weight=weight)
-            yield Hypothesis(f"the log likelihood times {weight:.4g}", model, price=price)
+
+    def of_likelihood(model: LossModel, logs: FloatArray) -> LossModel:
+        weight = float(np.exp(np.clip(logs, -_FAR, _FAR)).item())
+        return model._replace(likelihood_weight=given.likelihood_weight * weight)
+
+    def of_divergence(model: LossModel, logs: FloatArray) -> LossModel:
+        weight = float(np.exp(np.clip(logs, -_FAR, _FAR)).item())
+        return of_likelihood(model, -logs)._replace(factor=given.factor * weight)
+
+    ways = {"log likelihood": of_likelihood, "divergence from the prior": of_divergence}
+    for what, changed in ways.items():
+        if fit.noisy:
+            found = fitted(given, fit, Expected(np.zeros(1), np.eye(1) / _WIDE**2), changed)
+            weight, price = (np.exp(found.at.item()), found.price) if found else (np.nan, 0.0)
         else:
-            inverse = given.likelihood_weight / weight
-            model = given._replace(likelihood_weight=inverse, factor=given.factor * weight)
-            words = f"the divergence from the prior times {weight:.4g}"
-            yield Hypothesis(words, model, price=price)
+            weight, price = _weight_of_values(given, fit, likelihood=changed is of_likelihood)
+        if np.isfinite(weight) and 1e-6 < weight < 1e6:
+            words = f"the {what} times {weight:.4g}"
+            yield Hypothesis(words, changed(given, np.log([weight])), price=price)
+
+
+def _weight_of_values(given: LossModel, fit: Fit, *, likelihood: bool) -> tuple[float, float]:
+    """Weight of the likelihood, or of all but it, by losses without noise, and its price."""
+    still = fit.expected(given._replace(likelihood_weight=0.0))
+    rest = fit.expected(given) - still
+    line, other = (rest, still) if likelihood else (still, rest)
+    known = fit.weighted_sum(line, line)
+    weight = fit.weighted_sum(line, fit.losses - other) / known if known > 0 else np.nan
+    return weight, _fit_price(abs(weight), max(known, 1e-300) ** -0.5)
 
 
 def fitted_particles(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:

@@ -195,6 +195,12 @@ class LossModel(NamedTuple):
         """Join the guide, as the objective sees it, and the counts."""
         return Task(self.loss.adapted(self.guide), self.counts)
 
+    @property
+    def still(self) -> bool:
+        """True if all losses are those of the same parameters and rows."""
+        seen = (self.seen.outcomes,) if self.seen else ()
+        return all((x == x[:, :1]).all() for x in (self.prior, self.guide_parameters, *seen))
+
     def at(self, steps: slice | np.ndarray) -> LossModel:
         """Model of some of the losses."""
         return self._replace(

@@ -201,8 +201,10 @@ MISTAKES: dict[str, Mistake] = {
         Mistake(
             "mixed_parameters",
             "prior and guide are of different times or runs",
-            fitted=partial(prior_variants.fitted_prior, held=False),
-            price=4.0,
+            fitted=_either(
+                partial(prior_variants.fitted_prior, held=False), prior_variants.fitted_guide
+            ),
+            price=2.0,
             open_ended=True,
         ),
         Mistake(

@@ -12,16 +12,18 @@ from elbo_ref.crosscheck.alignment import USUAL_RATE, evenly
 from elbo_ref.crosscheck.distribution import expected_losses
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.crosscheck.wording import MAY_BE_NOISE
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.optima.find import find_optimum
 from elbo_ref.svi.convergence import ARRIVED, NEGLIGIBLE, NoiseFloor
+from elbo_ref.svi.result import Run
 
 _STILL = 1e-5
 """Learning rate at which a thousand steps change a parameter by a hundredth of itself at most."""
 _FEWEST, _COMPARED, _LOST = 20, 50, 4.0
 """Steps of a history that may show that it moves away, those compared, and allowances lost."""
 WITHIN = "within the allowance counts as there"
-_WITHOUT_RATE = "no noise is allowed for, as the learning rate is not known"
+_USUAL = f"noise costs at a usual learning rate ({USUAL_RATE:g} at most), where none was given"
 _TOO_LONG = "the steps at this learning rate are too long for any noise floor"
 NEGLIGIBLE_IS = f"a maximum may lack {number(NEGLIGIBLE)} nats"
 
@@ -49,11 +51,16 @@ def optimum_finding(seen: PointDiagnosis) -> Finding:
             return finding
         what = f"{what}, at a local maximum that is lower{beyond}"
         return finding._replace(quantity=what, allowance=None, reason="Newton's step gains nothing")
-    if seen.case == "not_converged" or floor is None:
-        most, why = ARRIVED, _WITHOUT_RATE if floor is None else WITHIN
-        if floor and not floor.holds:
+    if floor is None:
+        why, kind = of_usual_rate(seen.point, seen.shortfall)
+        return finding._replace(
+            name=seen.case, allowance=ARRIVED, reason=why, status="optimum", of=kind
+        )
+    if seen.case == "not_converged":
+        most, why = ARRIVED, WITHIN
+        if not floor.holds:
             most, why = NEGLIGIBLE, f"{NEGLIGIBLE_IS}; {_TOO_LONG}"
-        elif floor and floor.allowance > most:
+        elif floor.allowance > most:
             most, why = floor.allowance, f"{_words(floor)}, and seldom more than the allowance"
         return finding._replace(name=seen.case, allowance=most, reason=why, status="optimum")
     if seen.at_maximum:
@@ -94,12 +101,22 @@ def moved_away(model: LossModel, seen: PointDiagnosis) -> list[Finding]:
     return [Finding("moved_away", what, reason="the run moves away from there", status="note")]
 
 
-def may_be_noise(seen: PointDiagnosis) -> bool:
-    """Return True if a usual learning rate, where none is known, lets its noise be as large."""
-    at = seen.point
-    if not isinstance(at, Point) or at.rate is not None or seen.case != "not_converged":
-        return False
-    return PointDiagnosis(replace(at, rate=USUAL_RATE)).case != "not_converged"
+def of_usual_rate(at: Point | Run, shortfall: float) -> tuple[str, str]:
+    """Compare a distance from the maximum with the noise at a usual learning rate.
+
+    Returns
+    -------
+    reason, of : str
+        Of a finding; the latter is `MAY_BE_NOISE` if the distance is no larger.
+    """
+    if not isinstance(at, Point) or at.rate is not None:
+        return WITHIN, ""
+    floor = replace(at, rate=USUAL_RATE).floor
+    if floor is None:
+        return WITHIN, ""
+    part = min(1.0, NEGLIGIBLE / max(floor.largest, NEGLIGIBLE))
+    noise = NoiseFloor(part * floor.nats, part * floor.largest).allows(shortfall)
+    return f"{'no more' if noise else 'more'} than {_USUAL}", MAY_BE_NOISE if noise else ""
 
 
 def _over_all_priors(seen: PointDiagnosis) -> str:

@@ -9,19 +9,18 @@ fitted to the losses, by Laplace's approximation (MacKay 2003, chapter 27).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import scipy
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.crosscheck.distribution import rough_distribution
+from elbo_ref.crosscheck.likelihood_fit import Expected, fitted, second_derivatives
 from elbo_ref.crosscheck.linear_form import LinearForm
 from elbo_ref.crosscheck.loss_model import LossModel
-from elbo_ref.crosscheck.moments import DrawCumulants
-from elbo_ref.crosscheck.variants import Fit, Hypothesis
+from elbo_ref.crosscheck.variants import Fit, Hypothesis, has_pair
 
 _ROUND = (0.1, 0.2, 0.25, 0.5, 0.75, *np.arange(1.0, 6.0, 0.5), *range(6, 13), 15, 20, 25, 30, 50)
 """Concentrations of priors that are held."""
@@ -31,7 +30,10 @@ _LEAST = 1e-3
 """Nats of divergence, for each latent, that a converged guide has at least."""
 _FAR = 20.0
 """Natural logarithm of the largest concentration."""
-_STEP = 1e-3
+_WIDE = 1.5
+"""Standard deviation of the logarithms of a parameter about the one that is handed in."""
+_TWICE_WIDE = 3.0
+"""That of the logit of the part of a way."""
 _DIGITS = (1, 2, 3, 4)
 """Digits of a prior that was written down: under an exact one losses may be still."""
 
@@ -42,22 +44,6 @@ def divergence_from_posterior(form: LinearForm) -> FloatArray:
     expected = (form.tilt * form.expected_logs()).sum(axis=0)[-1] + form.constants[-1]
     evidence = sc.betaln(prior[0] + counts.successes, prior[1] + counts.failures)
     return np.asarray(evidence - sc.betaln(*prior) + counts.log_coefficient - expected)
-
-
-class _Nearest(NamedTuple):
-    """Logarithms of the prior of which a guide is the posterior, and their precision, (2, 2).
-
-    A guide that has not arrived errs by more: the density is a Student distribution's with two
-    degrees of freedom.
-    """
-
-    logs: FloatArray
-    precision: FloatArray
-
-    def distance(self, logs: FloatArray) -> float:
-        """Minus the log of its density at others, but for a constant."""
-        away = logs - self.logs
-        return 2 * float(np.log1p(away @ self.precision @ away / 2))
 
 
 def round_priors(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
@@ -80,34 +66,63 @@ def round_priors(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
 
 
 def fitted_prior(given: LossModel, fit: Fit, *, held: bool) -> Iterator[Hypothesis]:
-    """Take the prior that is likeliest by the losses and by the guide."""
-    nearest = _nearest_prior(given) if given.prior_held is held else None
-    if nearest is None:
+    """Take the prior that is likeliest by the losses, near that of the guide or the given one."""
+    alike = given.prior_held is held and given.guide.has_prior and not _changes(given.prior)
+    if not (alike and fit.noisy):
         return
-    draws, last = DrawCumulants(), given.at(slice(-1, None))
-    beside = np.maximum(fit.variance - fit.distribution.variance, 0.0)
 
-    def height(logs: FloatArray) -> float:
-        model = _with_prior(last, np.exp(np.clip(logs, -_FAR, _FAR)))
-        of_losses, _ = rough_distribution(model, np.random.default_rng(0), draws)
-        variance = np.maximum(of_losses.variance[0] + beside, 1e-24 * (1 + fit.losses**2))
-        away = fit.losses - of_losses.mean[0]
-        return float((away**2 / variance + np.log(variance)).sum()) / 2 + nearest.distance(logs)
+    def changed(model: LossModel, logs: FloatArray) -> LossModel:
+        return _with_prior(model, np.exp(np.clip(logs, -_FAR, _FAR)))
 
-    with np.errstate(all="ignore"):
-        found = scipy.optimize.minimize(
-            height, nearest.logs, method="Nelder-Mead", options={"maxfev": 150}
-        )
-        curvature = _curvature(height, found.x)
-    sign, log_ratio = np.linalg.slogdet(curvature @ np.linalg.inv(2 * nearest.precision))
-    if sign <= 0 or not np.isfinite(log_ratio):
+    given_one = Expected(np.log(given.prior[:, -1, 0]), np.eye(2) / _WIDE**2)
+    posterior = ", of which the guide is the posterior"
+    for near, words in ((_nearest_prior(given), posterior), (given_one, "")):
+        found = near and fitted(given, fit, near, changed)
+        if found is None:
+            continue
+        at = np.exp(np.clip(found.at, -_FAR, _FAR))
+        rounded = (np.array([float(f"{x:.{digits}g}") for x in at]) for digits in _DIGITS)
+        a, b = min((at, *rounded), key=lambda prior: found.height(np.log(prior)))
+        model = _with_prior(given, np.array((a, b)))
+        yield Hypothesis(f"Beta({a:.4g}, {b:.4g}){words}", model, "prior", found.price)
+
+
+def fitted_guide(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
+    """Take other parameters of the guide: a pair for all, or some of the way to the posterior."""
+    guide, params = given.guide, given.guide_parameters
+    if guide.origin != "own" or not fit.noisy or _changes(params):
         return
-    at = np.exp(np.clip(found.x, -_FAR, _FAR))
-    rounded = (np.array([float(f"{x:.{digits}g}") for x in at]) for digits in _DIGITS)
-    a, b = min((at, *rounded), key=lambda prior: height(np.log(prior)))
-    price = nearest.distance(found.x) + max(float(log_ratio) / 2, 0.0)
-    words = f"Beta({a:.4g}, {b:.4g}), of which the guide is the posterior"
-    yield Hypothesis(words, _with_prior(given, np.array((a, b))), "prior", price)
+
+    def with_guide(model: LossModel, values: FloatArray) -> LossModel:
+        shape = model.guide_parameters.shape
+        return model._replace(guide_parameters=np.broadcast_to(values[:, None], shape))
+
+    def of_pair(model: LossModel, free: FloatArray) -> LossModel:
+        return with_guide(model, guide.constrain(np.clip(free, -_FAR, _FAR))[:, None])
+
+    if params.shape[::2] == (2, 1):
+        centre = guide.unconstrain(params[:, -1, 0])
+        found = fitted(given, fit, Expected(centre, np.eye(2) / _WIDE**2), of_pair)
+        if found is not None:
+            words = "the guide's are {:.4g} and {:.4g}".format(*guide.constrain(found.at))
+            yield Hypothesis(words, of_pair(given, found.at), "prior", found.price)
+    elif has_pair(given) and given.guide.has_prior:
+        counts, prior = given.counts, given.prior[:, -1]
+        posterior = prior + np.array((counts.successes, counts.failures))
+
+        def on_the_way(model: LossModel, logit: FloatArray) -> LossModel:
+            part = sc.expit(logit)
+            return with_guide(model, params[:, -1] ** (1 - part) * posterior**part)
+
+        found = fitted(given, fit, Expected(np.zeros(1), np.eye(1) / _TWICE_WIDE**2), on_the_way)
+        if found is not None:
+            words = "the guide is nearer to the posterior"
+            yield Hypothesis(words, on_the_way(given, found.at), "prior", found.price)
+
+
+def _changes(parameters: FloatArray) -> bool:
+    """Return True if parameters differ from step to step."""
+    return bool((parameters != parameters[:, :1]).any())
 
 
 def _with_prior(given: LossModel, prior: FloatArray) -> LossModel:
@@ -115,24 +130,13 @@ def _with_prior(given: LossModel, prior: FloatArray) -> LossModel:
     return given._replace(prior=wide)
 
 
-def _curvature(function: Callable[[FloatArray], float], x: FloatArray) -> FloatArray:
-    """Second derivatives by differences, (2, 2)."""
-    steps = _STEP * np.eye(2)
-
-    def mixed(u: FloatArray, v: FloatArray) -> float:
-        corners = function(x + u + v) - function(x + u - v) - function(x - u + v)
-        return (corners + function(x - u - v)) / (4 * _STEP**2)
-
-    return np.array([[mixed(u, v) for v in steps] for u in steps])
-
-
-def _nearest_prior(given: LossModel) -> _Nearest | None:
+def _nearest_prior(given: LossModel) -> Expected | None:
     """Find the prior under which the guide is nearest to the posterior; None if it says nothing."""
     guide, counts = given.guide, given.counts
     own = guide.origin == "own" and guide.is_elbo and not guide.shared
     if not own or given.batch is not None or given.renyi or len(counts) < 2:
         return None
-    if (given.prior != given.prior[:, :1]).any():
+    if _changes(given.prior):
         return None
     form = LinearForm.of(given.at(slice(-1, None)))
     weights, logs = form.task.weights, form.expected_logs()[:, -1]
@@ -148,8 +152,8 @@ def _nearest_prior(given: LossModel) -> _Nearest | None:
 
     found = scipy.optimize.minimize(divergence, np.log(given.prior[:, -1, 0]), method="Nelder-Mead")
     left = max(divergence(found.x) / form.task.num_latents, _LEAST)
-    precision = _curvature(divergence, found.x) / left
+    precision = second_derivatives(divergence, found.x) / left
     low = np.linalg.eigvalsh(precision)[0]
     if not np.isfinite(precision).all() or np.abs(found.x).max() > _FAR / 2:
         return None
-    return _Nearest(found.x, precision + (max(0.1 - low, 0.0)) * np.eye(2))
+    return Expected(found.x, precision + (max(0.1 - low, 0.0)) * np.eye(2))

@@ -48,6 +48,8 @@ _WITHOUT_GUIDE = {
 }
 """Guides without parameters: the mistake that each is, and where c is drawn."""
 
+_OF_NUMBER = 3.0
+"""Log-likelihood penalty of a number of particles that nobody said."""
 _FEWEST = 5
 """Losses whose spread says how many particles they are the mean of."""
 
@@ -299,7 +301,9 @@ def likeliest(
     A number of particles that nobody said is the one that the losses' spread has, unless one
     particle and a mistake are the better account.
     """
-    open_number = handed.num_particles is None and handed.order_said
+    enough = handed.losses.size + handed.evaluations.size >= _FEWEST
+    open_number = enough and handed.num_particles is None and handed.order_said
+    open_number = open_number and handed.loss.name != "renyi"
     if len(readings) == 1 and not open_number:
         return readings[0]
 
@@ -315,23 +319,35 @@ def likeliest(
         if test.p_any >= LEVEL:
             return reading
         rejected.append((reading, aligned, test))
+    others = list[tuple[Reading, AlignedLosses]]()
     for reading, aligned, test in rejected if open_number else ():
-        for number in _numbers_of_particles(aligned, test):
-            model = reading.model._replace(num_particles=number)
-            other = aligned_with(model)
-            if other is None or not _fits(other, rng):
-                continue
-            if _another_mistake(aligned, rng):
-                return reading
-            words = f"{number}, taken from the spread of the losses, as none was given"
-            return _with_note(reading._replace(model=model), "num_particles", words, str(number))
-    if len(readings) == 1:
+        fit = _fit_of_spread(aligned, test)
+        for x in fitted_particles(aligned.model, fit):
+            other = _of_particles(reading, x.model.num_particles)
+            of_number = aligned_with(other.model)
+            if of_number is not None and _fits(of_number, rng):
+                return reading if _another_mistake(aligned, rng) else other
+        about_own_mean = fit._replace(losses=fit.losses - fit.constant()[0])
+        for x in [*fitted_particles(aligned.model, about_own_mean)][:1]:
+            other = _of_particles(reading, x.model.num_particles)
+            of_number = aligned_with(other.model)
+            others += [(other, of_number)] if of_number is not None else []
+    possible = [*((reading, aligned) for reading, aligned, _ in rejected), *others]
+    if len(possible) == 1:
         return readings[0]
-    explained = [explain(aligned, rng) for _, aligned, _ in rejected]
+    explained = [explain(aligned, rng) for _, aligned in possible]
     mistaken = [any(x.status == "mistake" for x in found.findings) for found in explained]
     scores = [found.report.score for found in explained]
-    best = min(range(len(readings)), key=lambda i: (mistaken[i], -scores[i]))
-    return readings[best]
+    scores[len(rejected) :] = [x - _OF_NUMBER for x in scores[len(rejected) :]]
+    best = min(range(len(possible)), key=lambda i: (mistaken[i], -scores[i]))
+    return possible[best][0]
+
+
+def _of_particles(reading: Reading, number: int) -> Reading:
+    """Read losses as means of a number of particles that nobody said."""
+    words = f"{number}, taken from the spread of the losses, as none was given"
+    model = reading.model._replace(num_particles=number)
+    return _with_note(reading._replace(model=model), "num_particles", words, str(number))
 
 
 def _fits(aligned: AlignedLosses, rng: Rng) -> bool:
@@ -344,14 +360,11 @@ def _another_mistake(aligned: AlignedLosses, rng: Rng) -> bool:
     return best is not None and best.hypothesis.name not in ("", "wrong_num_particles")
 
 
-def _numbers_of_particles(aligned: AlignedLosses, test: ModelTest) -> list[int]:
-    """List common numbers of particles near that which the spread of losses has."""
+def _fit_of_spread(aligned: AlignedLosses, test: ModelTest) -> Fit:
+    """Losses beside their distribution, whose spread tells the number of particles."""
     mean, variance = test.distribution.mean, test.distribution.variance
-    if len(mean) < _FEWEST or aligned.model.renyi:
-        return []
     spread = np.maximum(variance + test.allowance**2, 1e-24 * (1 + mean**2))
-    fit = Fit(aligned.losses.values, test.distribution, spread, expected_losses)
-    return [x.model.num_particles for x in fitted_particles(aligned.model, fit)]
+    return Fit(aligned.losses.values, test.distribution, spread, expected_losses)
 
 
 def with_orders(

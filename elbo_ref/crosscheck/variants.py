@@ -24,7 +24,7 @@ from elbo_ref.svi.parameters import NAMES
 
 _RARE, _OFTEN = 2.0, 4.0
 """Log-likelihood penalty of what hardly anybody does, and gain of what is done most often."""
-_WEIGHTS = (5.0, 2.0, 0.5, 0.2, 0.1, 0.01)
+_WEIGHTS = (10.0, 5.0, 4.0, 3.0, 2.0, 0.5, 0.3, 0.25, 0.2, 0.1, 0.05, 0.01, 0.001)
 """Weights of the likelihood, or of the guide's divergence from the prior, that are common."""
 
 
@@ -235,9 +235,6 @@ def other_meanings(given: LossModel) -> Iterator[Hypothesis]:
     yield from _shifted(given, "those of the totals, not of the rows", split)
     for model, which in given.other_bounds():
         yield Hypothesis(which, model)
-    if given.guide.name == "normal" and given.loss.name == "trace_mean_field":
-        trace = given._replace(loss=OBJECTIVES["trace"])
-        yield Hypothesis("those that count the Jacobian of the sigmoid, as NumPyro's do", trace)
     if given.guide.name == "empty":
         outcomes = np.array((given.counts.successes, given.counts.failures), np.float64)
         shape = (2, given.prior.shape[1], len(given.counts))

@@ -66,6 +66,9 @@ _INSTEAD = (
 )
 """Advice where the kernel is all that is wrong."""
 
+MAY_BE_NOISE = "may_be_noise"
+"""Kind of a distance from the maximum that noise explains, if the learning rate is a usual one."""
+
 _ON_OPTIMUM = {
     "scale_unbounded": "More steps do not help: the loss has to change, to Trace_ELBO.",
     "unbounded": "More steps do not help: the model or the guide has to change.",
@@ -81,6 +84,10 @@ _ON_OPTIMUM = {
         "More steps do not help at such a learning rate: let it fall later (a scheduler for epochs "
         "may be stepped in every step)."
     ),
+    MAY_BE_NOISE: (
+        "Hand in the learning rate (--lr, optimizer=), which tells how far noise keeps a run from "
+        "its maximum; if that is less, more steps."
+    ),
     "weight_decay": (
         "More steps do not help while weight decay holds the parameters back: set it to 0."
     ),
@@ -90,11 +97,6 @@ _ON_OPTIMUM = {
     ),
 }
 """Advice for numbers that are not at a maximum; the first that applies."""
-
-_MAY_BE_NOISE = (
-    "The distance from the maximum may be noise, which the learning rate tells: hand it in (--lr, "
-    "optimizer=)."
-)
 
 
 def line(finding: Finding) -> str:
@@ -142,15 +144,28 @@ def paragraph(verdict: Verdict) -> str:
 
 def answer(verdict: Verdict) -> str:
     """Say if numbers are genuine, and if they are a maximum."""
-    away = "; ".join(finding.quantity for finding in verdict.having("optimum"))
+    away = verdict.having("optimum")
     sentences = [_genuine(verdict)]
     if away:
-        sentences.append(f"They are not at a maximum: {away}.")
+        kind = "may not be" if _may_be_noise(verdict) else "are not"
+        sentences.append(f"They {kind} at a maximum: {'; '.join(x.quantity for x in away)}.")
     at = [x for x in verdict.having("agrees") if x.name == "at_optimum"]
     sentences += [f"They are at a maximum{_noise(x)}: {x.quantity}." for x in at[:1]]
     unknown = [x.reason for x in verdict.having("untested") if x.name == "objective"]
     sentences += [f"Whether they are at a maximum is not known: {x}." for x in unknown]
     return " ".join(sentences)
+
+
+def head(verdict: Verdict) -> str:
+    """Name the outcome."""
+    perhaps = "perhaps " if verdict.outcome == "not_at_optimum" and _may_be_noise(verdict) else ""
+    return f"verdict: {perhaps}{OUTCOMES[verdict.outcome]}."
+
+
+def _may_be_noise(verdict: Verdict) -> bool:
+    """Return True if noise may be all that keeps numbers from their maximum."""
+    away = verdict.having("optimum")
+    return bool(away) and all(x.of == MAY_BE_NOISE for x in away)
 
 
 def _noise(finding: Finding) -> str:
@@ -287,9 +302,9 @@ def _detail(finding: Finding) -> str:
 
 def summary(verdict: Verdict, *, colour: bool = False) -> str:
     """Put the answer first, then the tables, then the details one a line, then the advice."""
-    head = f"verdict: {OUTCOMES[verdict.outcome]}."
-    first = _wrapped(f"{head} {answer(verdict)}")
-    blocks = [_painted(first, head, verdict.outcome) if colour else first]
+    start = head(verdict)
+    first = _wrapped(f"{start} {answer(verdict)}")
+    blocks = [_painted(first, start, verdict.outcome) if colour else first]
     for table in tables(verdict):
         lines = table.to_text().splitlines()
         blocks.append([_painted_row(x) for x in lines] if colour else lines)
@@ -302,8 +317,7 @@ def as_html(verdict: Verdict) -> str:
     """Make the same of it for a notebook."""
     keys, texts = zip(*details(verdict), strict=True)
     more = Table([Column(keys, heading="#", left=True), Column(texts, heading="details")])
-    head = f"<b>verdict: {OUTCOMES[verdict.outcome]}.</b>"
-    parts = [f"<p>{head} {html.escape(answer(verdict))}</p>"]
+    parts = [f"<p><b>{head(verdict)}</b> {html.escape(answer(verdict))}</p>"]
     parts += [table.to_html() for table in (*tables(verdict), more)]
     return "".join([*parts, *(f"<p>{html.escape(text)}</p>" for text in verdict.advice)])
 
@@ -342,13 +356,8 @@ def advice(
     *,
     has_losses: bool,
     recorded: bool = False,
-    may_be_noise: bool = False,
 ) -> tuple[str, ...]:
-    """Say what to do about findings.
-
-    `may_be_noise` says that the distance from a maximum may be that of a learning rate that nobody
-    gave.
-    """
+    """Say what to do about findings."""
     sentences = []
     statuses = {finding.status for finding in findings}
     mistakes = [finding for finding in findings if finding.status == "mistake"]
@@ -368,6 +377,5 @@ def advice(
         sentences.append("A recording of a few steps tells more than numbers alone.")
     names = {x for finding in findings for x in (finding.name, finding.of)}
     if "optimum" in statuses and (not mistakes or "exact" in names):
-        on_optimum = [text for name, text in _ON_OPTIMUM.items() if name in names][:1]
-        sentences += [_MAY_BE_NOISE] if may_be_noise else on_optimum
+        sentences += [text for name, text in _ON_OPTIMUM.items() if name in names][:1]
     return tuple(sentences)

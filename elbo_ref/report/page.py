@@ -120,7 +120,7 @@ def page_of_verdicts(verdicts: Sequence[Verdict], title: str, made: Mapping[str,
     """Make the page of verdicts: the answers and the advice, pictures, tables, the details."""
     answers, tables, details = list[str](), list[Table](), list[str]()
     for verdict in verdicts:
-        head = f"verdict: {wording.OUTCOMES[verdict.outcome]}. {wording.answer(verdict)}"
+        head = f"{wording.head(verdict)} {wording.answer(verdict)}"
         answers += [head, *verdict.advice]
         tables += [_captioned(x, "what was compared") for x in wording.tables(verdict)]
         details += [f"{key}: {text}" for key, text in wording.details(verdict)]

@@ -12,7 +12,7 @@ import pytest
 from elbo_ref.crosscheck import Finding, Verdict
 from elbo_ref.crosscheck.findings import EXIT_CODES, OPTIMUM
 from elbo_ref.crosscheck.mistakes import MISTAKES
-from elbo_ref.crosscheck.wording import OUTCOMES, advice, details, tables
+from elbo_ref.crosscheck.wording import MAY_BE_NOISE, OUTCOMES, advice, details, tables
 
 AGREES = Finding("losses", "mean loss", 3.25, 3.0, 0.5, "Monte Carlo")
 AWAY = Finding("drifting", "the objective is 3 nats below its supremum", status="optimum")
@@ -93,7 +93,7 @@ def test_advice_for_every_state():
     for name in OPTIMUM:
         (text,) = advice([Finding(name, "", status="optimum")], has_losses=True)
         assert text.startswith("More steps")
-    (text,) = advice([AWAY], has_losses=True, may_be_noise=True)
+    (text,) = advice([AWAY._replace(name="not_converged", of=MAY_BE_NOISE)], has_losses=True)
     assert "--lr" in text
     assert len(advice([WRONG, AWAY], has_losses=True)) == 2
     undone = Finding("exact", "the exact numbers are those with the mistake undone", status="note")
