@@ -68,30 +68,34 @@ def _lowest(height: Callable[[int], float], low: int, high: int) -> int:
 
 
 def fitted_divisor(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
-    """Divide the losses by the likeliest whole number, or multiply those without noise by any."""
-    mean, losses = fit.distribution.mean, fit.losses
+    """Multiply the losses by the likeliest number, or take them for sums of several."""
+    mean = fit.distribution.mean
     known = fit.weighted_sum(mean, mean)
-    share = fit.weighted_sum(mean, losses) / known if known > 0 else 0.0
-    if not fit.noisy and losses.size > 1 and np.isfinite(share) and share:
-        model = given._replace(factor=given.factor * share)
-        price = _fit_price(abs(share), known**-0.5)
-        yield Hypothesis(f"times {share:.6g}", model, "factor", price)
-    if fit.noisy and share > _SEVERAL and given.renyi is None:
+    share = fit.weighted_sum(mean, fit.losses) / known if known > 0 else 0.0
+    if not fit.noisy:
+        if fit.losses.size > 1 and np.isfinite(share) and share:
+            model = given._replace(factor=given.factor * share)
+            price = _fit_price(abs(share), known**-0.5)
+            yield Hypothesis(f"times {share:.6g}", model, "factor", price)
+        return
+    if share > _SEVERAL and given.renyi is None:
         number = round(share)
         several = given._replace(num_particles=given.num_particles * number)
         model = several._replace(factor=given.factor * number)
         price = _SUMMED + float(np.log(number))
         yield Hypothesis(f"sums of {number} of them", model, "factor", price)
-    if not 0 < share < 1:
-        return
-    power = -float(np.log(share))
-    if fit.noisy:
-        density = fit.distribution.log_density
-        power = _likeliest(lambda x: density(losses * np.exp(x)) + x, power, 1.0)
-    number = round(np.exp(power))
-    if number > 1:
-        model = given._replace(factor=given.factor / number)
-        yield Hypothesis(f"divided by {number}", model, "factor", float(np.log(number)))
+
+    def multiplied(model: LossModel, logs: FloatArray) -> LossModel:
+        return model._replace(factor=given.factor * float(np.exp(logs.item())))
+
+    found = (
+        None
+        if given.renyi
+        else fitted(given, fit, Expected(np.zeros(1), np.eye(1) / _WIDE**2), multiplied)
+    )
+    if found is not None:
+        factor = float(np.exp(found.at.item()))
+        yield Hypothesis(f"times {factor:.4g}", multiplied(given, found.at), "factor", found.price)
 
 
 def fitted_constant(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
@@ -163,7 +167,7 @@ def fitted_totals(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
             precision = np.clip(known**-0.5, 1.0, max(1.0, abs(best) / 2))
             model = given.of_counts(Counts(k, totals(best), w))
             price = more + _fit_price(abs(best), precision)
-            yield Hypothesis(words.format(best), model, price=price)
+            yield Hypothesis(words.format(best), model, price=price, reasoned=not fit.noisy)
 
 
 def fitted_weight(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
@@ -188,7 +192,9 @@ def fitted_weight(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
             weight, price = _weight_of_values(given, fit, likelihood=changed is of_likelihood)
         if np.isfinite(weight) and 1e-6 < weight < 1e6:
             words = f"the {what} times {weight:.4g}"
-            yield Hypothesis(words, changed(given, np.log([weight])), price=price)
+            yield Hypothesis(
+                words, changed(given, np.log([weight])), price=price, reasoned=not fit.noisy
+            )
 
 
 def _weight_of_values(given: LossModel, fit: Fit, *, likelihood: bool) -> tuple[float, float]:

@@ -30,7 +30,7 @@ from elbo_ref.crosscheck.moments import DrawCumulants
 from elbo_ref.crosscheck.unknown_origin import log_marginal_likelihood
 from elbo_ref.crosscheck.variants import Fit, Hypothesis, other_meanings
 
-CERTAIN = 0.95
+CERTAIN = 0.96
 """Posterior probability from which on a mistake is named alone."""
 _FITS_WELL = 0.05
 """p-value of its losses from which on a mistake is named alone."""
@@ -115,7 +115,7 @@ class HypothesisReport(NamedTuple):
         if best is None or not best.hypothesis.name:
             return best
         fits = best.probability >= CERTAIN and best.test.p_any >= _FITS_WELL
-        return best if fits else None
+        return best if fits and best.hypothesis.reasoned else None
 
 
 def try_hypotheses(

@@ -22,8 +22,8 @@ from elbo_ref.crosscheck.moments import DrawCumulants
 from elbo_ref.crosscheck.variants import Fit
 
 _STEP = 1e-3
-_MOST_TRIED = {1: 60, 2: 150}
-"""Values that are tried of one number, or of two."""
+_ENOUGH, _MOST_TRIED = 0.01, 150
+"""Error of numbers, and nats of their likelihood, that do not matter; values tried at most."""
 _MOST_ROWS = 25
 """Losses, each of parameters of its own, to which numbers are fitted."""
 
@@ -80,9 +80,11 @@ def fitted(
         return float((away**2 / variance + np.log(variance)).sum()) / 2 + expected.distance(at)
 
     with np.errstate(all="ignore"):
-        most = _MOST_TRIED[expected.centre.size]
         best = scipy.optimize.minimize(
-            height, expected.centre, method="Nelder-Mead", options={"maxfev": most}
+            height,
+            expected.centre,
+            method="Nelder-Mead",
+            options={"xatol": _ENOUGH, "fatol": _ENOUGH, "maxfev": _MOST_TRIED},
         )
         curvature = second_derivatives(height, best.x)
     sign, log_ratio = np.linalg.slogdet(curvature @ np.linalg.inv(2 * expected.precision))

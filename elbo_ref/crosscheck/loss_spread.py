@@ -9,6 +9,10 @@ still moving or not, log r has about a normal distribution of variance 0.07 + 1.
 zero, and of twice that deviation above, where earlier steps are noisier; at G = 1 and of a guide
 that is the prior, r has no bound above.
 
+Losses that are running means of others vary too little as well, and neighbours are alike: their
+second differences are much smaller than those of losses eight steps apart, which are alike for
+noise, whatever its distribution and however the objective moves.
+
 Evaluations, where they are given, vary too little as well if the model is at fault: the two
 p-values are joined by Fisher's method. The rate of false alarms is 1e-3.
 """
@@ -37,6 +41,9 @@ _MOST_PARTICLES = 1000
 """Particles of which hardly any run has more."""
 _FEWEST = 60
 """Losses below which nothing is said."""
+_SMOOTH, _FEWEST_SMOOTH, _APART = 0.35, 100, 8
+"""Ratio of mean squared second differences that noise has once in 10,000 times, of so many losses,
+and the steps between those compared."""
 _REPEATED = "one number: the seed, or the state, was the same in every step"
 
 
@@ -69,6 +76,9 @@ def spread_findings(
     what = f"standard deviation of the last {_LATE} losses, by the differences of neighbours"
     particles = model.num_particles * variance / spread if spread else np.inf
     as_of = f"as of {number(particles)} particles" if spread else _REPEATED
+    smooth = p_little < p_much and _is_smooth(losses)
+    as_of += " or of means over several steps, as neighbours are alike" * smooth
+    rivals = ("smoothed_losses",) * smooth
     finding = Finding(
         "loss_mismatch",
         what,
@@ -76,14 +86,27 @@ def spread_findings(
         float(np.sqrt(variance)),
         reason=f"{p_value(p)}; {as_of}",
         status="mistake",
-        rivals=("wrong_num_particles",) if 0.5 <= particles <= _MOST_PARTICLES else (),
+        rivals=(*rivals, "wrong_num_particles") if 0.5 <= particles <= _MOST_PARTICLES else rivals,
     )
     if said or not 1.5 <= particles <= _MOST_PARTICLES:
         return [finding]
     what += (
         ": less than one particle has; say how many there were (--num-particles, num_particles=)"
     )
-    return [finding._replace(name="spread", quantity=what, status="note", rivals=())]
+    of = f"the mean of {number(particles)} particles" + " or over several steps" * smooth
+    return [finding._replace(name="spread", quantity=what, status="note", rivals=(), of=of)]
+
+
+def _is_smooth(losses: FloatArray) -> bool:
+    """Return True if neighbouring losses are alike, as running means are."""
+
+    def second_differences(apart: int) -> FloatArray:
+        return losses[: -2 * apart] - 2 * losses[apart:-apart] + losses[2 * apart :]
+
+    late = second_differences(1)[-4 * _FEWEST_SMOOTH :]
+    apart = second_differences(_APART)[-late.size :]
+    enough = losses.size >= _FEWEST_SMOOTH
+    return enough and bool(np.mean(late**2) < _SMOOTH * np.mean(apart**2))
 
 
 def p_of_evaluations(aligned: AlignedLosses) -> float | None:

@@ -219,6 +219,7 @@ MISTAKES: dict[str, Mistake] = {
             "a loss is the mean of another number of particles",
             fitted=fitted_variants.fitted_particles,
         ),
+        Mistake("smoothed_losses", "each loss is a mean over several steps"),
         Mistake(
             "wrong_fixed_prior",
             "the prior that is held is another than the run's",

@@ -14,6 +14,7 @@ from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.wording import MAY_BE_NOISE
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
+from elbo_ref.objectives import RenyiBound
 from elbo_ref.optima.find import find_optimum
 from elbo_ref.svi.convergence import ARRIVED, NEGLIGIBLE, NoiseFloor
 from elbo_ref.svi.result import Run
@@ -38,7 +39,7 @@ def optimum_finding(seen: PointDiagnosis) -> Finding:
         return Finding("unbounded", what, here, None, None, reason, "optimum", of=of)
     if seen.case == "unknown":
         return Finding("at_optimum", "the maximum", here, None, None, reason, "untested")
-    what = f"the objective is {number(max(seen.shortfall, 0.0))} nats below its "
+    what = f"the objective is {_distance(seen)} nats below its "
     if seen.case == "drifting":
         what += f"supremum, which is not attained ({where})"
         return Finding("drifting", what, here, optimum.value, None, reason, "optimum")
@@ -66,9 +67,19 @@ def optimum_finding(seen: PointDiagnosis) -> Finding:
     if seen.at_maximum:
         most = min(floor.allowance, NEGLIGIBLE)
         return finding._replace(allowance=most, reason=_words(floor))
-    near = f"{what}, as near as the noise of its gradients lets it come{beyond}"
+    near = f"{what}, no farther than the noise of its gradients may keep it{beyond}"
     why = f"{NEGLIGIBLE_IS}; {_words(floor)}"
     return Finding(seen.case, near, here, optimum.value, NEGLIGIBLE, why, "optimum")
+
+
+def _distance(seen: PointDiagnosis) -> str:
+    """Say how far below its maximum the objective is; a bound of several samples lies between."""
+    loss, shortfall = seen.point.loss, number(max(seen.shortfall, 0.0))
+    tight = isinstance(loss, RenyiBound) and loss.num_samples > 1 and 0 <= loss.alpha < 1
+    if not (tight and seen.family.is_elbo) or seen.distance is None:
+        return shortfall
+    least = number(max(seen.distance, 0.0))
+    return f"between {least} (by the log evidence of the prior) and {shortfall} (by the ELBO)"
 
 
 def decay_findings(decay: float) -> list[Finding]:

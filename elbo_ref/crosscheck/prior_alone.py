@@ -29,7 +29,7 @@ from elbo_ref.evidence import log_evidence
 from elbo_ref.guides import Guide
 from elbo_ref.mle.result import maximize_evidence
 
-_SETTLED = 1e-5
+_SETTLED = 1e-4
 """Relative change of losses that have settled, over several steps."""
 MARGINAL = "marginal BetaBinomial likelihood"
 _FEWEST = 10

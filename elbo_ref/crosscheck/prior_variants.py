@@ -84,7 +84,9 @@ def fitted_prior(given: LossModel, fit: Fit, *, held: bool) -> Iterator[Hypothes
         rounded = (np.array([float(f"{x:.{digits}g}") for x in at]) for digits in _DIGITS)
         a, b = min((at, *rounded), key=lambda prior: found.height(np.log(prior)))
         model = _with_prior(given, np.array((a, b)))
-        yield Hypothesis(f"Beta({a:.4g}, {b:.4g}){words}", model, "prior", found.price)
+        yield Hypothesis(
+            f"Beta({a:.4g}, {b:.4g}){words}", model, "prior", found.price, reasoned=False
+        )
 
 
 def fitted_guide(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
@@ -105,7 +107,7 @@ def fitted_guide(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
         found = fitted(given, fit, Expected(centre, np.eye(2) / _WIDE**2), of_pair)
         if found is not None:
             words = "the guide's are {:.4g} and {:.4g}".format(*guide.constrain(found.at))
-            yield Hypothesis(words, of_pair(given, found.at), "prior", found.price)
+            yield Hypothesis(words, of_pair(given, found.at), "prior", found.price, reasoned=False)
     elif has_pair(given) and given.guide.has_prior:
         counts, prior = given.counts, given.prior[:, -1]
         posterior = prior + np.array((counts.successes, counts.failures))
@@ -117,7 +119,9 @@ def fitted_guide(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
         found = fitted(given, fit, Expected(np.zeros(1), np.eye(1) / _TWICE_WIDE**2), on_the_way)
         if found is not None:
             words = "the guide is nearer to the posterior"
-            yield Hypothesis(words, on_the_way(given, found.at), "prior", found.price)
+            yield Hypothesis(
+                words, on_the_way(given, found.at), "prior", found.price, reasoned=False
+            )
 
 
 def _changes(parameters: FloatArray) -> bool:

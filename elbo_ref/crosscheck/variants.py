@@ -46,6 +46,9 @@ class Hypothesis(NamedTuple):
         Whether that number was fitted; one that has a reason is preferred.
     name : str
         The mistake; empty for another meaning of the given model, which is none.
+    reasoned : bool
+        False for a number that has no reason but that noisy losses fit so, which other models than
+        the Beta-Binomial have as well: it is possible, and never certain.
     """
 
     variant: str
@@ -54,6 +57,7 @@ class Hypothesis(NamedTuple):
     price: float = 0.0
     fitted: bool = False
     name: str = ""
+    reasoned: bool = True
 
 
 class Fit(NamedTuple):

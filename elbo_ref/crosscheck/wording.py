@@ -93,7 +93,8 @@ _ON_OPTIMUM = {
     ),
     "not_converged": "More steps, or a smaller learning rate at the end.",
     "noise_floor": (
-        "More steps do not help: a smaller learning rate at the end, or more particles."
+        "A smaller learning rate at the end, or more particles: at this rate more steps may move "
+        "them as far away again."
     ),
 }
 """Advice for numbers that are not at a maximum; the first that applies."""
@@ -201,6 +202,7 @@ def _genuine(verdict: Verdict) -> str:
 _CONDITIONS = {
     "unused": "; but no role uses {}, of which nothing is known",
     "num_particles": ", if a loss is the mean of {} particles, which nothing but its spread says",
+    "spread": ", if a loss is {}, which nothing but its spread says",
     "tied": "; but prior and guide are the same parameters ({}), so that no posterior is learned",
 }
 """Notes without which an answer that numbers are genuine would say too much."""

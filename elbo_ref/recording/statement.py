@@ -248,17 +248,23 @@ def _prior(
     one = {role: argument.one_for_all() for role, argument in prior.items()}
     single = all(x.values.shape[1] == 1 for x in one.values())
     conflicts = set(sites.recording.header.get("conflicts", ()))
-    same = all(
-        theirs is not None
-        and mine.sources
-        and mine.sources == theirs.sources
-        and bool(np.all(mine.values == theirs.values))
-        for mine, theirs in pairs
-    )
+    shared = [theirs is not None and _is_shared(mine, theirs) for mine, theirs in pairs]
+    same = all(shared)
     names = sorted({name for mine, _ in pairs for name in mine.sources})
     if same and (not single or conflicts.intersection(names)):
         words = f"model and guide have {', '.join(names)} in common"
         reason = "values for each latent" if not single else "stated with other initial values"
+        return one, (), [Finding("shared_parameter", words, reason=reason, status="mistake")]
+    apart = all(
+        x or not theirs or {*mine.sources}.isdisjoint(theirs.sources)
+        for x, (mine, theirs) in zip(shared, pairs, strict=True)
+    )
+    if any(shared) and not same and apart:
+        role = NAMES[shared.index(True)]
+        words = (
+            f"{', '.join(pairs[shared.index(True)][0].sources)} is prior.{role} and guide.{role}"
+        )
+        reason = "the sites have the same values in every step"
         return one, (), [Finding("shared_parameter", words, reason=reason, status="mistake")]
     if single:
         words = f"prior and guide are the same parameters: {', '.join(names)}"
@@ -268,6 +274,12 @@ def _prior(
         return one, (f"several sites have a prior each: {some_of(sites.names)}",), []
     source = f": it is computed from {', '.join(names)}" if names else ""
     return one, (f"the prior of {sites.name} differs from one latent to the next{source}",), []
+
+
+def _is_shared(one: Argument, other: Argument) -> bool:
+    """Return True if two arguments are the same parameter in every step."""
+    same = bool(one.sources) and one.sources == other.sources
+    return same and bool(np.all(one.values == other.values))
 
 
 def _marginal(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> Statement:

@@ -44,9 +44,12 @@ def compare(
 
 
 def _another_guide(seen: Guide, said: Guide) -> list[Finding]:
-    """Find a guide of another family: whose Beta it is, or for how many latents, is no matter."""
+    """Find a guide of another family, or of another origin than one that is not its own Beta.
+
+    A Beta guide may be one for all latents, or the prior's or the posterior's.
+    """
     families = [(x.is_point, x.source, x.source_weight == 0, x.jacobian) for x in (seen, said)]
-    if families[0] == families[1]:
+    if families[0] == families[1] and said.origin in ("own", seen.origin):
         return []
     words = f"the guide is {seen.name!r}, said to be {said.name!r}"
     name = "latent_not_in_guide" if seen is EMPTY else "another_guide"
