@@ -25,6 +25,7 @@ from elbo_ref._validation.arguments import (
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck import wording
 from elbo_ref.crosscheck.alignment import align
+from elbo_ref.crosscheck.chosen_reading import likeliest, reading_by_letters
 from elbo_ref.crosscheck.claims import UnknownRoleError, check_claims
 from elbo_ref.crosscheck.class_names import guide_name, loss_name
 from elbo_ref.crosscheck.expressions import NamesError
@@ -54,8 +55,6 @@ from elbo_ref.crosscheck.readings import (
     Framework,
     HandedIn,
     Reading,
-    likeliest,
-    reading_by_letters,
     reading_without_guide,
     readings_of,
 )

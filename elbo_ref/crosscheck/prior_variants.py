@@ -66,7 +66,10 @@ def round_priors(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
 
 
 def fitted_prior(given: LossModel, fit: Fit, *, held: bool) -> Iterator[Hypothesis]:
-    """Take the prior that is likeliest by the losses, near that of the guide or the given one."""
+    """Take the prior that is likeliest by the losses, near that of the guide or the given one.
+
+    One of few digits has a reason if the guide tells it.
+    """
     alike = given.prior_held is held and given.guide.has_prior and not _changes(given.prior)
     if not (alike and fit.noisy):
         return
@@ -82,11 +85,10 @@ def fitted_prior(given: LossModel, fit: Fit, *, held: bool) -> Iterator[Hypothes
             continue
         at = np.exp(np.clip(found.at, -_FAR, _FAR))
         rounded = (np.array([float(f"{x:.{digits}g}") for x in at]) for digits in _DIGITS)
-        a, b = min((at, *rounded), key=lambda prior: found.height(np.log(prior)))
-        model = _with_prior(given, np.array((a, b)))
-        yield Hypothesis(
-            f"Beta({a:.4g}, {b:.4g}){words}", model, "prior", found.price, reasoned=False
-        )
+        best = min((at, *rounded), key=lambda prior: found.height(np.log(prior)))
+        model, told = _with_prior(given, best), bool(words) and best is not at
+        words = f"Beta({best[0]:.4g}, {best[1]:.4g}){words}"
+        yield Hypothesis(words, model, "prior", found.price, reasoned=told)
 
 
 def fitted_guide(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:

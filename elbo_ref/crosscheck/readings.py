@@ -7,7 +7,7 @@ that the losses do not reject is taken, in words.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Literal, NamedTuple
 
@@ -15,30 +15,24 @@ import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray, Rng, generator
 from elbo_ref.counts import Counts
-from elbo_ref.crosscheck.alignment import AlignedLosses, align, computed_in
+from elbo_ref.crosscheck.alignment import computed_in
 from elbo_ref.crosscheck.assignment import Assignment, assignments, note
-from elbo_ref.crosscheck.claims import UnknownRoleError
 from elbo_ref.crosscheck.coordinates import Coordinates
 from elbo_ref.crosscheck.distribution import expected_losses
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.crosscheck.fitted_variants import fitted_particles
 from elbo_ref.crosscheck.label_order import described, in_order, sorted_orders
-from elbo_ref.crosscheck.loss_findings import explain
 from elbo_ref.crosscheck.loss_model import LossModel, minibatch_fields
-from elbo_ref.crosscheck.model_test import LEVEL, ModelTest
-from elbo_ref.crosscheck.names import from_numpyro, from_pyro, guess_letters
+from elbo_ref.crosscheck.model_test import LEVEL
+from elbo_ref.crosscheck.names import from_numpyro, from_pyro
 from elbo_ref.crosscheck.parameters import learned_of
 from elbo_ref.crosscheck.prior_alone import MARGINAL, can_tell, height_of, settled
 from elbo_ref.crosscheck.renyi_order import Order, possible_orders
 from elbo_ref.crosscheck.stale_history import stale_history
-from elbo_ref.crosscheck.variants import Fit
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.guides import GUIDES, Guide
 from elbo_ref.io.parameters import Parameters
 from elbo_ref.objectives import OBJECTIVES, Objective, RenyiBound
-from elbo_ref.svi.optimizers import Adam, ClippedAdam
-from elbo_ref.svi.parameters import NAMES
 
 Framework = Literal["pyro", "numpyro"]
 _NO_ORDER = "(no --alpha was given)"
@@ -47,11 +41,6 @@ _WITHOUT_GUIDE = {
     "tied": ("shared_parameter", "drawn from the prior in the guide too"),
 }
 """Guides without parameters: the mistake that each is, and where c is drawn."""
-
-_OF_NUMBER = 3.0
-"""Log-likelihood penalty of a number of particles that nobody said."""
-_FEWEST = 5
-"""Losses whose spread says how many particles they are the mean of."""
 
 
 class HandedIn(NamedTuple):
@@ -154,47 +143,8 @@ def readings_of(handed: HandedIn, rng: Rng) -> list[Reading]:
     return with_orders(found, handed.num_particles, handed.evaluations, rng)
 
 
-def reading_by_letters(
-    handed: HandedIn,
-    unknown: UnknownRoleError,
-    optimizer: Adam | ClippedAdam | None,
-    rng: Rng,
-    *,
-    fitting: bool,
-) -> Reading | None:
-    """Take a and b for concentrations, in the order that the losses fit; None if neither is it.
-
-    Unless it must be `fitting`, the order is taken in which a mistake explains the losses best.
-    """
-    found = []
-    for reading, listed in _by_letters(handed, unknown, rng):
-        aligned = align(reading.model, handed.losses, handed.evaluations, optimizer)
-        if aligned is None:
-            return None
-        words = f"{listed} were taken"
-        if _fits(aligned, rng):
-            return _with_note(reading, "names", f"{words}: the losses fit so")
-        found.append(_with_note(reading, "names", f"{words}, as no order fits the losses better"))
-    return None if fitting or not found else likeliest(found, handed, optimizer, rng)
-
-
-def _by_letters(
-    handed: HandedIn, unknown: UnknownRoleError, rng: Rng
-) -> Iterator[tuple[Reading, str]]:
-    """Yield readings of a and b as concentrations, in either order, with the order in words."""
-    guessed = guess_letters(unknown.left, unknown.owners, len(handed.counts))
-    roles = [f"{owner}.{name}" for owner in unknown.owners for name in NAMES]
-    others = [f"{owner}.{name}" for owner in unknown.owners for name in NAMES[::-1]]
-    if not guessed or not (handed.losses.size or handed.evaluations.size):
-        return
-    for order in (roles, others):
-        names = {role: guessed[x] for role, x in zip(roles, order, strict=True)}
-        listed = ", ".join(f"{name} for {role}" for role, name in names.items())
-        for reading in readings_of(handed._replace(names={**(handed.names or {}), **names}), rng):
-            yield reading, listed
-
-
-def _with_note(reading: Reading, name: str, words: str, of: str = "") -> Reading:
+def with_note(reading: Reading, name: str, words: str, of: str = "") -> Reading:
+    """Add a note to a reading."""
     return reading._replace(findings=(*reading.findings, note(name, words)._replace(of=of)))
 
 
@@ -288,83 +238,6 @@ def objectives_of(
     numpyros = (OBJECTIVES["trace"], words.format("NumPyro's", "counts"))
     ways = {"pyro": (pyros,), "numpyro": (numpyros,)}
     return ways[framework] if framework else (pyros, numpyros)
-
-
-def likeliest(
-    readings: Sequence[Reading],
-    handed: HandedIn,
-    optimizer: Adam | ClippedAdam | None,
-    rng: Rng,
-) -> Reading:
-    """Return the first reading that losses do not reject, or the likeliest without a mistake.
-
-    A number of particles that nobody said is the one that the losses' spread has, unless one
-    particle and a mistake are the better account.
-    """
-    enough = handed.losses.size + handed.evaluations.size >= _FEWEST
-    open_number = enough and handed.num_particles is None and handed.order_said
-    open_number = open_number and handed.loss.name != "renyi"
-    if len(readings) == 1 and not open_number:
-        return readings[0]
-
-    def aligned_with(model: LossModel) -> AlignedLosses | None:
-        return align(model, handed.losses, handed.evaluations, optimizer)
-
-    rejected: list[tuple[Reading, AlignedLosses, ModelTest]] = []
-    for reading in readings:
-        aligned = aligned_with(reading.model)
-        if aligned is None:
-            return readings[0]
-        test = ModelTest(aligned.model, aligned.losses, generator(rng))
-        if test.p_any >= LEVEL:
-            return reading
-        rejected.append((reading, aligned, test))
-    others = list[tuple[Reading, AlignedLosses]]()
-    for reading, aligned, test in rejected if open_number else ():
-        fit = _fit_of_spread(aligned, test)
-        for x in fitted_particles(aligned.model, fit):
-            other = _of_particles(reading, x.model.num_particles)
-            of_number = aligned_with(other.model)
-            if of_number is not None and _fits(of_number, rng):
-                return reading if _another_mistake(aligned, rng) else other
-        about_own_mean = fit._replace(losses=fit.losses - fit.constant()[0])
-        for x in [*fitted_particles(aligned.model, about_own_mean)][:1]:
-            other = _of_particles(reading, x.model.num_particles)
-            of_number = aligned_with(other.model)
-            others += [(other, of_number)] if of_number is not None else []
-    possible = [*((reading, aligned) for reading, aligned, _ in rejected), *others]
-    if len(possible) == 1:
-        return readings[0]
-    explained = [explain(aligned, rng) for _, aligned in possible]
-    mistaken = [any(x.status == "mistake" for x in found.findings) for found in explained]
-    scores = [found.report.score for found in explained]
-    scores[len(rejected) :] = [x - _OF_NUMBER for x in scores[len(rejected) :]]
-    best = min(range(len(possible)), key=lambda i: (mistaken[i], -scores[i]))
-    return possible[best][0]
-
-
-def _of_particles(reading: Reading, number: int) -> Reading:
-    """Read losses as means of a number of particles that nobody said."""
-    words = f"{number}, taken from the spread of the losses, as none was given"
-    model = reading.model._replace(num_particles=number)
-    return _with_note(reading._replace(model=model), "num_particles", words, str(number))
-
-
-def _fits(aligned: AlignedLosses, rng: Rng) -> bool:
-    return ModelTest(aligned.model, aligned.losses, generator(rng)).p_any >= LEVEL
-
-
-def _another_mistake(aligned: AlignedLosses, rng: Rng) -> bool:
-    """Return True if losses are certainly those of a mistake, beside which no number is likely."""
-    best = explain(aligned, rng).report.certain
-    return best is not None and best.hypothesis.name not in ("", "wrong_num_particles")
-
-
-def _fit_of_spread(aligned: AlignedLosses, test: ModelTest) -> Fit:
-    """Losses beside their distribution, whose spread tells the number of particles."""
-    mean, variance = test.distribution.mean, test.distribution.variance
-    spread = np.maximum(variance + test.allowance**2, 1e-24 * (1 + mean**2))
-    return Fit(aligned.losses.values, test.distribution, spread, expected_losses)
 
 
 def with_orders(

@@ -13,7 +13,7 @@ from scipy import special, stats
 import elbo_ref as er
 from elbo_ref.crosscheck.alignment import align
 from elbo_ref.crosscheck.loss_model import LossModel
-from elbo_ref.crosscheck.loss_spread import p_of_evaluations, spread_findings
+from elbo_ref.crosscheck.loss_spread import _is_smooth, p_of_evaluations, spread_findings
 from elbo_ref.guides import GUIDES as CATALOGUE
 from elbo_ref.objectives import OBJECTIVES
 from tiers import few
@@ -169,3 +169,26 @@ def test_evaluations_have_their_part():
             found[share].append(p_of_evaluations(aligned))
     assert np.mean(np.array(found[1.0]) < 0.1) < 0.4
     assert np.mean(np.array(found[0.6]) < 0.1) > 0.7
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_running_means_of_losses_are_said_to_be_that(said):
+    """They vary too little, as the mean of many particles does, but neighbours are alike."""
+    params, losses = ran("beta", 4, steps=400)
+    smooth, old = [float(losses[0])], 0.97 if said else 0.9
+    for x in losses[1:]:
+        smooth.append(old * smooth[-1] + (1 - old) * float(x))
+    found = verdict("beta", params, np.array(smooth), particles=1 if said else None)
+    if said:
+        assert found.mistakes == ("loss_mismatch",)
+        assert "smoothed_losses" in found.having("mistake")[0].rivals
+    else:
+        assert "or over several steps, which nothing but its spread says" in found.answer
+
+
+def test_negative_control_noise_is_not_smooth():
+    """However the objective moves; at a threshold that noise passes once in 10,000 times."""
+    rng = np.random.default_rng(0)
+    slope = 30 * np.exp(-np.arange(100) / 30)
+    for noise in (rng.normal(size=(300, 100)), rng.gamma(0.3, size=(300, 100))):
+        assert not any(_is_smooth(x + slope) for x in noise)

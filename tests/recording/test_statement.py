@@ -127,6 +127,28 @@ def test_one_parameter_in_model_and_guide():
     assert "other initial values" in found[0].reason
 
 
+@pytest.mark.parametrize("row", [0, 1])
+def test_one_concentration_in_model_and_guide(row):
+    """Shared by name and value; one from which the guide's is computed is not shared."""
+    pair, own = [A, B], [QA, QB]
+    own[row] = pair[row]
+    both = ("concentration1", "concentration0")
+    apart = {both[row]: ["x"], both[1 - row]: ["z"]}
+    sites = [
+        site("model", "c", sources={both[row]: ["x"], both[1 - row]: ["y"]}),
+        site("guide", "c", sources=apart),
+    ]
+    found = read_statement(stated(C, betas(pair, own), sites=sites)).findings
+    assert names(found) == ["shared_parameter"]
+    assert found[0].quantity == f"x is prior.{both[row]} and guide.{both[row]}"
+    computed = {both[row]: ["x"], both[1 - row]: ["y", "z"]}
+    sites[1] = site("guide", "c", sources=computed)
+    assert not names(read_statement(stated(C, betas(pair, own), sites=sites)).findings)
+    sites[1] = site("guide", "c", sources=apart)
+    own[row] = own[row] + 1.0
+    assert not names(read_statement(stated(C, betas(pair, own), sites=sites)).findings)
+
+
 def test_a_tied_guide_shares_its_parameters_on_purpose():
     statement = read_statement(shared((A, B)))
     for found in (statement, read_statement(shared((A, B), conflicts=["another"]))):
