@@ -24,6 +24,7 @@ _STILL = 1e-5
 _FEWEST, _COMPARED, _LOST = 20, 50, 4.0
 """Steps of a history that may show that it moves away, those compared, and allowances lost."""
 WITHIN = "within the allowance counts as there"
+_BEYOND = "only what is within the allowance counts as there"
 _USUAL = f"noise costs at a usual learning rate ({USUAL_RATE:g} at most), where none was given"
 _TOO_LONG = "the steps at this learning rate are too long for any noise floor"
 NEGLIGIBLE_IS = f"a maximum may lack {number(NEGLIGIBLE)} nats"
@@ -58,7 +59,7 @@ def optimum_finding(seen: PointDiagnosis) -> Finding:
             name=seen.case, allowance=ARRIVED, reason=why, status="optimum", of=kind
         )
     if seen.case == "not_converged":
-        most, why = ARRIVED, WITHIN
+        most, why = ARRIVED, _BEYOND
         if not floor.holds:
             most, why = NEGLIGIBLE, f"{NEGLIGIBLE_IS}; {_TOO_LONG}"
         elif floor.allowance > most:
@@ -121,10 +122,10 @@ def of_usual_rate(at: Point | Run, shortfall: float) -> tuple[str, str]:
         Of a finding; the latter is `MAY_BE_NOISE` if the distance is no larger.
     """
     if not isinstance(at, Point) or at.rate is not None:
-        return WITHIN, ""
+        return _BEYOND, ""
     floor = replace(at, rate=USUAL_RATE).floor
     if floor is None:
-        return WITHIN, ""
+        return _BEYOND, ""
     part = min(1.0, NEGLIGIBLE / max(floor.largest, NEGLIGIBLE))
     noise = NoiseFloor(part * floor.nats, part * floor.largest).allows(shortfall)
     return f"{'no more' if noise else 'more'} than {_USUAL}", MAY_BE_NOISE if noise else ""

@@ -208,7 +208,10 @@ CASES = {
     "minus infinity": (None, lambda: of_run(change=losses(lambda x: _with(x, -np.inf)))),
     "they do not move": (None, lambda: of_run(change=losses(lambda x: 0 * x + 31.0))),
     "impossible": (None, lambda: of_run(change=losses(lambda x: x - 60), level="last")),
-    "evaluations swapped": (("swapped_concentrations",), lambda: evaluations(swapped)),
+    "evaluations swapped": (
+        ("swapped_concentrations",),
+        lambda: evaluations(swapped, size=120),
+    ),
     "evaluations without a guide": (
         ("latent_not_in_guide",),
         lambda: evaluations(
