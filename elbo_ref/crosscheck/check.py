@@ -41,7 +41,7 @@ from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.loss_spread import spread_findings
 from elbo_ref.crosscheck.not_finite import not_finite
 from elbo_ref.crosscheck.optimizer_steps import step_findings
-from elbo_ref.crosscheck.optimum import exact_numbers
+from elbo_ref.crosscheck.optimum import diagnosed, exact_numbers
 from elbo_ref.crosscheck.other_models import (
     explained_by_another_model,
     guide_of_other_family,
@@ -50,7 +50,7 @@ from elbo_ref.crosscheck.other_models import (
 )
 from elbo_ref.crosscheck.parameters import claims_of, learned_of
 from elbo_ref.crosscheck.prior_alone import guide_is_absent, worth_of_prior
-from elbo_ref.crosscheck.reach import maximum_findings, symmetric
+from elbo_ref.crosscheck.reach import held_by_names, maximum_findings
 from elbo_ref.crosscheck.readings import (
     Framework,
     HandedIn,
@@ -64,12 +64,11 @@ from elbo_ref.crosscheck.shapes import (
     several_priors,
     shared_by_shape,
 )
-from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GUIDES, GuideName, GuideValue, find as find_guide
 from elbo_ref.io.parameters import read_parameters
 from elbo_ref.objectives import LossName, LossValue, Objective, find as find_loss
-from elbo_ref.svi.optimizers import Adam, ClippedAdam, rate_after
+from elbo_ref.svi.optimizers import Adam, ClippedAdam
 
 _MOST_PARTICLES = 10**12
 
@@ -309,25 +308,16 @@ def _verdict(
     findings = explained_by_another_model(findings)
     if any(finding.status == "outside" for finding in findings):
         return _without_numbers(in_order(findings), reading.what, model.loss, model.counts)
-    if reached is not model and any(finding.status == "mistake" for finding in findings):
-        what = "the exact numbers are those with the mistake undone"
-        findings.append(Finding("exact", what, status="note"))
-    last = max(losses.size, steps - 1)
-    seen = PointDiagnosis(
-        Point(
-            counts=reached.counts,
-            guide_name=reached.guide.name,
-            loss=reached.loss,
-            prior=Beta(*map(float, reached.prior[:, -1, 0])),
-            guide_parameters=reached.guide_parameters[:, -1],
-            learn_prior=learned,
-            rate=None if optimizer is None else rate_after(optimizer, last),
-            num_particles=reached.num_particles,
-        )
-    )
+    if any(finding.status == "mistake" for finding in findings):
+        undone = "with the mistake undone", "of what was handed in, with the mistake in it"
+        name, which = ("exact", undone[0]) if reached is not model else ("as_handed_in", undone[1])
+        findings.append(Finding(name, f"the exact numbers are those {which}", status="note"))
+    seen = diagnosed(reached, learned, optimizer, max(losses.size, steps - 1))
     has_losses = bool(losses.size or evaluations.size)
-    decay, held = optimizer.weight_decay if optimizer else 0.0, symmetric(reading.names, reached)
-    findings += maximum_findings(seen, held, decay, reached)
+    decay = optimizer.weight_decay if optimizer else 0.0
+    held = held_by_names({**reading.names, **(handed.names or {})}, reached)
+    falls = optimizer.lrd if isinstance(optimizer, ClippedAdam) else 1.0
+    findings += maximum_findings(seen, held, decay, reached, falls=falls)
     findings += _untested(losses.size, has_losses, paired, steps)
     names_found = {finding.name for finding in findings}
     return Verdict(

@@ -196,12 +196,14 @@ def _mistaken(aligned: AlignedLosses, report: HypothesisReport) -> list[Finding]
     values = aligned.losses.values
     spread = np.sqrt(np.maximum(test.distribution.variance, 0.0)) + test.allowance
     worst = int(np.argmin(test.p))
+    most = 3 * spread[worst]
+    outside = abs(values[worst] - test.distribution.mean[worst]) > most
     mismatch = Finding(
         "loss_mismatch",
         aligned.labels[worst],
         float(values[worst]),
         float(test.distribution.mean[worst]),
-        float(3 * spread[worst]),
+        float(most) if outside else None,
         p_value(report.p),
         "note",
     )

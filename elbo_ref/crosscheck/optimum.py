@@ -14,13 +14,16 @@ from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.wording import MAY_BE_NOISE
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
+from elbo_ref.distributions.beta import Beta
 from elbo_ref.objectives import RenyiBound
 from elbo_ref.optima.find import find_optimum
 from elbo_ref.svi.convergence import ARRIVED, NEGLIGIBLE, NoiseFloor
+from elbo_ref.svi.optimizers import Adam, ClippedAdam, rate_after
+from elbo_ref.svi.parameters import Learned
 from elbo_ref.svi.result import Run
 
-_STILL = 1e-5
-"""Learning rate at which a thousand steps change a parameter by a hundredth of itself at most."""
+_STILL, _MANY = 1e-5, 1000
+"""Learning rate at which so many steps change a parameter by a hundredth of itself at most."""
 _FEWEST, _COMPARED, _LOST = 20, 50, 4.0
 """Steps of a history that may show that it moves away, those compared, and allowances lost."""
 WITHIN = "within the allowance counts as there"
@@ -28,6 +31,23 @@ _BEYOND = "only what is within the allowance counts as there"
 _USUAL = f"noise costs at a usual learning rate ({USUAL_RATE:g} at most), where none was given"
 _TOO_LONG = "the steps at this learning rate are too long for any noise floor"
 NEGLIGIBLE_IS = f"a maximum may lack {number(NEGLIGIBLE)} nats"
+
+
+def diagnosed(
+    model: LossModel, learned: Learned, optimizer: Adam | ClippedAdam | None, last: int
+) -> PointDiagnosis:
+    """Diagnose the last parameters, at the learning rate of that step."""
+    point = Point(
+        counts=model.counts,
+        guide_name=model.guide.name,
+        loss=model.loss,
+        prior=Beta(*map(float, model.prior[:, -1, 0])),
+        guide_parameters=model.guide_parameters[:, -1],
+        learn_prior=learned,
+        rate=None if optimizer is None else rate_after(optimizer, last),
+        num_particles=model.num_particles,
+    )
+    return PointDiagnosis(point)
 
 
 def optimum_finding(seen: PointDiagnosis) -> Finding:
@@ -90,9 +110,15 @@ def decay_findings(decay: float) -> list[Finding]:
     return [Finding("weight_decay", what, reason=reason, status="note")] if decay else []
 
 
-def stands_still(rate: float | None, finding: Finding) -> list[Finding]:
-    """Note that parameters below their maximum hardly move at the learning rate they ended with."""
-    if rate is None or rate > _STILL or finding.status != "optimum":
+def stands_still(rate: float | None, falls: float, finding: Finding) -> list[Finding]:
+    """Note that parameters below their maximum hardly move at the learning rate they ended with.
+
+    If it `falls` by a factor in every step, all steps that are left have its geometric sum.
+    """
+    if rate is None or finding.status != "optimum":
+        return []
+    left = rate / (1 - falls) if 0 < falls < 1 else np.inf
+    if min(rate * _MANY, left) > _STILL * _MANY:
         return []
     what = f"the learning rate is {number(rate)} at the end: the parameters hardly move any more"
     return [Finding("stands_still", what, status="note")]

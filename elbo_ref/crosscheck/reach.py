@@ -6,12 +6,16 @@ Beta(a, a) does, or their sum. The highest evidence is then the one under that c
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import scipy
+from scipy import special as sc
 
 from elbo_ref._format.numbers import number
+from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.optimum import (
@@ -22,8 +26,13 @@ from elbo_ref.crosscheck.optimum import (
     optimum_finding,
     stands_still,
 )
+from elbo_ref.crosscheck.wording import MAY_BE_NOISE
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
+from elbo_ref.distributions.beta import Beta
+from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.mle.result import maximize_evidence
+from elbo_ref.objectives.exact import elbo
+from elbo_ref.optima.normal import best_normal
 from elbo_ref.svi.convergence import ARRIVED, NEGLIGIBLE
 from elbo_ref.svi.parameters import NAMES
 
@@ -35,15 +44,24 @@ class Held(NamedTuple):
     value: float
 
 
-def symmetric(names: Mapping[str, str], model: LossModel) -> Held | None:
-    """Return what one name for both of the prior's concentrations keeps; None where it has two."""
+def held_by_names(names: Mapping[str, str], model: LossModel) -> Held | None:
+    """Return what the expressions of roles keep of the prior: one name for both, or a number."""
     first, second = (names.get(f"prior.{name}") for name in NAMES)
-    same = first is not None and first == second and np.array_equal(*model.prior)
-    return Held("mean", 0.5) if same else None
+    if first is not None and first == second and np.array_equal(*model.prior):
+        return Held("mean", 0.5)
+    for what in ("mean", "concentration"):
+        with contextlib.suppress(ValueError):
+            return Held(what, float(names.get(f"prior.{what}", "")))
+    return None
 
 
 def maximum_findings(
-    seen: PointDiagnosis, held: Held | None, decay: float, history: LossModel | None = None
+    seen: PointDiagnosis,
+    held: Held | None,
+    decay: float,
+    history: LossModel | None = None,
+    *,
+    falls: float = 1.0,
 ) -> list[Finding]:
     """Compare parameters with the maximum that they can reach, and note what keeps them from it.
 
@@ -56,34 +74,59 @@ def maximum_findings(
         The optimizer's weight decay.
     history : LossModel, optional
         That of the parameters of all steps, where they are known.
+    falls : float
+        Factor of the learning rate in every step.
     """
     found = (held and reach_finding(held, seen)) or optimum_finding(seen)
     rate = seen.point.rate if isinstance(seen.point, Point) else None
     return [
         found,
         *(moved_away(history, seen) if history else ()),
-        *stands_still(rate, found),
+        *stands_still(rate, falls, found),
         *decay_findings(decay),
     ]
 
 
 def reach_finding(held: Held, seen: PointDiagnosis) -> Finding | None:
-    """Compare the objective with the highest evidence under the constraint; None if no ELBO."""
-    guide = seen.family
-    if not guide.is_elbo or guide.shared or guide.parameter_names == ("loc", "scale"):
+    """Compare the objective with its highest under the constraint; None if that is not known."""
+    guide = seen.point.loss.adapted(seen.family)
+    if not guide.is_elbo or guide.shared or guide.origin == "prior":
         return None
-    if guide.origin == "prior":
-        return None
-    within = maximize_evidence(seen.point.counts, {held.what: held.value}).log_evidence
+    within = _highest_within(held, seen.point.counts, normal=guide.source is LOGIT_NORMAL)
     lacking = number(max(within - seen.objective, 0.0))
     higher = number(max(seen.supremum.log_evidence - within, 0.0))
     what = (
         f"the objective is {lacking} nats below the maximum that this parametrisation can reach, "
         f"with {held.what} {number(held.value)}; over all priors it is {higher} nats higher"
     )
-    numbers = seen.objective, within
-    if within - seen.objective <= ARRIVED:
+    numbers, below = (seen.objective, within), within - seen.objective
+    if below <= ARRIVED:
         return Finding("at_optimum", what, *numbers, ARRIVED, WITHIN)
-    if within - seen.objective <= NEGLIGIBLE and seen.floor is not None:
-        return Finding("at_optimum", what, *numbers, NEGLIGIBLE, NEGLIGIBLE_IS)
-    return Finding("not_converged", what, *numbers, NEGLIGIBLE, NEGLIGIBLE_IS, "optimum")
+    rate = seen.point.rate if isinstance(seen.point, Point) else None
+    near, most = below <= NEGLIGIBLE, (NEGLIGIBLE, NEGLIGIBLE_IS)
+    if near and rate is not None:
+        return Finding("at_optimum", what, *numbers, *most)
+    if near:
+        most = ARRIVED, f"{NEGLIGIBLE_IS}, if noise costs as much at the learning rate"
+    of = MAY_BE_NOISE if near else ""
+    return Finding("not_converged", what, *numbers, *most, "optimum", of=of)
+
+
+def _highest_within(held: Held, counts: Counts, *, normal: bool) -> float:
+    """Highest evidence under the constraint, or highest ELBO of a normal guide."""
+    within = maximize_evidence(counts, {held.what: held.value})
+    if not normal or within.prior is None:
+        return within.log_evidence
+
+    def loss(x: float) -> float:
+        if held.what == "mean":
+            mean, concentration = held.value, np.exp(x)
+        else:
+            mean, concentration = sc.expit(x), held.value
+        prior = Beta(mean * concentration, (1 - mean) * concentration)
+        return -elbo(best_normal(prior, counts), prior, counts)
+
+    a, b = map(float, within.prior.arrays())
+    start = np.log(a + b) if held.what == "mean" else np.log(a / b)
+    best = scipy.optimize.minimize_scalar(loss, bracket=(start - 0.1, start + 0.1))
+    return -float(best.fun)

@@ -149,7 +149,9 @@ def answer(verdict: Verdict) -> str:
     sentences = [_genuine(verdict)]
     if away:
         kind = "may not be" if _may_be_noise(verdict) else "are not"
-        sentences.append(f"They {kind} at a maximum: {'; '.join(x.quantity for x in away)}.")
+        handed = any(x.name == "as_handed_in" for x in verdict.findings)
+        who = "As handed in, they" if handed else "They"
+        sentences.append(f"{who} {kind} at a maximum: {'; '.join(x.quantity for x in away)}.")
     at = [x for x in verdict.having("agrees") if x.name == "at_optimum"]
     sentences += [f"They are at a maximum{_noise(x)}: {x.quantity}." for x in at[:1]]
     unknown = [x.reason for x in verdict.having("untested") if x.name == "objective"]
@@ -370,8 +372,8 @@ def advice(
     if {finding.name for finding in mistakes} == {"kernel_error"}:
         sentences.append(_INSTEAD)
     elif mistakes:
-        where = "." if recorded else "; a recording of a few steps shows where it enters."
-        sentences.append(f"Correct that first{where}")
+        where = "; a recording of a few steps shows if it is in the run or in the files."
+        sentences.append(f"Correct that first{'.' if recorded else where}")
     elif not has_losses:
         more = "Evaluate the loss some twenty times at these parameters and hand that in."
         sentences.append(more)

@@ -13,8 +13,10 @@ from scipy import special as sc
 import elbo_ref as er
 from elbo_ref.crosscheck.claims import claim_roles
 from elbo_ref.crosscheck.coordinates import Coordinates, Moved
+from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.optimizer_steps import step_findings
+from elbo_ref.crosscheck.optimum import stands_still
 from elbo_ref.guides import GUIDES
 from elbo_ref.guides.constraints import EXP, SOFTPLUS
 from elbo_ref.objectives import OBJECTIVES
@@ -295,3 +297,14 @@ def test_one_parameter_of_two_roles_is_one_coordinate():
     assert [*coordinates.free(model, EXP)] == ["prior.concentration1"]
     found = coordinates.gradient(model, 0, EXP, (np.array([3.0, 4.0]), np.zeros((0, K.size))))
     assert found["prior.concentration1"] == 14.0
+
+
+@pytest.mark.parametrize(
+    ("rate", "falls", "said"),
+    [(1e-4, 0.9, True), (1e-4, 0.999, False), (1e-4, 1.0, False), (9e-6, 1.0, True)],
+)
+def test_a_learning_rate_whose_steps_add_up_to_nothing(rate, falls, said):
+    """A geometric sum of at most 0.01, or a thousand steps of that."""
+    away = Finding("not_converged", "", status="optimum")
+    assert bool(stands_still(rate, falls, away)) is said
+    assert stands_still(rate, falls, away._replace(status="agrees")) == []

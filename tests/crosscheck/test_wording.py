@@ -221,3 +221,16 @@ def test_gradients_that_all_agree_share_a_row():
     off = far._replace(name="gradient_mismatch", status="mistake")
     (table, *_) = tables(Verdict("somebody's run", (near, off, near._replace(of="c"))))
     assert "gradient_mismatch" in table.to_text() and "gradients" in table.to_text()
+
+
+def test_a_distance_beside_a_mistake_is_that_of_what_was_handed_in():
+    handed = Finding("as_handed_in", "the exact numbers are of what was handed in", status="note")
+    assert "As handed in, they are not at a maximum" in Verdict("", (WRONG, AWAY, handed)).answer
+    assert "As handed in" not in Verdict("", (WRONG, AWAY)).answer
+
+
+def test_what_noise_may_explain_is_said_to_be_possible():
+    away = AWAY._replace(name="not_converged", of=MAY_BE_NOISE)
+    verdict = Verdict("somebody's run", (away, AGREES))
+    assert verdict.summary().startswith("verdict: perhaps not at an optimum. ")
+    assert "They may not be at a maximum" in verdict.answer

@@ -216,13 +216,22 @@ def _at_maximum(
     if point is None:
         return [], None
     decay = max((x.get("weight_decay") or 0.0 for x in _settings(statement.recording)), default=0.0)
-    return maximum_findings(point, held_by(statement), decay), point
+    falls = _ratio_of_rates(statement.recording)
+    return maximum_findings(point, held_by(statement), decay, falls=falls), point
 
 
 def _rate(recording: Recording) -> float | None:
     """Return the learning rate of the last step."""
     rates = [rate[-1] for rate in recording.lr.values() if np.isfinite(rate[-1])]
     return float(rates[0]) if rates else None
+
+
+def _ratio_of_rates(recording: Recording) -> float:
+    """Return the factor by which the learning rate falls in every step; 1 if it does not."""
+    rates = next((x for x in recording.lr.values() if np.all(np.isfinite(x))), np.ones(1))
+    ratios = rates[1:] / np.maximum(rates[:-1], 1e-300)
+    alike = ratios.size and np.ptp(ratios) <= 1e-3 * ratios[-1]
+    return float(ratios[-1]) if alike else 1.0
 
 
 def _settings(recording: Recording) -> list[dict[str, Any]]:
