@@ -69,7 +69,8 @@ def linear_moments(nodes: Nodes, counts: Counts) -> tuple[FloatArray, FloatArray
         share = nodes.weight / (s + total[part, None].astype(np.float64))
         values[:, part] = share @ a, share @ s, share.sum(axis=1)
     own, shrinkage, counted = values[:, np.searchsorted(total, counts.total_count)]
-    return own + counts.successes * counted, shrinkage
+    mean = own + counts.successes * counted
+    return np.minimum(mean, 1.0), np.minimum(shrinkage, 1.0)  # rounding may lead beyond
 
 
 class LatentMixture(NamedTuple):

@@ -346,3 +346,10 @@ def test_the_column_above_is_computed_once(monkeypatch):
     assert found[0].probability_above == found.probability_above(0.3)[0]
     assert len(found) == len(list(found)) == 3
     assert asked == [0.3, 0.3]
+
+
+def test_means_are_probabilities_to_the_last_digit():
+    """Of these the sums over the nodes are 1 + 2**-52."""
+    n = 1876499844737707
+    found = er.estimate(er.Counts([n, 0], n))
+    assert found.mean[0] == 1 and (found.shrinkage <= 1).all()
