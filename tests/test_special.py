@@ -455,3 +455,11 @@ def test_share_below(a, b):
         wanted = exact.quad(density, [*exact.linspace(first, end, 15)])
         got = special.beta_share(*arrays(a, b, c, 1 - c))
         close(got, wanted, 1e-11 if min(a, b) > 1e8 else 1e-9, a=a, b=b, t=t)
+
+
+def test_a_share_of_a_beta_is_a_probability_far_out():
+    a, b = 14030740980588.684, 3957382149029.5703
+    c = np.linspace(0.7799, 0.7801, 20001)
+    share = special.beta_share(np.array(a), np.array(b), c, 1 - c)
+    assert share.min() >= 0 and share.max() <= 1 and (np.diff(share) >= -1e-15).all()
+    assert share[0] == 0 and share[-1] == 1

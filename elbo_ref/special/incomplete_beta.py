@@ -59,4 +59,5 @@ def _large(a: FloatArray, b: FloatArray, c: FloatArray, rest: FloatArray) -> Flo
     centre = np.abs(z) < _CENTRE
     limit = (b - a) / (3 * np.sqrt(a * (b / s)) * s)
     gap = np.where(centre, limit, 1 / np.where(centre, 1.0, z) - 1 / np.where(centre, 1.0, d))
-    return np.asarray(sc.ndtr(z) + np.exp(-square) * gap / np.sqrt(2 * np.pi))
+    share = sc.ndtr(z) + np.exp(-square) * gap / np.sqrt(2 * np.pi)
+    return np.asarray(np.clip(share, 0.0, 1.0))  # far out the second term may be the larger one
