@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import elbo_ref as er
-from elbo_ref.svi import loop
+from elbo_ref.svi import loop, maximize
 from elbo_ref.svi.convergence import find_goal
 from elbo_ref.svi.maximize import _Arrival
 from elbo_ref.svi.result import run_at
@@ -273,3 +273,13 @@ def test_a_noisy_run_is_at_its_floor_once_it_rises_no_more():
     assert arrival_at(config, [nearer, near, near], steps) == [False, True, True]
     assert arrival_at(config, [near, nearer, near], steps) == [False, False, True]
     assert arrival_at(config, [far, far - 1e-3, far], steps) == [False, False, False]
+
+
+def test_the_goal_is_looked_for_again_at_twice_as_many_steps(monkeypatch):
+    """From the first look at which the run has not risen."""
+    config = fit(learn_prior=False, num_steps=1).config
+    arrival, looked = _Arrival(config), []
+    monkeypatch.setattr(maximize, "find_goal", lambda *_: looked.append(step))
+    for step in range(100, 1700, 100):
+        arrival.look(loop.initial_state(config, np.random.default_rng(0))._replace(step=step))
+    assert looked == [200, 400, 800, 1600]
