@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import golden
 import numpy as np
 import pytest
 from scipy import special
@@ -159,3 +160,41 @@ def test_a_gradient_by_latent_is_summed_where_they_share_the_argument(made, monk
     assert [x.theirs for x in found(made)[:2]] == pytest.approx(
         [x.theirs for x in found(made, argument_gradients=by_latent)[:2]], rel=1e-12
     )
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("steps", [2, 3, 5])
+def test_values_of_latents_are_kept_or_added_up(made, width, steps):
+    """Of three latents at two sites, the second of which has two; by latent, by site, or to one."""
+    trace = replace(trace_of(made.recording()), sizes=(1, 2))
+    values = np.arange(2.0 * steps * 3).reshape(2, steps, 3)
+    wanted = {
+        1: values.sum(axis=-1, keepdims=True),
+        2: np.stack([values[..., 0], values[..., 1] + values[..., 2]], axis=-1),
+        3: values,
+    }
+    np.testing.assert_array_equal(trace.of_all(values, width), wanted[width])
+
+
+def parts_of(kind, loss="trace"):
+    """All parts of a gradient, their magnitudes and rounding, added up over latents."""
+    guide, own = guides.find(kind), OWN[kind]
+    model = LossModel(COUNTS, guide, OBJECTIVES[loss], 2, PRIOR[:, None], own[:, None], "float64")
+    y = np.random.default_rng(0).normal(-0.5, 0.4, (2, 3))
+    y = np.repeat(own, 2, axis=0) if guide.is_point else y
+    pathwise = guide.source.pathwise(y, guide.source_parameters(PRIOR, own))
+    return [np.nan_to_num(x).sum(axis=1).tolist() for x in
+            gradient_parts(model, columns(y, PRIOR, own), pathwise)]  # fmt: skip
+
+
+PARTS = {
+    **{kind: lambda kind=kind: parts_of(kind) for kind in OWN},
+    "beta, mean field": lambda: parts_of("beta", "trace_mean_field"),
+    "normal, mean field": lambda: parts_of("normal", "trace_mean_field"),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_magnitudes_are_as_they_were(name):
+    """Which are no more than allowances, and so have no other witness (`golden`)."""
+    golden.check(f"gradient parts: {name}", PARTS[name]())

@@ -27,6 +27,7 @@ from recorded import (
     K,
     Made,
     N,
+    betas,
     hide_pytorch,
     site,
     stated,
@@ -648,3 +649,22 @@ def test_a_loss_of_ones_own_is_untested(made):
     known = replace(recording, header={**recording.header, "loss": ours})
     assert made.replay(known).genuine
     assert "losses" in {x.name for x in made.replay(known).having("agrees")}
+
+
+def test_a_prior_for_each_latent_has_no_maximum_here():
+    """Such as that which model and guide share; one that is alike for all is one."""
+    c, wide = np.full((3, 2, 3), 0.25), np.array([[4.0, 8.0, 15.0]] * 3)
+    kinds = {"at_optimum", "not_converged", "drifting", "unbounded"}
+    sources = {
+        name: [x] for name, x in zip(("concentration1", "concentration0"), "ab", strict=True)
+    }
+    sites = [site(program, "c", sources=sources) for program in ("model", "guide")]
+    parameters = {"a": wide, "b": 2 * wide}
+    groups = dict.fromkeys(("before", "constrained", "gradients", "after"), parameters)
+    shared = replay(stated(c, betas((wide, 2 * wide), (wide, 2 * wide)), sites=sites, **groups))
+    assert "shared_parameter" in shared.mistakes
+    assert not kinds & {x.name for x in shared.findings}, shared
+    alike = betas((np.full(3, 2.0), np.full(3, 5.0)), (wide, 2 * wide))
+    assert kinds & {x.name for x in replay(stated(c, alike)).findings}
+    with pytest.raises(ValueError, match=r"prior.concentration1 is 0 at step 0, and has to be"):
+        replay(stated(c, betas((0.0, 5.0), (wide, wide))))

@@ -187,7 +187,8 @@ def test_rates_that_do_not_fall():
 def test_one_number_alone_falls_step_by_step():
     """Of one number any steps are those of some rates: only rates that never rise are a decay."""
     rates = LR * 0.9 ** np.arange(STEPS)
-    for tried, name in ((rates, "learning_rate_decay"), (rates[[1, 0, *range(2, STEPS)]], None)):
+    rises = ([1, 0, *range(2, STEPS)], [0, 2, 1, *range(3, STEPS)])
+    for tried, name in ((rates, "learning_rate_decay"), *((rates[x], None) for x in rises)):
         made = recording(ADAM, rates=tried)
         groups = {
             group: {"a": getattr(made, group)["a"][:, :1]}
@@ -221,3 +222,10 @@ def test_an_optimizer_of_the_other_kind(swapped):
     assert (finding.name, finding.status) == ("optimizer_settings", "mistake")
     assert finding.reason == f"they are those of {type(real).__name__}"
     assert compare_updates(recording(said, header=header), None)[0].status == "agrees"
+
+
+def test_a_rate_of_steps_that_are_short():
+    """With eps far above the gradients the steps of a rate of 1 are short."""
+    settings = {"settings": {"a": {**SETTINGS, "eps": 30.0}}}
+    (finding,) = compare_updates(recording(er.Adam(lr=0.1, eps=30.0), header=settings), None)
+    assert finding.reason == "they are those with lr = 0.1"

@@ -55,6 +55,7 @@ def test_a_parameter_that_is_stacked_with_others(axis):
     assert len(list(_columns(moved, 3))) == 2
     assert next(x.tolist() for x in _columns(ONE[:, :, None], 3)) == ONE.tolist()
     assert list(_columns(ONE, 4)) == []
+    assert [x.tolist() for x in _columns(ONE[:1], 3)] == [ONE[:1].tolist()] * 2
 
 
 def test_without_their_numbers_a_batch_is_some_of_the_values():

@@ -36,6 +36,8 @@ def main() -> None:
         kept[f"cross-check: {name}"] = golden.plain(_checked(name, mistakes, made()))
     for name, made in module("crosscheck/test_hypotheses").CASES.items():
         kept[f"losses: {name}"] = made()
+    for name, made in module("recording/test_gradients").PARTS.items():
+        kept[f"gradient parts: {name}"] = made()
     for name, (mistakes, made) in module("recording/test_verdicts").CASES.items():
         with pytest.MonkeyPatch.context() as patch:
             kept[f"replay: {name}"] = golden.plain(_checked(name, mistakes, made(patch)))

@@ -253,7 +253,7 @@ def _last_point(
 ) -> PointDiagnosis | None:
     """Diagnose the parameters of the last step; None where there is no such point."""
     prior = statement.prior[:, -1]
-    if prior.shape[1] > 1 or not (prior > 0).all():
+    if prior.shape[1] > 1:
         return None
     guide, params = statement.guide, statement.guide_parameters[:, -1]
     if statement.marginal:
