@@ -46,7 +46,7 @@ from fuzzing import (
 
 import elbo_ref as er
 from elbo_ref.io.counts_file import DataError
-from elbo_ref.io.numbers import read_numbers
+from elbo_ref.io.losses import read_numbers
 from elbo_ref.io.parameters import read_parameters
 from elbo_ref.recording import Recording, RecordingError
 from elbo_ref.svi import checkpoint

@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 from elbo_ref._format.documents import document, to_json
 from elbo_ref._format.table import printable
 from elbo_ref._format.terminal import has_colours
+from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.cli.console import (
     CANNOT_WRITE,
     FINE,
@@ -22,6 +24,7 @@ from elbo_ref.cli.console import (
 from elbo_ref.cli.delivery import Delivery
 from elbo_ref.cli.live import LOSSES, Live, Settings, run_live
 from elbo_ref.cli.options import (
+    COLUMN,
     FILE,
     FLAG,
     LIST,
@@ -50,7 +53,8 @@ from elbo_ref.crosscheck.findings import EXIT_CODES
 from elbo_ref.crosscheck.readings import Framework
 from elbo_ref.guides import GUIDES
 from elbo_ref.io import datasets
-from elbo_ref.io.numbers import read_numbers
+from elbo_ref.io.errors import DataError
+from elbo_ref.io.losses import read_numbers
 from elbo_ref.objectives import OBJECTIVES, Renyi
 from elbo_ref.recording import RecordingError
 from elbo_ref.recording.replay.check import replay
@@ -92,6 +96,11 @@ def _run(arguments: Sequence[str] | None) -> int:
     if options.example is not None and not any(getattr(options, name) for name in _HANDED_IN):
         _take_own_run(parser, options)
     given = [options.params is not None, options.recording is not None, options.live]
+    if options.params is not None and options.recording is not None:
+        parser.error(
+            "give --params FILE, the numbers of a run, or --recording FILE, a run whose every step "
+            "is noted and needs no parameters or losses beside it: one of the two"
+        )
     if sum(given) != 1:
         parser.error(
             "give --params FILE, or --recording FILE, or --live to run Pyro here; "
@@ -150,7 +159,9 @@ def _take_own_run(parser: argparse.ArgumentParser, options: argparse.Namespace) 
 
 _FOR = {
     "losses": ("params",),
+    "losses_column": ("params",),
     "evaluations": ("params",),
+    "evaluations_column": ("params",),
     "names": ("params", "recording"),
     "num_particles": ("params", "live"),
     "alpha": ("params",),
@@ -178,20 +189,34 @@ def _checked(options: argparse.Namespace, counts: Counts | None) -> Sequence[Ver
         assert counts is not None
         guides = (options.guide,) if options.guide else ("beta", "empty")
         return [run_live(counts, Settings(**settings | {"guide": guide})) for guide in guides]
-    common: dict[str, Any] = given("guide", "loss", "names") | {
-        "prior": options.fix_prior,
-        "optimizer": _optimizer(options),
-    }
+    common: dict[str, Any] = given("guide", "loss", "names") | {"prior": options.fix_prior}
+    optimizer = _optimizer(options)
     if options.recording is not None:
-        return [replay(options.recording, counts, **common)]
+        said = {"class": options.optimizer} if options.optimizer else {}
+        said |= given("lr", "lrd")
+        return [replay(options.recording, counts, **common, optimizer=said or None)]
     assert counts is not None
+    common["optimizer"] = optimizer
     settings = given("num_particles", "dtype", "subsample_size", "framework")
     if options.alpha is not None:
         if common.get("loss") != "renyi":
             raise ValueError("--alpha goes with --loss renyi")
         common["loss"] = Renyi(options.alpha, settings.pop("num_particles", 2))
-    settings |= {name: read_numbers(path) for name, path in given("losses", "evaluations").items()}
+    for name in ("losses", "evaluations"):
+        if getattr(options, f"{name}_column") is not None and getattr(options, name) is None:
+            raise ValueError(f"--{name}-column goes with --{name} FILE")
+    for name in given("losses", "evaluations"):
+        settings[name] = _numbers(name, getattr(options, name), getattr(options, f"{name}_column"))
     return [cross_check(counts, options.params, rng=options.seed or 0, **common, **settings)]
+
+
+def _numbers(option: str, path: Path, column: str | None) -> FloatArray:
+    """Read losses; an error names the option that says their column."""
+    try:
+        return read_numbers(path, column)
+    except DataError as error:
+        said = {f"{option}_column": x for x in error.options.values()}
+        raise DataError(error.text, when=error.when, **said) from None
 
 
 def _optimizer(options: argparse.Namespace) -> Adam | ClippedAdam | None:
@@ -242,8 +267,14 @@ _GROUPS: dict[str, Options] = {
             "and prior.concentration; prior.concentrations for both in one",
             {"type": _names, "metavar": "ROLE=NAME,..."},
         ),
-        ("--losses", "what each svi.step returned, in order: text, csv, JSON or npy", FILE),
+        (
+            "--losses",
+            "what each svi.step returned, in order: text, printed lines, csv, JSON or npy",
+            FILE,
+        ),
+        ("--losses-column", "the column of them, where that is not clear", COLUMN),
         ("--evaluations", "losses at exactly these parameters", FILE),
+        ("--evaluations-column", "the column of them, where that is not clear", COLUMN),
         (
             "--recording",
             "instead: a run that elbo_ref.recording has noted, to be replayed draw by draw",
@@ -269,7 +300,7 @@ _GROUPS: dict[str, Options] = {
         ("--dtype", "what it computed in", {"choices": ("float32", "float64")}),
         (
             "--optimizer",
-            f"{', '.join(OPTIMIZER_CLASSES)} (Adam)",
+            f"{', '.join(OPTIMIZER_CLASSES)} (Adam; of a recording: what it says)",
             {"type": _known(optimizer_name), "metavar": "NAME"},
         ),
         ("--lr", "the learning rate; without it nothing is said of rates", REAL),

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from elbo_ref._format.numbers import some_of
-from elbo_ref._validation.arguments import FloatArray
+from elbo_ref._validation.arguments import CONCENTRATION_RANGE, FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.claims import Claims
 from elbo_ref.crosscheck.expressions import Expression
@@ -321,11 +321,13 @@ def _at_ends(assignment: Assignment, claims: Claims, given: Parameters) -> Itera
 
 
 def _flaw(assignment: Assignment) -> str:
-    """Say which values are not finite, or not positive where they must be; empty if none are."""
+    """Say which values are none that a Beta or a scale can have; empty if all are."""
     names = [name in _POSITIVE for name in assignment.guide.parameter_names]
     prior, params = assignment.roles.prior, assignment.roles.guide_parameters[names]
+    most = CONCENTRATION_RANGE[1]
     for owner, array in (("prior", prior), ("guide", params)):
-        for good, rule in ((np.isfinite(array), "finite"), (array > 0, "positive")):
+        rules = ("finite", np.isfinite(array)), ("positive", array > 0)
+        for rule, good in (*rules, (f"at most {most:g}", array <= most)):
             if not good.all():
                 where = int(np.argmax(~good.all(axis=(0, 2))))
                 return f"the {owner}'s parameters are not {rule} at step {where}"

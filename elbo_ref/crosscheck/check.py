@@ -352,9 +352,9 @@ def _subject(guide: str, loss: Objective, counts: Counts) -> str:
 
 def _numbers(name: str, values: ArrayLike | None) -> FloatArray:
     array = np.zeros(0) if values is None else float_array(name, values)
-    if array.ndim > 1:
+    if array.size != max(array.shape, default=1):
         raise ValueError(f"{name} has shape {array.shape}: one number for each step is needed")
-    return np.atleast_1d(array)
+    return array.reshape(-1)
 
 
 def _explained(given: LossModel, explained: Explained) -> LossModel:

@@ -23,6 +23,7 @@ from elbo_ref.svi.parameters import NAMES
 
 _LOGITS, _PROBS = "guide.logits", "guide.probs"
 _OF_PRIOR = tuple(f"prior.{name}" for name in NAMES)
+_ROLE = re.compile(r"(prior|guide)\.")
 _MEAN, _TOTAL, _BOTH = "mean", "concentration", "concentrations"
 
 
@@ -120,6 +121,14 @@ def check_claims(names: object, prior: object) -> None:
         raise TypeError(f"prior must be one Beta, not {prior!r}")
 
 
+def check_way_round(names: Mapping[str, str], known: Collection[str]) -> None:
+    """Raise NamesError if a parameter stands where its role is meant, and the role after it."""
+    for role, name in names.items():
+        if role in known and name not in known and _ROLE.match(name):
+            rule = "is the wrong way round: the role comes first, as in"
+            raise NamesError(f": {role}={name} {rule} {name}={role}")
+
+
 class UnknownRoleError(NamesError):
     """A role has no parameter.
 
@@ -156,6 +165,7 @@ def claim_roles(
         If a point is no probability.
     """
     values = dict(values)
+    check_way_round(names or {}, values)
     texts: dict[str, str] = {}
     expressions: dict[str, Expression] = {}
     for name in _patterns(names or {}, values):
@@ -262,11 +272,13 @@ def _held(prior: Beta | None, expressions: Collection[str]) -> dict[str, FloatAr
     """Values of the prior's roles that are not among the expressions, where it is held."""
     if prior is None:
         return {}
+    learned = [role for role in expressions if role.startswith("prior.")]
+    if len(learned) > 1 or f"prior.{_BOTH}" in learned:
+        rule = "if the prior was learned leave out prior= (--fix-prior), and these if it was held"
+        raise NamesError(f": {' and '.join(learned)} stand beside a prior that is held: {rule}")
     a, b = prior.arrays()
     if not _other_forms(f"prior.{NAMES[0]}", expressions):
         values = dict(zip((f"prior.{x}" for x in NAMES), (a, b), strict=True))
-    elif f"prior.{_BOTH}" in expressions:
-        return {}
     else:
         values = {f"prior.{_MEAN}": a / (a + b), f"prior.{_TOTAL}": a + b}
     return {role: np.asarray(x) for role, x in values.items() if role not in expressions}

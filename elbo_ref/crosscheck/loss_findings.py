@@ -47,7 +47,10 @@ def explain(aligned: AlignedLosses, rng: Rng) -> Explained:
     draws = generator(rng)
     report = try_hypotheses(aligned.model, aligned.losses, draws)
     if not report.rejected:
-        return Explained(aligned, report, _agreement(aligned, report.given))
+        findings = _agreement(aligned, report.given)
+        if any(x.status == "untested" for x in findings):  # what was not tested rules out nothing
+            report = report._replace(ruled_out=())
+        return Explained(aligned, report, findings)
     later = aligned.one_later()
     if later is not None:
         shifted = try_hypotheses(later.model, later.losses, draws, explained=False)
@@ -147,16 +150,28 @@ def _agreement(aligned: AlignedLosses, test: ModelTest, status: Status = "agrees
     finding = _mean(aligned, test)
     if status == "note":
         return [finding._replace(status="note")]
-    if _says_nothing(finding, test):
-        what = f"the {aligned.kind} (rounding may move them by more than they could be wrong)"
-        return [Finding("untested", what, status="untested")]
+    unsaid = _says_nothing(aligned, finding, test)
+    if unsaid:
+        return [Finding("untested", f"the {aligned.kind} ({unsaid})", status="untested")]
     return [finding, *_saturation(aligned)]
 
 
-def _says_nothing(finding: Finding, test: ModelTest) -> bool:
-    """Return True if losses would agree whatever they were: rounding alone allows for it."""
-    expected, allowance = abs(finding.ours or 0.0), float(np.min(test.allowance))
-    return allowance > 1 + expected
+def _says_nothing(aligned: AlignedLosses, finding: Finding, test: ModelTest) -> str:
+    """Say why losses would agree whatever they were; empty if they would not.
+
+    What is allowed for, rounding or the step after a loss, is then more than the loss itself.
+    """
+    least, worth = int(np.argmin(test.allowance)), 1 + abs(finding.ours or 0.0)
+    allowance = float(test.allowance[least])
+    if allowance <= worth:
+        return ""
+    of_step = float(aligned.losses.allowance[least])
+    more = f"more than the {number(worth)} nats that would tell a mistake"
+    if of_step > allowance - of_step:
+        what = f"the optimizer's step after the last one may have changed it by {number(of_step)}"
+        return f"{what} nats, {more}; evaluations at these parameters, or a small --lr, would tell"
+    what = f"rounding of their terms in {aligned.model.dtype} may move them by"
+    return f"{what} {number(allowance - of_step)} nats, {more}"
 
 
 def _mean(aligned: AlignedLosses, test: ModelTest) -> Finding:

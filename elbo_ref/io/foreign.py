@@ -19,7 +19,17 @@ _KINDS = (
     (b"\xff\xfe", "UTF-16 text", _TEXT),
     (b"\xfe\xff", "UTF-16 text", _TEXT),
 )
+PARAMETER_STORE = (
+    "a parameter store, or what else torch.save wrote, which the cross-check takes as --params"
+)
+"""What a file of PyTorch's is, and where it belongs."""
+_PROGRAM = b"/data.pkl"
 _SHEET = (b"[Content_Types].xml", b"mimetypeapplication/vnd.oasis")
+
+
+def is_parameter_store(first: bytes) -> bool:
+    """Return True if the first bytes are those of a zip that `torch.save` wrote."""
+    return first.startswith(b"PK") and _PROGRAM in first[:1024]
 
 
 def refusal(first: bytes) -> str:
@@ -34,5 +44,7 @@ def refusal(first: bytes) -> str:
     """
     if first.startswith(b"PK") and any(sign in first[:4096] for sign in _SHEET):
         return f"the file is a spreadsheet: {_FRAME}"
+    if is_parameter_store(first):
+        return f"the file is {PARAMETER_STORE}; counts are a table of successes and total_count"
     known = (f"the file is {kind}: {rule}" for sign, kind, rule in _KINDS if first.startswith(sign))
     return next(known, "")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +33,8 @@ from elbo_ref.io.stream import is_json_object, is_zip, reading
 from elbo_ref.io.tensors import Tensor
 from elbo_ref.io.torch_store import PROGRAM, read_store
 
+_OF_MODEL = re.compile("state_dict|param|model")
+"""The names under which checkpoints keep parameters."""
 _BASELINE = "__baseline_"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _AGAIN = "load it where it was written and write it with torch.save (PyTorch 1.6 or newer), "
@@ -110,7 +113,7 @@ def read_parameters(source: object) -> Parameters:
     if items is None:
         kind = type(source).__name__
         raise TypeError(f"parameters must be a path, a mapping or a parameter store, not {kind}")
-    found = _collected("the mapping", ((name, value, None) for name, value in items()))
+    found = _plain("the mapping", dict(items()))
     constraints = _of_live_store(source, found.values)
     kinds = {name: type(constraint) for name, constraint in constraints.items()}
     named = {x: class_name(f"{kind.__module__}.{kind.__name__}") for x, kind in kinds.items()}
@@ -165,7 +168,30 @@ def parse(data: bytes) -> Parameters:
 
 
 def _plain(place: str, values: Mapping[str, object]) -> Parameters:
-    return _collected(place, ((name, value, None) for name, value in values.items()))
+    inner = _of_checkpoint(values)
+    taken = values if inner is None else values[inner]
+    assert isinstance(taken, Mapping)
+    found = _collected(place, ((name, value, None) for name, value in taken.items()))
+    if inner is None:
+        return found
+    note = f"{bare(inner)}: taken for the parameters of a checkpoint"
+    return replace(found, notes=(note, *found.notes))
+
+
+def _of_checkpoint(values: Mapping[str, object]) -> str | None:
+    """Name the one mapping of numbers in a checkpoint, beside what no parameter can be.
+
+    That is an optimizer's state, a mapping of mappings, and plain numbers, text and lists.
+    """
+    mappings = {name: x for name, x in values.items() if isinstance(x, Mapping)}
+    flat = [
+        name
+        for name, x in mappings.items()
+        if _OF_MODEL.search(str(name)) and not any(isinstance(y, Mapping) for y in x.values())
+    ]
+    plain = (bool, int, float, str, list, type(None))
+    others = (x for name, x in values.items() if name not in mappings)
+    return flat[0] if len(flat) == 1 and all(isinstance(x, plain) for x in others) else None
 
 
 def _collected(place: str, entries: Iterable[tuple[object, object, Instance | None]]) -> Parameters:
@@ -274,7 +300,10 @@ def numbers_of(name: str, value: object) -> Numbers:
            [3. , nan]]), dtype=None)
     """
     if isinstance(value, Mapping):
-        rule = "numbers are needed (of a get_state(), hand in the parameter store itself)"
+        rule = (
+            "numbers are needed (of a get_state(), hand in the parameter store itself, of a "
+            "checkpoint the mapping of its parameters alone)"
+        )
         raise TypeError(f"{bare(name)} is a mapping where {rule}")
     numbers = _numbers(bare(name), value, 0)
     if not numbers.values.size:

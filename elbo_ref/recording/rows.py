@@ -7,6 +7,7 @@ counts, plates within plates and a column of group numbers come to the same sums
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,9 @@ from elbo_ref.crosscheck.loss_model import Rows
 from elbo_ref.recording.distribution_kinds import TRIALS
 from elbo_ref.recording.notes import Recording
 from elbo_ref.special import log_choose
+
+_FEWEST_ROWS = 3
+"""Rows of two sites that are the same by no coincidence."""
 
 
 class Data(NamedTuple):
@@ -129,7 +133,7 @@ def data_of(
     for part in (_index, _mask):
         steps = max([steps, *(len(part(recording, site)) for site in sites)])
     total = np.zeros((4, steps, size))
-    findings = []
+    findings = _same_rows(recording, sites)
     for site in sites:
         k, n, mask = _counted(recording, site)
         findings += _faults(site, k, n)
@@ -169,6 +173,23 @@ def data_of(
     whole, numbers = _batch(recording, size)
     rows = k, n, coefficient, magnitude
     return Data(*rows, trials, by_logit, False, exact, batched, whole, numbers, noted)
+
+
+def _same_rows(recording: Recording, sites: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Note sites that observe one table under two names, of rows that are not all equal."""
+    found = []
+    long = [x for x in sites if x["observed"] and x["rows"] >= _FEWEST_ROWS]
+    for first, second in combinations(long, 2):
+        if first["latent"] != second["latent"]:
+            continue
+        rows = [(*_counted(recording, x), _index(recording, x)) for x in (first, second)]
+        k, n, *_ = rows[0]
+        unlike = np.any((k != k[:, :1]) | (n != n[:, :1]))
+        if unlike and all(np.array_equal(x, y) for x, y in zip(*rows, strict=True)):
+            words = f"the rows of {first['name']!r} and {second['name']!r} are the same"
+            reason = "each counts twice, if that was not meant"
+            found.append(Finding("same_rows", words, reason=reason, status="note"))
+    return found
 
 
 def impossible_rows(recording: Recording) -> list[Finding]:

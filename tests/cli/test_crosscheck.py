@@ -196,6 +196,25 @@ def test_a_verdict_is_a_document():
             2,
             "--names: there is no parameter 'z'",
         ),
+        (
+            [*FORUM_RUN, "--names", "b0=prior.concentration1,a0=prior.concentration0"],
+            2,
+            "--names: b0=prior.concentration1 is the wrong way round: the role comes first, as in "
+            "prior.concentration1=b0",
+        ),
+        (
+            [*FORUM_RUN, "--names", NAMES, "--fix-prior", "3,9"],
+            2,
+            "stand beside a prior that is held: if the prior was learned leave out prior= "
+            "(--fix-prior), and these if it was held",
+        ),
+        (
+            [*FORUM_RUN, "--recording", "run.npz"],
+            2,
+            "give --params FILE, the numbers of a run, or --recording FILE, a run whose every step "
+            "is noted and needs no parameters or losses beside it: one of the two",
+        ),
+        ([*FORUM_RUN, "--losses-column", "a"], 2, "--losses-column goes with --losses FILE"),
         ([*FORUM_RUN, "--names", NAMES + ",guide.loc=a"], 2, "is none of the roles"),
         ([*FORUM_RUN, "--names", NAMES, "--num-particles", "0"], 2, "num_particles = 0 must be"),
         ([*FORUM_RUN, "--names", NAMES, "--lr", "0"], 2, "lr = 0.0 must be positive"),
@@ -207,7 +226,11 @@ def test_a_verdict_is_a_document():
             2,
             "--dtype goes with --params or --live, not with --recording",
         ),
-        ([*FORUM_RUN, "--losses", str(RUN.params)], 65, "store.pt"),
+        (
+            [*FORUM_RUN, "--losses", str(RUN.params)],
+            65,
+            "store.pt: the file is a parameter store, or what else torch.save wrote",
+        ),
         ([*FORUM_RUN, "--losses", str(FORUM / "nothing")], 66, "nothing: No such file"),
         (["--example", "forum", "--params", str(RUN.losses)], 65, "losses.txt"),
     ],
@@ -222,6 +245,20 @@ def test_what_is_refused(given, code, words, capsys):
     assert captured.out == ""
     assert words in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_losses_of_two_columns(counts, tmp_path, capsys):
+    """Neither is taken before it is said which, by the option of that file."""
+    store = params(tmp_path, a=4.0, b=8.0)
+    path = tmp_path / "log.csv"
+    path.write_text("epoch,train_loss,val_loss\n0,9.5,7\n1,9.25,7\n")
+    given = [str(counts), "--params", store, "--guide", "tied", "--evaluations", str(path)]
+    assert command.main(given) == 65
+    assert capsys.readouterr().err.endswith("; to say which, add --evaluations-column train_loss\n")
+    for column, value in (("train_loss", 9.375), ("val_loss", 7.0)):
+        command.main([*given, "--evaluations-column", column, "--json"])
+        found = document(capsys.readouterr().out)["verdicts"][0]["findings"]
+        assert value in {x["theirs"] for x in found}
 
 
 @pytest.mark.parametrize(

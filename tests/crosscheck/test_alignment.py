@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,26 @@ def test_one_set_of_parameters():
     assert aligned.labels == ("loss of step 4",)
     slow = align(model(1), losses, NONE, er.Adam(lr=0.01))
     assert 0 < 5 * slow.losses.allowance[0] < aligned.losses.allowance[0]
+
+
+def test_a_loss_that_a_step_may_have_changed_by_more_than_it_is_worth():
+    """It is untested, in numbers, and rules nothing out; with a small rate it is compared."""
+    counts, c = er.Counts([162, 300], [2087, 5000]), [0.078, 0.06]
+    said = {"guide": "delta", "prior": er.Beta(2.0, 20.0), "names": {"guide.probs": "c"}}
+    found = er.cross_check(counts, {"c": c}, losses=[3.0], **said)
+    (words,) = (x.quantity for x in found.having("untested") if x.quantity.startswith("the losses"))
+    numbers = re.search(
+        r"may have changed it by (\S+) nats, more than the (\S+) nats that would tell a mistake;",
+        words,
+    )
+    assert (
+        float(numbers[1]) > float(numbers[2]) == pytest.approx(1 - found.exact["objective"], 1e-4)
+    )
+    assert found.ruled_out == () and not found.genuine
+    loss = -found.exact["objective"]
+    slow = er.cross_check(counts, {"c": c}, losses=[loss], optimizer=er.Adam(lr=1e-3), **said)
+    assert slow.genuine and "wrong_sign" in slow.ruled_out
+    assert er.cross_check(counts, {"c": c}, evaluations=[[loss], [loss]], **said).genuine
 
 
 def test_the_allowance_holds_a_step_of_each_parameter():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -161,3 +163,28 @@ def test_equal_latents_with_parameters_of_their_own():
     (found,) = assignments(counts, read_parameters(values), GUIDES["beta"], None, None)
     assert found.counts == one_by_one(counts)
     assert found.roles.guide_parameters[0, 0].tolist() == [3, 4, 5]
+
+
+def test_a_prior_that_is_held_has_no_parameters():
+    """Names for all of it are refused beside it; one concentration may be held, the other not."""
+    values = given("a", 2.0) | arrays(qa=np.full(SIZE, 3.0), qb=np.full(SIZE, 4.0), b=5.0)
+    own = dict(zip(BETA, ("qa", "qb"), strict=True))
+    both = dict(zip(PRIOR_ROLES, "ab", strict=True))
+    held = {"prior": er.Beta(3.0, 9.0)}
+    for names in (both, {"prior.mean": "0.3", "prior.concentration": "b"}):
+        with pytest.raises(ValueError, match="stand beside a prior that is held: if the prior was"):
+            assign_roles(values, GUIDES["beta"], SIZE, names={**own, **names}, **held)
+    one = {**own, PRIOR_ROLES[0]: "a"}
+    roles = assign_roles(values, GUIDES["beta"], SIZE, names=one, **held)
+    assert roles.prior[:, 0, 0].tolist() == [2.0, 9.0]
+    assert learned_of(roles.names) == "concentration1"
+
+
+def test_parameters_beyond_any_distribution_are_refused_without_a_warning():
+    """1e300 is said to be too large before anything is computed of it."""
+    values = {"a": 1e300, "b": 1.0, "qa": 3.0, "qb": 4.0}
+    names = dict(zip((*PRIOR_ROLES, *BETA), ("a", "b", "qa", "qb"), strict=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=r"the prior's parameters are not at most 1e\+100"):
+            er.cross_check(er.Counts(3, 10), values, names=names, losses=[1.0, 2.0])

@@ -13,7 +13,8 @@ from elbo_ref.io.archive import MOST_TIMES, most_unpacked, read_array, read_arra
 from elbo_ref.io.counts_file import DataError, read_counts
 from elbo_ref.io.errors import bare, short
 from elbo_ref.io.fields import parse, plain, record, text, whole as whole_field
-from elbo_ref.io.numbers import flaw, read_numbers, whole
+from elbo_ref.io.losses import read_numbers
+from elbo_ref.io.numbers import flaw, whole
 from elbo_ref.io.totals import LARGEST_SUM
 
 PROPORTIONS = "proportions are for frames, Counts.from_frame(proportion=)"
@@ -103,7 +104,8 @@ def test_names_of_columns_are_listed_up_to_eight(write, size, more):
         read_numbers(path)
     listed = ", ".join(f"'c{i}'" for i in range(8))
     rule = "one of them must be called loss, or all others step, epoch or time"
-    assert str(caught.value) == f"{path}: the columns are {listed}{more}: {rule}"
+    said = f'{rule}; to say which, add column="c0"'
+    assert str(caught.value) == f"{path}: the columns are {listed}{more}: {said}"
 
 
 @pytest.mark.parametrize("name", ["loss", "LOSSES", "Evaluation", "train_loss", "elbo_loss"])

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from elbo_ref.io.counts_file import DataError
-from elbo_ref.io.numbers import read_numbers
+from elbo_ref.io.losses import read_numbers
 from elbo_ref.io.parameters import Parameters, parse, read_parameters
 
 

@@ -95,3 +95,5 @@ def test_claims_in_words_that_are_none(made):
         replay(recording, prior=er.Beta([1.0, 2.0], 1.0))
     with pytest.raises((TypeError, ValueError)):
         replay(recording, names={"prior.concentration1": 1})
+    with pytest.raises(ValueError, match=r"a=prior\.concentration1 is the wrong way round"):
+        replay(recording, names={"a": "prior.concentration1"})

@@ -347,3 +347,43 @@ def test_groups_in_no_order_of_their_labels_are_permuted(order):
     assert (finding.name, finding.status) == ("permuted_rows", "mistake")
     other = er.Counts.grouped(K + [0, 1, 0], N, ["c", "a", "b"])
     assert [x.name for x in compare_in_orders(data(), other, 1.0)] == ["wrong_counts"]
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "index", "same"),
+    [
+        (K, N, [0, 1, 2], True),
+        (K, N, [1, 0, 2], False),
+        (K[::-1], N[::-1], [0, 1, 2], False),
+        (K, N + 1, [0, 1, 2], False),
+    ],
+)
+def test_one_table_that_is_observed_under_two_names(k, n, index, same):
+    """The same rows of the same latents are noted; other rows, or rows of others, are not."""
+    sites = [rows_site("k1"), rows_site("k2")]
+    columns = {"k1": (K, N, [0, 1, 2]), "k2": (k, n, index)}
+    observed = {
+        f"{name}.{key}": np.asarray(x, float)[None]
+        for name, column in columns.items()
+        for key, x in zip(("value", "total_count", "index"), column, strict=True)
+    }
+    made = Recording(losses=np.zeros(1), observed=observed, header={"sites": sites})
+    found = data_of(made, sites, PLACES, 3).findings
+    assert [(x.name, x.status) for x in found] == [("same_rows", "note")] * same
+    if same:
+        assert found[0].quantity == "the rows of 'k1' and 'k2' are the same"
+        assert found[0].reason == "each counts twice, if that was not meant"
+
+
+def test_equal_rows_and_few_are_no_table():
+    for k in ([4, 4, 4], [4, 2]):
+        rows = len(k)
+        sites = [rows_site(name, rows=rows, elements=rows) for name in ("k1", "k2")]
+        columns = {"value": k, "total_count": [9] * rows, "index": range(rows)}
+        observed = {
+            f"{site['name']}.{key}": np.array([[*x]], float)
+            for site in sites
+            for key, x in columns.items()
+        }
+        made = Recording(losses=np.zeros(1), observed=observed, header={"sites": sites})
+        assert not data_of(made, sites, PLACES, 3).findings

@@ -17,7 +17,7 @@ import numpy as np
 from elbo_ref._validation.arguments import check_type, underflow_is_zero
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck import wording
-from elbo_ref.crosscheck.claims import check_claims
+from elbo_ref.crosscheck.claims import check_claims, check_way_round
 from elbo_ref.crosscheck.findings import Finding, Verdict, in_order
 from elbo_ref.crosscheck.optimum import exact_numbers
 from elbo_ref.crosscheck.parameters import learned_of, one_by_one
@@ -31,12 +31,13 @@ from elbo_ref.recording.notes import Recording
 from elbo_ref.recording.replay import chain, claims, draws, gradients, losses, marginal, updates
 from elbo_ref.recording.replay.counts import compare_in_orders
 from elbo_ref.recording.replay.finite import finite_part
+from elbo_ref.recording.replay.optimizer_claims import OptimizerClaim, compare_optimizer
 from elbo_ref.recording.replay.reach import held_by
 from elbo_ref.recording.replay.trace import ReplayTrace
 from elbo_ref.recording.replay.whole import whole_run
 from elbo_ref.recording.rows import Data, impossible_rows
 from elbo_ref.recording.statement import Statement, read_statement
-from elbo_ref.svi.optimizers import Adam
+from elbo_ref.svi.optimizers import Adam, ClippedAdam
 
 _BY_SCALE = ("normalised_loss", "subsample_unscaled", "subsample_scaled_twice")
 """Mistakes that a factor of minibatches shows only where it is known what they are batches of."""
@@ -53,7 +54,7 @@ def replay(
     loss: LossName | None = None,
     names: Mapping[str, str] | None = None,
     prior: Beta | None = None,
-    optimizer: Adam | None = None,
+    optimizer: Adam | ClippedAdam | str | Mapping[str, Any] | None = None,
 ) -> Verdict:
     """Recompute every step of a recorded run from the same draws, and name what departs.
 
@@ -71,8 +72,9 @@ def replay(
         The parameters that are believed to be ``prior.concentration1`` and so on.
     prior : Beta, shape (), optional
         The prior that the run is believed to have held.
-    optimizer : Adam, optional
-        The optimizer claimed.
+    optimizer : Adam, ClippedAdam, str or mapping, optional
+        The optimizer that the run is believed to have: with all its settings, its class, as
+        ``"SGD"``, or some of either, as ``{"class": "ClippedAdam", "lr": 0.03}``.
 
     Returns
     -------
@@ -121,11 +123,13 @@ def replay(
     check_type("recording", recording, Recording)
     if counts is not None:
         check_type("counts", counts, Counts)
-    if optimizer is not None:
-        check_type("optimizer", optimizer, Adam)
+    claim = None if optimizer is None else OptimizerClaim.of(optimizer)
     check_claims(names, prior)
+    check_way_round(names or {}, recording.constrained)
     with np.errstate(all="ignore"):  # a number that overflows is one that departs
-        seen = _replayed(recording, counts, optimizer)
+        unlike = [] if claim is None else compare_optimizer(recording, claim)
+        seen = _replayed(recording, counts, None if unlike or not claim else claim.optimizer())
+        seen.findings.extend(unlike)
         if seen.statement is not None:
             seen.findings.extend(claims.compare(seen.statement, guide, loss, names or {}, prior))
     return _verdict(recording, seen)
@@ -140,7 +144,9 @@ class _Seen(NamedTuple):
     point: PointDiagnosis | None = None
 
 
-def _replayed(recording: Recording, counts: Counts | None, optimizer: Adam | None) -> _Seen:
+def _replayed(
+    recording: Recording, counts: Counts | None, optimizer: Adam | ClippedAdam | None
+) -> _Seen:
     part, findings = finite_part(recording)
     left_out = recording.header.get("left_out")
     if left_out:
@@ -288,7 +294,8 @@ def _verdict(recording: Recording, seen: _Seen) -> Verdict:
     subject = f"{recording.num_steps} steps of {framework} with {kind} in {recording.dtype}"
     if seen.statement is not None:
         guide = "no guide" if seen.statement.marginal else f"{seen.statement.guide.name} guide"
-        subject += f": {seen.statement.num_latents} latents, {guide}"
+        size = seen.statement.num_latents
+        subject += f": {size} {'latent' if size == 1 else 'latents'}, {guide}"
     return Verdict(
         subject,
         in_order(seen.findings),

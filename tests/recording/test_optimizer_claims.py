@@ -1,0 +1,124 @@
+"""A claim about the optimizer beside a recording: another class or setting is a mistake."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import elbo_ref as er
+from elbo_ref.recording import Recording
+from elbo_ref.recording.replay.optimizer_claims import OptimizerClaim, compare_optimizer
+from recorded import SETTINGS, Made
+
+LR = SETTINGS["lr"]
+CLIPPED = {**SETTINGS, "clip_norm": 10.0, "lrd": 0.9}
+
+
+def noted(kind="Adam", settings=SETTINGS, *, lr=None, header=None, **more):
+    """Make a recording that says nothing but its optimizer."""
+    optimizer = {"class": kind, "settings": {"a": settings, "b": settings}, **more}
+    header = {"optimizer": optimizer, **(header or {})}
+    still = {"a": np.ones((3, 1))}
+    groups = dict.fromkeys(("before", "constrained", "after", "gradients"), still)
+    rates = {} if lr is None else {"lr": {"a": np.asarray(lr)}}
+    return Recording(losses=np.zeros(3), header=header, **groups, **rates)
+
+
+def found(recording, said):
+    findings = compare_optimizer(recording, OptimizerClaim.of(said))
+    assert all(x.status == "mistake" for x in findings)
+    return [(x.name, x.quantity) for x in findings]
+
+
+@pytest.mark.parametrize(
+    ("recording", "said"),
+    [
+        (noted(), er.Adam(lr=LR)),
+        (noted(), "Adam"),
+        (noted(), "torch.optim.Adam"),
+        (noted(), "other"),
+        (noted(), {"lr": LR}),
+        (noted("ClippedAdam", CLIPPED), er.ClippedAdam(lr=LR, lrd=0.9)),
+        (noted("ClippedAdam", CLIPPED), {"class": "ClippedAdam", "lr": LR}),
+        (noted("SGD", {"lr": LR}), "SGD"),
+        (noted("numpyro Adam", {}), er.Adam(lr=1.0)),
+        (noted(None), "SGD"),
+        (noted(settings={**SETTINGS, "lr": float(np.float32(LR))}), er.Adam(lr=LR)),
+        (noted("Adam", lr=[LR] * 3, scheduler="StepLR"), er.Adam(lr=LR)),
+    ],
+)
+def test_what_is_the_same_says_nothing(recording, said):
+    assert found(recording, said) == []
+
+
+@pytest.mark.parametrize(
+    ("recording", "said", "words"),
+    [
+        (noted(), "SGD", "the optimizer is Adam, said to be SGD"),
+        (noted(), er.ClippedAdam(lr=LR), "the optimizer is Adam, said to be ClippedAdam"),
+        (noted("SGD", {"lr": LR}), er.Adam(lr=LR), "the optimizer is SGD, said to be Adam"),
+        (noted(), er.Adam(lr=0.1), "lr of a, b is 0.03, said to be 0.1"),
+        (
+            noted(),
+            er.Adam(lr=LR, betas=(0.5, 0.9)),
+            "betas of a, b is (0.9, 0.999), said to be (0.5, 0.9)",
+        ),
+        (noted(), {"lr": LR, "lrd": 0.9}, "lrd of a, b is 1.0, said to be 0.9"),
+        (
+            noted("ClippedAdam", CLIPPED),
+            er.ClippedAdam(lr=LR, lrd=0.9, clip_norm=1.0),
+            "clip_norm of a, b is 10.0, said to be 1.0",
+        ),
+    ],
+)
+def test_another_class_or_setting_is_named(recording, said, words):
+    assert found(recording, said) == [("optimizer_settings", words)]
+
+
+def test_numpyros_clipped_adam_is_an_adam_of_clipped_gradients():
+    clip = {"clip_value": 10.0}
+    of_numpyro = noted(clip=clip, header={"framework": "numpyro"})
+    assert found(of_numpyro, "ClippedAdam") == []
+    of_pyro = noted(clip=clip, header={"framework": "pyro"})
+    assert found(of_pyro, "ClippedAdam")
+
+
+def test_a_rate_that_a_scheduler_lowers():
+    falling = noted(lr=[LR, LR / 2, LR / 4], scheduler="ExponentialLR")
+    (finding,) = compare_optimizer(falling, OptimizerClaim.of(er.Adam(lr=LR)))
+    assert (finding.name, finding.theirs, finding.ours) == ("learning_rate_decay", LR / 4, LR)
+    assert found(falling, {"lr": LR, "lrd": 0.5}) == []
+    assert found(falling, "Adam") == []
+
+
+@pytest.mark.parametrize("said", [0.1, None, ["Adam"]])
+def test_what_is_no_claim(said):
+    with pytest.raises(TypeError, match="optimizer must be an Adam, a ClippedAdam, a class"):
+        OptimizerClaim.of(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [({"rate": 0.1}, "optimizer: 'rate' is none of class,"), ("Lion", "optimizer = 'Lion'")],
+)
+def test_claims_of_unknown_names(said, words):
+    with pytest.raises(ValueError, match=words):
+        OptimizerClaim.of(said)
+
+
+def test_a_replay_with_a_claim():
+    """The same says nothing; another class is the one mistake, and the updates still agree."""
+    made = Made()
+    assert made.replay(optimizer=er.Adam(lr=LR)) == made.replay(optimizer="other") == made.replay()
+    other = made.replay(optimizer=er.ClippedAdam(lr=LR))
+    assert other.mistakes == ("optimizer_settings",)
+    assert [x.quantity for x in other.having("mistake")] == [
+        "the optimizer is Adam, said to be ClippedAdam"
+    ]
+    assert any(x.name == "updates" for x in other.having("agrees"))
+    sgd = {"optimizer": {"class": "SGD", "settings": {}}}
+    unknown = made.recording(header=lambda r: {**r.header, **sgd})
+    claimed = made.replay(unknown, optimizer=er.Adam(lr=LR))
+    assert [x.quantity for x in claimed.having("mistake")] == [
+        "the optimizer is SGD, said to be Adam"
+    ]
