@@ -38,6 +38,17 @@ def some_of(names: Sequence[str], most: int = 6) -> str:
     return ", ".join(names[:most]) + f" and {len(names) - most} more" * (len(names) > most)
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number of things.
+
+    Examples
+    --------
+    >>> counted(1, "latent"), counted(3, "latent")
+    ('1 latent', '3 latents')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def describe(prior: Pair) -> str:
     """Write a single Beta in five digits."""
     a, b = (number(x.item()) for x in prior.arrays())

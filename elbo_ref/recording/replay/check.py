@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from elbo_ref._format.numbers import counted
 from elbo_ref._validation.arguments import check_type, underflow_is_zero
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck import wording
@@ -291,11 +292,12 @@ def _verdict(recording: Recording, seen: _Seen) -> Verdict:
     framework = recording.header.get("framework", "an SVI")
     kind = noted.get("class") or "a loss of its own"
     invisible = losses.invisible(seen.trace) if seen.trace else ()
-    subject = f"{recording.num_steps} steps of {framework} with {kind} in {recording.dtype}"
+    subject = (
+        f"{counted(recording.num_steps, 'step')} of {framework} with {kind} in {recording.dtype}"
+    )
     if seen.statement is not None:
         guide = "no guide" if seen.statement.marginal else f"{seen.statement.guide.name} guide"
-        size = seen.statement.num_latents
-        subject += f": {size} {'latent' if size == 1 else 'latents'}, {guide}"
+        subject += f": {counted(seen.statement.num_latents, 'latent')}, {guide}"
     return Verdict(
         subject,
         in_order(seen.findings),
