@@ -14,7 +14,7 @@ from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import Guide
 from elbo_ref.special import log_choose_remainder
 
-_BLOCK = 2**14
+_BLOCK = 2**16
 """The draws that are taken at once."""
 _FEWEST = 64
 """Fewer entries cost too little to look for equal ones."""

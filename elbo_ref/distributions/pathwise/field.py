@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from elbo_ref._validation.arguments import BoolArray, FloatArray
 from elbo_ref.distributions.pathwise import fraction, mode, series, tail
-from elbo_ref.distributions.pathwise.left import Left
+from elbo_ref.distributions.pathwise.left import Left, draw_of
 from elbo_ref.special import digamma_remainders
 from elbo_ref.special.arithmetic import blocks
 
@@ -158,8 +158,8 @@ def keys(y: FloatArray, a: FloatArray, b: FloatArray) -> NDArray[np.uint8]:
     """Choose a side and a way for each draw: a number of pairs, or a key of another way."""
     reflected = y > 0
     one, s = np.where(reflected, b, a), a + b
-    _, c, v, *_ = Left.of(-np.abs(y), one, s)
-    np.multiply(c, s, out=v)
+    c = draw_of(-np.abs(y))
+    v = c * s
     beyond = v > one * _BEYOND + 1
     across = np.flatnonzero(beyond & (c >= _NEAREST))
     if across.size:

@@ -21,6 +21,14 @@ _FAR = -700.0
 _S = SHIFT + 1.0
 
 
+def draw_of(y: FloatArray) -> FloatArray:
+    """Return c, the smaller the logit the more exactly."""
+    c = np.maximum(y, _FAR)
+    np.exp(c, out=c)
+    c /= 1 + c
+    return c
+
+
 class Left(NamedTuple):
     """n draws, each with its pair, and quantities that all ways share."""
 
@@ -43,9 +51,7 @@ class Left(NamedTuple):
         remainders: FloatArray | Sequence[FloatArray] | None = None,
     ) -> Left:
         """Prepare n draws."""
-        c, s = np.maximum(y, _FAR), a + b
-        np.exp(c, out=c)
-        c /= 1 + c
+        c, s = draw_of(y), a + b
         return cls(y, c, c * s, a, b, s, remainders)
 
     def digammas(self) -> tuple[FloatArray, FloatArray]:
