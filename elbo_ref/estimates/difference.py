@@ -238,13 +238,14 @@ def _positive(pair: Pair, share: float, tail: float, mean: float, scale: float) 
 
     guess = mean - sc.ndtri(tail) * scale
     here = float(np.clip(guess, scale / 8, 1 - 1e-9 * scale))
-    low, high, step = 0.0, 1.0, scale / 4
+    low, high, step, part = 0.0, 1.0, scale / 4, 2.0
     while True:
         found = excess(here)
         if found > 0:
             low, here = here, min(here + step, (here + 1) / 2)
         else:
-            high, here = here, max(here - step, here / 2)
+            high, here = here, max(here - step, here / part)
+            part = min(part * part, 1e18)  # the end may be far below the scale
         step *= 2
         bracketed = low > 0 and high < 1
         if bracketed or high < 1e-12 * scale or low > 1 - 1e-12:

@@ -4,13 +4,15 @@ Under one known Beta the two latents are independent: their difference is then i
 scale of logits by mpmath, or drawn through logarithms of gamma variates, which do not underflow.
 """
 
+import types
+
 import mpmath
 import numpy as np
 import pytest
 from scipy import integrate, special as sc
 
 import elbo_ref as er
-from elbo_ref.estimates.difference import Pair, difference
+from elbo_ref.estimates.difference import Pair, _positive, difference
 from elbo_ref.estimates.mixture import LatentMixture
 from elbo_ref.estimates.sides import Betas
 from tiers import few
@@ -174,3 +176,18 @@ def test_one_of_two_is_above(case, prior):
     one, other = (Betas(fit.latent(int(entry[i])).kept(1e-7)) for i in (0, -1))
     pair = Pair(one, other)
     assert pair.above(0.0) + pair.reversed.above(0.0) == pytest.approx(1, abs=1e-6)
+
+
+def test_an_end_far_below_the_scale_is_found_soon():
+    """P(X - Y > d) = 1/(1 + d/t), of a scale of 1."""
+    for t in (1.0, 1e-5, 1e-9):
+        asked = []
+
+        def above(d, t=t, asked=asked):
+            asked.append(d)
+            return 1 / (1 + d / t)
+
+        pair = types.SimpleNamespace(above=above)
+        found = _positive(pair, 1.0, 0.9, 1.0, 1e-3)
+        assert abs(found - t / 9) < 1e-8 * 1e-3
+        assert len(asked) < 30
