@@ -338,6 +338,7 @@ def _of_spread(
 
     A number of particles that nobody said is that of the evaluations, if of any.
     """
+    model = model if said else model._replace(num_particles=1)
     if explained is None:
         return spread_findings(model, losses, None, said=said)
     meant = explained.aligned.model.at(slice(-1, None))

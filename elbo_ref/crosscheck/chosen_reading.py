@@ -37,8 +37,9 @@ def likeliest(
 ) -> Reading:
     """Return the first reading that losses do not reject, or the likeliest without a mistake.
 
-    A number of particles that nobody said is the one that the losses' spread has, unless one
-    particle and a mistake are the better account.
+    A history whose rows are equal is one that was kept without copies unless its losses are
+    certainly those of another mistake. A number of particles that nobody said is the one that the
+    losses' spread has, unless one particle and a mistake are the better account.
     """
     enough = handed.losses.size + handed.evaluations.size >= _FEWEST
     open_number = enough and handed.num_particles is None and handed.order_said
@@ -54,6 +55,9 @@ def likeliest(
         aligned = aligned_with(reading.model)
         if aligned is None:
             return readings[0]
+        stale = any(x.name == "stale_history" for x in reading.findings)
+        if stale and rejected and _another_mistake(rejected[-1][1], rng):
+            continue
         test = ModelTest(aligned.model, aligned.losses, generator(rng))
         if test.p_any >= LEVEL:
             return reading

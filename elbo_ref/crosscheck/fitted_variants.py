@@ -27,6 +27,8 @@ _AWAY = (-1.0, -0.5, 0.0, 0.5, 1.0)
 """Sizes of batches that are tried, about the likeliest, in standard errors."""
 _SUMMED = 4.0
 """Log-likelihood penalty of losses that were added up, which few do."""
+_RARE, _WHOLE = 2.0, 1.0
+"""Log-likelihood penalties of a factor that is no whole number, and of a whole one."""
 _SEVERAL = 1.5
 """Ratio of losses to what they should be from which they may be sums of several."""
 _ONE_TOTAL = 2.0
@@ -93,9 +95,17 @@ def fitted_divisor(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
         if given.renyi
         else fitted(given, fit, Expected(np.zeros(1), np.eye(1) / _WIDE**2), multiplied)
     )
-    if found is not None:
-        factor = float(np.exp(found.at.item()))
-        yield Hypothesis(f"times {factor:.4g}", multiplied(given, found.at), "factor", found.price)
+    if found is None:
+        return
+    factor = float(np.exp(found.at.item()))
+    price = _RARE + found.price
+    yield Hypothesis(f"times {factor:.4g}", multiplied(given, found.at), "factor", price)
+    for words, number, power in (("divided by", 1 / factor, -1), ("times", factor, 1)):
+        whole = round(number)
+        if whole > 1:
+            model = given._replace(factor=given.factor * float(whole) ** power)
+            price = _WHOLE + float(np.log(whole))
+            yield Hypothesis(f"{words} {whole}", model, "factor", price)
 
 
 def fitted_constant(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:

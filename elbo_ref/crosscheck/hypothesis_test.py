@@ -30,7 +30,7 @@ from elbo_ref.crosscheck.moments import DrawCumulants
 from elbo_ref.crosscheck.unknown_origin import log_marginal_likelihood
 from elbo_ref.crosscheck.variants import Fit, Hypothesis, other_meanings
 
-CERTAIN = 0.96
+CERTAIN = 0.95
 """Posterior probability from which on a mistake is named alone."""
 _FITS_WELL = 0.05
 """p-value of its losses from which on a mistake is named alone."""
@@ -231,7 +231,7 @@ class _Compared:
         closed, fitted = closed_form_hypotheses(self._given), fitted_hypotheses(self._given, fit)
         tried = self._screened([*closed, *fitted])
         found = self._explained(tried)
-        if bases and not found:
+        if bases and not any(x.hypothesis.reasoned for x in found):
             tried += self._screened(self._of_meanings())
             found = self._explained(tried)
         return found, excluded_names([(x, test is not None) for x, test in tried])

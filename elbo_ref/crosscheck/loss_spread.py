@@ -90,8 +90,9 @@ def spread_findings(
     )
     if said or not 1.5 <= particles <= _MOST_PARTICLES:
         return [finding]
-    usual = "one particle has" if model.num_particles == 1 else f"{model.num_particles} have"
-    what += f": less than {usual}; say how many there were (--num-particles, num_particles=)"
+    what += (
+        ": less than one particle has; say how many there were (--num-particles, num_particles=)"
+    )
     of = f"the mean of about {round(particles)} particles" + " or over several steps" * smooth
     return [finding._replace(name="spread", quantity=what, status="note", rivals=(), of=of)]
 

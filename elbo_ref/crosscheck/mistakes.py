@@ -204,7 +204,7 @@ MISTAKES: dict[str, Mistake] = {
             fitted=_either(
                 partial(prior_variants.fitted_prior, held=False), prior_variants.fitted_guide
             ),
-            price=2.0,
+            price=3.0,
             open_ended=True,
         ),
         Mistake(

@@ -212,7 +212,10 @@ _CONDITIONS = {
 
 def _but(verdict: Verdict) -> str:
     """Say on what it rests that numbers are genuine."""
-    noted = (x for x in verdict.having("note") if x.name in _CONDITIONS and x.of)
+    found = {x.name: x for x in verdict.having("note") if x.name in _CONDITIONS and x.of}
+    if "num_particles" in found:
+        found.pop("spread", None)
+    noted = found.values()
     return "".join(_CONDITIONS[x.name].format(some_of(x.of.split(", "), 4)) for x in noted)
 
 

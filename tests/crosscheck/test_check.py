@@ -119,6 +119,7 @@ NAMES = (
 
 
 UNDECIDED = {
+    ("swapped_concentrations", "evaluations"),
     ("unexplained_constant", "history"),
     ("unexplained_constant", "evaluations"),
     ("wrong_total_count", "history"),
