@@ -100,8 +100,8 @@ def fitted_divisor(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
     factor = float(np.exp(found.at.item()))
     price = _RARE + found.price
     yield Hypothesis(f"times {factor:.4g}", multiplied(given, found.at), "factor", price)
-    for words, number, power in (("divided by", 1 / factor, -1), ("times", factor, 1)):
-        whole = round(number)
+    for words, ratio, power in (("divided by", 1 / factor, -1), ("times", factor, 1)):
+        whole = round(ratio)
         if whole > 1:
             model = given._replace(factor=given.factor * float(whole) ** power)
             price = _WHOLE + float(np.log(whole))

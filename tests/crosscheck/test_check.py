@@ -502,7 +502,7 @@ def test_many_losses_are_shown_beside_the_mistake_that_explains_them():
 
 
 @pytest.mark.parametrize(
-    "guide", few(["normal", "beta", "beta_shared", "tied", "empty", "conjugate", "laplace", "none"])
+    "guide", few(["none", "normal", "beta", "beta_shared", "tied", "empty", "conjugate", "laplace"])
 )
 def test_exact_losses_have_no_noise(guide):
     """Those of `loss="exact"` follow from the parameters to rounding; others do not."""

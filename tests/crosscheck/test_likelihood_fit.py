@@ -64,6 +64,7 @@ def test_a_weight_is_found(weight, steps):
     assert abs(found.at.item() - np.log(weight)) < 4 / np.sqrt(curvature)
 
 
+@pytest.mark.thorough
 def test_the_price_is_that_of_a_marginal_likelihood():
     """Height less price is the log of the integral, by quadrature, but for a constant."""
     losses = drawn(3.0, np.random.default_rng(2))

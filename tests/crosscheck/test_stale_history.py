@@ -37,6 +37,7 @@ def test_a_history_without_copies_is_said_to_be_one():
     assert verdict.tested
 
 
+@pytest.mark.thorough
 def test_a_history_without_copies_of_a_run_that_arrived_early():
     """Nothing in the losses changes but their noise, which is that of a guide further away."""
     noise = np.append(np.random.default_rng(5).normal(0, 9, 59), 0.0)

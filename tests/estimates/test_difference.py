@@ -168,7 +168,7 @@ KINDS = {**ENDS, **PAIRS, "eighteen": ([18, 17, 7], [45] * 3), "one success": ([
 
 
 @pytest.mark.parametrize("prior", ["averaged", er.Beta(2.0, 8.0), er.Beta(0.02, 3.0)])
-@pytest.mark.parametrize("case", KINDS)
+@pytest.mark.parametrize("case", few(KINDS))
 def test_one_of_two_is_above(case, prior):
     """P(X > Y) and P(Y > X) are computed apart, at either end of (0, 1), and have the sum 1."""
     found = er.estimate(er.Counts(*KINDS[case]), prior)

@@ -125,6 +125,7 @@ def _handed_in(prior, names, **claims):
     )
 
 
+@pytest.mark.thorough
 def test_a_number_for_the_mean_or_the_concentration_is_held():
     """From numbers alone: what is handed in as one is not learned."""
     counts = er.Counts(K, N)
