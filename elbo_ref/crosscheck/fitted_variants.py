@@ -177,7 +177,9 @@ def fitted_totals(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
             precision = np.clip(known**-0.5, 1.0, max(1.0, abs(best) / 2))
             model = given.of_counts(Counts(k, totals(best), w))
             price = more + _fit_price(abs(best), precision)
-            yield Hypothesis(words.format(best), model, price=price, reasoned=not fit.noisy)
+            yield Hypothesis(
+                words.format(best), model, price=price, reasoned=not (fit.noisy and given.still)
+            )
 
 
 def fitted_weight(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
@@ -203,7 +205,10 @@ def fitted_weight(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
         if np.isfinite(weight) and 1e-6 < weight < 1e6:
             words = f"the {what} times {weight:.4g}"
             yield Hypothesis(
-                words, changed(given, np.log([weight])), price=price, reasoned=not fit.noisy
+                words,
+                changed(given, np.log([weight])),
+                price=price,
+                reasoned=not (fit.noisy and given.still),
             )
 
 

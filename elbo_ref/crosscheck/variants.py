@@ -47,8 +47,8 @@ class Hypothesis(NamedTuple):
     name : str
         The mistake; empty for another meaning of the given model, which is none.
     reasoned : bool
-        False for a number that has no reason but that noisy losses fit so, which other models than
-        the Beta-Binomial have as well: it is possible, and never certain.
+        False for a number that has no reason but that noisy losses of one set of parameters fit so,
+        which other models than the Beta-Binomial have as well: it is possible, and never certain.
     """
 
     variant: str

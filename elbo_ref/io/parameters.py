@@ -181,7 +181,8 @@ def _plain(place: str, values: Mapping[str, object]) -> Parameters:
 def _of_checkpoint(values: Mapping[str, object]) -> str | None:
     """Name the one mapping of numbers in a checkpoint, beside what no parameter can be.
 
-    That is an optimizer's state, a mapping of mappings, and plain numbers, text and lists.
+    That is an optimizer's state, a mapping of mappings, and plain numbers, text and lists. Where
+    constraints stand beside them, the parameters are unconstrained and those of a `get_state()`.
     """
     mappings = {name: x for name, x in values.items() if isinstance(x, Mapping)}
     flat = [
@@ -191,7 +192,8 @@ def _of_checkpoint(values: Mapping[str, object]) -> str | None:
     ]
     plain = (bool, int, float, str, list, type(None))
     others = (x for name, x in values.items() if name not in mappings)
-    return flat[0] if len(flat) == 1 and all(isinstance(x, plain) for x in others) else None
+    alone = len(flat) == 1 and "constraints" not in mappings
+    return flat[0] if alone and all(isinstance(x, plain) for x in others) else None
 
 
 def _collected(place: str, entries: Iterable[tuple[object, object, Instance | None]]) -> Parameters:

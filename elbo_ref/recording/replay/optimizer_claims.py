@@ -88,6 +88,7 @@ def compare_optimizer(recording: Recording, claim: OptimizerClaim) -> list[Findi
     kind, found = _class_of(recording, noted), []
     another = None not in (kind, claim.kind) and kind != claim.kind
     if another:
+        found += _lowered(noted, claim)
         words = f"the optimizer is {kind}, said to be {claim.kind}"
         found.append(Finding("optimizer_settings", words, status="mistake"))
     unlike: dict[tuple[str, str, str], list[str]] = {}
@@ -122,6 +123,17 @@ def _unlike(
         pair = isinstance(ours, list | tuple)
         if not np.allclose(np.ravel(theirs), np.ravel(ours), rtol=_ALIKE, atol=0.0):
             yield key, tuple(theirs) if pair else theirs, tuple(ours) if pair else ours
+
+
+def _lowered(noted: Mapping[str, Any], claim: OptimizerClaim) -> list[Finding]:
+    """Find a rate that the optimizer itself lowers where one of a class that cannot is said."""
+    for name, settings in noted.get("settings", {}).items() if "lr" in claim.settings else ():
+        lrd = settings.get("lrd", 1.0)
+        if lrd < 1.0 and "lrd" not in claim.settings:
+            words = f"learning rate of {name} falls by a factor in every step"
+            reason = "lrd of the optimizer"
+            return [Finding("learning_rate_decay", words, lrd, 1.0, None, reason, "mistake")]
+    return []
 
 
 def _falling(
