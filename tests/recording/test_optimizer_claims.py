@@ -122,3 +122,14 @@ def test_a_replay_with_a_claim():
     assert [x.quantity for x in claimed.having("mistake")] == [
         "the optimizer is SGD, said to be Adam"
     ]
+
+
+def test_a_rate_that_the_optimizer_lowers_is_named_before_its_class():
+    """Adam is said of a ClippedAdam whose rate falls; one whose rate stays has another class."""
+    named = [name for name, _ in found(noted("ClippedAdam", CLIPPED), er.Adam(lr=LR))]
+    assert named == ["learning_rate_decay", "optimizer_settings"]
+    steady = noted("ClippedAdam", {**CLIPPED, "lrd": 1.0})
+    assert [name for name, _ in found(steady, er.Adam(lr=LR))] == ["optimizer_settings"]
+    assert [name for name, _ in found(noted("ClippedAdam", CLIPPED), "Adam")] == [
+        "optimizer_settings"
+    ]
