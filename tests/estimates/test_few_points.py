@@ -7,6 +7,7 @@ that are made without points.
 import mpmath as mp
 import numpy as np
 import pytest
+import scipy
 
 import elbo_ref as er
 from elbo_ref.estimates import few_points as module, quadrature
@@ -120,6 +121,10 @@ def test_latents_with_one_outcome_are_among_them():
     np.testing.assert_allclose(averaged.mean, found.mean, atol=1e-10)
 
 
+@pytest.mark.skipif(
+    tuple(map(int, scipy.__version__.split(".")[:2])) < (1, 15),
+    reason="betaincinv of older SciPy errs by 1e-6 of the width at so many trials",
+)
 @pytest.mark.parametrize("tail", [0.025, 0.4])
 @pytest.mark.parametrize("n", [10**9, 10**10])
 def test_quantiles_that_start_at_the_normal(n, tail):
