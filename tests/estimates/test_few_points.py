@@ -121,14 +121,11 @@ def test_latents_with_one_outcome_are_among_them():
     np.testing.assert_allclose(averaged.mean, found.mean, atol=1e-10)
 
 
-@pytest.mark.skipif(
-    tuple(map(int, scipy.__version__.split(".")[:2])) < (1, 15),
-    reason="betaincinv of older SciPy errs by 1e-6 of the width at so many trials",
-)
 @pytest.mark.parametrize("tail", [0.025, 0.4])
 @pytest.mark.parametrize("n", [10**9, 10**10])
 def test_quantiles_that_start_at_the_normal(n, tail):
-    """Of one Beta: betaincinv."""
+    """Of one Beta: betaincinv. What betainc of SciPy before 1.15 gives errs by 1e-6 of the width."""
+    most = 1e-9 if tuple(map(int, scipy.__version__.split(".")[:2])) >= (1, 15) else 1e-5
     from scipy import special as sc
 
     k = np.array([n // 2, n // 3, n - n // 5])
@@ -136,4 +133,4 @@ def test_quantiles_that_start_at_the_normal(n, tail):
     width = found.upper - found.lower
     for end, share in ((found.lower, tail), (found.upper, 1 - tail)):
         wanted = sc.betaincinv(2.0 + k, 3.0 + n - k, share)
-        assert np.max(np.abs(end - wanted) / width) < 1e-9
+        assert np.max(np.abs(end - wanted) / width) < most
