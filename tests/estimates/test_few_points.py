@@ -124,7 +124,7 @@ def test_latents_with_one_outcome_are_among_them():
 @pytest.mark.parametrize("tail", [0.025, 0.4])
 @pytest.mark.parametrize("n", [10**9, 10**10])
 def test_quantiles_that_start_at_the_normal(n, tail):
-    """Of one Beta: betaincinv. What betainc of SciPy before 1.15 gives errs by 1e-6 of the width."""
+    """Of one Beta: betaincinv. With betainc of SciPy before 1.15 they err by 1e-6 of the width."""
     most = 1e-9 if tuple(map(int, scipy.__version__.split(".")[:2])) >= (1, 15) else 1e-5
     from scipy import special as sc
 
