@@ -309,13 +309,15 @@ def _verdict(
     if any(finding.status == "outside" for finding in findings):
         return _without_numbers(in_order(findings), reading.what, model.loss, model.counts)
     if any(finding.status == "mistake" for finding in findings):
-        undone = "with the mistake undone", "of what was handed in, with the mistake in it"
-        name, which = ("exact", undone[0]) if reached is not model else ("as_handed_in", undone[1])
+        name, which = "as_handed_in", "of what was handed in, with the mistake in it"
+        if reached is not model:
+            name, which = "exact", "with the mistake undone"
         findings.append(Finding(name, f"the exact numbers are those {which}", status="note"))
     seen = diagnosed(reached, learned, optimizer, max(losses.size, steps - 1))
     has_losses = bool(losses.size or evaluations.size)
     decay = optimizer.weight_decay if optimizer else 0.0
-    held = held_by_names({**reading.names, **(handed.names or {})}, reached)
+    names = {**reading.names, **(handed.names or {})}
+    held = held_by_names(names, handed.given.values, reached)
     falls = optimizer.lrd if isinstance(optimizer, ClippedAdam) else 1.0
     findings += maximum_findings(seen, held, decay, reached, falls=falls)
     findings += _untested(losses.size, has_losses, paired, steps)

@@ -6,6 +6,7 @@ The first one that they do not reject is taken; else the likeliest, one without 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -14,8 +15,7 @@ from elbo_ref.crosscheck.alignment import AlignedLosses, align
 from elbo_ref.crosscheck.claims import UnknownRoleError
 from elbo_ref.crosscheck.distribution import expected_losses
 from elbo_ref.crosscheck.fitted_variants import fitted_particles
-from elbo_ref.crosscheck.loss_findings import explain
-from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.crosscheck.loss_findings import Explained, explain
 from elbo_ref.crosscheck.model_test import LEVEL, ModelTest
 from elbo_ref.crosscheck.names import guess_letters
 from elbo_ref.crosscheck.readings import HandedIn, Reading, readings_of, with_note
@@ -27,6 +27,57 @@ _OF_NUMBER = 3.0
 """Log-likelihood penalty of a number of particles that nobody said."""
 _FEWEST = 5
 """Losses whose spread says how many particles they are the mean of."""
+
+
+class _Candidate:
+    """A reading beside the losses; what is costly is computed once, when it is asked for."""
+
+    def __init__(
+        self, reading: Reading, aligned: AlignedLosses, rng: Rng, price: float = 0.0
+    ) -> None:
+        self.reading, self._aligned, self._rng, self._price = reading, aligned, rng, price
+        self.is_stale = any(x.name == "stale_history" for x in reading.findings)
+
+    @cached_property
+    def _test(self) -> ModelTest:
+        return ModelTest(self._aligned.model, self._aligned.losses, generator(self._rng))
+
+    @cached_property
+    def _explained(self) -> Explained:
+        return explain(self._aligned, self._rng)
+
+    @property
+    def fits(self) -> bool:
+        """True if the losses do not reject it."""
+        return self._test.p_any >= LEVEL
+
+    @property
+    def is_mistaken(self) -> bool:
+        """True if losses are certainly those of a mistake beside which no number is likely."""
+        best = self._explained.report.certain
+        return best is not None and best.hypothesis.name not in ("", "wrong_num_particles")
+
+    @property
+    def cost(self) -> tuple[bool, float]:
+        """Whether there is a mistake, and minus the log likelihood of the best explanation."""
+        mistaken = any(x.status == "mistake" for x in self._explained.findings)
+        return mistaken, self._price - self._explained.report.score
+
+    def numbers_of_particles(self) -> tuple[list[int], list[int]]:
+        """List those that the spread of losses has, about their model's mean and about their own.
+
+        The likeliest comes first.
+        """
+        values, distribution = self._aligned.losses.values, self._test.distribution
+        mean, variance = distribution.mean, distribution.variance
+        spread = np.maximum(variance + self._test.allowance**2, 1e-24 * (1 + mean**2))
+        fit = Fit(values, distribution, spread, expected_losses)
+        own = fit._replace(losses=values - fit.constant()[0])
+        first, second = (
+            [x.model.num_particles for x in fitted_particles(self._aligned.model, each)]
+            for each in (fit, own)
+        )
+        return first, second
 
 
 def likeliest(
@@ -47,43 +98,32 @@ def likeliest(
     if len(readings) == 1 and not open_number:
         return readings[0]
 
-    def aligned_with(model: LossModel) -> AlignedLosses | None:
-        return align(model, handed.losses, handed.evaluations, optimizer)
+    def candidate(reading: Reading, price: float = 0.0) -> _Candidate | None:
+        aligned = align(reading.model, handed.losses, handed.evaluations, optimizer)
+        return None if aligned is None else _Candidate(reading, aligned, rng, price)
 
-    rejected: list[tuple[Reading, AlignedLosses, ModelTest]] = []
+    rejected, others = list[_Candidate](), list[_Candidate]()
     for reading in readings:
-        aligned = aligned_with(reading.model)
-        if aligned is None:
+        made = candidate(reading)
+        if made is None:
             return readings[0]
-        stale = any(x.name == "stale_history" for x in reading.findings)
-        if stale and rejected and _another_mistake(rejected[-1][1], rng):
+        if made.is_stale and rejected and rejected[-1].is_mistaken:
             continue
-        test = ModelTest(aligned.model, aligned.losses, generator(rng))
-        if test.p_any >= LEVEL:
+        if made.fits:
             return reading
-        rejected.append((reading, aligned, test))
-    others = list[tuple[Reading, AlignedLosses]]()
-    for reading, aligned, test in rejected if open_number else ():
-        fit = _fit_of_spread(aligned, test)
-        for x in fitted_particles(aligned.model, fit):
-            other = _of_particles(reading, x.model.num_particles)
-            of_number = aligned_with(other.model)
-            if of_number is not None and _fits(of_number, rng):
-                return reading if _another_mistake(aligned, rng) else other
-        about_own_mean = fit._replace(losses=fit.losses - fit.constant()[0])
-        for x in [*fitted_particles(aligned.model, about_own_mean)][:1]:
-            other = _of_particles(reading, x.model.num_particles)
-            of_number = aligned_with(other.model)
-            others += [(other, of_number)] if of_number is not None else []
-    possible = [*((reading, aligned) for reading, aligned, _ in rejected), *others]
-    if len(possible) == 1:
-        return readings[0]
-    explained = [explain(aligned, rng) for _, aligned in possible]
-    mistaken = [any(x.status == "mistake" for x in found.findings) for found in explained]
-    scores = [found.report.score for found in explained]
-    scores[len(rejected) :] = [x - _OF_NUMBER for x in scores[len(rejected) :]]
-    best = min(range(len(possible)), key=lambda i: (mistaken[i], -scores[i]))
-    return possible[best][0]
+        rejected.append(made)
+    for one in rejected if open_number else ():
+        of_mean, of_own_mean = one.numbers_of_particles()
+        for number in of_mean:
+            other = candidate(_of_particles(one.reading, number))
+            if other is not None and other.fits:
+                return one.reading if one.is_mistaken else other.reading
+        for number in of_own_mean[:1]:
+            other = candidate(_of_particles(one.reading, number), _OF_NUMBER)
+            others += [other] if other is not None else []
+    possible = [*rejected, *others]
+    best = possible[0] if len(possible) == 1 else min(possible, key=lambda x: x.cost)
+    return best.reading
 
 
 def _of_particles(reading: Reading, number: int) -> Reading:
@@ -91,23 +131,6 @@ def _of_particles(reading: Reading, number: int) -> Reading:
     words = f"{number}, taken from the spread of the losses, as none was given"
     model = reading.model._replace(num_particles=number)
     return with_note(reading._replace(model=model), "num_particles", words, str(number))
-
-
-def _fits(aligned: AlignedLosses, rng: Rng) -> bool:
-    return ModelTest(aligned.model, aligned.losses, generator(rng)).p_any >= LEVEL
-
-
-def _another_mistake(aligned: AlignedLosses, rng: Rng) -> bool:
-    """Return True if losses are certainly those of a mistake, beside which no number is likely."""
-    best = explain(aligned, rng).report.certain
-    return best is not None and best.hypothesis.name not in ("", "wrong_num_particles")
-
-
-def _fit_of_spread(aligned: AlignedLosses, test: ModelTest) -> Fit:
-    """Losses beside their distribution, whose spread tells the number of particles."""
-    mean, variance = test.distribution.mean, test.distribution.variance
-    spread = np.maximum(variance + test.allowance**2, 1e-24 * (1 + mean**2))
-    return Fit(aligned.losses.values, test.distribution, spread, expected_losses)
 
 
 def reading_by_letters(
@@ -128,7 +151,7 @@ def reading_by_letters(
         if aligned is None:
             return None
         words = f"{listed} were taken"
-        if _fits(aligned, rng):
+        if _Candidate(reading, aligned, rng).fits:
             return with_note(reading, "names", f"{words}: the losses fit so")
         found.append(with_note(reading, "names", f"{words}, as no order fits the losses better"))
     return None if fitting or not found else likeliest(found, handed, optimizer, rng)

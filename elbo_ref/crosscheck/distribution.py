@@ -26,7 +26,7 @@ from elbo_ref.crosscheck.cumulants import (
     needs_nodes,
 )
 from elbo_ref.crosscheck.linear_form import LinearForm
-from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.crosscheck.loss_model import LossModel, unchanged
 from elbo_ref.crosscheck.moments import (
     DrawCumulants,
     cumulants_of_batches,
@@ -304,8 +304,7 @@ def _drawn(
 
 def _same_at_all_steps(form: LinearForm) -> bool:
     """Return True if all losses have one distribution."""
-    arrays = (form.parameters, form.tilt, form.constants[None])
-    return all(bool((x == x[:, :1]).all()) for x in arrays)
+    return unchanged(form.parameters, form.tilt, form.constants[None])
 
 
 def _sampled(

@@ -42,6 +42,11 @@ _ROUGH = 0.1
 """Relative error of a number of particles that is told as one about which it is."""
 
 
+def _has_reason(given: LossModel, fit: Fit) -> bool:
+    """Return False if noisy losses of one set of parameters are all that a number fits."""
+    return not (fit.noisy and given.still)
+
+
 def _fit_price(size: float, precision: float) -> float:
     """Charge a fitted number of that size, known as precisely."""
     return float(np.log1p(4 * (1 + size) / precision))
@@ -80,7 +85,9 @@ def fitted_divisor(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
             price = _fit_price(abs(share), known**-0.5)
             yield Hypothesis(f"times {share:.6g}", model, "factor", price)
         return
-    if share > _SEVERAL and given.renyi is None:
+    if given.renyi:
+        return
+    if share > _SEVERAL:
         number = round(share)
         several = given._replace(num_particles=given.num_particles * number)
         model = several._replace(factor=given.factor * number)
@@ -90,11 +97,7 @@ def fitted_divisor(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
     def multiplied(model: LossModel, logs: FloatArray) -> LossModel:
         return model._replace(factor=given.factor * float(np.exp(logs.item())))
 
-    found = (
-        None
-        if given.renyi
-        else fitted(given, fit, Expected(np.zeros(1), np.eye(1) / _WIDE**2), multiplied)
-    )
+    found = fitted(given, fit, Expected.about(np.zeros(1), _WIDE), multiplied)
     if found is None:
         return
     factor = float(np.exp(found.at.item()))
@@ -178,7 +181,7 @@ def fitted_totals(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
             model = given.of_counts(Counts(k, totals(best), w))
             price = more + _fit_price(abs(best), precision)
             yield Hypothesis(
-                words.format(best), model, price=price, reasoned=not (fit.noisy and given.still)
+                words.format(best), model, price=price, reasoned=_has_reason(given, fit)
             )
 
 
@@ -198,7 +201,7 @@ def fitted_weight(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
     ways = {"log likelihood": of_likelihood, "divergence from the prior": of_divergence}
     for what, changed in ways.items():
         if fit.noisy:
-            found = fitted(given, fit, Expected(np.zeros(1), np.eye(1) / _WIDE**2), changed)
+            found = fitted(given, fit, Expected.about(np.zeros(1), _WIDE), changed)
             weight, price = (np.exp(found.at.item()), found.price) if found else (np.nan, 0.0)
         else:
             weight, price = _weight_of_values(given, fit, likelihood=changed is of_likelihood)
@@ -208,7 +211,7 @@ def fitted_weight(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
                 words,
                 changed(given, np.log([weight])),
                 price=price,
-                reasoned=not (fit.noisy and given.still),
+                reasoned=_has_reason(given, fit),
             )
 
 

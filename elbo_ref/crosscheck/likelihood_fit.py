@@ -31,11 +31,17 @@ _MOST_ROWS = 25
 class Expected(NamedTuple):
     """Numbers where they are expected, (K,), and the precision of that, (K, K).
 
-    They may be farther off: the density is a Student distribution's with two degrees of freedom.
+    They may be farther off: the density (1 + q/2)^-2 of the square q of their distance is that of a
+    Student distribution, of two numbers with two degrees of freedom.
     """
 
     centre: FloatArray
     precision: FloatArray
+
+    @classmethod
+    def about(cls, centre: FloatArray, deviation: float) -> Expected:
+        """Expect each number about a value, with the same standard deviation."""
+        return cls(centre, np.eye(centre.size) / deviation**2)
 
     def distance(self, at: FloatArray) -> float:
         """Minus the log of its density elsewhere, but for a constant."""

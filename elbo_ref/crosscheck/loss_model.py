@@ -199,7 +199,7 @@ class LossModel(NamedTuple):
     def still(self) -> bool:
         """True if all losses are those of the same parameters and rows."""
         seen = (self.seen.outcomes,) if self.seen else ()
-        return all((x == x[:, :1]).all() for x in (self.prior, self.guide_parameters, *seen))
+        return unchanged(self.prior, self.guide_parameters, *seen)
 
     def at(self, steps: slice | np.ndarray) -> LossModel:
         """Model of some of the losses."""
@@ -274,6 +274,11 @@ class LossModel(NamedTuple):
         if len(self.counts) > 1:
             words = "of each latent and scaled after, as NumPyro takes it of minibatches"
             yield self._replace(bound="scaled_after"), words
+
+
+def unchanged(*arrays: FloatArray) -> bool:
+    """Return True if arrays are the same at all steps, their second axis."""
+    return all(bool((x == x[:, :1]).all()) for x in arrays)
 
 
 def minibatch_fields(counts: Counts, size: int | None) -> dict[str, Any]:

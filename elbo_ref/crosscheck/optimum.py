@@ -74,7 +74,7 @@ def optimum_finding(seen: PointDiagnosis) -> Finding:
         what = f"{what}, at a local maximum that is lower{beyond}"
         return finding._replace(quantity=what, allowance=None, reason="Newton's step gains nothing")
     if floor is None:
-        why, kind = of_usual_rate(seen.point, seen.shortfall)
+        why, kind = _of_usual_rate(seen.point, seen.shortfall)
         return finding._replace(
             name=seen.case, allowance=ARRIVED, reason=why, status="optimum", of=kind
         )
@@ -139,7 +139,7 @@ def moved_away(model: LossModel, seen: PointDiagnosis) -> list[Finding]:
     return [Finding("moved_away", what, reason="the run moves away from there", status="note")]
 
 
-def of_usual_rate(at: Point | Run, shortfall: float) -> tuple[str, str]:
+def _of_usual_rate(at: Point | Run, shortfall: float) -> tuple[str, str]:
     """Compare a distance from the maximum with the noise at a usual learning rate.
 
     Returns

@@ -19,7 +19,7 @@ from scipy import special as sc
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.likelihood_fit import Expected, fitted, second_derivatives
 from elbo_ref.crosscheck.linear_form import LinearForm
-from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.crosscheck.loss_model import LossModel, unchanged
 from elbo_ref.crosscheck.variants import Fit, Hypothesis, has_pair
 
 _ROUND = (0.1, 0.2, 0.25, 0.5, 0.75, *np.arange(1.0, 6.0, 0.5), *range(6, 13), 15, 20, 25, 30, 50)
@@ -70,14 +70,14 @@ def fitted_prior(given: LossModel, fit: Fit, *, held: bool) -> Iterator[Hypothes
 
     One of few digits has a reason if the guide tells it.
     """
-    alike = given.prior_held is held and given.guide.has_prior and not _changes(given.prior)
+    alike = given.prior_held is held and given.guide.has_prior and unchanged(given.prior)
     if not (alike and fit.noisy):
         return
 
     def changed(model: LossModel, logs: FloatArray) -> LossModel:
         return _with_prior(model, np.exp(np.clip(logs, -_FAR, _FAR)))
 
-    given_one = Expected(np.log(given.prior[:, -1, 0]), np.eye(2) / _WIDE**2)
+    given_one = Expected.about(np.log(given.prior[:, -1, 0]), _WIDE)
     posterior = ", of which the guide is the posterior"
     for near, words in ((_nearest_prior(given), posterior), (given_one, "")):
         found = near and fitted(given, fit, near, changed)
@@ -94,7 +94,7 @@ def fitted_prior(given: LossModel, fit: Fit, *, held: bool) -> Iterator[Hypothes
 def fitted_guide(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
     """Take other parameters of the guide: a pair for all, or some of the way to the posterior."""
     guide, params = given.guide, given.guide_parameters
-    if guide.origin != "own" or not fit.noisy or _changes(params):
+    if guide.origin != "own" or not fit.noisy or not unchanged(params):
         return
 
     def with_guide(model: LossModel, values: FloatArray) -> LossModel:
@@ -106,7 +106,7 @@ def fitted_guide(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
 
     if params.shape[::2] == (2, 1):
         centre = guide.unconstrain(params[:, -1, 0])
-        found = fitted(given, fit, Expected(centre, np.eye(2) / _WIDE**2), of_pair)
+        found = fitted(given, fit, Expected.about(centre, _WIDE), of_pair)
         if found is not None:
             words = "the guide's are {:.4g} and {:.4g}".format(*guide.constrain(found.at))
             yield Hypothesis(words, of_pair(given, found.at), "prior", found.price, reasoned=False)
@@ -118,17 +118,12 @@ def fitted_guide(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
             part = sc.expit(logit)
             return with_guide(model, params[:, -1] ** (1 - part) * posterior**part)
 
-        found = fitted(given, fit, Expected(np.zeros(1), np.eye(1) / _TWICE_WIDE**2), on_the_way)
+        found = fitted(given, fit, Expected.about(np.zeros(1), _TWICE_WIDE), on_the_way)
         if found is not None:
             words = "the guide is nearer to the posterior"
             yield Hypothesis(
                 words, on_the_way(given, found.at), "prior", found.price, reasoned=False
             )
-
-
-def _changes(parameters: FloatArray) -> bool:
-    """Return True if parameters differ from step to step."""
-    return bool((parameters != parameters[:, :1]).any())
 
 
 def _with_prior(given: LossModel, prior: FloatArray) -> LossModel:
@@ -142,7 +137,7 @@ def _nearest_prior(given: LossModel) -> Expected | None:
     own = guide.origin == "own" and guide.is_elbo and not guide.shared
     if not own or given.batch is not None or given.renyi or len(counts) < 2:
         return None
-    if _changes(given.prior):
+    if not unchanged(given.prior):
         return None
     form = LinearForm.of(given.at(slice(-1, None)))
     weights, logs = form.task.weights, form.expected_logs()[:, -1]

@@ -6,7 +6,6 @@ Beta(a, a) does, or their sum. The highest evidence is then the one under that c
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from scipy import special as sc
 
 from elbo_ref._format.numbers import number
 from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.expressions import parse
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.optimum import (
@@ -44,14 +44,18 @@ class Held(NamedTuple):
     value: float
 
 
-def held_by_names(names: Mapping[str, str], model: LossModel) -> Held | None:
+def held_by_names(
+    names: Mapping[str, str], known: Mapping[str, object], model: LossModel
+) -> Held | None:
     """Return what the expressions of roles keep of the prior: one name for both, or a number."""
     first, second = (names.get(f"prior.{name}") for name in NAMES)
     if first is not None and first == second and np.array_equal(*model.prior):
         return Held("mean", 0.5)
     for what in ("mean", "concentration"):
-        with contextlib.suppress(ValueError):
-            return Held(what, float(names.get(f"prior.{what}", "")))
+        text = names.get(f"prior.{what}")
+        expression = None if text is None else parse(text, known)
+        if expression is not None and expression.number is not None:
+            return Held(what, float(expression.of({})))
     return None
 
 
@@ -78,13 +82,17 @@ def maximum_findings(
         Factor of the learning rate in every step.
     """
     found = (held and reach_finding(held, seen)) or optimum_finding(seen)
-    rate = seen.point.rate if isinstance(seen.point, Point) else None
     return [
         found,
         *(moved_away(history, seen) if history else ()),
-        *stands_still(rate, falls, found),
+        *stands_still(_rate(seen), falls, found),
         *decay_findings(decay),
     ]
+
+
+def _rate(seen: PointDiagnosis) -> float | None:
+    """Return the learning rate of the last step; None where it is not known."""
+    return seen.point.rate if isinstance(seen.point, Point) else None
 
 
 def reach_finding(held: Held, seen: PointDiagnosis) -> Finding | None:
@@ -102,9 +110,8 @@ def reach_finding(held: Held, seen: PointDiagnosis) -> Finding | None:
     numbers, below = (seen.objective, within), within - seen.objective
     if below <= ARRIVED:
         return Finding("at_optimum", what, *numbers, ARRIVED, WITHIN)
-    rate = seen.point.rate if isinstance(seen.point, Point) else None
     near, most = below <= NEGLIGIBLE, (NEGLIGIBLE, NEGLIGIBLE_IS)
-    if near and rate is not None:
+    if near and _rate(seen) is not None:
         return Finding("at_optimum", what, *numbers, *most)
     if near:
         most = ARRIVED, f"{NEGLIGIBLE_IS}, if noise costs as much at the learning rate"

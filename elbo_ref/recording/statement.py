@@ -260,10 +260,9 @@ def _prior(
         for x, (mine, theirs) in zip(shared, pairs, strict=True)
     )
     if any(shared) and not same and apart:
-        role = NAMES[shared.index(True)]
-        words = (
-            f"{', '.join(pairs[shared.index(True)][0].sources)} is prior.{role} and guide.{role}"
-        )
+        place = shared.index(True)
+        role, (mine, _) = NAMES[place], pairs[place]
+        words = f"{', '.join(mine.sources)} is prior.{role} and guide.{role}"
         reason = "the sites have the same values in every step"
         return one, (), [Finding("shared_parameter", words, reason=reason, status="mistake")]
     if single:

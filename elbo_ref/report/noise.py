@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from elbo_ref._format.numbers import counted
 from elbo_ref.diagnostics.importance import ParetoK
 from elbo_ref.objectives.gradient_variance import GradientVariance
 from elbo_ref.report.axes import EXACT, OWN, PRIOR, RAW, headed, log_axis, new_axes, padded, thinned
@@ -76,5 +77,6 @@ def plot_pareto_k(found: ParetoK, ax: Axes | None = None) -> Axes:
     ax.set(ylim=(low, high), xlim=(-1, order.size), xlabel="latents, by rank")
     ax.set_ylabel("Pareto k")
     ax.locator_params(axis="x", integer=True, nbins=6)
-    bad, several = int((found.estimate >= _USABLE).sum()), "s" * (order.size != 1)
-    return headed(ax, f"importance weights of {order.size} latent{several}: {bad} not usable")
+    bad = int((found.estimate >= _USABLE).sum())
+    latents = counted(order.size, "latent")
+    return headed(ax, f"importance weights of {latents}: {bad} not usable")

@@ -103,14 +103,11 @@ def _title(result: Tabular, parts: Mapping[Hashable, Sequence[PriorParameter]]) 
     """Say what is seen."""
     if isinstance(result, EvidenceMaxima):
         return "95% profile intervals of each group's prior"
-    one = (
-        "parameters" if len(next(iter(parts.values()))) > 1 else next(iter(parts.values()))[0].name
-    )
-    if len(parts) == 1:
-        return (
-            f"{one} of the prior, with intervals" if one == "parameters" else f"{one} of the prior"
-        )
-    return f"{one} of the priors of {len(parts)} groups"
+    first = next(iter(parts.values()))
+    one = first[0].name if len(first) == 1 else "parameters"
+    if len(parts) > 1:
+        return f"{one} of the priors of {len(parts)} groups"
+    return f"{one} of the prior" + ", with intervals" * (len(first) > 1)
 
 
 def _draw(ax: Any, column: Sequence[PriorParameter], hollow: Any) -> None:

@@ -9,7 +9,10 @@ import pytest
 from scipy import optimize, stats
 
 import elbo_ref as er
-from elbo_ref.crosscheck.reach import Held, _highest_within
+from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.crosscheck.reach import Held, _highest_within, held_by_names
+from elbo_ref.guides import GUIDES
+from elbo_ref.objectives import OBJECTIVES
 from elbo_ref.recording.replay.check import replay
 from elbo_ref.recording.replay.reach import held_by
 from elbo_ref.recording.statement import read_statement
@@ -123,6 +126,16 @@ def _handed_in(prior, names, **claims):
         evaluations=losses,
         **claims,
     )
+
+
+def test_an_expression_without_a_parameter_is_a_number():
+    model = LossModel(
+        er.Counts(K, N), GUIDES["beta"], OBJECTIVES["trace"], 1,
+        np.array([[[2.0]], [[3.0]]]), np.ones((2, 1, 3)), "float64",
+    )  # fmt: skip
+    assert held_by_names({"prior.mean": "sigmoid(0)"}, {"s": 2.0}, model) == Held("mean", 0.5)
+    assert held_by_names({"prior.concentration": "s"}, {"s": 2.0}, model) is None
+    assert held_by_names({"prior.concentration": "6"}, {"6": 2.0}, model) is None
 
 
 @pytest.mark.thorough
