@@ -147,6 +147,10 @@ CASES = {
     "clean, delta": ((), lambda: of_run("delta")),
     "clean, none": ((), lambda: of_run("none")),
     "clean, mean field": ((), lambda: of_run("beta", "trace_mean_field")),
+    "clean, normal by mean field": (
+        (),
+        lambda: of_run("normal", "trace_mean_field", framework="pyro"),
+    ),
     "clean, exact": ((), lambda: of_run("beta", "exact")),
     "clean, Renyi": ((), lambda: of_run("beta", "renyi", 3, 12)),
     "clean, score function": ((), lambda: of_run("beta", "score_function")),
