@@ -77,6 +77,15 @@ def test_what_runs_is_changed(changed):
     assert "pairs = zip(mask, 4 * [False])" in becomes
 
 
+def test_the_mark_of_arguments_that_have_a_name_is_no_product(changed):
+    """A default before it and a product are changed all the same."""
+    found = changed("def one(a, b=2 * 3, *, c=4):\n    return lambda x, *, y: a * x\n")
+    becomes = {text for _, _, text in found}
+    assert "def one(a, b=2 / 3, *, c=4):" in becomes and "def one(a, b=2 * 3, *, c= 5):" in becomes
+    assert "return lambda x, *, y: a / x" in becomes
+    assert not [x for x in becomes if "/, " in x]
+
+
 def test_another_seed_is_another_sample(made):
     paths = ["elbo_ref/special/roots.py"]
     one, same, other = (made.mutants(ROOT, paths, 5, seed) for seed in (1, 1, 2))

@@ -4,7 +4,8 @@ Of each operator the tool's nearest replacements are used: `+` becomes `-`, `<` 
 `>=`, a number one more and one less, a condition its opposite, `and` `or`, a loop one that is not
 entered; a decorator goes. Left out are those that nothing could miss (`+` to `<<`), annotations and
 other types, what stands under `if TYPE_CHECKING`, the `strict` of a `zip`, which right code never
-feels, and mutants that compile to the same code.
+feels, the `*` before arguments that have a name, which is no product, and mutants that compile to
+the same code.
 """
 
 from __future__ import annotations
@@ -92,9 +93,11 @@ def _is_alias(node: ast.AST) -> bool:
 
 
 def _left_out(tree: ast.Module) -> list[Span]:
-    """Annotations and types, what only type checkers see, and `strict`."""
+    """Annotations and types, what only type checkers see, `strict`, and the `*` of a signature."""
     spans = []
     for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            spans += _mark(node)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.returns:
             spans.append(_span(node.returns))
         elif _is_alias(node):
@@ -107,6 +110,16 @@ def _left_out(tree: ast.Module) -> list[Span]:
             types = node.args[:1] if ast.unparse(node.func) == "cast" else []
             spans += map(_span, [*types, *(x for x in node.keywords if x.arg == "strict")])
     return spans
+
+
+def _mark(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> list[Span]:
+    """What stands before the first argument that must have a name, up to the one before it."""
+    given = function.args
+    if not given.kwonlyargs:
+        return []
+    before = [*given.posonlyargs, *given.args, *given.defaults]
+    start = max((_span(x)[1] for x in before), default=(function.lineno, function.col_offset))
+    return [(start, _span(given.kwonlyargs[0])[0])]
 
 
 def _definitions(tree: ast.Module) -> list[tuple[int, int, str]]:

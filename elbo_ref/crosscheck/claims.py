@@ -189,7 +189,7 @@ def claim_roles(
     missing = [role for role in wanted if role not in {*expressions, *guessed, *held}]
     owners = {role.split(".")[0] for role in missing}
     left = {name: x for name, x in left.items() if name not in guessed.values()}
-    if missing and {*missing} == {f"{owner}.{name}" for owner in owners for name in NAMES}:
+    if {*missing} == {f"{owner}.{name}" for owner in owners for name in NAMES}:
         pairs = guess_pairs(left, sorted(owners), size)
         guessed, missing = guessed | pairs, [] if pairs else missing
     if missing:
@@ -250,10 +250,10 @@ def _means(given: Collection[str]) -> list[str]:
 
 def _check_roles_differ(expressions: Mapping[str, Expression]) -> None:
     """Refuse two forms of an owner's concentrations, and one parameter of prior and guide."""
-    forms: dict[str, set[int]] = {}
+    forms: dict[str, set[str]] = {}
     for role in expressions:
         owner, what = role.split(".")
-        form = {_MEAN: 1, _TOTAL: 1, _BOTH: 2}.get(what, 0)
+        form = {_MEAN: "by mean", _TOTAL: "by mean", _BOTH: "in one"}.get(what, "one by one")
         forms.setdefault(owner, set()).add(form)
     for owner, given in forms.items():
         if len(given) > 1:
@@ -277,10 +277,10 @@ def _held(prior: Beta | None, expressions: Collection[str]) -> dict[str, FloatAr
         rule = "if the prior was learned leave out prior= (--fix-prior), and these if it was held"
         raise NamesError(f": {' and '.join(learned)} stand beside a prior that is held: {rule}")
     a, b = prior.arrays()
-    if not _other_forms(f"prior.{NAMES[0]}", expressions):
-        values = dict(zip((f"prior.{x}" for x in NAMES), (a, b), strict=True))
-    else:
-        values = {f"prior.{_MEAN}": a / (a + b), f"prior.{_TOTAL}": a + b}
+    values = dict(zip(_OF_PRIOR, (a, b), strict=True))
+    by_mean = {f"prior.{_MEAN}": a / (a + b), f"prior.{_TOTAL}": a + b}
+    if not by_mean.keys().isdisjoint(expressions):
+        values = by_mean
     return {role: np.asarray(x) for role, x in values.items() if role not in expressions}
 
 

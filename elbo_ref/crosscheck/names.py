@@ -148,7 +148,7 @@ def guess_roles(
         if role in values:
             guessed[role] = role
         elif role not in held and len(fitting) == 1:
-            guessed[role] = fitting[0]
+            (guessed[role],) = fitting
     return guessed if len(set(guessed.values())) == len(guessed) else {}
 
 
@@ -244,18 +244,18 @@ def guess_letters(
     >>> guess_letters({"a0": np.ones(()), "b0": np.ones(())}, ["prior"], 3)
     {'prior.concentration1': 'a0', 'prior.concentration0': 'b0'}
     """
-    pairs = _letter_pairs(values)
+    pairs, left = _letter_pairs(values), [*owners]
     found: dict[str, str] = {}
     said = {form: _owners_said(form, owners) for form in pairs}
     for form in sorted(pairs, key=lambda form: not said[form]):
-        pair = pairs[form]
-        shape = values[pair[NAMES[0]]].shape
-        fitting = said[form] or _by_shape(shape, owners, size)
-        fitting = [x for x in fitting if f"{x}.{NAMES[0]}" not in found]
+        shape, _ = (values[name].shape for name in pairs[form].values())
+        fitting = [x for x in said[form] or _by_shape(shape, owners, size) if x in left]
         if len(fitting) != 1:
             return {}
-        found |= {f"{fitting[0]}.{what}": pair[what] for what in NAMES}
-    return found if len(found) == len(NAMES) * len(owners) else {}
+        (owner,) = fitting
+        left.remove(owner)
+        found |= {f"{owner}.{what}": pairs[form][what] for what in NAMES}
+    return {} if left else found
 
 
 def _letter_pairs(values: Mapping[str, FloatArray]) -> dict[str, dict[str, str]]:
@@ -284,8 +284,9 @@ def several_sites(values: Mapping[str, FloatArray], size: int) -> tuple[str, ...
     (('a0_c and b0_c', 'a0_t and b0_t'), ())
     """
     pairs = [[pair[name] for name in NAMES] for pair in _letter_pairs(values).values()]
-    priors = [" and ".join(pair) for pair in pairs if values[pair[0]].size == 1]
-    latents = [values[pair[0]].size for pair in pairs if values[pair[0]].size > 1]
+    sizes = [values[first].size for first, _ in pairs]
+    priors = [" and ".join(pair) for pair, each in zip(pairs, sizes, strict=True) if each == 1]
+    latents = [each for each in sizes if each > 1]
     several = len(priors) == len(latents) > 1 and sum(latents) == size
     return tuple(priors) if several else ()
 

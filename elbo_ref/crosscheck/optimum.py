@@ -22,8 +22,8 @@ from elbo_ref.svi.optimizers import Adam, ClippedAdam, rate_after
 from elbo_ref.svi.parameters import Learned
 from elbo_ref.svi.result import Run
 
-_STILL, _MANY = 1e-5, 1000
-"""Learning rate at which so many steps change a parameter by a hundredth of itself at most."""
+_STILL, _MANY = 0.01, 1000
+"""Part of itself that a parameter changes by at most in so many steps if it hardly moves."""
 _FEWEST, _COMPARED, _LOST = 20, 50, 4.0
 """Steps of a history that may show that it moves away, those compared, and allowances lost."""
 WITHIN = "within the allowance counts as there"
@@ -41,7 +41,7 @@ def diagnosed(
         counts=model.counts,
         guide_name=model.guide.name,
         loss=model.loss,
-        prior=Beta(*map(float, model.prior[:, -1, 0])),
+        prior=Beta(*model.prior[:, -1].ravel().tolist()),
         guide_parameters=model.guide_parameters[:, -1],
         learn_prior=learned,
         rate=None if optimizer is None else rate_after(optimizer, last),
@@ -118,7 +118,7 @@ def stands_still(rate: float | None, falls: float, finding: Finding) -> list[Fin
     if rate is None or finding.status != "optimum":
         return []
     left = rate / (1 - falls) if 0 < falls < 1 else np.inf
-    if min(rate * _MANY, left) > _STILL * _MANY:
+    if min(rate * _MANY, left) > _STILL:
         return []
     what = f"the learning rate is {number(rate)} at the end: the parameters hardly move any more"
     return [Finding("stands_still", what, status="note")]
@@ -133,7 +133,7 @@ def moved_away(model: LossModel, seen: PointDiagnosis) -> list[Finding]:
     heights = -expected_losses(model.at(rows))
     best, floor = int(np.argmax(heights)), seen.floor
     lost = float(heights[best] - heights[-1])
-    if not lost > _LOST * max(NEGLIGIBLE, floor.allowance if floor else 0.0):
+    if not lost > _LOST * max(NEGLIGIBLE, floor.allowance if floor else NEGLIGIBLE):
         return []
     what = f"the objective was {number(lost)} nats higher at step {rows[best]}"
     return [Finding("moved_away", what, reason="the run moves away from there", status="note")]
@@ -152,7 +152,7 @@ def _of_usual_rate(at: Point | Run, shortfall: float) -> tuple[str, str]:
     floor = replace(at, rate=USUAL_RATE).floor
     if floor is None:
         return _BEYOND, ""
-    part = min(1.0, NEGLIGIBLE / max(floor.largest, NEGLIGIBLE))
+    part = NEGLIGIBLE / max(floor.largest, NEGLIGIBLE)
     noise = NoiseFloor(part * floor.nats, part * floor.largest).allows(shortfall)
     return f"{'no more' if noise else 'more'} than {_USUAL}", MAY_BE_NOISE if noise else ""
 

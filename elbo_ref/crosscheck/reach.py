@@ -65,7 +65,7 @@ def maximum_findings(
     decay: float,
     history: LossModel | None = None,
     *,
-    falls: float = 1.0,
+    falls: float,
 ) -> list[Finding]:
     """Compare parameters with the maximum that they can reach, and note what keeps them from it.
 

@@ -54,9 +54,7 @@ def log_marginal_likelihood(
     least = np.maximum(allowance, _FINEST * (1 + np.abs(losses)))
     noise = np.sqrt(np.maximum(variance, 0.0) + least**2)
     found = []
-    for blocks in _BLOCKS if size > 1 else (1,):
-        if blocks > 1 and size // blocks < _FEWEST:
-            break
+    for blocks in (x for x in _BLOCKS if x == 1 or size // x >= _FEWEST):
         parts = np.array_split(np.arange(size), blocks)
         for start, spread in ((np.zeros(size), least), (expected, noise)):
             levels = (_of_block(losses - start, ones[None], least, spread, x) for x in parts)
@@ -96,8 +94,8 @@ def _of_block(
         scale = 1.0
     z = away / scale
     height = -float(np.log(sigma * scale).sum()) + _density(z)
-    errors = scale / np.sqrt(np.maximum((weighted**2).sum(axis=1), 1e-300))
-    ranges = 4 * (1 + np.abs(x).max()) / np.maximum(np.abs(columns).max(axis=1), 1e-300)
+    errors = scale / np.sqrt((weighted**2).sum(axis=1))
+    ranges = 4 * (1 + np.abs(x).max()) / np.abs(columns).max(axis=1)
     price = float(np.log1p(ranges / errors).sum())
     if size > len(columns):
         price += float(np.log1p(_SPREADS * np.sqrt(2 * size)))
@@ -106,18 +104,17 @@ def _of_block(
 
 def _typical(x: FloatArray, unit: FloatArray) -> float:
     """Spread of those values that are known most precisely."""
-    precise = x[unit <= 2 * unit.min()]
-    return float(np.std(precise)) if precise.size > 1 else 0.0
+    return float(np.std(x[unit <= 2 * unit.min()]))
 
 
 def _density(z: FloatArray) -> float:
     """Log density of standardized numbers, normal or gamma, whichever is likelier at its price."""
-    ones = np.ones(z.size)
+    zeros, ones = np.zeros(z.size), np.ones(z.size)
     normal = float(normal_log_density(z, ones).sum())
     if z.size < 2 * _FEWEST:
         return normal
     third = float(np.clip(np.mean(z**3), -_MOST_SKEWED, _MOST_SKEWED))
-    gamma = SaddlepointDistribution(GammaCumulants(0 * ones, ones, third * ones))
+    gamma = SaddlepointDistribution(GammaCumulants(zeros, ones, np.full(z.size, third)))
     height = float(gamma.log_density(z).sum())
     skewed = height - float(np.log1p(_MOST_SKEWED * np.sqrt(z.size / 6)))
     return max(normal, skewed) if np.isfinite(skewed) else normal
