@@ -343,7 +343,7 @@ def _of_spread(
     model = model if said else model._replace(num_particles=1)
     if explained is None:
         return spread_findings(model, losses, None, said=said)
-    meant = explained.aligned.model.at(slice(-1, None))
+    meant = explained.aligned.model.last
     meant = meant._replace(num_particles=model.num_particles)
     return spread_findings(meant, losses, explained.aligned, said=said)
 

@@ -50,8 +50,7 @@ def other_latents(given: LossModel) -> Iterator[Hypothesis]:
     if counts.total_count.max() > 1:
         outcomes = np.repeat((1, 0), len(counts))
         rows = given.of_counts(Counts(outcomes, 1, np.concatenate((w * k, w * f))))
-        params = params if params.shape[2] == 1 < len(counts) else np.tile(params, 2)
-        params = params[..., :1] if given.guide.shared else params
+        params = params if given.guide.shared else np.tile(params, 2)
         yield Hypothesis("one latent for each trial", rows._replace(guide_parameters=params))
 
 
@@ -110,9 +109,9 @@ def broadcast(given: LossModel) -> Iterator[Hypothesis]:
     counts, w = given.counts, given.counts.multiplicity
     if given.batch is not None or counts.num_latents == 1:
         return
-    size, each = counts.num_latents, np.ones_like(w)
+    size = counts.num_latents
     k, n = counts.successes, counts.total_count
-    all_k, all_n = int(w @ k) * each, int(w @ n) * each
+    all_k, all_n = (np.full_like(x, w @ x) for x in (k, n))
     rows = np.full(len(w), log_coefficient(counts))
     ways = {"latents": (all_k, all_n, rows)}
     possible = k.max() <= n.min() and not counts.log_split.any()
@@ -172,8 +171,8 @@ def permuted(given: LossModel) -> Iterator[Hypothesis]:
     """
     counts, params = given.counts, given.guide_parameters
     size = len(counts)
-    own = 1 < size == counts.num_latents == params.shape[2] <= _MOST_LATENTS
-    if not own or given.batch is not None or not given.guide.has_prior or given.guide.is_point:
+    own = size == counts.num_latents == params.shape[2] <= _MOST_LATENTS
+    if not own or given.batch is not None or given.guide.is_point:
         return
     k, n = counts.successes, counts.total_count
     divergence = _divergences(given)
@@ -202,7 +201,7 @@ def _orders_of_guide(given: LossModel, divergence: FloatArray) -> list[NDArray[n
     (Papandreou & Yuille 2011).
     """
     rows, best = np.arange(len(divergence)), scipy.optimize.linear_sum_assignment(divergence)[1]
-    own = divergence_from_posterior(LinearForm.of(given.at(slice(-1, None))))
+    own = divergence_from_posterior(LinearForm.of(given.last))
     left = (own + divergence[rows, best] - np.diag(divergence)).mean()
     rng = np.random.default_rng(0)
     noise = rng.gumbel(size=(_ORDERS, *divergence.shape)) * max(float(left), _LEAST)
@@ -214,7 +213,8 @@ def _divergences(given: LossModel) -> FloatArray:
 
     That of latent g from row h is log B(a0 + K, b0 + F) - K E log c - F E log(1 - c).
     """
-    form, last = LinearForm.of(given.at(slice(-1, None))), given.prior[:, -1]
+    form = LinearForm.of(given.last)
+    a, b = form.model.prior.squeeze(axis=1)
     k, f = form.task.counts.successes, form.task.counts.failures
-    logs = form.expected_logs()[:, -1, :, None]
-    return np.asarray(sc.betaln(last[0] + k, last[1] + f) - logs[0] * k - logs[1] * f)
+    of_success, of_failure = form.expected_logs().squeeze(axis=1)[:, :, None]
+    return np.asarray(sc.betaln(a + k, b + f) - of_success * k - of_failure * f)

@@ -68,7 +68,7 @@ def _lowest(height: Callable[[int], float], low: int, high: int) -> int:
     while high - low > 2:
         middle = (low + high) // 2
         if height(middle) < height(middle + 1):
-            high = middle + 1
+            high = middle
         else:
             low = middle
     return min(range(low, high + 1), key=height)
@@ -78,7 +78,7 @@ def fitted_divisor(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
     """Multiply the losses by the likeliest number, or take them for sums of several."""
     mean = fit.distribution.mean
     known = fit.weighted_sum(mean, mean)
-    share = fit.weighted_sum(mean, fit.losses) / known if known > 0 else 0.0
+    share = fit.weighted_sum(mean, fit.losses) / known if known > 0 else np.nan
     if not fit.noisy:
         if fit.losses.size > 1 and np.isfinite(share) and share:
             model = given._replace(factor=given.factor * share)
@@ -128,11 +128,11 @@ def fitted_batch(given: LossModel, fit: Fit, *, twice: bool) -> Iterator[Hypothe
     if given.batch is not None or (len(counts) == 1 and not single_trials(counts)):
         return
     if len(counts) == 1:
-        whole = int(counts.total_count[0])
+        whole = counts.total_count.item()
         still = fit.expected(given._replace(likelihood_weight=0.0))
     slope = fit.distribution.mean - still
     known = fit.weighted_sum(slope, slope)
-    share = fit.weighted_sum(slope, fit.losses - still) / known if known > 0 else 0.0
+    share = fit.weighted_sum(slope, fit.losses - still) / known if known > 0 else np.nan
     if not (np.isfinite(share) and share > 0) or (share < 1) is twice:
         return
     part = min(share, 1 / share)
@@ -202,7 +202,9 @@ def fitted_weight(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
     for what, changed in ways.items():
         if fit.noisy:
             found = fitted(given, fit, Expected.about(np.zeros(1), _WIDE), changed)
-            weight, price = (np.exp(found.at.item()), found.price) if found else (np.nan, 0.0)
+            if found is None:
+                continue
+            weight, price = np.exp(found.at.item()), found.price
         else:
             weight, price = _weight_of_values(given, fit, likelihood=changed is of_likelihood)
         if np.isfinite(weight) and 1e-6 < weight < 1e6:

@@ -210,6 +210,11 @@ class LossModel(NamedTuple):
             seen=self.seen and self.seen.at(steps),
         )
 
+    @property
+    def last(self) -> LossModel:
+        """Model of the last loss alone."""
+        return self.at(slice(-1, None))
+
     def of_counts(self, counts: Counts) -> LossModel:
         """Model of losses that count other data."""
         return self._replace(counts=counts, seen=None)

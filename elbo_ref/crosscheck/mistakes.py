@@ -52,9 +52,9 @@ class Mistake(NamedTuple):
     fitted : callable
         Hypotheses of a given model and a `Fit` with one number fitted.
     price : float
-        Log-likelihood penalty of that number beside its precision's: 3 for a constant or a factor
-        that nothing explains, 2 for a weight, a total or minibatches that nobody mentioned, and for
-        each of a prior's two concentrations.
+        Log-likelihood penalty of that number beside its precision's: 3 for a constant, a factor or
+        parameters of another time that nothing explains, 2 for a weight or minibatches that nobody
+        mentioned.
     open_ended : bool
         Whether there are other ways to make it than these: no data, orders of rows, guides or
         priors can all be tried.

@@ -39,11 +39,12 @@ _DIGITS = (1, 2, 3, 4)
 
 
 def divergence_from_posterior(form: LinearForm) -> FloatArray:
-    """Divergence of each latent's guide from its posterior, at the last loss, (G,)."""
-    counts, prior = form.task.counts, form.model.prior[:, -1]
-    expected = (form.tilt * form.expected_logs()).sum(axis=0)[-1] + form.constants[-1]
+    """Divergence of each latent's guide from its posterior, (G,), by the form of one loss."""
+    counts, prior = form.task.counts, form.model.prior.squeeze(axis=1)
+    expected = (form.tilt * form.expected_logs()).sum(axis=0) + form.constants
     evidence = sc.betaln(prior[0] + counts.successes, prior[1] + counts.failures)
-    return np.asarray(evidence - sc.betaln(*prior) + counts.log_coefficient - expected)
+    each = evidence - sc.betaln(*prior) + counts.log_coefficient - expected
+    return np.asarray(each.squeeze(axis=0))
 
 
 def round_priors(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
@@ -51,10 +52,11 @@ def round_priors(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
     nearest = _nearest_prior(given) if given.prior_held else None
     if nearest is None:
         return
-    grid = np.array(np.meshgrid(_ROUND, _ROUND)).reshape(2, -1)
-    form = LinearForm.of(given.at(slice(-1, None)))
-    logs, weights = form.expected_logs()[:, -1], form.task.weights
-    held, change = given.prior[:, -1], grid - given.prior[:, -1]
+    grid = np.array([(a, b) for b in _ROUND for a in _ROUND]).T
+    form = LinearForm.of(given.last)
+    logs, weights = form.expected_logs().squeeze(axis=1), form.task.weights
+    held = form.model.prior.squeeze(axis=1)
+    change = grid - held
     more = weights.sum() * (sc.betaln(*grid) - sc.betaln(*held)) - (logs @ weights) @ change
     shift, error = fit.constant()
     away = (shift - given.factor * more) / error
@@ -77,7 +79,7 @@ def fitted_prior(given: LossModel, fit: Fit, *, held: bool) -> Iterator[Hypothes
     def changed(model: LossModel, logs: FloatArray) -> LossModel:
         return _with_prior(model, np.exp(np.clip(logs, -_FAR, _FAR)))
 
-    given_one = Expected.about(np.log(given.prior[:, -1, 0]), _WIDE)
+    given_one = Expected.about(np.log(given.last.prior.ravel()), _WIDE)
     posterior = ", of which the guide is the posterior"
     for near, words in ((_nearest_prior(given), posterior), (given_one, "")):
         found = near and fitted(given, fit, near, changed)
@@ -139,19 +141,20 @@ def _nearest_prior(given: LossModel) -> Expected | None:
         return None
     if not unchanged(given.prior):
         return None
-    form = LinearForm.of(given.at(slice(-1, None)))
-    weights, logs = form.task.weights, form.expected_logs()[:, -1]
+    form = LinearForm.of(given.last)
+    weights, logs = form.task.weights, form.expected_logs().squeeze(axis=1)
+    held = form.model.prior.ravel()
     k, f = counts.successes, counts.failures
 
     def less_own(a: FloatArray, b: FloatArray) -> FloatArray:
         return np.asarray(sc.betaln(a + k, b + f) - a * logs[0] - b * logs[1])
 
-    own_part = divergence_from_posterior(form) - less_own(*given.prior[:, -1])
+    own_part = divergence_from_posterior(form) - less_own(*held)
 
     def divergence(x: Any) -> float:
         return float(weights @ (own_part + less_own(*np.exp(np.clip(x, -_FAR, _FAR)))))
 
-    found = scipy.optimize.minimize(divergence, np.log(given.prior[:, -1, 0]), method="Nelder-Mead")
+    found = scipy.optimize.minimize(divergence, np.log(held), method="Nelder-Mead")
     left = max(divergence(found.x) / form.task.num_latents, _LEAST)
     precision = second_derivatives(divergence, found.x) / left
     low = np.linalg.eigvalsh(precision)[0]

@@ -203,7 +203,7 @@ def _by_label(reading: Reading) -> list[Reading]:
     for each, how in ways:
         words = note("labels", described(each, how))
         read = reading._replace(model=model.of_counts(each), findings=(*reading.findings, words))
-        whole = read.model.at(slice(-1, None))._replace(batch=None, batch_scale=1.0)
+        whole = read.model.last._replace(batch=None, batch_scale=1.0)
         found.append((float(expected_losses(whole)[0]), read))
     return [read for _, read in sorted(found, key=itemgetter(0))]
 
@@ -213,8 +213,10 @@ def _ended(reading: Reading, losses: FloatArray) -> list[Reading]:
     stale = stale_history(reading.model, losses)
     if stale is None:
         return [reading]
-    end = reading.model.at(slice(-1, None))
-    return [reading, reading._replace(model=end, findings=(*reading.findings, stale))]
+    return [
+        reading,
+        reading._replace(model=reading.model.last, findings=(*reading.findings, stale)),
+    ]
 
 
 def _framework(given: Parameters) -> Framework | None:

@@ -35,7 +35,7 @@ class BoundDraws:
     def __init__(
         self, model: LossModel, num_samples: int, repeats: int, rng: np.random.Generator
     ) -> None:
-        form = LinearForm.of(model.at(np.array([-1])))
+        form = LinearForm.of(model.last)
         entry = form.task.entry_of_latent
         repeats = max(min(repeats, _MOST // (num_samples * entry.size)), 100)
         x = form.parameters[:, 0, entry]
