@@ -51,8 +51,6 @@ def guide_is_absent(
     except ValueError:
         return False
     used = {expression.name for expression in claims.expressions.values()}
-    if not used and prior is None:
-        return False
     sizes = {1, len(counts), counts.num_latents}
     left = {name: x for name, x in claims.values.items() if name not in used}
     return (
