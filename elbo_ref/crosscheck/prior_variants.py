@@ -107,18 +107,19 @@ def fitted_guide(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
         return with_guide(model, guide.constrain(np.clip(free, -_FAR, _FAR))[:, None])
 
     if params.shape[::2] == (2, 1):
-        centre = guide.unconstrain(params[:, -1, 0])
+        centre = guide.unconstrain(given.last.guide_parameters.ravel())
         found = fitted(given, fit, Expected.about(centre, _WIDE), of_pair)
         if found is not None:
             words = "the guide's are {:.4g} and {:.4g}".format(*guide.constrain(found.at))
             yield Hypothesis(words, of_pair(given, found.at), "prior", found.price, reasoned=False)
     elif has_pair(given) and given.guide.has_prior:
-        counts, prior = given.counts, given.prior[:, -1]
-        posterior = prior + np.array((counts.successes, counts.failures))
+        counts, last = given.counts, given.last
+        start = last.guide_parameters.squeeze(axis=1)
+        posterior = last.prior.squeeze(axis=1) + np.array((counts.successes, counts.failures))
 
         def on_the_way(model: LossModel, logit: FloatArray) -> LossModel:
             part = sc.expit(logit)
-            return with_guide(model, params[:, -1] ** (1 - part) * posterior**part)
+            return with_guide(model, start ** (1 - part) * posterior**part)
 
         found = fitted(given, fit, Expected.about(np.zeros(1), _TWICE_WIDE), on_the_way)
         if found is not None:
