@@ -239,6 +239,7 @@ def test_losses_beside_their_distributions():
     np.testing.assert_allclose(right.std, np.sqrt(law.variance + 9.0), rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_of_many_losses_some_are_compared():
     """Two hundred of a thousand, evenly spread, with their labels."""
     rng = np.random.default_rng(5)

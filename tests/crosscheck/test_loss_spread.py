@@ -171,7 +171,7 @@ def test_evaluations_have_their_part():
     assert np.mean(np.array(found[0.6]) < 0.1) > 0.7
 
 
-@pytest.mark.parametrize("said", [True, False])
+@pytest.mark.parametrize("said", few([True, False]))
 def test_running_means_of_losses_are_said_to_be_that(said):
     """They vary too little, as the mean of many particles does, but neighbours are alike."""
     params, losses = ran("beta", 4, steps=400)

@@ -92,6 +92,7 @@ def test_fitted_numbers_are_charged():
     assert "unexplained_constant" not in by_name(fitted_hypotheses(model, right))
 
 
+@pytest.mark.thorough
 def test_priors_that_are_held_and_not():
     """An own number for either belongs to another mistake."""
     counts = er.Counts([30, 70, 20, 55], [100, 90, 60, 80])

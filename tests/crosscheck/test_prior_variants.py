@@ -16,6 +16,7 @@ from elbo_ref.crosscheck.linear_form import LinearForm
 from elbo_ref.crosscheck.variants import Fit
 from elbo_ref.objectives import RenyiBound
 from loss_models import COUNTS, OWN, model_of, posterior
+from tiers import few
 
 K, N = np.array([30, 70, 20, 55]), np.array([100, 90, 60, 80])
 MANY = er.Counts(K, N, multiplicity=[1, 2, 1, 1])
@@ -121,12 +122,12 @@ def test_every_pair_of_round_numbers_may_be_one(monkeypatch):
     assert pairs == {(float(a), float(b)) for a in ROUND for b in ROUND}
 
 
-@pytest.mark.parametrize("prior", [(4.0, 2.0), (4.2, 1.5), (4.25, 1.52), (4.125, 1.527)])
-def test_digits_of_a_prior_that_was_written_down(prior):
+@pytest.mark.parametrize(("a", "b"), few([(4.2, 1.5), (4.0, 2.0), (4.25, 1.52), (4.125, 1.527)]))
+def test_digits_of_a_prior_that_was_written_down(a, b):
     """One to four of them, under which losses are still."""
-    model = handed(prior, noise=0.0)
-    near, _ = variants.fitted_prior(model, fit_of(model, losses_of(model, prior)), held=True)
-    assert near.model.prior[:, -1, 0].tolist() == [*prior] and near.reasoned
+    model = handed((a, b), noise=0.0)
+    near, _ = variants.fitted_prior(model, fit_of(model, losses_of(model, (a, b))), held=True)
+    assert near.model.prior[:, -1, 0].tolist() == [a, b] and near.reasoned
 
 
 def test_losses_that_are_multiplied_tell_the_same_prior():
@@ -177,7 +178,7 @@ def test_a_normal_guide_tells_a_prior_too():
     assert first.variant == f"Beta(4, 1.5){WORDS}"
 
 
-@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("held", few([False, True]))
 def test_fitted_priors(held):
     """About the guide's, which gives it a reason where it is of few digits, and about the given."""
     model = handed(held=held)

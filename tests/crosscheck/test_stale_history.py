@@ -29,10 +29,11 @@ def drawn_losses(size, prior=PRIOR):
     return -(joint - stats.beta.logpdf(c, *1.3 * OWN)).sum(axis=1)
 
 
+@pytest.mark.thorough
 def test_a_history_without_copies_is_said_to_be_one():
     """Judged as one set of final parameters, of which the last loss is."""
-    losses = drawn_losses(60) + 40.0 * np.exp(-np.arange(60) / 8.0)
-    verdict = aliased(losses)
+    losses = drawn_losses(30) + 40.0 * np.exp(-np.arange(30) / 8.0)
+    verdict = aliased(losses, steps=30)
     assert verdict.mistakes == ("stale_history",), verdict
     assert verdict.tested
 
