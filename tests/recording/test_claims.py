@@ -80,6 +80,16 @@ def test_a_prior_that_was_held(made):
     assert "at step 1" in moving.having("mistake")[0].quantity
 
 
+@pytest.mark.parametrize("first", [1e-3, 2.0, 1e3])
+def test_a_prior_is_held_to_a_millionth(first):
+    c = np.full((3, 1, 3), 0.25)
+    held = read_statement(stated(c, betas((first, 5.0))))
+    for off, some in ((0.9e-6, False), (1.1e-6, True)):
+        for sign in (1, -1):
+            claim = er.Beta(first * (1 + sign * off), 5.0)
+            assert bool(claimed(held, prior=claim)) is some
+
+
 def test_a_claim_does_not_change_what_is_compared(made):
     recording = made.recording()
     alone = replay(recording)

@@ -145,6 +145,42 @@ def test_an_argument_that_went_its_way_in_many_steps_does_not(steps):
     assert finite_part(later)[1][0].name == "kernel_error"
 
 
+def jumps(*steps, name="guide.c.concentration1", rows=()):
+    """What is said of an argument before the last of its steps, where the loss is not finite."""
+    values = np.array(steps, float)
+    observed = {f"{x}.rows": np.zeros((1, 1)) for x in rows}
+    losses = np.append(np.zeros(len(values) - 1), np.nan)
+    made = Recording(losses=losses, arguments={name: values}, observed=observed)
+    (finding,) = finite_part(made)[1]
+    return finding.reason
+
+
+def test_a_hundred_times_is_far():
+    """From one step to the next, up or down; the farthest of the first step is told."""
+    for factor, far in ((99.9, False), (100.1, True)):
+        assert bool(jumps([1.0], [factor])) is far
+        assert bool(jumps([1.0], [1 / factor])) is far
+    assert "from 1 to 5e+03" in jumps([1.0, 1.0], [200.0, 5e3])
+    assert "step before 1" in jumps([1.0, 1.0], [200.0, 1.0], [200.0, 5e3])
+    assert jumps([1.0], [200.0], name="guide.c.loc") == ""
+    assert "200" in jumps([1.0], [200.0], name="guide.c.scale")
+
+
+def test_values_beyond_all_reason():
+    """Below a millionth or above a thousand million, where nothing jumped first."""
+    for value, far in ((0.99e9, False), (1.01e9, True), (1.01e-6, False), (0.99e-6, True)):
+        assert bool(jumps([value], [value])) is far
+    assert "is 2e+09 at step 0: no derivative is of use" in jumps([2e9], [3e9])
+    assert jumps([np.nan], [0.0]) == "", "these have no size"
+
+
+def test_minibatches_have_other_latents_in_each_step():
+    """So that one latent's argument is compared with another's, unless there is one for all."""
+    assert jumps([1.0, 1.0], [1.0, 200.0], rows=["plate"]) == ""
+    assert "from 1 to 200" in jumps([1.0], [200.0], rows=["plate"])
+    assert "at step 0" in jumps([2e9, 1.0], [1.0, 1.0], rows=["plate"])
+
+
 def test_a_run_that_is_not_finite_is_not_told_to_go_on():
     before = Made().recording().arguments["guide.c.concentration1"][:3, 2]
     verdict = replay(thrown([*before, 1e5]))
