@@ -87,7 +87,10 @@ def pooled_log_likelihood(counts: Counts) -> float:
 
 
 def binomial_log_likelihood(counts: Counts, mean: Fraction) -> float:
-    """Sum log C(N, K) + K log c + (N - K) log(1 - c), with one c for all latents."""
+    """Sum log C(N, K) + K log c + (N - K) log(1 - c), with one c for all latents.
+
+    It is 0 or 1 only where all outcomes are of one kind.
+    """
     up, over = mean.numerator, mean.denominator
     m, rest = np.asarray(float(mean)), np.asarray(float(1 - mean))
     one, other, size = m, rest, 1.0
