@@ -47,6 +47,8 @@ def test_the_sign_of_a_slope_is_exact():
     assert BinomialLimit.of(two, Fraction(1, 2)).sign == 0
     assert BinomialLimit.of(er.Counts([0, 2], 2), Fraction(1, 2)).sign == 1
     assert BinomialLimit.of(er.Counts([1, 1], 2), Fraction(1, 2)).sign == -1
+    for third in (1, 0, -1):
+        assert BinomialLimit(Fraction(1, 2), Fraction(third, 3)).sign == third
 
 
 def test_ordered_pairs():
@@ -95,6 +97,10 @@ def test_the_pooled_likelihood():
     assert binomial.pooled_mean(COUNTS) == 17 / 40
     wanted = sum(stats.binom.logpmf(k, n, 17 / 40) for k, n in EACH)
     assert binomial.pooled_log_likelihood(COUNTS) == pytest.approx(wanted, rel=1e-13)
+    half = er.Counts([2, 5], [6, 8])
+    assert binomial.pooled_mean(half) == 0.5
+    wanted = stats.binom.logpmf([2, 5], [6, 8], 0.5).sum()
+    assert binomial.pooled_log_likelihood(half) == pytest.approx(wanted, rel=1e-13)
     nothing = er.Counts([0, 0], 0)
     assert np.isnan(binomial.pooled_mean(nothing))
     assert binomial.pooled_log_likelihood(nothing) == 0.0
@@ -130,6 +136,7 @@ def test_a_likelihood_near_its_best_keeps_its_digits():
 def test_the_saturated_likelihood():
     counts = er.Counts([3, 0, 4, 0], [10, 5, 4, 0], multiplicity=[2, 1, 1, 3])
     wanted = 2 * stats.binom.logpmf(3, 10, 0.3)
+    assert binomial.saturated_log_likelihood(er.Counts([1, 0], 1)) == 0.0
     assert binomial.saturated_log_likelihood(counts) == pytest.approx(wanted)
     rows = er.Counts.shared([3, 7], [10, 9])
     wanted = stats.binom.logpmf([3, 7], [10, 9], 10 / 19).sum()
