@@ -160,3 +160,21 @@ def test_rows_or_priors_of_their_own_are_untested():
     (finding,) = compare(statement, rows)
     assert finding.status == "untested"
     assert finding.reason == "the rows change from step to step, or have several priors"
+
+
+def test_what_is_allowed_for_is_rounding_of_all_terms():
+    """Eight eps of log factorials, and of digammas, without their signs, times the scale."""
+    found = replay(recording(scale=2.5))
+    eps = np.finfo("float64").eps
+    sizes = []
+    for a, b in zip(A, B, strict=True):
+        x = np.array([a + K, b + N - K, a + b + N, a + 0 * K, b + 0 * K, a + b + 0 * K,
+                      K + 1.0, N - K + 1.0, N + 1.0])  # fmt: skip
+        of_loss = np.abs(special.gammaln(x)) + x * np.abs(special.psi(x))
+        sizes.append((of_loss.sum(), (np.abs(special.psi(x[:6])) + 1).sum()))
+    of_losses, of_slopes = 8 * eps * 2.5 * np.array(sizes).T
+    (losses,) = [x for x in found.having("agrees") if x.name == "losses"]
+    gradients = [x for x in found.having("agrees") if x.name == "gradients"]
+    assert np.isclose(of_losses, losses.allowance, rtol=1e-9).any()
+    assert len(gradients) == 2
+    assert all(np.isclose(of_slopes, x.allowance, rtol=1e-9).any() for x in gradients)
