@@ -302,14 +302,14 @@ def test_the_least_of_an_allowance_is_a_loss_and_a_nat():
     """Of a loss with an expected value of ten: eleven nats, by the step or by rounding."""
     model, values = model_of(steps=2), np.array([10.0, 10.0])
     finding = Finding("losses", "", 10.0, 10.0)
-    for allowance, of_step, said in ((10.9, 0.0, ""), (11.1, 0.0, "rounding"), (11.1, 8.0, "step")):
+    for allowance, of_step, said in ((10.9, 0.0, ""), (11.1, 2.0, "rounding"), (11.1, 8.0, "step")):
         given = aligned(model, values, allowance=of_step)
         test = ModelTest(model, given.losses, np.random.default_rng(0))
         test.allowance = np.array([99.0, allowance])
         why = _says_nothing(given, finding, test)
         assert (why == "") == (said == "") and said in why
         if said == "rounding":
-            assert "11.1 nats" in why and "float64" in why and "the 11 nats" in why
+            assert "by 9.1 nats" in why and "float64" in why and "the 11 nats" in why
         if said == "step":
             assert "changed it by 8 nats" in why
 
