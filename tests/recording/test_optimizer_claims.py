@@ -128,6 +128,8 @@ def test_a_rate_that_the_optimizer_lowers_is_named_before_its_class():
     """Adam is said of a ClippedAdam whose rate falls; one whose rate stays has another class."""
     named = [name for name, _ in found(noted("ClippedAdam", CLIPPED), er.Adam(lr=LR))]
     assert named == ["learning_rate_decay", "optimizer_settings"]
+    decay, _ = compare_optimizer(noted("ClippedAdam", CLIPPED), OptimizerClaim.of(er.Adam(lr=LR)))
+    assert (decay.theirs, decay.ours, decay.allowance) == (0.9, 1.0, None)
     steady = noted("ClippedAdam", {**CLIPPED, "lrd": 1.0})
     assert [name for name, _ in found(steady, er.Adam(lr=LR))] == ["optimizer_settings"]
     assert [name for name, _ in found(noted("ClippedAdam", CLIPPED), "Adam")] == [
