@@ -219,13 +219,13 @@ def _numbers(option: str, path: Path, column: str | None) -> FloatArray:
         raise DataError(error.text, when=error.when, **said) from None
 
 
-def _optimizer(options: argparse.Namespace) -> Adam | ClippedAdam | None:
-    """Make the optimizer that is claimed; None of one that is not known here, or has no rate."""
+def _optimizer(options: argparse.Namespace) -> Adam | ClippedAdam | str | None:
+    """Make the optimizer that is claimed; its name where it is not known here, or has no rate."""
     optimizer = optimizer_of(
         options.optimizer, 0.1 if options.lr is None else options.lr, options.lrd
     )
     known = options.lr is not None and options.optimizer not in ("sgd", "other")
-    return optimizer if known else None
+    return optimizer if known else options.optimizer
 
 
 def _known(name: Callable[[str], str]) -> Callable[[str], str]:

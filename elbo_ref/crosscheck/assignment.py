@@ -39,6 +39,8 @@ _POSITIVE = ("concentration1", "concentration0", "concentration", "concentration
 _MOST = 8
 """Ways to apply functions that are tried."""
 _BY_NAME = "its name"
+_FEW = 16
+"""Values of a parameter, of no history, of which each may have a role."""
 _NEAR = 0.1
 """Part of an interval that is near its end."""
 
@@ -166,10 +168,23 @@ def _unused(claims: Claims) -> Iterator[Finding]:
     """Note the parameters that no role uses."""
     used = {x.name for x in claims.expressions.values()}
     left = [name for name in claims.values if name not in used]
+    left += [f"part of {name}" for name in sorted(used) if _is_left(name, claims)]
     hint = "; the Beta-Binomial has none such: it may be another model"
     what = f"{some_of(left)}: no role uses it, and nothing is said of it"
     if left:
         yield note("unused", what + hint * any(map(is_foreign, left)))._replace(of=", ".join(left))
+
+
+def _is_left(name: str, claims: Claims) -> bool:
+    """Return True if roles use some of the few values of a parameter, and not the others."""
+    values = claims.values.get(name, np.zeros(0))
+    left = np.ones(values.shape, bool)
+    if values.ndim != 1 or values.size > _FEW:
+        return False
+    for expression in claims.expressions.values():
+        if expression.name == name:
+            left[expression.rows] = False
+    return bool(left.any())
 
 
 def _orders(claims: Claims) -> Iterator[tuple[Claims, list[Finding]]]:

@@ -24,16 +24,14 @@ from elbo_ref._validation.arguments import (
 )
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck import wording
-from elbo_ref.crosscheck.alignment import align
-from elbo_ref.crosscheck.chosen_reading import likeliest, reading_by_letters
+from elbo_ref.crosscheck.chosen_reading import Candidate, likeliest, reading_by_letters
 from elbo_ref.crosscheck.claims import UnknownRoleError, check_claims
-from elbo_ref.crosscheck.class_names import guide_name, loss_name
+from elbo_ref.crosscheck.class_names import guide_name, loss_name, optimizer_name
 from elbo_ref.crosscheck.expressions import NamesError
 from elbo_ref.crosscheck.findings import Finding, Verdict, in_order
 from elbo_ref.crosscheck.loss_findings import (
     Explained,
     compared,
-    explain,
     impossible_losses,
     with_particles_of_run,
 )
@@ -54,7 +52,6 @@ from elbo_ref.crosscheck.reach import held_by_names, maximum_findings
 from elbo_ref.crosscheck.readings import (
     Framework,
     HandedIn,
-    Reading,
     reading_without_guide,
     readings_of,
 )
@@ -86,7 +83,7 @@ def cross_check(
     names: Mapping[str, str] | None = None,
     dtype: Literal["float32", "float64"] | None = None,
     prior: Beta | None = None,
-    optimizer: Adam | ClippedAdam | None = None,
+    optimizer: Adam | ClippedAdam | str | None = None,
     subsample_size: int | None = None,
     framework: Framework | None = None,
     rng: Rng = 0,
@@ -126,9 +123,10 @@ def cross_check(
         Type that the run computed in; by default the one that the numbers look like.
     prior : Beta, optional
         The prior's concentrations, where they were not learned.
-    optimizer : Adam or ClippedAdam, optional
+    optimizer : Adam, ClippedAdam or str, optional
         Tells by how much the parameters can have moved in a step, and the noise floor. Without it
-        nothing is said of learning rates.
+        nothing is said of learning rates, nor of another one, which is told by its class, as
+        ``"SGD"``.
     subsample_size : int, optional
         Number of latents, or of single trials of a shared latent, that a step saw.
     framework : {"pyro", "numpyro"}, optional
@@ -180,7 +178,10 @@ def cross_check(
     """
     check_type("counts", counts, Counts)
     check_claims(names, prior)
-    if optimizer is not None:
+    of_adam = True
+    if isinstance(optimizer, str):
+        of_adam, optimizer = "adam" in optimizer_name(optimizer), None
+    elif optimizer is not None:
         check_type("optimizer", optimizer, Adam, ClippedAdam)
     if dtype is not None and not (isinstance(dtype, str) and dtype in ("float32", "float64")):
         raise ValueError(f"dtype = {dtype!r} is neither 'float32' nor 'float64'")
@@ -210,6 +211,7 @@ def cross_check(
         dtype,
         subsample_size,
         framework,
+        of_adam,
     )
     try:
         return _judged(handed, optimizer, rng)
@@ -226,31 +228,30 @@ def _judged(handed: HandedIn, optimizer: Adam | ClippedAdam | None, rng: Rng) ->
     strange = strange or not_finite(given.values, handed.losses, handed.evaluations)
     if strange:
         return _without_numbers(strange, what, handed.loss, counts)
-    reading: Reading | None
     if guide_is_absent(counts, given.values, guide, handed.names, handed.prior):
         reading = reading_without_guide(handed, rng)
         if reading is None:
             return _prior_alone(handed)
-        return _verdict(reading, handed, optimizer, rng)
+        return _verdict(Candidate(reading, handed, optimizer, rng), handed, optimizer)
     try:
         claims = claims_of(given.values, guide, len(counts), handed.names, handed.prior)
     except UnknownRoleError as unknown:
-        reading = reading_by_letters(handed, unknown, optimizer, rng, fitting=True)
+        chosen = reading_by_letters(handed, unknown, optimizer, rng, fitting=True)
         strange = prior_of_another_model(unknown, given, counts.num_latents)
-        if reading is None and strange:
+        if chosen is None and strange:
             return _without_numbers(strange, what, handed.loss, counts)
-        if reading is None:
-            reading = reading_by_letters(handed, unknown, optimizer, rng, fitting=False)
-        if reading is None:
+        if chosen is None:
+            chosen = reading_by_letters(handed, unknown, optimizer, rng, fitting=False)
+        if chosen is None:
             raise
-        return _verdict(reading, handed, optimizer, rng)
+        return _verdict(chosen, handed, optimizer)
     strange = more_outcomes(claims) or shared_by_shape(counts, claims, given)
     strange = strange or other_latents(counts, claims, handed.losses.size)
     strange = strange or several_priors(counts, claims, given)
     if strange:
         return _without_numbers(strange, what, handed.loss, counts)
-    reading = likeliest(readings_of(handed, rng), handed, optimizer, rng)
-    return _verdict(reading, handed, optimizer, rng)
+    possible = [Candidate(x, handed, optimizer, rng) for x in readings_of(handed, rng)]
+    return _verdict(likeliest(possible, handed), handed, optimizer)
 
 
 def _without_numbers(
@@ -271,21 +272,16 @@ def _prior_alone(handed: HandedIn) -> Verdict:
     return Verdict(subject, findings, advice=wording.advice(findings, has_losses=True))
 
 
-def _verdict(
-    reading: Reading,
-    handed: HandedIn,
-    optimizer: Adam | ClippedAdam | None,
-    rng: Rng,
-) -> Verdict:
+def _verdict(chosen: Candidate, handed: HandedIn, optimizer: Adam | ClippedAdam | None) -> Verdict:
     """Compare losses, steps and parameters with what a model says of them."""
+    reading = chosen.reading
     model, findings = reading.model, list(reading.findings)
     losses, evaluations = handed.losses, handed.evaluations
     learned, steps = learned_of(reading.names), model.prior.shape[1]
     reached, ruled_out = model, tuple[str, ...]()
-    aligned, explained = align(model, losses, evaluations, optimizer), None
-    paired = aligned is not None
-    if aligned is not None:
-        explained = with_particles_of_run(explain(aligned, rng), model, losses)
+    explained, paired = chosen.explained, chosen.aligned is not None
+    if explained is not None:
+        explained = with_particles_of_run(explained, model, losses)
         findings += explained.findings
         reached = _explained(model, explained)
         ruled_out = explained.report.ruled_out
@@ -313,7 +309,8 @@ def _verdict(
         if reached is not model:
             name, which = "exact", "with the mistake undone"
         findings.append(Finding(name, f"the exact numbers are those {which}", status="note"))
-    seen = diagnosed(reached, learned, optimizer, max(losses.size, steps - 1))
+    last = max(losses.size, steps - 1)
+    seen = diagnosed(reached, learned, optimizer, last, of_adam=handed.of_adam)
     has_losses = bool(losses.size or evaluations.size)
     decay = optimizer.weight_decay if optimizer else 0.0
     names = {**reading.names, **(handed.names or {})}

@@ -6,6 +6,7 @@ The first one that they do not reject is taken; else the likeliest, one without 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import cached_property
 
 import numpy as np
@@ -29,22 +30,40 @@ _FEWEST = 5
 """Losses whose spread says how many particles they are the mean of."""
 
 
-class _Candidate:
-    """A reading beside the losses; what is costly is computed once, when it is asked for."""
+class Candidate:
+    """A reading beside the losses; what is costly is computed once, when it is asked for.
+
+    Attributes
+    ----------
+    reading : Reading
+    """
 
     def __init__(
-        self, reading: Reading, aligned: AlignedLosses, rng: Rng, price: float = 0.0
+        self,
+        reading: Reading,
+        handed: HandedIn,
+        optimizer: Adam | ClippedAdam | None,
+        rng: Rng,
+        price: float = 0.0,
     ) -> None:
-        self.reading, self._aligned, self._rng, self._price = reading, aligned, rng, price
-        self.is_stale = any(x.name == "stale_history" for x in reading.findings)
+        self.reading, self._price = reading, price
+        self._beside = handed, optimizer, rng
+
+    @cached_property
+    def aligned(self) -> AlignedLosses | None:
+        """The losses that belong to parameters that are known; None if there are none."""
+        handed, optimizer, _ = self._beside
+        return align(self.reading.model, handed.losses, handed.evaluations, optimizer)
+
+    @cached_property
+    def explained(self) -> Explained | None:
+        """What the losses are most likely; None if there are none."""
+        return None if self.aligned is None else explain(self.aligned, self._beside[-1])
 
     @cached_property
     def _test(self) -> ModelTest:
-        return ModelTest(self._aligned.model, self._aligned.losses, generator(self._rng))
-
-    @cached_property
-    def _explained(self) -> Explained:
-        return explain(self._aligned, self._rng)
+        assert self.aligned is not None
+        return ModelTest(self.aligned.model, self.aligned.losses, generator(self._beside[-1]))
 
     @property
     def fits(self) -> bool:
@@ -52,40 +71,55 @@ class _Candidate:
         return self._test.p_any >= LEVEL
 
     @property
+    def is_stale(self) -> bool:
+        """True if its history was kept without copies."""
+        return any(x.name == "stale_history" for x in self.reading.findings)
+
+    @property
     def is_mistaken(self) -> bool:
         """True if losses are certainly those of a mistake beside which no number is likely."""
-        best = self._explained.report.certain
+        best = None if self.explained is None else self.explained.report.certain
         return best is not None and best.hypothesis.name not in ("", "wrong_num_particles")
 
     @property
     def cost(self) -> tuple[bool, float]:
         """Whether there is a mistake, and minus the log likelihood of the best explanation."""
-        mistaken = any(x.status == "mistake" for x in self._explained.findings)
-        return mistaken, self._price - self._explained.report.score
+        assert self.explained is not None
+        mistaken = any(x.status == "mistake" for x in self.explained.findings)
+        return mistaken, self._price - self.explained.report.score
+
+    def noted(self, name: str, words: str) -> Candidate:
+        """Return it with a note on its reading."""
+        other = copy(self)
+        other.reading = with_note(self.reading, name, words)
+        return other
+
+    def of_particles(self, number: int, price: float = 0.0) -> Candidate:
+        """Read losses as means of a number of particles that nobody said."""
+        words = f"{number}, taken from the spread of the losses, as none was given"
+        model = self.reading.model._replace(num_particles=number)
+        reading = with_note(self.reading._replace(model=model), "num_particles", words, str(number))
+        return type(self)(reading, *self._beside, price)
 
     def numbers_of_particles(self) -> tuple[list[int], list[int]]:
         """List those that the spread of losses has, about their model's mean and about their own.
 
         The likeliest comes first.
         """
-        values, distribution = self._aligned.losses.values, self._test.distribution
+        assert self.aligned is not None
+        values, distribution = self.aligned.losses.values, self._test.distribution
         mean, variance = distribution.mean, distribution.variance
         spread = np.maximum(variance + self._test.allowance**2, 1e-24 * (1 + mean**2))
         fit = Fit(values, distribution, spread, expected_losses)
         own = fit._replace(losses=values - fit.constant()[0])
         first, second = (
-            [x.model.num_particles for x in fitted_particles(self._aligned.model, each)]
+            [x.model.num_particles for x in fitted_particles(self.aligned.model, each)]
             for each in (fit, own)
         )
         return first, second
 
 
-def likeliest(
-    readings: Sequence[Reading],
-    handed: HandedIn,
-    optimizer: Adam | ClippedAdam | None,
-    rng: Rng,
-) -> Reading:
+def likeliest(candidates: Sequence[Candidate], handed: HandedIn) -> Candidate:
     """Return the first reading that losses do not reject, or the likeliest without a mistake.
 
     A history whose rows are equal is one that was kept without copies unless its losses are
@@ -95,42 +129,26 @@ def likeliest(
     enough = handed.losses.size + handed.evaluations.size >= _FEWEST
     open_number = enough and handed.num_particles is None and handed.order_said
     open_number = open_number and handed.loss.name != "renyi"
-    if len(readings) == 1 and not open_number:
-        return readings[0]
-
-    def candidate(reading: Reading, price: float = 0.0) -> _Candidate | None:
-        aligned = align(reading.model, handed.losses, handed.evaluations, optimizer)
-        return None if aligned is None else _Candidate(reading, aligned, rng, price)
-
-    rejected, others = list[_Candidate](), list[_Candidate]()
-    for reading in readings:
-        made = candidate(reading)
-        if made is None:
-            return readings[0]
-        if made.is_stale and rejected and rejected[-1].is_mistaken:
+    if len(candidates) == 1 and not open_number:
+        return candidates[0]
+    rejected, others = list[Candidate](), list[Candidate]()
+    for one in candidates:
+        if one.aligned is None:
+            return candidates[0]
+        if one.is_stale and rejected and rejected[-1].is_mistaken:
             continue
-        if made.fits:
-            return reading
-        rejected.append(made)
+        if one.fits:
+            return one
+        rejected.append(one)
     for one in rejected if open_number else ():
         of_mean, of_own_mean = one.numbers_of_particles()
         for number in of_mean:
-            other = candidate(_of_particles(one.reading, number))
-            if other is not None and other.fits:
-                return one.reading if one.is_mistaken else other.reading
-        for number in of_own_mean[:1]:
-            other = candidate(_of_particles(one.reading, number), _OF_NUMBER)
-            others += [other] if other is not None else []
+            other = one.of_particles(number)
+            if other.fits:
+                return one if one.is_mistaken else other
+        others += [one.of_particles(number, _OF_NUMBER) for number in of_own_mean[:1]]
     possible = [*rejected, *others]
-    best = possible[0] if len(possible) == 1 else min(possible, key=lambda x: x.cost)
-    return best.reading
-
-
-def _of_particles(reading: Reading, number: int) -> Reading:
-    """Read losses as means of a number of particles that nobody said."""
-    words = f"{number}, taken from the spread of the losses, as none was given"
-    model = reading.model._replace(num_particles=number)
-    return with_note(reading._replace(model=model), "num_particles", words, str(number))
+    return possible[0] if len(possible) == 1 else min(possible, key=lambda x: x.cost)
 
 
 def reading_by_letters(
@@ -140,21 +158,20 @@ def reading_by_letters(
     rng: Rng,
     *,
     fitting: bool,
-) -> Reading | None:
+) -> Candidate | None:
     """Take a and b for concentrations, in the order that the losses fit; None if neither is it.
 
     Unless it must be `fitting`, the order is taken in which a mistake explains the losses best.
     """
     found = []
     for reading, listed in _by_letters(handed, unknown, rng):
-        aligned = align(reading.model, handed.losses, handed.evaluations, optimizer)
-        if aligned is None:
+        one, words = Candidate(reading, handed, optimizer, rng), f"{listed} were taken"
+        if one.aligned is None:
             return None
-        words = f"{listed} were taken"
-        if _Candidate(reading, aligned, rng).fits:
-            return with_note(reading, "names", f"{words}: the losses fit so")
-        found.append(with_note(reading, "names", f"{words}, as no order fits the losses better"))
-    return None if fitting or not found else likeliest(found, handed, optimizer, rng)
+        if one.fits:
+            return one.noted("names", f"{words}: the losses fit so")
+        found.append(one.noted("names", f"{words}, as no order fits the losses better"))
+    return None if fitting or not found else likeliest(found, handed)
 
 
 def _by_letters(

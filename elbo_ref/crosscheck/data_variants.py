@@ -64,13 +64,17 @@ def largest_totals(given: LossModel) -> Iterator[Hypothesis]:
 
 
 def failures_for_totals(given: LossModel) -> Iterator[Hypothesis]:
-    """Take the total counts for failures, or the failures for total counts."""
+    """Take the total counts for failures, failures for total counts, or successes for these."""
     counts = given.counts
     if given.batch is not None or counts.log_split.any():
         return
     k, n = counts.successes, counts.total_count
-    both = {"successes and totals added": k + n, "the failures": n - k}
-    for words, totals in both.items():
+    others = {
+        "successes and totals added": k + n,
+        "the failures": n - k,
+        "the successes, as no failure counts": k,
+    }
+    for words, totals in others.items():
         if (totals >= k).all():
             changed = given.of_counts(Counts(k, totals, counts.multiplicity))
             yield Hypothesis(words, changed)

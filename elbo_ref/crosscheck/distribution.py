@@ -55,6 +55,8 @@ _ROUGHLY = 100_000
 """Draws of c in a rough distribution."""
 MOST_DRAWS, _BLOCK = 400_000, 500_000
 """Draws of c in all, unless a loss then has fewer samples than that; and at a time."""
+_PLENTY = 20_000
+"""Samples of one distribution beyond which its tail is known."""
 
 
 def loss_distribution(
@@ -66,7 +68,7 @@ def loss_distribution(
     form, rounding, law = _form_and_rounding(model)
     if _is_sampled(model) and not _many_particles(form):
         if model.batch is None or model.renyi or not model.observed or model.added is not None:
-            return sampled_distribution(model, rng), rounding
+            return sampled_distribution(model, rng, _draws_that_do(form)), rounding
         return _minibatch_distribution(form, rng), rounding
     cumulants = _cumulants(form, rng)
     if model.added is not None:
@@ -84,15 +86,22 @@ def rough_distribution(
     Models whose draws are alike are quick to compare with the same `draws`.
     """
     few, columns = _distinct(model)
-    form = LinearForm.of(few)
-    rough, rounding = _rough_cumulants(form, rng, draws or DrawCumulants()), _rounding(form)
-    if few.added is not None:
-        other = LinearForm.of(few.added)
-        added = _rough_cumulants(other, rng, draws or DrawCumulants())
-        rough = GammaCumulants(*(x + y for x, y in zip(rough, added, strict=True)))
-        rounding = rounding + _rounding(other)
-    rough = GammaCumulants(*(np.asarray(x)[columns] for x in rough))
-    return SaddlepointDistribution(rough, columns), rounding[columns]
+    parts = (few,) if few.added is None else (few, few.added)
+    rounding = np.sum([_rounding(LinearForm.of(part)) for part in parts], axis=0)
+    found = GammaCumulants(*(x[columns] for x in rough_cumulants(few, rng, draws)))
+    return SaddlepointDistribution(found, columns), rounding[columns]
+
+
+def rough_cumulants(
+    model: LossModel, rng: np.random.Generator, draws: DrawCumulants | None = None
+) -> GammaCumulants:
+    """Give the first three cumulants of a model's losses."""
+    draws = draws or DrawCumulants()
+    found = _rough_cumulants(LinearForm.of(model), rng, draws)
+    if model.added is not None:
+        added = _rough_cumulants(LinearForm.of(model.added), rng, draws)
+        found = GammaCumulants(*(x + y for x, y in zip(found, added, strict=True)))
+    return GammaCumulants(*map(np.asarray, found))
 
 
 def quick_distribution(
@@ -286,7 +295,14 @@ def _minibatch_distribution(form: LinearForm, rng: np.random.Generator) -> Sampl
     drawn = form.model.num_particles * form.task.num_latents
     number = int(np.clip(_ROUGHLY // drawn, _FEWEST, _MOST_BATCHES))
     batches = cumulants_of_batches(form, DrawCumulants(), rng, number)
-    return SampledDistribution(*_drawn(form.model, rng, MOST_DRAWS, _FEWEST), batches)
+    return SampledDistribution(*_drawn(form.model, rng, _draws_that_do(form), _FEWEST), batches)
+
+
+def _draws_that_do(form: LinearForm) -> int:
+    """Count draws of c in all, of which no distribution has more samples than tell its tail."""
+    steps = 1 if _same_at_all_steps(form) else form.num_losses
+    each = form.model.num_particles * math.prod(_draws_of_particle(form))
+    return min(MOST_DRAWS, _PLENTY * steps * each)
 
 
 def _drawn(

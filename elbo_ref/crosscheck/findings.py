@@ -45,7 +45,7 @@ EXIT_CODES: dict[Outcome, int] = {
 OPTIMUM = ("not_converged", "noise_floor", "drifting", "unbounded")
 """Names of findings with status ``"optimum"``."""
 
-NOT_AGREEMENT = ("at_optimum", "first_step")
+NOT_AGREEMENT = ("at_optimum", "first_step", "updates")
 """Names of findings that agree and do not test losses, gradients or draws."""
 
 ORDER = ("outside", "mistake", "optimum", "agrees", "note", "untested")

@@ -42,11 +42,6 @@ _ROUGH = 0.1
 """Relative error of a number of particles that is told as one about which it is."""
 
 
-def _has_reason(given: LossModel, fit: Fit) -> bool:
-    """Return False if noisy losses of one set of parameters are all that a number fits."""
-    return not (fit.noisy and given.still)
-
-
 def _fit_price(size: float, precision: float) -> float:
     """Charge a fitted number of that size, known as precisely."""
     return float(np.log1p(4 * (1 + size) / precision))
@@ -83,7 +78,8 @@ def fitted_divisor(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
         if fit.losses.size > 1 and np.isfinite(share) and share:
             model = given._replace(factor=given.factor * share)
             price = _fit_price(abs(share), known**-0.5)
-            yield Hypothesis(f"times {share:.6g}", model, "factor", price)
+            words, told = f"times {share:.6g}", not given.still
+            yield Hypothesis(words, model, "factor", price, reasoned=told)
         return
     if given.renyi:
         return
@@ -102,7 +98,8 @@ def fitted_divisor(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
         return
     factor = float(np.exp(found.at.item()))
     price = _RARE + found.price
-    yield Hypothesis(f"times {factor:.4g}", multiplied(given, found.at), "factor", price)
+    model, told = multiplied(given, found.at), not given.still
+    yield Hypothesis(f"times {factor:.4g}", model, "factor", price, reasoned=told)
     for words, ratio, power in (("divided by", 1 / factor, -1), ("times", factor, 1)):
         whole = round(ratio)
         if whole > 1:
@@ -118,7 +115,8 @@ def fitted_constant(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
         density = fit.distribution.log_density
         shift = _likeliest(lambda x: density(fit.losses - x), shift, _AROUND * error)
     model = given._replace(constant=given.constant + shift)
-    yield Hypothesis(f"{shift:.6g} nats", model, "constant", _fit_price(abs(shift), error))
+    price, told = _fit_price(abs(shift), error), not given.still
+    yield Hypothesis(f"{shift:.6g} nats", model, "constant", price, reasoned=told)
 
 
 def fitted_batch(given: LossModel, fit: Fit, *, twice: bool) -> Iterator[Hypothesis]:
@@ -143,7 +141,8 @@ def fitted_batch(given: LossModel, fit: Fit, *, twice: bool) -> Iterator[Hypothe
         scale = (whole / size) ** 2 if twice else 1.0
         words = f"batches of {size}, {'scaled twice' if twice else 'scaled by 1'}"
         model = given._replace(batch=size, batch_scale=scale)
-        yield Hypothesis(words, model, price=price + (_MOSTLY if 2 * size > whole else 0.0))
+        rare, told = _MOSTLY if 2 * size > whole else 0.0, not given.still
+        yield Hypothesis(words, model, price=price + rare, reasoned=told)
 
 
 def fitted_totals(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
@@ -180,9 +179,7 @@ def fitted_totals(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
             precision = np.clip(known**-0.5, 1.0, max(1.0, abs(best) / 2))
             model = given.of_counts(Counts(k, totals(best), w))
             price = more + _fit_price(abs(best), precision)
-            yield Hypothesis(
-                words.format(best), model, price=price, reasoned=_has_reason(given, fit)
-            )
+            yield Hypothesis(words.format(best), model, price=price, reasoned=not given.still)
 
 
 def fitted_weight(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
@@ -213,7 +210,7 @@ def fitted_weight(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
                 words,
                 changed(given, np.log([weight])),
                 price=price,
-                reasoned=_has_reason(given, fit),
+                reasoned=not given.still,
             )
 
 

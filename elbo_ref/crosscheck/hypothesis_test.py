@@ -249,7 +249,9 @@ class _Compared:
             closed, fit = closed_form_hypotheses(meaning.model), self.fit(meaning.model)
             for x in [*closed, *fitted_hypotheses(meaning.model, fit)]:
                 words = f"{x.variant}; and they are {meaning.variant}"
-                found.append(x._replace(variant=words, price=x.price + _OF_MEANING))
+                reasoned = x.reasoned and not self._given.still
+                price = x.price + _OF_MEANING
+                found.append(x._replace(variant=words, price=price, reasoned=reasoned))
         return found
 
     def _screened(self, hypotheses: list[Hypothesis]) -> list[tuple[Hypothesis, ModelTest | None]]:

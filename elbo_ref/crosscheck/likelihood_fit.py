@@ -16,7 +16,7 @@ import scipy
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.alignment import evenly
-from elbo_ref.crosscheck.distribution import rough_distribution
+from elbo_ref.crosscheck.distribution import rough_cumulants
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.moments import DrawCumulants
 from elbo_ref.crosscheck.variants import Fit
@@ -80,7 +80,7 @@ def fitted(
     beside = np.maximum(fit.variance - fit.distribution.variance, 0.0)[rows]
 
     def height(at: FloatArray) -> float:
-        found, _ = rough_distribution(changed(model, at), np.random.default_rng(0), draws)
+        found = rough_cumulants(changed(model, at), np.random.default_rng(0), draws)
         variance = np.maximum(found.variance + beside, 1e-24 * (1 + losses**2))
         away = losses - found.mean
         return float((away**2 / variance + np.log(variance)).sum()) / 2 + expected.distance(at)

@@ -17,6 +17,7 @@ import numpy as np
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.arithmetic import logs_near_ends
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.distributions.base import Source
@@ -88,6 +89,10 @@ class LinearForm(NamedTuple):
             tilt, constants = rows.outcomes, constants + in_closed_form.sum(axis=0)
         tilt = np.broadcast_to(tilt + (outcomes - rows.outcomes), (2, *shape))
         constants = np.broadcast_to(constants, shape)
+        if model.one_draw:
+            times, counts = task.weights, model.counts
+            tilt, outcomes, constants = times * tilt, times * outcomes, times * constants
+            task = Task(guide, Counts(counts.successes, counts.total_count))
         return cls(model, task, guide.source, x, tilt, outcomes, constants)
 
     @property

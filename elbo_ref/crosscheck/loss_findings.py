@@ -19,11 +19,16 @@ from elbo_ref.crosscheck.hypothesis_test import (
 )
 from elbo_ref.crosscheck.linear_form import LinearForm
 from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.crosscheck.loss_spread import is_smooth
 from elbo_ref.crosscheck.model_test import LEVEL, ModelTest
 from elbo_ref.mle.result import maximize_evidence
 
 _ENOUGH, _FAR = 20, 6.0
 """Losses, and standard errors of their mean, that tell the impossible."""
+_WIDTH = 3.15
+"""Standard errors of a mean at the level of a run: a third of half of it, to either side."""
+_CLEARLY = 5.0
+"""Nats by which losses are likelier at the entry before, where they do not depart otherwise."""
 _ALIKE = 2.5
 """Ratio of variances within which they are alike."""
 _FEW = 1e-3
@@ -45,13 +50,12 @@ def explain(aligned: AlignedLosses, rng: Rng) -> Explained:
     evaluations fit, the run's own losses by themselves.
     """
     draws = generator(rng)
-    report = try_hypotheses(aligned.model, aligned.losses, draws)
-    if not report.rejected:
+    report, later = try_hypotheses(aligned.model, aligned.losses, draws), aligned.one_later()
+    if not report.rejected and not (later and _tells_later(aligned, later, draws)):
         findings = _agreement(aligned, report.given)
         if any(x.status == "untested" for x in findings):  # what was not tested rules out nothing
             report = report._replace(ruled_out=())
         return Explained(aligned, report, findings)
-    later = aligned.one_later()
     if later is not None:
         shifted = try_hypotheses(later.model, later.losses, draws, explained=False)
         if not shifted.rejected:
@@ -69,8 +73,25 @@ def explain(aligned: AlignedLosses, rng: Rng) -> Explained:
         return Explained(
             taken, report, [note, *_agreement(taken, ModelTest(taken.model, taken.losses, draws))]
         )
-    of_losses = _of_losses_alone(aligned, draws) if report.certain is None else None
-    return of_losses or Explained(aligned, report, _mistaken(aligned, report))
+    if report.certain is not None:
+        return Explained(aligned, report, _mistaken(aligned, report))
+    of_losses = _of_losses_alone(aligned, draws)
+    others = _of_evaluations_alone(aligned, draws) if of_losses is None else []
+    return of_losses or Explained(aligned, report, [*_mistaken(aligned, report), *others])
+
+
+def _tells_later(aligned: AlignedLosses, later: AlignedLosses, rng: np.random.Generator) -> bool:
+    """Return True if losses are by far likelier one entry later.
+
+    Under the given model a likelihood ratio of e^n has a probability of at most e^-n (Markov).
+    """
+    here, after = (
+        ModelTest(x.model, x.losses, rng, rough=True)
+        for x in (aligned.part(np.arange(len(aligned.labels)) > 0), later)
+        if x is not None
+    )
+    least = np.maximum(here.allowance, after.allowance)
+    return after.log_likelihood(least) - here.log_likelihood(least) > _CLEARLY
 
 
 def compared(explained: Explained) -> ComparedLosses:
@@ -136,6 +157,17 @@ def _of_losses_alone(aligned: AlignedLosses, rng: np.random.Generator) -> Explai
     return Explained(rest, second, [*_mistaken(rest, second), *_agreement(repeated, first.given)])
 
 
+def _of_evaluations_alone(aligned: AlignedLosses, rng: np.random.Generator) -> list[Finding]:
+    """Note that the run's own losses agree by themselves, and the evaluations do not."""
+    repeated, rest = aligned.part(aligned.of_evaluations), aligned.part(~aligned.of_evaluations)
+    if repeated is None or rest is None:
+        return []
+    if try_hypotheses(rest.model, rest.losses, rng, explained=False).rejected:
+        return []
+    what = "the run's own losses fit by themselves: are the evaluations of these parameters"
+    return [Finding("evaluations", what, reason="and of this loss", status="note")]
+
+
 def _of_all(meant: LossModel, given: LossModel) -> LossModel:
     """Take another meaning, of some of the losses, for all of them."""
     params = given.guide_parameters
@@ -185,7 +217,7 @@ def _mean(aligned: AlignedLosses, test: ModelTest) -> Finding:
         many if values.size > 1 else aligned.labels[0],
         float(weights @ values),
         float(weights @ mean),
-        float(3 * np.sqrt(weights**2 @ std**2)),
+        float(_WIDTH * np.sqrt(weights**2 @ std**2)),
         f"by the exact distribution, at a level of {100 * LEVEL:g}% for the run",
     )
 
@@ -206,12 +238,12 @@ def _mistaken(aligned: AlignedLosses, report: HypothesisReport) -> list[Finding]
 
     A mistake is named if it is certain; otherwise those that are possible are its rivals.
     """
-    test = report.given
+    test, whole = report.given, aligned
     aligned = _tested(aligned, test)
     values = aligned.losses.values
     spread = np.sqrt(np.maximum(test.distribution.variance, 0.0)) + test.allowance
     worst = int(np.argmin(test.p))
-    most = 3 * spread[worst]
+    most = _WIDTH * spread[worst]
     outside = abs(values[worst] - test.distribution.mean[worst]) > most
     mismatch = Finding(
         "loss_mismatch",
@@ -228,6 +260,7 @@ def _mistaken(aligned: AlignedLosses, report: HypothesisReport) -> list[Finding]
         words = "; or ".join(f"{x.hypothesis.name}, {x.hypothesis.variant}" for x in possible)
         reason = f"{mismatch.reason}; possible: {words}" if words else mismatch.reason
         rivals = tuple(x.hypothesis.name for x in possible)
+        rivals += ("smoothed_losses",) * is_smooth(whole.losses.values[: whole.paired])
         nameless = mismatch._replace(reason=reason, rivals=rivals, status="mistake")
         what = (
             "not every other set of rows, order of rows, total count, guide or prior can be tried: "
@@ -249,7 +282,7 @@ def _mistaken(aligned: AlignedLosses, report: HypothesisReport) -> list[Finding]
             quantity="what is added to every loss",
             theirs=report.shift,
             ours=0.0,
-            allowance=3 * report.shift_error,
+            allowance=_WIDTH * report.shift_error,
         )
     return [mistake, fitting]
 

@@ -10,6 +10,7 @@ distribution that each loss then has, by its linear forms in log c and log(1 - c
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -65,6 +66,10 @@ class Rows(NamedTuple):
         """Rows of some of the losses."""
         same = self.outcomes.shape[1] == 1
         return self if same else Rows(*(x[..., steps, :] for x in self))
+
+
+_rows_of = lru_cache(maxsize=2)(Rows.of)
+"""Rows of counts, kept for the models that have the same."""
 
 
 class Terms(NamedTuple):
@@ -140,6 +145,8 @@ class LossModel(NamedTuple):
         Whether the log binomial coefficients are counted.
     by_mean : tuple of str
         The owners whose two concentrations were given by their mean and total.
+    one_draw : bool
+        Whether all latents of an entry have the same draw, whose terms a scale multiplies.
     """
 
     counts: Counts
@@ -165,11 +172,12 @@ class LossModel(NamedTuple):
     seen: Rows | None = None
     coefficients: bool = True
     by_mean: tuple[str, ...] = ()
+    one_draw: bool = False
 
     @property
     def rows(self) -> Rows:
         """The rows that the losses count."""
-        rows = Rows.of(self.counts) if self.seen is None else self.seen
+        rows = _rows_of(self.counts) if self.seen is None else self.seen
         if self.coefficients:
             return rows
         none = np.zeros_like(rows.log_coefficient)

@@ -76,9 +76,10 @@ def spread_findings(
     what = f"standard deviation of the last {_LATE} losses, by the differences of neighbours"
     particles = model.num_particles * variance / spread if spread else np.inf
     as_of = f"as of {number(particles)} particles" if spread else _REPEATED
-    smooth = p_little < p_much and _is_smooth(losses)
+    smooth = p_little < p_much and is_smooth(losses)
     as_of += " or of means over several steps, as neighbours are alike" * smooth
-    rivals = ("smoothed_losses",) * smooth
+    as_of += " or of means over the steps of an epoch" * (epochs := model.batch is not None)
+    rivals = ("smoothed_losses",) * (smooth or (epochs and p_little < p_much))
     finding = Finding(
         "loss_mismatch",
         what,
@@ -97,7 +98,7 @@ def spread_findings(
     return [finding._replace(name="spread", quantity=what, status="note", rivals=(), of=of)]
 
 
-def _is_smooth(losses: FloatArray) -> bool:
+def is_smooth(losses: FloatArray) -> bool:
     """Return True if neighbouring losses are alike, as running means are."""
 
     def second_differences(apart: int) -> FloatArray:

@@ -114,8 +114,9 @@ MISTAKES: dict[str, Mistake] = {
         ),
         Mistake(
             "mixed_roles",
-            "mean and total are taken for the two concentrations, or the reverse",
-            variants.mixed_roles,
+            "a number stands where another belongs: a mean and a total for two concentrations, a "
+            "variance for a scale",
+            _either(variants.mixed_roles, variants.other_measures),
         ),
         Mistake(
             "latent_not_in_guide",

@@ -12,7 +12,7 @@ from elbo_ref.crosscheck.alignment import USUAL_RATE, evenly
 from elbo_ref.crosscheck.distribution import expected_losses
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.loss_model import LossModel
-from elbo_ref.crosscheck.wording import MAY_BE_NOISE
+from elbo_ref.crosscheck.wording import MAY_BE_NOISE, ON_ITS_WAY, OTHER_STEPS
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.objectives import RenyiBound
@@ -24,17 +24,24 @@ from elbo_ref.svi.result import Run
 
 _STILL, _MANY = 0.01, 1000
 """Part of itself that a parameter changes by at most in so many steps if it hardly moves."""
+_FAR = 2.0
+"""Shortfall in units of what noise costs in the mean from which a run may be on its way."""
 _FEWEST, _COMPARED, _LOST = 20, 50, 4.0
 """Steps of a history that may show that it moves away, those compared, and allowances lost."""
 WITHIN = "within the allowance counts as there"
-_BEYOND = "only what is within the allowance counts as there"
-_USUAL = f"noise costs at a usual learning rate ({USUAL_RATE:g} at most), where none was given"
+_BEYOND = "it is beyond the allowance, within which it would count as there"
+_USUAL = f"noise costs at a usual learning rate ({USUAL_RATE:g} at most)"
 _TOO_LONG = "the steps at this learning rate are too long for any noise floor"
 NEGLIGIBLE_IS = f"a maximum may lack {number(NEGLIGIBLE)} nats"
 
 
 def diagnosed(
-    model: LossModel, learned: Learned, optimizer: Adam | ClippedAdam | None, last: int
+    model: LossModel,
+    learned: Learned,
+    optimizer: Adam | ClippedAdam | None,
+    last: int,
+    *,
+    of_adam: bool,
 ) -> PointDiagnosis:
     """Diagnose the last parameters, at the learning rate of that step."""
     point = Point(
@@ -46,6 +53,8 @@ def diagnosed(
         learn_prior=learned,
         rate=None if optimizer is None else rate_after(optimizer, last),
         num_particles=model.num_particles,
+        batch=model.batch,
+        of_adam=of_adam,
     )
     return PointDiagnosis(point)
 
@@ -59,7 +68,7 @@ def optimum_finding(seen: PointDiagnosis) -> Finding:
         of = optimum.reason if optimum.reason == "scale_unbounded" else ""
         return Finding("unbounded", what, here, None, None, reason, "optimum", of=of)
     if seen.case == "unknown":
-        return Finding("at_optimum", "the maximum", here, None, None, reason, "untested")
+        return _below_unknown(seen, reason)
     what = f"the objective is {_distance(seen)} nats below its "
     if seen.case == "drifting":
         what += f"supremum, which is not attained ({where})"
@@ -86,11 +95,30 @@ def optimum_finding(seen: PointDiagnosis) -> Finding:
             most, why = floor.allowance, f"{_words(floor)}, and seldom more than the allowance"
         return finding._replace(name=seen.case, allowance=most, reason=why, status="optimum")
     if seen.at_maximum:
-        most = min(floor.allowance, NEGLIGIBLE)
-        return finding._replace(allowance=most, reason=_words(floor))
+        most, far = min(floor.allowance, NEGLIGIBLE), seen.shortfall > _FAR * floor.nats
+        kind = ON_ITS_WAY if far else ""
+        return finding._replace(allowance=most, reason=_words(floor), of=kind)
     near = f"{what}, no farther than the noise of its gradients may keep it{beyond}"
     why = f"{NEGLIGIBLE_IS}; {_words(floor)}"
     return Finding(seen.case, near, here, optimum.value, NEGLIGIBLE, why, "optimum")
+
+
+def _below_unknown(seen: PointDiagnosis, reason: str) -> Finding:
+    """Say how far at least a bound is below its maximum, of which only an interval is known."""
+    finding = Finding("at_optimum", "the maximum", seen.objective, reason=reason, status="untested")
+    if seen.optimum.reason != "renyi_between" or seen.log_evidence is None:
+        return finding
+    most, top = seen.log_evidence, seen.optimum.numbers[0]
+    least = top - most
+    if not least > ARRIVED:
+        return finding
+    words = f"at least {number(least)} nats below its maximum"
+    if least <= NEGLIGIBLE:
+        return finding._replace(
+            reason=f"{words}, of which {number(NEGLIGIBLE)} may be lacking; {reason}"
+        )
+    what = f"the objective is {words}"
+    return Finding("not_converged", what, most, top, NEGLIGIBLE, reason, "optimum")
 
 
 def _distance(seen: PointDiagnosis) -> str:
@@ -127,7 +155,7 @@ def stands_still(rate: float | None, falls: float, finding: Finding) -> list[Fin
 def moved_away(model: LossModel, seen: PointDiagnosis) -> list[Finding]:
     """Note that the objective was much higher earlier in a history than it is at the end."""
     size = model.prior.shape[1]
-    if seen.case != "not_converged" or size < _FEWEST or model.renyi:
+    if seen.case not in ("not_converged", "drifting") or size < _FEWEST or model.renyi:
         return []
     rows = evenly(size, _COMPARED)
     heights = -expected_losses(model.at(rows))
@@ -145,7 +173,7 @@ def _of_usual_rate(at: Point | Run, shortfall: float) -> tuple[str, str]:
     Returns
     -------
     reason, of : str
-        Of a finding; the latter is `MAY_BE_NOISE` if the distance is no larger.
+        Of a finding; the latter is `MAY_BE_NOISE` or `OTHER_STEPS` if the distance is no larger.
     """
     if not isinstance(at, Point) or at.rate is not None:
         return _BEYOND, ""
@@ -154,7 +182,10 @@ def _of_usual_rate(at: Point | Run, shortfall: float) -> tuple[str, str]:
         return _BEYOND, ""
     part = NEGLIGIBLE / max(floor.largest, NEGLIGIBLE)
     noise = NoiseFloor(part * floor.nats, part * floor.largest).allows(shortfall)
-    return f"{'no more' if noise else 'more'} than {_USUAL}", MAY_BE_NOISE if noise else ""
+    words = f"{'no more' if noise else 'more'} than {_USUAL}"
+    if not at.of_adam:
+        return f"{words} of Adam's", OTHER_STEPS if noise else ""
+    return f"{words}, where none was given", MAY_BE_NOISE if noise else ""
 
 
 def _over_all_priors(seen: PointDiagnosis) -> str:

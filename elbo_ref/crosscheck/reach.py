@@ -100,14 +100,22 @@ def reach_finding(held: Held, seen: PointDiagnosis) -> Finding | None:
     guide = seen.point.loss.adapted(seen.family)
     if not guide.is_elbo or guide.shared or guide.origin == "prior":
         return None
-    within = _highest_within(held, seen.point.counts, normal=guide.source is LOGIT_NORMAL)
+    highest = maximize_evidence(seen.point.counts, {held.what: held.value})
+    within = highest.log_evidence
+    if guide.source is LOGIT_NORMAL and highest.prior is not None:
+        within = _highest_of_normal(held, seen.point.counts, highest.prior)
     lacking = number(max(within - seen.objective, 0.0))
     higher = number(max(seen.supremum.log_evidence - within, 0.0))
+    top = "maximum" if highest.prior is not None else "supremum"
     what = (
-        f"the objective is {lacking} nats below the maximum that this parametrisation can reach, "
-        f"with {held.what} {number(held.value)}; over all priors it is {higher} nats higher"
+        f"the objective is {lacking} nats below the {top} that this parametrisation can reach, "
+        f"with {held.what} {number(held.value)}"
     )
+    what += f"; over all priors it is {higher} nats higher" if float(higher) > 0 else ""
     numbers, below = (seen.objective, within), within - seen.objective
+    if highest.prior is None and below > ARRIVED:
+        reason = "it is not attained: every step towards it gains"
+        return Finding("drifting", what, *numbers, None, reason, "optimum")
     if below <= ARRIVED:
         return Finding("at_optimum", what, *numbers, ARRIVED, WITHIN)
     near, most = below <= NEGLIGIBLE, (NEGLIGIBLE, NEGLIGIBLE_IS)
@@ -119,11 +127,8 @@ def reach_finding(held: Held, seen: PointDiagnosis) -> Finding | None:
     return Finding("not_converged", what, *numbers, *most, "optimum", of=of)
 
 
-def _highest_within(held: Held, counts: Counts, *, normal: bool) -> float:
-    """Highest evidence under the constraint, or highest ELBO of a normal guide."""
-    within = maximize_evidence(counts, {held.what: held.value})
-    if not normal or within.prior is None:
-        return within.log_evidence
+def _highest_of_normal(held: Held, counts: Counts, start: Beta) -> float:
+    """Highest ELBO of a normal guide under the constraint, near the highest evidence."""
 
     def loss(x: float) -> float:
         if held.what == "mean":
@@ -133,7 +138,7 @@ def _highest_within(held: Held, counts: Counts, *, normal: bool) -> float:
         prior = Beta(mean * concentration, (1 - mean) * concentration)
         return -elbo(best_normal(prior, counts), prior, counts)
 
-    a, b = map(float, within.prior.arrays())
-    start = np.log(a + b) if held.what == "mean" else np.log(a / b)
-    best = scipy.optimize.minimize_scalar(loss, bracket=(start - 0.1, start + 0.1))
+    a, b = map(float, start.arrays())
+    at = np.log(a + b) if held.what == "mean" else np.log(a / b)
+    best = scipy.optimize.minimize_scalar(loss, bracket=(at - 0.1, at + 0.1))
     return -float(best.fun)

@@ -61,6 +61,8 @@ class HandedIn(NamedTuple):
     dtype : str or None
     subsample_size : int or None
     framework : {"pyro", "numpyro"}, or None
+    of_adam : bool
+        False if the run had another optimizer.
     """
 
     counts: Counts
@@ -76,6 +78,7 @@ class HandedIn(NamedTuple):
     dtype: str | None
     subsample_size: int | None
     framework: Framework | None
+    of_adam: bool = True
 
     def assignments(self, guide: Guide) -> list[Assignment]:
         """List the ways in which the parameters can be those of a guide."""

@@ -6,10 +6,11 @@ Those here leave nothing open. `elbo_ref.crosscheck.data_variants` has those of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.counts import Counts
@@ -47,8 +48,9 @@ class Hypothesis(NamedTuple):
     name : str
         The mistake; empty for another meaning of the given model, which is none.
     reasoned : bool
-        False for a number that has no reason but that noisy losses of one set of parameters fit so,
-        which other models than the Beta-Binomial have as well: it is possible, and never certain.
+        False for a number that has no reason but that losses of one set of parameters fit so, which
+        other models than the Beta-Binomial have as well, and for two coincidences at once: it is
+        possible, and never certain.
     """
 
     variant: str
@@ -118,25 +120,64 @@ def swapped(given: LossModel) -> Iterator[Hypothesis]:
 
 
 def mixed_roles(given: LossModel) -> Iterator[Hypothesis]:
-    """Pass a mean and a total as the two concentrations, or take these for a mean and a total."""
+    """Take concentrations for a mean and a total, for one and their total, or the reverse."""
     owners = {"prior": given.prior} if given.guide.has_prior else {}
     if has_pair(given):
         owners["guide"] = given.guide_parameters
+    ways = _by_mean_and_total(owners, given.by_mean), _by_one_and_total(owners, given.by_mean)
+    for changed, words in ways:
+        yield from _with_owners(given, changed, words)
+
+
+Changed: TypeAlias = tuple[dict[str, FloatArray], dict[str, str]]
+
+
+def _by_mean_and_total(owners: Mapping[str, FloatArray], by_mean: Collection[str]) -> Changed:
     changed, words = {}, {}
     for owner, x in owners.items():
-        if owner in given.by_mean:
+        if owner in by_mean:
             changed[owner] = mean_and_total(x)
             words[owner] = f"the {owner}'s mean and total are passed as concentrations"
         elif (x[0] < 1).all():
             changed[owner] = np.array((x[0] * x[1], (1 - x[0]) * x[1]))
             words[owner] = f"the {owner}'s concentrations are a mean and a total"
-    for chosen in ({*changed} & {"prior"}, {*changed} & {"guide"}, {*changed}):
+    return changed, words
+
+
+def _by_one_and_total(owners: Mapping[str, FloatArray], by_mean: Collection[str]) -> Changed:
+    changed, words = {}, {}
+    for owner, x in owners.items():
+        if owner not in by_mean and (x[1] > x[0]).all():
+            changed[owner] = np.array((x[0], x[1] - x[0]))
+            words[owner] = f"the {owner}'s concentration0 is the total of both"
+    return changed, words
+
+
+def _with_owners(
+    given: LossModel, changed: Mapping[str, FloatArray], words: Mapping[str, str]
+) -> Iterator[Hypothesis]:
+    """Change the parameters of one owner, or of both."""
+    for chosen in [*([owner] for owner in changed), *([list(changed)] * (len(changed) > 1))]:
         model = given._replace(
             prior=changed["prior"] if "prior" in chosen else given.prior,
             guide_parameters=changed["guide"] if "guide" in chosen else given.guide_parameters,
         )
-        said = "; ".join(text for owner, text in words.items() if owner in chosen)
-        yield Hypothesis(said, model, price=_RARE)
+        yield Hypothesis("; ".join(words[owner] for owner in chosen), model, price=_RARE)
+
+
+def other_measures(given: LossModel) -> Iterator[Hypothesis]:
+    """Take a normal guide's scale for a variance or a precision, or its location for a median."""
+    if given.guide.parameter_names != ("loc", "scale"):
+        return
+    loc, scale = given.guide_parameters
+    meant = {
+        "the guide's scale is a variance": (loc, np.sqrt(scale)),
+        "the guide's scale is a precision": (loc, scale**-0.5),
+    }
+    if ((loc > 0) & (loc < 1)).all():
+        meant["the guide's location is the median of c"] = (sc.logit(loc), scale)
+    for words, params in meant.items():
+        yield Hypothesis(words, given._replace(guide_parameters=np.array(params)), price=_RARE)
 
 
 def not_in_guide(given: LossModel) -> Iterator[Hypothesis]:
@@ -163,16 +204,21 @@ def negated(given: LossModel) -> Iterator[Hypothesis]:
 
 
 def divided(given: LossModel) -> Iterator[Hypothesis]:
-    """Divide or multiply the losses by the number of latents, trials or particles."""
+    """Divide or multiply the losses by a number that has a reason."""
     latents = given.counts.num_latents
     trials = int(given.counts.multiplicity @ given.counts.total_count)
-    numbers = {"latents": latents, "trials": trials, "particles": given.num_particles}
-    for what, number in numbers.items():
-        if number > 1:
-            less, more = given.factor / number, given.factor * number
-            words = f"by the {number} {what}"
-            yield Hypothesis(f"divided {words}", given._replace(factor=less), "factor")
-            yield Hypothesis(f"multiplied {words}", given._replace(factor=more), "factor")
+    numbers = {
+        f"the {latents} latents": (latents, 0.0),
+        f"the {trials} trials": (trials, 0.0),
+        f"the {given.num_particles} particles": (given.num_particles, 0.0),
+        "ln 2, as bits are": (np.log(2), 2 * _RARE),
+        "ln 10, as decimal logarithms are": (np.log(10), 2 * _RARE),
+    }
+    for what, (number, price) in numbers.items():
+        factors = {"divided": given.factor / number, "multiplied": given.factor * number}
+        for how, factor in factors.items() if number != 1 else ():
+            model = given._replace(factor=factor)
+            yield Hypothesis(f"{how} by {what}", model, "factor", price)
 
 
 def has_divergence(given: LossModel) -> bool:
@@ -187,10 +233,12 @@ def weighted(given: LossModel) -> Iterator[Hypothesis]:
     if not has_divergence(given):
         return
     size = float(given.counts.num_latents)
-    weights = {*_WEIGHTS, size, 1 / size} - {1.0}
+    weights = {*_WEIGHTS, -1.0, size, 1 / size} - {1.0}
     for weight in sorted(weights):
         model = given._replace(likelihood_weight=given.likelihood_weight * weight)
         yield Hypothesis(f"the log likelihood times {weight:g}", model)
+        if weight < 0:
+            continue
         words = f"the divergence from the prior times {1 / weight:g}"
         of_all = model._replace(factor=given.factor / weight)
         yield Hypothesis(words, of_all, price=_RARE if weight < 1 else 0.0)
@@ -239,6 +287,9 @@ def other_meanings(given: LossModel) -> Iterator[Hypothesis]:
     yield from _shifted(given, "those of the totals, not of the rows", split)
     for model, which in given.other_bounds():
         yield Hypothesis(which, model)
+    if has_pair(given) and given.batch is None and np.any(given.counts.multiplicity > 1):
+        words = "those of one draw for all latents of an entry, whose terms are scaled"
+        yield Hypothesis(words, given._replace(one_draw=True))
     if given.guide.name == "empty":
         outcomes = np.array((given.counts.successes, given.counts.failures), np.float64)
         shape = (2, given.prior.shape[1], len(given.counts))
@@ -260,34 +311,35 @@ def unconstrained(given: LossModel) -> Iterator[Hypothesis]:
 
     All of them, the prior's alone, or the guide's.
     """
+    has = {"prior": given.guide.has_prior, "guide": has_pair(given)}
+    unconstrained = [owner for owner in has if has[owner] and owner not in given.constrained]
+    yield from _constrained(given, unconstrained, "still to be applied to")
+
+
+def _constrained(
+    given: LossModel, owners: Sequence[str], words: str, price: float = 0.0
+) -> Iterator[Hypothesis]:
+    """Apply a constraint to the parameters of all of the owners, and of each."""
     params = given.guide_parameters
-    open_prior = "prior" not in given.constrained and given.guide.has_prior
-    open_guide = has_pair(given) and "guide" not in given.constrained
     ways = (("exp", np.exp, 0.0), ("softplus", SOFTPLUS.constrain, _RARE))
-    for what, constrain, price in ways:
+    for what, constrain, rare in ways:
         with np.errstate(over="ignore"):
-            prior = constrain(given.prior) if open_prior else given.prior
-            held = constrain(params) if open_guide else params
+            prior = constrain(given.prior) if "prior" in owners else given.prior
+            held = constrain(params) if "guide" in owners else params
         whose = {"all": (prior, held)}
-        if open_prior and open_guide:
+        if len(owners) > 1:
             whose |= {"the prior's": (prior, params), "the guide's": (given.prior, held)}
         for owner, (first, second) in whose.items():
             if max(first.max(), second.max(initial=0.0)) < LARGEST:
                 model = given._replace(prior=first, guide_parameters=second)
-                words = f"{what} is still to be applied to {owner}"
-                yield Hypothesis(words, model, price=price)
+                yield Hypothesis(f"{what} is {words} {owner}", model, price=price + rare)
 
 
 def constrained_again(given: LossModel) -> Iterator[Hypothesis]:
-    """Apply exp to concentrations that a store holds positive already, as a program may."""
+    """Constrain concentrations that a store holds positive already, as a program may."""
     of_two = has_pair(given) and given.guide.has_prior and not given.by_mean
-    if not (of_two and {*given.constrained} >= {"prior", "guide"}):
-        return
-    with np.errstate(over="ignore"):
-        prior, guide = np.exp(given.prior), np.exp(given.guide_parameters)
-    if max(prior.max(), guide.max()) < LARGEST:
-        model = given._replace(prior=prior, guide_parameters=guide)
-        yield Hypothesis("exp is applied once more, to all", model, price=2 * _RARE)
+    if of_two and {*given.constrained} >= {"prior", "guide"}:
+        yield from _constrained(given, ("prior", "guide"), "applied once more to", _RARE)
 
 
 def batch_scaled(given: LossModel, *, twice: bool) -> Iterator[Hypothesis]:

@@ -58,7 +58,9 @@ _WIDEST = 27
 
 _EXACT = "exact, in nats (the objective is minus the expected loss):"
 
-_OUTSIDE = "That is no mistake: exact numbers are known here for the Beta-Binomial alone."
+_OUTSIDE = (
+    "If that is meant it is no mistake: exact numbers are known here for the Beta-Binomial alone."
+)
 
 _INSTEAD = (
     "Your program is right, and PyTorch's derivative is not: NumPyro's has no such error, nor has "
@@ -69,16 +71,22 @@ _INSTEAD = (
 MAY_BE_NOISE = "may_be_noise"
 """Kind of a distance from the maximum that noise explains, if the learning rate is a usual one."""
 
+ON_ITS_WAY = "on_its_way"
+"""Kind of a distance that noise seldom makes, of a run that passes for at its maximum."""
+
+OTHER_STEPS = "other_steps"
+"""The same of a run whose optimizer's noise is not known."""
+
 _ON_OPTIMUM = {
     "scale_unbounded": "More steps do not help: the loss has to change, to Trace_ELBO.",
     "unbounded": "More steps do not help: the model or the guide has to change.",
-    "drifting": (
-        "More steps only go on drifting: hold one concentration or the mean fixed, or take the "
-        "supremum for the answer."
-    ),
     "moved_away": (
         "The run moves away from its maximum: look at what the optimizer is given (old gradients "
         "set to zero, the sign of the loss), or take a smaller learning rate."
+    ),
+    "drifting": (
+        "More steps only go on drifting: hold one concentration or the mean fixed, or take the "
+        "supremum for the answer."
     ),
     "stands_still": (
         "More steps do not help at such a learning rate: let it fall later (a scheduler for epochs "
@@ -88,6 +96,7 @@ _ON_OPTIMUM = {
         "Hand in the learning rate (--lr, optimizer=), which tells how far noise keeps a run from "
         "its maximum; if that is less, more steps."
     ),
+    OTHER_STEPS: "More steps tell: the noise of this optimizer is not known here.",
     "weight_decay": (
         "More steps do not help while weight decay holds the parameters back: set it to 0."
     ),
@@ -168,11 +177,13 @@ def head(verdict: Verdict) -> str:
 def _may_be_noise(verdict: Verdict) -> bool:
     """Return True if noise may be all that keeps numbers from their maximum."""
     away = verdict.having("optimum")
-    return bool(away) and all(x.of == MAY_BE_NOISE for x in away)
+    return bool(away) and all(x.of in (MAY_BE_NOISE, OTHER_STEPS) for x in away)
 
 
 def _noise(finding: Finding) -> str:
     """Say that a maximum may lack what noise costs, where it is allowed more than to arrive."""
+    if finding.of == ON_ITS_WAY:
+        return ", or still on their way to it"
     return ", but for noise" if (finding.allowance or 0.0) > ARRIVED else ""
 
 
@@ -205,6 +216,7 @@ _CONDITIONS = {
     "unused": "; but no role uses {}, of which nothing is known",
     "num_particles": ", if a loss is the mean of {} particles, which nothing but its spread says",
     "spread": ", if a loss is {}, which nothing but its spread says",
+    "common_source": "; but prior and guide are both computed from {}: neither is free",
     "tied": "; but prior and guide are the same parameters ({}), so that no posterior is learned",
 }
 """Notes without which an answer that numbers are genuine would say too much."""

@@ -25,9 +25,10 @@ from elbo_ref.evidence import log_evidence, posterior
 from elbo_ref.guides import GUIDES, Guide, GuideValue
 from elbo_ref.guides.constraints import LARGEST, SMALLEST
 from elbo_ref.mle.result import EvidenceMaximum
-from elbo_ref.objectives import Objective
+from elbo_ref.objectives import Objective, RenyiBound
 from elbo_ref.objectives.base import Task
 from elbo_ref.objectives.exact import elbo, objective_value
+from elbo_ref.objectives.subsample import Subsampled
 from elbo_ref.optima.find import find_optimum
 from elbo_ref.optima.optimum import Optimum
 from elbo_ref.optima.posterior import highest_evidence
@@ -54,8 +55,11 @@ class Point:
     learn_prior : bool or str
     rate : float or None
         The learning rate of the last step, where that is known.
-    num_particles : float
-        Part of one for a minibatch, whose noise is so much larger.
+    num_particles : int
+    batch : int or None
+        Latents, or single trials of one latent, that a step sees; None for all.
+    of_adam : bool
+        False if the steps are known to be another optimizer's, of whose noise nothing is known.
     """
 
     counts: Counts
@@ -65,7 +69,9 @@ class Point:
     guide_parameters: FloatArray = field(repr=False)
     learn_prior: Learned
     rate: float | None
-    num_particles: float
+    num_particles: int
+    batch: int | None = None
+    of_adam: bool = True
 
     @cached_property
     def _task(self) -> Task:
@@ -101,11 +107,21 @@ class Point:
 
     @cached_property
     def floor(self) -> NoiseFloor | None:
-        """The noise floor at the maximum; None where the learning rate is not known."""
-        if self.rate is None or self._parameters is None:
+        """The noise floor at the maximum; None where that or the learning rate is not known."""
+        loss, parameters = self.loss, self._parameters
+        if self.rate is None or parameters is None:
             return None
-        start = self._parameters.start
-        return find_floor(self._parameters, self.loss, start, self.num_particles, self.rate)
+        if self.batch is not None and self.batch < self._whole:
+            if isinstance(loss, RenyiBound):
+                return None
+            loss = Subsampled(loss, self.batch)
+        return find_floor(parameters, loss, parameters.start, self.num_particles, self.rate)
+
+    @property
+    def _whole(self) -> int:
+        """Latents, or single trials of one latent."""
+        one = self.counts.num_latents == 1
+        return int(self.counts.total_count[0]) if one else self.counts.num_latents
 
 
 @underflow_is_zero

@@ -55,6 +55,8 @@ def data_of_factor(recording: Recording, logits: FloatArray) -> Data | None:
     if np.any(np.linalg.det(gram) <= 0):
         return None
     fitted = np.linalg.solve(gram, moment[:, :, None])[:, :, 0].T
+    sign = -1.0 if np.all(fitted <= _NEAR) else 1.0  # of a likelihood that is taken for a loss
+    values, fitted = sign * values, sign * fitted
     outcomes = np.rint(fitted)
     if np.any(np.abs(fitted - outcomes) > _NEAR) or np.any(outcomes < 0):
         return None

@@ -17,7 +17,7 @@ from scipy import special as sc
 
 from elbo_ref import guides
 from elbo_ref._validation.arguments import BoolArray, FloatArray
-from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.crosscheck.findings import Finding, Status
 from elbo_ref.guides import Guide
 from elbo_ref.recording.notes import Recording
 from elbo_ref.recording.rows import Data, Place
@@ -232,7 +232,7 @@ def read_guide(sites: Sites, prior: Mapping[str, Argument], data: Data | None) -
     described = {x["name"]: x for x in recording.sites("guide") if not x["observed"]}
     mine = [described[name] for name in sites.names if name in described]
     if not mine:
-        return SeenGuide(EMPTY, {}, _logits_of(sites), _latent_not_in_guide(described))
+        return SeenGuide(EMPTY, {}, _logits_of(sites), _latent_not_in_guide(described, recording))
     if len(mine) < len(sites.names):
         missing = next(name for name in sites.names if name not in described)
         words = f"the guide does not sample {missing!r}"
@@ -252,12 +252,18 @@ def read_guide(sites: Sites, prior: Mapping[str, Argument], data: Data | None) -
     raise OutsideError(f"the guide draws {sites.name!r} from a {', '.join(sorted(kinds))}")
 
 
-def _latent_not_in_guide(described: Mapping[str, Any]) -> list[Finding]:
+def _latent_not_in_guide(described: Mapping[str, Any], recording: Recording) -> list[Finding]:
+    """Take an empty guide for one that is meant so, unless it has sites or parameters in vain."""
     words = "the guide does not sample the latent: what is maximised is no ELBO"
-    listed = ", ".join(map(repr, described))
-    reason = f"it samples {listed}" if described else "it samples nothing"
-    status = "mistake" if described else "note"
-    return [Finding("latent_not_in_guide", words, reason=reason, status=status)]  # type: ignore[arg-type]
+    stated, gradients = recording.header.get("programs", {}), recording.gradients
+    unused = [
+        x for x in gradients if list(stated.get(x, ())) == ["guide"] and not gradients[x].any()
+    ]
+    reason = f"it samples {', '.join(map(repr, described)) or 'nothing'}"
+    if unused:
+        reason += f", though it has parameters: {', '.join(unused)}"
+    status: Status = "mistake" if described or unused else "note"
+    return [Finding("latent_not_in_guide", words, reason=reason, status=status)]
 
 
 def _through_delta(sites: Sites, described: Mapping[str, Any]) -> SeenGuide:

@@ -56,6 +56,76 @@ def detached(recording: Recording, arguments: Mapping[str, Argument]) -> list[Fi
     return findings
 
 
+def of_steps(recording: Recording, arguments: Mapping[str, Argument]) -> list[Finding]:
+    """Find parameters that steps or gradients do not reach, or that something else moves."""
+    return [
+        *left_behind(recording),
+        *lost_on_the_way(recording, arguments),
+        *never_reached(recording),
+        *moved_between(recording),
+    ]
+
+
+def moved_between(recording: Recording) -> list[Finding]:
+    """Note parameters that are changed between steps."""
+    times = {
+        name: sum(
+            not np.array_equal(x, y)
+            for x, y in zip(before[1:], recording.after[name][:-1], strict=True)
+        )
+        for name, before in recording.before.items()
+    }
+    moved = [name for name, count in times.items() if count]
+    if not moved or recording.header.get("left_out"):
+        return []
+    words = f"{', '.join(moved)}: changed between steps, {max(times.values())} times"
+    reason = "something else than these steps writes to them"
+    return [Finding("parameter", words, reason=reason, status="note")]
+
+
+def lost_on_the_way(recording: Recording, arguments: Mapping[str, Argument]) -> list[Finding]:
+    """Find arguments whose gradient does not come to the parameter that they are computed from."""
+    findings = []
+    for role, argument in arguments.items():
+        name = argument.sources[0] if len(argument.sources) == 1 else ""
+        if argument.gradient is None or name not in recording.gradients:
+            continue
+        steps = recording.num_steps
+        felt = argument.gradient.reshape(steps, -1).any(axis=1)
+        come = recording.gradients[name].reshape(steps, -1).any(axis=1)
+        lost = int(np.sum(felt & ~come))
+        if (lost > 0 and come.any()) or 2 * lost > steps:
+            words = f"{role} has a gradient, and none comes to {name}, in {lost} of {steps} steps"
+            reason = "a clamp holds it, or it was taken out of the graph"
+            findings.append(Finding("gradient_detached", words, reason=reason, status="mistake"))
+    return findings
+
+
+def never_reached(recording: Recording) -> list[Finding]:
+    """Note parameters of which some values never have a gradient, and others have."""
+    if any(name.endswith(".rows") for name in recording.observed):
+        return []
+    findings = []
+    for name, gradients in recording.gradients.items():
+        reached = gradients.reshape(recording.num_steps, -1).any(axis=0)
+        if reached.any() and not reached.all():
+            words = f"no gradient goes to {np.sum(~reached)} of the {reached.size} values of {name}"
+            findings.append(Finding("parameter", words, status="note"))
+    return findings
+
+
+def left_behind(recording: Recording) -> list[Finding]:
+    """Find parameters that never move, though they have a gradient and others move."""
+    moves = {x: np.any(recording.after[x] != at) for x, at in recording.before.items()}
+    still = [x for x in moves if not moves[x] and np.any(recording.gradients.get(x, 0))]
+    if not still or not any(moves.values()):
+        return []
+    of_zero = all(x in recording.lr and not np.any(recording.lr[x]) for x in still)
+    words = f"{', '.join(still)}: there is a gradient, and no step follows it"
+    reason = "the learning rate is 0" if of_zero else "the optimizer does not have it"
+    return [Finding("gradient_detached", words, reason=reason, status="mistake")]
+
+
 def _never_stepped(arguments: Mapping[str, Argument]) -> list[str]:
     """Name the arguments that the loss has a gradient for and that stay where they are.
 

@@ -94,6 +94,12 @@ class Data(NamedTuple):
         """Make counts of the first step's data."""
         return Counts(self.successes[0], self.total_count[0])
 
+    def counts_of_steps(self, steps: int) -> list[Counts]:
+        """Make counts of the data of every step."""
+        if len(self.successes) == 1:
+            return [self.counts()] * steps
+        return list(map(Counts, self.successes, self.total_count))
+
     def as_counted(self) -> Counts:
         """Make counts of the first step's data with the coefficients that its losses have."""
         counts = self.counts()
@@ -136,7 +142,8 @@ def data_of(
     findings = _same_rows(recording, sites)
     for site in sites:
         k, n, mask = _counted(recording, site)
-        findings += _faults(site, k, n)
+        repeated = site["observed"] and 1 < site["elements"] < site["rows"]
+        findings += [] if repeated else _faults(site, k, n)
         trial = site["class"] in TRIALS
         coefficient = np.zeros(k.shape) if trial else log_choose_of(k, n)
         other = recording.observed.get(f"{site['name']}.coefficient_total")
@@ -152,14 +159,11 @@ def data_of(
         at = np.arange(steps)[:, None], place.offset + np.broadcast_to(index, wide)
         for row, values in zip(total, (k, n, coefficient, magnitude), strict=True):
             np.add.at(row, at, np.broadcast_to(values * mask, wide))
-        if site["observed"] and 1 < site["elements"] < site["rows"]:
+        if repeated:
             findings.append(_repeated(site, k, n, index, place.size))
         if not site["observed"]:
-            words = f"{site['name']!r} is drawn, not observed"
-            reason = "obs= was left out, or was None"
-            if site["name"].endswith("_unobserved"):
-                reason = "obs_mask has the model draw these rows: the guide must draw them too"
-            findings.append(Finding("observations_missing", words, reason=reason, status="mistake"))
+            beside = any(x["observed"] and x["latent"] == site["latent"] for x in sites)
+            findings.append(_drawn_rows(site, beside=beside))
     classes = {site["class"] for site in sites}
     by_logit = bool(sites) and all(site.get("logits") for site in sites)
     loss = recording.header.get("loss") or {}
@@ -175,6 +179,18 @@ def data_of(
     return Data(*rows, trials, by_logit, False, exact, batched, whole, numbers, noted)
 
 
+def _drawn_rows(site: Mapping[str, Any], *, beside: bool) -> Finding:
+    """Say what rows are that the model draws, alone or beside others that are observed."""
+    words, name = f"{site['name']!r} is drawn, not observed", "observations_missing"
+    reason = "obs= was left out, or was None"
+    if site["name"].endswith("_unobserved"):
+        reason = "obs_mask has the model draw these rows: the guide must draw them too"
+    elif beside:
+        name, words = "latent_not_in_guide", f"the model draws {site['name']!r} beside the data"
+        reason = "the guide does not draw it, so that its log probability is in the loss"
+    return Finding(name, words, reason=reason, status="mistake")
+
+
 def _same_rows(recording: Recording, sites: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Note sites that observe one table under two names, of rows that are not all equal."""
     found = []
@@ -182,7 +198,7 @@ def _same_rows(recording: Recording, sites: Sequence[Mapping[str, Any]]) -> list
     for first, second in combinations(long, 2):
         if first["latent"] != second["latent"]:
             continue
-        rows = [(*_counted(recording, x), _index(recording, x)) for x in (first, second)]
+        rows = [(*_outcomes(recording, x), _index(recording, x)) for x in (first, second)]
         k, n, *_ = rows[0]
         unlike = np.any((k != k[:, :1]) | (n != n[:, :1]))
         if unlike and all(np.array_equal(x, y) for x, y in zip(*rows, strict=True)):
@@ -244,6 +260,14 @@ def _counted(
     shape = (steps, int(site["rows"]))
     k, n = (np.where(mask != 0, np.broadcast_to(x, shape), 0.0) for x in (value, total))
     return k, n, mask
+
+
+def _outcomes(
+    recording: Recording, site: Mapping[str, Any]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return successes of the latent, total counts and the mask of a site."""
+    k, n, mask = _counted(recording, site)
+    return (n - k if site.get("complement") else k), n, mask
 
 
 def _repeated(

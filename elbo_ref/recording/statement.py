@@ -153,6 +153,7 @@ def _of_latents(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> Stat
     prior, outside, shared = _prior(sites, prior, seen.arguments)
     scale, weight, of_scales = scales_of(sites, rows, data)
     findings += [*at_ends(recording, seen.own), *other_rows(recording, seen.own)]
+    findings += [*_in_guide_alone(sites, seen.vector), *_of_same_parameters(prior, seen.own)]
     _check_arguments(prior | seen.own)
     return Statement(
         recording,
@@ -169,6 +170,35 @@ def _of_latents(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> Stat
         seen.vector,
         tuple(n for n in sites.sizes if n),
     )
+
+
+def _in_guide_alone(sites: Sites, vector: str) -> list[Finding]:
+    """Find sites that the guide draws and the model has not, beside the latents themselves."""
+    recording = sites.recording
+    drawn = {x["name"]: x["class"] for x in recording.sites("guide") if not x["observed"]}
+    if any(drawn.get(name) in (None, "Delta") for name in sites.names):  # drawn through another
+        return []
+    own = [*recording.sites("model"), *sites.described("guide")]
+    known = {vector, *(x["name"] for x in own)}
+    others = [name for name in drawn if name not in known]
+    words = f"the guide draws {some_of(others)}, which the model has not"
+    reason = "its log density is in the loss"
+    return [Finding("loss_mismatch", words, reason=reason, status="mistake")] * bool(others)
+
+
+def _of_same_parameters(
+    prior: Mapping[str, Argument], own: Mapping[str, Argument]
+) -> list[Finding]:
+    """Note parameters that both prior and guide are computed from, without being the same."""
+    first, second = ({name for x in each.values() for name in x.sources} for each in (prior, own))
+    names = ", ".join(sorted(first & second))
+    equal = any(
+        _is_shared(prior[f"prior.{name}"], own[f"guide.{name}"])
+        for name in NAMES
+        if f"guide.{name}" in own
+    )
+    words = f"prior and guide are both computed from {names}"
+    return [Finding("common_source", words, status="note", of=names)] * bool(names and not equal)
 
 
 def _check_arguments(arguments: Mapping[str, Argument]) -> None:

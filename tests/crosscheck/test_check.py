@@ -133,12 +133,12 @@ UNDECIDED = {
 @pytest.mark.parametrize("level", few(["history", "evaluations"]))
 @pytest.mark.parametrize("name", few(NAMES))
 def test_a_mistake_is_named(name, level):
-    """Where the losses decide; where they do not, it is the likeliest that it may be."""
+    """Where the losses decide; where they do not, it is one that it may be."""
     found = planted(name, level)
     if (name, level) in UNDECIDED:
         (finding,) = found.having("mistake")
         assert finding.name == "loss_mismatch"
-        assert finding.rivals[0] == name
+        assert name in finding.rivals
         return
     assert found.mistakes[0] == name
 
@@ -460,7 +460,7 @@ def test_claims_that_are_none_are_refused_by_name():
     for name, values in {
         "names": (["a"], {1: "a"}, {"prior.concentration1": 3}, 3),
         "prior": (3, er.Beta([1.0, 2.0], 1.0)),
-        "optimizer": ("Adam", 3, er.Adam),
+        "optimizer": (3, er.Adam),
         "losses": ("x", [1j], [None]),
     }.items():
         for value in values:

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from elbo_ref.crosscheck import chosen_reading
-from elbo_ref.crosscheck.alignment import align
-from elbo_ref.crosscheck.chosen_reading import _Candidate, likeliest, reading_by_letters
+from elbo_ref.crosscheck.chosen_reading import Candidate, likeliest, reading_by_letters
 from elbo_ref.crosscheck.claims import UnknownRoleError
 from elbo_ref.crosscheck.coordinates import Coordinates
 from elbo_ref.crosscheck.readings import Reading
@@ -31,22 +30,35 @@ def handed(losses=5, evaluations=0, particles=None, order_said=True, loss="trace
     )  # fmt: skip
 
 
-class Fake:
+class Fake(Candidate):
     """A candidate whose answers are given, by the name of its reading and its particles."""
 
     known: ClassVar[dict[tuple[str, int], dict[str, object]]] = {}
+    aligned: ClassVar[object] = object()
 
-    def __init__(self, reading, aligned, rng, price=0.0):
-        name, number = reading.names["is"], reading.model.num_particles
-        told = self.known.get((name, number), {})
-        self.reading, self.price = reading, price
-        self.fits, self.is_stale = told.get("fits", False), told.get("stale", False)
-        self.is_mistaken = told.get("mistaken", False)
-        self.cost = (told.get("mistake", False), price + told.get("cost", 0.0))
-        self.numbers = told.get("numbers", ([], []))
+    @property
+    def _told(self):
+        name, number = self.reading.names["is"], self.reading.model.num_particles
+        return self.known.get((name, number), {})
+
+    @property
+    def fits(self):
+        return self._told.get("fits", False)
+
+    @property
+    def is_stale(self):
+        return self._told.get("stale", False)
+
+    @property
+    def is_mistaken(self):
+        return self._told.get("mistaken", False)
+
+    @property
+    def cost(self):
+        return self._told.get("mistake", False), self._price + self._told.get("cost", 0.0)
 
     def numbers_of_particles(self):
-        return self.numbers
+        return self._told.get("numbers", ([], []))
 
 
 @pytest.fixture
@@ -56,14 +68,17 @@ def told(monkeypatch):
     def of(known, paired=True):
         monkeypatch.setattr(Fake, "known", {k if isinstance(k, tuple) else (k, 1): v
                                             for k, v in known.items()})  # fmt: skip
-        monkeypatch.setattr(chosen_reading, "_Candidate", Fake)
-        monkeypatch.setattr(chosen_reading, "align", lambda *_: object() if paired else None)
+        monkeypatch.setattr(Fake, "aligned", object() if paired else None)
 
     return of
 
 
+def likeliest_of(names, given):
+    return likeliest([Fake(reading(x), given, None, 0) for x in names], given).reading
+
+
 def chosen(names, given=None):
-    found = likeliest([reading(x) for x in names], given or handed(particles=1), None, 0)
+    found = likeliest_of(names, given or handed(particles=1))
     return found.names["is"], found.model.num_particles
 
 
@@ -102,7 +117,7 @@ def test_a_stale_history_beside_a_mistake(told):
 def test_a_number_that_nobody_said(told):
     """The first about the mean that fits; one particle where a mistake is certain."""
     told({"a": {"numbers": ([3, 7], [9])}, ("a", 7): {"fits": True}})
-    found = likeliest([reading("a")], handed(), None, 0)
+    found = likeliest_of("a", handed())
     assert found.model.num_particles == 7
     (note,) = found.findings
     assert note.name == "num_particles" and note.of == "7"
@@ -135,8 +150,8 @@ def test_when_a_number_is_looked_for(told, case):
 
 
 def candidate(losses, name="", **fields):
-    given = reading(name, **fields)
-    return _Candidate(given, align(given.model, NONE, losses, None), 0)
+    beside = SimpleNamespace(losses=NONE, evaluations=losses)
+    return Candidate(reading(name, **fields), beside, None, 0)
 
 
 def test_a_candidate():
@@ -149,7 +164,8 @@ def test_a_candidate():
     about_mean, about_own = candidate(losses + 6).numbers_of_particles()
     assert 10 in about_own and 10 not in about_mean
     stale = one.reading._replace(findings=(SimpleNamespace(name="stale_history"),))
-    assert _Candidate(stale, None, 0).is_stale
+    assert Candidate(stale, handed(), None, 0).is_stale
+    assert candidate(NONE).aligned is None and candidate(NONE).explained is None
 
 
 def explained(name=None, status="note", score=-7.0):
@@ -163,12 +179,12 @@ def test_what_a_candidate_costs(monkeypatch):
         (None, False), ("", False), ("wrong_num_particles", False), ("wrong_sign", True)
     ):  # fmt: skip
         monkeypatch.setattr(chosen_reading, "explain", lambda *_, name=name: explained(name))
-        assert _Candidate(reading(), None, 0).is_mistaken is mistaken
+        assert Candidate(reading(), handed(), None, 0).is_mistaken is mistaken
     for status, mistake in (("mistake", True), ("agrees", False)):
         monkeypatch.setattr(
             chosen_reading, "explain", lambda *_, status=status: explained(None, status)
         )
-        assert _Candidate(reading(), None, 0, 3.0).cost == (mistake, 10.0)
+        assert Candidate(reading(), handed(), None, 0, 3.0).cost == (mistake, 10.0)
 
 
 @pytest.fixture
@@ -182,8 +198,8 @@ def letters(monkeypatch):
 
         monkeypatch.setattr(chosen_reading, "readings_of", made)
         monkeypatch.setattr(Fake, "known", {(x, 1): {"fits": True} for x in fitting})
-        monkeypatch.setattr(chosen_reading, "_Candidate", Fake)
-        monkeypatch.setattr(chosen_reading, "align", lambda *_: object() if paired else None)
+        monkeypatch.setattr(chosen_reading, "Candidate", Fake)
+        monkeypatch.setattr(Fake, "aligned", object() if paired else None)
         unknown = UnknownRoleError("", {"a": np.ones(()), "b": np.ones(())}, ["prior"])
 
         def given(losses=5, fitting=True):
@@ -205,7 +221,7 @@ def letters(monkeypatch):
 def test_letters_in_the_order_that_fits(letters):
     """The first letter is tried for concentration1 first."""
     for fitting, order in ((("a",), "ab"), (("b",), "ba"), (("a", "b"), "ab")):
-        found = letters(*fitting)()
+        found = letters(*fitting)().reading
         assert found.names["is"] == order[0]
         (note,) = found.findings
         assert note.quantity == (
@@ -217,7 +233,7 @@ def test_letters_in_the_order_that_fits(letters):
 def test_letters_that_fit_in_no_order(letters):
     """The likelier one, unless it must be fitting."""
     assert letters()() is None
-    found = letters()(fitting=False)
+    found = letters()(fitting=False).reading
     assert found.names["is"] == "a"
     assert found.findings[0].quantity.endswith("were taken, as no order fits the losses better")
 

@@ -138,6 +138,7 @@ def test_each_mistake_is_charged_once():
     assert 0.01 < totals.pop("unexplained_constant") < 0.2
     assert totals.pop("unconstrained_values") < 1 < totals.pop("wrong_sign")
     assert 0.5 < totals.pop("likelihood_weight") < 1
+    assert 0.1 < totals.pop("mixed_roles") < 0.2 < totals.pop("normalised_loss") < 1
     assert list(totals.values()) == pytest.approx([1.0] * len(totals))
 
 

@@ -63,7 +63,7 @@ def moving_losses(given, rng):
 
 
 def test_losses_that_agree():
-    """Their mean, weighted by precision, within three of its standard errors."""
+    """Their mean, weighted by precision, within 3.15 of its standard errors."""
     model, values = moving(), moving_losses(moving(), np.random.default_rng(1))
     found = explained(model, values)
     (one,) = found.findings
@@ -72,7 +72,7 @@ def test_losses_that_agree():
     assert (one.name, one.status) == ("losses", "agrees")
     assert one.theirs == pytest.approx(np.average(values, weights=weights), rel=1e-6)
     assert one.ours == pytest.approx(np.average(law.mean, weights=weights), rel=1e-6)
-    assert one.allowance == pytest.approx(3 / np.sqrt(weights.sum()), rel=1e-4)
+    assert one.allowance == pytest.approx(3.15 / np.sqrt(weights.sum()), rel=1e-4)
     assert one.quantity == "mean of 30 losses, weighted by precision"
     assert "1% for the run" in one.reason
     assert found.report.ruled_out and not found.report.rejected
@@ -118,7 +118,7 @@ def test_a_mistake_that_is_certain():
     law = loss_distribution(model_of(), np.random.default_rng(0))[0]
     assert mistake.theirs == values[step] and mistake.ours == pytest.approx(law.mean[0])
     assert abs(values[step] - law.mean[0]) == pytest.approx(np.abs(values - law.mean[0]).max())
-    assert mistake.allowance == pytest.approx(3 * law.variance[0] ** 0.5, rel=1e-6)
+    assert mistake.allowance == pytest.approx(3.15 * law.variance[0] ** 0.5, rel=1e-6)
     assert (fitting.name, fitting.status) == ("with_mistake", "note")
     assert fitting.theirs == pytest.approx(values.mean())
     assert fitting.ours == pytest.approx(-law.mean[0])
@@ -146,7 +146,7 @@ def test_a_constant_is_told_with_its_error():
     mistake, constant = _mistaken(aligned(model, values), report)
     assert (mistake.name, mistake.status) == ("unexplained_constant", "mistake")
     assert (constant.name, constant.quantity) == ("constant", "what is added to every loss")
-    assert (constant.theirs, constant.ours, constant.allowance) == (2.5, 0.0, 0.75)
+    assert (constant.theirs, constant.ours, constant.allowance) == (2.5, 0.0, 3.15 * 0.25)
     assert constant.status == "note"
 
 
@@ -279,7 +279,7 @@ def test_evaluations_of_another_number_of_particles():
     assert (mean.name, mean.status) == ("evaluations", "agrees")
     law = loss_distribution(model_of(particles=30), np.random.default_rng(0))[0]
     assert mean.ours == pytest.approx(law.mean[0])
-    assert mean.allowance == pytest.approx(3 * np.sqrt(law.variance[0] / SIZE), rel=1e-6)
+    assert mean.allowance == pytest.approx(3.15 * np.sqrt(law.variance[0] / SIZE), rel=1e-6)
     for ratio, size, same in (
         (0.41, 80, False), (0.39, 80, True), (2.4, 80, False), (2.6, 80, True), (1.0, 79, True)
     ):  # fmt: skip

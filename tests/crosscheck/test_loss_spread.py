@@ -13,7 +13,7 @@ from scipy import special, stats
 import elbo_ref as er
 from elbo_ref.crosscheck.alignment import align
 from elbo_ref.crosscheck.loss_model import LossModel
-from elbo_ref.crosscheck.loss_spread import _is_smooth, p_of_evaluations, spread_findings
+from elbo_ref.crosscheck.loss_spread import is_smooth, p_of_evaluations, spread_findings
 from elbo_ref.guides import GUIDES as CATALOGUE
 from elbo_ref.objectives import OBJECTIVES
 from tiers import few
@@ -191,4 +191,4 @@ def test_negative_control_noise_is_not_smooth():
     rng = np.random.default_rng(0)
     slope = 30 * np.exp(-np.arange(100) / 30)
     for noise in (rng.normal(size=(300, 100)), rng.gamma(0.3, size=(300, 100))):
-        assert not any(_is_smooth(x + slope) for x in noise)
+        assert not any(is_smooth(x + slope) for x in noise)

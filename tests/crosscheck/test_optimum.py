@@ -117,7 +117,8 @@ def test_not_converged_beside_a_floor():
     assert one.allowance == SHORT.allowance and "noise costs 0.2 nats in the mean" in one.reason
     one = found("not_converged", 3.0, LOW)
     assert (
-        one.allowance == 1e-3 and one.reason == "only what is within the allowance counts as there"
+        one.allowance == 1e-3
+        and one.reason == "it is beyond the allowance, within which it would count as there"
     )
     one = found("not_converged", 3.0, LONG)
     assert one.allowance == 0.5 and one.reason.startswith("a maximum may lack 0.5 nats; the steps")
@@ -166,7 +167,8 @@ def test_without_a_floor_only_what_is_within_the_allowance_counts():
     """Where the rate is known and still no floor is, and of a run."""
     for point in (POINT, replace(POINT, rate=None, prior=er.Beta(1e-13, 3.0))):
         one = found("not_converged", 1e-2, point=point)
-        assert one.reason == "only what is within the allowance counts as there" and one.of == ""
+        words = "it is beyond the allowance, within which it would count as there"
+        assert one.reason == words and one.of == ""
 
 
 def test_how_much_higher_over_all_priors():
@@ -288,13 +290,13 @@ def test_the_diagnosis_of_the_last_parameters():
     model = model_of(steps=3, particles=4)
     model.prior[:, -1] = 5.0
     model.guide_parameters[:, -1] = 7.0
-    point = diagnosed(model, "concentration1", er.Adam(lr=0.02), 3).point
+    point = diagnosed(model, "concentration1", er.Adam(lr=0.02), 3, of_adam=True).point
     assert point.prior == er.Beta(5.0, 5.0) and (point.guide_parameters == 7.0).all()
     assert (point.learn_prior, point.rate, point.num_particles) == ("concentration1", 0.02, 4)
     assert (point.guide_name, point.loss, point.counts) == ("beta", OBJECTIVES["trace"], COUNTS)
-    assert diagnosed(model, True, None, 3).point.rate is None
+    assert diagnosed(model, True, None, 3, of_adam=False).point.rate is None
     decaying = er.ClippedAdam(lr=0.02, lrd=0.5)
-    assert diagnosed(model, True, decaying, 3).point.rate == 0.02 / 8
+    assert diagnosed(model, True, decaying, 3, of_adam=True).point.rate == 0.02 / 8
 
 
 def test_exact_numbers():

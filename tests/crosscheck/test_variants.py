@@ -103,21 +103,35 @@ def test_mean_and_total_as_concentrations():
     prior, own = parameters(one)
     np.testing.assert_allclose(prior, [3.0, 7.0])
     np.testing.assert_allclose(own, [[4.0, 0.5, 4.5], [4.0, 1.5, 0.5]])
-    assert len(rows) == 3
+    assert [words for words in rows if "mean" in words] == list(rows)[:3]
+
+
+def test_one_concentration_and_their_total():
+    """The second of two may be the total, if all are larger than the first."""
+    own = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.5]])
+    rows = found(variants.mixed_roles, model_of(own=own))
+    words = "the {}'s concentration0 is the total of both"
+    both = f"{words.format('prior')}; {words.format('guide')}"
+    assert [x for x in rows if "total of both" in x] == list(rows)[-3:]
+    assert parameters(rows[both]) == ([2.0, 1.0], [[1.0, 2.0, 3.0], [3.0, 3.0, 3.5]])
+    reversed_ = model_of(prior=(3.0, 2.0), own=own[::-1])
+    for given in (reversed_, model_of(own=own, by_mean=("prior", "guide"))):
+        assert not [x for x in found(variants.mixed_roles, given) if "total of both" in x]
 
 
 def test_what_is_no_mean():
     """A concentration of one or more, of any latent; of a guide without any, the prior alone."""
     for first in (1.0, 1.5):
         own = np.array([[0.5, first, 0.9], [8.0, 2.0, 5.0]])
-        rows = list(variants.mixed_roles(model_of(own=own, prior=(0.3, 10.0))))
-        assert {x.variant for x in rows} == {
-            "the prior's concentrations are a mean and a total",
-            "",
-        }
-    rows = list(variants.mixed_roles(model_of("normal", prior=(0.3, 10.0))))
-    assert {x.variant for x in rows} == {"the prior's concentrations are a mean and a total", ""}
-    assert {x.variant for x in variants.mixed_roles(model_of("none"))} == {""}
+        rows = found(variants.mixed_roles, model_of(own=own, prior=(0.3, 10.0)))
+        of_mean = [x for x in rows if "mean" in x]
+        assert of_mean == ["the prior's concentrations are a mean and a total"]
+    rows = found(variants.mixed_roles, model_of("normal", prior=(0.3, 10.0)))
+    assert list(rows) == [
+        "the prior's concentrations are a mean and a total",
+        "the prior's concentration0 is the total of both",
+    ]
+    assert found(variants.mixed_roles, model_of("none")) == {}
 
 
 def test_not_in_guide():
@@ -143,19 +157,27 @@ def test_negated_and_divided():
     (one,) = found(variants.negated, model_of(factor=2.0)).values()
     assert (one.model.factor, one.price) == (-2.0, -4.0)
     rows = found(variants.divided, model_of(particles=7, factor=2.0))
-    assert {x: y.model.factor for x, y in rows.items()} == {
+    reasons = {x: y for x, y in rows.items() if y.price == 0}
+    assert {x: y.model.factor for x, y in reasons.items()} == {
         "divided by the 3 latents": 2 / 3, "multiplied by the 3 latents": 6.0,
         "divided by the 25 trials": 0.08, "multiplied by the 25 trials": 50.0,
         "divided by the 7 particles": 2 / 7, "multiplied by the 7 particles": 14.0,
     }  # fmt: skip
     assert {x.number for x in rows.values()} == {"factor"}
+    units = {x: y.model.factor for x, y in rows.items() if y.price == 4.0}
+    assert units == {
+        "divided by ln 2, as bits are": 2 / np.log(2),
+        "multiplied by ln 2, as bits are": 2 * np.log(2),
+        "divided by ln 10, as decimal logarithms are": 2 / np.log(10),
+        "multiplied by ln 10, as decimal logarithms are": 2 * np.log(10),
+    }
     several = er.Counts([1, 2], [3, 2], multiplicity=[2, 1])
     words = list(found(variants.divided, model_of(counts=several, own=np.ones((2, 2)))))
-    assert [x for x in words if x.startswith("divided")] == [
+    assert [x for x in words if x.startswith("divided by the")] == [
         "divided by the 3 latents", "divided by the 8 trials"
     ]  # fmt: skip
     one = model_of(counts=er.Counts(1, 1), own=np.ones((2, 1)), particles=2)
-    assert list(found(variants.divided, one)) == [
+    assert list(found(variants.divided, one))[:2] == [
         "divided by the 2 particles", "multiplied by the 2 particles"
     ]  # fmt: skip
 
@@ -188,9 +210,10 @@ def test_weights():
         assert other.model.likelihood_weight == pytest.approx(0.5 / x)
         assert other.model.factor == pytest.approx(3 * x)
         assert other.price == (2.0 if x > 1 else 0.0)
-    assert len(rows) == 2 * len(weights)
+    assert rows["the log likelihood times -1"].model.likelihood_weight == -0.5
+    assert len(rows) == 2 * len(weights) + 1
     two = model_of(counts=er.Counts([3, 7], [10, 9]), own=np.ones((2, 2)))
-    assert len(found(variants.weighted, two)) == 26
+    assert len(found(variants.weighted, two)) == 27
     alone = model_of(counts=er.Counts(3, 10), own=np.ones((2, 1)))
     assert "the log likelihood times 1" not in found(variants.weighted, alone)
 
@@ -321,18 +344,27 @@ def test_nothing_is_unconstrained_beyond_all_numbers():
 
 def test_exp_once_more():
     both = ("prior", "guide")
-    (one,) = found(variants.constrained_again, model_of(constrained=both)).values()
-    prior, own = parameters(one)
-    np.testing.assert_allclose(prior, np.exp(PRIOR))
-    np.testing.assert_allclose(own, np.exp(BETA))
-    assert one.price == 4.0
+    rows = found(variants.constrained_again, model_of(constrained=both))
+    for what, f in (("exp", np.exp), ("softplus", lambda x: np.log1p(np.exp(x)))):
+        for owner, first, second in (
+            ("all", f, f), ("the prior's", f, np.asarray), ("the guide's", np.asarray, f)
+        ):  # fmt: skip
+            one = rows.pop(f"{what} is applied once more to {owner}")
+            prior, own = parameters(one)
+            np.testing.assert_allclose(prior, first(PRIOR))
+            np.testing.assert_allclose(own, second(BETA))
+            assert one.price == (2.0 if what == "exp" else 4.0)
+    assert rows == {}
     for given in (
         model_of(), model_of(constrained=("prior",)), model_of(constrained=("guide",)),
         model_of(constrained=both, by_mean=("prior",)), model_of("normal", constrained=both),
-        model_of(constrained=both, prior=(2.0, 40.0)),
-        model_of(constrained=both, own=[[4.0, 8.0, 40.0], BETA[1]]),
     ):  # fmt: skip
         assert found(variants.constrained_again, given) == {}
+    for given in (
+        model_of(constrained=both, prior=(2.0, 40.0)),
+        model_of(constrained=both, own=[[4.0, 8.0, 40.0], BETA[1]]),
+    ):
+        assert "exp is applied once more to all" not in found(variants.constrained_again, given)
 
 
 def test_batches():

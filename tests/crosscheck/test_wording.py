@@ -114,7 +114,7 @@ def test_advice_for_every_state():
     (text,) = advice([BLIND], has_losses=True)
     assert text.startswith("A recording")
     (text,) = advice([BLIND._replace(status="outside")], has_losses=True)
-    assert text.startswith("That is no mistake")
+    assert text.startswith("If that is meant it is no mistake")
 
 
 def test_advice_on_a_recording_asks_for_no_other():

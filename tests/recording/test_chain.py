@@ -47,6 +47,14 @@ def test_another_gradient_may_be_a_hook(made):
     assert finding.status == "note" and "a hook on the parameter" in finding.reason
 
 
+def test_gradients_that_an_earlier_loop_left(made):
+    own = made.recording().gradients["qa"].copy()
+    own[0] += 100.0
+    (finding,) = found(with_gradients(made, qa=own))
+    assert finding.status == "note"
+    assert finding.reason == "those of the first step are others: older gradients were left in them"
+
+
 def test_rounding_is_none(made):
     own = made.recording().gradients["qa"]
     assert found(with_gradients(made, qa=own * (1 + 1e-6))) == []

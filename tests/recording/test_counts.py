@@ -121,7 +121,7 @@ def test_minibatches_of_which_nothing_is_numbered():
 UNSCALED, TWICE = "subsample_unscaled", "subsample_scaled_twice"
 SCALES = (
     (1.5, ""), (2.0, ""), (1.5 * (1 - 1e-6), ""), (2 * (1 + 1e-6), ""), (2.25, TWICE),
-    (1.0, UNSCALED), (2.1, UNSCALED), (0.9, UNSCALED), (2 * (1 + 2e-5), UNSCALED),
+    (1.0, UNSCALED), (2.1, "normalised_loss"), (0.9, UNSCALED), (2 * (1 + 2e-5), "normalised_loss"),
     (1.5 * (1 - 2e-5), UNSCALED),
 )  # fmt: skip
 

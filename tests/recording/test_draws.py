@@ -106,3 +106,13 @@ def test_the_bias_of_clipping_by_quadrature(kind):
     if kind == "empty":
         gain += 3 * ((a - 1) * raised(a, b, info.tiny) + (b - 1) * raised(b, a, info.epsneg))
     np.testing.assert_allclose(clip_bias(trace), [-gain], rtol=1e-5)
+
+
+def test_a_seed_that_is_set_in_every_step():
+    """The same quantiles of other distributions."""
+    a = np.linspace(2.0, 3.0, 30)[:, None, None] * np.ones(3)
+    c = stats.beta.ppf(np.random.default_rng(3).random((1, 2, 3)), a, 4.0)
+    arguments = betas((1.0, 1.0), (a[:, 0], [4.0] * 3))
+    first = compare_draws(trace_of(stated(c, arguments)))[0]
+    assert (first.name, first.status) == ("draw_mismatch", "mistake")
+    assert first.quantity == "all steps have the same draws"

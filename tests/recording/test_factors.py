@@ -41,6 +41,11 @@ def test_the_counts_are_known_exactly(dtype, with_coefficients):
     np.testing.assert_allclose(data.log_coefficient[0], constant, rtol=1e-15)
 
 
+def test_minus_a_likelihood_has_its_counts():
+    data = data_of_factor(*factored(outcomes=(-K, K - N)))
+    assert data.counts() == COUNTS
+
+
 def test_another_constant_is_named():
     (finding,) = data_of_factor(*factored(constant=1.0)).findings
     assert finding.name == "unexplained_constant" and finding.status == "mistake"

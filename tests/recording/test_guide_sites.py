@@ -283,6 +283,37 @@ def test_no_guide():
     assert (note.name, note.status) == ("latent_not_in_guide", "note")
 
 
+def test_a_site_that_only_the_guide_has():
+    sites = [site("guide", "c"), site("guide", "z", "Normal")]
+    statement = reading(sites, _guide(QA, QB, "c"), draws={"c": C, "z": C})
+    (finding,) = (x for x in statement.findings if x.status == "mistake")
+    assert finding.name == "loss_mismatch"
+    assert finding.quantity == "the guide draws z, which the model has not"
+
+
+def test_a_prior_that_is_computed_from_the_parameters_of_the_guide():
+    """Unless they are the same, which has a name."""
+    model = {**MODEL, "sources": {"concentration1": ["u"], "concentration0": ["v"]}}
+    own = site("guide", "c", sources={"concentration1": ["u"], "concentration0": ["v"]})
+    made = stated(C, {**betas((A, B)), **_guide(QA, QB, "c")}, sites=[model, own])
+    (note,) = (x for x in read_statement(made).findings if x.name == "common_source")
+    assert (note.status, note.of) == ("note", "u, v")
+
+
+@pytest.mark.parametrize(
+    ("programs", "status"),
+    [(["guide"], "mistake"), (["model"], "note"), (["model", "guide"], "note")],
+)
+def test_an_empty_guide_with_parameters_in_vain(programs, status):
+    steps = len(C)
+    groups = {key: {"u": np.ones(steps)} for key in ("before", "after", "constrained")}
+    header = {"programs": {"u": programs}}
+    made = reading([], {}, gradients={"u": np.zeros(steps)}, **groups, header=header)
+    found = [x for x in made.findings if x.name == "latent_not_in_guide"]
+    assert [x.status for x in found] == [status]
+    assert ("though it has parameters: u" in found[0].reason) == (status == "mistake")
+
+
 def test_a_guide_of_another_name():
     statement = reading([site("guide", "d")], _guide(QA, QB, "d"), draws={"c": C, "d": C})
     (finding,) = statement.findings

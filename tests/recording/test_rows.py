@@ -246,7 +246,7 @@ def batches():
         (COUNTS, 1.0, ["subsample_unscaled"]),
         (COUNTS, 1.5**2, ["subsample_scaled_twice"]),
         (COUNTS, 2.0, []),  # batches of an epoch
-        (COUNTS, 4.0, ["subsample_unscaled"]),  # a scale that is neither
+        (COUNTS, 4.0, ["normalised_loss"]),  # a scale that is neither
         (COUNTS, 1 / 1.5, ["subsample_unscaled"]),  # upside down
     ],
 )
@@ -347,6 +347,61 @@ def test_groups_in_no_order_of_their_labels_are_permuted(order):
     assert (finding.name, finding.status) == ("permuted_rows", "mistake")
     other = er.Counts.grouped(K + [0, 1, 0], N, ["c", "a", "b"])
     assert [x.name for x in compare_in_orders(data(), other, 1.0)] == ["wrong_counts"]
+
+
+def test_rows_that_the_model_draws_beside_the_data():
+    """A predictive site: its log probability is in the loss."""
+    sites = [rows_site("k"), {**rows_site("new"), "observed": False}]
+    observed = {}
+    for name in ("k", "new"):
+        row = {"value": K, "total_count": N, "index": np.arange(3)}
+        observed |= {f"{name}.{key}": np.asarray(x, float)[None] for key, x in row.items()}
+    made = Recording(losses=np.zeros(1), observed=observed, header={"sites": sites})
+    (finding,) = (x for x in data_of(made, sites, PLACES, 3).findings if x.status == "mistake")
+    assert finding.name == "latent_not_in_guide"
+    assert finding.quantity == "the model draws 'new' beside the data"
+
+
+def test_a_plate_of_minibatches_that_is_larger_than_the_counts():
+    """All rows are in every batch, and count so much too often."""
+    every = data(more={"plate.rows": np.tile(np.arange(3.0), (1, 1))})
+    seen = every._replace(batched=True, whole=6, numbers=np.arange(3)[None])
+    (finding,) = compare_counts(seen, COUNTS, 2.0)
+    assert (finding.name, finding.theirs, finding.ours) == ("normalised_loss", 6.0, 3.0)
+
+
+@pytest.mark.parametrize(("k", "same"), [(N - K, True), (K, False)])
+def test_successes_and_failures_that_are_observed_apart(k, same):
+    """The failures of a table beside its successes are the same rows."""
+    sites = [rows_site("s"), {**rows_site("f"), "complement": True}]
+    observed = {}
+    for name, x in {"s": K, "f": k}.items():
+        row = {"value": x, "total_count": N, "index": np.arange(3)}
+        observed |= {f"{name}.{key}": np.asarray(y, float)[None] for key, y in row.items()}
+    made = Recording(losses=np.zeros(1), observed=observed, header={"sites": sites})
+    found = data_of(made, sites, PLACES, 3)
+    assert [x.name for x in found.findings] == ["same_rows"] * same
+    np.testing.assert_array_equal(found.total_count[0], 2 * N)
+
+
+@pytest.mark.parametrize(
+    ("counts", "name", "rivals"),
+    [
+        (er.Counts(3 * K, 3 * N), "wrong_counts", ()),
+        (er.Counts([3, 7, 12, 5], [10, 9, 40, 8]), "subsample_unscaled", ("wrong_counts",)),
+        (er.Counts([3, 7, 11, 5], [10, 9, 40, 8]), "wrong_counts", ()),
+    ],
+)
+def test_rows_that_are_some_of_the_counts(counts, name, rivals):
+    (finding,) = compare_in_orders(data(), counts, 1.0)
+    assert (finding.name, finding.rivals, finding.status) == (name, rivals, "mistake")
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_rows_that_count_several_times(times):
+    several = data()._replace(successes=times * K[None] + 0.0, total_count=times * N[None] + 0.0)
+    (finding,) = compare_in_orders(several, er.Counts(K, N), 1.0)
+    assert (finding.name, finding.theirs, finding.ours) == ("likelihood_weight", times, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_the_factor_by_which_rates_fall():
 
 
 def test_the_rate_of_the_last_step():
-    """The first that is known."""
-    assert _rate(rates([0.1, 0.05], [0.1, 0.2])) == 0.05
+    """The largest that is known: another parameter may be held by a rate of 0."""
+    assert _rate(rates([0.1, 0.05], [0.1, 0.2])) == 0.2
     assert _rate(rates([0.1, np.nan], [np.nan, 0.2])) == 0.2
     assert _rate(rates([0.1, np.inf])) is None and _rate(rates()) is None

@@ -111,7 +111,10 @@ def test_an_optimizer_said_where_no_settings_are_noted():
         ({"class": "SGD"}, "the optimizer SGD"),
         ({"class": None}, "the optimizer is not recorded"),
         ({"clip": "a function"}, "clipping by a function"),
-        ({"settings": {"a": {**SETTINGS, "maximize": True}}}, "no settings that are known here"),
+        (
+            {"settings": {"a": {**SETTINGS, "centered_variance": True}}},
+            "no settings that are known",
+        ),
         ({"settings": {"a": {**SETTINGS, "lr": -1.0}}}, "no settings that are known here"),
     ],
 )
@@ -225,3 +228,11 @@ def test_a_rate_of_steps_that_are_short():
     settings = {"settings": {"a": {**SETTINGS, "eps": 30.0}}}
     (finding,) = compare_updates(recording(er.Adam(lr=0.1, eps=30.0), header=settings), None)
     assert finding.reason == "they are those with lr = 0.1"
+
+
+def test_an_optimizer_that_raises_the_loss():
+    """`maximize=True`, where SVI hands over minus the ELBO; its updates are not made again."""
+    header = {"settings": {"a": {**SETTINGS, "maximize": True}}}
+    (finding,) = compare_updates(recording(ADAM, header=header), None)
+    assert (finding.name, finding.status) == ("optimizer_settings", "mistake")
+    assert finding.quantity == "the optimizer raises the loss, by a"

@@ -37,6 +37,8 @@ def compare_parameters(statement: Statement) -> list[Finding]:
             findings.append(Finding("gradient_scaled", words, reason=reason, status="mistake"))
         else:
             reason = "not those of the argument that it is: is there a hook on the parameter?"
+            if len(theirs) > 1 and np.linalg.norm((theirs - ours)[1:]) <= _NEAR * size + rounding:
+                reason = "those of the first step are others: older gradients were left in them"
             findings.append(Finding("parameter", words, reason=reason, status="note"))
     return findings
 

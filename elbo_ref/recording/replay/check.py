@@ -29,6 +29,7 @@ from elbo_ref.guides import GuideName
 from elbo_ref.objectives import LossName, find as find_loss
 from elbo_ref.recording.guide_sites import NoPriorError, OutsideError, guide_with
 from elbo_ref.recording.notes import Recording
+from elbo_ref.recording.parameter_findings import of_steps
 from elbo_ref.recording.replay import chain, claims, draws, gradients, losses, marginal, updates
 from elbo_ref.recording.replay.counts import compare_in_orders
 from elbo_ref.recording.replay.finite import finite_part
@@ -43,7 +44,12 @@ from elbo_ref.svi.optimizers import Adam, ClippedAdam
 _BY_SCALE = ("normalised_loss", "subsample_unscaled", "subsample_scaled_twice")
 """Mistakes that a factor of minibatches shows only where it is known what they are batches of."""
 
-_UNKNOWN = "they do not follow from what is known of this model"
+_NOT_KNOWN = Finding(
+    "losses",
+    "the losses",
+    reason="they do not follow from what is known of this model",
+    status="untested",
+)
 
 
 @underflow_is_zero
@@ -164,14 +170,9 @@ def _replayed(
         findings.append(mistake if isinstance(error, NoPriorError) else _outside(str(error)))
         return _Seen([*findings, *updates.compare_updates(part, optimizer)])
     findings += [*map(_outside, statement.outside), *statement.findings]
-    data, weight = statement.data, statement.scale * statement.likelihood_weight
-    if data is not None and data.possible and counts is not None:
-        compared = compare_in_orders(data, counts, weight)
-        weighted = any(x.name == "likelihood_weight" for x in statement.findings)
-        findings += [x for x in compared if not (weighted and x.name == "subsample_unscaled")]
-        if data.constant and any(x.status == "mistake" for x in compared):
-            words = "the exact numbers are those of the rows that the run observed"
-            findings.append(Finding("exact", words, status="note"))
+    findings += of_steps(part, statement.arguments)
+    data = statement.data
+    findings += _beside_counts(statement, counts)
     counts = counts and one_by_one(counts)
     if data is None and counts is not None and len(counts) == statement.draws.shape[2]:
         data = Data.of(counts)
@@ -184,8 +185,8 @@ def _replayed(
     if statement.marginal:
         of_losses = marginal.compare(statement, data)
         unlike = any(x.name == "loss_mismatch" for x in of_losses)
-        findings += [_untested(_UNKNOWN)] if unlike and statement.outside else of_losses
-    elif any(x.name == "latent_not_in_guide" and x.status == "mistake" for x in findings):
+        findings += [_NOT_KNOWN] if unlike and statement.outside else of_losses
+    elif _samples_others(statement):
         findings.append(_untested("the densities of what the guide samples instead are in them"))
     elif not data.exact:
         findings.append(_untested("each particle has data of its own"))
@@ -194,7 +195,7 @@ def _replayed(
         trace = explanation.trace
         unexplained = any(x.name == "loss_mismatch" for x in explanation.findings)
         if unexplained and statement.outside:
-            findings.append(_untested(_UNKNOWN))
+            findings.append(_NOT_KNOWN)
             explanation = explanation._replace(explained=False)
         elif not unexplained or all(x.name != "loss_mismatch" for x in statement.findings):
             findings += explanation.findings
@@ -209,6 +210,25 @@ def _replayed(
     return _Seen([*findings, *more], statement, trace, point)
 
 
+def _beside_counts(statement: Statement, counts: Counts | None) -> list[Finding]:
+    """Compare the rows that a run observed with the counts that were given."""
+    data, weight = statement.data, statement.scale * statement.likelihood_weight
+    if data is None or not data.possible or counts is None:
+        return []
+    findings = compare_in_orders(data, counts, weight)
+    if data.constant and any(x.status == "mistake" for x in findings):
+        words = "the exact numbers are those of the rows that the run observed"
+        findings.append(Finding("exact", words, status="note"))
+    weighted = any(x.name == "likelihood_weight" for x in statement.findings)
+    return [x for x in findings if not (weighted and x.name == "subsample_unscaled")]
+
+
+def _samples_others(statement: Statement) -> bool:
+    """Return True if the guide samples something in place of the latent."""
+    sampled = any(not x["observed"] for x in statement.recording.sites("guide"))
+    return sampled and statement.guide.name == "empty"
+
+
 def _at_maximum(
     statement: Statement, data: Data, counts: Counts | None, trace: ReplayTrace | None
 ) -> tuple[list[Finding], PointDiagnosis | None]:
@@ -219,18 +239,32 @@ def _at_maximum(
     if isinstance(whole, str):
         words = "whether the parameters are at a maximum"
         return [Finding("objective", words, reason=whole, status="untested")], None
-    point = _last_point(*whole, trace)
+    point = _last_point(*whole, data, trace)
     if point is None:
         return [], None
     decay = max((x.get("weight_decay") or 0.0 for x in _settings(statement.recording)), default=0.0)
     falls = _ratio_of_rates(statement.recording)
-    return maximum_findings(point, held_by(statement), decay, falls=falls), point
+    history = trace.model if trace is not None and data.constant else None
+    return maximum_findings(point, held_by(statement), decay, history, falls=falls), point
 
 
 def _rate(recording: Recording) -> float | None:
     """Return the learning rate of the last step."""
     rates = [rate[-1] for rate in recording.lr.values() if np.isfinite(rate[-1])]
-    return float(rates[0]) if rates else None
+    return float(max(rates)) if rates else None
+
+
+def _batch(statement: Statement, seen: Data, counts: Counts) -> int | None:
+    """Return the latents, or the trials of one latent, that a step sees; None if that is all."""
+    if statement.num_latents < len(counts):
+        return statement.num_latents
+    return None if seen.constant else round(float(seen.total_count.mean()))
+
+
+def _of_adam(recording: Recording) -> bool:
+    """Return True unless the optimizer is known to be of another kind."""
+    kind = (recording.header.get("optimizer") or {}).get("class")
+    return kind is None or "adam" in kind.lower()
 
 
 def _ratio_of_rates(recording: Recording) -> float:
@@ -256,9 +290,12 @@ def _outside(reason: str) -> Finding:
 
 
 def _last_point(
-    statement: Statement, data: Data, trace: ReplayTrace | None
+    statement: Statement, data: Data, seen: Data, trace: ReplayTrace | None
 ) -> PointDiagnosis | None:
-    """Diagnose the parameters of the last step; None where there is no such point."""
+    """Diagnose the parameters of the last step, of all `data`; None where there is no such point.
+
+    The rows that the steps have `seen` are fewer in a run on minibatches.
+    """
     prior = statement.prior[:, -1]
     if prior.shape[1] > 1:
         return None
@@ -281,8 +318,10 @@ def _last_point(
         prior=Beta(*map(float, prior[:, 0])),
         guide_parameters=params,
         learn_prior=learned_of(learned),
-        rate=_rate(recording),
-        num_particles=particles * statement.num_latents / len(counts),
+        rate=_rate(recording) if _of_adam(recording) else None,
+        num_particles=particles,
+        batch=_batch(statement, seen, counts),
+        of_adam=_of_adam(recording),
     )
     return PointDiagnosis(point)
 
@@ -316,7 +355,8 @@ def _ruled_out(findings: list[Finding], invisible: tuple[str, ...]) -> tuple[str
 
     agreeing = names("agrees") - names("untested")
     unscaled = "scale" in names("note") or "likelihood_weight" in names("mistake")
-    unseen = _BY_SCALE if unscaled else ()
+    unseen = [*(_BY_SCALE if unscaled else ())]
+    unseen += ["likelihood_weight"] * ("same_rows" in names("note"))
     quantities = {"losses": losses, "gradients": gradients, "updates": updates, "draws": draws}
     return tuple(
         name

@@ -6,6 +6,7 @@ by the label itself, or by what sorts the labels, has them in another order, whi
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -60,6 +61,15 @@ def compare_counts(data: Data, counts: Counts, scale: float) -> list[Finding]:
     if size is not None and len(k) != size:
         numbers = float(size), float(len(k)), 0.0
         sums = (data.successes, k), (data.total_count, n)
+        if data.constant and size < len(k) and _are_some_of(data, k, n):
+            words = "number of latents: each has a row of the counts, and the others have none"
+            reason = "a batch, or a part, of them that no scale makes up for"
+            found = Finding("subsample_unscaled", words, *numbers, reason, "mistake")
+            return [found._replace(rivals=("wrong_counts",))]
+        if not data.constant and _have_all_rows(data, k, n):
+            words = "size of the plate that the minibatches are taken of"
+            reason = "all rows of the counts are in them, and count so much too often"
+            return [Finding("normalised_loss", words, *numbers, reason, "mistake")]
         regrouped = 1 in (size, len(k)) or all(x.sum() == y.sum() for x, y in sums)
         name = "wrong_latents" if regrouped else "wrong_counts"
         return [Finding(name, "number of latents", *numbers, "as drawn", "mistake")]
@@ -74,6 +84,19 @@ def compare_counts(data: Data, counts: Counts, scale: float) -> list[Finding]:
     return [*_compare_rows(latents, seen, of, k[latents], n[latents]), *findings]
 
 
+def _are_some_of(data: Data, k: FloatArray, n: FloatArray) -> bool:
+    """Return True if several observed rows are all among those of the counts."""
+    seen = Counter(zip(data.successes[0], data.total_count[0], strict=True))
+    return len(seen) > 1 and seen <= Counter(zip(k, n, strict=True))
+
+
+def _have_all_rows(data: Data, k: FloatArray, n: FloatArray) -> bool:
+    """Return True if every step has all rows of the counts, once each."""
+    every = zip(data.successes, data.total_count, strict=True)
+    given = sorted(zip(k, n, strict=True))
+    return all(sorted(zip(*step, strict=True)) == given for step in every)
+
+
 def _compare_rows(
     latents: NDArray[np.int64], seen: FloatArray, of: FloatArray, k: FloatArray, n: FloatArray
 ) -> list[Finding]:
@@ -86,6 +109,11 @@ def _compare_rows(
         words = f"the row of latent {latents[off]}"
         reason = "the same rows stand in another order in the counts"
         return [Finding("permuted_rows", words, reason=reason, status="mistake")]
+    times = float(of.sum() / max(n.sum(), 1.0))
+    if times > 1 and np.array_equal(seen, times * k) and np.array_equal(of, times * n):
+        words = "the number of times that the model observes each row"
+        reason = "the same rows under several names, or a plate around them"
+        return [Finding("likelihood_weight", words, times, 1.0, 0.0, reason, "mistake")]
     name, what, theirs, mine = "wrong_counts", "successes", seen, k
     if np.array_equal(seen, k):
         name, what, theirs, mine = "wrong_total_count", "total_count", of, n
@@ -118,7 +146,8 @@ def _compare_scale(data: Data, k: FloatArray, n: FloatArray, scale: float) -> li
     low = low if low > 1 else whole  # a scale of 1 is none
     if whole <= 1 or low * (1 - _ROUNDING) <= scale <= high * (1 + _ROUNDING):
         return []
-    twice = np.isclose(scale, whole**2)
-    name = "subsample_scaled_twice" if twice else "subsample_unscaled"
+    name = "subsample_unscaled" if scale < low else "normalised_loss"
+    if np.isclose(scale, whole**2):
+        name = "subsample_scaled_twice"
     words = f"the scale of minibatches of {size} of {len(k)} latents"
     return [Finding(name, words, scale, whole, None, "as the sites have it", "mistake")]

@@ -39,6 +39,9 @@ RULED_OUT = ("draw_mismatch", "float32_saturation")
 LEVEL = 1e-3
 """Level of the test."""
 
+_FEWEST, _SAME = 5, 1e-3
+"""Steps whose draws are the same by no chance, and quantiles within which they are."""
+
 MATTERS = 0.1
 """Bias of the loss, in standard deviations of a step, from which saturation matters."""
 
@@ -51,7 +54,11 @@ def compare_draws(trace: ReplayTrace) -> list[Finding]:
 def _origin(trace: ReplayTrace) -> Finding:
     guide, prior = trace.guide, trace.model.prior
     source = guide.source_parameters(prior, trace.model.guide_parameters)
-    p_value = _p_value(_uniform(trace, source))
+    uniform = _uniform(trace, source)
+    p_value = _p_value(uniform)
+    if len(uniform) >= _FEWEST and np.ptp(uniform, axis=0).max() < _SAME:
+        words, reason = "all steps have the same draws", "the seed was the same in every step"
+        return Finding("draw_mismatch", words, p_value, reason=reason, status="mistake")
     words, reason = f"p-value of {trace.draws.c.size} draws", "Kolmogorov-Smirnov"
     if p_value >= LEVEL:
         return Finding("draws", words, p_value, reason=reason)

@@ -29,14 +29,16 @@ _JAX_ERROR = 1.3e-6
 
 def compare(statement: Statement, data: Data) -> list[Finding]:
     """Compare every loss, and its gradient for both concentrations."""
-    if not data.constant or statement.prior.shape[2] > 1:
-        reason = "the rows change from step to step, or have several priors"
+    if not data.exact:
+        reason = "each particle has rows of its own"
         return [Finding("losses", "the losses", reason=reason, status="untested")]
-    counts, prior = data.counts(), statement.prior[:, :, 0]
-    recording = statement.recording
-    priors = [Beta(float(a), float(b)) for a, b in prior.T]
-    losses = -statement.scale * np.array([log_evidence(x, counts) for x in priors])
-    slopes = -statement.scale * np.array([log_evidence_gradient(x, counts) for x in priors]).T
+    recording, prior = statement.recording, statement.prior
+    priors = [
+        Beta(*(x if x.size > 1 else float(x[0]) for x in pair)) for pair in np.moveaxis(prior, 1, 0)
+    ]
+    rows = data.counts_of_steps(len(priors))
+    losses = -statement.scale * np.array(list(map(log_evidence, priors, rows)))
+    slopes = -statement.scale * np.array(list(map(log_evidence_gradient, priors, rows)))
     eps = _ROUNDINGS * float(np.finfo(recording.dtype).eps) * abs(statement.scale)
     of_losses, of_slopes = _magnitudes(prior, data)
     of_rows = 2 * _JAX_ERROR * abs(statement.scale) * data.successes.shape[1]
@@ -44,9 +46,10 @@ def compare(statement: Statement, data: Data) -> list[Finding]:
     compared = Comparison(recording.losses, losses, eps * of_losses + kernel)
     findings = [_finding(compared, "losses", "losses", "loss")]
     for i, name in enumerate(NAMES):
-        theirs = statement.arguments[f"prior.{name}"].gradient
+        theirs, ours = statement.arguments[f"prior.{name}"].gradient, slopes[:, i]
         if theirs is not None:
-            compared = Comparison(theirs[:, 0], slopes[i], eps * of_slopes + kernel)
+            room = (eps * of_slopes + kernel)[:, None]
+            compared = Comparison(theirs, ours.reshape(theirs.shape), room)
             findings.append(_finding(compared, "gradients", f"gradients for {name}", "gradient"))
     return findings
 
@@ -54,7 +57,7 @@ def compare(statement: Statement, data: Data) -> list[Finding]:
 def _magnitudes(prior: FloatArray, data: Data) -> tuple[FloatArray, FloatArray]:
     """Add up, without signs, what log probabilities and their derivatives are made of, (T,)."""
     k, n = data.successes, data.total_count
-    a, b = prior[:, :, None]
+    a, b = prior
     parts = [a + k, b + n - k, a + b + n, a, b, a + b, k + 1, n - k + 1, n + 1]
     of_losses = sum(np.abs(sc.gammaln(x)) + x * np.abs(sc.psi(x)) for x in parts)
     of_slopes = sum(np.abs(sc.psi(x)) + 1 for x in parts[:6])
@@ -63,11 +66,11 @@ def _magnitudes(prior: FloatArray, data: Data) -> tuple[FloatArray, FloatArray]:
 
 def _finding(compared: Comparison, name: str, plural: str, one: str) -> Finding:
     if compared.agree:
-        (worst,) = compared.farthest()
-        words = f"all {plural}, the farthest at step {worst}"
+        worst = compared.farthest()
+        words = f"all {plural}, the farthest at step {worst[0]}"
         reason = "minus the log evidence: the latent is summed out"
-        return compared.finding(name, words, (worst,), reason, "agrees")
-    (first,) = compared.first()
+        return compared.finding(name, words, worst, reason, "agrees")
+    first = compared.first()
     mistake = "loss_mismatch" if name == "losses" else "gradient_mismatch"
     reason = "no known mistake gives it"
-    return compared.finding(mistake, f"{one} at step {first}", (first,), reason, "mistake")
+    return compared.finding(mistake, f"{one} at step {first[0]}", first, reason, "mistake")

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elbo_ref._format.numbers import number
+from elbo_ref._format.numbers import number, some_of
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.recording import Recording
@@ -87,10 +87,15 @@ def compare_updates(recording: Recording, claim: Adam | ClippedAdam | None) -> l
         return [_untested(f"the optimizer {noted.get('class') or 'is not recorded'}")]
     if not isinstance(noted.get("clip", {}), dict):
         return [_untested("clipping by a function")]
+    uphill = [x for x, its in noted.get("settings", {}).items() if its.get("maximize")]
     findings = [
         _compared(name, updates, noted)._replace(of=name)
         for name, updates in _updates(recording, noted, claim)
     ]
+    if uphill:
+        words = f"the optimizer raises the loss, by {some_of(uphill, 4)}"
+        reason = "maximize=True, where SVI hands over minus the ELBO"
+        findings.append(Finding("optimizer_settings", words, reason=reason, status="mistake"))
     return findings or [_untested("no settings that are known here")]
 
 

@@ -38,7 +38,7 @@ def whole_run(
     if statement.num_latents == 1 and counts is not None and len(counts) == 1:
         return statement, Data.of(counts)
     if counts is None:
-        if any(x.name == "observations_missing" for x in data.findings):
+        if any(x.name in ("observations_missing", "latent_not_in_guide") for x in data.findings):
             return "the rows are drawn anew in every step"
         if data.numbers is None or data.whole is None:
             return "minibatches: which rows they have is not recorded; give the counts"

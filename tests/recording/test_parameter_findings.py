@@ -1,0 +1,97 @@
+"""Parameters that a recording shows not to be moved, or not to be reached by a gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from elbo_ref.recording import Recording
+from elbo_ref.recording.guide_sites import Argument
+from elbo_ref.recording.parameter_findings import (
+    left_behind,
+    lost_on_the_way,
+    moved_between,
+    never_reached,
+)
+
+STEPS = 6
+
+
+def recording(gradients, **groups):
+    """Parameters that stay where they are, unless it is said otherwise."""
+    still = {name: np.ones(np.shape(x)) for name, x in gradients.items()}
+    same = dict.fromkeys(("before", "after", "constrained"), still)
+    return Recording(losses=np.zeros(STEPS), gradients=gradients, **{**same, **groups})
+
+
+def moves(**lengths):
+    """Parameters before and after each step, and gradients of 1."""
+    before = {x: np.ones((STEPS, 2)) for x in lengths}
+    after = {x: before[x] + lengths[x] for x in lengths}
+    return {"before": before, "after": after, "gradients": dict(before)}
+
+
+@pytest.mark.parametrize(
+    ("rate", "reason"), [(0.0, "the learning rate is 0"), (0.1, "the optimizer does not have it")]
+)
+def test_a_parameter_that_no_step_moves(rate, reason):
+    lr = {"a": np.full(STEPS, rate), "b": np.full(STEPS, 0.1)}
+    (finding,) = left_behind(recording(**moves(a=0.0, b=0.1), lr=lr))
+    assert (finding.name, finding.status) == ("gradient_detached", "mistake")
+    assert finding.quantity == "a: there is a gradient, and no step follows it"
+    assert finding.reason == reason
+
+
+def test_negative_control_all_stand_still_or_there_is_no_gradient():
+    assert left_behind(recording(**moves(a=0.0, b=0.0))) == []
+    groups = moves(a=0.0, b=0.1)
+    groups["gradients"]["a"] = np.zeros((STEPS, 2))
+    assert left_behind(recording(**groups)) == []
+    assert left_behind(recording(**moves(a=0.1, b=0.1))) == []
+
+
+def argument(gradient, *sources):
+    return Argument(np.ones((STEPS, 1)), gradient, sources)
+
+
+@pytest.mark.parametrize(("come", "lost"), [([1, 1, 1, 0, 0, 1], 2), ([0] * 6, 6), ([1] * 6, 0)])
+def test_a_clamp_between_a_parameter_and_its_argument(come, lost):
+    felt = {"prior.concentration1": argument(np.ones((STEPS, 1)), "a")}
+    gradients = {"a": np.array(come, float)}
+    found = lost_on_the_way(recording(gradients=gradients), felt)
+    words = "prior.concentration1 has a gradient, and none comes to a, in {} of 6 steps"
+    assert [x.quantity for x in found] == [words.format(lost)] * (lost > 0)
+    assert {x.name for x in found} <= {"gradient_detached"}
+
+
+def test_an_argument_of_several_parameters_or_none_says_nothing():
+    gradients = {"a": np.zeros(STEPS), "b": np.zeros(STEPS)}
+    for sources in ((), ("a", "b"), ("c",)):
+        felt = {"prior.concentration1": argument(np.ones((STEPS, 1)), *sources)}
+        assert lost_on_the_way(recording(gradients=gradients), felt) == []
+
+
+def test_values_that_no_gradient_reaches_are_noted_unless_there_are_minibatches():
+    gradients = np.ones((STEPS, 3))
+    gradients[:, 1:] = 0
+    (note,) = never_reached(recording(gradients={"u": gradients, "v": np.ones((STEPS, 3))}))
+    assert (note.name, note.status) == ("parameter", "note")
+    assert note.quantity == "no gradient goes to 2 of the 3 values of u"
+    rows = {"plate.rows": np.zeros((STEPS, 1))}
+    assert never_reached(recording(gradients={"u": gradients}, observed=rows)) == []
+    assert never_reached(recording(gradients={"u": np.zeros((STEPS, 3))})) == []
+
+
+@pytest.mark.parametrize("left_out", [0, 3])
+def test_parameters_that_something_else_changes_between_steps(left_out):
+    """After steps that were left out nobody knows."""
+    groups = moves(a=0.5, b=0.5)
+    for name, x in groups["before"].items():
+        groups["before"][name] = x + 0.5 * np.arange(STEPS)[:, None]
+        groups["after"][name] = groups["before"][name] + 0.5
+    assert moved_between(recording(**groups)) == []
+    groups["before"]["b"] = np.minimum(groups["before"]["b"], 2.0)
+    header = {"left_out": left_out} if left_out else {}
+    found = moved_between(recording(**groups, header=header))
+    words = "b: changed between steps, 3 times"
+    assert [(x.quantity, x.status) for x in found] == [(words, "note")] * (not left_out)
