@@ -182,6 +182,15 @@ def test_tarone_needs_two_trials(table):
         er.tarone_test(counts_of(table))
 
 
+def test_a_small_ratio_in_closed_form():
+    """Of two trials each the Beta-Binomial is saturated (E11): outcomes 26, 48, 26 of a hundred."""
+    test = er.likelihood_ratio_test(er.Counts([0, 1, 2], 2, multiplicity=[26, 48, 26]))
+    wanted = 2 * (52 * np.log(0.26 / 0.25) + 48 * np.log(0.48 / 0.5))
+    assert 0.1 < wanted < 0.2
+    assert test.statistic == pytest.approx(wanted, rel=1e-9)
+    assert test.pvalue == pytest.approx(stats.chi2.sf(wanted, 1) / 2, rel=1e-9)
+
+
 @pytest.mark.parametrize("test", [er.tarone_test, er.likelihood_ratio_test])
 def test_only_counts_are_tested(test):
     with pytest.raises(TypeError, match=r"^counts must be a Counts, not list: make it by"):
