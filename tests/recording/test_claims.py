@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import elbo_ref as er
+from elbo_ref.guides import GUIDES
 from elbo_ref.recording.replay.check import replay
-from elbo_ref.recording.replay.claims import compare
+from elbo_ref.recording.replay.claims import _another_guide, _equal, compare
 from elbo_ref.recording.statement import read_statement
 from recorded import NAMES, Made, betas, stated
 
@@ -107,3 +108,63 @@ def test_claims_in_words_that_are_none(made):
         replay(recording, names={"prior.concentration1": 1})
     with pytest.raises(ValueError, match=r"a=prior\.concentration1 is the wrong way round"):
         replay(recording, names={"a": "prior.concentration1"})
+
+
+FAMILIES = (("beta", "beta_shared", "conjugate", "conjugate_detached", "tied"), ("empty",),
+            ("normal",), ("laplace",), ("delta", "none"))  # fmt: skip
+
+
+@pytest.mark.parametrize("seen", GUIDES)
+@pytest.mark.parametrize("said", GUIDES)
+def test_a_guide_of_another_family_or_origin(seen, said):
+    """Beta guides are one family, of which another origin may only be said where it is seen."""
+    alike = any(seen in x and said in x for x in FAMILIES)
+    origin = GUIDES[said].origin in ("own", GUIDES[seen].origin)
+    found = _another_guide(GUIDES[seen], GUIDES[said])
+    if alike and origin:
+        assert found == []
+        return
+    (finding,) = found
+    name = "latent_not_in_guide" if seen == "empty" else "another_guide"
+    assert (finding.name, finding.status) == (name, "mistake")
+    assert finding.quantity == f"the guide is {seen!r}, said to be {said!r}"
+
+
+def test_a_prior_that_latents_have_of_their_own():
+    """The first latent that departs gives the number."""
+    c = np.full((2, 1, 3), 0.25)
+    own = np.array([[2.0, 2.0, 2.0], [2.0, 3.0, 4.0]])
+    held = read_statement(stated(c, betas((own, 5.0))))
+    (finding,) = claimed(held, prior=er.Beta(2.0, 5.0))
+    assert finding.quantity == "concentration1 of the prior at step 1"
+    assert (finding.theirs, finding.ours) == (3.0, 2.0)
+
+
+def test_names_that_are_exchanged_where_one_value_is_all_latents():
+    """A parameter of one number is the argument of every latent."""
+    c = np.full((2, 1, 3), 0.25)
+    parameters = {"a": np.full((2, 1), 2.0), "b": np.full((2, 1), 5.0)}
+    groups = dict.fromkeys(("before", "constrained", "gradients", "after"), parameters)
+    prior = np.array([[2.0, 2.0, 2.0]] * 2), np.array([[5.0, 5.0, 5.0]] * 2)
+    made = read_statement(stated(c, betas(prior), **groups))
+    names = {"prior.concentration1": "b", "prior.concentration0": "a"}
+    (finding,) = claimed(made, names=names)
+    assert (finding.theirs, finding.ours, finding.allowance) == (5.0, 2.0, 0.0)
+    assert finding.reason == "the site 'c' has it for concentration0"
+    assert claimed(made, names={**names, "prior.concentration0": "z"}) == []
+    for wrong in ({"a": 2.5}, {"b": 4.0}):
+        off = {name: x + (wrong.get(name, x) - x) * [[0], [1]] for name, x in parameters.items()}
+        groups = dict.fromkeys(("before", "constrained", "gradients", "after"), off)
+        other = read_statement(stated(c, betas(prior), **groups))
+        assert claimed(other, names=names) == [], "in every step"
+
+
+def test_equal_values_of_one_number_or_of_as_many():
+    """Step by step; one number stands for all, several do not for another number of them."""
+    y = np.array([[1.0, 1.0], [2.0, 3.0]])
+    assert _equal(np.array([[[1.0], [1.0]], [[2.0], [3.0]]]), y)
+    assert not _equal(np.array([[1.0], [2.0]]), y) and not _equal(y[:, ::-1], y)
+    assert _equal(np.array([1.0, 2.0]), np.array([[1.0, 1.0], [2.0, 2.0]]))
+    assert not _equal(np.ones((2, 3)), np.ones((2, 2))) and not _equal(
+        np.ones((2, 2)), np.ones((2, 1))
+    )

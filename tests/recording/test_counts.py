@@ -188,3 +188,16 @@ def test_labels_that_are_the_numbers_of_latents(start):
     assert compare_in_orders(rows(k, n), labelled(words), 1.0)[0].status == "mistake"
     beyond = [*labels[:2], "9"]
     assert compare_in_orders(rows(k, n), labelled(beyond), 1.0)[0].status == "mistake"
+
+
+def test_rows_that_are_observed_several_times():
+    """The same rows under several names: how often, and what is no multiple of all."""
+    (one,) = compare_counts(rows(2 * K, 2 * N), COUNTS, 1.0)
+    assert (one.name, one.theirs, one.ours, one.allowance) == ("likelihood_weight", 2.0, 1.0, 0.0)
+    for k, n in ((2 * K, 2 * N + [1, -1, 0]), (2 * K + [1, -1, 0], 2 * N), (K, 2 * N)):
+        assert compare_counts(rows(k, n), COUNTS, 1.0)[0].name in (
+            "wrong_counts",
+            "wrong_total_count",
+        )
+    half = er.Counts(2 * K, 2 * N)
+    assert compare_counts(rows(), half, 1.0)[0].name == "wrong_counts"

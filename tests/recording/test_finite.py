@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -192,3 +193,68 @@ def test_a_constant_that_is_not_finite_is_not_compared():
     prior = (np.inf, 5.0)
     verdict = replay(stated(np.full((3, 1, 3), 0.5), betas(prior)))
     assert verdict.mistakes == ("not_finite",) and not verdict.having("agrees")
+
+
+def test_of_two_latents_that_are_far_out_the_first_is_told():
+    assert "is 3e+09 at step 0" in jumps([3e9, 2e9], [1e9, 1e9])
+    assert "is 3e+09 at step 1" in jumps([1e8, 1e8], [2e8, 3e9])
+    assert "the step before 1 took" in jumps([9e8], [1e12]), "a jump is told before where it ends"
+
+
+def test_what_follows_from_what():
+    """Of two that are not finite in one step the one that the other follows from is told."""
+    order = ("before", "constrained", "arguments", "draws", "argument_gradients", "gradients",
+             "after")  # fmt: skip
+    first = {group: next(iter(getattr(whole(), group))) for group in order}
+
+    def break_(made, group):
+        arrays = getattr(made, group)
+        name = first[group]
+        return replace(made, **{group: {**arrays, name: broken(arrays[name], 4)}})
+
+    words = [
+        "the parameter", "the constrained parameter", "the argument", "a draw of",
+        "the gradient for", "the gradient of the parameter", "the updated parameter",
+    ]  # fmt: skip
+    for place, (group, what) in enumerate(zip(order, words, strict=True)):
+        made = whole()
+        for later in order[place:]:
+            made = break_(made, later)
+        (finding,) = finite_part(made)[1]
+        assert finding.quantity.endswith(f"first {what} {first[group]}")
+
+
+@cache
+def whole():
+    return Made().recording()
+
+
+def infinite(name="guide.c.concentration1", **changed):
+    """An infinite gradient for a concentration at step 2, of some draws and concentrations."""
+    recording = whole()
+    gradients = recording.argument_gradients
+    made = replace(
+        recording,
+        argument_gradients={**gradients, name: broken(gradients[name], 2, np.inf)},
+    )
+    made = replace(made, **changed)
+    (finding,) = finite_part(made)[1]
+    return finding.name
+
+
+def test_a_derivative_that_is_not_finite_itself_is_nobodys_error():
+    """Of a draw at 0 or 1, or where a concentration is none; of draws that are not there."""
+    recording = whole()
+    assert infinite() == "kernel_error"
+    for value in (0.0, 1.0):
+        assert infinite(draws={"c": broken(recording.draws["c"], 2, value)}) == "not_finite"
+        assert infinite(draws={"c": broken(recording.draws["c"], 3, value)}) == "kernel_error"
+    assert infinite(draws={"d": recording.draws["c"]}) == "not_finite"
+    for name in ("guide.c.concentration1", "guide.c.concentration0"):
+        none = broken(recording.arguments[name], 2, 0.0)
+        assert infinite(arguments={**recording.arguments, name: none}) == "not_finite"
+    dirichlet = [
+        {**site, "class": "Dirichlet"} if site["program"] == "guide" else site
+        for site in recording.header["sites"]
+    ]
+    assert infinite(header={**recording.header, "sites": dirichlet}) == "kernel_error"

@@ -216,3 +216,59 @@ def test_what_is_allowed_for_is_rounding_of_all_terms():
     assert np.isclose(of_losses, losses.allowance, rtol=1e-9, atol=0).any()
     assert len(gradients) == 2
     assert all(np.isclose(of_slopes, x.allowance, rtol=1e-9, atol=0).any() for x in gradients)
+
+
+def shifted(at, off, scale=1.0):
+    """A run whose losses are off there, and one whose gradients for a concentration are."""
+    made = recording(scale=scale)
+    name = "model.k.concentration1"
+    gradient = np.array(made.argument_gradients[name])
+    gradient[at] += off
+    losses = np.array(made.losses)
+    losses[at] += off
+    return (
+        replace(made, losses=losses),
+        replace(made, argument_gradients={**made.argument_gradients, name: gradient}),
+    )
+
+
+def found_by(made):
+    statement = read_statement(made)
+    return compare(statement, statement.data)
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_the_first_step_that_departs_is_told(step):
+    of_losses, of_gradients = (found_by(x) for x in shifted(slice(step, None), 1.0))
+    assert of_losses[0].quantity == f"loss at step {step}"
+    assert of_gradients[1].quantity == f"gradient at step {step}"
+    assert of_gradients[1].name == "gradient_mismatch" and of_losses[0].name == "loss_mismatch"
+    assert of_losses[0].reason == "no known mistake gives it"
+    agreeing = found_by(shifted(step, 1e-14)[0])[0]
+    assert agreeing.quantity == f"all losses, the farthest at step {step}"
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_eight_roundings_of_the_logarithms_that_a_log_probability_is_made_of(scale):
+    """Of nine log gammas and their arguments' errors, x psi(x); of the slopes' six digammas."""
+    eps = 8 * 2.0**-52 * scale
+    a, b = A[2], B[2]
+    parts = [a + K, b + N - K, a + b + N, a, b, a + b, K + 1, N - K + 1, N + 1]
+    room = sum(np.sum(abs(special.gammaln(x)) + x * abs(special.psi(x)) + 0 * K) for x in parts)
+    slope = sum(np.sum(abs(special.psi(x)) + 1 + 0 * K) for x in parts[:6])
+    for share, agrees in ((0.7, True), (1.3, False)):
+        of_losses, _ = shifted(2, share * eps * room, scale)
+        _, of_slopes = shifted(2, share * eps * slope, scale)
+        losses, gradients = found_by(of_losses)[0], found_by(of_slopes)[1]
+        assert (losses.status == "agrees") is (gradients.status == "agrees") is agrees
+        assert losses.allowance == pytest.approx(eps * room, rel=1e-9)
+        assert gradients.allowance == pytest.approx(eps * slope, rel=1e-9)
+
+
+def test_the_error_of_jax_is_that_of_two_functions_for_each_row():
+    made = recording(scale=2.0)
+    jax = replace(made, header={**made.header, "framework": "numpyro"})
+    plain, wide = found_by(made), found_by(jax)
+    for one, other in zip(plain, wide, strict=True):
+        of_rows = 2 * 1.3e-6 * 2.0 * 3
+        assert other.allowance - one.allowance == pytest.approx(of_rows, rel=1e-6)

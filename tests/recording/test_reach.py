@@ -75,3 +75,38 @@ def test_a_guide_that_holds_nothing_is_compared_with_all_priors():
     assert "can reach" not in finding.quantity
     fixed = replace(recording(a, a, ((), ())), argument_gradients={})
     assert not any("can reach" in x.quantity for x in replay(fixed).findings)
+
+
+def one_parameter(a, b):
+    held = held_by(read_statement(recording(a, b, guide=(np.full(3, 4.0), np.full(3, 6.0)))))
+    return held and (held.what, held.value)
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1e3])
+def test_what_is_kept_and_what_moves_are_so_relatively(unit):
+    """Kept to a hundred thousandth of its size, moved by more than a ten thousandth."""
+    steps = np.array([0.0, 0.3, 1.0, 0.5])
+
+    def prior(mean, total):
+        return unit * total * mean, unit * total * (1 - mean)
+
+    for moved, is_held in ((0.9e-4, False), (1.1e-4, True)):
+        total = 4.0 * (1 + moved * steps)
+        found = one_parameter(*prior(0.25, total))
+        assert found == (("mean", pytest.approx(0.25)) if is_held else None)
+        mean = 0.25 * (1 + moved * steps)
+        found = one_parameter(*prior(mean, 4.0))
+        assert found == (("concentration", pytest.approx(4.0 * unit)) if is_held else None)
+    for kept, is_held in ((0.9e-5, True), (1.1e-5, False)):
+        drift = 0.25 * (1 + kept * steps)
+        found = one_parameter(*prior(drift, 4.0 * (1 + steps)))
+        assert found == (("mean", pytest.approx(drift[-1], rel=1e-12)) if is_held else None)
+        drift = 4.0 * (1 + kept * steps)
+        found = one_parameter(*prior(0.25 * (1 + steps), drift))
+        wanted = ("concentration", pytest.approx(unit * drift[-1], rel=1e-12))
+        assert found == (wanted if is_held else None)
+
+
+def test_a_symmetric_prior_is_held_even_where_it_rests():
+    assert one_parameter([2.0, 2.0], [2.0, 2.0]) == ("mean", 0.5)
+    assert one_parameter([2.0, 2.0], [3.0, 3.0]) is None

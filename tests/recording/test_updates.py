@@ -9,7 +9,13 @@ import pytest
 
 import elbo_ref as er
 from elbo_ref.recording import Recording
-from elbo_ref.recording.replay.updates import compare_updates
+from elbo_ref.recording.replay.updates import (
+    Updates,
+    _cause,
+    _clipped,
+    _other_optimizers,
+    compare_updates,
+)
 from recorded import SETTINGS
 
 STEPS, LR = 12, SETTINGS["lr"]
@@ -236,3 +242,191 @@ def test_an_optimizer_that_raises_the_loss():
     (finding,) = compare_updates(recording(ADAM, header=header), None)
     assert (finding.name, finding.status) == ("optimizer_settings", "mistake")
     assert finding.quantity == "the optimizer raises the loss, by a"
+
+
+# -- of several parameters, and what the settings say ----------------------------------------------
+
+
+def two(first, second, settings=None, **lr):
+    """Parameters a and b of two recordings of one optimizer, in this order."""
+    groups = {
+        group: {"a": getattr(first, group)["a"], "b": getattr(second, group)["a"]}
+        for group in ("before", "constrained", "after", "gradients")
+    }
+    noted = {"class": "Adam", "settings": settings or {"a": SETTINGS, "b": SETTINGS}}
+    header = {"optimizer": noted, "earlier_steps": {}}
+    return replace(first, header=header, lr=lr, **groups)
+
+
+def test_a_parameter_that_is_passed_over_does_not_hide_the_next():
+    """Its settings are not ours, or it has no gradient and stays; the next one is off."""
+    off = recording(er.Adam(lr=0.1))
+    unknown = {"a": {**SETTINGS, "maximize": True}, "b": SETTINGS}
+    found = compare_updates(two(recording(ADAM), off, unknown), None)
+    assert [x.of for x in found] == ["b", ""]
+    assert [x.status for x in found] == ["mistake"] * 2
+    still = np.ones((STEPS, 3))
+    unused = replace(
+        recording(ADAM), before={"a": still}, after={"a": still}, gradients={"a": 0 * still}
+    )
+    (finding,) = compare_updates(two(unused, off), None)
+    assert (finding.of, finding.status) == ("b", "mistake")
+    moved = replace(unused, after={"a": still + np.eye(STEPS, 3)})
+    assert [x.of for x in compare_updates(two(moved, off), None)] == ["a", "b"]
+
+
+def test_a_rate_that_was_rounded_is_the_settings():
+    """JAX keeps it in float32; one that is a hundred thousandth off is another."""
+    rounded = np.full(STEPS, np.float64(np.float32(LR)))
+    assert rounded[0] != LR
+    (finding,) = compare_updates(lr_of(rounded), None)
+    assert (finding.status, finding.reason) == ("agrees", "rounding of the moments")
+    for off, status in ((0.9e-6, "agrees"), (1.1e-6, "mistake")):
+        (finding,) = compare_updates(lr_of(np.full(STEPS, LR * (1 + off))), None)
+        assert finding.status == status
+    zero = replace(lr_of(np.zeros(STEPS)), after=recording(ADAM).before)
+    assert compare_updates(zero, None)[0].status == "mistake", "no rate is near another by itself"
+
+
+@pytest.mark.parametrize("flag", ["maximize", "decoupled_weight_decay", "centered_variance"])
+def test_settings_that_ours_do_not_have(flag):
+    for value, compared in ((False, True), (None, True), (True, False)):
+        header = {"settings": {"a": {**SETTINGS, flag: value}}}
+        found = compare_updates(recording(ADAM, header=header), None)
+        assert any(x.status == "agrees" for x in found) is compared
+
+
+def test_settings_without_a_rate_are_none():
+    without = {x: value for x, value in SETTINGS.items() if x != "lr"}
+    header = {"settings": {"a": without}}
+    (finding,) = compare_updates(recording(ADAM, header=header), None)
+    assert finding.status == "untested" and "no settings that are known" in finding.reason
+    of_another = {"class": "SGD", "settings": {"a": SETTINGS}}
+    (finding,) = compare_updates(recording(ADAM, header=of_another), ADAM)
+    assert finding.status == "agrees", "the claim's, where the class has none of ours"
+    assert compare_updates(recording(er.Adam(lr=0.1), header=of_another), ADAM)[0].reason == (
+        "the recording names SGD"
+    )
+
+
+def updates(before, after, gradients, optimizer=ADAM, *, lr=LR, eps=2.0**-52):
+    before, after, gradients = (np.asarray(x, float) for x in (before, after, gradients))
+    rates = np.broadcast_to(np.asarray(lr, float).reshape(-1, 1), (len(before), 1))
+    start = optimizer.init(before[0])
+    return Updates(before, after, gradients, start, optimizer, rates, rates, eps)
+
+
+def test_directions_are_the_steps_at_a_rate_of_one():
+    """By the recursion of Adam, written out; the decay of ClippedAdam's rate is no part of them."""
+    gradients = np.array([[1.0], [-3.0], [0.5]])
+    zeros = np.zeros((3, 1))
+    first = second = 0.0
+    wanted = []
+    for t, (g,) in enumerate(gradients, 1):
+        first, second = 0.9 * first + 0.1 * g, 0.999 * second + 0.001 * g * g
+        wanted.append([-(first / (1 - 0.9**t)) / (np.sqrt(second / (1 - 0.999**t)) + 1e-8)])
+    made = updates(zeros, zeros, gradients)
+    for optimizer in (ADAM, er.Adam(lr=7.0)):
+        np.testing.assert_allclose(made.directions(optimizer), wanted, rtol=1e-12)
+    falls = made.directions(er.ClippedAdam(lr=0.1, lrd=0.5))  # its eps stands elsewhere
+    np.testing.assert_allclose(falls, wanted, rtol=1e-6)
+    inside = updates(zeros, zeros, np.clip(gradients, -0.5, 0.5)).directions(ADAM)
+    clipped = made.directions(er.ClippedAdam(lr=0.1, clip_norm=0.5))
+    np.testing.assert_allclose(clipped, inside, rtol=1e-5)
+
+
+def test_the_room_of_an_update():
+    """8 eps of where it begins, and 512 of its step and of the rate."""
+    before, directions = np.array([[-4.0, 0.0]]), np.array([[-3.0, 1.0]])
+    made = updates(before, before, before, lr=0.5, eps=2.0**-10)
+    compared = made.beside(directions, made.lr)
+    np.testing.assert_array_equal(compared.ours, [[-5.5, 0.5]])
+    wanted = np.array([[8 * 4 + 512 * 0.5 * 4, 512 * 0.5 * 2]]) * 2.0**-10
+    np.testing.assert_array_equal(compared.allowance, wanted)
+
+
+@pytest.mark.parametrize(
+    ("clip", "wanted"),
+    [
+        ({}, [[3.0, -4.0], [0.3, 0.4]]),
+        ({"clip_norm": None, "clip_value": None}, [[3.0, -4.0], [0.3, 0.4]]),
+        ({"clip_norm": 1.0}, [[0.6, -0.8], [0.3, 0.4]]),
+        ({"clip_value": 1.0}, [[1.0, -1.0], [0.3, 0.4]]),
+        ({"clip_norm": 0.25, "clip_value": 0.18}, [[0.15, -0.18], [0.15, 0.18]]),
+    ],
+)
+def test_gradients_are_clipped_row_by_row(clip, wanted):
+    """By the Euclidean norm of a step, then by its values."""
+    found = _clipped(np.array([[3.0, -4.0], [0.3, 0.4]]), clip)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    if clip.get("clip_norm") == 1.0:
+        assert found[0, 0] == pytest.approx(3 / (5 + 1e-6), rel=1e-14)
+
+
+def cause(after, optimizer=ADAM, gradients=None, **fields):
+    """What is said of a parameter that goes through these values from 0 on."""
+    after = np.asarray(after, float).reshape(len(after), -1)
+    before = np.vstack([0 * after[:1], after[:-1]])
+    gradients = np.ones_like(after) if gradients is None else gradients
+    made = updates(before, after, gradients, optimizer, **fields)
+    return _cause(made, made.directions(made.optimizer))
+
+
+def test_causes_of_steps_of_one_number():
+    """All steps of a constant gradient are minus the rate."""
+    rates = np.array([0.4, 0.2, 0.1, 0.05])
+    assert cause(-np.cumsum(rates)) == (
+        "learning_rate_decay",
+        "they are those with a learning rate that falls from 0.4 to 0.05",
+    )
+    assert cause([0.0, 0.0, 0.0, 0.0])[1] == "the parameter does not move"
+    assert cause([-0.2, -0.4, -0.6, -0.8])[1] == "they are those with lr = 0.2"
+    none = "no other setting that was tried gives them"
+    assert cause([0.2, 0.4, 0.6, 0.8])[1] == none, "uphill"
+    assert cause(-np.cumsum(rates[::-1]))[1] == none, "a rate that rises"
+    assert cause(-np.cumsum([0.4, 0.2, 0.2, 0.1]))[0] == "learning_rate_decay", "it may stay"
+    assert cause(-np.cumsum([0.4, 0.1, 0.2, 0.1]))[1] == none, "one number rises on the way"
+    wide = np.array([0.4, 0.1, 0.2, 0.1])[:, None] * [1.0, 1.0]
+    assert cause(-np.cumsum(wide, axis=0))[0] == "learning_rate_decay", "two numbers may"
+    assert cause(-np.cumsum([0.4, 0.2, 0.0]))[0] == "learning_rate_decay", "down to nothing"
+    assert cause(-np.cumsum([0.4, 0.2, -0.1]))[1] == none, "and no further"
+
+
+def test_causes_where_nothing_pulls():
+    """Without a gradient there is no direction, and so no rate."""
+    still = np.zeros((3, 1))
+    assert cause([1.0, 2.0, 3.0], gradients=still)[1] == (
+        "no other setting that was tried gives them"
+    )
+    some = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    moved = np.array([[-0.5, 0.0], [-1.0, 0.0], [-1.5, 0.0]])
+    assert cause(moved, gradients=some)[1] == "they are those with lr = 0.5"
+
+
+def test_settings_that_are_tried():
+    """One at a time of those that the optimizer has, then the other kind with as much in common."""
+    tried = dict(_other_optimizers(er.Adam(lr=LR, betas=(0.8, 0.9), eps=1e-4)))
+    assert tried["with eps = 1e-06"] == er.Adam(lr=LR, betas=(0.8, 0.9), eps=1e-6)
+    assert tried["with betas = (0.9, 0.99)"] == er.Adam(lr=LR, betas=(0.9, 0.99), eps=1e-4)
+    assert tried["of ClippedAdam"].betas == (0.8, 0.9) and tried["of ClippedAdam"].eps == 1e-4
+    assert not any("clip_norm" in x for x in tried)
+    clipped = dict(_other_optimizers(er.ClippedAdam(lr=LR)))
+    assert clipped["with clip_norm = 5.0"] == er.ClippedAdam(lr=LR, clip_norm=5.0)
+    assert isinstance(clipped["of Adam"], er.Adam)
+
+
+def test_moments_of_earlier_steps():
+    """Their number is that of the header, and their rows are in the order of the state."""
+    made = recording(er.ClippedAdam(lr=LR, lrd=0.5), earlier=3, header={
+        "settings": {"a": {**SETTINGS, "lrd": 0.5, "clip_norm": 10.0}}
+    })  # fmt: skip
+    (finding,) = compare_updates(made, None)
+    assert finding.status == "agrees"
+    assert f"goes from {LR / 16:.6g} to" in finding.reason
+    still = replace(
+        made,
+        before={"a": made.before["a"][:1].repeat(STEPS, 0)},
+        after={"a": made.before["a"][:1].repeat(STEPS, 0)},
+        gradients={"a": 0 * made.gradients["a"]},
+    )
+    assert compare_updates(still, None)[0].status == "mistake", "moments move what no gradient does"

@@ -35,9 +35,9 @@ def compare(
         held = np.array(prior.arrays(), dtype=np.float64)
         off = np.abs(statement.prior - held[:, None, None]) > 1e-6 * held[:, None, None]
         if off.any():
-            row, step, _ = np.argwhere(off)[0]
+            row, step, latent = np.argwhere(off)[0]
             words = f"{NAMES[row]} of the prior at step {step}"
-            numbers = float(statement.prior[row, step, 0]), float(held[row]), None
+            numbers = float(statement.prior[row, step, latent]), float(held[row]), None
             reason = "as the site has it"
             findings.append(Finding("wrong_fixed_prior", words, *numbers, reason, "mistake"))
     return findings + _exchanged(statement, names)

@@ -18,7 +18,7 @@ from elbo_ref.recording.header import GROUPS
 from elbo_ref.recording.notes import Recording
 from elbo_ref.svi.parameters import NAMES
 
-_BY_STEP = tuple(group for group in GROUPS if group not in ("moments", "observed"))
+_BY_STEP = tuple(group for group in GROUPS if group != "moments")
 
 _CAUSES = (
     ("before", "the parameter"),
@@ -114,13 +114,9 @@ def _of_kernel(recording: Recording, name: str, step: int) -> bool:
 
 
 def _until(recording: Recording, stop: int) -> Recording:
-    """Keep the steps before one."""
+    """Keep the steps before one; what has one row for all of them keeps it."""
     groups = {
         group: {name: array[:stop] for name, array in getattr(recording, group).items()}
         for group in _BY_STEP
     }
-    observed = {
-        name: array if len(array) == 1 else array[:stop]
-        for name, array in recording.observed.items()
-    }
-    return replace(recording, losses=recording.losses[:stop], observed=observed, **groups)
+    return replace(recording, losses=recording.losses[:stop], **groups)

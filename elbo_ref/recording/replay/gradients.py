@@ -293,7 +293,7 @@ def _kernel_error(
 def _scatter(gradients: FloatArray) -> FloatArray:
     """Estimate the standard deviation of rows whose expectation moves slowly."""
     steps = np.diff(gradients, axis=0)
-    return np.asarray(np.maximum(np.sqrt((steps * steps).mean(axis=0) / 2), 1e-300))
+    return np.asarray(np.sqrt((steps * steps).mean(axis=0) / 2))
 
 
 def _standard_deviations(trace: ReplayTrace) -> dict[str, FloatArray]:
@@ -315,4 +315,4 @@ def _standard_deviations(trace: ReplayTrace) -> dict[str, FloatArray]:
         for row, role, _ in trace.learned():
             deviation = np.sqrt(np.ravel(rows[row]) / particles)
             sizes.setdefault(role, []).append(deviation)
-    return {role: np.maximum(np.mean(x, axis=0), 1e-300) for role, x in sizes.items()}
+    return {role: np.mean(x, axis=0) for role, x in sizes.items()}
