@@ -1,6 +1,7 @@
 """Values as far out as they may be, under an errstate that raises: what underflows is zero."""
 
 import itertools
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -131,3 +132,29 @@ def test_a_variance_out_of_range_is_infinite():
     # a variance grows with the square of the tilt, to the last bit for powers of two
     tilt, x = np.ones((2, 1)), np.ones((2, 1))
     assert BETA.variance(tilt * 2.0**500, x) == BETA.variance(tilt, x) * 2.0**1000
+
+
+class _ReachedError(Exception):
+    """Raised after something has underflowed."""
+
+
+def _underflows(*_arguments, **_named):
+    np.float64(1e-300) * np.float64(1e-300)
+    raise _ReachedError
+
+
+@pytest.mark.parametrize(
+    ("module", "inner", "call"),
+    [
+        ("result", "_remembered", lambda _: er.maximize_evidence(SMALL)),
+        ("tests", "totals", lambda _: er.tarone_test(SMALL)),
+        ("tests", "maximize_evidence", lambda _: er.likelihood_ratio_test(SMALL)),
+        ("tests", "_log_prob", er.expected_counts),
+    ],
+)
+def test_whatever_underflows_inside_is_zero(monkeypatch, module, inner, call):
+    """Behind each door of `elbo_ref.mle` that a user comes in by."""
+    maximum = er.maximize_evidence(er.Counts([0, 1, 3, 2], 3))
+    monkeypatch.setattr(import_module(f"elbo_ref.mle.{module}"), inner, _underflows)
+    with np.errstate(all="raise"), pytest.raises(_ReachedError):
+        call(maximum)

@@ -201,3 +201,17 @@ def test_rows_that_are_observed_several_times():
         )
     half = er.Counts(2 * K, 2 * N)
     assert compare_counts(rows(), half, 1.0)[0].name == "wrong_counts"
+
+
+def test_several_rows_that_are_all_among_the_counts():
+    """A batch; one row alone, or one row twice, may be anything."""
+    assert found(rows(K[:2], N[:2]))[0][0] == "subsample_unscaled"
+    (batch,) = compare_counts(rows(K[:2], N[:2]), COUNTS, 1.0)
+    assert (batch.theirs, batch.ours, batch.rivals) == (2.0, 3.0, ("wrong_counts",))
+    assert found(rows(K[:1], N[:1])) == [("wrong_latents", "number of latents")]
+    assert found(rows([3, 3], [10, 10]))[0][0] == "wrong_counts"
+    twice = er.Counts([3, 3, 12], [10, 10, 40])
+    assert found(rows([3, 3], [10, 10]), twice)[0][0] != "subsample_unscaled"
+    assert found(rows([3, 3, 12], [10, 10, 40]), er.Counts([3, 12, 7, 9], [10, 40, 9, 9]))[0][
+        0
+    ] == ("wrong_counts")

@@ -437,7 +437,7 @@ def test_without_a_kernel_its_error_is_untested():
     assert finding.status == "untested" and "where PyTorch is installed too" in finding.reason
 
 
-@pytest.mark.parametrize(("most", "steps"), [(5, [39]), (6, [0, 39]), (9, [0, 19, 39])])
+@pytest.mark.parametrize(("most", "steps"), [(2, [39]), (5, [39]), (6, [0, 39]), (9, [0, 19, 39])])
 def test_standard_deviations_at_some_of_the_steps(made, monkeypatch, most, steps):
     """Of three latents in all, from the last step to the first; the average, over the particles."""
     monkeypatch.setattr(module, "_MOST", most)
@@ -483,3 +483,45 @@ def test_a_probability_at_its_end_is_still_free():
         np.testing.assert_allclose(data[:, 1], (N - 2 * K)[1] * -0.5, rtol=1e-12)
         outer = [K[0] * (1 - low) if free else 0.0, -(N - K)[2] * high if free else 0.0]
         np.testing.assert_allclose(data[:, [0, 2]], [outer] * 2, rtol=1e-9, atol=1e-12)
+
+
+def test_the_parts_of_recorded_gradients(monkeypatch):
+    """For the arguments of a Beta guide: at fixed draws, through them, and by the score."""
+    hide_pytorch(monkeypatch)
+    run = Made()
+    found = {x.role: x for x in module._gradients(trace_of(run.recording()))}
+    roles = {
+        "prior.concentration1": "a", "prior.concentration0": "b",
+        "guide.concentration1": "qa", "guide.concentration0": "qb",
+    }  # fmt: skip
+    assert [*found] == [*roles]
+    constrained = run.recording().constrained
+    for role, name in roles.items():
+        value = constrained[name].reshape(len(constrained[name]), -1)
+        for part in ("density", "through", "score"):
+            wanted = run.gradient(part)[name].reshape(value.shape) / value
+            np.testing.assert_allclose(getattr(found[role], part), wanted, rtol=1e-7, atol=1e-7)
+        gradient = found[role]
+        assert gradient.by_kernel is None and not gradient.by_gammas and not gradient.by_score
+        assert gradient.through_beta is role.startswith("guide")
+        assert np.isinf(gradient.kernel_allowance).all() == gradient.through_beta
+        assert np.isnan(gradient.detached).all()
+        assert (gradient.allowance > 0).all() and (gradient.allowance < 1e-5).all()
+
+
+def test_only_draws_of_a_beta_have_a_kernel_of_pytorch(monkeypatch):
+    """For gammas of NumPyro, or where nothing goes through a draw, nothing is said of it."""
+    hide_pytorch(monkeypatch)
+    run = Made()
+    whole = run.recording()
+    kernels = []
+    for recording in (
+        whole,
+        replace(whole, header={**whole.header, "framework": "numpyro"}),
+        replace(whole, argument_gradients={
+            x: g for x, g in whole.argument_gradients.items() if x.startswith("model")
+        }),
+    ):  # fmt: skip
+        findings = compare_gradients(Explanation((), trace_of(recording)))
+        kernels.append([x.name for x in findings].count("kernel_error"))
+    assert kernels == [1, 0, 0]

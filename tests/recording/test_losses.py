@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import special, stats
 
 from elbo_ref.crosscheck.given_draws import losses_given
 from elbo_ref.crosscheck.mistakes import closed_form_hypotheses
-from elbo_ref.recording.replay.losses import explain_losses
-from recorded import Made, trace_of
+from elbo_ref.recording.replay.losses import explain_losses, invisible
+from recorded import COUNTS, K, Made, N, betas, stated, trace_of
 from tiers import few
 
 
@@ -73,3 +74,106 @@ def test_what_changes_from_step_to_step_has_no_name(trace):
     assert explain_losses(with_losses(trace, losses)).findings[0].status == "agrees"
     drifting = losses + np.linspace(0.1, 0.2, len(losses))
     assert explain_losses(with_losses(trace, drifting)).findings[0].name == "loss_mismatch"
+
+
+# -- the parts, on small runs ----------------------------------------------------------------------
+
+
+def run(steps=3, losses=None, prior=(2.0, 5.0), own=((4.0, 8.0, 15.0), (9.0, 6.0, 30.0)), **groups):
+    """Steps of a guide whose draws are all 1/4, with losses by SciPy's densities."""
+    c = np.full((steps, 1, 3), 0.25)
+    f = stats.binom.logpmf(K, N, 0.25) + stats.beta.logpdf(0.25, *prior)
+    f = np.sum(f - stats.beta.logpdf(0.25, *np.array(own)))
+    made = np.full(steps, -f) if losses is None else losses(np.full(steps, -f))
+    return trace_of(stated(c, betas(prior, own), losses=made, **groups))
+
+
+def test_what_one_loss_cannot_show():
+    """Of one step no number that all share is told from an accident."""
+    assert invisible(run(2)) == () and invisible(run(3)) == ()
+    assert set(invisible(run(1))) == {
+        "normalised_loss", "unexplained_constant", "subsample_unscaled",
+        "subsample_scaled_twice", "likelihood_weight", "wrong_total_count",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 12])
+def test_losses_that_agree(steps):
+    explanation = explain_losses(run(steps))
+    (finding,) = explanation.findings
+    assert (finding.name, finding.status, explanation.explained) == ("losses", "agrees", True)
+    assert finding.quantity.startswith(f"all {steps} losses, the farthest at step ")
+
+
+@pytest.mark.parametrize(("steps", "name"), [(1, "loss_mismatch"), (2, "normalised_loss")])
+def test_a_factor_takes_two_losses(steps, name):
+    explanation = explain_losses(run(steps, lambda x: 0.37 * x))
+    (finding,) = explanation.findings
+    assert finding.name == name
+    assert explanation.explained is (steps > 1), "where all depart nothing is explained"
+    if steps == 1:
+        assert finding.reason == "1 of 1 losses depart, and no known mistake gives them"
+    else:
+        assert explanation.trace.model.factor == pytest.approx(0.37, rel=1e-9)
+
+
+@pytest.mark.parametrize("at", [0, 5, 19])
+def test_one_loss_of_many_departs(at):
+    """Among those that are tried first, and among the others: the rest is explained."""
+    explanation = explain_losses(run(20, lambda x: x + 0.5 * (np.arange(20) == at)))
+    (finding,) = explanation.findings
+    assert (finding.name, finding.quantity) == ("loss_mismatch", f"loss at step {at}")
+    assert finding.reason == "1 of 20 losses depart, and no known mistake gives them"
+    assert explanation.explained
+
+
+def test_a_loss_without_a_formula_is_untested():
+    explanation = explain_losses(run(header={"loss": {"class": "Mine"}}))
+    (finding,) = explanation.findings
+    assert (finding.status, explanation.explained) == ("untested", False)
+    assert finding.reason == "loss Mine does not follow from the draws by a formula known here"
+
+
+def closed_divergence(own, prior=(2.0, 5.0)):
+    """KL of each latent's Beta from the prior, by quadrature-free formula."""
+    (a, b), (p, q) = np.array(own), prior
+    psi = special.psi
+    return (
+        special.betaln(p, q) - special.betaln(a, b)
+        + (a - p) * psi(a) + (b - q) * psi(b) + (p + q - a - b) * psi(a + b)
+    )  # fmt: skip
+
+
+def test_a_divergence_in_closed_form_or_at_the_draws():
+    """TraceMeanField_ELBO takes either, as its framework knows the divergence or does not."""
+    own = ((4.0, 8.0, 15.0), (9.0, 6.0, 30.0))
+    mean_field = {"header": {"loss": {"class": "TraceMeanField_ELBO"}}}
+    likelihood = stats.binom.logpmf(K, N, 0.25).sum()
+    exact = closed_divergence(own).sum() - likelihood
+    for losses in (lambda _: np.full(3, exact), None):
+        explanation = explain_losses(run(3, losses, **mean_field))
+        assert [x.status for x in explanation.findings] == ["agrees"]
+    names = [explanation.trace.model.loss.name]
+    names.append(
+        explain_losses(run(3, lambda _: np.full(3, exact), **mean_field)).trace.model.loss.name
+    )
+    assert names == ["trace", "trace_mean_field"]
+    plain = explain_losses(run(3, lambda _: np.full(3, exact)))
+    assert plain.findings[0].status == "mistake", "the other way round it is none of Trace_ELBO's"
+
+
+def test_single_trials_lack_the_coefficients():
+    trace = run(3, lambda x: x + COUNTS.log_coefficient.sum())
+    agrees, note = explain_losses(trace).findings
+    assert (agrees.status, note.status, note.name) == ("agrees", "note", "coefficients")
+    assert f"{float(COUNTS.log_coefficient.sum()):.5g}"[:5] in note.quantity
+
+
+def test_a_guide_that_is_not_counted_explains_no_gradients():
+    """With the latent in the guide it is masked there; without it the latent is not in it."""
+    own = ((4.0, 8.0, 15.0), (9.0, 6.0, 30.0))
+    density = stats.beta.logpdf(0.25, *np.array(own)).sum()
+    explanation = explain_losses(run(3, lambda x: x - density))
+    (finding,) = explanation.findings
+    assert (finding.name, explanation.explained) == ("loss_mismatch", False)
+    assert "is it masked?" in finding.reason

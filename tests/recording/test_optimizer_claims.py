@@ -135,3 +135,86 @@ def test_a_rate_that_the_optimizer_lowers_is_named_before_its_class():
     assert [name for name, _ in found(noted("ClippedAdam", CLIPPED), "Adam")] == [
         "optimizer_settings"
     ]
+
+
+def test_the_first_name_that_is_unknown_is_told():
+    with pytest.raises(ValueError, match="optimizer: 'rate' is none of class, amsgrad, betas"):
+        OptimizerClaim.of({"lr": 0.1, "rate": 0.1, "momentum": 0.9})
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "wanted"),
+    [
+        ("Adam", {"lr": 0.1}, er.Adam(lr=0.1)),
+        (None, {"lr": 0.1, "eps": 1e-6}, er.Adam(lr=0.1, eps=1e-6)),
+        ("ClippedAdam", {"lr": 0.1, "lrd": 0.9}, er.ClippedAdam(lr=0.1, lrd=0.9)),
+        ("Adam", {"lr": 0.1, "lrd": 0.9}, er.Adam(lr=0.1)),
+        ("Adam", {"betas": (0.5, 0.9)}, None),
+        ("SGD", {"lr": 0.1}, None),
+    ],
+)
+def test_the_optimizer_of_a_claim(kind, settings, wanted):
+    """With what its class has of the settings; none without a rate, or of an unknown class."""
+    assert OptimizerClaim(kind, settings).optimizer() == wanted
+
+
+def test_a_decay_is_a_fall_of_more_than_a_millionth():
+    for last, falls in ((LR * (1 - 0.9e-6), False), (LR * (1 - 1.1e-6), True), (2 * LR, False)):
+        made = noted(lr=[LR, LR / 3, last], scheduler="StepLR")
+        assert bool(found(made, {"lr": LR})) is falls
+    made = noted(lr=[LR, LR, LR / 2], scheduler="StepLR")
+    (finding,) = compare_optimizer(made, OptimizerClaim.of({"lr": 0.5 * LR + 0.5 * LR}))
+    assert finding.quantity == "learning rate of a at step 2" and finding.allowance is None
+    assert finding.reason == f"StepLR lowers it from {LR:g}"
+    assert found(noted(lr=[LR, LR, LR / 2]), {"lr": LR}) == [], "no scheduler is noted"
+    assert found(made, {"eps": 1e-8}) == [], "no rate is said"
+    assert found(made, {"lr": LR, "lrd": 1.0}) != []
+
+
+def test_a_lowered_rate_is_told_of_the_first_parameter_that_has_one():
+    settings = {"a": {**CLIPPED, "lrd": 1.0}, "b": CLIPPED}
+    header = {"optimizer": {"class": "ClippedAdam", "settings": settings}}
+    made = Recording(losses=np.zeros(3), header=header)
+    first, second = compare_optimizer(made, OptimizerClaim.of({"class": "Adam", "lr": LR}))
+    assert first.quantity == "learning rate of b falls by a factor in every step"
+    assert first.reason == "lrd of the optimizer" and second.name == "optimizer_settings"
+    said = OptimizerClaim.of({"class": "Adam", "lr": LR, "lrd": 0.9})
+    assert [x.name for x in compare_optimizer(made, said)] == ["optimizer_settings"]
+
+
+def test_settings_of_one_class_are_not_compared_with_another():
+    """`clip_norm`, `lrd` and `amsgrad` belong to one; the others are compared."""
+    said = {"class": "ClippedAdam", "lr": LR, "clip_norm": 1.0, "eps": 1e-3}
+    words = [
+        quantity for _, quantity in found(noted(settings={**SETTINGS, "clip_norm": 2.0}), said)
+    ]
+    assert words == [
+        "the optimizer is Adam, said to be ClippedAdam", "eps of a, b is 1e-08, said to be 0.001",
+    ]  # fmt: skip
+    alone = found(noted(settings={**SETTINGS, "clip_norm": 2.0}), {"clip_norm": 1.0})
+    assert alone == [("optimizer_settings", "clip_norm of a, b is 2.0, said to be 1.0")]
+
+
+def test_values_are_the_same_to_a_millionth():
+    for off, said in ((0.9e-6, 0), (1.1e-6, 1)):
+        assert len(found(noted(settings={**SETTINGS, "lr": LR * (1 + off)}), {"lr": LR})) == said
+    assert found(noted(), {"weight_decay": 0.0}) == [] and found(noted(), {"weight_decay": 1e-30})
+
+
+@pytest.mark.parametrize(
+    ("kind", "clip", "framework", "clipped"),
+    [
+        ("Adam", {"clip_value": 10.0}, "numpyro", True),
+        ("numpyro Adam", {"clip_value": 10.0}, "numpyro", True),
+        ("Adam", {"clip_value": None}, "numpyro", False),
+        ("Adam", {"clip_norm": 1.0}, "numpyro", False),
+        ("Adam", "a function", "numpyro", False),
+        ("Adam", {"clip_value": 10.0}, "pyro", False),
+        ("SGD", {"clip_value": 10.0}, "numpyro", False),
+    ],
+)
+def test_the_class_of_an_adam_of_clipped_gradients(kind, clip, framework, clipped):
+    made = noted(kind, clip=clip, header={"framework": framework})
+    other = "ClippedAdam" if clipped else kind.split()[-1]
+    assert found(made, other) == []
+    assert found(made, "SGD" if kind != "SGD" else "Adam") != []

@@ -430,3 +430,30 @@ def test_moments_of_earlier_steps():
         gradients={"a": 0 * made.gradients["a"]},
     )
     assert compare_updates(still, None)[0].status == "mistake", "moments move what no gradient does"
+
+
+EACH = {
+    "betas": [(0.9, 0.99), (0.95, 0.999), (0.8, 0.999), (0.5, 0.999), (0.95, 0.99), (0.9, 0.9999)],
+    "eps": [1e-8, 1e-10, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3],
+    "weight_decay": [0.0, 1e-4, 1e-3, 1e-2],
+    "clip_norm": [1.0, 5.0, 100.0, 1e300],
+}
+
+
+def test_every_usual_setting_is_tried():
+    """Powers of ten, the defaults of frameworks, and clipping that never acts."""
+    start = er.ClippedAdam(lr=LR, betas=(0.7, 0.7), eps=0.5, weight_decay=0.5, clip_norm=0.5)
+    tried = [x for _, x in _other_optimizers(start)]
+    for key, values in EACH.items():
+        for value in values:
+            assert replace(start, **{key: value}) in tried
+    assert len(tried) == sum(map(len, EACH.values())) + 1
+
+
+@pytest.mark.parametrize("number", [4, 5])
+def test_of_many_parameters_four_are_named(number):
+    names = "abcde"[:number]
+    settings = {x: {**SETTINGS, "maximize": True} for x in names}
+    (finding,) = compare_updates(recording(ADAM, header={"settings": settings}), None)
+    more = " and 1 more" if number == 5 else ""
+    assert finding.quantity == f"the optimizer raises the loss, by a, b, c, d{more}"
