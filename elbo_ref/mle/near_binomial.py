@@ -146,7 +146,7 @@ class NearBinomialProfile(GammaProfile):
             steep = self._sum(box.steepness()).low
             reach = self._sum(box.by_mean()).size / np.maximum(steep, 1e-300)
             part = 2 * reach / np.minimum(*(x.low[:, 0] for x in box.mean))
-            known, reach = (steep > 0) & (part < 0.4), (reach * (1 + part) ** 2)[:, None]
+            known, reach = part < 0.4, (reach * (1 + part) ** 2)[:, None]
             shift = Enclosure((shift.low - reach)[known], (shift.high + reach)[known])
             gamma = Enclosure(gamma.low[known], gamma.high[known])
         return self._box(gamma, shift), known

@@ -299,7 +299,7 @@ def _searches(
     for profile, doubt, _ in profiles:
         found = search(profile, best - doubt, SCREENING if large else BUDGET)
         best = max(best, found.best - doubt)
-        vague = [peak for peak in found.peaks if large and _vague(profile, peak)]
+        vague = [peak for peak in found.peaks if _vague(profile, peak)] if large else []
         open_ = found.unresolved + [(peak.low, peak.high) for peak in vague]
         if not large or not open_:
             yield profile, found, doubt

@@ -50,3 +50,51 @@ def test_an_extreme_that_is_no_end_is_not_taken(monkeypatch, of):
     monkeypatch.setattr(profile_likelihood, "on_boundary", inner)
     found = er.maximize_evidence(COUNTS).confidence_interval(of)
     np.testing.assert_allclose([*found], [*wanted], rtol=1e-11)
+
+
+def test_without_a_parabola_there_is_no_ellipse():
+    (best,) = solve(COUNTS).candidates
+    assert on_ellipse(best, SUMS, "mean", 1.5, 1) is not None
+    for field in ("prior", "covariance"):
+        assert on_ellipse(best._replace(**{field: None}), SUMS, "mean", 1.5, 1) is None
+
+
+def test_the_ellipse_is_that_of_the_covariance():
+    """A drop of half a square of standard deviations; no coordinate moves by more than two."""
+    (best,) = solve(COUNTS).candidates
+    a, b = map(float, best.prior.arrays())
+    logit, _, log = best.covariance
+    for of, variance in (("mean", logit), ("concentration", log)):
+        for sign in (-1, 1):
+            near = on_ellipse(best, SUMS, of, 1e-4, sign)
+            value = PARAMETERS[of](*map(float, near.arrays()))
+            if of == "mean":
+                moved = np.log(value / (1 - value)) - np.log(a / b)
+            else:
+                moved = np.log(value / (a + b))
+            assert moved == pytest.approx(sign * np.sqrt(2e-4 * variance), rel=1e-9)
+    far = on_ellipse(best, SUMS, "concentration", 1e6, 1)
+    assert np.log(sum(map(float, far.arrays())) / (a + b)) == pytest.approx(2.0)
+
+
+@EACH
+def test_the_error_of_an_extreme_is_the_rounding_of_its_height(of):
+    """8 eps of 1 + |T|, over the slope of the log evidence where the parameter moves alone."""
+    (best,) = solve(COUNTS).candidates
+    threshold = best.log_evidence - 1.5
+    found = on_boundary(COUNTS, SUMS, of, threshold, on_ellipse(best, SUMS, of, 1.5, 1))
+    a, b = map(float, found.prior.arrays())
+    h = 1e-6
+    if of == "mean":
+
+        def moved(x):
+            m = 1 / (1 + np.exp(-np.log(a / b) - x))
+            return er.Beta((a + b) * m, (a + b) * (1 - m))
+    else:
+
+        def moved(x):
+            return er.Beta(a * np.exp(x), b * np.exp(x))
+
+    slope = (er.log_evidence(moved(h), COUNTS) - er.log_evidence(moved(-h), COUNTS)) / (2 * h)
+    wanted = 8 * 2.0**-52 * (1 + abs(threshold)) / abs(slope)
+    assert found.error == pytest.approx(wanted, rel=1e-4)

@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from scipy import special
 
 import elbo_ref as er
-from elbo_ref.mle.factorial_sums import FactorialSums, WeightedOffsets, _in_pieces
+from elbo_ref.mle.factorial_sums import FactorialSums, WeightedOffsets, _in_pieces, _octave
 
 FUNCTIONS = {
     "log(1 + t/a)": lambda t, a: np.log1p(t / a),
@@ -152,3 +152,21 @@ def test_very_many_nodes_of_an_octave_are_reduced():
         for name, function in FUNCTIONS.items():
             got, wanted = total(found, function, a), total(slow, function, a)
             assert got == pytest.approx(wanted, rel=4e-15), (name, a)
+
+
+def test_short_runs_of_equal_weight_need_few_nodes():
+    """One below 1e-8 of their octave's size, two below 1e-4, three below 2e-3, twelve beyond."""
+    start = np.array([2**40, 2**40 + 10**10, 2**40 + 10**11])
+    for length, nodes in (
+        ([10_000, 10_000, 10_000], 3), ([12_000, 10_000, 10_000], 4),
+        ([10_000, 10**8, 10**9], 1 + 2 + 3), ([10**8, 10**8, 10**8], 6),
+        ([1, 2, 1], 3),
+    ):  # fmt: skip
+        found = _octave(start, np.array(length), np.ones(3))
+        assert found.offset.size == nodes
+        assert found.weight.sum() == pytest.approx(sum(length), rel=1e-12)
+        assert (np.diff(found.offset) > 0).all()
+        wanted = sum(x * (s + (x - 1) / 2) for s, x in zip(start, length, strict=True))
+        assert found.weight @ found.offset == pytest.approx(wanted, rel=1e-12)
+    whole = _octave(start[:1], np.array([2**39]), np.ones(1))
+    assert whole.offset.size == 12

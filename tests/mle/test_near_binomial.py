@@ -16,7 +16,7 @@ from elbo_ref.mle.interval_arithmetic import Enclosure
 from elbo_ref.mle.lines import GammaProfile
 from elbo_ref.mle.near_binomial import NearBinomialProfile
 from elbo_ref.mle.newton import FromBinomialLimit, LogitMeanLogConcentration, refine
-from elbo_ref.mle.stirling import Latents
+from elbo_ref.mle.stirling import Box, Latents
 
 mp = mpmath.mp.clone()
 mp.dps = 40
@@ -195,3 +195,55 @@ def test_a_box_is_that_of_its_latents():
     total = profile._sum(Enclosure.exact(np.ones((1, 4))))
     assert box.latents is profile.latents
     assert total.low[0] == pytest.approx(7.0) and total.low[0] <= 7.0 <= total.high[0]
+
+
+@pytest.mark.parametrize("high", [np.inf, 2e4])
+def test_the_grid_has_as_few_points_as_its_steps_allow(high):
+    """Two of each e^2, and the ends."""
+    profile = profile_of(COUNTS, low=500.0, high=high)
+    first = min(high, 1700 / 0.05)
+    inner = int(np.log(first / 500.0) / 2) + 2
+    assert profile.grid.size == inner + (high == np.inf)
+
+
+@pytest.mark.parametrize("mean", [None, 0.375])
+def test_the_best_mean_takes_few_steps(monkeypatch, mean):
+    """Newton's method ends where the slope is rounding; a mean that is held takes none."""
+    profile, boxes = profile_of(COUNTS, mean), []
+    own = NearBinomialProfile._box
+
+    def counted(self, *x):
+        boxes.append(x)
+        return own(self, *x)
+
+    monkeypatch.setattr(NearBinomialProfile, "_box", counted)
+    profile._best(np.array([2e-5, 1e-4, 1e-3]))
+    assert len(boxes) == 1 if mean else 2 <= len(boxes) < 8
+    boxes.clear()
+    profile._best(np.array([1e-4]), steps=1)
+    assert len(boxes) == (1 if mean else 2)
+
+
+@pytest.mark.parametrize("ends", [(1e-4, 1.1e-4), (1e-5, 1.3e-5), (0.0, 1e-6)])
+def test_how_far_the_best_mean_may_be(ends):
+    """By r (1 + t)^2/h with t = 2 r/(h min(m, 1 - m)): the best means are in it, 40 digits."""
+    profile = profile_of(COUNTS)
+    low, high = (np.array([x]) for x in ends)
+    box, known = profile._range(low, high)
+    assert known.all()
+    middle = profile._best((low + high) / 2, steps=2).shift
+    whole = Box(profile.latents, Enclosure(low[:, None], high[:, None]), middle_of(middle),
+                reference=float(profile.latents.trials.max()))  # fmt: skip
+    reach = profile._sum(whole.by_mean()).size / profile._sum(whole.steepness()).low
+    part = 2 * reach / np.minimum(*(x.low[:, 0] for x in whole.mean))
+    wide = reach * (1 + part) ** 2
+    np.testing.assert_allclose(box.shift.high - box.shift.low, [2 * wide], rtol=1e-6)
+    for x in ends:
+        m = best(COUNTS, max(x, 1e-9)) - mp.mpf(profile.limit.mean.numerator) / (
+            profile.limit.mean.denominator
+        )
+        assert box.shift.low[0, 0] <= m <= box.shift.high[0, 0]
+
+
+def middle_of(shift):
+    return shift if isinstance(shift, Enclosure) else Enclosure.exact(shift)

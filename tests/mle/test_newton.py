@@ -15,6 +15,7 @@ from elbo_ref.mle.newton import (
     FromBinomialLimit,
     LogConcentration0,
     LogitMeanLogConcentration,
+    NewtonCoordinates,
     refine,
 )
 
@@ -208,3 +209,59 @@ def test_what_is_held_does_not_move():
     wanted = er.maximize_evidence(counts, {"mean": 0.25})
     assert a + b == pytest.approx(wanted.concentration, rel=1e-12)
     assert found.relative_error < 1e-13
+
+
+EPS = 2.0**-52
+
+
+def test_the_least_error_is_a_few_roundings():
+    """Four of both concentrations, two near the limit."""
+    counts, prior, none = DATA["overdispersed"], er.Beta(1.3, 4.0), np.eye(2)
+    for kind, roundings in zip(KINDS, (4, 2, 4), strict=True):
+        at = coordinates_of(kind, prior, counts)
+        covariance = none[:1, :1] if kind is LogConcentration0 else none
+        found = at.maximum(0.0, covariance)
+        assert found.relative_error == roundings * EPS
+        assert at.maximum(0.25, covariance).relative_error == pytest.approx(0.25)
+        np.testing.assert_allclose(found.prior.arrays(), (1.3, 4.0), rtol=1e-14)
+
+
+class Counted(NewtonCoordinates):
+    """-(x - 1)^2 c/2 over x, of which the steps are counted."""
+
+    seen: list = []  # noqa: RUF012
+
+    def __init__(self, x, bend=1.0, noise=0.0):
+        self.at = x, bend, noise
+
+    def derivatives(self):
+        x, bend, noise = self.at
+        self.seen.append(x)
+        return np.array([-bend * (x - 1)]), np.array([[bend]]), np.array([noise])
+
+    def moved(self, step):
+        return Counted(self.at[0] + step[0], *self.at[1:])
+
+    def maximum(self, error, covariance):
+        return error, covariance, self.at[0]
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-9])
+def test_refining_ends_where_rounding_does(noise):
+    """At a tenth of the error, or at a last digit; steps are no longer than 1."""
+    Counted.seen.clear()
+    error, covariance, x = refine(Counted(3.5, 4.0, noise), None)
+    assert x == pytest.approx(1.0, abs=1e-14) and covariance == [[0.25]]
+    assert error == noise / 4
+    assert Counted.seen == pytest.approx([3.5, 2.5, 1.5, 1.0])
+    near = 1 + 0.9e-1 * 2.5e-10 if noise else 1.0
+    Counted.seen.clear()
+    refine(Counted(near, 4.0, noise), None)
+    assert len(Counted.seen) == 1, "one step that moves nothing is the last"
+
+
+@pytest.mark.parametrize("bend", [0.0, -1.0])
+def test_where_it_bends_up_the_prior_comes_back(bend):
+    prior = er.Beta(1.0, 2.0)
+    found = refine(Counted(3.5, bend), prior)
+    assert found == (prior, np.inf, None)
