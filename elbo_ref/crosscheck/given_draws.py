@@ -120,7 +120,7 @@ def losses_given(model: LossModel, draws: Draws) -> GivenLosses:
         rows[0] += columns.excess
         return rows
 
-    summed = model.batch_scale * over_steps(model, draws, evaluate).sum(axis=-1)
+    summed = (model.term_scale * over_steps(model, draws, evaluate)).sum(axis=-1)
     objective, densities, magnitude = summed
     values = model.constant - model.factor * objective
     eps = float(np.finfo(model.dtype).eps)
@@ -176,7 +176,7 @@ def _columns(model: LossModel, draws: Draws) -> Columns:
 def _weighted(model: LossModel, columns: Columns, latents: int) -> Columns:
     """Weight the particles of columns by a Renyi bound."""
     assert model.renyi is not None
-    scale = 1.0 if model.bound == "scaled_after" else model.batch_scale
+    scale = 1.0 if model.bound == "scaled_after" else model.term_scale
     terms, order = terms_of(model, columns), 1 - model.renyi.alpha
     weights = np.broadcast_to(terms.log_weight + columns.log_coefficient, columns.c.shape)
     f = scale * weights.reshape(len(columns.c), -1, latents)
@@ -192,6 +192,6 @@ def _weighted(model: LossModel, columns: Columns, latents: int) -> Columns:
     wide = np.broadcast_to(share, (*share.shape[:2], latents))
     return columns._replace(
         weights=wide.reshape(columns.c.shape),
-        excess=np.broadcast_to(excess, magnitude.shape).ravel() / scale,
-        weight_error=abs(order) * scale * magnitude.ravel(),
+        excess=(np.broadcast_to(excess, magnitude.shape) / scale).ravel(),
+        weight_error=abs(order) * (scale * magnitude).ravel(),
     )

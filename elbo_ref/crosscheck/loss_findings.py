@@ -162,7 +162,10 @@ def _of_evaluations_alone(aligned: AlignedLosses, rng: np.random.Generator) -> l
     repeated, rest = aligned.part(aligned.of_evaluations), aligned.part(~aligned.of_evaluations)
     if repeated is None or rest is None:
         return []
-    if try_hypotheses(rest.model, rest.losses, rng, explained=False).rejected:
+    alone = try_hypotheses(rest.model, rest.losses, rng, explained=False)
+    apart = abs(rest.losses.values[-1] - repeated.losses.values.mean())
+    spread = float(np.sqrt(max(alone.given.distribution.variance[-1], 0.0)))
+    if alone.rejected or apart < _FAR * (spread + alone.given.allowance[-1]):
         return []
     what = "the run's own losses fit by themselves: are the evaluations of these parameters"
     return [Finding("evaluations", what, reason="and of this loss", status="note")]
@@ -260,6 +263,9 @@ def _mistaken(aligned: AlignedLosses, report: HypothesisReport) -> list[Finding]
         words = "; or ".join(f"{x.hypothesis.name}, {x.hypothesis.variant}" for x in possible)
         reason = f"{mismatch.reason}; possible: {words}" if words else mismatch.reason
         rivals = tuple(x.hypothesis.name for x in possible)
+        varying = np.ptp(values) > 100 * (test.allowance.max() + np.finfo(float).eps * most)
+        of_point = aligned.model.guide.is_point and aligned.model.still
+        rivals += ("another_guide",) * bool(of_point and varying)
         rivals += ("smoothed_losses",) * is_smooth(whole.losses.values[: whole.paired])
         nameless = mismatch._replace(reason=reason, rivals=rivals, status="mistake")
         what = (

@@ -184,6 +184,13 @@ class LossModel(NamedTuple):
         return rows._replace(log_coefficient=none, magnitude=none)
 
     @property
+    def term_scale(self) -> float | FloatArray:
+        """Factor of all terms of a draw, or of the draw of each entry, (G,)."""
+        if not self.one_draw:
+            return self.batch_scale
+        return self.batch_scale * self.counts.multiplicity.astype(np.float64)
+
+    @property
     def closed(self) -> bool:
         """True if the divergence of guide and prior is taken in closed form."""
         subtracted = self.guide.source_weight != 0

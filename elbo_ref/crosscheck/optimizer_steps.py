@@ -298,6 +298,7 @@ def _decay(
         return []
     what = "typical length of the steps in the last quarter of the run"
     reason = f"the shortest of {_TRIES} tries with a constant rate along the same path"
+    reason += "; if a scheduler is meant to lower it, hand in no rate, or another optimizer"
     allowance = lowest * (1 - _SHORT)
     return [Finding("learning_rate_decay", what, theirs, lowest, allowance, reason, "mistake")]
 

@@ -61,7 +61,7 @@ def diagnosed(
 
 def optimum_finding(seen: PointDiagnosis) -> Finding:
     """Make a finding of a diagnosis of somebody's parameters."""
-    optimum, here = seen.optimum, seen.objective
+    optimum, here = seen.optimum, None if _is_bound(seen) else seen.objective
     reason, where = reason_of(optimum), location(optimum)
     if seen.case == "unbounded":
         what = "the objective has no maximum"
@@ -119,6 +119,11 @@ def _below_unknown(seen: PointDiagnosis, reason: str) -> Finding:
         )
     what = f"the objective is {words}"
     return Finding("not_converged", what, most, top, NEGLIGIBLE, reason, "optimum")
+
+
+def _is_bound(seen: PointDiagnosis) -> bool:
+    """Return True for a Renyi bound of several samples, whose own value has no closed form."""
+    return isinstance(seen.point.loss, RenyiBound) and seen.point.loss.num_samples > 1
 
 
 def _distance(seen: PointDiagnosis) -> str:

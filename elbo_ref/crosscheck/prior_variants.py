@@ -34,8 +34,10 @@ _WIDE = 1.5
 """Standard deviation of the logarithms of a parameter about the one that is handed in."""
 _TWICE_WIDE = 3.0
 """That of the logit of the part of a way."""
-_DIGITS = (1, 2, 3, 4)
-"""Digits of a prior that was written down: under an exact one losses may be still."""
+_DIGITS, _MANY = (1, 2, 3, 4), 3
+"""Digits of a prior that was written down: under an exact one losses may be still. One of many has
+a reason only if it is by far likelier than what is beside it, as some rounding always fits."""
+_BY_FAR = 3.0
 
 
 def divergence_from_posterior(form: LinearForm) -> FloatArray:
@@ -86,9 +88,12 @@ def fitted_prior(given: LossModel, fit: Fit, *, held: bool) -> Iterator[Hypothes
         if found is None:
             continue
         at = np.exp(np.clip(found.at, -_FAR, _FAR))
-        rounded = (np.array([float(f"{x:.{digits}g}") for x in at]) for digits in _DIGITS)
-        best = min((at, *rounded), key=lambda prior: found.height(np.log(prior)))
-        model, told = _with_prior(given, best), bool(words) and best is not at
+        tried = {0: at} | {n: np.array([float(f"{x:.{n}g}") for x in at]) for n in _DIGITS}
+        heights = {digits: found.height(np.log(prior)) for digits, prior in tried.items()}
+        digits = min(heights, key=lambda x: heights[x])
+        by_far = heights[0] - heights[digits] > _BY_FAR
+        best, model = tried[digits], _with_prior(given, tried[digits])
+        told = bool(words) and digits > 0 and (digits < _MANY or by_far)
         words = f"Beta({best[0]:.4g}, {best[1]:.4g}){words}"
         yield Hypothesis(words, model, "prior", found.price, reasoned=told)
 

@@ -264,7 +264,8 @@ def other_objective(given: LossModel) -> Iterator[Hypothesis]:
     if given.loss.name == "trace" and given.num_particles > 1 and given.batch is None:
         bound = RenyiBound(0.0, given.num_particles)
         words = f"those of renyi, alpha 0, of {given.num_particles} samples"
-        yield Hypothesis(words, given._replace(loss=bound, num_particles=1))
+        model = given._replace(loss=bound, num_particles=1)
+        yield Hypothesis(words, model, price=_RARE, reasoned=not given.still)
     names = ("trace", "trace_mean_field")
     pair = given.loss.name in names and not given.guide.is_point and given.guide.origin == "own"
     for name in names if pair else ():

@@ -382,7 +382,8 @@ def advice(
     mistakes = [finding for finding in findings if finding.status == "mistake"]
     if "outside" in statuses:
         sentences.append(_OUTSIDE)
-    if any(finding.rivals for finding in mistakes) and not recorded:
+    several = any(len({x.name, *x.rivals} - {"loss_mismatch"}) > 1 for x in mistakes)
+    if several and not recorded:
         sentences.append("More evaluations, or a history of the parameters, tell them apart.")
     if {finding.name for finding in mistakes} == {"kernel_error"}:
         sentences.append(_INSTEAD)
@@ -390,8 +391,7 @@ def advice(
         where = "; a recording of a few steps shows if it is in the run or in the files."
         sentences.append(f"Correct that first{'.' if recorded else where}")
     elif not has_losses:
-        more = "Evaluate the loss some twenty times at these parameters and hand that in."
-        sentences.append(more)
+        sentences.append("Evaluate the loss some twenty times at these parameters and add that.")
     elif not recorded and not statuses & {"agrees", "outside", "optimum"}:
         sentences.append("A recording of a few steps tells more than numbers alone.")
     names = {x for finding in findings for x in (finding.name, finding.of)}

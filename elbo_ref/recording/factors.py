@@ -28,6 +28,8 @@ _MOST = 0.4
 """Effect of rounding on a fitted count from which it is not determined."""
 
 _ROUNDINGS = 64
+_CURVED = 1e-2
+"""Part of a factor's range that it departs from a line by if it is no binomial likelihood."""
 _SAME = 1e-4
 """Relative difference of a factor from a density up to which it is that density."""
 
@@ -71,6 +73,26 @@ def data_of_factor(recording: Recording, logits: FloatArray) -> Data | None:
     if np.any(np.abs(values - likelihood - constant) > room) or uncertain.any():
         return None
     return _data(names[0].removesuffix(".factor"), outcomes, constant, room.max(axis=0))
+
+
+def no_likelihood(recording: Recording, logits: FloatArray) -> str:
+    """Name the one factor, with an element for each latent, that no counts give; empty if none is.
+
+    Over the draws it is not linear in log c and log(1 - c).
+    """
+    names = [x for x in recording.observed if x.endswith(".factor")]
+    if len(names) != 1:
+        return ""
+    values, y = recording.observed[names[0]].astype(np.float64), logits[:, 0]
+    if values.shape != y.shape or len(values) <= _FEWEST:
+        return ""
+    for latent, factor in enumerate(values.T):
+        terms = sc.log_expit(np.array((y[:, latent], -y[:, latent])))
+        design = np.column_stack((*terms, np.ones(len(factor))))
+        left = factor - design @ np.linalg.lstsq(design, factor)[0]
+        if np.ptp(left) > _CURVED * max(np.ptp(factor), 1e-3):
+            return names[0].removesuffix(".factor")
+    return ""
 
 
 def factors_beside(

@@ -98,6 +98,9 @@ def site_values(site: Site) -> dict[str, Any]:
 
     base, kind = unwrapped(site.fn)
     values = {f"argument {key}": x for key, x in arguments_of(base, kind).items()}
+    scale = site.message["scale"]
+    if scale is not None and np.size(scale) > 1:
+        values["scale"] = jnp.broadcast_to(scale, site.shape)
     mask = mask_of(site.fn)
     if mask is not None:
         values["mask"] = jnp.broadcast_to(mask, site.shape)
@@ -131,9 +134,7 @@ def form_of(site: Site, sizes: Mapping[str, int], replayed: bool) -> Form:
     base, kind = unwrapped(site.fn)
     frames = site.message["cond_indep_stack"]
     scale = site.message["scale"]
-    if scale is not None and np.size(scale) != 1:
-        raise ValueError(f"the elements of the site {site.owner!r} have scales of their own")
-    scale = 1.0 if scale is None else float(np.reshape(scale, ()))
+    scale = 1.0 if scale is None or np.size(scale) > 1 else float(np.reshape(scale, ()))
     if not math.isfinite(scale):
         raise ValueError(f"the site {site.owner!r} has the scale {scale}")
     name = known_class(base)
@@ -202,6 +203,8 @@ def note_sites(
         elif drawn:
             draws = _flat(arrays["value"], form.shape)
             notes.add_draws(form.name, Draws(draws, form.shape))
+        if "scale" in arrays:
+            notes.observed[f"{form.program}.{form.name}.scale"] = arrays["scale"][0].ravel()
         if "mask" in arrays and not arrays["mask"][0].all():
             notes.observed[f"{form.program}.{form.name}.mask"] = arrays["mask"][0].ravel()
         arguments, varying = {}, []

@@ -44,6 +44,10 @@ def detached(recording: Recording, arguments: Mapping[str, Argument]) -> list[Fi
             words = f"{whose}no gradient goes to {', '.join(lost)}"
             reason = "it was detached, or taken out of the graph by item(), float() or data"
             findings.append(Finding("gradient_detached", words, reason=reason, status="mistake"))
+        elif _cut(mine) and len(mine) < len(owned):
+            words = f"{', '.join(_cut(mine))}: no gradient goes from there to a parameter"
+            reason = "it changes from step to step: was it detached, or taken out of the graph"
+            findings.append(Finding("gradient_detached", words, reason=reason, status="mistake"))
         elif len(mine) == len(owned) and _never_stepped(mine):
             words = (
                 f"{', '.join(_never_stepped(mine))}: there is a gradient, and no step follows it"
@@ -124,6 +128,11 @@ def left_behind(recording: Recording) -> list[Finding]:
     words = f"{', '.join(still)}: there is a gradient, and no step follows it"
     reason = "the learning rate is 0" if of_zero else "the optimizer does not have it"
     return [Finding("gradient_detached", words, reason=reason, status="mistake")]
+
+
+def _cut(arguments: Mapping[str, Argument]) -> list[str]:
+    """Name the arguments that are computed from no parameter and change from step to step."""
+    return [role for role, x in arguments.items() if np.any(x.values != x.values[:1])]
 
 
 def _never_stepped(arguments: Mapping[str, Argument]) -> list[str]:

@@ -183,6 +183,8 @@ class SiteListener(SiteNotes):
         if (program, name) not in self.sites:
             described = _described(base, msg["scale"], frames)
             described |= {"observed": observed, **self._note_data(name, base, kind, msg, layout)}
+            if _differ(msg["scale"]):
+                self.observed[f"{program}.{name}.scale"] = layout.flat(msg["scale"])[0].copy()
             kept = mask_of(fn, msg["mask"])
             if kept is not None:
                 self.observed[f"{program}.{name}.mask"] = layout.flat(kept)[0].copy()
@@ -325,13 +327,16 @@ def _described(base: Any, scale: Any, frames: Any) -> dict[str, Any]:
     return described
 
 
+def _differ(scale: Any) -> bool:
+    """Return True if elements have scales of their own."""
+    return getattr(scale, "numel", lambda: 1)() > 1 and bool((scale != scale.flatten()[0]).any())
+
+
 def _one_number(scale: Any) -> float:
-    """Return a scale that all elements share."""
-    if getattr(scale, "numel", lambda: 1)() != 1:
-        if bool((scale != scale.reshape(-1)[0]).any()):
-            raise ValueError("its elements are scaled differently")
-        scale = scale.reshape(-1)[0]
-    return float(scale)
+    """Return a scale that all elements share; 1 where they have their own."""
+    if _differ(scale):
+        return 1.0
+    return float(scale.flatten()[0] if hasattr(scale, "flatten") else scale)
 
 
 def as_array(tensor: Any) -> NDArray[Any]:

@@ -47,6 +47,8 @@ class Data(NamedTuple):
     whole, numbers : int, array (T, L); or None
         Number of latents that minibatches are taken of, and which these are, where a plate says it.
     findings : tuple of Finding
+    multiplicity : int array (L,), or None
+        Latents that each stands for, whose terms a scale multiplies.
     """
 
     successes: FloatArray
@@ -61,6 +63,7 @@ class Data(NamedTuple):
     whole: int | None = None
     numbers: NDArray[np.int64] | None = None
     findings: tuple[Finding, ...] = ()
+    multiplicity: NDArray[np.int64] | None = None
 
     @property
     def outcomes(self) -> FloatArray:
@@ -92,20 +95,22 @@ class Data(NamedTuple):
 
     def counts(self) -> Counts:
         """Make counts of the first step's data."""
-        return Counts(self.successes[0], self.total_count[0])
+        return self.counts_of_steps(1)[0]
 
     def counts_of_steps(self, steps: int) -> list[Counts]:
         """Make counts of the data of every step."""
-        if len(self.successes) == 1:
-            return [self.counts()] * steps
-        return list(map(Counts, self.successes, self.total_count))
+        times = 1 if self.multiplicity is None else self.multiplicity
+        rows = zip(self.successes, self.total_count, strict=True)
+        made = [Counts(k, n, times) for k, n in rows]
+        return made * (steps if len(made) == 1 else 1)
 
     def as_counted(self) -> Counts:
         """Make counts of the first step's data with the coefficients that its losses have."""
         counts = self.counts()
         most = counts.log_coefficient
         split = np.clip(self.log_coefficient[0] - most, -most, 0.0)
-        return Counts.from_columns(counts.successes, counts.total_count, log_split=split)
+        columns = counts.successes, counts.total_count, counts.multiplicity
+        return Counts.from_columns(*columns, log_split=split)
 
     def select(self, kept: BoolArray) -> Data:
         """Keep some of the latents."""

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from elbo_ref._format.numbers import number, some_of
+from elbo_ref._validation.arguments import IntArray
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.recording.guide_sites import Sites
+from elbo_ref.recording.guide_sites import OutsideError, Sites
 from elbo_ref.recording.rows import Data
 
 
@@ -52,8 +53,49 @@ def scales_of(
     elif meant != 1 and np.isclose(further * meant, 1):
         mistake("subsample_unscaled", "the scale of a batch of rows is", weight, meant)
     elif not np.isclose(further, 1) and not (changing and sites.size == 1):
-        mistake("likelihood_weight", "the weight of the likelihood", weight, meant)
+        words = f"the weight of the likelihood: latents count {number(scale)} times, and rows"
+        mistake("likelihood_weight", f"{words} {number(scale * weight)} times", weight, meant)
     return scale, weight, findings
+
+
+def multiplicity_of(
+    sites: Sites, rows: Sequence[Mapping[str, Any]]
+) -> tuple[IntArray | None, list[Finding]]:
+    """Return the numbers by which elements of all sites are scaled, (L,); None if these are alike.
+
+    Raises
+    ------
+    OutsideError
+        If they count no latents, or change from step to step.
+    """
+    noted, own = sites.recording.observed, np.ones(sites.size)
+    scales = {x: array for x, array in noted.items() if x.endswith(".scale")}
+    if any(len(array) > 1 for array in scales.values()):
+        raise OutsideError("the scales of elements change from step to step")
+    for name, place in sites.places.items():
+        own[place.offset : place.offset + place.size] = scales.get(f"model.{name}.scale", 1.0)
+    parts = [(f"model.{x['name']}", _latents_of(sites, x)) for x in rows]
+    for name, place in sites.places.items():
+        at = np.arange(place.offset, place.offset + place.size)
+        drawn = [x["name"] for x in sites.described("guide") if x["name"].startswith(name)]
+        parts += [(f"guide.{x}", at) for x in drawn]
+    unlike = [x for x, at in parts if np.any(scales.get(f"{x}.scale", 1.0) != own[at])]
+    findings = []
+    if unlike:
+        words = f"the elements of {some_of(unlike)} are scaled otherwise than those of the latents"
+        reason = "a scale that one of them has and another has not"
+        findings.append(Finding("loss_mismatch", words, reason=reason, status="mistake"))
+    own = own[sites.kept]
+    if np.any((own != np.floor(own)) | (own < 1)):
+        raise OutsideError(f"the elements of {sites.name!r} are weighted by what counts no latents")
+    return (None if np.all(own == own[0]) else own.astype(np.int64)), findings
+
+
+def _latents_of(sites: Sites, row: Mapping[str, Any]) -> IntArray:
+    """Return the latent of each of a site's rows."""
+    place = sites.places[row["latent"]]
+    index = sites.recording.observed[f"{row['name']}.index"][0].astype(np.int64)
+    return place.offset + np.broadcast_to(index, int(row["rows"]))
 
 
 def _unlike(name: str, parts: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> Finding:

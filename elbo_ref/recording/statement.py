@@ -24,12 +24,12 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.guides import Guide
 from elbo_ref.recording.distribution_kinds import MARGINAL, OF_SEVERAL, ROWS
-from elbo_ref.recording.factors import data_of_factor, factors_beside
+from elbo_ref.recording.factors import data_of_factor, factors_beside, no_likelihood
 from elbo_ref.recording.guide_sites import EMPTY, Argument, OutsideError, Sites, read_guide
 from elbo_ref.recording.notes import Recording
 from elbo_ref.recording.parameter_findings import at_ends, detached, other_rows
 from elbo_ref.recording.rows import Data, data_of
-from elbo_ref.recording.scales import scales_of
+from elbo_ref.recording.scales import multiplicity_of, scales_of
 from elbo_ref.svi.parameters import NAMES
 
 _OTHERS = ("Delta", "Unit")
@@ -125,6 +125,8 @@ def read_statement(recording: Recording) -> Statement:
     stated = (_marginal if marginal else _of_latents)(recording, rows)
     factors = factors_beside(recording, stated.logits, stated.prior, stated.data)
     others = [f"the factor {x!r} is a term of its own" for x, what in factors.items() if not what]
+    other = no_likelihood(recording, stated.logits) if stated.data is None else ""
+    others += [f"the factor {other!r} is no binomial likelihood of the latent"] * bool(other)
     again = [
         Finding("loss_mismatch", f"the factor {x!r} is the prior's density again", status="mistake")
         for x, what in factors.items()
@@ -152,6 +154,7 @@ def _of_latents(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> Stat
     _check_sources(recording, prior)
     prior, outside, shared = _prior(sites, prior, seen.arguments)
     scale, weight, of_scales = scales_of(sites, rows, data)
+    times, of_elements = multiplicity_of(sites, rows)
     findings += [*at_ends(recording, seen.own), *other_rows(recording, seen.own)]
     findings += [*_in_guide_alone(sites, seen.vector), *_of_same_parameters(prior, seen.own)]
     _check_arguments(prior | seen.own)
@@ -162,10 +165,10 @@ def _of_latents(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> Stat
         seen.logits,
         seen.guide,
         {role: x.select(sites.kept, sites.sizes) for role, x in (prior | seen.own).items()},
-        data and data.select(sites.kept),
+        data and data.select(sites.kept)._replace(multiplicity=times),
         scale,
         weight,
-        (*findings, *shared, *of_scales, *(data.findings if data else ())),
+        (*findings, *shared, *of_scales, *of_elements, *(data.findings if data else ())),
         outside,
         seen.vector,
         tuple(n for n in sites.sizes if n),
@@ -331,6 +334,7 @@ def _marginal(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> Statem
     one, outside, _ = _prior(sites, prior, {})
     _check_arguments(one)
     scale, _, findings = scales_of(sites, (), data)
+    times, _ = multiplicity_of(sites, ())
     none = np.zeros((recording.num_steps, 0, sites.size))
     return Statement(
         recording,
@@ -339,7 +343,7 @@ def _marginal(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> Statem
         none,
         EMPTY,
         {role: x.select(sites.kept) for role, x in one.items()},
-        data.select(sites.kept),
+        data.select(sites.kept)._replace(multiplicity=times),
         scale,
         1.0,
         (*findings, *data.findings, *detached(recording, prior)),

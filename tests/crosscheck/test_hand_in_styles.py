@@ -155,3 +155,13 @@ def test_a_bound_that_lacks_more_than_a_maximum_may_is_not_at_it():
     assert "the objective is at least" in away.quantity
     assert away.theirs == pytest.approx(here)
     assert best - 0.1 < away.ours <= best
+
+
+def test_losses_that_scatter_are_not_those_of_a_point():
+    rng, at = np.random.default_rng(8), store()
+    point = {"a": at["a"], "b": at["b"], "c": at["u"] / (at["u"] + at["v"])}
+    names = {name: NAMES[name] for name in list(NAMES)[:2]} | {"guide.logits": "logit(c)"}
+    values = [loss(rng, at) for _ in range(20)]
+    found = er.cross_check(COUNTS, point, guide="delta", names=names, evaluations=values)
+    (finding,) = found.having("mistake")
+    assert "another_guide" in (finding.name, *finding.rivals)

@@ -140,7 +140,7 @@ def test_counts_beside_the_rows_that_were_observed():
     names = [(x.name, x.status) for x in _beside_counts(statement, other)]
     assert names == [("wrong_counts", "mistake"), ("exact", "note")]
     assert _beside_counts(replace(statement, data=None), other) == []
-    fewer = er.Counts([*K, 5], [*N, 9])
+    fewer = er.Counts([*K, 5, 2, 1], [*N, 9, 8, 7])
     assert [x.name for x in _beside_counts(statement, fewer)] == ["subsample_unscaled", "exact"]
     weighted = replace(statement, findings=(finding("likelihood_weight", "mistake"),))
     assert [x.name for x in _beside_counts(weighted, fewer)] == ["exact"]

@@ -205,9 +205,11 @@ def test_rows_that_are_observed_several_times():
 
 def test_several_rows_that_are_all_among_the_counts():
     """A batch; one row alone, or one row twice, may be anything."""
-    assert found(rows(K[:2], N[:2]))[0][0] == "subsample_unscaled"
-    (batch,) = compare_counts(rows(K[:2], N[:2]), COUNTS, 1.0)
-    assert (batch.theirs, batch.ours, batch.rivals) == (2.0, 3.0, ("wrong_counts",))
+    (part,) = compare_counts(rows(K[:2], N[:2]), COUNTS, 1.0)
+    assert (part.name, part.rivals) == ("wrong_counts", ("subsample_unscaled",))
+    (batch,) = compare_counts(rows(K[:2], N[:2]), er.Counts([*K, 5], [*N, 8]), 1.0)
+    assert batch.name == "subsample_unscaled", "half of the counts at most"
+    assert (batch.theirs, batch.ours, batch.rivals) == (2.0, 4.0, ("wrong_counts",))
     assert found(rows(K[:1], N[:1])) == [("wrong_latents", "number of latents")]
     assert found(rows([3, 3], [10, 10]))[0][0] == "wrong_counts"
     twice = er.Counts([3, 3, 12], [10, 10, 40])
@@ -215,3 +217,28 @@ def test_several_rows_that_are_all_among_the_counts():
     assert found(rows([3, 3, 12], [10, 10, 40]), er.Counts([3, 12, 7, 9], [10, 40, 9, 9]))[0][
         0
     ] == ("wrong_counts")
+
+
+ENTRIES = {
+    "as they are": (er.Counts([3, 7, 12], [10, 9, 40], [2, 1, 5]), []),
+    "written out": (er.Counts([3, 3, 7, *[12] * 5], [10, 10, 9, *[40] * 5]), []),
+    "written out in another order": (er.Counts([*[12] * 5, 7, 3, 3], [*[40] * 5, 9, 10, 10]), []),
+    "another multiplicity": (er.Counts([3, 7, 12], [10, 9, 40], [2, 2, 5]), ["wrong_counts"]),
+    "another row": (er.Counts([3, 8, 12], [10, 9, 40], [2, 1, 5]), ["wrong_counts"]),
+    "in another order": (er.Counts([7, 3, 12], [9, 10, 40], [1, 2, 5]), ["permuted_rows"]),
+}
+
+
+@pytest.mark.parametrize("case", ENTRIES)
+def test_entries_that_stand_for_several_latents(case):
+    """By the scales of their sites."""
+    counts, names = ENTRIES[case]
+    scaled = rows([[3, 7, 12]], [[10, 9, 40]], multiplicity=np.array([2, 1, 5]))
+    assert [x.name for x in compare_in_orders(scaled, counts, 1.0)] == names
+
+
+def test_a_run_without_scales_has_one_of_each_entry():
+    (one,) = compare_in_orders(rows(), er.Counts(K, N, [1, 2, 1]), 1.0)
+    assert (one.name, one.quantity, one.theirs, one.ours) == (
+        "wrong_counts", "multiplicity of entry 1", 1.0, 2.0
+    )  # fmt: skip

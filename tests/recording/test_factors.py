@@ -9,7 +9,7 @@ import pytest
 from scipy import special, stats
 
 from elbo_ref.recording import Recording
-from elbo_ref.recording.factors import data_of_factor, factors_beside
+from elbo_ref.recording.factors import data_of_factor, factors_beside, no_likelihood
 from elbo_ref.recording.replay.check import replay
 from elbo_ref.recording.rows import Data
 from recorded import COUNTS, K, Made, N
@@ -44,6 +44,19 @@ def test_the_counts_are_known_exactly(dtype, with_coefficients):
 def test_minus_a_likelihood_has_its_counts():
     data = data_of_factor(*factored(outcomes=(-K, K - N)))
     assert data.counts() == COUNTS
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3])
+def test_a_factor_that_no_counts_give(weight):
+    """Zero-inflated: of a latent without a success it is no line in log c and log(1 - c)."""
+    made, logits = factored(outcomes=(0 * K, N), steps=40)
+    values = np.logaddexp(made.observed["lik.factor"], np.log(max(weight, 1e-300)))
+    changed = replace(made, observed={"lik.factor": values})
+    assert no_likelihood(changed, logits) == ("lik" if weight else "")
+    few, short = factored(outcomes=(0 * K, N), steps=4)
+    assert no_likelihood(few, short) == ""
+    summed = {"lik.factor": values.sum(axis=1, keepdims=True)}
+    assert no_likelihood(replace(made, observed=summed), logits) == ""
 
 
 def test_another_constant_is_named():

@@ -668,3 +668,44 @@ def test_a_prior_for_each_latent_has_no_maximum_here():
     assert kinds & {x.name for x in replay(stated(c, alike)).findings}
     with pytest.raises(ValueError, match=r"prior.concentration1 is 0 at step 0, and has to be"):
         replay(stated(c, betas((0.0, 5.0), (wide, wide))))
+
+
+@pytest.mark.parametrize("kind", ["Beta", "Dirichlet"])
+def test_counts_that_are_the_failures_of_every_row(kind):
+    """Of a Dirichlet of two either may be the success."""
+    made = Made().recording()
+    sites = [{**x, "class": kind} if x["class"] == "Beta" else x for x in made.header["sites"]]
+    verdict = replay(replace(made, header={**made.header, "sites": sites}), COUNTS.mirrored)
+    if kind == "Beta":
+        assert verdict.mistakes == ("wrong_counts",)
+        assert verdict["wrong_counts"].reason.endswith("they are its failures, in every row")
+    else:
+        assert verdict.genuine
+        assert "mirrored" in [x.name for x in verdict.having("note")]
+
+
+@pytest.mark.parametrize("name", ["prior.concentration1", "guide.concentration1"])
+def test_one_of_two_arguments_that_is_cut_from_its_parameter(name):
+    """It changes with the parameter, and no gradient comes back."""
+    made = Made().recording()
+    program, argument = name.split(".")
+    program = {"prior": "model"}.get(program, program)
+
+    def without(x):
+        if (x["program"], x["name"]) != (program, "c"):
+            return x
+        return {**x, "sources": {**x["sources"], argument: []}}
+
+    sites = [without(x) for x in made.header["sites"]]
+    verdict = replay(replace(made, header={**made.header, "sites": sites}))
+    assert verdict.mistakes == ("gradient_detached",)
+    assert "gradient_detached" not in verdict.ruled_out
+
+
+def test_updates_alone_are_too_little():
+    made = Made().recording()
+    sites = [x for x in made.header["sites"] if not x["observed"]]
+    assert replay(replace(made, header={**made.header, "sites": sites})).outcome in (
+        "too_little_to_tell",
+        "outside_model",
+    )

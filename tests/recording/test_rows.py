@@ -388,7 +388,8 @@ def test_successes_and_failures_that_are_observed_apart(k, same):
     ("counts", "name", "rivals"),
     [
         (er.Counts(3 * K, 3 * N), "wrong_counts", ()),
-        (er.Counts([3, 7, 12, 5], [10, 9, 40, 8]), "subsample_unscaled", ("wrong_counts",)),
+        (er.Counts([3, 7, 12, 5], [10, 9, 40, 8]), "wrong_counts", ("subsample_unscaled",)),
+        (er.Counts([3, 7, 12] * 2, [10, 9, 40] * 2), "subsample_unscaled", ("wrong_counts",)),
         (er.Counts([3, 7, 11, 5], [10, 9, 40, 8]), "wrong_counts", ()),
     ],
 )

@@ -271,8 +271,10 @@ def test_a_parameter_that_another_program_states_is_not_of_this_argument(made):
     other = detached(made)
     programs = {**other.header["programs"], "qa": ["model"]}
     other = replace(other, header={**other.header, "programs": programs})
-    (finding,) = read_statement(other).findings
-    assert (finding.name, finding.status) == ("parameter", "note")
+    note, cut = read_statement(other).findings
+    assert (note.name, note.status) == ("parameter", "note")
+    assert (cut.name, cut.status) == ("gradient_detached", "mistake")
+    assert cut.quantity == "guide.concentration1: no gradient goes from there to a parameter"
     assert not read_statement(made.recording()).findings
 
 

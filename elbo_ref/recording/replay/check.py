@@ -215,7 +215,11 @@ def _beside_counts(statement: Statement, counts: Counts | None) -> list[Finding]
     data, weight = statement.data, statement.scale * statement.likelihood_weight
     if data is None or not data.possible or counts is None:
         return []
+    if any(x.name == "observations_missing" for x in data.findings):
+        return []
     findings = compare_in_orders(data, counts, weight)
+    if any(x.status == "mistake" for x in findings):
+        findings = _turned_round(statement, counts, weight, findings)
     if data.constant and any(x.status == "mistake" for x in findings):
         words = "the exact numbers are those of the rows that the run observed"
         findings.append(Finding("exact", words, status="note"))
@@ -227,6 +231,21 @@ def _samples_others(statement: Statement) -> bool:
     """Return True if the guide samples something in place of the latent."""
     sampled = any(not x["observed"] for x in statement.recording.sites("guide"))
     return sampled and statement.guide.name == "empty"
+
+
+def _turned_round(
+    statement: Statement, counts: Counts, weight: float, findings: list[Finding]
+) -> list[Finding]:
+    """Say so if the rows are the failures of all counts; of a Dirichlet either may be a success."""
+    data = statement.data
+    assert data is not None
+    other = compare_in_orders(data, counts.mirrored, weight)
+    if any(x.status == "mistake" for x in other):
+        return findings
+    if any(x["class"].startswith("Dirichlet") for x in statement.recording.sites("model")):
+        words = "the second of the Dirichlet's two is the success of the counts, and here the first"
+        return [*other, Finding("mirrored", words, status="note")]
+    return [x._replace(reason=f"{x.reason}; they are its failures, in every row") for x in findings]
 
 
 def _at_maximum(
@@ -309,7 +328,11 @@ def _last_point(
     if not guide.is_point:  # refuses parameters that are none of the distribution
         guide.kind(*guide.source_parameters(prior, params))
     recording, arguments = statement.recording, statement.arguments
-    learned = [role for role, argument in arguments.items() if argument.sources]
+    learned = [
+        role
+        for role, argument in arguments.items()
+        if argument.sources or np.any(argument.values != argument.values[:1])
+    ]
     counts, particles = data.as_counted(), 1 if trace is None else trace.model.num_particles
     point = Point(
         counts=counts,
@@ -336,7 +359,10 @@ def _verdict(recording: Recording, seen: _Seen) -> Verdict:
     )
     if seen.statement is not None:
         guide = "no guide" if seen.statement.marginal else f"{seen.statement.guide.name} guide"
-        subject += f": {counted(seen.statement.num_latents, 'latent')}, {guide}"
+        latents = counted(seen.statement.num_latents, "latent")
+        whole = seen.point.point.counts.num_latents if seen.point else 0
+        few = seen.statement.num_latents < whole
+        subject += f": {latents}{f' a step, of {whole}' if few else ''}, {guide}"
     return Verdict(
         subject,
         in_order(seen.findings),

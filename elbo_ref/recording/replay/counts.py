@@ -25,12 +25,32 @@ _ROUNDING = 1e-5
 
 def compare_in_orders(data: Data, counts: Counts, scale: float) -> list[Finding]:
     """Compare counts in their own order; a note says which order of their labels agrees instead."""
+    size = data.successes.shape[1]
+    several = len(counts) == size and np.any(counts.multiplicity > 1)
+    if data.multiplicity is not None or (several and data.constant):
+        times = np.ones(size, np.int64) if data.multiplicity is None else data.multiplicity
+        return _compare_entries(data, times, counts)
     found = compare_counts(data, one_by_one(counts), scale)
     if not found or not counts.labels:
         return found
     for other, words in _orders(counts, data.whole or data.successes.shape[1]):
         if not compare_counts(data, one_by_one(other), scale):
             return [Finding("labels", words, status="note")]
+    return found
+
+
+def _compare_entries(data: Data, times: NDArray[np.int64], counts: Counts) -> list[Finding]:
+    """Compare entries that stand for several latents each, or all of these written out."""
+    if len(counts) != len(times):
+        seen = one_by_one(Counts(data.successes[0], data.total_count[0], times))
+        rows = [sorted(zip(x.successes, x.total_count, strict=True)) for x in (seen, counts)]
+        return [] if rows[0] == rows[1] else compare_counts(data, one_by_one(counts), 1.0)
+    found = compare_counts(data, Counts(counts.successes, counts.total_count), 1.0)
+    off = int(np.argmax(times != counts.multiplicity))
+    if not found and times[off] != counts.multiplicity[off]:
+        words, reason = f"multiplicity of entry {off}", "as the scales of the sites have it"
+        numbers = float(times[off]), float(counts.multiplicity[off]), 0.0
+        found = [Finding("wrong_counts", words, *numbers, reason, "mistake")]
     return found
 
 
@@ -64,8 +84,11 @@ def compare_counts(data: Data, counts: Counts, scale: float) -> list[Finding]:
         if data.constant and size < len(k) and _are_some_of(data, k, n):
             words = "number of latents: each has a row of the counts, and the others have none"
             reason = "a batch, or a part, of them that no scale makes up for"
-            found = Finding("subsample_unscaled", words, *numbers, reason, "mistake")
-            return [found._replace(rivals=("wrong_counts",))]
+            name, other = "wrong_counts", "subsample_unscaled"
+            if 2 * size <= len(k):
+                name, other = other, name
+            found = Finding(name, words, *numbers, reason, "mistake")
+            return [found._replace(rivals=(other,))]
         if not data.constant and _have_all_rows(data, k, n):
             words = "size of the plate that the minibatches are taken of"
             reason = "all rows of the counts are in them, and count so much too often"

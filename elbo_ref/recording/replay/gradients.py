@@ -178,7 +178,7 @@ def _gradients(trace: ReplayTrace) -> Iterator[Gradient]:
     values = trace.over_steps(evaluate)
     eps = float(np.finfo(model.dtype).eps)
     for row, role, theirs in trace.learned():
-        wide = model.batch_scale * trace.of_all(values[:, row], theirs.shape[1])
+        wide = trace.of_all(model.term_scale * values[:, row], theirs.shape[1])
         density, through, magnitude, rounding, score, kernel, error, detached = wide
         known = np.isfinite(kernel) if asked else error == 0
         allowance = max(8 * eps, DIGITS) * np.abs(magnitude) + 4 * eps * np.abs(rounding)
@@ -299,7 +299,7 @@ def _scatter(gradients: FloatArray) -> FloatArray:
 def _standard_deviations(trace: ReplayTrace) -> dict[str, FloatArray]:
     """Compute the Monte Carlo standard deviation of a step's gradient by role, (1 or L,)."""
     model = trace.model
-    scaled = model.batch_scale != 1 or model.likelihood_weight != 1
+    scaled = np.any(model.term_scale != 1) or model.likelihood_weight != 1
     if model.batch is not None or model.prior.shape[2] > 1 or scaled:
         return {}
     objective, task = model.loss, Task(trace.guide, model.counts)

@@ -144,7 +144,7 @@ def _notes(given: LossModel, meant: LossModel) -> tuple[Finding, ...]:
     """Note coefficients that are missing."""
     if meant.coefficients:
         return ()
-    missing = number(given.batch_scale * float(given.rows.log_coefficient[0].sum()))
+    missing = number(float(np.sum(given.term_scale * given.rows.log_coefficient[0])))
     words = f"the losses lack the log binomial coefficients, {missing}: single trials do"
     return (Finding("coefficients", words, status="note"),)
 

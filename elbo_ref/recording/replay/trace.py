@@ -85,6 +85,7 @@ class ReplayTrace:
             likelihood_weight=statement.likelihood_weight,
             batch=None if data.constant else latents,
             batch_scale=statement.scale,
+            one_draw=data.multiplicity is not None,
             bound="scaled_after" if numpyro else "each",
             constrained=("prior", "guide"),
             seen=data.seen,
