@@ -11,7 +11,7 @@ from scipy import special, stats
 
 import elbo_ref as er
 from elbo_ref.mle import binomial
-from elbo_ref.mle.binomial import BinomialLimit
+from elbo_ref.mle.binomial import BinomialLimit, binomial_log_likelihood
 
 K, N, W = [3, 7, 0], [10, 9, 4], [1, 2, 3]
 COUNTS = er.Counts(K, N, multiplicity=W)
@@ -141,3 +141,13 @@ def test_the_saturated_likelihood():
     rows = er.Counts.shared([3, 7], [10, 9])
     wanted = stats.binom.logpmf([3, 7], [10, 9], 10 / 19).sum()
     assert binomial.saturated_log_likelihood(rows) == pytest.approx(wanted)
+
+
+def test_means_of_more_than_63_bits():
+    """A mean whose denominator is no 64-bit number is taken as a float: the same to rounding."""
+    counts = er.Counts([3, 9, 1], [10, 10, 4])
+    for over in (2**62 - 1, 2**63 - 25, 2**63, 2**63 + 29, 2**80, 3**63):
+        mean = Fraction(over // 3, over)
+        found = binomial_log_likelihood(counts, mean)
+        wanted = binomial_log_likelihood(counts, Fraction(1, 3))
+        assert found == pytest.approx(wanted, rel=1e-13)

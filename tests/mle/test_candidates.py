@@ -7,7 +7,7 @@ import pytest
 
 import elbo_ref as er
 from elbo_ref.mle.candidates import Candidate, Proof
-from elbo_ref.mle.intervals import PARAMETERS
+from elbo_ref.mle.intervals import PARAMETERS, parameter_of, prior_of
 
 PRIOR = er.Beta(1.5, 4.5)
 FOUND = Candidate("interior", -7.0, 0.25, 6.0, PRIOR, 1e-12, (0.3, 0.05, 0.7))
@@ -80,3 +80,31 @@ def test_a_proof_has_the_width_of_its_bounds():
     assert (proof.intervals, proof.left_over) == (0, 0)
     with pytest.raises(AttributeError):
         proof.lower = 0.0
+
+
+def test_what_a_candidate_has_by_default():
+    one = Candidate("binomial", -1.0, 0.5, np.inf, None)
+    assert (one.relative_error, one.covariance) == (0.0, None)
+
+
+@pytest.mark.parametrize(
+    ("known", "prior"),
+    [
+        ({"mean": 0.25, "concentration": 8.0}, (2.0, 6.0)),
+        ({"mean": 0.25, "concentration1": 2.0}, (2.0, 6.0)),
+        ({"mean": 0.25, "concentration0": 6.0}, (2.0, 6.0)),
+        ({"concentration": 8.0, "concentration1": 2.0}, (2.0, 6.0)),
+        ({"concentration": 8.0, "concentration0": 6.0}, (2.0, 6.0)),
+        ({"concentration1": 2.0, "concentration0": 6.0}, (2.0, 6.0)),
+        ({"concentration": 8.0, "concentration1": 8.0}, None),
+        ({"concentration": 8.0, "concentration0": 9.0}, None),
+        ({"concentration1": 1e-100, "concentration0": 1e100}, (1e-100, 1e100)),
+        ({"concentration1": 0.9e-100, "concentration0": 1.0}, None),
+        ({"concentration1": 1.0, "concentration0": 1.1e100}, None),
+    ],
+)
+def test_a_prior_by_two_of_its_parameters(known, prior):
+    found = prior_of(known)
+    assert (found and found.arrays()) == (prior and pytest.approx(prior, rel=1e-14))
+    if prior and prior[0] > 1e-50:
+        assert {x: parameter_of(found, x) for x in known} == pytest.approx(known)

@@ -82,3 +82,55 @@ def test_a_function_has_room_for_its_rounding():
         Enclosure.exact(np.ones(1)).rising(np.sqrt),
     ):
         assert (found.high - found.low)[0] == pytest.approx(2 * 2.0**-49, rel=0.1, abs=0)
+
+
+SIGNS = [(-3.0, -2.0), (-3.0, 5.0), (2.0, 7.0), (0.0, 4.0), (-4.0, 0.0), (0.0, 0.0)]
+
+
+@pytest.mark.parametrize("one", SIGNS)
+@pytest.mark.parametrize("other", SIGNS)
+def test_products_are_no_wider_than_they_have_to_be(one, other):
+    """The least and the greatest of the four products of ends, and a unit in the last place."""
+    ends = [x * y for x in one for y in other]
+    found = enclosure(one) * enclosure(other)
+    ulp = 2.0**-52
+    assert found.low[0] == pytest.approx(min(ends), rel=2 * ulp, abs=0)
+    assert found.high[0] == pytest.approx(max(ends), rel=2 * ulp, abs=0)
+    assert found.low[0] <= min(ends) - ulp / 2 * abs(min(ends))
+    assert found.high[0] >= max(ends) + ulp / 2 * abs(max(ends))
+
+
+@pytest.mark.parametrize("ends", SIGNS)
+def test_squares_sums_and_products_with_a_number(ends):
+    """As wide as the values that are taken, each end with a unit in the last place."""
+    x, ulp = enclosure(ends), 2.0**-52
+    taken = [y * y for y in (*ends, *([0.0] if ends[0] <= 0 <= ends[1] else []))]
+    for found, low, high in (
+        (x.square(), min(taken), max(taken)),
+        (x + 10.0, ends[0] + 10, ends[1] + 10),
+        (x * -3.0, -3 * ends[1], -3 * ends[0]),
+        (x + enclosure((1.0, 2.0)), ends[0] + 1, ends[1] + 2),
+        (x - enclosure((1.0, 2.0)), ends[0] - 2, ends[1] - 1),
+        (1.0 - x, 1 - ends[1], 1 - ends[0]),
+    ):
+        assert found.low[0] == pytest.approx(low, rel=2 * ulp, abs=0)
+        assert found.high[0] == pytest.approx(high, rel=2 * ulp, abs=0)
+        assert found.low[0] <= low - ulp / 2 * abs(low)
+        assert found.high[0] >= high + ulp / 2 * abs(high)
+
+
+def test_a_sum_has_room_for_the_rounding_of_its_terms():
+    """2^-46 of the sum of their sizes, to either side."""
+    x = Enclosure(np.array([1.0, -5.0]), np.array([2.0, 3.0]))
+    found, weight = x.total(np.array([2.0, 4.0])), 2.0**-46 * (4 + 20)
+    assert (found.low, found.high) == (-18.0 - weight, 16.0 + weight)
+    rows = Enclosure(np.ones((3, 2)), np.ones((3, 2))).total(np.array([1.0, 2.0]))
+    assert rows.low.shape == (3,)
+
+
+def test_positive_is_of_all_numbers():
+    two = Enclosure(np.array([0.0, -1e-300]), np.array([1.0, 1.0]))
+    assert not two.positive and Enclosure(np.array([0.0, 2.0]), np.array([1.0, 2.0])).positive
+    assert not Enclosure(np.zeros(0), np.zeros(0)).positive
+    mixed = two * Enclosure(np.array([2.0, 3.0]), np.array([4.0, 5.0]))
+    np.testing.assert_allclose([mixed.low, mixed.high], [[0.0, -5e-300], [4.0, 5.0]], rtol=1e-15)

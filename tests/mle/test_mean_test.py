@@ -10,7 +10,7 @@ import pytest
 from scipy import optimize, special as sc
 
 import elbo_ref as er
-from elbo_ref.mle.mean_test import same_mean_test
+from elbo_ref.mle.mean_test import _maximum, same_mean_test
 from elbo_ref.mle.tests import same_prior_test
 
 
@@ -81,3 +81,50 @@ def test_how_often_it_rejects():
         rejected += [x.pvalue < 0.05 for x in found]
     assert 0.02 <= rejected[0] / 200 <= 0.12
     assert rejected[1] > 70
+
+
+def test_groups_without_trials_count_for_nothing():
+    """Neither in the degrees of freedom of this test nor of that of one prior."""
+    groups = [
+        *maxima(([1, 2, 0, 3], [7, 9, 6, 8])),
+        er.maximize_evidence(er.Counts([0, 0], [0, 0])),
+    ]
+    together = er.maximize_evidence(er.Counts([1, 2, 0, 3, 7, 9, 6, 8], 10))
+    for test in (same_mean_test, lambda x: same_prior_test(together, x)):
+        one, two = test(groups[:2]), test(groups)
+        assert one.dof == two.dof and one.statistic == pytest.approx(two.statistic, rel=1e-12)
+    assert same_mean_test(groups[2:]).dof == same_mean_test([]).dof == 0
+    assert same_prior_test(together, groups[2:]).dof == 0
+    assert same_prior_test(together, groups[:2]).dof == 2
+    held = [er.maximize_evidence(x.counts, {"mean": 0.5}) for x in (together, *groups[:2])]
+    assert same_prior_test(held[0], held[1:]).dof == 1
+
+
+def test_a_scan_of_nine_values_and_golden_sections():
+    """The highest of a function with a narrow top beside a broad one, between its ends."""
+    seen = []
+
+    def height(x):
+        seen.append(x)
+        return max(1.0 - abs(x - 0.5), 1.2 - 8 * abs(x - 0.26))
+
+    assert _maximum(height, 0.0, 1.0) == pytest.approx(1.2, abs=1e-5)
+    assert seen[:9] == np.linspace(0, 1, 9).tolist()
+    assert min(abs(x - 0.26) for x in seen) < 1e-6
+    golden = (5**0.5 - 1) / 2
+    assert seen[9:11] == pytest.approx([0.375 - golden * 0.25, 0.125 + golden * 0.25])
+
+
+@pytest.mark.parametrize("width", [0.01, 1.0, 50.0])
+def test_sections_end_at_a_millionth(width):
+    """Of how far the ends are apart, or of one where that is more."""
+    seen = []
+
+    def height(x):
+        seen.append(x)
+        return -((x - 0.3 * width) ** 2)
+
+    _maximum(height, 0.0, width)
+    golden, most = (5**0.5 - 1) / 2, 1e-6 * min(width, 1.0)
+    steps = np.ceil(np.log(width / 4 / most) / -np.log(golden))
+    assert abs(len(seen) - (9 + 2 + steps)) <= 1
