@@ -128,7 +128,7 @@ def run_tests(part: Part, chosen: list[Mutant], marks: str, log: Path) -> None:
         def loop(session: Any) -> None:
             clean = clean_run(session, meter, LONGEST)
             others = live_runs(session, clean, chosen, note)
-            kept.update(seconds=clean.seconds, left_out=clean.left_out)
+            kept.update(seconds=clean.seconds, left_out=clean.left_out, failed=clean.failed)
             kept["others"] = [chosen.index(x) for x in others]
 
         collect(tests, marks, loop)
@@ -137,6 +137,8 @@ def run_tests(part: Part, chosen: list[Mutant], marks: str, log: Path) -> None:
     how, served = forked(serve)
     if how != "done":
         raise RuntimeError(f"{how}: the tests did not run; MUTATION_LOUD=1 shows what they say")
+    for name in served["failed"]:
+        print(f"fails without a change, and is left out: {name}", file=sys.stderr)
     clean = Clean(served["seconds"], left_out=served["left_out"])
     seconds = 30 + int(4 * BUDGET)
     for number in served["others"]:
