@@ -17,7 +17,7 @@ from elbo_ref.mle.branch_and_bound import (
     superlevel_set,
     union,
 )
-from elbo_ref.mle.profile import IntervalBounds, Points
+from elbo_ref.mle.profile import IntervalBounds, Points, Profile
 
 
 class Parabola:
@@ -262,3 +262,26 @@ def test_the_top_under_two_parabolas_of_a_parabola_is_its_own():
     flat = SimpleNamespace(length=np.array([2.0]), curvature=np.array([-1.0]))
     top = _parabola_bound(*(np.array([x]) for x in (0.0, 0.0, 1.0, -1.0)), flat)
     assert top[0] == pytest.approx(1.0), "of one that bends down: the lines"
+
+
+def test_slopes_are_bounded_from_the_ends_too():
+    """By the greatest second derivative on the way from there, with the noise of both slopes."""
+
+    class Wide(Parabola):
+        def bounds(self, low, high):
+            wide = np.full(low.size, 100.0)
+            return IntervalBounds(high - low, -wide, wide, np.full(low.size, 0.25))
+
+    cells = _Cells(Wide([1.0, 3.0], 1.5, slope_noise=0.125), 10**9)
+    found = cells.bounded(-np.inf)
+    assert found.greatest == [1.0 + 0.25 * 2 + 0.25] and found.least == [-3.0 - 0.25 * 2 - 0.25]
+    assert found.noise == [0.25 * 2]
+
+
+def test_a_profile_has_to_say_all_of_it():
+    """How it is refined too."""
+    needed = {"line", "_slope", "_bounds", "x_of", "refined", "_scales"}
+    assert Profile.__abstractmethods__ == needed
+    partial = type("Partial", (Profile,), dict.fromkeys(needed - {"refined"}))
+    with pytest.raises(TypeError, match="refined"):
+        partial(None, None)

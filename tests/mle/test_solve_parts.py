@@ -11,9 +11,10 @@ import elbo_ref as er
 from elbo_ref.mle import profile_likelihood, solve as module
 from elbo_ref.mle.branch_and_bound import BUDGET, SCREENING, Component, Peak, SearchResult
 from elbo_ref.mle.candidates import Candidate
+from elbo_ref.mle.factorial_sums import FactorialSums
 from elbo_ref.mle.lines import Concentration0Profile, ConcentrationProfile, GammaProfile
 from elbo_ref.mle.near_binomial import MANY, NearBinomialProfile
-from elbo_ref.mle.newton import RefinedMaximum
+from elbo_ref.mle.newton import LogitMeanLogConcentration, RefinedMaximum
 from elbo_ref.mle.profile import Points
 from elbo_ref.mle.solve import (
     Anchored,
@@ -430,3 +431,15 @@ def test_only_large_counts_are_looked_at_closer(monkeypatch, proven, large):
     assert (
         calls == [(x, -13.0, b) for x, b in zip((profile, near), budgets, strict=True)][: 1 + again]
     )
+
+
+@pytest.mark.parametrize("s", [0.5, 30.0])
+def test_the_error_at_a_given_concentration_is_that_of_the_slope(s):
+    """Its rounding over the curvature, and four roundings of the prior."""
+    (found,) = solve(COUNTS, ("concentration", s)).candidates
+    a, b = map(float, found.prior.arrays())
+    sums = FactorialSums.of(COUNTS)
+    _, information, noise = LogitMeanLogConcentration(a, b, sums).derivatives()
+    variance = 1 / information[0, 0]
+    assert found.relative_error == pytest.approx(noise[0] * variance + 4 * 2.0**-52, rel=1e-6)
+    assert found.covariance == (pytest.approx(variance, rel=1e-6), 0.0, 0.0)

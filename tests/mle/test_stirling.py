@@ -223,3 +223,44 @@ def test_enclosures_are_as_wide_as_what_is_not_known_of_binets_function(least, r
                 room = 2e-3 * (high - low) + 1e-10 * (abs(low) + abs(high))
                 assert found.low[0, i] == pytest.approx(low, abs=room), (name, i)
                 assert found.high[0, i] == pytest.approx(high, abs=room), (name, i)
+
+
+def wide_box(gamma=(1e-4, 3e-3), shift=(-0.05, 0.04)):
+    counts = er.Counts([40, 260, 13], [100, 900, 45])
+    k, f = totals(counts)
+    limit = BinomialLimit.of(counts, Fraction(k, k + f))
+    return box_of(counts, limit, gamma, shift), counts, limit
+
+
+def test_residuals_are_the_fractions_less_the_mean():
+    """Over the range of the mean, to its last digits."""
+    box, counts, limit = wide_box()
+    e, _ = box.residual
+    for i, (k, n) in enumerate(zip(counts.successes, counts.total_count, strict=True)):
+        away = Fraction(int(k), int(n)) - limit.mean
+        for got, wanted in ((e.low, away - Fraction(0.04)), (e.high, away + Fraction(0.05))):
+            assert float(got[0, i]) == pytest.approx(float(wanted), rel=1e-13)
+    point, _, _ = wide_box(shift=(0.0, 0.0))
+    tail = point.latents.more_away
+    assert (tail != 0).any() and (np.abs(tail) <= 2.0**-53 * np.abs(point.latents.away)).all()
+    e, _ = point.residual
+    for i, (k, n) in enumerate(zip(counts.successes, counts.total_count, strict=True)):
+        away = Fraction(int(k), int(n)) - limit.mean
+        assert Fraction(float(e.low[0, i])) <= away <= Fraction(float(e.high[0, i]))
+        assert float(e.high[0, i] - e.low[0, i]) <= 2.0**-48 * abs(float(away))
+
+
+def test_a_pull_is_no_farther_than_the_means_allow():
+    """u is p/m - 1, so that p and m bound it beside d/m; and it is above -1."""
+    box, _, _ = wide_box(gamma=(0.0, 0.02), shift=(-0.2, 0.2))
+    (m, rest), (p, other, u, v) = box.mean, box.pull
+    for one, part, whole in ((u, p, m), (v, other, rest)):
+        assert (one.low >= part.low / whole.high * (1 - 1e-14) - 1 - 1e-15).all()
+        assert (one.low > -1).all() and (one.low <= one.high).all()
+
+
+def test_at_the_limit_nothing_is_divided_by_zero():
+    with np.errstate(all="raise"):
+        box, _, _ = wide_box(gamma=(0.0, 0.0), shift=(0.0, 0.0))
+        assert (box.binet[2].low == 1.0).all() and (box.binet[2].high == 1.0).all()
+        assert np.isfinite(box.by_gamma().low).all()
