@@ -9,7 +9,7 @@ import pytest
 
 import elbo_ref as er
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.recording.replay.whole import _columns, whole_run
+from elbo_ref.recording.replay.whole import _columns, _seen_counts, whole_run
 from elbo_ref.recording.statement import read_statement
 from recorded import COUNTS, K, N, betas, site, stated
 
@@ -101,3 +101,35 @@ def test_one_latent_of_all_rows_is_that_of_the_counts():
     pooled = er.Counts.shared(K, N)
     statement, data = whole_run(one, one.data, pooled)
     assert statement is one and data.counts() == er.Counts(K.sum(), N.sum())
+
+
+def test_rows_that_a_batch_sees_again_are_the_same_latents():
+    """Each number's rows, from whichever step; zero successes are seen."""
+    k, n = np.array([[0.0, 7.0], [12.0, 0.0]]), np.array([[10.0, 9.0], [40.0, 10.0]])
+    numbers = np.array([[0, 1], [2, 0]])
+    found = _seen_counts(Rows(k, n), numbers, 3)
+    assert found == er.Counts([0, 7, 12], [10, 9, 40])
+    assert _seen_counts(Rows(k[:1], n[:1]), numbers[:1], 3) is None
+    one = _seen_counts(Rows(k[:1], n[:1]), np.array([[0, 1], [0, 1]]), 2)
+    assert one == er.Counts([0, 7], [10, 9])
+
+
+class Rows(tuple):
+    """Successes and total counts, as the first two of a recording's data."""
+
+    def __new__(cls, *arrays):
+        return super().__new__(cls, arrays)
+
+    @property
+    def successes(self):
+        return self[0]
+
+
+def test_columns_of_a_parameter_that_is_one_step():
+    """Alone, or along each axis that has as many entries as there are latents."""
+    square = np.arange(9.0).reshape(1, 3, 3)
+    found = [x.tolist() for x in _columns(square, 3)]
+    assert found == [[[0, 3, 6]], [[1, 4, 7]], [[2, 5, 8]], [[0, 1, 2]], [[3, 4, 5]], [[6, 7, 8]]]
+    flat = [x.tolist() for x in _columns(np.arange(4.0).reshape(1, 2, 2), 4)]
+    assert flat == [[[0, 1, 2, 3]]]
+    assert list(_columns(np.ones((3, 1)), 3)) == [], "steps are no latents"
