@@ -247,3 +247,35 @@ def test_how_far_the_best_mean_may_be(ends):
 
 def middle_of(shift):
     return shift if isinstance(shift, Enclosure) else Enclosure.exact(shift)
+
+
+@pytest.mark.parametrize(("share", "narrowed"), [(0.99, True), (1.01, False)])
+def test_the_limit_narrows_slopes_below_a_ten_thousandth(monkeypatch, share, narrowed):
+    """Of gamma N, of the largest N; the others keep what they have."""
+    profile = profile_of(COUNTS).anchored(0.0, 0.0)
+    x = np.array([share * 1e-4 / 1700, 1e-3])
+    asked = []
+    own = NearBinomialProfile._range
+
+    def counted(self, low, high):
+        asked.append((low, high))
+        return own(self, low, high)
+
+    monkeypatch.setattr(NearBinomialProfile, "_range", counted)
+    wide = Enclosure(np.array([-1e12, -3.0]), np.array([1e12, 4.0]))
+    found = profile._from_limit(x, wide)
+    assert len(asked) == narrowed and (found.low[1], found.high[1]) == (-3.0, 4.0)
+    assert (found.high[0] - found.low[0] < 1e9) == narrowed
+    if narrowed:
+        ((low, high),) = asked
+        assert low.tolist() == [0.0] and high.tolist() == [x[0]]
+        limit = float(profile.limit.slope)
+        assert found.low[0] <= limit + abs(limit) and found.high[0] >= limit - abs(limit)
+
+
+def test_what_is_kept_of_the_profile_it_is_made_of():
+    profile = profile_of(COUNTS, 0.375, low=700.0, high=1e5)
+    assert (profile.free, profile.limit.mean) == (False, Fraction(3, 8))
+    assert profile_of(COUNTS).grid[0] == 0.0
+    assert profile.line(np.array([1e-4])).m[0] == pytest.approx(0.375, rel=1e-15)
+    assert profile.line(np.array([1e-4])).rest[0] == pytest.approx(0.625, rel=1e-15)

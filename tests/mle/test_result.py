@@ -413,3 +413,90 @@ def test_intervals_of_rho(method):
         np.testing.assert_allclose(tuple(found), (maximum.rho - half, maximum.rho + half))
     with pytest.raises(ValueError, match="held fixed"):
         er.maximize_evidence(maximum.counts, {"concentration": 3.0}).confidence_interval("rho")
+
+
+# -- what follows from the numbers -----------------------------------------------------------------
+
+SMALL = er.Counts([0, 3, 9, 1, 0], [10, 10, 10, 4, 0])
+
+
+@pytest.mark.parametrize("fixed", [None, {"mean": 0.3}])
+def test_criteria(fixed):
+    """2 parameters, or 1; four latents have trials."""
+    maximum = er.maximize_evidence(SMALL, fixed)
+    free = 1 if fixed else 2
+    assert maximum.num_parameters == free
+    assert maximum.aic == 2 * free - 2 * maximum.log_evidence
+    assert maximum.bic == pytest.approx(np.log(4) * free - 2 * maximum.log_evidence, rel=1e-14)
+    nothing = er.maximize_evidence(er.Counts(0, 0))
+    assert (nothing.bic, nothing.aic) == (0.0, 4.0)
+    assert er.maximize_evidence(er.Counts(3, 5)).bic == pytest.approx(
+        -2 * er.maximize_evidence(er.Counts(3, 5)).log_evidence
+    )
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "kind", "attained"),
+    [
+        ([0, 3, 9], 10, "interior", True), ([0, 1], 1, "unidentified", True),
+        ([0], 0, "no_information", True), ([5, 5], 10, "binomial", False),
+        ([0, 10], 10, "all_or_none", False), ([0, 0], 10, "degenerate", False),
+    ],
+)  # fmt: skip
+def test_which_kinds_some_prior_attains(k, n, kind, attained):
+    maximum = er.maximize_evidence(er.Counts(k, n))
+    assert (maximum.kind, maximum.attained) == (kind, attained)
+    assert (maximum.relative_error is None) == (maximum.prior is None)
+    assert maximum.rho is None or maximum.rho == 1 / (1 + maximum.concentration)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95])
+def test_wald_intervals(level):
+    """A normal quantile of standard errors to either side."""
+    maximum = er.maximize_evidence(SMALL)
+    for name in PARAMETERS:
+        region = maximum.confidence_interval(name, method="wald", level=level)
+        half = stats.norm.ppf((1 + level) / 2) * maximum.standard_errors[name]
+        value = parameter_of(maximum.prior, name)
+        np.testing.assert_allclose([*region], [value - half, value + half], rtol=1e-12)
+        assert (region.method, region.level, region.proven) == ("wald", level, True)
+
+
+def test_a_standard_error_of_what_is_held_is_zero():
+    maximum = er.maximize_evidence(SMALL, {"concentration": 3.0})
+    errors = maximum.standard_errors
+    assert errors["concentration"] == 0.0 and errors["mean"] > 0
+    assert "concentration" not in maximum.free_errors and "mean" in maximum.free_errors
+    covariance = maximum.covariance
+    both = np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose(both, [errors["concentration1"], errors["concentration0"]])
+    np.testing.assert_allclose(covariance[0, 1], -both[0] * both[1], rtol=1e-12)
+
+
+def test_heights_of_a_profile_and_what_is_held():
+    maximum = er.maximize_evidence(SMALL)
+    held = er.maximize_evidence(SMALL, {"mean": 0.25})
+    assert maximum.profile("mean", 0.25) == held.log_evidence
+    for call in (lambda: held.profile("mean", 0.3), lambda: held.confidence_interval("mean")):
+        with pytest.raises(ValueError, match=r"parameter = 'mean' is held fixed at 0\.25"):
+            call()
+    with pytest.raises(ValueError, match="method = 'exact' must be 'wald' or 'profile'"):
+        maximum.confidence_interval(method="exact")
+    for level in (0.0, 1.0):
+        with pytest.raises(ValueError, match="level"):
+            maximum.confidence_interval(level=level)
+
+
+def test_a_region_is_found_once():
+    maximum = er.maximize_evidence(SMALL)
+    first = maximum.confidence_interval("mean", level=0.9)
+    assert maximum.confidence_interval("mean", level=0.9) is first
+    assert maximum.confidence_interval("mean", level=0.8) is not first
+    assert maximum.confidence_interval("concentration", level=0.9) is not first
+
+
+def test_how_a_maximum_is_shown():
+    text = repr(er.maximize_evidence(er.Counts([5, 5], 10)))
+    assert text.startswith("EvidenceMaximum(kind='binomial', log_evidence=")
+    assert text.endswith(", prior=None)") and "fixed" not in text
+    assert repr(er.maximize_evidence(SMALL, {"mean": 0.25})).endswith(", fixed={'mean': 0.25})")
