@@ -24,7 +24,17 @@ from elbo_ref.recording.replay.check import (
     replay,
 )
 from elbo_ref.recording.statement import read_statement
-from recorded import COUNTS, SETTINGS, K, Made, N, betas, stated
+from recorded import (
+    COUNTS,
+    SETTINGS,
+    K,
+    Made,
+    N,
+    betas,
+    exact_but_for,
+    stand_in_for_pytorch,
+    stated,
+)
 
 
 def program(name, *sites):
@@ -208,6 +218,7 @@ def test_minibatches_that_cannot_be_put_together_are_said(monkeypatch):
 @pytest.mark.parametrize("said", [(), ("gradient_detached",), ("wrong_sign",)])
 def test_a_gradient_that_the_program_stops_is_not_told_twice(monkeypatch, said):
     """What departs in it has its cause; what agrees is said all the same."""
+    stand_in_for_pytorch(monkeypatch, exact_but_for(0.0))
     made = Made()
     off = "guide.c.concentration1"
     other = made.recording(

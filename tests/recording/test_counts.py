@@ -242,3 +242,10 @@ def test_a_run_without_scales_has_one_of_each_entry():
     assert (one.name, one.quantity, one.theirs, one.ours) == (
         "wrong_counts", "multiplicity of entry 1", 1.0, 2.0
     )  # fmt: skip
+
+
+def test_the_first_row_that_is_like_none_is_told():
+    data = batches([[0, 1], [2, 0], [1, 2]], numbers=None, whole=None)
+    data.successes[1, 1] = 8.0
+    data.successes[2, 0] = 9.0
+    assert found(data, scale=1.5)[0][1] == "the total count of row 1 of the batch of step 1"

@@ -258,3 +258,9 @@ def test_a_derivative_that_is_not_finite_itself_is_nobodys_error():
         for site in recording.header["sites"]
     ]
     assert infinite(header={**recording.header, "sites": dirichlet}) == "kernel_error"
+
+
+def test_the_ends_of_reason_are_a_millionth_and_a_thousand_million():
+    for value, far in ((1e9, True), (1e-6, False)):
+        for off in (1e-10, -1e-10):
+            assert bool(jumps([value * (1 + off)], [1.0 * value])) is ((off > 0) is far)

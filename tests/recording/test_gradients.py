@@ -525,3 +525,21 @@ def test_only_draws_of_a_beta_have_a_kernel_of_pytorch(monkeypatch):
         findings = compare_gradients(Explanation((), trace_of(recording)))
         kernels.append([x.name for x in findings].count("kernel_error"))
     assert kernels == [1, 0, 0]
+
+
+def test_an_error_of_the_weights_is_one_of_all_terms():
+    """In units of eps, of the magnitude of each row."""
+    guide = guides.find("beta")
+    own = OWN["beta"]
+    model = LossModel(
+        COUNTS, guide, OBJECTIVES["trace"], 2, PRIOR[:, None], own[:, None], "float64"
+    )
+    y = np.random.default_rng(0).normal(-0.5, 0.4, (2, 3))
+    path = guide.source.pathwise(y, guide.source_parameters(PRIOR, own))
+    at = columns(y, PRIOR, own)
+    exact, rounded = (
+        gradient_parts(model, at._replace(weight_error=np.full(3, x)), path) for x in (0.0, 4.0)
+    )
+    np.testing.assert_allclose(
+        rounded.rounding - exact.rounding, 4 * exact.magnitude, rtol=1e-9, atol=1e-9
+    )

@@ -169,3 +169,7 @@ def test_something_of_each_latent_at_all_steps():
     assert found.shape == (2, 4, 3)
     np.testing.assert_array_equal(found[0], np.full((4, 3), 2.0))
     np.testing.assert_array_equal(found[1], [[3.0, 7.0, 12.0]] * 4)
+
+
+def test_rates_that_fall_to_nothing():
+    assert _ratio_of_rates(rates([0.1, 0.0, 0.0])) == 0.0

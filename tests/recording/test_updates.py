@@ -457,3 +457,18 @@ def test_of_many_parameters_four_are_named(number):
     (finding,) = compare_updates(recording(ADAM, header={"settings": settings}), None)
     more = " and 1 more" if number == 5 else ""
     assert finding.quantity == f"the optimizer raises the loss, by a, b, c, d{more}"
+
+
+@pytest.mark.parametrize("rate", [LR, 2 * LR])
+def test_one_step_is_enough(rate):
+    made = recording(ADAM)
+    groups = {
+        group: {"a": getattr(made, group)["a"][:1]}
+        for group in ("before", "constrained", "after", "gradients")
+    }
+    header = {"settings": {"a": {**SETTINGS, "lr": rate}}, "class": "Adam"}
+    one = replace(
+        made, losses=np.zeros(1), header={"optimizer": header, "earlier_steps": {}}, **groups
+    )
+    (finding,) = compare_updates(one, None)
+    assert (finding.status == "agrees") is (rate == LR)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import elbo_ref as er
 from elbo_ref.crosscheck.findings import Finding
-from elbo_ref.recording.replay.whole import _columns, _seen_counts, whole_run
+from elbo_ref.recording.guide_sites import Argument
+from elbo_ref.recording.replay.whole import _columns, _of_all, _seen_counts, whole_run
 from elbo_ref.recording.statement import read_statement
 from recorded import COUNTS, K, N, betas, site, stated
 
@@ -133,3 +135,17 @@ def test_columns_of_a_parameter_that_is_one_step():
     flat = [x.tolist() for x in _columns(np.arange(4.0).reshape(1, 2, 2), 4)]
     assert flat == [[[0, 1, 2, 3]]]
     assert list(_columns(np.ones((3, 1)), 3)) == [], "steps are no latents"
+
+
+def test_a_batch_of_one_latent_has_its_own_value():
+    """Which is a column of the parameter, and no value of all latents."""
+    numbers = np.array([[0], [2], [1], [0]])
+    own = np.take_along_axis(ONE, numbers, axis=1)
+    for num_latents, wanted in ((1, ONE), (3, own)):
+        statement = SimpleNamespace(
+            num_latents=num_latents, recording=SimpleNamespace(constrained={"q": ONE})
+        )
+        found = _of_all(statement, Argument(own, None, ("q",)), numbers, 3)
+        np.testing.assert_array_equal(found, wanted)
+    other = SimpleNamespace(num_latents=1, recording=SimpleNamespace(constrained={"q": 2 * ONE}))
+    assert _of_all(other, Argument(own, None, ("q",)), numbers, 3) is None
