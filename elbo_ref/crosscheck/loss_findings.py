@@ -50,21 +50,15 @@ def explain(aligned: AlignedLosses, rng: Rng) -> Explained:
     evaluations fit, the run's own losses by themselves.
     """
     draws = generator(rng)
-    report, later = try_hypotheses(aligned.model, aligned.losses, draws), aligned.one_later()
-    if not report.rejected and not (later and _tells_later(aligned, later, draws)):
+    report = try_hypotheses(aligned.model, aligned.losses, draws)
+    after = _recorded_after(aligned, report, draws)
+    if after is not None:
+        return after
+    if not report.rejected:
         findings = _agreement(aligned, report.given)
         if any(x.status == "untested" for x in findings):  # what was not tested rules out nothing
             report = report._replace(ruled_out=())
         return Explained(aligned, report, findings)
-    if later is not None:
-        shifted = try_hypotheses(later.model, later.losses, draws, explained=False)
-        if not shifted.rejected:
-            what = (
-                "the history was recorded after each step: every loss fits the entry before its "
-                "own, and the first loss belongs to parameters that were not recorded"
-            )
-            after = Finding("recorded_after", what, status="note")
-            return Explained(later, shifted, [after, *_agreement(later, shifted.given)])
     meant = report.certain
     if meant is not None and not meant.hypothesis.name:
         what = f"the losses are {meant.hypothesis.variant}"
@@ -78,6 +72,24 @@ def explain(aligned: AlignedLosses, rng: Rng) -> Explained:
     of_losses = _of_losses_alone(aligned, draws)
     others = _of_evaluations_alone(aligned, draws) if of_losses is None else []
     return of_losses or Explained(aligned, report, [*_mistaken(aligned, report), *others])
+
+
+def _recorded_after(
+    aligned: AlignedLosses, report: HypothesisReport, rng: np.random.Generator
+) -> Explained | None:
+    """Align losses with the entries before their own if they fit these, and not or far less so."""
+    later = aligned.one_later()
+    if later is None or not (report.rejected or _tells_later(aligned, later, rng)):
+        return None
+    shifted = try_hypotheses(later.model, later.losses, rng, explained=False)
+    if shifted.rejected:
+        return None
+    what = (
+        "the history was recorded after each step: every loss fits the entry before its own, and "
+        "the first loss belongs to parameters that were not recorded"
+    )
+    after = Finding("recorded_after", what, status="note")
+    return Explained(later, shifted, [after, *_agreement(later, shifted.given)])
 
 
 def _tells_later(aligned: AlignedLosses, later: AlignedLosses, rng: np.random.Generator) -> bool:

@@ -98,7 +98,7 @@ def lost_on_the_way(recording: Recording, arguments: Mapping[str, Argument]) -> 
         felt = argument.gradient.reshape(steps, -1).any(axis=1)
         come = recording.gradients[name].reshape(steps, -1).any(axis=1)
         lost = int(np.sum(felt & ~come))
-        if (lost > 0 and come.any()) or 2 * lost > steps:
+        if 4 * lost > steps:
             words = f"{role} has a gradient, and none comes to {name}, in {lost} of {steps} steps"
             reason = "a clamp holds it, or it was taken out of the graph"
             findings.append(Finding("gradient_detached", words, reason=reason, status="mistake"))

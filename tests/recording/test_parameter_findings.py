@@ -54,7 +54,10 @@ def argument(gradient, *sources):
     return Argument(np.ones((STEPS, 1)), gradient, sources)
 
 
-@pytest.mark.parametrize(("come", "lost"), [([1, 1, 1, 0, 0, 1], 2), ([0] * 6, 6), ([1] * 6, 0)])
+@pytest.mark.parametrize(
+    ("come", "lost"),
+    [([1, 1, 1, 0, 0, 1], 2), ([0] * 6, 6), ([1] * 6, 0), ([1] * 5 + [0], 0)],
+)
 def test_a_clamp_between_a_parameter_and_its_argument(come, lost):
     felt = {"prior.concentration1": argument(np.ones((STEPS, 1)), "a")}
     gradients = {"a": np.array(come, float)}
