@@ -279,3 +279,49 @@ def test_what_is_kept_of_the_profile_it_is_made_of():
     assert profile_of(COUNTS).grid[0] == 0.0
     assert profile.line(np.array([1e-4])).m[0] == pytest.approx(0.375, rel=1e-15)
     assert profile.line(np.array([1e-4])).rest[0] == pytest.approx(0.625, rel=1e-15)
+
+
+@pytest.mark.parametrize("start", [0.7, 1.0, 9.0])
+def test_a_maximum_is_refined_in_few_steps(monkeypatch, start):
+    """No step goes beyond twice gamma, or a thousandth of it; it ends at a tenth of its error."""
+    counts = er.Counts([700, 515, 600, 548], [1700, 1300, 1400, 1450], multiplicity=[200] * 4)
+    profile, seen = profile_of(counts), []
+    own = NearBinomialProfile.points
+
+    def counted(self, x):
+        seen.append(float(x[0]))
+        return own(self, x)
+
+    monkeypatch.setattr(NearBinomialProfile, "points", counted)
+    maximum = profile.refined(er.Beta(900 * 0.4, 900 * 0.6))
+    best_gamma = profile.x_of(maximum.prior)
+    seen.clear()
+    found = profile.refined(er.Beta(0.4 * start / best_gamma, 0.6 * start / best_gamma))
+    assert len(seen) < 12 and profile.x_of(found.prior) == pytest.approx(best_gamma, rel=1e-9)
+    ratios = np.array(seen[1:]) / seen[:-1]
+    assert (ratios <= 2 * (1 + 1e-12)).all() and (ratios >= 1e-3 * (1 - 1e-12)).all()
+    assert abs(seen[-1] / best_gamma - 1) <= max(1e-15, 0.2 * found.relative_error)
+    assert found.relative_error == pytest.approx(maximum.relative_error, rel=0.2)
+
+
+@pytest.mark.parametrize("mean", [None, 0.375])
+def test_the_covariance_is_the_inverse_of_the_information(mean):
+    """Of (logit m, log s), by differences of 40 digits; with a mean held of log s alone."""
+    counts = er.Counts([700, 515, 600, 548], [1700, 1300, 1400, 1450], multiplicity=[200] * 4)
+    profile = profile_of(counts, mean)
+    maximum = profile.refined(er.Beta(360.0, 540.0) if mean is None else er.Beta(337.5, 562.5))
+    a, b = map(float, maximum.prior.arrays())
+    x, y, h = mp.log(mp.mpf(a) / b), mp.log(mp.mpf(a) + b), mp.mpf(10) ** -8
+
+    def at(i, j):
+        m = 1 / (1 + mp.exp(-(x + i * h)))
+        return height(counts, m, mp.exp(-(y + j * h)))
+
+    bends = [at(1, 0) - 2 * at(0, 0) + at(-1, 0), at(0, 1) - 2 * at(0, 0) + at(0, -1)]
+    mixed = (at(1, 1) - at(1, -1) - at(-1, 1) + at(-1, -1)) / 4
+    if mean is not None:
+        wanted = (0.0, 0.0, -float(h**2 / bends[1]))
+    else:
+        size = bends[0] * bends[1] - mixed**2
+        wanted = [float(-z * h**2 / size) for z in (bends[1], -mixed, bends[0])]
+    np.testing.assert_allclose(maximum.covariance, wanted, rtol=1e-5, atol=1e-8)
