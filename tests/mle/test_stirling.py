@@ -254,9 +254,16 @@ def test_a_pull_is_no_farther_than_the_means_allow():
     """u is p/m - 1, so that p and m bound it beside d/m; and it is above -1."""
     box, _, _ = wide_box(gamma=(0.0, 0.02), shift=(-0.2, 0.2))
     (m, rest), (p, other, u, v) = box.mean, box.pull
-    for one, part, whole in ((u, p, m), (v, other, rest)):
+    d, active = box.scales[1] * box.residual[0], 0
+    for one, part, whole, alone in ((u, p, m, d / m), (v, other, rest, -d / rest)):
         assert (one.low >= part.low / whole.high * (1 - 1e-14) - 1 - 1e-15).all()
         assert (one.low > -1).all() and (one.low <= one.high).all()
+        bounds = np.broadcast_arrays(one.low, part.low, whole.high, alone.low)
+        for low, part_low, whole_high, first in zip(*(x.ravel() for x in bounds), strict=True):
+            exact = Fraction(float(part_low)) / Fraction(float(whole_high)) - 1
+            active += low > first
+            assert low == first or Fraction(float(low)) <= exact
+    assert active >= 2
 
 
 def test_at_the_limit_nothing_is_divided_by_zero():
