@@ -7,7 +7,7 @@ import pytest
 
 import elbo_ref as er
 from elbo_ref.mle.candidates import Candidate, Proof
-from elbo_ref.mle.intervals import PARAMETERS, parameter_of, prior_of
+from elbo_ref.mle.intervals import PARAMETERS, check_value, parameter_of, prior_of
 
 PRIOR = er.Beta(1.5, 4.5)
 FOUND = Candidate("interior", -7.0, 0.25, 6.0, PRIOR, 1e-12, (0.3, 0.05, 0.7))
@@ -108,3 +108,17 @@ def test_a_prior_by_two_of_its_parameters(known, prior):
     assert (found and found.arrays()) == (prior and pytest.approx(prior, rel=1e-14))
     if prior and prior[0] > 1e-50:
         assert {x: parameter_of(found, x) for x in known} == pytest.approx(known)
+
+
+@pytest.mark.parametrize("name", ["concentration", "concentration1", "concentration0"])
+def test_the_range_of_what_may_be_held(name):
+    """From 1e-12 to 1e15, both of them in it; a mean from 1e-80 on."""
+    for value in (1e-12, 1e15, 2.0):
+        assert check_value(name, value) == value
+    for value in (np.nextafter(1e-12, 0), np.nextafter(1e15, np.inf), np.inf, np.nan):
+        with pytest.raises(ValueError, match=name):
+            check_value(name, value)
+    assert check_value("mean", 1e-80) == 1e-80 and check_value("mean", 0.5) == 0.5
+    for value in (0.9e-80, 0.0, 1.0):
+        with pytest.raises(ValueError, match="mean"):
+            check_value("mean", value)

@@ -194,3 +194,27 @@ def test_concentrations_that_are_large_from_the_start():
     half = FactorialSums.of(er.Counts([500, 500], 1000))
     assert large_from(half, None) in (2 * LARGE, 4 * LARGE)
     assert large_from(FactorialSums.of(er.Counts([1, 2], 1000)), None) > 100 * LARGE
+
+
+@pytest.mark.parametrize("kind", [GammaProfile, ConcentrationProfile])
+def test_what_the_chord_of_the_trials_leaves(kind):
+    """B' at an end less the slope of B's chord, B the sum over T of log(r + t q)."""
+    profile = profile_of(kind, DATA["overdispersed"])
+    low, high = np.array([0.2, 1.0]), np.array([0.9, 7.0])
+    trials = profile.sums.trials
+
+    def b(x):
+        q, r = (x, 1.0) if kind is GammaProfile else (1.0, x)
+        return float(np.log(r + trials.offset * q) @ trials.weight)
+
+    def slope(x):
+        q, r = (x, 1.0) if kind is GammaProfile else (1.0, x)
+        by_x = trials.offset if kind is GammaProfile else np.ones(trials.offset.size)
+        return float((by_x / (r + trials.offset * q)) @ trials.weight)
+
+    before, after = profile.chord_excess(low, high)
+    for i, (x, y) in enumerate(zip(low, high, strict=True)):
+        chord = (b(y) - b(x)) / (y - x)
+        assert before[i] == pytest.approx(slope(x) - chord, rel=1e-9)
+        assert after[i] == pytest.approx(chord - slope(y), rel=1e-9)
+        assert before[i] > 0 and after[i] > 0

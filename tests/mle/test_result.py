@@ -460,6 +460,10 @@ def test_wald_intervals(level):
         value = parameter_of(maximum.prior, name)
         np.testing.assert_allclose([*region], [value - half, value + half], rtol=1e-12)
         assert (region.method, region.level, region.proven) == ("wald", level, True)
+    half = stats.norm.ppf((1 + level) / 2) * maximum.standard_errors["concentration"]
+    low, high = maximum.confidence_interval("rho", method="wald", level=level)
+    assert (low + high) / 2 == pytest.approx(maximum.rho)
+    assert (high - low) / 2 == pytest.approx(half * maximum.rho**2, rel=1e-12)
 
 
 def test_a_standard_error_of_what_is_held_is_zero():
