@@ -141,6 +141,17 @@ def test_updates_agree_with_settings_and_moments_that_were_read(kind):
     assert "updates" not in {finding.name for finding in verdict.having("untested")}
 
 
+def test_rows_that_are_weighted_are_said_to_be():
+    """A scale of the data alone is in no other site."""
+    import jax
+
+    several = a_run(numpyro.optim.Adam(0.05), scale=np.array([2.0, 1.0, 1.0]))
+    state = several.init(jax.random.PRNGKey(0))
+    _, recording = er.recording.record_numpyro(several, state, 3)
+    found = er.replay(recording).having("mistake")
+    assert "the elements of model.k are scaled otherwise" in found[0].quantity
+
+
 def test_runs_that_cannot_be_recorded_are_refused():
     import jax
 
@@ -155,9 +166,6 @@ def test_runs_that_cannot_be_recorded_are_refused():
     minimize = a_run(numpyro.optim.Minimize())
     with pytest.raises(ValueError, match="Minimize is not handed one gradient a step"):
         record(minimize, minimize.init(key), 1)
-    several = a_run(adam, scale=np.array([0.5, 1.0, 1.0]))
-    with pytest.raises(ValueError, match="'k' have scales of their own"):
-        record(several, several.init(key), 1)
     moving = a_run(adam, shift=20.0)
     with pytest.raises(ValueError, match="when its programs are run again"):
         record(moving, moving.init(key), 1)
