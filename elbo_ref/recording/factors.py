@@ -89,7 +89,7 @@ def no_likelihood(recording: Recording, logits: FloatArray) -> str:
     for latent, factor in enumerate(values.T):
         terms = sc.log_expit(np.array((y[:, latent], -y[:, latent])))
         design = np.column_stack((*terms, np.ones(len(factor))))
-        left = factor - design @ np.linalg.lstsq(design, factor)[0]
+        left = factor - design @ np.linalg.lstsq(design, factor, rcond=None)[0]
         if np.ptp(left) > _CURVED * max(np.ptp(factor), 1e-3):
             return names[0].removesuffix(".factor")
     return ""
