@@ -8,6 +8,7 @@ from scipy import special, stats
 import elbo_ref as er
 from elbo_ref.crosscheck.given_draws import Draws
 from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.diagnostics.point import Point
 from elbo_ref.guides import GUIDES
 from elbo_ref.objectives import OBJECTIVES
 
@@ -42,6 +43,14 @@ def model_of(
     )
 
 
+def by_words(make, *given, **options):
+    """Hypotheses by their words."""
+    made = list(make(*given, **options))
+    words = [x.variant for x in made]
+    assert len(words) == len(set(words))
+    return dict(zip(words, made, strict=True))
+
+
 def posterior(counts=COUNTS, prior=PRIOR):
     """Concentrations of the exact posterior of each latent."""
     return np.reshape(prior, (2, 1)) + np.array((counts.successes, counts.failures))
@@ -59,3 +68,20 @@ def elbo_losses(rng, steps, counts=COUNTS, own=None, prior=PRIOR, particles=1, w
 def draws_of(c):
     """Draws as the models take them, from probabilities (T, P, L)."""
     return Draws(c, special.logit(c))
+
+
+def point_of(rate=None, **fields):
+    """Parameters of a guide that is the exact posterior under Beta(2, 3)."""
+    return Point(
+        **{
+            "counts": COUNTS,
+            "guide_name": "beta",
+            "loss": OBJECTIVES["trace"],
+            "prior": er.Beta(*PRIOR),
+            "guide_parameters": posterior(),
+            "learn_prior": True,
+            "rate": rate,
+            "num_particles": 1,
+            **fields,
+        }
+    )

@@ -86,9 +86,9 @@ def rough_distribution(
     Models whose draws are alike are quick to compare with the same `draws`.
     """
     few, columns = _distinct(model)
-    parts = (few,) if few.added is None else (few, few.added)
-    rounding = np.sum([_rounding(LinearForm.of(part)) for part in parts], axis=0)
-    found = GammaCumulants(*(x[columns] for x in rough_cumulants(few, rng, draws)))
+    forms = _forms(few)
+    rounding = np.sum([_rounding(form) for form in forms], axis=0)
+    found = GammaCumulants(*(x[columns] for x in _summed(forms, rng, draws)))
     return SaddlepointDistribution(found, columns), rounding[columns]
 
 
@@ -96,12 +96,20 @@ def rough_cumulants(
     model: LossModel, rng: np.random.Generator, draws: DrawCumulants | None = None
 ) -> GammaCumulants:
     """Give the first three cumulants of a model's losses."""
-    draws = draws or DrawCumulants()
-    found = _rough_cumulants(LinearForm.of(model), rng, draws)
-    if model.added is not None:
-        added = _rough_cumulants(LinearForm.of(model.added), rng, draws)
-        found = GammaCumulants(*(x + y for x, y in zip(found, added, strict=True)))
-    return GammaCumulants(*map(np.asarray, found))
+    return _summed(_forms(model), rng, draws)
+
+
+def _forms(model: LossModel) -> list[LinearForm]:
+    """Forms of a model and of the one that is added to it."""
+    return [LinearForm.of(x) for x in (model, model.added) if x is not None]
+
+
+def _summed(
+    forms: list[LinearForm], rng: np.random.Generator, draws: DrawCumulants | None
+) -> GammaCumulants:
+    """Add up the first three cumulants of independent terms."""
+    each = [_rough_cumulants(form, rng, draws or DrawCumulants()) for form in forms]
+    return GammaCumulants(*(np.sum(x, axis=0) for x in zip(*each, strict=True)))
 
 
 def quick_distribution(

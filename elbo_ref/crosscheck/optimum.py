@@ -61,7 +61,7 @@ def diagnosed(
 
 def optimum_finding(seen: PointDiagnosis) -> Finding:
     """Make a finding of a diagnosis of somebody's parameters."""
-    optimum, here = seen.optimum, None if _is_bound(seen) else seen.objective
+    optimum, here = seen.optimum, None if _bound(seen) else seen.objective
     reason, where = reason_of(optimum), location(optimum)
     if seen.case == "unbounded":
         what = "the objective has no maximum"
@@ -121,15 +121,16 @@ def _below_unknown(seen: PointDiagnosis, reason: str) -> Finding:
     return Finding("not_converged", what, most, top, NEGLIGIBLE, reason, "optimum")
 
 
-def _is_bound(seen: PointDiagnosis) -> bool:
-    """Return True for a Renyi bound of several samples, whose own value has no closed form."""
-    return isinstance(seen.point.loss, RenyiBound) and seen.point.loss.num_samples > 1
+def _bound(seen: PointDiagnosis) -> RenyiBound | None:
+    """Return a Renyi bound of several samples, whose own value has no closed form."""
+    loss = seen.point.loss
+    return loss if isinstance(loss, RenyiBound) and loss.num_samples > 1 else None
 
 
 def _distance(seen: PointDiagnosis) -> str:
     """Say how far below its maximum the objective is; a bound of several samples lies between."""
-    loss, shortfall = seen.point.loss, number(max(seen.shortfall, 0.0))
-    tight = isinstance(loss, RenyiBound) and loss.num_samples > 1 and 0 <= loss.alpha < 1
+    bound, shortfall = _bound(seen), number(max(seen.shortfall, 0.0))
+    tight = bound is not None and 0 <= bound.alpha < 1
     if not (tight and seen.family.is_elbo) or seen.distance is None:
         return shortfall
     least = number(max(seen.distance, 0.0))

@@ -10,6 +10,8 @@ prior's density or the likelihood once more: these were counted twice.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import special as sc
 
@@ -34,6 +36,24 @@ _SAME = 1e-4
 """Relative difference of a factor from a density up to which it is that density."""
 
 
+class _Factor(NamedTuple):
+    """The one factor, values (T, L), beside log c and log(1 - c) at its draws, (2, T, L)."""
+
+    name: str
+    values: FloatArray
+    logs: FloatArray
+
+
+def _factor_by_latent(recording: Recording, logits: FloatArray) -> _Factor | None:
+    """Find the one factor that has an element for each latent; None if there is none, or more."""
+    names = [x for x in recording.observed if x.endswith(".factor")]
+    y = logits[:, 0]
+    if len(names) != 1 or recording.observed[names[0]].shape != y.shape:
+        return None
+    values = recording.observed[names[0]].astype(np.float64)
+    return _Factor(names[0].removesuffix(".factor"), values, sc.log_expit(np.array((y, -y))))
+
+
 def data_of_factor(recording: Recording, logits: FloatArray) -> Data | None:
     """Find the counts of the one factor that has an element for each latent; None if none does.
 
@@ -43,14 +63,10 @@ def data_of_factor(recording: Recording, logits: FloatArray) -> Data | None:
     logits : array, (T, P, L)
         Of the draws, the first particle being the factor's.
     """
-    names = [x for x in recording.observed if x.endswith(".factor")]
-    if len(names) != 1:
+    found = _factor_by_latent(recording, logits)
+    if found is None or len(found.values) < _FEWEST:
         return None
-    values = recording.observed[names[0]].astype(np.float64)
-    if values.shape != logits[:, 0].shape or len(values) < _FEWEST:
-        return None
-    y = logits[:, 0]
-    logs = sc.log_expit(np.array((y, -y)))
+    name, values, logs = found
     centred = logs - logs.mean(axis=1, keepdims=True)
     gram = np.einsum("itl,jtl->lij", centred, centred)
     moment = np.einsum("itl,tl->li", centred, values - values.mean(axis=0))
@@ -64,7 +80,7 @@ def data_of_factor(recording: Recording, logits: FloatArray) -> Data | None:
         return None
     likelihood = np.einsum("il,itl->tl", outcomes, logs)
     constant = (values - likelihood).mean(axis=0)
-    eps = np.finfo(recording.observed[names[0]].dtype).eps
+    eps = np.finfo(recording.observed[f"{name}.factor"].dtype).eps
     size = np.einsum("il,itl->tl", outcomes, np.abs(logs)) + np.abs(constant) + 1
     size = size + magnitude_of(outcomes[0], outcomes.sum(axis=0))
     room = _ROUNDINGS * eps * size
@@ -72,7 +88,7 @@ def data_of_factor(recording: Recording, logits: FloatArray) -> Data | None:
     uncertain = np.einsum("itl,tl->il", weights, room) > _MOST
     if np.any(np.abs(values - likelihood - constant) > room) or uncertain.any():
         return None
-    return _data(names[0].removesuffix(".factor"), outcomes, constant, room.max(axis=0))
+    return _data(name, outcomes, constant, room.max(axis=0))
 
 
 def no_likelihood(recording: Recording, logits: FloatArray) -> str:
@@ -80,18 +96,14 @@ def no_likelihood(recording: Recording, logits: FloatArray) -> str:
 
     Over the draws it is not linear in log c and log(1 - c).
     """
-    names = [x for x in recording.observed if x.endswith(".factor")]
-    if len(names) != 1:
+    found = _factor_by_latent(recording, logits)
+    if found is None or len(found.values) <= _FEWEST:
         return ""
-    values, y = recording.observed[names[0]].astype(np.float64), logits[:, 0]
-    if values.shape != y.shape or len(values) <= _FEWEST:
-        return ""
-    for latent, factor in enumerate(values.T):
-        terms = sc.log_expit(np.array((y[:, latent], -y[:, latent])))
+    for factor, terms in zip(found.values.T, np.moveaxis(found.logs, 2, 0), strict=True):
         design = np.column_stack((*terms, np.ones(len(factor))))
         left = factor - design @ np.linalg.lstsq(design, factor, rcond=None)[0]
         if np.ptp(left) > _CURVED * max(np.ptp(factor), 1e-3):
-            return names[0].removesuffix(".factor")
+            return found.name
     return ""
 
 

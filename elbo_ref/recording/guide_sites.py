@@ -72,6 +72,11 @@ class Argument(NamedTuple):
     sources: tuple[str, ...]
     size: float = 0.0
 
+    @property
+    def changes(self) -> bool:
+        """True if it is not the same in all steps."""
+        return bool(np.any(self.values != self.values[:1]))
+
     def one_for_all(self) -> Argument:
         """Take it for one value of all latents, if it is."""
         if self.values.shape[1] > 1 and np.any(self.values != self.values[:, :1]):

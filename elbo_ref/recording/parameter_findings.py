@@ -44,8 +44,8 @@ def detached(recording: Recording, arguments: Mapping[str, Argument]) -> list[Fi
             words = f"{whose}no gradient goes to {', '.join(lost)}"
             reason = "it was detached, or taken out of the graph by item(), float() or data"
             findings.append(Finding("gradient_detached", words, reason=reason, status="mistake"))
-        elif _cut(mine) and len(mine) < len(owned):
-            words = f"{', '.join(_cut(mine))}: no gradient goes from there to a parameter"
+        elif len(mine) < len(owned) and (cut := [role for role, x in mine.items() if x.changes]):
+            words = f"{', '.join(cut)}: no gradient goes from there to a parameter"
             reason = "it changes from step to step: was it detached, or taken out of the graph"
             findings.append(Finding("gradient_detached", words, reason=reason, status="mistake"))
         elif len(mine) == len(owned) and _never_stepped(mine):
@@ -130,11 +130,6 @@ def left_behind(recording: Recording) -> list[Finding]:
     return [Finding("gradient_detached", words, reason=reason, status="mistake")]
 
 
-def _cut(arguments: Mapping[str, Argument]) -> list[str]:
-    """Name the arguments that are computed from no parameter and change from step to step."""
-    return [role for role, x in arguments.items() if np.any(x.values != x.values[:1])]
-
-
 def _never_stepped(arguments: Mapping[str, Argument]) -> list[str]:
     """Name the arguments that the loss has a gradient for and that stay where they are.
 
@@ -143,14 +138,14 @@ def _never_stepped(arguments: Mapping[str, Argument]) -> list[str]:
     return [
         role
         for role, x in arguments.items()
-        if x.gradient is not None and np.any(x.gradient) and np.all(x.values == x.values[:1])
+        if x.gradient is not None and np.any(x.gradient) and not x.changes
     ]
 
 
 def _enters(value: NDArray[Any], arguments: Mapping[str, Argument], owner: str) -> bool:
     """Tell whether a parameter is the mean or the total of two concentrations that move."""
     one, zero = (arguments.get(f"{owner}concentration{i}") for i in "10")
-    if one is None or zero is None or not np.any(one.values != one.values[:1]):
+    if one is None or zero is None or not one.changes:
         return False
     total = one.values + zero.values
     at, room = value.reshape(len(value), -1), 16 * np.finfo(total.dtype).eps

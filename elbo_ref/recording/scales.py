@@ -70,6 +70,8 @@ def multiplicity_of(
     """
     noted, own = sites.recording.observed, np.ones(sites.size)
     scales = {x: array for x, array in noted.items() if x.endswith(".scale")}
+    if not scales:
+        return None, []
     if any(len(array) > 1 for array in scales.values()):
         raise OutsideError("the scales of elements change from step to step")
     for name, place in sites.places.items():

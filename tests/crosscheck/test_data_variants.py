@@ -13,19 +13,11 @@ from elbo_ref.crosscheck import data_variants as variants
 from elbo_ref.crosscheck.distribution import expected_losses
 from elbo_ref.crosscheck.given_draws import losses_given
 from elbo_ref.objectives import RenyiBound
-from loss_models import COUNTS, OWN, PRIOR, draws_of, model_of, posterior
+from loss_models import COUNTS, OWN, PRIOR, by_words, draws_of, model_of, posterior
 
 K, N = COUNTS.successes, COUNTS.total_count
 SPLIT = er.Counts.shared([3, 7, 2], [10, 9, 6])
 BATCH = {"batch": 2, "batch_scale": 1.5}
-
-
-def found(make, model, **options):
-    """Hypotheses by their words."""
-    made = list(make(model, **options))
-    words = [x.variant for x in made]
-    assert len(words) == len(set(words))
-    return dict(zip(words, made, strict=True))
 
 
 def columns(counts):
@@ -41,8 +33,8 @@ ALL = (
 @pytest.mark.parametrize("make", ALL)
 def test_rows_of_minibatches_are_not_changed(make):
     given = model_of(own=posterior()[:, ::-1])
-    assert found(make, given) or make is variants.other_latents
-    assert found(make, given._replace(**BATCH)) == {}
+    assert by_words(make, given) or make is variants.other_latents
+    assert by_words(make, given._replace(**BATCH)) == {}
 
 
 ROWS = (variants.largest_totals, variants.failures_for_totals, variants.other_rows)
@@ -51,29 +43,31 @@ ROWS = (variants.largest_totals, variants.failures_for_totals, variants.other_ro
 @pytest.mark.parametrize("make", ROWS)
 def test_rows_that_are_not_known_are_not_changed(make):
     """One latent of several rows, whose sum is all that there is."""
-    assert found(make, model_of(counts=SPLIT, own=[[4.0], [8.0]])) == {}
+    assert by_words(make, model_of(counts=SPLIT, own=[[4.0], [8.0]])) == {}
 
 
 def test_one_latent_for_all_rows():
     """Where the guide has the same for each."""
     same = np.full((2, 3), 4.0)
-    pooled = found(variants.other_latents, model_of(own=same, steps=2))["one latent for all rows"]
+    pooled = by_words(variants.other_latents, model_of(own=same, steps=2))[
+        "one latent for all rows"
+    ]
     assert columns(pooled.model.counts) == [[12], [25], [1]]
     assert pooled.model.guide_parameters.shape == (2, 2, 1)
     assert (pooled.model.guide_parameters == 4.0).all()
     same[1, 2] = 5.0
-    assert "one latent for all rows" not in found(variants.other_latents, model_of(own=same))
+    assert "one latent for all rows" not in by_words(variants.other_latents, model_of(own=same))
     two = model_of(counts=er.Counts([3, 7], [10, 9]), own=np.full((2, 2), 4.0))
-    assert "one latent for all rows" in found(variants.other_latents, two)
+    assert "one latent for all rows" in by_words(variants.other_latents, two)
     single = model_of(counts=er.Counts(3, 10), own=[[4.0], [8.0]])
-    assert list(found(variants.other_latents, single)) == ["one latent for each trial"]
+    assert list(by_words(variants.other_latents, single)) == ["one latent for each trial"]
 
 
 def test_one_latent_for_each_trial():
     """As many successes and failures, each with the parameters of its row."""
     counts = er.Counts([1, 2], [3, 2], multiplicity=[2, 1])
     own = np.array([[4.0, 8.0], [7.0, 3.0]])
-    each = found(variants.other_latents, model_of(counts=counts, own=own))
+    each = by_words(variants.other_latents, model_of(counts=counts, own=own))
     model = each["one latent for each trial"].model
     trials = zip(*columns(model.counts), model.guide_parameters[0, 0].tolist(), strict=True)
     seen = {(k, own): w for k, n, w, own in trials if n == 1 and w}
@@ -90,7 +84,7 @@ def test_one_latent_for_each_trial():
     ],
 )
 def test_parameters_of_each_trial(guide, counts, own, width):
-    each = found(variants.other_latents, model_of(guide, counts, own))
+    each = by_words(variants.other_latents, model_of(guide, counts, own))
     model = each["one latent for each trial"].model
     assert model.guide_parameters.shape[2] == width
     assert expected_losses(model).shape == (1,)
@@ -98,28 +92,28 @@ def test_parameters_of_each_trial(guide, counts, own, width):
 
 def test_single_trials_are_latents_already():
     for n, several in ((1, False), ([1, 2, 1], True)):
-        rows = found(variants.other_latents, model_of(counts=er.Counts([1, 0, 1], n)))
+        rows = by_words(variants.other_latents, model_of(counts=er.Counts([1, 0, 1], n)))
         assert ("one latent for each trial" in rows) is several
 
 
 def test_the_largest_total():
     counts = er.Counts([3, 7, 2], [10, 9, 6], multiplicity=[1, 2, 1])
-    (one,) = found(variants.largest_totals, model_of(counts=counts)).values()
+    (one,) = by_words(variants.largest_totals, model_of(counts=counts)).values()
     assert columns(one.model.counts) == [[3, 7, 2], [10, 10, 10], [1, 2, 1]]
 
 
 def test_failures_and_totals():
     """Added to the successes, without them if there are as many, or the successes alone."""
     counts = er.Counts([3, 4, 2], [10, 9, 6], multiplicity=[1, 2, 1])
-    both = found(variants.failures_for_totals, model_of(counts=counts))
+    both = by_words(variants.failures_for_totals, model_of(counts=counts))
     assert [columns(x.model.counts)[1] for x in both.values()] == [
         [13, 13, 8], [7, 5, 4], [3, 4, 2]
     ]  # fmt: skip
     assert all(columns(x.model.counts)[::2] == [[3, 4, 2], [1, 2, 1]] for x in both.values())
     equal = er.Counts([3, 4], [6, 8])
-    assert len(found(variants.failures_for_totals, model_of(counts=equal))) == 3
+    assert len(by_words(variants.failures_for_totals, model_of(counts=equal))) == 3
     few = er.Counts([3, 5], [6, 9])
-    assert list(found(variants.failures_for_totals, model_of(counts=few))) == [
+    assert list(by_words(variants.failures_for_totals, model_of(counts=few))) == [
         "successes and totals added", "the successes, as no failure counts"
     ]  # fmt: skip
 
@@ -132,20 +126,22 @@ def test_other_rows():
         "the successes are all trials": [10, 9, 6],
         "the successes are none": [0, 0, 0],
     }
-    rows = found(variants.other_rows, model_of(counts=counts))
+    rows = by_words(variants.other_rows, model_of(counts=counts))
     assert {x: columns(y.model.counts)[0] for x, y in rows.items()} == wanted
     assert all(columns(y.model.counts)[1:] == [[10, 9, 6], [1, 2, 1]] for y in rows.values())
     wanted["failures for successes"] = [7, 2, 6]
-    rows = found(variants.other_rows, model_of("delta", counts))
+    rows = by_words(variants.other_rows, model_of("delta", counts))
     assert {x: columns(y.model.counts)[0] for x, y in rows.items()} == wanted
-    assert "failures for successes" not in found(variants.other_rows, model_of("empty", counts))
+    assert "failures for successes" not in by_words(variants.other_rows, model_of("empty", counts))
 
 
 def test_rows_that_are_failures():
     """Where all trials fail "all" is failures for successes, and that is no hypothesis again."""
     none = er.Counts([0, 0, 0], [10, 9, 6])
-    assert "the successes are all trials" not in found(variants.other_rows, model_of(counts=none))
-    assert "the successes are all trials" in found(variants.other_rows, model_of("delta", none))
+    assert "the successes are all trials" not in by_words(
+        variants.other_rows, model_of(counts=none)
+    )
+    assert "the successes are all trials" in by_words(variants.other_rows, model_of("delta", none))
 
 
 PAIRS = {
@@ -161,7 +157,7 @@ FEW = er.Counts([0, 25, 2], [50, 500, 60])
 def test_broadcast_observations(what, counts):
     """At draws the losses are those of each pair of rows, by SciPy."""
     c = np.random.default_rng(1).beta(2.0, 3.0, 3)
-    model = found(variants.broadcast, model_of(counts=counts))[
+    model = by_words(variants.broadcast, model_of(counts=counts))[
         f"a column of {what} against a row of the rest"
     ].model
     k, n = counts.successes, counts.total_count
@@ -177,8 +173,8 @@ def test_broadcast_rows_of_several_latents():
     several = er.Counts([3, 5], [10, 9], multiplicity=[2, 1])
     each = er.Counts([3, 3, 5], [10, 10, 9])
     own = np.array([[4.0, 8.0], [8.0, 3.0]])
-    one = found(variants.broadcast, model_of(counts=several, own=own))
-    two = found(variants.broadcast, model_of(counts=each, own=own[:, [0, 0, 1]]))
+    one = by_words(variants.broadcast, model_of(counts=several, own=own))
+    two = by_words(variants.broadcast, model_of(counts=each, own=own[:, [0, 0, 1]]))
     assert list(one) == list(two) and len(one) == 3
     for words in one:
         np.testing.assert_allclose(
@@ -188,20 +184,20 @@ def test_broadcast_rows_of_several_latents():
 
 def test_what_cannot_be_broadcast():
     """Of one latent; and more successes than some row has trials, or rows that are not known."""
-    assert found(variants.broadcast, model_of(counts=er.Counts(3, 10), own=[[4.0], [8.0]])) == {}
+    assert by_words(variants.broadcast, model_of(counts=er.Counts(3, 10), own=[[4.0], [8.0]])) == {}
     only = ["a column of latents against a row of the rest"]
     more = model_of(counts=er.Counts([7, 3], [10, 6]), own=np.ones((2, 2)))
-    assert list(found(variants.broadcast, more)) == only
+    assert list(by_words(variants.broadcast, more)) == only
     equal = model_of(counts=er.Counts([3, 6], [10, 6]), own=np.ones((2, 2)))
-    assert len(found(variants.broadcast, equal)) == 3
+    assert len(by_words(variants.broadcast, equal)) == 3
     groups = er.Counts.grouped([1, 2, 1], [5, 6, 4], ["x", "x", "y"])
-    assert list(found(variants.broadcast, model_of(counts=groups, own=np.ones((2, 2))))) == only
+    assert list(by_words(variants.broadcast, model_of(counts=groups, own=np.ones((2, 2))))) == only
 
 
 def test_of_many_rows_pairs_are_not_added_up(monkeypatch):
     for most, number in ((9, 3), (8, 1)):
         monkeypatch.setattr(variants, "_MOST_PAIRS", most)
-        assert len(found(variants.broadcast, model_of(counts=FEW))) == number
+        assert len(by_words(variants.broadcast, model_of(counts=FEW))) == number
 
 
 def test_a_million_pairs_are_added_up():
@@ -210,14 +206,16 @@ def test_a_million_pairs_are_added_up():
         rows = np.arange(max(k, n))
         counts = er.Counts(rows % k, 1000 + rows % n)
         assert (
-            len(found(variants.broadcast, model_of(counts=counts, own=np.ones((2, len(counts))))))
+            len(
+                by_words(variants.broadcast, model_of(counts=counts, own=np.ones((2, len(counts)))))
+            )
             == number
         )
 
 
 def test_unobserved():
     """Rows of one trial more seldom than the totals; together as likely as a mistake's halves."""
-    rows = found(variants.unobserved, model_of())
+    rows = by_words(variants.unobserved, model_of())
     whole, one = rows.values()
     assert list(rows) == [
         "the successes are drawn in the model", "one trial of each row is drawn in the model"
@@ -226,7 +224,7 @@ def test_unobserved():
     assert whole.model.counts == COUNTS
     assert columns(one.model.counts) == [[1, 1, 1], [1, 1, 1], [1, 1, 1]]
     assert np.exp([-whole.price, -one.price]) == pytest.approx([1.8, 0.2])
-    (single,) = found(variants.unobserved, model_of(counts=er.Counts([1, 0, 1], 1))).values()
+    (single,) = by_words(variants.unobserved, model_of(counts=er.Counts([1, 0, 1], 1))).values()
     assert single.price == 0 and not single.model.observed
 
 
@@ -242,22 +240,22 @@ NOT_DRAWN = {
 
 @pytest.mark.parametrize("case", NOT_DRAWN)
 def test_what_is_not_drawn(case):
-    assert found(variants.unobserved, model_of(**NOT_DRAWN[case])) == {}
+    assert by_words(variants.unobserved, model_of(**NOT_DRAWN[case])) == {}
 
 
 def test_what_is_drawn():
     """As many trials as may be; single trials of one latent, whatever their order."""
     many = er.Counts([1, 1], [999_998, 2])
-    assert len(found(variants.unobserved, model_of(counts=many, own=np.ones((2, 2))))) == 2
+    assert len(by_words(variants.unobserved, model_of(counts=many, own=np.ones((2, 2))))) == 2
     trials = er.Counts.shared([1, 0, 0, 1], 1)
     assert trials.log_split.any()
-    assert len(found(variants.unobserved, model_of(counts=trials, own=[[4.0], [8.0]]))) == 2
+    assert len(by_words(variants.unobserved, model_of(counts=trials, own=[[4.0], [8.0]]))) == 2
     groups = er.Counts.grouped([1, 0, 0], 1, ["x", "x", "y"])
-    assert len(found(variants.unobserved, model_of(counts=groups, own=np.ones((2, 2))))) == 2
+    assert len(by_words(variants.unobserved, model_of(counts=groups, own=np.ones((2, 2))))) == 2
     two = er.Counts.shared([1, 0, 0, 0, 0, 0, 0], [2, 1, 1, 1, 1, 1, 1])
     assert abs(two.log_coefficient) < abs(two.log_split)
-    assert found(variants.unobserved, model_of(counts=two, own=[[4.0], [8.0]])) == {}
-    assert len(found(variants.unobserved, model_of("empty"))) == 2
+    assert by_words(variants.unobserved, model_of(counts=two, own=[[4.0], [8.0]])) == {}
+    assert len(by_words(variants.unobserved, model_of("empty"))) == 2
 
 
 ROWS_OF = {
@@ -291,7 +289,7 @@ def test_a_common_order_of_rows(words):
     order = order_of(words, k, n)
     turned = er.Counts(k[order], n[order])
     model = model_of(counts=er.Counts(k, n), own=1.1 * posterior(turned))
-    rows = found(variants.permuted, model)
+    rows = by_words(variants.permuted, model)
     assert columns(rows[words].model.counts) == columns(turned)
     assert rows[words].price == 0.0
     of_guide = rows["as the guide's parameters have it (1)"]
@@ -305,7 +303,7 @@ def test_an_order_that_is_not_common():
         order = np.array(order)
         turned = er.Counts(k[order], n[order])
         model = model_of(counts=er.Counts(k, n), own=posterior(turned))
-        rows = found(variants.permuted, model)
+        rows = by_words(variants.permuted, model)
         same = np.array_equal(order, np.arange(4))
         assert (rows == {}) is same
         if not same:
@@ -329,7 +327,7 @@ def test_an_order_leaves_a_twentieth_of_the_divergence():
         least = away.min(axis=1).sum()
         after, before = np.trace(away[:, ::-1]) - least, np.trace(away) - least
         model = model_of(counts=er.Counts(k, n), own=own)
-        assert ("in reverse" in found(variants.permuted, model)) is bool(after <= 0.05 * before)
+        assert ("in reverse" in by_words(variants.permuted, model)) is bool(after <= 0.05 * before)
         assert bool(after <= 0.05 * before) is left
 
 
@@ -337,17 +335,17 @@ def test_rows_that_are_alike_have_no_order():
     """Exchanging equal rows is none; rows that differ in the successes alone are not alike."""
     alike = er.Counts.from_columns(*(np.array(x) for x in ([3, 3], [10, 10], [1, 1])), np.zeros(2))
     own = posterior(er.Counts([3, 5], [10, 10]))
-    assert found(variants.permuted, model_of(counts=alike, own=own)) == {}
+    assert by_words(variants.permuted, model_of(counts=alike, own=own)) == {}
     for k, n in (([3, 7], [10, 10]), ([3, 3], [10, 30])):
         turned = er.Counts(k[::-1], n[::-1])
-        rows = found(variants.permuted, model_of(counts=er.Counts(k, n), own=posterior(turned)))
+        rows = by_words(variants.permuted, model_of(counts=er.Counts(k, n), own=posterior(turned)))
         assert "in reverse" in rows
 
 
 def test_rows_without_trials_are_sorted_first():
     k, n = np.array([3, 0, 5]), np.array([10, 0, 6])
     turned = posterior(er.Counts(k[[1, 0, 2]], n[[1, 0, 2]]))
-    rows = found(variants.permuted, model_of(counts=er.Counts(k, n), own=turned))
+    rows = by_words(variants.permuted, model_of(counts=er.Counts(k, n), own=turned))
     assert "sorted by proportions" in rows
 
 
@@ -364,16 +362,16 @@ NO_ORDER = {
 
 @pytest.mark.parametrize("case", NO_ORDER)
 def test_guides_that_say_nothing_of_an_order(case):
-    assert found(variants.permuted, model_of(**NO_ORDER[case])) == {}
+    assert by_words(variants.permuted, model_of(**NO_ORDER[case])) == {}
 
 
 def test_of_many_latents_no_order_is_looked_for(monkeypatch):
     k, n = np.array([3, 11, 1]), np.array([10, 36, 6])
     model = model_of(counts=er.Counts(k, n), own=posterior(er.Counts(k[::-1], n[::-1])))
     monkeypatch.setattr(variants, "_MOST_LATENTS", 3)
-    assert found(variants.permuted, model)
+    assert by_words(variants.permuted, model)
     monkeypatch.setattr(variants, "_MOST_LATENTS", 2)
-    assert found(variants.permuted, model) == {}
+    assert by_words(variants.permuted, model) == {}
 
 
 def test_of_two_hundred_latents_an_order_is_looked_for():
@@ -388,9 +386,9 @@ def test_an_order_is_that_of_the_last_parameters():
     k, n = np.array([3, 11, 1]), np.array([10, 36, 6])
     model = model_of(counts=er.Counts(k, n), own=posterior(er.Counts(k, n)), steps=3)
     model.guide_parameters[:, -1] = posterior(er.Counts(k[::-1], n[::-1]))
-    assert "in reverse" in found(variants.permuted, model)
+    assert "in reverse" in by_words(variants.permuted, model)
     model.guide_parameters[:] = model.guide_parameters[:, ::-1].copy()
-    assert found(variants.permuted, model) == {}
+    assert by_words(variants.permuted, model) == {}
 
 
 def test_a_normal_guide_has_an_order_too():
@@ -398,7 +396,7 @@ def test_a_normal_guide_has_an_order_too():
     a, b = posterior(er.Counts(k[::-1], n[::-1]))
     own = np.array((special.psi(a) - special.psi(b),
                     np.sqrt(special.zeta(2, a) + special.zeta(2, b))))  # fmt: skip
-    rows = found(variants.permuted, model_of("normal", er.Counts(k, n), own))
+    rows = by_words(variants.permuted, model_of("normal", er.Counts(k, n), own))
     assert "in reverse" in rows
 
 
@@ -407,11 +405,11 @@ def test_several_orders_as_probable():
     k, n = np.array([30, 31, 32, 5]), np.array([60, 60, 60, 60])
     turned = er.Counts(k[[3, 1, 2, 0]], n)
     own = posterior(turned) * np.exp(0.05 * np.random.default_rng(2).normal(size=(2, 4)))
-    rows = found(variants.permuted, model_of(counts=er.Counts(k, n), own=own))
+    rows = by_words(variants.permuted, model_of(counts=er.Counts(k, n), own=own))
     orders = {tuple(x.model.counts.successes) for words, x in rows.items() if "guide" in words}
     assert len(orders) > 2 and all(x[0] == 5 for x in orders)
     words = {f"as the guide's parameters have it ({number})" for number in range(1, 26)}
     assert {x for x in rows if "guide" in x} == words
-    rows = found(variants.permuted, model_of(counts=er.Counts(k, n), own=posterior(turned)))
+    rows = by_words(variants.permuted, model_of(counts=er.Counts(k, n), own=posterior(turned)))
     exact = [x.model.counts for words, x in rows.items() if "guide" in words]
     assert len(exact) == 25 and all(columns(x) == columns(turned) for x in exact)

@@ -14,7 +14,7 @@ from elbo_ref.crosscheck.distribution import expected_losses, loss_distribution,
 from elbo_ref.crosscheck.likelihood_fit import Expected, fitted
 from elbo_ref.crosscheck.variants import Fit
 from elbo_ref.objectives import RenyiBound
-from loss_models import elbo_losses, model_of
+from loss_models import by_words, elbo_losses, model_of
 
 FINE = 1e-6
 """Variance of losses without noise."""
@@ -38,13 +38,6 @@ def noisy(model, losses):
     return Fit(losses, law, law.variance, expected_losses)
 
 
-def found(make, model, fit, **options):
-    made = list(make(model, fit, **options))
-    words = [x.variant for x in made]
-    assert len(words) == len(set(words))
-    return dict(zip(words, made, strict=True))
-
-
 def charged(size, precision):
     """Log of the range of a number over its precision."""
     return np.log1p(4 * (1 + abs(size)) / precision)
@@ -54,7 +47,7 @@ def charged(size, precision):
 def test_a_factor_of_losses_without_noise(factor):
     model = points(factor=2.0)
     mean = expected_losses(model)
-    (one,) = found(variants.fitted_divisor, model, exact(model, factor * mean)).values()
+    (one,) = by_words(variants.fitted_divisor, model, exact(model, factor * mean)).values()
     assert one.variant == f"times {factor:.6g}" and one.number == "factor"
     assert one.model.factor == pytest.approx(2 * factor)
     assert one.price == pytest.approx(charged(factor, (mean @ mean / FINE) ** -0.5))
@@ -63,7 +56,7 @@ def test_a_factor_of_losses_without_noise(factor):
 def test_a_factor_that_is_hardly_known_costs_little():
     model = points()
     mean = expected_losses(model)
-    (one,) = found(
+    (one,) = by_words(
         variants.fitted_divisor, model, exact(model, 3 * mean, 4 * (mean @ mean))
     ).values()
     assert one.price == pytest.approx(charged(3, 2.0))
@@ -72,22 +65,22 @@ def test_a_factor_that_is_hardly_known_costs_little():
 def test_no_factor_of_one_loss_or_of_none():
     """One that is nothing, or of one loss alone, is no factor; nor is there one of zeros."""
     model = points()
-    assert found(variants.fitted_divisor, model, exact(model, np.zeros(6))) == {}
+    assert by_words(variants.fitted_divisor, model, exact(model, np.zeros(6))) == {}
     one = model.at(slice(0, 1))
-    assert found(variants.fitted_divisor, one, exact(one, 3 * expected_losses(one))) == {}
+    assert by_words(variants.fitted_divisor, one, exact(one, 3 * expected_losses(one))) == {}
     two = model.at(slice(0, 2))
-    assert len(found(variants.fitted_divisor, two, exact(two, 3 * expected_losses(two)))) == 1
+    assert len(by_words(variants.fitted_divisor, two, exact(two, 3 * expected_losses(two)))) == 1
     none = points(factor=0.0)
-    assert found(variants.fitted_divisor, none, exact(none, np.ones(6))) == {}
+    assert by_words(variants.fitted_divisor, none, exact(none, np.ones(6))) == {}
     infinite = np.full(6, np.inf)
-    assert found(variants.fitted_divisor, model, exact(model, infinite)) == {}
+    assert by_words(variants.fitted_divisor, model, exact(model, infinite)) == {}
 
 
 def test_factors_of_noisy_losses():
     """The likeliest, the nearest whole factor, and sums of several losses."""
     model = model_of(steps=40)
     losses = 4 * elbo_losses(np.random.default_rng(1), 40)
-    rows = found(variants.fitted_divisor, model, noisy(model, losses))
+    rows = by_words(variants.fitted_divisor, model, noisy(model, losses))
     assert rows["times 4"].model.factor == 4.0 and rows["times 4"].price == 1 + np.log(4)
     (any_factor,) = [x for words, x in rows.items() if words != "times 4" and "sums" not in words]
     assert any_factor.model.factor == pytest.approx(4.0, rel=0.1)
@@ -106,13 +99,13 @@ def test_factors_of_noisy_losses():
 def test_divided_by_a_whole_number():
     model = model_of(steps=40, factor=2.0)
     losses = 2 * elbo_losses(np.random.default_rng(1), 40) / 7
-    rows = found(variants.fitted_divisor, model, noisy(model, losses))
+    rows = by_words(variants.fitted_divisor, model, noisy(model, losses))
     whole = rows["divided by 7"]
     assert whole.model.factor == pytest.approx(2 / 7) and whole.price == 1 + np.log(7)
     assert len(rows) == 2, "none of these are sums"
     for factor, wanted in ((1.1, set()), (2.0, {"times 2"}), (0.5, {"divided by 2"})):
         losses = 2 * factor * elbo_losses(np.random.default_rng(1), 40)
-        rows = found(variants.fitted_divisor, model, noisy(model, losses))
+        rows = by_words(variants.fitted_divisor, model, noisy(model, losses))
         assert {x for x, y in rows.items() if y.price < 2 and "sums" not in x} == wanted
 
 
@@ -120,19 +113,19 @@ def test_sums_of_several_are_one_and_a_half_times_as_much():
     model = model_of(steps=40, particles=3)
     mean = expected_losses(model)
     for share, number in ((1.51, 2), (1.49, None), (2.6, 3)):
-        rows = found(variants.fitted_divisor, model, noisy(model, share * mean))
+        rows = by_words(variants.fitted_divisor, model, noisy(model, share * mean))
         sums = [x for words, x in rows.items() if "sums" in words]
         assert [x.model.num_particles for x in sums] == ([3 * number] if number else [])
     bound = model_of(steps=40, loss=RenyiBound(0.0, 2))
     fit = noisy(model, 4 * mean)
-    assert found(variants.fitted_divisor, bound, fit) == {}
+    assert by_words(variants.fitted_divisor, bound, fit) == {}
 
 
 @pytest.mark.parametrize("shift", [2.5, -7.0])
 def test_a_constant(shift):
     model = points(constant=1.0)
     losses = expected_losses(model) + shift
-    (one,) = found(variants.fitted_constant, model, exact(model, losses)).values()
+    (one,) = by_words(variants.fitted_constant, model, exact(model, losses)).values()
     assert one.model.constant == pytest.approx(1 + shift) and one.number == "constant"
     assert one.variant == f"{shift:.6g} nats"
     assert one.price == pytest.approx(charged(shift, (FINE / 6) ** 0.5))
@@ -144,7 +137,7 @@ def test_a_constant_of_noisy_losses_is_the_likeliest():
     losses = elbo_losses(np.random.default_rng(5), 60, er.Counts([1], [12]), [[0.6], [9.0]]) + 3
     law = loss_distribution(model, np.random.default_rng(0))[0]
     fit = Fit(losses, law, law.variance, expected_losses)
-    (one,) = found(variants.fitted_constant, model, fit).values()
+    (one,) = by_words(variants.fitted_constant, model, fit).values()
     mean, error = fit.constant()
     best = one.model.constant
     assert 0.1 * error < abs(best - mean) < 5 * error
@@ -169,12 +162,12 @@ def test_minibatches_of_latents():
     model = model_of(counts=MANY, own=OF_MANY, steps=4)
     mean = expected_losses(model)
     for size, more in ((5, 0.0), (10, 0.0), (11, 3.0), (15, 3.0)):
-        rows = found(variants.fitted_batch, model, exact(model, mean * size / 20), twice=False)
+        rows = by_words(variants.fitted_batch, model, exact(model, mean * size / 20), twice=False)
         assert {x.model.batch for x in rows.values()} == {size - 1, size, size + 1}
         one = rows[f"batches of {size}, scaled by 1"]
         assert one.model.batch_scale == 1.0
         assert one.price == pytest.approx(np.log1p(20.0) + more)
-        rows = found(variants.fitted_batch, model, exact(model, mean * 20 / size), twice=True)
+        rows = by_words(variants.fitted_batch, model, exact(model, mean * 20 / size), twice=True)
         one = rows[f"batches of {size}, scaled twice"]
         assert (one.model.batch, one.model.batch_scale) == (size, (20 / size) ** 2)
 
@@ -183,16 +176,16 @@ def test_minibatches_of_uncertain_size():
     model = model_of(counts=MANY, own=OF_MANY, steps=4)
     mean, variance = expected_losses(model), 900.0
     fit = exact(model, mean / 2, variance)
-    rows = found(variants.fitted_batch, model, fit, twice=False)
+    rows = by_words(variants.fitted_batch, model, fit, twice=False)
     error = 20 / np.sqrt(mean @ mean / variance)
     assert error > 1.5
     sizes = {round(10 + x * error) for x in (-1, -0.5, 0, 0.5, 1)}
     assert {x.model.batch for x in rows.values()} == {x for x in sizes if 0 < x < 20}
     assert rows["batches of 10, scaled by 1"].price == pytest.approx(np.log1p(20 / error))
     for share, sizes in ((0.06, {1, 2}), (0.96, {18, 19})):
-        rows = found(variants.fitted_batch, model, exact(model, share * mean), twice=False)
+        rows = by_words(variants.fitted_batch, model, exact(model, share * mean), twice=False)
         assert {x.model.batch for x in rows.values()} == sizes
-    wide = found(
+    wide = by_words(
         variants.fitted_batch, model, exact(model, mean / 2, 4 * (mean @ mean)), twice=False
     )
     assert wide
@@ -206,10 +199,10 @@ def test_minibatches_of_trials():
     model.guide_parameters[:] *= np.linspace(1, 3, 5)[:, None]
     still = expected_losses(model._replace(likelihood_weight=0.0))
     losses = still + 0.3 * (expected_losses(model) - still)
-    rows = found(variants.fitted_batch, model, exact(model, losses), twice=False)
+    rows = by_words(variants.fitted_batch, model, exact(model, losses), twice=False)
     assert {x.model.batch for x in rows.values()} == {11, 12, 13}
     sums = model_of(counts=er.Counts(4, 10), own=[[2.0], [3.0]])
-    assert found(variants.fitted_batch, sums, exact(sums, np.ones(1)), twice=False) == {}
+    assert by_words(variants.fitted_batch, sums, exact(sums, np.ones(1)), twice=False) == {}
 
 
 def test_what_are_no_minibatches():
@@ -217,27 +210,27 @@ def test_what_are_no_minibatches():
     model = model_of(counts=MANY, own=OF_MANY)
     mean = expected_losses(model)
     for share, twice in ((1.5, False), (0.5, True), (-0.5, False), (-0.5, True), (0.0, False)):
-        assert found(variants.fitted_batch, model, exact(model, share * mean), twice=twice) == {}
+        assert by_words(variants.fitted_batch, model, exact(model, share * mean), twice=twice) == {}
     none = model._replace(factor=0.0)
     for twice in (False, True):
-        assert found(variants.fitted_batch, none, exact(none, mean), twice=twice) == {}
-    assert found(variants.fitted_batch, model, exact(model, mean), twice=False) == {}
+        assert by_words(variants.fitted_batch, none, exact(none, mean), twice=twice) == {}
+    assert by_words(variants.fitted_batch, model, exact(model, mean), twice=False) == {}
     some = model._replace(batch=5, batch_scale=4.0)
-    assert found(variants.fitted_batch, some, exact(model, mean / 2), twice=False) == {}
+    assert by_words(variants.fitted_batch, some, exact(model, mean / 2), twice=False) == {}
 
 
 def test_totals_that_are_more():
     """By some number each, or the same for all, at more."""
     model, k, n = points(), np.array([3, 7, 2]), np.array([10, 9, 6])
     other = model.of_counts(er.Counts(k, n + 4))
-    rows = found(variants.fitted_totals, model, exact(model, expected_losses(other)))
+    rows = by_words(variants.fitted_totals, model, exact(model, expected_losses(other)))
     one = rows["+4 each"]
     assert one.model.counts == er.Counts(k, n + 4)
     more = expected_losses(model.of_counts(er.Counts(k, n + 5))) - expected_losses(other)
     precision = np.clip((more @ more / FINE) ** -0.5, 1.0, 2.0)
     assert one.price == pytest.approx(charged(4, precision)) and one.reasoned
     same = model.of_counts(er.Counts(k, [11, 11, 11]))
-    rows = found(variants.fitted_totals, model, exact(model, expected_losses(same)))
+    rows = by_words(variants.fitted_totals, model, exact(model, expected_losses(same)))
     one = rows["11 each"]
     assert one.model.counts == er.Counts(k, [11, 11, 11])
     assert one.price == pytest.approx(2 + charged(11, 1.0))
@@ -248,14 +241,14 @@ def test_totals_that_are_fewer():
     model, k, n = points(), np.array([3, 7, 2]), np.array([10, 9, 6])
     for number in (-1, -2):
         other = model.of_counts(er.Counts(k, n + number))
-        rows = found(variants.fitted_totals, model, exact(model, expected_losses(other)))
+        rows = by_words(variants.fitted_totals, model, exact(model, expected_losses(other)))
         assert rows[f"{number:+d} each"].model.counts == er.Counts(k, n + number)
     for losses in (expected_losses(model) + 1e6, expected_losses(model) - 1e6):
-        rows = found(variants.fitted_totals, model, exact(model, losses))
+        rows = by_words(variants.fitted_totals, model, exact(model, losses))
         for x in rows.values():
             assert (x.model.counts.total_count >= k).all()
             assert x.model.counts.total_count.max() <= 10 + 110
-    high = found(variants.fitted_totals, model, exact(model, expected_losses(model) + 1e6))
+    high = by_words(variants.fitted_totals, model, exact(model, expected_losses(model) + 1e6))
     assert "+110 each" in high and "110 each" in high
 
 
@@ -263,7 +256,7 @@ def test_totals_on_both_sides():
     """A likelihood rises and falls with the total: a total below its top and one above."""
     given = model_of("delta", er.Counts(30, 100), own=[[0.0]])
     same = expected_losses(given.of_counts(er.Counts(30, 70)))
-    rows = found(variants.fitted_totals, given, exact(given, same))
+    rows = by_words(variants.fitted_totals, given, exact(given, same))
     totals = sorted(int(x.model.counts.total_count[0]) for x in rows.values())
     assert len(totals) == 2 and totals[0] < 60 <= totals[1] == 70
     values = stats.binom.pmf(30, totals, 0.5)
@@ -276,11 +269,11 @@ def test_totals_of_noisy_losses_have_no_reason():
     model = model_of(steps=4)
     losses = elbo_losses(np.random.default_rng(2), 4) + 9
     assert not any(
-        x.reasoned for x in found(variants.fitted_totals, model, noisy(model, losses)).values()
+        x.reasoned for x in by_words(variants.fitted_totals, model, noisy(model, losses)).values()
     )
     moving = model._replace(prior=model.prior * np.linspace(1, 2, 4)[:, None])
     assert all(
-        x.reasoned for x in found(variants.fitted_totals, moving, noisy(moving, losses)).values()
+        x.reasoned for x in by_words(variants.fitted_totals, moving, noisy(moving, losses)).values()
     )
 
 
@@ -292,24 +285,24 @@ def test_totals_that_are_hardly_known_cost_little():
         other, more = (model.of_counts(er.Counts(k, n + number + x)) for x in (0, 1))
         step = expected_losses(more) - expected_losses(other)
         fit = exact(model, expected_losses(other), error**2 * (step @ step))
-        one = found(variants.fitted_totals, model, fit)[f"{number:+d} each"]
+        one = by_words(variants.fitted_totals, model, fit)[f"{number:+d} each"]
         assert one.price == pytest.approx(charged(number, precision))
     none = points(likelihood_weight=0.0)
-    assert found(variants.fitted_totals, none, exact(none, np.ones(6)))
+    assert by_words(variants.fitted_totals, none, exact(none, np.ones(6)))
 
 
 def test_equal_totals_are_changed_together_in_one_way():
     for n, families in (([10, 10, 10], 1), ([10, 10, 9], 2), ([9, 10, 9], 2)):
         model = points(counts=er.Counts([3, 7, 2], n))
-        rows = found(variants.fitted_totals, model, exact(model, expected_losses(model) + 1.0))
+        rows = by_words(variants.fitted_totals, model, exact(model, expected_losses(model) + 1.0))
         assert len({x[0] in "+-" for x in rows}) == families
 
 
 def test_totals_that_are_not_known():
     split = model_of("delta", er.Counts.shared([3, 7], [10, 9]), own=[[0.3]])
-    assert found(variants.fitted_totals, split, exact(split, np.ones(1))) == {}
+    assert by_words(variants.fitted_totals, split, exact(split, np.ones(1))) == {}
     batch = model_of("delta", batch=2, batch_scale=1.5)
-    assert found(variants.fitted_totals, batch, exact(model_of("delta"), np.ones(1))) == {}
+    assert by_words(variants.fitted_totals, batch, exact(model_of("delta"), np.ones(1))) == {}
 
 
 @pytest.mark.parametrize("weight", [0.2, 3.0])
@@ -317,13 +310,13 @@ def test_a_weight_of_losses_without_noise(weight):
     model = points(likelihood_weight=0.5, factor=2.0)
     changed = model._replace(likelihood_weight=0.5 * weight)
     fit = exact(model, expected_losses(changed))
-    one = found(variants.fitted_weight, model, fit)[f"the log likelihood times {weight:.4g}"]
+    one = by_words(variants.fitted_weight, model, fit)[f"the log likelihood times {weight:.4g}"]
     assert one.model.likelihood_weight == pytest.approx(0.5 * weight)
     rest = expected_losses(model) - expected_losses(model._replace(likelihood_weight=0.0))
     assert one.price == pytest.approx(charged(weight, (rest @ rest / FINE) ** -0.5))
     assert one.reasoned
     all_but = model._replace(likelihood_weight=0.5 / weight, factor=2 * weight)
-    rows = found(variants.fitted_weight, model, exact(model, expected_losses(all_but)))
+    rows = by_words(variants.fitted_weight, model, exact(model, expected_losses(all_but)))
     other = rows[f"the divergence from the prior times {weight:.4g}"]
     assert other.model.likelihood_weight == pytest.approx(0.5 / weight)
     assert other.model.factor == pytest.approx(2 * weight)
@@ -342,7 +335,7 @@ def test_weights_beyond_reason():
         (-1, False),
     ):
         changed = model._replace(likelihood_weight=weight)
-        rows = found(variants.fitted_weight, model, exact(model, expected_losses(changed)))
+        rows = by_words(variants.fitted_weight, model, exact(model, expected_losses(changed)))
         assert any(x.startswith("the log") for x in rows) is some, weight
 
 
@@ -352,17 +345,17 @@ def test_a_weight_that_is_hardly_known_costs_little():
     rest = expected_losses(model) - expected_losses(model._replace(likelihood_weight=0.0))
     variance = 4 * (rest @ rest)
     fit = exact(model, expected_losses(model._replace(likelihood_weight=3.0)), variance)
-    one = found(variants.fitted_weight, model, fit)["the log likelihood times 3"]
+    one = by_words(variants.fitted_weight, model, fit)["the log likelihood times 3"]
     assert one.price == pytest.approx(charged(3, 2.0))
     none = points(likelihood_weight=0.0)
-    rows = found(variants.fitted_weight, none, exact(none, 2 * expected_losses(none)))
+    rows = by_words(variants.fitted_weight, none, exact(none, 2 * expected_losses(none)))
     assert list(rows) == ["the divergence from the prior times 2"]
 
 
 def test_a_weight_of_noisy_losses():
     model = model_of(steps=60)
     losses = elbo_losses(np.random.default_rng(3), 60, weight=4.0)
-    rows = found(variants.fitted_weight, model, noisy(model, losses))
+    rows = by_words(variants.fitted_weight, model, noisy(model, losses))
     (one,) = [x for words, x in rows.items() if words.startswith("the log")]
     assert one.model.likelihood_weight == pytest.approx(4.0, rel=0.2) and not one.reasoned
 
@@ -373,7 +366,7 @@ def test_a_weight_of_noisy_losses():
     assert one.price == pytest.approx(again.price, rel=1e-6)
     moving = model._replace(prior=model.prior * np.linspace(1, 1.1, 60)[:, None])
     assert all(
-        x.reasoned for x in found(variants.fitted_weight, moving, noisy(moving, losses)).values()
+        x.reasoned for x in by_words(variants.fitted_weight, moving, noisy(moving, losses)).values()
     )
 
 
@@ -385,8 +378,8 @@ NO_WEIGHT = ({"guide": "tied"}, {"guide": "none"}, {"batch": 2, "batch_scale": 1
 def test_losses_without_a_weight(changes):
     model = model_of()
     fit = exact(model_of("delta"), expected_losses(model._replace(likelihood_weight=3.0)))
-    assert found(variants.fitted_weight, model, fit)
-    assert found(variants.fitted_weight, model_of(**changes), fit) == {}
+    assert by_words(variants.fitted_weight, model, fit)
+    assert by_words(variants.fitted_weight, model_of(**changes), fit) == {}
 
 
 def spread(model, ratio, size):
@@ -428,7 +421,7 @@ def test_numbers_of_particles():
     size = 400
     model = model_of(steps=size, particles=2)
     for ratio in (0.2, 1 / 15, 1e-3, 1e-9):
-        rows = found(variants.fitted_particles, model, spread(model, ratio, size))
+        rows = by_words(variants.fitted_particles, model, spread(model, ratio, size))
         likeliest, error = 2 / ratio, np.sqrt(2 / size)
         near = [x for x in COMMON if abs(np.log(x / likeliest)) <= 3 * error and x != 2]
         wanted = sorted(near, key=lambda x: abs(np.log(x / likeliest)))[:5]
@@ -440,12 +433,12 @@ def test_numbers_of_particles():
 def test_numbers_that_are_known_roughly():
     """Of few losses, beside the one that is given; five are tried."""
     model = model_of(steps=8, particles=10)
-    rows = found(variants.fitted_particles, model, spread(model, 1.01, 8))
+    rows = by_words(variants.fitted_particles, model, spread(model, 1.01, 8))
     assert [x.model.num_particles for x in rows.values()] == [12, 8, 16, 6, 5]
     assert next(iter(rows)) == "about 12, not 10"
     for size, about in ((200, False), (199, True)):
         model = model_of(steps=size, particles=2)
-        rows = found(variants.fitted_particles, model, spread(model, 0.5, size))
+        rows = by_words(variants.fitted_particles, model, spread(model, 0.5, size))
         assert ("about 4, not 2" in rows) is about and ("4, not 2" in rows) is not about
 
 
@@ -460,14 +453,14 @@ def test_every_common_number_is_found(number):
 
 def test_losses_without_any_spread_are_of_no_common_number():
     model = model_of(steps=6, particles=2)
-    assert found(variants.fitted_particles, model, spread(model, 0.0, 6)) == {}
+    assert by_words(variants.fitted_particles, model, spread(model, 0.0, 6)) == {}
 
 
 def test_samples_of_a_bound():
     """Whose spread tells their number within a half in the logarithm more."""
     model = model_of(steps=400, loss=RenyiBound(0.5, 4))
     fit = spread(model_of(steps=400), 0.105, 400)
-    rows = found(variants.fitted_particles, model, fit)
+    rows = by_words(variants.fitted_particles, model, fit)
     assert [x.model.loss for x in rows.values()] == [
         RenyiBound(0.5, x) for x in (40, 32, 30, 50, 25)
     ]
@@ -475,12 +468,12 @@ def test_samples_of_a_bound():
     error = 3 * (np.sqrt(2 / 400) + 0.5)
     for away, some in ((error - 0.01, True), (error + 0.01, False)):
         fit = spread(model_of(steps=400), 4e-3 / np.exp(away), 400)
-        assert bool(found(variants.fitted_particles, model, fit)) is some
+        assert bool(by_words(variants.fitted_particles, model, fit)) is some
 
 
 def test_losses_that_are_not_random_have_no_particles():
     still = points()
-    assert found(variants.fitted_particles, still, exact(still, np.ones(6))) == {}
+    assert by_words(variants.fitted_particles, still, exact(still, np.ones(6))) == {}
     model = model_of(steps=6)
     closed = model._replace(loss=SimpleNamespace(random=False, name="exact"))
-    assert found(variants.fitted_particles, closed, spread(model, 1.0, 6)) == {}
+    assert by_words(variants.fitted_particles, closed, spread(model, 1.0, 6)) == {}

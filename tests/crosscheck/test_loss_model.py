@@ -7,32 +7,12 @@ import pytest
 from scipy import special
 
 import elbo_ref as er
-from elbo_ref import guides
 from elbo_ref.crosscheck.distribution import expected_losses, loss_distribution
 from elbo_ref.crosscheck.given_draws import Draws, losses_given
 from elbo_ref.crosscheck.linear_form import LinearForm
-from elbo_ref.crosscheck.loss_model import LossModel, Rows
+from elbo_ref.crosscheck.loss_model import Rows
 from elbo_ref.crosscheck.mistakes import closed_form_hypotheses
-from elbo_ref.objectives import OBJECTIVES
-
-COUNTS = er.Counts([3, 7, 2], [10, 9, 6])
-OWN = {
-    "beta": [[4.0, 8.0, 3.0], [8.0, 3.0, 6.0]],
-    "normal": [[-0.7, 0.9, -0.4], [0.5, 0.6, 0.7]],
-    "laplace": [[-0.7, 0.9, -0.4]],
-    "delta": [[-0.7, 0.9, -0.4]],
-    "none": [[-0.7, 0.9, -0.4]],
-    "empty": np.zeros((0, 3)),
-    "tied": np.zeros((0, 3)),
-}
-
-
-def model_of(kind, loss="trace", steps=1, particles=1, **fields):
-    """A model of losses at one set of parameters."""
-    prior = np.tile(np.array([[[2.0]], [[3.0]]]), (1, steps, 1))
-    own = np.tile(np.array(OWN[kind])[:, None], (1, steps, 1))
-    guide = guides.find(kind)
-    return LossModel(COUNTS, guide, OBJECTIVES[loss], particles, prior, own, "float64", **fields)
+from loss_models import COUNTS, OWN, model_of
 
 
 def drawn(model, steps, rng):
@@ -48,7 +28,7 @@ def drawn(model, steps, rng):
 @pytest.mark.parametrize("kind", OWN)
 def test_losses_at_draws_are_the_linear_form(kind, loss):
     """The run's operations against tilt, residual and constants, which share no line with them."""
-    model = model_of(kind, loss, steps=4, likelihood_weight=0.7, factor=2.0, constant=5.0)
+    model = model_of(kind, loss=loss, steps=4, likelihood_weight=0.7, factor=2.0, constant=5.0)
     draws = drawn(model, 4, np.random.default_rng(1))
     form = LinearForm.of(model._replace(clamped=False))
     values = form.at_draws(draws.logit[:, 0], form.tilt, form.likelihood, form.parameters)

@@ -20,25 +20,15 @@ from elbo_ref.crosscheck.optimum import (
     stands_still,
 )
 from elbo_ref.crosscheck.wording import MAY_BE_NOISE
-from elbo_ref.diagnostics.point import Point
 from elbo_ref.guides import GUIDES
 from elbo_ref.objectives import OBJECTIVES, RenyiBound
 from elbo_ref.optima.optimum import Optimum
 from elbo_ref.svi.convergence import NoiseFloor
-from loss_models import COUNTS, model_of, posterior
+from loss_models import COUNTS, model_of, point_of, posterior
 
 TOP = -10.0
 BEST = Optimum("prior", "exact_posterior", TOP, True, 2.0, 3.0, 0.4, learned=True)
-POINT = Point(
-    counts=COUNTS,
-    guide_name="beta",
-    loss=OBJECTIVES["trace"],
-    prior=er.Beta(2.0, 3.0),
-    guide_parameters=posterior(),
-    learn_prior=True,
-    rate=0.01,
-    num_particles=1,
-)
+POINT = point_of(rate=0.01)
 
 
 def seen(case, below, floor=None, optimum=BEST, point=POINT, at_maximum=False, **more):

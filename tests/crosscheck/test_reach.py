@@ -18,23 +18,13 @@ from elbo_ref.crosscheck.reach import (
     reach_finding,
 )
 from elbo_ref.crosscheck.wording import MAY_BE_NOISE
-from elbo_ref.diagnostics.point import Point, PointDiagnosis
+from elbo_ref.diagnostics.point import PointDiagnosis
 from elbo_ref.guides import GUIDES
-from elbo_ref.objectives import OBJECTIVES
-from loss_models import COUNTS, model_of, posterior
+from loss_models import COUNTS, model_of, point_of, posterior
 
 FIRST, SECOND = "prior.concentration1", "prior.concentration0"
 K, N = COUNTS.successes, COUNTS.total_count
-POINT = Point(
-    counts=COUNTS,
-    guide_name="beta",
-    loss=OBJECTIVES["trace"],
-    prior=er.Beta(2.0, 3.0),
-    guide_parameters=posterior(),
-    learn_prior=True,
-    rate=None,
-    num_particles=1,
-)
+POINT = point_of()
 
 
 def evidence(a, b):

@@ -11,19 +11,11 @@ from elbo_ref.crosscheck import variants
 from elbo_ref.crosscheck.distribution import expected_losses, loss_distribution
 from elbo_ref.crosscheck.given_draws import losses_given
 from elbo_ref.objectives import RenyiBound
-from loss_models import COUNTS, OWN, draws_of, model_of
+from loss_models import COUNTS, OWN, by_words, draws_of, model_of
 
 PRIOR = np.array([2.0, 3.0])
 BETA = np.array(OWN["beta"])
 SINGLE = er.Counts([1, 0, 1], 1)
-
-
-def found(make, model, **options):
-    """Hypotheses by their words."""
-    made = list(make(model, **options))
-    words = [x.variant for x in made]
-    assert len(words) == len(set(words))
-    return dict(zip(words, made, strict=True))
 
 
 def parameters(x):
@@ -70,19 +62,19 @@ def test_single_trials():
 
 def test_swapped():
     """The prior's, the guide's, or both; a guide without concentrations keeps its own."""
-    rows = found(variants.swapped, model_of())
+    rows = by_words(variants.swapped, model_of())
     turned, own = PRIOR[::-1].tolist(), BETA[::-1].tolist()
     assert [parameters(x) for x in rows.values()] == [
         (turned, BETA.tolist()), (PRIOR.tolist(), own), (turned, own)
     ]  # fmt: skip
     assert list(rows) == ["the prior's", "the guide's", "the prior's and the guide's"]
-    assert list(found(variants.swapped, model_of("normal"))) == ["the prior's"]
-    assert found(variants.swapped, model_of("none")) == {}
+    assert list(by_words(variants.swapped, model_of("normal"))) == ["the prior's"]
+    assert by_words(variants.swapped, model_of("none")) == {}
 
 
 def test_mean_and_total_as_concentrations():
     """Where they were given so; otherwise concentrations for a mean and a total, if below one."""
-    rows = found(variants.mixed_roles, model_of(by_mean=("prior", "guide")))
+    rows = by_words(variants.mixed_roles, model_of(by_mean=("prior", "guide")))
     totals = BETA.sum(axis=0)
     means = [(BETA[0] / totals).tolist(), totals.tolist()]
     for words, x in rows.items():
@@ -97,7 +89,7 @@ def test_mean_and_total_as_concentrations():
         "the guide's mean and total are passed as concentrations",
     ]
     low = model_of(own=np.array([[0.5, 0.25, 0.9], [8.0, 2.0, 5.0]]), prior=(0.3, 10.0))
-    rows = found(variants.mixed_roles, low)
+    rows = by_words(variants.mixed_roles, low)
     one = rows["the prior's concentrations are a mean and a total; "
                "the guide's concentrations are a mean and a total"]  # fmt: skip
     prior, own = parameters(one)
@@ -109,33 +101,33 @@ def test_mean_and_total_as_concentrations():
 def test_one_concentration_and_their_total():
     """The second of two may be the total, if all are larger than the first."""
     own = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.5]])
-    rows = found(variants.mixed_roles, model_of(own=own))
+    rows = by_words(variants.mixed_roles, model_of(own=own))
     words = "the {}'s concentration0 is the total of both"
     both = f"{words.format('prior')}; {words.format('guide')}"
     assert [x for x in rows if "total of both" in x] == list(rows)[-3:]
     assert parameters(rows[both]) == ([2.0, 1.0], [[1.0, 2.0, 3.0], [3.0, 3.0, 3.5]])
     reversed_ = model_of(prior=(3.0, 2.0), own=own[::-1])
     for given in (reversed_, model_of(own=own, by_mean=("prior", "guide"))):
-        assert not [x for x in found(variants.mixed_roles, given) if "total of both" in x]
+        assert not [x for x in by_words(variants.mixed_roles, given) if "total of both" in x]
 
 
 def test_what_is_no_mean():
     """A concentration of one or more, of any latent; of a guide without any, the prior alone."""
     for first in (1.0, 1.5):
         own = np.array([[0.5, first, 0.9], [8.0, 2.0, 5.0]])
-        rows = found(variants.mixed_roles, model_of(own=own, prior=(0.3, 10.0)))
+        rows = by_words(variants.mixed_roles, model_of(own=own, prior=(0.3, 10.0)))
         of_mean = [x for x in rows if "mean" in x]
         assert of_mean == ["the prior's concentrations are a mean and a total"]
-    rows = found(variants.mixed_roles, model_of("normal", prior=(0.3, 10.0)))
+    rows = by_words(variants.mixed_roles, model_of("normal", prior=(0.3, 10.0)))
     assert list(rows) == [
         "the prior's concentrations are a mean and a total",
         "the prior's concentration0 is the total of both",
     ]
-    assert found(variants.mixed_roles, model_of("none")) == {}
+    assert by_words(variants.mixed_roles, model_of("none")) == {}
 
 
 def test_not_in_guide():
-    rows = found(variants.not_in_guide, model_of())
+    rows = by_words(variants.not_in_guide, model_of())
     model, apart = (x.model for x in rows.values())
     assert model.guide.name == apart.guide.name == "empty"
     assert model.guide_parameters.shape == (0, 1, 3) and model.added is None
@@ -143,20 +135,20 @@ def test_not_in_guide():
     density = special.xlogy(BETA - 1, np.array((at.c[0, 0], 1 - at.c[0, 0]))).sum()
     density -= special.betaln(*BETA).sum()
     assert losses_given(apart.added, at).values[0] == pytest.approx(density)
-    assert list(found(variants.not_in_guide, model_of("normal"))) == ["c is drawn in the model"]
-    assert len(found(variants.not_in_guide, model_of("tied"))) == 1
+    assert list(by_words(variants.not_in_guide, model_of("normal"))) == ["c is drawn in the model"]
+    assert len(by_words(variants.not_in_guide, model_of("tied"))) == 1
     for given in (
         model_of(batch=2, batch_scale=1.5), model_of(loss=RenyiBound(0.0, 2))
     ):  # fmt: skip
-        assert list(found(variants.not_in_guide, given)) == ["c is drawn in the model"]
+        assert list(by_words(variants.not_in_guide, given)) == ["c is drawn in the model"]
     for given in (model_of("empty"), model_of("none"), model_of(loss="trace_mean_field")):
-        assert found(variants.not_in_guide, given) == {}
+        assert by_words(variants.not_in_guide, given) == {}
 
 
 def test_negated_and_divided():
-    (one,) = found(variants.negated, model_of(factor=2.0)).values()
+    (one,) = by_words(variants.negated, model_of(factor=2.0)).values()
     assert (one.model.factor, one.price) == (-2.0, -4.0)
-    rows = found(variants.divided, model_of(particles=7, factor=2.0))
+    rows = by_words(variants.divided, model_of(particles=7, factor=2.0))
     reasons = {x: y for x, y in rows.items() if y.price == 0}
     assert {x: y.model.factor for x, y in reasons.items()} == {
         "divided by the 3 latents": 2 / 3, "multiplied by the 3 latents": 6.0,
@@ -172,12 +164,12 @@ def test_negated_and_divided():
         "multiplied by ln 10, as decimal logarithms are": 2 * np.log(10),
     }
     several = er.Counts([1, 2], [3, 2], multiplicity=[2, 1])
-    words = list(found(variants.divided, model_of(counts=several, own=np.ones((2, 2)))))
+    words = list(by_words(variants.divided, model_of(counts=several, own=np.ones((2, 2)))))
     assert [x for x in words if x.startswith("divided by the")] == [
         "divided by the 3 latents", "divided by the 8 trials"
     ]  # fmt: skip
     one = model_of(counts=er.Counts(1, 1), own=np.ones((2, 1)), particles=2)
-    assert list(found(variants.divided, one))[:2] == [
+    assert list(by_words(variants.divided, one))[:2] == [
         "divided by the 2 particles", "multiplied by the 2 particles"
     ]  # fmt: skip
 
@@ -195,12 +187,12 @@ WEIGHTED = {
 @pytest.mark.parametrize("guide", WEIGHTED)
 def test_losses_with_a_divergence(guide):
     assert variants.has_divergence(model_of(guide)) is WEIGHTED[guide]
-    assert bool(found(variants.weighted, model_of(guide))) is WEIGHTED[guide]
+    assert bool(by_words(variants.weighted, model_of(guide))) is WEIGHTED[guide]
 
 
 def test_weights():
     """Common ones and the number of latents: of the likelihood, or of all but it."""
-    rows = found(variants.weighted, model_of(likelihood_weight=0.5, factor=3.0))
+    rows = by_words(variants.weighted, model_of(likelihood_weight=0.5, factor=3.0))
     weights = {1000, 100, 20, 10, 5, 4, 10 / 3, 2, 1 / 3, 0.2, 0.25, 0.1, 3, 0.5}
     for x in weights:
         one = rows[f"the log likelihood times {1 / x:g}"]
@@ -213,37 +205,37 @@ def test_weights():
     assert rows["the log likelihood times -1"].model.likelihood_weight == -0.5
     assert len(rows) == 2 * len(weights) + 1
     two = model_of(counts=er.Counts([3, 7], [10, 9]), own=np.ones((2, 2)))
-    assert len(found(variants.weighted, two)) == 27
+    assert len(by_words(variants.weighted, two)) == 27
     alone = model_of(counts=er.Counts(3, 10), own=np.ones((2, 1)))
-    assert "the log likelihood times 1" not in found(variants.weighted, alone)
+    assert "the log likelihood times 1" not in by_words(variants.weighted, alone)
 
 
 def test_a_prior_that_is_held():
-    rows = found(variants.held_prior, model_of(prior_held=True, steps=2))
+    rows = by_words(variants.held_prior, model_of(prior_held=True, steps=2))
     assert {x: y.model.prior.ravel().tolist() for x, y in rows.items()} == {
         "Beta(1, 1)": [1.0] * 4, "Beta(0.5, 0.5)": [0.5] * 4, "Beta(2, 2)": [2.0] * 4
     }  # fmt: skip
-    assert found(variants.held_prior, model_of()) == {}
+    assert by_words(variants.held_prior, model_of()) == {}
 
 
 def test_other_objectives():
-    rows = found(variants.other_objective, model_of(particles=4))
+    rows = by_words(variants.other_objective, model_of(particles=4))
     bound, trace, mean_field = rows.values()
     assert (bound.model.loss, bound.model.num_particles) == (RenyiBound(0.0, 4), 1)
     assert [x.model.loss.name for x in (trace, mean_field)] == ["trace", "trace_mean_field"]
     assert list(rows)[2] == "those of trace_mean_field"
-    assert len(found(variants.other_objective, model_of())) == 2
-    assert len(found(variants.other_objective, model_of(particles=2))) == 3
-    normal = found(variants.other_objective, model_of("normal"))
+    assert len(by_words(variants.other_objective, model_of())) == 2
+    assert len(by_words(variants.other_objective, model_of(particles=2))) == 3
+    normal = by_words(variants.other_objective, model_of("normal"))
     assert list(normal)[1] == "those of trace_mean_field, without the Jacobian of the sigmoid"
     for guide in ("delta", "empty", "tied", "none"):
-        assert found(variants.other_objective, model_of(guide)) == {}
-    closed = found(variants.other_objective, model_of(loss="trace_mean_field", particles=4))
+        assert by_words(variants.other_objective, model_of(guide)) == {}
+    closed = by_words(variants.other_objective, model_of(loss="trace_mean_field", particles=4))
     assert list(closed) == ["those of trace", "those of trace_mean_field"]
-    assert found(variants.other_objective, model_of(loss=RenyiBound(0.0, 2), particles=4)) == {}
+    assert by_words(variants.other_objective, model_of(loss=RenyiBound(0.0, 2), particles=4)) == {}
     batch = {"batch": 2, "batch_scale": 1.5, "particles": 4}
-    assert found(variants.other_objective, model_of(**batch)) == {}
-    assert list(found(variants.other_objective, model_of("normal", **batch))) == [
+    assert by_words(variants.other_objective, model_of(**batch)) == {}
+    assert list(by_words(variants.other_objective, model_of("normal", **batch))) == [
         "those of trace_mean_field, without the Jacobian of the sigmoid"
     ]
 
@@ -252,20 +244,20 @@ COEFFICIENTS = "those of single trials, or of a likelihood without its binomial 
 
 
 def test_other_meanings():
-    (one,) = found(variants.other_meanings, model_of()).values()
+    (one,) = by_words(variants.other_meanings, model_of()).values()
     assert one.variant == COEFFICIENTS and one.number == "constant"
     wanted = COUNTS.log_coefficient.sum()
     change = expected_losses(one.model) - expected_losses(model_of())
     np.testing.assert_allclose(change, wanted, rtol=1e-12)
-    assert found(variants.other_meanings, model_of(coefficients=False)) == {}
-    assert found(variants.other_meanings, model_of(counts=SINGLE)) == {}
+    assert by_words(variants.other_meanings, model_of(coefficients=False)) == {}
+    assert by_words(variants.other_meanings, model_of(counts=SINGLE)) == {}
 
 
 def test_a_constant_of_the_totals():
     """Of rows of one latent: minus the log of the ways to divide the sum among them."""
     shared = er.Counts.shared([3, 7, 2], [10, 9, 6])
     given = model_of(counts=shared, own=[[4.0], [8.0]], constant=1.0)
-    rows = found(variants.other_meanings, given)
+    rows = by_words(variants.other_meanings, given)
     one = rows["those of the totals, not of the rows"]
     ways = np.log(special.binom([10, 9, 6], [3, 7, 2])).sum() - np.log(special.binom(25, 12))
     assert one.model.constant - 1.0 == pytest.approx(ways) and one.number == "constant"
@@ -275,7 +267,7 @@ def test_a_constant_of_the_totals():
 def test_the_marginal_likelihood():
     """That of a guide without the latent is minus the log evidence, exactly (E12)."""
     given = model_of("empty", steps=3)
-    one = found(variants.other_meanings, given)[
+    one = by_words(variants.other_meanings, given)[
         "those of the marginal likelihood, BetaBinomial, without a latent"
     ]
     evidence = er.log_evidence(er.Beta(2.0, 3.0), COUNTS)
@@ -285,18 +277,18 @@ def test_the_marginal_likelihood():
 
 def test_other_bounds_are_meanings():
     given = model_of(loss=RenyiBound(0.0, 2))
-    rows = found(variants.other_meanings, given)
+    rows = by_words(variants.other_meanings, given)
     assert [x.model.bound for x in rows.values()] == ["each", "together"]
 
 
 def test_coefficients_counted_twice():
-    (one,) = found(variants.other_coefficients, model_of(constant=1.0)).values()
+    (one,) = by_words(variants.other_coefficients, model_of(constant=1.0)).values()
     wanted = 1.0 - COUNTS.log_coefficient.sum()
     assert one.model.constant == pytest.approx(wanted) and one.price == 2.0
     assert one.number == "constant"
-    assert found(variants.other_coefficients, model_of(counts=SINGLE)) == {}
+    assert by_words(variants.other_coefficients, model_of(counts=SINGLE)) == {}
     little = model_of(counts=er.Counts([1, 0], [2, 1]), own=np.ones((2, 2)))
-    (one,) = found(variants.other_coefficients, little).values()
+    (one,) = by_words(variants.other_coefficients, little).values()
     assert one.model.constant == pytest.approx(-np.log(2))
 
 
@@ -305,7 +297,7 @@ FUNCTIONS = {"exp": np.exp, "softplus": lambda x: np.log1p(np.exp(x))}
 
 def test_unconstrained():
     """All, the prior's or the guide's; softplus is seldom meant."""
-    rows = found(variants.unconstrained, model_of())
+    rows = by_words(variants.unconstrained, model_of())
     assert len(rows) == 6
     for words, x in rows.items():
         name, _, owner = words.partition(" is still to be applied to ")
@@ -326,7 +318,7 @@ KNOWN = {
 @pytest.mark.parametrize("case", KNOWN)
 def test_what_is_known_stays_as_it_is(case):
     changes, prior, own = KNOWN[case]
-    rows = found(variants.unconstrained, model_of(**changes))
+    rows = by_words(variants.unconstrained, model_of(**changes))
     assert list(rows) == [f"{x} is still to be applied to all" for x in FUNCTIONS]
     one = parameters(rows["exp is still to be applied to all"])
     np.testing.assert_allclose(one[0], prior)
@@ -336,15 +328,15 @@ def test_what_is_known_stays_as_it_is(case):
 def test_nothing_is_unconstrained_beyond_all_numbers():
     """exp of 40 is more than any concentration, of the prior or of the guide."""
     for given in (model_of(prior=(2.0, 40.0)), model_of(own=[[4.0, 8.0, 40.0], BETA[1]])):
-        words = found(variants.unconstrained, given)
+        words = by_words(variants.unconstrained, given)
         assert "exp is still to be applied to all" not in words
         assert "softplus is still to be applied to all" in words
-    assert len(found(variants.unconstrained, model_of("empty", prior=(0.1, 0.2)))) == 2
+    assert len(by_words(variants.unconstrained, model_of("empty", prior=(0.1, 0.2)))) == 2
 
 
 def test_exp_once_more():
     both = ("prior", "guide")
-    rows = found(variants.constrained_again, model_of(constrained=both))
+    rows = by_words(variants.constrained_again, model_of(constrained=both))
     for what, f in (("exp", np.exp), ("softplus", lambda x: np.log1p(np.exp(x)))):
         for owner, first, second in (
             ("all", f, f), ("the prior's", f, np.asarray), ("the guide's", np.asarray, f)
@@ -359,18 +351,18 @@ def test_exp_once_more():
         model_of(), model_of(constrained=("prior",)), model_of(constrained=("guide",)),
         model_of(constrained=both, by_mean=("prior",)), model_of("normal", constrained=both),
     ):  # fmt: skip
-        assert found(variants.constrained_again, given) == {}
+        assert by_words(variants.constrained_again, given) == {}
     for given in (
         model_of(constrained=both, prior=(2.0, 40.0)),
         model_of(constrained=both, own=[[4.0, 8.0, 40.0], BETA[1]]),
     ):
-        assert "exp is applied once more to all" not in found(variants.constrained_again, given)
+        assert "exp is applied once more to all" not in by_words(variants.constrained_again, given)
 
 
 def test_batches():
     given = model_of(batch=2, batch_scale=1.5)
-    (once,) = found(variants.batch_scaled, given, twice=False).values()
-    (twice,) = found(variants.batch_scaled, given, twice=True).values()
+    (once,) = by_words(variants.batch_scaled, given, twice=False).values()
+    (twice,) = by_words(variants.batch_scaled, given, twice=True).values()
     assert (once.model.batch_scale, once.variant) == (1.0, "scaled by 1")
     assert (twice.model.batch_scale, twice.variant) == (2.25, "scaled by 1.5 squared")
-    assert found(variants.batch_scaled, model_of(), twice=True) == {}
+    assert by_words(variants.batch_scaled, model_of(), twice=True) == {}

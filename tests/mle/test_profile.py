@@ -31,15 +31,10 @@ from elbo_ref.mle.lines import (
 )
 from elbo_ref.mle.near_binomial import LARGE, large_from
 from elbo_ref.mle.profile import IntervalBounds, Points
+from profiles import COUNTS
 from tiers import few
 
-DATA = {
-    "overdispersed": er.Counts([0, 3, 9, 1, 10], [10, 10, 10, 4, 12]),
-    "two trials": er.Counts([0, 1, 2], 2, multiplicity=[40, 30, 50]),
-    "nearly all or none": er.Counts([0, 20, 7], 20, multiplicity=[500, 300, 1]),
-    "rare": er.Counts([1, 0, 6], [900, 700, 800]),
-    "large": er.Counts([40_000, 61_000, 70_500], 10**5),
-}
+DATA = {**COUNTS, "large": er.Counts([40_000, 61_000, 70_500], 10**5)}
 GRID = np.array([0.05, 0.4, 1.3, 8.0, 90.0, 4e3])
 
 

@@ -328,11 +328,7 @@ def _last_point(
     if not guide.is_point:  # refuses parameters that are none of the distribution
         guide.kind(*guide.source_parameters(prior, params))
     recording, arguments = statement.recording, statement.arguments
-    learned = [
-        role
-        for role, argument in arguments.items()
-        if argument.sources or np.any(argument.values != argument.values[:1])
-    ]
+    learned = [role for role, x in arguments.items() if x.sources or x.changes]
     counts, particles = data.as_counted(), 1 if trace is None else trace.model.num_particles
     point = Point(
         counts=counts,

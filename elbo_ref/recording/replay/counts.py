@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +44,10 @@ def _compare_entries(data: Data, times: NDArray[np.int64], counts: Counts) -> li
     """Compare entries that stand for several latents each, or all of these written out."""
     if len(counts) != len(times):
         seen = one_by_one(Counts(data.successes[0], data.total_count[0], times))
-        rows = [sorted(zip(x.successes, x.total_count, strict=True)) for x in (seen, counts)]
-        return [] if rows[0] == rows[1] else compare_counts(data, one_by_one(counts), 1.0)
+        same = _rows(seen.successes, seen.total_count) == _rows(
+            counts.successes, counts.total_count
+        )
+        return [] if same else compare_counts(data, one_by_one(counts), 1.0)
     found = compare_counts(data, Counts(counts.successes, counts.total_count), 1.0)
     off = int(np.argmax(times != counts.multiplicity))
     if not found and times[off] != counts.multiplicity[off]:
@@ -109,15 +112,19 @@ def compare_counts(data: Data, counts: Counts, scale: float) -> list[Finding]:
 
 def _are_some_of(data: Data, k: FloatArray, n: FloatArray) -> bool:
     """Return True if several observed rows are all among those of the counts."""
-    seen = Counter(zip(data.successes[0], data.total_count[0], strict=True))
-    return len(seen) > 1 and seen <= Counter(zip(k, n, strict=True))
+    seen = _rows(data.successes[0], data.total_count[0])
+    return len(seen) > 1 and seen <= _rows(k, n)
 
 
 def _have_all_rows(data: Data, k: FloatArray, n: FloatArray) -> bool:
     """Return True if every step has all rows of the counts, once each."""
-    every = zip(data.successes, data.total_count, strict=True)
-    given = sorted(zip(k, n, strict=True))
-    return all(sorted(zip(*step, strict=True)) == given for step in every)
+    given = _rows(k, n)
+    return all(given == seen for seen in map(_rows, data.successes, data.total_count))
+
+
+def _rows(k: NDArray[Any], n: NDArray[Any]) -> Counter[tuple[float, float]]:
+    """Count the rows of each kind, in whatever order they stand."""
+    return Counter(zip(k.tolist(), n.tolist(), strict=True))
 
 
 def _compare_rows(
@@ -126,8 +133,7 @@ def _compare_rows(
     """Compare the rows of some latents with those of the counts."""
     if np.array_equal(seen, k) and np.array_equal(of, n):
         return []
-    order = [np.lexsort((x, y)) for x, y in ((k, n), (seen, of))]
-    if np.array_equal(k[order[0]], seen[order[1]]) and np.array_equal(n[order[0]], of[order[1]]):
+    if _rows(k, n) == _rows(seen, of):
         off = int(np.argmax((seen != k) | (of != n)))
         words = f"the row of latent {latents[off]}"
         reason = "the same rows stand in another order in the counts"
