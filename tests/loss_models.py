@@ -43,6 +43,58 @@ def model_of(
     )
 
 
+def in_two_steps(model):
+    """The model with other parameters at its second loss."""
+    prior = model.prior[:, :1] * [[[1.0], [1.1]], [[1.0], [0.8]]]
+    own = model.guide_parameters[:, :1]
+    return model._replace(prior=prior, guide_parameters=np.concatenate([own, 1.1 * own], axis=1))
+
+
+def estimate(model, logit):
+    """A particle's estimate of each latent at logits (..., T, G), by SciPy's densities."""
+    c, (k, n) = special.expit(logit), (model.counts.successes, model.counts.total_count)
+    own, kind = model.guide_parameters, model.guide.name
+    jacobian = special.log_expit(logit) + special.log_expit(-logit)
+    prior = stats.beta.logpdf(c, *model.prior)
+    rest = {
+        "beta": lambda: prior - stats.beta.logpdf(c, *own),
+        "beta_shared": lambda: prior - stats.beta.logpdf(c, *own),
+        "conjugate": lambda: (
+            prior - stats.beta.logpdf(c, model.prior[0] + k, model.prior[1] + n - k)
+        ),
+        "normal": lambda: prior - stats.norm.logpdf(logit, *own) + jacobian,
+        "laplace": lambda: prior + jacobian,
+        "delta": lambda: prior,
+        "empty": lambda: prior,
+        "tied": lambda: 0.0,
+        "none": lambda: 0.0,
+    }[kind]()
+    return model.likelihood_weight * stats.binom.logpmf(k, n, c) + rest
+
+
+def weighed(model, size=2001, far=30.0):
+    """Logits (nodes, T, G) over all that is likely of a model's draws, and their shares."""
+    y = np.linspace(-far, far, size)[:, None, None]
+    own, kind = model.guide_parameters, model.guide.name
+    shape = (model.prior.shape[1], len(model.counts))
+    if kind in ("delta", "laplace", "none"):
+        return np.broadcast_to(own, (1, *shape)), np.ones((1, *shape))
+    if kind == "normal":
+        density = stats.norm.pdf(y, *own)
+    else:
+        a, b = own if kind.startswith("beta") else model.prior
+        density = np.exp(a * special.log_expit(y) + b * special.log_expit(-y))
+    density = np.broadcast_to(density, (size, *shape))
+    return np.broadcast_to(y, density.shape), density / density.sum(axis=0)
+
+
+def central(values, shares):
+    """Mean, variance and third central moment over the first axis."""
+    mean = (shares * values).sum(axis=0)
+    away = values - mean
+    return np.array((mean, *((shares * away**n).sum(axis=0) for n in (2, 3))))
+
+
 def by_words(make, *given, **options):
     """Hypotheses by their words."""
     made = list(make(*given, **options))

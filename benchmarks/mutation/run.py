@@ -76,7 +76,7 @@ SURFACE = "tests/test_surface.py"
 LOSS_MODEL = ("loss_model", "linear_form", "cumulants", "moments")
 LAW = tuple(
     f"tests/crosscheck/test_{x}.py"
-    for x in ("loss_model", "cumulants", "distribution", "saddlepoint")
+    for x in ("loss_model", "linear_form", "moments", "cumulants", "distribution", "saddlepoint")
 )
 OWN_PARTS = (*LOSS_MODEL, "saddlepoint")
 

@@ -126,10 +126,11 @@ class LinearForm(NamedTuple):
             return DrawTerms(own, logs)
         excess = np.zeros_like(logs)
         excess[:, near] = likely - seen
-        if self.source is LOGIT_NORMAL:
-            of_sigmoid = np.zeros_like(logit)
-            of_sigmoid[near] = (seen - logs[:, near]).sum(axis=0)
-            own = own - (1 + guide.jacobian) * of_sigmoid
+        of_sigmoid = guide.jacobian + guide.source_weight * (self.source is LOGIT_NORMAL)
+        if of_sigmoid:
+            rounded = np.zeros_like(logit)
+            rounded[near] = (seen - logs[:, near]).sum(axis=0)
+            own = own - of_sigmoid * rounded
         logs[:, near] = seen
         return DrawTerms(own, logs, excess)
 

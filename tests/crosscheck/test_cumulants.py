@@ -1,8 +1,7 @@
-"""Cumulants of losses by dense rules over each draw, and by enumeration of minibatches."""
+"""Cumulant generating functions of losses, by dense rules over each draw."""
 
 from __future__ import annotations
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -20,14 +19,10 @@ from elbo_ref.crosscheck.cumulants import (
     loss_cumulants,
     needs_nodes,
 )
-from elbo_ref.crosscheck.given_draws import Draws, losses_given
 from elbo_ref.crosscheck.linear_form import LinearForm
-from elbo_ref.crosscheck.loss_model import LossModel, Rows
+from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.moments import (
     DrawCumulants,
-    cumulants_of_batches,
-    first_cumulants,
-    minibatch_cumulants,
 )
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
@@ -42,7 +37,6 @@ OWN = {
     "tied": np.zeros((0, 4)),
 }
 Y = np.linspace(-45.0, 45.0, 4501)
-DRAWN = ("beta", "normal", "empty", "tied")
 
 
 def model_of(kind, loss="trace", counts=COUNTS, own=None, **fields):
@@ -87,26 +81,6 @@ def three(values, weights):
 
 def close(got, wanted, rtol=1e-9):
     np.testing.assert_allclose(got, wanted, rtol=rtol, atol=max(rtol * np.abs(wanted).max(), 1e-12))
-
-
-@pytest.mark.parametrize("loss", ["trace", "trace_mean_field"])
-@pytest.mark.parametrize("kind", OWN)
-def test_cumulants_of_each_latent(kind, loss):
-    if (kind, loss) == ("empty", "trace_mean_field"):
-        loss = "sticking_the_landing"
-    form = LinearForm.of(model_of(kind, loss, likelihood_weight=0.7))
-    close(DrawCumulants().of(form), three(*dense(form)), 1e-8)
-
-
-def test_draws_that_several_models_share_are_computed_once():
-    draws, known = DrawCumulants(), []
-    for weight in (1.0, 0.5):
-        form = LinearForm.of(model_of("normal", likelihood_weight=weight))
-        close(draws.of(form), three(*dense(form)), 1e-8)
-        known.append(len(draws._known))
-    other = LinearForm.of(model_of("normal", own=np.array(OWN["normal"]) + 0.1))
-    close(draws.of(other), three(*dense(other)), 1e-8)
-    assert [*known, len(draws._known)] == [1, 1, 2]
 
 
 def test_clamped_draws_count_as_what_they_are_clamped_to():
@@ -235,22 +209,6 @@ def test_a_quadrature_that_is_not_affordable_is_not_taken():
     assert needs_nodes(LinearForm.of(fewer)).all()
 
 
-@pytest.mark.parametrize("kind", ["normal", "laplace"])
-def test_clamped_draws_are_those_of_the_run(kind):
-    """Near the ends of single precision: the form against the run's own operations."""
-    model = model_of(kind, counts=er.Counts(3, 10), own=np.array(OWN[kind])[:, :1])
-    model = model._replace(clamped=True, dtype="float32", prior=model.prior[:, :1])
-    model = model._replace(guide_parameters=model.guide_parameters[:, :1])
-    form = LinearForm.of(model)
-    for y in (-18.0, -17.0, -3.0, 2.0):
-        logit = np.array([[[y]]])
-        draws = Draws(special.expit(logit).astype(np.float32), logit)
-        given = losses_given(model, draws)
-        values = form.at_draws(logit[:, 0], form.tilt, form.likelihood, form.parameters)
-        wanted = -(values + form.constants).sum()
-        assert given.values[0] == pytest.approx(wanted, rel=2e-5), y
-
-
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_domains(sign):
     """Up to where a concentration of a latent that is there would be zero; past no other end."""
@@ -274,149 +232,3 @@ def test_domains(sign):
     end = np.full(2, 1 / unit)
     wanted = (end, np.full(2, np.inf)) if sign > 0 else (np.full(2, -np.inf), end)
     np.testing.assert_allclose(normal.domain, wanted, rtol=1e-14)
-
-
-@pytest.mark.parametrize("kind", OWN)
-def test_cumulants_of_losses(kind):
-    form = LinearForm.of(model_of(kind, num_particles=3, factor=2.0, constant=5.0))
-    got = first_cumulants(form, DrawCumulants())
-    mean, variance, third = three(*dense(form)) @ form.task.weights
-    close(got.mean, 5 - 2 * mean, 1e-8)
-    close(got.variance, 4 * variance / 3, 1e-7)
-    close(got.third, -8 * third / 9, 1e-7)
-
-
-def mixed(shares, means, variances, thirds):
-    """Cumulants by the law of total cumulance; shares (S,), the others (S, T)."""
-    mean = np.tensordot(shares, means, 1)
-    away = means - mean
-    return (
-        mean,
-        np.tensordot(shares, variances + away**2, 1),
-        np.tensordot(shares, thirds + 3 * away * variances + away**3, 1),
-    )
-
-
-@pytest.mark.parametrize("size", [1, 2, 4, 5])
-@pytest.mark.parametrize("kind", ["beta", "normal", "delta"])
-def test_cumulants_of_minibatches_of_latents(kind, size):
-    """Over all batches; and those given a batch are of the latents in it."""
-    model = model_of(
-        kind, num_particles=3, factor=2.0, constant=5.0, batch=size, batch_scale=5 / size
-    )
-    form, unit = LinearForm.of(model), -2.0 * 5 / size
-    each = three(*dense(form))
-    entries = np.repeat(np.arange(4), COUNTS.multiplicity)
-    batches = [entries[list(x)] for x in itertools.combinations(range(5), size)]
-    rows = np.array([each[:, :, batch].sum(axis=2) for batch in batches])
-    shares = np.full(len(batches), 1 / len(batches))
-    wanted = mixed(shares, *rows.swapaxes(0, 1))
-    got = minibatch_cumulants(form, DrawCumulants())
-    close(got.mean, 5 + unit * wanted[0], 1e-8)
-    close(got.variance, unit**2 * wanted[1] / 3, 1e-7)
-    close(got.third, unit**3 * wanted[2] / 9, 1e-7)
-    given = cumulants_of_batches(form, DrawCumulants(), np.random.default_rng(0), 6)
-    possible = [sum(x) / 3 for x in itertools.combinations_with_replacement(rows[:, 0], 3)]
-    for mean in given.mean:
-        assert np.abs(5 + unit * np.array(possible) - mean).sum(axis=1).min() < 1e-6
-
-
-@pytest.mark.parametrize("kind", ["beta", "normal"])
-@pytest.mark.parametrize("size", [1, 3, 8])
-def test_cumulants_of_minibatches_of_trials(kind, size):
-    """Over all numbers of successes in a batch of a shared latent's trials."""
-    counts, own = er.Counts(3, 10), np.array(OWN[kind])[:, :1]
-    scale = 10 / size
-    model = model_of(kind, counts=counts, own=own, num_particles=2, factor=2.0, constant=5.0)
-    model = model._replace(batch=size, batch_scale=scale, coefficients=False)
-    form = LinearForm.of(model)
-    k = np.arange(size + 1)
-    shares = stats.hypergeom(10, 3, size).pmf(k)
-    logs = form._replace(tilt=form.tilt * 0 + [[[1.0]], [[0.0]]], constants=form.constants * 0)
-    rests = form._replace(tilt=form.tilt * 0 + [[[0.0]], [[1.0]]], constants=form.constants * 0)
-    (log_c, weights), (log_rest, _) = dense(logs), dense(rests)
-    residual = dense(form._replace(tilt=form.tilt * 0, constants=form.constants * 0))[0]
-    log_c, log_rest = log_c - residual, log_rest - residual
-    f = dense(form)[0]
-    rows = np.array(
-        [
-            three(f + (scale * i - 3) * log_c + (scale * (size - i) - 7) * log_rest, weights)
-            for i in k
-        ]
-    )[..., 0]
-    wanted = mixed(shares, *rows.swapaxes(0, 1))
-    got = minibatch_cumulants(form, DrawCumulants())
-    close(got.mean, 5 - 2 * wanted[0], 1e-8)
-    close(got.variance, 4 * wanted[1] / 2, 1e-7)
-    close(got.third, -8 * wanted[2] / 4, 1e-7)
-
-
-def test_large_and_degenerate_minibatches():
-    """Probabilities whose logarithms are thousands; a single latent that may be in the batch."""
-    model = model_of("beta", counts=er.Counts(1700, 4000), own=[[4.0], [8.0]])
-    found = minibatch_cumulants(
-        LinearForm.of(model._replace(batch=2000, batch_scale=2.0)), DrawCumulants()
-    )
-    assert np.isfinite(found).all()
-    form = LinearForm.of(model_of("beta", coefficients=False))
-    rows = model_of(
-        "beta", counts=er.Counts([3, 7], [10, 9], [1, 0]), own=np.array(OWN["beta"])[:, :2]
-    )
-    one = minibatch_cumulants(LinearForm.of(rows._replace(batch=1)), DrawCumulants())
-    close(one.mean, -DrawCumulants().of(LinearForm.of(rows))[0, :, 0])
-    close(one.variance, DrawCumulants().of(form)[1, :, 0])
-
-
-@pytest.mark.parametrize("kind", ["beta", "normal"])
-def test_magnitudes_are_sums_of_what_is_added(kind):
-    form = LinearForm.of(model_of(kind))
-    logs, n = np.abs(form.expected_logs()), COUNTS.total_count
-    each = np.abs(form.constants) + n * logs.sum(axis=0) + 2 * special.gammaln(n + 1)
-    for x in (form.model.prior, form.parameters)[: 2 if kind == "beta" else 1]:
-        gammas = np.abs(special.gammaln(x)).sum(axis=0) + np.abs(special.gammaln(x.sum(axis=0)))
-        each = each + ((x + 1) * logs).sum(axis=0) + gammas
-    np.testing.assert_allclose(form.magnitude(), each @ form.task.weights, rtol=1e-13)
-
-
-def test_rows():
-    rows = Rows.of(COUNTS)
-    factorials = [special.gammaln(x + 1) for x in (COUNTS.total_count, *COUNTS_SIDES)]
-    np.testing.assert_allclose(rows.magnitude, np.sum(factorials, axis=0)[None], rtol=1e-14)
-    assert rows.at(slice(1, 2)) is rows
-    many = Rows(*(np.concatenate([x, x + 1.0], axis=-2) for x in rows))
-    for got, wanted in zip(many.at(slice(1, 2)), rows, strict=True):
-        np.testing.assert_array_equal(got, wanted + 1.0)
-
-
-COUNTS_SIDES = (COUNTS.successes, COUNTS.failures)
-
-
-@pytest.mark.parametrize("kind", DRAWN)
-def test_the_log_weight_of_a_particle_is_the_form(kind):
-    model = model_of(kind)
-    form, logit = LinearForm.of(model), np.array([[-1.2, 0.4, -0.3, -2.0]])
-    outcomes = model.rows.outcomes
-    terms = model.terms(
-        special.expit(logit), logit, model.prior[:, :1], model.guide_parameters[:, :1], outcomes
-    )
-    wanted = form.at_draws(logit, form.tilt[:, :1], form.likelihood[:, :1], form.parameters[:, :1])
-    wanted = wanted + form.constants[:1] - model.rows.log_coefficient
-    np.testing.assert_allclose(terms.log_weight, wanted, rtol=1e-12)
-    assert (np.asarray(terms.magnitude) >= np.abs(terms.log_weight)).all()
-
-
-@pytest.mark.parametrize(
-    ("loss", "single", "batch", "bounds"),
-    [
-        ("trace", False, 2, []),
-        (er.Renyi(0.0, 1), False, 2, []),
-        (er.Renyi(0.0, 2), False, None, ["together"]),
-        (er.Renyi(0.0, 2), True, None, []),
-        (er.Renyi(0.0, 2), False, 2, ["mixed", "scaled_after"]),
-        (er.Renyi(0.0, 2), True, 2, ["mixed"]),
-    ],
-)
-def test_other_ways_to_take_a_renyi_bound(loss, single, batch, bounds):
-    counts, own = (er.Counts(3, 10), [[4.0], [8.0]]) if single else (COUNTS, None)
-    model = model_of("beta", loss, counts=counts, own=own, batch=batch)
-    assert [other.bound for other, _ in model.other_bounds()] == bounds

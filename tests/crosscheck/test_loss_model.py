@@ -12,6 +12,7 @@ from elbo_ref.crosscheck.given_draws import Draws, losses_given
 from elbo_ref.crosscheck.linear_form import LinearForm
 from elbo_ref.crosscheck.loss_model import Rows
 from elbo_ref.crosscheck.mistakes import closed_form_hypotheses
+from elbo_ref.objectives import find as find_loss
 from loss_models import COUNTS, OWN, model_of
 
 
@@ -115,3 +116,35 @@ def test_models_are_compared_by_value():
     assert not model._replace(seen=seen).equals(model)
     for change in ({"factor": 2.0}, {"prior": model.prior + 1}, {"coefficients": False}):
         assert not model._replace(**change).equals(model), change
+
+
+def test_rows():
+    """Successes, failures and log factorials; those of some losses where they change."""
+    k, f = COUNTS.successes, COUNTS.failures
+    rows = Rows.of(COUNTS)
+    np.testing.assert_array_equal(rows.outcomes, np.array((k, f))[:, None])
+    np.testing.assert_allclose(rows.log_coefficient[0], np.log(special.binom(k + f, k)), rtol=1e-13)
+    factorials = special.gammaln(np.array((k + f, k, f)) + 1).sum(axis=0)
+    np.testing.assert_allclose(rows.magnitude[0], factorials, rtol=1e-14)
+    assert rows.at(slice(1, 2)) is rows
+    many = Rows(*(np.concatenate([x, x + 1.0], axis=-2) for x in rows))
+    for got, wanted in zip(many.at(slice(1, 2)), rows, strict=True):
+        np.testing.assert_array_equal(got, wanted + 1.0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "single", "batch", "bounds"),
+    [
+        ("trace", False, 2, []),
+        (er.Renyi(0.0, 1), False, 2, []),
+        (er.Renyi(0.0, 2), False, None, ["together"]),
+        (er.Renyi(0.0, 2), True, None, []),
+        (er.Renyi(0.0, 2), False, 2, ["mixed", "scaled_after"]),
+        (er.Renyi(0.0, 2), True, 2, ["mixed"]),
+    ],
+)
+def test_other_ways_to_take_a_renyi_bound(loss, single, batch, bounds):
+    counts, own = (er.Counts(3, 10), [[4.0], [8.0]]) if single else (COUNTS, None)
+    loss = loss if isinstance(loss, str) else find_loss(loss)
+    model = model_of("beta", counts, own, loss=loss, batch=batch)
+    assert [other.bound for other, _ in model.other_bounds()] == bounds
