@@ -218,23 +218,23 @@ def solve(counts: Counts, held: Held = None) -> Proof:
 
 def _closed_form(problem: Problem) -> Candidate | None:
     """Give the answer where no search is needed, by the table above."""
-    counts, split = problem.counts, problem.log_split
+    counts = problem.counts
     name, value = problem.held or (None, 0.0)
     mean = float(problem.mean) if name == "mean" else None
     s = value if name == "concentration" else None
     k, f = problem.totals
     if not k + f:
-        return Candidate("no_information", split, mean, s, None)
+        return Candidate("no_information", 0.0, mean, s, None)
     if name != "mean" and not (k and f):
         if name == "concentration1":
             s = np.inf if f else value
-        return Candidate("degenerate", split, float(k > 0), s, None)
+        return Candidate("degenerate", 0.0, float(k > 0), s, None)
     if name in (None, "mean") and not mixed_latents(counts):
         full = int(counts.multiplicity @ (counts.successes > 0))
         empty = counts.num_latents - full
         fraction = problem.mean if name else Fraction(full, full + empty)
         single_trials = Counts([1, 0], 1, multiplicity=[full, empty])
-        height = binomial_log_likelihood(single_trials, fraction) + split
+        height = binomial_log_likelihood(single_trials, fraction)
         if (counts.total_count == 1).all():
             return Candidate("unidentified", height, float(fraction), None, None)
         return Candidate("all_or_none", height, float(fraction), 0.0, None)

@@ -117,7 +117,7 @@ def test_p_of_the_spread(made):
         total = (z**2).sum()
         large, small = 100 * stats.chi2.sf(total, 4), 10 * stats.chi2.cdf(total, 4)
         wanted = large if total > 4 else min(large, small)
-        assert test.p_spread == pytest.approx(wanted, rel=1e-6), factor
+        assert test.p_spread == pytest.approx(wanted, rel=1e-6, abs=0.0), factor
 
 
 def test_too_small_a_spread_counts_where_losses_have_one(made):
@@ -143,7 +143,7 @@ def test_p_of_any(made):
     for away in (AWAY, np.array([0.0, 0.0, 0.0, 13.5]), np.sqrt(VARIANCE), 1e-3 * AWAY):
         test = made(MEAN + away, LAW)
         least = min(4 * test.p.min(), test.p_mean, test.p_spread)
-        assert test.p_any == pytest.approx(min(1.0, 3 * least))
+        assert test.p_any == pytest.approx(min(1.0, 3 * least), abs=0.0)
     assert made(MEAN + np.sqrt(VARIANCE) * (1, -1, 1, -1), LAW).p_any == 1.0
 
 
@@ -200,7 +200,9 @@ def test_the_mean_of_few_summands_is_drawn(made):
         (2.9, 49, True), (2.9, 50, False), (2.8, 49, False), (7.0, 49, True), (7.3, 49, False)
     ):  # fmt: skip
         test = made(MEAN + z * deviation, LAW, latents=latents, drawn=wide)
-        assert test.p_mean == pytest.approx(2 * stats.norm.sf(z / 2 if raised else z), rel=1e-6), z
+        assert test.p_mean == pytest.approx(
+            2 * stats.norm.sf(z / 2 if raised else z), rel=1e-6, abs=0.0
+        ), z
     narrow = Normal(MEAN, VARIANCE / 4)
     test = made(MEAN + 2.9 * deviation, LAW, latents=49, drawn=narrow)
     assert test.p_mean == pytest.approx(2 * stats.norm.sf(2.9))
@@ -220,7 +222,9 @@ def test_a_spread_without_a_closed_form_is_ranked(made):
     assert test.asked == [(100_000, {"fewest": 25})]
     for fields in ({"closed": True}, {"renyi": True}, {"batch": 3}):
         z, test = spread_by_ranks(made, 0.04, **fields)
-        assert test.p_spread == pytest.approx(10 * stats.chi2.cdf((z**2).sum(), 40), rel=1e-6)
+        assert test.p_spread == pytest.approx(
+            10 * stats.chi2.cdf((z**2).sum(), 40), rel=1e-6, abs=0.0
+        )
         assert not test.asked
 
 
@@ -278,7 +282,9 @@ def test_a_sum_that_leaves_no_doubt_is_taken_in_full(made):
             2 * x.weighted(weights).outer_tail(np.array([weights @ values]))[0]
             for x in (rough, law)
         ]
-        assert test.p_along(direction) == pytest.approx(p[0 if p[0] > 0.02 else 1], rel=1e-2)
+        assert test.p_along(direction) == pytest.approx(
+            p[0 if p[0] > 0.02 else 1], rel=1e-2, abs=0.0
+        )
         assert bool(p[0] > 0.02) is (shift < 1)
     gamma = GammaCumulants(law.mean, law.variance, third)
     test.distribution = SaddlepointDistribution(gamma)

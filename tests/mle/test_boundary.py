@@ -98,4 +98,4 @@ def test_the_error_of_an_extreme_is_the_rounding_of_its_height(of):
 
     slope = (er.log_evidence(moved(h), SMALL) - er.log_evidence(moved(-h), SMALL)) / (2 * h)
     wanted = 8 * 2.0**-52 * (1 + abs(threshold)) / abs(slope)
-    assert found.error == pytest.approx(wanted, rel=1e-4)
+    assert found.error == pytest.approx(wanted, rel=1e-4, abs=0.0)

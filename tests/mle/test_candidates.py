@@ -105,7 +105,7 @@ def test_what_a_candidate_has_by_default():
 )
 def test_a_prior_by_two_of_its_parameters(known, prior):
     found = prior_of(known)
-    assert (found and found.arrays()) == (prior and pytest.approx(prior, rel=1e-14))
+    assert (found and found.arrays()) == (prior and pytest.approx(prior, rel=1e-14, abs=0.0))
     if prior and prior[0] > 1e-50:
         assert {x: parameter_of(found, x) for x in known} == pytest.approx(known)
 

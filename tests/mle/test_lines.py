@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import mpmath
 import numpy as np
 import pytest
 
 import elbo_ref as er
 from elbo_ref.mle import lines, profile as profile_module
 from elbo_ref.mle.binomial import BinomialLimit, totals
-from elbo_ref.mle.factorial_sums import FactorialSums
+from elbo_ref.mle.factorial_sums import FactorialSums, WeightedOffsets
 from elbo_ref.mle.lines import (
     Concentration0Profile,
     ConcentrationProfile,
@@ -23,6 +24,8 @@ from elbo_ref.mle.newton import FromBinomialLimit, LogitMeanLogConcentration, Re
 from profiles import COUNTS as DATA
 
 EPS = 2.0**-52
+mp = mpmath.mp.clone()
+mp.dps = 30
 
 
 def profile_of(kind, counts, free=True):
@@ -213,3 +216,37 @@ def test_what_the_chord_of_the_trials_leaves(kind):
         assert before[i] == pytest.approx(slope(x) - chord, rel=1e-9)
         assert after[i] == pytest.approx(chord - slope(y), rel=1e-9)
         assert before[i] > 0 and after[i] > 0
+
+
+@pytest.mark.parametrize("gamma", [1e-4, 0.3, 1e5])
+def test_the_curvature_has_room_for_eight_roundings(gamma):
+    """Of what is added and subtracted, at one gamma and the mean 1/4, by 30 digits."""
+    profile = profile_of(GammaProfile, er.Counts([0, 3, 10, 1, 10], [10, 10, 11, 4, 12]), False)
+    up, down, _, excess, _ = profile.sums
+    assert (np.diff(excess.offset) == 1).all() and up.offset[-1] == 9
+    x, m = mp.mpf(gamma), mp.mpf(1) / 4
+
+    def total(part, term):
+        return mp.fsum(int(w) * t * t * term(t * x) for t, w in zip(*part, strict=True))
+
+    plus = total(excess, lambda y: 1 / (1 + y) ** 2)
+    minus = total(up, lambda y: 1 / (m + y) ** 2)
+    minus += total(down, lambda y: 1 / (1 - m + y) ** 2 - 1 / (1 + y) ** 2)
+    found = profile.bounds(np.array([gamma]), np.array([gamma])).curvature[0]
+    room = (found - (plus - minus)) / (EPS * (plus + minus))
+    assert 5 <= room <= 11
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "gamma"),
+    [((3.5e4, 1.3e8), (190.0, 2.9e8), 0.03), ((38.0, 1.6e5), (1e-3, 3.5e5), 0.06)],
+)
+def test_the_best_mean_is_kept_to_the_side_that_holds_it(up, down, gamma):
+    """Newton's step from where the sums hardly change leads far beyond; halves lead back."""
+    none = WeightedOffsets(np.zeros(0), np.zeros(0))
+    parts = [WeightedOffsets(np.array([0.0, 1.0]), np.array(x)) for x in (up, down)]
+    at = np.array([gamma])
+    m, rest = best_mean(FactorialSums(*parts, none, none, 1.0), at, at)
+    assert up[0] / m + up[1] / (m + gamma) == pytest.approx(
+        down[0] / rest + down[1] / (rest + gamma), rel=1e-12
+    )

@@ -325,3 +325,11 @@ def test_the_covariance_is_the_inverse_of_the_information(mean):
         size = bends[0] * bends[1] - mixed**2
         wanted = [float(-z * h**2 / size) for z in (bends[1], -mixed, bends[0])]
     np.testing.assert_allclose(maximum.covariance, wanted, rtol=1e-5, atol=1e-8)
+
+
+def test_a_row_has_room_for_eight_numbers_of_each_latent():
+    """Where that is more than the factorial sums take."""
+    profile = profile_of(er.Counts(700 + np.arange(300), 1700))
+    assert profile.num_terms == 300 and profile.row_size == 8 * 300
+    few = profile_of(FEW)
+    assert few.row_size == GammaProfile.row_size.fget(few) > 8 * 2

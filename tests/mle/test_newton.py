@@ -159,7 +159,7 @@ def test_the_rounding_of_a_gradient(counts):
         prior = er.Beta(a, b)
         _, _, noise = coordinates_of(LogitMeanLogConcentration, prior, counts).derivatives()
         first, second = parts_of(counts, a, b)
-        assert noise[0] == pytest.approx(4 * 2.0**-52 * first, rel=1e-12)
+        assert noise[0] == pytest.approx(4 * 2.0**-52 * first, rel=1e-12, abs=0.0)
         assert 0 < noise[1] <= 4 * 2.0**-52 * second
         gradient, _, noise = coordinates_of(LogConcentration0, prior, counts).derivatives()
         assert abs(gradient[0]) <= noise[0] / (4 * 2.0**-52) <= second
@@ -182,7 +182,7 @@ def test_a_step_is_no_longer_than_half_of_gamma(gamma):
     assert start.relative_size(np.array([0.3, 0.0])) == pytest.approx(0.3 / (0.25 * 0.75))
     found = refine(start, er.Beta(1.0, 1.0))
     np.testing.assert_allclose(found.prior.arrays(), (0.125, 0.375), rtol=1e-12)
-    assert found.relative_error == pytest.approx(1e-12 / 2 + 2 * 2.0**-52, rel=1e-3)
+    assert found.relative_error == pytest.approx(1e-12 / 2 + 2 * 2.0**-52, rel=1e-3, abs=0.0)
     logit = 1 / (0.25 * 0.75)
     np.testing.assert_allclose(found.covariance, (logit**2, 0.0, 0.25), rtol=1e-9, atol=1e-12)
     assert start.relative_error(np.array([0.1, 0.0])) == pytest.approx(0.1 / 0.25)

@@ -200,3 +200,21 @@ def test_one_part_of_the_priors_is_all_of_the_line():
     limit = er.Counts([5, 5, 5], 10)
     ((part,), proven) = connected_parts(limit, None, solve(limit).candidates[0].log_evidence - 1)
     assert proven and (part.low, part.high) == (0.0, np.inf)
+
+
+def test_a_function_that_only_touches_zero_does_not_change_sign():
+    """At the end of a range, and a little beyond what is expected."""
+    assert _crossing(lambda x: 1.0 - x, lambda *_: None, 0.0, 1.0) is None
+    assert _crossing(lambda x: 1.0 - x, lambda *_: None, 0.0, 1.001) == pytest.approx(1.0)
+    near = lambda *_: (1.0, 0.1)  # noqa: E731
+    assert _crossing(lambda x: max(1.0 - x, 0.0), near, 0.0, 5.0) is None
+    assert _crossing(lambda x: max(1.0 - x, -1e-9), near, 0.0, 5.0) == 1.0
+
+
+def test_no_gap_is_looked_for_below_thirteen_digits_of_one():
+    """Also where the starts change at zero, near which no width is small beside the place."""
+    seen = []
+    assert (
+        _gap(lambda x: seen.append(x) or 1.0, lambda x: -1.0 if x < 0 else 2.0, -1.0, 2.0) is None
+    )
+    assert len(seen) == 45  # 3/2^45 < 1e-13

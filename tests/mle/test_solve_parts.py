@@ -330,7 +330,7 @@ def test_a_closer_look_changes_ways_where_concentrations_are_large(
         wanted = made.limit.log_evidence
         if np.isfinite(ends[1]):
             wanted = made.log_evidence(profile.prior(1 / ends[1]))
-        assert height == wanted and doubt == pytest.approx(ROUNDING * abs(height))
+        assert height == wanted and doubt == pytest.approx(ROUNDING * abs(height), abs=0.0)
         if not near:
             inside = [y for y in first.grid if 1 / ends[1] < y < 1 / ends[0]]
             assert profile.grid.tolist()[1:-1] == inside
@@ -441,5 +441,7 @@ def test_the_error_at_a_given_concentration_is_that_of_the_slope(s):
     sums = FactorialSums.of(COUNTS)
     _, information, noise = LogitMeanLogConcentration(a, b, sums).derivatives()
     variance = 1 / information[0, 0]
-    assert found.relative_error == pytest.approx(noise[0] * variance + 4 * 2.0**-52, rel=1e-6)
+    assert found.relative_error == pytest.approx(
+        noise[0] * variance + 4 * 2.0**-52, rel=1e-6, abs=0.0
+    )
     assert found.covariance == (pytest.approx(variance, rel=1e-6), 0.0, 0.0)

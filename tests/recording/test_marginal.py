@@ -148,7 +148,7 @@ def test_the_room_for_rounding(scale):
     for finding, wanted in zip(found, (losses, of_slopes, of_slopes), strict=True):
         assert finding.status == "agrees"
         step = int(finding.quantity.split("step ")[1])
-        assert finding.allowance == pytest.approx(wanted[step], rel=1e-12)
+        assert finding.allowance == pytest.approx(wanted[step], rel=1e-12, abs=0.0)
 
 
 def test_rows_that_change_from_step_to_step():
@@ -261,8 +261,8 @@ def test_eight_roundings_of_the_logarithms_that_a_log_probability_is_made_of(sca
         _, of_slopes = shifted(2, share * eps * slope, scale)
         losses, gradients = found_by(of_losses)[0], found_by(of_slopes)[1]
         assert (losses.status == "agrees") is (gradients.status == "agrees") is agrees
-        assert losses.allowance == pytest.approx(eps * room, rel=1e-9)
-        assert gradients.allowance == pytest.approx(eps * slope, rel=1e-9)
+        assert losses.allowance == pytest.approx(eps * room, rel=1e-9, abs=0.0)
+        assert gradients.allowance == pytest.approx(eps * slope, rel=1e-9, abs=0.0)
 
 
 def test_the_error_of_jax_is_that_of_two_functions_for_each_row():
