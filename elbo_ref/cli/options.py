@@ -67,6 +67,11 @@ _COUNTS: Options = [
     ("--total-count", "the column of trials", COLUMN),
     ("--failures", "the column of failures, instead of one of the two", COLUMN),
     ("--outcome", "instead of all three, a column of 0 or 1: a row is one trial", COLUMN),
+    (
+        "--proportion",
+        "instead of successes, a column of them divided by the trials, rounded or not",
+        COLUMN,
+    ),
     ("--multiplicity", "the column of how many equal latents a row stands for", COLUMN),
     [
         ("--group", "one latent per label in this column, in order of first appearance", COLUMN),
@@ -178,6 +183,7 @@ def read_input(
         "total_count": options.total_count,
         "failures": options.failures,
         "outcome": options.outcome,
+        "proportion": options.proportion,
         "multiplicity": options.multiplicity,
         "group": options.group,
         "by": getattr(options, "by", None),

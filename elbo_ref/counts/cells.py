@@ -21,6 +21,8 @@ from elbo_ref._validation.arguments import IntArray
 MOST = 2**63 - 1
 """The largest count."""
 
+OF_TRIALS = "if it is one of the trials"
+"""The condition under which a fraction is a proportion."""
 _TRUTH, _TEXT, _OTHER = "is a truth value", "is text", "is no number"
 _FRACTION, _NEGATIVE = "is not a whole number", "is negative"
 _FLOAT, _LARGE = "is a float that may have been rounded", "is not below 2**63"
@@ -124,7 +126,7 @@ class Cells(NamedTuple):
         if self.role == "successes" and flaw == _TRUTH:
             return {"when": "if a row is one trial", "outcome": self.name}
         if self.role == "successes" and flaw == _FRACTION and 0 < value < 1:
-            return {"when": "if it is one of the trials", "proportion": self.name}
+            return {"when": OF_TRIALS, "proportion": self.name}
         if self.role == "outcome" and flaw == _FLAG:
             return {"when": "if these are counts", "successes": self.name, "total_count": "COLUMN"}
         return {}

@@ -12,7 +12,7 @@ Where none of them is named, the names of the columns say it, if they say one th
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, product
 
@@ -62,21 +62,24 @@ _FAILURES = {
     "methylated": "unmethylated",
     "positive": "negative",
 }
+_PROPORTIONS = {"proportion prop rate share fraction": "n trials total totalcount"}
 _OUTCOMES = "outcome outcomes converted clicked succeeded issuccess"
 
 
-def _pairs(role: str, table: dict[str, str]) -> list[dict[str, str]]:
+def _pairs(first: str, second: str, table: dict[str, str]) -> list[dict[str, str]]:
     """List the pairs of names of a table, each as a mapping from role to name."""
     words = ((left.split(), right.split()) for left, right in table.items())
     pairs = chain.from_iterable(product(left, right) for left, right in words)
-    return [{"successes": one, role: other} for one, other in pairs]
+    return [{first: one, second: other} for one, other in pairs]
 
 
 _KNOWN = [
-    *_pairs("total_count", _TOTALS),
-    *_pairs("failures", _FAILURES),
+    *_pairs("successes", "total_count", _TOTALS),
+    *_pairs("successes", "failures", _FAILURES),
     *({"outcome": name} for name in _OUTCOMES.split()),
 ]
+_KNOWN_PROPORTIONS = _pairs("proportion", "total_count", _PROPORTIONS)
+"""Where there are no counts: a rate may stand beside them."""
 
 
 @dataclass(frozen=True)
@@ -170,14 +173,7 @@ class Columns:
             rest = [role for role in layout if role not in given]
             if set(given) <= set(layout) and set(rest) <= set(free):
                 return {role: role for role in rest}
-        plain = {name: re.sub("[^a-z]", "", name.lower()) for name in free}
-        found = []
-        for pair in _KNOWN:
-            others = {role: name for role, name in pair.items() if role not in given}
-            if set(given) < set(pair):
-                choices = [[x for x in free if plain[x] == name] for name in others.values()]
-                found += [dict(zip(others, chosen, strict=True)) for chosen in product(*choices)]
-        distinct = [x for i, x in enumerate(found) if x not in found[:i]]
+        distinct = _matches(_KNOWN, given, free) or _matches(_KNOWN_PROPORTIONS, given, free)
         if len(distinct) == 1:
             return distinct[0]
         if distinct:
@@ -192,3 +188,17 @@ class Columns:
             f"{place} does not say which column is {' and which '.join(missing)}; {known}",
             **dict.fromkeys(missing, "COLUMN"),
         )
+
+
+def _matches(
+    known: Sequence[dict[str, str]], given: Iterable[str], free: Sequence[str]
+) -> list[dict[str, str]]:
+    """List the ways to complete the roles that are given by columns with known names."""
+    plain = {name: re.sub("[^a-z]", "", name.lower()) for name in free}
+    found = []
+    for pair in known:
+        others = {role: name for role, name in pair.items() if role not in given}
+        if set(given) < set(pair):
+            choices = [[x for x in free if plain[x] == name] for name in others.values()]
+            found += [dict(zip(others, chosen, strict=True)) for chosen in product(*choices)]
+    return [x for i, x in enumerate(found) if x not in found[:i]]

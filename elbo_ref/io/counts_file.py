@@ -27,8 +27,6 @@ The first bytes tell the format; a text that opens with a brace is JSON. Reading
 from __future__ import annotations
 
 import io
-import math
-import re
 import warnings
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
@@ -36,26 +34,23 @@ from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elbo_ref._validation.advice import as_arguments
-from elbo_ref._validation.arguments import IntArray, file_path
+from elbo_ref._validation.arguments import file_path
 from elbo_ref.counts import Counts
 from elbo_ref.counts.levels import levelled
 from elbo_ref.io import duckdb_file
 from elbo_ref.io.archive import most_unpacked, read_arrays
+from elbo_ref.io.cells import Number, floats, labels_of, stored, written
 from elbo_ref.io.errors import DataError, bare, short
-from elbo_ref.io.fields import can_be_encoded, read_json, without_index
+from elbo_ref.io.fields import read_json, without_index
 from elbo_ref.io.foreign import refusal
 from elbo_ref.io.layout import Layout
-from elbo_ref.io.numbers import flaw, whole
 from elbo_ref.io.stream import is_gzip, is_json, is_zip, reading
 from elbo_ref.io.text_table import read_table
-from elbo_ref.io.totals import Contents, apart
+from elbo_ref.io.totals import Contents, apart, successes_in
 
 __all__ = ["CountsFile", "DataError", "Layout", "Source", "read", "read_counts"]
-
-_INTEGER = re.compile("-?[0-9]{1,999}")
 
 
 class Source(NamedTuple):
@@ -96,6 +91,7 @@ def read_counts(
     total_count: str | None = None,
     failures: str | None = None,
     outcome: str | None = None,
+    proportion: str | None = None,
     multiplicity: str | None = None,
     group: str | None = None,
     by: str | None = None,
@@ -112,10 +108,10 @@ def read_counts(
     path : str, Path or file object
         Text with a header, JSON (columns, records, or a record a line) or npz, each of them as it
         is or in a gzip; Parquet, or CSV or JSON in a zst, with DuckDB. ``"-"`` is standard input.
-    successes, total_count, failures, outcome : str, optional
-        Names of the columns of counts, as for `Counts.from_frame`: two of the first three, or an
-        `outcome` of 0 or 1. Without any, columns whose names leave no doubt, as ``k`` and ``n``,
-        with a warning that says which.
+    successes, total_count, failures, outcome, proportion : str, optional
+        Names of the columns of counts, as for `Counts.from_frame`: two of the first three, an
+        `outcome` of 0 or 1, or a `proportion` of the trials. Without any, columns whose names leave
+        no doubt, as ``k`` and ``n``, with a warning that says which.
     multiplicity : str, optional
         Name of the column that says how many equal latents (or, under `shared` and `group`, equal
         rows) a row stands for; without it ``"multiplicity"``, if there is one.
@@ -181,6 +177,7 @@ def read_counts(
         total_count,
         failures,
         outcome,
+        proportion,
         multiplicity,
         group,
         by,
@@ -223,19 +220,12 @@ def read(path: str | Path | IO[Any], layout: Layout, progress: bool | None = Fal
         return CountsFile(found.counts, source, found.guess, found.by)
 
 
-class _Number(str):
-    """A number of JSON as it is written."""
-
-    __slots__ = ()
-    __repr__ = str.__str__
-
-
 def _read_json(data: bytes, layout: Layout) -> Contents:
     """Read columns, or records: in a list, or one a line."""
     lines = [line for line in data.split(b"\n") if line.strip()]
     if len(lines) > 1 and all(line.lstrip().startswith(b"{") for line in lines):
         data = b"[" + b",\n".join(lines) + b"]"
-    document = read_json(data, _Number)
+    document = read_json(data, Number)
     if isinstance(document, list):
         columns: dict[str, Any] = _columns_of(document)
     else:
@@ -255,14 +245,9 @@ def _read_json(data: bytes, layout: Layout) -> Contents:
         rows = [row for row in rows if all(column[row] is not None for column in needed)]
         columns = {name: [column[row] for row in rows] for name, column in columns.items()}
     for name in layout.counted:
-        cells = zip(rows, columns[name], strict=True)
-        is_flag = name == layout.outcome
-        columns[name] = np.array(
-            [_count(name, row, cell, is_flag) for row, cell in cells], np.int64
-        )
+        columns[name] = written(name, columns[name], rows, layout)
     if "log_split" in columns:
-        cells = zip(rows, columns["log_split"], strict=True)
-        columns["log_split"] = [_float("log_split", row, cell) for row, cell in cells]
+        columns["log_split"] = floats("log_split", columns["log_split"], rows)
     counts, by = _assemble(columns, rows, layout)
     return Contents(counts, len(rows), size - len(rows), layout.guess, by)
 
@@ -285,9 +270,7 @@ def _read_npz(data: bytes, layout: Layout) -> Contents:
             raise DataError(f"{bare(name)} has {array.ndim} dimensions where one is needed")
     layout, size = _resolved(columns, layout)
     for name in layout.counted:
-        if name == layout.outcome and columns[name].dtype.kind == "b":
-            columns[name] = columns[name].astype(np.int64)
-        columns[name] = _counts(name, columns[name])
+        columns[name] = stored(name, columns[name], layout)
     counts, by = _assemble(columns, range(size), layout)
     return Contents(counts, size, 0, layout.guess, by)
 
@@ -316,6 +299,8 @@ def _assemble(
     if not columns[names[0]].size:
         raise DataError("the file has no row of counts")
     k, n = layout.pair(*(columns[name] for name in names))
+    if layout.proportion is not None:
+        k = successes_in(names[0], k, n, np.ones_like(n))
     bad = (k < 0) | (k > n)
     if bad.any():
         at = int(np.argmax(bad))
@@ -326,11 +311,11 @@ def _assemble(
         raise DataError(f"{shown[0]} {rule} {shown[1]}")
     split, labels, by = columns.get("log_split"), None, None
     if layout.by is not None:
-        by = _labels(layout.by, columns[layout.by], rows)
+        by = labels_of(layout.by, columns[layout.by], rows)
     if layout.group is not None:
-        labels = _labels(layout.group, columns[layout.group], rows)
+        labels = labels_of(layout.group, columns[layout.group], rows)
     elif "labels" in columns and not layout.shared:
-        labels = _labels("labels", columns["labels"], rows)
+        labels = labels_of("labels", columns["labels"], rows)
         label, times = Counter(labels).most_common(1)[0]
         if times > 1:
             text = f"labels holds {short(label)} twice, and is not named as the group"
@@ -343,55 +328,3 @@ def _assemble(
         return counts.pooled() if layout.shared else counts, by
     except (ValueError, TypeError) as error:
         raise DataError(str(error)) from None
-
-
-def _count(name: str, row: int, cell: object, is_flag: bool) -> int:
-    if is_flag and isinstance(cell, bool):
-        return int(cell)
-    text = cell if isinstance(cell, _Number) else "no number"
-    count = whole(text)
-    if count is None:
-        options = {"na": "drop"} if cell is None else {}
-        raise DataError(f"{bare(name)}[{row}] = {short(cell)} {flaw(text)}", **options)
-    return count
-
-
-def _counts(name: str, array: NDArray[Any]) -> IntArray:
-    if array.dtype.kind not in "iuf":
-        raise DataError(f"{bare(name)} holds {array.dtype}, not whole numbers")
-    floating = array.dtype.kind == "f"
-    if floating:
-        array = array.astype(np.float64)
-    most = 2**53 if floating else 2**63 - 1
-    good = (array >= 0) & (array <= most) & (array == np.floor(array))
-    if not good.all():
-        row = int(np.argmin(good))
-        rule = "is negative" if array[row] < 0 else "is not a whole number"
-        if array[row] > most:
-            rule = "is a float above 2**53" if floating else "is not below 2**63"
-        raise DataError(f"{bare(name)}[{row}] = {array[row]} {rule}")
-    return array.astype(np.int64)
-
-
-def _float(name: str, row: int, cell: object) -> float:
-    if not isinstance(cell, _Number):
-        raise DataError(f"{bare(name)}[{row}] = {short(cell)} is not a number")
-    return float(cell)
-
-
-def _labels(name: str, column: Sequence[object] | NDArray[Any], rows: Sequence[int]) -> list[Any]:
-    """Return labels as plain values: text, truth values, or finite numbers."""
-    cells = column.tolist() if isinstance(column, np.ndarray) else column
-    labels = []
-    for row, cell in zip(rows, cells, strict=True):
-        label = cell
-        if isinstance(cell, _Number):
-            label = int(cell) if _INTEGER.fullmatch(cell) else float(cell)
-        if isinstance(label, str):
-            good = can_be_encoded(label)
-        else:
-            good = isinstance(label, int) or (isinstance(label, float) and math.isfinite(label))
-        if not good:
-            raise DataError(f"{bare(name)}[{row}] = {short(cell)} is not a label")
-        labels.append(label)
-    return labels

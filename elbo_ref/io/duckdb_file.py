@@ -97,7 +97,7 @@ def _contents(relation: Any, layout: Layout) -> Contents:
     try:
         found = histogram(tallied(frame, resolved.named()), resolved.named(), layout.na)
     except AdvisedError as error:
-        raise DataError(error.text, when=error.when, **error.options) from None
+        raise DataError.of(error) from None
     counts, by = Counts(found.successes, found.total_count, found.multiplicity), None
     if layout.shared or layout.group is not None:
         counts, by = apart(counts.pooled(found.labels), layout)

@@ -14,6 +14,11 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 class DataError(AdvisedError):
     """A file that cannot be read; the message says where and why, in one line, and what to add."""
 
+    @classmethod
+    def of(cls, error: AdvisedError) -> DataError:
+        """Return an error about data as one about their file."""
+        return cls(error.text, when=error.when, **error.options)
+
     def within(self, place: str) -> DataError:
         """Return the same error with its place before it."""
         return DataError(f"{place}: {self.text}", when=self.when, **self.options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _FRAME = "save it as CSV or Parquet, or read it into a frame for Counts.from_frame"
+_R = "save it by write.csv"
 _TEXT, _PACKED = "save it as UTF-8", "unpack it first, or pack it by gzip"
 
 _KINDS = (
@@ -10,6 +11,11 @@ _KINDS = (
     (b"\x89HDF\r\n", "an HDF5 file", _FRAME),
     (b"SQLite format 3\0", "an SQLite database", _FRAME),
     (b"\xd0\xcf\x11\xe0", "an Excel sheet", _FRAME),
+    (b"ORC", "an ORC file", _FRAME),
+    (b"Obj\x01", "an Avro file", _FRAME),
+    (b"<stata_dta>", "a file of Stata", _FRAME),
+    (b"RDX", "an R workspace", _R),
+    (b"X\n\0\0", "an R object", _R),
     (b"\x93NUMPY", "a single array", "save named columns by numpy.savez"),
     (b"\x80\x03", "a pickle, which is not opened", _FRAME),
     (b"\x80\x04", "a pickle, which is not opened", _FRAME),
@@ -46,5 +52,15 @@ def refusal(first: bytes) -> str:
         return f"the file is a spreadsheet: {_FRAME}"
     if is_parameter_store(first):
         return f"the file is {PARAMETER_STORE}; counts are a table of successes and total_count"
+    if first[8:12] == b"DUCK":
+        rule = "hand over a table of it, Counts.from_frame(duckdb.connect(FILE).table(NAME))"
+        return f"the file is a DuckDB database: {rule}"
+    if first.startswith(b"PK\3\4") and not _name_in(first).endswith(b".npy"):
+        return f"the file is a zip archive: {_PACKED}"
     known = (f"the file is {kind}: {rule}" for sign, kind, rule in _KINDS if first.startswith(sign))
     return next(known, "")
+
+
+def _name_in(archive: bytes) -> bytes:
+    """Return the name of the first member of a zip."""
+    return archive[30 : 30 + int.from_bytes(archive[26:28], "little")]

@@ -13,7 +13,16 @@ from elbo_ref.counts.columns import Columns
 from elbo_ref.counts.frames import NA
 from elbo_ref.io.errors import DataError, short
 
-_NAMES = ("successes", "failures", "total_count", "outcome", "multiplicity", "group", "by")
+_NAMES = (
+    "successes",
+    "failures",
+    "proportion",
+    "total_count",
+    "outcome",
+    "multiplicity",
+    "group",
+    "by",
+)
 """The options that name a column, those of counts first."""
 
 
@@ -40,6 +49,7 @@ class Layout:
     total_count: str | None = None
     failures: str | None = None
     outcome: str | None = None
+    proportion: str | None = None
     multiplicity: str | None = None
     group: str | None = None
     by: str | None = None
@@ -97,9 +107,11 @@ class Layout:
         return [name for name in (self.group, self.by) if name is not None]
 
     def pair(self, first: Any, second: Any = None) -> tuple[Any, Any]:
-        """Return successes and trials, of the values of the columns of counts."""
+        """Return successes, or their proportion, and trials, of values of the columns of counts."""
         if self.outcome is not None:
             return first, first * 0 + 1
+        if self.proportion is not None:
+            return first, second
         if self.successes is None:
             return second - first, second
         return first, second if self.failures is None else first + second
@@ -112,4 +124,4 @@ def _resolved(columns: Columns, names: Sequence[str], place: str) -> tuple[Colum
     try:
         return columns.resolved(names, place)
     except AdvisedError as error:
-        raise DataError(error.text, when=error.when, **error.options) from None
+        raise DataError.of(error) from None

@@ -1,4 +1,7 @@
-"""Counts as files hold them: `12`, `+12` or `12.0`, ASCII digits that stand for less than 2**63."""
+"""Numbers as files hold them, in ASCII digits.
+
+Counts are `12`, `+12` or `12.0`, less than 2**63; proportions `0.35`, `.35`, `1` or `3.5e-1`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import re
 from functools import lru_cache
 
 _COUNT = re.compile(r" *\+?([0-9]+)(?:\.0+)? *")
-_PROPORTION = re.compile(r"0?\.[0-9]*[1-9][0-9]*")
+_NUMBER = re.compile(r" *[+-]?([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})? *")
 _SEPARATED = re.compile(r"\d{1,3}([,_' \u00a0]\d{3})+")
 
 
@@ -43,6 +46,42 @@ def flaw(text: str) -> str:
         return "is negative"
     if _SEPARATED.fullmatch(text):
         return "is not a whole number; write it without separators of thousands"
-    if _PROPORTION.fullmatch(text):
-        return "is not a whole number; proportions are for frames, Counts.from_frame(proportion=)"
     return "is not a whole number" if text else "is blank"
+
+
+@lru_cache(maxsize=2**12)
+def proportion(text: str) -> float | None:
+    """Read a number of [0, 1]; None if the text writes none. Spaces around it do not matter.
+
+    Examples
+    --------
+    >>> proportion("0.35"), proportion(" 1e-05"), proportion("35"), proportion("0,35")
+    (0.35, 1e-05, None, None)
+    """
+    value = float(text) if _NUMBER.fullmatch(text) else -1.0
+    return value if 0 <= value <= 1 else None
+
+
+def is_fraction(text: str) -> bool:
+    """Return True if a text writes a number between 0 and 1."""
+    return 0 < (proportion(text) or 0) < 1
+
+
+def flaw_of_proportion(text: str) -> str:
+    """Say why a text writes no proportion.
+
+    Examples
+    --------
+    >>> flaw_of_proportion("35"), flaw_of_proportion("x")
+    ('is not in [0, 1]; divide per cents by 100', 'is not a number')
+    >>> flaw_of_proportion("0,35")
+    'is not a number; write decimals with a point'
+    """
+    text = text.strip(" ")
+    number = text.removesuffix("%")
+    if _NUMBER.fullmatch(number):
+        per_cent = number != text or 1 < float(number) <= 100
+        return "is not in [0, 1]" + "; divide per cents by 100" * per_cent
+    if _NUMBER.fullmatch(text.replace(",", ".", 1)):
+        return "is not a number; write decimals with a point"
+    return "is not a number" if text else "is blank"

@@ -16,11 +16,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 from operator import itemgetter
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from elbo_ref.counts.cells import OF_TRIALS
 from elbo_ref.io.errors import DataError, bare, short
 from elbo_ref.io.layout import Layout
-from elbo_ref.io.numbers import flaw, whole
+from elbo_ref.io.numbers import flaw, flaw_of_proportion, is_fraction, proportion, whole
 from elbo_ref.io.totals import Contents, Row, Totals, totals_of
 
 MOST_LINE = 2**16
@@ -145,7 +146,11 @@ class _Rows:
         )
         self._weighted = self.layout.multiplicity is not None
         self._num_labels = len(self.layout.labelled)
-        self._first = _flag if self.layout.outcome is not None else whole
+        self._first: Callable[[str], Any] = whole
+        if self.layout.outcome is not None:
+            self._first = _flag
+        elif self.layout.proportion is not None:
+            self._first = proportion
         places = [names.index(name) for name in needed]
         self._pick: Callable[[Sequence[str]], Cells] = itemgetter(*places)
         if len(places) == 1:
@@ -243,7 +248,7 @@ class _Rows:
         if number >= 0 and None not in values:
             w = values.pop() if self._weighted else 1
             k, n = self.layout.pair(*values)
-            if 0 <= k <= n < 2**63:
+            if 0 <= k <= n < 2**63 or self._first is proportion:
                 return k, n, w or 0, number
         return self._read_closely([cell.strip(" ") for cell in cells], place)
 
@@ -260,7 +265,7 @@ class _Rows:
             counts.append(count)
         w = counts.pop() if self._weighted else 1
         k, n = layout.pair(*counts)
-        if not 0 <= k <= n < 2**63:
+        if not (0 <= k <= n < 2**63 or self._first is proportion):
             raise self._no_pair(counts, place)
         named = dict(zip(layout.labelled, cells[self._num_counted :], strict=True))
         for column, label in named.items():
@@ -273,14 +278,17 @@ class _Rows:
         return k, n, w, self.labels.setdefault(key, len(self.labels))
 
     def _no_count(self, column: str, cell: str, place: str) -> DataError:
-        text = f"{place}, column {bare(column)}: {short(cell)} {flaw(cell)}"
+        why = flaw_of_proportion if column == self.layout.proportion else flaw
+        text = f"{place}, column {bare(column)}: {short(cell)} {why(cell)}"
         if cell in _BLANK:
             return DataError(text, na="drop")
         if cell.lower() in _FLAGS and column == self.layout.successes:
             return DataError(text, when="if a row is one trial", outcome=column)
+        if column == self.layout.successes and is_fraction(cell):
+            return DataError(text, when=OF_TRIALS, proportion=column)
         return DataError(text)
 
-    def _no_pair(self, counts: Sequence[int], place: str) -> DataError:
+    def _no_pair(self, counts: Sequence[float], place: str) -> DataError:
         place = f"{place}, column {bare(self._counted[0])}: {counts[0]}"
         if self.layout.outcome is not None:
             return DataError(f"{place} is neither 0 nor 1")

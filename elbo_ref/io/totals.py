@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
 from itertools import chain
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elbo_ref._validation.advice import AdvisedError
+from elbo_ref._validation.arguments import IntArray
 from elbo_ref.counts import Counts, pool
+from elbo_ref.counts.cells import Cells, successes_of
 from elbo_ref.counts.levels import apart as levels_apart
 from elbo_ref.io.errors import DataError, bare, short
 from elbo_ref.io.layout import Layout
@@ -17,8 +21,8 @@ from elbo_ref.io.layout import Layout
 LARGEST_SUM = 2**63 - 2**34
 """A little below 2**63: `Counts` checks sums in floating point, and leaves room for that."""
 
-Row: TypeAlias = tuple[int, int, int, int]
-"""Successes, total_count, multiplicity, and the number of the label."""
+Row: TypeAlias = tuple[float, int, int, int]
+"""Successes or their proportion, total_count, multiplicity, and the number of the label."""
 Labels: TypeAlias = Sequence[Hashable]
 """Those of groups, of levels, or pairs of both."""
 
@@ -57,7 +61,7 @@ def apart(counts: Counts, layout: Layout) -> tuple[Counts, Sequence[Hashable] | 
     try:
         labels, its = levels_apart(counts.labels, layout.by)
     except AdvisedError as error:
-        raise DataError(error.text) from None
+        raise DataError.of(error) from None
     columns = counts.successes, counts.total_count, counts.multiplicity, counts.log_split
     return Counts.from_columns(*columns, labels), its
 
@@ -74,6 +78,8 @@ class Totals(Protocol):
 
 def totals_of(layout: Layout) -> Totals:
     """Start the sum over the rows that a layout asks for."""
+    if layout.proportion is not None:
+        return _Proportions(layout)
     if layout.shared or layout.group is not None:
         return _Groups(layout)
     return _Entries() if layout.in_order else _Pairs(layout)
@@ -84,7 +90,7 @@ class _Pairs:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._times: dict[tuple[int, int, int], int] = {}
+        self._times: dict[tuple[float, int, int], int] = {}
 
     def add(self, rows: Iterable[tuple[Row, int]]) -> None:
         """Take in rows, and how often there is each."""
@@ -104,7 +110,7 @@ class _Entries:
     """Every row, in order."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[int, int, int]] = []
+        self._rows: list[tuple[float, int, int]] = []
 
     def add(self, rows: Iterable[tuple[Row, int]]) -> None:
         """Take in rows, one by one."""
@@ -113,6 +119,48 @@ class _Entries:
     def counts(self, labels: Labels) -> tuple[Counts, None]:  # noqa: ARG002
         """Return an entry for each row."""
         return Counts(*zip(*self._rows, strict=True)), None
+
+
+class _Proportions:
+    """Distinct rows of proportions, which are successes once the decimals of all are known."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._rows: list[tuple[Row, int]] = []
+        self._times: dict[Row, int] = {}
+
+    def add(self, rows: Iterable[tuple[Row, int]]) -> None:
+        """Take in rows, and how often there is each."""
+        if self._layout.in_order:
+            self._rows += rows
+            return
+        for row, times in rows:
+            self._times[row] = self._times.get(row, 0) + times
+
+    def counts(self, labels: Labels) -> tuple[Counts, Sequence[Hashable] | None]:
+        """Return the counts of all of them, and the levels."""
+        rows = self._rows or list(self._times.items())
+        p, n = (np.array([row[i] for row, _ in rows]) for i in range(2))
+        k = successes_in(str(self._layout.proportion), p, n, np.array([x for _, x in rows]))
+        totals = totals_of(replace(self._layout, successes="successes", proportion=None))
+        totals.add(((x, *row[1:]), times) for x, (row, times) in zip(k.tolist(), rows, strict=True))
+        return totals.counts(labels)
+
+
+def successes_in(
+    name: str, values: NDArray[Any], total_count: IntArray, times: IntArray
+) -> IntArray:
+    """Find the successes of a column of proportions of the trials.
+
+    Raises
+    ------
+    DataError
+        If there are none, or several, for a row.
+    """
+    try:
+        return successes_of(Cells("proportion", name, values, times), total_count)
+    except AdvisedError as error:
+        raise DataError.of(error) from None
 
 
 class _Groups:

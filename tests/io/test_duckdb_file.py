@@ -23,7 +23,8 @@ def table():
     n = rng.integers(0, 6, 500)
     k = rng.binomial(n, 0.3)
     ward = np.array(["a", "b", "ü"])[rng.integers(0, 3, 500)]
-    return {"k": k, "n": n, "f": n - k, "y": rng.integers(0, 2, 500) == 1, "ward": ward}
+    p = np.round(k / np.maximum(n, 1), 2)
+    return {"k": k, "n": n, "f": n - k, "p": p, "y": rng.integers(0, 2, 500) == 1, "ward": ward}
 
 
 def parquet(path, columns):
@@ -38,7 +39,8 @@ def test_the_same_counts_as_of_the_frame(tmp_path, table):
 
     path = parquet(tmp_path / "it's 1.parquet", table)
     data = frame(table)
-    for names in (NAMES, {"failures": "f", "total_count": "n"}, {"outcome": "y"}):
+    rates = {"proportion": "p", "total_count": "n"}
+    for names in (NAMES, {"failures": "f", "total_count": "n"}, rates, {"outcome": "y"}):
         assert read_counts(path, **names) == er.Counts.from_frame(data, **names)
         grouped = er.Counts.from_frame(data, **names, group="ward")
         assert read_counts(path, **names, group="ward") == grouped
@@ -103,7 +105,7 @@ def test_duckdb_is_locked_up(tmp_path, table):
     path = parquet(tmp_path / "counts.parquet", table)
     other = parquet(tmp_path / "other.parquet", table)
     with duckdb_file.locked_up(duckdb, str(path)) as connection:
-        assert connection.read_parquet(str(path)).shape == (500, 5)
+        assert connection.read_parquet(str(path)).shape == (500, 6)
         for query in (
             f"SELECT * FROM read_parquet('{other}')",
             f"SELECT * FROM read_parquet('{tmp_path}/*.parquet')",

@@ -1,6 +1,7 @@
 """`elbo_ref.io.foreign`: what is no file of counts is named, with what to do."""
 
 import bz2
+import gzip
 import io
 import lzma
 import pickle
@@ -26,6 +27,13 @@ def array():
     return file.getvalue()
 
 
+def zipped():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("counts.csv", TEXT)
+    return file.getvalue()
+
+
 TEXT = b"k,n\n3,10\n"
 FILES = {
     "spreadsheet": (sheet(), "is a spreadsheet: save it as CSV or Parquet"),
@@ -35,6 +43,12 @@ FILES = {
     "xz": (lzma.compress(TEXT), "is packed by xz: unpack it first"),
     "utf-16": (TEXT.decode().encode("utf-16"), "is UTF-16 text: save it as UTF-8"),
     "latin-1": ("k,n,ort\n3,10,Köln\n".encode("latin-1"), "not UTF-8 text; save it as UTF-8"),
+    "zip": (zipped(), "is a zip archive: unpack it first"),
+    "R object": (gzip.compress(b"X\n\0\0\0\3"), "is an R object: save it by write.csv"),
+    "R workspace": (gzip.compress(b"RDX3\nX\n"), "is an R workspace: save it by write.csv"),
+    "ORC": (b"ORC\n\0", "is an ORC file: save it as CSV"),
+    "avro": (b"Obj\x01\x04", "is an Avro file: save it as CSV"),
+    "stata": (b"<stata_dta><header>", "is a file of Stata: save it as CSV"),
     "sqlite": (b"SQLite format 3\0" + bytes(84), "is an SQLite database: save it as CSV"),
 }
 
@@ -44,6 +58,21 @@ def test_a_file_of_another_format(content, said):
     with pytest.raises(ValueError) as caught:
         er.read_counts(io.BytesIO(content))
     assert said in str(caught.value)
+
+
+def test_a_database_of_duckdb_is_named(tmp_path):
+    """The call in the message, with the file and the table put in, gives the counts."""
+    duckdb = pytest.importorskip("duckdb")
+    path = str(tmp_path / "shop.db")
+    with duckdb.connect(path) as connection:
+        connection.execute("CREATE TABLE shop AS SELECT 3 AS k, 10 AS n")
+    with pytest.raises(ValueError, match="is a DuckDB database: hand over a table") as caught:
+        er.read_counts(path)
+    call = str(caught.value).partition("of it, ")[2]
+    call = call.replace("FILE", "path").replace("NAME", "'shop'")
+    with pytest.warns(UserWarning, match="known by their names"):
+        got = eval(call, {"Counts": er.Counts, "duckdb": duckdb, "path": path})
+    assert got == er.Counts(3, 10)
 
 
 def test_arrow_files_are_named():

@@ -27,6 +27,7 @@ def test_settings_that_contradict_each_other(write):
 
 
 COLUMNS = {"k": [3, 0, 3, 1], "f": [7, 4, 7, 0], "n": [10, 4, 10, 1], "y": [1, 0, 1, 1]}
+COLUMNS["p"] = [0.3, 0.0, 0.3, 1.0]
 COLUMNS["ward"] = ["a", "b", "a", "b"]
 
 
@@ -78,6 +79,7 @@ LAYOUTS = (
     {"successes": "k", "total_count": "n"},
     {"successes": "k", "failures": "f"},
     {"failures": "f", "total_count": "n"},
+    {"proportion": "p", "total_count": "n"},
     {"outcome": "y"},
 )
 
@@ -175,3 +177,100 @@ def test_a_damaged_gzip(write):
     rng = np.random.default_rng(0)
     for cut in rng.integers(11, len(data), 20):
         assert "the gzip is damaged: " in refusal(write(data[:cut]), **LAYOUTS[0])
+
+
+RATES = {"rate": [0.346, 0.298, 0.222, 0, 0.346], "n": [26, 47, 45, 9, 26], "w": [1, 2, 1, 3, 1]}
+RATES["ward"] = ["a", "b", "a", "b", "a"]
+OF_RATES = {"proportion": "rate", "total_count": "n"}
+
+
+@pytest.mark.parametrize("made", FORMATS.values(), ids=FORMATS)
+def test_proportions_are_those_of_a_frame(write, made):
+    """The decimals of all rows tell how many there are: 0 is 0.000, and 9 of 26 is 0.346."""
+    pandas = pytest.importorskip("pandas")
+    path, frame = write(made(RATES)), pandas.DataFrame(RATES)
+    k = [9, 14, 10, 0, 9]
+    rows = [np.repeat(x, RATES["w"]).tolist() for x in (k, RATES["n"], RATES["ward"])]
+    grouped = er.Counts.grouped(*rows)
+    assert_same(read_counts(path, **OF_RATES, multiplicity="w", group="ward"), grouped)
+    assert_same(er.Counts.from_frame(frame, **OF_RATES, multiplicity="w", group="ward"), grouped)
+    assert_same(read_counts(path, **OF_RATES, in_order=True), er.Counts(k, RATES["n"]))
+    with pytest.warns(UserWarning, match='known by their names: proportion="rate", total_count="n'):
+        shared = read_counts(path, multiplicity="w", shared=True)
+    assert shared.successes.tolist() == [sum(x * w for x, w in zip(k, RATES["w"], strict=True))]
+
+
+@pytest.mark.parametrize("made", [of_text, of_records, json.dumps, lambda x: npz(**x)])
+@pytest.mark.parametrize(
+    ("rates", "flaw"),
+    [
+        ([0.31, 0.5], "0.31 of 10 would be 3.1 successes"),
+        ([0.3, 0.005], "0.005 of 10 would be 0.05 successes"),
+    ],
+)
+def test_what_is_no_proportion_of_its_trials(write, made, rates, flaw):
+    message = refusal(write(made({"rate": rates, "n": [10, 10]})), **OF_RATES)
+    rule = "hand in the successes themselves, or more decimals"
+    assert message == f'column "rate" is no proportion of its trials: {flaw}; {rule}'
+
+
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [
+        ("35", "is not in [0, 1]; divide per cents by 100"),
+        ("1.01", "is not in [0, 1]; divide per cents by 100"),
+        ("101", "is not in [0, 1]"),
+        ("-0.5", "is not in [0, 1]"),
+        ("35%", "is not in [0, 1]; divide per cents by 100"),
+        ("x", "is not a number"),
+        ("nan", "is not a number"),
+        ("", 'is blank; add na="drop"'),
+    ],
+)
+def test_a_cell_that_is_no_proportion(write, cell, why):
+    path = write(f"rate;n\n0.3;10\n{cell};10\n")
+    assert refusal(path, **OF_RATES) == f"line 3, column rate: {cell!r} {why}"
+    value = cell if cell in ("35", "1.01", "101", "-0.5") else "null" if not cell else f'"{cell}"'
+    path = write(f'{{"rate": [0.3, {value}], "n": [10, 10]}}')
+    message = refusal(path, **OF_RATES)
+    if value == cell:
+        assert message == f"rate[1] = {cell} {why}"
+        path = write(npz(rate=[0.3, float(cell)], n=[10, 10]))
+        assert refusal(path, **OF_RATES) == f"rate[1] = {float(cell)} {why}"
+    else:
+        assert message.startswith("rate[1] = ") and "is not a number" in message
+        assert message.endswith('; add na="drop"') == (value == "null")
+
+
+def test_decimals_with_a_comma_and_arrays_of_text(write):
+    message = refusal(write("rate;n\n0,35;20\n"), **OF_RATES)
+    assert message == ("line 2, column rate: '0,35' is not a number; write decimals with a point")
+    message = refusal(write(npz(rate=["0.35"], n=[20])), **OF_RATES)
+    assert message == "rate holds <U4, not numbers"
+
+
+@pytest.mark.parametrize("made", [of_text, of_records, lambda x: npz(**x)])
+def test_a_fraction_among_successes_says_what_to_add(write, made):
+    path = write(made({"k": [0.35, 1.0], "n": [20, 4]}))
+    message = refusal(path, successes="k", total_count="n")
+    assert message.endswith('; if it is one of the trials, add proportion="k"')
+    got = read_counts(path, proportion="k", total_count="n", in_order=True)
+    assert got == er.Counts([7, 4], [20, 4])
+    assert "add" not in refusal(path, failures="k", total_count="n")
+
+
+def test_a_rate_beside_counts_is_passed_over(write):
+    with pytest.warns(UserWarning, match='successes="k", total_count="n"$'):
+        got = read_counts(write("rate,k,n\n0.3,3,10\n"))
+    assert got == er.Counts(3, 10)
+
+
+@pytest.mark.thorough
+def test_the_command_takes_proportions(write, capsys):
+    path = write("rate,trials\n0.35,20\n0.5,4\n")
+    assert fit.main([str(path), "--exact", "--successes", "rate", "--total-count", "trials"]) == 65
+    assert capsys.readouterr().err.endswith("if it is one of the trials, add --proportion rate\n")
+    assert fit.main([str(path), "--exact", "--proportion", "rate", "--total-count", "trials"]) == 0
+    assert "9 of 24 trials succeed" in capsys.readouterr().out
+    assert fit.main([str(path), "--exact"]) == 0
+    assert capsys.readouterr().out.startswith(f"{path} (--proportion rate --total-count trials)")

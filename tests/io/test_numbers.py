@@ -14,10 +14,8 @@ from elbo_ref.io.counts_file import DataError, read_counts
 from elbo_ref.io.errors import bare, short
 from elbo_ref.io.fields import parse, plain, record, text, whole as whole_field
 from elbo_ref.io.losses import read_numbers
-from elbo_ref.io.numbers import flaw, whole
+from elbo_ref.io.numbers import flaw, flaw_of_proportion, proportion, whole
 from elbo_ref.io.totals import LARGEST_SUM
-
-PROPORTIONS = "proportions are for frames, Counts.from_frame(proportion=)"
 
 
 @pytest.mark.parametrize(
@@ -59,8 +57,8 @@ def test_a_count_as_text(written, value):
         ("1'234'567", "is not a whole number; write it without separators of thousands"),
         ("12,34", "is not a whole number"),
         ("1234,567", "is not a whole number"),
-        ("0.25", f"is not a whole number; {PROPORTIONS}"),
-        (".5", f"is not a whole number; {PROPORTIONS}"),
+        ("0.25", "is not a whole number"),
+        (".5", "is not a whole number"),
         ("1.25", "is not a whole number"),
         ("x", "is not a whole number"),
         ("", "is blank"),
@@ -69,6 +67,36 @@ def test_a_count_as_text(written, value):
 def test_why_a_text_is_no_count(written, said):
     assert whole(written) is None
     assert flaw(written) == said
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("0", 0.0),
+        ("1", 1.0),
+        ("1.", 1.0),
+        (".5", 0.5),
+        (" +0.25 ", 0.25),
+        ("-0", 0.0),
+        ("5e-05", 5e-05),
+        ("0.5E+0", 0.5),
+        ("1.0000000000000002", None),
+        ("-1e-9", None),
+        (".", None),
+        ("", None),
+        ("e1", None),
+        ("1e", None),
+        ("0x1", None),
+        ("1e-99999", None),
+        ("0,5", None),
+        ("nan", None),
+        ("\u0661", None),
+        ("0_1", None),
+    ],
+)
+def test_a_proportion_as_text(written, value):
+    assert proportion(written) == value
+    assert value is not None or flaw_of_proportion(written).startswith("is ")
 
 
 @pytest.mark.parametrize(

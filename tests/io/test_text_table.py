@@ -176,8 +176,8 @@ def test_a_cell_that_is_not_a_whole_number(write, column, cell):
     advice = '; add na="drop"' if cell == "NA" else ""
     if (column, cell) == ("successes", "True"):
         advice = '; if a row is one trial, add outcome="successes"'
-    if cell == ".5":
-        advice = "; proportions are for frames, Counts.from_frame(proportion=)"
+    if (column, cell) == ("successes", ".5"):
+        advice = '; if it is one of the trials, add proportion="successes"'
     assert message == f"line 4, column {column}: {cell!r} is not a whole number{advice}"
     check_against_twin(write(text), text.encode())
 
