@@ -53,9 +53,9 @@ def split(columns: Iterable[Column]) -> Iterator[tuple[str, Any]]:
     {'label_0': ['a', 'b'], 'label_1': [1, 2]}
     """
     for column in columns:
-        values = column.values
         if not column.name:
             continue
+        values = column.whole
         if isinstance(values, np.ndarray | range) or _kinds(values) != {tuple}:
             yield column.name, values
             continue

@@ -94,7 +94,7 @@ class Rows(Shown):
     def __iter__(self) -> Iterator[Any]:
         named = [column for column in self.table().columns if column.name]
         row = _row_type(tuple(column.name for column in named))
-        return map(row._make, zip(*(_plain(column.values) for column in named), strict=True))
+        return map(row._make, zip(*(_plain(column.whole) for column in named), strict=True))
 
     def __getitem__(self, label: Any) -> Any:
         """Return the row of a label.

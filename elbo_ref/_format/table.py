@@ -44,14 +44,21 @@ def wrapped(text: str) -> str:
 class Computed(Sequence[Any]):
     """Values that are computed when they are asked for: a table for reading asks for few.
 
+    `array`, if there is one, computes all of them at once, for programs.
+
     Examples
     --------
     >>> list(Computed(3, lambda i: i * i))
     [0, 1, 4]
     """
 
-    def __init__(self, size: int, value: Callable[[int], Any]) -> None:
-        self._size, self._value = size, value
+    def __init__(
+        self,
+        size: int,
+        value: Callable[[int], Any],
+        array: Callable[[], NDArray[Any]] | None = None,
+    ) -> None:
+        self._size, self._value, self.array = size, value, array
 
     def __len__(self) -> int:
         return self._size
@@ -85,6 +92,13 @@ class Column:
     heading: str = ""
     left: bool = False
     text: Callable[[int], str] | None = None
+
+    @property
+    def whole(self) -> Sequence[Any] | NDArray[Any]:
+        """All values: an array, or a list."""
+        if not isinstance(self.values, Computed):
+            return self.values
+        return self.values[:] if self.values.array is None else self.values.array()
 
     def cell(self, place: int) -> str:
         """Write the value of a row for reading."""
@@ -139,7 +153,7 @@ class Table(Rows):
         """
         for column in self.columns:
             if column.name == name:
-                return column.values
+                return column.whole
         raise KeyError(name)
 
     def to_text(self) -> str:
@@ -198,7 +212,7 @@ def joined(name: str, tables: Mapping[str, Table]) -> Table:
     keys = [key for key, table in tables.items() for _ in range(len(table))]
     columns = [Column(keys, name, name, left=True)]
     for parts in zip(*(table.columns for table in tables.values()), strict=True):
-        values = [value for part in parts for value in part.values]
+        values = [value for part in parts for value in part.whole]
         columns.append(replace(parts[0], values=values, text=None))
     return Table(columns)
 

@@ -4,10 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from elbo_ref._format.table import Column, Table
+from elbo_ref._validation.arguments import IntArray
 
 if TYPE_CHECKING:
     from elbo_ref.counts.statistics import Counts
+
+
+def summary_of(counts: Counts) -> str:
+    """Write the totals of counts, latent by latent.
+
+    Examples
+    --------
+    >>> from elbo_ref import Counts
+    >>> summary_of(Counts([3, 0], [10, 4], [1, 2]))
+    '3 of 18 trials succeed, latents 3'
+    """
+    multiplicity = counts.multiplicity
+    single = bool((multiplicity == 1).all())
+
+    def total(x: IntArray) -> int:
+        if float(x.max(initial=0)) * multiplicity.sum(dtype=np.float64) > 2.0**62:  # beyond int64
+            return int(multiplicity.astype(object) @ x)
+        return int(x.sum() if single else multiplicity @ x)
+
+    succeed = f"{total(counts.successes)} of {total(counts.total_count)} trials succeed"
+    return f"{succeed}, latents {multiplicity.sum()}"
 
 
 def entries(counts: Counts) -> Table:

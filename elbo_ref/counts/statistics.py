@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -31,7 +32,7 @@ from elbo_ref._validation.arguments import (
     whole_numbers,
 )
 from elbo_ref.counts.columns import Columns
-from elbo_ref.counts.entries import entries
+from elbo_ref.counts.entries import entries, summary_of
 from elbo_ref.counts.frames import from_frame
 from elbo_ref.counts.levels import Levels, levelled
 from elbo_ref.counts.rows import (
@@ -330,11 +331,9 @@ class Counts(Rows):
         >>> Counts([3, 0, 7], 10).summary()
         '10 of 30 trials succeed, latents 3'
         """
-        w = self.multiplicity
-        if w.astype(np.float64) @ self.total_count > 2.0**62:  # beyond int64
-            w = w.astype(object)
-        total = f"{w @ self.successes} of {w @ self.total_count} trials succeed"
-        return f"{total}, latents {self.num_latents}"
+        return self._summary
+
+    _summary = cached_property(summary_of)
 
     def table(self) -> Table:
         """Lay out the entries, to be read or handed on."""

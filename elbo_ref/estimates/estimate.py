@@ -122,6 +122,7 @@ def estimate(
             fits.append(fit)
             columns[:, chosen] = np.take(found, entry[chosen], axis=1)
     posteriors = Posteriors(names, tuple(fits), group, entry)
+    counts.summary()  # kept, so that to print the estimates takes no time
     mean, lower, upper, shrinkage = columns
     return Estimates(counts, level, posteriors, mean, lower, upper, shrinkage, above, progress)
 

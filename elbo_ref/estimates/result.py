@@ -14,7 +14,7 @@ from elbo_ref._format.documents import Document, Documented, document
 from elbo_ref._format.numbers import number
 from elbo_ref._format.progress import tracked
 from elbo_ref._format.result import Block, Tabular
-from elbo_ref._format.table import Column, Table, wrapped
+from elbo_ref._format.table import Column, Computed, Table, wrapped
 from elbo_ref._validation.arguments import (
     FloatArray,
     Rng,
@@ -79,6 +79,11 @@ class Estimates(GroupPriors, Documented, LatentRows, Tabular):
         """K/N of each latent; nan without trials."""
         n = self.counts.total_count
         return np.where(n > 0, self.counts.successes / np.maximum(n, 1), np.nan)
+
+    def _raw_of(self, i: int) -> float:
+        """Compute K/N of one latent, for a table that shows few."""
+        n = self.counts.total_count[i]
+        return float(self.counts.successes[i] / n) if n else np.nan
 
     @cached_property
     def _index(self) -> dict[Hashable, int]:
@@ -278,14 +283,18 @@ class Estimates(GroupPriors, Documented, LatentRows, Tabular):
         (label, counted), names = self._counted(), self.posteriors.names
         groups = []
         if names != (None,):
-            of = np.array(names, object)[self.posteriors.group]
-            groups = [Column(of, "group", "group", left=True)]
-        raw = Column(self.raw, "raw", "raw")
-        columns = [label, *groups, *counted, raw, *self._estimated(self.level)]
+            groups = [Column(self._group_of_each(), "group", "group", left=True)]
+        raw = Computed(len(self.counts), self._raw_of, lambda: self.raw)
+        shown = *groups, *counted, Column(raw, "raw", "raw")
+        columns = [label, *shown, *self._estimated(self.level)]
         if self.above is not None:
             heading = f"P(c > {self.above:g})"
             columns.append(Column(self._above, "probability_above", heading))
         return Table(columns, self._caption())
+
+    def _group_of_each(self) -> Computed:
+        names, _, group, _ = self.posteriors
+        return Computed(len(group), lambda i: names[group[i]])
 
     def _caption(self) -> str:
         names, fits, *_ = self.posteriors
@@ -322,9 +331,9 @@ class Estimates(GroupPriors, Documented, LatentRows, Tabular):
     def to_dict(self) -> Document:
         """Turn the estimates into a document of plain values; see docs/results.md."""
         table = self.table()
-        columns = {x.name: np.asarray(x.values, object).tolist() for x in table.columns if x.name}
+        columns = {x.name: x.whole for x in table.columns if x.name}
         body: Document = {**document("latents"), "what": table.caption}
-        body["columns"] = {name: [_plain(x) for x in values] for name, values in columns.items()}
+        body["columns"] = {name: _plain(values) for name, values in columns.items()}
         if self.above is not None:
             body["above"] = self.above
         if self.test is not None:
@@ -332,8 +341,12 @@ class Estimates(GroupPriors, Documented, LatentRows, Tabular):
         return body
 
 
-def _plain(value: object) -> object:
-    """Return a value that JSON has; a rate of no trials is null."""
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value if isinstance(value, int | float | str | None) else str(value)
+def _plain(values: Any) -> list[object]:
+    """Return values that JSON has; a rate of no trials is null."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, float) and not np.isfinite(value):
+            return None
+        return value if isinstance(value, int | float | str | None) else str(value)
+
+    return [plain(x) for x in (values.tolist() if isinstance(values, np.ndarray) else values)]

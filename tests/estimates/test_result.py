@@ -11,6 +11,7 @@ from scipy import interpolate, stats
 import elbo_ref as er
 from elbo_ref.estimates import result
 from elbo_ref.estimates.fit import Fit
+from elbo_ref.estimates.result import Estimates
 from elbo_ref.mle.profile_likelihood import ProfileLikelihood
 from tiers import few
 
@@ -353,3 +354,49 @@ def test_means_are_probabilities_to_the_last_digit():
     n = 1876499844737707
     found = er.estimate(er.Counts([n, 0], n))
     assert found.mean[0] == 1 and (found.shrinkage <= 1).all()
+
+
+def test_to_print_many_latents_takes_none_of_their_sums(monkeypatch):
+    """Totals are kept, raw rates and groups are computed where they are shown: 40 of a million."""
+    counts = er.Counts(np.arange(1_000_000) % 11, 10)
+    found = er.estimate(counts, er.Beta(2, 8), by=np.arange(1_000_000) % 2)
+    shown = []
+    monkeypatch.setattr(Estimates, "raw", property(lambda _: shown.append("raw")))
+    assert "_summary" in vars(counts)
+    for text in (str(found), found._repr_html_()):
+        assert f"{counts.successes.sum()} of 10000000 trials succeed, latents 1000000" in text
+        assert "999999" in text and "... 999960 more ..." in text
+    assert not shown
+
+
+def test_a_rate_that_is_shown_is_that_of_the_column():
+    counts = er.Counts([3, 0, 0, 7], [10, 0, 4, 7])
+    found = er.estimate(counts, er.Beta(2, 8))
+    column = next(x for x in found.table().columns if x.name == "raw")
+    assert np.array_equal(column.values[:], found.raw, equal_nan=True)
+    assert np.array_equal(column.whole, found.raw, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("levels", "names"),
+    [
+        ([1, 1, 2, 2], ["group"]),
+        (["a", "a", "b", "b"], ["group"]),
+        ([("a", 1), ("a", 1), ("b", 2), ("b", 2)], ["group_0", "group_1"]),
+    ],
+)
+def test_groups_keep_their_types(levels, names):
+    pandas = pytest.importorskip("pandas")
+    found = er.estimate(er.Counts([1, 2, 0, 3], 10), er.Beta(2, 8), by=levels)
+    assert [row.group for row in found] == levels
+    frame = found.to_pandas()
+    assert list(frame.columns[1 : 1 + len(names)]) == names
+    for name, values in zip(
+        names, zip(*levels, strict=True) if names[1:] else [levels], strict=True
+    ):
+        assert frame[name].tolist() == list(values)
+        assert frame[name].dtype == pandas.Series(list(values)).dtype
+    assert str(levels[0]) in str(found)
+    assert found.to_dict()["columns"]["group"] == [
+        str(x) if isinstance(x, tuple) else x for x in levels
+    ]
