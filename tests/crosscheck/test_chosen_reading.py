@@ -168,6 +168,17 @@ def test_a_candidate():
     assert candidate(NONE).aligned is None and candidate(NONE).explained is None
 
 
+def test_losses_without_a_spread_still_have_one_beside_zero(monkeypatch):
+    """A millionth of a millionth of 1 and of the loss, so that nothing is divided by zero."""
+    fits = []
+    monkeypatch.setattr(chosen_reading, "fitted_particles", lambda _, fit: fits.append(fit) or [])
+    law = SimpleNamespace(mean=np.array([0.0, 3.0]), variance=np.zeros(2))
+    known = SimpleNamespace(losses=SimpleNamespace(values=np.ones(2)), model=None)
+    test = SimpleNamespace(distribution=law, allowance=np.zeros(2))
+    Candidate.numbers_of_particles(SimpleNamespace(aligned=known, _test=test))
+    assert fits[0].variance == pytest.approx([1e-24, 1e-23], rel=1e-9, abs=0.0)
+
+
 def explained(name=None, status="note", score=-7.0):
     best = name is not None and SimpleNamespace(hypothesis=SimpleNamespace(name=name))
     report = SimpleNamespace(certain=best or None, score=score)

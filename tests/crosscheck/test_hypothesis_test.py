@@ -5,16 +5,19 @@ Losses are drawn by NumPy and SciPy. Seeds are fixed; a right model is rejected 
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import stats
 
 import elbo_ref as er
 from elbo_ref.crosscheck.alignment import Losses
-from elbo_ref.crosscheck.hypothesis_test import try_hypotheses
+from elbo_ref.crosscheck.hypothesis_test import Explanation, _Compared, try_hypotheses
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.mistakes import MISTAKES, closed_form_hypotheses
 from elbo_ref.crosscheck.model_test import LEVEL, ModelTest
+from elbo_ref.crosscheck.variants import Hypothesis
 from elbo_ref.guides import GUIDES
 from elbo_ref.objectives import OBJECTIVES
 from tiers import few
@@ -172,3 +175,21 @@ def test_models_of_many_latents_are_compared_by_value():
     assert largest(given._replace(counts=ten)) == []
     labelled = er.Counts.grouped(k, np.full(1001, 10), np.arange(1001))
     assert largest(given._replace(counts=labelled)) == []
+
+
+def compared(shares):
+    """Other meanings that have these shares of all, but for what is not known."""
+    test = SimpleNamespace(p_any=1.0)
+    found = tuple(Explanation(Hypothesis(f"{x}", model(steps=1)), test, x) for x in shares)
+    tried = [(x.hypothesis, test) for x in found]
+    return SimpleNamespace(_meanings=[], _screened=lambda _: tried, _weighed=lambda _: found)
+
+
+@pytest.mark.parametrize("odds", [0.9, 1.5, 40.0])
+def test_a_meaning_is_as_certain_as_its_odds_to_something_unknown(odds):
+    """Something else has e^5 less than all meanings together have to begin with."""
+    share = odds / (odds + np.exp(5.0))
+    found = _Compared.meaning(compared([0.7 * share, 0.3 * share]))
+    assert (found is None) == (odds < 1)
+    if found is not None:
+        assert found.probability == pytest.approx(odds / (1 + odds), rel=1e-9)

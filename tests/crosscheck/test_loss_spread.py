@@ -125,6 +125,14 @@ def test_losses_that_are_all_one_number_are_a_mistake(particles):
     assert "the seed, or the state, was the same" in mistake.reason
 
 
+def test_nothing_is_said_of_a_spread_that_rounding_hides():
+    """A millionth of a loss: of losses near 1e8 the deviation of a right one is less."""
+    params, losses = ran("beta", 5)
+    (found,) = found_in("beta", params, np.full_like(losses, 40.0))
+    assert 1.0 < found.ours < 100.0
+    assert found_in("beta", params, np.full_like(losses, 1e8)) == []
+
+
 def test_losses_of_one_particle_told_as_fifty():
     (found,) = found_in("beta", *ran("beta", 5), 50)
     assert found.status == "mistake"

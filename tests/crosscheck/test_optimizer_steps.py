@@ -112,6 +112,12 @@ def test_a_rate_that_decays(forms):
     assert checked(run(forms, decay=0.02 ** (1 / STEPS))).mistakes == ("learning_rate_decay",)
 
 
+@pytest.mark.parametrize(("steps", "told"), [(39, False), (40, True)])
+def test_a_decay_is_looked_for_in_forty_steps(steps, told):
+    values = run(FORMS[0], decay=0.02 ** (1 / steps), steps=steps)
+    assert checked(values).mistakes == ("learning_rate_decay",) * told
+
+
 @pytest.mark.parametrize("forms", few([(x,) for x in FORMS]))
 def test_another_rate(forms):
     names = run(forms)

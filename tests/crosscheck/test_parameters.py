@@ -117,6 +117,19 @@ def test_as_many_steps_as_latents():
     assert (found.num_steps, found.guide_parameters[0, 1].tolist()) == (SIZE, [2.0] * SIZE)
 
 
+@pytest.mark.parametrize("shape", [(4, 1), (1, 4), (2, 2)])
+def test_a_column_or_a_grid_of_latents_is_one_step(shape):
+    """Also beside a prior of one number; with a history of the prior as long a column is one."""
+    grid = np.arange(1.0, 5.0).reshape(shape)
+    values = given((*PRIOR_ROLES, *BETA), 1.0, [2.0], grid, 5.0)
+    found = assign_roles(values, GUIDES["beta"], 4)
+    assert found.guide_parameters[0].tolist() == [[1.0, 2.0, 3.0, 4.0]]
+    if shape == (4, 1):
+        values |= given(PRIOR_ROLES, np.ones(4), np.ones(4))
+        found = assign_roles(values, GUIDES["beta"], 4)
+        assert found.guide_parameters[0].tolist() == [[x] * 4 for x in (1.0, 2.0, 3.0, 4.0)]
+
+
 def test_numbered_parameters_in_the_order_of_their_numbers():
     values = given([f"a_{i}" for i in (10, 2, 1)], 10, 2, 1) | given([*PRIOR_ROLES, "b"], 1, 2, 3)
     names = dict(zip(BETA, ("a_*", "b"), strict=True))

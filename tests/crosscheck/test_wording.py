@@ -234,3 +234,12 @@ def test_what_noise_may_explain_is_said_to_be_possible():
     verdict = Verdict("somebody's run", (away, AGREES))
     assert verdict.summary().startswith("verdict: perhaps not at an optimum. ")
     assert "They may not be at a maximum" in verdict.answer
+
+
+def test_lines_but_the_first_are_indented():
+    """By four, of details by eleven, as wide as their key."""
+    long = "word " * 40
+    verdict = Verdict("somebody's run", (WRONG._replace(quantity=long),), {}, (), (long,))
+    lines = verdict.summary().splitlines()
+    starts = [len(x) - len(x.lstrip()) for x in lines if x.strip().startswith("word word")]
+    assert set(starts) == {0, 4, 11}

@@ -83,6 +83,7 @@ def test_how_often_it_rejects():
     assert rejected[1] > 70
 
 
+@pytest.mark.thorough
 def test_groups_without_trials_count_for_nothing():
     """Neither in the degrees of freedom of this test nor of that of one prior."""
     groups = [
