@@ -227,8 +227,9 @@ def mixed_log_evidence(
         + deviance(k, n * up, -cross)
         + deviance(f, n * down, cross)
     )
-    choose = log_choose_remainder
-    remainders = choose(a, k) + choose(b, f) - choose(s, n)
+    rows = np.array(np.broadcast_arrays(a, b, s, k, f, n))
+    ups, downs, both = log_choose_remainder(rows[:3], rows[3:])
+    remainders: FloatArray = ups + downs - both
     near: FloatArray = np.log1p(k / a) + np.log1p(f / b) - np.log1p(n / s)
     return remainders - dependence - near
 

@@ -7,7 +7,6 @@ blocks, so that a notebook shows what `print` does.
 from __future__ import annotations
 
 import csv
-import html
 import io
 import os
 from collections import namedtuple
@@ -190,16 +189,23 @@ def _text(block: Block) -> str:
     return block if isinstance(block, str) else block.to_text()
 
 
+def escaped(text: str) -> str:
+    """Escape a text for HTML; the module for it takes longer to import than a short answer."""
+    from html import escape
+
+    return escape(text)
+
+
 def _html(block: Block) -> str:
     if isinstance(block, Mapping):
         rows = (
-            f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>"
+            f"<tr><th>{escaped(name)}</th><td>{escaped(text)}</td></tr>"
             for name, text in block.items()
         )
         return f"<table>{''.join(rows)}</table>"
     if isinstance(block, str):
         tag = "pre" if "\n" in block else "p"
-        return f"<{tag}>{html.escape(block)}</{tag}>" if block else ""
+        return f"<{tag}>{escaped(block)}</{tag}>" if block else ""
     return block.to_html()
 
 

@@ -7,7 +7,6 @@ programs: every row, every digit.
 
 from __future__ import annotations
 
-import html
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elbo_ref._format.numbers import number
-from elbo_ref._format.result import Rows
+from elbo_ref._format.result import Rows, escaped
 
 WIDTH = 120
 """Characters of a line of text."""
@@ -178,7 +177,7 @@ class Table(Rows):
 
         left_out = len(self) - len(above) - len(below)
         gap = f"<tr><td colspan={len(columns)}>... {left_out} more ...</td></tr>"
-        caption = f"<caption>{html.escape(self.caption)}</caption>" if self.caption else ""
+        caption = f"<caption>{escaped(self.caption)}</caption>" if self.caption else ""
         head = _line("th", [column.heading for column in columns])
         body = [*lines(above), *[gap] * bool(left_out), *lines(below)]
         return f"<table>{caption}{head}{''.join(body)}</table>"
@@ -218,7 +217,7 @@ def joined(name: str, tables: Mapping[str, Table]) -> Table:
 
 
 def _line(tag: str, cells: Iterable[str]) -> str:
-    return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+    return "<tr>" + "".join(f"<{tag}>{escaped(cell)}</{tag}>" for cell in cells) + "</tr>"
 
 
 def _cell(value: object) -> str:

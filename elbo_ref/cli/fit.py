@@ -14,7 +14,6 @@ from elbo_ref.cli.console import FINE, guarded, refusals
 from elbo_ref.cli.fit_options import fit_parser, guides_asked_for
 from elbo_ref.cli.options import LIST, Input, list_examples, read_input
 from elbo_ref.cli.places import check_places
-from elbo_ref.guides import find
 
 if TYPE_CHECKING:
     from elbo_ref.diagnostics.estimates import EstimateTable
@@ -67,7 +66,10 @@ def _answer(parser: argparse.ArgumentParser, options: argparse.Namespace, data: 
 
 def _check_csv(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """Refuse a table of posteriors for a guide that has none."""
-    bare = options.guide != "all" and not find(options.guide).has_prior
-    if bare and options.output is not None and options.output.suffix == ".csv":
+    if options.guide == "all" or options.output is None or options.output.suffix != ".csv":
+        return
+    from elbo_ref.guides import find
+
+    if not find(options.guide).has_prior:
         rule = "is the posterior of each latent"
         parser.error(f"--output FILE.csv {rule}: --guide {options.guide} has none")

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from typing import Any
 
-from elbo_ref.cli.options import COLUMN, FILE, FLAG, PAIR, REAL, WHOLE, Options, command_parser
-from elbo_ref.guides import GUIDES as FAMILIES
-from elbo_ref.guides.constraints import CONSTRAINTS
+from elbo_ref.cli.options import (
+    COLUMN,
+    FILE,
+    FLAG,
+    PAIR,
+    REAL,
+    WHOLE,
+    Choices,
+    Options,
+    command_parser,
+)
+from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.mle.intervals import PARAMETERS, check_value
-from elbo_ref.objectives import OBJECTIVES
-from elbo_ref.svi.parameters import NAMES
 
 GUIDES = ("beta", "empty", "tied")
 
@@ -49,6 +57,24 @@ exit codes:
   0 fine, 2 wrong usage, 3 not converged (with --require-converged), 65 bad data, 66 no such input,
   73 cannot write (the result is printed all the same, and kept in another file that a message
   names), 130 interrupted; 1 is a bug"""
+
+
+def _guides() -> Iterable[str]:
+    from elbo_ref.guides import GUIDES
+
+    return *GUIDES, "all"
+
+
+def _losses() -> Iterable[str]:
+    from elbo_ref.objectives import OBJECTIVES
+
+    return OBJECTIVES
+
+
+def _constraints() -> Iterable[str]:
+    from elbo_ref.guides.constraints import CONSTRAINTS
+
+    return CONSTRAINTS
 
 
 def _held(text: str) -> dict[str, float]:
@@ -108,13 +134,13 @@ _GROUPS: dict[str, Options] = {
         (
             "--guide",
             "which of those below, or all: beta, empty and tied (all)",
-            {"choices": (*FAMILIES, "all"), "default": "all", "metavar": "GUIDE"},
+            {"choices": Choices(_guides), "default": "all", "metavar": "GUIDE"},
         ),
         (
             "--loss",
             "trace: Monte Carlo, as Pyro's Trace_ELBO (the default); exact: the closed form; or "
             "another of those below",
-            {"choices": tuple(OBJECTIVES), "default": "trace", "metavar": "LOSS"},
+            {"choices": Choices(_losses), "default": "trace", "metavar": "LOSS"},
         ),
         (
             "--optimizer",
@@ -135,11 +161,11 @@ _GROUPS: dict[str, Options] = {
             ("--init-prior", "where the prior's concentrations start (1,1)", PAIR),
             ("--fix-prior", "what they are; they are then not learned", PAIR),
         ],
-        ("--learn", "learn only this concentration of the prior", {"choices": NAMES}),
+        ("--learn", "learn only this concentration of the prior", {"choices": BETA.names}),
         (
             "--constraint",
-            "how concentrations are kept positive: by exp (the default) or softplus",
-            {"choices": tuple(CONSTRAINTS), "default": "positive"},
+            "how concentrations are kept so: positive, by exp (the default), or softplus_positive",
+            {"choices": Choices(_constraints), "default": "positive", "metavar": "NAME"},
         ),
         ("--init-guide", "where the Beta guide starts (1,1)", PAIR),
     ],

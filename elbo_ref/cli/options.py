@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
 
 from elbo_ref import __version__
 from elbo_ref._format.documents import Document, put
@@ -15,8 +15,9 @@ from elbo_ref.cli.console import refusals
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.io import datasets
-from elbo_ref.io.counts_file import Layout, read
-from elbo_ref.svi.optimizers import Adam, ClippedAdam
+
+if TYPE_CHECKING:
+    from elbo_ref.svi.optimizers import Adam, ClippedAdam
 
 LIST = "list"
 
@@ -42,6 +43,16 @@ def two_concentrations(text: str) -> Beta:
 
 def _columns(text: str) -> tuple[str, ...]:
     return tuple(name.strip(" ") for name in text.split(","))
+
+
+class Choices(Iterable[str]):
+    """Names that are looked up when one is chosen: what they stand for takes long to import."""
+
+    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
+        self._names = names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
 
 
 FLAG: dict[str, Any] = {"action": "store_true"}
@@ -141,6 +152,8 @@ def optimizer_of(name: str | None, lr: float, lrd: float | None) -> Adam | Clipp
     ValueError
         If a number is none of its, or a decay is given to Adam.
     """
+    from elbo_ref.svi.optimizers import Adam, ClippedAdam
+
     name = name or ("clippedadam" if lrd is not None else "adam")
     if name == "clippedadam":
         return ClippedAdam(lr=lr, lrd=1.0 if lrd is None else lrd)
@@ -205,6 +218,8 @@ def read_input(
         return Input(data.counts, f"{data.name}: {data.title}", data.names, source)
     if options.file is None:
         parser.error("give a file of counts, or --example NAME")
+    from elbo_ref.io.counts_file import Layout, read
+
     try:
         layout = Layout(**given, in_order=in_order)
     except ValueError as error:

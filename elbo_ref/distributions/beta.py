@@ -39,7 +39,7 @@ from elbo_ref.distributions.beta_source import BETA, beta_deviance, log_gaps
 from elbo_ref.distributions.quantile import logit_quantile
 from elbo_ref.special import cross_difference, deviance, gauss_legendre, log_beta_remainder
 
-_NODES, _WEIGHTS = gauss_legendre(6)
+_GAUSS_ORDER = 6
 
 
 @by_value
@@ -275,6 +275,7 @@ class Beta(Distribution):
 
 def _bregman(a: FloatArray, b: FloatArray, up: FloatArray, down: FloatArray) -> FloatArray:
     """Integrate KL from Beta(a, b) to Beta(a + up, b + down) along the path between them."""
-    t = _NODES.reshape(-1, *(1,) * a.ndim)
+    nodes, weights = gauss_legendre(_GAUSS_ORDER)
+    t = nodes.reshape(-1, *(1,) * a.ndim)
     along = BETA.variance(np.array((up, down)), np.array((a + t * up, b + t * down)))
-    return np.tensordot(_WEIGHTS * (1 - _NODES), along, axes=1)
+    return np.tensordot(weights * (1 - nodes), along, axes=1)

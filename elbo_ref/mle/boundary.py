@@ -13,6 +13,7 @@ local: whoever wants an end has to prove that nothing lies beyond.
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from elbo_ref._validation.arguments import CONCENTRATION_RANGE, FloatArray
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import log_evidence
+from elbo_ref.mle.binomial import BinomialLimit, totals
 from elbo_ref.mle.candidates import Candidate
 from elbo_ref.mle.factorial_sums import FactorialSums
 from elbo_ref.mle.intervals import Parameter
@@ -80,6 +82,24 @@ def on_ellipse(
     step *= min(1.0, _LONGEST / float(np.abs(step).max()))
     moved = LogitMeanLogConcentration(a, b, sums).moved(step)
     return Beta(moved.a, moved.b)
+
+
+def below_limit(counts: Counts, parameter: Parameter, drop: float, sign: float) -> Beta | None:
+    """Guess the extreme prior where l has its top, so much higher, in the binomial limit.
+
+    From there l falls with its slope in 1/s, and as K F/(K + F) u^2/2 in logit m. None where the
+    extreme mean may be that of a binomial.
+    """
+    k, f = totals(counts)
+    mean = Fraction(k, k + f)
+    s = -float(BinomialLimit.of(counts, mean).slope) / drop
+    if parameter == "mean":
+        odds = Fraction(k / f * math.exp(sign * math.sqrt(2 * drop * (k + f) / k / f)))
+        mean = odds / (1 + odds)
+        if BinomialLimit.of(counts, mean).sign <= 0:
+            return None
+    a, b = s * float(mean), s * float(1 - mean)
+    return Beta(a, b) if min(a, b) >= CONCENTRATION_RANGE[0] else None
 
 
 def _slope(parameter: Parameter, a: float, b: float) -> FloatArray:

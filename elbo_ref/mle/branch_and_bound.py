@@ -296,11 +296,16 @@ class _Cells:
             inner = np.where(from_0, shrinking, start * (high.x[:, None] / start) ** part)
             new = self.profile.points(inner.ravel())
             tables = [middle.reshape(-1, _PARTS - 1) for middle in new]
-            first = [np.c_[edge, table].ravel() for edge, table in zip(low, tables, strict=True)]
-            last = [np.c_[table, edge].ravel() for edge, table in zip(high, tables, strict=True)]
+            first = [_beside(edge, table) for edge, table in zip(low, tables, strict=True)]
+            last = [_beside(table, edge) for edge, table in zip(high, tables, strict=True)]
             low, high = Points(*first), Points(*last)
         self.low, self.high, self.stalled = low, high, np.repeat(self.stalled[which], _PARTS)
         return low
+
+
+def _beside(*columns: FloatArray) -> FloatArray:
+    """Put columns and tables of as many rows side by side, and their rows in one."""
+    return np.column_stack(columns).ravel()
 
 
 def _chord_bound(

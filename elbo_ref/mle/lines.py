@@ -22,6 +22,7 @@ constant,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -71,8 +72,13 @@ class MeanProfile(Profile):
         """Find m and 1 - m, or bounds of them for a range of gamma."""
         if self.free:
             return best_mean(self.sums, gamma_up, gamma_down)
-        mean = self.limit.mean
-        return np.full(gamma_up.shape, float(mean)), np.full(gamma_up.shape, float(1 - mean))
+        m, rest = self._given
+        return np.full(gamma_up.shape, m), np.full(gamma_up.shape, rest)
+
+    @cached_property
+    def _given(self) -> tuple[float, float]:
+        """The mean of the limit, and 1 less that."""
+        return float(self.limit.mean), float(1 - self.limit.mean)
 
     def _mean_ranges(self, low: FloatArray, high: FloatArray) -> tuple[_Range, _Range]:
         """Bound m, and 1 - m, between two values of x."""

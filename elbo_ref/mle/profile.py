@@ -207,6 +207,8 @@ class Profile(ABC):
         length = max(1, _BLOCK // self.row_size)
         starts = range(0, arrays[0].size, length)
         parts = [function(*(x[i : i + length] for x in arrays)) for i in starts]
+        if len(parts) == 1:
+            return parts[0]
         return type(parts[0])(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 

@@ -30,7 +30,7 @@ from elbo_ref.distributions.base import Interval
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.evidence import log_evidence
 from elbo_ref.mle.binomial import pooled_mean
-from elbo_ref.mle.boundary import Extreme, on_boundary, on_ellipse
+from elbo_ref.mle.boundary import Extreme, below_limit, on_boundary, on_ellipse
 from elbo_ref.mle.branch_and_bound import BUDGET, SCREENING, Component, superlevel_set, union
 from elbo_ref.mle.candidates import Candidate
 from elbo_ref.mle.factorial_sums import FactorialSums
@@ -123,6 +123,7 @@ class ProfileLikelihood:
         first, last, limits = scale.first, scale.last, scale.limits
         known = best.kind in ("interior", "binomial")
         top = scale.into(self._highest(best)) if known else np.nan
+        nearest = np.clip(top, first, last)
 
         @cache
         def at(x: float) -> tuple[float, Beta | None]:
@@ -139,8 +140,8 @@ class ProfileLikelihood:
         def expected(x: float, sign: float) -> tuple[float, float] | None:
             """Find an end of the region from the best prior at x; and how far it is open."""
             near = None if x in spots else at(x)[1]
-            if x == top:
-                near = on_ellipse(best, self._sums, self.parameter, drop, sign)
+            if x == nearest:
+                near = self._below(best, drop, sign)
             found = None if near is None else self._end_near(near, threshold)
             return found and (scale.into(self._value(found.prior)), found.error)
 
@@ -171,6 +172,12 @@ class ProfileLikelihood:
         if self._held is not None:
             return None
         return on_boundary(self.counts, self._sums, self.parameter, threshold, prior)
+
+    def _below(self, best: Candidate, drop: float, sign: float) -> Beta | None:
+        """Guess the extreme prior so much below the top, if it falls from there as expected."""
+        if best.kind == "binomial" and self._held is None:
+            return below_limit(self.counts, self.parameter, drop, sign)
+        return on_ellipse(best, self._sums, self.parameter, drop, sign)
 
     def _along(self, prior: Beta | None) -> float:
         """Return the value that tells parts apart; inf for the binomial limit."""
@@ -348,7 +355,7 @@ def _crossing(
         return found[0] if (end - beyond) * sign > 0 and excess(beyond) < 0 else None
 
     inside, step = start, _STEP * sign
-    crossing = expected_from(start)
+    crossing = expected_from(start) if start != end else None
     while crossing is None and inside != end:
         outside = inside + step
         if (end - outside) * step <= 0:

@@ -157,14 +157,17 @@ class Problem:
             profiles = [Concentration0Profile.of(self.sums, self.held[1])]
             x = float(profiles[0].grid[0])
             height = self.log_evidence(profiles[0].prior(x))
+        before: Profile | None = None
         for profile in profiles:
+            if before is not None:
+                end = float(before.grid[-1])
+                x, height = 1 / end, self.log_evidence(before.prior(end))
             start, points = (x, height), profile.anchored(x, height).points(profile.grid)
             i = int(np.argmax(points.height))
             x = float(points.x[i])
             height = height if x == start[0] else self.log_evidence(profile.prior(x))
             yield Anchored(profile.anchored(x, height), _rounding(height), start)
-            end = float(profile.grid[-1])
-            x, height = 1 / end, self.log_evidence(profile.prior(end))
+            before = profile
 
     def closer(self, profile: Profile, low: float, high: float) -> Iterator[Anchored]:
         """Make profiles of the same heights with less rounding, for a + b in a range."""

@@ -8,35 +8,34 @@ import numpy as np
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.special.arithmetic import blocks, gauss_legendre, polynomial
+from elbo_ref.special.arithmetic import blocks, constants, gauss_legendre, polynomial
 
 _OneOrMany = TypeVar("_OneOrMany", float, FloatArray)
 
 _LARGE = 64.0
-_EXCESS = (0.0, 1 / 2, 1 / 6, 0.0, -1 / 30, 0.0, 1 / 42, 0.0, -1 / 30)
-_GAUSS_NODES, _GAUSS_WEIGHTS = gauss_legendre(10)
+_EXCESS = constants(0.0, 1 / 2, 1 / 6, 0.0, -1 / 30, 0.0, 1 / 42, 0.0, -1 / 30)
+_GAUSS_ORDER = 10
 SHIFT = 5
 """Steps of the recurrence in `digamma_remainders`."""
 _STEPS = np.arange(SHIFT, 0.0, -1)[:, None, None]
-_HALF, _ONE, _BEYOND = (np.array(x) for x in (0.5, 1.0, SHIFT + 1.0))
-_GAP = tuple(map(np.array, (
+_HALF, _ONE, _TWO, _BEYOND = constants(0.5, 1.0, 2.0, SHIFT + 1.0)
+_GAP = constants(
     0.08333333333333294, -0.00833333333196673, 0.003968253174196778, -0.00416649213380119,
     0.007557240349829397, -0.02005781319935496, 0.0527835788020277,
-)))  # fmt: skip
+)  # fmt: skip
 """The polynomial like `_DIGAMMA_TAIL` through its values at the Chebyshev points of y >= 6, where
-it is right to 5e-16; in arrays, which NumPy multiplies by fastest."""
-_TWO = np.array(2.0)
+it is right to 5e-16."""
 _FEW = 200
 """As many values of both are quicker from SciPy."""
 _BLOCK = 8192
 _DOWN = (7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0)
-_DIGAMMA_TAIL = (
+_DIGAMMA_TAIL = constants(
     0.08333333333333287, -0.008333333331168558, 0.003968252342841619,
     -0.004166217650696842, 0.007519088230747095, -0.017711160415846534,
 )  # fmt: skip
 """log y - 1/(2y) - psi(y) in powers of 1/y^2, after the first: the polynomial through its values
 at the Chebyshev points of y >= 8, where it is right to 1e-17."""
-_TRIGAMMA_TAIL = (
+_TRIGAMMA_TAIL = constants(
     0.1666666666666603, -0.03333333330396469, 0.02380950174113664,
     -0.033327227198005537, 0.07498454186764437, -0.20667659543769643,
 )  # fmt: skip
@@ -93,8 +92,9 @@ def digamma_second_difference(x: FloatArray, h: FloatArray, n: FloatArray) -> Fl
     short = h < 0.5 * x
     if short.any():
         start, length, steps = x[short], h[short], n[short]
-        nodes = start + _GAUSS_NODES[:, None] * length
-        found[short] = length * (_GAUSS_WEIGHTS @ trigamma_difference(nodes, steps))
+        nodes, weights = gauss_legendre(_GAUSS_ORDER)
+        along = start + nodes[:, None] * length
+        found[short] = length * (weights @ trigamma_difference(along, steps))
     return found
 
 
@@ -239,7 +239,7 @@ def trigamma_excess_difference(x: FloatArray, n: FloatArray) -> FloatArray:
     large = x >= _LARGE
     t, u = 1 / np.maximum(x, _LARGE), 1 / np.maximum(x + n, _LARGE)
     symmetric = power = np.ones(())
-    total = np.asarray(_EXCESS[0])
+    total = _EXCESS[0]
     for coefficient in _EXCESS[1:]:
         power = power * u
         symmetric = symmetric * t + power
@@ -251,9 +251,10 @@ def trigamma_excess_difference(x: FloatArray, n: FloatArray) -> FloatArray:
     if short.any():
         x, n, short = np.broadcast_arrays(x, n, short)
         start, length = x[short], n[short]
-        nodes = start + _GAUSS_NODES[:, None] * length
-        slope = 2 * sc.zeta(3.0, nodes) - 1 / (nodes * nodes)
-        difference[short] = length * (_GAUSS_WEIGHTS @ slope)
+        nodes, weights = gauss_legendre(_GAUSS_ORDER)
+        along = start + nodes[:, None] * length
+        slope = 2 * sc.zeta(3.0, along) - 1 / (along * along)
+        difference[short] = length * (weights @ slope)
     return difference
 
 

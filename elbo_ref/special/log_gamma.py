@@ -6,13 +6,13 @@ import numpy as np
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray, IntArray
-from elbo_ref.special.arithmetic import blocks, deviance, polynomial
+from elbo_ref.special.arithmetic import blocks, constants, deviance, polynomial
 
 _HALF_LOG_2PI = 0.9189385332046727
 _SERIES_FROM = 8.0
 _BLOCK = 8192
 _TAIL_FROM = 2.0
-_TAIL = (
+_TAIL = constants(
     0.08333333333333333, -0.0027777777777701802, 0.0007936507906698021, -0.0005952376237490949,
     0.0008417107576869756, -0.0019154046025283422, 0.006333541571835572, -0.027526703197323997,
     0.1383647664836733, -0.7015639101186664, 3.2106829738723106, -12.262079324572642,
@@ -22,12 +22,12 @@ _TAIL = (
 """The remainder of Stirling's formula times x, in powers of 1/x^2: the polynomial through its
 values at 17 Chebyshev points of x >= 2, where it is right to 6e-17 of itself."""
 _STEPS = 5
-_TAIL_FROM_5 = (
+_TAIL_FROM_5 = constants(
     0.08333333333333304, -0.002777777777064221, 0.0007936505051684339, -0.0005951938894220408,
     0.0008384708154491549, -0.001788521804257058, 0.0036903634280840815,
 )  # fmt: skip
 """The same of x >= 5, through 7 points, right to 5e-17."""
-_FROM_3 = (
+_FROM_3 = constants(
     0.9227843350984671, 0.19746703342410526, -0.025685634386147446, 0.004955808420416578,
     -0.0011355509538981015, 0.00028634320108844434, -7.668058025215247e-05, 2.1382792924233796e-05,
     -6.12938472893582e-06, 1.7833083522979076e-06, -5.157018223487557e-07, 1.4264043073403408e-07,

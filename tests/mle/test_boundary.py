@@ -1,11 +1,14 @@
 """`mle.boundary`: an extreme prior has the threshold's height, and no neighbour of both more."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 import elbo_ref as er
 from elbo_ref.mle import profile_likelihood
-from elbo_ref.mle.boundary import Extreme, on_boundary, on_ellipse
+from elbo_ref.mle.binomial import BinomialLimit
+from elbo_ref.mle.boundary import Extreme, below_limit, on_boundary, on_ellipse
 from elbo_ref.mle.factorial_sums import FactorialSums
 from elbo_ref.mle.intervals import PARAMETERS
 from elbo_ref.mle.solve import solve
@@ -32,6 +35,47 @@ def test_an_extreme_prior(of, sign):
         inside = er.log_evidence(prior, COUNTS) >= threshold
         farther = sign * (PARAMETERS[of](*prior.arrays()) - value) > 0
         assert not (inside and farther)
+
+
+@EACH
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("counts", [er.Counts(6, 10), er.Counts([3, 4, 1], [10, 9, 8])])
+def test_an_extreme_prior_below_a_binomial_limit(counts, of, sign):
+    """Both ends of the mean are found from there, and the lower one of the others."""
+    best = solve(counts).candidates[0]
+    assert best.kind == "binomial"
+    threshold = best.log_evidence - 1.92
+    near = below_limit(counts, of, 1.92, sign)
+    found = on_boundary(counts, FactorialSums.of(counts), of, threshold, near)
+    assert er.log_evidence(found.prior, counts) == pytest.approx(threshold, abs=1e-12)
+    region = er.maximize_evidence(counts).confidence_interval(of, level=0.95)
+    end = region.upper if of == "mean" and sign > 0 else region.lower
+    assert PARAMETERS[of](*map(float, found.prior.arrays())) == pytest.approx(end, rel=2e-3)
+
+
+def test_the_guess_below_a_binomial_limit():
+    """Logit m moves by the binomial's parabola, 1/s by the slope; a binomial has no guess."""
+    counts = er.Counts([3, 4, 1], [10, 9, 8])
+    slope = float(BinomialLimit.of(counts, Fraction(8, 27)).slope)
+    for of in PARAMETERS:
+        a, b = map(float, below_limit(counts, of, 1.5, 1).arrays())
+        away = np.sqrt(2 * 1.5 * 27 / (8 * 19)) if of == "mean" else 0.0
+        assert a + b == pytest.approx(-slope / 1.5, rel=1e-12)
+        assert np.log(a / b) - np.log(8 / 19) == pytest.approx(away, abs=1e-12)
+    assert below_limit(er.Counts([5, 5, 5], 10), "mean", 0.1, 1) is None
+    assert below_limit(er.Counts([0, 1], 1), "concentration", 1.5, 1) is None  # no slope at all
+
+
+def test_two_searches_for_each_interval_below_a_binomial_limit(monkeypatch):
+    searched = []
+    monkeypatch.setattr(
+        profile_likelihood, "solve", lambda *given: searched.append(given) or solve(*given)
+    )
+    maximum = er.maximize_evidence(er.Counts(6, 10))
+    for of in PARAMETERS:
+        maximum.confidence_interval(of)
+        assert len(searched) <= 2
+        searched.clear()
 
 
 def test_nowhere():
