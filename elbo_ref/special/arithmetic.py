@@ -72,12 +72,14 @@ def _two_product(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
     return product, error
 
 
-def _high_low(x: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
-    """Split an int64 into two exact floats, the second 0 below 2**53; a float into itself and 0."""
-    if x.dtype.kind == "i":
-        low = np.where(x < 2**53, 0, x & 2047)
-        return (x - low).astype(np.float64), low.astype(np.float64)
-    return x, np.zeros(())
+def _high_low(x: NDArray[Any]) -> tuple[FloatArray, FloatArray | float]:
+    """Split an int64 into two exact floats, the second 0.0 if all are below 2**53, or floats."""
+    if x.dtype.kind != "i":
+        return x, 0.0
+    if x.max(initial=0) < 2**53:
+        return x.astype(np.float64), 0.0
+    low = np.where(x < 2**53, 0, x & 2047)
+    return (x - low).astype(np.float64), low.astype(np.float64)
 
 
 def cross_difference(
@@ -93,8 +95,12 @@ def cross_difference(
     (a1, a2), (b1, b2), (c1, c2), (d1, d2) = map(_high_low, (a, b, c, d))
     p, p_error = _two_product(a1, d1)
     q, q_error = _two_product(b1, c1)
-    middle = (a1 * d2 + a2 * d1) - (b1 * c2 + b2 * c1)
-    return (p - q) + ((p_error - q_error) + (middle + (a2 * d2 - b2 * c2)))
+    error = p_error - q_error
+    if any(isinstance(low, np.ndarray) for low in (a2, b2, c2, d2)):
+        middle = (a1 * d2 + a2 * d1) - (b1 * c2 + b2 * c1)
+        error = error + (middle + (a2 * d2 - b2 * c2))
+    difference: FloatArray = (p - q) + error
+    return difference
 
 
 def deviance(observed: FloatArray, expected: FloatArray, difference: FloatArray) -> FloatArray:

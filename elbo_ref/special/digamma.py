@@ -29,6 +29,9 @@ _FEW = 200
 """As many values of both are quicker from SciPy."""
 _BLOCK = 8192
 _DOWN = (7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0)
+_SEVEN, _EIGHT = constants(7.0, 8.0)
+_IN_PAIRS = tuple(constants(j * (7 - j), (7 - 2 * j) ** 2) for j in (3.0, 2.0, 1.0))
+"""p and (7 - 2 j)^2 of the steps j and 7 - j, the smallest first."""
 _DIGAMMA_TAIL = constants(
     0.08333333333333287, -0.008333333331168558, 0.003968252342841619,
     -0.004166217650696842, 0.007519088230747095, -0.017711160415846534,
@@ -191,31 +194,52 @@ def digamma_trigamma(x: FloatArray) -> tuple[FloatArray, FloatArray]:
 def _in_blocks(x: FloatArray, digammas: bool) -> FloatArray:
     """Return psi_1(x), and psi(x) from the same reciprocals, in blocks that stay in the cache.
 
-    Eight steps 1/(x + j) and their squares, the smallest first, and beyond them the two tails.
+    Eight steps 1/(x + j) and their squares, and beyond them the two tails. But for the first and
+    the last the steps j and 7 - j are one division: with (x + j)(x + 7 - j) = q + p, q = x (x + 7),
+
+        1/(x + j) + 1/(x + 7 - j) = (2 x + 7)/(q + p),
+        1/(x + j)^2 + 1/(x + 7 - j)^2 = 2/(q + p) + (7 - 2 j)^2/(q + p)^2.
     """
     rows, flat = np.zeros((1 + digammas, x.size)), x.ravel()
+    kept = np.empty((4, min(x.size, _BLOCK)))
     for part in blocks(x.size, _BLOCK):
-        some, values = flat[part], rows[:, part]
-        for step in _DOWN:
-            inverse = some + step
-            np.divide(1.0, inverse, out=inverse)
+        some, values, squares = flat[part], rows[:, part], rows[0, part]
+        y, q, total, inverse = kept[:, : some.size]
+        np.add(some, _SEVEN, out=y)
+        np.multiply(some, y, out=q)
+        total[:] = 0.0
+        for product, difference in _IN_PAIRS:
+            np.add(q, product, out=inverse)
+            np.divide(_ONE, inverse, out=inverse)
+            total += inverse
+            inverse *= inverse
+            inverse *= difference
+            squares += inverse
+        squares += total
+        squares += total
+        if digammas:
+            total *= some + y
+            values[1] -= total
+        for single in (y, some):
+            np.divide(_ONE, single, out=inverse)
             if digammas:
                 values[1] -= inverse
             inverse *= inverse
-            values[0] += inverse
-        y = some + (_DOWN[0] + 1)
-        t = 1 / y
-        square = t * t
+            squares += inverse
+        np.add(some, _EIGHT, out=y)
+        t = np.divide(_ONE, y, out=q)
+        square = np.multiply(t, t, out=total)
         tail = polynomial(_TRIGAMMA_TAIL, square)
         tail *= t
-        tail += 0.5
+        tail += _HALF
         tail *= square
         tail += t
-        values[0] += tail
+        squares += tail
         if digammas:
             tail = polynomial(_DIGAMMA_TAIL, square)
             tail *= square
-            tail += 0.5 * t
+            t *= _HALF
+            tail += t
             np.log(y, out=y)
             y -= tail
             values[1] += y
