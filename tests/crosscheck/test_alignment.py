@@ -48,6 +48,12 @@ def test_a_history_of_after_each_step():
     assert align(model(5), np.arange(4.0), NONE, None).one_later() is None
 
 
+def test_three_losses_are_the_fewest_that_are_paired_anew():
+    for size, some in ((2, False), (3, True)):
+        aligned = align(model(size), np.arange(float(size)) / 7, NONE, None)
+        assert (aligned.one_later() is not None) is some
+
+
 def test_one_set_of_parameters():
     """Only the last loss is compared, with an allowance for a step; a shorter one allows less."""
     losses = np.arange(5.0) / 7

@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 
 import elbo_ref as er
+from elbo_ref.crosscheck import hypothesis_test
 from elbo_ref.crosscheck.alignment import Losses
 from elbo_ref.crosscheck.hypothesis_test import Explanation, _Compared, try_hypotheses
 from elbo_ref.crosscheck.loss_model import LossModel
@@ -193,3 +194,37 @@ def test_a_meaning_is_as_certain_as_its_odds_to_something_unknown(odds):
     assert (found is None) == (odds < 1)
     if found is not None:
         assert found.probability == pytest.approx(odds / (1 + odds), rel=1e-9)
+
+
+def test_a_screening_is_rough_and_shares_its_draws(monkeypatch):
+    made = []
+    monkeypatch.setattr(hypothesis_test, "ModelTest", lambda *x, **options: made.append(options))
+    draws = object()
+    _Compared._rough(SimpleNamespace(_rng=None, _draws=draws), None, None)
+    assert made == [{"rough": True, "draws": draws}]
+
+
+def test_what_does_not_vary_is_weighted_all_the_same(monkeypatch):
+    """By a millionth of a millionth of 1 and of the loss, which nothing divides by zero."""
+    law = SimpleNamespace(mean=np.array([0.0, 3.0, -3.0]), variance=np.array([0.0, 0.0, 4.0]))
+    monkeypatch.setattr(hypothesis_test, "quick_distribution", lambda *_: (law, np.zeros(3)))
+    losses = Losses(np.ones(3), np.array([0.0, 0.0, 2.0]))
+    fit = _Compared.fit(SimpleNamespace(_rng=None, _draws=None, _losses=losses), None)
+    assert fit.variance == pytest.approx([1e-24, 1e-23, 8.0], rel=1e-9, abs=0.0)
+
+
+@pytest.mark.parametrize("bases", [True, False])
+@pytest.mark.parametrize("reasoned", [True, False])
+def test_mistakes_of_other_meanings_are_tried_last(monkeypatch, bases, reasoned):
+    """Where no mistake of the given model has a reason; and only if they are asked for."""
+    for name in ("closed_form_hypotheses", "fitted_hypotheses"):
+        monkeypatch.setattr(hypothesis_test, name, lambda *_: [])
+    monkeypatch.setattr(hypothesis_test, "excluded_names", lambda _: ())
+    found = Explanation(Hypothesis("", model(steps=1), reasoned=reasoned), None, 1.0)
+    asked = []
+    given = SimpleNamespace(
+        fit=lambda _: None, _given=None, _explained=lambda _: (found,),
+        _screened=lambda x: asked.append(x) or [], _of_meanings=lambda: ["other"],
+    )  # fmt: skip
+    _Compared.explanations(given, bases=bases)
+    assert asked == [[], ["other"]][: 1 + (bases and not reasoned)]

@@ -11,6 +11,7 @@ import pytest
 from scipy import special, stats
 
 import elbo_ref as er
+from elbo_ref.crosscheck import loss_spread
 from elbo_ref.crosscheck.alignment import align
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.loss_spread import is_smooth, p_of_evaluations, spread_findings
@@ -200,3 +201,30 @@ def test_negative_control_noise_is_not_smooth():
     slope = 30 * np.exp(-np.arange(100) / 30)
     for noise in (rng.normal(size=(300, 100)), rng.gamma(0.3, size=(300, 100))):
         assert not any(is_smooth(x + slope) for x in noise)
+
+
+def test_neighbours_are_alike_whatever_the_unit():
+    """Noise is not, nor are losses that are all one number."""
+    rng = np.random.default_rng(3)
+    noise = rng.normal(size=200)
+    smooth = np.convolve(rng.normal(size=220), np.full(20, 0.05), "valid")[:200]
+    for unit in (1e-6, 1.0, 1e6):
+        assert is_smooth(unit * smooth) and not is_smooth(unit * noise)
+    assert not is_smooth(np.ones(200))
+
+
+@pytest.mark.parametrize(("of_evaluations", "told"), [(1.0, False), (0.2, False), (1e-3, True)])
+def test_two_suggestions_are_one_mistake(monkeypatch, of_evaluations, told):
+    """Losses of p near 0.01 are none alone; p q (1 - log p q) is the p-value of both."""
+    monkeypatch.setattr(loss_spread, "p_of_evaluations", lambda _: of_evaluations)
+    params, losses = ran("beta", 5)
+    model = model_of("beta", params, 1, 12)
+    (whole,) = spread_findings(model, np.full_like(losses, 40.0), None, said=True)
+    deviation = np.sqrt(0.07 + 1.6 / 12.6)
+    little = whole.ours**2 * np.exp(deviation * special.ndtri(0.01))
+    losses = 40 + np.sqrt(little / 2) * np.resize([1.0, -1.0], 80)
+    found = spread_findings(model, losses, object(), said=True)
+    assert len(found) == told
+    if told:
+        p = 2e-5 * (1 - np.log(1e-5))
+        assert float(found[0].reason.split()[2].rstrip(";")) == pytest.approx(p, rel=0.05)

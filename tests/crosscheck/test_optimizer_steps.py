@@ -11,11 +11,12 @@ import pytest
 from scipy import special as sc
 
 import elbo_ref as er
+from elbo_ref.crosscheck import optimizer_steps
 from elbo_ref.crosscheck.claims import claim_roles
 from elbo_ref.crosscheck.coordinates import Coordinates, Moved
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.loss_model import LossModel
-from elbo_ref.crosscheck.optimizer_steps import step_findings
+from elbo_ref.crosscheck.optimizer_steps import StepLengths, _decay, _settings, step_findings
 from elbo_ref.crosscheck.optimum import stands_still
 from elbo_ref.guides import GUIDES
 from elbo_ref.guides.constraints import EXP, SOFTPLUS
@@ -314,3 +315,72 @@ def test_a_learning_rate_whose_steps_add_up_to_nothing(rate, falls, said):
     away = Finding("not_converged", "", status="optimum")
     assert bool(stands_still(rate, falls, away)) is said
     assert stands_still(rate, falls, away._replace(status="agrees")) == []
+
+
+def lengths_of(*rows):
+    """Steps of as many coordinates."""
+    return StepLengths(tuple("abcd"[: len(rows)]), np.array(rows, float), EXP)
+
+
+def test_reversals_are_steps_back_by_all_of_the_rate():
+    steps = lengths_of([0.1, -0.1, -0.1, 0.1], [0.2, -0.2, 0.2, -0.2], [0.1, -0.05, 0.1, -0.1])
+    assert (steps.reversals(0.1), steps.reversals(0.2), steps.reversals(0.3)) == (3, 3, 0)
+
+
+def settings_of(steps, optimizer=None, from_start=True):
+    (found,) = _settings(steps, optimizer or er.Adam(lr=0.1), from_start) or [None]
+    return found and (found.status, found.theirs, found.ours, found.allowance)
+
+
+def test_a_first_step_is_that_of_the_rate_after_one():
+    """Of a clipped Adam it has decayed once."""
+    steps = lengths_of([0.05, 0.01], [0.05, 0.02])
+    decaying = er.ClippedAdam(lr=0.1, lrd=0.5)
+    assert settings_of(steps, decaying) == ("agrees", 0.05, 0.05, 0.01 * 0.05)
+    assert settings_of(steps) == ("mistake", 0.05, 0.1, 0.01 * 0.1)
+
+
+def test_first_steps_that_are_not_alike():
+    """Of several coordinates at the start of a run they should be; of one alone any may be."""
+    uneven = lengths_of([0.02, 0.01], [0.05, 0.01], [0.08, 0.01])
+    assert settings_of(uneven) == ("mistake", 0.05, 0.1, 0.01 * 0.1)
+    assert settings_of(uneven, from_start=False) is settings_of(lengths_of([0.02, 0.01])) is None
+    assert settings_of(lengths_of([0.02, 0.01], [0.1, 0.01], [0.08, 0.01])) is None
+
+
+def test_the_longest_step():
+    """(1 - beta1)/sqrt(1 - beta2) times the rate, or the rate."""
+    fast = er.Adam(lr=0.1, betas=(0.5, 0.9999))
+    for longest, optimizer in ((5.0, fast), (0.1, er.Adam(lr=0.1, betas=(0.99, 0.9)))):
+        for share, wrong in ((1.0005, False), (1.002, True)):
+            steps = lengths_of([0.02 * longest, share * longest])
+            found = settings_of(steps, optimizer)
+            assert (found is not None) == wrong
+            if found:
+                assert found == ("mistake", share * longest, pytest.approx(longest), 0.0)
+
+
+@pytest.mark.parametrize(("particles", "asked"), [(1250, True), (1251, False)])
+def test_a_decay_is_not_looked_for_at_any_cost(monkeypatch, particles, asked):
+    """At 300,000 draws and no more: 40 steps of 6 latents."""
+
+    class AskedError(Exception):
+        pass
+
+    def along(*_):
+        raise AskedError
+
+    monkeypatch.setattr(optimizer_steps, "_along_the_path", along)
+    counts = er.Counts(K, N)
+    model = LossModel(
+        counts, GUIDES["beta"], OBJECTIVES["trace"], particles,
+        np.ones((2, 41, 1)), np.ones((2, 41, 6)), "float64",
+    )  # fmt: skip
+    coordinates = Coordinates({"prior.concentration1": Moved("prior.concentration1")})
+    steps = lengths_of(np.full(40, 0.1))
+    try:
+        assert _decay(model, coordinates, steps, er.Adam(lr=0.1)) == []
+    except AskedError:
+        assert asked
+    else:
+        assert not asked

@@ -19,7 +19,7 @@ from elbo_ref.crosscheck.optimum import (
     optimum_finding,
     stands_still,
 )
-from elbo_ref.crosscheck.wording import MAY_BE_NOISE
+from elbo_ref.crosscheck.wording import MAY_BE_NOISE, ON_ITS_WAY
 from elbo_ref.guides import GUIDES
 from elbo_ref.objectives import OBJECTIVES, RenyiBound
 from elbo_ref.optima.optimum import Optimum
@@ -125,6 +125,12 @@ def test_at_the_floor():
     assert (one.name, one.status, one.allowance) == ("noise_floor", "optimum", 0.5)
     assert "no farther than the noise of its gradients may keep it" in one.quantity
     assert one.reason.startswith("a maximum may lack 0.5 nats; at this learning rate")
+
+
+def test_beyond_twice_the_floor_a_run_may_still_be_on_its_way():
+    for nats, far in ((0.125, False), (0.25, False), (0.2500001, True)):
+        one = found("noise_floor", nats, NoiseFloor(0.125, 0.1), at_maximum=True)
+        assert one.of == (ON_ITS_WAY if far else "")
 
 
 def test_where_no_rate_was_given_a_usual_one_is_taken():

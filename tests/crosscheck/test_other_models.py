@@ -7,7 +7,7 @@ import pytest
 
 import elbo_ref as er
 from elbo_ref.crosscheck.class_names import OTHER_GUIDES
-from elbo_ref.crosscheck.other_models import shown_by_names
+from elbo_ref.crosscheck.other_models import _unit, shown_by_names
 from tiers import few
 
 COUNTS = er.Counts([3, 11, 0], [10, 20, 6])
@@ -123,3 +123,8 @@ def test_a_guide_is_guessed_beside_a_prior_of_another_name():
     names = {"prior.mean": "mu", "prior.concentration": "size"}
     verdict = er.cross_check(COUNTS, store, guide="AutoNormal", names=names, evaluations=[1.0])
     assert verdict.exit_code in (3, 4, 5)
+
+
+def test_a_probability_is_neither_zero_nor_one():
+    for value, inside in ((0.0, False), (1e-300, True), (0.5, True), (1.0, False)):
+        assert _unit(np.array([0.3, value])) is inside

@@ -366,3 +366,14 @@ def test_batches():
     assert (once.model.batch_scale, once.variant) == (1.0, "scaled by 1")
     assert (twice.model.batch_scale, twice.variant) == (2.25, "scaled by 1.5 squared")
     assert by_words(variants.batch_scaled, model_of(), twice=True) == {}
+
+
+def test_a_total_is_more_than_one_of_its_parts():
+    """Where it is equal the other would be zero."""
+    for total, possible in ((2.0, False), (2.5, True)):
+        x = np.array([[[2.0]], [[total]]])
+        changed, words = variants._by_one_and_total({"prior": x}, ())
+        assert set(changed) == set(words) == ({"prior"} if possible else set())
+        if possible:
+            assert changed["prior"].ravel().tolist() == [2.0, 0.5]
+    assert variants._by_one_and_total({"prior": x}, ("prior",)) == ({}, {})

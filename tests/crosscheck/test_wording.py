@@ -243,3 +243,12 @@ def test_lines_but_the_first_are_indented():
     lines = verdict.summary().splitlines()
     starts = [len(x) - len(x.lstrip()) for x in lines if x.strip().startswith("word word")]
     assert set(starts) == {0, 4, 11}
+
+
+@pytest.mark.parametrize(
+    ("allowance", "words"), [(None, "."), (1e-3, "."), (2e-3, ", but for noise.")]
+)
+def test_a_maximum_is_one_but_for_noise_where_more_is_allowed(allowance, words):
+    here = Finding("at_optimum", "so far", -12.0, -11.9, allowance, "why", "agrees")
+    verdict = Verdict("somebody's run", (AGREES, here))
+    assert f"They are at a maximum{words[:-1]}: so far." in " ".join(verdict.answer.split())
