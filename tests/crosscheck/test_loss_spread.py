@@ -228,3 +228,11 @@ def test_two_suggestions_are_one_mistake(monkeypatch, of_evaluations, told):
     if told:
         p = 2e-5 * (1 - np.log(1e-5))
         assert float(found[0].reason.split()[2].rstrip(";")) == pytest.approx(p, rel=0.05)
+
+
+@pytest.mark.parametrize(("angle", "smooth"), [(0.75, False), (0.66, True)])
+def test_neighbours_are_compared_with_what_is_eight_steps_away(angle, smooth):
+    """Of a wave by the squares of 1 - cos of once and of eight times the angle of a step."""
+    assert is_smooth(np.cos(angle * np.arange(400))) is smooth
+    ratio = (1 - np.cos(angle)) ** 2 / (1 - np.cos(8 * angle)) ** 2
+    assert bool(ratio < 0.35) is smooth
