@@ -54,6 +54,13 @@ def test_three_losses_are_the_fewest_that_are_paired_anew():
         assert (aligned.one_later() is not None) is some
 
 
+def test_some_losses_are_evenly_spread_and_are_no_history():
+    some = align(model(9), np.arange(9.0) / 7, NONE, None).some(3)
+    assert columns(some) == [0, 4, 8] and (some.paired, some.one_later()) == (0, None)
+    assert some.labels == ("loss of step 0", "loss of step 4", "loss of step 8")
+    assert some.losses.values.tolist() == [0.0, 4 / 7, 8 / 7]
+
+
 def test_one_set_of_parameters():
     """Only the last loss is compared, with an allowance for a step; a shorter one allows less."""
     losses = np.arange(5.0) / 7

@@ -82,3 +82,20 @@ def test_a_number_that_changes_nothing_costs_nothing():
     given = fit_of(np.full(SIZE, 50.0), model(steps=SIZE))
     found = fitted(model(), given, WIDE, lambda same, _: same)
     assert found.price == pytest.approx(0.0, abs=1e-4)
+
+
+def test_second_derivatives_of_a_parabola():
+    wanted = np.array([[2.0, 0.7], [0.7, 5.0]])
+    found = second_derivatives(lambda x: 3.0 + x.sum() + x @ wanted @ x / 2, np.array([0.5, -2.0]))
+    assert found == pytest.approx(wanted, rel=1e-5)
+
+
+def test_losses_of_one_set_of_parameters_are_all_taken():
+    """The height is minus half of the sum of normal log densities, and what is expected."""
+    given, losses = model(), drawn(1.0, np.random.default_rng(4))
+    found = fitted(given, fit_of(losses, model(steps=SIZE)), WIDE, weighted)
+    at = np.array([0.1])
+    law = rough_distribution(weighted(given, at), np.random.default_rng(0))[0]
+    wanted = -stats.norm.logpdf(losses, law.mean, np.sqrt(law.variance)).sum()
+    wanted += WIDE.distance(at) - SIZE * np.log(2 * np.pi) / 2
+    assert found.height(at) == pytest.approx(wanted, rel=1e-6)

@@ -236,3 +236,12 @@ def test_neighbours_are_compared_with_what_is_eight_steps_away(angle, smooth):
     assert is_smooth(np.cos(angle * np.arange(400))) is smooth
     ratio = (1 - np.cos(angle)) ** 2 / (1 - np.cos(8 * angle)) ** 2
     assert bool(ratio < 0.35) is smooth
+
+
+@pytest.mark.parametrize(("since", "changed"), [(41, False), (40, True)])
+def test_the_last_forty_differences_are_taken(since, changed):
+    params, losses = ran("beta", 5)
+    losses = np.full_like(losses, 40.0)
+    losses[:-since] = 40.01
+    (found,) = found_in("beta", params, losses)
+    assert found.theirs == pytest.approx(np.sqrt(1e-4 / 80) * changed, rel=1e-9, abs=0.0)

@@ -13,7 +13,7 @@ from elbo_ref.crosscheck.alignment import Losses
 from elbo_ref.crosscheck.cumulants import GammaCumulants
 from elbo_ref.crosscheck.distribution import loss_distribution
 from elbo_ref.crosscheck.linear_form import LinearForm
-from elbo_ref.crosscheck.model_test import ModelTest
+from elbo_ref.crosscheck.model_test import LEVEL, ModelTest
 from elbo_ref.crosscheck.moments import DrawCumulants
 from elbo_ref.crosscheck.saddlepoint import SaddlepointDistribution
 from loss_models import model_of
@@ -414,3 +414,25 @@ def test_a_model_that_allows_for_everything_says_nothing(made):
     for own, passes in ((2.98, True), (3.02, False)):
         narrow = made(values, Normal(MEAN, np.ones(4)), own)
         assert narrow.sums_pass(made(values, Normal(MEAN, np.ones(4)), 0.1), 1e-9) is passes
+
+
+def test_the_least_p_value_is_asked_of_draws(monkeypatch):
+    """At the level of one of all losses; the next one too if that does not reject the model."""
+    monkeypatch.setattr(model_test, "p_values", lambda *_: np.array([1e-6, 2e-6, 0.5, 0.4]))
+    for drawn, asked in ((0.9 * LEVEL / 8, [0]), (1.1 * LEVEL / 8, [0, 1])):
+        levels, rows = [], []
+
+        def of_draws(one, level, drawn=drawn, levels=levels, rows=rows):
+            levels.append(level)
+            rows.append(one.start)
+            return drawn
+
+        law = SimpleNamespace(closed=False)
+        test = SimpleNamespace(
+            distribution=law, _losses=None, allowance=None, _summands=1, _drawn_p=of_draws
+        )
+        p = ModelTest.p.func(test)
+        assert rows == asked and set(levels) == {LEVEL / 8}
+        assert p.tolist() == [
+            drawn if i in asked else x for i, x in enumerate((1e-6, 2e-6, 0.5, 0.4))
+        ]

@@ -62,3 +62,10 @@ def test_a_history_says_from_which_step():
 
 def test_negative_control_finite_numbers_are_no_finding():
     assert not_finite({"a": np.ones(3)}, np.ones(3), np.ones(2)) == ()
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_beside_one_loss_there_is_no_history(rows):
+    a = np.append(np.ones(rows - 1), NAN)
+    (found,) = not_finite({"a": a}, np.ones(1), NONE)
+    assert found.quantity == f"a is nan (1 of {rows} values)"

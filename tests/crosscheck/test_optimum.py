@@ -66,6 +66,26 @@ def test_an_optimum_that_is_not_known():
     assert (one.name, one.status, one.ours) == ("at_optimum", "untested", None)
 
 
+def test_a_bound_is_at_least_as_far_below_as_the_evidence_is():
+    """Its maximum lies between the highest ELBO, which is told, and the highest log evidence."""
+    between = Optimum("unknown", "renyi_between", np.nan, False, numbers=(TOP, TOP + 1.0))
+
+    def one(evidence, optimum=between):
+        return optimum_finding(seen("unknown", np.nan, optimum=optimum, log_evidence=evidence))
+
+    far = one(TOP - 3.0)
+    assert (far.name, far.status, far.theirs, far.ours) == ("not_converged", "optimum", -13.0, TOP)
+    assert far.quantity == "the objective is at least 3 nats below its maximum"
+    near = one(TOP - 0.25)
+    assert near.status == "untested" and near.reason.startswith("at least 0.25 nats below its max")
+    for here in (
+        one(TOP - 1e-3),
+        one(None),
+        one(TOP - 3.0, between._replace(reason="renyi_unknown")),
+    ):
+        assert here.status == "untested" and "at least" not in here.reason
+
+
 def test_a_supremum_that_is_not_attained():
     end = Optimum("concentration_to_infinity", "collapse_to_mle", TOP, False, mean=0.25)
     one = optimum_finding(seen("drifting", 2.0, optimum=end))

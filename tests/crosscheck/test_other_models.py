@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import elbo_ref as er
+from elbo_ref.crosscheck.claims import UnknownRoleError
 from elbo_ref.crosscheck.class_names import OTHER_GUIDES
-from elbo_ref.crosscheck.other_models import _unit, shown_by_names
+from elbo_ref.crosscheck.other_models import _unit, prior_of_another_model, shown_by_names
+from elbo_ref.io.parameters import read_parameters
 from tiers import few
 
 COUNTS = er.Counts([3, 11, 0], [10, 20, 6])
@@ -128,3 +130,18 @@ def test_a_guide_is_guessed_beside_a_prior_of_another_name():
 def test_a_probability_is_neither_zero_nor_one():
     for value, inside in ((0.0, False), (1e-300, True), (0.5, True), (1.0, False)):
         assert _unit(np.array([0.3, value])) is inside
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [(["w0"], "w0 is named as weights"), (["w0", "w1"], "w0, w1 are named as weights")],
+)
+def test_weights_in_place_of_a_prior(names, words):
+    left = {name: np.array(0.3) for name in names}
+    unknown = UnknownRoleError("", left, ["prior"])
+    (found,) = prior_of_another_model(unknown, read_parameters(left), 3)
+    assert words in found.quantity
+    assert (
+        prior_of_another_model(UnknownRoleError("", left, ["guide"]), read_parameters(left), 3)
+        == ()
+    )

@@ -7,6 +7,8 @@ import pytest
 from scipy import stats
 
 import elbo_ref as er
+from elbo_ref.crosscheck.stale_history import stale_history
+from loss_models import in_two_steps, model_of
 
 K, N = np.array([3, 11, 0, 7, 5, 9]), np.array([10, 20, 6, 7, 30, 12])
 COUNTS, PRIOR = er.Counts(K, N), np.array([2.0, 3.0])
@@ -52,3 +54,13 @@ def test_negative_control_parameters_that_did_not_move():
 @pytest.mark.thorough
 def test_negative_control_a_mistake_in_losses_of_parameters_that_did_not_move():
     assert "stale_history" not in aliased(-drawn_losses(60)).mistakes
+
+
+def test_what_is_a_history_without_copies():
+    """Several equal rows beside losses; what changes, or stands alone, or without losses is none."""
+    one = stale_history(model_of(steps=3), np.arange(3.0))
+    assert (one.name, one.status) == ("stale_history", "mistake")
+    assert one.quantity.startswith("all 3 rows of the history are equal")
+    assert stale_history(model_of(steps=1), np.arange(3.0)) is None
+    assert stale_history(model_of(steps=3), np.zeros(0)) is None
+    assert stale_history(in_two_steps(model_of()), np.arange(2.0)) is None
