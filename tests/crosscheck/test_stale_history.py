@@ -57,7 +57,7 @@ def test_negative_control_a_mistake_in_losses_of_parameters_that_did_not_move():
 
 
 def test_what_is_a_history_without_copies():
-    """Several equal rows beside losses; what changes, or stands alone, or without losses is none."""
+    """Several equal rows beside losses; what changes, or stands alone, is none."""
     one = stale_history(model_of(steps=3), np.arange(3.0))
     assert (one.name, one.status) == ("stale_history", "mistake")
     assert one.quantity.startswith("all 3 rows of the history are equal")
