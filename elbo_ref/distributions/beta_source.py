@@ -45,6 +45,7 @@ _WITH_SUM = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 _LESS_THIRD = np.array([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0]])
 """Takes three rows to the first two less the third; exactly, as every product is by 0 or 1."""
 
+_BEYOND = np.array(SHIFT + 1.0)
 _MANY = 1000
 """Numbers from which BLAS might start threads, which takes longer than the work."""
 
@@ -128,7 +129,7 @@ class BetaSource(Source):
         if a.size < 2:
             return super().pathwise_and_logs(logit, x)
         remainders = digamma_remainders(a, b)
-        rest, beyond = x[::-1], x + (SHIFT + 1)
+        rest, beyond = x[::-1], x + _BEYOND
         falls = rest / x
         falls /= a + b
         falls += np.log1p(np.divide(rest, beyond, out=beyond), out=beyond)

@@ -124,11 +124,10 @@ def _remainders(a: FloatArray, b: FloatArray) -> FloatArray:
     total = np.zeros((2, a.size))
     at_once = SHIFT if a.size <= _FEW else 1
     for first in range(0, SHIFT, at_once):
-        inverse = x + _STEPS[first : first + at_once]
-        np.divide(_ONE, inverse, out=inverse)
-        inverse[:, :2] *= inverse[:, 2:]
-        for terms in inverse:
-            total += terms[:2]
+        steps = x + _STEPS[first : first + at_once]
+        products = steps[:, :2] * steps[:, 2:]
+        for terms in np.divide(_ONE, products, out=products):
+            total += terms
     x += _BEYOND
     inverse = _ONE / x
     squares = inverse * inverse

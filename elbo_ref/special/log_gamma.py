@@ -22,6 +22,7 @@ _TAIL = constants(
 """The remainder of Stirling's formula times x, in powers of 1/x^2: the polynomial through its
 values at 17 Chebyshev points of x >= 2, where it is right to 6e-17 of itself."""
 _STEPS = 5
+_ONE, _TWO, _THREE, _FOUR, _FIVE = constants(1.0, 2.0, 3.0, 4.0, 5.0)
 _TAIL_FROM_5 = constants(
     0.08333333333333304, -0.002777777777064221, 0.0007936505051684339, -0.0005951938894220408,
     0.0008384708154491549, -0.001788521804257058, 0.0036903634280840815,
@@ -149,7 +150,9 @@ def log_beta(a: FloatArray, b: FloatArray) -> FloatArray:
 
         log prod_{j < 5} w (a + b + j)/((a + j)(b + j)) - (log w)/2 + a log x/z + b log y/z
 
-    and, of Stirling's formula, a constant and three tails: nothing large cancels.
+    and, of Stirling's formula, a constant and three tails: nothing large cancels. The product is
+    P(a + b)/(P(a) P(b)) with P(a) = prod_j (a + j)/x, which no float is too small for: with t =
+    a (a + 4)/x^2 it is t (t + 3/x^2)(a + 2)/x.
     """
     a, b = np.broadcast_arrays(a, b)
     values, flat_a, flat_b = np.empty(a.size), a.ravel(), b.ravel()
@@ -159,26 +162,30 @@ def log_beta(a: FloatArray, b: FloatArray) -> FloatArray:
 
 
 def _log_beta(a: FloatArray, b: FloatArray) -> FloatArray:
-    s = a + b
-    far = np.array((a, b, s))
-    far += _STEPS
-    x, y, z = far
-    w = x / z
-    w *= y
-    product = np.ones_like(s)
-    for step in range(_STEPS):
-        factor = s + step
-        factor *= w
-        factor /= a + step
-        factor /= b + step
-        product *= factor
-    total = np.log(product, out=product)
+    x = np.array((a, b, a + b))
+    far = x + _FIVE
+    inverse = _ONE / far
+    squares = inverse * inverse
+    product = x * inverse
+    other = x + _FOUR
+    other *= inverse
+    product *= other
+    np.multiply(squares, _THREE, out=other)
+    other += product
+    product *= other
+    x += _TWO
+    x *= inverse
+    product *= x
+    product[0] *= product[1]
+    total: FloatArray = np.divide(product[2], product[0], out=product[0])
+    np.log(total, out=total)
+    w = far[0] / far[2]
+    w *= far[1]
     total -= 0.5 * np.log(w, out=w)
-    total -= a * np.log1p(b / x)
-    total -= b * np.log1p(a / y)
-    np.divide(1.0, far, out=far)
-    tails = polynomial(_TAIL_FROM_5, far * far)
-    tails *= far
+    total -= a * np.log1p(b * inverse[0])
+    total -= b * np.log1p(a * inverse[1])
+    tails = polynomial(_TAIL_FROM_5, squares)
+    tails *= inverse
     total += _HALF_LOG_2PI - _STEPS
     total += tails[0]
     total += tails[1]

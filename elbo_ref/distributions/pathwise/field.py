@@ -35,7 +35,7 @@ MODE, SERIES, TAIL, REFLECTED = 32, 33, 34, 128
 _FIRST = (0, MODE, SERIES, TAIL)
 _BOUNDS = (*_FIRST, *(REFLECTED + key for key in _FIRST), 256)
 _BLOCKS = (fraction.BLOCK, mode.BLOCK, series.BLOCK, tail.BLOCK)
-_EXCHANGED = (1, 0, 3, 2)
+_EXCHANGED = np.array((1, 0, 3, 2))
 """The rows of a pair and its remainders, seen from the other end."""
 _BEYOND = 25 / 24
 _NEAREST = 0.08

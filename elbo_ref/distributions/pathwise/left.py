@@ -15,17 +15,17 @@ import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.special import SHIFT, digamma_remainders
+from elbo_ref.special.arithmetic import constants
 
-_FAR = -700.0
+_FAR, _ONE, _S = constants(-700.0, 1.0, SHIFT + 1.0)
 """Below this logit c is e^y, nearly out of range, and only its logarithm matters."""
-_S = SHIFT + 1.0
 
 
 def draw_of(y: FloatArray) -> FloatArray:
     """Return c, the smaller the logit the more exactly."""
     c = np.maximum(y, _FAR)
     np.exp(c, out=c)
-    c /= 1 + c
+    c /= _ONE + c
     return c
 
 

@@ -40,11 +40,12 @@ import numpy as np
 from elbo_ref._validation.arguments import BoolArray, FloatArray
 from elbo_ref.distributions.pathwise.left import Left
 from elbo_ref.special import gauss_legendre
-from elbo_ref.special.arithmetic import blocks
+from elbo_ref.special.arithmetic import blocks, constants
 
 BLOCK, _INNER = 8192, 512
 """Draws in all, and with their nodes."""
-_LEVEL = 36.0
+_LEVEL, _TWICE = constants(36.0, 72.0)
+_ONE, _MINUS, _HALF, _QUARTER = constants(1.0, -1.0, 0.5, 0.25)
 
 
 @functools.cache
@@ -57,9 +58,9 @@ def _rule(nodes: int) -> FloatArray:
 
 def plateau(c: FloatArray, v: FloatArray, a: FloatArray) -> BoolArray:
     """Tell where e^-h is flat at first."""
-    flat: BoolArray = v < 0.5
+    flat: BoolArray = v < _HALF
     flat &= v > a
-    flat &= c < 0.25
+    flat &= c < _QUARTER
     return flat
 
 
@@ -68,17 +69,17 @@ def derivatives(draws: Left, *, whole: bool = False) -> FloatArray:
     y, c, v, a, b, s, _ = draws
     up, rise = draws.digammas()
     above = v > a
-    sign = np.where(above, 1.0, -1.0)
+    sign = np.where(above, _ONE, _MINUS)
     last, other = np.where(above, (b, a), (a, b))
-    end = _panel_end(-sign * y, last + 1, other)
-    signed_end, slope, total = sign * end, a + ~above, s + 1
+    end = _panel_end(-sign * y, last + _ONE, other)
+    signed_end, slope, total = sign * end, a + ~above, s + _ONE
     mass, mass_d, mass_ratio = moments = np.empty((3, y.size))
     rule = _rule(36 if whole else 28)
     for part in blocks(y.size, _INNER):
         given = (x[part] for x in (signed_end, slope, c, total))
         _integrate(moments[:, part], rule, *given)
-    once, ratio = 1 / s, -last / other
-    rows = np.array((once * np.where(above, ratio, 1.0), once * np.where(above, 1.0, ratio)))
+    once, ratio = _ONE / s, -last / other
+    rows = np.array((once * np.where(above, ratio, _ONE), once * np.where(above, _ONE, ratio)))
     rows[0] += up
     rows[1] -= rise
     rows[1] -= np.log1p(-c)
@@ -121,8 +122,8 @@ def _panel_end(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
     odds = np.exp(y)
     drag = b * odds
     slope = a - drag
-    u = 2 * _LEVEL / (slope + np.sqrt(slope * slope + 2 * _LEVEL * drag * (1 + odds)))
+    u = _TWICE / (slope + np.sqrt(slope * slope + _TWICE * drag * (_ONE + odds)))
     rise = -odds * np.expm1(-u)
-    u += (_LEVEL - a * u + b * np.log1p(rise)) / (a - b * (odds - rise) / (1 + rise))
+    u += (_LEVEL - a * u + b * np.log1p(rise)) / (a - b * (odds - rise) / (_ONE + rise))
     end: FloatArray = u + np.log1p(-odds * np.expm1(-u))
     return end
