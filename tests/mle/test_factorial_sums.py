@@ -176,3 +176,14 @@ def test_runs_are_short_beside_the_least_of_their_octave():
     """15,000 of 2^40 take two nodes, though of 2^41 they would take one."""
     found = _octave(np.array([2**40, 2**41 - 10**5]), np.array([15_000, 10_000]), np.ones(2))
     assert found.offset.size == 3
+
+
+def test_pieces_of_few_nodes_are_kept_as_they_are():
+    """On a 64th of an octave; six become five."""
+    edge = np.arange(1024.0, 2048.0, 16.0)
+    few = [x + np.arange(3) for x in edge[1:]]
+    few[-1][-1] = 2048.0
+    offset = np.concatenate([edge[0] + np.arange(6), *few])
+    found = _in_pieces(offset, np.ones(offset.size))
+    assert found.offset.size == 5 + 63 * 3
+    assert np.isin(offset[6:], found.offset).all() and not np.isin(offset[:6], found.offset).all()

@@ -250,3 +250,18 @@ def test_the_best_mean_is_kept_to_the_side_that_holds_it(up, down, gamma):
     assert up[0] / m + up[1] / (m + gamma) == pytest.approx(
         down[0] / rest + down[1] / (rest + gamma), rel=1e-12
     )
+
+
+@pytest.mark.parametrize("s", [0.3, 4.0, 90.0])
+def test_the_mean_adds_to_the_curvature_over_log_s(s):
+    """cross^2/steep, and a part in 10^12 of it, beyond that with the best mean held; by sums."""
+    counts = er.Counts([0, 3, 10, 1, 10], [10, 10, 14, 4, 12])
+    free, at = profile_of(ConcentrationProfile, counts), np.array([s])
+    m = float(best_mean(free.sums, 1 / at, 1 / at)[0][0])
+    limit = BinomialLimit.of(counts, Fraction(m))
+    held = ConcentrationProfile(free.sums, free.grid, limit=limit, free=False)
+    more = free.bounds(at, at).curvature[0] - held.bounds(at, at).curvature[0]
+    (t, u), (d, w) = free.sums.successes, free.sums.failures
+    up, down = 1 / (m * s + t) ** 2, 1 / ((1 - m) * s + d) ** 2
+    cross, steep = s * (u @ (t * up) - w @ (d * down)), s * s * (u @ up + w @ down)
+    assert 5e-13 < more / (cross**2 / steep) - 1 < 2e-12
