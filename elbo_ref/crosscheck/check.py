@@ -55,6 +55,7 @@ from elbo_ref.crosscheck.readings import (
     reading_without_guide,
     readings_of,
 )
+from elbo_ref.crosscheck.repeated_evaluations import repeated_evaluations
 from elbo_ref.crosscheck.shapes import (
     more_outcomes,
     other_latents,
@@ -278,6 +279,9 @@ def _verdict(chosen: Candidate, handed: HandedIn, optimizer: Adam | ClippedAdam 
     model, findings = reading.model, list(reading.findings)
     losses, evaluations = handed.losses, handed.evaluations
     learned, steps = learned_of(reading.names), model.prior.shape[1]
+    if chosen.is_repeated:
+        numpyro = handed.of_framework == "numpyro"
+        findings.append(repeated_evaluations(evaluations.size, numpyro=numpyro))
     reached, ruled_out = model, tuple[str, ...]()
     explained, paired = chosen.explained, chosen.aligned is not None
     if explained is not None:

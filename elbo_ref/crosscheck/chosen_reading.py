@@ -20,6 +20,7 @@ from elbo_ref.crosscheck.loss_findings import Explained, explain
 from elbo_ref.crosscheck.model_test import LEVEL, ModelTest
 from elbo_ref.crosscheck.names import guess_letters
 from elbo_ref.crosscheck.readings import HandedIn, Reading, readings_of, with_note
+from elbo_ref.crosscheck.repeated_evaluations import are_repeated
 from elbo_ref.crosscheck.variants import Fit
 from elbo_ref.svi.optimizers import Adam, ClippedAdam
 from elbo_ref.svi.parameters import NAMES
@@ -53,7 +54,13 @@ class Candidate:
     def aligned(self) -> AlignedLosses | None:
         """The losses that belong to parameters that are known; None if there are none."""
         handed, optimizer, _ = self._beside
-        return align(self.reading.model, handed.losses, handed.evaluations, optimizer)
+        evaluations = handed.evaluations[: 1 if self.is_repeated else None]
+        return align(self.reading.model, handed.losses, evaluations, optimizer)
+
+    @cached_property
+    def is_repeated(self) -> bool:
+        """True if all evaluations are one of the same draws."""
+        return are_repeated(self.reading.model, self._beside[0].evaluations)
 
     @cached_property
     def explained(self) -> Explained | None:

@@ -202,6 +202,8 @@ def claim_roles(
             text += (
                 "; a prior of neither two concentrations nor a mean and a total is another model"
             )
+        elif owners == {"guide"} and not any(x.startswith("guide.") for x in expressions):
+            text += "; a guide that has no parameters is called empty"
         both = {*missing} == {f"{owner}.{name}" for owner in owners for name in NAMES}
         raise UnknownRoleError(text, left if both else {}, sorted(owners))
     for role, name in guessed.items():

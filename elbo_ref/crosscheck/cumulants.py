@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.crosscheck.arithmetic import draw_ends, probability_ends
+from elbo_ref.crosscheck.arithmetic import draw_ends
+from elbo_ref.crosscheck.clamping import STEPS, form_at_nodes, needs_nodes
 from elbo_ref.crosscheck.linear_form import LinearForm
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
@@ -32,16 +33,13 @@ from elbo_ref.special import log_factorial_remainder, trigamma
 Rows: TypeAlias = NDArray[np.bool_] | slice
 ALL = slice(None)
 
-_STEPS, _SPARSEST = 160, 8
+_SPARSEST = 8
 _FAR, _NEAR = 6.0, 1.0
 """Standard deviations within which tails, and moments, must be right."""
 _SAME, _HALVINGS = np.array(((1e-3,), (1e-2,), (2e-2,))), 12
 """Differences of K, s K' and s^2 K'' that tails hardly show; steps of s."""
 _SAME_MEAN = 1e-9
 """Standard deviations."""
-_MOST_NODES = 30_000_000
-_RARE = 1e-2
-"""Expected number of clamped draws, in all losses, below which none is taken to be."""
 
 
 class Cumulants(Protocol):
@@ -299,26 +297,7 @@ def _by_nodes(form: LinearForm, chosen: NDArray[np.bool_], every: int) -> _NodeC
     common = _common(form, chosen)
     logit, log_weights = _rule(form, chosen, every)
     end = 1 / common[2] if form.source is LOGIT_NORMAL else np.inf  # z^2/2 against the form's
-    return _NodeCumulants(*common, _at_nodes(form, chosen, logit), log_weights, end)
-
-
-def clamped_draws(form: LinearForm) -> FloatArray:
-    """Count the draws of c that are clamped, in expectation, (G,); inf if that is not known."""
-    if form.source is not BETA:
-        return np.full(len(form.model.counts), np.inf)
-    ends, (a, b) = probability_ends(form.model.dtype), form.parameters
-    each = sc.betainc(a, b, ends.low) + sc.betainc(b, a, ends.gap)
-    return np.asarray(form.model.num_particles * each.sum(axis=0) * form.task.weights)
-
-
-def needs_nodes(form: LinearForm) -> NDArray[np.bool_]:
-    """Entries that take a quadrature, (G,)."""
-    size = len(form.model.counts)
-    if form.source is not BETA or not form.model.clamped:
-        return np.full(size, form.source is not BETA)
-    affordable = form.parameters.size * _STEPS <= _MOST_NODES
-    some: NDArray[np.bool_] = clamped_draws(form) > _RARE / size
-    return some & affordable
+    return _NodeCumulants(*common, form_at_nodes(form, chosen, logit), log_weights, end)
 
 
 def nodes(form: LinearForm, chosen: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
@@ -330,11 +309,11 @@ def _rule(form: LinearForm, chosen: NDArray[np.bool_], every: int) -> tuple[Floa
     """Each so manieth node of a rule that is an even one nearly always."""
     x = form.parameters[:, :, chosen]
     if form.source is LOGIT_NORMAL:
-        rule = over_normal(x[0], x[1], _STEPS, every)
+        rule = over_normal(x[0], x[1], STEPS, every)
         kept = slice(None)
     elif form.source is BETA:
         ends = draw_ends(form.model.dtype)
-        rule = over_beta(x[0], x[1], _STEPS, (np.log(ends.low), -np.log(ends.gap)))
+        rule = over_beta(x[0], x[1], STEPS, (np.log(ends.low), -np.log(ends.gap)))
         kept = slice(None, None, every)
     else:
         return x[0, ..., None], np.zeros((*x.shape[1:], 1))
@@ -388,9 +367,3 @@ def _tilt(cumulants: Cumulants, away: float) -> FloatArray:
         far = np.abs(cumulants.at(s)[1] - mean) > abs(away) * std
         s = np.where(far, 0.7 * s, s)
     return s
-
-
-def _at_nodes(form: LinearForm, chosen: NDArray[np.bool_], logit: FloatArray) -> FloatArray:
-    """Chosen entries of a form at nodes, (T, G, nodes)."""
-    arrays = (form.tilt, form.likelihood, form.parameters)
-    return form.at_draws(logit, *(x[:, :, chosen, None] for x in arrays))

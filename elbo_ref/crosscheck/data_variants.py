@@ -24,6 +24,8 @@ from elbo_ref.special import log_choose
 
 _MOST_LATENTS = 200
 """Latents whose best order is looked for."""
+_BYTE = 255
+"""Largest number of 8 bits."""
 _MOST_TRIALS = 1_000_000
 """Trials of all rows whose successes are drawn."""
 _MOST_PAIRS = 1_000_000
@@ -63,8 +65,8 @@ def largest_totals(given: LossModel) -> Iterator[Hypothesis]:
         yield Hypothesis("the largest for all", given.of_counts(largest_for_all))
 
 
-def failures_for_totals(given: LossModel) -> Iterator[Hypothesis]:
-    """Take the total counts for failures, failures for total counts, or successes for these."""
+def other_totals(given: LossModel) -> Iterator[Hypothesis]:
+    """Take failures for totals or the reverse, the successes for totals, or their last 8 bits."""
     counts = given.counts
     if given.batch is not None or counts.log_split.any():
         return
@@ -74,6 +76,8 @@ def failures_for_totals(given: LossModel) -> Iterator[Hypothesis]:
         "the failures": n - k,
         "the successes, as no failure counts": k,
     }
+    if n.max() > _BYTE:
+        others[f"modulo {_BYTE + 1}, as 8 bits keep them"] = n % (_BYTE + 1)
     for words, totals in others.items():
         if (totals >= k).all():
             changed = given.of_counts(Counts(k, totals, counts.multiplicity))
@@ -180,7 +184,9 @@ def permuted(given: LossModel) -> Iterator[Hypothesis]:
         return
     k, n = counts.successes, counts.total_count
     divergence = _divergences(given)
-    orders = {"in reverse": np.arange(size)[::-1]}
+    rows = np.arange(size)
+    orders = {"in reverse": rows[::-1], "each one place later": np.roll(rows, 1)}
+    orders["each one place earlier"] = np.roll(rows, -1)
     for words, by in (("successes", k), ("total counts", n), ("proportions", k / np.maximum(n, 1))):
         order = np.argsort(by, kind="stable")
         orders |= {f"sorted by {words}": order, f"sorted by {words}, largest first": order[::-1]}
@@ -191,7 +197,7 @@ def permuted(given: LossModel) -> Iterator[Hypothesis]:
     for number, order in enumerate(_orders_of_guide(given, divergence)):
         orders[f"as the guide's parameters have it ({number + 1})"] = order
     for words, order in orders.items():
-        after = divergence[np.arange(size), order].sum() - least
+        after = divergence[rows, order].sum() - least
         if after <= _CLOSER * before and ((k[order] != k) | (n[order] != n)).any():
             model = given.of_counts(in_order(counts, order))
             yield Hypothesis(words, model, price=prices.get(words, _OF_ORDER))

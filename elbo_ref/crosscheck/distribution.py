@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.crosscheck.clamping import needs_nodes
 from elbo_ref.crosscheck.cumulants import (
     Cumulants,
     GammaCumulants,
     Sum,
     loss_cumulants,
-    needs_nodes,
 )
 from elbo_ref.crosscheck.linear_form import LinearForm
 from elbo_ref.crosscheck.loss_model import LossModel, unchanged

@@ -9,7 +9,7 @@ import numpy as np
 from elbo_ref._format.numbers import number, p_value
 from elbo_ref._validation.arguments import FloatArray, Rng, generator
 from elbo_ref.crosscheck.alignment import AlignedLosses, evenly
-from elbo_ref.crosscheck.cumulants import clamped_draws
+from elbo_ref.crosscheck.clamping import clamped_draws
 from elbo_ref.crosscheck.distribution import rough_distribution
 from elbo_ref.crosscheck.findings import ComparedLosses, Finding, Status
 from elbo_ref.crosscheck.hypothesis_test import (
@@ -179,8 +179,8 @@ def _of_evaluations_alone(aligned: AlignedLosses, rng: np.random.Generator) -> l
     spread = float(np.sqrt(max(alone.given.distribution.variance[-1], 0.0)))
     if alone.rejected or apart < _FAR * (spread + alone.given.allowance[-1]):
         return []
-    what = "the run's own losses fit by themselves: are the evaluations of these parameters"
-    return [Finding("evaluations", what, reason="and of this loss", status="note")]
+    what = "the run's own losses fit by themselves: are the evaluations of other parameters or rows"
+    return [Finding("evaluations", what, reason="or of another loss?", status="note")]
 
 
 def _of_all(meant: LossModel, given: LossModel) -> LossModel:

@@ -166,7 +166,7 @@ MISTAKES: dict[str, Mistake] = {
         Mistake(
             "wrong_total_count",
             "the total counts are others than the data's",
-            _either(data_variants.largest_totals, data_variants.failures_for_totals),
+            _either(data_variants.largest_totals, data_variants.other_totals),
             fitted_variants.fitted_totals,
             open_ended=True,
         ),
@@ -238,7 +238,7 @@ MISTAKES: dict[str, Mistake] = {
         Mistake("float32_saturation", "draws sit at the ends of what float32 can hold"),
         Mistake("optimizer_settings", "the steps are not those of this optimizer"),
         Mistake("learning_rate_decay", "the learning rate does not stay what it was"),
-        Mistake("gradient_detached", "a parameter does not receive its gradient"),
+        Mistake("gradient_detached", "a parameter does not receive or follow its gradient"),
         Mistake("gradient_scaled", "the gradients are multiplied by a number"),
         Mistake("gradient_estimator", "the gradients are those of another estimator"),
         Mistake("gradient_mismatch", "the gradients do not follow from these draws"),
@@ -246,6 +246,7 @@ MISTAKES: dict[str, Mistake] = {
         Mistake("not_finite", "the run is not finite any more"),
         Mistake("loss_mismatch", "the losses do not follow from these parameters"),
         Mistake("draw_mismatch", "the draws do not follow from these parameters"),
+        Mistake("repeated_draws", "the same random draws come back"),
     )
 }
 """Every mistake by name, in the order in which hypotheses are tested."""

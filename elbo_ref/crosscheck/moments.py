@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.crosscheck.cumulants import GammaCumulants, needs_nodes, nodes
+from elbo_ref.crosscheck.clamping import needs_nodes
+from elbo_ref.crosscheck.cumulants import GammaCumulants, nodes
 from elbo_ref.crosscheck.linear_form import LinearForm
 from elbo_ref.special import log_choose, trigamma
 

@@ -3,11 +3,12 @@
 Adam's first step has the length of the learning rate in every unconstrained coordinate, whatever
 the gradient (Kingma & Ba 2015, section 2.1), no later one is longer than
 lr (1 - beta1)/sqrt(1 - beta2), and none that takes back a step of that length at once is as long
-again. A parameter that never moves, while its exact gradient is not zero and others move, is
-detached. And with a constant learning rate the steps have the length that Adam makes of gradients
-drawn at the same parameters. All of it is in the coordinates that the optimizer moves
-(`elbo_ref.crosscheck.coordinates`). Where the last parameters are all there is, one of two digits
-beside others of many is where it was set.
+again. Each goes on, by beta1 of it, where the one before went: entries of a history that are
+farther apart and do not so have several steps between them. A parameter that never moves, while its
+exact gradient is not zero and others move, is detached. And with a constant learning rate the steps
+have the length that Adam makes of gradients drawn at the same parameters. All of it is in the
+coordinates that the optimizer moves (`elbo_ref.crosscheck.coordinates`). Where the last parameters
+are all there is, one of two digits beside others of many is where it was set.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ _SHORT = 0.25
 """Late steps shorter than this part of our own shortest are those of a decayed learning rate."""
 _STILL = 1e-3
 """A first step shorter than this part of the longest is that of a gradient of zero."""
+_GOES_ON, _FEW = 0.2, 12
+"""What is left of beta1 at least in consecutive steps of a run, and steps that do not tell it."""
 _ROUNDING = 1e-9
 """Steps that rounding makes of parameters that stay where they are, as of a mean and a total."""
 _WRITTEN, _MOVED = 2, 4
@@ -85,6 +88,16 @@ class StepLengths(NamedTuple):
         whole = np.abs(self.lengths / rate - 1) <= _WHOLE
         back = self.signed[:, 1:] * self.signed[:, :-1] < 0
         return int(np.sum(whole[:, 1:] & whole[:, :-1] & back))
+
+    @property
+    def goes_on(self) -> float:
+        """Part of a step in the next, of late steps about their mean; 1 where these are few."""
+        late = self.signed[:, self.signed.shape[1] // 2 :]
+        if late.shape[1] < _FEW:
+            return 1.0
+        away = late - late.mean(axis=1, keepdims=True)
+        before = float((away[:, :-1] ** 2).sum())
+        return float((away[:, 1:] * away[:, :-1]).sum()) / before if before > 0 else 1.0
 
     @property
     def first(self) -> FloatArray:
@@ -256,6 +269,13 @@ def _settings(steps: StepLengths, optimizer: Adam | ClippedAdam, from_start: boo
     """Compare the first step, or the longest, with those of the optimizer."""
     name, reason, lr = "optimizer_settings", "Adam's first step", rate_after(optimizer, 1)
     rate, first, allowance = steps.rate, steps.first, _ALIKE * lr
+    beta1, beta2 = optimizer.betas
+    longest, theirs = lr * max(1.0, (1 - beta1) / np.sqrt(1 - beta2)), float(steps.lengths.max())
+    too_long = theirs > longest * (1 + 1e-3)
+    if too_long and not from_start and steps.goes_on < beta1 - _GOES_ON:
+        what = f"at least {int(np.ceil(theirs / longest))} steps of Adam lie between two entries of"
+        what += " the history, which shows no single one; or it has another optimizer"
+        return [Finding("thinned_history", what, status="note")]
     if steps.reversals(rate or lr) >= _REVERSALS:
         what = "steps back and forth, each as long as the learning rate"
         reason = "Adam remembers earlier gradients: was it made anew in every step?"
@@ -269,9 +289,7 @@ def _settings(steps: StepLengths, optimizer: Adam | ClippedAdam, from_start: boo
     if from_start and first.size > 1 and not some:
         what = "the first step is not equally long in all coordinates"
         return [Finding(name, what, float(np.median(first)), lr, allowance, reason, "mistake")]
-    beta1, beta2 = optimizer.betas
-    longest, theirs = lr * max(1.0, (1 - beta1) / np.sqrt(1 - beta2)), float(steps.lengths.max())
-    if theirs > longest * (1 + 1e-3):
+    if too_long:
         reason = "Adam's steps are at most as long"
         return [Finding(name, "the longest step", theirs, longest, 0.0, reason, "mistake")]
     return []

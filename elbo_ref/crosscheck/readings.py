@@ -80,6 +80,15 @@ class HandedIn(NamedTuple):
     framework: Framework | None
     of_adam: bool = True
 
+    @property
+    def of_framework(self) -> Framework | None:
+        """The framework that was said, or that a store or the names in it can only be of."""
+        if self.framework is not None:
+            return self.framework
+        if self.given.constraints or from_pyro(self.given.values):
+            return "pyro"
+        return "numpyro" if from_numpyro(self.given.values) else None
+
     def assignments(self, guide: Guide) -> list[Assignment]:
         """List the ways in which the parameters can be those of a guide."""
         return assignments(self.counts, self.given, guide, self.names, self.prior, self.losses.size)
@@ -131,8 +140,7 @@ def readings_of(handed: HandedIn, rng: Rng) -> list[Reading]:
     ValueError
         If a role has no parameter, or values that it cannot have.
     """
-    framework = handed.framework or _framework(handed.given)
-    found = []
+    found, framework = [], handed.of_framework
     for assigned in handed.assignments(handed.guide):
         ways = objectives_of(handed.loss, assigned.guide, framework)
         for loss, words in ways:
@@ -220,13 +228,6 @@ def _ended(reading: Reading, losses: FloatArray) -> list[Reading]:
         reading,
         reading._replace(model=reading.model.last, findings=(*reading.findings, stale)),
     ]
-
-
-def _framework(given: Parameters) -> Framework | None:
-    """Return the framework that a store, or the names in it, can only be of."""
-    if given.constraints or from_pyro(given.values):
-        return "pyro"
-    return "numpyro" if from_numpyro(given.values) else None
 
 
 def objectives_of(

@@ -84,22 +84,20 @@ _ON_OPTIMUM = {
         "The run moves away from its maximum: look at what the optimizer is given (old gradients "
         "set to zero, the sign of the loss), or take a smaller learning rate."
     ),
-    "drifting": (
-        "More steps only go on drifting: hold one concentration or the mean fixed, or take the "
-        "supremum for the answer."
-    ),
     "stands_still": (
         "More steps do not help at such a learning rate: let it fall later (a scheduler for epochs "
         "may be stepped in every step)."
+    ),
+    "drifting": (
+        "More steps only go on drifting: hold one concentration or the mean fixed, or take the "
+        "supremum for the answer."
     ),
     MAY_BE_NOISE: (
         "Hand in the learning rate (--lr, optimizer=), which tells how far noise keeps a run from "
         "its maximum; if that is less, more steps."
     ),
     OTHER_STEPS: "More steps tell: the noise of this optimizer is not known here.",
-    "weight_decay": (
-        "More steps do not help while weight decay holds the parameters back: set it to 0."
-    ),
+    "weight_decay": "More steps do not help while weight decay holds them back: set it to 0.",
     "not_converged": "More steps, or a smaller learning rate at the end.",
     "noise_floor": (
         "A smaller learning rate at the end, or more particles: at this rate more steps may move "
@@ -241,8 +239,8 @@ def _named(verdict: Verdict) -> str:
         return named.replace(_meaning("loss_mismatch"), mismatch[0].quantity) + "."
     if "loss_mismatch" not in verdict.mistakes:
         return f"{named}." + (f" Equally possible: {', '.join(others)}." if others else "")
-    numbers_alone = any(x.name == "tried" for x in verdict.findings)
-    another = " Or the run is of another model than the Beta-Binomial." * numbers_alone
+    other_run = "of another model than the Beta-Binomial, or of other counts or parameters"
+    another = f" Or the run is {other_run}." * any(x.name == "tried" for x in verdict.findings)
     if not others:
         return f"{named}. None of the known mistakes explains the losses well.{another}"
     listed = "; ".join(f"{name} ({_meaning(name)})" for name in others)
@@ -280,9 +278,10 @@ def _compared(verdict: Verdict) -> list[Finding]:
     rows = [x for x in verdict.findings if _has_row(x)]
     for name in _OF_EACH:
         each = [x for x in rows if x.name == name]
-        if len(each) > 1 and all(x.status == "agrees" for x in each):
+        if each and all(x.status == "agrees" for x in each):
             farthest = max(each, key=_distance)
-            what = f"of {len(each)}, that of {farthest.of} is farthest off"
+            of_several = f"of {len(each)}, that of {farthest.of} is farthest off"
+            what = of_several if len(each) > 1 else farthest.quantity
             rows[rows.index(each[0])] = farthest._replace(of="", quantity=what)
             rows = [x for x in rows if x not in each]
     return rows

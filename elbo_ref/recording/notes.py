@@ -33,7 +33,7 @@ from elbo_ref.recording.header import DOCUMENT, FORMER, GROUPS, HEADER, SCHEMA
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
-_LIKE_BEFORE = ("constrained", "after", "gradients")
+_LIKE_BEFORE = ("after", "gradients")
 """Groups that have the parameters of `before`, with their shapes."""
 
 _AXES = {"draws": 3, "arguments": 2, "argument_gradients": 2, "observed": 2, "lr": 1}
@@ -153,14 +153,14 @@ class Recording:
         parts = parts or (*self.arguments.values(), *self.observed.values())
         return "float32" if any(x.dtype == np.float32 for x in parts) else "float64"
 
-    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+    def save(self, path: str | Path, *, overwrite: bool = True) -> None:
         """Write the recording whole or not at all, as a plain npz.
 
         Parameters
         ----------
         path : str or Path
         overwrite : bool
-            Whether a file that exists is replaced.
+            Whether a file that exists is replaced, as NumPy's and PyTorch's are.
 
         Raises
         ------
@@ -251,6 +251,9 @@ def _faults_of_arrays(recording: Recording) -> Iterator[str]:
                 yield f"{shape}: it is empty"
             if array.ndim != _AXES.get(group, array.ndim):
                 yield f"{shape}, not {_AXES[group]}-d"
+    free = {name: bool(array.size) for name, array in before.items()}
+    if free != {name: bool(array.size) for name, array in recording.constrained.items()}:
+        yield "constrained and before are not the same parameters"
     for group in _LIKE_BEFORE:
         shapes = {name: array.shape for name, array in getattr(recording, group).items()}
         if shapes != {name: array.shape for name, array in before.items()}:

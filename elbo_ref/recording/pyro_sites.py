@@ -320,7 +320,7 @@ def _described(base: Any, scale: Any, frames: Any) -> dict[str, Any]:
         "scale": number,
         "planned_scale": float(planned),
         "plates": [frame.name for frame in frames if frame.name != _PARTICLES],
-        "reparameterized": bool(type(base).has_rsample),
+        "reparameterized": bool(base.has_rsample),
     }
     if hasattr(base, "transforms"):
         described["transforms"] = [type(x).__name__ for x in base.transforms]

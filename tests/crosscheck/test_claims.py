@@ -319,6 +319,16 @@ def test_a_role_without_a_parameter(case):
     assert error.owners == ["prior"] and len(error.left) == left
 
 
+def test_a_store_without_a_guide_may_be_of_an_empty_one():
+    """That is said where nothing of the guide is named."""
+    prior = {FIRST: "a", SECOND: "b"}
+    with pytest.raises(UnknownRoleError, match="a guide that has no parameters is called empty"):
+        claims({"a": 1.0, "b": 2.0, "w": 3.0}, (*PRIOR, *OWN), prior)
+    with pytest.raises(UnknownRoleError) as caught:
+        claims({"a": 1.0, "b": 2.0, "w": 3.0}, (*PRIOR, *OWN), {**prior, OWN[0]: "w"})
+    assert "empty" not in str(caught.value)
+
+
 def test_a_guide_without_a_name_is_no_other_prior():
     with pytest.raises(UnknownRoleError) as caught:
         claims({"a": 1.0, "b": 2.0, "x": 3.0, "y": 4.0}, (*PRIOR, *OWN),

@@ -10,14 +10,13 @@ from scipy import special, stats
 
 import elbo_ref as er
 from elbo_ref import guides, objectives
+from elbo_ref.crosscheck.clamping import clamped_draws, needs_nodes
 from elbo_ref.crosscheck.cumulants import (
     GammaCumulants,
     _Known,
     _logarithm,
     _tilt,
-    clamped_draws,
     loss_cumulants,
-    needs_nodes,
 )
 from elbo_ref.crosscheck.linear_form import LinearForm
 from elbo_ref.crosscheck.loss_model import LossModel
@@ -195,18 +194,6 @@ def test_the_logarithm_of_a_gamma():
             wanted, rel=1e-11 if abs(x) < 1e-4 else 1e-7
         )
     assert _logarithm(np.array(0.0)) == 0.5
-
-
-def test_a_quadrature_that_is_not_affordable_is_not_taken():
-    size = 50_000
-    counts = er.Counts(np.zeros(size, int), 6)
-    model = model_of("beta", counts=counts, own=np.full((2, size), 0.01))
-    model = model._replace(clamped=True, dtype="float32")
-    assert not needs_nodes(LinearForm.of(model)).any()
-    fewer = model._replace(
-        counts=er.Counts(np.zeros(9, int), 6), guide_parameters=model.guide_parameters[..., :9]
-    )
-    assert needs_nodes(LinearForm.of(fewer)).all()
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])

@@ -25,7 +25,7 @@ def columns(counts):
 
 
 ALL = (
-    variants.other_latents, variants.largest_totals, variants.failures_for_totals,
+    variants.other_latents, variants.largest_totals, variants.other_totals,
     variants.other_rows, variants.broadcast, variants.unobserved, variants.permuted,
 )  # fmt: skip
 
@@ -37,7 +37,7 @@ def test_rows_of_minibatches_are_not_changed(make):
     assert by_words(make, given._replace(**BATCH)) == {}
 
 
-ROWS = (variants.largest_totals, variants.failures_for_totals, variants.other_rows)
+ROWS = (variants.largest_totals, variants.other_totals, variants.other_rows)
 
 
 @pytest.mark.parametrize("make", ROWS)
@@ -105,17 +105,28 @@ def test_the_largest_total():
 def test_failures_and_totals():
     """Added to the successes, without them if there are as many, or the successes alone."""
     counts = er.Counts([3, 4, 2], [10, 9, 6], multiplicity=[1, 2, 1])
-    both = by_words(variants.failures_for_totals, model_of(counts=counts))
+    both = by_words(variants.other_totals, model_of(counts=counts))
     assert [columns(x.model.counts)[1] for x in both.values()] == [
         [13, 13, 8], [7, 5, 4], [3, 4, 2]
     ]  # fmt: skip
     assert all(columns(x.model.counts)[::2] == [[3, 4, 2], [1, 2, 1]] for x in both.values())
     equal = er.Counts([3, 4], [6, 8])
-    assert len(by_words(variants.failures_for_totals, model_of(counts=equal))) == 3
+    assert len(by_words(variants.other_totals, model_of(counts=equal))) == 3
     few = er.Counts([3, 5], [6, 9])
-    assert list(by_words(variants.failures_for_totals, model_of(counts=few))) == [
+    assert list(by_words(variants.other_totals, model_of(counts=few))) == [
         "successes and totals added", "the successes, as no failure counts"
     ]  # fmt: skip
+
+
+def test_totals_of_8_bits():
+    """Those above 255 lose 256; no row has more successes than that leaves."""
+    counts = er.Counts([12, 7, 20], [240, 300, 410])
+    words = "modulo 256, as 8 bits keep them"
+    kept = by_words(variants.other_totals, model_of(counts=counts))
+    assert columns(kept[words].model.counts)[:2] == [[12, 7, 20], [240, 44, 154]]
+    for n in ([240, 255, 255], [240, 300, 260]):
+        others = by_words(variants.other_totals, model_of(counts=er.Counts([12, 7, 20], n)))
+        assert words not in others
 
 
 def test_other_rows():
@@ -260,6 +271,8 @@ def test_what_is_drawn():
 
 ROWS_OF = {
     "in reverse": ([3, 11, 1, 7], [10, 30, 6, 9]),
+    "each one place later": ([3, 11, 1, 7], [10, 30, 6, 9]),
+    "each one place earlier": ([3, 11, 1, 7], [10, 30, 6, 9]),
     "sorted by successes": ([3, 11, 1, 7], [10, 30, 6, 9]),
     "sorted by successes, largest first": ([3, 11, 1, 7], [10, 30, 6, 9]),
     "not sorted by successes": ([3, 11, 1, 7], [10, 30, 6, 9]),
@@ -275,6 +288,8 @@ BY = {
 def order_of(words, k, n):
     if words == "in reverse":
         return np.arange(k.size)[::-1]
+    if words.startswith("each"):
+        return np.roll(np.arange(k.size), 1 if words.endswith("later") else -1)
     name = words.removeprefix("not ").removeprefix("sorted by ").removesuffix(", largest first")
     order = np.argsort(BY[name](k, n))
     if words.endswith("first"):

@@ -128,6 +128,20 @@ def test_another_rate(forms):
     assert verdict.mistakes == ("optimizer_settings",)
 
 
+@pytest.mark.thorough
+def test_a_history_of_every_tenth_step():
+    """Ten steps go farther than one may; of every step, six times the rate is another rate."""
+    values = run(("concentrations",) * 2, steps=600)
+    losses, adam = np.zeros(0), er.Adam(lr=LR)
+    thinned, names = {x: y[9::10] for x, y in values.items()}, {x: x for x in values}
+    verdict = er.cross_check(er.Counts(K, N), thinned, names=names, losses=losses, optimizer=adam)
+    assert verdict.mistakes == ()
+    assert "thinned_history" in {x.name for x in verdict.having("note")}
+    later, slow = {x: y[9:] for x, y in values.items()}, er.Adam(lr=LR / 6)
+    verdict = er.cross_check(er.Counts(K, N), later, names=names, optimizer=slow)
+    assert verdict.mistakes == ("optimizer_settings",)
+
+
 def test_steps_that_reverse_by_all_of_the_rate_are_not_those_of_adam():
     """An Adam made anew in every step makes steps of signs; one that remembers does not."""
     values = run(FORMS[-1])

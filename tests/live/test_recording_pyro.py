@@ -324,7 +324,6 @@ PLANTED = {
         {},
         "float32_saturation",
     ),
-    "score function": ({"score": True}, {}, "gradient_estimator"),
     "totals unseen": (
         {"factor": True, "data": (K, [12, 11, 42])},
         {"counts": COUNTS[False]},
@@ -341,6 +340,14 @@ def test_a_likelihood_by_hand_tells_its_counts_and_lacks_coefficients(play):
         assert "coefficients" in {finding.name for finding in verdict.having("note")}
     summed = play.run(factor=True, shared=True)
     assert "give the counts" in replay(summed).having("untested")[0].reason
+
+
+def test_draws_without_a_derivative_have_the_gradients_of_the_score_function(play):
+    """The program says so; it is noisier, and no mistake."""
+    verdict = replay(play.run(score=True))
+    assert verdict.genuine and verdict["gradients"].status == "agrees", verdict
+    (note,) = (x for x in verdict.having("note") if x.name == "score_function")
+    assert "has_rsample" in note.reason
 
 
 @pytest.mark.parametrize("what", PLANTED)

@@ -57,6 +57,22 @@ def test_rows_in_another_order():
     assert found(rows([3, 3, 12], [9, 10, 40]), alike) == [("permuted_rows", "the row of latent 0")]
 
 
+def test_latents_without_a_row():
+    """The counts of those that observe one are all; masked the other way they are others."""
+    k, n = [3, 0, 7, 12, 0], [10, 0, 9, 40, 0]
+    assert found(rows(k, n)) == []
+    assert found(rows([3, 0, 8, 12, 0], n)) == [("wrong_counts", "successes of latent 2")]
+    both = er.Counts(k, n)
+    assert found(rows(k, n), both) == found(rows(K, N), COUNTS) == []
+    (one,) = compare_counts(rows([0, 0, 5, 0, 0], [0, 0, 8, 0, 0]), COUNTS, 1.0)
+    assert (one.name, one.theirs, one.ours) == ("wrong_counts", 1.0, 3.0)
+    assert one.quantity == "number of latents that observe a row"
+    assert one.reason == "4 of 5 observe none, as where they are masked"
+    numbers = np.array([[0, 1], [3, 4], [2, 0], [3, 1]])
+    batches = rows(np.take(k, numbers), np.take(n, numbers), whole=5, numbers=numbers)
+    assert found(batches, scale=2.5) == []
+
+
 def test_another_number_of_latents():
     """Regrouped where the sums are those of the counts, or one latent stands for all."""
     for data, name in (

@@ -56,8 +56,10 @@ def test_a_file_gives_back_what_it_was_given(tmp_path):
     loaded.save(tmp_path / "again.npz")
     assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "run.npz").read_bytes()
     with pytest.raises(FileExistsError):
-        made.save(tmp_path / "run.npz")
-    made.save(tmp_path / "run.npz", overwrite=True)
+        made.save(tmp_path / "run.npz", overwrite=False)
+    (tmp_path / "run.npz").write_bytes(b"of a run before")
+    made.save(tmp_path / "run.npz")
+    assert (tmp_path / "run.npz").read_bytes() == (tmp_path / "again.npz").read_bytes()
 
 
 def test_it_is_frozen():
@@ -87,6 +89,16 @@ def test_it_is_frozen():
 def test_arrays_that_do_not_belong_together(changed, words):
     with pytest.raises(RecordingError, match=words):
         recording(**changed)
+
+
+def test_a_constrained_parameter_may_have_more_values():
+    """A simplex of two has one free coordinate; but as many steps as the others."""
+    free = {"a": np.zeros((3, 1))}
+    groups = dict.fromkeys(("before", "after", "gradients"), free) | {"moments": {}}
+    assert recording(constrained={"a": np.full((3, 2), 0.5)}, **groups).constrained["a"].size == 6
+    for other in ({"a": np.full((2, 2), 0.5)}, {"b": np.full((3, 2), 0.5)}):
+        with pytest.raises(RecordingError, match="constrained"):
+            recording(constrained=other, **groups)
 
 
 def test_hostile_files(tmp_path):

@@ -139,7 +139,7 @@ def test_a_clean_run_agrees(kind):
     verdict = Made(kind).replay()
     assert verdict.genuine, verdict
     assert {f.name for f in verdict.having("agrees")} == {"losses", "gradients", "updates", "draws"}
-    assert len(verdict.ruled_out) == 18 and "missing_coefficients" not in verdict.ruled_out
+    assert len(verdict.ruled_out) == 19 and "missing_coefficients" not in verdict.ruled_out
     assert ("gap" in verdict.exact) == (kind != "empty")
 
 

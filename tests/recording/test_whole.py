@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import special
 
 import elbo_ref as er
 from elbo_ref.crosscheck.findings import Finding
@@ -70,8 +71,30 @@ def test_without_their_numbers_a_batch_is_some_of_the_values():
     assert whole_run(other, unknown, COUNTS) == alone
 
 
-@pytest.mark.parametrize("sources", [(), ("q", "r")])
-def test_what_is_no_parameter_or_two_is_known_of_a_batch_alone(sources):
+MEAN = ONE / 50
+
+COMPUTED = {
+    "a mean times a total": (MEAN, ("q", "r"), MEAN * ZERO),
+    "the rest of a mean": (MEAN, ("q", "r"), (1 - MEAN) * ZERO),
+    "a total before its mean": (MEAN, ("r", "q"), (1 - MEAN) * ZERO),
+    "the exponential of a logarithm": (np.log(ONE), ("q",), ONE),
+    "both": (special.logit(MEAN), ("q", "r"), MEAN * ZERO),
+}
+
+
+@pytest.mark.parametrize("case", COMPUTED)
+def test_an_argument_that_is_computed_for_each_latent(case):
+    parameter, sources, wanted = COMPUTED[case]
+    own = np.take_along_axis(wanted, INDEX, axis=1)
+    whole, _ = whole_run(*seen(parameter, own, sources), None)
+    values = whole.arguments["guide.concentration1"].values
+    np.testing.assert_allclose(values, wanted, rtol=1e-12)
+    alone = "minibatches: guide.concentration1 is known of the latents of a batch alone"
+    assert whole_run(*seen(parameter, own * (1 + 2e-5), sources), None) == alone
+
+
+@pytest.mark.parametrize("sources", [(), ("r", "r"), ("q", "r", "r")])
+def test_what_is_no_parameter_or_several_is_known_of_a_batch_alone(sources):
     alone = "minibatches: guide.concentration1 is known of the latents of a batch alone"
     assert whole_run(*seen(sources=sources), None) == alone
     assert whole_run(*seen(2 * ONE), None) == alone

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from elbo_ref._validation.arguments import FloatArray
+from elbo_ref.crosscheck.expressions import FUNCTIONS, NamesError, parse, role_of
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import Guide, find
@@ -14,6 +16,9 @@ from elbo_ref.recording.guide_sites import EMPTY
 from elbo_ref.recording.replay.trace import loss_of
 from elbo_ref.recording.statement import Statement
 from elbo_ref.svi.parameters import NAMES
+
+_ROUNDING = 1e-4
+"""Relative difference of a parameter and what a program computes of it in float32."""
 
 
 def compare(
@@ -40,7 +45,7 @@ def compare(
             numbers = float(statement.prior[row, step, latent]), float(held[row]), None
             reason = "as the site has it"
             findings.append(Finding("wrong_fixed_prior", words, *numbers, reason, "mistake"))
-    return findings + _exchanged(statement, names)
+    return findings + _of_other_roles(statement, names)
 
 
 def _another_guide(seen: Guide, said: Guide) -> list[Finding]:
@@ -56,25 +61,74 @@ def _another_guide(seen: Guide, said: Guide) -> list[Finding]:
     return [Finding(name, words, status="mistake")]
 
 
-def _exchanged(statement: Statement, names: Mapping[str, str]) -> list[Finding]:
-    """Find names for the two concentrations that the sites have the other way round."""
-    values, findings = statement.recording.constrained, []
+def _of_other_roles(statement: Statement, names: Mapping[str, str]) -> list[Finding]:
+    """Find names for what the sites have otherwise: for the other concentration, or for neither."""
+    claims = _named(statement, names)
+    unseen = [text for said, text in names.items() if role_of(said)[0] not in claims]
+    off = {role: x for role, x in claims.items() if not x.is_of(x.here)}
+    findings, site = list[Finding](), f"the site {statement.latent!r} has it"
+    if unseen:
+        what = f"the names {', '.join(unseen)} (the sites have no such values to compare them with)"
+        findings.append(Finding("untested", what, status="untested"))
     for owner in ("prior", "guide"):
-        roles = [f"{owner}.{name}" for name in NAMES]
-        known = all(x in statement.arguments and names.get(x) in values for x in roles)
-        if not known:
+        one, zero = (off.get(f"{owner}.{name}") for name in NAMES)
+        if one and zero and one.is_of(zero.here) and zero.is_of(one.here):
+            off = {role: x for role, x in off.items() if x not in (one, zero)}
+            reason = f"{site} for {NAMES[1]}"
+            findings.append(one.finding("swapped_concentrations", f"{owner}.{NAMES[0]}", reason))
+    return findings + [x.finding("mixed_roles", role, f"as {site}") for role, x in off.items()]
+
+
+class _Named(NamedTuple):
+    """Values that are said to be a role's beside those that the sites have, (T, 1 or L)."""
+
+    text: str
+    values: FloatArray
+    here: FloatArray
+
+    def is_of(self, here: FloatArray) -> bool:
+        """Return True if they, or a function of them, are some values."""
+        with np.errstate(all="ignore"):
+            forms = (self.values, *(function(self.values) for function in FUNCTIONS.values()))
+        return any(np.allclose(x, here, rtol=_ROUNDING, atol=0.0) for x in forms)
+
+    def finding(self, name: str, role: str, reason: str) -> Finding:
+        """Say where they depart first."""
+        claimed, here = np.broadcast_arrays(self.values, self.here)
+        off = np.argmax(np.abs(claimed - here) > _ROUNDING * np.abs(here))
+        words = f"{self.text}, said to be {role}, at step {off // here.shape[1]}"
+        numbers = float(claimed.flat[off]), float(here.flat[off]), 0.0
+        return Finding(name, words, *numbers, reason, "mistake")
+
+
+def _named(statement: Statement, names: Mapping[str, str]) -> dict[str, _Named]:
+    """Evaluate the names that can be compared, by role."""
+    known, found = statement.recording.constrained, {}
+    for said, text in names.items():
+        role, undone = role_of(said)
+        here = _argument(statement, role)
+        try:
+            expression = parse(text, known)
+        except NamesError:
             continue
-        one, zero = (values[names[role]] for role in roles)
-        first, second = (statement.arguments[role].values for role in roles)
-        if _equal(one, second) and _equal(zero, first) and not _equal(one, first):
-            words = f"{names[roles[0]]}, said to be {roles[0]}, at step 0"
-            numbers = float(one.flat[0]), float(first.flat[0]), 0.0
-            reason = f"the site {statement.latent!r} has it for {NAMES[1]}"
-            finding = Finding("swapped_concentrations", words, *numbers, reason, "mistake")
-            findings.append(finding)
-    return findings
+        held = expression.number is not None
+        if here is None or not (held or expression.name in known):
+            continue
+        rows = () if held else (slice(None), *expression.rows)
+        whole = expression._replace(rows=rows, functions=(*expression.functions, *undone))
+        values = whole.of(known).reshape((1, 1) if held else (len(here), -1))
+        if 1 in (values.shape[1], here.shape[1]) or values.shape == here.shape:
+            found[role] = _Named(text, values, here)
+    return found
 
 
-def _equal(x: NDArray[np.generic], y: NDArray[np.generic]) -> bool:
-    flat = x.reshape(len(x), -1)
-    return flat.shape[1] in (1, y.shape[1]) and bool(np.all(flat == y))
+def _argument(statement: Statement, role: str) -> FloatArray | None:
+    """Values of a role in all steps, (T, 1 or L), as the sites have it."""
+    if role in statement.arguments:
+        return statement.arguments[role].values.astype(np.float64)
+    owner, _, name = role.partition(".")
+    pair = [statement.arguments.get(f"{owner}.{x}") for x in NAMES]
+    if name not in ("mean", "concentration") or None in pair:
+        return None
+    a, b = (x.values.astype(np.float64) for x in pair if x is not None)
+    return a / (a + b) if name == "mean" else a + b

@@ -22,6 +22,7 @@ from elbo_ref.recording.rows import Data
 
 _ROUNDING = 1e-5
 """Relative, of a scale that is computed in float32."""
+_NONE = np.zeros(0, np.int64)
 
 
 def compare_in_orders(data: Data, counts: Counts, scale: float) -> list[Finding]:
@@ -58,10 +59,18 @@ def _compare_entries(data: Data, times: NDArray[np.int64], counts: Counts) -> li
 
 
 def _orders(counts: Counts, size: int) -> Iterator[tuple[Counts, str]]:
-    """Yield the groups in the sorted orders of their labels, and each at the number that it has."""
-    for order in sorted_orders(counts.labels):
-        other = in_order(counts, order)
-        yield other, described(other, "sorted")
+    """Yield the groups in the sorted orders of their labels, and each at the number that it has.
+
+    Where there are more latents than groups, labels that are numbers are those of the latents.
+    """
+    sorted_ones = (in_order(counts, order) for order in sorted_orders(counts.labels))
+    of_labels = [(x, described(x, "sorted")) for x in sorted_ones]
+    of_numbers = list(_numbered(counts, size))
+    yield from of_labels + of_numbers if size == len(counts) else of_numbers or of_labels
+
+
+def _numbered(counts: Counts, size: int) -> Iterator[tuple[Counts, str]]:
+    """Yield the groups at the latents that are their labels, from 0 or 1 on."""
     numbers = np.array([x if isinstance(x, int) else _number(str(x)) for x in counts.labels or ()])
     for start in (0, 1):
         at = numbers - start
@@ -79,10 +88,18 @@ def _number(label: str) -> int:
 
 def compare_counts(data: Data, counts: Counts, scale: float) -> list[Finding]:
     """Compare counts with the rows that a run observed, latent by latent; findings say where."""
-    k, n = counts.successes.astype(np.float64), counts.total_count.astype(np.float64)
     size = data.successes.shape[1] if data.constant else data.whole
+    without = _without_rows(data) if size is not None and len(counts) != size else _NONE
+    k, n = counts.successes.astype(np.float64), counts.total_count.astype(np.float64)
+    if size == len(k) + len(without):  # those have none in the counts either
+        at = without - np.arange(len(without))
+        k, n = np.insert(k, at, 0.0), np.insert(n, at, 0.0)
     if size is not None and len(k) != size:
         numbers = float(size), float(len(k)), 0.0
+        if len(without):
+            words, observing = "number of latents that observe a row", float(size - len(without))
+            reason = f"{len(without)} of {size} observe none, as where they are masked"
+            return [Finding("wrong_counts", words, observing, *numbers[1:], reason, "mistake")]
         sums = (data.successes, k), (data.total_count, n)
         if data.constant and size < len(k) and _are_some_of(data, k, n):
             words = "number of latents: each has a row of the counts, and the others have none"
@@ -108,6 +125,16 @@ def compare_counts(data: Data, counts: Counts, scale: float) -> list[Finding]:
     latents, first = np.unique(np.broadcast_to(data.numbers, wide), return_index=True)
     seen, of = (np.broadcast_to(x, wide).ravel()[first] for x in data[:2])
     return [*_compare_rows(latents, seen, of, k[latents], n[latents]), *findings]
+
+
+def _without_rows(data: Data) -> NDArray[np.int64]:
+    """Find the latents that observe no row in any step."""
+    if data.constant:
+        return np.flatnonzero(data.total_count[0] == 0)
+    if data.numbers is None:
+        return _NONE
+    numbers, total_count = np.broadcast_arrays(data.numbers, data.total_count)
+    return np.setdiff1d(numbers[total_count == 0], numbers[total_count > 0])
 
 
 def _are_some_of(data: Data, k: FloatArray, n: FloatArray) -> bool:

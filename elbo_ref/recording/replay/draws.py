@@ -1,11 +1,12 @@
 """The draws of a run beside the distribution that they should come from.
 
 A draw of Beta(a, b), put through its own distribution function, is uniform: one
-Kolmogorov-Smirnov test over all draws of all steps, at a level of 1e-3. A float stands for the
+Kolmogorov-Smirnov test over all draws of all steps, at a level of 1e-5. A float stands for the
 interval that is rounded to it, and the least one that PyTorch lets pass for everything below it;
 within its interval each draw is spread evenly at random, by a fixed seed, so that what the
 precision does is no departure. Draws that fail and could all be the prior's, those of each latent
-too, are said to be. (The p-value is that of M. A. Stephens, "Use of the Kolmogorov-Smirnov,
+too, are said to be. Draws whose quantiles are those of the step before are made by a seed that is
+set again. (The p-value is that of M. A. Stephens, "Use of the Kolmogorov-Smirnov,
 Cramer-von Mises and related statistics without extensive tables", 1970.)
 
 The effect of the precision is said apart: how many draws sit at its ends, and the exact expectation
@@ -35,12 +36,12 @@ from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.recording.replay.trace import ReplayTrace
 
-RULED_OUT = ("draw_mismatch", "float32_saturation")
-LEVEL = 1e-3
-"""Level of the test."""
+RULED_OUT = ("draw_mismatch", "repeated_draws", "float32_saturation")
+LEVEL, _COULD_BE = 1e-5, 1e-3
+"""Level of the test, and p-value from which on draws could be the prior's."""
 
-_FEWEST, _SAME = 5, 1e-3
-"""Steps whose draws are the same by no chance, and quantiles within which they are."""
+_NEAR, _BY_CHANCE = 0.02, 1e-9
+"""Difference of two quantiles that are near, no end being so, and probability of so many."""
 
 MATTERS = 0.1
 """Bias of the loss, in standard deviations of a step, from which saturation matters."""
@@ -56,16 +57,20 @@ def _origin(trace: ReplayTrace) -> Finding:
     source = guide.source_parameters(prior, trace.model.guide_parameters)
     uniform = _uniform(trace, source)
     p_value = _p_value(uniform)
-    if len(uniform) >= _FEWEST and np.ptp(uniform, axis=0).max() < _SAME:
-        words, reason = "all steps have the same draws", "the seed was the same in every step"
-        return Finding("draw_mismatch", words, p_value, reason=reason, status="mistake")
+    inside = np.abs(uniform[1:] - 0.5) < 0.5 - _NEAR
+    near = inside & (np.abs(np.diff(uniform, axis=0)) < _NEAR)
+    if 2 * near.sum() > near.size and sc.bdtrc(near.sum() - 1, near.size, 2 * _NEAR) < _BY_CHANCE:
+        words = "share of the draws at the quantile of the step before"
+        reason = "is a seed set in every step"
+        share = float(near.mean())
+        return Finding("repeated_draws", words, share, 2 * _NEAR, None, reason, "mistake")
     words, reason = f"p-value of {trace.draws.c.size} draws", "Kolmogorov-Smirnov"
     if p_value >= LEVEL:
         return Finding("draws", words, p_value, reason=reason)
     if guide.source is BETA and guide.origin != "prior":
         uniform = _uniform(trace, prior)
         each = [_p_value(uniform[:, :, latent]) for latent in range(trace.num_latents)]
-        if min(_p_value(uniform), len(each) * min(each)) >= LEVEL:
+        if min(_p_value(uniform), len(each) * min(each)) >= _COULD_BE:
             reason = "they are draws from the prior"
             return Finding("latent_not_in_guide", words, p_value, reason=reason, status="mistake")
     reason += f", at a level of {LEVEL:g}"

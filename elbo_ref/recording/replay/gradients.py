@@ -139,6 +139,10 @@ def compare_gradients(explanation: Explanation) -> list[Finding]:
     if not gradients:
         return [_untested("no gradient of an argument is recorded")]
     findings += [_compared(x, trace.model.factor)._replace(of=x.role) for x in gradients]
+    if any(x.by_score for x in gradients):
+        what = "the gradients of the guide are those of the score function: noisier, and no mistake"
+        reason = "its has_rsample is False"
+        findings.append(Finding("score_function", what, reason=reason, status="note"))
     if any(gradient.through_beta and not gradient.by_gammas for gradient in gradients):
         deviations = _standard_deviations(trace)
         findings.append(_kernel_error(gradients, trace, deviations))

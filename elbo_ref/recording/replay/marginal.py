@@ -50,7 +50,8 @@ def compare(statement: Statement, data: Data) -> list[Finding]:
         if theirs is not None:
             room = (eps * of_slopes + kernel)[:, None]
             compared = Comparison(theirs, ours.reshape(theirs.shape), room)
-            findings.append(_finding(compared, "gradients", f"gradients for {name}", "gradient"))
+            found = _finding(compared, "gradients", f"gradients for {name}", "gradient")
+            findings.append(found._replace(of=f"prior.{name}"))
     return findings
 
 

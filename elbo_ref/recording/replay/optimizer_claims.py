@@ -91,13 +91,15 @@ def compare_optimizer(recording: Recording, claim: OptimizerClaim) -> list[Findi
         found += _lowered(noted, claim)
         words = f"the optimizer is {kind}, said to be {claim.kind}"
         found.append(Finding("optimizer_settings", words, status="mistake"))
-    unlike: dict[tuple[str, str, str], list[str]] = {}
+    unlike: dict[tuple[str, Any, Any], list[str]] = {}
     for name, settings in noted.get("settings", {}).items():
         for key, theirs, ours in _unlike(settings, claim.settings, noted, another=another):
-            unlike.setdefault((key, repr(theirs), repr(ours)), []).append(name)
+            unlike.setdefault((key, theirs, ours), []).append(name)
     for (key, theirs, ours), names in unlike.items():
         words = f"{key} of {some_of(names, 4)} is {theirs}, said to be {ours}"
-        found.append(Finding("optimizer_settings", words, status="mistake"))
+        one = not isinstance(ours, tuple)
+        yours, should_be = (float(theirs), float(ours)) if one else (None, None)
+        found.append(Finding("optimizer_settings", words, yours, should_be, status="mistake"))
     return found or _falling(recording, noted, claim)
 
 

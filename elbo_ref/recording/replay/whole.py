@@ -7,8 +7,9 @@ all the data.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,13 @@ from numpy.typing import NDArray
 
 from elbo_ref._validation.arguments import FloatArray, IntArray
 from elbo_ref.counts import Counts
+from elbo_ref.crosscheck.expressions import FUNCTIONS
 from elbo_ref.recording.guide_sites import Argument
 from elbo_ref.recording.rows import Data
 from elbo_ref.recording.statement import Statement
+
+_ROUNDING = 1e-5
+"""Relative difference of an argument and what a program computes of its parameters in float32."""
 
 
 def whole_run(
@@ -71,19 +76,32 @@ def _of_all(
     values = argument.values
     if values.shape[1] == 1 and statement.num_latents > 1:
         return np.asarray(values, np.float64)
-    recording = statement.recording
-    if len(argument.sources) != 1:
-        return None
-    (name,) = argument.sources
-    for all_values in _columns(recording.constrained[name], size):
-        if numbers is not None:
-            same = np.array_equal(np.take_along_axis(all_values, numbers, axis=1), values)
-        else:
+    known = [statement.recording.constrained[name] for name in argument.sources]
+    if numbers is None:
+        for all_values in _columns(known[0], size) if len(known) == 1 else ():
             pairs = zip(all_values.tolist(), values.tolist(), strict=True)
-            same = all({*whole} >= {*part} for whole, part in pairs)
-        if same:
-            return all_values.astype(np.float64)
+            if all({*whole} >= {*part} for whole, part in pairs):
+                return all_values.astype(np.float64)
+        return None
+    for computed in _computed(known, size):
+        seen = np.take_along_axis(computed, numbers, axis=1)
+        if np.allclose(seen, values, rtol=_ROUNDING, atol=0.0):
+            return computed
     return None
+
+
+def _computed(parameters: Sequence[NDArray[Any]], size: int) -> Iterator[FloatArray]:
+    """Yield what may be computed for each latent, (T, size): of a parameter, or mean and total."""
+    each: list[list[FloatArray]] = []
+    with np.errstate(all="ignore"):
+        for known in parameters:
+            own = [x.astype(np.float64) for x in _columns(known, size)]
+            each.append([*own, *(f(x) for x in own for f in FUNCTIONS.values())])
+        if len(each) == 1:
+            yield from each[0]
+        elif len(each) == 2:
+            for x, y in product(*each):
+                yield from (x * y, (1 - x) * y, x * (1 - y))
 
 
 def _columns(parameter: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:

@@ -1,0 +1,56 @@
+"""Ends of a Beta that draws are clamped at, or that none comes near."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import elbo_ref as er
+from elbo_ref.crosscheck.clamping import needs_nodes
+from elbo_ref.crosscheck.cumulants import loss_cumulants
+from elbo_ref.crosscheck.distribution import loss_distribution, sampled_distribution
+from elbo_ref.crosscheck.linear_form import LinearForm
+from loss_models import model_of
+
+
+def clamped_model(own, counts, losses=41, **fields):
+    """Losses of one set of parameters in single precision."""
+    fields = {"dtype": "float32", "clamped": True, "steps": losses} | fields
+    return model_of("beta", counts, own, **fields)
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_an_end_that_no_draw_comes_near_is_not_clamped(up):
+    """Beta(17, 0.5) is clamped at 1. At 0, e^-300 of its mass would be all of K(-4)."""
+    successes, own = (18, [[17.0], [0.5]]) if up else (0, [[0.5], [17.0]])
+    model = clamped_model(own, er.Counts([successes], [18]))
+    assert needs_nodes(LinearForm.of(model)).all()
+    for s in (-7.0, -4.0, -1.0):
+        got, wanted = (
+            loss_cumulants(LinearForm.of(x)).at(np.full(41, s))
+            for x in (model, model._replace(clamped=False))
+        )
+        np.testing.assert_allclose(got, wanted, rtol=1e-3)
+
+
+def test_the_density_of_losses_some_of_whose_draws_are_clamped():
+    """By a million draws, within a quarter of a nat."""
+    counts = er.Counts([18, 4, 9], [18, 11, 30])
+    own = [[16.9, 5.3, 8.4], [0.83, 6.1, 17.9]]
+    model = clamped_model(own, counts, particles=3)
+    distribution, _ = loss_distribution(model, np.random.default_rng(0))
+    drawn = sampled_distribution(model.at(np.array([0])), np.random.default_rng(1), most=1_000_000)
+    x = np.quantile(drawn._draws[0], np.linspace(0.02, 0.98, 41))
+    wanted = [drawn.log_density(each)[0] for each in x[:, None]]
+    np.testing.assert_allclose(distribution.log_density(x), wanted, atol=0.25)
+
+
+def test_a_quadrature_that_is_not_affordable_is_not_taken():
+    size = 50_000
+    counts = er.Counts(np.zeros(size, int), 6)
+    model = clamped_model(np.full((2, size), 0.01), counts, losses=2)
+    assert not needs_nodes(LinearForm.of(model)).any()
+    fewer = model._replace(
+        counts=er.Counts(np.zeros(9, int), 6), guide_parameters=model.guide_parameters[..., :9]
+    )
+    assert needs_nodes(LinearForm.of(fewer)).all()
