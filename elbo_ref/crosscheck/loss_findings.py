@@ -69,8 +69,11 @@ def explain(aligned: AlignedLosses, rng: Rng) -> Explained:
         )
     if report.certain is not None:
         return Explained(aligned, report, _mistaken(aligned, report))
-    of_losses = _of_losses_alone(aligned, draws)
-    others = _of_evaluations_alone(aligned, draws) if of_losses is None else []
+    repeated, rest = aligned.part(aligned.of_evaluations), aligned.part(~aligned.of_evaluations)
+    if repeated is None or rest is None:
+        return Explained(aligned, report, _mistaken(aligned, report))
+    of_losses = _of_losses_alone(repeated, rest, draws)
+    others = _of_evaluations_alone(repeated, rest, draws) if of_losses is None else []
     return of_losses or Explained(aligned, report, [*_mistaken(aligned, report), *others])
 
 
@@ -157,11 +160,10 @@ def with_particles_of_run(explained: Explained, model: LossModel, losses: FloatA
     return explained._replace(findings=[note, *_agreement(repeated._replace(model=taken), test)])
 
 
-def _of_losses_alone(aligned: AlignedLosses, rng: np.random.Generator) -> Explained | None:
+def _of_losses_alone(
+    repeated: AlignedLosses, rest: AlignedLosses, rng: np.random.Generator
+) -> Explained | None:
     """Test the run's own losses by themselves, if the evaluations agree and they do not."""
-    repeated, rest = aligned.part(aligned.of_evaluations), aligned.part(~aligned.of_evaluations)
-    if repeated is None or rest is None:
-        return None
     first = try_hypotheses(repeated.model, repeated.losses, rng, explained=False)
     second = None if first.rejected else try_hypotheses(rest.model, rest.losses, rng)
     if second is None or not second.rejected:
@@ -169,11 +171,10 @@ def _of_losses_alone(aligned: AlignedLosses, rng: np.random.Generator) -> Explai
     return Explained(rest, second, [*_mistaken(rest, second), *_agreement(repeated, first.given)])
 
 
-def _of_evaluations_alone(aligned: AlignedLosses, rng: np.random.Generator) -> list[Finding]:
+def _of_evaluations_alone(
+    repeated: AlignedLosses, rest: AlignedLosses, rng: np.random.Generator
+) -> list[Finding]:
     """Note that the run's own losses agree by themselves, and the evaluations do not."""
-    repeated, rest = aligned.part(aligned.of_evaluations), aligned.part(~aligned.of_evaluations)
-    if repeated is None or rest is None:
-        return []
     alone = try_hypotheses(rest.model, rest.losses, rng, explained=False)
     apart = abs(rest.losses.values[-1] - repeated.losses.values.mean())
     spread = float(np.sqrt(max(alone.given.distribution.variance[-1], 0.0)))

@@ -270,6 +270,8 @@ class LossModel(NamedTuple):
         """Compare all fields by value; labels of the counts do not matter."""
 
         def same(x: Any, y: Any) -> bool:
+            if x is y:
+                return True
             if isinstance(x, Counts):
                 return all(np.array_equal(getattr(x, name), getattr(y, name)) for name in _COLUMNS)
             if isinstance(x, np.ndarray):
