@@ -15,8 +15,12 @@ _FEWEST, _FINE = 3, 100.0
 
 
 def are_repeated(model: LossModel, evaluations: FloatArray) -> bool:
-    """Return True if evaluations are all the same number, and random ones cannot be."""
-    if evaluations.size < _FEWEST or np.ptp(evaluations) > 0 or not model.loss.random:
+    """Return True if evaluations are all the same number, and random ones cannot be.
+
+    Beside a guide without parameters they may be of a likelihood from which c is summed out.
+    """
+    drawn = model.loss.random and bool(model.guide.parameter_names)
+    if evaluations.size < _FEWEST or np.ptp(evaluations) > 0 or not drawn:
         return False
     distribution, _ = rough_distribution(model.last, np.random.default_rng(0))
     finest = resolution(evaluations) + np.finfo(model.dtype).eps * abs(evaluations[0])

@@ -52,6 +52,7 @@ CASES = {
     "printed in few digits": (model_of(own=OWN), np.full(5, 6.1), False),
     "of a point": (model_of("delta"), np.full(5, ONE), False),
     "of the exact posterior": (model_of(own=posterior()), np.full(5, ONE), False),
+    "of a guide without parameters": (model_of("empty"), np.full(5, ONE), False),
     "of a history's end": (model_of(own=OWN, steps=4), np.full(5, ONE), True),
 }
 
