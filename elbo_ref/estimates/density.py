@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import BoolArray, FloatArray
@@ -55,7 +56,7 @@ class Ridge(NamedTuple):
     height: FloatArray
     scale: FloatArray
 
-    def at(self, rows: BoolArray) -> Ridge:
+    def at(self, rows: BoolArray | NDArray[np.intp]) -> Ridge:
         """Take some of the z."""
         return Ridge(*(x[rows] for x in self))
 

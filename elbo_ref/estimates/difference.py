@@ -7,7 +7,8 @@ For d >= 0, with F the distribution function of Y and f the density of X,
 On the scale of w = logit[(c - d)/(1 - d)] nothing ends and the integrand is smooth with one peak
 and exponential tails, as a normal density is after w = w0 + h sinh t; the trapezoidal rule
 converges geometrically. Given the prior two latents of one group are independent Betas; the prior
-is what they share, and the whole is the sum over its nodes. Of two groups each is averaged first.
+is what they share, and the whole is the sum over its nodes. Of two groups each is averaged first,
+and its density and distribution function are put into tables.
 
 Since X - Y = (1 - Y) - (1 - X), the roles may be exchanged, so that f is the narrower of the two.
 """
@@ -20,6 +21,7 @@ from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._format.numbers import number
@@ -29,7 +31,8 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.estimates.mixture import Point
 from elbo_ref.special import root
 
-_STEP = 0.15
+_STEP, _FINE_STEP = 0.2, 0.1
+"""Of t, for a sum over nodes and for one pair alone."""
 _STRETCH, _WIDE = 3.0, 1.5
 """h in standard deviations of the integrand, and at most."""
 _DEEP = 23.0
@@ -39,6 +42,8 @@ _FINE = 0.5
 """Curvature times the square of a distance, of at most 1, at which a peak is known."""
 _HIGH = 5.0
 _MOST_ZOOMS = 40
+_PARTS = 8
+"""Of the rows, each with points of its own number."""
 _LEAST, _NOTHING = -1e30, -60.0
 """Stands for the logarithm of 0, and the logarithm of what does not count."""
 
@@ -109,6 +114,9 @@ class Side(Protocol):
     def mirrored(self) -> Side:
         """The distribution of 1 - c."""
 
+    def at(self, rows: NDArray[np.intp]) -> Side:
+        """Take some of the nodes."""
+
     def log_density(self, at: Point) -> FloatArray:
         """Compute the log density of logit c, shape (R, T)."""
 
@@ -138,31 +146,45 @@ class Pair(NamedTuple):
         """Compute P(X - Y > d), d >= 0."""
         first, second = self.narrower
 
-        def integrand(w: FloatArray) -> FloatArray:
-            at, beyond = _points(w, d)
-            with np.errstate(divide="ignore"):
-                log_below = np.log(second.below(beyond))
-            log = first.log_density(at) + sc.log_expit(w) - at.log_c + log_below
-            return np.maximum(np.nan_to_num(log, nan=_LEAST), _LEAST)
-
         with np.errstate(divide="ignore"):
             ahead = np.log(np.maximum(sc.expit(first.logit) - d, 0.0))
         # beyond d there is no more than an exponential tail, of the rate of 1 - c
         least = np.minimum(-np.log(first.rates[1]), 0.0)
         start = np.maximum(ahead - sc.log_expit(-first.logit), least) if d else first.logit
-        peak, top, scale = _peaks(integrand, start)
+        peak, top, scale = _peaks(lambda w: _log_integrand(first, second, d, w), start)
         # f is sharp near its own peak, from which that of a product with a slow F may be far
-        middle = np.where(integrand(start[:, None])[:, 0] > top - _HIGH, start, peak)
+        height = _log_integrand(first, second, d, start[:, None])[:, 0]
+        middle = np.where(height > top - _HIGH, start, peak)
         width = np.minimum(_STRETCH * scale, _WIDE)
         rates = second.rates[0] + (first.rates[0] if d == 0 else 1.0), first.rates[1]
         away = np.abs(peak - middle)
         left, right = (
-            float(np.arcsinh((away + _DEEP / rate + rate * scale**2 / 2) / width).max())
-            for rate in rates
+            np.arcsinh((away + _DEEP / rate + rate * scale**2 / 2) / width) for rate in rates
         )
-        t = _STEP * np.arange(-int(left / _STEP) - 1, int(right / _STEP) + 2)
-        value = np.exp(integrand(middle[:, None] + width[:, None] * np.sinh(t))) @ np.cosh(t)
-        return float(first.weight @ (value * width)) * _STEP
+        total, step = 0.0, _STEP if start.size > 1 else _FINE_STEP
+        for rows in _of_like_reach(left, right):
+            ends = -int(left[rows].max() / step) - 1, int(right[rows].max() / step) + 2
+            t = step * np.arange(*ends)
+            w = middle[rows, None] + width[rows, None] * np.sinh(t)
+            one, other = first.at(rows), second.at(rows)
+            value = np.exp(_log_integrand(one, other, d, w)) @ np.cosh(t)
+            total += float(first.weight[rows] @ (value * width[rows]))
+        return total * step
+
+
+def _log_integrand(first: Side, second: Side, d: float, w: FloatArray) -> FloatArray:
+    """Compute the log of f(c) F(c - d) dc/dw at w = logit[(c - d)/(1 - d)], shape (R, T)."""
+    at, beyond = _points(w, d)
+    with np.errstate(divide="ignore"):
+        log_below = np.log(second.below(beyond))
+    log = first.log_density(at) + sc.log_expit(w) - at.log_c + log_below
+    return np.maximum(np.nan_to_num(log, nan=_LEAST), _LEAST)
+
+
+def _of_like_reach(left: FloatArray, right: FloatArray) -> list[NDArray[np.intp]]:
+    """Put rows together that take about as many points to both sides."""
+    order = np.argsort(left + right)
+    return [x for x in np.array_split(order, min(_PARTS, order.size)) if x.size]
 
 
 def _points(w: FloatArray, d: float) -> tuple[Point, Point]:

@@ -25,7 +25,7 @@ from elbo_ref.estimates.hyperprior import Hyperprior
 from elbo_ref.estimates.mixture import LatentMixture, Mixture, linear_moments
 from elbo_ref.estimates.parameters import PriorParameters, averaged, given, of_maximum
 from elbo_ref.estimates.quadrature import Grid, Nodes
-from elbo_ref.estimates.reduction import reduced
+from elbo_ref.estimates.reduction import for_pairs, reduced
 from elbo_ref.mle.binomial import totals
 from elbo_ref.mle.factorial_sums import mixed_latents
 from elbo_ref.mle.result import EvidenceMaximum, maximize_evidence
@@ -102,9 +102,19 @@ class Fit:
         a, b = self.nodes.concentrations
         return Mixture(a, b, self.nodes.weight, self.counts.successes, self.counts.failures)
 
-    def latent(self, i: int) -> LatentMixture:
-        """Return the posterior of one latent that has a density."""
+    @cached_property
+    def for_pairs(self) -> Nodes | None:
+        """The priors that are averaged, for two latents that have them in common."""
+        if self.grid is None:
+            return self.nodes
+        nodes = for_pairs(self.grid)
+        return nodes.mirrored if self.mirrored else nodes
+
+    def latent(self, i: int, nodes: Nodes | None = None) -> LatentMixture:
+        """Return the posterior of one latent that has a density, by nodes of its own prior."""
         a, b, weight, k, f = self.mixture
+        if nodes is not None:
+            (a, b), weight = nodes.concentrations, nodes.weight
         return LatentMixture(a + k[i], b + f[i], weight)
 
     def parameters(self, level: float) -> PriorParameters:

@@ -29,7 +29,7 @@ _STRETCH = 3.0
 """d, in standard deviations..."""
 _WIDE_Y, _WIDE_Z = 1.5, 2.5
 """... and at most."""
-_END = 300.0
+END = 300.0
 """A z beyond which s is as good as 0 or infinite beside any number of trials."""
 _SETTLED = 2e-6
 """A change of the integrals whose square is rounding: the error of the halved step."""
@@ -168,7 +168,7 @@ class Grid:
     def nodes(self) -> Nodes:
         """Return all nodes but those without weight."""
         weight = normalized(self.log_weight.ravel())
-        z = np.repeat(np.clip(self.z, -_END, _END), self.y.shape[1])
+        z = np.repeat(np.clip(self.z, -END, END), self.y.shape[1])
         return Nodes(self.y.ravel(), z, weight).kept(1e-16)
 
 

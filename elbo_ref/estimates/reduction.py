@@ -19,7 +19,7 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import BoolArray, FloatArray
 from elbo_ref.estimates.density import LogDensity, Ridge
-from elbo_ref.estimates.quadrature import Grid, Nodes, Stretched, normalized, over_y
+from elbo_ref.estimates.quadrature import END, Grid, Nodes, Stretched, normalized, over_y
 
 _NEAREST = 2.0**-53
 _FARTHEST = 600.0
@@ -28,6 +28,9 @@ _STEP = 0.18
 _GOAL = 23.0
 """Minus the logarithm of the error of a distribution function."""
 _NEGLIGIBLE = 1e-10
+_DENSE_Z = 32
+_GOAL_OF_PAIRS, _LIGHT = 14.0, 1e-8
+"""The same for a difference, and the weight of nodes that it does without."""
 _MOST_ORDER = 32
 """The most nodes over y of a Gauss rule."""
 _POINT = 14.0
@@ -59,6 +62,23 @@ def reduced(grid: Grid, goal: float = _GOAL) -> Nodes:
         parts.append(_few_y(density, z[few], weight[few], ridge, order[few], deep))
     nodes = Nodes(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     return nodes._replace(weight=nodes.weight / nodes.weight.sum()).kept(_NEGLIGIBLE)
+
+
+def for_pairs(grid: Grid) -> Nodes:
+    """Leave few nodes for the difference of two latents that have the prior in common.
+
+    Given m and s their difference is about 0 and varies slowly with m, however narrow the Betas
+    are: a Gauss rule over m does. How wide it is depends on s as far as s goes, so that z is that
+    of the grid; of many every second, or fourth, is enough to about 3e-7.
+    """
+    rows = np.flatnonzero(grid.mass > _LIGHT)
+    rows = rows[:: 1 if rows.size < _DENSE_Z else 2 if rows.size < 5 * _DENSE_Z else 4]
+    weight = grid.mass[rows] / grid.mass[rows].sum()
+    z, ridge = np.clip(grid.z[rows], -END, END), grid.ridge.at(rows)
+    goals = np.maximum(_GOAL_OF_PAIRS + np.log(weight), 1.0)
+    order = np.minimum(_order(ridge.scale, goals), _MOST_ORDER)
+    found = _few_y(grid.density, z, weight, ridge, order, goals + 2 - ridge.height)
+    return Nodes(*found).kept(_LIGHT)
 
 
 def _ratio(ridge: Ridge, z: FloatArray) -> FloatArray:

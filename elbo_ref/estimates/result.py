@@ -25,14 +25,14 @@ from elbo_ref._validation.arguments import (
 )
 from elbo_ref.counts import Counts
 from elbo_ref.distributions.posterior_table import LatentRows
-from elbo_ref.estimates.difference import Difference, difference
+from elbo_ref.estimates.difference import Difference, Side, difference
 from elbo_ref.estimates.draws import draws_of
 from elbo_ref.estimates.groups import GroupPriors, Posteriors
 from elbo_ref.estimates.mean_difference import mean_difference, places
 from elbo_ref.estimates.mixture import LatentMixture
 from elbo_ref.estimates.parameters import NAMES, priors_table
 from elbo_ref.estimates.prediction import MOST_TRIALS, Prediction, predicted
-from elbo_ref.estimates.sides import Betas, Mixed
+from elbo_ref.estimates.sides import Averaged, Betas
 
 _MOST_PAIRS = 20_000
 """Distinct pairs of counts whose profile intervals are printed unasked."""
@@ -163,15 +163,21 @@ class Estimates(GroupPriors, Documented, LatentRows, Tabular):
         if i == j:
             raise ValueError(f"label1 and label2 are both {label1!r}")
         mean = float(self.mean[i] - self.mean[j])
-        first, second = self._latent(i), self._latent(j)
-        if first is None or second is None:
+        if self._latent(i) is None or self._latent(j) is None:
             ends = float(self.lower[i] - self.upper[j]), float(self.upper[i] - self.lower[j])
             known = ends[0] == ends[1]
             return Difference(label1, label2, mean, *ends, float(mean > 0) if known else np.nan)
         shared = self.posteriors.group[i] == self.posteriors.group[j]
-        one, other = ((Betas if shared else Mixed)(x.kept(_LIGHT)) for x in (first, second))
-        found = difference(one, other, mean, self.level)
-        return Difference(label1, label2, mean, *found)
+        one, other = (self._side(k, shared) for k in (i, j))
+        return Difference(label1, label2, mean, *difference(one, other, mean, self.level))
+
+    def _side(self, i: int, shared: bool) -> Side:
+        """Return a latent to be compared: with the nodes of a common prior, or averaged."""
+        _, fits, group, entry = self.posteriors
+        fit, place = fits[group[i]], int(entry[i])
+        if shared:
+            return Betas(fit.latent(place, fit.for_pairs))
+        return Averaged.of(fit.latent(place).kept(_LIGHT))
 
     def _difference_of_groups(self, label1: Hashable, label2: Hashable) -> Difference:
         names, fits, *_ = self.posteriors

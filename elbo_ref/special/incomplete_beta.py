@@ -54,7 +54,8 @@ def beta_share(a: FloatArray, b: FloatArray, c: FloatArray, rest: FloatArray) ->
 def _large(a: FloatArray, b: FloatArray, c: FloatArray, rest: FloatArray) -> FloatArray:
     s = a + b
     away = cross_difference(c, b, rest, a)
-    square = deviance(a, s * c, -away) + deviance(b, s * rest, away)
+    with np.errstate(over="ignore"):  # infinite, where c is 0 to a float
+        square = deviance(a, s * c, -away) + deviance(b, s * rest, away)
     z, d = np.sign(away) * np.sqrt(2 * square), away / np.sqrt(a * (b / s))
     centre = np.abs(z) < _CENTRE
     limit = (b - a) / (3 * np.sqrt(a * (b / s)) * s)
