@@ -34,6 +34,8 @@ _HEADS = (np.arange(1, 10, 0.1), np.arange(1, 10, 0.5), np.arange(1, 10), (1, 2,
 _MOST_TICKS = 6
 _APART = 0.06
 """Share of an axis that lies between two ticks at least."""
+_WIDE = "MWmw@%…"
+"""Letters as wide as the font size, or nearly; most others have little more than half of it."""
 _LONGEST = 32
 
 
@@ -85,7 +87,11 @@ def headed(ax: Axes, title: str) -> Axes:
     handles, labels = ax.get_legend_handles_labels()
     ax.legend(handles, labels, ncols=2, fontsize=9, frameon=False, **place)
     pad = 8 + 14 * ((len(labels) + 1) // 2)
-    ax.set_title(title, loc="left", fontsize=10.5, pad=pad).set_parse_math(False)
+    size = 10.5
+    if ax.figure is not None and len(ax.figure.axes) == 1:  # nothing but the edge on the right
+        room = (1 - ax.get_position().x0) * ax.figure.bbox.width * 72 / ax.figure.dpi
+        size = min(size, room / sum(1.0 if c in _WIDE or c > "\u2e80" else 0.6 for c in title))
+    ax.set_title(title, loc="left", fontsize=size, pad=pad).set_parse_math(False)
     return ax
 
 

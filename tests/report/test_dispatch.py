@@ -467,6 +467,16 @@ def test_groups_of_any_number_and_name_are_in_the_picture(size):
     assert np.concatenate(shown).tolist() == [x.mean for x in maxima.groups.values()]
 
 
+@pytest.mark.parametrize("name", ["Westminster Hospital, London", "W" * 60, "a"])
+def test_the_title_of_a_latent_fits_its_figure(name):
+    found = er.estimate(er.Counts.grouped([3, 1], [40, 9], [name, "other"]), er.Beta(2.0, 8.0))
+    ax = found.plot(latent=name)
+    FigureCanvasAgg(ax.figure).draw()
+    title = ax.title if ax.get_title() else ax._left_title
+    assert title.get_window_extent().x1 <= ax.figure.bbox.width
+    assert title.get_fontsize() == 10.5 or len(name) > 20
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("size", SIZES)
 def test_a_run_keeps_its_labels_within_the_figure(size):
