@@ -243,7 +243,8 @@ class Estimates(GroupPriors, Documented, LatentRows, Tabular):
         Returns
         -------
         xarray.DataTree
-            As that of `PosteriorTable.to_arviz`; the prior's own uncertainty is in the draws.
+            As that of `PosteriorTable.to_arviz`; the own uncertainty of the prior is in the draws.
+            Those named ``prior`` are of another latent, after the counts were seen.
 
         Raises
         ------
