@@ -12,7 +12,7 @@ import pytest
 from elbo_ref.crosscheck import Finding, Verdict
 from elbo_ref.crosscheck.findings import EXIT_CODES, OPTIMUM
 from elbo_ref.crosscheck.mistakes import MISTAKES
-from elbo_ref.crosscheck.wording import MAY_BE_NOISE, OUTCOMES, advice, details, tables
+from elbo_ref.crosscheck.wording import MAY_BE_NOISE, OUTCOMES, _distance, advice, details, tables
 
 AGREES = Finding("losses", "mean loss", 3.25, 3.0, 0.5, "Monte Carlo")
 AWAY = Finding("drifting", "the objective is 3 nats below its supremum", status="optimum")
@@ -252,3 +252,11 @@ def test_a_maximum_is_one_but_for_noise_where_more_is_allowed(allowance, words):
     here = Finding("at_optimum", "so far", -12.0, -11.9, allowance, "why", "agrees")
     verdict = Verdict("somebody's run", (AGREES, here))
     assert f"They are at a maximum{words[:-1]}: so far." in " ".join(verdict.answer.split())
+
+
+def test_how_far_numbers_are_apart():
+    """In their allowance, or in nats; what is not known counts as 0."""
+    for theirs, ours, allowance, wanted in (
+        (3.0, 2.0, 0.5, 2.0), (2.0, 3.0, None, 1.0), (3.0, None, 0.5, 6.0), (None, 3.0, 2.0, 1.5)
+    ):  # fmt: skip
+        assert _distance(Finding("losses", "", theirs, ours, allowance)) == wanted
