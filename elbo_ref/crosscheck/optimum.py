@@ -29,7 +29,7 @@ _FAR = 2.0
 _FEWEST, _COMPARED, _LOST = 20, 50, 4.0
 """Steps of a history that may show that it moves away, those compared, and allowances lost."""
 WITHIN = "within the allowance counts as there"
-_BEYOND = "it is beyond the allowance, within which it would count as there"
+_NOT_KNOWN = "how far noise keeps these parameters from it is not known"
 _USUAL = f"noise costs at a usual learning rate ({USUAL_RATE:g} at most)"
 _TOO_LONG = "the steps at this learning rate are too long for any noise floor"
 NEGLIGIBLE_IS = f"a maximum may lack {number(NEGLIGIBLE)} nats"
@@ -88,7 +88,7 @@ def optimum_finding(seen: PointDiagnosis) -> Finding:
             name=seen.case, allowance=ARRIVED, reason=why, status="optimum", of=kind
         )
     if seen.case == "not_converged":
-        most, why = ARRIVED, _BEYOND
+        most, why = ARRIVED, _words(floor)
         if not floor.holds:
             most, why = NEGLIGIBLE, f"{NEGLIGIBLE_IS}; {_TOO_LONG}"
         elif floor.allowance > most:
@@ -182,10 +182,10 @@ def _of_usual_rate(at: Point | Run, shortfall: float) -> tuple[str, str]:
         Of a finding; the latter is `MAY_BE_NOISE` or `OTHER_STEPS` if the distance is no larger.
     """
     if not isinstance(at, Point) or at.rate is not None:
-        return _BEYOND, ""
+        return _NOT_KNOWN, ""
     floor = replace(at, rate=USUAL_RATE).floor
     if floor is None:
-        return _BEYOND, ""
+        return _NOT_KNOWN, ""
     part = NEGLIGIBLE / max(floor.largest, NEGLIGIBLE)
     noise = NoiseFloor(part * floor.nats, part * floor.largest).allows(shortfall)
     words = f"{'no more' if noise else 'more'} than {_USUAL}"
