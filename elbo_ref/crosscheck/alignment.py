@@ -19,6 +19,8 @@ _MOST = 1e100
 _EVALUATION = "evaluation"
 _FEWEST = 3
 """Losses below which a history recorded after each step cannot be told from one before it."""
+_LATE, _MOVED = 5, 3.0
+"""Last losses without noise, and how much more than between these a step may change the next."""
 USUAL_RATE = 0.1
 """Adam's learning rate where the caller does not give one: the forum question's."""
 
@@ -107,8 +109,10 @@ def align(
     labels = [f"loss of step {t}" for t in range(size)]
     moved = 0.0
     if size and steps == 1:
-        losses, labels = losses[-1:], labels[-1:]
         moved = _change_in_a_step(model, optimizer)
+        if not model.loss.random or model.guide.is_point:
+            moved = min(moved, _MOVED * _changed_of_late(losses))
+        losses, labels = losses[-1:], labels[-1:]
         if moved > _MOST:  # nothing can be said of it
             losses, labels, moved, size = losses[:0], labels[:0], 0.0, 0
     elif size not in (0, steps, steps - 1):
@@ -135,6 +139,12 @@ def align(
         (*labels, *(f"{_EVALUATION} {t}" for t in range(evaluations.size))),
         size if size == steps else 0,
     )
+
+
+def _changed_of_late(losses: FloatArray) -> float:
+    """Largest change between the last losses; infinite where there are too few."""
+    late = np.abs(np.diff(losses[-_LATE:]))
+    return float(late.max()) if late.size == _LATE - 1 else np.inf
 
 
 def resolution(values: FloatArray) -> float:

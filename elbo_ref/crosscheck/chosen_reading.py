@@ -59,8 +59,12 @@ class Candidate:
 
     @cached_property
     def is_repeated(self) -> bool:
-        """True if all evaluations are one of the same draws."""
-        return are_repeated(self.reading.model, self._beside[0].evaluations)
+        """True if all evaluations are one of the same draws, and of no mistake without noise."""
+        handed, optimizer, rng = self._beside
+        if not are_repeated(self.reading.model, handed.evaluations):
+            return False
+        every = align(self.reading.model, handed.losses, handed.evaluations, optimizer)
+        return every is None or explain(every, rng).report.certain is None
 
     @cached_property
     def explained(self) -> Explained | None:

@@ -313,11 +313,15 @@ def _as_logits(
 
 
 def _stack_numbered(values: dict[str, FloatArray], pattern: str) -> None:
-    """Replace the parameters that differ in a number by one array, under the pattern."""
-    form = re.escape(pattern).replace(r"\*", "([0-9]+)", 1)
-    numbered = sorted(
-        (int(match[1]), name) for name in values if (match := re.fullmatch(form, name)) is not None
-    )
+    """Replace the parameters that differ in a number by one array, under the pattern.
+
+    Where none has a number there, those that differ in a label, in the order in which they stand.
+    """
+    form = re.escape(pattern)
+    digits, labels = (form.replace(r"\*", part, 1) for part in ("([0-9]+)", ".+"))
+    matches = ((re.fullmatch(digits, name), name) for name in values)
+    numbered = sorted((int(match[1]), name) for match, name in matches if match is not None)
+    numbered = numbered or list(enumerate(x for x in values if re.fullmatch(labels, x)))
     shapes = {values[name].shape for _, name in numbered}
     if len({number for number, _ in numbered}) < len(numbered) or len(shapes) > 1:
         listed = ", ".join(f"{name}: {values[name].shape}" for _, name in numbered)

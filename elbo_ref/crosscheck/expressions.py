@@ -140,6 +140,28 @@ def parse(text: str, known: Mapping[str, object]) -> Expression:
     raise NamesError(f": {whole!r} is not {_GRAMMAR}")
 
 
+def of_each_step(text: str, values: Mapping[str, FloatArray], steps: int) -> str:
+    """Take the row of a history for that of each step, where its first axis is so many steps.
+
+    Examples
+    --------
+    >>> of_each_step("exp(ab[0])", {"ab": np.ones((500, 2))}, 500)
+    'exp(ab[:,0])'
+    >>> of_each_step("ab[0]", {"ab": np.ones((2, 500))}, 500)
+    'ab[0]'
+    """
+    try:
+        name, rows, *_ = parse(text, values)
+    except NamesError:
+        return text
+    shape = np.shape(values.get(name, ()))
+    whole = len(shape) > len(rows) and steps > 1 and shape[0] in (steps, steps + 1)
+    if not rows or not whole or not all(isinstance(row, int) for row in rows):
+        return text
+    start, _, index = text.rpartition("[")
+    return f"{start}[:,{index}"
+
+
 def listed(known: Collection[str]) -> str:
     """List the names of a store, for an error."""
     return f"the store has: {', '.join(sorted(known)) or 'nothing'}"

@@ -232,6 +232,7 @@ MISTAKES: dict[str, Mistake] = {
             "stale_history",
             "every row of the history is the last one: the arrays were kept without a copy",
         ),
+        Mistake("parameters_reset", "every step begins where the one before began"),
         Mistake("another_guide", "the guide is another than it was said to be"),
         Mistake("another_loss", "the loss is another than it was said to be"),
         Mistake("guide_at_constraint", "the guide's parameters are at an end of their constraint"),

@@ -12,6 +12,8 @@ from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.recording.guide_sites import Argument
 from elbo_ref.recording.notes import Recording
 
+_FEWEST = 3
+"""Times that all parameters go back to where they began, which is no accident."""
 _AT_END = 0.1
 """Share of a range, or of its end, that counts as at the end."""
 
@@ -71,7 +73,7 @@ def of_steps(recording: Recording, arguments: Mapping[str, Argument]) -> list[Fi
 
 
 def moved_between(recording: Recording) -> list[Finding]:
-    """Note parameters that are changed between steps."""
+    """Note parameters that are changed between steps; every time to what they were is a mistake."""
     times = {
         name: sum(
             not np.array_equal(x, y)
@@ -82,6 +84,11 @@ def moved_between(recording: Recording) -> list[Finding]:
     moved = [name for name, count in times.items() if count]
     if not moved or recording.header.get("left_out"):
         return []
+    starts = (np.array_equal(x, np.broadcast_to(x[:1], x.shape)) for x in recording.before.values())
+    if min(times.values()) >= _FEWEST and all(starts):
+        words = f"all {recording.num_steps} steps begin at the same parameters"
+        reason = "is the parameter store cleared, or is all made anew, in every step"
+        return [Finding("parameters_reset", words, reason=reason, status="mistake")]
     words = f"{', '.join(moved)}: changed between steps, {max(times.values())} times"
     reason = "something else than these steps writes to them"
     return [Finding("parameter", words, reason=reason, status="note")]

@@ -71,6 +71,21 @@ def test_one_set_of_parameters():
     assert 0 < 5 * slow.losses.allowance[0] < aligned.losses.allowance[0]
 
 
+@pytest.mark.parametrize(("late", "told"), [(1e-3, True), (5.0, False)])
+def test_losses_without_noise_say_how_far_a_step_moves_them(late, told):
+    """Three times the largest change between the last five; of four losses it is not known."""
+    point = model(1)._replace(guide=GUIDES["delta"], guide_parameters=np.full((1, 1, 2), 0.3))
+    losses = 9 / 7 + late * np.array([40.0, 4.0, 3.0, 2.5, 2.0, 1.9])
+    whole = align(point, losses[-1:], NONE, None).losses.allowance[0]
+    (allowance,) = align(point, losses, NONE, None).losses.allowance
+    assert bool(allowance < whole) is told
+    if told:
+        assert allowance == pytest.approx(3 * late)
+    assert align(point, losses[-4:], NONE, None).losses.allowance[0] == whole
+    noisy = align(model(1), losses, NONE, None).losses.allowance[0]
+    assert noisy == align(model(1), losses[-1:], NONE, None).losses.allowance[0]
+
+
 def test_a_loss_that_a_step_may_have_changed_by_more_than_it_is_worth():
     """It is untested, in numbers, and rules nothing out; with a small rate it is compared."""
     counts, c = er.Counts([162, 300], [2087, 5000]), [0.078, 0.06]

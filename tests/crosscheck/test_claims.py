@@ -319,6 +319,16 @@ def test_a_role_without_a_parameter(case):
     assert error.owners == ["prior"] and len(error.left) == left
 
 
+def test_parameters_that_differ_in_a_label():
+    """In the order in which they stand; numbers come first where there are any."""
+    values = {"a_south": [1.0], "a_north": [2.0], "b": 3.0}
+    found = claims(values, names={FIRST: "a_*", SECOND: "b"}).arrays()
+    np.testing.assert_array_equal(found[FIRST], [[1.0, 2.0]])
+    numbered = {"a_1": [1.0], "a_0": [2.0], "b": 3.0}
+    found = claims(numbered, names={FIRST: "a_*", SECOND: "b"}).arrays()
+    np.testing.assert_array_equal(found[FIRST], [[2.0, 1.0]])
+
+
 def test_a_store_without_a_guide_may_be_of_an_empty_one():
     """That is said where nothing of the guide is named."""
     prior = {FIRST: "a", SECOND: "b"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from elbo_ref.crosscheck.expressions import parse, role_of, split_pairs
+from elbo_ref.crosscheck.expressions import of_each_step, parse, role_of, split_pairs
 
 STORE = {
     "ab": np.arange(1.0, 7.0).reshape(2, 3),
@@ -74,3 +74,25 @@ def test_functions_around_roles():
 
 def test_commas_in_brackets_do_not_separate():
     assert split_pairs("a=ab[:,0],b=ab[:, 1]") == ["a=ab[:,0]", "b=ab[:, 1]"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "wanted"),
+    [
+        ("ab[0]", (60, 2), "ab[:,0]"),
+        ("ab[-1]", (61, 2), "ab[:,-1]"),
+        ("exp(ab[1])", (60, 2, 5), "exp(ab[:,1])"),
+        ("ab[1, 0]", (60, 2, 5), "ab[:,1, 0]"),
+        ("ab[0]", (60,), "ab[0]"),
+        ("ab[0]", (59, 2), "ab[0]"),
+        ("ab[:,0]", (60, 2), "ab[:,0]"),
+        ("ab", (60, 2), "ab"),
+        ("zz[0]", (60, 2), "zz[0]"),
+        ("2.5", (60, 2), "2.5"),
+    ],
+)
+def test_a_row_of_a_history_is_that_of_each_step(text, shape, wanted):
+    """Of sixty losses, or one entry more; one loss has no history."""
+    values = {"ab": np.zeros(shape)}
+    assert of_each_step(text, values, 60) == wanted
+    assert of_each_step(text, {"ab": np.zeros((1, 2))}, 1) == text

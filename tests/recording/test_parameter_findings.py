@@ -85,6 +85,20 @@ def test_values_that_no_gradient_reaches_are_noted_unless_there_are_minibatches(
     assert never_reached(recording(gradients={"u": np.zeros((STEPS, 3))})) == []
 
 
+@pytest.mark.parametrize(("names", "name"), [("ab", "parameters_reset"), ("b", "parameter")])
+def test_parameters_that_begin_anew_in_every_step(names, name):
+    """All of them, as of a store that is cleared; one alone is something else's."""
+    groups = moves(a=0.5, b=0.5)
+    for x in "ab":
+        if x in names:
+            groups["before"][x] = 0 * groups["before"][x] + 2.0
+        else:
+            groups["before"][x] = groups["before"][x] + 0.5 * np.arange(STEPS)[:, None]
+        groups["after"][x] = groups["before"][x] + 0.5
+    (found,) = moved_between(recording(**groups))
+    assert found.name == name
+
+
 @pytest.mark.parametrize("left_out", [0, 3])
 def test_parameters_that_something_else_changes_between_steps(left_out):
     """After steps that were left out nobody knows."""

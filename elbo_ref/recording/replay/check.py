@@ -205,7 +205,9 @@ def _replayed(
         findings += draws.compare_draws(trace)
     if not any(x.name == "loss_mismatch" for x in findings):
         findings += chain.compare_parameters(statement)
-    findings += updates.compare_updates(part, optimizer)
+    of_updates = updates.compare_updates(part, optimizer)
+    reset = any(x.name == "parameters_reset" for x in findings)  # so that no step follows another
+    findings += [x for x in of_updates if not (reset and x.name == "optimizer_settings")]
     more, point = _at_maximum(statement, data, counts, trace)
     return _Seen([*findings, *more], statement, trace, point)
 
