@@ -110,7 +110,8 @@ def align(
     moved = 0.0
     if size and steps == 1:
         moved = _change_in_a_step(model, optimizer)
-        if not model.loss.random or model.guide.is_point:
+        drawn = model.loss.random and not model.guide.is_point
+        if not drawn or model.guide.origin == "posterior":
             moved = min(moved, _MOVED * _changed_of_late(losses))
         losses, labels = losses[-1:], labels[-1:]
         if moved > _MOST:  # nothing can be said of it

@@ -39,7 +39,7 @@ from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.loss_spread import spread_findings
 from elbo_ref.crosscheck.not_finite import not_finite
 from elbo_ref.crosscheck.optimizer_steps import step_findings
-from elbo_ref.crosscheck.optimum import diagnosed, exact_numbers
+from elbo_ref.crosscheck.optimum import diagnosed, exact_numbers, losses_rise
 from elbo_ref.crosscheck.other_models import (
     explained_by_another_model,
     guide_of_other_family,
@@ -324,7 +324,10 @@ def _verdict(chosen: Candidate, handed: HandedIn, optimizer: Adam | ClippedAdam 
     names = {**reading.names, **(handed.names or {})}
     held = held_by_names(names, handed.given.values, reached)
     falls = optimizer.lrd if isinstance(optimizer, ClippedAdam) else 1.0
-    findings += maximum_findings(seen, held, decay, reached, falls=falls)
+    of_maximum = maximum_findings(seen, held, decay, reached, falls=falls)
+    findings += of_maximum
+    if steps == 1 and of_maximum[0].status == "optimum":
+        findings += losses_rise(losses)
     findings += _untested(losses.size, has_losses, paired, steps)
     names_found = {finding.name for finding in findings}
     return Verdict(

@@ -82,6 +82,10 @@ def test_losses_without_noise_say_how_far_a_step_moves_them(late, told):
     if told:
         assert allowance == pytest.approx(3 * late)
     assert align(point, losses[-4:], NONE, None).losses.allowance[0] == whole
+    seen = np.array([[[1.0, 2.0]], [[2.0, 1.0]]])
+    exact = model(1)._replace(guide=GUIDES["conjugate"], guide_parameters=seen)
+    steady = np.full(6, losses[-1])
+    assert align(exact, steady, NONE, None).losses.allowance[0] == 0.0
     noisy = align(model(1), losses, NONE, None).losses.allowance[0]
     assert noisy == align(model(1), losses[-1:], NONE, None).losses.allowance[0]
 
