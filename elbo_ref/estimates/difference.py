@@ -28,7 +28,7 @@ from elbo_ref._format.numbers import number
 from elbo_ref._format.result import Block, Tabular
 from elbo_ref._format.table import Column, Table
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.estimates.mixture import Point
+from elbo_ref.estimates.mixture import LatentMixture, Point
 from elbo_ref.special import root
 
 _STEP, _FINE_STEP = 0.2, 0.1
@@ -91,6 +91,10 @@ class Side(Protocol):
     """A distribution on (0, 1), or one for each of R nodes."""
 
     @property
+    def latent(self) -> LatentMixture:
+        """The posterior that it is of."""
+
+    @property
     def weight(self) -> FloatArray:
         """The weights of the nodes, shape (R,), of sum 1."""
 
@@ -101,14 +105,6 @@ class Side(Protocol):
     @property
     def rates(self) -> tuple[FloatArray, FloatArray]:
         """The exponents of c and 1 - c at the ends of the densities, shape (R,)."""
-
-    @property
-    def variance(self) -> float:
-        """The variance, for comparison alone."""
-
-    @property
-    def key(self) -> tuple[bytes, ...]:
-        """The same for the same distribution, and an order of different ones."""
 
     @property
     def mirrored(self) -> Side:
@@ -138,7 +134,7 @@ class Pair(NamedTuple):
     @property
     def narrower(self) -> Pair:
         """The pair whose first is the narrower one, with the same difference."""
-        if self.first.variance <= self.second.variance:
+        if self.first.latent.variance <= self.second.latent.variance:
             return self
         return Pair(self.second.mirrored, self.first.mirrored)
 
@@ -228,12 +224,13 @@ def difference(first: Side, second: Side, mean: float, level: float) -> tuple[fl
 
     Those of Y - X are minus these, and 1 - P(X > Y), to the last digit.
     """
-    swapped = first.key > second.key
+    keys = first.latent.key, second.latent.key
+    swapped = keys[0] > keys[1]
     pair = Pair(second, first) if swapped else Pair(first, second)
     mean = -mean if swapped else mean
-    same = first.key == second.key
+    same = keys[0] == keys[1]
     share = 0.5 if same else float(np.clip(pair.above(0.0), 0.0, 1.0))
-    scale = float(np.sqrt(first.variance + second.variance))
+    scale = float(np.sqrt(first.latent.variance + second.latent.variance))
     tail = (1 - level) / 2
     upper = _end(pair, share, tail, mean, scale)
     lower = -upper if same else -_end(pair.reversed, 1 - share, tail, -mean, scale)

@@ -56,16 +56,6 @@ class Betas:
         return self.latent.concentration1, self.latent.concentration0
 
     @property
-    def variance(self) -> float:
-        """The variance of the mixture."""
-        return self.latent.variance
-
-    @property
-    def key(self) -> tuple[bytes, ...]:
-        """The bytes of the mixture."""
-        return self.latent.key
-
-    @property
     def mirrored(self) -> Betas:
         """The distributions of 1 - c."""
         return Betas(self.latent.mirrored)
@@ -145,16 +135,6 @@ class Averaged:
         """The least of the two concentrations."""
         a, b, _ = self.latent
         return np.array([a.min()]), np.array([b.min()])
-
-    @property
-    def variance(self) -> float:
-        """The variance of the mixture."""
-        return self.latent.variance
-
-    @property
-    def key(self) -> tuple[bytes, ...]:
-        """The bytes of the mixture."""
-        return self.latent.key
 
     @property
     def mirrored(self) -> Averaged:
