@@ -38,6 +38,12 @@ _GRAMMAR += "sigmoid() or logit()"
 Index = tuple[int | slice | EllipsisType, ...]
 
 
+def forms_of(x: FloatArray) -> list[FloatArray]:
+    """List a parameter and what each function makes of it."""
+    with np.errstate(all="ignore"):
+        return [x, *(function(x) for function in FUNCTIONS.values())]
+
+
 class NamesError(ValueError):
     """A claim about names that cannot be taken.
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.crosscheck.expressions import FUNCTIONS, NamesError, parse, role_of
+from elbo_ref.crosscheck.expressions import NamesError, forms_of, parse, role_of
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import Guide, find
@@ -88,9 +88,7 @@ class _Named(NamedTuple):
 
     def is_of(self, here: FloatArray) -> bool:
         """Return True if they, or a function of them, are some values."""
-        with np.errstate(all="ignore"):
-            forms = (self.values, *(function(self.values) for function in FUNCTIONS.values()))
-        return any(np.allclose(x, here, rtol=_ROUNDING, atol=0.0) for x in forms)
+        return any(np.allclose(x, here, rtol=_ROUNDING, atol=0.0) for x in forms_of(self.values))
 
     def finding(self, name: str, role: str, reason: str) -> Finding:
         """Say where they depart first."""

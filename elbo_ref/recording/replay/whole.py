@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from elbo_ref._validation.arguments import FloatArray, IntArray
 from elbo_ref.counts import Counts
-from elbo_ref.crosscheck.expressions import FUNCTIONS
+from elbo_ref.crosscheck.expressions import forms_of
 from elbo_ref.recording.guide_sites import Argument
 from elbo_ref.recording.rows import Data
 from elbo_ref.recording.statement import Statement
@@ -93,15 +93,15 @@ def _of_all(
 def _computed(parameters: Sequence[NDArray[Any]], size: int) -> Iterator[FloatArray]:
     """Yield what may be computed for each latent, (T, size): of a parameter, or mean and total."""
     each: list[list[FloatArray]] = []
-    with np.errstate(all="ignore"):
-        for known in parameters:
-            own = [x.astype(np.float64) for x in _columns(known, size)]
-            each.append([*own, *(f(x) for x in own for f in FUNCTIONS.values())])
-        if len(each) == 1:
-            yield from each[0]
-        elif len(each) == 2:
-            for x, y in product(*each):
-                yield from (x * y, (1 - x) * y, x * (1 - y))
+    for known in parameters:
+        forms = (forms_of(x.astype(np.float64)) for x in _columns(known, size))
+        each.append([x for alike in zip(*forms, strict=True) for x in alike])
+    if len(each) == 1:
+        yield from each[0]
+    for x, y in product(*each) if len(each) == 2 else ():
+        with np.errstate(all="ignore"):
+            found = x * y, (1 - x) * y, x * (1 - y)
+        yield from found
 
 
 def _columns(parameter: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
