@@ -204,3 +204,12 @@ def test_names_for_a_mean_and_a_total(mean, names, off):
     assert {x.name for x in found} <= {name}
     if off == ["m"]:
         assert (found[0].theirs, found[0].ours) == pytest.approx((0.25, 0.2))
+
+
+def test_a_name_for_two_roles_one_of_which_is_exchanged():
+    """Each role is judged by itself, whatever else has its name."""
+    pair = {"one": np.full((2, 1), 0.5) + [[0], [0.1]], "zero": np.full((2, 1), 2.0) + [[0], [0.4]]}
+    names = {"prior.concentration1": "zero", "prior.concentration0": "one", "prior.mean": "zero"}
+    found = claimed(_moving(**pair), names=names)
+    assert [x.name for x in found] == ["swapped_concentrations", "mixed_roles"]
+    assert found[1].quantity.startswith("zero, said to be prior.mean")

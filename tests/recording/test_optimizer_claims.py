@@ -63,6 +63,8 @@ def test_what_is_the_same_says_nothing(recording, said):
             er.Adam(lr=LR, betas=(0.5, 0.9)),
             "betas of a, b is (0.9, 0.999), said to be (0.5, 0.9)",
         ),
+        (noted(), {"betas": [0.5, 0.9]}, "betas of a, b is (0.9, 0.999), said to be (0.5, 0.9)"),
+        (noted(), {"betas": 0.5}, "betas of a, b is (0.9, 0.999), said to be 0.5"),
         (noted(), {"lr": LR, "lrd": 0.9}, "lrd of a, b is 1.0, said to be 0.9"),
         (
             noted("ClippedAdam", CLIPPED),

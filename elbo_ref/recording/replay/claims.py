@@ -71,11 +71,12 @@ def _of_other_roles(statement: Statement, names: Mapping[str, str]) -> list[Find
         what = f"the names {', '.join(unseen)} (the sites have no such values to compare them with)"
         findings.append(Finding("untested", what, status="untested"))
     for owner in ("prior", "guide"):
-        one, zero = (off.get(f"{owner}.{name}") for name in NAMES)
+        roles = [f"{owner}.{name}" for name in NAMES]
+        one, zero = map(off.get, roles)
         if one and zero and one.is_of(zero.here) and zero.is_of(one.here):
-            off = {role: x for role, x in off.items() if x not in (one, zero)}
+            off = {role: x for role, x in off.items() if role not in roles}
             reason = f"{site} for {NAMES[1]}"
-            findings.append(one.finding("swapped_concentrations", f"{owner}.{NAMES[0]}", reason))
+            findings.append(one.finding("swapped_concentrations", roles[0], reason))
     return findings + [x.finding("mixed_roles", role, f"as {site}") for role, x in off.items()]
 
 

@@ -97,7 +97,7 @@ def compare_optimizer(recording: Recording, claim: OptimizerClaim) -> list[Findi
             unlike.setdefault((key, theirs, ours), []).append(name)
     for (key, theirs, ours), names in unlike.items():
         words = f"{key} of {some_of(names, 4)} is {theirs}, said to be {ours}"
-        one = not isinstance(ours, tuple)
+        one = not isinstance(theirs, tuple) and not isinstance(ours, tuple)
         yours, should_be = (float(theirs), float(ours)) if one else (None, None)
         found.append(Finding("optimizer_settings", words, yours, should_be, status="mistake"))
     return found or _falling(recording, noted, claim)
@@ -122,9 +122,9 @@ def _unlike(
         theirs = settings.get(key, 1.0 if key == "lrd" and not noted.get("scheduler") else None)
         if theirs is None or (another and key in _OF_ONE_CLASS):
             continue
-        pair = isinstance(ours, list | tuple)
         if not np.allclose(np.ravel(theirs), np.ravel(ours), rtol=_ALIKE, atol=0.0):
-            yield key, tuple(theirs) if pair else theirs, tuple(ours) if pair else ours
+            plain, said_to_be = (tuple(x) if isinstance(x, list) else x for x in (theirs, ours))
+            yield key, plain, said_to_be
 
 
 def _lowered(noted: Mapping[str, Any], claim: OptimizerClaim) -> list[Finding]:
