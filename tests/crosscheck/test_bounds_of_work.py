@@ -7,13 +7,9 @@ import pytest
 from scipy import stats
 
 import elbo_ref as er
-from elbo_ref.crosscheck.distribution import _draws_of_particle, _many_particles
-from elbo_ref.crosscheck.linear_form import LinearForm
-from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.prior_alone import can_tell, guide_is_absent, settled
 from elbo_ref.crosscheck.unknown_origin import _density
 from elbo_ref.guides import GUIDES
-from elbo_ref.objectives import OBJECTIVES, RenyiBound
 
 COUNTS = er.Counts([3, 11, 0, 7, 5, 9], [10, 20, 6, 7, 30, 12])
 PRIOR = {"a0": np.array([2.0]), "b0": np.array([3.0])}
@@ -56,46 +52,6 @@ def test_losses_that_can_tell_and_losses_that_have_settled():
     for move, still in ((1e-5, True), (1e-2, False)):
         losses = np.append(np.arange(30.0), [5.0] * 9 + [5.0 + move])
         assert (settled(losses, none).size == 1) is still
-
-
-def form_of(size=3, **given):
-    own = np.full((2, size, 6), 4.0)
-    model = LossModel(
-        counts=COUNTS, guide=GUIDES["beta"], loss=OBJECTIVES["trace"], num_particles=1,
-        prior=np.full((2, size, 1), 2.0), guide_parameters=own, dtype="float64",
-    )._replace(**given)  # fmt: skip
-    return LinearForm.of(model)
-
-
-@pytest.mark.parametrize(
-    ("given", "samples", "drawn"),
-    [
-        ({}, 1, 6),
-        ({"batch": 2}, 1, 2),
-        ({"loss": RenyiBound(0.0, 5)}, 5, 6),
-        ({"loss": RenyiBound(0.0, 5), "batch": 3}, 5, 3),
-    ],
-)
-def test_draws_of_a_particle(given, samples, drawn):
-    assert _draws_of_particle(form_of(**given)) == (samples, drawn)
-
-
-@pytest.mark.parametrize(
-    ("size", "particles", "given", "many"),
-    [
-        (3, 200, {"batch": 2}, True),
-        (3, 199, {"batch": 2}, False),
-        (600, 100, {"batch": 2}, True),  # 24 million draws
-        (400, 100, {"batch": 2}, False),
-        (600, 1, {"loss": RenyiBound(0.0, 50)}, False),
-        (600, 2, {"loss": RenyiBound(0.0, 50)}, True),
-        (3, 34, {"observed": False}, True),
-        (3, 33, {"observed": False}, False),
-    ],
-)
-def test_so_many_particles_that_a_loss_need_not_be_sampled(size, particles, given, many):
-    """200; or as many draws where sampling would be 20 million; or latents that draw their rows."""
-    assert _many_particles(form_of(size, num_particles=particles, **given)) is many
 
 
 def test_few_numbers_are_taken_for_normal_ones():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import special
 
 import elbo_ref as er
-from elbo_ref.crosscheck.clamping import needs_nodes
+from elbo_ref.crosscheck.clamping import form_at_nodes, needs_nodes
 from elbo_ref.crosscheck.cumulants import loss_cumulants
 from elbo_ref.crosscheck.distribution import loss_distribution, sampled_distribution
 from elbo_ref.crosscheck.linear_form import LinearForm
@@ -54,3 +55,22 @@ def test_a_quadrature_that_is_not_affordable_is_not_taken():
         counts=er.Counts(np.zeros(9, int), 6), guide_parameters=model.guide_parameters[..., :9]
     )
     assert needs_nodes(LinearForm.of(fewer)).all()
+
+
+@pytest.mark.parametrize("latents", [1, 3])
+@pytest.mark.parametrize("up", [True, False])
+def test_an_end_is_clamped_where_draws_are_expected_at_it(latents, up):
+    """A hundredth of a draw, in all losses, is shared by the latents and their two ends."""
+    far = np.full((1, latents, 1), 90.0 if up else -90.0)
+    for share, clamped in ((0.97, False), (1.03, True)):
+        wanted = share * 1e-2 / (2 * latents) / (7 * 5)  # of 5 losses of 7 particles
+        size = float(special.btdtria(wanted, 4.0, 2.0**-23))
+        own = np.tile([[4.0], [size]] if up else [[size], [4.0]], (1, latents))
+        counts = er.Counts([2] * latents, [6] * latents)
+        model = clamped_model(own, counts, losses=5, particles=7)
+        chosen = np.ones(latents, bool)
+        seen, free = (
+            form_at_nodes(LinearForm.of(x), chosen, far)
+            for x in (model, model._replace(clamped=False))
+        )
+        assert (seen == free).all() != clamped, share

@@ -219,3 +219,13 @@ def test_domains(sign):
     end = np.full(2, 1 / unit)
     wanted = (end, np.full(2, np.inf)) if sign > 0 else (np.full(2, -np.inf), end)
     np.testing.assert_allclose(normal.domain, wanted, rtol=1e-14)
+
+
+@pytest.mark.parametrize("factor", [1.0, -4.0, -0.4])
+def test_the_domain_of_a_normal_guide(factor):
+    """Its squared deviate, half of z^2, has exponential moments up to one end, by particles."""
+    found = loss_cumulants(LinearForm.of(model_of("normal", num_particles=3, factor=factor)))
+    end = -3 / factor
+    wanted = (end, np.inf) if end < 0 else (-np.inf, end)
+    for got, each in zip(found.domain, wanted, strict=True):
+        assert got.tolist() == [pytest.approx(each, rel=1e-13)] * 2

@@ -7,9 +7,15 @@ import pytest
 from scipy import special as sc, stats
 
 import elbo_ref as er
+from elbo_ref.crosscheck.cumulants import GammaCumulants
 from elbo_ref.crosscheck.distribution import (
+    _draws_of_particle,
+    _many_particles,
+    _rounding,
     expected_losses,
     loss_distribution,
+    quick_distribution,
+    rough_distribution,
     sampled_distribution,
 )
 from elbo_ref.crosscheck.linear_form import LinearForm
@@ -21,7 +27,8 @@ from elbo_ref.crosscheck.moments import (
 )
 from elbo_ref.crosscheck.saddlepoint import SaddlepointDistribution, SampledDistribution
 from elbo_ref.guides import GUIDES
-from elbo_ref.objectives import find as find_loss
+from elbo_ref.objectives import OBJECTIVES, RenyiBound, find as find_loss
+from loss_models import central, estimate, in_two_steps, model_of, weighed
 from tiers import few
 
 DRAWS = 200_000
@@ -303,3 +310,227 @@ def test_the_density_of_minibatches():
     off = np.array([mixture.log_density(value) for value in x]) - wanted
     normal = stats.norm(many.mean, std).logpdf(x) - wanted
     assert np.abs(off).mean() < 0.1 < 0.3 < np.abs(normal).mean()
+
+
+SIX = er.Counts([3, 11, 0, 7, 5, 9], [10, 20, 6, 7, 30, 12])
+
+
+def form_of(size=3, **given):
+    own = np.full((2, size, 6), 4.0)
+    model = LossModel(
+        counts=SIX, guide=GUIDES["beta"], loss=OBJECTIVES["trace"], num_particles=1,
+        prior=np.full((2, size, 1), 2.0), guide_parameters=own, dtype="float64",
+    )._replace(**given)  # fmt: skip
+    return LinearForm.of(model)
+
+
+@pytest.mark.parametrize(
+    ("given", "samples", "drawn"),
+    [
+        ({}, 1, 6),
+        ({"batch": 2}, 1, 2),
+        ({"loss": RenyiBound(0.0, 5)}, 5, 6),
+        ({"loss": RenyiBound(0.0, 5), "batch": 3}, 5, 3),
+    ],
+)
+def test_draws_of_a_particle(given, samples, drawn):
+    assert _draws_of_particle(form_of(**given)) == (samples, drawn)
+
+
+@pytest.mark.parametrize(
+    ("size", "particles", "given", "many"),
+    [
+        (3, 200, {"batch": 2}, True),
+        (3, 199, {"batch": 2}, False),
+        (600, 100, {"batch": 2}, True),  # 24 million draws
+        (400, 100, {"batch": 2}, False),
+        (600, 1, {"loss": RenyiBound(0.0, 50)}, False),
+        (600, 2, {"loss": RenyiBound(0.0, 50)}, True),
+        (3, 34, {"observed": False}, True),
+        (3, 33, {"observed": False}, False),
+    ],
+)
+def test_so_many_particles_that_a_loss_need_not_be_sampled(size, particles, given, many):
+    """200; or as many draws where sampling would be 20 million; or latents that draw their rows."""
+    assert _many_particles(form_of(size, num_particles=particles, **given)) is many
+
+
+def seed():
+    return np.random.default_rng(0)
+
+
+SPLIT = er.Counts.shared([1, 0, 0, 1], 1)
+OF_TRIALS = [[4.0], [8.0]]
+UNOBSERVED = {
+    "rows of different sizes": model_of(likelihood_weight=0.7, factor=2.0, constant=3.0),
+    "equal latents": model_of(counts=er.Counts([3, 2], [10, 4], [2, 1]), own=np.full((2, 2), 3.0)),
+    "single trials": model_of(counts=SPLIT, own=OF_TRIALS),
+    "two steps": in_two_steps(model_of("empty")),
+}
+
+
+def with_drawn_rows(model):
+    """Mean, variance and third moment of losses whose successes are drawn, (3, T).
+
+    By a sum over all outcomes, and a rule over the draw of each latent.
+    """
+    total = np.zeros((3, model.prior.shape[1]))
+    for g, n in enumerate(model.counts.total_count.tolist()):
+        own = model.guide_parameters[..., g : g + 1]
+        one = model._replace(counts=er.Counts(0, n), guide_parameters=own)
+        logit, shares = weighed(one)
+        values, weights = [], []
+        for k in range(n + 1):
+            f = estimate(one.of_counts(er.Counts(k, n)), logit)
+            if model.counts.log_split.any():
+                f = f - model.likelihood_weight * np.log(sc.binom(n, k))
+            values.append(f)
+            weights.append(shares * stats.binom.pmf(k, n, sc.expit(logit)))
+        times = model.counts.multiplicity[g]
+        total += times * central(np.concatenate(values), np.concatenate(weights))[..., 0]
+    total *= (-model.factor) ** np.arange(1, 4)[:, None]
+    return total + np.array([[model.constant], [0.0], [0.0]])
+
+
+@pytest.mark.parametrize("case", few(UNOBSERVED))
+def test_losses_whose_successes_the_model_draws(case):
+    """Drawn ones, and cumulants by 4000 simulated draws: within six standard errors.
+
+    The mean of infinitely many particles has the variance of its simulation alone.
+    """
+    given = UNOBSERVED[case]._replace(observed=False)
+    mean, variance, third = with_drawn_rows(given)
+    std = np.sqrt(variance)
+    drawn = sampled_distribution(given, seed(), 60_000)
+    many = drawn._draws.shape[1]
+    assert (np.abs(drawn.mean - mean) < 6 * std / np.sqrt(many)).all()
+    np.testing.assert_allclose(drawn.variance, variance, rtol=0.1)
+    rough = rough_distribution(given, seed())[0].cumulants
+    assert (np.abs(rough.mean - mean) < 6 * std / 4000**0.5).all()
+    np.testing.assert_allclose(rough.variance, variance, rtol=0.25)
+    np.testing.assert_allclose(rough.third, third, atol=float(1.5 * std.max() ** 3))
+    for particles in (200, 10**9):
+        of_many = given._replace(num_particles=particles)
+        found = loss_distribution(of_many, seed())[0].cumulants
+        np.testing.assert_allclose(
+            found.variance, rough.variance * (1 / particles + 1 / 4000) / (1 + 1 / 4000), rtol=1e-9
+        )
+        each = 1 / particles**2 - 1 / 4000**2
+        np.testing.assert_allclose(found.third, rough.third * each / (1 - 1 / 4000**2), rtol=1e-9)
+
+
+@pytest.mark.thorough
+def test_simulated_draws_are_shared_by_latents():
+    """A hundred thousand in all, and no fewer than so many of each.
+
+    Their number is what the mean of infinitely many particles is uncertain by.
+    """
+    for latents, fewest, wanted in ((100, 50, 1000), (400, 50, 250), (4000, 50, 50)):
+        counts = er.Counts(np.arange(latents) % 7, 6)
+        own = np.full((2, latents), 3.0)
+        given = model_of(counts=counts, own=own, observed=False)
+        one, many = (
+            rough_distribution(given._replace(num_particles=x), seed())[0].variance[0]
+            for x in (1, 10**12)
+        )
+        assert one / many == pytest.approx(wanted + 1, rel=1e-6), fewest
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_the_bound_of_a_few_samples(alpha):
+    """Renyi's bound of two samples of one latent: by a rule over both of its draws."""
+    given = model_of(
+        counts=er.Counts(3, 10), own=[[3.0], [6.0]], loss=RenyiBound(alpha, 2), factor=2.0
+    )
+    logit, shares = weighed(given, 401, 12.0)
+    f, shares = estimate(given, logit)[:, 0, 0], shares[:, 0, 0]
+    power = 1 - alpha
+    bound = np.logaddexp(power * f[:, None], power * f) / power - np.log(2) / power
+    weights = shares[:, None] * shares
+    mean, variance, third = central(-2 * bound.ravel(), weights.ravel())
+    for particles in (1, 200):
+        of = given._replace(num_particles=particles)
+        law = loss_distribution(of, seed())[0]
+        assert isinstance(law, SampledDistribution) == (particles == 1)
+        std = np.sqrt(variance / particles)
+        assert abs(law.mean[0] - mean) < 6 * std / 150  # by 20,000 draws and more
+        np.testing.assert_allclose(law.variance, variance / particles, rtol=0.1)
+    np.testing.assert_allclose(law.cumulants.third, third / 200**2, rtol=0.2)
+    one = law.cumulants.variance * 200 / (1 + 200 / 200_000)
+    least = given._replace(num_particles=10**12)
+    of_least = loss_distribution(least, seed())[0].variance
+    assert one / of_least == pytest.approx(200_000, rel=1e-6)
+
+
+@pytest.mark.parametrize("particles", [1, 3])
+@pytest.mark.parametrize("name", BATCHES)
+def test_drawn_losses_of_minibatches_have_the_cumulants(name, particles):
+    """Within five standard errors of 20,000 draws (a false alarm in 1e6)."""
+    counts, own, batch = BATCHES[name]
+    of = model("beta", (1.5, 2.5), own, particles=particles, counts=counts)
+    of = of._replace(batch=batch, batch_scale=16 / 5 if name == "trials of one latent" else 1.5)
+    whole = minibatch_cumulants(LinearForm.of(of), DrawCumulants())
+    size = 20_000
+    each = of._replace(num_particles=particles)
+    drawn = sampled_distribution(each, seed(), 1, size)
+    away = drawn._draws[0] - whole.mean
+    assert abs(away.mean()) < 5 * away.std() / size**0.5
+    assert abs((away**2).mean() - whole.variance[0]) < 5 * (away**2).std() / size**0.5
+    assert abs((away**3).mean() - whole.third[0]) < 5 * (away**3).std() / size**0.5
+
+
+@pytest.mark.parametrize("how", [loss_distribution, rough_distribution])
+@pytest.mark.parametrize("moving", ["prior", "guide", "added"])
+def test_losses_of_several_parameters_have_a_distribution_each(moving, how):
+    """That of each alone, whether those before it are the same."""
+    steps = np.array([1.0, 1.0, 1.3, 1.3, 1.0])[:, None]
+    one = model_of(steps=5)
+    if moving == "prior":
+        given = one._replace(prior=one.prior * steps)
+    elif moving == "guide":
+        given = one._replace(guide_parameters=one.guide_parameters * steps)
+    else:
+        given = one._replace(
+            added=one._replace(prior=one.prior * steps, counts=er.Counts([0] * 3, 0))
+        )
+    found, rounding = how(given, seed())
+    x = found.mean + 0.3 * np.sqrt(found.variance)
+    density = found.log_density(x)
+    for t in range(5):
+        alone, rounded = how(given.at(np.array([t])), seed())
+        assert found.mean[t] == pytest.approx(alone.mean[0], rel=1e-13)
+        assert found.variance[t] == pytest.approx(alone.variance[0], rel=1e-13)
+        assert rounding[t] == pytest.approx(rounded[0], rel=1e-13)
+        assert density[t] == pytest.approx(alone.log_density(x[[t]])[0], abs=1e-9)
+    assert found.mean[2] != found.mean[1]
+
+
+def test_rounding_is_four_units_of_all_terms():
+    """In the run's precision, as the losses are multiplied."""
+    form = LinearForm.of(model_of())
+    size = 4 * 2.0**-52 * form.magnitude()
+    np.testing.assert_allclose(_rounding(form), size, rtol=1e-14)
+    for change, times in (({"dtype": "float32"}, 2.0**29), ({"factor": -3.0}, 3.0)):
+        changed = _rounding(LinearForm.of(model_of(**change)))
+        np.testing.assert_allclose(changed, times * size, rtol=1e-14)
+
+
+def test_a_quick_distribution_is_closed_where_that_costs_nothing():
+    """Else it has three cumulants, also where only what is added would be sampled."""
+    beta = model_of()
+    bound = model_of(loss=RenyiBound(0.0, 2))
+    apart = model_of("normal")
+    for given, closed in (
+        (beta, True),
+        (beta._replace(added=beta), True),
+        (bound, False),
+        (apart, False),
+        (beta._replace(added=bound), False),
+        (beta._replace(added=apart), False),
+        (beta._replace(observed=False), False),
+        (beta._replace(batch=2, batch_scale=1.5), False),
+    ):
+        found, _ = quick_distribution(given, seed(), DrawCumulants())
+        assert found.closed == closed
+        assert isinstance(found.cumulants, GammaCumulants) != closed

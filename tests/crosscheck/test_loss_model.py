@@ -10,7 +10,7 @@ import elbo_ref as er
 from elbo_ref.crosscheck.distribution import expected_losses, loss_distribution
 from elbo_ref.crosscheck.given_draws import Draws, losses_given
 from elbo_ref.crosscheck.linear_form import LinearForm
-from elbo_ref.crosscheck.loss_model import Rows
+from elbo_ref.crosscheck.loss_model import Rows, minibatch_fields
 from elbo_ref.crosscheck.mistakes import closed_form_hypotheses
 from elbo_ref.objectives import find as find_loss
 from loss_models import COUNTS, OWN, model_of
@@ -148,3 +148,15 @@ def test_other_ways_to_take_a_renyi_bound(loss, single, batch, bounds):
     loss = loss if isinstance(loss, str) else find_loss(loss)
     model = model_of("beta", counts, own, loss=loss, batch=batch)
     assert [other.bound for other, _ in model.other_bounds()] == bounds
+
+
+def test_fields_of_minibatches():
+    """They are scaled up to all latents, or to all trials of one."""
+    assert minibatch_fields(COUNTS, None) == {}
+    twice = er.Counts([3, 7], [10, 9], [2, 1])
+    one = er.Counts(3, 10)
+    for counts, size, total in ((COUNTS, 2, 3), (twice, 3, 3), (one, 4, 10), (one, 10, 10)):
+        wanted = {"batch": size, "batch_scale": total / size}
+        assert minibatch_fields(counts, size) == wanted
+        with pytest.raises(ValueError, match=f"subsample_size = {total + 1} exceeds the {total}"):
+            minibatch_fields(counts, total + 1)

@@ -302,3 +302,33 @@ def test_a_density_by_parts_is_that_of_their_mixture():
     x = np.array([1.5, 2.5])
     wanted = (stats.gamma([1.0, 2.0]).pdf(x) + stats.gamma([3.0, 5.0]).pdf(x)) / 2
     np.testing.assert_allclose(found.log_density(x), np.log(wanted), rtol=1e-9)
+
+
+class Counted(NamedTuple):
+    """Cumulants that note how many are asked for."""
+
+    cumulants: GammaCumulants
+    asked: list[int]
+    closed = True
+
+    @property
+    def domain(self):
+        return self.cumulants.domain
+
+    def at(self, s, rows=ALL):
+        self.asked.append(len(s))
+        return self.cumulants.at(s, rows)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e9])
+def test_tails_do_not_depend_on_the_unit(scale):
+    """And are found in a few steps of Newton's method, each of the numbers that are left."""
+    deviations = np.array([-3.0, -1.0, -0.1, 0.1, 1.0, 4.0])
+    shapes = np.full(6, 5.0)
+    plain, counted = gamma(shapes), Counted(gamma(shapes, scale), [])
+    found = SaddlepointDistribution(counted)
+    x = shapes + deviations * np.sqrt(shapes)
+    wanted = SaddlepointDistribution(plain).outer_tail(x)
+    assert found.outer_tail(scale * x) == pytest.approx(wanted, rel=1e-9)
+    assert sum(counted.asked) < 15 * len(x)
+    assert counted.asked[-1] < len(x)
