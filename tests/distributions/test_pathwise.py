@@ -19,7 +19,7 @@ from elbo_ref.distributions.pathwise import (
     series,
     tail,
 )
-from elbo_ref.distributions.pathwise.table import Table
+from elbo_ref.distributions.pathwise.table import Table, extent
 from places import REFERENCE
 from tiers import few
 
@@ -322,6 +322,27 @@ def test_the_table_of_a_shared_pair(a, b):
     alone = np.array(er.pathwise_gradient(draws, np.full(draws.size, a), b))
     error = np.abs(table / alone - 1).max(axis=0)
     assert error.max() <= 1e-13 and np.median(error) <= 5e-15, (a, b, error.max())
+
+
+@pytest.mark.parametrize(("a", "b"), [(2.0, 3.0), (0.1, 5e3), (1e-6, 1e8), (1e8, 1e8)])
+def test_the_extent_of_a_table(a, b):
+    """To 40 beyond log((a + 1)/s) and log(s/(b + 1)), or to the outermost draws; cells of 1/3."""
+    low, high = math.log((a + 1) / (a + b)) - 40, math.log((a + b) / (b + 1)) + 40
+    for first, last in ((-1e3, 1e3), (-1e3, 0.5), (-0.5, 1e3), (-0.5, 0.5)):
+        begin, cells = extent(a, b, first, last)
+        end = min(high, last)
+        assert begin == pytest.approx(max(low, first), rel=1e-14)
+        assert end < begin + cells / 3 <= max(end, begin) + 1 / 3 + 1e-9
+
+
+def test_a_table_is_made_for_twenty_draws_a_cell(monkeypatch):
+    """Fewer draws are taken one by one."""
+    made = []
+    covering = Table.covering
+    monkeypatch.setattr(Table, "covering", lambda *x: made.append(x) or covering(*x))
+    for size, tables in ((1180, 0), (1240, 1)):
+        er.pathwise_gradient(np.linspace(-9.9, 9.9, size), 2.0, 3.0)  # 60 cells
+        assert len(made) == tables
 
 
 def test_the_table_is_checked_off_its_nodes(monkeypatch):

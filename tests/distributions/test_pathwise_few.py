@@ -166,3 +166,26 @@ def test_draws_that_would_need_too_many_terms_are_taken_apart(size):
     np.testing.assert_allclose(got, wanted, rtol=LARGEST)
     assert (got == wanted).all(axis=0).sum() >= size // 40
     assert (got != wanted).any()
+
+
+@pytest.mark.parametrize(("a", "b"), [(2.0, 1e-3), (0.5, 0.01), (0.1, 9.5)])
+def test_the_mirror_image_is_reached_as_well(a, b):
+    """Draws on both sides of the middle, which is where s c = 1 for a concentration below 1."""
+    y = math.log(a / b) + np.linspace(-8.0, 2.0, 12)
+    for size in (3, 7, 12):
+        found, mirrored = few.derivatives(y[:size], a, b), few.derivatives(-y[:size], b, a)
+        assert found is not None and mirrored is not None
+        np.testing.assert_allclose(found, -mirrored[::-1], rtol=LARGEST)
+
+
+def test_powers_that_are_too_many_are_not_taken():
+    """Twenty thousand: 80 terms of 250 draws, and not of one more."""
+    a, b, odds = 3.0, 20.0, 1e-9
+    while few._terms(odds, a, b) <= 72:
+        odds *= 1.01
+    terms = few._terms(odds, a, b)
+    most = int(20_000 // terms)
+    y = np.full(most + 1, math.log(odds))
+    y[1:] -= 5.0
+    assert few._from_ends(y[:-1], a, b, odds * math.exp(-5.0), odds) is not None
+    assert few._from_ends(y, a, b, odds * math.exp(-5.0), odds) is None

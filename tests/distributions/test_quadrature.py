@@ -51,6 +51,20 @@ def test_a_shorter_rule_would_show():
     assert abs(variance / next(by_polygamma(1.16, 5.7))[0] - 1) > 1e-7
 
 
+def test_each_so_manieth_node_of_a_normal():
+    """Those of the zone; all of them unless others are asked for, and as good a mean."""
+    loc, scale = np.array([0.5]), np.array([0.7])
+    whole, half = (
+        quadrature.over_normal(loc, scale, 160),
+        quadrature.over_normal(loc, scale, 160, 2),
+    )
+    zone = whole.away[:161]
+    np.testing.assert_array_equal(half.away[:81], zone[::2])
+    assert len(whole.away) - len(half.away) == 80
+    means = [np.exp(x.log_weights)[:, 0] @ sc.expit(x.logit)[:, 0] for x in (whole, half)]
+    assert means[1] == pytest.approx(means[0], rel=1e-12)
+
+
 @pytest.mark.parametrize("scale", [1e6, 1e30, 1e100])
 def test_a_normal_of_any_scale(scale):
     """Far out log c is the smaller of y and 0: a limit in z alone, with as many nodes as ever."""
