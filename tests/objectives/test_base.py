@@ -92,3 +92,18 @@ def test_memory_of_a_step_is_bounded_by_a_block(size, particles):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak - 4 * params.nbytes < 60e6
+
+
+@pytest.mark.parametrize("multiplicity", [[1], [1, 1, 1], [2, 1, 3], [0, 4]])
+@pytest.mark.parametrize("particles", [1, 3])
+def test_averages_over_particles_and_equal_latents(multiplicity, particles):
+    """Of each entry; that of an entry without latents is 0."""
+    size = len(multiplicity)
+    task = Task(GUIDES["beta"], er.Counts(range(size), size, multiplicity))
+    rows = np.random.default_rng(1).normal(size=(2, particles, sum(multiplicity)))
+    wanted, start = np.zeros((2, size)), 0
+    for entry, times in enumerate(multiplicity):
+        if times:
+            wanted[:, entry] = rows[..., start : start + times].mean(axis=(1, 2))
+        start += times
+    np.testing.assert_allclose(task.per_entry(rows), wanted, rtol=1e-13)

@@ -347,3 +347,28 @@ def test_a_renyi_bound_of_two_samples(alpha):
     one = RenyiBound(alpha, 1).latent_variances(task, prior, OWN)
     np.testing.assert_allclose(one, Trace().latent_variances(task, prior, OWN), rtol=1e-14)
     assert RenyiBound(alpha, 3).variance(task, prior, OWN) is None
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
+@pytest.mark.parametrize(
+    ("name", "own"), [("beta", [[2.5, 1.8], [3.0, 4.2]]), ("tied", np.zeros((0, 2)))]
+)
+def test_the_gradient_of_a_bound_above_the_elbo(name, own, alpha):
+    """By central differences of its height, to the error of the quadrature."""
+    task, own, loss = Task(guides.find(name), TWO), np.array(own), RenyiBound(alpha, 2)
+
+    def height(prior, params):
+        return loss.above_elbo(task, prior, params, 96).value
+
+    step, h = loss.above_elbo(task, PRIOR, own, 96), 1e-4
+    for got, at in ((step.prior, 0), (step.params, 1)):
+        for place in np.ndindex((PRIOR, own)[at].shape):
+            move = [np.zeros_like(PRIOR), np.zeros_like(own)]
+            move[at][place] = h
+            up, down = (
+                height(PRIOR + move[0], own + move[1]),
+                height(PRIOR - move[0], own - move[1]),
+            )
+            assert np.ravel(got)[np.ravel_multi_index(place, (PRIOR, own)[at].shape)] == (
+                pytest.approx((up - down) / (2 * h), abs=1e-4)
+            )

@@ -23,7 +23,7 @@ import elbo_ref as er
 import oracles
 from elbo_ref.guides import GUIDES
 from elbo_ref.objectives.base import Task
-from elbo_ref.objectives.exact import latent_values, objective_gradient, objective_value
+from elbo_ref.objectives.exact import Exact, latent_values, objective_gradient, objective_value
 from kinds import SINGLE, one_row
 from oracles import slope_along
 
@@ -582,3 +582,19 @@ def test_equal_entries_are_evaluated_once(name, seed, equal):
         np.testing.assert_allclose(
             ours, theirs, rtol=1e-13, atol=1e-13 * np.abs(theirs).max(initial=0)
         )
+
+
+@pytest.mark.parametrize("name", ["beta", "normal", "tied", "none"])
+def test_rows_of_parameters_have_a_value_each(name):
+    """As `rest` sees the steps of a history at once: that of each row alone."""
+    task = Task(GUIDES[name], SOME)
+    rng = np.random.default_rng(2)
+    k, steps = len(task.guide.parameter_names), 3
+    priors = np.exp(rng.normal(size=(2, steps, 1)))
+    rows = task.guide.constrain(rng.normal(size=(k, steps * len(SOME))))
+    rows = rows.reshape(k, steps, len(SOME))
+    found = Exact().rest(task, er.Beta(*priors), rows)
+    assert found.shape == (steps,)
+    for t in range(steps):
+        alone = objective_value(task, er.Beta(*priors[:, t, 0]), rows[:, t])
+        assert found[t] == pytest.approx(alone, rel=1e-13)

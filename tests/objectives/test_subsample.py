@@ -177,6 +177,16 @@ def test_what_is_refused():
         run(SEVERAL, loss=loss, num_particles=4, subsample_size=2)
 
 
+def test_batches_of_very_many_trials():
+    """The coefficients of many single trials are 0 to the rounding of large logarithms."""
+    trials = np.zeros(200_003, int)
+    trials[:80_001] = 1
+    counts = er.Counts.shared(trials, 1)
+    assert counts.log_split[0] < -1e5
+    run = er.maximize_elbo(counts, num_steps=2, subsample_size=100)
+    assert np.isfinite(run.losses).all()
+
+
 def test_a_batch_of_very_many_latents():
     """10^12 equal latents, of which each particle sees 100."""
     counts = er.Counts([3, 4], 10, multiplicity=[10**12, 10**12])
