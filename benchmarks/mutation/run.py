@@ -76,7 +76,7 @@ SURFACE = "tests/test_surface.py"
 LOSS_MODEL = ("loss_model", "linear_form", "cumulants", "moments", "clamping", "distribution")
 LAW = tuple(f"tests/crosscheck/test_{x}.py" for x in (*LOSS_MODEL, "saddlepoint"))
 OWN_PARTS = (*LOSS_MODEL, "saddlepoint")
-LIVE = ("pyro", "numpyro")
+LIVE = ("pyro", "numpyro", "distribution_kinds", "script")
 """Beginnings of the names of modules that nothing but a live run comes by."""
 
 

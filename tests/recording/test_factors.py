@@ -134,3 +134,12 @@ def test_a_program_with_a_penalty_is_outside_and_its_losses_are_no_mistake():
     assert (verdict.outcome, verdict.mistakes) == ("outside_model", ())
     assert "'more'" in verdict.having("outside")[0].quantity
     assert replay(made.recording(losses=losses)).mistakes == ("loss_mismatch",)
+
+
+@pytest.mark.parametrize(("size", "named"), [(1.0, True), (1e-2, True), (1e-9, False)])
+def test_a_factor_that_hardly_varies_is_not_judged_by_its_curve(size, named):
+    """Where all that varies is rounding, the rest of a line is as large as the factor."""
+    made, logits = factored(outcomes=(0 * K, N), steps=40)
+    curved = size * np.logaddexp(made.observed["lik.factor"], np.log(0.3))
+    found = no_likelihood(replace(made, observed={"lik.factor": curved}), logits)
+    assert found == ("lik" if named else "")

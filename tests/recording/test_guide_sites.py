@@ -222,7 +222,7 @@ def test_a_normal_put_through_a_sigmoid(transforms):
             reading(sites, arguments)
 
 
-@pytest.mark.parametrize("vector", ["_AutoDiagonalNormal_latent", "_auto_latent"])
+@pytest.mark.parametrize("vector", ["_AutoDiagonalNormal_latent", "_auto_latent", "logits"])
 def test_a_vector_of_logits(vector):
     sites = [site("guide", vector, "Normal"), site("guide", "c", "Delta")]
     arguments = {f"guide.{vector}.loc": LOC, f"guide.{vector}.scale": SCALE}

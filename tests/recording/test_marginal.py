@@ -52,6 +52,7 @@ def recording(gradients=None, scale=1.0, **changed):
 def test_the_model_is_the_marginal_one():
     statement = read_statement(recording())
     assert statement.marginal and statement.data.counts() == COUNTS
+    assert (statement.scale, statement.likelihood_weight) == (1.0, 1.0)
     np.testing.assert_array_equal(statement.prior[:, :, 0], (A, B))
 
 

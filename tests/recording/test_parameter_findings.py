@@ -8,6 +8,7 @@ import pytest
 from elbo_ref.recording import Recording
 from elbo_ref.recording.guide_sites import Argument
 from elbo_ref.recording.parameter_findings import (
+    _enters,
     left_behind,
     lost_on_the_way,
     moved_between,
@@ -21,7 +22,8 @@ def recording(gradients, **groups):
     """Parameters that stay where they are, unless it is said otherwise."""
     still = {name: np.ones(np.shape(x)) for name, x in gradients.items()}
     same = dict.fromkeys(("before", "after", "constrained"), still)
-    return Recording(losses=np.zeros(STEPS), gradients=gradients, **{**same, **groups})
+    steps = len(next(iter(gradients.values())))
+    return Recording(losses=np.zeros(steps), gradients=gradients, **{**same, **groups})
 
 
 def moves(**lengths):
@@ -112,3 +114,31 @@ def test_parameters_that_something_else_changes_between_steps(left_out):
     found = moved_between(recording(**groups, header=header))
     words = "b: changed between steps, 3 times"
     assert [(x.quantity, x.status) for x in found] == [(words, "note")] * (not left_out)
+
+
+@pytest.mark.parametrize(("lost", "told"), [(2, False), (3, True)])
+def test_a_quarter_of_the_steps_may_lose_a_gradient(lost, told):
+    """Of nine steps: a value may come to an end of its range now and then."""
+    come = np.ones(9)
+    come[:lost] = 0.0
+    felt = {"prior.concentration1": Argument(np.ones((9, 1)), np.ones((9, 1)), ("a",))}
+    assert bool(lost_on_the_way(recording(gradients={"a": come}), felt)) == told
+
+
+def test_a_parameter_that_is_the_mean_or_the_total_of_two_that_move():
+    """To rounding, however small; with one concentration alone there is neither."""
+    one = Argument(np.linspace(1e-4, 3e-4, STEPS)[:, None], None, ("a",))
+    zero = Argument(np.linspace(2.0, 1.0, STEPS)[:, None], None, ("b",))
+    both = {"prior.concentration1": one, "prior.concentration0": zero}
+    total = one.values + zero.values
+    for value in (total, one.values / total, (one.values / total)[:, 0]):
+        assert _enters(value, both, "prior.")
+        assert _enters(value * (1 + 2e-16), both, "prior.")
+        assert not _enters(value * (1 + 1e-11), both, "prior.")
+        for role, x in both.items():
+            assert not _enters(value, {role: x}, "prior.")
+        still = {
+            **both,
+            "prior.concentration1": Argument(one.values[:1] + 0 * one.values, None, ()),
+        }
+        assert not _enters(value, still, "prior.")

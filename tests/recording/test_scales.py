@@ -78,3 +78,24 @@ def test_weights_that_count_no_latents_are_another_model():
     observed = {**made.observed, "model.c.scale": changing}
     with pytest.raises(OutsideError, match="change from step to step"):
         read_statement(replace(made, observed=observed))
+
+
+def test_a_single_latent_has_no_multiplicity_of_its_own():
+    """There is nothing that its scale could differ from."""
+    made = recording()
+    one = replace(
+        made,
+        draws={"c": made.draws["c"][..., :1]},
+        arguments={x: values[:, :1] for x, values in made.arguments.items()},
+        observed={
+            "k.value": made.observed["k.value"][:, :1],
+            "k.total_count": made.observed["k.total_count"][:, :1],
+            "k.index": made.observed["k.index"][:, :1],
+            **{f"{x}.scale": np.full((1, 1), 2.0) for x in ("model.c", "guide.c", "model.k")},
+        },
+    )
+    sites = [
+        {**x, "rows": 1, "elements": 1} if x["name"] == "k" else x for x in made.header["sites"]
+    ]
+    statement = read_statement(replace(one, header={**made.header, "sites": sites}))
+    assert statement.data.multiplicity is None and not statement.findings

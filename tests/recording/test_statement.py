@@ -291,13 +291,15 @@ def test_a_parameter_that_another_program_states_is_not_of_this_argument(made):
         ({"low": 1.0}, 1.0, 5.0, False),
         ({"low": 0.01, "high": 100.0}, -1.0, 50.0, False),
         ({"low": 0.01, "high": 100.0}, -1.0, 99.5, True),
+        ({"low": 0.0, "high": 1.0}, -1.0, np.linspace(0.5, 0.999, STEPS), True),  # at last
+        ({"low": 0.0, "high": 1.0}, -1.0, np.linspace(0.999, 0.5, STEPS), False),  # no longer
         ({"low": 0.0}, 1.0, 1e-6, False),  # positive: concentrations end there anyway
         ({}, -1.0, 0.999, False),
     ],
 )
 def test_a_guide_at_the_end_of_its_range(ends, gradient, at, told):
     sources = {"concentration1": ["qa"], "concentration0": ["qb"]}
-    value = np.full((STEPS, 3), at)
+    value = np.broadcast_to(np.reshape(at, (-1, 1)), (STEPS, 3)).copy()
     groups = {name: {"qa": value} for name in ("before", "constrained", "gradients", "after")}
     recording = stated(
         C,
@@ -373,12 +375,12 @@ def test_sites_that_are_scaled_each_otherwise(scales, name, words):
 
 
 def test_two_observed_sites_of_which_one_is_scaled():
+    """A site without a scale counts once; all terms count as often as those that count most."""
     made = stated(C, BOTH)
-    rows = [
-        {**made.header["sites"][-1], "name": x, "scale": scale}
-        for x, scale in zip("kl", (1.0, 0.5), strict=True)
-    ]
-    (found,) = scales_of(Sites(made, ["c"]), rows, None)[-1]
+    rows = [{**made.header["sites"][-1], "name": x} for x in "kl"]
+    rows[1]["scale"] = 0.5
+    *factors, (found,) = scales_of(Sites(made, ["c"]), rows, None)
+    assert factors == [1.0, 1.0]
     assert (
         found.name == "likelihood_weight" and "data k 1 times, data l 0.5 times" in found.quantity
     )
@@ -530,3 +532,13 @@ def test_an_argument_that_no_beta_has_is_refused():
     wrong = {**made.arguments, "model.c.concentration1": -made.arguments["model.c.concentration1"]}
     with pytest.raises(ValueError, match=r"prior\.concentration1 is -2 at step 0, and has to be"):
         read_statement(replace(made, arguments=wrong))
+
+
+def test_the_largest_of_several_scales_is_that_of_the_terms():
+    """Of a latent in two sites, which are scaled each otherwise."""
+    made = stated(C, BOTH)
+    sites = [{**x, "scale": 4.0} if x["program"] == "model" else x for x in made.header["sites"]]
+    second = {**sites[0], "name": "c2", "scale": 0.5}
+    changed = replace(made, header={**made.header, "sites": [*sites, second]})
+    found = scales_of(Sites(changed, ["c"]), sites[-1:], None)
+    assert found[0] == 4.0

@@ -112,10 +112,10 @@ def test_every_particle_must_agree():
 
 @pytest.mark.parametrize("off", [1e-3, 1e-6])
 def test_a_probability_that_is_near_a_draw_is_another(off):
-    p = np.array([[0.25, 0.5]])
-    draws = {"c": Draws(p, (2,))}
-    assert find_link(rows(p * (1 + off)), draws, None) is None
-    assert find_link(rows(p * (1 + 1e-16)), draws, None) is not None
+    for p in (np.array([[0.25, 0.5]]), np.array([[3e-8, 5e-6]])):
+        draws = {"c": Draws(p, (2,))}
+        assert find_link(rows(p * (1 + off)), draws, None) is None
+        assert find_link(rows(p * (1 + 1e-16)), draws, None) is not None
 
 
 def test_one_latent_of_all_rows():
