@@ -72,9 +72,9 @@ def _grid(k: IntArray, f: IntArray, weight: IntArray) -> tuple[np.ndarray, ...]:
     """Lay a grid over latents of one cell, or keep them: points, what is beyond them, weights."""
     k0, f0 = int(k[0]), int(f[0])
     dk, df = (k - k0).astype(np.float64), (f - f0).astype(np.float64)  # exact, or nearly
-    slope = _slope(df, dk)
+    slope = slope_of(df, dk)
     residual = dk - slope * df
-    along, across = _Axis.of(df), _Axis.of(residual)
+    along, across = Axis.of(df), Axis.of(residual)
     far = min(float(f.min()) + along.half, float(k.min()) / max(abs(slope), 1e-300) + along.half)
     sizes = along.points(far), across.points(float(k.min()) + across.half)
     if sizes[0] * sizes[1] * _WORTH > k.size:
@@ -89,7 +89,7 @@ def _grid(k: IntArray, f: IntArray, weight: IntArray) -> tuple[np.ndarray, ...]:
     return *points, at_k - whole_k, at_f - whole_f, share.ravel()
 
 
-def _slope(x: FloatArray, y: FloatArray) -> float:
+def slope_of(x: FloatArray, y: FloatArray) -> float:
     """Fit a straight line by least squares."""
     scale = float(np.abs(x).max())
     if scale == 0:
@@ -100,14 +100,14 @@ def _slope(x: FloatArray, y: FloatArray) -> float:
     return float(x @ y) / square / scale if square > 0 else 0.0
 
 
-class _Axis(NamedTuple):
+class Axis(NamedTuple):
     """A range of values."""
 
     middle: float
     half: float
 
     @classmethod
-    def of(cls, values: FloatArray) -> _Axis:
+    def of(cls, values: FloatArray) -> Axis:
         """Take the middle and half the width of the range."""
         low, high = float(values.min()), float(values.max())
         return cls((low + high) / 2, (high - low) / 2)

@@ -9,7 +9,7 @@ upper quantile is minus the lower one of the mirrored mixture.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from scipy import special as sc
 from elbo_ref._format.progress import Add
 from elbo_ref._validation.arguments import FloatArray, IntArray
 from elbo_ref.counts import Counts
+from elbo_ref.estimates.many_latents import interpolated
 from elbo_ref.estimates.quadrature import Nodes
 from elbo_ref.special import (
     beta_share,
@@ -32,9 +33,7 @@ _FARTHEST = 740.0
 _TINIEST = 700.0
 """Minus the logit of a quantile below which betainc underflows: it is 0."""
 _CLOSE = 2e-3
-"""A Halley step below so many posterior deviations is the last: the next is about 0.02 its cube."""
-_MANY, _SAMPLE = 4096, 256
-"""Latents of which some are solved first, to start the others nearer; and how many."""
+"""A Halley step below so many deviations, 1 at most, is the last: the next is 0.02 its cube."""
 _CLOSE_TO_ONE = 3.0
 """A logit from which on 1 - c, not c, is exact."""
 _STEPS = 8
@@ -114,14 +113,14 @@ class Mixture(NamedTuple):
     Attributes
     ----------
     concentration1, concentration0, weight : float64 ndarray, shape (J,)
-    successes, failures : int64 ndarray, shape (P,)
+    successes, failures : int64 or float64 ndarray, shape (P,)
     """
 
     concentration1: FloatArray
     concentration0: FloatArray
     weight: FloatArray
-    successes: IntArray
-    failures: IntArray
+    successes: IntArray | FloatArray
+    failures: IntArray | FloatArray
 
     @property
     def mirrored(self) -> Mixture:
@@ -157,44 +156,29 @@ class Mixture(NamedTuple):
 
     def lower_quantile(self, tail: float, add: Add | None = None) -> FloatArray:
         """Find the logit of c below which each latent lies with probability `tail` < 1/2."""
-        mean, variance = self.moments()
-        logits = np.empty(mean.size)
-        correction = self._correction(tail, mean, variance) if mean.size > _MANY else None
-        for part, a, b in self.blocks():
-            rest = (b / (a + b)) @ self.weight
-            start, scale = _start(tail, mean[part], rest, variance[part])
-            if correction is not None:
-                start = start + scale * correction(start, scale)
-            logits[part] = _quantile(a, b, self.weight, tail, start, scale)
-            if add:
-                add(a.shape[0])
+
+        def solve(k: FloatArray, f: FloatArray) -> tuple[FloatArray, FloatArray]:
+            return self._replace(successes=k, failures=f)._solved(tail)
+
+        logits = interpolated(self.successes, self.failures, solve)
+        alone = np.isnan(logits)
+        if add:
+            add(int((~alone).sum()))
+        k, f = self.successes[alone], self.failures[alone]
+        logits[alone], _ = self._replace(successes=k, failures=f)._solved(tail, add)
         return logits
 
-    def _correction(
-        self, tail: float, mean: FloatArray, variance: FloatArray
-    ) -> Callable[[FloatArray, FloatArray], FloatArray] | None:
-        """Fit, to some latents, how far a start is from the quantile in posterior deviations.
-
-        Of many latents this is a smooth function of start and deviation: a cubic leaves 1e-3.
-        """
-        some = np.linspace(0, mean.size - 1, _SAMPLE).astype(np.intp)
-        few = self._replace(successes=self.successes[some], failures=self.failures[some])
-        start, scale = _start(tail, mean[some], few.mirrored.moments()[0], variance[some])
-        away = (few.lower_quantile(tail) - start) / scale
-        if not np.abs(away).max() < 1:  # so far that no cubic is to be trusted
-            return None
-        at = np.stack([start, np.log(scale)])
-        low, high, middle, spread = at.min(1), at.max(1), at.mean(1), at.std(1) + 1e-9
-
-        def cubic(x: FloatArray) -> FloatArray:
-            u, v = (np.clip(x.T, low, high) - middle).T / spread[:, None]
-            return np.stack([u**i * v**j for i in range(4) for j in range(4 - i)], axis=1)
-
-        factors = np.linalg.lstsq(cubic(at), away, rcond=None)[0]
-        least, most = away.min(), away.max()
-        return lambda start, scale: np.clip(
-            cubic(np.stack([start, np.log(scale)])) @ factors, least, most
-        )
+    def _solved(self, tail: float, add: Add | None = None) -> tuple[FloatArray, FloatArray]:
+        """Find the logits of the quantiles; and posterior deviations."""
+        mean, variance = self.moments()
+        logits, scales = np.empty((2, mean.size))
+        for part, a, b in self.blocks():
+            rest = (b / (a + b)) @ self.weight
+            start, scales[part] = _start(tail, mean[part], rest, variance[part])
+            logits[part] = _quantile(a, b, self.weight, tail, start, scales[part])
+            if add:
+                add(a.shape[0])
+        return logits, scales
 
 
 def _start(
@@ -228,7 +212,7 @@ def _quantile(
     for _ in range(_STEPS):
         step = _halley(x[todo], a[todo], b[todo], norm[todo], weight, tail, large)
         x[todo] = np.clip(x[todo] + step, -_FARTHEST, _FARTHEST)
-        settled = np.abs(step) < _CLOSE * scale[todo] + 1e-15 * np.abs(x[todo])
+        settled = np.abs(step) < _CLOSE * np.minimum(scale[todo], 1.0) + 1e-15 * np.abs(x[todo])
         todo = todo[~(settled | ((np.abs(x[todo]) == _FARTHEST) & (step * x[todo] > 0)))]
         if not todo.size:
             return x

@@ -1,17 +1,17 @@
-"""`elbo_ref.estimates.mixture`: quantiles of many latents, some of which are solved first."""
+"""`elbo_ref.estimates.mixture` and `many_latents`: quantiles of many latents, from few."""
 
 import numpy as np
 import pytest
 
 import elbo_ref as er
-from elbo_ref.estimates import mixture
+from elbo_ref.estimates import many_latents, mixture
 from elbo_ref.special import beta_share
 
 
-def drawn(rate, size=600, most=3000):
+def drawn(rate, size=2000, most=3000, least=20):
     """Latents with success rates that are equal, or drawn."""
     rng = np.random.default_rng(1)
-    n = rng.integers(20, most, size)
+    n = rng.integers(least, most, size)
     return er.Counts(rng.binomial(n, rate(rng, size)), n)
 
 
@@ -19,54 +19,95 @@ CASES = {
     "binomial": drawn(lambda *_: 0.3),
     "rare": drawn(lambda *_: 0.002),
     "weak": drawn(lambda rng, size: rng.beta(300, 700, size)),
+    "apart": drawn(lambda rng, size: rng.beta(3, 7, size)),
+    "few trials": drawn(lambda *_: 0.3, most=400, least=1),
+    "many trials": drawn(lambda *_: 0.01, most=10**7),
     "at the ends": drawn(lambda rng, size: rng.beta(0.02, 0.1, size), most=100),
+    "without successes": er.Counts(0, np.arange(10, 310)),
 }
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("counts", CASES.values(), ids=CASES)
-def test_the_quantiles_of_many_are_those_of_each(monkeypatch, counts):
-    """To 1e-9 posterior deviations as without a correction, and where each is settled at 1e-7."""
+@pytest.mark.parametrize("case", CASES)
+def test_the_quantiles_of_many_are_those_of_each(monkeypatch, case):
+    """To 1e-9 posterior deviations as if each is solved, and settled at 1e-7."""
+    found = er.estimate(CASES[case])
     monkeypatch.setattr(mixture, "_CLOSE", 1e-7)
-    wanted = er.estimate(counts)
+    monkeypatch.setattr(many_latents, "_FEWEST", 10**9)
+    wanted = er.estimate(CASES[case])
     deviation = (wanted.upper - wanted.lower) / 4
-    monkeypatch.undo()
-    for many in (10**9, 64):
-        monkeypatch.setattr(mixture, "_MANY", many)
-        monkeypatch.setattr(mixture, "_SAMPLE", 60)
-        found = er.estimate(counts)
-        for got, exact in ((found.lower, wanted.lower), (found.upper, wanted.upper)):
-            assert (np.abs(got - exact) <= 1e-9 * deviation).all()
+    for got, exact in ((found.lower, wanted.lower), (found.upper, wanted.upper)):
+        assert (np.abs(got - exact) <= 1e-9 * deviation).all()
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("case", ["binomial", "rare"])
-def test_many_binomial_latents_take_one_step_each(monkeypatch, case):
-    """Betas that are evaluated for the two ends of each: two, and two and more for 60 of 600."""
+@pytest.mark.parametrize("case", ["binomial", "rare", "few trials", "without successes"])
+def test_of_many_latents_few_are_solved(monkeypatch, case):
     counts, evaluated = CASES[case], []
 
     def counted(a, b, c, rest):
-        evaluated.append(np.broadcast_shapes(np.shape(a), np.shape(c)))
+        evaluated.append(np.broadcast_shapes(np.shape(a), np.shape(c))[0])
         return beta_share(a, b, c, rest)
 
     monkeypatch.setattr(mixture, "beta_share", counted)
-    rows = {}
-    for many in (10**9, 64):
-        monkeypatch.setattr(mixture, "_MANY", many)
-        monkeypatch.setattr(mixture, "_SAMPLE", 60)
+    for fewest, least, most in ((10**9, 2.9, 6.0), (many_latents._FEWEST, 0.1, 2.0)):
+        monkeypatch.setattr(many_latents, "_FEWEST", fewest)
         evaluated.clear()
-        found = er.estimate(counts)
-        rows[many] = sum(x[0] for x in evaluated) / len(found.posteriors.fits[0].counts)
-    assert rows[10**9] > 3.9
-    assert rows[64] < 2.9
+        er.estimate(counts)
+        assert least < sum(evaluated) / len(counts) < most
 
 
-def test_starts_that_are_far_off_are_not_corrected():
-    """Half of the mass of each at an end: no Beta has such quantiles."""
-    size = 80
-    k = np.arange(size) % 5
-    latents = mixture.Mixture(
-        np.array([1e-3, 50.0]), np.array([50.0, 50.0]), np.array([0.5, 0.5]), k, k[::-1].copy()
-    )
-    mean, variance = latents.moments()
-    assert latents._correction(0.025, mean, variance) is None
+def smooth(k, f):
+    """What a quantile in deviations is like, and deviations."""
+    return np.log((k + 3) / (f + 2)) - np.sqrt(1 / (k + 2) + 1 / (f + 5)), np.full(k.shape, 1e-3)
+
+
+def band(size=3000):
+    """K and F of one rate, and of many trials."""
+    rng = np.random.default_rng(3)
+    n = rng.integers(200, 10**5, size)
+    k = rng.binomial(n, 0.2)
+    return k, n - k
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_function_of_the_counts_is_interpolated(mirrored):
+    k, f = band()[:: -1 if mirrored else 1]
+    solved = []
+
+    def solve(*counts):
+        solved.append(counts[0].size)
+        return smooth(*counts)
+
+    found = many_latents.interpolated(k, f, solve)
+    assert not np.isnan(found).any()
+    assert np.abs(found - smooth(k.astype(float), f.astype(float))[0]).max() < 1e-12
+    assert sum(solved) < 1000
+
+
+def test_counts_that_are_small_have_lines_of_their_own():
+    k = np.repeat([0, 3, 15], 300)
+    f = np.tile(np.arange(16, 316), 3)
+    found = many_latents.interpolated(k, f, smooth)
+    assert np.abs(found - smooth(k.astype(float), f.astype(float))[0]).max() < 1e-12
+
+
+@pytest.mark.parametrize("where", ["in the middle", "at an edge"])
+def test_what_does_not_vary_smoothly_is_left(where):
+    """A kink in the middle, and one that only latents at an edge show."""
+    k, f = band()
+    odds = np.log(k / f)
+    kink = float(np.median(odds)) if where == "in the middle" else float(np.sort(odds)[-2])
+
+    def solve(*counts):
+        value, deviation = smooth(*counts)
+        return value + np.maximum(np.log((counts[0] + 1e-9) / counts[1]) - kink, 0.0), deviation
+
+    assert np.isnan(many_latents.interpolated(k, f, solve)).all()
+
+
+def test_few_latents_and_huge_counts_are_left():
+    k, f = band(63)
+    assert np.isnan(many_latents.interpolated(k, f, smooth)).all()
+    k, f = (x * 10**8 for x in band())
+    assert np.isnan(many_latents.interpolated(k, f, smooth)).all()
