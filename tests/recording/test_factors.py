@@ -41,6 +41,14 @@ def test_the_counts_are_known_exactly(dtype, with_coefficients):
     np.testing.assert_allclose(data.log_coefficient[0], constant, rtol=1e-15)
 
 
+def test_four_draws_are_enough():
+    """They determine two counts and a constant, and one more holds them."""
+    assert data_of_factor(*factored(steps=4)).counts() == COUNTS
+    made, logits = factored(outcomes=(0 * K, N), steps=5)
+    curved = np.logaddexp(made.observed["lik.factor"], np.log(0.3))
+    assert no_likelihood(replace(made, observed={"lik.factor": curved}), logits) == "lik"
+
+
 def test_minus_a_likelihood_has_its_counts():
     data = data_of_factor(*factored(outcomes=(-K, K - N)))
     assert data.counts() == COUNTS

@@ -59,6 +59,10 @@ def test_some_of_the_latents_are_kept():
     assert shared.values.shape == shared.gradient.shape == (STEPS, 1)
 
 
+def test_an_argument_without_a_gradient_has_none_to_add_up():
+    assert Argument(np.ones((STEPS, 1)), None, ()).size == 0.0
+
+
 def test_gradients_of_two_places_are_added():
     mine, theirs = Argument(A, 3 * A, ("a",)), Argument(A, QA, ("a",))
     total = mine.plus(theirs).gradient

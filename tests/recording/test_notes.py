@@ -189,3 +189,32 @@ def test_arrays_have_the_elements_of_their_site(changed, words):
         return
     with pytest.raises(RecordingError, match=words):
         recording(**groups)
+
+
+@pytest.mark.parametrize(
+    ("described", "words"),
+    [
+        ({"sites": [{"program": "model", "name": "c", "class": "Beta", "observed": False}]}, ""),
+        ({"sites": [{"rows": -1}]}, "rows"),
+        ({"sites": [{"elements": 2**53 + 1}]}, "elements"),
+        ({"sites": [{"scale": 0.0}]}, "scale"),
+        ({"loss": {"num_particles": 1}}, ""),
+        ({"loss": {"num_particles": 0}}, "num_particles"),
+        ({"loss": {"num_particles": 2**53 + 1}}, "num_particles"),
+    ],
+)
+def test_numbers_of_a_header_are_bounded(described, words):
+    whole = {"program": "model", "name": "c", "class": "Beta", "observed": False}
+    header = {"earlier_steps": {"a": 7}, **described}
+    if "sites" in header:
+        header["sites"] = [{**whole, **x} for x in header["sites"]]
+    if words:
+        with pytest.raises(RecordingError, match=words):
+            recording(header=header)
+    else:
+        recording(header=header)
+
+
+def test_a_number_is_no_array_of_steps():
+    with pytest.raises(RecordingError, match=r"lr 'a' has shape \(\) where the first is 3"):
+        recording(lr={"a": np.array(0.1)})

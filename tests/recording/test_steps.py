@@ -137,6 +137,8 @@ def test_the_link_of_the_step_before_is_tried_first():
     other = rows(np.array([[0.5, 0.25, 0.125]]))
     moved = {"c": Draws(np.array([[0.5, 0.25, 0.125]]), (3,))}
     assert find_link(other, moved, last).element.tolist() == [0, 1, 2]
+    alone = Link("c", False, np.array([0, 0, 0]))
+    assert find_link(rows(c), {"c": Draws(c[:, :1], ())}, alone) is alone
     fewer = {"c": Draws(np.array([[0.5, 0.25]]), (2,))}
     assert find_link(rows(np.array([[0.25, 0.5]])), fewer, last).element.tolist() == [1, 0]
 
