@@ -261,3 +261,27 @@ def test_what_the_subject_says():
     header = {"framework": "pyro", "loss": {"class": "Trace_ELBO"}}
     one = replay(stated(np.full((1, 1, 3), 0.25, np.float32), betas((2.0, 5.0)), header=header))
     assert one.subject == "1 step of pyro with Trace_ELBO in float32: 3 latents, empty guide"
+
+
+def test_gradients_that_depart_are_one_mistake_beside_what_is_detached():
+    """Those of the prior, at fixed draws; where a parameter is detached it is that alone."""
+    made = Made()
+
+    def disturbed(recording):
+        name = "model.c.concentration1"
+        factors = np.random.default_rng(0).uniform(0.2, 3.0, (len(recording.losses), 1))
+        return {
+            x: values * factors if x == name else values
+            for x, values in recording.argument_gradients.items()
+        }
+
+    departing = made.recording(argument_gradients=disturbed)
+    assert made.replay(departing).mistakes == ("gradient_mismatch",)
+    header = {**departing.header}
+    header["sites"] = [
+        {**x, "sources": {**x["sources"], "concentration0": []}} if x["program"] == "model"
+        and x["name"] == "c" else x
+        for x in header["sites"]
+    ]  # fmt: skip
+    detached = made.replay(replace(departing, header=header))
+    assert detached.mistakes == ("gradient_detached",)

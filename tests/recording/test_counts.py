@@ -53,6 +53,10 @@ def test_rows_in_another_order():
     assert found(rows(K[order], N))[0][0] == "wrong_counts"
     one_total = er.Counts([3, 7], [10, 10])
     assert found(rows([7, 3], [10, 10]), one_total) == [("permuted_rows", "the row of latent 0")]
+    of_one_total = er.Counts([3, 7, 5], 10)
+    assert found(rows([3, 5, 7], [10] * 3), of_one_total) == [
+        ("permuted_rows", "the row of latent 1")
+    ]
     alike = er.Counts([3, 3, 12], [10, 9, 40])
     assert found(rows([3, 3, 12], [9, 10, 40]), alike) == [("permuted_rows", "the row of latent 0")]
 
@@ -265,3 +269,9 @@ def test_the_first_row_that_is_like_none_is_told():
     data.successes[1, 1] = 8.0
     data.successes[2, 0] = 9.0
     assert found(data, scale=1.5)[0][1] == "the total count of row 1 of the batch of step 1"
+
+
+@pytest.mark.parametrize(("scale", "names"), [(1.5, []), (1.0, [UNSCALED])])
+def test_minibatches_of_entries_are_scaled_too(scale, names):
+    data = batches(STEPS, multiplicity=np.ones(3, int))
+    assert [x.name for x in compare_in_orders(data, COUNTS, scale)] == names

@@ -99,3 +99,14 @@ def test_a_single_latent_has_no_multiplicity_of_its_own():
     ]
     statement = read_statement(replace(one, header={**made.header, "sites": sites}))
     assert statement.data.multiplicity is None and not statement.findings
+
+
+def test_sites_that_are_scaled_otherwise_have_their_losses_compared_all_the_same():
+    """Losses that follow are a row of the verdict; those that do not say nothing new."""
+    unlike = recording(guide=np.ones(3))
+    assert [x.name for x in replay(unlike).having("mistake")] == ["loss_mismatch"]
+    follow = replace(recording(), observed=unlike.observed)
+    verdict = replay(follow)
+    assert [x.name for x in verdict.having("mistake")] == ["loss_mismatch"]
+    assert "losses" in [x.name for x in verdict.having("agrees")]
+    assert "losses" not in [x.name for x in replay(unlike).having("agrees")]

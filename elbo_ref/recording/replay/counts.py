@@ -31,7 +31,7 @@ def compare_in_orders(data: Data, counts: Counts, scale: float) -> list[Finding]
     several = len(counts) == size and np.any(counts.multiplicity > 1)
     if data.multiplicity is not None or (several and data.constant):
         times = np.ones(size, np.int64) if data.multiplicity is None else data.multiplicity
-        return _compare_entries(data, times, counts)
+        return _compare_entries(data, times, counts, scale)
     found = compare_counts(data, one_by_one(counts), scale)
     if not found or not counts.labels:
         return found
@@ -41,15 +41,17 @@ def compare_in_orders(data: Data, counts: Counts, scale: float) -> list[Finding]
     return found
 
 
-def _compare_entries(data: Data, times: NDArray[np.int64], counts: Counts) -> list[Finding]:
+def _compare_entries(
+    data: Data, times: NDArray[np.int64], counts: Counts, scale: float
+) -> list[Finding]:
     """Compare entries that stand for several latents each, or all of these written out."""
     if len(counts) != len(times):
         seen = one_by_one(Counts(data.successes[0], data.total_count[0], times))
         same = _rows(seen.successes, seen.total_count) == _rows(
             counts.successes, counts.total_count
         )
-        return [] if same else compare_counts(data, one_by_one(counts), 1.0)
-    found = compare_counts(data, Counts(counts.successes, counts.total_count), 1.0)
+        return [] if same else compare_counts(data, one_by_one(counts), scale)
+    found = compare_counts(data, Counts(counts.successes, counts.total_count), scale)
     off = int(np.argmax(times != counts.multiplicity))
     if not found and times[off] != counts.multiplicity[off]:
         words, reason = f"multiplicity of entry {off}", "as the scales of the sites have it"
