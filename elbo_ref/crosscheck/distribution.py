@@ -11,11 +11,9 @@ exactly as the simulation allows, no more.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.clamping import needs_nodes
@@ -26,7 +24,7 @@ from elbo_ref.crosscheck.cumulants import (
     loss_cumulants,
 )
 from elbo_ref.crosscheck.linear_form import LinearForm
-from elbo_ref.crosscheck.loss_model import LossModel, unchanged
+from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.moments import (
     DrawCumulants,
     cumulants_of_batches,
@@ -38,8 +36,13 @@ from elbo_ref.crosscheck.saddlepoint import (
     SaddlepointDistribution,
     SampledDistribution,
 )
-from elbo_ref.objectives.base import Task
-from elbo_ref.special import log_choose
+from elbo_ref.crosscheck.sampling import (
+    MOST_DRAWS,
+    drawn_outcomes,
+    draws_of_particle,
+    same_at_all_steps,
+    sample_losses,
+)
 
 _ENOUGH = 200
 """Particles, or drawn latents, whose mean is determined by three cumulants."""
@@ -53,8 +56,6 @@ _MOST_BATCHES = 400
 """Minibatches that a density is a mixture of."""
 _ROUGHLY = 100_000
 """Draws of c in a rough distribution."""
-MOST_DRAWS, _BLOCK = 400_000, 500_000
-"""Draws of c in all, unless a loss then has fewer samples than that; and at a time."""
 _PLENTY = 20_000
 """Samples of one distribution beyond which its tail is known."""
 
@@ -163,7 +164,7 @@ def _rough_cumulants(
     if not model.observed:
         return _unobserved_cumulants(form, rng, _VERY_FEW)
     if model.renyi:
-        return GammaCumulants(*_moments(_sampled(form, rng, _ROUGHLY)))
+        return GammaCumulants(*_moments(sample_losses(form, _seed(rng), _ROUGHLY)))
     if model.batch is not None:
         return minibatch_cumulants(form, draws)
     found = first_cumulants(form, draws)
@@ -186,18 +187,9 @@ def _rounding(form: LinearForm) -> FloatArray:
     return np.asarray(4 * eps * abs(form.model.factor) * form.magnitude())
 
 
-def _draws_of_particle(form: LinearForm) -> tuple[int, int]:
-    """Count the samples of a particle's bound, and the latents that each of them draws."""
-    model = form.model
-    samples = model.renyi.num_samples if model.renyi else 1
-    if model.batch is None or model.pooled_batch:
-        return samples, form.task.num_latents
-    return samples, model.batch
-
-
 def _many_particles(form: LinearForm) -> bool:
     """Return True if a step has so many particles that its loss need not be sampled."""
-    particles, drawn = form.model.num_particles, math.prod(_draws_of_particle(form))
+    particles, drawn = form.model.num_particles, math.prod(draws_of_particle(form))
     if not form.model.observed:
         return particles * drawn >= _ENOUGH
     costly = form.num_losses * _FEWEST * particles * drawn > _COSTLY
@@ -215,7 +207,7 @@ def _cumulants(form: LinearForm, rng: np.random.Generator) -> Cumulants:
             if model.batch is None
             else minibatch_cumulants(form, DrawCumulants())
         )
-    draws = _sampled(form._replace(model=model._replace(num_particles=1)), rng)
+    draws = sample_losses(form._replace(model=model._replace(num_particles=1)), _seed(rng))
     one, other = 1 / model.num_particles, 1 / draws.shape[1]
     mean, second, third = _moments(draws)
     return GammaCumulants(mean, second * (one + other), third * (one**2 - other**2))
@@ -226,14 +218,14 @@ def _unobserved_cumulants(
 ) -> GammaCumulants:
     """First three cumulants of losses whose successes are drawn in the model, by simulation."""
     model, counts = form.model, form.task.counts
-    steps, latents = 1 if _same_at_all_steps(form) else form.num_losses, len(counts)
+    steps, latents = 1 if same_at_all_steps(form) else form.num_losses, len(counts)
     draws = int(np.clip(_ROUGHLY // (steps * latents), fewest, _SIMULATED))
     moments = np.empty((3, steps))
     entry = np.broadcast_to(np.arange(latents), (draws, latents))
     for t in range(steps):
         x = form.parameters[:, t]
         logit = form.source.sample_logits(x, entry.shape, rng)
-        outcomes, coefficients = _drawn_outcomes(form, entry, logit, rng)
+        outcomes, coefficients = drawn_outcomes(form, entry, logit, rng)
         tilt, likelihood = (y[:, None] + outcomes for y in (form.tilt[:, t], form.likelihood[:, 0]))
         values = form.at_draws(logit, tilt, likelihood, x[:, None]) + form.constants[t]
         values += coefficients
@@ -243,36 +235,6 @@ def _unobserved_cumulants(
     mean, second, third = np.broadcast_to(moments, (3, form.num_losses)) * signs
     spread, skew = second * (one + other), third * (one**2 - other**2)
     return GammaCumulants(mean + model.constant, spread, skew)
-
-
-def _drawn_outcomes(
-    form: LinearForm, entry: NDArray[np.intp], logit: FloatArray, rng: np.random.Generator
-) -> tuple[FloatArray, FloatArray]:
-    """Draw the successes in the model.
-
-    Returned are the outcomes less those of the rows, and so the log coefficients, as they weigh.
-    """
-    weight, total = form.model.likelihood_weight, form.task.counts.total_count[entry]
-    seen = rng.binomial(total, sc.expit(logit))
-    excess, first = _coefficients(form.task)
-    outcomes = weight * np.array((seen, total - seen), np.float64) - form.likelihood[:, 0, entry]
-    return outcomes, weight * excess[first[entry] + seen]
-
-
-@lru_cache(maxsize=2)
-def _coefficients(task: Task) -> tuple[FloatArray, NDArray[np.intp]]:
-    """Log coefficients of all successes that rows can have, less those of the rows.
-
-    One after the other; also the place of each latent's first. Rows of one trial have none.
-    """
-    counts = task.counts
-    each = [np.arange(n + 1) for n in counts.total_count]
-    first = np.cumsum([0, *(len(k) for k in each[:-1])])
-    if counts.log_split.any():
-        return np.zeros(sum(map(len, each))), first
-    totals = np.repeat(counts.total_count, counts.total_count + 1)
-    excess = log_choose(np.concatenate(each), totals)
-    return excess - np.repeat(counts.log_coefficient, counts.total_count + 1), first
 
 
 def expected_losses(model: LossModel) -> FloatArray:
@@ -308,8 +270,8 @@ def _minibatch_distribution(form: LinearForm, rng: np.random.Generator) -> Sampl
 
 def _draws_that_do(form: LinearForm) -> int:
     """Count draws of c in all, of which no distribution has more samples than tell its tail."""
-    steps = 1 if _same_at_all_steps(form) else form.num_losses
-    each = form.model.num_particles * math.prod(_draws_of_particle(form))
+    steps = 1 if same_at_all_steps(form) else form.num_losses
+    each = form.model.num_particles * math.prod(draws_of_particle(form))
     return min(MOST_DRAWS, _PLENTY * steps * each)
 
 
@@ -318,76 +280,13 @@ def _drawn(
 ) -> tuple[FloatArray, NDArray[np.intp]]:
     """Draw losses, (U, M), those of one distribution once, and the row of each loss."""
     few, columns = _distinct(model)
-    draws = _sampled(LinearForm.of(few), rng, most, fewest)
+    draws = sample_losses(LinearForm.of(few), _seed(rng), most, fewest)
     if few.added is not None:
-        more = _sampled(LinearForm.of(few.added), rng, most, fewest)
+        more = sample_losses(LinearForm.of(few.added), _seed(rng), most, fewest)
         both = min(draws.shape[1], more.shape[1])
         draws = draws[:, :both] + more[:, :both]
     return draws, columns
 
 
-def _same_at_all_steps(form: LinearForm) -> bool:
-    """Return True if all losses have one distribution."""
-    return unchanged(form.parameters, form.tilt, form.constants[None])
-
-
-def _sampled(
-    form: LinearForm, rng: np.random.Generator, most: int = MOST_DRAWS, fewest: int = _FEWEST
-) -> FloatArray:
-    """Sample each loss, (T, M); those of one distribution have the same samples."""
-    model, steps = form.model, 1 if _same_at_all_steps(form) else form.num_losses
-    particles, drawn = model.num_particles, math.prod(_draws_of_particle(form))
-    repeats = max(most // (steps * particles * drawn), fewest)
-    block = max(1, _BLOCK // (particles * max(drawn, form.task.num_latents)))
-    estimates = np.empty((steps, repeats))
-    for t in range(steps):
-        for start in range(0, repeats, block):
-            size = min(block, repeats - start)
-            of_particles = _particles(form, t, size * particles, rng).reshape(size, particles)
-            estimates[t, start : start + size] = of_particles.mean(axis=1)
-    losses = model.constant - model.factor * estimates
-    return np.array(np.broadcast_to(losses, (form.num_losses, repeats)))
-
-
-def _particles(form: LinearForm, t: int, count: int, rng: np.random.Generator) -> FloatArray:
-    """Estimates of particles of one step, (count,)."""
-    model = form.model
-    samples, latents = _draws_of_particle(form)
-    batches = samples if model.bound == "mixed" else 1
-    entry, outcomes = _batches(form, (batches, count, latents), rng)
-    x, draws = form.parameters[:, t], (samples // batches, entry.size)
-    logit = form.source.sample_logits(x[:, entry.ravel()], draws, rng)
-    logit, coefficients = logit.reshape(samples, count, latents), np.zeros(1)
-    if not model.observed:
-        outcomes, coefficients = _drawn_outcomes(form, entry, logit, rng)
-    tilt, likelihood = (y[:, entry] + outcomes for y in (form.tilt[:, t], form.likelihood[:, 0]))
-    values = form.at_draws(logit, tilt, likelihood, x[:, entry]) + form.constants[t][entry]
-    values += coefficients
-    scale = 1.0 if model.pooled_batch else model.batch_scale
-    if model.renyi is None:
-        return np.asarray(scale * values[0].sum(axis=-1))
-    power = 1 - model.renyi.alpha
-    if model.bound != "scaled_after":
-        power *= scale
-    if model.bound == "together":
-        values = values.sum(axis=-1, keepdims=True)
-    bound = (sc.logsumexp(power * values, axis=0) - np.log(samples)) / power
-    return np.asarray(scale * bound.sum(axis=-1))
-
-
-def _batches(
-    form: LinearForm, shape: tuple[int, int, int], rng: np.random.Generator
-) -> tuple[NDArray[np.intp], FloatArray]:
-    """Entries that each particle sees, and the excess of its outcomes over the entries'."""
-    *particles, latents = shape
-    model, entries = form.model, form.task.entry_of_latent
-    whole = np.broadcast_to(entries, (*particles, entries.size))
-    if model.batch is None:
-        return whole, np.zeros((2, 1, 1, 1))
-    if not model.pooled_batch:
-        order = rng.random(whole.shape).argpartition(model.batch - 1, axis=-1)
-        return entries[order[..., :latents]], np.zeros((2, 1, 1, 1))
-    k, f = int(model.counts.successes[0]), int(model.counts.failures[0])
-    successes = rng.hypergeometric(k, f, model.batch, particles)
-    seen = np.array((successes, model.batch - successes), dtype=np.float64)[..., None]
-    return whole, model.batch_scale * seen - form.task.outcomes[:, :, None, None]
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**63))

@@ -43,6 +43,52 @@ class DrawTerms(NamedTuple):
     logs: FloatArray
     excess: FloatArray | None = None
 
+    def combined(self, tilt: FloatArray, likelihood: FloatArray) -> FloatArray:
+        """Evaluate a form with some tilt; all shapes broadcast."""
+        values: FloatArray = (tilt * self.logs).sum(axis=0) + self.own
+        return values if self.excess is None else values + (likelihood * self.excess).sum(axis=0)
+
+
+class DrawArithmetic(NamedTuple):
+    """A source of c, and the arithmetic that its draws are seen in.
+
+    Attributes
+    ----------
+    source : Source
+    source_weight, jacobian : int
+        Those of the guide.
+    dtype : str
+    clamped, numpyro : bool
+        Those of the model.
+    """
+
+    source: Source
+    source_weight: int
+    jacobian: int
+    dtype: str
+    clamped: bool
+    numpyro: bool
+
+    def terms(self, logit: FloatArray, parameters: FloatArray) -> DrawTerms:
+        """Compute what forms are linear in at draws, as the run's arithmetic sees them."""
+        residual, weight = self.source.residual(logit, parameters), self.source_weight
+        own = np.zeros(1) if residual is None else weight * residual
+        logs = sc.log_expit(np.array((logit, -logit)))
+        if not self.clamped:
+            return DrawTerms(own, logs)
+        near, seen, likely = logs_near_ends(logit, self.source, self.dtype, self.numpyro)
+        if not near.any():
+            return DrawTerms(own, logs)
+        excess = np.zeros_like(logs)
+        excess[:, near] = likely - seen
+        of_sigmoid = self.jacobian + weight * (self.source is LOGIT_NORMAL)
+        if of_sigmoid:
+            rounded = np.zeros_like(logit)
+            rounded[near] = (seen - logs[:, near]).sum(axis=0)
+            own = own - of_sigmoid * rounded
+        logs[:, near] = seen
+        return DrawTerms(own, logs, excess)
+
 
 class LinearForm(NamedTuple):
     """The forms A log c + D log(1 - c) + r + const of T losses and G latents.
@@ -100,6 +146,13 @@ class LinearForm(NamedTuple):
         """Number of losses, T."""
         return int(self.parameters.shape[1])
 
+    @property
+    def arithmetic(self) -> DrawArithmetic:
+        """The arithmetic that draws are seen in."""
+        guide, model = self.task.guide, self.model
+        weights = guide.source_weight, guide.jacobian
+        return DrawArithmetic(self.source, *weights, model.dtype, model.clamped, model.numpyro)
+
     def with_more(self, outcomes: FloatArray) -> LinearForm:
         """Add outcomes, (2,), to those of every latent."""
         more = outcomes[:, None, None]
@@ -109,30 +162,7 @@ class LinearForm(NamedTuple):
         self, logit: FloatArray, tilt: FloatArray, likelihood: FloatArray, parameters: FloatArray
     ) -> FloatArray:
         """Evaluate at draws, as the run's arithmetic sees them; all shapes broadcast."""
-        own, logs, excess = self.terms_at_draws(logit, parameters)
-        values: FloatArray = (tilt * logs).sum(axis=0) + own
-        return values if excess is None else values + (likelihood * excess).sum(axis=0)
-
-    def terms_at_draws(self, logit: FloatArray, parameters: FloatArray) -> DrawTerms:
-        """Compute what the form is linear in at draws, as the run's arithmetic sees them."""
-        guide, model = self.task.guide, self.model
-        residual = guide.residual(logit, parameters)
-        own = np.zeros(1) if residual is None else residual
-        logs = sc.log_expit(np.array((logit, -logit)))
-        if not model.clamped:
-            return DrawTerms(own, logs)
-        near, seen, likely = logs_near_ends(logit, self.source, model.dtype, model.numpyro)
-        if not near.any():
-            return DrawTerms(own, logs)
-        excess = np.zeros_like(logs)
-        excess[:, near] = likely - seen
-        of_sigmoid = guide.jacobian + guide.source_weight * (self.source is LOGIT_NORMAL)
-        if of_sigmoid:
-            rounded = np.zeros_like(logit)
-            rounded[near] = (seen - logs[:, near]).sum(axis=0)
-            own = own - of_sigmoid * rounded
-        logs[:, near] = seen
-        return DrawTerms(own, logs, excess)
+        return self.arithmetic.terms(logit, parameters).combined(tilt, likelihood)
 
     def expected_logs(self) -> FloatArray:
         """E log c and E log(1 - c), (2, T, G)."""

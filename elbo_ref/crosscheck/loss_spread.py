@@ -25,9 +25,14 @@ from scipy import special as sc
 from elbo_ref._format.numbers import number, p_value
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.alignment import AlignedLosses
-from elbo_ref.crosscheck.distribution import rough_distribution, sampled_distribution
+from elbo_ref.crosscheck.distribution import (
+    loss_distribution,
+    rough_distribution,
+    sampled_distribution,
+)
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.loss_model import LossModel
+from elbo_ref.crosscheck.model_test import MANY
 
 _LEVEL = 1e-3
 """Rate of false alarms."""
@@ -115,7 +120,11 @@ def p_of_evaluations(aligned: AlignedLosses) -> float | None:
     repeated = aligned.part(aligned.of_evaluations)
     if repeated is None:
         return None
-    drawn = sampled_distribution(repeated.model, np.random.default_rng(0), most=_DRAWS)
-    tails = drawn.uniform(repeated.losses.values, np.random.default_rng(1))
+    model, values = repeated.model, repeated.losses.values
+    if model.num_particles * model.counts.num_latents >= MANY:
+        tails = loss_distribution(model, np.random.default_rng(0))[0].outer_tail(values)
+    else:
+        drawn = sampled_distribution(model, np.random.default_rng(0), most=_DRAWS)
+        tails = drawn.uniform(values, np.random.default_rng(1))
     squares = sc.ndtri(np.clip(tails, 1e-300, 1 - 1e-16)) ** 2
     return float(sc.chdtr(squares.size, squares.sum()))

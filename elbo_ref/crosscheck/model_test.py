@@ -21,7 +21,6 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.alignment import Losses
 from elbo_ref.crosscheck.cumulants import GammaCumulants
 from elbo_ref.crosscheck.distribution import (
-    MOST_DRAWS,
     loss_distribution,
     rough_distribution,
     sampled_distribution,
@@ -34,6 +33,7 @@ from elbo_ref.crosscheck.saddlepoint import (
     normal_log_density,
     p_values,
 )
+from elbo_ref.crosscheck.sampling import MOST_DRAWS
 
 LEVEL = 0.01
 """Rate of false alarms of a whole run."""
@@ -58,7 +58,7 @@ _FEW_DRAWS = 20_000
 """Draws of c that are tried first for the p-value of one loss."""
 _FAR_BELOW = 1e-6
 """Part of a level below which few draws leave no doubt, whose tail has a scale from ten of them."""
-_MANY = 200
+MANY = 200
 """Summands of a loss from which on the saddlepoint formula is as good as exact."""
 
 
@@ -75,15 +75,21 @@ class ModelTest:
         draws: DrawCumulants | None = None,
     ) -> None:
         self.distribution: LossDistribution
+        self._seed = int(rng.integers(2**63))
         if rough:
-            self.distribution, rounding = rough_distribution(model, rng, draws)
+            self.distribution, rounding = rough_distribution(model, self._rng, draws)
         else:
-            self.distribution, rounding = loss_distribution(model, rng)
+            self.distribution, rounding = loss_distribution(model, self._rng)
         self.allowance = rounding + losses.allowance
-        self._losses, self.model, self._rng = losses.values, model, rng
+        self._losses, self.model = losses.values, model
         self._summands = model.num_particles * model.counts.num_latents
         if rough:
-            self._summands = _MANY
+            self._summands = MANY
+
+    @property
+    def _rng(self) -> np.random.Generator:
+        """The same random numbers for all samples."""
+        return np.random.default_rng(self._seed)
 
     def log_likelihood(self, least: FloatArray) -> float:
         """Log likelihood, with allowances of at least so much for models that round alike.
@@ -110,7 +116,7 @@ class ModelTest:
     def p(self) -> FloatArray:
         """p-value of each loss; those that would decide, from draws as well if these say more."""
         p = p_values(self.distribution, self._losses, self.allowance)
-        for t in np.argsort(p) if self._summands < _MANY else ():
+        for t in np.argsort(p) if self._summands < MANY else ():
             before, one = p[t], slice(t, t + 1)
             doubted = before > _NO_DOUBT or not self.distribution.closed
             if doubted and 2 * len(p) * before < LEVEL:
@@ -133,7 +139,7 @@ class ModelTest:
         """p-value of their mean, weighted by precision; from draws as well if it would decide."""
         weights = self._spread.min() / self._spread
         p = self._p_of_sum(self.distribution, weights)
-        few = len(weights) * self._summands < _MANY
+        few = len(weights) * self._summands < MANY
         if few and _NO_DOUBT < p < LEVEL / 2:
             drawn = sampled_distribution(self.model, self._rng)
             p = max(p, self._p_of_sum(drawn, weights))

@@ -148,9 +148,8 @@ class DrawCumulants:
         self, form: LinearForm, chosen: NDArray[np.bool_], *, by_nodes: bool
     ) -> _Polygammas | _NodeMoments:
         parameters = np.ascontiguousarray(form.parameters[:, :, chosen])
-        guide, model = form.task.guide, form.model
-        computed = (guide.jacobian, guide.source_weight, model.dtype, model.clamped)
-        key = (form.source.names, parameters.shape, parameters.tobytes(), by_nodes and computed)
+        seen = form.arithmetic if by_nodes else form.source
+        key = (seen, parameters.shape, parameters.tobytes(), by_nodes)
         if key not in self._known:
             make = _NodeMoments.of(form, chosen) if by_nodes else _Polygammas.of(parameters)
             self._known[key] = make
@@ -190,7 +189,7 @@ class _NodeMoments(NamedTuple):
     @classmethod
     def of(cls, form: LinearForm, chosen: NDArray[np.bool_]) -> _NodeMoments:
         logit, log_weights = nodes(form, chosen)
-        own, logs, excess = form.terms_at_draws(logit, form.parameters[:, :, chosen, None])
+        own, logs, excess = form.arithmetic.terms(logit, form.parameters[:, :, chosen, None])
         terms = np.broadcast_arrays(own, *logs, *(() if excess is None else excess))
         length = max(1, _BLOCK // math.prod(logit.shape[1:]))
         blocks = (slice(start, start + length) for start in range(0, len(logit), length))

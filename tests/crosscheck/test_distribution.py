@@ -9,7 +9,6 @@ from scipy import special as sc, stats
 import elbo_ref as er
 from elbo_ref.crosscheck.cumulants import GammaCumulants
 from elbo_ref.crosscheck.distribution import (
-    _draws_of_particle,
     _many_particles,
     _rounding,
     expected_losses,
@@ -26,6 +25,7 @@ from elbo_ref.crosscheck.moments import (
     minibatch_cumulants,
 )
 from elbo_ref.crosscheck.saddlepoint import SaddlepointDistribution, SampledDistribution
+from elbo_ref.crosscheck.sampling import draws_of_particle
 from elbo_ref.guides import GUIDES
 from elbo_ref.objectives import OBJECTIVES, RenyiBound, find as find_loss
 from loss_models import central, estimate, in_two_steps, model_of, weighed
@@ -334,7 +334,7 @@ def form_of(size=3, **given):
     ],
 )
 def test_draws_of_a_particle(given, samples, drawn):
-    assert _draws_of_particle(form_of(**given)) == (samples, drawn)
+    assert draws_of_particle(form_of(**given)) == (samples, drawn)
 
 
 @pytest.mark.parametrize(

@@ -155,9 +155,9 @@ def test_what_is_far_from_the_ends_is_not_rounded():
     bare = LinearForm.of(model._replace(clamped=False))
     for y, share in ((-6.742, 0.99), (-6.722, 1.01)):
         assert special.expit(y) == pytest.approx(share * 1e4 * EPS, rel=5e-3)
-        terms = LinearForm.of(model).terms_at_draws(np.array([[y]]), bare.parameters)
+        terms = LinearForm.of(model).arithmetic.terms(np.array([[y]]), bare.parameters)
         assert (terms.excess is None) == (share > 1)
-    assert bare.terms_at_draws(np.array([[-100.0]]), bare.parameters).excess is None
+    assert bare.arithmetic.terms(np.array([[-100.0]]), bare.parameters).excess is None
     assert at(bare, np.array([[[-100.0]]])).item() == pytest.approx(
         estimate(model, np.array([[-100.0]])).item(), rel=1e-12
     )
