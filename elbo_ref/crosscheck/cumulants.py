@@ -28,7 +28,7 @@ from elbo_ref.crosscheck.linear_form import LinearForm
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.distributions.quadrature import over_beta, over_normal
-from elbo_ref.special import log_factorial_remainder, trigamma
+from elbo_ref.special import trigamma
 
 Rows: TypeAlias = NDArray[np.bool_] | slice
 ALL = slice(None)
@@ -55,75 +55,6 @@ class Cumulants(Protocol):
 
     def at(self, s: FloatArray, rows: Rows = ALL, /) -> FloatArray:
         """K, K' and K'' of the numbers that are chosen, (3, T), each at its own s."""
-
-
-class GammaCumulants(NamedTuple):
-    r"""Cumulants of shifted gamma distributions, by the first three.
-
-    With t = third/(2 variance) it is K(s) = mean s - variance (log(1 - t s) + t s)/t^2, Pearson's
-    type III (1895), a normal distribution's where t = 0. A mean of P numbers has cumulants
-    kappa_n/P^(n-1), of which the fourth is off by O(1/P^3).
-
-    Attributes
-    ----------
-    mean, variance, third : ndarray of shape (T,)
-    """
-
-    mean: FloatArray
-    variance: FloatArray
-    third: FloatArray
-
-    @property
-    def closed(self) -> bool:
-        """False: there is no closed form."""
-        return False
-
-    @property
-    def _rate(self) -> FloatArray:
-        return np.asarray(self.third / (2 * np.maximum(self.variance, 1e-300)))
-
-    @property
-    def domain(self) -> FloatArray:
-        """Up to the pole of the logarithm."""
-        rate = self._rate
-        with np.errstate(divide="ignore"):
-            pole = 1 / rate
-        return np.array((np.where(rate < 0, pole, -np.inf), np.where(rate > 0, pole, np.inf)))
-
-    def at(self, s: FloatArray, rows: Rows = ALL, /) -> FloatArray:
-        """K, K' and K'', (3, T)."""
-        mean, variance = self.mean[rows], self.variance[rows]
-        x = self._rate[rows] * s
-        left = np.maximum(1 - x, 1e-16)
-        return np.array(
-            (
-                mean * s + variance * s * s * _logarithm(np.minimum(x, 1 - 1e-16)),
-                mean + variance * s / left,
-                variance / left**2,
-            )
-        )
-
-    def log_density(self, x: FloatArray) -> FloatArray:
-        """Log density of each number; shapes broadcast.
-
-        With y = t (x - mean)/variance it is -log(2 pi variance (1 + y)^2)/2 - (y - log(1 + y))
-        variance/t^2, less the remainder of Stirling's formula at the shape variance/t^2.
-        """
-        away, variance = x - self.mean, np.maximum(self.variance, 1e-300)
-        y = self._rate * away / variance
-        shape = 1 / np.clip(self._rate**2 / variance, 1e-30, 1e300)
-        stirling = log_factorial_remainder(shape) - np.log(2 * np.pi * shape) / 2
-        with np.errstate(all="ignore"):
-            exponent = away**2 / variance * _logarithm(-y)
-            density = -np.log(2 * np.pi * variance) / 2 - np.log1p(y) - exponent - stirling
-        return np.asarray(np.where(y > -1, density, -np.inf))
-
-
-def _logarithm(x: FloatArray) -> FloatArray:
-    """Return -(log(1 - x) + x)/x^2, which is 1/2 at zero."""
-    small = np.abs(x) < 1e-4
-    far = np.where(small, 0.5, x)
-    return np.where(small, 0.5 + x / 3 + x * x / 4, -(np.log1p(-far) + far) / far**2)
 
 
 class Sum(NamedTuple):

@@ -19,10 +19,10 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.clamping import needs_nodes
 from elbo_ref.crosscheck.cumulants import (
     Cumulants,
-    GammaCumulants,
     Sum,
     loss_cumulants,
 )
+from elbo_ref.crosscheck.gamma_cumulants import GammaCumulants
 from elbo_ref.crosscheck.linear_form import LinearForm
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.moments import (
@@ -76,12 +76,14 @@ def loss_distribution(
         other, more, _ = _form_and_rounding(model.added)
         cumulants = Sum((cumulants, loss_cumulants(other)))
         rounding = rounding + more
+    if isinstance(cumulants, GammaCumulants):
+        return cumulants, rounding
     return SaddlepointDistribution(cumulants, law), rounding
 
 
 def rough_distribution(
     model: LossModel, rng: np.random.Generator, draws: DrawCumulants | None = None
-) -> tuple[SaddlepointDistribution, FloatArray]:
+) -> tuple[GammaCumulants, FloatArray]:
     """Give the distribution by three cumulants alone, at a hundredth of the cost, and the rounding.
 
     Models whose draws are alike are quick to compare with the same `draws`.
@@ -90,7 +92,7 @@ def rough_distribution(
     forms = _forms(few)
     rounding = np.sum([_rounding(form) for form in forms], axis=0)
     found = GammaCumulants(*(x[columns] for x in _summed(forms, rng, draws)))
-    return SaddlepointDistribution(found, columns), rounding[columns]
+    return found, rounding[columns]
 
 
 def rough_cumulants(

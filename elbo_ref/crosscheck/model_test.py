@@ -19,12 +19,12 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.alignment import Losses
-from elbo_ref.crosscheck.cumulants import GammaCumulants
 from elbo_ref.crosscheck.distribution import (
     loss_distribution,
     rough_distribution,
     sampled_distribution,
 )
+from elbo_ref.crosscheck.gamma_cumulants import GammaCumulants
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.moments import DrawCumulants
 from elbo_ref.crosscheck.saddlepoint import (
@@ -48,8 +48,8 @@ _SPREAD, _STILL = 100.0, 10.0
 """Factors that allow for small errors of the tails' formula, which add up in a sum of squares."""
 _NOISY = 10.0
 """Ratio of a loss's own deviation to its allowance from which on its spread is known."""
-_UNDOUBTED = 0.02
-"""p-value by a part of what is known, or its bound, above which the rest is not looked at."""
+_UNDOUBTED, _HOPELESS = 0.02, 1e-40
+"""p-values by a part of what is known, or bounds, beyond which the rest is not looked at."""
 _STEP = 1e-3
 """Standard deviations over which the second derivative of cumulants is differenced."""
 _RANKED, _MOST_RANKED = 25, 100_000
@@ -138,11 +138,11 @@ class ModelTest:
     def p_mean(self) -> float:
         """p-value of their mean, weighted by precision; from draws as well if it would decide."""
         weights = self._spread.min() / self._spread
-        p = self._p_of_sum(self.distribution, weights)
+        p = self._p_of_sum(weights)
         few = len(weights) * self._summands < MANY
         if few and _NO_DOUBT < p < LEVEL / 2:
             drawn = sampled_distribution(self.model, self._rng)
-            p = max(p, self._p_of_sum(drawn, weights))
+            p = max(p, self._p_by(drawn.weighted(weights), weights))
         return p
 
     @cached_property
@@ -186,20 +186,15 @@ class ModelTest:
         largest = np.abs(weights).max()
         if not largest > 0:
             return 1.0
-        weights = weights / largest
-        if isinstance(self.distribution, SaddlepointDistribution):
-            p = self._p_of_sum(SaddlepointDistribution(self._third_order), weights)
-            if p > _UNDOUBTED:
-                return p
-        return self._p_of_sum(self.distribution, weights)
+        return self._p_of_sum(weights / largest)
 
     @cached_property
     def _third_order(self) -> GammaCumulants:
         distribution = self.distribution
+        if isinstance(distribution, GammaCumulants):
+            return distribution
         assert isinstance(distribution, SaddlepointDistribution)
         known = distribution.cumulants
-        if isinstance(known, GammaCumulants):
-            return known
         step = _STEP / np.sqrt(np.maximum(distribution.variance, 1e-300))
         ends = np.clip(step, 0.0, np.abs(known.domain).min(axis=0) / 2)
         with np.errstate(all="ignore"):
@@ -226,10 +221,18 @@ class ModelTest:
     def _spread(self) -> FloatArray:
         return np.asarray(np.maximum(self.distribution.variance + self.allowance**2, 1e-300))
 
-    def _p_of_sum(self, distribution: LossDistribution, weights: FloatArray) -> float:
+    def _p_of_sum(self, weights: FloatArray) -> float:
+        """p-value of a weighted sum, by three cumulants where these leave no doubt."""
+        if isinstance(self.distribution, SaddlepointDistribution | GammaCumulants):
+            p = self._p_by(self._third_order.summed(weights), weights)
+            if not _HOPELESS < p < _UNDOUBTED:
+                return p
+        return self._p_by(self.distribution.weighted(weights), weights)
+
+    def _p_by(self, of_sum: LossDistribution, weights: FloatArray) -> float:
         total = np.array([weights @ self._losses])
         allowance = np.array([np.abs(weights) @ self.allowance])
-        return float(p_values(distribution.weighted(weights), total, allowance)[0])
+        return float(p_values(of_sum, total, allowance)[0])
 
 
 def _small_spread(tails: FloatArray) -> float:

@@ -16,7 +16,8 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.clamping import needs_nodes
-from elbo_ref.crosscheck.cumulants import GammaCumulants, nodes
+from elbo_ref.crosscheck.cumulants import nodes
+from elbo_ref.crosscheck.gamma_cumulants import GammaCumulants
 from elbo_ref.crosscheck.linear_form import LinearForm
 from elbo_ref.special import log_choose, trigamma
 

@@ -22,14 +22,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray, IntArray
-from elbo_ref.crosscheck.cumulants import Cumulants, GammaCumulants, Weighted
+from elbo_ref.crosscheck.cumulants import Cumulants, Weighted
+
+if TYPE_CHECKING:
+    from elbo_ref.crosscheck.gamma_cumulants import GammaCumulants
 
 _ROUNDS = 100
 _CLOSE = 1e-6

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.crosscheck.cumulants import GammaCumulants
-from elbo_ref.crosscheck.saddlepoint import SaddlepointDistribution, normal_log_density
+from elbo_ref.crosscheck.gamma_cumulants import GammaCumulants
+from elbo_ref.crosscheck.saddlepoint import normal_log_density
 
 _BLOCKS = (1, 2, 4, 8)
 _FEWEST = 5
@@ -114,7 +114,7 @@ def _density(z: FloatArray) -> float:
     if z.size < 2 * _FEWEST:
         return normal
     third = float(np.clip(np.mean(z**3), -_MOST_SKEWED, _MOST_SKEWED))
-    gamma = SaddlepointDistribution(GammaCumulants(zeros, ones, np.full(z.size, third)))
+    gamma = GammaCumulants(zeros, ones, np.full(z.size, third))
     height = float(gamma.log_density(z).sum())
     skewed = height - float(np.log1p(_MOST_SKEWED * np.sqrt(z.size / 6)))
     return max(normal, skewed) if np.isfinite(skewed) else normal

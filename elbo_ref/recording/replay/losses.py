@@ -16,12 +16,11 @@ import numpy as np
 from elbo_ref._format.numbers import number
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.alignment import evenly
-from elbo_ref.crosscheck.cumulants import GammaCumulants
 from elbo_ref.crosscheck.findings import Finding
+from elbo_ref.crosscheck.gamma_cumulants import GammaCumulants
 from elbo_ref.crosscheck.given_draws import Draws, losses_given
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.mistakes import MISTAKES, closed_form_hypotheses, fitted_hypotheses
-from elbo_ref.crosscheck.saddlepoint import SaddlepointDistribution
 from elbo_ref.crosscheck.variants import Fit, Hypothesis, other_meanings
 from elbo_ref.distributions.beta_source import BETA
 from elbo_ref.objectives import OBJECTIVES
@@ -177,6 +176,6 @@ def _fit(model: LossModel, draws: Draws, theirs: FloatArray) -> Fit:
     """Losses to which numbers are fitted, beside those of a model at their draws."""
     values, allowance = losses_given(model, draws)
     none = np.zeros_like(values)
-    exactly = SaddlepointDistribution(GammaCumulants(values, none, none))
+    exactly = GammaCumulants(values, none, none)
     variance = np.maximum(allowance, 1e-300) ** 2
     return Fit(theirs, exactly, variance, lambda other: losses_given(other, draws).values)
