@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from elbo_ref._validation.arguments import BoolArray
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.recording.guide_sites import Argument
 from elbo_ref.recording.notes import Recording
 
 _FEWEST = 3
 """Times that all parameters go back to where they began, which is no accident."""
+_ROUNDED = 32.0
+"""Units of rounding, of the gradients that one is the sum of, that it may be off by."""
 _AT_END = 0.1
 """Share of a range, or of its end, that counts as at the end."""
 
@@ -102,7 +105,7 @@ def lost_on_the_way(recording: Recording, arguments: Mapping[str, Argument]) -> 
         if argument.gradient is None or name not in recording.gradients:
             continue
         steps = recording.num_steps
-        felt = argument.gradient.reshape(steps, -1).any(axis=1)
+        felt = _felt(argument).reshape(steps, -1).any(axis=1)
         come = recording.gradients[name].reshape(steps, -1).any(axis=1)
         lost = int(np.sum(felt & ~come))
         if 4 * lost > steps:
@@ -128,7 +131,7 @@ def never_reached(recording: Recording) -> list[Finding]:
 def left_behind(recording: Recording) -> list[Finding]:
     """Find parameters that never move, though they have a gradient and others move."""
     moves = {x: np.any(recording.after[x] != at) for x, at in recording.before.items()}
-    still = [x for x in moves if not moves[x] and np.any(recording.gradients.get(x, 0))]
+    still = [x for x in moves if not moves[x] and _should_move(recording, x)]
     if not still or not any(moves.values()):
         return []
     of_zero = all(x in recording.lr and not np.any(recording.lr[x]) for x in still)
@@ -137,16 +140,31 @@ def left_behind(recording: Recording) -> list[Finding]:
     return [Finding("gradient_detached", words, reason=reason, status="mistake")]
 
 
+def _should_move(recording: Recording, name: str) -> bool:
+    """Tell whether a step of the gradient alone would change a parameter's last digit."""
+    if name not in recording.gradients:
+        return False
+    known = [recording.lr[name]] if name in recording.lr else recording.lr.values()
+    rate = max((float(x.max()) for x in known), default=1.0)
+    before, gradient = recording.before[name], recording.gradients[name]
+    steps = np.abs(gradient.reshape(before.shape)) * (rate or 1.0)
+    return bool(np.any(steps > np.spacing(np.abs(before))))
+
+
 def _never_stepped(arguments: Mapping[str, Argument]) -> list[str]:
     """Name the arguments that the loss has a gradient for and that stay where they are.
 
     One that is held beside another that is learned has a gradient as well: both are one tensor.
     """
-    return [
-        role
-        for role, x in arguments.items()
-        if x.gradient is not None and np.any(x.gradient) and not x.changes
-    ]
+    return [role for role, x in arguments.items() if np.any(_felt(x)) and not x.changes]
+
+
+def _felt(argument: Argument) -> BoolArray:
+    """Tell which gradients are more than the rounding of what they are the sums of."""
+    if argument.gradient is None:
+        return np.zeros(1, bool)
+    eps = np.finfo(argument.values.dtype).eps
+    return np.asarray(np.abs(argument.gradient) > _ROUNDED * eps * argument.size)
 
 
 def _enters(value: NDArray[Any], arguments: Mapping[str, Argument], owner: str) -> bool:

@@ -7,7 +7,6 @@ import pytest
 from scipy import special as sc, stats
 
 import elbo_ref as er
-from elbo_ref.crosscheck.cumulants import GammaCumulants
 from elbo_ref.crosscheck.distribution import (
     _many_particles,
     _rounding,
@@ -17,6 +16,7 @@ from elbo_ref.crosscheck.distribution import (
     rough_distribution,
     sampled_distribution,
 )
+from elbo_ref.crosscheck.gamma_cumulants import GammaCumulants
 from elbo_ref.crosscheck.linear_form import LinearForm
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.moments import (
