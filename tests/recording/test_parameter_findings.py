@@ -52,6 +52,25 @@ def test_negative_control_all_stand_still_or_there_is_no_gradient():
     assert left_behind(recording(**moves(a=0.1, b=0.1))) == []
 
 
+@pytest.mark.parametrize(("gradient", "told"), [(1e-15, False), (1e-13, True)])
+def test_a_step_below_the_last_digit_moves_nothing(gradient, told):
+    """A rate of 0.01 times the gradient beside the spacing of doubles at 1, 2e-16."""
+    groups = moves(a=0.0, b=0.1)
+    groups["gradients"]["a"] = np.full((STEPS, 2), gradient)
+    lr = {"a": np.full(STEPS, 0.01)}
+    for rates in (lr, {"b": lr["a"]}):
+        assert bool(left_behind(recording(**groups, lr=rates))) is told
+
+
+@pytest.mark.parametrize(("rest", "told"), [(8e-6, False), (1e-3, True)])
+def test_gradients_that_cancel_where_a_run_has_arrived(rest, told):
+    """In float32 those of 120 latents leave rounding, of which a sum elsewhere is 0."""
+    values = np.ones((STEPS, 1), np.float32)
+    felt = Argument(values, np.full((STEPS, 1), rest), ("a",), size=2 * np.sqrt(120 * STEPS))
+    found = recording(gradients={"a": np.zeros(STEPS)})
+    assert bool(lost_on_the_way(found, {"prior.concentration1": felt})) is told
+
+
 def argument(gradient, *sources):
     return Argument(np.ones((STEPS, 1)), gradient, sources)
 
