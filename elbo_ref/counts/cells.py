@@ -30,6 +30,7 @@ _FLAG, _OUTSIDE = "is neither 0 nor 1", "is not in [0, 1]"
 _RANK = (_OTHER, _TEXT, _TRUTH, _FRACTION, _NEGATIVE, _FLOAT, _LARGE, _FLAG, _OUTSIDE)
 """The flaws of a value, in the order in which they are named."""
 _NUMBERS, _ROWS = "make it a column of numbers first", "mend or leave out such rows first"
+_OUTCOMES = "make it a column of 0 and 1, or of truth values, first"
 _RULES = {_TEXT: _NUMBERS, _OTHER: _NUMBERS, _TRUTH: _NUMBERS, _FLOAT: "keep it as integers"}
 """What to do before, by the flaw; about the rest, `_ROWS`."""
 
@@ -118,6 +119,7 @@ class Cells(NamedTuple):
         if not remedy:
             per_cent = first == _OUTSIDE and 1 < least <= 100
             rule = "divide per cents by 100" if per_cent else _RULES.get(first, _ROWS)
+            rule = _OUTCOMES if self.role == "outcome" and rule == _NUMBERS else rule
             raise self.error(f"{text}; {rule}")
         raise self.error(text, **remedy)
 

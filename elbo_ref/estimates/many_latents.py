@@ -70,6 +70,8 @@ def interpolated(
             if grid.size * _WORTH > k.size or not at_k.min() >= 0:
                 break
             on_grid = solve(at_k, at_f)[0] - _log_odds(at_k, at_f)
+            if not np.isfinite(on_grid).all():
+                break
             values = _log_odds(k, f) + grid.interpolate(on_grid, k, f)
             if (np.abs(values[some] - wanted) < _CLOSE * np.minimum(deviation, 1.0)).all():
                 found[cell] = values

@@ -61,6 +61,8 @@ def _count(name: str, row: int, cell: object, is_flag: bool, is_successes: bool)
         said = f"{bare(name)}[{row}] = {short(cell)} {flaw(text)}"
         if is_successes and is_fraction(text):
             raise DataError(said, when=OF_TRIALS, proportion=name)
+        if is_flag and cell is not None:
+            raise DataError(f"{said}; write 0 or 1, false or true")
         raise DataError(said, **({"na": "drop"} if cell is None else {}))
     return count
 

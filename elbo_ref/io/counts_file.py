@@ -1,4 +1,4 @@
-"""Counts from files: separated text, JSON, npz, Parquet, in a gzip or not, or standard input.
+"""Counts from files: separated text, JSON, npz, Parquet, packed or not, or standard input.
 
 The interchange is a table with the columns successes, total_count and (optionally) multiplicity;
 whatever can count can write one. JSON and npz hold the same as a mapping from names to columns of
@@ -17,8 +17,8 @@ of this package holds such a mapping under ``"counts"``. Every row of them stays
 own. A count is a whole number: in JSON written `12` or `12.0`, in npz of an integer or floating
 point type (where a float above 2**53 is no count any more, and a truth value is none).
 
-JSON may also hold records, `[{"k": 3, "n": 10}, ...]`, or one on each line; or columns that are
-objects of the same names, as pandas writes them.
+JSON may also hold records, `[{"k": 3, "n": 10}, ...]`, or one on each line; or what pandas writes
+(`elbo_ref.io.json_table`).
 
 The first bytes tell the format; a text that opens with a brace is JSON. Reading is strict, and a
 `DataError` says in one line what is wrong where: file, line, column, value and rule.
@@ -31,7 +31,7 @@ import warnings
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple, get_args
+from typing import IO, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -41,16 +41,19 @@ from elbo_ref.counts import Counts
 from elbo_ref.counts.levels import levelled
 from elbo_ref.io import duckdb_file
 from elbo_ref.io.archive import most_unpacked, read_arrays
-from elbo_ref.io.cells import Number, floats, labels_of, stored, written
+from elbo_ref.io.cells import floats, labels_of, stored, written
 from elbo_ref.io.errors import DataError, bare, short
-from elbo_ref.io.fields import read_json, without_index
 from elbo_ref.io.foreign import refusal
+from elbo_ref.io.json_table import columns_of, document_in
 from elbo_ref.io.layout import Layout
-from elbo_ref.io.stream import is_gzip, is_json, is_zip, reading
+from elbo_ref.io.stream import is_json, is_packed, is_zip, reading
 from elbo_ref.io.text_table import read_table
 from elbo_ref.io.totals import Contents, apart, successes_in
 
 __all__ = ["CountsFile", "DataError", "Layout", "Source", "read", "read_counts"]
+
+
+Format: TypeAlias = Literal["table", "json", "npz", "parquet"]
 
 
 class Source(NamedTuple):
@@ -60,8 +63,7 @@ class Source(NamedTuple):
     ----------
     name : str
         The path, or ``"standard input"``.
-    format : str
-        ``"table"``, ``"json"``, ``"npz"``, ``"parquet"``, ``"csv.zst"`` or ``"json.zst"``.
+    format : {"table", "json", "npz", "parquet"}
     sha256 : str
         Of the bytes, in hexadecimal.
     rows, dropped : int
@@ -69,7 +71,7 @@ class Source(NamedTuple):
     """
 
     name: str
-    format: str
+    format: Format
     sha256: str
     rows: int
     dropped: int
@@ -106,8 +108,9 @@ def read_counts(
     Parameters
     ----------
     path : str, Path or file object
-        Text with a header, JSON (columns, records, or a record a line) or npz, each of them as it
-        is or in a gzip; Parquet, or CSV or JSON in a zst, with DuckDB. ``"-"`` is standard input.
+        Text with a header, JSON (columns, records, or a record a line) or npz; with DuckDB,
+        Parquet. Each of them as it is, in a gzip or, with PyArrow, in a zst. ``"-"`` is standard
+        input.
     successes, total_count, failures, outcome, proportion : str, optional
         Names of the columns of counts, as for `Counts.from_frame`: two of the first three, an
         `outcome` of 0 or 1, or a `proportion` of the trials. Without any, columns whose names leave
@@ -146,7 +149,7 @@ def read_counts(
     DataError
         If the file is not such a table; the message says where and why, and what to add.
     ImportError
-        If the file needs DuckDB, and that is not installed.
+        If the file needs DuckDB or PyArrow, and that is not installed.
     TypeError, ValueError
         If an option is of another kind, or two contradict each other.
     OSError
@@ -195,15 +198,16 @@ def read_counts(
     if found.guess:
         said = as_arguments(found.guess)
         warnings.warn(f"columns known by their names: {said}", stacklevel=2)
-    merged = by is not None or found.source.format in get_args(duckdb_file.Kind)
+    merged = by is not None or found.source.format == "parquet"
     return levelled(found.counts, by, found.by) if merged else found.counts
 
 
 def read(path: str | Path | IO[Any], layout: Layout, progress: bool | None = False) -> CountsFile:
     """Read counts with their source: name, format, SHA-256, rows."""
+    kind: Format
     with reading(path, progress) as stream:
         first, file = stream.read_block(), stream
-        if is_gzip(first):
+        if packed := is_packed(first):
             file = stream.unpacked(first)
             first = file.read_block()
         if said := refusal(first):
@@ -212,8 +216,9 @@ def read(path: str | Path | IO[Any], layout: Layout, progress: bool | None = Fal
             kind, found = "npz", _read_npz(file.rest(first), layout)
         elif is_json(first):
             kind, found = "json", _read_json(file.rest(first), layout)
-        elif (other := duckdb_file.kind(first, path)) is not None:
-            kind, found = other, duckdb_file.read(path, file.blocks(first), other, layout)
+        elif duckdb_file.is_parquet(first):
+            place = None if packed else path
+            kind, found = "parquet", duckdb_file.read(place, file.blocks(first), layout)
         else:
             kind, found = "table", read_table(file.blocks(first), layout)
         source = Source(stream.name, kind, stream.digest(), found.rows, found.dropped)
@@ -222,22 +227,8 @@ def read(path: str | Path | IO[Any], layout: Layout, progress: bool | None = Fal
 
 def _read_json(data: bytes, layout: Layout) -> Contents:
     """Read columns, or records: in a list, or one a line."""
-    lines = [line for line in data.split(b"\n") if line.strip()]
-    if len(lines) > 1 and all(line.lstrip().startswith(b"{") for line in lines):
-        data = b"[" + b",\n".join(lines) + b"]"
-    document = read_json(data, Number)
-    if isinstance(document, list):
-        columns: dict[str, Any] = _columns_of(document)
-    else:
-        inner = document.get("counts")
-        columns = inner if isinstance(inner, dict) else document
-        if inner is None and not any(isinstance(x, list | dict) for x in columns.values()):
-            columns = _columns_of([columns])  # one record, of a file of lines
-        columns = without_index(columns)
-        for name, column in columns.items():
-            if not isinstance(column, list):
-                text = f"the column {bare(name)} is not a list: {short(column)}"
-                raise DataError(f"{text}; write columns of one length, or records")
+    found = columns_of(document_in(data), lambda names: _fits(layout, names))
+    columns: dict[str, Any] = dict(found)
     layout, size = _resolved(columns, layout)
     rows: Sequence[int] = range(size)
     if layout.na == "drop":
@@ -252,14 +243,13 @@ def _read_json(data: bytes, layout: Layout) -> Contents:
     return Contents(counts, len(rows), size - len(rows), layout.guess, by)
 
 
-def _columns_of(records: Sequence[Any]) -> dict[str, list[Any]]:
-    """Turn records into columns; what a record does not have is missing."""
-    names: dict[str, None] = {}
-    for row, record in enumerate(records):
-        if not isinstance(record, dict):
-            raise DataError(f"record {row} is not an object: {short(record)}")
-        names.update(dict.fromkeys(record))
-    return {name: [record.get(name) for record in records] for name in names}
+def _fits(layout: Layout, names: list[str]) -> bool:
+    """Return True if a table with these columns has what is needed."""
+    try:
+        layout.of(names, "the file")
+    except DataError:
+        return False
+    return True
 
 
 def _read_npz(data: bytes, layout: Layout) -> Contents:

@@ -1,4 +1,4 @@
-"""Counts from files that DuckDB reads: Parquet, and CSV or JSON that zstd has packed.
+"""Counts from a file that DuckDB reads: Parquet.
 
 DuckDB runs inside this process and is locked up first: it may read one file and nothing else, not
 the network either, loads no extension, writes nothing, and has a bound on its memory. Then the
@@ -12,22 +12,20 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal, TypeAlias
+from typing import IO, Any
 
 from elbo_ref._validation.advice import AdvisedError
 from elbo_ref._validation.extras import need
 from elbo_ref.counts import Counts
 from elbo_ref.counts.frames import histogram, opened, tallied
 from elbo_ref.io.errors import DataError
+from elbo_ref.io.foreign import is_binary
 from elbo_ref.io.layout import Layout
 from elbo_ref.io.totals import Contents, apart
-
-Kind: TypeAlias = Literal["parquet", "csv.zst", "json.zst"]
 
 MEMORY = "1GB"
 """The most that DuckDB takes."""
 
-_BEGINNINGS: dict[bytes, Kind] = {b"PAR1": "parquet", b"\x28\xb5\x2f\xfd": "csv.zst"}
 _SETTINGS = {
     "allow_community_extensions": "false",
     "autoinstall_known_extensions": "false",
@@ -37,22 +35,15 @@ _SETTINGS = {
     "temp_directory": "",
 }
 _PATTERN = "*?["
-_JSON = {".json", ".jsonl", ".ndjson"}
-"""Endings, before that of zstd, of names of files that hold JSON."""
 
 
-def kind(first: bytes, path: str | Path | IO[Any]) -> Kind | None:
-    """Tell what DuckDB is needed for, by the first bytes and the name; None for another file."""
-    found = next((name for mark, name in _BEGINNINGS.items() if first.startswith(mark)), None)
-    endings = Path(path).suffixes if isinstance(path, str | Path) else []
-    json = not _JSON.isdisjoint(x.lower() for x in endings)
-    return "json.zst" if found == "csv.zst" and json else found
+def is_parquet(first: bytes) -> bool:
+    """Return True if the first bytes are those of a Parquet file."""
+    return first.startswith(b"PAR1") and (len(first) == 4 or is_binary(first))
 
 
-def read(
-    path: str | Path | IO[Any], blocks: Iterable[bytes], kind: Kind, layout: Layout
-) -> Contents:
-    """Count the rows of a file; `blocks` are its bytes, all of which are read.
+def read(path: str | Path | IO[Any] | None, blocks: Iterable[bytes], layout: Layout) -> Contents:
+    """Count the rows of a file, without a path if it was packed; all `blocks` of it are read.
 
     Raises
     ------
@@ -61,18 +52,15 @@ def read(
     ImportError
         Without DuckDB.
     """
-    duckdb = need("duckdb", f"a file of {kind}")
-    need("pyarrow", f"a file of {kind}")
+    duckdb = need("duckdb", "a file of Parquet")
+    need("pyarrow", "a file of Parquet")
     if layout.in_order or layout.columns is not None:
         option = "columns" if layout.columns is not None else "the order of rows"
-        raise DataError(f"{option} cannot be had of a {kind} file; write it as csv")
-    with _named(path, blocks, kind) as file:
+        raise DataError(f"{option} cannot be had of a parquet file; write it as csv")
+    with _named(path, blocks) as file:
         try:
             with locked_up(duckdb, file) as connection:
-                if kind == "parquet":
-                    return _contents(connection.read_parquet(file), layout)
-                packed = connection.read_json if kind == "json.zst" else connection.read_csv
-                return _contents(packed(file, compression="zstd"), layout)
+                return _contents(connection.read_parquet(file), layout)
         except duckdb.Error as error:
             raise DataError(f"DuckDB cannot read it: {str(error).splitlines()[0]:.200}") from None
 
@@ -107,7 +95,7 @@ def _contents(relation: Any, layout: Layout) -> Contents:
 
 
 @contextmanager
-def _named(path: str | Path | IO[Any], blocks: Iterable[bytes], kind: Kind) -> Iterator[str]:
+def _named(path: str | Path | IO[Any] | None, blocks: Iterable[bytes]) -> Iterator[str]:
     """Give the path of a file, or of a copy of what has none that DuckDB takes literally."""
     if isinstance(path, str | Path) and os.path.isfile(path):
         real = os.path.realpath(path)
@@ -117,7 +105,7 @@ def _named(path: str | Path | IO[Any], blocks: Iterable[bytes], kind: Kind) -> I
                 pass
             return
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, f"counts.{kind}")
+        copy = Path(folder, "counts.parquet")
         with open(copy, "wb") as file:
             for block in blocks:
                 file.write(block)

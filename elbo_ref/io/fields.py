@@ -316,17 +316,3 @@ def _check_object(place: str, value: Any) -> None:
     _object(place or "the document", value)
     for key in value:
         name(f"a name in {place or 'the document'}", key)
-
-
-def without_index(columns: dict[str, Any]) -> dict[str, Any]:
-    """Turn columns that are objects of the same names, as pandas writes them, into lists.
-
-    Examples
-    --------
-    >>> without_index({"k": {"a": 3, "b": 0}, "n": {"a": 10, "b": 4}})
-    {'k': [3, 0], 'n': [10, 4]}
-    """
-    objects = [list(column) for column in columns.values() if isinstance(column, dict)]
-    if len(objects) < len(columns) or any(names != objects[0] for names in objects):
-        return columns
-    return {name: list(column.values()) for name, column in columns.items()}

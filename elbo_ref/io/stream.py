@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from elbo_ref._format.progress import Add, progress_of
+from elbo_ref._validation.extras import need
 from elbo_ref.io.errors import DataError
 
 _BLOCK_BYTES = 2**20
 _MOST_BYTES = 2**28
-_RECORDS = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*(?:\{|\])")
+_RECORDS = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*[\[{\]]")
 
 
 class Stream:
@@ -63,9 +64,12 @@ class Stream:
         return b"".join(parts)
 
     def unpacked(self, first: bytes) -> Stream:
-        """Return the stream of what a gzip holds, of which a block was read."""
+        """Return the stream of what a gzip or a zst holds, of which a block was read."""
         packed = io.BufferedReader(_Packed(self.blocks(first)))
-        return _Unpacked(gzip.GzipFile(fileobj=packed), self.name)
+        if is_gzip(first):
+            return _Unpacked(gzip.GzipFile(fileobj=packed), self.name, "gzip")
+        arrow = need("pyarrow", "a zst")
+        return _Unpacked(arrow.CompressedInputStream(packed, "zstd"), self.name, "zst")
 
     def digest(self) -> str:
         """Return the SHA-256 of the bytes read, in hexadecimal."""
@@ -101,14 +105,18 @@ class _Packed(io.RawIOBase):
 
 
 class _Unpacked(Stream):
-    """Blocks of what a gzip holds."""
+    """Blocks of what a gzip or a zst holds."""
+
+    def __init__(self, file: Any, name: str, kind: str) -> None:
+        super().__init__(file, name)
+        self._kind = kind
 
     def read_block(self) -> bytes:
         """Read the next block; shorter only at the end."""
         try:
             return super().read_block()
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise DataError(f"the gzip is damaged: {error}") from None
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"the {self._kind} is damaged: {error}") from None
 
     def _stamp(self) -> None:
         """Leave it to the stream of the packed file."""
@@ -170,6 +178,11 @@ class _Encoded:
 def is_gzip(data: bytes) -> bool:
     """Return True if the first bytes are those of a gzip."""
     return data.startswith(b"\x1f\x8b")
+
+
+def is_packed(data: bytes) -> bool:
+    """Return True if the first bytes are those of a gzip or a zst."""
+    return is_gzip(data) or data.startswith(b"\x28\xb5\x2f\xfd")
 
 
 def is_zip(data: bytes) -> bool:

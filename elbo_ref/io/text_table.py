@@ -286,6 +286,8 @@ class _Rows:
             return DataError(text, when="if a row is one trial", outcome=column)
         if column == self.layout.successes and is_fraction(cell):
             return DataError(text, when=OF_TRIALS, proportion=column)
+        if column == self.layout.outcome:
+            return DataError(f"{text}; write 0 or 1, false or true")
         return DataError(text)
 
     def _no_pair(self, counts: Sequence[float], place: str) -> DataError:

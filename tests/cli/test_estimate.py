@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 import elbo_ref as er
 from elbo_ref.cli import estimate
-from elbo_ref.io import duckdb_file
+from elbo_ref.io.counts_file import Format
 from places import ROOT
 from tiers import few
 
@@ -104,7 +104,7 @@ def test_one_prior_for_each_level(command, tmp_path, form, group):
 def test_the_schema_has_every_format():
     schema = json.loads((ROOT / "elbo_ref" / "schema.json").read_text())
     formats = schema["$defs"]["input"]["properties"]["format"]["enum"]
-    assert set(formats) == {"table", "json", "npz", "example", *get_args(duckdb_file.Kind)}
+    assert set(formats) == {"example", *get_args(Format)}
 
 
 @pytest.mark.thorough

@@ -24,6 +24,7 @@ CASES = {
     "many trials": drawn(lambda *_: 0.01, most=10**7),
     "at the ends": drawn(lambda rng, size: rng.beta(0.02, 0.1, size), most=100),
     "without successes": er.Counts(0, np.arange(10, 310)),
+    "without failures": er.Counts(np.arange(10, 90), np.arange(10, 90)),
 }
 
 
@@ -104,6 +105,12 @@ def test_what_does_not_vary_smoothly_is_left(where):
         return value + np.maximum(np.log((counts[0] + 1e-9) / counts[1]) - kink, 0.0), deviation
 
     assert np.isnan(many_latents.interpolated(k, f, solve)).all()
+
+
+def test_quantiles_that_are_0_are_left():
+    k, f = band()
+    found = many_latents.interpolated(k, f, lambda k, f: (np.full(k.shape, -np.inf), f))
+    assert np.isnan(found).all()
 
 
 def test_few_latents_and_huge_counts_are_left():

@@ -49,6 +49,14 @@ FILES = {
     "ORC": (b"ORC\n\0", "is an ORC file: save it as CSV"),
     "avro": (b"Obj\x01\x04", "is an Avro file: save it as CSV"),
     "stata": (b"<stata_dta><header>", "is a file of Stata: save it as CSV"),
+    "old stata": (b"\x72\x02\x01\0", "is a file of Stata: save it as CSV"),
+    "spss": (b"$FL2@(#) SPSS DATA FILE\0", "is a file of SPSS: save it as CSV"),
+    "sas": (bytes(12) + b"\xc2\xea\x81\x60\xb3", "is a file of SAS: save it as CSV"),
+    "stream of Arrow": (b"\xff\xff\xff\xff\0\1\0\0", "is a stream of Arrow: save it as CSV"),
+    "encrypted": (b"PARE\0\1", "is an encrypted Parquet file: save it as CSV or Parquet"),
+    "html": (b"<table><tr>", "is a page of HTML or XML: save it as CSV or Parquet"),
+    "lz4": (b"\x04\x22\x4d\x18", "is packed by lz4: unpack it first, or pack it by gzip"),
+    "tar": (bytes(257) + b"ustar", "is a tar archive: unpack it first"),
     "sqlite": (b"SQLite format 3\0" + bytes(84), "is an SQLite database: save it as CSV"),
 }
 
@@ -91,17 +99,11 @@ def test_a_frame_is_no_file():
         er.read_counts(pandas.DataFrame({"k": [3], "n": [10]}))
 
 
-def test_json_as_pandas_writes_it():
-    """Columns by a common index; of another index, or of nothing common, they are refused."""
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame({"k": [3, 0], "n": [10, 4]}, index=["b", "a"])
-    for text in (frame.to_json(), frame.to_json(orient="records")):
-        got = er.read_counts(io.StringIO(text), successes="k", total_count="n")
-        assert got == er.Counts([3, 0], [10, 4])
-    with pytest.raises(ValueError, match=r"is not a list: .*; write columns of one length, or rec"):
-        er.read_counts(
-            io.StringIO('{"k": {"a": 3}, "n": {"b": 10}}'), successes="k", total_count="n"
-        )
+@pytest.mark.parametrize("name", ["ORCHARD", "FEA1", "PARE", "$FL"])
+def test_a_header_that_begins_as_another_format_does(name):
+    text = f"{name},k,n\n4,3,10\n".encode()
+    got = er.read_counts(io.BytesIO(text), successes="k", total_count="n")
+    assert got == er.Counts(3, 10)
 
 
 def test_separators_of_thousands():

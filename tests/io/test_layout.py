@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -62,6 +63,18 @@ def of_csv_of_r(columns):
     return '"",' + of_r(columns, ",")
 
 
+OUTCOMES = "write 0 or 1, false or true"
+
+
+def zst(data):
+    """Pack by zstd."""
+    pyarrow = pytest.importorskip("pyarrow")
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.CompressedOutputStream(sink, "zstd") as packed:
+        packed.write(data)
+    return sink.getvalue().to_pybytes()
+
+
 FORMATS = {
     "comma": of_text,
     "tab": lambda columns: of_text(columns, "\t"),
@@ -85,11 +98,10 @@ LAYOUTS = (
 
 
 @pytest.mark.parametrize("made", FORMATS.values(), ids=FORMATS)
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("packed", [bytes, gzip.compress, zst], ids=["bare", "gzip", "zst"])
 def test_every_format_has_every_layout(write, made, packed):
     data = made(COLUMNS)
-    data = data.encode() if isinstance(data, str) else data
-    path = write(gzip.compress(data) if packed else data)
+    path = write(packed(data.encode() if isinstance(data, str) else data))
     for names in LAYOUTS:
         k, n = (COLUMNS["y"], [1] * 4) if "outcome" in names else (COLUMNS["k"], COLUMNS["n"])
         wanted = er.Counts.grouped(k, n, COLUMNS["ward"])
@@ -145,7 +157,7 @@ def test_a_file_that_is_open_already(write, made, tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("1,TRUE\n", "line 2, column y: 'maybe' is not a whole number"),
+        ("1,TRUE\n", f"line 2, column y: 'maybe' is not a whole number; {OUTCOMES}"),
         ("2,x\n", "line 3, column y: 2 is neither 0 nor 1"),
     ],
 )
@@ -172,11 +184,28 @@ def test_trailing_separators_are_not_names_of_rows(write):
     assert "has 4 cells where the header has 3" in refusal(path)
 
 
-def test_a_damaged_gzip(write):
-    data = gzip.compress(of_text(COLUMNS) * 1000)
+@pytest.mark.parametrize(("kind", "packed"), [("gzip", gzip.compress), ("zst", zst)])
+def test_a_damaged_archive(write, kind, packed):
+    """Cut anywhere it is refused, and not read as far as it goes."""
+    data = packed(of_text(COLUMNS) * 1000)
     rng = np.random.default_rng(0)
-    for cut in rng.integers(11, len(data), 20):
-        assert "the gzip is damaged: " in refusal(write(data[:cut]), **LAYOUTS[0])
+    for cut in (*rng.integers(11, len(data), 20), len(data) - 1):
+        assert f"the {kind} is damaged: " in refusal(write(data[:cut]), **LAYOUTS[0])
+    assert f"the {kind} is damaged: " in refusal(write(data + b"more"), **LAYOUTS[0])
+
+
+def test_parts_that_zstd_has_packed_one_by_one(write):
+    data = zst(b"k,n\n3,10\n") + zst(b"0,4\n")
+    assert_same(read_counts(write(data), **LAYOUTS[0]), er.Counts([3, 0], [10, 4]))
+
+
+def test_without_pyarrow_the_error_names_it(write, monkeypatch):
+    path = write(zst(b"k,n\n3,10\n"))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(
+        ImportError, match="a zst needs pyarrow: pip install pyarrow, or in a clone"
+    ):
+        read_counts(path, **LAYOUTS[0])
 
 
 RATES = {"rate": [0.346, 0.298, 0.222, 0, 0.346], "n": [26, 47, 45, 9, 26], "w": [1, 2, 1, 3, 1]}
