@@ -524,3 +524,18 @@ def test_exact_losses_have_no_noise(guide):
         verdict = er.cross_check(run.counts, params, guide=guide, loss="exact", losses=losses)
         assert verdict.mistakes == found, verdict
         assert verdict.genuine == (not found)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("steps", [1, 200])
+def test_losses_that_rise_are_noted_where_the_parameters_are_those_of_the_end(steps):
+    """A history shows by itself where the objective was higher."""
+    counts, size, prior = er.Counts([3, 11, 1, 7], [10, 20, 6, 9]), 200, er.Beta(2.0, 3.0)
+    far = np.exp(np.linspace(0.0, 3.0, size))[-steps:]
+    exact = 2.0 + counts.successes, 3.0 + counts.failures
+    rising = -er.elbo(er.Beta(*exact), prior, counts) + np.linspace(0.0, 40.0, size)
+    own = [np.outer(far, x) for x in exact]
+    params = dict(zip(OWN, own if steps > 1 else [x[-1] for x in own], strict=True))
+    verdict = er.cross_check(counts, params, prior=prior, losses=rising)
+    words = [x.quantity for x in verdict.having("note") if x.name == "moved_away"]
+    assert any(x.startswith("the losses from step") for x in words) == (steps == 1)

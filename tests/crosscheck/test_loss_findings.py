@@ -162,6 +162,17 @@ def test_a_mistake_that_is_not_known():
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize(("share", "told"), [(0.996, False), (1.004, True)])
+def test_losses_of_a_point_that_vary_may_be_of_another_guide(share, told):
+    """A hundred times as much as they may be off, at one set of parameters."""
+    model = model_of("delta", steps=SIZE)
+    values = expected_losses(model) + np.sqrt(2) + share * 1e-4 * np.linspace(0, 1, SIZE) ** 3
+    nameless, *_ = explained(model, values, allowance=1e-6).findings
+    assert nameless.name == "loss_mismatch"
+    assert ("another_guide" in nameless.rivals) is told
+
+
+@pytest.mark.thorough
 def test_losses_within_three_deviations_have_no_allowance():
     """Together they cannot be, though each may."""
     values = drawn() * 0 + drawn().mean() + 1.0 + 1e-3 * np.arange(SIZE)

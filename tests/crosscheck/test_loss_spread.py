@@ -102,6 +102,17 @@ def test_losses_of_ten_particles_told_as_one():
 
 
 @pytest.mark.thorough
+def test_a_note_does_not_hide_the_spread():
+    """Whatever else is said of the parameters: here that one is a logarithm by its name."""
+    params, losses = ran("beta", 5, particles=10)
+    stored = {role: x for role, x in params.items() if role != ROLES[0]}
+    stored["log_a"] = np.log(params[ROLES[0]])
+    found = verdict("beta", stored, losses, names={ROLES[0]: "log_a"})
+    assert "reading" in {x.name for x in found.having("note")}
+    assert found.mistakes == ("loss_mismatch",)
+
+
+@pytest.mark.thorough
 def test_evaluations_of_many_particles_say_nothing_of_the_run_s():
     """Nobody said how many there were, and the run had one."""
     params, losses = ran("beta", 5)

@@ -138,6 +138,16 @@ def test_too_small_a_spread_counts_where_losses_have_one(made):
     assert none.p_spread == pytest.approx(100.0)
 
 
+def test_too_small_a_spread_of_some_says_nothing_beside_too_large_a_one_of_all(made):
+    """Two that are calm and have a spread, two that are wild and of which much is allowed for."""
+    allowance = np.sqrt(VARIANCE) / 5
+    allowance[:2] = 0.0
+    z = np.array((0.01, -0.02, 2.5, -2.5))
+    test = made(MEAN + z * np.sqrt(VARIANCE), LAW, given=allowance)
+    wild = np.array((0.01, -0.02, 2.3, -2.3))  # less what is allowed for
+    assert test.p_spread == pytest.approx(100 * stats.chi2.sf((wild**2).sum(), 4), rel=1e-6)
+
+
 def test_p_of_any(made):
     """The least of each loss, their mean and their spread, three times as much."""
     for away in (AWAY, np.array([0.0, 0.0, 0.0, 13.5]), np.sqrt(VARIANCE), 1e-3 * AWAY):

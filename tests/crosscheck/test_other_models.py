@@ -16,6 +16,7 @@ COUNTS = er.Counts([3, 11, 0], [10, 20, 6])
 SHOWN = {
     "hyperprior": ["AutoNormal.locs.kappa", "AutoNormal.locs.p", "AutoNormal.scales.p"],
     "two sites": ["AutoNormal.locs.c_1", "AutoNormal.locs.d_1"],
+    "three sites": ["AutoNormal.locs.a", "AutoNormal.locs.d", "AutoNormal.locs.c"],
     "state_dict": ["locs.kappa_unconstrained", "locs.p_unconstrained"],
     "in a list": ["AutoGuideList.0.locs.a", "AutoGuideList.1.locs.b"],
     "points": ["AutoDelta.kappa", "AutoDelta.p"],
@@ -145,3 +146,8 @@ def test_weights_in_place_of_a_prior(names, words):
         prior_of_another_model(UnknownRoleError("", left, ["guide"]), read_parameters(left), 3)
         == ()
     )
+
+
+def test_sites_are_listed_with_the_last_of_them():
+    (found,) = shown_by_names(SHOWN["three sites"])
+    assert "latent sites, a, c and d, where" in found.quantity

@@ -166,3 +166,14 @@ def test_one_is_no_order():
     elbo = -er.elbo(er.Beta(*WIDE), er.Beta(*PRIOR), COUNTS)
     found = listed(elbo + np.array((-1.0, 1.0)) * 0.5)
     assert found and not any(x.alpha == 1 for x in found)
+
+
+@pytest.mark.parametrize(("order", "fitted"), [(1.0, False), (2.0, True), (3.0, True)])
+def test_an_order_that_is_fitted_exactly_is_one_unless_it_is_the_elbo_s(order, fitted):
+    """The mean is that of the very draws that are compared; order one is no Renyi bound."""
+    size = 40
+    draws = BoundDraws(model_of(own=WIDE), 3, 100 * size, rng())
+    noise = np.random.default_rng(1).normal(size=size)
+    evaluations = draws.mean_loss(order, together=False) + noise - noise.mean()
+    found = [x.alpha for x in listed(evaluations) if not x.together and not x.constant]
+    assert any(abs(x - order) < 1e-3 for x in found) == fitted
