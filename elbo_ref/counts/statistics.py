@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from elbo_ref._format.result import Rows
+from elbo_ref._format.result import Tabular
 from elbo_ref._format.table import Table
 from elbo_ref._validation.arguments import (
     FloatArray,
@@ -51,7 +51,7 @@ _ARRAYS = "successes", "total_count", "multiplicity", "log_split"
 
 @underflow_is_zero
 @dataclass(frozen=True, eq=False)
-class Counts(Rows):
+class Counts(Tabular):
     """Successes and trials of independent latents, one entry per latent; a table of them.
 
     Parameters

@@ -36,6 +36,7 @@ from elbo_ref.report.forest import (
     plot_exceedance,
     plot_forest,
 )
+from elbo_ref.report.funnel import plot_funnel
 from elbo_ref.report.latent import plot_latent
 from elbo_ref.report.noise import plot_gradient_variance, plot_pareto_k
 from elbo_ref.report.pictures import plot_run, run_axes
@@ -121,6 +122,7 @@ _PRIORS = Picture(
 )
 
 PICTURES: dict[type[Result], Picture] = {
+    Counts: Picture(plot_funnel, seen="raw rates over trials, and the band of equal latents"),
     ConfidenceRegion: Picture(plot_region, lambda *_: (5.0, 2.0)),
     Diagnosis: Picture(plot_run, lambda _: (12.0, 4.0), run_axes, panels=lambda _: 3),
     Difference: Picture(plot_difference, lambda *_: (5.0, 2.0)),
@@ -217,7 +219,8 @@ def plot(result: Result, ax: Any = None, **options: Any) -> Any:
     a hanging rootogram. Of a prediction there is a bar for each number of successes. Of a verdict
     there are its losses against the distribution that each should have; without losses, the
     differences of all numbers that were compared. Parameters of priors have a row for each group;
-    of a test there is the curve of p-values.
+    of a test there is the curve of p-values. Counts are a funnel: raw rates over trials, and the
+    band that holds 95 % of latents that are all alike.
 
     Examples
     --------
@@ -229,9 +232,7 @@ def plot(result: Result, ax: Any = None, **options: Any) -> Any:
     picture = next((PICTURES[kind] for kind in type(result).__mro__ if kind in PICTURES), None)
     if picture is None:
         known = ", ".join(sorted(kind.__name__ for kind in PICTURES))
-        instead = "plot estimate(counts) or maximize_evidence(counts)"
-        hint = f"; {instead}" if isinstance(result, Counts) else ""
-        raise TypeError(f"there is no picture of {type(result).__name__}: only of {known}{hint}")
+        raise TypeError(f"there is no picture of {type(result).__name__}: only of {known}")
     _check_options(picture, result, options)
     if ax is not None:
         _check_axes(ax, picture.panels(result), type(result).__name__)

@@ -51,6 +51,7 @@ def test_the_gallery_has_a_picture_of_every_kind_of_result():
 
     text = (DOCS / "gallery.md").read_text()
     lines = {
+        "Counts": r"^rats\.plot",
         "ConfidenceRegion": r"confidence_interval\(.*\)\.plot",
         "Diagnosis": r"er\.diagnose\(run\)\.plot",
         "Difference": r"\.difference\(.*\)\.plot",
@@ -72,7 +73,7 @@ def test_the_gallery_has_a_picture_of_every_kind_of_result():
     }
     assert {kind.__name__ for kind in PICTURES} == set(lines)
     for pattern in lines.values():
-        assert re.search(pattern, text), pattern
+        assert re.search(pattern, text, re.MULTILINE), pattern
 
 
 def test_the_description_of_the_package_is_up_to_date_and_has_no_dead_links():

@@ -92,6 +92,11 @@ def bare_verdict():
 
 
 RESULTS = {
+    "counts": lambda: COUNTS[6],
+    "very many counts": lambda: counts_of(5000),
+    "counts of one size": lambda: er.Counts([3, 4, 9], 10),
+    "counts without successes": lambda: er.Counts(0, [3, 9, 40]),
+    "counts without trials": lambda: er.Counts(0, 0),
     "expected": lambda: er.expected_counts(er.maximize_evidence(COUNTS[71])),
     "estimate": lambda: er.estimate(COUNTS[6]),
     "point estimates": lambda: er.estimate_table(COUNTS[71], er.Beta(2.0, 3.0)),
@@ -219,15 +224,15 @@ def test_collisions_are_seen():
     assert collisions(posterior(6).plot(ax)) != []
 
 
-def test_kinds_without_a_picture_are_tables_and_counts():
+def test_only_a_bare_table_has_no_picture():
     def classes(kind):
         return {kind} | {x for sub in kind.__subclasses__() for x in classes(sub)}
 
     bases = {Shown, Rows, Result, Tabular}
     without = classes(Shown) - set(dispatch.PICTURES) - bases
-    assert without == {Table, er.Counts}
+    assert without == {Table}
     assert not any(hasattr(kind, "plot") for kind in without)
-    with pytest.raises(TypeError, match="no picture of Table: only of ConfidenceRegion, Diag"):
+    with pytest.raises(TypeError, match="no picture of Table: only of ConfidenceRegion, Counts, D"):
         er.plot(posterior(6).table())
 
 
