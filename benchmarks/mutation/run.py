@@ -73,7 +73,10 @@ UNDERFLOW = "tests/test_underflow.py"
 """Mirrors the decorator `underflow_is_zero`, on whatever it stands."""
 SURFACE = "tests/test_surface.py"
 """Mirrors defaults of public arguments, and what dataclasses are equal by and show."""
-LOSS_MODEL = ("loss_model", "linear_form", "cumulants", "moments", "clamping", "distribution")
+LOSS_MODEL = (
+    *("loss_model", "linear_form", "cumulants", "gamma_cumulants", "moments", "clamping"),
+    *("distribution", "sampling"),
+)
 LAW = tuple(f"tests/crosscheck/test_{x}.py" for x in (*LOSS_MODEL, "saddlepoint"))
 OWN_PARTS = (*LOSS_MODEL, "saddlepoint")
 LIVE = ("pyro", "numpyro", "distribution_kinds", "script")

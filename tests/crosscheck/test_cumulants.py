@@ -12,6 +12,8 @@ import elbo_ref as er
 from elbo_ref import guides, objectives
 from elbo_ref.crosscheck.clamping import clamped_draws, needs_nodes
 from elbo_ref.crosscheck.cumulants import (
+    Sum,
+    Weighted,
     _Known,
     _tilt,
     loss_cumulants,
@@ -217,3 +219,22 @@ def test_the_domain_of_a_normal_guide(factor):
     wanted = (end, np.inf) if end < 0 else (-np.inf, end)
     for got, each in zip(found.domain, wanted, strict=True):
         assert got.tolist() == [pytest.approx(each, rel=1e-13)] * 2
+
+
+@pytest.mark.parametrize("factor", [1.0, 50.0])
+def test_domains_near_and_far(factor):
+    """However large the factor of the losses is."""
+    near, far = (
+        np.array(loss_cumulants(LinearForm.of(model_of("beta", factor=x))).domain)
+        for x in (factor, 1.0)
+    )
+    np.testing.assert_allclose(near * factor, far, rtol=1e-12)
+
+
+def test_what_rests_on_a_closed_form():
+    """Weights change nothing of it, and a sum does if each of its parts does."""
+    closed = loss_cumulants(LinearForm.of(model_of("beta")))
+    other = loss_cumulants(LinearForm.of(model_of("normal")))
+    for cumulants, rests in ((closed, True), (other, False)):
+        assert Weighted(cumulants, np.ones(2)).closed is rests
+        assert Sum((cumulants, closed)).closed is rests

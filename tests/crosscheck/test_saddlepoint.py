@@ -333,3 +333,11 @@ def test_tails_do_not_depend_on_the_unit(scale):
     assert found.outer_tail(scale * x) == pytest.approx(wanted, rel=1e-9)
     assert sum(counted.asked) < 15 * len(x)
     assert counted.asked[-1] < len(x)
+
+
+@pytest.mark.parametrize("shape", [1e-4, 1e-2, 0.3, 5.0])
+def test_a_tail_is_a_probability(shape):
+    """Below the mean of a distribution that is nearly a point the formula gives up to 26."""
+    ratios = np.linspace(0.01, 3.0, 40)
+    tails = SaddlepointDistribution(gamma(np.full(40, shape))).outer_tail(shape * ratios)
+    assert ((tails >= 0) & (tails <= 1)).all()
