@@ -180,20 +180,24 @@ def tallied(frame: Any, columns: Columns) -> Tally:
     Raises
     ------
     AdvisedError
-        If a column is one of lists.
+        If a column is one of lists, or of another type that the engine does not group by.
     """
     nw, needed = import_module("narwhals"), columns.named
     size = unused("rows", list(needed.values()))
     try:
         counted = frame.group_by(list(needed.values())).agg(nw.len().alias(size))
-    except Exception:
+        table = counted.collect() if isinstance(counted, nw.LazyFrame) else counted
+    except Exception as error:
         if isinstance(frame, nw.DataFrame):
             _refuse_lists(nw, frame, needed)
         if marked := [name for name in needed.values() if '"' in name]:  # DuckDB reads it as SQL
             rule = "has a quotation mark in its name: rename it first"
             raise AdvisedError(f"the column {quoted(marked[0])} {rule}") from None
+        if isinstance(error, NotImplementedError):  # as of float16 in pandas
+            why = f"the frame does not group by such columns ({str(error).splitlines()[0]})"
+            raise AdvisedError(f"{why}; make them int64 or float64 first") from None
         raise
-    return Tally(counted.collect() if isinstance(counted, nw.LazyFrame) else counted, size)
+    return Tally(table, size)
 
 
 def histogram(tally: Tally, columns: Columns, na: str) -> Histogram:

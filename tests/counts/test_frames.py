@@ -541,3 +541,10 @@ def test_a_name_in_quotation_marks_is_counted_or_named():
     assert er.Counts.from_frame(table, **names).successes.tolist() == [4, 3]
     with pytest.raises(ValueError, match=r"has a quotation mark in its name: rename it first$"):
         er.Counts.from_frame(duckdb.from_arrow(table), **names)
+
+
+def test_a_type_that_the_engine_does_not_group_by():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"k": np.array([3, 2], "f2"), "n": [5, 5]})
+    with pytest.raises(ValueError, match=r"does not group by such columns \(float16 .*float64 fir"):
+        er.Counts.from_frame(frame, successes="k", total_count="n")
