@@ -151,7 +151,7 @@ def log_axis(axis: Axis, low: float, high: float) -> None:
     first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
     decades = 10.0 ** np.arange(first, last + 1)
     choices = [np.ravel(np.outer(decades, heads)) for heads in _HEADS]
-    choices += [decades[-first % step :: step] for step in (1, 2, 3, 5, 10, 20)]
+    choices += [decades[-first % step :: step] for step in (1, 2, 3, 5, 10, 20, 50, 100)]
     inside = [x[(x >= low * (1 - 1e-9)) & (x <= high * (1 + 1e-9))] for x in choices]
     axis.set_ticks(next((x for x in inside if x.size <= _MOST_TICKS), inside[-1]))
     axis.set_major_formatter("{x:g}")

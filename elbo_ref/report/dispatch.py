@@ -166,7 +166,7 @@ PICTURES: dict[type[Result], Picture] = {
         lambda figure, run: run_axes(figure, diagnose(run)),
         panels=lambda _: 3,
     ),
-    TestResult: Picture(plot_tail),
+    TestResult: Picture(plot_tail, axes=lambda figure, _: framed(figure, 0.95)),
     Verdict: Picture(
         plot_verdict,
         _size_of_verdict,

@@ -45,7 +45,8 @@ def plot_tail(test: TestResult, ax: Axes | None = None) -> Axes:
     log_axis(ax.yaxis, least, 1.6)
     ax.locator_params(axis="x", nbins=5, prune="upper")
     ax.set_xlabel(f"statistic, {_law(test)} under the null")
-    return headed(ax, f"{test.null}: p = {number(test.pvalue)}")
+    p_value = f"p = {number(test.pvalue)}" if test.pvalue > _LEAST else f"p < {_LEAST:g}"
+    return headed(ax, f"{test.null}: {p_value}")
 
 
 def _law(test: TestResult) -> str:

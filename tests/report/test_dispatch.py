@@ -577,3 +577,11 @@ def test_estimators_are_at_their_price():
     particles = found.table().column("particles")
     assert list(ax.get_lines()[0].get_xdata()) == particles
     assert [x.get_text() for x in ax.get_yticklabels()] == found.table().column("estimator")
+
+
+def test_a_p_value_that_is_0_to_a_float_is_said_to_be_small():
+    """Axes of hundreds of decades have few ticks, too."""
+    ax = Tested(120.0, "binomial", "overdispersed", "normal", 1).plot()
+    assert ax.get_title(loc="left") == "binomial: p < 1e-300"
+    assert 3 <= len(ax.get_yticks()) <= 6
+    assert collisions(ax) == []
