@@ -204,6 +204,8 @@ def test_labels_that_are_the_numbers_of_latents(start):
     labels = [str(x + start) for x in at]
     (note,) = compare_in_orders(rows(k, n), labelled(labels), 1.0)
     assert note.quantity == f"a group's label is the number of its latent, from {start} on"
+    around = rows(K[[1, 2, 0]], N[[1, 2, 0]])  # as if the first of three were the last
+    assert compare_in_orders(around, labelled(["0", "1", "2"]), 1.0)[0].name == "permuted_rows"
     words = ["x", "y", "z"]
     assert compare_in_orders(rows(k, n), labelled(words), 1.0)[0].status == "mistake"
     beyond = [*labels[:2], "9"]

@@ -13,7 +13,7 @@ from scipy import special, stats
 from elbo_ref.crosscheck.given_draws import losses_given
 from elbo_ref.crosscheck.mistakes import closed_form_hypotheses
 from elbo_ref.recording.replay.losses import explain_losses, invisible
-from recorded import COUNTS, K, Made, N, betas, stated, trace_of
+from recorded import COUNTS, K, Made, N, betas, site, stated, trace_of
 from tiers import few
 
 
@@ -177,3 +177,26 @@ def test_a_guide_that_is_not_counted_explains_no_gradients():
     (finding,) = explanation.findings
     assert (finding.name, explanation.explained) == ("loss_mismatch", False)
     assert "is it masked?" in finding.reason
+
+
+@pytest.mark.parametrize("bound", [True, False])
+def test_a_vector_in_no_plate_under_a_bound(bound):
+    """Pyro's losses are then those of no bound: nothing is said of them; of an ELBO it is."""
+    c = np.random.default_rng(0).uniform(0.1, 0.9, (6, 2, 3))
+    vector, y = "_auto_latent", special.logit(c)
+    arguments = {
+        **betas((2.0, 5.0)),
+        f"guide.{vector}.loc": [-1.0, 1.2, -0.8],
+        f"guide.{vector}.scale": [0.5, 0.6, 0.7],
+        "guide.c.v": c[:, 0],
+    }
+    sites = [site("model", "c"), site("guide", vector, "Normal"), site("guide", "c", "Delta")]
+    loss = {"class": "RenyiELBO", "alpha": 0.0} if bound else {"class": "Trace_ELBO"}
+    header = {"loss": {**loss, "num_particles": 2}}
+    made = stated(c, arguments, sites=sites, draws={"c": c, vector: y}, header=header)
+    (found,) = explain_losses(trace_of(made)).findings
+    if bound:
+        assert found.status == "untested"
+        assert found.reason.startswith(f"{vector} is in no plate: Pyro takes all of its density")
+    else:
+        assert (found.name, found.status) == ("loss_mismatch", "mistake")
