@@ -65,6 +65,19 @@ def test_each_so_manieth_node_of_a_normal():
     assert means[1] == pytest.approx(means[0], rel=1e-12)
 
 
+@pytest.mark.parametrize(("loc", "scale"), [(300.0, 200.0), (-300.0, 90.0), (40.0, 1e3)])
+def test_the_zone_of_a_normal_is_where_the_sigmoid_turns(loc, scale):
+    """E log c of a wide normal away from 0, by the ramp's closed form less a small rest."""
+    rule = quadrature.over_normal(np.array([loc]), np.array([scale]), 160)
+    got = np.exp(rule.log_weights)[:, 0] @ sc.log_expit(rule.logit[:, 0])
+    with mp.workdps(30):
+        ends = [mp.mpf(x) for x in (-60, -20, -5, 0, 5, 20, 60)]
+        rest = mp.quad(lambda y: mp.log1p(mp.exp(-abs(y))) * mp.npdf(y, loc, scale), ends)
+        u = mp.mpf(loc) / scale
+        ramp = loc * mp.ncdf(-u) - scale * mp.npdf(u)
+    assert got == pytest.approx(float(ramp - rest), rel=1e-9)
+
+
 @pytest.mark.parametrize("scale", [1e6, 1e30, 1e100])
 def test_a_normal_of_any_scale(scale):
     """Far out log c is the smaller of y and 0: a limit in z alone, with as many nodes as ever."""

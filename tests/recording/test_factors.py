@@ -78,6 +78,7 @@ def test_another_constant_is_named():
     [
         {"outcomes": (K + 0.5, N - K)},  # weighted, or another likelihood
         {"outcomes": (K, -1 - K)},
+        {"outcomes": (K, np.array([5, -1, 4]))},  # nearly
         {"steps": 3},  # too few to tell
         {"constant": np.random.default_rng(1).normal(size=(STEPS, 3))},
     ],

@@ -198,6 +198,7 @@ def test_arrays_have_the_elements_of_their_site(changed, words):
         ({"sites": [{"rows": -1}]}, "rows"),
         ({"sites": [{"elements": 2**53 + 1}]}, "elements"),
         ({"sites": [{"scale": 0.0}]}, "scale"),
+        ({"sites": [{"elements": 2**53}]}, ""),
         ({"loss": {"num_particles": 1}}, ""),
         ({"loss": {"num_particles": 0}}, "num_particles"),
         ({"loss": {"num_particles": 2**53 + 1}}, "num_particles"),

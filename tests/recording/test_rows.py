@@ -10,7 +10,7 @@ import elbo_ref as er
 from elbo_ref.recording import Recording
 from elbo_ref.recording.replay.check import replay
 from elbo_ref.recording.replay.counts import compare_counts, compare_in_orders
-from elbo_ref.recording.rows import Data, Place, data_of
+from elbo_ref.recording.rows import Data, Place, _batch, _counted, data_of
 from recorded import COUNTS, K, N, betas, site, stated
 
 PLACES = {"c": Place(0, 3)}
@@ -443,3 +443,36 @@ def test_equal_rows_and_few_are_no_table():
         }
         made = Recording(losses=np.zeros(1), observed=observed, header={"sites": sites})
         assert not data_of(made, sites, PLACES, 3).findings
+
+
+def test_a_table_that_is_observed_twice_beside_another_latent_s():
+    """Whatever stands between the two."""
+    places = {"c": Place(0, 3), "d": Place(3, 3)}
+    sites = [rows_site("k1"), rows_site("k2", latent="d"), rows_site("k3")]
+    observed = {
+        f"{name}.{key}": np.asarray(x, float)[None]
+        for name in ("k1", "k2", "k3")
+        for key, x in zip(("value", "total_count", "index"), (K, N, [0, 1, 2]), strict=True)
+    }
+    made = Recording(losses=np.zeros(1), observed=observed, header={"sites": sites})
+    (found,) = data_of(made, sites, places, 6).findings
+    assert found.quantity == "the rows of 'k1' and 'k3' are the same"
+
+
+def test_rows_that_a_mask_leaves_out_are_no_trials():
+    mask = np.array([[1.0, 0.0, 1.0]])
+    observed = {"k.value": K[None], "k.total_count": N[None], "model.k.mask": mask}
+    observed = {name: np.asarray(x, float) for name, x in observed.items()}
+    k, n, seen = _counted(Recording(losses=np.zeros(1), observed=observed), rows_site())
+    np.testing.assert_array_equal(k, K * mask)
+    np.testing.assert_array_equal(n, N * mask)
+    np.testing.assert_array_equal(seen, mask)
+
+
+@pytest.mark.parametrize(("size", "known"), [(1, False), (2, True)])
+def test_a_plate_of_one_latent_is_none_of_latents(size, known):
+    """It may be that of its trials."""
+    rows = {"data.rows": np.arange(2.0 * size).reshape(2, size)}
+    made = Recording(losses=np.zeros(2), observed=rows, header={"plates": {"data": 9}})
+    whole, numbers = _batch(made, size)
+    assert (whole, numbers is not None) == ((9, True) if known else (None, False))

@@ -75,9 +75,17 @@ def test_weights_that_count_no_latents_are_another_model():
         read_statement(recording(half, half, half))
     made = recording()
     changing = np.array([TIMES, TIMES[::-1]] * 3)
-    observed = {**made.observed, "model.c.scale": changing}
-    with pytest.raises(OutsideError, match="change from step to step"):
-        read_statement(replace(made, observed=observed))
+    for steps in (6, 2):
+        observed = {**made.observed, "model.c.scale": changing[:steps]}
+        some = replace(
+            made,
+            losses=made.losses[:steps],
+            draws={"c": made.draws["c"][:steps]},
+            arguments={x: values[:steps] for x, values in made.arguments.items()},
+            observed=observed,
+        )
+        with pytest.raises(OutsideError, match="change from step to step"):
+            read_statement(some)
 
 
 def test_a_single_latent_has_no_multiplicity_of_its_own():
@@ -99,6 +107,7 @@ def test_a_single_latent_has_no_multiplicity_of_its_own():
     ]
     statement = read_statement(replace(one, header={**made.header, "sites": sites}))
     assert statement.data.multiplicity is None and not statement.findings
+    assert statement.guide.name == "beta", "there is nobody to share it with"
 
 
 def test_sites_that_are_scaled_otherwise_have_their_losses_compared_all_the_same():

@@ -60,5 +60,7 @@ def test_gradients_of_each_site_are_compared(priors, sizes, summed, masked):
     assert not verdict.mistakes, verdict
     one = priors[0] == priors[1]
     assert (verdict.outcome == "outside_model") != one, verdict
+    several = [x for x in verdict.findings if x.quantity.startswith("several sites have a prior")]
+    assert bool(several) != one
     planted = replay(two_sites(sizes, priors, summed, masked, wrong=0.5))
     assert planted.mistakes == ("gradient_scaled",), planted

@@ -389,12 +389,18 @@ def test_two_observed_sites_of_which_one_is_scaled():
 # -- minibatches -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("taken", "told"), [("same", 0), ("first", 1), ("own", 1), ("more", 0)])
+@pytest.mark.parametrize(
+    ("taken", "told"),
+    [("same", 0), ("first", 1), ("own", 1), ("more", 0), ("seldom", 0), ("often", 1)],
+)
 def test_a_guide_that_takes_other_rows_than_the_minibatch(taken, told):
     """Its gradient goes past the rows of the plate; one that reaches more is no mistake."""
     rng, steps = np.random.default_rng(0), 20
     rows, others = (np.array([rng.permutation(9)[:3] for _ in range(steps)]) for _ in range(2))
     index = {"same": rows, "first": np.tile(np.arange(3), (steps, 1)), "own": others, "more": rows}
+    for name, wrong in (("seldom", 5), ("often", 6)):  # of twenty steps
+        index[name] = rows.copy()
+        index[name][:wrong] = [np.setdiff1d(np.arange(9), row)[:3] for row in rows[:wrong]]
     gradient = np.zeros((steps, 9))
     np.put_along_axis(gradient, index[taken], 1.0, axis=1)
     if taken == "more":
@@ -454,6 +460,10 @@ def with_site(*more, **arguments):
         (
             with_site(site("model", "k2", "Binomial", observed=True)),
             "the probability of 'k2' is not the latent itself",
+        ),
+        (
+            with_site(site("model", "k2", "Categorical", observed=True)),
+            "'k2' has more than two outcomes",
         ),
         (
             with_site(site("model", "tau", "Gamma")),
@@ -531,6 +541,9 @@ def test_an_argument_that_no_beta_has_is_refused():
     made = stated(C, BOTH)
     wrong = {**made.arguments, "model.c.concentration1": -made.arguments["model.c.concentration1"]}
     with pytest.raises(ValueError, match=r"prior\.concentration1 is -2 at step 0, and has to be"):
+        read_statement(replace(made, arguments=wrong))
+    wrong["model.c.concentration1"] = 0.0 * made.arguments["model.c.concentration1"]
+    with pytest.raises(ValueError, match=r"prior\.concentration1 is 0 at step 0, and has to be"):
         read_statement(replace(made, arguments=wrong))
 
 

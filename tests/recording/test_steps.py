@@ -160,6 +160,11 @@ def test_steps_make_a_recording():
     assert other.observed["k.value"].shape == (2, 2)
 
 
+def test_one_step_makes_a_recording():
+    made = make_recording(steps(notes_of(0.25)), {})
+    assert made.num_steps == 1 and "left_out" not in made.header
+
+
 def changed(step, group, arrays):
     return {**step, group: arrays}
 
