@@ -23,7 +23,7 @@ from elbo_ref._validation.arguments import (
     underflow_is_zero,
 )
 from elbo_ref.counts import Counts
-from elbo_ref.crosscheck import wording
+from elbo_ref.crosscheck.advice import advise
 from elbo_ref.crosscheck.chosen_reading import Candidate, likeliest, reading_by_letters
 from elbo_ref.crosscheck.claims import UnknownRoleError, check_claims
 from elbo_ref.crosscheck.class_names import guide_name, loss_name, optimizer_name
@@ -39,7 +39,7 @@ from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.loss_spread import spread_findings
 from elbo_ref.crosscheck.not_finite import not_finite
 from elbo_ref.crosscheck.optimizer_steps import step_findings
-from elbo_ref.crosscheck.optimum import diagnosed, exact_numbers, losses_rise
+from elbo_ref.crosscheck.optimum import Pace, diagnosed, exact_numbers, losses_rise
 from elbo_ref.crosscheck.other_models import (
     explained_by_another_model,
     guide_of_other_family,
@@ -62,6 +62,7 @@ from elbo_ref.crosscheck.shapes import (
     several_priors,
     shared_by_shape,
 )
+from elbo_ref.diagnostics.point import Point
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GUIDES, GuideName, GuideValue, find as find_guide
 from elbo_ref.io.parameters import read_parameters
@@ -263,7 +264,7 @@ def _without_numbers(
     findings: tuple[Finding, ...], guide: str, loss: Objective, counts: Counts
 ) -> Verdict:
     """Make the verdict of findings beside which no exact number is known."""
-    advised = wording.advice(findings, has_losses=True)
+    advised = advise(findings, has_losses=True)
     return Verdict(_subject(guide, loss, counts), findings, advice=advised)
 
 
@@ -274,7 +275,7 @@ def _prior_alone(handed: HandedIn) -> Verdict:
     worth = worth_of_prior(assigned.counts, prior, handed.evaluations)
     findings = in_order([*assigned.findings, *worth])
     subject = _subject("a guide without parameters here", handed.loss, handed.counts)
-    return Verdict(subject, findings, advice=wording.advice(findings, has_losses=True))
+    return Verdict(subject, findings, advice=advise(findings, has_losses=True))
 
 
 def _verdict(chosen: Candidate, handed: HandedIn, optimizer: Adam | ClippedAdam | None) -> Verdict:
@@ -324,7 +325,9 @@ def _verdict(chosen: Candidate, handed: HandedIn, optimizer: Adam | ClippedAdam 
     names = {**reading.names, **(handed.names or {})}
     held = held_by_names(names, handed.given.values, reached)
     falls = optimizer.lrd if isinstance(optimizer, ClippedAdam) else 1.0
-    of_maximum = maximum_findings(seen, held, decay, reached, falls=falls)
+    rate = seen.point.rate if isinstance(seen.point, Point) else None
+    pace = None if rate is None else Pace(rate, falls=falls)
+    of_maximum = maximum_findings(seen, held, decay, reached, pace=pace)
     findings += of_maximum
     if steps == 1 and of_maximum[0].status == "optimum":
         findings += losses_rise(losses)
@@ -336,7 +339,7 @@ def _verdict(chosen: Candidate, handed: HandedIn, optimizer: Adam | ClippedAdam 
         exact=exact_numbers(seen),
         posterior=seen.exact_posterior,
         ruled_out=tuple(name for name in ruled_out if name not in names_found),
-        advice=wording.advice(findings, has_losses=has_losses),
+        advice=advise(findings, has_losses=has_losses),
         losses=None if explained is None else compared(explained),
     )
 

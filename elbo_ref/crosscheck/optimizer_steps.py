@@ -43,6 +43,8 @@ _STILL = 1e-3
 """A first step shorter than this part of the longest is that of a gradient of zero."""
 _GOES_ON, _FEW = 0.2, 12
 """What is left of beta1 at least in consecutive steps of a run, and steps that do not tell it."""
+_FEWEST_UNMOVED = 10
+"""Steps in which something moves."""
 _ROUNDING = 1e-9
 """Steps that rounding makes of parameters that stay where they are, as of a mean and a total."""
 _WRITTEN, _MOVED = 2, 4
@@ -141,7 +143,7 @@ def step_findings(
         return untested
     steps = _in_likelier_coordinates(model, coordinates, optimizer)
     if not (steps.lengths > _ROUNDING).any():
-        return untested
+        return _unmoved(model, coordinates, steps) + untested
     detached, rate = _detached(model, coordinates, steps), steps.rate
     if optimizer is None:
         return detached + untested
@@ -212,11 +214,30 @@ def _where_they_were_set(
     return _against_gradient(model, coordinates, still, EXP, "two digits")
 
 
-def _of_a_start(model: LossModel) -> list[Finding]:
-    """Note that every parameter has two digits, as a start is written."""
+def _unmoved(model: LossModel, coordinates: Coordinates, steps: StepLengths) -> list[Finding]:
+    """Find histories in which no parameter moves although there are gradients."""
+    times = steps.lengths.shape[1]
+    every = dict.fromkeys(map(_role, steps.names), "")
+    if times < _FEWEST_UNMOVED or not _against_gradient(model, coordinates, every, EXP, ""):
+        return []
+    what = f"no parameter moves in {times} steps, against the exact gradient"
+    if not _is_a_start(model):
+        return [Finding("stands_still", what, status="note")]
+    reason = "they are as a start is written: is the store cleared or all made anew in every step, "
+    reason += "is the state that svi.update returns not kept, or is the learning rate 0"
+    return [Finding("parameters_reset", what, reason=reason, status="mistake")]
+
+
+def _is_a_start(model: LossModel) -> bool:
+    """Tell whether every parameter has two digits, as a start is written."""
     eps = float(np.finfo(model.dtype).eps)
     values = [model.guide_parameters[:, -1]] + [model.prior[:, -1]] * (not model.prior_held)
-    if any(_needs_digits(x, _WRITTEN, eps).any() for x in values):
+    return not any(_needs_digits(x, _WRITTEN, eps).any() for x in values)
+
+
+def _of_a_start(model: LossModel) -> list[Finding]:
+    """Note that all parameters may be those of a start."""
+    if not _is_a_start(model):
         return []
     what = "all parameters have two digits, as a start is written: are they of the run's end"
     return [Finding("start", what, status="note")]

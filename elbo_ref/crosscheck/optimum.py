@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -149,17 +150,30 @@ def decay_findings(decay: float) -> list[Finding]:
     return [Finding("weight_decay", what, reason=reason, status="note")] if decay else []
 
 
-def stands_still(rate: float | None, falls: float, finding: Finding) -> list[Finding]:
-    """Note that parameters below their maximum hardly move at the learning rate they ended with.
+class Pace(NamedTuple):
+    """Length of the last steps of unconstrained parameters, and what that is.
 
-    If it `falls` by a factor in every step, all steps that are left have its geometric sum.
+    Attributes
+    ----------
+    length : float
+    what : str
+        As "the learning rate".
+    falls : float
+        The factor of each step to the one before; all that are left have its geometric sum.
     """
-    if rate is None or finding.status != "optimum":
+
+    length: float
+    what: str = "the learning rate"
+    falls: float = 1.0
+
+
+def stands_still(pace: Pace, finding: Finding) -> list[Finding]:
+    """Note that parameters below their maximum hardly move as their steps ended."""
+    left = pace.length / (1 - pace.falls) if 0 < pace.falls < 1 else np.inf
+    if finding.status != "optimum" or min(pace.length * _MANY, left) > _STILL:
         return []
-    left = rate / (1 - falls) if 0 < falls < 1 else np.inf
-    if min(rate * _MANY, left) > _STILL:
-        return []
-    what = f"the learning rate is {number(rate)} at the end: the parameters hardly move any more"
+    is_zero, said = pace.length == 0, f"{pace.what} is {number(pace.length)} at the end"
+    what = f"{said}: the parameters {'do not' if is_zero else 'hardly'} move any more"
     return [Finding("stands_still", what, status="note")]
 
 

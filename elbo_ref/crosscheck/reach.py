@@ -21,6 +21,7 @@ from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.optimum import (
     NEGLIGIBLE_IS,
     WITHIN,
+    Pace,
     decay_findings,
     moved_away,
     optimum_finding,
@@ -65,7 +66,7 @@ def maximum_findings(
     decay: float,
     history: LossModel | None = None,
     *,
-    falls: float,
+    pace: Pace | None,
 ) -> list[Finding]:
     """Compare parameters with the maximum that they can reach, and note what keeps them from it.
 
@@ -78,21 +79,16 @@ def maximum_findings(
         The optimizer's weight decay.
     history : LossModel, optional
         That of the parameters of all steps, where they are known.
-    falls : float
-        Factor of the learning rate in every step.
+    pace : Pace or None
+        That of its last steps, where it is known.
     """
     found = (held and reach_finding(held, seen)) or optimum_finding(seen)
     return [
         found,
         *(moved_away(history, seen) if history else ()),
-        *stands_still(_rate(seen), falls, found),
+        *(stands_still(pace, found) if pace else ()),
         *decay_findings(decay),
     ]
-
-
-def _rate(seen: PointDiagnosis) -> float | None:
-    """Return the learning rate of the last step; None where it is not known."""
-    return seen.point.rate if isinstance(seen.point, Point) else None
 
 
 def reach_finding(held: Held, seen: PointDiagnosis) -> Finding | None:
@@ -119,7 +115,7 @@ def reach_finding(held: Held, seen: PointDiagnosis) -> Finding | None:
     if below <= ARRIVED:
         return Finding("at_optimum", what, *numbers, ARRIVED, WITHIN)
     near, most = below <= NEGLIGIBLE, (NEGLIGIBLE, NEGLIGIBLE_IS)
-    if near and _rate(seen) is not None:
+    if near and isinstance(seen.point, Point) and seen.point.rate is not None:
         return Finding("at_optimum", what, *numbers, *most)
     if near:
         most = ARRIVED, f"{NEGLIGIBLE_IS}, if noise costs as much at the learning rate"

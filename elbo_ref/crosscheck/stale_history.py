@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.loss_model import LossModel
@@ -10,7 +12,7 @@ from elbo_ref.crosscheck.loss_model import LossModel
 def stale_history(model: LossModel, losses: FloatArray) -> Finding | None:
     """Find parameters that are equal at all steps of a history while the losses change."""
     steps = model.prior.shape[1]
-    if steps == 1 or not model.still or not losses.size:
+    if steps == 1 or not model.still or np.all(losses == losses[:1]):
         return None
     what = f"all {steps} rows of the history are equal while the losses change, as those of arrays "
     what += "that were kept without a copy; they are judged as one set of final parameters"

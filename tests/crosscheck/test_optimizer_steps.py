@@ -17,7 +17,7 @@ from elbo_ref.crosscheck.coordinates import Coordinates, Moved
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.optimizer_steps import StepLengths, _decay, _settings, step_findings
-from elbo_ref.crosscheck.optimum import stands_still
+from elbo_ref.crosscheck.optimum import Pace, stands_still
 from elbo_ref.guides import GUIDES
 from elbo_ref.guides.constraints import EXP, SOFTPLUS
 from elbo_ref.objectives import OBJECTIVES
@@ -177,16 +177,18 @@ def test_a_run_that_moves_away_is_said_to():
         assert any("moves away" in x for x in verdict.advice) == away
 
 
-def at_the_end(prior, own=((4.31627, 6.12984), (2.71828, 9.18273)), dtype="float32", **options):
-    """The findings about the last parameters of a run of two latents, which a store holds."""
+def at_the_end(
+    prior, own=((4.31627, 6.12984), (2.71828, 9.18273)), dtype="float32", rows=1, **options
+):
+    """The findings about the last parameters of a run of two latents, in so many equal rows."""
     prior, own = (np.asarray(x, dtype).astype(np.float64) for x in (prior, own))
     model = LossModel(
         counts=er.Counts([3, 11], [10, 20]),
         guide=GUIDES["beta"],
         loss=OBJECTIVES["trace"],
         num_particles=1,
-        prior=prior.reshape(2, 1, 1),
-        guide_parameters=own.reshape(2, 1, 2),
+        prior=prior.reshape(2, 1, 1).repeat(rows, axis=1),
+        guide_parameters=own.reshape(2, 1, 2).repeat(rows, axis=1),
         dtype=dtype,
     )
     owners = [f"{owner}.concentration{i}" for owner in ("prior", "guide") for i in (1, 0)]
@@ -327,8 +329,39 @@ def test_one_parameter_of_two_roles_is_one_coordinate():
 def test_a_learning_rate_whose_steps_add_up_to_nothing(rate, falls, said):
     """A geometric sum of at most 0.01, or a thousand steps of that."""
     away = Finding("not_converged", "", status="optimum")
-    assert bool(stands_still(rate, falls, away)) is said
-    assert stands_still(rate, falls, away._replace(status="agrees")) == []
+    pace = Pace(rate, falls=falls)
+    assert bool(stands_still(pace, away)) is said
+    assert stands_still(pace, away._replace(status="agrees")) == []
+
+
+@pytest.mark.parametrize(("rows", "found"), [(11, True), (10, False)])
+@pytest.mark.parametrize("start", [True, False])
+def test_a_history_in_which_nothing_moves(rows, found, start):
+    """A start of two digits is one that the run never left; others may be those of an end."""
+    prior, own = ((2.0, 3.0), ((4.0, 3.0), (8.0, 5.0)))
+    if not start:
+        prior = (2.13719, 3.39217)
+    (one,) = at_the_end(prior, own, rows=rows) or (None,)
+    assert (one is not None) is found
+    if found:
+        assert one.quantity == "no parameter moves in 10 steps, against the exact gradient"
+        name, status = ("parameters_reset", "mistake") if start else ("stands_still", "note")
+        assert (one.name, one.status) == (name, status)
+
+
+def test_negative_control_nothing_moves_at_a_maximum():
+    """The guide is the posterior of two equal latents, which the prior is at the supremum of."""
+    store = {"a0": 3.0, "b0": 3.0, "a": [4.0, 4.0], "b": [4.0, 4.0]}
+    model = er.Counts([1, 1], [2, 2])
+    history = {x: np.broadcast_to(y, (20, *np.shape(y))) for x, y in store.items()}
+    del history["a0"], history["b0"]
+    found = er.cross_check(
+        model,
+        history,
+        prior=er.Beta(3.0, 3.0),
+        names={"guide.concentration1": "a", "guide.concentration0": "b"},
+    )
+    assert "parameters_reset" not in found.mistakes
 
 
 def lengths_of(*rows):

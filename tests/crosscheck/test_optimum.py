@@ -13,6 +13,7 @@ import elbo_ref as er
 from elbo_ref.crosscheck.distribution import expected_losses
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.optimum import (
+    Pace,
     decay_findings,
     diagnosed,
     exact_numbers,
@@ -267,10 +268,14 @@ def test_parameters_that_stand_still():
         (1e-3, 1.5, False),
         (1e-6, 1.5, True),
     ):
-        assert bool(stands_still(rate, falls, AWAY)) is still, (rate, falls)
-    assert stands_still(None, 1.0, AWAY) == []
-    assert stands_still(1e-9, 1.0, AWAY._replace(status="agrees")) == []
-    assert "learning rate is 1e-07 at the end" in stands_still(1e-7, 1.0, AWAY)[0].quantity
+        assert bool(stands_still(Pace(rate, falls=falls), AWAY)) is still, (rate, falls)
+    assert stands_still(Pace(1e-9), AWAY._replace(status="agrees")) == []
+    (slow,) = stands_still(Pace(1e-7), AWAY)
+    assert slow.quantity == (
+        "the learning rate is 1e-07 at the end: the parameters hardly move any more"
+    )
+    (none,) = stands_still(Pace(0.0, "the longest step"), AWAY)
+    assert none.quantity == "the longest step is 0 at the end: the parameters do not move any more"
 
 
 def moving(size, start=2.0, end=2.0, **fields):

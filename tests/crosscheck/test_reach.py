@@ -10,6 +10,7 @@ import pytest
 from scipy import optimize, special, stats
 
 import elbo_ref as er
+from elbo_ref.crosscheck.optimum import Pace
 from elbo_ref.crosscheck.reach import (
     Held,
     _highest_of_normal,
@@ -125,9 +126,9 @@ def test_what_is_not_known_to_be_compared(guide):
 def test_a_line_is_taken_before_all_priors():
     point = replace(POINT, prior=er.Beta(3.0, 7.0), guide_parameters=posterior(prior=(3.0, 7.0)))
     seen = PointDiagnosis(point)
-    (found,) = maximum_findings(seen, HELD["mean"], 0.0, falls=1.0)
+    (found,) = maximum_findings(seen, HELD["mean"], 0.0, pace=None)
     assert "can reach" in found.quantity
-    found, decay = maximum_findings(seen, None, 0.1, falls=1.0)
+    found, decay = maximum_findings(seen, None, 0.1, pace=None)
     assert "can reach" not in found.quantity and decay.name == "weight_decay"
 
 
@@ -139,13 +140,13 @@ def test_what_keeps_parameters_from_a_maximum_is_noted():
     history.guide_parameters[:] = posterior()[:, None]
     history.prior[1, -1, 0] = 60.0
     names = [
-        [x.name for x in maximum_findings(PointDiagnosis(x), None, 0.0, *more, falls=falls)]
-        for x, more, falls in (
-            (point, (), 1.0),
-            (point, (history,), 1.0),
-            (replace(point, rate=1e-9), (), 1.0),
-            (replace(point, rate=1e-3), (), 1.0),
-            (replace(point, rate=1e-3), (), 0.5),
+        [x.name for x in maximum_findings(PointDiagnosis(point), None, 0.0, *more, pace=pace)]
+        for more, pace in (
+            ((), None),
+            ((history,), None),
+            ((), Pace(1e-9)),
+            ((), Pace(1e-3)),
+            ((), Pace(1e-3, falls=0.5)),
         )
     ]
     away, still = ["not_converged", "moved_away"], ["not_converged", "stands_still"]

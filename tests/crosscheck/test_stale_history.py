@@ -63,4 +63,5 @@ def test_what_is_a_history_without_copies():
     assert one.quantity.startswith("all 3 rows of the history are equal")
     assert stale_history(model_of(steps=1), np.arange(3.0)) is None
     assert stale_history(model_of(steps=3), np.zeros(0)) is None
+    assert stale_history(model_of(steps=3), np.ones(3)) is None
     assert stale_history(in_two_steps(model_of()), np.arange(2.0)) is None

@@ -10,9 +10,10 @@ from importlib import resources
 import pytest
 
 from elbo_ref.crosscheck import Finding, Verdict
+from elbo_ref.crosscheck.advice import advise
 from elbo_ref.crosscheck.findings import EXIT_CODES, OPTIMUM
 from elbo_ref.crosscheck.mistakes import MISTAKES
-from elbo_ref.crosscheck.wording import MAY_BE_NOISE, OUTCOMES, _distance, advice, details, tables
+from elbo_ref.crosscheck.wording import MAY_BE_NOISE, OUTCOMES, _distance, details, tables
 
 AGREES = Finding("losses", "mean loss", 3.25, 3.0, 0.5, "Monte Carlo")
 AWAY = Finding("drifting", "the objective is 3 nats below its supremum", status="optimum")
@@ -91,35 +92,35 @@ def test_the_line_of_the_optimum_does_not_repeat_the_answer():
 
 def test_advice_for_every_state():
     for name in OPTIMUM:
-        (text,) = advice([Finding(name, "", status="optimum")], has_losses=True)
+        (text,) = advise([Finding(name, "", status="optimum")], has_losses=True)
         assert "ore steps" in text
-    (text,) = advice([AWAY._replace(name="not_converged", of=MAY_BE_NOISE)], has_losses=True)
+    (text,) = advise([AWAY._replace(name="not_converged", of=MAY_BE_NOISE)], has_losses=True)
     assert "--lr" in text
-    assert len(advice([WRONG, AWAY], has_losses=True)) == 2
+    assert len(advise([WRONG, AWAY], has_losses=True)) == 2
     undone = Finding("exact", "the exact numbers are those with the mistake undone", status="note")
-    assert advice([WRONG, AWAY, undone], has_losses=True)[2].startswith("More steps only go on")
+    assert advise([WRONG, AWAY, undone], has_losses=True)[2].startswith("More steps only go on")
     decay = Finding("weight_decay", "weight decay 0.1", status="note")
     slow = AWAY._replace(name="not_converged")
-    (text,) = advice([slow, decay], has_losses=True)
-    assert "set it to 0" in text and advice([AGREES, decay], has_losses=True) == ()
+    (text,) = advise([slow, decay], has_losses=True)
+    assert "set it to 0" in text and advise([AGREES, decay], has_losses=True) == ()
     still = Finding("stands_still", "the learning rate is 1e-69", status="note")
-    assert "scheduler" in advice([slow, still], has_losses=True)[0]
+    assert "scheduler" in advise([slow, still], has_losses=True)[0]
     bare = AWAY._replace(name="unbounded", of="scale_unbounded")
-    assert "Trace_ELBO" in advice([bare], has_losses=True)[0]
-    (text,) = advice([WRONG._replace(name="kernel_error", rivals=())], has_losses=True)
+    assert "Trace_ELBO" in advise([bare], has_losses=True)[0]
+    (text,) = advise([WRONG._replace(name="kernel_error", rivals=())], has_losses=True)
     assert text.startswith("Your program is right")
-    assert advice([AGREES], has_losses=True) == ()
-    (text,) = advice([BLIND], has_losses=False)
+    assert advise([AGREES], has_losses=True) == ()
+    (text,) = advise([BLIND], has_losses=False)
     assert text.startswith("Evaluate the loss")
-    (text,) = advice([BLIND], has_losses=True)
+    (text,) = advise([BLIND], has_losses=True)
     assert text.startswith("A recording")
-    (text,) = advice([BLIND._replace(status="outside")], has_losses=True)
+    (text,) = advise([BLIND._replace(status="outside")], has_losses=True)
     assert text.startswith("If that is meant it is no mistake")
 
 
 def test_advice_on_a_recording_asks_for_no_other():
     for findings in ([WRONG], [BLIND], [WRONG, AWAY]):
-        texts = advice(findings, has_losses=True, recorded=True)
+        texts = advise(findings, has_losses=True, recorded=True)
         assert not any("recording" in text or "evaluations" in text for text in texts)
 
 

@@ -197,7 +197,7 @@ def test_the_largest_decay_of_weights_is_handed_on(monkeypatch, decays):
     (((passed, held, decay, history), named),) = given
     assert findings == [] and passed is point and held is None
     assert decay == max([x or 0.0 for x in decays], default=0.0)
-    assert history is trace.model and named == {"falls": pytest.approx(0.5)}
+    assert history is trace.model and named["pace"].falls == pytest.approx(0.5)
     assert point.point.num_particles == 2
     assert _at_maximum(replace(statement, outside=("x",)), statement.data, None, trace) == (
         [],

@@ -17,10 +17,10 @@ import numpy as np
 from elbo_ref._format.numbers import counted
 from elbo_ref._validation.arguments import check_type, underflow_is_zero
 from elbo_ref.counts import Counts
-from elbo_ref.crosscheck import wording
+from elbo_ref.crosscheck.advice import advise
 from elbo_ref.crosscheck.claims import check_claims, check_way_round
 from elbo_ref.crosscheck.findings import Finding, Verdict, in_order
-from elbo_ref.crosscheck.optimum import exact_numbers
+from elbo_ref.crosscheck.optimum import Pace, exact_numbers
 from elbo_ref.crosscheck.parameters import learned_of, one_by_one
 from elbo_ref.crosscheck.reach import maximum_findings
 from elbo_ref.diagnostics.point import Point, PointDiagnosis
@@ -264,9 +264,18 @@ def _at_maximum(
     if point is None:
         return [], None
     decay = max((x.get("weight_decay") or 0.0 for x in _settings(statement.recording)), default=0.0)
-    falls = _ratio_of_rates(statement.recording)
+    pace, held = _pace(statement.recording), held_by(statement)
     history = trace.model if trace is not None and data.constant else None
-    return maximum_findings(point, held_by(statement), decay, history, falls=falls), point
+    return maximum_findings(point, held, decay, history, pace=pace), point
+
+
+def _pace(recording: Recording) -> Pace | None:
+    """Return the last learning rate or, of an optimizer whose steps it is not, the longest step."""
+    falls = _ratio_of_rates(recording)
+    if _of_adam(recording):
+        return None if (rate := _rate(recording)) is None else Pace(rate, falls=falls)
+    lengths = [np.abs(recording.after[x] - at).max() for x, at in recording.before.items()]
+    return Pace(float(max(lengths)), "the longest step", falls) if lengths else None
 
 
 def _rate(recording: Recording) -> float | None:
@@ -366,7 +375,7 @@ def _verdict(recording: Recording, seen: _Seen) -> Verdict:
         in_order(seen.findings),
         exact_numbers(seen.point) if seen.point else {},
         _ruled_out(seen.findings, invisible),
-        wording.advice(seen.findings, has_losses=True, recorded=True),
+        advise(seen.findings, has_losses=True, recorded=True),
         posterior=seen.point.exact_posterior if seen.point else None,
     )
 
