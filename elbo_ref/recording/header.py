@@ -105,6 +105,7 @@ HEADER = record(
         "programs": named(items(text())),
         "conflicts": items(text()),
         "left_out": _COUNT,
+        "leading": _COUNT,
         "sites": items(_SITE),
     },
     others=plain,

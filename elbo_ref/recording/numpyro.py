@@ -174,10 +174,10 @@ class _Recorder:
         if self._optimizer.rate is not None:
             step["lr"] = dict.fromkeys(step["before"], np.float64(self._optimizer.rate(number)))
         if not self._steps:
-            sites = notes.sites.values()
-            for site in sites:
-                site["sources"] = self._sources.get((site["program"], site["name"]), {})
-            self._header |= {"sites": list(sites), "plates": notes.plates}
+            for place, site in notes.sites.items():
+                site["sources"] = self._sources.get(place, {})
+            self._header |= {"plates": notes.plates}
+        step["sites"] = notes.sites
         self._steps.append(step)
         return state
 

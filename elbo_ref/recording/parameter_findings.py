@@ -117,7 +117,8 @@ def lost_on_the_way(recording: Recording, arguments: Mapping[str, Argument]) -> 
 
 def never_reached(recording: Recording) -> list[Finding]:
     """Note parameters of which some values never have a gradient, and others have."""
-    if any(name.endswith(".rows") for name in recording.observed):
+    batched = any(name.endswith(".rows") for name in recording.observed)
+    if batched or recording.header.get("left_out"):
         return []
     findings = []
     for name, gradients in recording.gradients.items():

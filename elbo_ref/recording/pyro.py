@@ -176,11 +176,9 @@ class Recorder:
             self._refused = f"a loss of {len(loss)} numbers cannot be recorded"
             return loss
         self._parameters = notes.parameters
-        scales = {key: site["scale"] for key, site in notes.sites.items()}
-        self._step = {"losses": float(loss), "scales": scales, **notes.groups()}
+        self._step = {"losses": float(loss), "sites": notes.sites, **notes.groups()}
         if not self._steps:
             self._header |= {
-                "sites": list(notes.sites.values()),
                 "plates": notes.plates,
                 "programs": {name: sorted(x) for name, x in notes.programs.items()},
                 "conflicts": sorted(notes.conflicts),

@@ -215,7 +215,8 @@ class SiteListener(SiteNotes):
             varying += [key] if varies else []
             if self._first:
                 sources[key] = sorted(self._sources(argument))
-        self.add_site(program, name, arguments, **described, sources=sources, varying=varying)
+        told = {"sources": sources} if self._first else {}
+        self.add_site(program, name, arguments, **described, **told, varying=varying)
 
     def _note_data(
         self, name: str, base: Any, kind: str, msg: Any, layout: _Layout

@@ -12,8 +12,7 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
-from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +21,9 @@ from elbo_ref._validation.extras import command
 from elbo_ref.recording.notes import Recording
 
 Array = NDArray[Any]
+_Form: TypeAlias = tuple[Any, dict[tuple[str, str], tuple[int, ...]]]
 
-_NO_ARRAYS = {"losses", "scales"}
+_NO_ARRAYS = {"losses", "sites"}
 """Entries of a step that are no groups of arrays."""
 _NEAR = 64
 """Roundings, in units of eps, that turn a logit back into its probability."""
@@ -221,16 +221,25 @@ def make_recording(
 ) -> Recording:
     """Stack the arrays of all steps; those that are the same in all of them are kept once.
 
-    Steps from the first on in which a name, a shape or the scale of a site is another, as in the
-    last batch of a data set, are left out; the header says how many.
+    Of names, shapes and scales of sites the most usual are kept; steps of others, as of the last
+    batch of a data set, are left out. The header says how many, and how many come before the first.
     """
-    first = _form(steps[0])
-    alike = list(takewhile(lambda step: _form(step) == first, steps))
+    forms, of_step = list[_Form](), list[int]()
+    for form in map(_form, steps):
+        if form not in forms:
+            forms.append(form)
+        of_step.append(forms.index(form))
+    usual = max(range(len(forms)), key=of_step.count)
+    alike = [step for step, form in zip(steps, of_step, strict=True) if form == usual]
     if len(alike) < len(steps):
-        header = {**header, "left_out": len(steps) - len(alike)}
+        leading = next(i for i, form in enumerate(of_step) if form != usual)
+        header = {**header, "left_out": len(steps) - len(alike), "leading": leading}
+    first = steps[0]["sites"]  # where all is noted; the others have what may be another
+    sites = [{**first.get(place, {}), **site} for place, site in alike[0]["sites"].items()]
+    header = {**header, "sites": sites}
     groups: dict[str, Any] = {"losses": np.array([x["losses"] for x in alike], dtype=np.float64)}
-    for group in steps[0].keys() - _NO_ARRAYS:
-        names = steps[0][group]
+    for group in alike[0].keys() - _NO_ARRAYS:
+        names = alike[0][group]
         groups[group] = {name: np.stack([x[group][name] for x in alike]) for name in names}
     for name, array in groups["observed"].items():
         if (array == array[:1]).all():
@@ -238,11 +247,11 @@ def make_recording(
     return Recording(header=header, moments=moments or {}, **groups)
 
 
-def _form(step: Mapping[str, Any]) -> tuple[Any, dict[tuple[str, str], tuple[int, ...]]]:
+def _form(step: Mapping[str, Any]) -> _Form:
     """Scales of the sites, and the shape of each array."""
     arrays = {group: step[group] for group in step.keys() - _NO_ARRAYS}
     shapes = {(group, name): x.shape for group, of in arrays.items() for name, x in of.items()}
-    return step.get("scales"), shapes
+    return {place: site.get("scale") for place, site in step["sites"].items()}, shapes
 
 
 def import_framework(*modules: str, function: str, package: str) -> tuple[Any, ...]:

@@ -719,7 +719,7 @@ def test_annealing_that_goes_on(play, annealed):
     assert recorder.recording.num_steps == (1 if annealed else 20)
     if annealed:
         assert verdict["likelihood_weight"].theirs == pytest.approx(2.5)
-        assert "19 further steps" in next(
+        assert "19 of 20 steps" in next(
             x.quantity for x in verdict.having("note") if x.name == "recording"
         )
 

@@ -632,8 +632,30 @@ def test_draws_that_are_no_probabilities_are_refused(made):
 def test_steps_that_were_left_out_are_said(made):
     recording = made.recording(header=lambda r: {**r.header, "left_out": 3})
     notes = [x.quantity for x in made.replay(recording).having("note")]
-    assert any(x.startswith("3 further steps") for x in notes)
-    assert not [x for x in made.replay().having("note") if "further steps" in x.quantity]
+    assert any(x.startswith("3 of 43 steps, whose arrays") for x in notes)
+    assert "; but 3 of 43 steps, of other shapes" in made.replay(recording).answer
+    assert not [x for x in made.replay().having("note") if x.name == "recording"]
+
+
+@pytest.mark.parametrize(("leading", "status"), [(25, "agrees"), (0, "untested"), (39, "mistake")])
+def test_updates_are_made_again_up_to_the_first_step_that_was_left_out(made, leading, status):
+    """A step that is missing there has moved the moments, and none before it."""
+    whole, gap = made.recording(), 25
+
+    def without(arrays):
+        return {name: np.delete(x, gap, axis=0) for name, x in arrays.items()}
+
+    groups = ("draws", "before", "constrained", "after", "gradients", "lr")
+    groups += ("arguments", "argument_gradients")
+    parts = {group: without(getattr(whole, group)) for group in groups}
+    header = {**whole.header, "left_out": 1, "leading": leading}
+    losses = np.delete(whole.losses, gap)
+    verdict = made.replay(replace(whole, losses=losses, header=header, **parts))
+    found = {x.status for x in verdict.findings if x.name == "updates"}
+    if status == "mistake":  # as it would be if the gap were not known
+        assert "optimizer_settings" in verdict.mistakes
+    else:
+        assert found == {status} and not verdict.mistakes
 
 
 def test_the_subject_says_which_program(made):

@@ -39,7 +39,7 @@ def notes_of(c, k=(3.0, 7.0), links=None):
 
 
 def steps(*each):
-    return [{"losses": 1.0, **notes.groups()} for notes in each]
+    return [{"losses": 1.0, "sites": notes.sites, **notes.groups()} for notes in each]
 
 
 def test_sites_are_noted_by_program_and_name():
@@ -172,13 +172,28 @@ def changed(step, group, arrays):
 @pytest.mark.parametrize(
     "arrays", [{"d": np.zeros((2, 2))}, {}, {"c": np.zeros((3, 2))}, {"c": np.zeros((2, 1))}]
 )
-def test_steps_from_one_that_differs_on_are_left_out(arrays):
+@pytest.mark.parametrize("place", [0, 2, 3])
+def test_steps_that_differ_from_most_are_left_out(arrays, place):
     """The last batch of a data set is often a smaller one."""
-    whole = steps(*(notes_of(x) for x in (0.25, 0.5, 0.75, 0.25)))
-    made = make_recording([*whole[:2], changed(whole[2], "draws", arrays), whole[3]], {"a": 1})
-    assert made.num_steps == 2 and dict(made.header) == {"a": 1, "left_out": 2}
-    np.testing.assert_array_equal(made.draws["c"][:, 0, 0], [0.25, 0.5])
+    at = [0.25, 0.5, 0.75, 0.125]
+    whole = steps(*map(notes_of, at))
+    some = [*whole]
+    some[place] = changed(whole[place], "draws", arrays)
+    made = make_recording(some, {"a": 1})
+    assert (made.header["left_out"], made.header["leading"]) == (1, place)
+    kept = [x for i, x in enumerate(at) if i != place]
+    np.testing.assert_array_equal(made.draws["c"][:, 0, 0], kept)
     assert "left_out" not in make_recording(whole, {}).header
+
+
+def test_sites_are_those_of_the_steps_that_are_kept():
+    """What is noted in the first step alone is added to that; another scale is another form."""
+    first, *others = steps(notes_of(0.25), notes_of(0.5), notes_of(0.75))
+    first["sites"]["model", "c"] |= {"sources": {"concentration1": ["a"]}, "scale": 7.0}
+    made = make_recording([first, *others], {"a": 1})
+    (site,) = (x for x in made.header["sites"] if x["name"] == "c" and x["program"] == "model")
+    assert site["sources"] == {"concentration1": ["a"]} and site["scale"] == 1.5
+    assert (made.header["a"], made.num_steps, made.header["leading"]) == (1, 2, 0)
 
 
 def test_a_framework_that_is_not_installed():

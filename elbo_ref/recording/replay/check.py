@@ -157,9 +157,10 @@ def _replayed(
     part, findings = finite_part(recording)
     left_out = recording.header.get("left_out")
     if left_out:
-        what = "whose arrays have other shapes or whose sites other scales"
-        words = f"{left_out} further steps, {what}, are not in the recording"
-        findings.append(Finding("recording", words, status="note"))
+        what = "whose arrays have other shapes or whose sites other scales than most"
+        some = f"{left_out} of {left_out + recording.num_steps}"
+        words = f"{some} steps, {what}, are not in the recording"
+        findings.append(Finding("recording", words, status="note", of=some))
     if part is None:
         untested = _untested("there is no step of finite numbers")
         return _Seen([*impossible_rows(recording), *findings, untested])

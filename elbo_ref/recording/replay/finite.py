@@ -59,7 +59,7 @@ def finite_part(recording: Recording) -> tuple[Recording | None, list[Finding]]:
     reason = "PyTorch's derivative of a Beta draw is not finite there" if kernel else jump
     finding = Finding("kernel_error" if kernel else "not_finite", words, reason=reason)
     findings = [finding._replace(status="mistake")]
-    return (None if step == 0 else _until(recording, step)), findings
+    return (None if step == 0 else first_steps(recording, step)), findings
 
 
 def _jump(recording: Recording, step: int) -> str:
@@ -113,7 +113,7 @@ def _of_kernel(recording: Recording, name: str, step: int) -> bool:
     return bool(np.isfinite(exact).all())
 
 
-def _until(recording: Recording, stop: int) -> Recording:
+def first_steps(recording: Recording, stop: int) -> Recording:
     """Keep the steps before one; what has one row for all of them keeps it."""
     groups = {
         group: {name: array[:stop] for name, array in getattr(recording, group).items()}

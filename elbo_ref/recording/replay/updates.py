@@ -22,6 +22,7 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.recording import Recording
 from elbo_ref.recording.replay.comparison import Comparison
+from elbo_ref.recording.replay.finite import first_steps
 from elbo_ref.recording.replay.optimizer_claims import KINDS
 from elbo_ref.svi.optimizers import Adam, AdamState, ClippedAdam
 
@@ -87,6 +88,10 @@ def compare_updates(recording: Recording, claim: Adam | ClippedAdam | None) -> l
         return [_untested(f"the optimizer {noted.get('class') or 'is not recorded'}")]
     if not isinstance(noted.get("clip", {}), dict):
         return [_untested("clipping by a function")]
+    leading = recording.header.get("leading", recording.num_steps)
+    if not leading:
+        return [_untested("the first step is not in the recording")]
+    recording = first_steps(recording, leading)
     uphill = [x for x, its in noted.get("settings", {}).items() if its.get("maximize")]
     findings = [
         _compared(name, updates, noted)._replace(of=name)
