@@ -87,15 +87,19 @@ def settled(losses: FloatArray, evaluations: FloatArray) -> FloatArray:
 def height_of(
     model: LossModel, losses: FloatArray, evaluations: FloatArray, rng: Rng
 ) -> float | None:
-    """Log likelihood of a model if enough losses fit it in mean and in spread; None if not."""
+    """Log likelihood of a model if enough losses fit it in mean and in spread; None if not.
+
+    Where it has no noise but rounding, and the last losses have none either, one is enough.
+    """
     aligned = align(model, losses, evaluations, None)
     if aligned is None:
         return None
     test = ModelTest(aligned.model, aligned.losses, generator(rng))
     if test.p_any < LEVEL:
         return None
-    variance = test.distribution.variance
-    if not variance.any():
+    variance, own = test.distribution.variance, np.zeros(0)
+    rounded = bool(np.all(variance <= test.allowance**2))
+    if not variance.any() or (rounded and settled(losses, own).size):
         return np.inf
     scores = (aligned.losses.values - test.distribution.mean) / np.sqrt(variance)
     too_little = float(sc.chdtr(scores.size, np.sum(scores**2)))

@@ -109,6 +109,18 @@ def test_the_height_of_a_model_that_losses_fit():
     assert height_of(model_of(), np.zeros(0), np.zeros(0), 0) is None
 
 
+@pytest.mark.parametrize("still", [True, False])
+@pytest.mark.parametrize("off", [1e-6, 1e-2])
+def test_one_evaluation_of_a_model_without_noise(still, off):
+    """In float32 it is right within rounding, if the last losses of the run have no noise either."""
+    outcomes = np.array([COUNTS.successes, COUNTS.failures], float)
+    model = model_of("conjugate", own=outcomes, dtype="float32")
+    exact = loss_distribution(model, np.random.default_rng(0))[0].mean[0]
+    losses = exact + np.random.default_rng(2).normal(0, 1e-7 if still else 3.0, 20)
+    found = height_of(model, losses, np.array([exact * (1 + off)]), 0)
+    assert (found == np.inf) is (still and off < 1e-3)
+
+
 def test_a_spread_that_is_too_little():
     """A sum of squares as small as in one of a hundred runs."""
     law = loss_distribution(model_of(particles=50), np.random.default_rng(0))[0]

@@ -32,7 +32,7 @@ from elbo_ref.recording.notes import Recording
 from elbo_ref.recording.parameter_findings import of_steps
 from elbo_ref.recording.replay import chain, claims, draws, gradients, losses, marginal, updates
 from elbo_ref.recording.replay.counts import compare_in_orders
-from elbo_ref.recording.replay.finite import finite_part
+from elbo_ref.recording.replay.finite import finite_part, left_out
 from elbo_ref.recording.replay.optimizer_claims import OptimizerClaim, compare_optimizer
 from elbo_ref.recording.replay.reach import held_by
 from elbo_ref.recording.replay.trace import ReplayTrace
@@ -155,12 +155,7 @@ def _replayed(
     recording: Recording, counts: Counts | None, optimizer: Adam | ClippedAdam | None
 ) -> _Seen:
     part, findings = finite_part(recording)
-    left_out = recording.header.get("left_out")
-    if left_out:
-        what = "whose arrays have other shapes or whose sites other scales than most"
-        some = f"{left_out} of {left_out + recording.num_steps}"
-        words = f"{some} steps, {what}, are not in the recording"
-        findings.append(Finding("recording", words, status="note", of=some))
+    findings += left_out(recording)
     if part is None:
         untested = _untested("there is no step of finite numbers")
         return _Seen([*impossible_rows(recording), *findings, untested])

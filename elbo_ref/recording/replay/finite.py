@@ -1,4 +1,4 @@
-"""The steps of a run before the first number that is not finite, which that was, and why.
+"""Steps that can be made again: those recorded, before the first number that is not finite.
 
 What came first decides. An argument that was thrown far away by one step, or is beyond all reason,
 makes any derivative overflow: the run is not finite because of that step. PyTorch's derivative of a
@@ -60,6 +60,15 @@ def finite_part(recording: Recording) -> tuple[Recording | None, list[Finding]]:
     finding = Finding("kernel_error" if kernel else "not_finite", words, reason=reason)
     findings = [finding._replace(status="mistake")]
     return (None if step == 0 else first_steps(recording, step)), findings
+
+
+def left_out(recording: Recording) -> list[Finding]:
+    """Note the steps that a recording does not have, as they are of another form."""
+    missing = recording.header.get("left_out", 0)
+    some = f"{missing} of {missing + recording.num_steps}"
+    what = "whose arrays have other shapes or whose sites other scales than most"
+    words = f"{some} steps, {what}, are not in the recording"
+    return [Finding("recording", words, status="note", of=some)] * bool(missing)
 
 
 def _jump(recording: Recording, step: int) -> str:
