@@ -112,7 +112,7 @@ def test_the_height_of_a_model_that_losses_fit():
 @pytest.mark.parametrize("still", [True, False])
 @pytest.mark.parametrize("off", [1e-6, 1e-2])
 def test_one_evaluation_of_a_model_without_noise(still, off):
-    """In float32 it is right within rounding, if the last losses of the run have no noise either."""
+    """In float32 it is right within rounding, if the last losses have no noise either."""
     outcomes = np.array([COUNTS.successes, COUNTS.failures], float)
     model = model_of("conjugate", own=outcomes, dtype="float32")
     exact = loss_distribution(model, np.random.default_rng(0))[0].mean[0]
