@@ -39,7 +39,7 @@ from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.loss_spread import spread_findings
 from elbo_ref.crosscheck.not_finite import not_finite
 from elbo_ref.crosscheck.optimizer_steps import step_findings
-from elbo_ref.crosscheck.optimum import Pace, diagnosed, exact_numbers, losses_rise
+from elbo_ref.crosscheck.optimum import diagnosed, exact_numbers, losses_rise, pace_of
 from elbo_ref.crosscheck.other_models import (
     explained_by_another_model,
     guide_of_other_family,
@@ -62,7 +62,6 @@ from elbo_ref.crosscheck.shapes import (
     several_priors,
     shared_by_shape,
 )
-from elbo_ref.diagnostics.point import Point
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.guides import GUIDES, GuideName, GuideValue, find as find_guide
 from elbo_ref.io.parameters import read_parameters
@@ -324,10 +323,7 @@ def _verdict(chosen: Candidate, handed: HandedIn, optimizer: Adam | ClippedAdam 
     decay = optimizer.weight_decay if optimizer else 0.0
     names = {**reading.names, **(handed.names or {})}
     held = held_by_names(names, handed.given.values, reached)
-    falls = optimizer.lrd if isinstance(optimizer, ClippedAdam) else 1.0
-    rate = seen.point.rate if isinstance(seen.point, Point) else None
-    pace = None if rate is None else Pace(rate, falls=falls)
-    of_maximum = maximum_findings(seen, held, decay, reached, pace=pace)
+    of_maximum = maximum_findings(seen, held, decay, reached, pace=pace_of(seen, optimizer))
     findings += of_maximum
     if steps == 1 and of_maximum[0].status == "optimum":
         findings += losses_rise(losses)

@@ -167,6 +167,13 @@ class Pace(NamedTuple):
     falls: float = 1.0
 
 
+def pace_of(seen: PointDiagnosis, optimizer: Adam | ClippedAdam | None) -> Pace | None:
+    """Return the pace of an optimizer that somebody claimed."""
+    rate = seen.point.rate if isinstance(seen.point, Point) else None
+    falls = optimizer.lrd if isinstance(optimizer, ClippedAdam) else 1.0
+    return None if rate is None else Pace(rate, falls=falls)
+
+
 def stands_still(pace: Pace, finding: Finding) -> list[Finding]:
     """Note that parameters below their maximum hardly move as their steps ended."""
     left = pace.length / (1 - pace.falls) if 0 < pace.falls < 1 else np.inf
