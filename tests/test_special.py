@@ -463,3 +463,17 @@ def test_a_share_of_a_beta_is_a_probability_far_out():
     share = special.beta_share(np.array(a), np.array(b), c, 1 - c)
     assert share.min() >= 0 and share.max() <= 1 and (np.diff(share) >= -1e-15).all()
     assert share[0] == 0 and share[-1] == 1
+
+
+@pytest.mark.parametrize("b", [1e-13, 1e-6, 0.01, 0.7])
+def test_shares_near_1_and_of_small_concentrations(b):
+    """Nine digits of probabilities that one minus the complement would lose, and of others."""
+    a, rest = 60.0, np.geomspace(1e-12, 0.04, 25)
+    got = special.beta_share(np.array(a), np.array(b), 1 - rest, rest)
+    exact = mpmath.mp.clone()
+    exact.dps = 30
+    wanted = [
+        float(1 - exact.betainc(b, a, 0, exact.mpf(float(x)), regularized=True)) for x in rest
+    ]
+    np.testing.assert_allclose(got, wanted, rtol=1e-9)
+    assert np.min(wanted) < 30 * b

@@ -36,6 +36,7 @@ _CLOSE = 2e-3
 """A Halley step below so many deviations, 1 at most, is the last: the next is 0.02 its cube."""
 _CLOSE_TO_ONE = 3.0
 """A logit from which on 1 - c, not c, is exact."""
+_SMALL_TAIL = 1e-6
 _STEPS = 8
 _LARGE = 1e6
 """Densities of larger concentrations than this are formed by deviances."""
@@ -218,9 +219,9 @@ def _quantile(
             return x
     x[todo] = -np.inf
     least = np.full(todo.size, -_TINIEST)
-    todo = todo[_below(least, a[todo], b[todo]) @ weight < tail]
+    todo = todo[_share(least, a[todo], b[todo], weight, tail) < tail]
     p, q = a[todo], b[todo]
-    x[todo] = bisected(lambda z: _below(z, p, q) @ weight < tail, todo.size, _FARTHEST)
+    x[todo] = bisected(lambda z: _share(z, p, q, weight, tail) < tail, todo.size, _FARTHEST)
     return x
 
 
@@ -236,7 +237,7 @@ def _halley(
     """Make a step of Halley's method for log F(x) = log tail."""
     c, rest = sc.expit(x)[:, None], sc.expit(-x)[:, None]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        share = _below(x, a, b) @ weight
+        share = _share(x, a, b, weight, tail)
         log_c, log_rest = sc.log_expit(x)[:, None], sc.log_expit(-x)[:, None]
         log, tilt = _log_power(a, b, Point(c, rest, log_c, log_rest), large)
         density = np.exp(log - norm)
@@ -271,6 +272,19 @@ def _log_power(
     return a * log_c + b * log_rest, a * rest - b * c
 
 
-def _below(x: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
-    """Compute I_c(a, b) at c = sigma(x)."""
-    return beta_share(a, b, sc.expit(x)[:, None], sc.expit(-x)[:, None])
+def _share(
+    x: FloatArray, a: FloatArray, b: FloatArray, weight: FloatArray, tail: float
+) -> FloatArray:
+    """Compute the distribution functions at x, about `tail`, from the nodes' I_c(a, b).
+
+    Where c is near 1 the other side is had sooner; that costs digits of small I_c(a, b), which
+    matter beside a small tail alone.
+    """
+    c, rest = sc.expit(x)[:, None], sc.expit(-x)[:, None]
+    near = (x > _CLOSE_TO_ONE) & (tail > _SMALL_TAIL)
+    if not near.any():
+        return np.asarray(beta_share(a, b, c, rest) @ weight)
+    share = np.empty(x.size)
+    share[~near] = beta_share(a[~near], b[~near], c[~near], rest[~near]) @ weight
+    share[near] = 1 - beta_share(b[near], a[near], rest[near], c[near]) @ weight
+    return share

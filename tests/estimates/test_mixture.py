@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 import elbo_ref as er
 from elbo_ref.estimates import many_latents, mixture
@@ -56,6 +57,22 @@ def test_of_many_latents_few_are_solved(monkeypatch, case):
         evaluated.clear()
         er.estimate(counts)
         assert least < sum(evaluated) / len(counts) < most
+
+
+@pytest.mark.parametrize("case", ["rare", "without successes", "at the ends"])
+def test_upper_quantiles_of_a_small_tail_have_their_digits(case):
+    """A tail of 1e-9 is found from small shares, one of 1e-5 from the other side: to 2e-6."""
+    counts = CASES[case]
+    few = er.Counts(counts.successes[::29], counts.total_count[::29])
+    for level in (1 - 2e-9, 1 - 2e-5):
+        found = er.estimate(few, level=level)
+        mixture_of = found.posteriors.fits[0].mixture
+        x = mixture_of.mirrored.lower_quantile((1 - level) / 2)
+        _, a, b = next(iter(mixture_of.mirrored.blocks()))
+        share = beta_share(a, b, *expit([x, -x])[..., None]) @ mixture_of.weight
+        known = np.abs(x) < 600  # others are 0 or 1 to a float
+        assert known.any()
+        np.testing.assert_allclose(share[known], (1 - level) / 2, rtol=2e-6)
 
 
 def smooth(k, f):
