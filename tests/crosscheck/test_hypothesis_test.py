@@ -14,7 +14,12 @@ from scipy import stats
 import elbo_ref as er
 from elbo_ref.crosscheck import hypothesis_test
 from elbo_ref.crosscheck.alignment import Losses
-from elbo_ref.crosscheck.hypothesis_test import Explanation, _Compared, try_hypotheses
+from elbo_ref.crosscheck.hypothesis_test import (
+    Explanation,
+    HypothesisReport,
+    _Compared,
+    try_hypotheses,
+)
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.mistakes import MISTAKES, closed_form_hypotheses
 from elbo_ref.crosscheck.model_test import LEVEL, ModelTest
@@ -228,3 +233,21 @@ def test_mistakes_of_other_meanings_are_tried_last(monkeypatch, bases, reasoned)
     )  # fmt: skip
     _Compared.explanations(given, bases=bases)
     assert asked == [[], ["other"]][: 1 + (bases and not reasoned)]
+
+
+@pytest.mark.parametrize(
+    ("probability", "p", "reasoned", "alone"),
+    [
+        (0.951, 0.5, True, True), (0.949, 0.5, True, False), (0.999, 0.051, True, True),
+        (0.999, 0.049, True, False), (0.999, 0.5, False, False),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_alone_where_hardly_anything_else_is_possible(
+    probability, p, reasoned, alone
+):
+    """By its probability, and by how well its own losses fit."""
+    test = SimpleNamespace(p_any=p)
+    hypothesis = SimpleNamespace(name="wrong_sign", reasoned=reasoned)
+    found = Explanation(hypothesis, test, probability)
+    report = HypothesisReport(test, True, 1e-9, (found,), (), 0.0, 0.0)
+    assert (report.certain is found) == alone

@@ -107,3 +107,19 @@ def test_averages_over_particles_and_equal_latents(multiplicity, particles):
             wanted[:, entry] = rows[..., start : start + times].mean(axis=(1, 2))
         start += times
     np.testing.assert_allclose(task.per_entry(rows), wanted, rtol=1e-13)
+
+
+@pytest.mark.usefixtures("few_at_once")
+@pytest.mark.parametrize("loss", ["trace", er.Renyi(0.0, 3)])
+def test_a_step_in_parts_draws_as_often_as_the_whole(loss, monkeypatch):
+    """Each particle of each latent once, with all of its samples."""
+    objective, task = find(loss), Task(GUIDES["beta"], er.Counts([1, 2, 3, 0], 4))
+    drawn, honest = [], type(objective).draw
+
+    def noted(self, part, prior, params, num_particles, rng):
+        drawn.append(num_particles * part.num_latents)
+        return honest(self, part, prior, params, num_particles, rng)
+
+    monkeypatch.setattr(type(objective), "draw", noted)
+    objective.step(task, PRIOR, np.ones((2, 4)), 8, np.random.default_rng(0))
+    assert len(drawn) > 1 and sum(drawn) == 8 * 4

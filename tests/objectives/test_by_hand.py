@@ -314,6 +314,10 @@ def test_equal_entries_are_joined_whatever_axes_stand_before():
     pooled = task.pooled(*columns)
     assert [x.shape for x in pooled[1]] == [(2, 3, 1), (3, 2)]
     np.testing.assert_array_equal(pooled[1][1][:, pooled[2]], columns[1])
+    deep = np.tile(np.arange(2.0), (2, 3, 60))
+    several = Task(guides.find("beta"), counts).pooled(deep)
+    assert several[1][0].shape == (2, 3, 2)
+    np.testing.assert_array_equal(several[1][0][..., several[2]], deep)
 
 
 def test_a_renyi_bound_whose_quadrature_does_not_settle(monkeypatch):

@@ -285,3 +285,18 @@ def test_gradients_that_depart_are_one_mistake_beside_what_is_detached():
     ]  # fmt: skip
     detached = made.replay(replace(departing, header=header))
     assert detached.mistakes == ("gradient_detached",)
+
+
+@pytest.mark.parametrize(("off", "mistakes"), [(5e-11, ()), (1e-6, ("gradient_mismatch",))])
+def test_gradients_are_as_near_as_polygammas_are(off, mistakes):
+    """PyTorch's are right to 5e-10 of them, so that 1e-10 of all terms is allowed for."""
+
+    def moved(recording):
+        name, rng = "model.c.concentration1", np.random.default_rng(0)
+        return {
+            x: values * (1 + off * rng.normal(size=values.shape) / 3) if x == name else values
+            for x, values in recording.argument_gradients.items()
+        }
+
+    made = Made()
+    assert made.replay(made.recording(argument_gradients=moved)).mistakes == mistakes
