@@ -281,7 +281,6 @@ REMEDIES = {
     "er.read_counts(Frame())": "call Counts.from_frame",
     "FOUND.plot(ax=3)": r"leave ax out, or give matplotlib.pyplot.subplots\(\)\[1\]",
     "FOUND.plot(color='red')": "it has only latent and above",
-    "er.plot(COUNTS)": r"plot estimate\(counts\) or maximize_evidence\(counts\)",
     "FOUND['nobody']": r"no row has this label; rows are 0, 1, 2",
     "er.expected_counts(MAXIMUM)[3]": r"no row has this total_count, successes; rows are \(2, 0\)",
     "FOUND.difference(0, 9)": "is not a label of these estimates, which are 0, 1, 2",
