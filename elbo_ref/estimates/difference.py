@@ -42,6 +42,8 @@ _FINE = 0.5
 """Curvature times the square of a distance, of at most 1, at which a peak is known."""
 _HIGH = 5.0
 _MOST_ZOOMS = 40
+_AS_WIDE = 4.0
+"""Ratio of variances up to which the density of either is as good, to some 1e-8."""
 _PARTS = 8
 """Of the rows, each with points of its own number."""
 _LEAST, _NOTHING = -1e30, -60.0
@@ -133,9 +135,19 @@ class Pair(NamedTuple):
 
     @property
     def narrower(self) -> Pair:
-        """The pair whose first is the narrower one, with the same difference."""
-        if self.first.latent.variance <= self.second.latent.variance:
-            return self
+        """The pair whose first is the narrower one, with the same difference.
+
+        Of two as wide, it is the one nearer to 0, where distribution functions are had sooner.
+        """
+        one, other = self.first.latent.variance, self.second.latent.variance
+        low = sum(side.weight @ np.sign(side.logit) for side in self) <= 0
+        if max(one, other) <= _AS_WIDE * min(one, other):
+            return self if low else self.mirrored
+        return self if one <= other else self.mirrored
+
+    @property
+    def mirrored(self) -> Pair:
+        """The pair of 1 - Y and 1 - X, with the same difference."""
         return Pair(self.second.mirrored, self.first.mirrored)
 
     def above(self, d: float) -> float:

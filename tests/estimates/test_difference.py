@@ -319,3 +319,19 @@ def test_a_difference_costs_little(monkeypatch):
     assert not evaluated
     er.estimate(counts).difference(0, 1)
     assert 0 < sum(evaluated) < 1_500_000
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("k", [[0] * 8, [0, 1, 0, 2, 0, 0, 5, 1]])
+def test_either_of_two_that_are_nearly_as_wide_may_be_integrated_over(monkeypatch, k):
+    """Whichever is nearer to 0, or the narrower one: the same to 1e-7."""
+    n = np.arange(20, 36, 2)
+    for successes in (np.array(k), n - k):
+        found = er.estimate(er.Counts(successes, n))
+        got = [found.difference(0, j) for j in (4, 7)]
+        monkeypatch.setattr(difference_module, "_AS_WIDE", 0.0)
+        wanted = [found.difference(0, j) for j in (4, 7)]
+        monkeypatch.undo()
+        for one, other in zip(got, wanted, strict=True):
+            for name in ("lower", "upper", "probability"):
+                assert abs(getattr(one, name) - getattr(other, name)) < 1e-7
