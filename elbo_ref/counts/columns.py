@@ -184,8 +184,9 @@ class Columns:
         missing = [] if halves else ["successes"]
         if "total_count" not in {*given, *free}:
             missing.append("total_count")
+        trial = "" if given or not missing[1:] else ", or the outcome of one trial"
         raise AdvisedError(
-            f"{place} does not say which column is {' and which '.join(missing)}; {known}",
+            f"{place} does not say which column is {' and which '.join(missing)}{trial}; {known}",
             **dict.fromkeys(missing, "COLUMN"),
         )
 

@@ -278,7 +278,8 @@ REFUSED = {
     "no guess": (
         {"a": [1], "b": [2]},
         {},
-        "the frame does not say which column is successes and which total_count; its columns are "
+        "the frame does not say which column is successes and which total_count, or the outcome "
+        "of one trial; its columns are "
         '"a", "b"; add successes="COLUMN", total_count="COLUMN"',
     ),
     "two guesses": (

@@ -120,6 +120,7 @@ def test_json_rows_with_null_are_dropped_if_asked(write):
 
 
 UNKNOWN = "the file does not say which column is "
+BOTH = "successes and which total_count, or the outcome of one trial"
 
 NUMBERS = {
     "1e1": "1e1 is not a whole number",
@@ -159,7 +160,7 @@ JSON_FILES = {
     '{"a": ' * 10**5: "the file nests its JSON too deeply",
     '{"successes": [' + NESTED + '], "total_count": [2]}': "",
     '{"successes": ' + NESTED + ', "total_count": [2]}': "",
-    "{}": UNKNOWN + "successes and which total_count; its columns are none",
+    "{}": f"{UNKNOWN}{BOTH}; its columns are none",
     '{"counts": {"successes": [1]}}': UNKNOWN + 'total_count; its columns are "successes"',
     '{"counts": 3}': "the column counts is not a list: 3",
     '{"successes": 1, "total_count": [2]}': "the column successes is not a list: 1",
@@ -273,7 +274,7 @@ def test_a_bad_npz_column(write, column, message):
 
 def test_bad_npz_files(write):
     assert refusal(write(npz(successes=[], total_count=[]))) == "the file has no row of counts"
-    message = UNKNOWN + "successes and which total_count; its columns are none; add successes"
+    message = f"{UNKNOWN}{BOTH}; its columns are none; add successes"
     assert refusal(write(npz())).startswith(message)
     message = UNKNOWN + 'total_count; its columns are "successes"; add total_count="COLUMN"'
     assert refusal(write(npz(successes=[1]))) == message

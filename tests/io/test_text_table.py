@@ -267,6 +267,7 @@ def test_the_longest_messages(write):
 
 
 UNKNOWN = "line 1 does not say which column is "
+BOTH = "successes and which total_count, or the outcome of one trial"
 
 
 @pytest.mark.parametrize(
@@ -289,14 +290,20 @@ UNKNOWN = "line 1 does not say which column is "
         ('"succ\nesses",total_count\n', "line 1 has quotes that do not match"),
         ("\ufeff\ufeffx,total_count\n", f'{UNKNOWN}successes; its columns are "\\ufeffx", "total'),
         ("successes,total_count\r1,2\r", "line 1 holds a carriage return without"),
-        ("x\n1\n", f'{UNKNOWN}successes and which total_count; its columns are "x"; add succ'),
+        (
+            "x\n1\n",
+            f'{UNKNOWN}{BOTH}; its columns are "x"; add succ',
+        ),
         ("successes,x\n", f'{UNKNOWN}total_count; its columns are "successes", "x"; add total_'),
         ("total_count;x\n", f'{UNKNOWN}successes; its columns are "total_count", "x"; add succes'),
         ("1,2\n1,2\n", 'line 1 is a row, not a header: \'1,2\'; add columns=("successes", "total'),
         ("successes,total_count;x\n", f'{UNKNOWN}total_count; its columns are "successes", "tot'),
         ("x,successes,x,total_count\n", "line 1 repeats the column 'x'; it has ['x', 'successes',"),
         (",successes,total_count, \n", "line 1 repeats the column ''; it has ['', 'successes',"),
-        ("[1, 2]", f'{UNKNOWN}successes and which total_count; its columns are "[1", "2]"; add'),
+        (
+            "[1, 2]",
+            f'{UNKNOWN}{BOTH}; its columns are "[1", "2]"; add',
+        ),
     ],
 )
 def test_a_bad_file(write, content, message):
