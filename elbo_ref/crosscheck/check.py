@@ -29,6 +29,7 @@ from elbo_ref.crosscheck.claims import UnknownRoleError, check_claims
 from elbo_ref.crosscheck.class_names import guide_name, loss_name, optimizer_name
 from elbo_ref.crosscheck.expressions import NamesError, of_each_step
 from elbo_ref.crosscheck.findings import Finding, Verdict, in_order
+from elbo_ref.crosscheck.loss_course import course_findings
 from elbo_ref.crosscheck.loss_findings import (
     Explained,
     compared,
@@ -39,7 +40,7 @@ from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.loss_spread import spread_findings
 from elbo_ref.crosscheck.not_finite import not_finite
 from elbo_ref.crosscheck.optimizer_steps import step_findings
-from elbo_ref.crosscheck.optimum import diagnosed, exact_numbers, losses_rise, pace_of
+from elbo_ref.crosscheck.optimum import diagnosed, exact_numbers, pace_of
 from elbo_ref.crosscheck.other_models import (
     explained_by_another_model,
     guide_of_other_family,
@@ -312,7 +313,8 @@ def _verdict(chosen: Candidate, handed: HandedIn, optimizer: Adam | ClippedAdam 
     findings = explained_by_another_model(findings)
     if any(finding.status == "outside" for finding in findings):
         return _without_numbers(in_order(findings), reading.what, model.loss, model.counts)
-    if any(finding.status == "mistake" for finding in findings):
+    mistakes = {finding.name for finding in findings if finding.status == "mistake"}
+    if mistakes:
         name, which = "as_handed_in", "of what was handed in, with the mistake in it"
         if reached is not model:
             name, which = "exact", "with the mistake undone"
@@ -325,8 +327,8 @@ def _verdict(chosen: Candidate, handed: HandedIn, optimizer: Adam | ClippedAdam 
     held = held_by_names(names, handed.given.values, reached)
     of_maximum = maximum_findings(seen, held, decay, reached, pace=pace_of(seen, optimizer))
     findings += of_maximum
-    if steps == 1 and of_maximum[0].status == "optimum":
-        findings += losses_rise(losses)
+    if steps == 1:
+        findings += course_findings(reached, losses, seen, of_maximum[0], mistakes)
     findings += _untested(losses.size, has_losses, paired, steps)
     names_found = {finding.name for finding in findings}
     return Verdict(

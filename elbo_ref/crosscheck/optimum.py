@@ -9,7 +9,6 @@ import numpy as np
 
 from elbo_ref._format.numbers import number
 from elbo_ref._format.sentences.optimum import location, reason as reason_of
-from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.alignment import USUAL_RATE, evenly
 from elbo_ref.crosscheck.distribution import expected_losses
 from elbo_ref.crosscheck.findings import Finding
@@ -30,8 +29,6 @@ _FAR = 2.0
 """Shortfall in units of what noise costs in the mean from which a run may be on its way."""
 _FEWEST, _COMPARED, _LOST = 20, 50, 4.0
 """Steps of a history that may show that it moves away, those compared, and allowances lost."""
-_MANY_LOSSES, _RISEN = 200, 8.0
-"""Losses that show it by themselves, and standard errors by which they rise."""
 WITHIN = "within the allowance counts as there"
 _NOT_KNOWN = "how far noise keeps these parameters from it is not known"
 _USUAL = f"noise costs at a usual learning rate ({USUAL_RATE:g} at most)"
@@ -196,22 +193,6 @@ def moved_away(model: LossModel, seen: PointDiagnosis) -> list[Finding]:
     if not lost > _LOST * max(NEGLIGIBLE, floor.allowance if floor else NEGLIGIBLE):
         return []
     what = f"the objective was {number(lost)} nats higher at step {rows[best]}"
-    return [Finding("moved_away", what, reason="the run moves away from there", status="note")]
-
-
-def losses_rise(losses: FloatArray) -> list[Finding]:
-    """Note that a run's losses are far higher at the end than they were, by means of tenths."""
-    if losses.size < _MANY_LOSSES:
-        return []
-    tenths = np.array_split(losses, 10)
-    means = np.array([x.mean() for x in tenths])
-    squares = np.array([x.var() / x.size for x in tenths])
-    best = int(np.argmin(means))
-    risen, error = means[-1] - means[best], np.sqrt(squares[-1] + squares[best])
-    if not risen > max(NEGLIGIBLE, _RISEN * error):
-        return []
-    first = sum(x.size for x in tenths[:best])
-    what = f"the losses from step {first} on were {number(risen)} nats lower than the last are"
     return [Finding("moved_away", what, reason="the run moves away from there", status="note")]
 
 

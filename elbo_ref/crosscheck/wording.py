@@ -167,7 +167,8 @@ def _genuine(verdict: Verdict) -> str:
         what = "; ".join(finding.quantity for finding in outside)
         return f"This is another model than the Beta-Binomial: {what}."
     if verdict.mistakes:
-        return f"These numbers are not what they are taken for: {_named(verdict)}"
+        named = f"{_named(verdict)}{_last_losses(verdict)}"
+        return f"These numbers are not what they are taken for: {named}"
     if verdict.genuine:
         return (
             f"These numbers are genuine: everything that could be compared agrees{_but(verdict)}."
@@ -177,6 +178,7 @@ def _genuine(verdict: Verdict) -> str:
 
 _CONDITIONS = {
     "recording": "; but {} steps, of other shapes or scales, are not in the recording",
+    "last_losses": "; but {}",
     "unused": "; but no role uses {}, of which nothing is known",
     "num_particles": ", if a loss is the mean of {} particles, which nothing but its spread says",
     "spread": ", if a loss is {}, which nothing but its spread says",
@@ -211,6 +213,12 @@ def _named(verdict: Verdict) -> str:
         return f"{named}. None of the known mistakes explains the losses well.{another}"
     listed = "; ".join(f"{name} ({_meaning(name)})" for name in others)
     return f"{named}. It may be one of these, or none of the known mistakes: {listed}.{another}"
+
+
+def _last_losses(verdict: Verdict) -> str:
+    """Say of a mistake that the last losses are of other parameters."""
+    notes = [x.of for x in verdict.having("note") if x.name == "last_losses"]
+    return "".join(f" {x[0].upper()}{x[1:]}." for x in notes)
 
 
 def _meaning(name: str) -> str:

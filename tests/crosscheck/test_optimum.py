@@ -6,7 +6,6 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 from scipy import optimize
 
 import elbo_ref as er
@@ -17,7 +16,6 @@ from elbo_ref.crosscheck.optimum import (
     decay_findings,
     diagnosed,
     exact_numbers,
-    losses_rise,
     moved_away,
     optimum_finding,
     stands_still,
@@ -135,29 +133,6 @@ def test_not_converged_beside_a_floor():
     assert one.of == ""
     near = found("not_converged", 0.4, LONG)
     assert near.allowance == 1e-3 and near.reason.startswith("the steps at this learning rate")
-
-
-RISING = {
-    "far, without noise": (200, 2.0, 0.0, True),
-    "not by half a nat": (200, 0.4, 0.0, False),
-    "far beside the noise": (400, 20.0, 2.0, True),
-    "within the noise": (400, 20.0, 40.0, False),
-    "not at all": (400, -20.0, 2.0, False),
-    "too few": (199, 20.0, 0.0, False),
-}
-
-
-@pytest.mark.parametrize("case", RISING)
-def test_losses_that_rise(case):
-    """By tenths of the run, from the lowest of them to the last."""
-    size, by, noise, said = RISING[case]
-    fall = np.exp(-np.arange(size) / 10.0) * 50.0
-    losses = fall + by * np.linspace(0.0, 1.0, size)
-    losses += np.random.default_rng(0).normal(0.0, noise, size)
-    rise = losses_rise(losses)
-    assert [x.name for x in rise] == ["moved_away"] * said
-    if case == "far beside the noise":
-        assert rise[0].quantity.startswith("the losses from step 40 on were 1")
 
 
 def test_at_the_floor():
