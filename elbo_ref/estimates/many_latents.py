@@ -35,6 +35,8 @@ _DIGITS = 23.0
 """Minus the logarithm of the error of the interpolation, in deviations."""
 _WORTH = 2
 """Latents to a point from which on points are worth it."""
+_ROUNDED = 1e-12
+"""A range below this is one value, rounded."""
 _CHECKED, _TRIES = 24, 3
 """Latents of each cell that are solved beside those at its edges, and the most grids for it."""
 _CLOSE = 1e-9
@@ -153,7 +155,7 @@ class _Grid(NamedTuple):
     def points(self) -> tuple[FloatArray, FloatArray]:
         """K and F of the points."""
         axes = zip((self.along, self.across), self.sizes, strict=True)
-        u, v = (axis.grid(np.zeros(1), size)[0] for axis, size in axes)
+        u, v = (axis.grid(np.array([axis.middle]), size)[0] for axis, size in axes)
         u, v = np.repeat(u, v.size), np.tile(v, u.size)
         level, slope, growth = self.line
         return np.expm1(level + slope * u + v * np.exp(-growth * u)), np.expm1(u)
@@ -182,7 +184,7 @@ def _spread(x: FloatArray) -> float:
 
 def _points(half: float, digits: float) -> int:
     """Return the number of points over a range for so many digits."""
-    if half == 0:
+    if half < _ROUNDED:
         return 1
     c = np.pi / half
     return int(np.ceil(digits / np.log(c + np.sqrt(c * c + 1)))) + 2

@@ -110,6 +110,21 @@ def test_counts_that_are_small_have_lines_of_their_own():
     assert np.abs(found - smooth(k.astype(float), f.astype(float))[0]).max() < 1e-12
 
 
+def test_counts_that_are_the_same_but_for_rounding_have_one_point_across():
+    """K proportional to F and more, of which the residuals are no more than rounding."""
+    f = np.arange(100, 900)
+    solved = []
+
+    def solve(*counts):
+        solved.append(counts[0].size)
+        return smooth(*counts)
+
+    k = 3 * (f + 1) - 1
+    found = many_latents.interpolated(k, f, solve)
+    assert np.abs(found - smooth(k.astype(float), f.astype(float))[0]).max() < 1e-12
+    assert sum(solved) < 80
+
+
 @pytest.mark.parametrize("where", ["in the middle", "at an edge"])
 def test_what_does_not_vary_smoothly_is_left(where):
     """A kink in the middle, and one that only latents at an edge show."""
