@@ -323,12 +323,12 @@ def _verdict(chosen: Candidate, handed: HandedIn, optimizer: Adam | ClippedAdam 
     seen = diagnosed(reached, learned, optimizer, last, of_adam=handed.of_adam)
     has_losses = bool(losses.size or evaluations.size)
     decay = optimizer.weight_decay if optimizer else 0.0
-    names = {**reading.names, **(handed.names or {})}
-    held = held_by_names(names, handed.given.values, reached)
+    held = held_by_names({**reading.names, **(handed.names or {})}, handed.given.values, reached)
     of_maximum = maximum_findings(seen, held, decay, reached, pace=pace_of(seen, optimizer))
     findings += of_maximum
     if steps == 1:
-        findings += course_findings(reached, losses, seen, of_maximum[0], mistakes)
+        meant = model if explained is None else explained.aligned.model
+        findings += course_findings(meant, losses, seen, of_maximum[0], mistakes)
     findings += _untested(losses.size, has_losses, paired, steps)
     names_found = {finding.name for finding in findings}
     return Verdict(

@@ -73,6 +73,22 @@ def test_a_store_of_an_earlier_step(mistaken):
 
 
 @pytest.mark.thorough
+def test_losses_without_coefficients_are_compared_as_they_are_meant():
+    """The note says what they leave out; then the last ones are no others."""
+    counts = er.Counts(K, N)
+    run = er.maximize_elbo(counts, guide="beta", optimizer=er.Adam(lr=0.05), num_steps=400, rng=1)
+    prior, own = run.prior.arrays(), run.guide_parameters[:, -1]
+    store = dict(zip(NAMES.values(), (*prior, *own), strict=True))
+    drawn = elbo_losses(np.random.default_rng(2), 30, counts, own, np.ravel(prior))
+    apart = float(counts.log_coefficient.sum())
+    verdict = er.cross_check(
+        counts, store, names=NAMES, losses=np.array(run.losses) + apart, evaluations=drawn + apart
+    )
+    notes = {x.name for x in verdict.having("note")}
+    assert verdict.genuine and "meaning" in notes and "last_losses" not in notes
+
+
+@pytest.mark.thorough
 def test_runs_beside_their_stores_of_the_end_and_of_step_ten():
     """As somebody hands them in, six runs: no word of the one; of the other the step, mostly."""
     counts, optimizer, said = er.Counts(K, N), er.Adam(lr=0.05), {10: [], 400: []}
