@@ -44,6 +44,7 @@ from elbo_ref.crosscheck.optimum import diagnosed, exact_numbers, pace_of
 from elbo_ref.crosscheck.other_models import (
     explained_by_another_model,
     guide_of_other_family,
+    prior_by_roles,
     prior_of_another_model,
     shown_by_names,
 )
@@ -230,7 +231,7 @@ def _judged(handed: HandedIn, optimizer: Adam | ClippedAdam | None, rng: Rng) ->
     """Take the likeliest reading and compare with it, or say what none of them can."""
     counts, guide, given = handed.counts, handed.guide, handed.given
     what = f"{guide.name} guide"
-    strange = shown_by_names((*given.values, *given.skipped))
+    strange = shown_by_names((*given.values, *given.skipped)) or prior_by_roles(handed.names)
     strange = strange or not_finite(given.values, handed.losses, handed.evaluations)
     if strange:
         return _without_numbers(strange, what, handed.loss, counts)

@@ -210,7 +210,8 @@ MISTAKES: dict[str, Mistake] = {
         ),
         Mistake(
             "likelihood_weight",
-            "the likelihood counts with another weight than one",
+            "the likelihood counts with another weight than one, or the divergence does "
+            "(annealing)",
             variants.weighted,
             fitted_variants.fitted_weight,
             price=2.0,

@@ -7,7 +7,7 @@ that differ in a number, are latents that the Beta-Binomial does not have.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.claims import UnknownRoleError
@@ -29,6 +29,10 @@ _SITE = re.compile(
 )
 _CORRELATED = (("scale", "tril"), ("cov", "factor"))
 """Last words of parameters that make latents depend on each other in a guide."""
+
+
+_OF_NORMAL_PRIOR = ("prior.loc", "prior.scale")
+"""Roles of a normal prior, as of the logit of c."""
 
 
 def outside(what: str) -> tuple[Finding, ...]:
@@ -67,6 +71,21 @@ def shown_by_names(names: Collection[str]) -> tuple[Finding, ...]:
     listed = f"{', '.join(sites[:-1])} and {sites[-1]}"
     what = f"the guide has several latent sites, {listed}, where one probability each is known here"
     return outside(what)
+
+
+def prior_by_roles(names: Mapping[str, str] | None) -> tuple[Finding, ...]:
+    """Find a prior that somebody says to have a location or a scale.
+
+    Examples
+    --------
+    >>> (found,) = prior_by_roles({"prior.loc": "mu", "prior.scale": "sigma"})
+    >>> found.quantity
+    'the prior is said to have a location or a scale (prior.loc, prior.scale), and a Beta has not'
+    """
+    said = [role for role in names or {} if role in _OF_NORMAL_PRIOR]
+    listed = ", ".join(said)
+    what = f"the prior is said to have a location or a scale ({listed}), and a Beta has not"
+    return outside(what) if said else ()
 
 
 def prior_of_another_model(

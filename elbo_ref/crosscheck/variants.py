@@ -116,7 +116,8 @@ def swapped(given: LossModel) -> Iterator[Hypothesis]:
     if has_pair(given):
         yield Hypothesis("the guide's", given._replace(guide_parameters=params))
         both = given._replace(prior=prior, guide_parameters=params)
-        yield Hypothesis("the prior's and the guide's", both)
+        words = "the prior's and the guide's, which is the same as successes and failures"
+        yield Hypothesis(words, both)
 
 
 def mixed_roles(given: LossModel) -> Iterator[Hypothesis]:

@@ -67,7 +67,8 @@ def test_swapped():
     assert [parameters(x) for x in rows.values()] == [
         (turned, BETA.tolist()), (PRIOR.tolist(), own), (turned, own)
     ]  # fmt: skip
-    assert list(rows) == ["the prior's", "the guide's", "the prior's and the guide's"]
+    assert list(rows)[:2] == ["the prior's", "the guide's"]
+    assert list(rows)[2].startswith("the prior's and the guide's, which is the same as successes")
     assert list(by_words(variants.swapped, model_of("normal"))) == ["the prior's"]
     assert by_words(variants.swapped, model_of("none")) == {}
 
