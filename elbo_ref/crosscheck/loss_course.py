@@ -90,7 +90,7 @@ def of_other_parameters(
     what += f" give {number(wanted)}"
     short = "the last losses are not those of these parameters"
     if at is not None:
-        short += f", and those about step {at} may be: is the store of an earlier step"
+        short += f", while those about step {at} may be: the store may be of an earlier step"
     return [Finding("last_losses", what, status="note", of=short)]
 
 
