@@ -149,7 +149,7 @@ class _Draws(NamedTuple):
     terms: DrawTerms
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=3)
 def _draws(
     arithmetic: DrawArithmetic, values: bytes, size: tuple[int, ...], seen: _Seen, samples: int
 ) -> _Draws:
