@@ -94,10 +94,13 @@ def data_of_factor(recording: Recording, logits: FloatArray) -> Data | None:
 def no_likelihood(recording: Recording, logits: FloatArray) -> str:
     """Name the one factor, with an element for each latent, that no counts give; empty if none is.
 
-    Over the draws it is not linear in log c and log(1 - c).
+    Over the draws it is not linear in log c and log(1 - c). An element of a minibatch is of other
+    counts in each step, so that of its factor nothing is known.
     """
     found = _factor_by_latent(recording, logits)
-    if found is None or len(found.values) <= _FEWEST:
+    batched = any(name.endswith(".rows") for name in recording.observed)
+    scaled = any(np.any(np.asarray(x.get("scale", 1.0)) != 1) for x in recording.sites("model"))
+    if found is None or len(found.values) <= _FEWEST or batched or scaled:
         return ""
     for factor, terms in zip(found.values.T, np.moveaxis(found.logs, 2, 0), strict=True):
         design = np.column_stack((*terms, np.ones(len(factor))))

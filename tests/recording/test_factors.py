@@ -67,6 +67,19 @@ def test_a_factor_that_no_counts_give(weight):
     assert no_likelihood(replace(made, observed=summed), logits) == ""
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_elements_of_minibatches_are_of_other_counts_in_each_step(known):
+    """Rows that are recorded, or a scale, say so: the factor may be a likelihood of each."""
+    outcomes = np.random.default_rng(2).integers(0, 9, (2, STEPS, 3))
+    made, logits = factored(outcomes=outcomes)
+    assert no_likelihood(made, logits) == "lik"
+    rows = {"rows.rows": np.arange(3 * STEPS).reshape(STEPS, 3)} if known else {}
+    site = {"program": "model", "name": "lik", "class": "Unit", "observed": True}
+    site |= {"scale": 1.0 if known else 4.0}
+    batches = replace(made, observed={**made.observed, **rows}, header={"sites": [site]})
+    assert no_likelihood(batches, logits) == ""
+
+
 def test_another_constant_is_named():
     (finding,) = data_of_factor(*factored(constant=1.0)).findings
     assert finding.name == "unexplained_constant" and finding.status == "mistake"
