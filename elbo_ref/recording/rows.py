@@ -125,6 +125,21 @@ class Data(NamedTuple):
         return cls(k, n, counts.log_coefficient[None], magnitude_of(k, n), False, False, True)
 
 
+def data_by_hand(recording: Recording, counts: Counts, size: int) -> Data | None:
+    """Take counts for the data of a likelihood that was written by hand.
+
+    They are those of all latents, or in each step of the rows of a minibatch; None if neither.
+    """
+    if len(counts) == size:
+        return Data.of(counts)
+    batches = [x for name, x in recording.observed.items() if name.endswith(".rows")]
+    if len(batches) != 1 or batches[0].shape[1] != size or batches[0].max() >= len(counts):
+        return None
+    rows, all_rows = batches[0].astype(np.int64), Data.of(counts)
+    parts = {name: getattr(all_rows, name)[0, rows] for name in Data._fields[:4]}
+    return all_rows._replace(batched=True, whole=len(counts), numbers=rows, **parts)
+
+
 class Place(NamedTuple):
     """Place of the elements of a latent site among all latents."""
 

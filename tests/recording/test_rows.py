@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import special
@@ -10,7 +12,7 @@ import elbo_ref as er
 from elbo_ref.recording import Recording
 from elbo_ref.recording.replay.check import replay
 from elbo_ref.recording.replay.counts import compare_counts, compare_in_orders
-from elbo_ref.recording.rows import Data, Place, _batch, _counted, data_of
+from elbo_ref.recording.rows import Data, Place, _batch, _counted, data_by_hand, data_of
 from recorded import COUNTS, K, N, betas, site, stated
 
 PLACES = {"c": Place(0, 3)}
@@ -203,6 +205,22 @@ def test_data_of_counts():
     made = Data.of(COUNTS)
     assert made.counts() == COUNTS and made.constant and made.exact
     np.testing.assert_array_equal(made.log_coefficient[0], COUNTS.log_coefficient)
+
+
+def test_counts_of_a_likelihood_that_was_written_by_hand():
+    """Of all latents, or in each step of the rows of its minibatch, if these are known."""
+    rows = np.array([[0.0, 2.0], [2.0, 1.0], [1.0, 0.0]])
+    batches = Recording(losses=np.ones(3), observed={"plate.rows": rows})
+    assert data_by_hand(batches, COUNTS, 3).counts() == COUNTS
+    made = data_by_hand(batches, COUNTS, 2)
+    np.testing.assert_array_equal(made.successes, K[rows.astype(int)])
+    np.testing.assert_array_equal(made.total_count, N[rows.astype(int)])
+    assert (made.batched, made.whole, made.by_hand, made.constant) == (True, 3, True, False)
+    np.testing.assert_array_equal(made.log_coefficient, COUNTS.log_coefficient[rows.astype(int)])
+    assert data_by_hand(Recording(losses=np.ones(3)), COUNTS, 2) is None
+    assert data_by_hand(batches, er.Counts(K[:2], N[:2]), 1) is None, "other rows"
+    two = replace(batches, observed={"plate.rows": rows, "other.rows": rows})
+    assert data_by_hand(two, COUNTS, 2) is None, "of which plate?"
 
 
 # -- counts beside the rows ------------------------------------------------------------------------

@@ -37,7 +37,7 @@ from elbo_ref.recording.replay.optimizer_claims import OptimizerClaim, compare_o
 from elbo_ref.recording.replay.reach import held_by
 from elbo_ref.recording.replay.trace import ReplayTrace
 from elbo_ref.recording.replay.whole import whole_run
-from elbo_ref.recording.rows import Data, impossible_rows
+from elbo_ref.recording.rows import Data, data_by_hand, impossible_rows
 from elbo_ref.recording.statement import Statement, read_statement
 from elbo_ref.svi.optimizers import Adam, ClippedAdam
 
@@ -170,10 +170,11 @@ def _replayed(
     data = statement.data
     findings += _beside_counts(statement, counts)
     counts = counts and one_by_one(counts)
-    if data is None and counts is not None and len(counts) == statement.draws.shape[2]:
-        data = Data.of(counts)
+    if data is None and counts is not None:
+        data = data_by_hand(part, counts, statement.draws.shape[2])
     if data is None or not data.possible:
-        by_hand = "the likelihood is written by hand: give the counts"
+        others = "give the counts" if counts is None else "its rows are not those of the counts"
+        by_hand = f"the likelihood is written by hand: {others}"
         findings.append(_untested(by_hand if data is None else "the rows are no counts"))
         findings += updates.compare_updates(part, optimizer)
         return _Seen(findings, statement)
