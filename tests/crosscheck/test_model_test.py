@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import elbo_ref as er
 from elbo_ref.crosscheck import model_test
 from elbo_ref.crosscheck.alignment import Losses
 from elbo_ref.crosscheck.distribution import loss_distribution
@@ -296,6 +297,20 @@ def test_a_sum_that_leaves_no_doubt_is_taken_in_full(made):
             p[0 if p[0] > 0.02 else 1], rel=1e-2, abs=0.0
         )
         assert bool(p[0] > 0.02) is (shift < 1)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.0035, 1e-3])
+def test_a_loss_beyond_the_end_of_three_cumulants_is_not_hopeless(share):
+    """Losses of a skewed model have no such end: p is about twice the share of those below."""
+    model = model_of(counts=er.Counts(3, 10), own=[[0.7], [9.0]], steps=1)
+    a, b = model.guide_parameters[:, 0, 0]
+    c = np.random.default_rng(0).beta(a, b, 1_000_000)
+    prior = model.prior[:, 0, 0]
+    f = stats.binom.logpmf(3, 10, c) + stats.beta.logpdf(c, *prior) - stats.beta.logpdf(c, a, b)
+    at = np.quantile(-f, share)
+    test = ModelTest(model, Losses(np.array([at]), np.zeros(1)), np.random.default_rng(0))
+    assert share < test.p_mean < 4 * share
+    assert test.p_along(np.ones(1)) == pytest.approx(test.p_mean, rel=0.5)
 
 
 def test_the_third_cumulant_of_what_has_none(made):
