@@ -234,7 +234,9 @@ def _check_role(role: str, roles: Sequence[str]) -> None:
     more = tuple(f"{owner}.{what}" for owner in sorted(owners) for what in (_MEAN, _TOTAL, _BOTH))
     more += (_PROBS,) * (_LOGITS in roles)
     if role not in (*roles, *more):
-        raise NamesError(f": {role!r} is none of the roles {', '.join((*roles, *more))}")
+        rule = f": {role!r} is none of the roles {', '.join((*roles, *more))}"
+        said = role in ("guide.loc", "guide.scale")
+        raise NamesError(rule + "; for an AutoNormal add --guide normal, guide='normal'" * said)
 
 
 def _other_forms(role: str, given: Collection[str]) -> bool:
