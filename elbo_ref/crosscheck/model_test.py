@@ -230,7 +230,7 @@ class ModelTest:
             by_three = self._third_order.summed(weights)
             p = self._p_by(by_three, weights)
             by_two = by_three._replace(third=np.zeros(1))
-            if p > _UNDOUBTED or max(p, self._p_by(by_two, weights)) < _HOPELESS:
+            if p > _UNDOUBTED or (p < _HOPELESS and self._p_by(by_two, weights) < _HOPELESS):
                 return p
         return self._p_by(self.distribution.weighted(weights), weights)
 

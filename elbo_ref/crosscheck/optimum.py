@@ -166,9 +166,14 @@ class Pace(NamedTuple):
 
 def pace_of(seen: PointDiagnosis, optimizer: Adam | ClippedAdam | None) -> Pace | None:
     """Return the pace of an optimizer that somebody claimed."""
-    rate = seen.point.rate if isinstance(seen.point, Point) else None
+    rate = rate_of(seen)
     falls = optimizer.lrd if isinstance(optimizer, ClippedAdam) else 1.0
     return None if rate is None else Pace(rate, falls=falls)
+
+
+def rate_of(seen: PointDiagnosis) -> float | None:
+    """Return the learning rate of the last step; None where it is not known."""
+    return seen.point.rate if isinstance(seen.point, Point) else None
 
 
 def stands_still(pace: Pace, finding: Finding) -> list[Finding]:

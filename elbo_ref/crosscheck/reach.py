@@ -25,10 +25,11 @@ from elbo_ref.crosscheck.optimum import (
     decay_findings,
     moved_away,
     optimum_finding,
+    rate_of,
     stands_still,
 )
 from elbo_ref.crosscheck.wording import MAY_BE_NOISE
-from elbo_ref.diagnostics.point import Point, PointDiagnosis
+from elbo_ref.diagnostics.point import PointDiagnosis
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.logit_normal import LOGIT_NORMAL
 from elbo_ref.mle.result import maximize_evidence
@@ -115,7 +116,7 @@ def reach_finding(held: Held, seen: PointDiagnosis) -> Finding | None:
     if below <= ARRIVED:
         return Finding("at_optimum", what, *numbers, ARRIVED, WITHIN)
     near, most = below <= NEGLIGIBLE, (NEGLIGIBLE, NEGLIGIBLE_IS)
-    if near and isinstance(seen.point, Point) and seen.point.rate is not None:
+    if near and rate_of(seen) is not None:
         return Finding("at_optimum", what, *numbers, *most)
     if near:
         most = ARRIVED, f"{NEGLIGIBLE_IS}, if noise costs as much at the learning rate"

@@ -86,8 +86,7 @@ def _estimates(form: LinearForm, steps: slice, count: int, seed: _Seed) -> Float
     batches = samples if model.bound == "mixed" else 1
     every = np.broadcast_to(form.likelihood, form.tilt.shape)
     x, tilt, likelihood, constants = (
-        np.ascontiguousarray(y[..., steps, :])
-        for y in (form.parameters, form.tilt, every, form.constants)
+        y[..., steps, :] for y in (form.parameters, form.tilt, every, form.constants)
     )
     entries = form.task.entry_of_latent
     seen = _Seen(entries.tobytes(), batch, (batches, count, x.shape[1]), seed)

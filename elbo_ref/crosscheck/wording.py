@@ -123,7 +123,7 @@ def answer(verdict: Verdict) -> str:
         who = "As handed in, they" if handed else "They"
         sentences.append(f"{who} {kind} at a maximum: {'; '.join(x.quantity for x in away)}.")
         held = [x.quantity for x in verdict.findings if x.name in _HELD_BACK and x.status == "note"]
-        sentences += [f"{x[0].upper()}{x[1:]}." for x in held]
+        sentences += map(_sentence, held)
     at = [x for x in verdict.having("agrees") if x.name == "at_optimum"]
     sentences += [f"They are at a maximum{_noise(x)}: {x.quantity}." for x in at[:1]]
     unknown = [x.reason for x in verdict.having("untested") if x.name == "objective"]
@@ -218,7 +218,11 @@ def _named(verdict: Verdict) -> str:
 def _last_losses(verdict: Verdict) -> str:
     """Say of a mistake that the last losses are of other parameters."""
     notes = [x.of for x in verdict.having("note") if x.name == "last_losses"]
-    return "".join(f" {x[0].upper()}{x[1:]}." for x in notes)
+    return "".join(f" {_sentence(x)}" for x in notes)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _meaning(name: str) -> str:
