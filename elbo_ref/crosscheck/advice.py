@@ -32,6 +32,10 @@ _ON_OPTIMUM = {
         "More steps only go on drifting: hold one concentration or the mean fixed, or take the "
         "supremum for the answer."
     ),
+    "elements_left": (
+        "More steps only help if they reach all elements: look at how a step picks the parameters "
+        "of its latents."
+    ),
     MAY_BE_NOISE: (
         "Hand in the learning rate (--lr, optimizer=), which tells how far noise keeps a run from "
         "its maximum; if that is less, more steps."

@@ -300,14 +300,13 @@ def _verdict(chosen: Candidate, handed: HandedIn, optimizer: Adam | ClippedAdam 
         if steps == 1:
             said = handed.num_particles is not None
             findings += _of_spread(model, losses, explained, said=said)
-    from_start = losses.size == steps - 1
     fits = not any(finding.status == "mistake" for finding in findings)
     if reached is model:
         findings += step_findings(
             model,
             reading.coordinates,
             optimizer,
-            from_start=from_start,
+            num_losses=losses.size,
             fits=fits,
             stored=handed.given.constraints if paired else (),
         )

@@ -16,8 +16,9 @@ from elbo_ref.crosscheck.claims import claim_roles
 from elbo_ref.crosscheck.coordinates import Coordinates, Moved
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.loss_model import LossModel
-from elbo_ref.crosscheck.optimizer_steps import StepLengths, _decay, _settings, step_findings
+from elbo_ref.crosscheck.optimizer_steps import _decay, _settings, step_findings
 from elbo_ref.crosscheck.optimum import Pace, stands_still
+from elbo_ref.crosscheck.step_lengths import StepLengths
 from elbo_ref.guides import GUIDES
 from elbo_ref.guides.constraints import EXP, SOFTPLUS
 from elbo_ref.objectives import OBJECTIVES
@@ -194,7 +195,7 @@ def at_the_end(
     owners = [f"{owner}.concentration{i}" for owner in ("prior", "guide") for i in (1, 0)]
     names = dict(zip(owners, ("a0", "b0", "a", "b"), strict=True))
     moved = {role: Moved(f"{name}()", (), name) for role, name in names.items()}
-    options = {"from_start": False, "fits": True, "stored": ("a0", "b0", "a", "b")} | options
+    options = {"num_losses": 0, "fits": True, "stored": ("a0", "b0", "a", "b")} | options
     return step_findings(model, Coordinates(moved), None, **options)
 
 
@@ -225,6 +226,74 @@ def test_parameters_that_moved_have_more_digits():
     """None of 400 float32 numbers is taken for a start; a false alarm each in about 1e4."""
     numbers = np.exp(np.random.default_rng(11).normal(1.0, 1.0, (200, 2)))
     assert not any(at_the_end(pair) for pair in numbers)
+
+
+def of_vectors(own, dtype="float32", batch=None, **options):
+    """The findings about the last parameters of six latents, or about their history."""
+    own = np.asarray(own, dtype).astype(np.float64).reshape(2, -1, K.size)
+    prior = np.asarray([[1.73192], [3.39217]]).repeat(own.shape[1], axis=1)
+    prior = prior + 0.012345678 * np.arange(own.shape[1])
+    model = LossModel(
+        er.Counts(K, N), GUIDES["beta"], OBJECTIVES["trace"], 1, prior[..., None], own, dtype,
+        batch=batch,
+    )  # fmt: skip
+    owners = [f"{owner}.concentration{i}" for owner in ("prior", "guide") for i in (1, 0)]
+    moved = {x: Moved(f"{y}()", (), y) for x, y in zip(owners, ("a0", "b0", "a", "b"), strict=True)}
+    options = {"num_losses": 0, "fits": True, "stored": ("a0", "b0", "a", "b")} | options
+    found = step_findings(model, Coordinates(moved), None, **options)
+    return [(x.name, x.status, x.quantity.partition(" of the")[0]) for x in found]
+
+
+LEFT = np.random.default_rng(3).gamma(9.0, 0.7, (2, 6))
+LEFT[:, :3] = [[4.0], [10.0]]
+
+
+@pytest.mark.parametrize(
+    ("batch", "losses", "status"),
+    [
+        (None, 0, "note"),
+        (None, 1, "mistake"),
+        (2, 27, "note"),  # 6 (2/3)^27 = 1.06e-4
+        (2, 28, "mistake"),
+        (6, 1, "mistake"),
+    ],
+)
+def test_elements_that_no_step_has_moved(batch, losses, status):
+    """A mistake where chance would hardly have left a latent out of every minibatch."""
+    name = "gradient_detached" if status == "mistake" else "elements_left"
+    assert of_vectors(LEFT, batch=batch, num_losses=losses) == [(name, status, "3")]
+    assert of_vectors(LEFT, batch=batch, num_losses=losses, fits=False) == [
+        ("elements_left", "note", "3")
+    ]
+
+
+def test_elements_that_are_not_said_to_be_left():
+    """One of a vector, those that no store has, of three digits, or among others of few."""
+    one, three, few_digits = (LEFT.copy() for _ in range(3))
+    one[:, 1:3] += 0.0123456
+    three[:, :3] = [[4.01], [10.1]]
+    few_digits[:, 3:] = LEFT[:, 3:].round(2)
+    for own in (one, three, few_digits):
+        assert of_vectors(own, num_losses=9) == []
+    assert of_vectors(LEFT, num_losses=9, stored=()) == []
+    at_posterior = LEFT.copy()
+    at_posterior[:, :3] = np.array([[1.73192], [3.39217]]) + (K[:3], N[:3] - K[:3])
+    assert of_vectors(at_posterior, num_losses=9) == []
+
+
+def test_elements_that_never_move_in_a_history():
+    """In each of its entries the same, while those of other latents move."""
+    history = LEFT[:, None] * np.exp(0.01 * np.sin(np.arange(8)))[:, None]
+    history[:, :, 4:] = LEFT[:, None, 4:]
+    assert of_vectors(history, stored=()) == [("gradient_detached", "mistake", "2")]
+    assert of_vectors(history, batch=1, stored=()) == [("elements_left", "note", "2")]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_moved_elements_are_not_where_they_were_set(dtype):
+    """None of 300 vectors of numbers is taken to be left; a false alarm each in less than 1e-6."""
+    rng = np.random.default_rng(12)
+    assert not any(of_vectors(rng.gamma(5.0, size=(2, 6)), dtype, num_losses=5) for _ in range(300))
 
 
 def test_an_expression_is_the_parameter_within_it():
