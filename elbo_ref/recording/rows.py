@@ -154,12 +154,13 @@ def data_of(
     size: int,
 ) -> Data:
     """Add up the rows of all sites for each of `size` latents."""
+    findings = _masked_rows(recording, sites, places, size)
     sites = [site for site in sites if _mask(recording, site).any()]
     steps = max((len(recording.observed[f"{site['name']}.value"]) for site in sites), default=1)
     for part in (_index, _mask):
         steps = max([steps, *(len(part(recording, site)) for site in sites)])
     total = np.zeros((4, steps, size))
-    findings = _same_rows(recording, sites)
+    findings += _same_rows(recording, sites)
     for site in sites:
         k, n, mask = _counted(recording, site)
         repeated = site["observed"] and 1 < site["elements"] < site["rows"]
@@ -209,6 +210,36 @@ def _drawn_rows(site: Mapping[str, Any], *, beside: bool) -> Finding:
         name, words = "latent_not_in_guide", f"the model draws {site['name']!r} beside the data"
         reason = "the guide does not draw it, so that its log probability is in the loss"
     return Finding(name, words, reason=reason, status="mistake")
+
+
+def _masked_rows(
+    recording: Recording,
+    sites: Sequence[Mapping[str, Any]],
+    places: Mapping[str, Place],
+    size: int,
+) -> list[Finding]:
+    """Note rows with trials that a mask leaves out, and latents that it leaves without any."""
+    rows, trials, successes = 0, 0.0, 0.0
+    masked, kept = np.zeros(size, bool), np.zeros(size, bool)
+    for site in sites:
+        if not site["observed"] or site["latent"] not in places:
+            continue
+        k, n = (x[0] for x in _written(recording, site))
+        left = np.broadcast_to(_mask(recording, site)[0] == 0, n.shape) & (n > 0)
+        at = places[site["latent"]].offset + np.broadcast_to(_index(recording, site)[0], n.shape)
+        masked[at[left]] = True
+        kept[at[~left & (n > 0)]] = True
+        outcomes = n - k if site.get("complement") else k
+        rows, trials = rows + int(left.sum()), trials + float(n[left].sum())
+        successes += float(outcomes[left].sum())
+    if not rows:
+        return []
+    what = f"a mask leaves out {rows} row{'s' * (rows != 1)} ({successes:g} of {trials:g} trials succeed there)"
+    bare = int((masked & ~kept).sum())
+    if not bare:
+        return [Finding("masked", what, status="note")]
+    what += f" and with them all data of {bare} of {size} latents"
+    return [Finding("masked", what, status="note", of=what)]
 
 
 def _same_rows(recording: Recording, sites: Sequence[Mapping[str, Any]]) -> list[Finding]:
@@ -272,14 +303,18 @@ def _counted(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return values and total counts of a site, (1 or T, rows), 0 where masked, and the mask."""
     mask = _mask(recording, site)
+    k, n = (np.where(mask != 0, x, 0.0) for x in _written(recording, site))
+    return k, n, mask
+
+
+def _written(recording: Recording, site: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
+    """Return values and total counts of a site, (1 or T, rows), whatever a mask leaves out."""
     value, total = (
         recording.observed[f"{site['name']}.{key}"].astype(np.float64)
         for key in ("value", "total_count")
     )
-    steps = max(len(value), len(total))
-    shape = (steps, int(site["rows"]))
-    k, n = (np.where(mask != 0, np.broadcast_to(x, shape), 0.0) for x in (value, total))
-    return k, n, mask
+    shape = (max(len(value), len(total)), int(site["rows"]))
+    return np.broadcast_to(value, shape), np.broadcast_to(total, shape)
 
 
 def _outcomes(

@@ -67,6 +67,33 @@ def test_single_trials_have_no_coefficients():
     assert not data().trials
 
 
+@pytest.mark.parametrize(
+    ("mask", "rows", "trials", "bare"),
+    [
+        ([1, 1, 1, 1], 0, "", 0),
+        ([0, 1, 1, 1], 1, "1 of 9", 0),
+        ([1, 0, 1, 1], 1, "2 of 9", 1),
+        ([1, 1, 0, 1], 0, "", 0),  # a row of no trials, as padding has
+        ([0, 0, 0, 0], 3, "7 of 27", 2),
+    ],
+)
+@pytest.mark.parametrize("complement", [False, True])
+def test_masked_rows_are_said(mask, rows, trials, bare, complement):
+    """Rows of latents 2, 0, 1, 2, of which the third has no trials."""
+    value = np.array([1, 2, 0, 4]) if not complement else np.array([8, 7, 0, 5])
+    made = data(
+        value[None], [[9, 9, 0, 9]], [[2, 0, 1, 2]], rows=4, elements=4, complement=complement,
+        more={"model.k.mask": np.array([mask], float)},
+    )  # fmt: skip
+    found = [x for x in made.findings if x.name == "masked"]
+    assert len(found) == bool(rows)
+    for finding in found:
+        start = f"a mask leaves out {rows} row{'s' * (rows != 1)} ({trials} trials succeed there)"
+        assert finding.quantity.startswith(start)
+        assert finding.quantity.endswith(f"all data of {bare} of 3 latents") == bool(bare)
+        assert bool(finding.of) == bool(bare)
+
+
 def test_rows_of_failures_are_turned_round():
     made = data(complement=True)
     assert made.successes[0].tolist() == (N - K).tolist()
