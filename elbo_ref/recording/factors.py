@@ -110,12 +110,25 @@ def no_likelihood(recording: Recording, logits: FloatArray) -> str:
     return ""
 
 
+class Beside(NamedTuple):
+    """A factor beside observed rows.
+
+    Attributes
+    ----------
+    what : str
+        ``"prior"`` or ``"likelihood"``, counted once more; empty for a part of another model.
+    constant : float
+        What it has beside that density in each step, nats.
+    """
+
+    what: str
+    constant: float = 0.0
+
+
 def factors_beside(
     recording: Recording, logits: FloatArray, prior: FloatArray, data: Data | None
-) -> dict[str, str]:
+) -> dict[str, Beside]:
     """Say of each factor beside observed rows that changes from step to step what it is.
-
-    It is ``"prior"`` or ``"likelihood"``, counted once more, or empty for a part of another model.
 
     Parameters
     ----------
@@ -137,15 +150,20 @@ def factors_beside(
     for name, values in recording.observed.items():
         if name.endswith(".factor") and len(values) > 1:
             total = values.astype(np.float64).sum(axis=1)[:, None]
-            same = [what for what, x in densities.items() if _same_but_for_a_constant(total, x)]
-            found[name.removesuffix(".factor")] = same[0] if same else ""
+            seen = {what: _constant_beside(total, x) for what, x in densities.items()}
+            same = [Beside(what, x) for what, x in seen.items() if x is not None]
+            found[name.removesuffix(".factor")] = same[0] if same else Beside("")
     return found
 
 
-def _same_but_for_a_constant(total: FloatArray, density: FloatArray) -> bool:
-    """Compare a factor, (T, 1), with a density at the draws of any of the particles, (T, P)."""
+def _constant_beside(total: FloatArray, density: FloatArray) -> float | None:
+    """Return what a factor, (T, 1), has beside a density at the draws of any particle, (T, P).
+
+    It is None where that changes from step to step for all of them.
+    """
     apart = np.ptp(total - density, axis=0)
-    return bool(np.any(apart <= _SAME * (1 + np.abs(density).max(axis=0, initial=0.0))))
+    near = apart <= _SAME * (1 + np.abs(density).max(axis=0, initial=0.0))
+    return float((total - density)[:, near].mean()) if near.any() else None
 
 
 def _data(name: str, outcomes: FloatArray, constant: FloatArray, room: FloatArray) -> Data:

@@ -111,6 +111,8 @@ def site_values(site: Site) -> dict[str, Any]:
             values["coefficient_total"] = base.total_count
     elif kind in ROWS:
         values["total_count"] = getattr(base, "total_count", 1)
+    if kind == "Unit":
+        values["factor"] = base.log_factor
     if kind in PAIRS:
         value = value[..., 0]
     if kind == "Categorical":
@@ -200,6 +202,8 @@ def note_sites(
         described = dict(form.description)
         if form.kind in ROWS:
             described |= _note_rows(notes, form, arrays)
+        elif form.kind == "Unit":
+            notes.observed[f"{form.name}.factor"] = arrays["factor"][0].ravel()
         elif drawn:
             draws = _flat(arrays["value"], form.shape)
             notes.add_draws(form.name, Draws(draws, form.shape))

@@ -234,7 +234,8 @@ def _masked_rows(
         successes += float(outcomes[left].sum())
     if not rows:
         return []
-    what = f"a mask leaves out {rows} row{'s' * (rows != 1)} ({successes:g} of {trials:g} trials succeed there)"
+    what = f"a mask leaves out {rows} row{'s' * (rows != 1)} "
+    what += f"({successes:g} of {trials:g} trials succeed there)"
     bare = int((masked & ~kept).sum())
     if not bare:
         return [Finding("masked", what, status="note")]

@@ -24,7 +24,7 @@ from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.guides import Guide
 from elbo_ref.recording.distribution_kinds import MARGINAL, OF_SEVERAL, ROWS
-from elbo_ref.recording.factors import data_of_factor, factors_beside, no_likelihood
+from elbo_ref.recording.factors import Beside, data_of_factor, factors_beside, no_likelihood
 from elbo_ref.recording.guide_sites import EMPTY, Argument, OutsideError, Sites, read_guide
 from elbo_ref.recording.notes import Recording
 from elbo_ref.recording.parameter_findings import at_ends, detached, other_rows
@@ -124,16 +124,28 @@ def read_statement(recording: Recording) -> Statement:
     marginal = any(site["class"] in MARGINAL for site in rows)
     stated = (_marginal if marginal else _of_latents)(recording, rows)
     factors = factors_beside(recording, stated.logits, stated.prior, stated.data)
-    others = [f"the factor {x!r} is a term of its own" for x, what in factors.items() if not what]
+    others = [f"the factor {x!r} is a term of its own" for x in factors if not factors[x].what]
     other = no_likelihood(recording, stated.logits) if stated.data is None else ""
     others += [f"the factor {other!r} is no binomial likelihood of the latent"] * bool(other)
-    again = [
-        Finding("loss_mismatch", f"the factor {x!r} is the prior's density again", status="mistake")
-        for x, what in factors.items()
-        if what == "prior"
-    ]
-    findings = (*stated.findings, *again)
-    return replace(stated, outside=(*stated.outside, *others), findings=findings)
+    stated = replace(stated, outside=(*stated.outside, *others))
+    for name, beside in factors.items():
+        stated = _counted_again(stated, name, beside)
+    return stated
+
+
+def _counted_again(stated: Statement, name: str, beside: Beside) -> Statement:
+    """Say that a factor is what counts already; the likelihood then has the weight two."""
+    if not beside.what:
+        return stated
+    prior = beside.what == "prior"
+    words = f"the factor {name!r} is the {'density of the prior' if prior else beside.what} again"
+    mistake = "loss_mismatch" if prior else "likelihood_weight"
+    found = replace(stated, findings=(*stated.findings, Finding(mistake, words, status="mistake")))
+    if prior or stated.data is None or (stated.scale, stated.likelihood_weight) != (1.0, 1.0):
+        return found
+    of_both = stated.data.log_coefficient + beside.constant / stated.num_latents
+    data = stated.data._replace(log_coefficient=of_both / 2)
+    return replace(found, data=data, likelihood_weight=2.0)
 
 
 def _of_latents(recording: Recording, rows: Sequence[Mapping[str, Any]]) -> Statement:

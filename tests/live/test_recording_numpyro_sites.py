@@ -148,6 +148,39 @@ def test_masks_scales_factors_and_plates():
     assert recording.header["plates"] == {"rows": 6}
 
 
+FACTORS = [
+    ("likelihood", False, "genuine", ()),
+    ("likelihood", True, "not what they are", ("likelihood_weight",)),
+    ("prior", True, "density of the prior again", ("loss_mismatch",)),
+    ("curve", False, "no binomial likelihood", ()),
+    ("curve", True, "a term of its own", ()),
+]
+
+
+@pytest.mark.parametrize("particles", [1, 3])
+@pytest.mark.parametrize(("term", "beside", "said", "mistakes"), FACTORS)
+def test_a_factor_is_what_its_values_are(term, beside, said, mistakes, particles):
+    """Alone a likelihood by hand, whose counts are read off it; beside rows what counts twice."""
+
+    def model():
+        import jax.numpy as jnp
+
+        dist, c, (k, n) = numpyro.distributions, latent(), map(jnp.array, (K, N))
+        terms = {
+            "likelihood": lambda: k * jnp.log(c) + (n - k) * jnp.log1p(-c),
+            "prior": lambda: dist.Beta(parameter("a", 2.0), parameter("b", 5.0)).log_prob(c),
+            "curve": lambda: -50 * (c - 0.3) ** 2,
+        }
+        numpyro.factor("term", terms[term]())
+        if beside:
+            numpyro.sample("k", dist.Binomial(n, c).to_event(1), obs=k)
+
+    recording = recorded(model, particles=particles, steps=12)
+    assert recording.observed["term.factor"].shape == (12, 3)
+    verdict = er.replay(recording)
+    assert said in verdict.answer and verdict.mistakes == mistakes, verdict
+
+
 def test_observations_that_were_left_out():
     def model():
         import jax.numpy as jnp

@@ -136,7 +136,11 @@ def test_a_factor_beside_rows_is_another_model_or_counts_something_twice(kind, w
     values = _density(special.expit(logits[:, 0]), prior, kind).astype(dtype)
     recording = Recording(losses=np.zeros(STEPS), observed={"more.factor": values})
     data = Data.of(COUNTS)._replace(by_hand=False)
-    assert factors_beside(recording, logits, prior[:, :, None], data) == wanted
+    found = factors_beside(recording, logits, prior[:, :, None], data)
+    assert {name: x.what for name, x in found.items()} == wanted
+    beside = COUNTS.log_coefficient.sum() if kind == "likelihood" else 0.0
+    room = 1e-4 if dtype == "float32" else 1e-9
+    assert all(abs(x.constant - beside) <= room for x in found.values())
     assert factors_beside(recording, logits, prior[:, :, None], None) == {}
 
 
@@ -156,6 +160,28 @@ def test_a_program_with_a_penalty_is_outside_and_its_losses_are_no_mistake():
     assert (verdict.outcome, verdict.mistakes) == ("outside_model", ())
     assert "'more'" in verdict.having("outside")[0].quantity
     assert replay(made.recording(losses=losses)).mistakes == ("loss_mismatch",)
+
+
+@pytest.mark.parametrize("coefficients", [0.0, 1.0, -0.5])
+def test_the_likelihood_once_more_explains_the_losses(coefficients):
+    """With its binomial coefficients, without them, or with half of them taken away."""
+    made = Made("beta")
+
+    def again(recording):
+        values = stats.binom.logpmf(K, N, recording.draws["c"]) - COUNTS.log_coefficient
+        return values + coefficients * COUNTS.log_coefficient
+
+    def observed(recording):
+        return {**recording.observed, "more.factor": again(recording)[:, 0]}
+
+    def losses(recording):
+        return recording.losses - again(recording).sum(axis=2).mean(axis=1)
+
+    verdict = replay(made.recording(losses=losses, observed=observed))
+    assert verdict.mistakes == ("likelihood_weight",)
+    assert all(x.status == "agrees" for x in verdict if x.name == "losses")
+    found = verdict["likelihood_weight"]
+    assert found.quantity == "the factor 'more' is the likelihood again"
 
 
 @pytest.mark.parametrize(("size", "named"), [(1.0, True), (1e-2, True), (1e-9, False)])
