@@ -81,14 +81,14 @@ def _of_losses(of_one: FloatArray, factor: float, form: LinearForm) -> GammaCumu
 def _of_some_latents(form: LinearForm, batch: int, draws: DrawCumulants) -> FloatArray:
     size, share = form.task.num_latents, form.task.weights / form.task.num_latents
     mean, variance, third = draws.of(form)
-    center = (mean @ share)[:, None]
-    away = mean - center
+    center = mean @ share
+    away = mean - center[:, None]
     spread = batch * (size - batch) / max(size - 1, 1)
     skew = spread * (size - 2 * batch) / max(size - 2, 1)
     with_spread = 3 * spread * ((away * variance) @ share)
     return np.array(
         (
-            batch * center[:, 0],
+            batch * center,
             batch * (variance @ share) + spread * (away**2 @ share),
             batch * (third @ share) + with_spread + skew * (away**3 @ share),
         )

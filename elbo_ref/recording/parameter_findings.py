@@ -146,9 +146,9 @@ def _should_move(recording: Recording, name: str) -> bool:
     if name not in recording.gradients:
         return False
     known = [recording.lr[name]] if name in recording.lr else recording.lr.values()
-    rate = max((float(x.max()) for x in known), default=1.0)
+    rate = max((float(x.max()) for x in known if x.any()), default=1.0)
     before, gradient = recording.before[name], recording.gradients[name]
-    steps = np.abs(gradient.reshape(before.shape)) * (rate or 1.0)
+    steps = np.abs(gradient.reshape(before.shape)) * rate
     return bool(np.any(steps > np.spacing(np.abs(before))))
 
 

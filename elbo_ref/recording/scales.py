@@ -94,10 +94,9 @@ def multiplicity_of(
 
 
 def _latents_of(sites: Sites, row: Mapping[str, Any]) -> IntArray:
-    """Return the latent of each of a site's rows."""
-    place = sites.places[row["latent"]]
-    index = sites.recording.observed[f"{row['name']}.index"][0].astype(np.int64)
-    return place.offset + np.broadcast_to(index, int(row["rows"]))
+    """Return the latent of each of a site's rows, (1 or T, 1 or rows)."""
+    index = sites.recording.observed[f"{row['name']}.index"].astype(np.int64)
+    return sites.places[row["latent"]].offset + index
 
 
 def _unlike(name: str, parts: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> Finding:

@@ -314,7 +314,7 @@ def _prior(
         words = f"prior and guide are the same parameters: {', '.join(names)}"
         tied = Finding("tied", words, status="note", of=", ".join(names))
         return one, (), [tied] if same else []
-    if len(sites.names) > 1 and sites.several_priors():
+    if sites.several_priors():
         return one, (f"several sites have a prior each: {some_of(sites.names)}",), []
     source = f": it is computed from {', '.join(names)}" if names else ""
     return one, (f"the prior of {sites.name} differs from one latent to the next{source}",), []

@@ -185,8 +185,8 @@ def _indices(
     c = 1 - values[0] if complement else values[0]
     order = np.argsort(c)
     if c.size and np.all(np.diff(c[order]) > 0):
-        right = np.clip(np.searchsorted(c[order], first), 0, c.size - 1)
-        left = np.maximum(right - 1, 0)
+        right = np.clip(np.searchsorted(c[order], first), 1, c.size - 1)
+        left = right - 1
         nearer = np.abs(c[order][left] - first) < np.abs(c[order][right] - first)
         found.append(order[np.where(nearer, left, right)])
     return found

@@ -15,6 +15,7 @@ from elbo_ref.crosscheck.cumulants import (
     Sum,
     Weighted,
     _Known,
+    _stride,
     _tilt,
     loss_cumulants,
 )
@@ -238,3 +239,21 @@ def test_what_rests_on_a_closed_form():
     for cumulants, rests in ((closed, True), (other, False)):
         assert Weighted(cumulants, np.ones(2)).closed is rests
         assert Sum((cumulants, closed)).closed is rests
+
+
+@pytest.mark.parametrize("at", [0, 40, -1])
+@pytest.mark.parametrize("wide", [2.0, 5.0])
+def test_nodes_are_left_out_if_no_loss_feels_it(at, wide):
+    """Of many steps a few are looked at, among them the first, the last and that in the middle."""
+    own = np.zeros((2, 81, 1))
+    own[1] = 0.5
+
+    def stride(parameters):
+        given = model_of("normal", counts=er.Counts(3, 10))
+        prior = np.ones((2, parameters.shape[1], 1))
+        form = LinearForm.of(given._replace(guide_parameters=parameters, prior=prior))
+        return _stride(form, needs_nodes(form), 6.0)
+
+    plenty = stride(own)
+    own[1, at] = wide
+    assert stride(own) == stride(own[:, [at]]) < plenty

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy import special as sc, stats
 
 import elbo_ref as er
+from elbo_ref.crosscheck import distribution as module
 from elbo_ref.crosscheck.distribution import (
+    _cumulants,
     _many_particles,
     _rounding,
     expected_losses,
@@ -25,7 +29,7 @@ from elbo_ref.crosscheck.moments import (
     minibatch_cumulants,
 )
 from elbo_ref.crosscheck.saddlepoint import SaddlepointDistribution, SampledDistribution
-from elbo_ref.crosscheck.sampling import draws_of_particle
+from elbo_ref.crosscheck.sampling import draws_of_particle, sample_losses
 from elbo_ref.guides import GUIDES
 from elbo_ref.objectives import OBJECTIVES, RenyiBound, find as find_loss
 from loss_models import central, estimate, in_two_steps, model_of, weighed
@@ -434,6 +438,19 @@ def test_simulated_draws_are_shared_by_latents():
             for x in (1, 10**12)
         )
         assert one / many == pytest.approx(wanted + 1, rel=1e-6), fewest
+
+
+def test_a_mean_of_as_many_particles_as_draws_departs_from_theirs_to_either_side(monkeypatch):
+    """The difference of two means of so many is symmetric; of fewer particles it has their skew."""
+    counts, own = er.Counts(3, 10), [[3.0], [6.0]]
+    monkeypatch.setattr(module, "sample_losses", partial(sample_losses, most=500, fewest=500))
+    given = model_of(counts=counts, own=own, loss=RenyiBound(0.5, 2))
+    few_particles, same, more = (
+        _cumulants(LinearForm.of(given._replace(num_particles=x)), seed()) for x in (250, 500, 1000)
+    )
+    assert same.third == 0 and few_particles.third * more.third < 0
+    np.testing.assert_allclose(few_particles.third, -4 * more.third, rtol=1e-12)
+    np.testing.assert_allclose(few_particles.variance, 1.5 * same.variance, rtol=1e-12)
 
 
 @pytest.mark.thorough

@@ -71,6 +71,11 @@ def test_every_step_has_its_own_distribution(monkeypatch):
         assert len(np.unique(got)) == got.size  # no block repeats another's draws
 
 
+def test_losses_of_one_distribution_have_the_same_samples():
+    same, other = (samples(model(steps=3, moving=x), most=600) for x in (0.0, 0.1))
+    assert (same == same[:1]).all() and (other[1] != other[0]).all()
+
+
 def test_the_mean_of_particles():
     got = samples(model(num_particles=4), most=48_000)[0]
     rng = np.random.default_rng(1)

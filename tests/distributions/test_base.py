@@ -96,6 +96,11 @@ def test_draws_have_the_moments_that_are_stated(source):
     residual = source.residual(y, x)
     form = (TILT[:, None] * logs).sum(axis=0) + (0.0 if residual is None else 2 * residual)
     assert oracles.variance_scores(form, source.variance(TILT, x, 2.0)).max() < 5
+    if residual is None:
+        np.testing.assert_array_equal(source.variance(TILT, x), source.variance(TILT, x, 2.0))
+    else:
+        alone = form - 2 * residual
+        assert oracles.variance_scores(alone, source.variance(TILT, x)).max() < 5
     scores = source.score(y, logs, x)
     away = scores.mean(axis=1) / (scores.std(axis=1) / np.sqrt(20_000))
     assert np.abs(away).max() < 5

@@ -167,3 +167,13 @@ def test_variances_beyond_the_largest_float_are_infinite():
     guide, prior = LogitNormal(0.0, 1e100), Beta(1e-80, 1e80)
     assert elbo_variance(guide, prior, Counts(3, 10)) == np.inf
     assert gradient_variance(guide, prior, Counts(3, 10)).objective == np.inf
+
+
+@pytest.mark.parametrize("scale", [1e-10, 1e-8, 1e-6])
+def test_a_variance_is_not_negative(scale):
+    """Of a scale so small it is a difference that leaves rounding, of either sign."""
+    loc = np.linspace(-3, 3, 41)
+    found = LogitNormal(loc, scale).variance
+    wanted = (scale * sc.expit(loc) * sc.expit(-loc)) ** 2
+    assert (found >= 0).all()
+    np.testing.assert_allclose(found, wanted, rtol=0.0, atol=1e-15)

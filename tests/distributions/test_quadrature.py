@@ -65,6 +65,27 @@ def test_each_so_manieth_node_of_a_normal():
     assert means[1] == pytest.approx(means[0], rel=1e-12)
 
 
+@pytest.mark.parametrize("inner", [(-87.0, 16.6), (-20.0, 700.0)])
+@pytest.mark.parametrize("pair", [(1e-3, 2.0), (0.05, 3.0), (5.0, 40.0)])
+def test_a_rule_is_the_mirror_image_of_that_for_exchanged_concentrations(pair, inner):
+    """Node by node, out to the ends of what a function may have kinks in."""
+    a, b = np.array(pair)[:, None]
+    rule = quadrature.over_beta(a, b, 160, inner)
+    other = quadrature.over_beta(b, a, 160, (-inner[1], -inner[0]))
+    np.testing.assert_array_equal(rule.logit, -other.logit)
+    np.testing.assert_array_equal(rule.log_weights, other.log_weights)
+
+
+@pytest.mark.parametrize("loc", [0.0, 3.0, -30.0])
+@pytest.mark.parametrize("scale", [0.1, 10.0, 1e3])
+def test_a_normal_is_followed_as_far_as_its_moments_of_four_deviations_are(loc, scale):
+    """E exp(t z) = exp(t^2/2), most of which is beyond t."""
+    rule = quadrature.over_normal(np.array([loc]), np.array([scale]), 160)
+    z, weights = rule.away[:, 0] / scale, np.exp(rule.log_weights)[:, 0]
+    for t in (2.0, -2.0, 4.0, -4.0):
+        assert weights @ np.exp(t * z) == pytest.approx(np.exp(t * t / 2), rel=1e-12)
+
+
 @pytest.mark.parametrize(("loc", "scale"), [(300.0, 200.0), (-300.0, 90.0), (40.0, 1e3)])
 def test_the_zone_of_a_normal_is_where_the_sigmoid_turns(loc, scale):
     """E log c of a wide normal away from 0, by the ramp's closed form less a small rest."""

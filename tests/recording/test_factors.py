@@ -35,7 +35,7 @@ def test_the_counts_are_known_exactly(dtype, with_coefficients):
     data = data_of_factor(*factored(dtype, constant))
     np.testing.assert_array_equal(data.successes[0], K)
     np.testing.assert_array_equal(data.total_count[0], N)
-    assert data.by_hand and data.counts() == COUNTS
+    assert data.by_hand and data.counts() == COUNTS and data.form(numpyro=False) == "by_hand"
     found = [(x.name, x.status) for x in data.findings]
     assert found == ([] if with_coefficients else [("coefficients", "note")])
     np.testing.assert_allclose(data.log_coefficient[0], constant, rtol=1e-15)
@@ -72,9 +72,10 @@ def test_elements_of_minibatches_are_of_other_counts_in_each_step(known):
     """Rows that are recorded, or a scale, say so: the factor may be a likelihood of each."""
     outcomes = np.random.default_rng(2).integers(0, 9, (2, STEPS, 3))
     made, logits = factored(outcomes=outcomes)
-    assert no_likelihood(made, logits) == "lik"
     rows = {"rows.rows": np.arange(3 * STEPS).reshape(STEPS, 3)} if known else {}
     site = {"program": "model", "name": "lik", "class": "Unit", "observed": True}
+    for one in (site, {**site, "scale": 1.0}):
+        assert no_likelihood(replace(made, header={"sites": [one]}), logits) == "lik"
     site |= {"scale": 1.0 if known else 4.0}
     batches = replace(made, observed={**made.observed, **rows}, header={"sites": [site]})
     assert no_likelihood(batches, logits) == ""

@@ -167,6 +167,26 @@ def test_rows_of_a_parameter_belong_to_their_sites():
         np.testing.assert_array_equal(found["argument_gradients"][name], np.ones((2, 1)))
 
 
+def test_a_parameter_of_another_number_of_values_is_no_source():
+    """Two values for two latents beside a parameter of three."""
+    groups = {name: {} for name in GROUPS}
+    groups["arguments"] = {"guide.c.concentration1": np.array([[4.0, 8.0], [4.5, 8.5]])}
+    for group in ("before", "constrained", "after", "gradients"):
+        groups[group] = {"q": np.array([[4.0, 8.0, 15.0], [4.5, 8.5, 14.5]])}
+    found = from_first_form(groups, {"sites": [site("guide", "c")]})
+    assert found["header"]["sites"][0]["sources"] == {} and not found["argument_gradients"]
+
+
+def test_minibatches_of_a_plate_scale_what_is_in_it():
+    """Two rows of three: what has a scale is taken to stand in the plate, what has none is not."""
+    groups = {name: {} for name in GROUPS} | {"observed": {"plate.index": np.array([[0.0, 2.0]])}}
+    sites = [site("model", "c", scale=1.5), site("model", "total", scale=1.0), site("guide", "c")]
+    made = from_first_form(groups, {"sites": sites, "plates": {"plate": 3, "other": 7}})
+    assert [x["planned_scale"] for x in made["header"]["sites"]] == [1.5, 1.0, 1.0]
+    np.testing.assert_array_equal(made["observed"]["plate.rows"], [[0, 2]])
+    assert "plate.index" not in made["observed"]
+
+
 def test_a_recording_without_sites_is_refused(tmp_path):
     groups, header = in_first_form(Made().recording())
     with pytest.raises(ValueError, match="does not say which sites there were"):

@@ -67,6 +67,11 @@ def test_gradients_of_two_places_are_added():
     mine, theirs = Argument(A, 3 * A, ("a",)), Argument(A, QA, ("a",))
     total = mine.plus(theirs).gradient
     np.testing.assert_allclose(total, 3 * A + QA.sum(axis=1, keepdims=True), rtol=1e-15)
+    each = mine._replace(gradient=QA).plus(theirs).gradient
+    np.testing.assert_allclose(each, 2 * QA.sum(axis=1, keepdims=True), rtol=1e-15)
+    for steps in (1, STEPS):
+        own = Argument(QA[:steps], QA[:steps], ("qa",))
+        np.testing.assert_array_equal(own.plus(own).gradient, 2 * QA[:steps])
     none = Argument(A, None, ())
     assert none.plus(none) is none
     np.testing.assert_array_equal(none.plus(mine).gradient, 3 * A)

@@ -62,6 +62,13 @@ def test_a_step_below_the_last_digit_moves_nothing(gradient, told):
         assert bool(left_behind(recording(**groups, lr=rates))) is told
 
 
+@pytest.mark.parametrize(("spacings", "told"), [(0.75, False), (1.5, True)])
+def test_without_a_rate_the_gradient_itself_is_the_step(spacings, told):
+    groups = moves(a=0.0, b=0.1)
+    groups["gradients"]["a"] = np.full((STEPS, 2), spacings * np.spacing(1.0))
+    assert bool(left_behind(recording(**groups))) is told
+
+
 @pytest.mark.parametrize(("rest", "told"), [(8e-6, False), (1e-3, True)])
 def test_gradients_that_cancel_where_a_run_has_arrived(rest, told):
     """In float32 those of 120 latents leave rounding, of which a sum elsewhere is 0."""

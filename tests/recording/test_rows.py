@@ -127,6 +127,22 @@ def test_sites_stand_side_by_side():
 def test_rows_that_change_from_step_to_step():
     made = data(np.array([K, K[::-1]]), np.array([N, N[::-1]]))
     assert not made.constant and made.successes.tolist() == [K.tolist(), K[::-1].tolist()]
+    assert made.counts_of_steps(2) == [COUNTS, er.Counts(K[::-1], N[::-1])]
+    assert data().counts_of_steps(2) == [COUNTS, COUNTS]
+
+
+@pytest.mark.parametrize(
+    ("made", "pyro", "numpyro"),
+    [
+        (data(), "binomial", "binomial"),
+        (data(logits=True), "logits", "logits"),
+        (data(kind="Bernoulli"), "trials", "binomial"),
+        (data(kind="Bernoulli", logits=True), "trials", "logits"),
+        (Data.of(COUNTS), "by_hand", "by_hand"),
+    ],
+)
+def test_the_way_in_which_a_likelihood_is_computed(made, pyro, numpyro):
+    assert (made.form(numpyro=False), made.form(numpyro=True)) == (pyro, numpyro)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +177,7 @@ def test_coefficients_of_another_total():
     np.testing.assert_array_equal(made.total_count, plain.total_count)
     extra = special.gammaln(41) - special.gammaln(N + 1.0)
     np.testing.assert_allclose(made.log_coefficient - plain.log_coefficient, [extra])
+    assert made.as_counted() == made.counts(), "of more orders than there are, counts know none"
     assert [x.status for x in made.findings] == ["note"]
 
 
@@ -455,6 +472,7 @@ def test_rows_that_count_several_times(times):
     [
         (K, N, [0, 1, 2], True),
         (K, N, [1, 0, 2], False),
+        (K[:1].repeat(3), N, [0, 1, 2], False),
         (K[::-1], N[::-1], [0, 1, 2], False),
         (K, N + 1, [0, 1, 2], False),
     ],
@@ -476,18 +494,27 @@ def test_one_table_that_is_observed_under_two_names(k, n, index, same):
         assert found[0].reason == "each counts twice, if that was not meant"
 
 
-def test_equal_rows_and_few_are_no_table():
-    for k in ([4, 4, 4], [4, 2]):
-        rows = len(k)
-        sites = [rows_site(name, rows=rows, elements=rows) for name in ("k1", "k2")]
-        columns = {"value": k, "total_count": [9] * rows, "index": range(rows)}
-        observed = {
-            f"{site['name']}.{key}": np.array([[*x]], float)
-            for site in sites
-            for key, x in columns.items()
-        }
-        made = Recording(losses=np.zeros(1), observed=observed, header={"sites": sites})
-        assert not data_of(made, sites, PLACES, 3).findings
+@pytest.mark.parametrize(
+    ("k", "n", "table"),
+    [
+        ([4, 4, 4], [9, 9, 9], False),
+        ([4, 2], [9, 8], False),
+        ([4, 4, 4], [9, 8, 7], True),
+        ([4, 3, 2], [9, 9, 9], True),
+    ],
+)
+def test_equal_rows_and_few_are_no_table(k, n, table):
+    """Rows are unlike that have other successes, or other totals."""
+    rows = len(k)
+    sites = [rows_site(name, rows=rows, elements=rows) for name in ("k1", "k2")]
+    columns = {"value": k, "total_count": n, "index": range(rows)}
+    observed = {
+        f"{site['name']}.{key}": np.array([[*x]], float)
+        for site in sites
+        for key, x in columns.items()
+    }
+    made = Recording(losses=np.zeros(1), observed=observed, header={"sites": sites})
+    assert bool(data_of(made, sites, PLACES, 3).findings) is table
 
 
 def test_a_table_that_is_observed_twice_beside_another_latent_s():

@@ -217,6 +217,30 @@ def test_a_constant_beside_parameters_that_are_learned_is_not_detached(made):
     assert not read_statement(other).findings
 
 
+def test_an_argument_that_equals_a_parameter_that_stays_is_not_detached(made):
+    """A constant 4 beside a parameter of the guide that is 4 in every step."""
+    other = detached(made, zero=False)
+    steps = other.num_steps
+    argument = {"guide.c.concentration1": np.full((steps, 3), 4.0)}
+    groups = {
+        name: {**getattr(other, name), "qa": np.full((steps, 3), 4.0)}
+        for name in ("before", "constrained", "after", "gradients")
+    }
+    other = replace(other, arguments={**other.arguments, **argument}, **groups)
+    assert not names(read_statement(other).findings)
+
+
+def test_a_number_that_is_spelled_out_for_each_latent_is_detached(made):
+    """The parameter is one number, and the argument has it three times."""
+    other = detached(made, zero=False)
+    one = {name: {**getattr(other, name), "qa": getattr(other, name)["qa"][:, 0]}
+           for name in ("before", "constrained", "after", "gradients")}  # fmt: skip
+    wide = np.repeat(one["constrained"]["qa"][:, None], 3, axis=1)
+    arguments = {**other.arguments, "guide.c.concentration1": wide}
+    (found,) = read_statement(replace(other, arguments=arguments, **one)).findings
+    assert found.quantity == "guide.concentration1: no gradient goes to qa"
+
+
 def without_sources(made, *held):
     """Arguments of the prior that belong to no parameter and stay, with gradients all the same."""
     recording = made.recording()
@@ -294,6 +318,9 @@ def test_a_parameter_that_another_program_states_is_not_of_this_argument(made):
         ({"low": 0.0, "high": 1.0}, -1.0, np.linspace(0.5, 0.999, STEPS), True),  # at last
         ({"low": 0.0, "high": 1.0}, -1.0, np.linspace(0.999, 0.5, STEPS), False),  # no longer
         ({"low": 0.0}, 1.0, 1e-6, False),  # positive: concentrations end there anyway
+        ({"high": 5.0}, -1.0, 4.9, True),  # less_than(5)
+        ({"low": 9.0, "high": 10.0}, -1.0, 9.95, True),
+        ({"low": 9.0, "high": 10.0}, -1.0, 9.5, False),  # a tenth of the range, not of the end
         ({}, -1.0, 0.999, False),
     ],
 )
@@ -430,6 +457,28 @@ def test_a_latent_that_a_mask_leaves_out():
     assert statement.data.counts() == er.Counts(K[kept], N[kept])
 
 
+@pytest.mark.parametrize(
+    ("sites", "own", "guide"),
+    [
+        ([], {}, "empty"),
+        ([GUIDE], betas((A, B), (QA, QB)), "beta"),
+        ([site("guide", "c", "Delta")], {"guide.c.v": C[:, 0]}, "delta"),
+    ],
+)
+def test_a_mask_that_the_guide_has_not(sites, own, guide):
+    """A density that is counted all the same; an empty guide and a point have none."""
+    arguments = {**betas((A, B)), **own}
+    made = stated(C, arguments, sites=[MODEL, *sites])
+    mask = np.array([[1.0, 0.0, 1.0]])
+    masked = made.with_observed({"model.c.mask": mask, "model.k.mask": mask})
+    if guide == "beta":
+        with pytest.raises(OutsideError, match="a mask leaves out latents of 'c' that the guide"):
+            read_statement(masked)
+    else:
+        statement = read_statement(masked)
+        assert statement.guide.name == guide and statement.num_latents == 2
+
+
 def test_a_prior_that_is_computed_from_what_the_guide_draws():
     """As along a chain: through the draw it has the guide's parameters for its own."""
     sources = {"concentration1": ["size", "qa"], "concentration0": ["size"]}
@@ -545,6 +594,9 @@ def test_an_argument_that_no_beta_has_is_refused():
     wrong["model.c.concentration1"] = 0.0 * made.arguments["model.c.concentration1"]
     with pytest.raises(ValueError, match=r"prior\.concentration1 is 0 at step 0, and has to be"):
         read_statement(replace(made, arguments=wrong))
+    late = {**made.arguments, "model.c.concentration0": np.array([[0.5], [0.25], [-3.0], [-4.0]])}
+    with pytest.raises(ValueError, match=r"prior\.concentration0 is -3 at step 2, and has to be"):
+        read_statement(replace(made, arguments=late))
 
 
 def test_the_largest_of_several_scales_is_that_of_the_terms():

@@ -118,6 +118,26 @@ def test_a_probability_that_is_near_a_draw_is_another(off):
         assert find_link(rows(p * (1 + 1e-16)), draws, None) is not None
 
 
+def test_rows_are_four_roundings_from_their_draw_at_most():
+    """And a logit as near as it can be turned back into its probability."""
+    p, eps = np.array([[0.25, 0.125]]), np.finfo(float).eps
+    draws = {"c": Draws(p, (2,))}
+    for roundings, found in ((4, True), (5, False)):
+        assert bool(find_link(rows(p * (1 + roundings * eps)), draws, None)) is found
+    p = np.array([[1e-3, 2e-3]])
+    logit = np.log(p) - np.log1p(-p)
+    for off, found in ((1e-15, True), (1e-10, False)):
+        seen = rows(logit + off, is_logit=True)
+        assert bool(find_link(seen, {"c": Draws(p, (2,))}, None)) is found
+
+
+def test_draws_of_whole_numbers_are_no_probabilities():
+    """As of a discrete latent, whose draws may all be 0 or 1."""
+    ones = np.ones((1, 2))
+    assert find_link(rows(ones), {"c": Draws(ones, (2,))}, None) is not None
+    assert find_link(rows(ones), {"c": Draws(ones.astype(np.int64), (2,))}, None) is None
+
+
 def test_one_latent_of_all_rows():
     c = np.array([[0.25], [0.5]])
     link = find_link(rows(np.repeat(c, 4, axis=1)), {"c": Draws(c, ())}, None)
