@@ -86,6 +86,17 @@ def test_the_mark_of_arguments_that_have_a_name_is_no_product(changed):
     assert not [x for x in becomes if "/, " in x]
 
 
+def test_caches_and_a_size_that_is_left_to_numpy_are_left_as_they_are(changed):
+    """Another decorator is taken away, another size changed, and the minus before the 1."""
+    cached = "@lru_cache(maxsize=2)\ndef one(a):\n    return a\n"
+    assert not changed(cached) and not changed(cached.replace("lru_cache(maxsize=2)", "f.cache"))
+    assert not changed("kept = lru_cache(maxsize=2)(list)\n")
+    assert changed(cached.replace("lru_cache", "repeated"))
+    becomes = {text for _, _, text in changed("flat = x.reshape(3, -1)\nlast = x[-1]\n")}
+    assert "flat = x.reshape(3, 1)" in becomes and "flat = x.reshape( 4, -1)" in becomes
+    assert "last = x[- 2]" in becomes and not [x for x in becomes if "- 2)" in x or "- 0)" in x]
+
+
 def test_another_seed_is_another_sample(made):
     paths = ["elbo_ref/special/roots.py"]
     one, same, other = (made.mutants(ROOT, paths, 5, seed) for seed in (1, 1, 2))

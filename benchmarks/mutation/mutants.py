@@ -4,8 +4,9 @@ Of each operator the tool's nearest replacements are used: `+` becomes `-`, `<` 
 `>=`, a number one more and one less, a condition its opposite, `and` `or`, a loop one that is not
 entered; a decorator goes. Left out are those that nothing could miss (`+` to `<<`), annotations and
 other types, what stands under `if TYPE_CHECKING`, the `strict` of a `zip`, which right code never
-feels, the `*` before arguments that have a name, which is no product, and mutants that compile to
-the same code.
+feels, the `*` before arguments that have a name, which is no product, a cache of results, which
+changes the speed alone, the 1 of `reshape(-1)`, as any negative size is the one that is left, and
+mutants that compile to the same code.
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ def _left_out(tree: ast.Module) -> list[Span]:
     """Annotations and types, what only type checkers see, `strict`, and the `*` of a signature."""
     spans = []
     for node in ast.walk(tree):
+        spans += _without_effect(node)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             spans += _mark(node)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.returns:
@@ -110,6 +112,26 @@ def _left_out(tree: ast.Module) -> list[Span]:
             types = node.args[:1] if ast.unparse(node.func) == "cast" else []
             spans += map(_span, [*types, *(x for x in node.keywords if x.arg == "strict")])
     return spans
+
+
+def _without_effect(node: ast.AST) -> list[Span]:
+    """Caches of results, and the 1 of a size that is left to NumPy."""
+    if isinstance(node, ast.FunctionDef):
+        caches = [x for x in node.decorator_list if _is_cache(x)]
+        return [((x.lineno, 0), _span(x)[1]) for x in caches]
+    if not isinstance(node, ast.Call):
+        return []
+    if _is_cache(node):
+        return [_span(node)]
+    sizes = node.args if ast.unparse(node.func).endswith("reshape") else []
+    minus = (x for x in sizes if isinstance(x, ast.UnaryOp) and isinstance(x.op, ast.USub))
+    return [_span(x.operand) for x in minus]
+
+
+def _is_cache(node: ast.AST) -> bool:
+    """Tell whether it is `cache` or `lru_cache`, with or without a size."""
+    name = ast.unparse(node.func if isinstance(node, ast.Call) else node)
+    return name.rpartition(".")[2] in ("cache", "lru_cache")
 
 
 def _mark(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> list[Span]:

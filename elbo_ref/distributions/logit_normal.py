@@ -123,8 +123,8 @@ def _by_rules(
 def _narrow_gap(
     loc: FloatArray, scale: FloatArray, z: FloatArray, weights: FloatArray
 ) -> FloatArray:
-    d = z[:, None] * np.where(loc > 0, -scale, scale)
-    return np.asarray(weights @ np.log1p(sc.expit(-np.abs(loc)) * np.expm1(d)))
+    away = z[:, None] * scale  # as likely to one side of loc as to the other
+    return np.asarray(weights @ np.log1p(sc.expit(-np.abs(loc)) * np.expm1(away)))
 
 
 def _narrow_derivatives(
