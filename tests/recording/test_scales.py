@@ -69,6 +69,16 @@ def test_sites_that_are_scaled_otherwise(unlike, words):
     assert (finding.quantity, finding.status) == (said, "mistake")
 
 
+def test_rows_of_other_latents_in_another_step_are_scaled_otherwise():
+    """A row has the scale of its latent, whichever that is in a step."""
+    made = recording()
+    order = np.tile(np.arange(3.0), (6, 1))
+    assert not read_statement(made.with_observed({"k.index": order})).findings
+    order[4] = [2.0, 1.0, 0.0]
+    (finding,) = read_statement(made.with_observed({"k.index": order})).findings
+    assert finding.name == "loss_mismatch" and "the elements of model.k are" in finding.quantity
+
+
 def test_weights_that_count_no_latents_are_another_model():
     half = TIMES / 2
     with pytest.raises(OutsideError, match="weighted by what counts no latents"):
