@@ -67,6 +67,8 @@ def interpolated(
         grid = _Grid.over(k, f)
         some = grid.extreme(k, f)
         wanted, deviation = solve(k[some], f[some])
+        if not np.isfinite(wanted).all():
+            continue
         for _ in range(_TRIES):
             at_k, at_f = grid.points
             if grid.size * _WORTH > k.size or not at_k.min() >= 0:

@@ -32,6 +32,8 @@ _FARTHEST = 740.0
 """A logit whose probability is nearly 0 or 1 in float64."""
 _TINIEST = 700.0
 """Minus the logit of a quantile below which betainc underflows: it is 0."""
+_DEEP = 600.0
+"""Minus the logit of a start from which on a quantile may be 0."""
 _CLOSE = 2e-3
 """A Halley step below so many deviations, 1 at most, is the last: the next is 0.02 its cube."""
 _CLOSE_TO_ONE = 3.0
@@ -208,7 +210,10 @@ def _quantile(
 ) -> FloatArray:
     """Find the logit of each quantile from a start, by posterior deviations of about `scale`."""
     x = np.asarray(start, np.float64).copy()
-    todo, large = np.arange(x.size), bool(np.max(a) + np.max(b) > _LARGE)
+    deep = np.flatnonzero(x < -_DEEP)
+    least = np.full(deep.size, -_TINIEST)
+    x[deep[_share(least, a[deep], b[deep], weight, tail) >= tail]] = -np.inf
+    todo, large = np.flatnonzero(np.isfinite(x)), bool(np.max(a) + np.max(b) > _LARGE)
     norm = _log_norm(a, b, large)
     for _ in range(_STEPS):
         step = _halley(x[todo], a[todo], b[todo], norm[todo], weight, tail, large)

@@ -42,21 +42,32 @@ def test_the_quantiles_of_many_are_those_of_each(monkeypatch, case):
         assert (np.abs(got - exact) <= 1e-9 * deviation).all()
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("case", ["binomial", "rare", "few trials", "without successes"])
-def test_of_many_latents_few_are_solved(monkeypatch, case):
-    counts, evaluated = CASES[case], []
+def evaluations_of(monkeypatch, counts):
+    """Evaluations of a distribution function for each latent, and the estimates."""
+    evaluated = []
 
     def counted(a, b, c, rest):
         evaluated.append(np.broadcast_shapes(np.shape(a), np.shape(c))[0])
         return beta_share(a, b, c, rest)
 
     monkeypatch.setattr(mixture, "beta_share", counted)
+    found = er.estimate(counts)
+    return sum(evaluated) / len(counts), found
+
+
+def test_a_quantile_that_is_0_takes_one_evaluation(monkeypatch):
+    """And the upper one some five; a search between all numbers would take seventy."""
+    each, found = evaluations_of(monkeypatch, er.Counts(0, np.arange(10, 20)))
+    assert each < 8 and (found.lower == 0).all() and (found.upper > 0).all()
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("case", ["binomial", "rare", "few trials", "without successes"])
+def test_of_many_latents_few_are_solved(monkeypatch, case):
     for fewest, least, most in ((10**9, 2.9, 6.0), (many_latents._FEWEST, 0.1, 2.0)):
         monkeypatch.setattr(many_latents, "_FEWEST", fewest)
-        evaluated.clear()
-        er.estimate(counts)
-        assert least < sum(evaluated) / len(counts) < most
+        each, _ = evaluations_of(monkeypatch, CASES[case])
+        assert least < each < most
 
 
 @pytest.mark.parametrize("case", ["rare", "without successes", "at the ends"])
