@@ -6,7 +6,8 @@ and v = log(1 + K) - slope u, the slope that of least squares, these are about p
 latents with K and F of 16 and more are one rectangle with a Chebyshev grid, and those with a
 smaller K, or a smaller F, a line each: where the range has half-width h, n points are right to
 rho^-n, rho = pi/h + sqrt(1 + (pi/h)^2). Some latents of each cell are solved too, and show whether
-it is so; a cell where it is not is left.
+it is so; a cell where it is not is left. A quantile falls with F and rises with K: where all that
+are solved are 0 to a float, those between them are.
 
 Source: Trefethen, Approximation Theory and Approximation Practice (SIAM, 2013), theorem 8.2.
 """
@@ -67,6 +68,8 @@ def interpolated(
         grid = _Grid.over(k, f)
         some = grid.extreme(k, f)
         wanted, deviation = solve(k[some], f[some])
+        if np.isneginf(wanted).all():  # as between them: the quantile falls with F
+            found[cell] = -np.inf
         if not np.isfinite(wanted).all():
             continue
         for _ in range(_TRIES):

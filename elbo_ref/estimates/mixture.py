@@ -32,8 +32,8 @@ _FARTHEST = 740.0
 """A logit whose probability is nearly 0 or 1 in float64."""
 _TINIEST = 700.0
 """Minus the logit of a quantile below which betainc underflows: it is 0."""
-_DEEP = 600.0
-"""Minus the logit of a start from which on a quantile may be 0."""
+_LONGEST = 50.0
+"""The longest step; where it is one down, a quantile may be 0."""
 _CLOSE = 2e-3
 """A Halley step below so many deviations, 1 at most, is the last: the next is 0.02 its cube."""
 _CLOSE_TO_ONE = 3.0
@@ -210,21 +210,24 @@ def _quantile(
 ) -> FloatArray:
     """Find the logit of each quantile from a start, by posterior deviations of about `scale`."""
     x = np.asarray(start, np.float64).copy()
-    deep = np.flatnonzero(x < -_DEEP)
-    least = np.full(deep.size, -_TINIEST)
-    x[deep[_share(least, a[deep], b[deep], weight, tail) >= tail]] = -np.inf
-    todo, large = np.flatnonzero(np.isfinite(x)), bool(np.max(a) + np.max(b) > _LARGE)
+    todo, large = np.arange(x.size), bool(np.max(a) + np.max(b) > _LARGE)
     norm = _log_norm(a, b, large)
+
+    def zero(some: IntArray) -> IntArray:
+        share = _share(np.full(some.size, -_TINIEST), a[some], b[some], weight, tail)
+        return np.asarray(some[share >= tail])
+
     for _ in range(_STEPS):
         step = _halley(x[todo], a[todo], b[todo], norm[todo], weight, tail, large)
         x[todo] = np.clip(x[todo] + step, -_FARTHEST, _FARTHEST)
+        x[zero(todo[step == -_LONGEST])] = -np.inf
         settled = np.abs(step) < _CLOSE * np.minimum(scale[todo], 1.0) + 1e-15 * np.abs(x[todo])
-        todo = todo[~(settled | ((np.abs(x[todo]) == _FARTHEST) & (step * x[todo] > 0)))]
+        settled |= (np.abs(x[todo]) >= _FARTHEST) & (step * x[todo] > 0)
+        todo = todo[~settled]
         if not todo.size:
             return x
-    x[todo] = -np.inf
-    least = np.full(todo.size, -_TINIEST)
-    todo = todo[_share(least, a[todo], b[todo], weight, tail) < tail]
+    x[zero(todo)] = -np.inf
+    todo = todo[np.isfinite(x[todo])]
     p, q = a[todo], b[todo]
     x[todo] = bisected(lambda z: _share(z, p, q, weight, tail) < tail, todo.size, _FARTHEST)
     return x
@@ -250,7 +253,9 @@ def _halley(
         bend = (density * tilt) @ weight / share / slope - slope
         step = np.log(tail / share) / slope
         step = step / np.clip(1 + step * bend / 2, 0.3, 3.0)
-    return np.clip(np.where(np.isfinite(step), step, np.where(share < tail, 1.0, -1.0)), -50, 50)
+    return np.clip(
+        np.where(np.isfinite(step), step, np.where(share < tail, 1.0, -1.0)), -_LONGEST, _LONGEST
+    )
 
 
 def log_logit_density(a: FloatArray, b: FloatArray, at: Point) -> FloatArray:

@@ -56,7 +56,7 @@ def evaluations_of(monkeypatch, counts):
 
 
 def test_a_quantile_that_is_0_takes_one_evaluation(monkeypatch):
-    """And the upper one some five; a search between all numbers would take seventy."""
+    """Beside those of the steps to it and of the upper one; a search would take seventy."""
     each, found = evaluations_of(monkeypatch, er.Counts(0, np.arange(10, 20)))
     assert each < 8 and (found.lower == 0).all() and (found.upper > 0).all()
 
@@ -150,10 +150,16 @@ def test_what_does_not_vary_smoothly_is_left(where):
     assert np.isnan(many_latents.interpolated(k, f, solve)).all()
 
 
-def test_quantiles_that_are_0_are_left():
+def test_quantiles_that_are_0():
+    """Of a whole line, as they fall with F; where some are, all are left to be solved."""
     k, f = band()
     found = many_latents.interpolated(k, f, lambda k, f: (np.full(k.shape, -np.inf), f))
-    assert np.isnan(found).all()
+    assert (found == -np.inf).all()
+
+    def beyond(k, f):
+        return np.where(f > 300, -np.inf, 1.0), f
+
+    assert np.isnan(many_latents.interpolated(k, f, beyond)).all()
 
 
 def test_few_latents_and_huge_counts_are_left():
