@@ -174,7 +174,8 @@ def finite(name: str, value: ArrayLike) -> FloatArray:
 def float_in(name: str, value: ArrayLike, low: float, high: float) -> FloatArray:
     """Return a float64 copy; raise ValueError unless every element lies in [low, high]."""
     array = float_array(name, value)
-    if array.ndim or not low <= array.item() <= high:
+    least, most = (f.reduce(array, None, initial=low) for f in (np.minimum, np.maximum))
+    if not low <= least <= most <= high:
         good = (array >= low) & (array <= high)
         require(name, array, good, f"must lie in [{low:g}, {high:g}]")
     return array

@@ -25,7 +25,7 @@ from scipy import special as sc
 
 from elbo_ref._validation.arguments import FloatArray
 from elbo_ref.distributions.base import Center, Source
-from elbo_ref.distributions.pathwise import logit_derivatives
+from elbo_ref.distributions.pathwise import logit_derivatives, of_pairs
 from elbo_ref.special import (
     SHIFT,
     cross_difference,
@@ -99,24 +99,26 @@ class BetaSource(Source):
         a unit exponential (G. Marsaglia & W. W. Tsang, ACM Transactions on Mathematical Software 26
         (2000) 363, section 6).
         """
+        columns = x.reshape(2, *(1,) * (len(shape) + 1 - x.ndim), *x.shape[1:])
         if x.size == 2:
             a, b = x.ravel().tolist()  # the same, in half the time
             up, down = rng.standard_gamma(a + 1, shape), rng.standard_gamma(b + 1, shape)
         else:
-            a, b = x
-            columns = x.reshape(2, *(1,) * (len(shape) + 1 - x.ndim), *x.shape[1:])
             up, down = rng.standard_gamma(columns + 1, (2, *shape))
         up /= down
         logits: FloatArray = np.log(up, out=up)
         waits = rng.standard_exponential((2, *shape))
-        logits += waits[0] / b - waits[1] / a
+        waits /= columns[::-1]
+        logits += waits[0] - waits[1]
         return logits
 
     def pathwise(
         self, logit: FloatArray, x: FloatArray, remainders: FloatArray | None = None
     ) -> FloatArray:
         """Differentiate draws at fixed quantiles (E6); `digamma_remainders` may be known."""
-        return logit_derivatives(logit, x[0], x[1], remainders)
+        if remainders is None:
+            return logit_derivatives(logit, x[0], x[1])
+        return of_pairs(logit, x, remainders)
 
     def pathwise_and_logs(self, logit: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return `pathwise` and `expected_logs`, from the same differences of digamma values.
@@ -129,12 +131,14 @@ class BetaSource(Source):
         if a.size < 2:
             return super().pathwise_and_logs(logit, x)
         remainders = digamma_remainders(a, b)
-        rest, beyond = x[::-1], x + _BEYOND
-        falls = rest / x
-        falls /= a + b
-        falls += np.log1p(np.divide(rest, beyond, out=beyond), out=beyond)
-        falls += remainders
-        return self.pathwise(logit, x, remainders), np.negative(falls, out=falls)
+        rest, beyond = x[::-1].copy(), x + _BEYOND
+        np.divide(rest, beyond, out=beyond)
+        np.log1p(beyond, out=beyond)
+        rest /= x
+        rest /= a + b
+        rest += beyond
+        rest += remainders
+        return self.pathwise(logit, x, remainders), np.negative(rest, out=rest)
 
     def score(self, _logit: FloatArray, logs: FloatArray, x: FloatArray) -> FloatArray:
         """Return the logarithms less their expectations."""

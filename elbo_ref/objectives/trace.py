@@ -33,6 +33,7 @@ from elbo_ref.objectives.gradient_noise import GradientNoise, Latents
 
 MOST_DRAWS = 10_000_000
 """A step that would take more is refused."""
+_SIGNS, _NOTHING = np.array((1.0, -1.0))[:, None, None], np.array(0.0)
 
 
 class Drawn(NamedTuple):
@@ -62,12 +63,12 @@ class Drawn(NamedTuple):
         each = task.per_latent(params)
         x = task.guide.source_parameters(prior, each)
         logits = task.guide.source.sample_logits(x, (size, task.num_latents), rng)
-        logs = np.array((logits, -logits))
-        beyond = np.log1p(np.exp(np.minimum(*logs)))
-        np.minimum(logs, 0.0, out=logs)
+        logs = _SIGNS * logits
+        beyond = np.log1p(np.exp(-np.abs(logits)))
+        np.minimum(logs, _NOTHING, out=logs)
         logs -= beyond
-        c, each_tilt = np.exp(logs), task.per_latent(tilt)
-        return cls(logits, logs, tilt, each_tilt[0] * c[1] - each_tilt[1] * c[0], x)
+        terms = np.exp(logs)[::-1] * task.per_latent(tilt)[:, None]
+        return cls(logits, logs, tilt, terms[0] - terms[1], x)
 
     def linear_form(self, task: Task) -> FloatArray:
         """Compute f of each particle and latent, but for what is the same for all particles."""

@@ -131,16 +131,18 @@ def _remainders(a: FloatArray, b: FloatArray) -> FloatArray:
     x += _BEYOND
     inverse = _ONE / x
     squares = inverse * inverse
-    (t, u), (square_t, square_u) = ((rows[:2], rows[2]) for rows in (inverse, squares))
-    value = _GAP[-1] * square_u
+    rows = _GAP[-1] * squares
+    slope_a, slope_b, value = rows
     value += _GAP[-2]
-    slope = _GAP[-1] * square_t
-    slope += value
+    slope_a += value
+    slope_b += value
     for coefficient in _GAP[-3::-1]:
-        value *= square_u
+        rows *= squares
         value += coefficient
-        slope *= square_t
-        slope += value
+        slope_a += value
+        slope_b += value
+    t, u = inverse[:2], inverse[2]
+    slope = rows[:2]
     slope *= t + u
     slope += _HALF
     slope *= t

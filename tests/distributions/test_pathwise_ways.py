@@ -18,8 +18,12 @@ def left(y, a, b):
     return Left.of(y, *(np.broadcast_to(np.asarray(x, dtype=np.float64), y.shape) for x in (a, b)))
 
 
+def keys(y, a, b):
+    return field.keys(y, np.array((a, b)), np.arange(y.size))
+
+
 def among(draws, chosen):
-    return Left(*(x[chosen] for x in draws[:6]))
+    return Left(*(x[chosen] for x in draws[:7]))
 
 
 def counts(draws):
@@ -98,7 +102,7 @@ def test_wherever_two_ways_reach_they_agree(one, other):
 
 def test_each_draw_has_a_way_that_reaches():
     draws = everywhere(5)
-    chosen = field.keys(draws.y, draws.a, draws.b)
+    chosen = keys(draws.y, draws.a, draws.b)
     assert not (chosen >= field.REFLECTED)[draws.v <= draws.a].any()
     for key, way in ((field.MODE, "mode"), (field.SERIES, "series"), (field.TAIL, "tail")):
         served = chosen == key
@@ -135,7 +139,7 @@ def test_draws_beyond_the_mode_are_seen_from_the_other_end():
     a, b = 10 ** rng.uniform(0, 2, (2, 40_000))
     y = np.log(a / b) + 3 * np.sqrt(1 / a + 1 / b) * rng.random(40_000)
     y, a, b = (x[y < 0] for x in (y, a, b))
-    other = field.keys(y, a, b) >= field.REFLECTED
+    other = keys(y, a, b) >= field.REFLECTED
     assert np.count_nonzero(other) > 4000 and sc.expit(y[other]).min() >= 0.08
     got = field.derivatives(y[other], a[other], b[other])
     wanted = by("tail", left(y[other], a[other], b[other]))

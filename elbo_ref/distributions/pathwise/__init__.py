@@ -43,6 +43,7 @@ from __future__ import annotations
 from elbo_ref.distributions.pathwise.gradient import (
     PathwiseGradient,
     logit_derivatives,
+    of_pairs,
     pathwise_gradient,
     pathwise_gradient_of_draw,
 )
@@ -50,6 +51,7 @@ from elbo_ref.distributions.pathwise.gradient import (
 __all__ = [
     "PathwiseGradient",
     "logit_derivatives",
+    "of_pairs",
     "pathwise_gradient",
     "pathwise_gradient_of_draw",
 ]

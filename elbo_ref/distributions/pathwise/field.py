@@ -27,16 +27,14 @@ from elbo_ref.special import digamma_remainders
 from elbo_ref.special.arithmetic import blocks
 
 _CHUNK, _BLOCK = 2**17, 10_240
-_FEW, _FEW_OF_ONE, _MANY = 3000, 1500, 2**14
-"""The most draws that are few, of several pairs or of one, and the fewest for which blocks hold
-draws of one side only."""
+_FEW, _FEW_OF_ONE = 3000, 1500
+"""The most draws that are few, of several pairs or of one."""
 MODE, SERIES, TAIL, REFLECTED = 32, 33, 34, 128
 """Keys of the other ways, and what is added to a key on the other side."""
 _FIRST = (0, MODE, SERIES, TAIL)
-_BOUNDS = (*_FIRST, *(REFLECTED + key for key in _FIRST), 256)
+_BOUNDS = (*_FIRST, REFLECTED)
 _BLOCKS = (fraction.BLOCK, mode.BLOCK, series.BLOCK, tail.BLOCK)
-_EXCHANGED = np.array((1, 0, 3, 2))
-"""The rows of a pair and its remainders, seen from the other end."""
+_UNREFLECTED, _SIGNS = REFLECTED - 1, np.array((1.0, -1.0))
 _BEYOND = 25 / 24
 _NEAREST = 0.08
 """The smallest 1 - c of a draw that is seen from the farther end."""
@@ -45,102 +43,111 @@ _NEAREST = 0.08
 Pair: TypeAlias = tuple[FloatArray, FloatArray]
 
 
-def derivatives(
-    y: FloatArray,
-    a: FloatArray | float,
-    b: FloatArray | float,
-    remainders: FloatArray | None = None,
-) -> FloatArray:
-    """Return the rows dy/da and dy/db for n draws y; L pairs serve them in turn, L dividing n.
+def derivatives(y: FloatArray, a: FloatArray | float, b: FloatArray | float) -> FloatArray:
+    """Return the rows dy/da and dy/db for n draws y; L pairs serve them in turn, L dividing n."""
+    return of_pairs(y, np.array(np.broadcast_arrays(*np.atleast_1d(a, b))))
+
+
+def of_pairs(y: FloatArray, pairs: FloatArray, remainders: FloatArray | None = None) -> FloatArray:
+    """Return the same, for pairs (2, L).
 
     `digamma_remainders` of the pairs are worked out here unless they are given.
     """
-    a, b = np.atleast_1d(a, b)
-    if a.size != b.size:
-        a, b = np.broadcast_arrays(a, b)
+    size = pairs.shape[1]
     with np.errstate(all="ignore"):
-        few = y.size <= (_FEW if a.size > 1 else _FEW_OF_ONE)
-        if remainders is None and (few or a.size < y.size):
-            remainders = digamma_remainders(a, b)
-        pairs = (a, b) if remainders is None else (a, b, *remainders)
-        if few:
-            return _of_few(y, np.array(pairs))
+        if y.size <= (_FEW if size > 1 else _FEW_OF_ONE):
+            known = digamma_remainders(*pairs) if remainders is None else remainders
+            return _of_few(y, pairs, known)
+        if remainders is None and size < y.size:
+            remainders = digamma_remainders(*pairs)
+        rows = [pairs] if remainders is None else [pairs, remainders]
         gradient = np.empty((2, y.size))
         for chunk in blocks(y.size, _CHUNK):
-            if a.size < y.size:
-                column = np.arange(chunk.start, min(chunk.stop, y.size)) % a.size
-                some = [x.take(column) for x in pairs]
-            else:
-                some = [x[chunk] for x in pairs]
-            _differentiate(gradient[:, chunk], y[chunk], *some)
+            _of_many(gradient, chunk.start, y[chunk], rows)
     return gradient
 
 
-def _of_few(y: FloatArray, pairs: FloatArray) -> FloatArray:
-    """Differentiate all draws by `tail`, and those again that it does not serve well.
-
-    `pairs` are rows a, b and their remainders.
-    """
+def _of_few(y: FloatArray, pairs: FloatArray, remainders: FloatArray) -> FloatArray:
+    """Differentiate all draws by `tail`, and those again that it does not serve well."""
     if y.size > pairs.shape[1]:
-        pairs = pairs.take(np.arange(y.size) % pairs.shape[1], axis=1)
+        columns = np.arange(y.size) % pairs.shape[1]
+        pairs, remainders = pairs.take(columns, axis=1), remainders.take(columns, axis=1)
     back = y > 0
-    a, b, *known = np.where(back, pairs.take(_EXCHANGED, axis=0), pairs)
+    (a, b), known = _exchanged(pairs, back), _exchanged(remainders, back)
     draws = Left.of(-np.abs(y), a, b, known)
-    moved = tail.derivatives(draws, whole=True)
+    p, q = tail.derivatives(draws, whole=True)
     for way, reaches in ((series, tail.plateau), (mode, mode.reaches)):
-        served = reaches(draws.c, draws.v, draws.a)
+        served = reaches(draws.c, draws.v, a)
         if np.count_nonzero(served):
-            some = draws.y[served], a[served], b[served]
-            remainders = np.array([row[served] for row in known])
-            moved[:, served] = way.derivatives(Left.of(*some, remainders))
-    return np.where(back, -moved[::-1], moved)
+            some = draws.y[served], a[served], b[served], [row[served] for row in known]
+            p[served], q[served] = way.derivatives(Left.of(*some))
+    gradient = np.empty((2, y.size))
+    gradient[0], gradient[1] = np.where(back, -q, p), np.where(back, -p, q)
+    return gradient
+
+
+def _exchanged(rows: FloatArray, where: BoolArray) -> Pair:
+    """Return two rows, each with the numbers of the other at some places."""
+    a, b = rows
+    return np.where(where, b, a), np.where(where, a, b)
+
+
+def _of_many(gradient: FloatArray, first: int, y: FloatArray, rows: list[FloatArray]) -> None:
+    """Fill in the columns of draws that follow each other, from the first on.
+
+    `rows` are the pairs, and their remainders, where known.
+    """
+    size = rows[0].shape[1]
+    columns = np.arange(first, first + y.size)
+    if size < gradient.shape[1]:
+        columns = np.resize(np.arange(first, first + size) % size, y.size)
+    found = np.concatenate(
+        [keys(y[part], rows[0], columns[part]) for part in blocks(y.size, _BLOCK)]
+    )
+    order = np.argsort(found & _UNREFLECTED, kind="stable")
+    for part in blocks(y.size, _BLOCK):
+        some = order[part]
+        chosen = found.take(some), y.take(some), columns.take(some)
+        _differentiate(gradient, first + some, *chosen, rows)
 
 
 def _differentiate(
-    gradient: FloatArray, y: FloatArray, a: FloatArray, b: FloatArray, *known: FloatArray
+    gradient: FloatArray,
+    order: NDArray[np.intp],
+    found: NDArray[np.uint8],
+    y: FloatArray,
+    columns: NDArray[np.intp],
+    rows: list[FloatArray],
 ) -> None:
-    """Fill in the rows dy/da and dy/db of draws, each with its pair and what is known of that."""
-    many = y.size >= _MANY
-    found = np.concatenate([keys(y[part], a[part], b[part]) for part in blocks(y.size, _BLOCK)])
-    rank = found if many else found % REFLECTED
-    order = np.argsort(rank, kind="stable")
-    rank, found = rank.take(order), found.take(order)
-    in_order = [x.take(order) for x in (y, a, b, *known)]
-    moved = np.empty_like(gradient)
-    ends = itertools.pairwise(np.searchsorted(rank, _BOUNDS).tolist())
-    for number, (start, stop) in enumerate(ends):
-        way = number % len(_FIRST)
+    """Fill in columns of the gradient, in the order of their keys.
+
+    As a draw is seen, `here` is the place of its pair's first number in two rows end to end and
+    `there` that of the second.
+    """
+    back = (found >= REFLECTED).astype(np.intp)
+    found &= _UNREFLECTED
+    sign = _SIGNS.take(back)
+    here, there = _places(columns, back, rows[0].shape[1])
+    seen = [y * sign]
+    for both in rows:
+        seen += [both.take(here), both.take(there)]
+    by_one, by_other = _places(order, back, gradient.shape[1])
+    flat = gradient.reshape(-1)
+    ends = itertools.pairwise(np.searchsorted(found, _BOUNDS).tolist())
+    for way, (start, stop) in enumerate(ends):
         for first in range(start, stop, _BLOCKS[way]):
             part = slice(first, min(first + _BLOCKS[way], stop))
-            key = found[part]
-            back = number >= len(_FIRST) if many else key >= REFLECTED
-            draws = _seen(back, *(x[part] for x in in_order))
-            by_a, by_b = _swapped(*_by(way, draws, key % REFLECTED), back)
-            moved[0, part], moved[1, part] = _negative(by_a, back), _negative(by_b, back)
-    for row, sorted_row in zip(gradient, moved, strict=True):
-        row[order] = sorted_row
+            draw, one, other, *known = (x[part] for x in seen)
+            moved = _by(way, Left.of(draw, one, other, known or None), found[part])
+            flat[by_one[part]], flat[by_other[part]] = (x * sign[part] for x in moved)
 
 
-def _seen(
-    back: BoolArray | bool, y: FloatArray, a: FloatArray, b: FloatArray, *known: FloatArray
-) -> Left:
-    """Prepare draws, reflected where `back`."""
-    remainders = _swapped(known[0], known[1], back) if known else None
-    return Left.of(_negative(y, back), *_swapped(a, b, back), remainders)
-
-
-def _negative(x: FloatArray, back: BoolArray | bool) -> FloatArray:
-    """Change the sign where `back`."""
-    if isinstance(back, np.ndarray):
-        return np.where(back, -x, x)
-    return -x if back else x
-
-
-def _swapped(one: FloatArray, other: FloatArray, back: BoolArray | bool) -> Pair:
-    """Change the order where `back`."""
-    if isinstance(back, np.ndarray):
-        return np.where(back, other, one), np.where(back, one, other)
-    return (other, one) if back else (one, other)
+def _places(
+    columns: NDArray[np.intp], back: NDArray[np.intp], size: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the places in two rows of so many columns, end to end; exchanged where `back` is 1."""
+    below = back * size
+    return columns + below, columns + size - below
 
 
 def _by(way: int, draws: Left, counts: NDArray[np.uint8]) -> Pair:
@@ -150,14 +157,14 @@ def _by(way: int, draws: Left, counts: NDArray[np.uint8]) -> Pair:
         return mode.derivatives(draws)
     if way == 2:
         return series.derivatives(draws)
-    by_a, by_b = tail.derivatives(draws)
-    return by_a, by_b
+    return tail.derivatives(draws)
 
 
-def keys(y: FloatArray, a: FloatArray, b: FloatArray) -> NDArray[np.uint8]:
+def keys(y: FloatArray, pairs: FloatArray, columns: NDArray[np.intp]) -> NDArray[np.uint8]:
     """Choose a side and a way for each draw: a number of pairs, or a key of another way."""
     reflected = y > 0
-    one, s = np.where(reflected, b, a), a + b
+    a, b = pairs[0].take(columns), pairs[1].take(columns)
+    one, s = pairs.take(columns + pairs.shape[1] * reflected), a + b
     c = draw_of(-np.abs(y))
     v = c * s
     beyond = v > one * _BEYOND + 1

@@ -145,35 +145,28 @@ def pathwise_gradient_of_draw(
     return PathwiseGradient(plain(moved[0]), plain(moved[1]))
 
 
-def logit_derivatives(
-    y: FloatArray, a: FloatArray, b: FloatArray, remainders: FloatArray | None = None
-) -> FloatArray:
-    """Return dy/da and dy/db, stacked, for float64 arrays that broadcast; unchecked, in blocks.
-
-    `remainders` are the `digamma_remainders` of L pairs (L,), where known, for draws (..., L).
-    """
-    if remainders is not None:
-        return _of_columns(y, a, b, remainders)
+def logit_derivatives(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return dy/da and dy/db, stacked, for float64 arrays that broadcast; unchecked, in blocks."""
     if a.size == b.size == 1 and max(a.ndim, b.ndim) <= y.ndim:
         return _of_shared(y.ravel(), a.item(), b.item()).reshape(2, *y.shape)
     shape = np.broadcast(y, a, b).shape
     y = np.broadcast_to(y, shape)
-    if not all(x.size in (1, *x.shape[-1:]) for x in (a, b)):
-        pair = np.stack([np.broadcast_to(x, shape).ravel() for x in (a, b)])
-        return field.derivatives(y.ravel(), *pair).reshape(2, *shape)
-    return _of_columns(y, *(np.broadcast_to(x.ravel(), shape[-1:]) for x in (a, b)))
+    if all(x.size in (1, *x.shape[-1:]) for x in (a, b)):
+        return of_pairs(y, np.array([np.broadcast_to(x.ravel(), shape[-1:]) for x in (a, b)]))
+    pairs = np.array([np.broadcast_to(x, shape).ravel() for x in (a, b)])
+    return field.of_pairs(y.ravel(), pairs).reshape(2, *shape)
 
 
-def _of_columns(
-    y: FloatArray, a: FloatArray, b: FloatArray, remainders: FloatArray | None = None
-) -> FloatArray:
-    """Differentiate draws (..., L) of L pairs, which may stand in runs of equal ones."""
+def of_pairs(y: FloatArray, pairs: FloatArray, remainders: FloatArray | None = None) -> FloatArray:
+    """Differentiate draws (..., L) of L pairs (2, L), which may stand in runs of equal ones.
+
+    Their `digamma_remainders` may be known.
+    """
     if y.size >= LONG:
-        changes = a[1:] != a[:-1]
-        changes |= b[1:] != b[:-1]
+        changes = np.logical_or(*(pairs[:, 1:] != pairs[:, :-1]))
         if (np.count_nonzero(changes) + 1) * LONG <= y.size:
-            return _of_runs(y, a, b, 1 + np.flatnonzero(changes))
-    return field.derivatives(y.ravel(), a, b, remainders).reshape(2, *y.shape)
+            return _of_runs(y, pairs[0], pairs[1], 1 + np.flatnonzero(changes))
+    return field.of_pairs(y.ravel(), pairs, remainders).reshape(2, *y.shape)
 
 
 def _of_runs(y: FloatArray, a: FloatArray, b: FloatArray, starts: IntArray) -> FloatArray:

@@ -23,8 +23,12 @@ _FAR, _ONE, _S = constants(-700.0, 1.0, SHIFT + 1.0)
 
 def draw_of(y: FloatArray) -> FloatArray:
     """Return c, the smaller the logit the more exactly."""
-    c = np.maximum(y, _FAR)
-    np.exp(c, out=c)
+    return _draw_of_near(np.maximum(y, _FAR))
+
+
+def _draw_of_near(y: FloatArray) -> FloatArray:
+    """Return the same, in place, for logits that are not so far."""
+    c = np.exp(y, out=y)
     c /= _ONE + c
     return c
 
@@ -39,6 +43,8 @@ class Left(NamedTuple):
     a: FloatArray
     b: FloatArray
     s: FloatArray
+    beyond: FloatArray
+    """The part of the logit below -700, by which log c is less than that of the c that is held."""
     remainders: FloatArray | Sequence[FloatArray] | None = None
     """D(a + 1, b) and D(b + 1, a), where they are known already."""
 
@@ -51,20 +57,20 @@ class Left(NamedTuple):
         remainders: FloatArray | Sequence[FloatArray] | None = None,
     ) -> Left:
         """Prepare n draws."""
-        c, s = draw_of(y), a + b
-        return cls(y, c, c * s, a, b, s, remainders)
+        near, s = np.maximum(y, _FAR), a + b
+        beyond = near - y
+        c = _draw_of_near(near)
+        return cls(y, c, c * s, a, b, s, beyond, remainders)
 
     def digammas(self) -> tuple[FloatArray, FloatArray]:
         """Return psi(a + 1) - psi(s + 1) - log c and psi(s + 1) - psi(b + 1)."""
-        y, c, _, a, b, s, known = self
+        _, c, _, a, b, s, beyond, known = self
         d_a, d_b = digamma_remainders(a, b) if known is None else known
         ratio, rise = s + _S, b + _S
         ratio /= a + _S
         ratio *= c
         np.log(ratio, out=ratio)
-        up = np.maximum(y, _FAR)
-        up -= y
-        up -= ratio
+        up = np.subtract(beyond, ratio, out=ratio)
         up -= d_a
         np.divide(a, rise, out=rise)
         np.log1p(rise, out=rise)

@@ -34,9 +34,10 @@ _ALTERNATING = np.where(_N % 2, 1.0, -1.0)
 
 def reaches(c: FloatArray, v: FloatArray, a: FloatArray) -> BoolArray:
     """Tell where the series is right to the last digits."""
-    reached: BoolArray = np.abs(v - a) <= a * _FARTHEST
-    reached &= a >= SMALLEST
-    reached &= c <= 0.5
+    reached: BoolArray = a >= SMALLEST
+    if np.count_nonzero(reached):
+        reached &= np.abs(v - a) <= a * _FARTHEST
+        reached &= c <= 0.5
     return reached
 
 

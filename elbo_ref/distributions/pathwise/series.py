@@ -53,7 +53,7 @@ def _falls(c: FloatArray, v: FloatArray, a: FloatArray, index: float, ratio: flo
 
 def derivatives(draws: Left) -> tuple[FloatArray, FloatArray]:
     """Return P and Q, with as many terms as the draw needs that needs most."""
-    _, c, v, a, b, s, _ = draws
+    _, c, v, a, b, s, *_ = draws
     terms = next(n for n, *size in _SIZES if n == _SIZES[-1][0] or _falls(c, v, a, *size).all())
     n = np.arange(1.0, terms + 1)[:, None]
     up, rise = draws.digammas()
