@@ -23,9 +23,6 @@ from elbo_ref.recording.rows import Data, log_choose_of, magnitude_of
 _FEWEST = 4
 """Draws that determine three numbers, and one more."""
 
-_NEAR = 0.2
-"""Distance of a fitted count from a whole number."""
-
 _MOST = 0.4
 """Effect of rounding on a fitted count from which it is not determined."""
 
@@ -73,10 +70,9 @@ def data_of_factor(recording: Recording, logits: FloatArray) -> Data | None:
     if np.any(np.linalg.det(gram) <= 0):
         return None
     fitted = np.linalg.solve(gram, moment[:, :, None])[:, :, 0].T
-    sign = -1.0 if np.all(fitted <= _NEAR) else 1.0  # of a likelihood that is taken for a loss
-    values, fitted = sign * values, sign * fitted
-    outcomes = np.rint(fitted)
-    if np.any(np.abs(fitted - outcomes) > _NEAR) or np.any(outcomes < 0):
+    sign = -1.0 if np.all(fitted < _MOST) else 1.0  # of a likelihood that is taken for a loss
+    values, outcomes = sign * values, np.rint(sign * fitted)
+    if np.any(outcomes < 0):
         return None
     likelihood = np.einsum("il,itl->tl", outcomes, logs)
     constant = (values - likelihood).mean(axis=0)
@@ -162,7 +158,7 @@ def _constant_beside(total: FloatArray, density: FloatArray) -> float | None:
     It is None where that changes from step to step for all of them.
     """
     apart = np.ptp(total - density, axis=0)
-    near = apart <= _SAME * (1 + np.abs(density).max(axis=0, initial=0.0))
+    near = apart <= _SAME * (1 + np.abs(density).max(axis=0))
     return float((total - density)[:, near].mean()) if near.any() else None
 
 

@@ -133,9 +133,12 @@ def data_by_hand(recording: Recording, counts: Counts, size: int) -> Data | None
     if len(counts) == size:
         return Data.of(counts)
     batches = [x for name, x in recording.observed.items() if name.endswith(".rows")]
-    if len(batches) != 1 or batches[0].shape[1] != size or batches[0].max() >= len(counts):
+    if len(batches) != 1:
         return None
-    rows, all_rows = batches[0].astype(np.int64), Data.of(counts)
+    (batch,) = batches
+    if batch.shape[1] != size or batch.max() >= len(counts):
+        return None
+    rows, all_rows = batch.astype(np.int64), Data.of(counts)
     parts = {name: getattr(all_rows, name)[0, rows] for name in Data._fields[:4]}
     return all_rows._replace(batched=True, whole=len(counts), numbers=rows, **parts)
 
@@ -250,10 +253,11 @@ def _same_rows(recording: Recording, sites: Sequence[Mapping[str, Any]]) -> list
     for first, second in combinations(long, 2):
         if first["latent"] != second["latent"]:
             continue
-        rows = [(*_outcomes(recording, x), _index(recording, x)) for x in (first, second)]
-        k, n, *_ = rows[0]
+        k, n, mask = _outcomes(recording, first)
+        rows = (k, n, mask, _index(recording, first))
+        others = (*_outcomes(recording, second), _index(recording, second))
         unlike = np.any((k != k[:, :1]) | (n != n[:, :1]))
-        if unlike and all(np.array_equal(x, y) for x, y in zip(*rows, strict=True)):
+        if unlike and all(map(np.array_equal, rows, others)):
             words = f"the rows of {first['name']!r} and {second['name']!r} are the same"
             reason = "each counts twice, if that was not meant"
             found.append(Finding("same_rows", words, reason=reason, status="note"))
@@ -284,10 +288,11 @@ def _batch(recording: Recording, size: int) -> tuple[int | None, NDArray[np.int6
     """Return the size of the one plate that latents are subsampled in, and their numbers."""
     plates = recording.header.get("plates", {})
     widths = {name: recording.observed.get(f"{name}.rows") for name in plates}
-    known = [name for name, x in widths.items() if x is not None and x.shape[1] == size]
+    known = [(name, x) for name, x in widths.items() if x is not None and x.shape[1] == size]
     if len(known) != 1 or size == 1:
         return None, None
-    return int(plates[known[0]]), recording.observed[f"{known[0]}.rows"].astype(np.int64)
+    ((plate, rows),) = known
+    return int(plates[plate]), rows.astype(np.int64)
 
 
 def _index(recording: Recording, site: Mapping[str, Any]) -> NDArray[np.int64]:

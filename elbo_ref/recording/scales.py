@@ -22,9 +22,9 @@ def scales_of(
     sampled = [x for x in sites.described("guide") if x["class"] != "Delta"]
     scales, of_guide, of_rows = (
         sorted({(x.get("scale", 1.0), x.get("planned_scale", 1.0)) for x in some}, reverse=True)
-        for some in (latents or sampled, sampled, rows)
+        for some in (latents, sampled, rows)
     )
-    scale, planned = scales[0] if scales else (1.0, 1.0)
+    scale, planned = scales[0]
     weight, meant = of_rows[0] if of_rows else (scale, planned)
     weight, meant = weight / scale, meant / planned
     changing = data is not None and not data.constant

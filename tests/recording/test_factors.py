@@ -23,7 +23,7 @@ def factored(dtype="float64", constant=0.0, outcomes=(K, N - K), steps=STEPS):
     c = special.expit(y[:, 0]).astype(dtype)
     values = outcomes[0] * np.log(c) + outcomes[1] * np.log1p(-c) + constant
     exact = c.astype(np.float64)
-    logits = np.repeat(special.logit(exact)[:, None], 2, axis=1)
+    logits = np.stack([special.logit(exact), y[:, 1]], axis=1)  # the factor is of the first draws
     observed = {"lik.factor": values.astype(dtype)}
     return Recording(losses=np.zeros(steps), observed=observed), logits
 

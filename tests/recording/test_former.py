@@ -177,6 +177,31 @@ def test_a_parameter_of_another_number_of_values_is_no_source():
     assert found["header"]["sites"][0]["sources"] == {} and not found["argument_gradients"]
 
 
+def test_a_point_is_its_own_argument():
+    """Of one particle, or of the first of several."""
+    draws = np.random.default_rng(0).uniform(0.1, 0.9, (2, 3, 4))
+    sites = [site("model", "c"), site("guide", "c", "Delta")]
+    for particles in (1, 3):
+        groups = {name: {} for name in GROUPS} | {"draws": {"c": draws[:, :particles]}}
+        made = from_first_form(groups, {"sites": sites})
+        assert list(made["arguments"]) == ["guide.c.v"]
+        np.testing.assert_array_equal(made["arguments"]["guide.c.v"], draws[:, 0])
+
+
+def test_rows_belong_to_the_latents_in_their_order():
+    """Each site of rows to a latent of its own if there are as many, else all to the first."""
+    draws = {name: np.full((2, 1, 1), 0.5) for name in ("c", "d")}
+    latents = [site("model", "c"), site("model", "d")]
+    for rows, wanted in ((["k", "l"], ["c", "d"]), (["k"], ["c"]), (["k", "l", "m"], 3 * ["c"])):
+        observed = {f"{name}.value": np.ones((1, 5)) for name in rows}
+        groups = {name: {} for name in GROUPS} | {"draws": draws, "observed": observed}
+        sites = [*latents, *(site("model", name, "Binomial", observed=True) for name in rows)]
+        found = [x for x in from_first_form(groups, {"sites": sites})["header"]["sites"]
+                 if "latent" in x]  # fmt: skip
+        assert [x["latent"] for x in found] == wanted
+        assert {(x["rows"], x["elements"]) for x in found} == {(5, 5)}
+
+
 def test_minibatches_of_a_plate_scale_what_is_in_it():
     """Two rows of three: what has a scale is taken to stand in the plate, what has none is not."""
     groups = {name: {} for name in GROUPS} | {"observed": {"plate.index": np.array([[0.0, 2.0]])}}

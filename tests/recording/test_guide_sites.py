@@ -181,6 +181,17 @@ def test_betas_are_told_apart_by_their_arguments(kind):
     np.testing.assert_array_equal(statement.logits, Y)
 
 
+@pytest.mark.parametrize("spelled_out", ["model", "guide"])
+@pytest.mark.parametrize("steps", [1, STEPS])
+def test_a_tied_guide_may_have_its_numbers_spelled_out_for_each_latent(spelled_out, steps):
+    """Or the prior, and the other one has them once."""
+    pair = {"model": (A, B), "guide": (A, B)}
+    pair[spelled_out] = tuple(np.repeat(x, 3, axis=1) for x in (A, B))
+    arguments = {x: v[:steps] for x, v in betas(pair["model"], pair["guide"]).items()}
+    sites = [{**MODEL, "sources": FROM_PRIOR}, site("guide", "c", sources=FROM_PRIOR)]
+    assert read_statement(stated(C[:steps], arguments, sites=sites)).guide.name == "tied"
+
+
 def test_a_posterior_of_other_counts_is_a_guide_of_its_own():
     arguments = betas((A, B), (A + K, B + N + 1 - K))
     statement = read_statement(stated(C, arguments, sites=[MODEL, site("guide", "c")]))
@@ -247,8 +258,12 @@ def test_a_vector_of_another_family_is_outside_the_model(kind):
     vector = "_AutoMultivariateNormal_latent"
     sites = [site("guide", vector, kind), site("guide", "c", "Delta")]
     draws = {"c": C, vector: Y}
-    with pytest.raises(OutsideError, match=f"draws all latents together, .* from a {kind}"):
+    words = f"draws all latents together, '{vector}' from a {kind}"
+    with pytest.raises(OutsideError, match=words):
         reading(sites, {"guide.c.v": C[:, 0]}, draws=draws)
+    more = [sites[0], site("guide", "_other", kind), sites[1]]
+    with pytest.raises(OutsideError, match=words):
+        reading(more, {"guide.c.v": C[:, 0]}, draws={**draws, "_other": Y})
 
 
 @pytest.mark.parametrize("ending", ["vector", "c_unconstrained"])

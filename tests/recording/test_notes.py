@@ -62,6 +62,16 @@ def test_a_file_gives_back_what_it_was_given(tmp_path):
     assert (tmp_path / "run.npz").read_bytes() == (tmp_path / "again.npz").read_bytes()
 
 
+def test_recordings_that_are_equal_have_equal_files(tmp_path):
+    """In whatever order the header was put together."""
+    made = recording()
+    other = recording(header=dict(reversed(made.header.items())))
+    assert list(other.header) != list(made.header)
+    for name, x in {"one": made, "other": other}.items():
+        x.save(tmp_path / f"{name}.npz")
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "other.npz").read_bytes()
+
+
 def test_it_is_frozen():
     made = recording()
     with pytest.raises(ValueError, match="read-only"):

@@ -142,12 +142,14 @@ def test_parameters_that_something_else_changes_between_steps(left_out):
     assert [(x.quantity, x.status) for x in found] == [(words, "note")] * (not left_out)
 
 
-@pytest.mark.parametrize(("lost", "told"), [(2, False), (3, True)])
-def test_a_quarter_of_the_steps_may_lose_a_gradient(lost, told):
-    """Of nine steps: a value may come to an end of its range now and then."""
-    come = np.ones(9)
+@pytest.mark.parametrize(
+    ("steps", "lost", "told"), [(9, 2, False), (8, 2, False), (8, 3, True), (9, 3, True)]
+)
+def test_a_quarter_of_the_steps_may_lose_a_gradient(steps, lost, told):
+    """A value may come to an end of its range now and then."""
+    come, ones = np.ones(steps), np.ones((steps, 1))
     come[:lost] = 0.0
-    felt = {"prior.concentration1": Argument(np.ones((9, 1)), np.ones((9, 1)), ("a",))}
+    felt = {"prior.concentration1": Argument(ones, ones, ("a",))}
     assert bool(lost_on_the_way(recording(gradients={"a": come}), felt)) == told
 
 

@@ -128,6 +128,7 @@ def test_rows_that_change_from_step_to_step():
     made = data(np.array([K, K[::-1]]), np.array([N, N[::-1]]))
     assert not made.constant and made.successes.tolist() == [K.tolist(), K[::-1].tolist()]
     assert made.counts_of_steps(2) == [COUNTS, er.Counts(K[::-1], N[::-1])]
+    assert made.as_counted() == COUNTS, "those of the first step"
     assert data().counts_of_steps(2) == [COUNTS, COUNTS]
 
 
@@ -194,13 +195,15 @@ def test_values_that_stand_against_several_latents_each():
     assert not one.findings and one.successes.tolist() == [[3, 3, 3]]
 
 
-def test_values_that_a_plate_repeats():
-    """Each of three values ten times, for its own latent: they weigh ten times as much."""
-    rows = [np.tile(x, 10)[None].astype(float) for x in (K, N, np.arange(3))]
-    made = data(*rows, rows=30, elements=3)
+@pytest.mark.parametrize("latents", [2, 3])
+def test_values_that_a_plate_repeats(latents):
+    """Each of the values ten times, for its own latent: they weigh ten times as much."""
+    k, n = K[:latents], N[:latents]
+    rows = [np.tile(x, 10)[None].astype(float) for x in (k, n, np.arange(latents))]
+    made = data(*rows, {"c": Place(0, latents)}, rows=10 * latents, elements=latents)
     (finding,) = made.findings
     assert (finding.name, finding.theirs, finding.ours) == ("likelihood_weight", 10.0, 1.0)
-    assert made.successes.tolist() == [(10 * K).tolist()]
+    assert made.successes.tolist() == [(10 * k).tolist()]
 
 
 def test_a_site_that_is_masked_altogether_is_none():
@@ -261,6 +264,8 @@ def test_counts_of_a_likelihood_that_was_written_by_hand():
     np.testing.assert_array_equal(made.total_count, N[rows.astype(int)])
     assert (made.batched, made.whole, made.by_hand, made.constant) == (True, 3, True, False)
     np.testing.assert_array_equal(made.log_coefficient, COUNTS.log_coefficient[rows.astype(int)])
+    magnitude = Data.of(COUNTS).coefficient_magnitude[0]
+    np.testing.assert_array_equal(made.coefficient_magnitude, magnitude[rows.astype(int)])
     assert data_by_hand(Recording(losses=np.ones(3)), COUNTS, 2) is None
     assert data_by_hand(batches, er.Counts(K[:2], N[:2]), 1) is None, "other rows"
     two = replace(batches, observed={"plate.rows": rows, "other.rows": rows})
