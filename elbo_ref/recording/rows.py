@@ -57,7 +57,7 @@ class Data(NamedTuple):
     coefficient_magnitude: FloatArray
     trials: bool
     by_logit: bool
-    by_hand: bool = False
+    by_hand: bool
     exact: bool = True
     batched: bool = False
     whole: int | None = None

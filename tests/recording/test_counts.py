@@ -17,7 +17,7 @@ def rows(k=K, n=N, **fields):
     """Data of all steps alike, or of minibatches."""
     k, n = np.atleast_2d(np.asarray(k, float)), np.atleast_2d(np.asarray(n, float))
     zeros = np.zeros_like(k)
-    return Data(k, n, zeros, zeros, trials=False, by_logit=False, **fields)
+    return Data(k, n, zeros, zeros, trials=False, by_logit=False, by_hand=False, **fields)
 
 
 def found(data, counts=COUNTS, scale=1.0):

@@ -127,6 +127,14 @@ def test_parameters_that_begin_anew_in_every_step(names, name):
     assert found.name == name
 
 
+@pytest.mark.parametrize(("steps", "name"), [(3, "parameter"), (4, "parameters_reset")])
+def test_three_returns_to_the_beginning_are_no_accident(steps, name):
+    before = np.full((steps, 1), 2.0)
+    groups = {"before": {"a": before}, "after": {"a": before + 0.5}}
+    (found,) = moved_between(recording({"a": np.ones((steps, 1))}, **groups))
+    assert found.name == name
+
+
 @pytest.mark.parametrize("left_out", [0, 3])
 def test_parameters_that_something_else_changes_between_steps(left_out):
     """After steps that were left out nobody knows."""

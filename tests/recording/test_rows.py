@@ -10,6 +10,7 @@ from scipy import special
 
 import elbo_ref as er
 from elbo_ref.recording import Recording
+from elbo_ref.recording.distribution_kinds import TRIALS
 from elbo_ref.recording.replay.check import replay
 from elbo_ref.recording.replay.counts import compare_counts, compare_in_orders
 from elbo_ref.recording.rows import Data, Place, _batch, _counted, data_by_hand, data_of
@@ -35,6 +36,19 @@ def data(value=K[None], total=N[None], index=((0, 1, 2),), places=PLACES, **desc
         losses=np.zeros(steps), observed=observed | more, header={"sites": [found], "loss": loss}
     )
     return data_of(made, [found], places, sum(place.size for place in places.values()))
+
+
+def data_of_all(kinds):
+    """One row of each kind, each of a latent of its own."""
+    places = {f"c{i}": Place(i, 1) for i in range(len(kinds))}
+    sites = [rows_site(f"k{i}", kind, latent=f"c{i}", rows=1, elements=1)
+             for i, kind in enumerate(kinds)]  # fmt: skip
+    observed = {}
+    for i in range(len(kinds)):
+        row = {"value": 1.0, "total_count": 1.0, "index": 0.0}
+        observed |= {f"k{i}.{key}": np.array([[x]]) for key, x in row.items()}
+    made = Recording(losses=np.zeros(1), observed=observed, header={"sites": sites})
+    return data_of(made, sites, places, len(kinds))
 
 
 def test_a_row_for_each_latent():
@@ -94,6 +108,17 @@ def test_masked_rows_are_said(mask, rows, trials, bare, complement):
         assert bool(finding.of) == bool(bare)
 
 
+def test_masked_rows_are_said_beside_rows_that_are_drawn():
+    sites = [{**rows_site("new"), "observed": False}, rows_site("k")]
+    observed = {"model.k.mask": np.array([[1.0, 0.0, 1.0]])}
+    for name in ("new", "k"):
+        row = {"value": K, "total_count": N, "index": np.arange(3)}
+        observed |= {f"{name}.{key}": np.asarray(x, float)[None] for key, x in row.items()}
+    made = Recording(losses=np.zeros(1), observed=observed, header={"sites": sites})
+    (finding,) = (x for x in data_of(made, sites, PLACES, 3).findings if x.name == "masked")
+    assert finding.quantity.startswith("a mask leaves out 1 row (7 of 9 trials succeed there)")
+
+
 def test_rows_of_failures_are_turned_round():
     made = data(complement=True)
     assert made.successes[0].tolist() == (N - K).tolist()
@@ -138,6 +163,8 @@ def test_rows_that_change_from_step_to_step():
         (data(), "binomial", "binomial"),
         (data(logits=True), "logits", "logits"),
         (data(kind="Bernoulli"), "trials", "binomial"),
+        (data_of_all(TRIALS), "trials", "binomial"),
+        (data_of_all((*TRIALS, "Binomial")), "binomial", "binomial"),
         (data(kind="Bernoulli", logits=True), "trials", "logits"),
         (Data.of(COUNTS), "by_hand", "by_hand"),
     ],
@@ -152,11 +179,12 @@ def test_the_way_in_which_a_likelihood_is_computed(made, pyro, numpyro):
         (K + 0.5, "outside", "not whole numbers"),
         (N + 1, "mistake", "row 0 of 'k' has 11 successes of 10"),
         (-K, "mistake", "has -3 successes"),
+        ([3, -1, 12], "mistake", "row 1 of 'k' has -1 successes of 9"),
     ],
 )
 def test_values_that_are_no_counts_are_said_to_be_none(value, status, words):
     """And no loss is made of them, whatever the steps have for one."""
-    made = data(value[None])
+    made = data(np.asarray(value)[None])
     (finding,) = made.findings
     assert (finding.status, made.possible) == (status, False) and words in finding.quantity
     assert not data(N[None]).findings and data(N[None]).possible

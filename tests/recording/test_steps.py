@@ -150,6 +150,14 @@ def test_equal_draws_are_told_apart_by_the_shapes():
     assert find_link(rows(c), {"c": Draws(c, (3,))}, None).element.tolist() == [0, 1, 2]
 
 
+def test_equal_draws_in_other_shapes_are_not_told_apart():
+    """Which of two equal draws a row has is then not known, though others are."""
+    c, of_rows = np.array([[0.5, 0.25, 0.5]]), np.array([[0.5, 0.25, 0.25, 0.5]])
+    assert find_link(rows(of_rows), {"c": Draws(c, (3,))}, None) is None
+    c[0, 2] = 0.125
+    assert find_link(rows(of_rows), {"c": Draws(c, (3,))}, None).element.tolist() == [0, 1, 1, 0]
+
+
 def test_the_link_of_the_step_before_is_tried_first():
     c = np.full((1, 3), 0.5)
     last = Link("c", False, np.array([2, 2, 0]))
