@@ -341,8 +341,6 @@ def _is_posterior(pairs: Sequence[tuple[Argument, Argument]], data: Data) -> boo
     """Tell whether concentrations are the prior's plus the outcomes."""
     for (mine, prior), more in zip(pairs, data.outcomes, strict=True):
         wanted = prior.values + more
-        if mine.values.shape[1] not in (1, wanted.shape[1]):
-            return False
         room = _NEAR * np.finfo(mine.values.dtype).eps * (wanted + data.total_count)
         if np.any(np.abs(mine.values - wanted) > room):
             return False

@@ -345,7 +345,8 @@ def _repeated(
     if latents > 1 and np.all((low == high) | ~np.isfinite(low)):
         reason = "a plate has each latent see its own value so many times"
         return Finding("likelihood_weight", words, times, 1.0, None, reason, "mistake")
-    reason = f"each value is held against several of the {latents} latents: compare the shapes"
+    against = f"against several of the {latents} latents" if latents > 1 else "in several rows"
+    reason = f"each value is held {against}: compare the shapes"
     return Finding("broadcast_observations", words, reason=reason, status="mistake")
 
 

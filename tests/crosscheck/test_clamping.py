@@ -74,3 +74,13 @@ def test_an_end_is_clamped_where_draws_are_expected_at_it(latents, up):
             for x in (model, model._replace(clamped=False))
         )
         assert (seen == free).all() != clamped, share
+
+
+@pytest.mark.parametrize("latents", [1, 4])
+@pytest.mark.parametrize(("share", "needed"), [(0.97, False), (1.03, True)])
+def test_latents_share_a_hundredth_of_a_clamped_draw(latents, share, needed):
+    """Fewer in all, and none is taken to be clamped."""
+    size = float(special.btdtria(share * 1e-2 / latents / (7 * 5), 4.0, 2.0**-23))
+    counts, own = er.Counts([2] * latents, [6] * latents), np.tile([[size], [4.0]], (1, latents))
+    form = LinearForm.of(clamped_model(own, counts, losses=5, particles=7))
+    assert (needs_nodes(form) == needed).all()

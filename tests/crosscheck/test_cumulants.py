@@ -112,6 +112,21 @@ def test_clamped_draws_count_as_what_they_are_clamped_to():
     assert np.isinf(clamped_draws(LinearForm.of(model_of("normal")))).all()
 
 
+@pytest.mark.parametrize("up", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_cumulants_of_draws_of_which_many_are_clamped_at_an_end(up, dtype):
+    """However far out it is: that of float64 is at a logit of 36."""
+    own = np.array([[3.0], [0.03]])
+    own, k = (own, 6) if up else (own[::-1], 0)
+    given = model_of("beta", counts=er.Counts([k], [6]), own=own, clamped=True, dtype=dtype)
+    form = LinearForm.of(given)
+    y = np.linspace(-1500.0, 60.0, 156_001) * (-1 if up else 1)
+    wanted = three(*dense(form, y))[:2, :, 0]
+    _, mean, variance = loss_cumulants(form).at(np.zeros(2))
+    close(np.array((-mean, variance)), wanted, 1e-3)
+    close(DrawCumulants().of(form)[:2, :, 0], wanted, 1e-3)
+
+
 @pytest.mark.parametrize("kind", OWN)
 def test_cumulant_functions(kind):
     """K, K' and K'' of a loss of three particles: log E exp(s loss), and what it weighs."""

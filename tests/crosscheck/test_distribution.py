@@ -14,6 +14,7 @@ from elbo_ref.crosscheck.distribution import (
     _cumulants,
     _many_particles,
     _rounding,
+    _seed,
     expected_losses,
     loss_distribution,
     quick_distribution,
@@ -438,6 +439,19 @@ def test_simulated_draws_are_shared_by_latents():
             for x in (1, 10**12)
         )
         assert one / many == pytest.approx(wanted + 1, rel=1e-6), fewest
+
+
+@pytest.mark.parametrize("moving", [True, False])
+def test_a_distribution_has_no_more_samples_than_tell_its_tail(moving):
+    """Twenty thousand, of each of two losses or once for both."""
+    given = model_of(counts=er.Counts(3, 10), own=[[3.0], [6.0]], loss=RenyiBound(0.5, 2), steps=2)
+    law = loss_distribution(in_two_steps(given) if moving else given, seed())[0]
+    assert law._draws.shape[1] == 20_000
+
+
+def test_one_generator_gives_another_seed_each_time():
+    rng = seed()
+    assert len({_seed(rng) for _ in range(400)}) == 400
 
 
 def test_a_mean_of_as_many_particles_as_draws_departs_from_theirs_to_either_side(monkeypatch):

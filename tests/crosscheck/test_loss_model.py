@@ -160,3 +160,21 @@ def test_fields_of_minibatches():
         assert minibatch_fields(counts, size) == wanted
         with pytest.raises(ValueError, match=f"subsample_size = {total + 1} exceeds the {total}"):
             minibatch_fields(counts, total + 1)
+
+
+@pytest.mark.parametrize("loss", ["trace", er.Renyi(0.5, 2)])
+def test_entries_that_have_one_draw_are_as_many_latents_of_equal_draws(loss):
+    """A scale multiplies the terms of a draw, and so those of a bound of all together."""
+    times = np.array([2, 1, 3])
+    counts = er.Counts(COUNTS.successes, COUNTS.total_count, times)
+    model = model_of("beta", counts, loss=find_loss(loss), particles=2, bound="together")
+    one = model._replace(one_draw=True)
+    entry = np.repeat(np.arange(3), times)
+    spread = model._replace(
+        counts=er.Counts(COUNTS.successes[entry], COUNTS.total_count[entry]),
+        guide_parameters=model.guide_parameters[..., entry],
+    )
+    rng = np.random.default_rng(4)
+    logit = rng.normal(size=(1, 4 if loss != "trace" else 2, 3))
+    draws, many = (Draws(special.expit(y), y) for y in (logit, logit[..., entry]))
+    np.testing.assert_allclose(losses_given(one, draws), losses_given(spread, many), rtol=1e-13)

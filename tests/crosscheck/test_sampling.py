@@ -71,6 +71,41 @@ def test_every_step_has_its_own_distribution(monkeypatch):
         assert len(np.unique(got)) == got.size  # no block repeats another's draws
 
 
+def test_a_block_is_a_particle_at_least(monkeypatch):
+    monkeypatch.setattr(sampling, "_BLOCK", 2)  # of three latents
+    got = samples(model(steps=2, moving=0.8), most=0, fewest=10)
+    assert got.shape == (2, 10) and np.unique(got).size == 20
+
+
+@pytest.mark.parametrize(
+    ("fields", "streams"),
+    [
+        ({}, 1),
+        ({"batch": 2}, 2),
+        ({"observed": False}, 2),
+        ({"batch": 4, "counts": er.Counts(7, 9), "guide_parameters": OWN[:, None, :1]}, 2),
+    ],
+)
+def test_random_numbers_of_each_kind_have_a_stream_of_their_own(monkeypatch, fields, streams):
+    """Draws of c, minibatches and outcomes: none is made of the numbers of another."""
+    asked, plain = [], sampling._Seed.rng
+    monkeypatch.setattr(
+        sampling._Seed, "rng", lambda self, stream: asked.append(stream) or plain(self, stream)
+    )
+    sampling._draws.cache_clear()
+    samples(model(**fields), most=0, fewest=10)
+    assert len(asked) == len(set(asked)) == streams
+
+
+def test_minibatches_of_trials_are_drawn_in_each_step():
+    """As independent as the draws are: 4000 pairs are correlated by less than 5/sqrt(4000)."""
+    counts, own = er.Counts(30, 60), np.array([[400.0], [400.0]])
+    given = model(steps=2, moving=0.01, counts=counts, batch=4, batch_scale=15.0)
+    given = given._replace(guide_parameters=own[:, None] * np.array([[1.0], [1.01]]))
+    one, other = samples(given, most=0, fewest=4000)
+    assert abs(np.corrcoef(one, other)[0, 1]) < 5 / np.sqrt(4000)
+
+
 def test_losses_of_one_distribution_have_the_same_samples():
     same, other = (samples(model(steps=3, moving=x), most=600) for x in (0.0, 0.1))
     assert (same == same[:1]).all() and (other[1] != other[0]).all()

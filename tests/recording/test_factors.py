@@ -41,6 +41,14 @@ def test_the_counts_are_known_exactly(dtype, with_coefficients):
     np.testing.assert_allclose(data.log_coefficient[0], constant, rtol=1e-15)
 
 
+@pytest.mark.parametrize("constant", [100.0, -3000.0])
+def test_a_constant_has_a_rounding_of_its_own(constant):
+    """In float32 it is a multiple of that of the likelihood."""
+    data = data_of_factor(*factored("float32", constant, steps=40))
+    assert data.counts() == COUNTS
+    assert data.findings[0].theirs == pytest.approx(3 * constant, rel=1e-6)
+
+
 def test_four_draws_are_enough():
     """They determine two counts and a constant, and one more holds them."""
     assert data_of_factor(*factored(steps=4)).counts() == COUNTS

@@ -152,6 +152,19 @@ def test_gradients_go_through_the_constraint(constraint, x, slope):
         np.testing.assert_allclose(gradient, np.full((2, 3), 1 / slope), rtol=1e-14)
 
 
+def test_a_parameter_without_a_known_slope_is_passed_over():
+    """Those before and after it have their gradients."""
+    x = {"p": 2.0, "q": 0.25, "r": 3.0}
+    values = {name: np.full((2, 1), value) for name, value in x.items()}
+    groups = {name: {} for name in GROUPS}
+    groups["arguments"] = {f"guide.{name}.concentration1": value for name, value in values.items()}
+    groups |= dict.fromkeys(("before", "constrained", "after"), values)
+    groups["gradients"] = {name: np.ones((2, 1)) for name in x}
+    header = {"sites": [site("guide", name) for name in x], "constraints": {"q": "simplex"}}
+    found = from_first_form(groups, header)["argument_gradients"]
+    assert set(found) == {"guide.p.concentration1", "guide.r.concentration1"}
+
+
 def test_rows_of_a_parameter_belong_to_their_sites():
     """Of a loop: each site has one of the parameter's values, and its gradient."""
     values = np.array([[4.0, 8.0, 15.0], [4.5, 8.5, 14.5]])
@@ -180,9 +193,11 @@ def test_a_parameter_of_another_number_of_values_is_no_source():
 def test_a_point_is_its_own_argument():
     """Of one particle, or of the first of several."""
     draws = np.random.default_rng(0).uniform(0.1, 0.9, (2, 3, 4))
-    sites = [site("model", "c"), site("guide", "c", "Delta")]
+    sites = [site("model", "c"), site("guide", "c", "Delta"), site("guide", "d")]
+    sites += [site("model", "total", "Delta", observed=True), site("model", "d", "Delta")]
     for particles in (1, 3):
-        groups = {name: {} for name in GROUPS} | {"draws": {"c": draws[:, :particles]}}
+        some = draws[:, :particles]
+        groups = {name: {} for name in GROUPS} | {"draws": {"c": some, "d": 1 - some}}
         made = from_first_form(groups, {"sites": sites})
         assert list(made["arguments"]) == ["guide.c.v"]
         np.testing.assert_array_equal(made["arguments"]["guide.c.v"], draws[:, 0])
@@ -195,11 +210,15 @@ def test_rows_belong_to_the_latents_in_their_order():
     for rows, wanted in ((["k", "l"], ["c", "d"]), (["k"], ["c"]), (["k", "l", "m"], 3 * ["c"])):
         observed = {f"{name}.value": np.ones((1, 5)) for name in rows}
         groups = {name: {} for name in GROUPS} | {"draws": draws, "observed": observed}
-        sites = [*latents, *(site("model", name, "Binomial", observed=True) for name in rows)]
+        sites = [*latents, site("model", "lik", "Unit", observed=True)]
+        sites += [site("model", name, "Binomial", observed=True) for name in rows]
         found = [x for x in from_first_form(groups, {"sites": sites})["header"]["sites"]
                  if "latent" in x]  # fmt: skip
-        assert [x["latent"] for x in found] == wanted
+        assert [(x["name"], x["latent"]) for x in found] == list(zip(rows, wanted, strict=True))
         assert {(x["rows"], x["elements"]) for x in found} == {(5, 5)}
+    (one,) = (x for x in from_first_form({**groups, "observed": {}}, {"sites": sites[:4]})
+              ["header"]["sites"] if "latent" in x)  # fmt: skip
+    assert (one["name"], one["rows"]) == ("k", 1), "a row of which nothing is noted"
 
 
 def test_minibatches_of_a_plate_scale_what_is_in_it():
@@ -210,6 +229,8 @@ def test_minibatches_of_a_plate_scale_what_is_in_it():
     assert [x["planned_scale"] for x in made["header"]["sites"]] == [1.5, 1.0, 1.0]
     np.testing.assert_array_equal(made["observed"]["plate.rows"], [[0, 2]])
     assert "plate.index" not in made["observed"]
+    whole = from_first_form({name: {} for name in GROUPS}, {"sites": sites})
+    assert [x["planned_scale"] for x in whole["header"]["sites"]] == [1.0, 1.0, 1.0]
 
 
 def test_a_recording_without_sites_is_refused(tmp_path):

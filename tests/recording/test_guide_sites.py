@@ -46,8 +46,9 @@ def test_values_that_all_latents_share_are_one():
     one = Argument(np.repeat(A, 3, axis=1), gradient, ("a",)).one_for_all()
     np.testing.assert_array_equal(one.values, A)
     np.testing.assert_array_equal(one.gradient, gradient.sum(axis=1, keepdims=True))
-    several = Argument(QA, gradient, ("qa",))
-    assert several.one_for_all() is several
+    for width in (2, 3):
+        several = Argument(QA[:, :width], gradient[:, :width], ("qa",))
+        assert several.one_for_all() is several
 
 
 def test_some_of_the_latents_are_kept():
@@ -72,6 +73,8 @@ def test_gradients_of_two_places_are_added():
     for steps in (1, STEPS):
         own = Argument(QA[:steps], QA[:steps], ("qa",))
         np.testing.assert_array_equal(own.plus(own).gradient, 2 * QA[:steps])
+    other = Argument(QA, QA, ("qa",)).plus(theirs._replace(gradient=3 * A)).gradient
+    np.testing.assert_allclose(other, 3 * A + QA.sum(axis=1, keepdims=True), rtol=1e-15)
     none = Argument(A, None, ())
     assert none.plus(none) is none
     np.testing.assert_array_equal(none.plus(mine).gradient, 3 * A)

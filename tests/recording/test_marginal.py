@@ -10,6 +10,7 @@ from scipy import special, stats
 
 import elbo_ref as er
 from elbo_ref.recording import Recording
+from elbo_ref.recording.guide_sites import OutsideError
 from elbo_ref.recording.replay.check import replay
 from elbo_ref.recording.replay.marginal import compare
 from elbo_ref.recording.statement import read_statement
@@ -54,6 +55,22 @@ def test_the_model_is_the_marginal_one():
     assert statement.marginal and statement.data.counts() == COUNTS
     assert (statement.scale, statement.likelihood_weight) == (1.0, 1.0)
     np.testing.assert_array_equal(statement.prior[:, :, 0], (A, B))
+
+
+def test_what_may_stand_beside_rows_without_a_latent():
+    """Computed values and factors, not another latent, nor rows that have one."""
+    made = recording()
+
+    def beside(*args, **described):
+        sites = [*made.header["sites"], site("model", *args, **described)]
+        rows = {"l.value": K[None], "l.total_count": N[None]}
+        return read_statement(replace(made.with_observed(rows), header={"sites": sites}))
+
+    assert beside("total", "Delta", observed=True).marginal
+    with pytest.raises(OutsideError, match="beside a BetaBinomial the model has d"):
+        beside("d", "Gamma")
+    with pytest.raises(OutsideError, match="beside a BetaBinomial the model has others"):
+        beside("l", "Binomial", observed=True, rows=3, elements=3, latent="d")
 
 
 def test_a_clean_run_agrees():

@@ -210,6 +210,7 @@ def test_arrays_have_the_elements_of_their_site(changed, words):
         ({"sites": [{"scale": 0.0}]}, "scale"),
         ({"sites": [{"elements": 2**53}]}, ""),
         ({"loss": {"num_particles": 1}}, ""),
+        ({"loss": {"num_particles": 2**53}}, ""),
         ({"loss": {"num_particles": 0}}, "num_particles"),
         ({"loss": {"num_particles": 2**53 + 1}}, "num_particles"),
     ],
@@ -224,6 +225,25 @@ def test_numbers_of_a_header_are_bounded(described, words):
             recording(header=header)
     else:
         recording(header=header)
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_site_stands_once_in_its_program(times):
+    one = {"program": "model", "name": "c", "class": "Beta", "observed": False}
+    header = {"sites": [*times * [one], {**one, "program": "guide"}], "earlier_steps": {"a": 7}}
+    if times == 1:
+        recording(header=header)
+        return
+    with pytest.raises(RecordingError, match=f"header.sites: the model has 'c' {times} times"):
+        recording(header=header)
+
+
+def test_moments_are_of_so_many_earlier_steps():
+    words = r"moments 'a': header\.earlier_steps does not say of how many steps"
+    for header in ({}, {"earlier_steps": {"b": 7}}):
+        with pytest.raises(RecordingError, match=words):
+            recording(header=header)
+    recording(header={}, moments={})
 
 
 def test_a_number_is_no_array_of_steps():

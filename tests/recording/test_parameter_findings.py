@@ -62,7 +62,7 @@ def test_a_step_below_the_last_digit_moves_nothing(gradient, told):
         assert bool(left_behind(recording(**groups, lr=rates))) is told
 
 
-@pytest.mark.parametrize(("spacings", "told"), [(0.75, False), (1.5, True)])
+@pytest.mark.parametrize(("spacings", "told"), [(0.75, False), (1.0, False), (1.5, True)])
 def test_without_a_rate_the_gradient_itself_is_the_step(spacings, told):
     groups = moves(a=0.0, b=0.1)
     groups["gradients"]["a"] = np.full((STEPS, 2), spacings * np.spacing(1.0))
@@ -100,6 +100,8 @@ def test_an_argument_of_several_parameters_or_none_says_nothing():
     for sources in ((), ("a", "b"), ("c",)):
         felt = {"prior.concentration1": argument(np.ones((STEPS, 1)), *sources)}
         assert lost_on_the_way(recording(gradients=gradients), felt) == []
+    none = {"prior.concentration1": argument(np.zeros((STEPS, 1)), "a")}
+    assert lost_on_the_way(recording(gradients=gradients), none) == [], "nothing to be lost"
 
 
 def test_values_that_no_gradient_reaches_are_noted_unless_there_are_minibatches():
@@ -173,6 +175,9 @@ def test_a_parameter_that_is_the_mean_or_the_total_of_two_that_move():
         assert not _enters(value * (1 + 1e-11), both, "prior.")
         for role, x in both.items():
             assert not _enters(value, {role: x}, "prior.")
+        wide = {role: x._replace(values=np.tile(x.values, 3)) for role, x in both.items()}
+        assert _enters(value, wide, "prior."), "spelled out for each latent"
+        assert not _enters(np.tile(value.reshape(STEPS, 1), 2), wide, "prior.")
         still = {
             **both,
             "prior.concentration1": Argument(one.values[:1] + 0 * one.values, None, ()),

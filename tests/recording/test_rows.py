@@ -108,6 +108,13 @@ def test_masked_rows_are_said(mask, rows, trials, bare, complement):
         assert bool(finding.of) == bool(bare)
 
 
+def test_masked_rows_are_those_of_the_first_step():
+    made = data(np.array([K, K[::-1]]), np.array([N, N[::-1]]),
+                more={"model.k.mask": np.array([[0.0, 1.0, 1.0]])})  # fmt: skip
+    (finding,) = made.findings
+    assert finding.quantity.startswith("a mask leaves out 1 row (3 of 10 trials succeed there)")
+
+
 def test_masked_rows_are_said_beside_rows_that_are_drawn():
     sites = [{**rows_site("new"), "observed": False}, rows_site("k")]
     observed = {"model.k.mask": np.array([[1.0, 0.0, 1.0]])}
@@ -217,6 +224,7 @@ def test_values_that_stand_against_several_latents_each():
     (finding,) = made.findings
     assert (finding.name, finding.status) == ("broadcast_observations", "mistake")
     assert finding.quantity == "'k' has 3 values and 9 rows"
+    assert finding.reason.startswith("each value is held against several of the 3 latents")
     whole = data(np.repeat(K, 3)[None], [[40.0]], index, rows=9, elements=9)
     assert not whole.findings
     one = data([[3.0]], [[40.0]], rows=3, elements=1)  # one number for all: no shape to mistake
@@ -232,6 +240,15 @@ def test_values_that_a_plate_repeats(latents):
     (finding,) = made.findings
     assert (finding.name, finding.theirs, finding.ours) == ("likelihood_weight", 10.0, 1.0)
     assert made.successes.tolist() == [(10 * k).tolist()]
+
+
+@pytest.mark.parametrize("k", [[3, 7], [3, 3]])
+def test_values_in_several_rows_of_one_latent(k):
+    """Shapes that make a square of a column and a row."""
+    made = data([2 * k], [[10.0]], [[0.0]], {"c": Place(0, 1)}, rows=4, elements=2)
+    (finding,) = made.findings
+    assert (finding.name, finding.status) == ("broadcast_observations", "mistake")
+    assert finding.reason == "each value is held in several rows: compare the shapes"
 
 
 def test_a_site_that_is_masked_altogether_is_none():

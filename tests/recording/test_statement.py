@@ -323,6 +323,7 @@ def test_a_parameter_that_another_program_states_is_not_of_this_argument(made):
         ({"high": 5.0}, -1.0, 4.55, True),  # less_than(5)
         ({"low": 9.0, "high": 10.0}, -1.0, 9.95, True),
         ({"low": 9.0, "high": 10.0}, -1.0, 9.5, False),  # a tenth of the range, not of the end
+        ({"low": 0.0, "high": 1.0}, 0.0, 0.999, False),  # it is where it wants to be
         ({}, -1.0, 0.999, False),
     ],
 )
@@ -341,6 +342,8 @@ def test_a_guide_at_the_end_of_its_range(ends, gradient, at, told):
     found = read_statement(recording).findings
     assert names(found) == (["guide_at_constraint"] if told else [])
     assert not told or "of qa (guide.concentration1)" in found[0].quantity
+    computed = {**recording.arguments, "guide.c.concentration1": 2 * value}
+    assert not names(read_statement(replace(recording, arguments=computed)).findings)
 
 
 # -- scales ----------------------------------------------------------------------------------------
@@ -443,6 +446,22 @@ def test_a_guide_that_takes_other_rows_than_the_minibatch(taken, told):
     )
     own = {"guide.concentration1": Argument(rows + 1.0, None, ("qa",))}
     assert names(other_rows(recording, own)) == told * ["loss_mismatch"]
+
+
+@pytest.mark.parametrize(("plates", "noted"), [(["data"], []), ([], ["data"]), ([], [])])
+def test_rows_of_a_plate_that_are_not_known_or_not_the_model_s(plates, noted):
+    """A plate without minibatches, and one of the guide's own."""
+    rows = np.array([[0, 1, 2], [3, 4, 5]] * 3)
+    gradient = np.zeros((6, 9))
+    np.put_along_axis(gradient, 8 - rows, 1.0, axis=1)
+    sites = [{**MODEL, "plates": plates}, site("guide", "c", plates=["data"])]
+    recording = Recording(
+        losses=np.zeros(6),
+        **{x: {"qa": gradient} for x in ("before", "constrained", "gradients", "after")},
+        observed={f"{x}.rows": rows.astype(float) for x in noted},
+        header={"sites": sites, "plates": {"data": 9}},
+    )
+    assert not other_rows(recording, {"guide.concentration1": Argument(rows + 1.0, None, ("qa",))})
 
 
 # -- masks -----------------------------------------------------------------------------------------

@@ -131,6 +131,14 @@ def test_rows_are_four_roundings_from_their_draw_at_most():
         assert bool(find_link(seen, {"c": Draws(p, (2,))}, None)) is found
 
 
+def test_logits_far_out_are_rounded_as_numbers_of_their_size_are():
+    """To a probability of 1e-12 a logit of float32 is off by 10 of its roundings."""
+    p = np.array([np.geomspace(1e-12, 1e-3, 60)], np.float32)
+    exact = p.astype(np.float64)
+    seen = (np.log(exact) - np.log1p(-exact)).astype(np.float32)
+    assert find_link(rows(seen, is_logit=True), {"c": Draws(p, (60,))}, None) is not None
+
+
 def test_draws_of_whole_numbers_are_no_probabilities():
     """As of a discrete latent, whose draws may all be 0 or 1."""
     ones = np.ones((1, 2))
