@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+import elbo_ref as er
 from elbo_ref.recording import Recording
 from elbo_ref.recording.factors import data_of_factor, factors_beside, no_likelihood
 from elbo_ref.recording.replay.check import replay
@@ -47,6 +48,23 @@ def test_a_constant_has_a_rounding_of_its_own(constant):
     data = data_of_factor(*factored("float32", constant, steps=40))
     assert data.counts() == COUNTS
     assert data.findings[0].theirs == pytest.approx(3 * constant, rel=1e-6)
+
+
+def test_latents_of_one_outcome_or_none_have_their_counts():
+    counts = er.Counts([0, 5, 0], [9, 5, 0])
+    for coefficients in (0.0, counts.log_coefficient):
+        made, logits = factored(outcomes=(counts.successes, counts.failures))
+        values = made.observed["lik.factor"] + coefficients
+        data = data_of_factor(replace(made, observed={"lik.factor": values}), logits)
+        assert data.counts() == counts and not data.findings
+        assert not data.log_coefficient.any() and not data.coefficient_magnitude.any()
+
+
+@pytest.mark.parametrize("with_coefficients", [True, False])
+def test_coefficients_that_a_factor_lacks_have_no_rounding(with_coefficients):
+    data = data_of_factor(*factored(constant=COUNTS.log_coefficient * with_coefficients))
+    wanted = Data.of(COUNTS).coefficient_magnitude * with_coefficients
+    np.testing.assert_array_equal(data.coefficient_magnitude, wanted)
 
 
 def test_four_draws_are_enough():
@@ -153,6 +171,16 @@ def test_a_factor_beside_rows_is_another_model_or_counts_something_twice(kind, w
     assert factors_beside(recording, logits, prior[:, :, None], None) == {}
 
 
+def test_a_factor_of_two_steps_is_judged_as_one_of_many():
+    """One that changes in its second alone, and one that changes by less than is counted."""
+    logits, prior = np.array([[[-0.5, 0.1, 0.3]], [[0.5, 0.4, -0.2]]]), np.ones((2, 2, 1))
+    data = Data.of(COUNTS)._replace(by_hand=False)
+    for change, what in ((1e-2, ""), (1e-6, "prior")):
+        values = {"more.factor": np.array([[1.0], [1.0 + change]])}
+        found = factors_beside(Recording(losses=np.zeros(2), observed=values), logits, prior, data)
+        assert found["more"].what == what, "the density of a uniform prior is a constant"
+
+
 def test_a_program_with_a_penalty_is_outside_and_its_losses_are_no_mistake():
     made = Made("beta")
 
@@ -188,7 +216,7 @@ def test_the_likelihood_once_more_explains_the_losses(coefficients):
 
     verdict = replay(made.recording(losses=losses, observed=observed))
     assert {*verdict.mistakes} - {"gradient_mismatch"} == {"likelihood_weight"}
-    assert all(x.status == "agrees" for x in verdict if x.name == "losses")
+    assert [x.status for x in verdict if x.name == "losses"] == ["agrees"]
     found = verdict["likelihood_weight"]
     assert found.quantity == "the factor 'more' is the likelihood again"
 

@@ -206,7 +206,7 @@ def test_a_point_is_its_own_argument():
 def test_rows_belong_to_the_latents_in_their_order():
     """Each site of rows to a latent of its own if there are as many, else all to the first."""
     draws = {name: np.full((2, 1, 1), 0.5) for name in ("c", "d")}
-    latents = [site("model", "c"), site("model", "d")]
+    latents = [site("model", "discrete", "Poisson"), site("model", "c"), site("model", "d")]
     for rows, wanted in ((["k", "l"], ["c", "d"]), (["k"], ["c"]), (["k", "l", "m"], 3 * ["c"])):
         observed = {f"{name}.value": np.ones((1, 5)) for name in rows}
         groups = {name: {} for name in GROUPS} | {"draws": draws, "observed": observed}
@@ -216,7 +216,7 @@ def test_rows_belong_to_the_latents_in_their_order():
                  if "latent" in x]  # fmt: skip
         assert [(x["name"], x["latent"]) for x in found] == list(zip(rows, wanted, strict=True))
         assert {(x["rows"], x["elements"]) for x in found} == {(5, 5)}
-    (one,) = (x for x in from_first_form({**groups, "observed": {}}, {"sites": sites[:4]})
+    (one,) = (x for x in from_first_form({**groups, "observed": {}}, {"sites": sites[:5]})
               ["header"]["sites"] if "latent" in x)  # fmt: skip
     assert (one["name"], one["rows"]) == ("k", 1), "a row of which nothing is noted"
 

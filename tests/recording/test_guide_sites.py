@@ -130,6 +130,20 @@ def test_sites_with_other_values_keep_them():
     assert found.values.tolist() == [[2.0, 2.0, 2.0, 3.0]] * STEPS
 
 
+def test_values_for_each_element_beside_one_for_all():
+    """Of two sites of two elements."""
+    names = ["c", "d"]
+    arguments = {"model.c.concentration1": A, "model.d.concentration1": QA[:, :2]}
+    made = Recording(
+        losses=np.zeros(STEPS),
+        draws={name: np.full((STEPS, 1, 2), 0.5) for name in names},
+        arguments=arguments,
+        header={"sites": [site("model", name) for name in names]},
+    )
+    found = Sites(made, names).argument("model", "", "concentration1")
+    np.testing.assert_array_equal(found.values, np.hstack((A, A, QA[:, :2])))
+
+
 def test_a_gradient_that_one_site_lacks_is_lacking():
     sites = Sites(looped(gradients=False), ["c_0", "c_1", "c_2"])
     assert sites.argument("model", "", "concentration1").gradient is None
@@ -210,6 +224,21 @@ def test_equal_values_of_other_parameters_are_not_the_prior():
     assert statement.guide.name == "beta_shared"
 
 
+@pytest.mark.parametrize(("latents", "guide"), [(1, "beta"), (2, "beta_shared")])
+def test_a_guide_of_one_latent_is_not_shared(latents, guide):
+    names = [f"c_{i}" for i in range(latents)]
+    own = {
+        f"{program}.{name}.{key}": x
+        for program, pair in {"model": (A, B), "guide": (QA, QB)}.items()
+        for name in names
+        for key, x in zip(FROM_PRIOR, (x[:, :1] for x in pair), strict=True)
+    }
+    sites = [site(program, name) for program in ("model", "guide") for name in names]
+    made = Recording(losses=np.zeros(STEPS), draws=dict.fromkeys(names, C[:, :, :1]),
+                     arguments=own, header={"sites": sites})  # fmt: skip
+    assert read_statement(made).guide.name == guide
+
+
 def test_a_guide_of_values_for_each_latent_may_have_one_scalar():
     statement = reading([site("guide", "c")], {**_guide(QA, B)})
     assert statement.guide.name == "beta"
@@ -264,7 +293,7 @@ def test_a_vector_of_another_family_is_outside_the_model(kind):
     words = f"draws all latents together, '{vector}' from a {kind}"
     with pytest.raises(OutsideError, match=words):
         reading(sites, {"guide.c.v": C[:, 0]}, draws=draws)
-    more = [sites[0], site("guide", "_other", kind), sites[1]]
+    more = [sites[0], site("guide", "_other", "Normal"), sites[1]]
     with pytest.raises(OutsideError, match=words):
         reading(more, {"guide.c.v": C[:, 0]}, draws={**draws, "_other": Y})
 

@@ -69,6 +69,8 @@ def test_what_may_stand_beside_rows_without_a_latent():
     assert beside("total", "Delta", observed=True).marginal
     with pytest.raises(OutsideError, match="beside a BetaBinomial the model has d"):
         beside("d", "Gamma")
+    with pytest.raises(OutsideError, match="beside a BetaBinomial the model has d"):
+        beside("d", "Delta")
     with pytest.raises(OutsideError, match="beside a BetaBinomial the model has others"):
         beside("l", "Binomial", observed=True, rows=3, elements=3, latent="d")
 

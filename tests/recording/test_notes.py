@@ -101,6 +101,21 @@ def test_arrays_that_do_not_belong_together(changed, words):
         recording(**changed)
 
 
+@pytest.mark.parametrize(
+    ("kind", "kept"),
+    [
+        (np.float32, np.float32),
+        (np.float16, np.float16),
+        (np.int32, np.float64),
+        (bool, np.float64),
+        (np.longdouble, np.float64),
+    ],
+)
+def test_numbers_are_kept_as_floats_of_their_precision(kind, kept):
+    made = recording(observed={"obs.value": np.ones((1, 3), kind)})
+    assert made.observed["obs.value"].dtype == kept
+
+
 def test_a_constrained_parameter_may_have_more_values():
     """A simplex of two has one free coordinate; but as many steps as the others."""
     free = {"a": np.zeros((3, 1))}

@@ -16,6 +16,7 @@ from elbo_ref.recording.parameter_findings import (
 )
 
 STEPS = 6
+ONES = np.ones((STEPS, 1))
 
 
 def recording(gradients, **groups):
@@ -100,6 +101,9 @@ def test_an_argument_of_several_parameters_or_none_says_nothing():
     for sources in ((), ("a", "b"), ("c",)):
         felt = {"prior.concentration1": argument(np.ones((STEPS, 1)), *sources)}
         assert lost_on_the_way(recording(gradients=gradients), felt) == []
+    later = {"prior.concentration1": argument(None, "b"), "guide.v": argument(ONES, "a")}
+    (found,) = lost_on_the_way(recording(gradients=gradients), later)
+    assert found.quantity.startswith("guide.v has a gradient, and none comes to a")
     none = {"prior.concentration1": argument(np.zeros((STEPS, 1)), "a")}
     assert lost_on_the_way(recording(gradients=gradients), none) == [], "nothing to be lost"
 

@@ -93,10 +93,10 @@ def test_single_trials_have_no_coefficients():
 )
 @pytest.mark.parametrize("complement", [False, True])
 def test_masked_rows_are_said(mask, rows, trials, bare, complement):
-    """Rows of latents 2, 0, 1, 2, of which the third has no trials."""
+    """Rows of latents 2, 0, 0, 2, of which the third has no trials."""
     value = np.array([1, 2, 0, 4]) if not complement else np.array([8, 7, 0, 5])
     made = data(
-        value[None], [[9, 9, 0, 9]], [[2, 0, 1, 2]], rows=4, elements=4, complement=complement,
+        value[None], [[9, 9, 0, 9]], [[2, 0, 0, 2]], rows=4, elements=4, complement=complement,
         more={"model.k.mask": np.array([mask], float)},
     )  # fmt: skip
     found = [x for x in made.findings if x.name == "masked"]
@@ -106,6 +106,19 @@ def test_masked_rows_are_said(mask, rows, trials, bare, complement):
         assert finding.quantity.startswith(start)
         assert finding.quantity.endswith(f"all data of {bare} of 3 latents") == bool(bare)
         assert bool(finding.of) == bool(bare)
+
+
+def test_masked_rows_are_of_the_latents_of_their_site():
+    """A mask on the second row of the second site: its latent is the fourth of five."""
+    places = {"a": Place(0, 2), "c": Place(2, 3)}
+    sites = [rows_site("j", latent="a", rows=2, elements=2), rows_site("k")]
+    observed = {"model.k.mask": np.array([[1.0, 0.0, 1.0]])}
+    for name, size in (("j", 2), ("k", 3)):
+        row = {"value": K, "total_count": N, "index": np.arange(3)}
+        observed |= {f"{name}.{key}": np.asarray(x, float)[None, :size] for key, x in row.items()}
+    made = Recording(losses=np.zeros(1), observed=observed, header={"sites": sites})
+    (finding,) = (x for x in data_of(made, sites, places, 5).findings if x.name == "masked")
+    assert finding.quantity.endswith("and with them all data of 1 of 5 latents")
 
 
 def test_masked_rows_are_those_of_the_first_step():
@@ -254,7 +267,8 @@ def test_values_in_several_rows_of_one_latent(k):
 def test_a_site_that_is_masked_altogether_is_none():
     """Such as the unobserved part of a site whose `obs_mask` is true everywhere."""
     mask = {"model.k.mask": np.zeros((1, 3))}
-    assert not data(np.array([K, K]), np.array([N, N]), observed=False, more=mask).findings
+    none = data(np.array([K, K]), np.array([N, N]), observed=False, more=mask)
+    assert not none.findings and none.successes.tolist() == [[0, 0, 0]]
 
 
 def test_rows_that_are_drawn_are_no_observations():
@@ -313,6 +327,9 @@ def test_counts_of_a_likelihood_that_was_written_by_hand():
     np.testing.assert_array_equal(made.coefficient_magnitude, magnitude[rows.astype(int)])
     assert data_by_hand(Recording(losses=np.ones(3)), COUNTS, 2) is None
     assert data_by_hand(batches, er.Counts(K[:2], N[:2]), 1) is None, "other rows"
+    assert data_by_hand(batches, er.Counts(K[:1], N[:1]), 2) is None, "of more rows than there are"
+    more = er.Counts([*K, 1], [*N, 2])
+    assert data_by_hand(batches, more, 2) and data_by_hand(batches, more, 3) is None
     two = replace(batches, observed={"plate.rows": rows, "other.rows": rows})
     assert data_by_hand(two, COUNTS, 2) is None, "of which plate?"
 

@@ -80,9 +80,9 @@ def test_rows_of_other_latents_in_another_step_are_scaled_otherwise():
 
 
 def test_weights_that_count_no_latents_are_another_model():
-    half = TIMES / 2
-    with pytest.raises(OutsideError, match="weighted by what counts no latents"):
-        read_statement(recording(half, half, half))
+    for weights in (TIMES / 2, TIMES - 1):
+        with pytest.raises(OutsideError, match="weighted by what counts no latents"):
+            read_statement(recording(weights, weights, weights))
     made = recording()
     changing = np.array([TIMES, TIMES[::-1]] * 3)
     for steps in (6, 2):

@@ -321,6 +321,7 @@ def test_a_parameter_that_another_program_states_is_not_of_this_argument(made):
         ({"low": 0.0, "high": 1.0}, -1.0, np.linspace(0.999, 0.5, STEPS), False),  # no longer
         ({"low": 0.0}, 1.0, 1e-6, False),  # positive: concentrations end there anyway
         ({"high": 5.0}, -1.0, 4.55, True),  # less_than(5)
+        ({"high": 5.0}, -1.0, 4.45, False),
         ({"low": 9.0, "high": 10.0}, -1.0, 9.95, True),
         ({"low": 9.0, "high": 10.0}, -1.0, 9.5, False),  # a tenth of the range, not of the end
         ({"low": 0.0, "high": 1.0}, 0.0, 0.999, False),  # it is where it wants to be
@@ -342,6 +343,17 @@ def test_a_guide_at_the_end_of_its_range(ends, gradient, at, told):
     found = read_statement(recording).findings
     assert names(found) == (["guide_at_constraint"] if told else [])
     assert not told or "of qa (guide.concentration1)" in found[0].quantity
+    swapped = {f"guide.c.concentration{i}": x for i, x in enumerate((value, QB))}
+    gradients = {"guide.c.concentration0": np.full((STEPS, 3), gradient)}
+    second = site("guide", "c", sources={"concentration1": ["qb"], "concentration0": ["qa"]})
+    other = replace(
+        recording,
+        arguments={**recording.arguments, **swapped},
+        argument_gradients=gradients,
+        header={**recording.header, "sites": [MODEL, second, recording.header["sites"][-1]]},
+    )
+    found = [x for x in read_statement(other).findings if x.name == "guide_at_constraint"]
+    assert len(found) == told and all("of qa (guide.concentration0)" in x.quantity for x in found)
     computed = {**recording.arguments, "guide.c.concentration1": 2 * value}
     assert not names(read_statement(replace(recording, arguments=computed)).findings)
 

@@ -103,6 +103,15 @@ def test_rows_find_their_latents(shape, index, of_rows, complement, is_logit, dt
     assert link.element.tolist() == index
 
 
+def test_one_probability_of_all_particles():
+    """As of a point, which is drawn once for all of them, or many times."""
+    c = np.repeat(C[:1], 3, axis=0)
+    assert find_link(rows(C[:1]), {"c": Draws(c, (3,))}, None) is not None
+    c[2, 1] = 0.2
+    assert find_link(rows(C[:1]), {"c": Draws(c, (3,))}, None) is None
+    assert find_link(rows(c[:2]), {"c": Draws(c, (3,))}, None) is None
+
+
 def test_every_particle_must_agree():
     p = C[:, [0, 0]].copy()
     assert find_link(rows(p), {"c": Draws(C, (3,))}, None) is not None
