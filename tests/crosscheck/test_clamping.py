@@ -84,3 +84,15 @@ def test_latents_share_a_hundredth_of_a_clamped_draw(latents, share, needed):
     counts, own = er.Counts([2] * latents, [6] * latents), np.tile([[size], [4.0]], (1, latents))
     form = LinearForm.of(clamped_model(own, counts, losses=5, particles=7))
     assert (needs_nodes(form) == needed).all()
+
+
+@pytest.mark.parametrize("loc", [-0.7, 0.9])
+def test_a_normal_guide_sees_its_draws_as_the_run_does(loc):
+    """At both ends, wherever it stands: no draw of it is known to be rare."""
+    given = model_of("normal", er.Counts(3, 10), [[loc], [0.5]], dtype="float32", clamped=True)
+    form, logit = LinearForm.of(given), np.array([[[-30.0, -20.0, 0.0, 20.0, 30.0]]])
+    arrays = [x[..., None] for x in (form.tilt, form.likelihood, form.parameters)]
+    found = form_at_nodes(form, np.ones(1, bool), logit)
+    np.testing.assert_array_equal(found, form.at_draws(logit, *arrays))
+    free = form._replace(model=given._replace(clamped=False))
+    assert (found != free.at_draws(logit, *arrays)).sum() >= 2

@@ -202,7 +202,7 @@ def test_how_far_cumulants_are_compared():
         assert abs(exponential.at(s)[1, 0] - scale) <= 0.5
 
 
-@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("sign", [1.0, -1.0, 30.0, -30.0])
 def test_domains(sign):
     """Up to where a concentration of a latent that is there would be zero; past no other end."""
     model = model_of("beta", num_particles=3, factor=2.0 * sign)
@@ -227,7 +227,7 @@ def test_domains(sign):
     np.testing.assert_allclose(normal.domain, wanted, rtol=1e-14)
 
 
-@pytest.mark.parametrize("factor", [1.0, -4.0, -0.4])
+@pytest.mark.parametrize("factor", [1.0, 4.0, -4.0, -0.4])
 def test_the_domain_of_a_normal_guide(factor):
     """Its squared deviate, half of z^2, has exponential moments up to one end, by particles."""
     found = loss_cumulants(LinearForm.of(model_of("normal", num_particles=3, factor=factor)))

@@ -317,6 +317,16 @@ def test_the_density_of_minibatches():
     assert np.abs(off).mean() < 0.1 < 0.3 < np.abs(normal).mean()
 
 
+@pytest.mark.parametrize(
+    ("latents", "particles", "batches"), [(3, 1, 400), (100, 4, 250), (50, 12, 200)]
+)
+def test_so_many_minibatches_make_a_density(latents, particles, batches):
+    """Of a hundred thousand latents in all, but 200 and 400 at most."""
+    counts = er.Counts(np.arange(latents) % 4, 6)
+    given = model_of(counts=counts, own=np.full((2, latents), 3.0), particles=particles, batch=2)
+    assert loss_distribution(given, seed())[0]._parts.mean.shape[0] == batches
+
+
 SIX = er.Counts([3, 11, 0, 7, 5, 9], [10, 20, 6, 7, 30, 12])
 
 

@@ -59,3 +59,17 @@ def test_the_logarithm_of_a_gamma():
             wanted, rel=1e-11 if abs(x) < 1e-4 else 1e-7
         )
     assert _logarithm(np.array(0.0)) == 0.5
+
+
+@pytest.mark.parametrize("skewness", [0.7, -0.7])
+def test_cumulants_are_finite_at_the_end_of_their_domain_and_beyond(skewness):
+    """A search for a tilt may try it; within, K is -log(1 - t s) beside a line."""
+    found, end = of(5.0, 3.0, skewness), 2 / (3.0 * skewness)
+    low, high = found.domain[:, 0]
+    assert (high if skewness > 0 else low) == pytest.approx(end, rel=1e-14)
+    inside = end / 2
+    shape = 4 / skewness**2
+    wanted = 5.0 * inside + shape * (np.log(2) - 0.5)
+    assert found.at(np.array([inside]))[0, 0] == pytest.approx(wanted, rel=1e-13)
+    for share in (1.0, 1.5, 1.999, 3.0):
+        assert np.isfinite(found.at(np.array([share * end]))).all()

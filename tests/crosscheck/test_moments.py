@@ -50,6 +50,17 @@ def test_cumulants_of_each_latent(kind):
     close(DrawCumulants().of(LinearForm.of(model)), of_each(model))
 
 
+def test_cumulants_of_many_latents_are_those_of_each():
+    """Of a normal guide, so many at once that no two losses fit into a block."""
+    loc, counts = np.linspace(-1.0, 1.0, 100), er.Counts(np.arange(100) % 7, 8)
+    model = two_steps("normal", counts, [loc, np.full(100, 0.5)])
+    found = DrawCumulants().of(LinearForm.of(model))
+    for g in (0, 57, 99):
+        one = er.Counts(int(counts.successes[g]), 8)
+        alone = two_steps("normal", one, [[loc[g]], [0.5]])
+        close(found[..., g], DrawCumulants().of(LinearForm.of(alone))[..., 0], 1e-9)
+
+
 def test_the_divergence_of_a_beta_in_closed_form_does_not_vary():
     """What is drawn is the likelihood alone; the mean is that of the drawn divergence."""
     closed = two_steps("beta", loss="trace_mean_field", likelihood_weight=0.7)

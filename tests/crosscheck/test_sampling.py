@@ -151,6 +151,16 @@ def test_renyi_bounds(bound):
     assert alike(got, wanted)
 
 
+@pytest.mark.parametrize("bound", ["each", "together"])
+def test_renyi_bounds_of_several_steps(bound):
+    """Each is that of its own parameters."""
+    given = model(steps=2, moving=0.8, loss=RenyiBound(0.5, 3), bound=bound)
+    both = samples(given, most=36_000)
+    alone = [samples(given.at(slice(t, t + 1)), seed=5, most=18_000)[0] for t in range(2)]
+    assert alike(both[0], alone[0]) and alike(both[1], alone[1])
+    assert not alike(both[0], alone[1])
+
+
 def test_outcomes_that_the_model_draws():
     """Without `obs=` the successes are drawn, with their coefficients."""
     got, rng = samples(model(observed=False), most=12_000)[0], np.random.default_rng(5)
