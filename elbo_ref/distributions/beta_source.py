@@ -99,17 +99,18 @@ class BetaSource(Source):
         a unit exponential (G. Marsaglia & W. W. Tsang, ACM Transactions on Mathematical Software 26
         (2000) 363, section 6).
         """
-        columns = x.reshape(2, *(1,) * (len(shape) + 1 - x.ndim), *x.shape[1:])
         if x.size == 2:
             a, b = x.ravel().tolist()  # the same, in half the time
             up, down = rng.standard_gamma(a + 1, shape), rng.standard_gamma(b + 1, shape)
         else:
-            up, down = rng.standard_gamma(columns + 1, (2, *shape))
+            a, b = x[0], x[1]
+            columns = x.reshape(2, *(1,) * (len(shape) - a.ndim), *a.shape)
+            gammas = rng.standard_gamma(columns + 1, (2, *shape))
+            up, down = gammas[0], gammas[1]
         up /= down
         logits: FloatArray = np.log(up, out=up)
         waits = rng.standard_exponential((2, *shape))
-        waits /= columns[::-1]
-        logits += waits[0] - waits[1]
+        logits += waits[0] / b - waits[1] / a
         return logits
 
     def pathwise(
@@ -127,7 +128,7 @@ class BetaSource(Source):
 
             psi(a + b) - psi(a) = D(a + 1, b) + log(1 + b/(a + S)) + b / (a (a + b)).
         """
-        a, b = x
+        a, b = x[0], x[1]
         if a.size < 2:
             return super().pathwise_and_logs(logit, x)
         remainders = digamma_remainders(a, b)

@@ -88,7 +88,7 @@ def _of_few(y: FloatArray, pairs: FloatArray, remainders: FloatArray) -> FloatAr
 
 def _exchanged(rows: FloatArray, where: BoolArray) -> Pair:
     """Return two rows, each with the numbers of the other at some places."""
-    a, b = rows
+    a, b = rows[0], rows[1]
     return np.where(where, b, a), np.where(where, a, b)
 
 

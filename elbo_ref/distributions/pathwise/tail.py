@@ -45,7 +45,7 @@ from elbo_ref.special.arithmetic import blocks, constants
 BLOCK, _INNER = 8192, 512
 """Draws in all, and with their nodes."""
 _LEVEL, _TWICE = constants(36.0, 72.0)
-_ONE, _MINUS, _HALF, _QUARTER = constants(1.0, -1.0, 0.5, 0.25)
+_ONE, _MINUS, _LOW, _QUARTER = constants(1.0, -1.0, 0.3, 0.25)
 
 
 @functools.cache
@@ -57,10 +57,10 @@ def _rule(nodes: int) -> FloatArray:
 
 
 def plateau(c: FloatArray, v: FloatArray, a: FloatArray) -> BoolArray:
-    """Tell where e^-h is flat at first."""
-    flat: BoolArray = a < _HALF
+    """Tell where e^-h is so flat at first that 36 nodes would leave more than 4e-15."""
+    flat: BoolArray = a < _LOW
     if np.count_nonzero(flat):
-        flat &= v < _HALF
+        flat &= v < _LOW
         flat &= v > a
         flat &= c < _QUARTER
     return flat
@@ -75,11 +75,12 @@ def derivatives(draws: Left, *, whole: bool = False) -> tuple[FloatArray, FloatA
     last, other = np.where(above, b, a), np.where(above, a, b)
     end = _panel_end(-sign * y, last + _ONE, other)
     signed_end, slope, total = sign * end, a + ~above, s + _ONE
-    mass, mass_d, mass_ratio = moments = np.empty((3, y.size))
+    moments = np.empty((3, y.size))
     rule = _rule(36 if whole else 28)
     for part in blocks(y.size, _INNER):
         given = (x[part] for x in (signed_end, slope, c, total))
         _integrate(moments[:, part], rule, *given)
+    mass, mass_d, mass_ratio = moments[0], moments[1], moments[2]
     once = _ONE / s
     across = last / other * -once
     p, q = np.where(above, across, once), np.where(above, once, across)
