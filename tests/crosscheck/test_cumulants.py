@@ -212,6 +212,11 @@ def test_domains(sign):
         ends = (-form.parameters[:, t] / (form.tilt[:, t] * unit)).ravel()
         assert low[t] == pytest.approx(ends[ends < 0].max(initial=-np.inf), rel=1e-13)
         assert high[t] == pytest.approx(ends[ends > 0].min(initial=np.inf), rel=1e-13)
+    for end in (low, high):
+        if np.isfinite(end).all():
+            with np.errstate(over="ignore"):
+                inside, beyond = (loss_cumulants(form).at(x * end)[0] for x in (0.9, 1.3))
+            assert (beyond > 100 + inside).all(), "as good as infinite, and a number"
     absent = er.Counts(COUNTS.successes, COUNTS.total_count, [1, 0, 1, 1])
     form = LinearForm.of(model._replace(counts=absent))
     low, high = loss_cumulants(form).domain

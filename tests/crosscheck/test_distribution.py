@@ -275,6 +275,7 @@ BATCHES = {
     "latents": (None, [[3.1, 7.9, 1.2], [4.2, 3.3, 5.5]], 2),
     "equal latents": (er.Counts([2, 7], [5, 9], [2, 1]), [[3.1, 7.9], [4.2, 3.3]], 2),
     "trials of one latent": (er.Counts(7, 16), [[8.0], [10.0]], 5),
+    "trials of two equal latents": (er.Counts(7, 16, 2), [[8.0], [10.0]], 5),
 }
 
 
@@ -510,7 +511,7 @@ def test_drawn_losses_of_minibatches_have_the_cumulants(name, particles):
     """Within five standard errors of 20,000 draws (a false alarm in 1e6)."""
     counts, own, batch = BATCHES[name]
     of = model("beta", (1.5, 2.5), own, particles=particles, counts=counts)
-    of = of._replace(batch=batch, batch_scale=16 / 5 if name == "trials of one latent" else 1.5)
+    of = of._replace(batch=batch, batch_scale=16 / 5 if name.startswith("trials") else 1.5)
     whole = minibatch_cumulants(LinearForm.of(of), DrawCumulants())
     size = 20_000
     each = of._replace(num_particles=particles)

@@ -13,7 +13,7 @@ from elbo_ref.crosscheck.linear_form import LinearForm
 from elbo_ref.crosscheck.loss_model import Rows, minibatch_fields
 from elbo_ref.crosscheck.mistakes import closed_form_hypotheses
 from elbo_ref.objectives import find as find_loss
-from loss_models import COUNTS, OWN, model_of
+from loss_models import COUNTS, OWN, in_two_steps, model_of
 
 
 def drawn(model, steps, rng):
@@ -178,3 +178,13 @@ def test_entries_that_have_one_draw_are_as_many_latents_of_equal_draws(loss):
     logit = rng.normal(size=(1, 4 if loss != "trace" else 2, 3))
     draws, many = (Draws(special.expit(y), y) for y in (logit, logit[..., entry]))
     np.testing.assert_allclose(losses_given(one, draws), losses_given(spread, many), rtol=1e-13)
+
+
+def test_losses_of_one_set_of_parameters_and_rows_stand_still():
+    one = model_of("beta", steps=3)
+    rows = Rows.of(COUNTS)
+    changing = Rows(*(np.concatenate([x, x, x + 1.0], axis=-2) for x in rows))
+    assert one.still is True and one._replace(seen=rows).still is True
+    assert one._replace(seen=changing).still is False
+    assert in_two_steps(one).still is False
+    assert one._replace(prior=one.prior * [[[1.0], [1.0], [1.1]]]).still is False
