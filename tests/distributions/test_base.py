@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import special
 
+import elbo_ref as er
 import oracles
 from elbo_ref.distributions.base import Source
 from elbo_ref.distributions.beta_source import BETA
@@ -65,21 +66,33 @@ def test_pull_back_is_the_slope_of_the_expectation(source):
     np.testing.assert_allclose(source.pull_back(TILT, x)[0], wanted, rtol=1e-7, atol=1e-9)
 
 
+def log_density(source, y, x):
+    """Log density of the logit, (..., G)."""
+    logs = special.log_expit(np.array((y, -y)))
+    residual = source.residual(y, x)
+    powers = (exponents(source, x)[:, None] * logs).sum(axis=0)
+    return powers - (0.0 if residual is None else residual) - source.log_normalizer(x)
+
+
+@DRAWN
+def test_the_density_of_a_logit_has_mass_one(source):
+    y = np.linspace(-80.0, 80.0, 8001)[:, None]
+    density = np.exp(log_density(source, y, PARAMETERS[source]))
+    np.testing.assert_allclose(0.02 * density.sum(axis=0), 1.0, rtol=1e-11)
+
+
 @DRAWN
 def test_the_score_is_the_slope_of_the_log_density(source):
     x = PARAMETERS[source]
     y = np.random.default_rng(0).normal(size=(4, 3))
     logs = special.log_expit(np.array((y, -y)))
 
-    def log_density(x):
-        powers = exponents(source, x)[:, None] * logs
-        residual = source.residual(y, x)
-        residual = 0.0 if residual is None else residual
-        return powers.sum(axis=0) - residual - source.log_normalizer(x)
+    def one(p):
+        return slopes(lambda x: log_density(source, y, x)[p], x)
 
     np.testing.assert_allclose(
         source.score(y, logs, x),
-        np.array([slopes(lambda x, p=p: log_density(x)[p], x) for p in range(4)]).swapaxes(0, 1),
+        np.array([one(p) for p in range(4)]).swapaxes(0, 1),
         rtol=1e-6,
         atol=1e-7,
     )
@@ -128,6 +141,11 @@ def test_what_a_logit_normal_adds_is_its_residual_s_slope_less_the_score():
     constant = LOGIT_NORMAL.residual_gradient(x)
     score = LOGIT_NORMAL.score(y, None, x)
     np.testing.assert_allclose(through - score, constant[:, None] + np.zeros_like(z), atol=1e-12)
+
+
+@pytest.mark.parametrize("q", [er.Beta([2.0, 0.4], 3.0), er.LogitNormal([0.3, -2.0], 0.8)])
+def test_a_standard_deviation_is_the_root_of_the_variance(q):
+    np.testing.assert_allclose(np.square(q.std), q.variance, rtol=1e-14)
 
 
 def test_a_point_is_itself():

@@ -10,6 +10,7 @@ import copy
 import json
 import pickle
 
+import mpmath as mp
 import numpy as np
 import pytest
 from hypothesis import example, given, settings, strategies as st
@@ -147,6 +148,21 @@ def test_kl_of_neighbours_joins_the_general_formula():
     kl = q.kl(Beta(3.0 + steps, 5.0 + steps / 2))
     smooth = np.diff(np.sqrt(kl), 2)
     assert np.abs(np.diff(smooth)).max() < 1e-8
+
+
+def test_kl_of_neighbours_is_right_to_rounding():
+    """Of concentrations that differ by less than a quarter, against mpmath."""
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        a, b = np.exp(rng.uniform(-4, 6, 2))
+        a0, b0 = (a, b) * (1 + rng.uniform(-0.25, 0.25, 2))
+        with mp.workdps(40):
+            log_beta = lambda x, y: mp.loggamma(x) + mp.loggamma(y) - mp.loggamma(x + y)  # noqa: E731
+            rise = [(mp.mpf(x) - x0) * mp.psi(0, x) for x, x0 in ((a, a0), (b, b0))]
+            total = mp.mpf(a) + b
+            exact = log_beta(*map(mp.mpf, (a0, b0))) - log_beta(*map(mp.mpf, (a, b))) + sum(rise)
+            exact += (mp.mpf(a0) + b0 - total) * mp.psi(0, total)
+        assert Beta(a, b).kl(Beta(a0, b0)) == pytest.approx(float(exact), rel=5e-12), (a, b, a0, b0)
 
 
 @settings(max_examples=60)

@@ -120,6 +120,16 @@ def test_density_integrates_to_one():
     assert np.mean(np.exp(LogitNormal(0.4, 0.6).log_prob(c))) == pytest.approx(1, rel=1e-9)
 
 
+@pytest.mark.parametrize("loc", [-2.0, 0.0, 3.0])
+def test_the_density_is_the_slope_of_the_distribution(loc):
+    """Between neighbouring points the normal distribution of the logit grows by so much."""
+    edges = np.linspace(0.001, 0.999, 20_001)
+    grown = np.diff(sc.ndtr((sc.logit(edges) - loc) / 0.6))
+    middle = (edges[1:] + edges[:-1]) / 2
+    density = np.exp(LogitNormal(loc, 0.6).log_prob(middle))
+    np.testing.assert_allclose(density * np.diff(edges), grown, rtol=2e-3, atol=1e-12)
+
+
 def test_value():
     q = LogitNormal([0.0, 1.0], 2.0)
     assert q.shape == (2,) and q == LogitNormal([0.0, 1.0], [2.0, 2.0]) and q != 3
