@@ -84,7 +84,7 @@ def spread_findings(
     smooth = p_little < p_much and is_smooth(losses)
     as_of += " or of means over several steps, as neighbours are alike" * smooth
     as_of += " or of means over the steps of an epoch" * (epochs := model.batch is not None)
-    rivals = ("smoothed_losses",) * (smooth or (epochs and p_little < p_much))
+    rivals = ("smoothed_losses",) if smooth or (epochs and p_little < p_much) else ()
     finding = Finding(
         "loss_mismatch",
         what,

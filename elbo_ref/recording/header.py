@@ -88,6 +88,7 @@ _OPTIMIZER = record(
         "scheduler": optional(text()),
         "clip": typed({str: text(), dict: named(optional(number()))}),
         "settings": named(_SETTINGS),
+        "changing": items(text()),
     },
     others=plain,
 )

@@ -172,7 +172,7 @@ class _Recorder:
             "after": as_arrays(svi.optim.get_params(state.optim_state)),
         }
         if self._optimizer.rate is not None:
-            step["lr"] = dict.fromkeys(step["before"], np.float64(self._optimizer.rate(number)))
+            step["lr"] = dict.fromkeys(step["before"], np.asarray(self._optimizer.rate(number)))
         if not self._steps:
             for place, site in notes.sites.items():
                 site["sources"] = self._sources.get(place, {})

@@ -156,9 +156,12 @@ def _constant_rate(seen: Mapping[str, Any]) -> tuple[Callable[[Any], Any], str |
 
 
 def _scheduled_rate(seen: Mapping[str, Any]) -> tuple[Callable[[Any], Any], str | None]:
+    import jax.numpy as jnp
+
     step_size = seen["step_size_fn"]
     schedule = _closure(step_size).get("learning_rate")
-    return lambda i: -step_size(i), _maker(schedule) or "a function"
+    # of a 32-bit count, as optax has it, most schedules are in single precision
+    return lambda i: -step_size(jnp.int32(i)), _maker(schedule) or "a function"
 
 
 _RATES = {"scale": _constant_rate, "scale_by_schedule": _scheduled_rate}

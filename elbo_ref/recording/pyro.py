@@ -15,7 +15,7 @@ Nothing is ever drawn, and no tensor of the run is written to.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -208,8 +208,7 @@ class Recorder:
         groups = {name: self._torch_optimizer(p).param_groups[0] for name, p in named.items()}
         rates = {name: group.get("lr") for name, group in groups.items()}
         step["lr"] = {name: np.float64(x) for name, x in rates.items() if x is not None}
-        if not self.num_steps:
-            self._note_settings(groups, named)
+        self._note_settings(groups, named)
         self._steps.append(step)
 
     def _note_start(self, named: dict[str, Any]) -> None:
@@ -233,17 +232,17 @@ class Recorder:
         }
 
     def _note_settings(self, groups: dict[str, Any], named: dict[str, Any]) -> None:
-        kinds = (bool, int, float, str, type(None))
-        settings = {}
-        for name, group in groups.items():
-            plain: dict[str, Any] = {
-                key: value for key, value in group.items() if isinstance(value, kinds)
-            }
-            if "lr" in self._torch_optimizer(named[name]).defaults:
-                plain["lr"] = float(self._torch_optimizer(named[name]).defaults["lr"])
-            if "betas" in group:
-                plain["betas"] = [float(x) for x in group["betas"]]
-            settings[name] = plain
+        """Note the optimizer in the first step, and later which settings but the rate change."""
+        settings = {name: _plain(group) for name, group in groups.items()}
+        if self.num_steps:
+            noted = self._header["optimizer"]
+            both = [(now, noted["settings"].get(name, now)) for name, now in settings.items()]
+            new = {x for now, first in both for x in now if x != "lr" and now[x] != first.get(x)}
+            noted["changing"] = sorted({*noted["changing"], *new})
+            return
+        for name, p in named.items():
+            if "lr" in self._torch_optimizer(p).defaults:
+                settings[name]["lr"] = float(self._torch_optimizer(p).defaults["lr"])
         first = next(iter(named.values()), None)
         held = None if first is None else self._optimizer.optim_objs[first]
         clip = self._optimizer.pt_clip_args
@@ -252,11 +251,21 @@ class Recorder:
             "scheduler": type(held).__name__ if hasattr(held, "optimizer") else None,
             "clip": "a function" if callable(clip) else dict(clip),
             "settings": settings,
+            "changing": [],
         }
 
     def _torch_optimizer(self, p: Any) -> Any:
         held = self._optimizer.optim_objs[p]
         return getattr(held, "optimizer", held)
+
+
+def _plain(group: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the settings of a parameter group that are plain values."""
+    kinds = (bool, int, float, str, type(None))
+    plain: dict[str, Any] = {key: x for key, x in group.items() if isinstance(x, kinds)}
+    if "betas" in group:
+        plain["betas"] = [float(x) for x in group["betas"]]
+    return plain
 
 
 def _ends(constraint: Any) -> dict[str, float]:

@@ -208,6 +208,16 @@ def test_running_means_of_losses_are_said_to_be_that(said):
         assert "or over several steps, which nothing but its spread says" in found.answer
 
 
+@pytest.mark.parametrize("wide", [0.1, 10.0])
+def test_losses_of_minibatches_vary_too_little_or_too_much(wide):
+    """Means over the steps of an epoch vary less; nothing smoothed varies more."""
+    params, losses = ran("beta", 5)
+    model = model_of("beta", params, 1, 12)._replace(batch=4, batch_scale=3.0)
+    noise = wide * 10 * np.random.default_rng(1).normal(size=losses.size)
+    found = spread_findings(model, losses[-1] + noise, None, said=True)
+    assert [x.rivals[:1] == ("smoothed_losses",) for x in found] == [wide < 1]
+
+
 def test_negative_control_noise_is_not_smooth():
     """However the objective moves; at a threshold that noise passes once in 10,000 times."""
     rng = np.random.default_rng(0)

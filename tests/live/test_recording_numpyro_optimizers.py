@@ -141,6 +141,30 @@ def test_updates_agree_with_settings_and_moments_that_were_read(kind):
     assert "updates" not in {finding.name for finding in verdict.having("untested")}
 
 
+@pytest.mark.parametrize("schedule", ["exponential_decay", "linear_schedule", "cosine"])
+def test_a_schedule_of_optax_in_double_precision(schedule):
+    """Some of its schedules compute in single precision all the same."""
+    import jax
+
+    optax = pytest.importorskip("optax")
+    rates = {
+        "exponential_decay": lambda: optax.exponential_decay(0.02, 7, 0.7),
+        "linear_schedule": lambda: optax.linear_schedule(0.0, 0.03, 9),
+        "cosine": lambda: optax.cosine_decay_schedule(0.02, 60),
+    }
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    try:
+        svi = a_run(optax.adam(rates[schedule]()))
+        state = svi.init(jax.random.PRNGKey(0))
+        for _ in range(3):
+            state, _ = svi.update(state)
+        verdict = er.replay(er.recording.record_numpyro(svi, state, 30)[1])
+    finally:
+        jax.config.update("jax_enable_x64", before)
+    assert verdict.genuine and "updates" in {x.name for x in verdict.having("agrees")}, verdict
+
+
 def test_rows_that_are_weighted_are_said_to_be():
     """A scale of the data alone is in no other site."""
     import jax

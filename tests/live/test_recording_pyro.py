@@ -163,6 +163,11 @@ class Play:
         settings = {"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.05}, "gamma": 0.9}
         return self.pyro.optim.ExponentialLR(settings)
 
+    def one_cycle(self):
+        torch = self.torch
+        settings = {"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.05}, "max_lr": 0.05}
+        return self.pyro.optim.OneCycleLR({**settings, "total_steps": 100})
+
     def own(self):
         kind = self.torch.optim.Adam
         return self.pyro.optim.PyroOptim(kind, {"lr": 0.02, "amsgrad": True}, {"clip_norm": 0.5})
@@ -245,6 +250,14 @@ def test_other_optimizers_agree(play, optimizer):
     verdict = replay(recording, COUNTS[False])
     assert verdict.genuine, verdict
     assert "learning_rate_decay" in verdict.ruled_out
+
+
+def test_settings_that_change_from_step_to_step_are_said(play):
+    """OneCycleLR has Adam's beta1 rise and fall too."""
+    verdict = replay(play.run(optimizer=play.one_cycle, between=decay), COUNTS[False])
+    assert verdict.genuine, verdict
+    (untested,) = (x for x in verdict.having("untested") if x.name == "updates")
+    assert "its betas change from step to step" in untested.reason
 
 
 def test_a_recording_may_begin_late_and_stop_early(play):

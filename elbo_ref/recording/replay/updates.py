@@ -52,8 +52,8 @@ class Updates(NamedTuple):
         Its settings.
     lr, scheduled : array, (T, 1)
         Learning rate of each update: as noted, where it was, and as the settings say.
-    eps : float
-        Precision of the parameter.
+    eps, rate_eps : float
+        Precision of the parameter, and of its learning rate.
     """
 
     before: FloatArray
@@ -64,6 +64,7 @@ class Updates(NamedTuple):
     lr: FloatArray
     scheduled: FloatArray
     eps: float
+    rate_eps: float
 
     def directions(self, optimizer: Adam | ClippedAdam) -> FloatArray:
         """Compute the step that each update makes at a learning rate of 1."""
@@ -77,7 +78,8 @@ class Updates(NamedTuple):
 
     def beside(self, directions: FloatArray, lr: FloatArray) -> Comparison:
         """Compare the parameters reached with those that these steps lead to."""
-        room = 8 * self.eps * np.abs(self.before) + 512 * self.eps * lr * (1 + np.abs(directions))
+        of_step = 512 * max(self.eps, self.rate_eps) * lr * (1 + np.abs(directions))
+        room = 8 * self.eps * np.abs(self.before) + of_step
         return Comparison(self.after, self.before + lr * directions, room)
 
 
@@ -88,6 +90,8 @@ def compare_updates(recording: Recording, claim: Adam | ClippedAdam | None) -> l
         return [_untested(f"the optimizer {noted.get('class') or 'is not recorded'}")]
     if not isinstance(noted.get("clip", {}), dict):
         return [_untested("clipping by a function")]
+    if noted.get("changing") and noted.get("scheduler"):
+        return [_untested(f"its {some_of(noted['changing'], 4)} change from step to step")]
     leading = recording.header.get("leading", recording.num_steps)
     if not leading:
         return [_untested("the first step is not in the recording")]
@@ -132,7 +136,7 @@ def _updates(
         scheduled = np.asarray(
             optimizer.lr * decay ** (start.step + 1.0 + np.arange(steps)[:, None])
         )
-        lr = recording.lr[name][:, None].astype(np.float64) if name in recording.lr else scheduled
+        lr = recording.lr[name][:, None] if name in recording.lr else scheduled
         yield (
             name,
             Updates(
@@ -141,9 +145,10 @@ def _updates(
                 gradients=_clipped(gradients, noted.get("clip", {})),
                 start=start,
                 optimizer=optimizer,
-                lr=lr,
+                lr=lr.astype(np.float64),
                 scheduled=scheduled,
                 eps=float(np.finfo(recording.before[name].dtype).eps),
+                rate_eps=float(np.finfo(lr.dtype).eps),
             ),
         )
 
