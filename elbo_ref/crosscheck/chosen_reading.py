@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from elbo_ref._validation.arguments import Rng, generator
+from elbo_ref._validation.arguments import FloatArray, Rng, generator
 from elbo_ref.crosscheck.alignment import AlignedLosses, align
 from elbo_ref.crosscheck.claims import UnknownRoleError
 from elbo_ref.crosscheck.distribution import expected_losses
@@ -26,7 +26,7 @@ from elbo_ref.svi.optimizers import Adam, ClippedAdam
 from elbo_ref.svi.parameters import NAMES
 
 _OF_NUMBER = 3.0
-"""Log-likelihood penalty of a number of particles that nobody said."""
+"""Log-likelihood penalty of a number of particles, or of data evaluated, that nobody said."""
 _FEWEST = 5
 """Losses whose spread says how many particles they are the mean of."""
 
@@ -46,24 +46,33 @@ class Candidate:
         optimizer: Adam | ClippedAdam | None,
         rng: Rng,
         price: float = 0.0,
+        evaluated_whole: bool = False,
     ) -> None:
         self.reading, self._price = reading, price
         self._beside = handed, optimizer, rng
+        self._evaluated_whole = evaluated_whole
 
     @cached_property
     def aligned(self) -> AlignedLosses | None:
         """The losses that belong to parameters that are known; None if there are none."""
+        handed, _, _ = self._beside
+        return self._align(handed.evaluations[: 1 if self.is_repeated else None])
+
+    def _align(self, evaluations: FloatArray) -> AlignedLosses | None:
+        """Pair the losses; those of all data are compared without the minibatches' own."""
         handed, optimizer, _ = self._beside
-        evaluations = handed.evaluations[: 1 if self.is_repeated else None]
-        return align(self.reading.model, handed.losses, evaluations, optimizer)
+        model, losses = self.reading.model, handed.losses
+        if self._evaluated_whole:
+            model, losses = model._replace(batch=None, batch_scale=1.0), losses[:0]
+        return align(model, losses, evaluations, optimizer)
 
     @cached_property
     def is_repeated(self) -> bool:
         """True if all evaluations are one of the same draws, and of no mistake without noise."""
-        handed, optimizer, rng = self._beside
+        handed, _, rng = self._beside
         if not are_repeated(self.reading.model, handed.evaluations):
             return False
-        every = align(self.reading.model, handed.losses, handed.evaluations, optimizer)
+        every = self._align(handed.evaluations)
         return every is None or explain(every, rng).report.certain is None
 
     @cached_property
@@ -110,7 +119,14 @@ class Candidate:
         words = f"{number}, taken from the spread of the losses, as none was given"
         model = self.reading.model._replace(num_particles=number)
         reading = with_note(self.reading._replace(model=model), "num_particles", words, str(number))
-        return type(self)(reading, *self._beside, price)
+        price += self._price
+        return type(self)(reading, *self._beside, price, self._evaluated_whole)
+
+    def of_all_data(self) -> Candidate:
+        """Read the evaluations of a run on minibatches as losses on all the data."""
+        words = "they are taken to be of all the data, not of minibatches: so they fit better"
+        reading = with_note(self.reading, "evaluations", words)
+        return type(self)(reading, *self._beside, _OF_NUMBER, evaluated_whole=True)
 
     def numbers_of_particles(self) -> tuple[list[int], list[int]]:
         """List those that the spread of losses has, about their model's mean and about their own.
@@ -135,8 +151,12 @@ def likeliest(candidates: Sequence[Candidate], handed: HandedIn) -> Candidate:
 
     A history whose rows are equal is one that was kept without copies unless its losses are
     certainly those of another mistake. A number of particles that nobody said is the one that the
-    losses' spread has, unless one particle and a mistake are the better account.
+    losses' spread has, unless one particle and a mistake are the better account. A run on
+    minibatches may have been evaluated on all of the data.
     """
+    if handed.evaluations.size:
+        whole = [x.of_all_data() for x in candidates if x.reading.model.batch is not None]
+        candidates = [*candidates, *whole]
     enough = handed.losses.size + handed.evaluations.size >= _FEWEST
     open_number = enough and handed.num_particles is None and handed.order_said
     open_number = open_number and handed.loss.name != "renyi"

@@ -36,6 +36,8 @@ _OF_ORDER = 2.0
 """Log-likelihood penalty of an order of rows that was read off the guide."""
 _ONE_TRIAL = 0.1
 """Share of runs without observations that draw one trial, as Pyro's Multinomial does by itself."""
+_FEWEST_TO_FOLLOW, _BY_CHANCE = 7, 1e-3
+"""Latents, and the probability of a correlation as high as theirs, that tell what a guide saw."""
 _ORDERS, _LEAST = 24, 1e-3
 """Orders that are read off the guide; nats that a latent's guide is off its posterior, at least."""
 
@@ -151,8 +153,9 @@ def _coefficients_of_pairs(counts: Counts) -> tuple[FloatArray, FloatArray] | No
 
 
 def unobserved(given: LossModel) -> Iterator[Hypothesis]:
-    """Draw the successes in the model: they are not observed."""
+    """Draw the successes in the model: they are not observed, and the guide follows none."""
     plain = given.batch is None and not given.renyi and not given.guide.is_point
+    plain = plain and not _follows_counts(given)
     plain = plain and given.counts.total_count.sum() <= _MOST_TRIALS
     one_row = not given.counts.log_split.any() or _all_single_trials(given.counts)
     if plain and one_row and given.loss.name != "trace_mean_field":
@@ -166,6 +169,28 @@ def unobserved(given: LossModel) -> Iterator[Hypothesis]:
         one_each = Counts(np.minimum(counts.successes, 1), ones, counts.multiplicity)
         price, words = -float(np.log(2 * _ONE_TRIAL)), "one trial of each row is drawn in the model"
         yield Hypothesis(words, drawn.of_counts(one_each), price=price)
+
+
+def _follows_counts(given: LossModel) -> bool:
+    """Return True if the guide's latents are higher where the counts' proportions are.
+
+    A run that has not seen the counts has a correlation of either sign, of which Student's t tells
+    the probability, and no order of so many latents is less likely than another.
+    """
+    guide, size = given.guide, len(given.counts)
+    params = guide.source_parameters(given.prior[:, -1], given.guide_parameters[:, -1])
+    if guide.origin != "own" or params.shape[-1] < max(size, _FEWEST_TO_FOLLOW):
+        return False
+    logs = guide.source.expected_logs(params)
+    counts = given.counts
+    seen = np.log(counts.successes + 0.5) - np.log(counts.failures + 0.5)
+    x, y = (z - z.mean() for z in (logs[0] - logs[1], seen))
+    scale = np.sqrt((x @ x) * (y @ y))
+    if not scale > 0:
+        return False
+    r = min(float(x @ y / scale), 1 - 1e-12)
+    t = r * np.sqrt((size - 2) / (1 - r * r))
+    return bool(sc.stdtr(size - 2, -t) < _BY_CHANCE)
 
 
 def _all_single_trials(counts: Counts) -> bool:

@@ -88,9 +88,11 @@ def of_other_parameters(
         return []
     what = f"the mean of the last {late.size} losses is {number(mean)}, where these parameters"
     what += f" give {number(wanted)}"
+    earlier = f"those about step {at} may be: the store may be of an earlier step"
+    if mistaken:
+        return [Finding("last_losses", f"{what}; {earlier}", status="note")]
     short = "the last losses are not those of these parameters"
-    if at is not None:
-        short += f", while those about step {at} may be: the store may be of an earlier step"
+    short += f", while {earlier}" * (at is not None)
     return [Finding("last_losses", what, status="note", of=short)]
 
 

@@ -215,6 +215,12 @@ def divided(given: LossModel) -> Iterator[Hypothesis]:
         "ln 2, as bits are": (np.log(2), 2 * _RARE),
         "ln 10, as decimal logarithms are": (np.log(10), 2 * _RARE),
     }
+    if given.batch is not None:
+        steps = int(np.ceil((trials if given.pooled_batch else latents) / given.batch))
+        numbers |= {
+            f"the {given.batch} of a minibatch": (given.batch, 0.0),
+            f"the {steps} steps of an epoch": (steps, 0.0),
+        }
     for what, (number, price) in numbers.items():
         factors = {"divided": given.factor / number, "multiplied": given.factor * number}
         for how, factor in factors.items() if number != 1 else ():

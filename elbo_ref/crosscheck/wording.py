@@ -167,8 +167,7 @@ def _genuine(verdict: Verdict) -> str:
         what = "; ".join(finding.quantity for finding in outside)
         return f"This is another model than the Beta-Binomial: {what}."
     if verdict.mistakes:
-        named = f"{_named(verdict)}{_last_losses(verdict)}"
-        return f"These numbers are not what they are taken for: {named}"
+        return f"These numbers are not what they are taken for: {_named(verdict)}"
     if verdict.genuine:
         return (
             f"These numbers are genuine: everything that could be compared agrees{_but(verdict)}."
@@ -215,12 +214,6 @@ def _named(verdict: Verdict) -> str:
         return f"{named}. None of the known mistakes explains the losses well.{another}"
     listed = "; ".join(f"{name} ({_meaning(name)})" for name in others)
     return f"{named}. It may be one of these, or none of the known mistakes: {listed}.{another}"
-
-
-def _last_losses(verdict: Verdict) -> str:
-    """Say of a mistake that the last losses are of other parameters."""
-    notes = [x.of for x in verdict.having("note") if x.name == "last_losses"]
-    return "".join(f" {_sentence(x)}" for x in notes)
 
 
 def _sentence(text: str) -> str:

@@ -7,7 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from scipy import stats
 
+import elbo_ref as er
 from elbo_ref.crosscheck import chosen_reading
 from elbo_ref.crosscheck.chosen_reading import Candidate, likeliest, reading_by_letters
 from elbo_ref.crosscheck.claims import UnknownRoleError
@@ -15,6 +17,7 @@ from elbo_ref.crosscheck.coordinates import Coordinates
 from elbo_ref.crosscheck.readings import Reading
 from elbo_ref.objectives import OBJECTIVES, RenyiBound
 from loss_models import COUNTS, elbo_losses, model_of
+from tiers import few
 
 NONE = np.zeros(0)
 
@@ -252,3 +255,55 @@ def test_letters_that_fit_in_no_order(letters):
 def test_letters_without_losses(letters):
     assert letters("a")(losses=0) is None and letters("a")(losses=0, fitting=False) is None
     assert letters("a", paired=False)(fitting=False) is None
+
+
+SIZE, BATCH = 60, 15
+
+
+def minibatch_run(seed):
+    """Counts, the store of a guide that is near its posterior, and losses by SciPy."""
+    rng = np.random.default_rng(seed)
+    n = rng.integers(10, 40, SIZE)
+    k = rng.binomial(n, rng.beta(2.0, 5.0, SIZE))
+    own = np.array((k + 1.5, n - k + 5.5))
+
+    def loss(rows):
+        c = rng.beta(*own[:, rows])
+        joint = stats.binom.logpmf(k[rows], n[rows], c) + stats.beta.logpdf(c, 2.0, 5.0)
+        return -float((joint - stats.beta.logpdf(c, *own[:, rows])).sum() * SIZE / rows.size)
+
+    store = {"a0": 2.0, "b0": 5.0, "a": own[0], "b": own[1]}
+    steps = np.array([loss(rng.choice(SIZE, BATCH, replace=False)) for _ in range(80)])
+    return er.Counts(k, n), store, steps, loss
+
+
+NAMES = {
+    "prior.concentration1": "a0", "prior.concentration0": "b0",
+    "guide.concentration1": "a", "guide.concentration0": "b",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", few(range(4)))
+@pytest.mark.parametrize("particles", [None, 1])
+def test_a_run_on_minibatches_may_be_evaluated_on_all_the_data(seed, particles):
+    """Its evaluations then vary less, which is neither a mistake nor particles."""
+    counts, store, losses, loss = minibatch_run(seed)
+    of_all = np.array([loss(np.arange(SIZE)) for _ in range(25)])
+    rng = np.random.default_rng(seed)
+    of_batches = np.array([loss(rng.choice(SIZE, BATCH, replace=False)) for _ in range(25)])
+    told = {"names": NAMES, "losses": losses, "subsample_size": BATCH, "num_particles": particles}
+    for evaluations, whole in ((of_all, True), (of_batches, False)):
+        verdict = er.cross_check(counts, store, evaluations=evaluations, **told)
+        assert verdict.genuine, verdict
+        noted = [x.quantity for x in verdict.having("note") if x.name == "evaluations"]
+        assert len(noted) == whole and all("of all the data" in x for x in noted)
+
+
+@pytest.mark.thorough
+def test_negative_control_evaluations_of_neither():
+    """Those of all the data with a wrong sign, or of other parameters, are mistakes."""
+    counts, store, losses, loss = minibatch_run(1)
+    of_all = np.array([loss(np.arange(SIZE)) for _ in range(25)])
+    told = {"names": NAMES, "losses": losses, "subsample_size": BATCH, "num_particles": 1}
+    assert er.cross_check(counts, store, evaluations=-of_all, **told).mistakes == ("wrong_sign",)
+    assert er.cross_check(counts, store, evaluations=of_all + 40, **told).mistakes

@@ -269,6 +269,35 @@ def test_what_is_drawn():
     assert len(by_words(variants.unobserved, model_of("empty"))) == 2
 
 
+@pytest.mark.parametrize("guide", ["beta", "normal"])
+@pytest.mark.parametrize("size", [6, 7, 30])
+def test_a_guide_that_follows_the_counts_has_seen_them(guide, size):
+    """Seven latents are the fewest; a guide of other rows than the counts has not seen these."""
+    rng = np.random.default_rng(5)
+    n = rng.integers(20, 40, size)
+    k = rng.binomial(n, np.linspace(0.05, 0.95, size))
+
+    def made(k):
+        own = np.array([k + 2.0, n - k + 5.0])
+        if guide == "normal":
+            own = np.array([np.log(own[0] / own[1]), 0.3 + 0 * n])
+        return own
+
+    counts = er.Counts(k, n)
+    seen = by_words(variants.unobserved, model_of(guide, counts=counts, own=made(k)))
+    others = rng.binomial(n, 0.5)
+    blind = by_words(variants.unobserved, model_of(guide, counts=counts, own=made(others)))
+    assert (len(seen), len(blind)) == (0 if size >= 7 else 2, 2)
+
+
+def test_negative_control_guides_that_have_seen_nothing():
+    """One in a thousand follows by chance: none of 300 drawn here, with odds of three to one."""
+    rng = np.random.default_rng(6)
+    counts = er.Counts(rng.integers(0, 10, 12), 10)
+    guides = rng.gamma(3.0, size=(300, 2, 12))
+    assert all(by_words(variants.unobserved, model_of(counts=counts, own=x)) for x in guides)
+
+
 ROWS_OF = {
     "in reverse": ([3, 11, 1, 7], [10, 30, 6, 9]),
     "each one place later": ([3, 11, 1, 7], [10, 30, 6, 9]),

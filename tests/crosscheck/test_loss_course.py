@@ -66,8 +66,10 @@ def test_a_store_of_an_earlier_step(mistaken):
     fall = np.r_[np.full(60, 40.0), np.linspace(40.0, 0.0, 60), np.zeros(180)] - 20.0
     losses = elbo_losses(np.random.default_rng(3), 300) + fall
     (found,) = of_other_parameters(model_of(), losses, 0.5, mistaken=mistaken)
-    step = int(found.of.partition("about step ")[2].split()[0])
+    where = found.quantity if mistaken else found.of
+    step = int(where.partition("about step ")[2].split()[0])
     assert 80 <= step <= 100
+    assert bool(found.of) == (not mistaken)
     apart = losses + 500.0
     assert len(of_other_parameters(model_of(), apart, 0.5, mistaken=mistaken)) == (not mistaken)
 
