@@ -48,6 +48,7 @@ _SITE = record(
         "transforms": items(text()),
         "sources": named(items(text())),
         "varying": items(text()),
+        "learnable": items(text()),
         "rows": _COUNT,
         "elements": _COUNT,
         "latent": text(),

@@ -68,6 +68,7 @@ def detached(recording: Recording, arguments: Mapping[str, Argument]) -> list[Fi
 def of_steps(recording: Recording, arguments: Mapping[str, Argument]) -> list[Finding]:
     """Find parameters that steps or gradients do not reach, or that something else moves."""
     return [
+        *nothing_registered(recording),
         *left_behind(recording),
         *lost_on_the_way(recording, arguments),
         *never_reached(recording),
@@ -127,6 +128,19 @@ def never_reached(recording: Recording) -> list[Finding]:
             words = f"no gradient goes to {np.sum(~reached)} of the {reached.size} values of {name}"
             findings.append(Finding("parameter", words, status="note"))
     return findings
+
+
+def nothing_registered(recording: Recording) -> list[Finding]:
+    """Find runs whose optimizer has no parameter, though tensors are there to be learned."""
+    if recording.before:
+        return []
+    sites = (*recording.sites("model"), *recording.sites("guide"))
+    if not any(site.get("learnable") for site in sites):
+        words = "the SVI has no parameter, so that nothing is learned"
+        return [Finding("no_parameter", words, status="note", of=words)]
+    words = "the SVI has no parameter: no step changes what its programs compute"
+    reason = "is pyro.module, or pyro.param, left out of them"
+    return [Finding("gradient_detached", words, reason=reason, status="mistake")]
 
 
 def left_behind(recording: Recording) -> list[Finding]:

@@ -215,7 +215,8 @@ class SiteListener(SiteNotes):
             varying += [key] if varies else []
             if self._first:
                 sources[key] = sorted(self._sources(argument))
-        told = {"sources": sources} if self._first else {}
+        learnable = [x for x in given if getattr(given[x].tensor, "requires_grad", False)]
+        told = {"sources": sources, "learnable": learnable} if self._first else {}
         self.add_site(program, name, arguments, **described, **told, varying=varying)
 
     def _note_data(

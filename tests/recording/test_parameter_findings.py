@@ -13,6 +13,7 @@ from elbo_ref.recording.parameter_findings import (
     lost_on_the_way,
     moved_between,
     never_reached,
+    nothing_registered,
 )
 
 STEPS = 6
@@ -32,6 +33,16 @@ def moves(**lengths):
     before = {x: np.ones((STEPS, 2)) for x in lengths}
     after = {x: before[x] + lengths[x] for x in lengths}
     return {"before": before, "after": after, "gradients": dict(before)}
+
+
+@pytest.mark.parametrize(("learnable", "status"), [(["concentration1"], "mistake"), ([], "note")])
+def test_a_run_without_a_parameter(learnable, status):
+    """Tensors that could be learned were not registered; numbers were meant to be none."""
+    site = {"program": "model", "name": "c", "class": "Beta", "observed": False}
+    header = {"sites": [{**site, "learnable": learnable}]}
+    (finding,) = nothing_registered(Recording(losses=np.zeros(STEPS), header=header))
+    assert finding.status == status and "the SVI has no parameter" in finding.quantity
+    assert nothing_registered(recording(**moves(a=0.1), header=header)) == []
 
 
 @pytest.mark.parametrize(

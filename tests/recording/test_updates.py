@@ -288,6 +288,27 @@ def test_a_rate_that_was_rounded_is_the_settings():
     assert compare_updates(zero, None)[0].status == "mistake", "no rate is near another by itself"
 
 
+@pytest.mark.parametrize(("off", "status"), [(1e-6, "agrees"), (1e-3, "mistake")])
+def test_a_rate_that_is_known_in_single_precision(off, status):
+    """As some schedules compute it for parameters in double."""
+    made = lr_of(np.full(STEPS, LR), "a function")
+    rates = np.full(STEPS, LR * (1 + off))
+    (finding,) = compare_updates(replace(made, lr={"a": np.float32(rates)}), None)
+    assert finding.status == status
+    (finding,) = compare_updates(replace(made, lr={"a": rates}), None)
+    assert finding.status == "mistake"
+
+
+def test_settings_that_a_scheduler_changes_are_untested():
+    made = recording(ADAM)
+    for scheduler, status in (("OneCycleLR", "untested"), (None, "agrees")):
+        noted = {**made.header["optimizer"], "scheduler": scheduler, "changing": ["betas"]}
+        (finding,) = compare_updates(
+            replace(made, header={**made.header, "optimizer": noted}), None
+        )
+        assert finding.status == status
+
+
 @pytest.mark.parametrize("flag", ["maximize", "decoupled_weight_decay", "centered_variance"])
 def test_settings_that_ours_do_not_have(flag):
     for value, compared in ((False, True), (None, True), (True, False)):
@@ -309,11 +330,11 @@ def test_settings_without_a_rate_are_none():
     )
 
 
-def updates(before, after, gradients, optimizer=ADAM, *, lr=LR, eps=2.0**-52):
+def updates(before, after, gradients, optimizer=ADAM, *, lr=LR, eps=2.0**-52, rate_eps=0.0):
     before, after, gradients = (np.asarray(x, float) for x in (before, after, gradients))
     rates = np.broadcast_to(np.asarray(lr, float).reshape(-1, 1), (len(before), 1))
     start = optimizer.init(before[0])
-    return Updates(before, after, gradients, start, optimizer, rates, rates, eps)
+    return Updates(before, after, gradients, start, optimizer, rates, rates, eps, rate_eps)
 
 
 def test_directions_are_the_steps_at_a_rate_of_one():
@@ -343,6 +364,9 @@ def test_the_room_of_an_update():
     np.testing.assert_array_equal(compared.ours, [[-5.5, 0.5]])
     wanted = np.array([[8 * 4 + 512 * 0.5 * 4, 512 * 0.5 * 2]]) * 2.0**-10
     np.testing.assert_array_equal(compared.allowance, wanted)
+    coarse = updates(before, before, before, lr=0.5, eps=2.0**-10, rate_eps=2.0**-9)
+    wanted = np.array([[8 * 4 + 1024 * 0.5 * 4, 1024 * 0.5 * 2]]) * 2.0**-10
+    np.testing.assert_array_equal(coarse.beside(directions, coarse.lr).allowance, wanted)
 
 
 @pytest.mark.parametrize(
