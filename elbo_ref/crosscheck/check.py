@@ -327,7 +327,7 @@ def _verdict(chosen: Candidate, handed: HandedIn, optimizer: Adam | ClippedAdam 
     of_maximum = maximum_findings(seen, held, decay, reached, pace=pace_of(seen, optimizer))
     findings += of_maximum
     if steps == 1:
-        meant = model if explained is None else _of_run(explained.aligned.model, model)
+        meant = model if explained is None else explained.aligned.model.of_batches(model)
         findings += course_findings(meant, losses, seen, of_maximum[0], mistakes)
     findings += _untested(losses.size, has_losses, paired, steps)
     names_found = {finding.name for finding in findings}
@@ -352,14 +352,9 @@ def _of_spread(
     model = model if said else model._replace(num_particles=1)
     if explained is None:
         return spread_findings(model, losses, None, said=said)
-    meant = _of_run(explained.aligned.model.last, model)
+    meant = explained.aligned.model.last.of_batches(model)
     meant = meant._replace(num_particles=model.num_particles)
     return spread_findings(meant, losses, explained.aligned, said=said)
-
-
-def _of_run(meant: LossModel, model: LossModel) -> LossModel:
-    """Take a model that losses fit with the minibatches of the run."""
-    return meant._replace(batch=model.batch, batch_scale=model.batch_scale)
 
 
 def _subject(guide: str, loss: Objective, counts: Counts) -> str:

@@ -230,6 +230,10 @@ class LossModel(NamedTuple):
         """Model of the last loss alone."""
         return self.at(slice(-1, None))
 
+    def of_batches(self, other: LossModel) -> LossModel:
+        """Model of losses on the minibatches of another."""
+        return self._replace(batch=other.batch, batch_scale=other.batch_scale)
+
     def of_counts(self, counts: Counts) -> LossModel:
         """Model of losses that count other data."""
         return self._replace(counts=counts, seen=None)

@@ -201,6 +201,14 @@ def moved_away(model: LossModel, seen: PointDiagnosis) -> list[Finding]:
     return [Finding("moved_away", what, reason="the run moves away from there", status="note")]
 
 
+def no_elbo(seen: PointDiagnosis) -> list[Finding]:
+    """Note that a loss of an ELBO's name is none for this guide."""
+    if not seen.family.is_elbo or seen.point.loss.adapted(seen.family).is_elbo:
+        return []
+    what = "what is maximised is no ELBO: this loss leaves out the Jacobian of the sigmoid"
+    return [Finding("no_elbo", what, reason="as Pyro's does", status="note", of=what)]
+
+
 def _of_usual_rate(at: Point | Run, shortfall: float) -> tuple[str, str]:
     """Compare a distance from the maximum with the noise at a usual learning rate.
 

@@ -24,6 +24,7 @@ from elbo_ref.crosscheck.optimum import (
     Pace,
     decay_findings,
     moved_away,
+    no_elbo,
     optimum_finding,
     rate_of,
     stands_still,
@@ -89,6 +90,7 @@ def maximum_findings(
         *(moved_away(history, seen) if history else ()),
         *(stands_still(pace, found) if pace else ()),
         *decay_findings(decay),
+        *no_elbo(seen),
     ]
 
 

@@ -215,17 +215,18 @@ def divided(given: LossModel) -> Iterator[Hypothesis]:
         "ln 2, as bits are": (np.log(2), 2 * _RARE),
         "ln 10, as decimal logarithms are": (np.log(10), 2 * _RARE),
     }
-    if given.batch is not None:
-        steps = int(np.ceil((trials if given.pooled_batch else latents) / given.batch))
-        numbers |= {
-            f"the {given.batch} of a minibatch": (given.batch, 0.0),
-            f"the {steps} steps of an epoch": (steps, 0.0),
-        }
     for what, (number, price) in numbers.items():
         factors = {"divided": given.factor / number, "multiplied": given.factor * number}
         for how, factor in factors.items() if number != 1 else ():
             model = given._replace(factor=factor)
             yield Hypothesis(f"{how} by {what}", model, "factor", price)
+    if given.batch is not None:  # divided by the steps they are those that are not scaled
+        steps = int(np.ceil((trials if given.pooled_batch else latents) / given.batch))
+        for words, factor in (
+            (f"divided by the {given.batch} of a minibatch", given.factor / given.batch),
+            (f"multiplied by the {steps} steps of an epoch", given.factor * steps),
+        ):
+            yield Hypothesis(words, given._replace(factor=factor), "factor")
 
 
 def has_divergence(given: LossModel) -> bool:

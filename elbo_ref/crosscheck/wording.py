@@ -181,6 +181,8 @@ _CONDITIONS = {
     "elements_left": "; but {}",
     "masked": "; but {}",
     "no_parameter": "; but {}",
+    "scale": "; but {}",
+    "no_elbo": "; but {}",
     "unused": "; but no role uses {}, of which nothing is known",
     "num_particles": ", if a loss is the mean of {} particles, which nothing but its spread says",
     "spread": ", if a loss is {}, which nothing but its spread says",

@@ -132,7 +132,7 @@ def never_reached(recording: Recording) -> list[Finding]:
 
 def nothing_registered(recording: Recording) -> list[Finding]:
     """Find runs whose optimizer has no parameter, though tensors are there to be learned."""
-    if recording.before:
+    if recording.before or not recording.header.get("framework"):
         return []
     sites = (*recording.sites("model"), *recording.sites("guide"))
     if not any(site.get("learnable") for site in sites):

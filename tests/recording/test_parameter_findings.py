@@ -39,7 +39,7 @@ def moves(**lengths):
 def test_a_run_without_a_parameter(learnable, status):
     """Tensors that could be learned were not registered; numbers were meant to be none."""
     site = {"program": "model", "name": "c", "class": "Beta", "observed": False}
-    header = {"sites": [{**site, "learnable": learnable}]}
+    header = {"framework": "pyro", "sites": [{**site, "learnable": learnable}]}
     (finding,) = nothing_registered(Recording(losses=np.zeros(STEPS), header=header))
     assert finding.status == status and "the SVI has no parameter" in finding.quantity
     assert nothing_registered(recording(**moves(a=0.1), header=header)) == []

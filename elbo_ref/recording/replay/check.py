@@ -34,6 +34,7 @@ from elbo_ref.recording.replay import chain, claims, draws, gradients, losses, m
 from elbo_ref.recording.replay.counts import compare_in_orders
 from elbo_ref.recording.replay.finite import finite_part, left_out
 from elbo_ref.recording.replay.optimizer_claims import OptimizerClaim, compare_optimizer
+from elbo_ref.recording.replay.qualifications import qualifications
 from elbo_ref.recording.replay.reach import held_by
 from elbo_ref.recording.replay.trace import ReplayTrace
 from elbo_ref.recording.replay.whole import whole_run
@@ -205,6 +206,7 @@ def _replayed(
     of_updates = updates.compare_updates(part, optimizer)
     reset = any(x.name == "parameters_reset" for x in findings)  # so that no step follows another
     findings += [x for x in of_updates if not (reset and x.name == "optimizer_settings")]
+    findings += qualifications(statement, data, counts)
     more, point = _at_maximum(statement, data, counts, trace)
     return _Seen([*findings, *more], statement, trace, point)
 
