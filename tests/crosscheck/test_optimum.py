@@ -17,6 +17,7 @@ from elbo_ref.crosscheck.optimum import (
     diagnosed,
     exact_numbers,
     moved_away,
+    no_elbo,
     optimum_finding,
     stands_still,
 )
@@ -59,6 +60,19 @@ def test_no_maximum():
     assert "grows without bound" in one.reason and one.ours is None
     other = Optimum("nowhere", "entropy_unbounded", np.inf, False)
     assert optimum_finding(seen("unbounded", 3.0, optimum=other)).of == ""
+
+
+def test_a_loss_that_is_no_elbo_of_its_guide():
+    """Of a normal guide the mean field loses a term; a guide that is none itself is said so."""
+    for guide, loss, said in (
+        ("normal", "trace_mean_field", True),
+        ("normal", "trace", False),
+        ("beta", "trace_mean_field", False),
+        ("empty", "trace", False),
+    ):
+        point = SimpleNamespace(loss=OBJECTIVES[loss])
+        one = no_elbo(SimpleNamespace(family=GUIDES[guide], point=point))
+        assert [x.name for x in one] == ["no_elbo"] * said
 
 
 def test_an_optimum_that_is_not_known():

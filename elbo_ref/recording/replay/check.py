@@ -206,7 +206,7 @@ def _replayed(
     of_updates = updates.compare_updates(part, optimizer)
     reset = any(x.name == "parameters_reset" for x in findings)  # so that no step follows another
     findings += [x for x in of_updates if not (reset and x.name == "optimizer_settings")]
-    findings += qualifications(statement, data, counts)
+    findings += qualifications(statement.findings, data, counts)
     more, point = _at_maximum(statement, data, counts, trace)
     return _Seen([*findings, *more], statement, trace, point)
 
