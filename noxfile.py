@@ -91,7 +91,8 @@ def engines(session):
     """Count by Dask, Spark, Ibis and xarray."""
     session.install("-e", ".[test,frames,engines]")
     chosen = ["-m", "", "-k", "dask or spark or ibis or xarray"]
-    files = ["tests/counts/test_frames.py", "tests/estimates/test_posterior_frame.py"]
+    files = ["tests/counts/test_engines.py", "tests/counts/test_frames.py"]
+    files += ["tests/estimates/test_posterior_frame.py"]
     required = {"ELBO_REF_REQUIRE_ENGINES": ENGINES}
     session.run("python", "-m", "pytest", *chosen, *files, env=required)
 

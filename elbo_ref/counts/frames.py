@@ -21,10 +21,13 @@ from elbo_ref._validation.advice import AdvisedError, as_arguments, quoted
 from elbo_ref._validation.arguments import BoolArray, IntArray, check_known
 from elbo_ref.counts.cells import MOST, Cells, successes_of
 from elbo_ref.counts.columns import Columns
+from elbo_ref.counts.engines import picked
 
 FRAMES = "pandas, Polars, PyArrow, DuckDB, Ibis, Dask, PySpark or xarray"
 NA = ("error", "drop")
 _COUNTS = ("successes", "failures", "total_count")
+_SIZE = "rows"
+"""The column of numbers of rows."""
 
 
 class Histogram(NamedTuple):
@@ -125,9 +128,9 @@ class Rows(NamedTuple):
     Attributes
     ----------
     table : narwhals.DataFrame
-        The columns that are needed.
+        The columns that are needed, by role.
     cells : dict
-        The same columns by role, for their values and how often there is each.
+        The same columns, for their values and how often there is each.
     dropped : int
         The number of rows of the frame that have a missing value.
     """
@@ -158,20 +161,16 @@ class Tally(NamedTuple):
     Attributes
     ----------
     table : narwhals.DataFrame
-        The columns that are needed, and one of numbers of rows.
-    size : str
-        The name of that.
+        The columns that are needed, by role, and ``"rows"``, numbers of rows.
     """
 
     table: Any
-    size: str
 
-    def of(self, names: list[str]) -> Any:
+    def of(self, roles: list[str]) -> Any:
         """Take some of the columns that are needed, and the numbers of rows."""
-        if len(names) + 1 == len(self.table.columns):
+        if len(roles) + 1 == len(self.table.columns):
             return self.table
-        total = import_module("narwhals").col(self.size).sum()
-        return self.table.group_by(names).agg(total)
+        return self.table.group_by(roles).agg(import_module("narwhals").col(_SIZE).sum())
 
 
 def tallied(frame: Any, columns: Columns) -> Tally:
@@ -183,21 +182,18 @@ def tallied(frame: Any, columns: Columns) -> Tally:
         If a column is one of lists, or of another type that the engine does not group by.
     """
     nw, needed = import_module("narwhals"), columns.named
-    size = unused("rows", list(needed.values()))
+    frame = picked(frame, needed)
     try:
-        counted = frame.group_by(list(needed.values())).agg(nw.len().alias(size))
+        counted = frame.group_by(list(needed)).agg(nw.len().alias(_SIZE))
         table = counted.collect() if isinstance(counted, nw.LazyFrame) else counted
     except Exception as error:
         if isinstance(frame, nw.DataFrame):
             _refuse_lists(nw, frame, needed)
-        if marked := [name for name in needed.values() if '"' in name]:  # DuckDB reads it as SQL
-            rule = "has a quotation mark in its name: rename it first"
-            raise AdvisedError(f"the column {quoted(marked[0])} {rule}") from None
         if isinstance(error, NotImplementedError):  # as of float16 in pandas
             why = f"the frame does not group by such columns ({str(error).splitlines()[0]})"
             raise AdvisedError(f"{why}; make them int64 or float64 first") from None
         raise
-    return Tally(table, size)
+    return Tally(table)
 
 
 def histogram(tally: Tally, columns: Columns, na: str) -> Histogram:
@@ -222,9 +218,9 @@ def distinct_rows(tally: Tally, columns: Columns, na: str) -> Rows:
     """
     nw = import_module("narwhals")
     needed = columns.named
-    table = tally.of(list(needed.values()))
-    times = np.array(table[tally.size].to_list(), np.int64)
-    missing = {role: _missing(nw, table[name]) for role, name in needed.items()}
+    table = tally.of(list(needed))
+    times = np.array(table[_SIZE].to_list(), np.int64)
+    missing = {role: _missing(nw, table[role]) for role in needed}
     bad = np.logical_or.reduce(list(missing.values()))
     if na == "error":
         for role, name in needed.items():
@@ -237,16 +233,16 @@ def distinct_rows(tally: Tally, columns: Columns, na: str) -> Rows:
     if bad.any():
         table = table.filter((~bad).tolist())
     cells = {
-        role: Cells(role, name, _values(nw, table[name]), times[~bad])
+        role: Cells(role, name, _values(nw, table[role]), times[~bad])
         for role, name in needed.items()
     }
-    return Rows(table.select(list(needed.values())), cells, int(times[bad].sum()))
+    return Rows(table.select(list(needed)), cells, int(times[bad].sum()))
 
 
 def _refuse_lists(nw: Any, frame: Any, needed: dict[str, str]) -> None:
     """Refuse columns of lists, by which pandas and Arrow do not group, as others' are refused."""
     for role, name in needed.items():
-        cells = Cells(role, name, _values(nw, frame[name]), np.ones(len(frame), np.int64))
+        cells = Cells(role, name, _values(nw, frame[role]), np.ones(len(frame), np.int64))
         if any(isinstance(value, list | dict | np.ndarray) for value in cells.values.tolist()):
             _labels(cells) if role in ("group", "by") else cells.whole()
 

@@ -16,6 +16,7 @@ from elbo_ref._validation.advice import as_arguments
 from elbo_ref._validation.arguments import probability, underflow_is_zero
 from elbo_ref.counts import Counts
 from elbo_ref.counts.columns import Columns
+from elbo_ref.counts.engines import identifier, keys, kind_of, numbered, renumbered, same_name
 from elbo_ref.counts.frames import Rows, Tally, distinct_rows, histogram, opened, tallied, unused
 from elbo_ref.distributions.beta import Beta
 from elbo_ref.distributions.posterior_table import PosteriorTable, posterior_table
@@ -95,9 +96,9 @@ def with_posterior(
     nw = import_module("narwhals")
     found = opened(frame)
     names = found.collect_schema().names()
-    there = [name for name in ADDED if name in names]
-    if there:
-        raise ValueError(f"frame has the column {there[0]!r} already: rename it")
+    there = [same_name(found, name, names) for name in ADDED]
+    if taken := [name for name in there if name is not None]:
+        raise ValueError(f"frame has the column {taken[0]!r} already: rename it")
     asked = Columns(
         successes, failures, total_count, outcome, proportion, multiplicity=multiplicity
     )
@@ -120,7 +121,7 @@ def with_posterior(
     )
     native = nw.from_native(frame, pass_through=True)
     index = nw.maybe_get_index(native) if isinstance(native, nw.DataFrame) else None
-    return _joined(nw, found, small, list(columns.counted.values()), index)
+    return _joined(nw, found, small, columns.counted, index)
 
 
 def _weighted(tally: Tally, columns: Columns, rows: Rows) -> Counts:
@@ -135,56 +136,71 @@ def _weighted(tally: Tally, columns: Columns, rows: Rows) -> Counts:
     return Counts(k, n, each)
 
 
-def _joined(nw: Any, frame: Any, small: Any, keys: list[str], index: Any) -> Any:
-    """Join a small table to a frame, in the frame's engine."""
-    kind = str(frame.implementation.value)
-    if isinstance(frame, nw.DataFrame):
-        place = unused("row", [*frame.columns, *ADDED])
-        rows = frame.with_row_index(place).join(small, on=keys, how="left")
-        joined = rows.sort(place).drop(place).to_native()
-        return joined if index is None else joined.set_axis(index)
+def _joined(nw: Any, frame: Any, small: Any, counted: dict[str, str], index: Any) -> Any:
+    """Join a small table, of columns by role, to a frame, in the frame's engine."""
+    kind, names = kind_of(frame), frame.collect_schema().names()
     if kind == "duckdb":
-        return _joined_in_duckdb(frame.to_native(), small.to_native(), keys)
-    lazy = nw.from_native(_LAZY[kind](frame.to_native(), small))
-    return frame.join(lazy, on=keys, how="left").to_native()
+        return _joined_in_duckdb(frame.to_native(), small.to_native(), counted)
+    if kind == "pyspark":
+        return _joined_in_spark(frame, small, counted)
+    new = {unused(f"elbo_ref_{role}", names): name for role, name in counted.items()}
+    small = small.rename(dict(zip(counted, new, strict=True)))
+    keyed, on = frame.with_columns(*keys(frame, new)), list(new)
+    if isinstance(frame, nw.DataFrame):
+        place = unused("elbo_ref_row", names)
+        rows = keyed.with_row_index(place).join(small, on=on, how="left")
+        joined = rows.sort(place).drop(place, *on).to_native()
+        return joined if index is None else joined.set_axis(index)
+    lazy = nw.from_native(_LAZY[kind](small))
+    return keyed.join(lazy, on=on, how="left").select(*names, *ADDED).to_native()
 
 
-def _joined_in_duckdb(relation: Any, small: Any, keys: list[str]) -> Any:  # noqa: ARG001
-    """Join in the connection of the relation, which sees ``small`` by the name of this variable."""
-    name = "elbo_ref_frame"
+def _joined_in_duckdb(
+    relation: Any,
+    elbo_ref_small: Any,  # noqa: ARG001
+    counted: dict[str, str],
+) -> Any:
+    """Join in the connection of the relation, which sees the table by the name of this argument."""
+    name, small = "elbo_ref_frame", "elbo_ref_small"
     pairs = " AND ".join(
-        f'{name}."{key}" = small."{key}"' for key in (x.replace('"', '""') for x in keys)
+        f"{name}.{identifier(key)} = {small}.{role}" for role, key in counted.items()
     )
-    added = ", ".join(f"small.{column}" for column in ADDED)
-    query = f"SELECT {name}.*, {added} FROM {name} LEFT JOIN small ON {pairs}"
+    added = ", ".join(f"{small}.{column}" for column in ADDED)
+    query = f"SELECT {name}.*, {added} FROM {name} LEFT JOIN {small} ON {pairs}"
     return relation.query(name, query)
 
 
-def _in_dask(_frame: Any, small: Any) -> Any:
+def _joined_in_spark(frame: Any, small: Any, counted: dict[str, str]) -> Any:
+    """Join by the places of the columns: a name that is none of Spark's then does no harm."""
+    types, native = import_module("pyspark.sql.types"), frame.to_native()
+    names, double = native.columns, types.DoubleType()
+    fields = [
+        types.StructField(role, native.schema.fields[names.index(name)].dataType)
+        for role, name in counted.items()
+    ]
+    schema = types.StructType([*fields, *(types.StructField(name, double) for name in ADDED)])
+    made = native.sparkSession.createDataFrame(small.rows(), schema)
+    rows = renumbered(frame).to_native()
+    places = {role: rows[numbered(names.index(name))] for role, name in counted.items()}
+    joined = rows.join(made, [place == made[role] for role, place in places.items()], "left")
+    return joined.drop(*counted).toDF(*names, *ADDED)
+
+
+def _in_dask(small: Any) -> Any:
     return import_module("dask.dataframe").from_pandas(small.to_pandas(), npartitions=1)
 
 
-def _in_ibis(_frame: Any, small: Any) -> Any:
+def _in_ibis(small: Any) -> Any:
     return import_module("ibis").memtable(small.to_arrow())
 
 
-def _in_polars(_frame: Any, small: Any) -> Any:
+def _in_polars(small: Any) -> Any:
     return small.to_native().lazy()
 
 
-def _in_spark(frame: Any, small: Any) -> Any:
-    types = import_module("pyspark.sql.types")
-    double = types.DoubleType()
-    fields = [field for field in frame.schema.fields if field.name in small.columns]
-    fields = sorted(fields, key=lambda field: small.columns.index(field.name))
-    schema = types.StructType([*fields, *(types.StructField(x, double) for x in ADDED)])
-    return frame.sparkSession.createDataFrame(small.rows(), schema)
-
-
-_LAZY: dict[str, Callable[[Any, Any], Any]] = {
+_LAZY: dict[str, Callable[[Any], Any]] = {
     "dask": _in_dask,
     "ibis": _in_ibis,
     "polars": _in_polars,
-    "pyspark": _in_spark,
 }
 """The small table as a lazy frame of an engine, by the name narwhals has for it."""

@@ -534,16 +534,6 @@ def test_refusals_say_what_to_do():
         er.Counts.from_frame(numbered, group=["a", "b"])
 
 
-def test_a_name_in_quotation_marks_is_counted_or_named():
-    """DuckDB takes the name of a column for SQL; others do not mind."""
-    pa, duckdb = pytest.importorskip("pyarrow"), pytest.importorskip("duckdb")
-    names = {"successes": "k", "total_count": '"n"'}
-    table = pa.table({"k": [3, 4], '"n"': [10, 9]})
-    assert er.Counts.from_frame(table, **names).successes.tolist() == [4, 3]
-    with pytest.raises(ValueError, match=r"has a quotation mark in its name: rename it first$"):
-        er.Counts.from_frame(duckdb.from_arrow(table), **names)
-
-
 def test_a_type_that_the_engine_does_not_group_by():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"k": np.array([3, 2], "f2"), "n": [5, 5]})
