@@ -127,6 +127,16 @@ def test_what_is_no_binomial_likelihood_is_left_alone(changed):
     assert data_of_factor(*factored(**changed)) is None
 
 
+def test_draws_that_do_not_move_tell_no_counts():
+    """As of a point that stands still in one of the latents."""
+    made, logits = factored()
+    for latents in ([0, 1, 2], [1]):
+        still, values = logits.copy(), made.observed["lik.factor"].copy()
+        still[..., latents], values[:, latents] = 0.0, -3.0
+        observed = {"lik.factor": values}
+        assert data_of_factor(replace(made, observed=observed), still) is None
+
+
 def test_one_factor_of_all_latents_does_not_tell_their_counts():
     recording, logits = factored()
     summed = recording.observed["lik.factor"].sum(axis=1, keepdims=True)

@@ -180,6 +180,17 @@ def test_rows_of_a_parameter_belong_to_their_sites():
         np.testing.assert_array_equal(found["argument_gradients"][name], np.ones((2, 1)))
 
 
+def test_a_parameter_that_is_spelled_out_for_each_latent_is_its_source():
+    value = np.array([[4.0], [4.5]])
+    groups = {name: {} for name in GROUPS}
+    groups["arguments"] = {"guide.c.concentration1": np.tile(value, 3)}
+    for group in ("before", "constrained", "after", "gradients"):
+        groups[group] = {"q": value[:, 0]}
+    found = from_first_form(groups, {"sites": [site("guide", "c")]})
+    assert found["header"]["sites"][0]["sources"] == {"concentration1": ["q"]}
+    np.testing.assert_array_equal(found["argument_gradients"]["guide.c.concentration1"], [[1], [1]])
+
+
 def test_a_parameter_of_another_number_of_values_is_no_source():
     """Two values for two latents beside a parameter of three."""
     groups = {name: {} for name in GROUPS}

@@ -154,9 +154,14 @@ def test_a_mask_leaves_latents_out():
     sites = Sites(looped().with_observed(mask), ["c_0", "c_1", "c_2"])
     assert sites.kept.tolist() == [True, True, False, True]
     assert sites.draws.shape == (STEPS, 2, 3)
-    moving = {"model.c_1.mask": np.ones((STEPS, 2))}
-    with pytest.raises(OutsideError, match="the mask of 'c_1' changes from step to step"):
-        _ = Sites(looped().with_observed(moving), ["c_0", "c_1", "c_2"]).kept
+    for steps in (2, STEPS):
+        made = looped()
+        groups = ("draws", "arguments", "argument_gradients")
+        some = {name: {x: y[:steps] for x, y in getattr(made, name).items()} for name in groups}
+        moving = {"model.c_1.mask": np.ones((steps, 2))}
+        made = replace(made, losses=made.losses[:steps], observed=moving, **some)
+        with pytest.raises(OutsideError, match="the mask of 'c_1' changes from step to step"):
+            _ = Sites(made, ["c_0", "c_1", "c_2"]).kept
 
 
 @pytest.mark.parametrize(
@@ -328,6 +333,10 @@ def test_a_point():
         argument_gradients={"guide.c.v": gradient},
     )
     assert statement.guide.name == "delta"
+    computed = [site("guide", "c", "Delta"), site("guide", "total", "Delta")]
+    draws = {"c": np.repeat(C[:, :1], 2, axis=1), "total": C.sum(axis=2, keepdims=True)}
+    beside = reading(computed, {"guide.c.v": point}, draws=draws)
+    assert beside.guide.name == "delta", "what the guide computes beside it is no vector"
     np.testing.assert_allclose(statement.guide_parameters[0], Y[:, 0], rtol=1e-14)
     np.testing.assert_allclose(statement.arguments["guide.logits"].gradient, point * (1 - point))
 
