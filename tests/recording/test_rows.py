@@ -121,6 +121,16 @@ def test_masked_rows_are_of_the_latents_of_their_site():
     assert finding.quantity.endswith("and with them all data of 1 of 5 latents")
 
 
+def test_single_trials_that_a_mask_leaves_out():
+    """A latent that keeps one of its trials has data."""
+    for mask, bare in (([0.0, 1.0], ""), ([0.0, 0.0], "and with them all data of 1 of 1 latents")):
+        made = data([[1, 0]], [[1, 1]], [[0, 0]], {"c": Place(0, 1)}, kind="Bernoulli", rows=2,
+                    elements=2, more={"model.k.mask": np.array([mask])})  # fmt: skip
+        (finding,) = (x for x in made.findings if x.name == "masked")
+        assert finding.quantity.endswith(bare) and finding.of.endswith(bare)
+        assert bool(finding.of) == bool(bare)
+
+
 def test_masked_rows_are_those_of_the_first_step():
     made = data(np.array([K, K[::-1]]), np.array([N, N[::-1]]),
                 more={"model.k.mask": np.array([[0.0, 1.0, 1.0]])})  # fmt: skip
