@@ -280,8 +280,8 @@ def label_list(name: str, labels: Iterable[Hashable] | NDArray[Any]) -> list[Has
         raise TypeError(f"{name} must be a sequence of labels, not {type(labels).__name__}")
     try:
         found = list(labels)
-        if isinstance(labels, np.ndarray):
-            found = labels.tolist()
+        if isinstance(labels, np.ndarray) or hasattr(labels, "dims"):  # of xarray
+            found = np.asarray(labels).tolist()
     except TypeError:  # an array without dimensions, or a class whose instances are iterable
         raise TypeError(f"{name} must be a sequence of labels, not {labels!r}") from None
     for row, label in enumerate(found):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from elbo_ref._validation.advice import AdvisedError, quoted
 from elbo_ref._validation.arguments import label_list
-from elbo_ref.counts.rows import index_of
+from elbo_ref._validation.indexes import index_of
 
 if TYPE_CHECKING:
     from elbo_ref.counts.statistics import Counts
@@ -98,30 +98,63 @@ def _levels(counts: Counts, by: By | None) -> list[Hashable]:
         return list(own.levels)
     if isinstance(by, Mapping):
         return label_list("by", _mapped(counts, by))
-    index, found = index_of(by), label_list("by", by)
-    if _matches(counts, index):
-        return label_list("by", _mapped(counts, dict(zip(index, found, strict=True))))
-    if counts.order is not None and (index is not None or isinstance(counts.order, str)):
-        alike = not isinstance(counts.order, str) and counts.order.equals(index)
-        if not alike:
-            raise ValueError(_REFUSED)
+    if isinstance(counts.order, str) and index_of(by) is None:
+        raise ValueError(_refused("by"))
+    return aligned("by", counts, by)
+
+
+def aligned(name: str, counts: Counts, values: Iterable[Hashable]) -> list[Hashable]:
+    """Return a label for each entry of counts, of a sequence in their order or a Series.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is not one for each, or those of a Series would be paired with other entries by
+        position.
+    """
+    index, found = index_of(values), label_list(name, values)
+    if index is not None:
+        at_label = _at_label(counts, index)
+        if at_label is None:
+            raise ValueError(_refused(name))
+        if at_label:
+            by_label = dict(zip(index, found, strict=True))
+            return [by_label[label] for label in counts.labels or ()]
     if len(found) != len(counts):
-        raise ValueError(f"by has {len(found)} labels for {len(counts)} entries of counts")
+        raise ValueError(f"{name} has {len(found)} labels for {len(counts)} entries of counts")
     return found
 
 
-_REFUSED = (
-    "by would be paired by position with counts that are in another order (those of a frame are "
-    "merged and sorted): name the column, Counts.from_frame(frame, ..., by=COLUMN), or pass a "
-    "mapping from each label of the counts to its level, dict(zip(frame[GROUP], frame[COLUMN]))"
-)
+def _at_label(counts: Counts, index: Any) -> bool | None:
+    """Tell whether an index is one of labels of the counts; None if it is of other entries."""
+    order, labels = counts.order, counts.labels
+    if hasattr(order, "equals"):
+        named = None not in (order.name, index.name)
+        return None if not order.equals(index) or (named and order.name != index.name) else False
+    counted = type(index).__name__ == "RangeIndex" and index.name is None
+    if labels is not None:
+        covers = bool(index.is_unique) and set(labels) <= set(index)
+        if not counted or (covers and tuple(index) == labels):
+            return True if covers else None
+        if covers:  # numbers of entries, or their labels
+            return None
+    return None if isinstance(order, str) else False
 
 
-def _matches(counts: Counts, index: Any) -> bool:
-    """Tell whether an index, which has a name, is that of the labels of the counts."""
-    if index is None or counts.labels is None or getattr(index, "name", None) is None:
-        return False
-    return bool(index.is_unique) and set(counts.labels) <= set(index)
+def _refused(name: str) -> str:
+    role = "by" if name == "by" else "group"
+    return (
+        f"{name} would be paired by position with counts that are in another order (those of a "
+        f"frame are merged and sorted): name the column, Counts.from_frame(frame, ..., "
+        f"{role}=COLUMN), or pass {_OTHERWISE[role]}"
+    )
+
+
+_OTHERWISE = {
+    "by": "a mapping from each label of the counts to its level, "
+    "dict(zip(frame[GROUP], frame[COLUMN]))",
+    "group": ".to_numpy() of it in the order of the entries",
+}
 
 
 def _mapped(counts: Counts, by: Mapping[Hashable, Hashable]) -> list[Hashable]:

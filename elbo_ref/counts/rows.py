@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +11,6 @@ from elbo_ref._validation.arguments import (
     FloatArray,
     IntArray,
     describe,
-    label_list,
     whole_numbers,
 )
 from elbo_ref.special import cross_difference, log_binomial
@@ -56,17 +53,11 @@ def pool(
     return total_k, total_n, np.where(single, given, np.where(mixed, split, 0.0))
 
 
-def numbered(
-    groups: Iterable[Hashable] | NDArray[Any], size: int
-) -> tuple[NDArray[np.intp], tuple[Hashable, ...]]:
+def numbered(labels: Iterable[Hashable]) -> tuple[NDArray[np.intp], tuple[Hashable, ...]]:
     """Return the number of each row's group, and the groups in the order of first appearance."""
-    labels = label_list("groups", groups)
-    if len(labels) != size:
-        raise ValueError(f"groups has {len(labels)} labels for {size} rows")
     index: dict[Hashable, int] = {}
-    for label in labels:
-        index.setdefault(label, len(index))
-    return np.array([index[label] for label in labels], dtype=np.intp), tuple(index)
+    numbers = [index.setdefault(label, len(index)) for label in labels]
+    return np.array(numbers, dtype=np.intp), tuple(index)
 
 
 def row_counts(successes: ArrayLike, total_count: ArrayLike) -> tuple[IntArray, IntArray]:
@@ -87,38 +78,6 @@ def fitted(name: str, array: IntArray, size: int) -> IntArray:
     if array.size not in (1, size):
         raise ValueError(f"{name} has {array.size} entries where {size} are needed")
     return np.array(np.broadcast_to(array.reshape(-1), size))
-
-
-def check_same_index(**arrays: object) -> Any:
-    """Refuse labelled arrays, of pandas or xarray, that would be paired by position.
-
-    Returns
-    -------
-    pandas.Index or None
-        The one that they have in common.
-
-    Raises
-    ------
-    ValueError
-        If two of them have different indexes.
-    """
-    found = {name: index for name, x in arrays.items() if (index := index_of(x)) is not None}
-    for (name, index), (other, its) in pairwise(found.items()):
-        if not index.equals(its):
-            raise ValueError(
-                f"{name} and {other} have different indexes, and would be paired by position: put "
-                "both into one frame and call Counts.from_frame, or pass .to_numpy() of each"
-            )
-    return next(iter(found.values()), None)
-
-
-def index_of(value: object) -> Any:
-    """Return the index of a Series of pandas, or of an array of xarray with one dimension."""
-    index = getattr(value, "index", None)
-    dims: tuple[Hashable, ...] = getattr(value, "dims", ())
-    if len(dims) == 1:
-        index = getattr(value, "indexes", {}).get(dims[0])
-    return index if hasattr(index, "equals") else None
 
 
 def check_sums(name: str, sums: ArrayLike) -> None:

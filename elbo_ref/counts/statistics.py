@@ -26,24 +26,16 @@ from elbo_ref._validation.arguments import (
     FloatArray,
     IntArray,
     float_array,
-    label_list,
     require,
     underflow_is_zero,
     whole_numbers,
 )
+from elbo_ref._validation.indexes import check_same_index
 from elbo_ref.counts.columns import Columns
 from elbo_ref.counts.entries import entries, summary_of
 from elbo_ref.counts.frames import from_frame
-from elbo_ref.counts.levels import Levels, levelled
-from elbo_ref.counts.rows import (
-    check_same_index,
-    check_sums,
-    fitted,
-    numbered,
-    plain,
-    pool,
-    row_counts,
-)  # fmt: skip
+from elbo_ref.counts.levels import Levels, aligned, levelled
+from elbo_ref.counts.rows import check_sums, fitted, numbered, plain, pool, row_counts
 from elbo_ref.special import log_choose
 
 _ARRAYS = "successes", "total_count", "multiplicity", "log_split"
@@ -257,7 +249,8 @@ class Counts(Tabular):
         Parameters
         ----------
         groups : G labels, optional
-            Anything hashable; two labels are the same group if they are equal.
+            Anything hashable; two labels are the same group if they are equal. Those of a Series
+            belong to the entries whose labels are its index, or whose index it has in common.
 
         Returns
         -------
@@ -267,7 +260,8 @@ class Counts(Tabular):
         Raises
         ------
         ValueError
-            If there are not G labels, or a sum does not fit into 63 bits.
+            If there are not G labels, those of a Series would be paired with other entries by
+            position, or a sum does not fit into 63 bits.
 
         Examples
         --------
@@ -276,7 +270,7 @@ class Counts(Tabular):
         """
         latent, labels = np.zeros(len(self), dtype=np.intp), None
         if groups is not None:
-            latent, labels = numbered(groups, len(self))
+            latent, labels = numbered(aligned("groups", self, groups))
         columns = self.successes, self.total_count, self.multiplicity, self.log_split
         k, n, split = pool(*columns, latent)
         counts = Counts.__new__(Counts)
@@ -383,6 +377,7 @@ class Counts(Tabular):
         >>> Counts.from_columns(**counts.to_dict()) == counts
         True
         """
+        check_same_index(successes=successes, total_count=total_count, log_split=log_split)
         counts = cls(successes, total_count, multiplicity)
         split, size = counts.log_split, len(counts)
         if log_split is not None:
@@ -392,8 +387,8 @@ class Counts(Tabular):
             most = log_choose(counts.successes, counts.total_count)
             good = (split <= 0) & (split >= -1e-6 - (1 + 1e-6) * most)  # rounded in many sums
             require("log_split", split, good, "must lie in [-log C(N, K), 0]")
-        names = None if labels is None else tuple(label_list("labels", labels))
-        if names is not None and (len(names) != size or len(set(names)) != size):
-            raise ValueError(f"labels must be {size} distinct labels, not {len(names)}")
+        names = None if labels is None else tuple(aligned("labels", counts, labels))
+        if names is not None and len(set(names)) != size:
+            raise ValueError(f"labels must be {size} distinct labels, not {len(set(names))}")
         counts._set(counts.successes, counts.total_count, counts.multiplicity, split, names)
         return counts

@@ -33,6 +33,7 @@ from elbo_ref._validation.arguments import (
     require,
     underflow_is_zero,
 )
+from elbo_ref._validation.indexes import check_same_index
 from elbo_ref._validation.values import by_value
 from elbo_ref.distributions.base import Distribution, Interval
 from elbo_ref.distributions.beta_source import BETA, beta_deviance, log_gaps
@@ -86,6 +87,7 @@ class Beta(Distribution):
     _source = BETA
 
     def __post_init__(self) -> None:
+        check_same_index(concentration1=self.concentration1, concentration0=self.concentration0)
         a = concentration("concentration1", self.concentration1)
         b = concentration("concentration0", self.concentration0)
         self._hold(a, b)
@@ -263,6 +265,7 @@ class Beta(Distribution):
         >>> Beta(2.0, 8.0).conjugate_update(3, 7)
         Beta(concentration1=5.0, concentration0=15.0)
         """
+        check_same_index(successes=successes, failures=failures)
         added = {}
         for name, value in (("successes", successes), ("failures", failures)):
             added[name] = float_array(name, value)

@@ -45,6 +45,7 @@ from elbo_ref._validation.arguments import (
     probability,
     underflow_is_zero,
 )
+from elbo_ref._validation.indexes import check_same_index
 from elbo_ref.distributions.base import Center, Distribution, Interval, Source, logit_center
 from elbo_ref.distributions.quadrature import mean_square, over_normal
 
@@ -295,6 +296,7 @@ class LogitNormal(Distribution):
     _source = LOGIT_NORMAL
 
     def __post_init__(self) -> None:
+        check_same_index(loc=self.loc, scale=self.scale)
         loc = finite("loc", self.loc)
         scale = float_in("scale", self.scale, *SCALE_RANGE)
         self._hold(loc, scale)

@@ -252,8 +252,8 @@ def test_sums_that_do_not_fit():
 @pytest.mark.parametrize(
     ("groups", "error", "message"),
     [
-        (["a"], ValueError, "groups has 1 labels for 2 rows"),
-        (np.array([1, 2, 3]), ValueError, "groups has 3 labels for 2 rows"),
+        (["a"], ValueError, "groups has 1 labels for 2 entries of counts"),
+        (np.array([1, 2, 3]), ValueError, "groups has 3 labels for 2 entries of counts"),
         (["a", None], ValueError, "groups[1] = None is not a label"),
         (np.array([np.nan, 1.0]), ValueError, "groups[0] = nan is not a label"),
         (masked([1, 2]), TypeError, "groups must not be a masked array"),

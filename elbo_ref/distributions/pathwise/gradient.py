@@ -19,6 +19,7 @@ from elbo_ref._validation.arguments import (
     plain,
     underflow_is_zero,
 )
+from elbo_ref._validation.indexes import check_same_index
 from elbo_ref._validation.values import by_value
 from elbo_ref.distributions.pathwise import few, field
 from elbo_ref.distributions.pathwise.table import FEWEST, FEWEST_A_CELL, TOLERANCE, Table, extent
@@ -82,6 +83,7 @@ def pathwise_gradient(
     >>> pathwise_gradient([-1e6, 0.0, 1e6], 2.0, 1.0).concentration1.round(6)
     array([5.00000e+05, 6.93147e-01, 5.00000e-01])
     """
+    check_same_index(logit=logit, concentration1=concentration1, concentration0=concentration0)
     y = finite("logit", logit)
     a = concentration("concentration1", concentration1)
     b = concentration("concentration0", concentration0)
@@ -133,6 +135,7 @@ def pathwise_gradient_of_draw(
     >>> round(pathwise_gradient_of_draw(0.5, 2.0, 1.0).concentration1, 12)  # log(2) / 4
     0.17328679514
     """
+    check_same_index(c=c, concentration1=concentration1, concentration0=concentration0)
     draw = float_in("c", c, 0.0, 1.0)
     a = concentration("concentration1", concentration1)
     b = concentration("concentration0", concentration0)
