@@ -152,15 +152,14 @@ def likeliest(candidates: Sequence[Candidate], handed: HandedIn) -> Candidate:
     A history whose rows are equal is one that was kept without copies unless its losses are
     certainly those of another mistake. A number of particles that nobody said is the one that the
     losses' spread has, unless one particle and a mistake are the better account. A run on
-    minibatches may have been evaluated on all of the data.
+    minibatches may have been evaluated on all of the data, unless a mistake is certain otherwise.
     """
-    if handed.evaluations.size:
-        whole = [x.of_all_data() for x in candidates if x.reading.model.batch is not None]
-        candidates = [*candidates, *whole]
+    evaluated = candidates if handed.evaluations.size else ()
+    of_all = [x.of_all_data() for x in evaluated if x.reading.model.batch is not None]
     enough = handed.losses.size + handed.evaluations.size >= _FEWEST
     open_number = enough and handed.num_particles is None and handed.order_said
     open_number = open_number and handed.loss.name != "renyi"
-    if len(candidates) == 1 and not open_number:
+    if len(candidates) == 1 and not (of_all or open_number):
         return candidates[0]
     rejected, others = list[Candidate](), list[Candidate]()
     for one in candidates:
@@ -171,6 +170,11 @@ def likeliest(candidates: Sequence[Candidate], handed: HandedIn) -> Candidate:
         if one.fits:
             return one
         rejected.append(one)
+    for one in of_all:
+        if one.fits:
+            return one
+    if of_all and not any(one.is_mistaken for one in rejected):
+        rejected += of_all
     for one in rejected if open_number else ():
         of_mean, of_own_mean = one.numbers_of_particles()
         for number in of_mean:

@@ -220,13 +220,9 @@ def divided(given: LossModel) -> Iterator[Hypothesis]:
         for how, factor in factors.items() if number != 1 else ():
             model = given._replace(factor=factor)
             yield Hypothesis(f"{how} by {what}", model, "factor", price)
-    if given.batch is not None:  # divided by the steps they are those that are not scaled
-        steps = int(np.ceil((trials if given.pooled_batch else latents) / given.batch))
-        for words, factor in (
-            (f"divided by the {given.batch} of a minibatch", given.factor / given.batch),
-            (f"multiplied by the {steps} steps of an epoch", given.factor * steps),
-        ):
-            yield Hypothesis(words, given._replace(factor=factor), "factor")
+    if given.batch is not None:
+        each = given._replace(factor=given.factor / given.batch)
+        yield Hypothesis(f"divided by the {given.batch} of a minibatch", each, "factor", _RARE)
 
 
 def has_divergence(given: LossModel) -> bool:
