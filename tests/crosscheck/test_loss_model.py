@@ -180,6 +180,12 @@ def test_entries_that_have_one_draw_are_as_many_latents_of_equal_draws(loss):
     np.testing.assert_allclose(losses_given(one, draws), losses_given(spread, many), rtol=1e-13)
 
 
+def test_the_last_loss_has_the_last_parameters():
+    both = in_two_steps(model_of("beta", steps=2))
+    np.testing.assert_array_equal(both.last.prior, both.prior[:, 1:])
+    np.testing.assert_array_equal(both.last.guide_parameters, both.guide_parameters[:, 1:])
+
+
 def test_losses_of_one_set_of_parameters_and_rows_stand_still():
     one = model_of("beta", steps=3)
     rows = Rows.of(COUNTS)
