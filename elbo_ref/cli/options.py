@@ -95,8 +95,8 @@ _COUNTS: Options = [
     ),
     (
         "--na",
-        "what to do with rows where a count or the label is blank or NA: refuse the file "
-        "(the default), or drop and count them",
+        "what to do with rows where a count or the label is blank or NA, or a count NaN: refuse "
+        "the file (the default), or drop and count them",
         {"choices": ("error", "drop"), "default": "error"},
     ),
 ]

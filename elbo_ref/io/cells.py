@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,14 @@ from elbo_ref.counts.cells import OF_TRIALS
 from elbo_ref.io.errors import DataError, bare, short
 from elbo_ref.io.fields import can_be_encoded
 from elbo_ref.io.layout import Layout
-from elbo_ref.io.numbers import flaw, flaw_of_proportion, is_fraction, proportion, whole
+from elbo_ref.io.numbers import (
+    flaw,
+    flaw_of_proportion,
+    is_fraction,
+    is_missing as is_missing_number,
+    proportion,
+    whole,
+)
 
 _INTEGER = re.compile("-?[0-9]{1,999}")
 
@@ -25,6 +32,26 @@ class Number(str):
 
     __slots__ = ()
     __repr__ = str.__str__
+
+
+def is_missing(cell: object, in_counts: bool) -> bool:
+    """Return True for a cell of JSON without a value: null, NaN; for counts, also such a text."""
+    if cell is None:
+        return True
+    text = isinstance(cell, str) and (in_counts or isinstance(cell, Number))
+    return text and is_missing_number(str(cell))
+
+
+def present(columns: Mapping[str, Any], layout: Layout) -> list[int]:
+    """Return the rows that have all values which are needed, of columns of JSON or arrays."""
+    needed = [(columns[name], name in layout.counted) for name in layout.needed]
+    good = np.ones(len(needed[0][0]), np.bool_)
+    for column, in_counts in needed:
+        if isinstance(column, np.ndarray):
+            good &= ~np.isnan(column) if column.dtype.kind == "f" else True
+        else:
+            good &= np.array([not is_missing(cell, in_counts) for cell in column], np.bool_)
+    return np.flatnonzero(good).tolist()
 
 
 def written(name: str, cells: Sequence[Any], rows: Sequence[int], layout: Layout) -> NDArray[Any]:
@@ -46,7 +73,7 @@ def _proportion(name: str, row: int, cell: object) -> float:
     text = cell if isinstance(cell, Number) else "no number"
     value = proportion(text)
     if value is None:
-        options = {"na": "drop"} if cell is None else {}
+        options = {"na": "drop"} if is_missing(cell, True) else {}
         why = flaw_of_proportion(text)
         raise DataError(f"{bare(name)}[{row}] = {short(cell)} {why}", **options)
     return value
@@ -59,11 +86,11 @@ def _count(name: str, row: int, cell: object, is_flag: bool, is_successes: bool)
     count = whole(text)
     if count is None:
         said = f"{bare(name)}[{row}] = {short(cell)} {flaw(text)}"
+        if is_missing(cell, True):
+            raise DataError(said, na="drop")
         if is_successes and is_fraction(text):
             raise DataError(said, when=OF_TRIALS, proportion=name)
-        if is_flag and cell is not None:
-            raise DataError(f"{said}; write 0 or 1, false or true")
-        raise DataError(said, **({"na": "drop"} if cell is None else {}))
+        raise DataError(f"{said}; write 0 or 1, false or true" if is_flag else said)
     return count
 
 
@@ -82,7 +109,8 @@ def stored(name: str, array: NDArray[Any], layout: Layout) -> NDArray[Any]:
         if not good.all():
             row = int(np.argmin(good))
             why = flaw_of_proportion(str(array[row]))
-            raise DataError(f"{bare(name)}[{row}] = {array[row]} {why}")
+            options = {"na": "drop"} if np.isnan(array[row]) else {}
+            raise DataError(f"{bare(name)}[{row}] = {array[row]} {why}", **options)
         return array
     if name == layout.outcome and array.dtype.kind == "b":
         return array.astype(np.int64)
@@ -105,7 +133,7 @@ def _counts(name: str, array: NDArray[Any], is_successes: bool) -> IntArray:
         said = f"{bare(name)}[{row}] = {array[row]} {rule}"
         if is_successes and 0 < array[row] < 1:
             raise DataError(said, when=OF_TRIALS, proportion=name)
-        raise DataError(said)
+        raise DataError(said, **({"na": "drop"} if np.isnan(array[row]) else {}))
     return array.astype(np.int64)
 
 
@@ -123,7 +151,9 @@ def floats(name: str, cells: Sequence[Any], rows: Sequence[int]) -> list[float]:
     return [float(cell) for cell in cells]
 
 
-def labels_of(name: str, column: Sequence[object] | NDArray[Any], rows: Sequence[int]) -> list[Any]:
+def labels_of(
+    name: str, column: Sequence[object] | NDArray[Any], rows: Sequence[int], layout: Layout
+) -> list[Any]:
     """Return labels as plain values: text, truth values, or finite numbers.
 
     Raises
@@ -142,6 +172,8 @@ def labels_of(name: str, column: Sequence[object] | NDArray[Any], rows: Sequence
         else:
             good = isinstance(label, int) or (isinstance(label, float) and math.isfinite(label))
         if not good:
-            raise DataError(f"{bare(name)}[{row}] = {short(cell)} is not a label")
+            missing = name in layout.labelled and (label is None or label != label)
+            options = {"na": "drop"} if missing else {}
+            raise DataError(f"{bare(name)}[{row}] = {short(cell)} is not a label", **options)
         labels.append(label)
     return labels

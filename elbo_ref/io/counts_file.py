@@ -41,7 +41,7 @@ from elbo_ref.counts import Counts
 from elbo_ref.counts.levels import levelled
 from elbo_ref.io import duckdb_file
 from elbo_ref.io.archive import most_unpacked, read_arrays
-from elbo_ref.io.cells import floats, labels_of, stored, written
+from elbo_ref.io.cells import floats, labels_of, present, stored, written
 from elbo_ref.io.errors import DataError, bare, short
 from elbo_ref.io.foreign import refusal
 from elbo_ref.io.json_table import columns_of, document_in
@@ -128,8 +128,8 @@ def read_counts(
     columns : sequence of str, optional
         Names of all columns of a text that has no header; its first row fixes the separator.
     na : {"error", "drop"}
-        Whether rows where a cell that is needed is blank or ``NA`` (in JSON: ``null``) are refused,
-        or left out.
+        Whether rows where a cell that is needed is blank, ``NA`` or, of counts, ``NaN`` (in JSON
+        also ``null``) are refused, or left out.
     in_order : bool
         Whether each row of a text stays an entry of its own, in the order of the file; equal rows
         are counted otherwise.
@@ -232,8 +232,7 @@ def _read_json(data: bytes, layout: Layout) -> Contents:
     layout, size = _resolved(columns, layout)
     rows: Sequence[int] = range(size)
     if layout.na == "drop":
-        needed = [columns[name] for name in layout.needed]
-        rows = [row for row in rows if all(column[row] is not None for column in needed)]
+        rows = present(columns, layout)
         columns = {name: [column[row] for row in rows] for name, column in columns.items()}
     for name in layout.counted:
         columns[name] = written(name, columns[name], rows, layout)
@@ -253,16 +252,20 @@ def _fits(layout: Layout, names: list[str]) -> bool:
 
 
 def _read_npz(data: bytes, layout: Layout) -> Contents:
-    """Read the same; no row can have a blank, so that none is dropped."""
+    """Read the same; a row has no value where there is NaN."""
     columns: dict[str, Any] = dict(read_arrays(io.BytesIO(data), most_unpacked(len(data))))
     for name, array in columns.items():
         if array.ndim != 1:
             raise DataError(f"{bare(name)} has {array.ndim} dimensions where one is needed")
     layout, size = _resolved(columns, layout)
+    rows: Sequence[int] = range(size)
+    if layout.na == "drop":
+        rows = present(columns, layout)
+        columns = {name: array[rows] for name, array in columns.items()}
     for name in layout.counted:
         columns[name] = stored(name, columns[name], layout)
-    counts, by = _assemble(columns, range(size), layout)
-    return Contents(counts, size, 0, layout.guess, by)
+    counts, by = _assemble(columns, rows, layout)
+    return Contents(counts, len(rows), size - len(rows), layout.guess, by)
 
 
 def _resolved(columns: Mapping[str, Any], layout: Layout) -> tuple[Layout, int]:
@@ -301,11 +304,11 @@ def _assemble(
         raise DataError(f"{shown[0]} {rule} {shown[1]}")
     split, labels, by = columns.get("log_split"), None, None
     if layout.by is not None:
-        by = labels_of(layout.by, columns[layout.by], rows)
+        by = labels_of(layout.by, columns[layout.by], rows, layout)
     if layout.group is not None:
-        labels = labels_of(layout.group, columns[layout.group], rows)
+        labels = labels_of(layout.group, columns[layout.group], rows, layout)
     elif "labels" in columns and not layout.shared:
-        labels = labels_of("labels", columns["labels"], rows)
+        labels = labels_of("labels", columns["labels"], rows, layout)
         label, times = Counter(labels).most_common(1)[0]
         if times > 1:
             text = f"labels holds {short(label)} twice, and is not named as the group"

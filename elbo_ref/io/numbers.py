@@ -13,6 +13,22 @@ _NUMBER = re.compile(r" *[+-]?([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,
 _SEPARATED = re.compile(r"\d{1,3}([,_' \u00a0]\d{3})+")
 
 
+BLANK = ("", "NA")
+"""Texts of no value, in any column."""
+
+
+def is_missing(text: str) -> bool:
+    """Return True if a text stands for no number: blank, NA, or NaN.
+
+    Examples
+    --------
+    >>> is_missing("NA"), is_missing(" "), is_missing("nan"), is_missing("None"), is_missing("0")
+    (True, True, True, False, False)
+    """
+    text = text.strip(" ")
+    return text in BLANK or text.lower() == "nan"
+
+
 @lru_cache(maxsize=2**12)
 def whole(text: str) -> int | None:
     """Read a count; None if the text writes none. Spaces around it do not matter.

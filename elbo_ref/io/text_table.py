@@ -21,7 +21,15 @@ from typing import Any, TypeAlias
 from elbo_ref.counts.cells import OF_TRIALS
 from elbo_ref.io.errors import DataError, bare, short
 from elbo_ref.io.layout import Layout
-from elbo_ref.io.numbers import flaw, flaw_of_proportion, is_fraction, proportion, whole
+from elbo_ref.io.numbers import (
+    BLANK,
+    flaw,
+    flaw_of_proportion,
+    is_fraction,
+    is_missing,
+    proportion,
+    whole,
+)  # fmt: skip
 from elbo_ref.io.totals import Contents, Row, Totals, totals_of
 
 MOST_LINE = 2**16
@@ -31,7 +39,6 @@ Cells: TypeAlias = tuple[str, ...]
 _SEPARATORS = {",": "comma", "\t": "tab", ";": "semicolon", " ": "space"}
 _NAMES = "comma, tab, semicolon"
 _FLAGS = {"true": 1, "t": 1, "false": 0, "f": 0}
-_BLANK = ("", "NA")
 
 
 def read_table(blocks: Iterable[bytes], layout: Layout) -> Contents:
@@ -255,10 +262,13 @@ class _Rows:
     def _read_closely(self, cells: Sequence[str], place: str) -> Row | None:
         """Read a row with a new label, a space, a blank, or something wrong."""
         layout = self.layout
-        if layout.na == "drop" and any(cell in _BLANK for cell in cells):
+        numbers, labels = cells[: self._num_counted], cells[self._num_counted :]
+        if layout.na == "drop" and (
+            any(map(is_missing, numbers)) or any(label in BLANK for label in labels)
+        ):
             return None
         counts = []
-        for i, (column, cell) in enumerate(zip(self._counted, cells, strict=False)):
+        for i, (column, cell) in enumerate(zip(self._counted, numbers, strict=True)):
             count = self._first(cell) if i == 0 else whole(cell)
             if count is None:
                 raise self._no_count(column, cell, place)
@@ -267,7 +277,7 @@ class _Rows:
         k, n = layout.pair(*counts)
         if not (0 <= k <= n < 2**63 or self._first is proportion):
             raise self._no_pair(counts, place)
-        named = dict(zip(layout.labelled, cells[self._num_counted :], strict=True))
+        named = dict(zip(layout.labelled, labels, strict=True))
         for column, label in named.items():
             if not label:
                 text = f"{place}, column {bare(column)}: the label is blank"
@@ -280,7 +290,7 @@ class _Rows:
     def _no_count(self, column: str, cell: str, place: str) -> DataError:
         why = flaw_of_proportion if column == self.layout.proportion else flaw
         text = f"{place}, column {bare(column)}: {short(cell)} {why(cell)}"
-        if cell in _BLANK:
+        if is_missing(cell):
             return DataError(text, na="drop")
         if cell.lower() in _FLAGS and column == self.layout.successes:
             return DataError(text, when="if a row is one trial", outcome=column)

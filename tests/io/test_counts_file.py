@@ -125,7 +125,7 @@ BOTH = "successes and which total_count, or the outcome of one trial"
 NUMBERS = {
     "1e1": "1e1 is not a whole number",
     "10E0": "10E0 is not a whole number",
-    "NaN": "NaN is not a whole number",
+    "NaN": 'NaN is not a whole number; add na="drop"',
     "Infinity": "Infinity is not a whole number",
     "true": "True is not a whole number",
     "null": 'None is not a whole number; add na="drop"',

@@ -173,7 +173,7 @@ def test_a_cell_that_is_not_a_whole_number(write, column, cell):
     bad = [f'"{cell}"' if name == column else "9" for name in names]
     text = "\n".join([",".join(names), "1,2,3", "1,2,3", ",".join(bad), "1,2,3"])
     message = refusal(write(text))
-    advice = '; add na="drop"' if cell == "NA" else ""
+    advice = '; add na="drop"' if cell in ("NA", "NaN", "nan") else ""
     if (column, cell) == ("successes", "True"):
         advice = '; if a row is one trial, add outcome="successes"'
     if (column, cell) == ("successes", ".5"):
