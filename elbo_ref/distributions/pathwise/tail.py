@@ -78,8 +78,8 @@ def derivatives(draws: Left, *, whole: bool = False) -> tuple[FloatArray, FloatA
     moments = np.empty((3, y.size))
     rule = _rule(36 if whole else 28)
     for part in blocks(y.size, _INNER):
-        given = (x[part] for x in (signed_end, slope, c, total))
-        _integrate(moments[:, part], rule, *given)
+        found = moments[:, part]
+        _integrate(found, rule, signed_end[part], slope[part], c[part], total[part])
     mass, mass_d, mass_ratio = moments[0], moments[1], moments[2]
     once = _ONE / s
     across = last / other * -once
