@@ -191,7 +191,8 @@ def _along_the_path(
     lengths, state = [], None
     for t in range(steps.lengths.shape[1]):
         prior, params = model.prior[:, t], model.guide_parameters[:, t]
-        step = model.loss.step(task, prior, params, model.num_particles, rng)
+        with np.errstate(all="ignore"):
+            step = model.loss.step(task, prior, params, model.num_particles, rng)
         drawn = coordinates.gradient(model, t, steps.positive, (step.prior, step.params))
         gradient = np.array([float(x) for x in by_latent(drawn).values()])
         origin = np.zeros_like(gradient)

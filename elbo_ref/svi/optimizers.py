@@ -164,12 +164,20 @@ class Adam(_Settings):
         beta1, beta2 = self.betas
         _, rest1, keep2, rest2, eps = self._arrays
         step = state.step + 1
-        first = state.first_moment + rest1 * (gradient - state.first_moment)
-        second = keep2 * state.second_moment + (rest2 * gradient) * gradient
+        first = gradient - state.first_moment
+        first *= rest1
+        first += state.first_moment
+        second = rest2 * gradient
+        second *= gradient
+        second += keep2 * state.second_moment
         largest = np.maximum(state.largest, second) if self.amsgrad else second
-        scale = np.asarray(-lr / (1 - beta1**step))
-        root = np.sqrt(largest) / np.asarray(math.sqrt(1 - beta2**step)) + eps
-        return parameters + scale * first / root, AdamState(step, first, second, largest)
+        root = np.sqrt(largest)
+        root /= np.asarray(math.sqrt(1 - beta2**step))
+        root += eps
+        moved = np.asarray(-lr / (1 - beta1**step)) * first
+        moved /= root
+        moved += parameters
+        return moved, AdamState(step, first, second, largest)
 
 
 @underflow_is_zero

@@ -45,25 +45,25 @@ Pair: TypeAlias = tuple[FloatArray, FloatArray]
 
 def derivatives(y: FloatArray, a: FloatArray | float, b: FloatArray | float) -> FloatArray:
     """Return the rows dy/da and dy/db for n draws y; L pairs serve them in turn, L dividing n."""
-    return of_pairs(y, np.array(np.broadcast_arrays(*np.atleast_1d(a, b))))
+    with np.errstate(all="ignore"):
+        return of_pairs(y, np.array(np.broadcast_arrays(*np.atleast_1d(a, b))))
 
 
 def of_pairs(y: FloatArray, pairs: FloatArray, remainders: FloatArray | None = None) -> FloatArray:
-    """Return the same, for pairs (2, L).
+    """Return the same, for pairs (2, L), where NumPy's warnings are silenced.
 
     `digamma_remainders` of the pairs are worked out here unless they are given.
     """
     size = pairs.shape[1]
-    with np.errstate(all="ignore"):
-        if y.size <= (_FEW if size > 1 else _FEW_OF_ONE):
-            known = digamma_remainders(*pairs) if remainders is None else remainders
-            return _of_few(y, pairs, known)
-        if remainders is None and size < y.size:
-            remainders = digamma_remainders(*pairs)
-        rows = [pairs] if remainders is None else [pairs, remainders]
-        gradient = np.empty((2, y.size))
-        for chunk in blocks(y.size, _CHUNK):
-            _of_many(gradient, chunk.start, y[chunk], rows)
+    if y.size <= (_FEW if size > 1 else _FEW_OF_ONE):
+        known = digamma_remainders(*pairs) if remainders is None else remainders
+        return _of_few(y, pairs, known)
+    if remainders is None and size < y.size:
+        remainders = digamma_remainders(*pairs)
+    rows = [pairs] if remainders is None else [pairs, remainders]
+    gradient = np.empty((2, y.size))
+    for chunk in blocks(y.size, _CHUNK):
+        _of_many(gradient, chunk.start, y[chunk], rows)
     return gradient
 
 

@@ -154,16 +154,17 @@ def logit_derivatives(y: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray
         return _of_shared(y.ravel(), a.item(), b.item()).reshape(2, *y.shape)
     shape = np.broadcast(y, a, b).shape
     y = np.broadcast_to(y, shape)
-    if all(x.size in (1, *x.shape[-1:]) for x in (a, b)):
-        return of_pairs(y, np.array([np.broadcast_to(x.ravel(), shape[-1:]) for x in (a, b)]))
-    pairs = np.array([np.broadcast_to(x, shape).ravel() for x in (a, b)])
-    return field.of_pairs(y.ravel(), pairs).reshape(2, *shape)
+    with np.errstate(all="ignore"):
+        if all(x.size in (1, *x.shape[-1:]) for x in (a, b)):
+            return of_pairs(y, np.array([np.broadcast_to(x.ravel(), shape[-1:]) for x in (a, b)]))
+        pairs = np.array([np.broadcast_to(x, shape).ravel() for x in (a, b)])
+        return field.of_pairs(y.ravel(), pairs).reshape(2, *shape)
 
 
 def of_pairs(y: FloatArray, pairs: FloatArray, remainders: FloatArray | None = None) -> FloatArray:
     """Differentiate draws (..., L) of L pairs (2, L), which may stand in runs of equal ones.
 
-    Their `digamma_remainders` may be known.
+    Their `digamma_remainders` may be known. Callers silence NumPy's warnings.
     """
     if y.size >= LONG:
         changes = np.logical_or(*(pairs[:, 1:] != pairs[:, :-1]))
