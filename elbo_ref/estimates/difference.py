@@ -61,6 +61,10 @@ class Difference(Tabular):
         The posterior mean and the equal-tailed interval of the difference.
     probability : float
         That the first is above the second.
+    level : float
+        The coverage of the interval.
+    groups : bool
+        True if two prior means are compared.
     """
 
     label1: Any
@@ -69,12 +73,14 @@ class Difference(Tabular):
     lower: float
     upper: float
     probability: float
+    level: float = 0.95
+    groups: bool = False
 
     def table(self) -> Table:
         """Lay out the one row."""
         columns = [
-            Column([value], name, heading, left="label" in name)
-            for (name, value), heading in zip(vars(self).items(), _HEADINGS, strict=True)
+            Column([getattr(self, name)], name, heading, left="label" in name)
+            for name, heading in _HEADINGS.items()
         ]
         return Table(columns, key=2)
 
@@ -86,7 +92,8 @@ class Difference(Tabular):
         return [{f"{one} - {other}": f"{mean} ({low} to {high})", f"P({one} > {other})": share}]
 
 
-_HEADINGS = "first", "second", "difference", "from", "to", "P(first > second)"
+_HEADINGS = {"label1": "first", "label2": "second", "mean": "difference"}
+_HEADINGS |= {"lower": "from", "upper": "to", "probability": "P(first > second)"}
 
 
 class Side(Protocol):

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 from scipy import special as sc
@@ -33,6 +33,8 @@ MOST_PRIORS = 20
 """Rows of the table of priors that are shown: each takes a while."""
 NAMES = "mean", "concentration", "rho"
 """The parameters that a prior is told by."""
+_Three: TypeAlias = tuple[float, float, float]
+"""A value and the ends of its interval."""
 Part = TypeVar("Part", "PriorParameter", "PriorParameters")
 
 
@@ -48,12 +50,15 @@ class PriorParameter(Tabular):
         where any will do.
     lower, upper : float
         The ends of the equal-tailed posterior interval; of the profile interval; or `value`.
+    level : float
+        The coverage of the interval.
     """
 
     name: str
     value: float
     lower: float
     upper: float
+    level: float = 0.95
 
     def table(self) -> Table:
         """Lay out the one row."""
@@ -185,7 +190,7 @@ def given(a: float, b: float) -> PriorParameters:
 def of_maximum(maximum: EvidenceMaximum, level: float) -> PriorParameters:
     """Take the maximum-likelihood estimates, with profile intervals."""
 
-    def of(name: str, value: float | None, whole: tuple[float, float]) -> tuple[float, ...]:
+    def of(name: str, value: float | None, whole: tuple[float, float]) -> _Three:
         if name in maximum.fixed:
             return (maximum.fixed[name],) * 3
         if maximum.kind == "no_information":
@@ -194,7 +199,7 @@ def of_maximum(maximum: EvidenceMaximum, level: float) -> PriorParameters:
         return np.nan if value is None else value, region.lower, region.upper
 
     mean = of("mean", maximum.mean, (0.0, 1.0))
-    return _parameters(mean, of("concentration", maximum.concentration, (0.0, np.inf)))
+    return _parameters(mean, of("concentration", maximum.concentration, (0.0, np.inf)), level)
 
 
 def averaged(grid: Grid, mirrored: bool, level: float) -> PriorParameters:
@@ -207,8 +212,8 @@ def averaged(grid: Grid, mirrored: bool, level: float) -> PriorParameters:
     sign = -1 if mirrored else 1
     logits = [sign * _root(below, 1 - tail if mirrored else tail, ends) for tail in tails]
     with np.errstate(over="ignore"):
-        concentration = tuple(np.exp(log_s).tolist())
-    return _parameters(tuple(sc.expit(logits).tolist()), concentration)
+        concentration = np.exp(log_s).tolist()
+    return _parameters((*sc.expit(logits).tolist(),), (*concentration,), level)
 
 
 def _below_y(grid: Grid) -> tuple[Callable[[float], float], tuple[float, float]]:
@@ -243,12 +248,12 @@ def mean_distribution(grid: Grid, mirrored: bool) -> tuple[float, FloatArray, Fl
     return mean, y, 1 - share if mirrored else share
 
 
-def _parameters(mean: tuple[float, ...], concentration: tuple[float, ...]) -> PriorParameters:
+def _parameters(mean: _Three, concentration: _Three, level: float = 0.95) -> PriorParameters:
     value, lower, upper = (1 / (1 + s) for s in concentration)
     return PriorParameters(
-        PriorParameter("mean", *mean),
-        PriorParameter("concentration", *concentration),
-        PriorParameter("rho", value, upper, lower),
+        PriorParameter("mean", *mean, level=level),
+        PriorParameter("concentration", *concentration, level=level),
+        PriorParameter("rho", value, upper, lower, level=level),
     )
 
 

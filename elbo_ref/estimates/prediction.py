@@ -6,7 +6,7 @@ the priors that are averaged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +39,9 @@ class Prediction(Tabular):
     mean : float
     lower, upper : int
         At most half of what is left of the level lies below `lower`, and above `upper`.
+    level : float
+    label, group : Hashable
+        The latent, or None of a new one; the group of a new one, where there are groups.
     """
 
     successes: IntArray
@@ -46,6 +49,9 @@ class Prediction(Tabular):
     mean: float
     lower: int
     upper: int
+    level: float = 0.95
+    label: Hashable = None
+    group: Hashable = None
 
     def table(self) -> Table:
         """Lay out the probability of each number of successes."""
@@ -79,4 +85,5 @@ def _summed(probability: FloatArray, mean: float, level: float) -> Prediction:
     tail, last = (1 - level) / 2, probability.size - 1
     lower = int(np.searchsorted(np.cumsum(probability), tail, side="right"))
     upper = last - int(np.searchsorted(np.cumsum(probability[::-1]), tail, side="right"))
-    return Prediction(np.arange(last + 1), probability, mean, min(lower, last), max(upper, 0))
+    ends = min(lower, last), max(upper, 0)
+    return Prediction(np.arange(last + 1), probability, mean, *ends, level)

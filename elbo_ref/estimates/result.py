@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -166,10 +166,12 @@ class Estimates(GroupPriors, Documented, LatentRows, Tabular):
         if self._latent(i) is None or self._latent(j) is None:
             ends = float(self.lower[i] - self.upper[j]), float(self.upper[i] - self.lower[j])
             known = ends[0] == ends[1]
-            return Difference(label1, label2, mean, *ends, float(mean > 0) if known else np.nan)
+            share = float(mean > 0) if known else np.nan
+            return Difference(label1, label2, mean, *ends, share, self.level)
         shared = self.posteriors.group[i] == self.posteriors.group[j]
         one, other = (self._side(k, shared) for k in (i, j))
-        return Difference(label1, label2, mean, *difference(one, other, mean, self.level))
+        found = difference(one, other, mean, self.level)
+        return Difference(label1, label2, mean, *found, self.level)
 
     def _side(self, i: int, shared: bool) -> Side:
         """Return a latent to be compared: with the nodes of a common prior, or averaged."""
@@ -182,7 +184,8 @@ class Estimates(GroupPriors, Documented, LatentRows, Tabular):
     def _difference_of_groups(self, label1: Hashable, label2: Hashable) -> Difference:
         names, fits, *_ = self.posteriors
         one, other = (fits[place] for place in places(names, label1, label2))
-        return Difference(label1, label2, *mean_difference(one, other, self.level))
+        found = mean_difference(one, other, self.level)
+        return Difference(label1, label2, *found, self.level, True)
 
     def predict(
         self, total_count: int, label: Hashable = None, *, group: Hashable = None
@@ -229,7 +232,8 @@ class Estimates(GroupPriors, Documented, LatentRows, Tabular):
             latent = None if fit.nodes is None else LatentMixture(*fit.mixture[:3])
             limit = None if fit.maximum is None else fit.maximum.mean
             point = np.nan if limit is None else limit
-        return predicted(point if latent is None else latent, n, self.level)
+        found = predicted(point if latent is None else latent, n, self.level)
+        return replace(found, label=label, group=group)
 
     def to_arviz(self, *, draws: int = 1000, chains: int = 4, rng: Rng = 0) -> Any:
         """Draw from posterior and prior, for ArviZ.

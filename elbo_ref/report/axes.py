@@ -11,37 +11,49 @@ M. Okabe & K. Ito (2008), "Color Universal Design".
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special as sc
 
 from elbo_ref._format.terminal import in_notebook
 from elbo_ref._validation.arguments import FloatArray, IntArray
 from elbo_ref._validation.extras import need
+from elbo_ref.report.labels import letters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.text import Text
 
 OWN, PALE, PRIOR, EXACT, RAW = "#0072b2", "#9fd0ee", "#d55e00", "black", "0.45"
 """Blue what was estimated, vermilion the prior, black what is exact, grey what was counted."""
 HALF_DECADES = np.ravel([(0.3 * 10.0**e, 10.0**e) for e in range(290)])
-_HEADS = (np.arange(1, 10, 0.1), np.arange(1, 10, 0.5), np.arange(1, 10), (1, 2, 5), (1, 3))
+_HEADS = (np.arange(1, 10), (1, 2, 5), (1, 3))
 """Leading digits of ticks on a logarithmic axis, many and few."""
+_EVEN = 3.5
+"""Ratio of the ends of a logarithmic axis below which its ticks are evenly spaced numbers."""
 _MOST_TICKS = 6
 _APART = 0.06
 """Share of an axis that lies between two ticks at least."""
-_WIDE = "MWmw@%…"
-"""Letters as wide as the font size, or nearly; most others have little more than half of it."""
-_LONGEST = 32
+_NARROW = 5.0
+"""Inches of a figure below which labels are brief."""
+_TITLE, _LEAST_TITLE = 10.5, 8.0
+"""Points of a title, and of one that does not fit."""
+_EDGE = 6.0
+"""Points between a text and the edge of the figure."""
+_GAP = 3.6
+"""Distance of panels, in font sizes: half a long number and half a short one."""
 
 
 def own_figure(width: float, height: float) -> Figure:
     """Make a figure that nothing else knows of."""
-    figure: Figure = need("matplotlib.figure", "a picture").Figure(figsize=(width, height))
+    made = need("matplotlib.figure", "a picture").Figure
+    figure: Figure = made(figsize=(width, height), layout="none")
     return figure
 
 
@@ -49,7 +61,8 @@ def shown_figure(width: float, height: float) -> Figure:
     """Make a figure that pyplot shows, where pyplot is in use, and in a notebook."""
     if "matplotlib.pyplot" not in sys.modules and not in_notebook():
         return own_figure(width, height)
-    figure: Figure = need("matplotlib.pyplot", "a picture").figure(figsize=(width, height))
+    made = need("matplotlib.pyplot", "a picture").figure
+    figure: Figure = made(figsize=(width, height), layout="none")
     return figure
 
 
@@ -61,17 +74,68 @@ def forget(figure: Figure) -> None:
 
 def framed(figure: Figure, left: float = 0.8) -> Axes:
     """Make axes with so many inches to the left, below a title and a legend."""
-    width, height = figure.get_size_inches()
-    room = {"left": left / width, "right": 1 - 0.18 / width}
-    return figure.subplots(gridspec_kw=room | {"bottom": 0.55 / height, "top": 1 - 0.8 / height})
+    ax: Axes = _placed(figure, 1, left)[0]
+    return ax
 
 
 def panels(figure: Figure, number: int, left: float) -> Any:
-    """Make so many axes side by side, the first with so many inches to the left."""
+    """Make so many axes side by side, the first with so many inches to the left.
+
+    In a narrow figure, which becomes higher, they are one below the other.
+    """
+    each = (_stacked if is_narrow(figure) else _placed)(figure, number, left)
+    return each if number > 1 else each[0]
+
+
+def _stacked(figure: Figure, number: int, left: float) -> NDArray[Any]:
     width, height = figure.get_size_inches()
-    room = {"left": left / width, "right": 1 - 0.18 / width, "wspace": 0.08}
+    own, gap = height - 1.35, 0.65
+    height += (number - 1) * (own + gap)
+    figure.set_size_inches(width, height)
+    room = {"left": left / width, "right": 1 - 0.18 / width}
     room |= {"bottom": 0.55 / height, "top": 1 - 0.8 / height}
-    return figure.subplots(1, number, sharey=True, gridspec_kw=room)
+    figure.subplots_adjust(**room, hspace=gap / own)
+    each: NDArray[Any] = figure.subplots(number, 1, sharey=True, squeeze=False)[:, 0]
+    return each
+
+
+def _placed(figure: Figure, number: int, left: float) -> NDArray[Any]:
+    from matplotlib import rcParams
+
+    width, height = figure.get_size_inches()
+    gap = _GAP * rcParams["font.size"] / 72
+    room = {"left": left / width, "right": 1 - 0.18 / width}
+    room |= {"bottom": 0.55 / height, "top": 1 - 0.8 / height}
+    own = (width - left - 0.18 - (number - 1) * gap) / number
+    figure.subplots_adjust(**room, wspace=gap / max(own, 0.5))
+    each: NDArray[Any] = figure.subplots(1, number, sharey=True, squeeze=False)[0]
+    return each
+
+
+def contained(figure: Figure) -> None:
+    """Enlarge a figure where texts would leave it; the axes keep their size."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # said once, when the figure is shown or saved
+        figure.draw_without_rendering()
+        boxes = [box for ax in figure.axes if (box := ax.get_tightbbox()) is not None]
+    old, scale = np.array(figure.get_size_inches()), figure.dpi
+    low = np.array([min(box.x0 for box in boxes), min(box.y0 for box in boxes)]) / scale
+    high = np.array([max(box.x1 for box in boxes), max(box.y1 for box in boxes)]) / scale
+    before, after = np.ceil(72 * np.maximum([-low, high - old], 0)) / 72
+    if not (before + after).any():
+        return
+    new, place = old + before + after, figure.subplotpars
+    figure.set_size_inches(new)
+    (left, bottom), (right, top) = (
+        (old * corner + before) / new
+        for corner in ((place.left, place.bottom), (place.right, place.top))
+    )
+    figure.subplots_adjust(left, bottom, right, top)
+
+
+def is_narrow(figure: Figure | SubFigure) -> bool:
+    """Return True of a figure so narrow that labels are brief."""
+    return bool(figure.bbox.width / figure.dpi < _NARROW)
 
 
 def new_axes() -> Axes:
@@ -87,12 +151,39 @@ def headed(ax: Axes, title: str) -> Axes:
     handles, labels = ax.get_legend_handles_labels()
     ax.legend(handles, labels, ncols=2, fontsize=9, frameon=False, **place)
     pad = 8 + 14 * ((len(labels) + 1) // 2)
-    size = 10.5
-    if ax.figure is not None and len(ax.figure.axes) == 1:  # nothing but the edge on the right
-        room = (1 - ax.get_position().x0) * ax.figure.bbox.width * 72 / ax.figure.dpi
-        size = min(size, room / sum(1.0 if c in _WIDE or c > "\u2e80" else 0.6 for c in title))
-    ax.set_title(title, loc="left", fontsize=size, pad=pad).set_parse_math(False)
+    text = ax.set_title(title, loc="left", fontsize=_TITLE, pad=pad)
+    text.set_parse_math(False)
+    if title and ax.figure is not None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")
+            _fit(ax, text)
     return ax
+
+
+def _fit(ax: Axes, title: Text) -> None:
+    """Begin a title further to the left, break it, shrink it, as far as its room asks for it."""
+    figure, here = ax.figure, ax.get_window_extent()
+    edge = _EDGE * figure.dpi / 72
+    others = [x.get_window_extent() for x in figure.axes if x is not ax]
+    beside = [x for x in others if x.y0 < here.y1 and x.y1 > here.y0]
+    right = min([figure.bbox.x1, *(x.x0 - edge for x in beside if x.x0 >= here.x1)]) - edge
+    left = max([figure.bbox.x0, *(x.x1 for x in beside if x.x1 <= here.x0)]) + edge
+    if title.get_window_extent().width > right - left:
+        title.set_text(_broken(title.get_text()))
+    width = title.get_window_extent().width
+    if width > right - left:
+        title.set_fontsize(max(_TITLE * (right - left) / width, _LEAST_TITLE))
+        width = right - left
+    title.set_x((min(here.x0, max(left, right - width)) - here.x0) / here.width)
+
+
+def _broken(text: str) -> str:
+    """Break a text into two lines, as long as each other or nearly."""
+    spaces = [i for i, c in enumerate(text) if c == " "]
+    if not spaces:
+        return text
+    middle = min(spaces, key=lambda i: max(letters(text[:i]), letters(text[i:])))
+    return f"{text[:middle]}\n{text[middle + 1 :]}"
 
 
 def thinned(size: int, most: int) -> IntArray:
@@ -146,16 +237,32 @@ def probability(y: float, digits: int = 3) -> str:
 
 def log_axis(axis: Axis, low: float, high: float) -> None:
     """Label a logarithmic axis by few round numbers, all of them written out."""
-    from matplotlib.ticker import NullLocator
+    from matplotlib.ticker import MaxNLocator, NullLocator
 
     first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
     decades = 10.0 ** np.arange(first, last + 1)
     choices = [np.ravel(np.outer(decades, heads)) for heads in _HEADS]
+    if high < _EVEN * low:
+        choices = [
+            np.array(MaxNLocator(bins, steps=[1, 2, 5, 10]).tick_values(low, high))
+            for bins in (6, 5, 4, 3)
+        ]
     choices += [decades[-first % step :: step] for step in (1, 2, 3, 5, 10, 20, 50, 100)]
     inside = [x[(x >= low * (1 - 1e-9)) & (x <= high * (1 + 1e-9))] for x in choices]
-    axis.set_ticks(next((x for x in inside if x.size <= _MOST_TICKS), inside[-1]))
+    axis.set_ticks(next((x for x in inside if _have_room(axis, x)), inside[-1]))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(NullLocator())
+
+
+def _have_room(axis: Axis, ticks: FloatArray) -> bool:
+    """Return True if there are not too many ticks, and their labels stand apart."""
+    from matplotlib import rcParams
+
+    ax, size = axis.axes, rcParams["font.size"]
+    box = ax.get_window_extent()
+    room = (box.width if axis is ax.xaxis else 2 * box.height) * 72 / ax.figure.dpi
+    used = sum(0.65 * len(f"{x:g}") + 0.8 for x in ticks.tolist()) * size
+    return ticks.size <= _MOST_TICKS and used <= room
 
 
 class ParameterScale(NamedTuple):
@@ -184,6 +291,11 @@ class ParameterScale(NamedTuple):
         return cls(names[parameter], np.log, np.exp)
 
     @property
+    def whose(self) -> str:
+        """Name the parameter in a sentence."""
+        return f"the prior's {self.name}" if self.is_mean else self.name
+
+    @property
     def is_mean(self) -> bool:
         """True if the axis itself is in logits."""
         return self.into is sc.logit
@@ -201,9 +313,3 @@ class ParameterScale(NamedTuple):
             log_axis(ax.xaxis, float(self.out_of(low)), float(self.out_of(high)))
         names = {"mean": "mean of the prior (logit scale)", "rho": "rho (logit scale)"}
         ax.set_xlabel(names.get(self.name, self.name))
-
-
-def plain_text(text: object) -> str:
-    """Write a label on one line and not too long, to be drawn as it is."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
-    return f"{line[: _LONGEST - 1]}…" if len(line) > _LONGEST else line

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elbo_ref._format.numbers import number
+from elbo_ref._format.numbers import counted, number
 from elbo_ref.estimates.difference import Difference
 from elbo_ref.estimates.prediction import Prediction
-from elbo_ref.report.axes import OWN, PALE, headed, new_axes, plain_text
+from elbo_ref.report.axes import OWN, PALE, headed, new_axes
+from elbo_ref.report.labels import plain_text, plain_texts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,13 +34,17 @@ def plot_difference(found: Difference, ax: Axes | None = None) -> Axes:
     """
     ax = new_axes() if ax is None else ax
     ax.axvline(0.0, color="0.6", lw=1.0)
-    ax.plot([found.lower, found.upper], [0, 0], color=OWN, lw=4, solid_capstyle="butt")
-    ax.plot([found.mean], [0], "o", color=OWN, ms=9, mec="white", mew=1.2)
+    interval: dict[str, Any] = {"color": PALE, "lw": 5, "solid_capstyle": "butt"}
+    label = f"{100 * found.level:g}% interval"
+    ax.plot([found.mean], [0], "o", color=OWN, ms=8, mec="white", mew=1.2, label="mean", zorder=3)
+    ax.plot([found.lower, found.upper], [0, 0], label=label, **interval)
     low, high = min(found.lower, 0.0), max(found.upper, 0.0)
     room = 0.08 * (high - low) or 0.01
-    ax.set(xlim=(low - room, high + room), ylim=(-1, 1), yticks=[], xlabel="difference")
+    ax.set(xlim=(low - room, high + room), ylim=(-1, 1), yticks=[])
     ax.locator_params(axis="x", nbins=6)
-    one, other = (_short(x) for x in (found.label1, found.label2))
+    one, other = plain_texts((found.label1, found.label2))
+    what = "mean of the prior of " if found.groups else "c of "
+    ax.set_xlabel(f"{what}the first less that of the second")
     if np.isnan(found.probability):
         return headed(ax, f"{one} less {other}: {number(found.mean)}")
     return headed(ax, f"{one} above {other}: P = {number(found.probability)}")
@@ -66,14 +71,19 @@ def plot_prediction(found: Prediction, ax: Axes | None = None) -> Axes:
     height = np.add.reduceat(found.probability[: starts[-1] + width], starts)
     middle = starts + (width - 1) / 2
     inside = (starts + width - 1 >= found.lower) & (starts <= found.upper)
-    ax.bar(middle, height, 0.85 * width, color=np.where(inside, OWN, PALE).tolist())
+    interval = f"{100 * found.level:g}% interval, {found.lower} to {found.upper}"
+    for some, color, label in ((inside, OWN, interval), (~inside, PALE, "outside")):
+        if some.any():
+            ax.bar(middle[some], height[some], 0.85 * width, color=color, label=label)
     ax.set_xlabel("successes" if width == 1 else f"successes, {width} to a bar")
     ax.set(ylabel="probability", xlim=(first - 0.7 * width, starts[-1] + 1.7 * width - 1))
     ax.locator_params(axis="x", integer=True)
-    trials = found.successes.size - 1
-    return headed(ax, f"{trials} new trials: {found.lower} to {found.upper} successes expected")
+    trials = counted(found.successes.size - 1, "new trial")
+    return headed(ax, f"{_whose(found)}: successes in {trials}")
 
 
-def _short(label: object) -> str:
-    text = plain_text(label)
-    return text if len(text) <= 16 else f"{text[:15]}…"
+def _whose(found: Prediction) -> str:
+    """Name the latent."""
+    if found.label is None:
+        return "a new latent" + ("" if found.group is None else f" of {plain_text(found.group)}")
+    return f"{'latent ' * isinstance(found.label, int)}{plain_text(found.label)}"

@@ -27,7 +27,7 @@ from elbo_ref.mle.intervals import ConfidenceRegion, Parameter
 from elbo_ref.mle.result import EvidenceMaximum
 from elbo_ref.mle.tests import ExpectedCounts, TestResult
 from elbo_ref.objectives.gradient_variance import GradientVariance
-from elbo_ref.report.axes import forget, framed, shown_figure
+from elbo_ref.report.axes import contained, forget, framed, is_narrow, shown_figure
 from elbo_ref.report.contrasts import plot_difference, plot_prediction
 from elbo_ref.report.estimates import plot_estimates, plot_region
 from elbo_ref.report.forest import (
@@ -37,6 +37,7 @@ from elbo_ref.report.forest import (
     plot_forest,
 )
 from elbo_ref.report.funnel import plot_funnel
+from elbo_ref.report.labels import BRIEF, LONGEST
 from elbo_ref.report.latent import plot_latent
 from elbo_ref.report.noise import plot_gradient_variance, plot_pareto_k
 from elbo_ref.report.pictures import plot_run, run_axes
@@ -91,7 +92,8 @@ def _size_of_posterior(table: PosteriorTable | Estimates, **options: Any) -> tup
 
 
 def _axes_of_posterior(figure: Any, table: PosteriorTable | Estimates, **options: Any) -> Any:
-    return framed(figure, 0.8 if "latent" in options else forest_margin(table))
+    most = BRIEF if is_narrow(figure) else LONGEST
+    return framed(figure, 0.8 if "latent" in options else forest_margin(table, most))
 
 
 def _size_of_verdict(verdict: Verdict) -> tuple[float, float]:
@@ -138,11 +140,10 @@ PICTURES: dict[type[Result], Picture] = {
         _size_of_posterior,
         _axes_of_posterior,
         "raw rates, estimates and intervals of all latents",
-        lambda found: forest_margin(found) + 3.7,
     ),
     EvidenceMaxima: _PRIORS._replace(
         seen="mean and rho of the prior of each group, with 95 % profile intervals",
-        narrow=lambda _: 5.8,
+        narrow=lambda _: 4.5,
     ),
     EvidenceMaximum: Picture(
         _maximum, seen="log evidence over the prior's mean and concentration, with its maximum"
@@ -172,7 +173,7 @@ PICTURES: dict[type[Result], Picture] = {
         _size_of_verdict,
         _axes_of_verdict,
         "losses against their exact distribution, or the differences of all that was compared",
-        lambda verdict: 4.5 if verdict.losses is not None else 5.4,
+        lambda verdict: 4.5 if verdict.losses is not None else 5.1,
     ),
 }
 
@@ -239,7 +240,9 @@ def plot(result: Result, ax: Any = None, **options: Any) -> Any:
         return picture.draw(result, ax, **options)
     figure = shown_figure(*picture.size(result, **options))
     try:
-        return picture.draw(result, picture.axes(figure, result, **options), **options)
+        drawn = picture.draw(result, picture.axes(figure, result, **options), **options)
+        contained(figure)
+        return drawn
     except BaseException:
         forget(figure)
         raise

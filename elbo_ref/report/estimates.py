@@ -97,7 +97,7 @@ def plot_region(region: ConfidenceRegion, ax: Axes | None = None) -> Axes:
     ends = np.ravel([(low, high) for low, high in region.intervals])
     inner = ends[(ends > 0) & (ends < limit)]
     around = inner if inner.size else np.array([scale.out_of(0.0)])
-    low, high = padded(into([around.min(), around.max()]), 0.6, 1.0)
+    low, high = padded(into([around.min(), around.max()]), 0.6, 0.1)
     low = low - np.log(_FAR) / 2 if region.lower <= 0 else low
     high = high + np.log(_FAR) / 2 if region.upper >= limit else high
     for first, last in region.intervals:
@@ -114,4 +114,4 @@ def plot_region(region: ConfidenceRegion, ax: Axes | None = None) -> Axes:
     scale.label(ax, low, high)
     ax.set(ylim=(-1, 1), yticks=[])
     several = "intervals" if len(region.intervals) > 1 else "interval"
-    return headed(ax, f"{100 * region.level:g}% {region.method} {several}")
+    return headed(ax, f"{100 * region.level:g}% {region.method} {several} of {scale.whose}")

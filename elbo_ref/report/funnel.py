@@ -57,7 +57,7 @@ def plot_funnel(counts: Counts, ax: Axes | None = None) -> Axes:
     low, high = n.min() / 1.4, n.max() * 1.4
     trials = np.geomspace(low, high, 400)
     least, most = (x / trials for x in band(p, trials))
-    ax.fill_between(trials, least, most, color=PALE, lw=0, label="95 % of equal latents")
+    ax.fill_between(trials, least, most, color=PALE, lw=0, label="95% of equal latents")
     ax.axhline(p, color=EXACT, lw=1.2, label=f"all together: {number(p)}")
     few = thinned(n.size, _MOST_DOTS)
     size = (18 if n.size <= 150 else 6) * np.minimum(np.sqrt(w[few]), 6)

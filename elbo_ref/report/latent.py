@@ -31,8 +31,8 @@ from elbo_ref.report.axes import (
     logit_axis,
     new_axes,
     padded,
-    plain_text,
-)  # fmt: skip
+)
+from elbo_ref.report.labels import plain_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

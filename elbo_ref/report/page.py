@@ -26,7 +26,7 @@ from elbo_ref._validation.extras import need
 from elbo_ref.crosscheck import Verdict, wording
 from elbo_ref.diagnostics.diagnosis import Diagnosis
 from elbo_ref.estimates.result import Estimates
-from elbo_ref.report.axes import own_figure
+from elbo_ref.report.axes import contained, own_figure
 from elbo_ref.report.comparison import Comparison
 from elbo_ref.report.dispatch import PICTURES
 from elbo_ref.report.pictures import plot_densities, plot_losses, plot_path, save
@@ -227,6 +227,7 @@ def _for_page(result: Result, heading: str = "") -> Picture:
 
 
 def _saved(figure: Any, format: str) -> bytes:
+    contained(figure)
     file = io.BytesIO()
     save(figure, file, format)
     return file.getvalue()

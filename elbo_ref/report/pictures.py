@@ -40,11 +40,11 @@ from elbo_ref.report.axes import (
     new_axes,
     own_figure,
     padded,
-    plain_text,
     probability,
     round_ticks,
     thinned,
 )  # fmt: skip
+from elbo_ref.report.labels import plain_text
 from elbo_ref.report.latent import SEEN, density, likelihood
 from elbo_ref.report.surface import heights, mark_highest, over_priors, shade
 

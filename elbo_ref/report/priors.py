@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from elbo_ref._format.numbers import counted, number
 from elbo_ref._format.result import Tabular
-from elbo_ref._validation.arguments import FloatArray
+from elbo_ref._validation.arguments import BoolArray, FloatArray
 from elbo_ref.estimates.maxima import EvidenceMaxima
 from elbo_ref.estimates.parameters import PriorParameter, PriorParameters, Priors
 from elbo_ref.report.axes import (
@@ -17,11 +18,12 @@ from elbo_ref.report.axes import (
     PRIOR,
     RAW,
     headed,
+    is_narrow,
     log_axis,
     padded,
     panels,
-    plain_text,
 )
+from elbo_ref.report.labels import BRIEF, LONGEST, letters, plain_texts
 
 _MOST_LABELS = 60
 _TALL = 5.5
@@ -50,15 +52,15 @@ def priors_size(result: Tabular) -> tuple[float, float]:
 
 def priors_axes(figure: Any, result: Tabular) -> Any:
     """Make axes for each parameter, the first with room for the names of the groups."""
-    parts = _parts(result)
-    return panels(figure, number_of_panels(result), _margin(parts))
+    most = BRIEF if is_narrow(figure) else LONGEST
+    return panels(figure, number_of_panels(result), _margin(_parts(result), most))
 
 
-def _margin(parts: Mapping[Hashable, object]) -> float:
+def _margin(parts: Mapping[Hashable, object], most: int = LONGEST) -> float:
     """Return the room that the names of groups take to the left, in inches."""
     if len(parts) > _MOST_LABELS or tuple(parts) == (None,):
         return 0.3
-    return 0.35 + 0.075 * max(len(plain_text(name)) for name in parts)
+    return 0.35 + 0.075 * max(map(letters, plain_texts(parts, most)))
 
 
 def plot_priors(result: Tabular, axes: Any) -> Any:
@@ -87,30 +89,48 @@ def plot_priors(result: Tabular, axes: Any) -> Any:
     each = np.ravel(axes)
     for ax, column in zip(each, columns, strict=True):
         sorted_column = [column[i] for i in order]
-        _draw(ax, sorted_column, hollow)
+        _draw(ax, sorted_column, hollow, _legend(columns, hollow) if ax is each[0] else None)
         if isinstance(result, EvidenceMaxima):
             _draw_together(ax, getattr(result.together, column[0].name), ax is each[0])
         headed(ax, _title(result, parts) if ax is each[0] else "")
         ax.set(ylim=(-0.8, len(parts) - 0.2))
         ax.tick_params(axis="y", length=0)
     few = 1 < len(parts) <= _MOST_LABELS
-    names = [plain_text(name) for name in parts]
-    each[0].set_yticks(*((order.argsort(), names) if few else ([], [])), fontsize=9)
+    names = plain_texts(parts, BRIEF if is_narrow(each[0].figure) else LONGEST)
+    each[0].set_yticks(*((order.argsort(), names) if few else ([], [])))
+    for text in (text for ax in each for text in ax.get_yticklabels()):
+        text.set(parse_math=False, fontsize=9)
     return axes
 
 
 def _title(result: Tabular, parts: Mapping[Hashable, Sequence[PriorParameter]]) -> str:
     """Say what is seen."""
     if isinstance(result, EvidenceMaxima):
-        return "95% profile intervals of each group's prior"
+        return f"maximum-likelihood prior of {counted(len(parts), 'group')}"
     first = next(iter(parts.values()))
     one = first[0].name if len(first) == 1 else "parameters"
     if len(parts) > 1:
         return f"{one} of the priors of {len(parts)} groups"
-    return f"{one} of the prior" + ", with intervals" * (len(first) > 1)
+    if len(first) > 1:
+        return f"{one} of the prior"
+    (x,) = first
+    ends = "" if x.lower == x.value == x.upper else f", {number(x.lower)} to {number(x.upper)}"
+    return f"{one} of the prior: {number(x.value)}{ends}"
 
 
-def _draw(ax: Any, column: Sequence[PriorParameter], hollow: Any) -> None:
+def _legend(columns: Sequence[Sequence[PriorParameter]], hollow: BoolArray) -> dict[str, str]:
+    """Say what marks mean, those of the first axes for all."""
+    each = [x for column in columns for x in column]
+    interval = f"{100 * each[0].level:g}% interval"
+    said = {} if all(x.lower == x.value == x.upper for x in each) else {"interval": interval}
+    if not hollow.all():
+        said["value"] = "estimate" if said else "value"
+    return said | ({"hollow": "limit, not attained"} if hollow.any() else {})
+
+
+def _draw(
+    ax: Any, column: Sequence[PriorParameter], hollow: BoolArray, said: Mapping[str, str] | None
+) -> None:
     """Draw values and intervals, from the lowest row up."""
     name, places = column[0].name, np.arange(len(column))
     value, lower, upper = (
@@ -123,12 +143,15 @@ def _draw(ax: Any, column: Sequence[PriorParameter], hollow: Any) -> None:
     for end, beyond, at in (("<", lower < low, low), (">", upper > high, high)):
         arrows = np.full(int(beyond.sum()), at), places[beyond]
         ax.plot(*arrows, end, ms=size, color=RAW, clip_on=False, zorder=3)
-    style = {"color": PALE, "lw": 4 if few else 1, "zorder": 1}
-    ax.hlines(places, np.clip(lower, low, high), np.clip(upper, low, high), **style)
+    style: dict[str, Any] = {"color": PALE, "lw": 4 if few else 1, "zorder": 1}
+    said = said or {}
+    label = said.get("interval")
+    ax.hlines(places, np.clip(lower, low, high), np.clip(upper, low, high), label=label, **style)
     inside = (value >= low) & (value <= high)
-    for chosen, face in ((inside & ~hollow, PRIOR), (inside & hollow, "white")):
-        at, row = value[chosen], places[chosen]
-        ax.plot(at, row, "o", ms=size, color=PRIOR, mfc=face, zorder=2, clip_on=False)
+    dot: dict[str, Any] = {"color": PRIOR, "clip_on": False, "zorder": 2}
+    for chosen, face, what in ((~hollow, PRIOR, "value"), (hollow, "white", "hollow")):
+        drawn = chosen & inside
+        ax.plot(value[drawn], places[drawn], "o", ms=size, mfc=face, label=said.get(what), **dot)
     ax.set_xlabel(f"{name} of the prior" if name != "concentration" else name)
 
 
@@ -141,7 +164,7 @@ def _scaled(ax: Any, name: str, ends: FloatArray) -> tuple[float, float]:
         ax.locator_params(axis="x", nbins=5)
         return -np.inf, np.inf
     known = np.log(known[known > 0])
-    low, high = np.exp(padded(known if known.size else [0.0], 0.56, 1.0))
+    low, high = np.exp(padded(known if known.size else [0.0], 0.56, 0.1))
     ax.set(xscale="log", xlim=(low, high))
     log_axis(ax.xaxis, float(low), float(high))
     return float(low), float(high)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_BARS = 41
+_FEW = 4
+"""Bars beside which ticks between whole numbers would stand."""
 _SEEN = 0.02
 """Expected latents of a bar worth drawing."""
 
@@ -50,11 +52,12 @@ def plot_rootogram(found: ExpectedCounts, ax: Axes | None = None) -> Axes:
     ax.axhline(0, color="black", lw=0.9, zorder=4)
     ax.set_yscale("linear")
     ends = min(-1.3, float(low.min()) - 0.2), max(1.3, float(top.max()) * 1.05)
-    half = width / 2
-    ax.set(xlim=(start[0] - half - 0.2 * width, start[-1] + width - 1 + half + 0.2 * width))
+    ax.set_xlim(middle[0] - 0.7 * width, middle[-1] + 0.7 * width)
     ax.set(ylim=ends, ylabel="square root of latents")
     ax.set_xlabel("successes" if width == 1 else f"successes, {width} to a bar")
     ax.locator_params(axis="x", integer=True)
+    if start.size <= _FEW:
+        ax.set_xticks(start if width == 1 else [*start, start[-1] + width - 1])
     return headed(ax, "fit of the prior: bars should end within 1 of zero")
 
 

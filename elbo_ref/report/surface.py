@@ -64,7 +64,7 @@ def plot_surface(maximum: EvidenceMaximum, ax: Axes | None = None) -> Axes:
     x_range, s_range = _window(maximum)
     xs, ss, below = shade(ax, maximum, x_range, s_range)
     if maximum.kind in ("interior", "binomial", "all_or_none") and not maximum.fixed:
-        best = np.array([_lowest(xs, row) for row in below])
+        best = np.array([_lowest(xs, row) for row in below])  # nan where it is outside
         ax.plot(best, ss, "--", color=PRIOR, lw=1.8, label="best mean")
     if maximum.prior is not None and not maximum.fixed and below.max() > _OF_TWO:
         ax.contour(xs, ss, below, levels=[_OF_TWO], colors=OWN, linewidths=2)
@@ -72,6 +72,8 @@ def plot_surface(maximum: EvidenceMaximum, ax: Axes | None = None) -> Axes:
     mark_highest(ax, maximum, x_range, s_range)
     over_priors(ax, x_range, s_range)
     word = "maximum" if maximum.attained else "supremum"
+    if maximum.kind == "no_information":
+        return headed(ax, "no trials: the log evidence is 0 for every prior")
     return headed(ax, f"log evidence, nats below its {word} {maximum.log_evidence:.5g}")
 
 
@@ -109,14 +111,14 @@ def plot_profile(maximum: EvidenceMaximum, parameter: Parameter, ax: Axes | None
         left, right = scale.drawn(into(ends)).tolist()
         label = "" if i else "95% interval"
         ax.axvspan(left, right, color=PALE, alpha=0.5, lw=0, label=label)
-    ax.axhline(-_OF_ONE, color=OWN, ls=":", lw=1.4)
+    ax.axhline(-_OF_ONE, color=OWN, ls=":", lw=1.4, label=f"{_OF_ONE:.3g} nats below")
     if maximum.prior is not None:
         at = scale.drawn(into(parameter_of(maximum.prior, parameter)))
         ax.plot([at], [0], "*", c=EXACT, ms=13, mec="white", zorder=5, label="maximum")
     scale.label(ax, low, high)
     ax.set(ylabel="nats below the highest", ylim=(max(below.min(), -7) - 0.3, 0.6))
     ends_text = "; ".join(f"{low:.3g} to {high:.3g}" for low, high in region.intervals)
-    return headed(ax, f"{scale.name} of the prior: 95% {ends_text}")
+    return headed(ax, f"95% interval of {scale.whose}: {ends_text}")
 
 
 def _finite_ends(
@@ -182,12 +184,12 @@ def _window(maximum: EvidenceMaximum) -> tuple[tuple[float, float], tuple[float,
 
 
 def _lowest(xs: FloatArray, row: FloatArray) -> float:
-    """Find where a row is lowest, by the parabola through its three lowest points."""
+    """Find where a row is lowest, by the parabola through its three lowest points, or nan."""
     i = int(np.clip(np.argmin(row), 1, len(row) - 2))
     before, here, after = row[i - 1 : i + 2]
     curvature = before - 2 * here + after
-    shift = (before - after) / (2 * curvature) if curvature > 0 else 0.0
-    return float(xs[i] + np.clip(shift, -1, 1) * (xs[1] - xs[0]))
+    shift = (before - after) / (2 * curvature or 1.0)
+    return float(xs[i] + shift * (xs[1] - xs[0])) if curvature > 0 and abs(shift) <= 1 else np.nan
 
 
 def shade(

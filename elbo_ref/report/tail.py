@@ -46,7 +46,7 @@ def plot_tail(test: TestResult, ax: Axes | None = None) -> Axes:
     ax.locator_params(axis="x", nbins=5, prune="upper")
     ax.set_xlabel(f"statistic, {_law(test)} under the null")
     p_value = f"p = {number(test.pvalue)}" if test.pvalue > _LEAST else f"p < {_LEAST:g}"
-    return headed(ax, f"{test.null}: {p_value}")
+    return headed(ax, f"null hypothesis: {test.null}; {p_value}")
 
 
 def _law(test: TestResult) -> str:

@@ -15,11 +15,12 @@ from elbo_ref.report.axes import (
     PRIOR,
     RAW,
     headed,
+    is_narrow,
     new_axes,
-    plain_text,
     round_ticks,
     thinned,
-)  # fmt: skip
+)
+from elbo_ref.report.labels import BRIEF, LONGEST, plain_texts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +92,8 @@ def _plot_findings(verdict: Verdict, ax: Axes) -> Axes:
     ax.scatter(ratios, places, color=colours, s=36, zorder=3)
     _signed_axis(ax.xaxis, ratios, 1.5)
     ax.set(ylim=(-0.8, max(len(found), 1) - 0.2), xlabel="yours less exact, in allowances")
-    ax.set_yticks(places, [plain_text(x.label) for x in found], fontsize=9)
+    names = plain_texts((x.label for x in found), BRIEF if is_narrow(ax.figure) else LONGEST)
+    ax.set_yticks(places, names, fontsize=9)
     for text in ax.get_yticklabels():
         text.set_parse_math(False)
     ax.tick_params(axis="y", length=0)

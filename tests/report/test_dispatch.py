@@ -16,6 +16,7 @@ import pytest
 from scipy import stats
 
 import elbo_ref as er
+from elbo_ref._format.numbers import number
 from elbo_ref._format.result import Result, Rows, Shown, Tabular
 from elbo_ref._format.table import Table
 from elbo_ref._format.terminal import in_notebook
@@ -23,6 +24,7 @@ from elbo_ref.estimates.maxima import EvidenceMaxima, maxima_by
 from elbo_ref.estimates.parameters import PriorParameter, PriorParameters, Priors
 from elbo_ref.mle.tests import TestResult as Tested, tail
 from elbo_ref.report import axes as shared, dispatch, forest, rootogram, surface
+from elbo_ref.report.labels import plain_texts
 
 matplotlib = pytest.importorskip("matplotlib")
 
@@ -118,6 +120,13 @@ RESULTS = {
     "rho": lambda: er.estimate(COUNTS[71], "mle").rho,
     "prior of a limit": lambda: er.estimate(er.Counts([0, 0], 9), "mle").prior_parameters[None],
     "no prior": lambda: er.estimate(er.Counts(0, 0), "mle").prior_parameters,
+    "prior of batters": lambda: er.estimate(er.datasets.load("batting")).prior_parameters[None],
+    "prior of zeros": lambda: er.estimate(er.Counts([0] * 20, 30)).prior_parameters[None],
+    "priors of zeros": lambda: (
+        er.estimate(er.Counts([0] * 9 + [1, 9, 30], 30), by=[*"aaabbbcccddd"]).prior_parameters
+    ),
+    "one in 5000": lambda: er.Counts(0, 5000),
+    "huge": lambda: er.estimate(er.Counts([10**15, 10**14], 10**16)).prior_parameters,
     "priors": lambda: groups_of(6, "mean", "concentration", "rho"),
     "many priors": lambda: groups_of(71, "mean", "concentration", "rho"),
     "rhos of very many": lambda: groups_of(5000, "rho"),
@@ -149,8 +158,8 @@ def texts_of(ax):
 
 
 def collisions(drawn):
-    """Pairs of texts that overlap, and texts that leave the figure."""
-    bad = []
+    """Pairs of texts that overlap, of neighbours too, and texts that leave the figure."""
+    bad = [pair for two in itertools.pairwise(np.ravel(drawn)) for pair in between(*two)]
     for ax in np.ravel(drawn):
         figure = ax.figure
         figure.draw_without_rendering()
@@ -161,6 +170,14 @@ def collisions(drawn):
                 bad.append((text, "leaves the figure"))
             bad += [(text, other) for other, beside in boxes[:i] if box.overlaps(beside)]
     return bad
+
+
+def between(left, right):
+    """Pairs of texts of neighbouring axes that overlap."""
+    left.figure.draw_without_rendering()
+    one, other = ([(x.get_text(), x.get_window_extent()) for x in texts_of(ax)]
+                  for ax in (left, right))  # fmt: skip
+    return [(a, b) for a, box in one for b, beside in other if box.overlaps(beside)]
 
 
 @pytest.mark.parametrize("name", few(RESULTS, 6))
@@ -177,7 +194,9 @@ def test_every_result_is_drawn_readably_on_a_page(name):
     found = result(name)
     picture = dispatch.PICTURES[type(found)]
     figure = Figure(figsize=(picture.narrow(found), picture.size(found)[1]))
-    assert collisions(picture.draw(found, picture.axes(figure, found))) == []
+    drawn = picture.draw(found, picture.axes(figure, found))
+    shared.contained(figure)
+    assert collisions(drawn) == []
 
 
 @pytest.mark.thorough
@@ -222,6 +241,27 @@ def test_profiles_are_drawn_readably(size, parameter):
 def test_collisions_are_seen():
     ax = shared.framed(Figure(figsize=(1.6, 1.6)))
     assert collisions(posterior(6).plot(ax)) != []
+    axes = Figure(figsize=(6, 2)).subplots(1, 3, gridspec_kw={"wspace": 0.0})
+    assert "0.00" in str(collisions(result("prior of zeros").plot(axes)))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    few(
+        [
+            lambda: er.estimate(er.Counts.grouped([3, 1], 9, ["W" * 40, "M" * 40])).plot(),
+            lambda: maxima_by(er.Counts([3, 1], 9), ["W" * 40, "M" * 40]).plot(),
+            lambda: result("prior of batters").plot(),
+            lambda: result("maximum").plot(),
+            lambda: result("difference").plot(),
+            lambda: result("test").plot(),
+        ]
+    ),
+)
+@pytest.mark.parametrize("size", [10, 16])
+def test_a_figure_grows_where_letters_are_wide_or_large(draw, size):
+    with matplotlib.rc_context({"font.size": size}):
+        assert collisions(draw()) == []
 
 
 def test_only_a_bare_table_has_no_picture():
@@ -267,12 +307,13 @@ def test_a_forest_is_the_table_sorted(size):
     np.testing.assert_array_equal(line(ax, "estimate"), [table.mean[order], np.arange(size)])
     raw = table.counts.successes / table.counts.total_count
     np.testing.assert_array_equal(line(ax, "raw"), [raw[order], np.arange(size)])
+    names = plain_texts(table.labels)
     named = {
         round(y): text.get_text()
         for y, text in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)
     }
     for place, text in named.items():
-        assert text == shared.plain_text(table.labels[order[place]])
+        assert text == names[order[place]]
     assert size - 1 in named
 
 
@@ -285,6 +326,34 @@ def test_a_ribbon_keeps_the_estimates_and_the_medians_of_intervals():
     assert at.size == 100 and (low < high).all()
     np.testing.assert_allclose(low[50], np.median(table.lower[order][2500:2550]))
     assert len(ax.get_yticks()) < 10
+
+
+@pytest.mark.parametrize(("size", "least"), [(151, 3.0), (5000, 1.5)])
+def test_raw_rates_are_seen_on_a_ribbon(size, least):
+    """They lie on it, large and dark enough, and the legend says over how many its median is."""
+    n = 20 + np.arange(size) % 7
+    k = np.random.default_rng(1).binomial(n, 0.3)
+    ax = er.posterior_table(er.Beta(2.0, 8.0), er.Counts(k, n)).plot()
+    raw = next(x for x in ax.lines if np.size(x.get_xdata()) == size and x.get_marker() == "o")
+    (band,) = ax.collections
+    assert np.sort(raw.get_xdata()).tolist() == np.sort(k / n).tolist()
+    assert raw.get_markersize() > least and raw.get_alpha() > 0.5
+    assert raw.get_zorder() > band.get_zorder()
+    labels = [x.get_text() for x in ax.get_legend().get_texts()]
+    neighbours = {151: 8, 5000: 50}[size]
+    assert f"95% interval, median of {neighbours} neighbours" in labels
+    assert {"raw rate", "estimate"} < {*labels}
+
+
+def test_an_interval_is_seen_beside_its_dot():
+    """That of a concentration of 5000 latents, 11.4 to 12.6, is not hidden under it."""
+    axes = er.estimate(counts_of(5000)).prior_parameters[None].plot()
+    for ax in axes:
+        FigureCanvasAgg(ax.figure).draw()
+        (interval,) = ax.collections
+        ends = ax.transData.transform(interval.get_segments()[0])[:, 0]
+        dot = next(x for x in ax.lines if x.get_marker() == "o")
+        assert np.ptp(ends) > 5 * dot.get_markersize() * ax.figure.dpi / 72
 
 
 @pytest.mark.parametrize("prior", few([er.Beta(2.0, 8.0), "averaged", "mle"]), ids=str)
@@ -351,6 +420,19 @@ def test_the_best_mean_is_that_of_the_profile():
         assert abs(at[i] - np.log(held.mean / (1 - held.mean))) < 0.01
     x, top = line(ax, "maximum")[:, 0]
     np.testing.assert_allclose([1 / (1 + np.exp(-x)), top], [maximum.mean, maximum.concentration])
+
+
+def test_a_best_mean_outside_the_picture_is_not_drawn():
+    maximum = er.maximize_evidence(er.datasets.load("batting"))
+    ax = maximum.plot()
+    at, s = line(ax, "best mean")
+    left, right = ax.get_xlim()
+    held = [er.maximize_evidence(maximum.counts, fixed={"concentration": x}).mean for x in s]
+    best = np.log(held) - np.log1p(-np.array(held))
+    inside = (best > left) & (best < right)
+    assert 5 < (~inside).sum() < 30  # for a + b < 2.5 it is 0.34 to 0.49
+    np.testing.assert_array_equal(np.isfinite(at), inside)
+    np.testing.assert_allclose(at[inside], best[inside], atol=0.01)
 
 
 @pytest.mark.thorough
@@ -549,7 +631,9 @@ def test_priors_have_a_row_for_each_group_and_axes_for_each_parameter(size):
 def test_one_parameter_has_axes_of_its_own_and_groups_share_them():
     one = er.estimate(COUNTS[6]).rho
     ax = one.plot()
-    assert ax.get_xlabel() == ax.get_title(loc="left") == "rho of the prior"
+    assert ax.get_xlabel() == "rho of the prior"
+    numbers = f"{number(one.value)}, {number(one.lower)} to {number(one.upper)}"
+    assert ax.get_title(loc="left") == f"rho of the prior: {numbers}"
     assert list(ax.get_lines()[-2].get_xdata()) == [one.value]
     assert groups_of(2, "rho").plot().get_title(loc="left") == "rho of the priors of 2 groups"
 
@@ -582,6 +666,46 @@ def test_estimators_are_at_their_price():
 def test_a_p_value_that_is_0_to_a_float_is_said_to_be_small():
     """Axes of hundreds of decades have few ticks, too."""
     ax = Tested(120.0, "binomial", "overdispersed", "normal", 1).plot()
-    assert ax.get_title(loc="left") == "binomial: p < 1e-300"
+    assert ax.get_title(loc="left") == "null hypothesis: binomial; p < 1e-300"
     assert 3 <= len(ax.get_yticks()) <= 6
     assert collisions(ax) == []
+
+
+def legend(ax):
+    return [x.get_text() for x in ax.get_legend().get_texts()]
+
+
+def test_marks_are_explained():
+    found = er.estimate(COUNTS[6], level=0.9)
+    ax = found.predict(30, "south").plot()
+    assert ax.get_title(loc="left") == "south: successes in 30 new trials"
+    assert legend(ax) == [f"90% interval, 0 to {found.predict(30, 'south').upper}", "outside"]
+    number = er.estimate(er.Counts([3, 4], 9)).predict(1, 1).plot()
+    assert number.get_title(loc="left") == "latent 1: successes in 1 new trial"
+    by = er.estimate(COUNTS[6], by=[*"aaabbb"])
+    title = by.predict(3, group="b").plot().get_title(loc="left")
+    assert title == "a new latent of b: successes in 3 new trials"
+    assert legend(found.difference("east", "south").plot()) == ["mean", "90% interval"]
+    assert legend(found.rho.plot()) == ["90% interval", "estimate"]
+    assert legend(er.estimate(COUNTS[6], er.Beta(2.0, 8.0)).rho.plot()) == ["value"]
+    assert legend(found.plot(above=0.2)) == ["above 95%"]
+    limits = maxima_by(er.Counts([1, 2, 0, 3, 7, 9, 6, 8], 10), [*"aaaabbbb"]).plot()
+    assert "limit, not attained" in legend(limits[0]) and "estimate" not in legend(limits[0])
+    attained = er.Counts([0, 3, 9, 1, 9, 2], 10)
+    assert "limit, not attained" not in legend(maxima_by(attained, [*"aaabbb"]).plot()[0])
+
+
+@pytest.mark.parametrize("by", [None, [f"a treatment of that kind, {i}" for i in (1, 2, 3)]])
+def test_long_labels_fit_a_narrow_page(by):
+    """The picture is no wider than letters can be read on a telephone; labels stay apart."""
+    names = [f"Ward with a very long name number {i}" for i in (1, 2, 3)]
+    found = er.estimate(er.Counts.grouped([3, 4, 9], 12, names), by=by)
+    for each in (found, maxima_by(er.Counts([3, 4, 9], 12), names)):
+        picture = dispatch.PICTURES[type(each)]
+        figure = Figure(figsize=(picture.narrow(each), picture.size(each)[1]))
+        axes = picture.draw(each, picture.axes(figure, each))
+        shared.contained(figure)
+        assert figure.get_size_inches()[0] < 5 and collisions(axes) == []
+        assert len({x.get_text() for x in np.ravel(axes)[0].get_yticklabels()}) == 3
+        title = np.ravel(axes)[0]._left_title
+        assert title.get_fontsize() == 10.5

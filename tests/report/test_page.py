@@ -90,6 +90,13 @@ def test_a_page_of_a_verdict_has_the_same_exit_code(tmp_path, capsys):
     assert "verdict: not at an optimum" in out
 
 
+def test_a_picture_that_is_cut_on_a_narrow_screen_says_so():
+    for width, said in ((360, 0), (400, 1)):
+        broad = Picture("x", f'<svg viewBox="0 0 {width} 100"></svg>')
+        text = page_with(pictures=[broad])
+        assert text.count("it scrolls to the side") == text.count('class="wide" tabindex') == said
+
+
 def test_nothing_of_the_data_runs():
     table = Table([Column([HOSTILE, "b"], "label", HOSTILE, left=True)], HOSTILE)
     text = page_with(title=HOSTILE, answer=[HOSTILE], tables=[table], details=[HOSTILE])

@@ -193,7 +193,7 @@ def test_labels_are_drawn_as_they_are():
         title = ax.get_title(loc="left")
         name, _, counted = title.rpartition(": ")
         assert counted == f"{latent} of 9"
-        assert name == {5: "two lines", 6: "x" * 31 + "…"}.get(latent, label)
+        assert name == {5: "two lines", 6: "x" * 16 + "…" + "x" * 15}.get(latent, label)
     picture = io.BytesIO()
     ax = pictures.plot_densities(diagnosis, latent=LABELS.index(r"$\frac{$"))
     ax.figure.savefig(picture, format="svg")
