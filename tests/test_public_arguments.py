@@ -68,7 +68,7 @@ CALLS = {
     "tarone_test": (er.tarone_test, {"counts": COUNTS}),
     "estimate": (
         er.estimate,
-        {"counts": COUNTS, "prior": PRIOR, "hyperprior": er.Hyperprior()}
+        {"counts": COUNTS, "prior": "averaged", "hyperprior": er.Hyperprior()}
         | {"level": 0.9, "by": ["a", "b", "a"], "above": 0.5, "progress": False},
     ),
     "Hyperprior": (er.Hyperprior, {"mean": PRIOR, "weight": (1.0, 1.0), "trials": 3.0}),
@@ -286,8 +286,12 @@ REMEDIES = {
     "FOUND.difference(0, 9)": "is not a label of these estimates, which are 0, 1, 2",
     "FOUND.difference(0, 1, groups=True)": "there are no groups to compare: give by= to estimate",
     "FOUND.same_mean_test()": "there are no groups: give by= to estimate",
-    "FOUND.predict(10, group='a')": "where there are none: give by= to estimate",
-    "GROUPS.predict(10)": r"is not one of the groups \['a', 'b'\]: give group=",
+    "FOUND.predict(10, group='a')": "group = 'a', and there are no groups: give by= to estimate",
+    "GROUPS.predict(10)": r"^a new latent is of one of the groups \['a', 'b'\]: give group=$",
+    "GROUPS.predict(10, group='z')": r"^group = 'z' is not one of the groups \['a', 'b'\]$",
+    "GROUPS.predict(10, 1, group='a')": "that of a new latent: leave label or group out",
+    "er.estimate(COUNTS, 'mle', hyperprior=er.Hyperprior())": "prior is 'mle': leave one of the t",
+    "er.estimate(COUNTS, PRIOR, hyperprior=er.Hyperprior())": "is a Beta: leave one of the two out",
     "MAXIMUM.confidence_interval('sd')": "must be one of .*, mean, concentration, rho",
     "er.maximize_evidence(COUNTS, 0.3)": "fixed must be a mapping, as {'mean': 0.2}, not float",
     "FOUND.to_csv(3)": "path must be a str or a Path, not int",

@@ -31,7 +31,9 @@ def summary_of(counts: Counts) -> str:
         return int(x.sum() if single else multiplicity @ x)
 
     succeed = f"{total(counts.successes)} of {total(counts.total_count)} trials succeed"
-    return f"{succeed}, latents {multiplicity.sum()}"
+    rows = "1 row" if counts.dropped == 1 else f"{counts.dropped} rows"
+    dropped = f", {rows} without a value left out" if counts.dropped else ""
+    return f"{succeed}, latents {multiplicity.sum()}{dropped}"
 
 
 def entries(counts: Counts) -> Table:

@@ -72,6 +72,13 @@ def levelled(counts: Counts, by: str | None, levels: Iterable[Hashable] | None =
     return changed
 
 
+def left_out(counts: Counts, dropped: int) -> Counts:
+    """Note the number of rows without a value that the counts are without."""
+    changed = copy(counts)
+    changed.__setstate__({"dropped": dropped})
+    return changed
+
+
 def levels(counts: Counts, by: By | None) -> tuple[tuple[Hashable, ...], NDArray[np.intp]]:
     """Return the distinct levels, in the order of first appearance, and that of each entry.
 

@@ -34,7 +34,7 @@ from elbo_ref._validation.indexes import check_same_index
 from elbo_ref.counts.columns import Columns
 from elbo_ref.counts.entries import entries, summary_of
 from elbo_ref.counts.frames import from_frame
-from elbo_ref.counts.levels import Levels, aligned, levelled
+from elbo_ref.counts.levels import Levels, aligned, left_out, levelled
 from elbo_ref.counts.rows import check_sums, fitted, numbered, plain, pool, row_counts
 from elbo_ref.special import log_choose
 
@@ -66,6 +66,8 @@ class Counts(Tabular):
         The level of each latent, such as its treatment, and the name of their column.
     order : object
         The common index of the Series that the entries are of, or ``"sorted"``; None if unknown.
+    dropped : int
+        Rows of the frame or file that had no value, and were left out (``na="drop"``).
 
     Raises
     ------
@@ -92,6 +94,7 @@ class Counts(Tabular):
     labels: tuple[Hashable, ...] | None
     by: Levels | None = None
     order: Any = None
+    dropped: int = 0
 
     def __init__(
         self,
@@ -163,7 +166,7 @@ class Counts(Tabular):
             ``"multiplicity"``, if there is one.
         na : {"error", "drop"}
             Whether rows without a value (NULL or NaN) in one of these columns are refused, or left
-            out.
+            out; the counts then say how many: `dropped`.
 
         Returns
         -------
@@ -202,7 +205,8 @@ class Counts(Tabular):
         counts = cls(found.successes, found.total_count, found.multiplicity)
         if group is not None:
             counts = counts.pooled(found.labels)
-        return levelled(counts, by, found.labels if group is None else None)
+        counts = levelled(counts, by, found.labels if group is None else None)
+        return left_out(counts, found.dropped)
 
     @classmethod
     def shared(cls, successes: ArrayLike, total_count: ArrayLike) -> Counts:

@@ -27,7 +27,7 @@ def estimate(
     *,
     hyperprior: Hyperprior | None = None,
     level: float = 0.95,
-    by: By | None = None,
+    by: By | Literal[False] | None = None,
     above: float | None = None,
     progress: bool | None = None,
 ) -> Estimates:
@@ -40,15 +40,16 @@ def estimate(
         The prior that the latents are drawn from: averaged over everything that the counts allow;
         that of the highest evidence, taken as known; or a given one.
     hyperprior : Hyperprior, optional
-        The distribution that ``"averaged"`` starts from; `Hyperprior()` by default.
+        The distribution that ``"averaged"`` starts from; `Hyperprior()` by default. Other priors
+        take none.
     level : float
         The probability of the equal-tailed intervals; in (0, 1).
-    by : str, mapping or G labels, optional
+    by : str, mapping, G labels or False, optional
         The group of each entry of the counts, such as its treatment: one prior for each group. By
         default the levels that the counts have from ``Counts.from_frame(..., by="treatment")``, if
         they have some; the name of these says the same. A mapping gives the group of each label;
         labels in a sequence are those of the entries in their order, which counts of a frame
-        have not.
+        have not. With False one prior for all, whatever levels the counts have.
     above : float, optional
         A threshold in (0, 1): the table then has a column of `Estimates.probability_above`.
     progress : bool, optional
@@ -96,14 +97,20 @@ def estimate(
     prior, rho: 0.22493 (0.025863 to 0.6126)
     """
     check_type("counts", counts, Counts)
-    hyperprior = Hyperprior() if hyperprior is None else hyperprior
-    check_type("hyperprior", hyperprior, Hyperprior)
+    if hyperprior is not None:
+        check_type("hyperprior", hyperprior, Hyperprior)
     level = probability("level", level)
     above = None if above is None else probability("above", above)
     check_prior(prior)
+    if hyperprior is not None:
+        _check_averaged(prior)
     names: tuple[Hashable, ...] = (None,)
     group = np.zeros(len(counts), np.intp)
-    if apart := by is not None or counts.by is not None:
+    if by is False:
+        by, apart = None, False
+    else:
+        apart = by is not None or counts.by is not None
+    if apart:
         names, group = levels(counts, by)
     entry, columns = np.empty(len(counts), np.intp), np.empty((4, len(counts)))
     groups, fits = [], []
@@ -116,7 +123,7 @@ def estimate(
         known: dict[Counts, tuple[Fit, Columns]] = {}  # equal groups are estimated once
         for chosen, fewer in groups:
             if fewer not in known:
-                fit = Fit.of(fewer, prior, hyperprior)
+                fit = Fit.of(fewer, prior, hyperprior or Hyperprior())
                 known[fewer] = fit, fit.columns(level, add)
             fit, found = known[fewer]
             fits.append(fit)
@@ -125,6 +132,14 @@ def estimate(
     counts.summary()  # kept, so that to print the estimates takes no time
     mean, lower, upper, shrinkage = columns
     return Estimates(counts, level, posteriors, mean, lower, upper, shrinkage, above, progress)
+
+
+def _check_averaged(prior: str | Beta) -> None:
+    """Raise ValueError for a prior that has no hyperprior."""
+    if prior != "averaged":
+        named = repr(prior) if isinstance(prior, str) else "a Beta"
+        rule = "is what the 'averaged' prior starts from"
+        raise ValueError(f"hyperprior {rule}, and prior is {named}: leave one of the two out")
 
 
 def check_prior(prior: object) -> None:

@@ -7,6 +7,7 @@ with s -> infinity, points at the pooled mean; with s -> 0, points at each laten
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
@@ -80,9 +81,12 @@ class Fit:
         if mirrored := k > f:
             some, hyperprior = some.mirrored, hyperprior.mirrored
         if not hyperprior.weight[1] + mixed_latents(some) > 0:
+            q, mixed = hyperprior.weight[1], mixed_latents(some)
+            least = math.floor(-q) + 1
+            needed = f"{least} latent{'s' * (least > 1)} with both successes and failures"
             raise ValueError(
-                f"hyperprior: weight[1] = {hyperprior.weight[1]:g} leaves no posterior: it must be "
-                f"above -{mixed_latents(some)}, minus the latents with successes and failures"
+                f"hyperprior: with weight[1] = {q:g} the posterior is finite from {needed} on, "
+                f"and there are {mixed}: take a weight[1] above 0, as Hyperprior() has"
             )
         grid = Grid.of(LogDensity.of(some, hyperprior))
         nodes = reduced(grid)

@@ -40,6 +40,22 @@ class Posteriors(NamedTuple):
     group: NDArray[np.intp]
     entry: NDArray[np.intp]
 
+    def of(self, group: Hashable) -> Fit:
+        """Return the fit of a group, or of None where there are none.
+
+        Raises
+        ------
+        ValueError
+            If the group is not known.
+        """
+        if group in self.names:
+            return self.fits[self.names.index(group)]
+        if self.names == (None,):
+            raise ValueError(f"group = {group!r}, and there are no groups: give by= to estimate")
+        if group is None:
+            raise ValueError(f"a new latent is of one of the groups {[*self.names]}: give group=")
+        raise ValueError(f"group = {group!r} is not one of the groups {[*self.names]}")
+
 
 class GroupPriors:
     """Estimates, asked for their priors."""

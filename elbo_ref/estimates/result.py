@@ -219,16 +219,13 @@ class Estimates(GroupPriors, Documented, LatentRows, Tabular):
         (7.903, 4, 10)
         """
         n = count("total_count", total_count, 1, MOST_TRIALS)
+        if label is not None and group is not None:
+            raise ValueError("group is that of a new latent: leave label or group out")
         if label is not None:
             i = self._find("label", label)
             latent, point = self._latent(i), float(self.mean[i])
         else:
-            if group not in self.posteriors.names:
-                groups = [name for name in self.posteriors.names if name is not None]
-                none = "where there are none: give by= to estimate"
-                known = f"is not one of the groups {groups}: give group=" if groups else none
-                raise ValueError(f"group = {group!r} {known}")
-            fit = self.posteriors.fits[self.posteriors.names.index(group)]
+            fit = self.posteriors.of(group)
             latent = None if fit.nodes is None else LatentMixture(*fit.mixture[:3])
             limit = None if fit.maximum is None else fit.maximum.mean
             point = np.nan if limit is None else limit

@@ -38,7 +38,7 @@ import numpy as np
 from elbo_ref._validation.advice import as_arguments
 from elbo_ref._validation.arguments import file_path
 from elbo_ref.counts import Counts
-from elbo_ref.counts.levels import levelled
+from elbo_ref.counts.levels import left_out, levelled
 from elbo_ref.io import duckdb_file
 from elbo_ref.io.archive import most_unpacked, read_arrays
 from elbo_ref.io.cells import floats, labels_of, present, stored, written
@@ -129,7 +129,7 @@ def read_counts(
         Names of all columns of a text that has no header; its first row fixes the separator.
     na : {"error", "drop"}
         Whether rows where a cell that is needed is blank, ``NA`` or, of counts, ``NaN`` (in JSON
-        also ``null``) are refused, or left out.
+        also ``null``) are refused, or left out; the counts then say how many, `Counts.dropped`.
     in_order : bool
         Whether each row of a text stays an entry of its own, in the order of the file; equal rows
         are counted otherwise.
@@ -199,7 +199,8 @@ def read_counts(
         said = as_arguments(found.guess)
         warnings.warn(f"columns known by their names: {said}", stacklevel=2)
     merged = by is not None or found.source.format == "parquet"
-    return levelled(found.counts, by, found.by) if merged else found.counts
+    counts = levelled(found.counts, by, found.by) if merged else found.counts
+    return left_out(counts, found.source.dropped)
 
 
 def read(path: str | Path | IO[Any], layout: Layout, progress: bool | None = False) -> CountsFile:

@@ -177,6 +177,7 @@ def test_what_is_missing_is_refused_or_dropped(engine, kind, place):
     assert str(caught.value) == f'column "{place}" has no value in 1 of 3 rows; add na="drop"'
     got = er.Counts.from_frame(engine(columns), **names, na="drop")
     assert_identical(got, er.Counts([1, 2], [3, 3], [2, 1]))
+    assert got.dropped == 1 and "latents 3, 1 row without a value left out" in str(got.table())
 
 
 @EACH

@@ -9,6 +9,7 @@ from estimates.oracle import Twin, unit_rule
 from scipy import interpolate, stats
 
 import elbo_ref as er
+from elbo_ref.counts.levels import levelled
 from elbo_ref.estimates import result
 from elbo_ref.estimates.fit import Fit
 from elbo_ref.estimates.result import Estimates
@@ -250,14 +251,35 @@ def test_labels():
     with pytest.raises(ValueError, match=r"^label1 and label2 are both 'east'$"):
         found.difference("east", "east")
     with pytest.raises(
-        ValueError, match=r"^group = 'a' where there are none: give by= to estimate$"
+        ValueError, match=r"^group = 'a', and there are no groups: give by= to estimate$"
     ):
         found.predict(3, group="a")
 
 
 def test_improper_without_information():
-    with pytest.raises(ValueError, match=r"^hyperprior: weight\[1\] = -0.5 leaves no posterior"):
-        er.estimate(er.Counts([0, 5], 5), hyperprior=er.Hyperprior.power(-2.5))
+    for exponent, counts, needed in (
+        (-2.5, er.Counts([0, 5], 5), "-0.5 the posterior is finite from 1 latent with"),
+        (-3.0, er.Counts([0, 2], 5), "-1 the posterior is finite from 2 latents with"),
+        (-3.5, er.Counts([0, 2], 5), "-1.5 the posterior is finite from 2 latents with"),
+    ):
+        with pytest.raises(ValueError) as caught:
+            er.estimate(counts, hyperprior=er.Hyperprior.power(exponent))
+        said = str(caught.value)
+        assert said.startswith(f"hyperprior: with weight[1] = {needed} both successes and failures")
+        mixed = int((counts.successes % 5 > 0).sum())
+        assert said.endswith(f"there are {mixed}: take a weight[1] above 0, as Hyperprior() has")
+    for exponent, k in ((-2.5, [0, 2]), (-3.0, [1, 2])):  # just enough
+        er.estimate(er.Counts(k, 5), hyperprior=er.Hyperprior.power(exponent))
+
+
+@pytest.mark.parametrize("prior", ["averaged", "mle"])
+def test_one_prior_for_counts_that_have_levels(prior):
+    levels = levelled(er.Counts([3, 4, 9], 10), "arm", ["a", "b", "a"])
+    plain = er.estimate(er.Counts([3, 4, 9], 10), prior)
+    assert er.estimate(levels, prior).posteriors.names == ("a", "b")
+    found = er.estimate(levels, prior, by=False)
+    assert found.test is None and found.mean.tolist() == plain.mean.tolist()
+    assert str(found).splitlines()[0] == str(plain).splitlines()[0]
 
 
 @pytest.mark.parametrize("turned", [False, True])

@@ -42,6 +42,8 @@ def test_a_count_without_a_value_is_refused_with_advice_or_dropped(data):
     found = read(io.BytesIO(data), Layout(**HOW, na="drop"))
     assert found.counts == WANTED
     assert (found.source.rows, found.source.dropped) == (2, 1)
+    counts = er.read_counts(io.BytesIO(data), **HOW, na="drop")
+    assert counts.dropped == 1 and "1 row without a value left out" in str(er.estimate(counts))
 
 
 @pytest.mark.parametrize(
