@@ -282,6 +282,8 @@ def test_shapes_broadcast():
     assert q.interval(0.9).lower.shape == (2,)
     assert isinstance(Beta(1, 2).mean, float)
     assert Gradient(1.0, 2.0).concentration0 == 2.0
+    one, same, other = (Gradient(np.array([1.0, x]), 2.0) for x in (3.0, 3.0, 4.0))
+    assert one == same and one != other, "by value, of arrays too"
 
 
 # -- draws -------------------------------------------------------------------------------------

@@ -106,3 +106,10 @@ def test_draws_for_arviz():
         c = tree[group]["c"].to_numpy()
         np.testing.assert_array_equal(c, same[group]["c"].to_numpy())
         np.testing.assert_allclose(c.mean(axis=(0, 1)), wanted + np.zeros(4), atol=0.01)
+
+
+@pytest.mark.parametrize("name", ["draws", "chains"])
+def test_of_draws_there_is_one_at_least(name):
+    table = er.posterior_table(PRIOR, COUNTS)
+    with pytest.raises(ValueError, match=name):
+        table.to_arviz(**{name: 0})
