@@ -12,7 +12,7 @@ import scipy
 from numpy.typing import NDArray
 from scipy import special as sc
 
-from elbo_ref._validation.arguments import FloatArray
+from elbo_ref._validation.arguments import FloatArray, IntArray
 from elbo_ref.counts import Counts
 from elbo_ref.crosscheck.label_order import in_order
 from elbo_ref.crosscheck.linear_form import LinearForm
@@ -61,16 +61,16 @@ def other_latents(given: LossModel) -> Iterator[Hypothesis]:
 def largest_totals(given: LossModel) -> Iterator[Hypothesis]:
     """Give all rows the largest total count."""
     counts = given.counts
-    if given.batch is None and not counts.log_split.any():
-        largest = np.full_like(counts.total_count, counts.total_count.max())
-        largest_for_all = Counts(counts.successes, largest, counts.multiplicity)
+    largest = np.full_like(counts.total_count, counts.total_count.max())
+    if given.batch is None and known_by_row(counts):
+        largest_for_all = like(counts, counts.successes, largest)
         yield Hypothesis("the largest for all", given.of_counts(largest_for_all))
 
 
 def other_totals(given: LossModel) -> Iterator[Hypothesis]:
     """Take failures for totals or the reverse, the successes for totals, or their last 8 bits."""
     counts = given.counts
-    if given.batch is not None or counts.log_split.any():
+    if given.batch is not None or not known_by_row(counts):
         return
     k, n = counts.successes, counts.total_count
     others = {
@@ -82,8 +82,7 @@ def other_totals(given: LossModel) -> Iterator[Hypothesis]:
         others[f"modulo {_BYTE + 1}, as 8 bits keep them"] = n % (_BYTE + 1)
     for words, totals in others.items():
         if (totals >= k).all():
-            changed = given.of_counts(Counts(k, totals, counts.multiplicity))
-            yield Hypothesis(words, changed)
+            yield Hypothesis(words, given.of_counts(like(counts, k, totals)))
 
 
 def other_rows(given: LossModel) -> Iterator[Hypothesis]:
@@ -93,7 +92,7 @@ def other_rows(given: LossModel) -> Iterator[Hypothesis]:
     same.
     """
     counts = given.counts
-    if given.batch is not None or counts.log_split.any():
+    if given.batch is not None or not known_by_row(counts):
         return
     k, n = counts.successes, counts.total_count
     exchanged = has_pair(given) or not given.guide.parameter_names
@@ -106,8 +105,7 @@ def other_rows(given: LossModel) -> Iterator[Hypothesis]:
     for words, seen in rows.items():
         if exchanged and np.array_equal(seen, n - k):
             continue
-        changed = given.of_counts(Counts(seen, n, counts.multiplicity))
-        yield Hypothesis(words, changed)
+        yield Hypothesis(words, given.of_counts(like(counts, seen, n)))
 
 
 def broadcast(given: LossModel) -> Iterator[Hypothesis]:
@@ -157,8 +155,7 @@ def unobserved(given: LossModel) -> Iterator[Hypothesis]:
     plain = given.batch is None and not given.renyi and not given.guide.is_point
     plain = plain and not _follows_counts(given)
     plain = plain and given.counts.total_count.sum() <= _MOST_TRIALS
-    one_row = not given.counts.log_split.any() or _all_single_trials(given.counts)
-    if plain and one_row and given.loss.name != "trace_mean_field":
+    if plain and known_by_row(given.counts) and given.loss.name != "trace_mean_field":
         counts, words = given.counts, "the successes are drawn in the model"
         drawn = given._replace(observed=False)
         if np.all(counts.total_count == 1):
@@ -191,6 +188,19 @@ def _follows_counts(given: LossModel) -> bool:
     r = min(float(x @ y / scale), 1 - 1e-12)
     t = r * np.sqrt((size - 2) / (1 - r * r))
     return bool(sc.stdtr(size - 2, -t) < _BY_CHANCE)
+
+
+def known_by_row(counts: Counts) -> bool:
+    """Return True if each latent has one row, or all rows are single trials."""
+    return not counts.log_split.any() or _all_single_trials(counts)
+
+
+def like(counts: Counts, successes: IntArray, total_count: IntArray) -> Counts:
+    """Make counts of other numbers, in one row for each latent or in single trials as they are."""
+    if not counts.log_split.any():
+        return Counts(successes, total_count, counts.multiplicity)
+    split = -log_choose(successes, total_count)
+    return Counts.from_columns(successes, total_count, counts.multiplicity, split)
 
 
 def _all_single_trials(counts: Counts) -> bool:

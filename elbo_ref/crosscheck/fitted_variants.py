@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import scipy
 
-from elbo_ref._validation.arguments import FloatArray
-from elbo_ref.counts import Counts
+from elbo_ref._validation.arguments import FloatArray, IntArray
+from elbo_ref.crosscheck.data_variants import known_by_row, like
 from elbo_ref.crosscheck.likelihood_fit import Expected, fitted
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.crosscheck.variants import Fit, Hypothesis, has_divergence, single_trials
@@ -148,19 +148,19 @@ def fitted_batch(given: LossModel, fit: Fit, *, twice: bool) -> Iterator[Hypothe
 def fitted_totals(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
     """Have total counts that are all more by some number, or all the same."""
     counts = given.counts
-    k, n, w = counts.successes, counts.total_count, counts.multiplicity
-    if given.batch is not None or counts.log_split.any():
+    k, n = counts.successes, counts.total_count
+    if given.batch is not None or not known_by_row(counts):
         return
 
     @cache
-    def means(totals: Callable[[int], FloatArray], number: int) -> FloatArray:
-        return fit.expected(given.of_counts(Counts(k, totals(number), w)))
+    def means(totals: Callable[[int], IntArray], number: int) -> FloatArray:
+        return fit.expected(given.of_counts(like(counts, k, totals(number))))
 
-    def distance(totals: Callable[[int], FloatArray], number: int) -> float:
+    def distance(totals: Callable[[int], IntArray], number: int) -> float:
         off = fit.losses - means(totals, number)
         return fit.weighted_sum(off, off)
 
-    def height(totals: Callable[[int], FloatArray], number: int) -> float:
+    def height(totals: Callable[[int], IntArray], number: int) -> float:
         return float(np.sum(means(totals, number) / fit.variance))
 
     most = 10 * int(n.max()) + 10
@@ -177,7 +177,7 @@ def fitted_totals(given: LossModel, fit: Fit) -> Iterator[Hypothesis]:
             step = means(totals, best + 1) - means(totals, best)
             known = max(fit.weighted_sum(step, step), 1e-300)
             precision = np.clip(known**-0.5, 1.0, max(1.0, abs(best) / 2))
-            model = given.of_counts(Counts(k, totals(best), w))
+            model = given.of_counts(like(counts, k, totals(best)))
             price = more + _fit_price(abs(best), precision)
             yield Hypothesis(words.format(best), model, price=price, reasoned=not given.still)
 

@@ -46,6 +46,18 @@ def test_rows_that_are_not_known_are_not_changed(make):
     assert by_words(make, model_of(counts=SPLIT, own=[[4.0], [8.0]])) == {}
 
 
+def test_rows_of_single_trials_stay_single():
+    """More of them, as zeros of padding are, have no binomial coefficients."""
+    trials = er.Counts.grouped([1, 0, 1, 1, 0], 1, ["x", "x", "y", "y", "y"])
+    given = model_of(counts=trials, own=np.ones((2, 2)))
+    (padded,) = by_words(variants.largest_totals, given).values()
+    assert columns(padded.model.counts) == [[1, 2], [3, 3], [1, 1]]
+    assert padded.model.counts.log_coefficient == pytest.approx(0.0, abs=1e-15)
+    failures = by_words(variants.other_rows, given)["the successes are none"].model.counts
+    assert columns(failures) == [[0, 0], [2, 3], [1, 1]]
+    assert failures.log_coefficient == pytest.approx(0.0, abs=1e-15)
+
+
 def test_one_latent_for_all_rows():
     """Where the guide has the same for each."""
     same = np.full((2, 3), 4.0)
