@@ -12,6 +12,7 @@ from elbo_ref.crosscheck.alignment import AlignedLosses, evenly
 from elbo_ref.crosscheck.clamping import clamped_draws
 from elbo_ref.crosscheck.distribution import rough_distribution
 from elbo_ref.crosscheck.findings import ComparedLosses, Finding, Status
+from elbo_ref.crosscheck.guide_counts import counts_of_guide
 from elbo_ref.crosscheck.hypothesis_test import (
     Explanation,
     HypothesisReport,
@@ -286,7 +287,8 @@ def _mistaken(aligned: AlignedLosses, report: HypothesisReport) -> list[Finding]
             "the counts or the parameters may be others than the run's"
         )
         untried = Finding("tried", what, status="note")
-        return [nameless, *_agreement(aligned, test, "note"), untried]
+        of_guide = counts_of_guide(aligned.model)
+        return [nameless, *_agreement(aligned, test, "note"), untried, *of_guide]
     aligned = _tested(aligned, best.test)
     mistake = mismatch._replace(
         name=best.hypothesis.name,
