@@ -240,6 +240,9 @@ def test_minibatches_of_a_plate_scale_what_is_in_it():
     assert [x["planned_scale"] for x in made["header"]["sites"]] == [1.5, 1.0, 1.0]
     np.testing.assert_array_equal(made["observed"]["plate.rows"], [[0, 2]])
     assert "plate.index" not in made["observed"]
+    one = {name: {} for name in GROUPS} | {"observed": {"plate.index": np.array([[2.0]])}}
+    made = from_first_form(one, {"sites": sites, "plates": {"plate": 3}})
+    assert made["header"]["sites"][0]["planned_scale"] == 3.0
     whole = from_first_form({name: {} for name in GROUPS}, {"sites": sites})
     assert [x["planned_scale"] for x in whole["header"]["sites"]] == [1.0, 1.0, 1.0]
 

@@ -248,6 +248,8 @@ def test_values_that_stand_against_several_latents_each():
     assert (finding.name, finding.status) == ("broadcast_observations", "mistake")
     assert finding.quantity == "'k' has 3 values and 9 rows"
     assert finding.reason.startswith("each value is held against several of the 3 latents")
+    few = data([[3.0, 7.0] * 2], [[40.0]], [[0, 0, 1, 1]], {"c": Place(0, 2)}, rows=4, elements=2)
+    assert few.findings[0].reason.startswith("each value is held against several of the 2 latents")
     whole = data(np.repeat(K, 3)[None], [[40.0]], index, rows=9, elements=9)
     assert not whole.findings
     one = data([[3.0]], [[40.0]], rows=3, elements=1)  # one number for all: no shape to mistake

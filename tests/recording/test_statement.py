@@ -10,7 +10,7 @@ import pytest
 import elbo_ref as er
 from elbo_ref.recording import Recording
 from elbo_ref.recording.guide_sites import Argument, OutsideError, Sites
-from elbo_ref.recording.parameter_findings import other_rows
+from elbo_ref.recording.parameter_findings import at_ends, other_rows
 from elbo_ref.recording.replay.check import replay
 from elbo_ref.recording.scales import scales_of
 from elbo_ref.recording.statement import read_statement
@@ -358,6 +358,24 @@ def test_a_guide_at_the_end_of_its_range(ends, gradient, at, told):
     assert not names(read_statement(replace(recording, arguments=computed)).findings)
 
 
+@pytest.mark.parametrize(("at_end", "told"), [(1, False), (2, False), (3, True), (4, True)])
+def test_more_than_half_of_the_values_at_an_end(at_end, told):
+    """A parameter of which nothing is known but a gradient of another shape is passed over."""
+    value = np.full((STEPS, 4), 0.5)
+    value[:, :at_end] = 0.999
+    own = {
+        "guide.other": Argument(value[:, :1], np.ones((STEPS, 4)), ("qb",)),
+        "guide.concentration1": Argument(value, np.full((STEPS, 4), -1.0), ("qa",)),
+    }
+    groups = {"qa": value, "qb": value[:, :1]}
+    made = Recording(
+        losses=np.zeros(STEPS),
+        **dict.fromkeys(("before", "constrained", "gradients", "after"), groups),
+        header={"ends": {name: {"low": 0.0, "high": 1.0} for name in groups}},
+    )
+    assert [x.name for x in at_ends(made, own)] == ["guide_at_constraint"] * told
+
+
 # -- scales ----------------------------------------------------------------------------------------
 
 
@@ -391,6 +409,10 @@ def test_scales_are_those_of_the_plates(latent, rows, mistakes):
     assert not names(statement.findings, "note")
     assert statement.scale == latent[0]
     assert statement.likelihood_weight == rows[0] / latent[0]
+    for found in statement.findings:
+        of_rows = found.quantity.startswith(("the scale of a batch of rows", "the weight of the"))
+        theirs, ours = (x / y if of_rows else y for x, y in zip(rows, latent, strict=True))
+        assert (found.theirs, found.ours) == (theirs, ours)
 
 
 @pytest.mark.parametrize(
