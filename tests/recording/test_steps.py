@@ -186,6 +186,8 @@ def test_the_link_of_the_step_before_is_tried_first():
     assert find_link(rows(c), {"c": Draws(c[:, :1], ())}, alone) is alone
     fewer = {"c": Draws(np.array([[0.5, 0.25]]), (2,))}
     assert find_link(rows(np.array([[0.25, 0.5]])), fewer, last).element.tolist() == [1, 0]
+    beyond = find_link(rows(np.array([[0.25, 0.5, 0.25]])), fewer, last)
+    assert beyond.element.tolist() == [1, 0, 1], "of an element that is not there any more"
 
 
 def test_links_are_kept_for_the_next_step():
