@@ -103,7 +103,9 @@ def elements_left(
     steps = max(num_losses, times - 1)
     if not fits or _not_in_a_batch(model, steps) > _BY_CHANCE:
         return [Finding("elements_left", what, status="note", of=what)]
-    of_steps = f"in {steps} steps of {model.batch or 'all'} of {model.counts.num_latents} latents"
+    of_steps = (
+        f"in {steps} steps of {model.batch or 1} or more of {model.counts.num_latents} latents"
+    )
     return [Finding("gradient_detached", what, reason=of_steps, status="mistake")]
 
 
@@ -122,9 +124,12 @@ def _left(x: FloatArray, eps: float) -> NDArray[np.bool_]:
 
 
 def _not_in_a_batch(model: LossModel, steps: int) -> float:
-    """Return the expected number of latents that so many random minibatches do not have."""
+    """Return the expected number of latents that so many random minibatches do not have.
+
+    Where nobody said their size it is 1, which is the least.
+    """
     latents = model.counts.num_latents
-    part = min(1.0, (model.batch or latents) / latents)
+    part = min(1.0, (model.batch or 1) / latents)
     return float(latents * (1 - part) ** steps)
 
 
