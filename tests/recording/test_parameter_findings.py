@@ -192,6 +192,7 @@ def test_a_parameter_that_is_the_mean_or_the_total_of_two_that_move():
             assert not _enters(value, {role: x}, "prior.")
         wide = {role: x._replace(values=np.tile(x.values, 3)) for role, x in both.items()}
         assert _enters(value, wide, "prior."), "spelled out for each latent"
+        assert _enters(np.tile(value.reshape(STEPS, 1), 3), wide, "prior."), "of as many values"
         assert not _enters(np.tile(value.reshape(STEPS, 1), 2), wide, "prior.")
         still = {
             **both,

@@ -109,10 +109,10 @@ def test_masked_rows_are_said(mask, rows, trials, bare, complement):
 
 
 def test_masked_rows_are_of_the_latents_of_their_site():
-    """A mask on the second row of the second site: its latent is the fourth of five."""
+    """A mask on the third row of the second site: its latent is the last of five."""
     places = {"a": Place(0, 2), "c": Place(2, 3)}
     sites = [rows_site("j", latent="a", rows=2, elements=2), rows_site("k")]
-    observed = {"model.k.mask": np.array([[1.0, 0.0, 1.0]])}
+    observed = {"model.k.mask": np.array([[1.0, 1.0, 0.0]])}
     for name, size in (("j", 2), ("k", 3)):
         row = {"value": K, "total_count": N, "index": np.arange(3)}
         observed |= {f"{name}.{key}": np.asarray(x, float)[None, :size] for key, x in row.items()}

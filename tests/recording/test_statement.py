@@ -602,6 +602,14 @@ def with_site(*more, **arguments):
             stated(C, {}, sites=[site("model", "c", "LogNormal")]),
             "'c' is drawn from a LogNormal, not from a Beta",
         ),
+        (
+            stated(
+                C,
+                {f"model.d.{x}": 2.0 for x in ("concentration1", "concentration0")},
+                sites=[site("model", "c", "LogNormal"), site("model", "d")],
+            ),
+            "'c' is drawn from a LogNormal, not from a Beta",
+        ),
     ],
 )
 def test_another_model_is_said_to_be(recording, words):
