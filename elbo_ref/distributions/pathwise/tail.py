@@ -42,7 +42,7 @@ from elbo_ref.distributions.pathwise.left import Left
 from elbo_ref.special import gauss_legendre
 from elbo_ref.special.arithmetic import blocks, constants
 
-BLOCK, _INNER = 8192, 512
+BLOCK, _INNER = 8192, 1024
 """Draws in all, and with their nodes."""
 _LEVEL, _TWICE = constants(36.0, 72.0)
 _ONE, _MINUS, _LOW, _QUARTER = constants(1.0, -1.0, 0.3, 0.25)
