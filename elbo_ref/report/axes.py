@@ -143,8 +143,11 @@ def new_axes() -> Axes:
     return framed(own_figure(4.5, 4))
 
 
-def headed(ax: Axes, title: str) -> Axes:
-    """Add a title, and below it, still above the data, the legend."""
+def headed(ax: Axes, title: str, last: Axes | None = None) -> Axes:
+    """Add a title, and below it, still above the data, the legend.
+
+    The title may reach to the axes `last`, beside which there is no other.
+    """
     place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
     place |= {"borderpad": 0.2, "labelspacing": 0.25, "columnspacing": 1.0, "handletextpad": 0.4}
     place["handlelength"] = 1.6
@@ -156,17 +159,18 @@ def headed(ax: Axes, title: str) -> Axes:
     if title and ax.figure is not None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")
-            _fit(ax, text)
+            _fit(ax, text, last or ax)
     return ax
 
 
-def _fit(ax: Axes, title: Text) -> None:
+def _fit(ax: Axes, title: Text, last: Axes) -> None:
     """Begin a title further to the left, break it, shrink it, as far as its room asks for it."""
     figure, here = ax.figure, ax.get_window_extent()
     edge = _EDGE * figure.dpi / 72
     others = [x.get_window_extent() for x in figure.axes if x is not ax]
     beside = [x for x in others if x.y0 < here.y1 and x.y1 > here.y0]
-    right = min([figure.bbox.x1, *(x.x0 - edge for x in beside if x.x0 >= here.x1)]) - edge
+    end = last.get_window_extent().x1
+    right = min([figure.bbox.x1, *(x.x0 - edge for x in beside if x.x0 >= end)]) - edge
     left = max([figure.bbox.x0, *(x.x1 for x in beside if x.x1 <= here.x0)]) + edge
     if title.get_window_extent().width > right - left:
         title.set_text(_broken(title.get_text()))
@@ -249,20 +253,23 @@ def log_axis(axis: Axis, low: float, high: float) -> None:
         ]
     choices += [decades[-first % step :: step] for step in (1, 2, 3, 5, 10, 20, 50, 100)]
     inside = [x[(x >= low * (1 - 1e-9)) & (x <= high * (1 + 1e-9))] for x in choices]
-    axis.set_ticks(next((x for x in inside if _have_room(axis, x)), inside[-1]))
+    axis.set_ticks(next((x for x in inside if _have_room(axis, x, low, high)), inside[-1]))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(NullLocator())
 
 
-def _have_room(axis: Axis, ticks: FloatArray) -> bool:
+def _have_room(axis: Axis, ticks: FloatArray, low: float, high: float) -> bool:
     """Return True if there are not too many ticks, and their labels stand apart."""
     from matplotlib import rcParams
 
     ax, size = axis.axes, rcParams["font.size"]
     box = ax.get_window_extent()
-    room = (box.width if axis is ax.xaxis else 2 * box.height) * 72 / ax.figure.dpi
-    used = sum(0.65 * len(f"{x:g}") + 0.8 for x in ticks.tolist()) * size
-    return ticks.size <= _MOST_TICKS and used <= room
+    room = (box.width if axis is ax.xaxis else box.height) * 72 / ax.figure.dpi
+    letters_of = [len(f"{x:g}") if axis is ax.xaxis else 1.5 for x in ticks.tolist()]
+    half = 0.325 * size * np.array(letters_of)
+    apart = room * np.diff(np.log(ticks)) / np.log(high / low)
+    stand_apart = bool((apart >= half[1:] + half[:-1] + 0.3 * size).all())
+    return ticks.size <= _MOST_TICKS and stand_apart
 
 
 class ParameterScale(NamedTuple):

@@ -42,7 +42,10 @@ def plot_difference(found: Difference, ax: Axes | None = None) -> Axes:
     room = 0.08 * (high - low) or 0.01
     ax.set(xlim=(low - room, high + room), ylim=(-1, 1), yticks=[])
     ax.locator_params(axis="x", nbins=6)
-    one, other = plain_texts((found.label1, found.label2))
+    labels = found.label1, found.label2
+    kind = "group " if found.groups else "latent "
+    one, other = (kind * isinstance(x, int) + text
+                  for x, text in zip(labels, plain_texts(labels), strict=True))  # fmt: skip
     what = "mean of the prior of " if found.groups else "c of "
     ax.set_xlabel(f"{what}the first less that of the second")
     if np.isnan(found.probability):

@@ -109,8 +109,8 @@ def plot_region(region: ConfidenceRegion, ax: Axes | None = None) -> Axes:
             ax.plot([x], [0], end if open_end else "|", color=OWN, ms=14, mew=3, clip_on=False)
             if not open_end:
                 value = sc.expit(x) if scale.is_mean else x
-                y, va = (0.3, "bottom") if end == "<" else (-0.3, "top")
-                ax.text(x, y, f"{value:.4g}", ha="center", va=va, fontsize=9)
+                y, va, ha = (0.3, "bottom", "left") if end == "<" else (-0.3, "top", "right")
+                ax.text(x, y, f"{value:.4g}", ha=ha, va=va, fontsize=9)
     scale.label(ax, low, high)
     ax.set(ylim=(-1, 1), yticks=[])
     several = "intervals" if len(region.intervals) > 1 else "interval"

@@ -121,6 +121,7 @@ def plot_forest(result: Tabular, ax: Axes | None = None) -> Axes:
     low, high = padded([*lower, *upper, *raw, *mean], 0.53)
     if low == high:
         low, high = low - 0.01, high + 0.01
+        ax.locator_params(axis="x", nbins=5)
     ax.set(xlim=(max(low, -0.01), min(high, 1.01)), xlabel="c")
     apart = isinstance(result, Estimates) and len(result.posteriors.names) > 1
     whose = "the prior of their group" if apart else "the prior"

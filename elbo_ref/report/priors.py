@@ -92,7 +92,7 @@ def plot_priors(result: Tabular, axes: Any) -> Any:
         _draw(ax, sorted_column, hollow, _legend(columns, hollow) if ax is each[0] else None)
         if isinstance(result, EvidenceMaxima):
             _draw_together(ax, getattr(result.together, column[0].name), ax is each[0])
-        headed(ax, _title(result, parts) if ax is each[0] else "")
+        headed(ax, _title(result, parts) if ax is each[0] else "", each[-1])
         ax.set(ylim=(-0.8, len(parts) - 0.2))
         ax.tick_params(axis="y", length=0)
     few = 1 < len(parts) <= _MOST_LABELS

@@ -422,6 +422,18 @@ def test_the_best_mean_is_that_of_the_profile():
     np.testing.assert_allclose([1 / (1 + np.exp(-x)), top], [maximum.mean, maximum.concentration])
 
 
+@pytest.mark.parametrize("ratio", [1.4, 3, 4.5, 8, 60, 1e4, 1e9])
+@pytest.mark.parametrize("width", [2, 5])
+def test_ticks_of_a_logarithmic_axis_stand_apart(ratio, width):
+    for low in (7.1, 8.2, 30.0, 1234.0):
+        ax = shared.framed(Figure(figsize=(width, 2)), 0.2)
+        ax.set(xscale="log", xlim=(low, low * ratio))
+        shared.log_axis(ax.xaxis, low, low * ratio)
+        shared.headed(ax, "")
+        assert [x for x in collisions(ax) if "leaves" not in str(x)] == []
+        assert ax.get_xticks().size >= 1
+
+
 def test_a_best_mean_outside_the_picture_is_not_drawn():
     maximum = er.maximize_evidence(er.datasets.load("batting"))
     ax = maximum.plot()
@@ -686,6 +698,8 @@ def test_marks_are_explained():
     title = by.predict(3, group="b").plot().get_title(loc="left")
     assert title == "a new latent of b: successes in 3 new trials"
     assert legend(found.difference("east", "south").plot()) == ["mean", "90% interval"]
+    title = er.estimate(er.Counts([3, 4], 9)).difference(1, 0).plot().get_title(loc="left")
+    assert title.startswith("latent 1 above latent 0: P = ")
     assert legend(found.rho.plot()) == ["90% interval", "estimate"]
     assert legend(er.estimate(COUNTS[6], er.Beta(2.0, 8.0)).rho.plot()) == ["value"]
     assert legend(found.plot(above=0.2)) == ["above 95%"]
