@@ -65,7 +65,8 @@ COLUMN: dict[str, Any] = {"metavar": "COLUMN"}
 _DATA = """\
 One row per latent, with a header: successes,total_count (or names as plain as k,n or
   hits,at_bats) and, if rows stand for several equal latents, multiplicity; separated by comma,
-  tab or semicolon. Or JSON or npz with such columns, Parquet, or any of them in a gzip."""
+  tab or semicolon. Or JSON or npz with such columns, Parquet, or any of them in a gzip or a
+  zst."""
 _NAMES = ", ".join(datasets.available())
 _COUNTS: Options = [
     ("file", "the file; - for standard input", {"nargs": "?"}),

@@ -1,8 +1,9 @@
 """The columns of a table that hold its counts: named, or known by their names.
 
-Five layouts are known, each of which gives successes K and trials N of a row:
+Six layouts are known, each of which gives successes K and trials N of a row:
 
     successes and total_count      successes and failures      failures and total_count
+    successes, failures and total_count, which have to agree
     outcome                        one trial a row, 0 or 1, or False or True
     proportion and total_count     K = N times the proportion, which has to be K/N as it is printed
 
@@ -21,12 +22,14 @@ from elbo_ref._validation.advice import AdvisedError, as_arguments, listed, quot
 COUNTED = ("successes", "failures", "total_count", "outcome", "proportion")
 """The roles that a layout consists of."""
 
+ALL_THREE = "successes", "failures", "total_count"
 LAYOUTS = (
     ("successes", "total_count"),
     ("successes", "failures"),
     ("failures", "total_count"),
     ("proportion", "total_count"),
     ("outcome",),
+    ALL_THREE,
 )
 
 _TOTALS = {
@@ -64,6 +67,11 @@ _FAILURES = {
 }
 _PROPORTIONS = {"proportion prop rate share fraction": "n trials total totalcount"}
 _OUTCOMES = "outcome outcomes converted clicked succeeded issuccess"
+_ONE_TRIAL = {
+    *(x.removesuffix("s") for words in (*_TOTALS, *_FAILURES) for x in words.split() if x[1:]),
+    *("response", "result", "survived", "died", "bought", "responded"),
+}
+"""Names that may be those of an outcome."""
 
 
 def _pairs(first: str, second: str, table: dict[str, str]) -> list[dict[str, str]]:
@@ -169,11 +177,12 @@ class Columns:
             return {}
         taken = set(self.named.values())
         free = [name for name in names if isinstance(name, str) and name not in taken]
-        for layout in LAYOUTS[:2]:  # named as the arguments are
+        for layout in (ALL_THREE, *LAYOUTS[:2]):  # named as the arguments are
             rest = [role for role in layout if role not in given]
-            if set(given) <= set(layout) and set(rest) <= set(free):
-                return {role: role for role in rest}
+            if set(given) < set(layout) and set(rest) <= set(free):
+                return _with_trials({role: role for role in rest}, given, free)
         distinct = _matches(_KNOWN, given, free) or _matches(_KNOWN_PROPORTIONS, given, free)
+        distinct = _three(distinct) or distinct
         if len(distinct) == 1:
             return distinct[0]
         if distinct:
@@ -185,17 +194,45 @@ class Columns:
         if "total_count" not in {*given, *free}:
             missing.append("total_count")
         trial = "" if given or not missing[1:] else ", or the outcome of one trial"
-        raise AdvisedError(
-            f"{place} does not say which column is {' and which '.join(missing)}{trial}; {known}",
-            **dict.fromkeys(missing, "COLUMN"),
-        )
+        text = f"{place} does not say which column is {' and which '.join(missing)}{trial}; {known}"
+        trials = [name for name in free if _plain(name) in _ONE_TRIAL]
+        if trial and len(trials) == 1 and not any(_plain(name) in _ALL_TOTALS for name in free):
+            raise AdvisedError(text, when="if a row is one trial", outcome=trials[0])
+        raise AdvisedError(text, **dict.fromkeys(missing, "COLUMN"))
+
+
+_ALL_TOTALS = {word for words in _TOTALS.values() for word in words.split()}
+
+
+def _three(guesses: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Join two guesses that differ in whether they have failures or trials to one of all three."""
+    if len(guesses) == 2 and {*guesses[0]} ^ {*guesses[1]} == {"failures", "total_count"}:
+        both = {**guesses[0], **guesses[1]}
+        if all(both[role] == name for guess in guesses for role, name in guess.items()):
+            return [both]
+    return []
+
+
+def _with_trials(
+    guess: dict[str, str], given: Iterable[str], free: Sequence[str]
+) -> dict[str, str]:
+    """Add a column of trials beside successes and failures, if there is one by its name."""
+    if "total_count" in {*guess, *given}:
+        return guess
+    names = _TOTALS["successes"].split()
+    trials = [name for name in free if _plain(name) in names]
+    return {**guess, "total_count": trials[0]} if len(trials) == 1 else guess
+
+
+def _plain(name: str) -> str:
+    return re.sub("[^a-z]", "", name.lower())
 
 
 def _matches(
     known: Sequence[dict[str, str]], given: Iterable[str], free: Sequence[str]
 ) -> list[dict[str, str]]:
     """List the ways to complete the roles that are given by columns with known names."""
-    plain = {name: re.sub("[^a-z]", "", name.lower()) for name in free}
+    plain = {name: _plain(name) for name in free}
     found = []
     for pair in known:
         others = {role: name for role, name in pair.items() if role not in given}

@@ -320,11 +320,29 @@ def _pair(cells: dict[str, Cells]) -> tuple[IntArray, IntArray]:
             raise cells["failures"].error("makes trials that are not below 2**63")
         return k, k + failures
     n = counts["total_count"]
+    if "successes" in counts and "failures" in counts:
+        _check_sum(cells, counts)
     role = "successes" if "successes" in counts else "failures"
     part = counts[role]
     if (part > n).any():
         raise _exceeds(cells[role], cells["total_count"], part, n)
     return (part if role == "successes" else n - part), n
+
+
+def _check_sum(cells: dict[str, Cells], counts: dict[str, IntArray]) -> None:
+    """Refuse successes and failures that are not the trials together, by the least such row."""
+    columns = [counts[role] for role in _COUNTS]
+    k, failures, n = columns
+    bad = failures != n - k
+    if bad.any():
+        names = {role: cells[role].name for role in _COUNTS}
+        rows = f"{cells['successes'].times[bad].sum()} of {cells['successes'].times.sum()} rows"
+        one, other, total = min(zip(*(x[bad].tolist() for x in columns), strict=True))
+        trials = quoted(names.pop("total_count"))
+        text = f"and {quoted(names['failures'])} are not {trials} together in {rows}"
+        when = f"if {trials} are something else"
+        said = f"{text}: {one} and {other} of {total}"
+        raise cells["successes"].error(said, when=when, **names)
 
 
 def _exceeds(cells: Cells, totals: Cells, part: IntArray, n: IntArray) -> AdvisedError:

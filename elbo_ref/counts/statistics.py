@@ -153,9 +153,9 @@ class Counts(Tabular):
             or a Dataset of xarray.
         successes, total_count, failures, outcome, proportion : str, optional
             Names of columns: `successes` or `failures` or `proportion` (K/N) with `total_count`; or
-            `successes` with `failures`; or `outcome`, which is 0 or 1 (or False or True), a row
-            being one trial. Without any, columns whose names leave no doubt, as ``k`` and ``n`` or
-            ``hits`` and ``at_bats``, with a warning that says which.
+            `successes` with `failures`, or all three; or `outcome`, 0 or 1 (or False or True), a
+            row being one trial. Without any, columns whose names leave no doubt, as ``k`` and ``n``
+            or ``hits`` and ``at_bats``, with a warning that says which.
         group : str, optional
             A column of labels: one latent for each, instead of one for each row.
         by : str, optional

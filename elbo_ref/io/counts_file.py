@@ -112,9 +112,9 @@ def read_counts(
         Parquet. Each of them as it is, in a gzip or, with PyArrow, in a zst. ``"-"`` is standard
         input.
     successes, total_count, failures, outcome, proportion : str, optional
-        Names of the columns of counts, as for `Counts.from_frame`: two of the first three, an
-        `outcome` of 0 or 1, or a `proportion` of the trials. Without any, columns whose names leave
-        no doubt, as ``k`` and ``n``, with a warning that says which.
+        Names of the columns of counts, as for `Counts.from_frame`: two or three of the first
+        three, an `outcome` of 0 or 1, or a `proportion` of the trials. Without any, columns whose
+        names leave no doubt, as ``k`` and ``n``, with a warning that says which.
     multiplicity : str, optional
         Name of the column that says how many equal latents (or, under `shared` and `group`, equal
         rows) a row stands for; without it ``"multiplicity"``, if there is one.
@@ -301,6 +301,8 @@ def _assemble(
         shown = [f"{bare(name)}[{rows[at]}] = {columns[name][at]}" for name in names]
         if layout.outcome is not None:
             raise DataError(f"{shown[0]} is neither 0 nor 1")
+        if layout.is_checked:
+            raise layout.disagreement(*shown)
         rule = "exceeds" if layout.total_count else "is not below 2**63 together with"
         raise DataError(f"{shown[0]} {rule} {shown[1]}")
     split, labels, by = columns.get("log_split"), None, None

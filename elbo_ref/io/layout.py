@@ -11,7 +11,7 @@ from elbo_ref._validation.advice import AdvisedError
 from elbo_ref._validation.arguments import check_known, check_type
 from elbo_ref.counts.columns import Columns
 from elbo_ref.counts.frames import NA
-from elbo_ref.io.errors import DataError, short
+from elbo_ref.io.errors import DataError, bare, short
 
 _NAMES = (
     "successes",
@@ -93,7 +93,7 @@ class Layout:
 
     @property
     def counted(self) -> list[str]:
-        """The columns of counts: one or two, and that of the multiplicity."""
+        """The columns of counts: one to three, and that of the multiplicity."""
         return [x for name in _NAMES[:-2] if (x := getattr(self, name)) is not None]
 
     @property
@@ -106,8 +106,25 @@ class Layout:
         """The columns of labels: of the group, of the level."""
         return [name for name in (self.group, self.by) if name is not None]
 
-    def pair(self, first: Any, second: Any = None) -> tuple[Any, Any]:
-        """Return successes, or their proportion, and trials, of values of the columns of counts."""
+    @property
+    def is_checked(self) -> bool:
+        """True if there are successes, failures and trials, which have to agree."""
+        return None not in (self.successes, self.failures, self.total_count)
+
+    def disagreement(self, first: str, second: str, third: str) -> DataError:
+        """Make the error of successes and failures that are not the trials together."""
+        options = {"successes": str(self.successes), "failures": str(self.failures)}
+        when = f"if {bare(str(self.total_count))} are something else"
+        return DataError(f"{first} and {second} are not {third} together", when=when, **options)
+
+    def pair(self, first: Any, second: Any = None, third: Any = None) -> tuple[Any, Any]:
+        """Return successes, or their proportion, and trials, of values of the columns of counts.
+
+        Trials that successes and failures do not make together are -1.
+        """
+        if third is not None:
+            agree = first + second == third
+            return first, agree * third - (1 - agree)
         if self.outcome is not None:
             return first, first * 0 + 1
         if self.proportion is not None:

@@ -305,6 +305,9 @@ class _Rows:
         if self.layout.outcome is not None:
             return DataError(f"{place} is neither 0 nor 1")
         other = bare(self._counted[1])
+        if self.layout.is_checked:
+            trials = f"{bare(self._counted[2])} = {counts[2]}"
+            return self.layout.disagreement(place, f"{other} = {counts[1]}", trials)
         if self.layout.total_count is None:
             return DataError(f"{place} and {other} = {counts[1]} are not below 2**63 together")
         text = f"{place} exceeds {other} = {counts[1]}"

@@ -352,7 +352,7 @@ def maximize_evidence(counts: Counts, fixed: Mapping[str, float] | None = None) 
     See Also
     --------
     elbo_ref.likelihood_ratio_test, elbo_ref.tarone_test : tests of the binomial with one c.
-    elbo_ref.estimate : each latent, at the maximum or averaged over the prior.
+    elbo_ref.estimate : each latent, at the maximum or averaged; a prior for each level.
     elbo_ref.estimate_table : the maximum beside other estimates.
 
     Notes

@@ -60,6 +60,7 @@ LAYOUTS = {
     "trials": {"successes": "k", "total_count": "n"},
     "failures": {"successes": "k", "failures": "f"},
     "failures of trials": {"failures": "f", "total_count": "n"},
+    "all three": {"successes": "k", "failures": "f", "total_count": "n"},
     "outcome": {"outcome": "y"},
 }
 GROUPS = {
@@ -289,6 +290,18 @@ REFUSED = {
         'the frame has several columns that may be the counts: successes="k", total_count="n" or '
         'successes="hits", total_count="at_bats"; add successes="k", total_count="n"',
     ),
+    "one trial": (
+        {"ward": ["a"], "hit": [1]},
+        {},
+        "the frame does not say which column is successes and which total_count, or the outcome "
+        'of one trial; its columns are "ward", "hit"; if a row is one trial, add outcome="hit"',
+    ),
+    "three that disagree": (
+        {"hits": [1, 2, 1], "misses": [2, 2, 2], "at_bats": [3, 5, 4]},
+        {"successes": "hits", "failures": "misses", "total_count": "at_bats"},
+        'column "hits" and "misses" are not "at_bats" together in 2 of 3 rows: 1 and 2 of 4; '
+        'if "at_bats" are something else, add successes="hits", failures="misses"',
+    ),
     "no rows": (
         {"k": [None, None], "n": [1, 1]},
         {**TRIALS, "na": "drop"},
@@ -388,10 +401,20 @@ def test_what_is_no_proportion_is_refused(values, flaw):
         (("conversions", "visitors"), 'successes="conversions", total_count="visitors"'),
         (("y", "n"), 'successes="y", total_count="n"'),
         (("wins", "losses"), 'successes="wins", failures="losses"'),
+        (
+            ("hits", "misses", "at_bats"),
+            'successes="hits", total_count="at_bats", failures="misses"',
+        ),
+        (
+            ("successes", "failures", "n"),
+            'successes="successes", failures="failures", total_count="n"',
+        ),
     ],
 )
 def test_names_are_guessed_and_said(names, said):
     columns = {"ward": ["a", "b"], **{name: [1, 1] for name in names}}
+    if len(names) == 3:
+        columns[names[2]] = [2, 2]
     with pytest.warns(UserWarning, match="columns known by their names") as caught:
         counts = er.Counts.from_frame(of_pyarrow(columns))
     assert str(caught[0].message).endswith(f": {said}")
@@ -401,10 +424,27 @@ def test_names_are_guessed_and_said(names, said):
 
 @pytest.mark.parametrize("names", [("successes", "total_count"), ("successes", "failures")])
 def test_names_of_the_arguments_need_no_word(names):
-    columns = {**{name: [1, 1] for name in names}, "k": [9, 9], "n": [9, 9]}
+    columns = {**{name: [1, 1] for name in names}, "k": [9, 9], "made": [9, 9]}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(er.Counts.from_frame(of_pyarrow(columns))) == 1
+
+
+def test_trials_are_not_passed_over():
+    """Three columns that agree are the counts, and three that do not are refused."""
+    frame = of_pyarrow({"successes": [1, 0], "failures": [2, 5], "n": [3, 5]})
+    with pytest.warns(UserWarning, match='total_count="n"$'):
+        assert er.Counts.from_frame(frame) == er.Counts([1, 0], [3, 5])
+    frame = of_pyarrow({"successes": [1, 0], "failures": [2, 5], "n": [9, 5]})
+    said = r'are not "n" together in 1 of 2 rows: 1 and 2 of 9; if'
+    with pytest.warns(UserWarning, match="known by"), pytest.raises(ValueError, match=said):
+        er.Counts.from_frame(frame)
+    chosen = {"successes": "successes", "failures": "failures"}
+    assert er.Counts.from_frame(frame, **chosen) == er.Counts([1, 0], [3, 5])
+    three = {name: [2, 2] for name in ("successes", "failures")} | {"total_count": [4, 4]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert er.Counts.from_frame(of_pyarrow(three)) == er.Counts(2, 4, 2)
 
 
 def test_half_a_layout_is_completed():
@@ -417,7 +457,7 @@ def test_half_a_layout_is_completed():
     "names",
     [
         {"successes": "k", "outcome": "y"},
-        {"successes": "k", "failures": "f", "total_count": "n"},
+        {"proportion": "k", "failures": "f", "total_count": "n"},
         {"successes": "k", "total_count": "k"},
         {"successes": 3},
         {"group": ["ward"]},

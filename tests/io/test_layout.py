@@ -4,6 +4,8 @@ import gzip
 import io
 import json
 import sys
+import warnings
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -303,3 +305,33 @@ def test_the_command_takes_proportions(write, capsys):
     assert "9 of 24 trials succeed" in capsys.readouterr().out
     assert fit.main([str(path), "--exact"]) == 0
     assert capsys.readouterr().out.startswith(f"{path} (--proportion rate --total-count trials)")
+
+
+@pytest.mark.parametrize("kind", ["text", "json", "npz"])
+def test_three_columns_have_to_agree(write, kind):
+    """Successes, failures and trials: all are looked at, and the first row that is off is named."""
+    how = {"successes": "hits", "failures": "misses", "total_count": "at_bats"}
+
+    def file(*at_bats):
+        rows = {"hits": [1, 2, 1], "misses": [2, 2, 2], "at_bats": [*at_bats]}
+        if kind == "npz":
+            return write(npz(**rows))
+        text = "\n".join(",".join(map(str, row)) for row in zip(*rows.values(), strict=True))
+        return write(json.dumps(rows) if kind == "json" else f"{','.join(rows)}\n{text}\n")
+
+    wanted = Counter(zip([1, 2, 1], [3, 4, 3], strict=True))
+    for names in ({}, how):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            got = er.read_counts(file(3, 4, 3), **names)
+        found = Counter()
+        for k, n, w in zip(got.successes, got.total_count, got.multiplicity, strict=True):
+            found[int(k), int(n)] += int(w)
+        assert found == wanted
+    row = {
+        "text": "line 3, column hits: 2 and misses = 2 are not at_bats = 9 together",
+        "json": "hits[1] = 2 and misses[1] = 2 are not at_bats[1] = 9 together",
+        "npz": "hits[1] = 2 and misses[1] = 2 are not at_bats[1] = 9 together",
+    }[kind]
+    rest = '; if at_bats are something else, add successes="hits", failures="misses"'
+    assert refusal(file(3, 9, 9), **how) == row + rest
