@@ -26,14 +26,29 @@ USUAL_RATE = 0.1
 
 
 class Losses(NamedTuple):
-    """N losses and the nats by which each may be off, beside its own distribution."""
+    """N losses and the nats by which each may be off, beside its own distribution.
+
+    Attributes
+    ----------
+    values : ndarray of shape (N,)
+    rounding : ndarray of shape (N,)
+        Of the numbers as they are written down.
+    moved : ndarray of shape (N,) or float
+        By which steps may have changed the loss itself, before any factor.
+    """
 
     values: FloatArray
-    allowance: FloatArray
+    rounding: FloatArray
+    moved: FloatArray | float = 0.0
+
+    def allowance(self, factor: float) -> FloatArray:
+        """Nats by which each may be off if losses are multiplied by a factor."""
+        return np.asarray(self.rounding + abs(factor) * self.moved)
 
     def at(self, rows: NDArray[np.generic]) -> Losses:
         """Choose some of them."""
-        return Losses(self.values[rows], self.allowance[rows])
+        moved = np.broadcast_to(self.moved, self.values.shape)
+        return Losses(self.values[rows], self.rounding[rows], moved[rows])
 
 
 class AlignedLosses(NamedTuple):
@@ -84,8 +99,7 @@ class AlignedLosses(NamedTuple):
             return None
         kept = np.arange(1, len(self.labels))
         columns = np.where(kept < self.paired, kept - 1, kept)
-        losses = Losses(self.losses.values[kept], self.losses.allowance[kept])
-        model = self.model.at(columns)
+        model, losses = self.model.at(columns), self.losses.at(kept)
         return AlignedLosses(model, losses, self.kind, self.labels[1:], 0)
 
 
@@ -130,12 +144,11 @@ def align(
         rule = f"beyond {_MOST:g}" if np.isfinite(values[where]) else "not finite"
         raise ValueError(f"loss {where} is {values[where]}: leave out what is {rule}")
     columns = [*range(losses.size), *[steps - 1] * evaluations.size]
-    allowance = np.repeat(
-        (moved + resolution(losses), resolution(evaluations)), (losses.size, evaluations.size)
-    )
+    sizes = (losses.size, evaluations.size)
+    rounding = np.repeat((resolution(losses), resolution(evaluations)), sizes)
     return AlignedLosses(
         model.at(np.array(columns, np.intp)),
-        Losses(values, allowance),
+        Losses(values, rounding, np.repeat((moved, 0.0), sizes)),
         "losses" if size else "evaluations",
         (*labels, *(f"{_EVALUATION} {t}" for t in range(evaluations.size))),
         size if size == steps else 0,

@@ -209,7 +209,8 @@ class _Compared:
     def fit(self, model: LossModel) -> Fit:
         """Losses beside their distribution, by three cumulants where it is no closed form."""
         distribution, rounding = quick_distribution(model, self._rng, self._draws)
-        spread = distribution.variance + (rounding + self._losses.allowance) ** 2
+        allowance = rounding + self._losses.allowance(model.factor)
+        spread = distribution.variance + allowance**2
         spread = np.maximum(spread, 1e-24 * (1 + distribution.mean**2))
         return Fit(self._losses.values, distribution, spread, expected_losses)
 

@@ -214,7 +214,7 @@ def _says_nothing(aligned: AlignedLosses, finding: Finding, test: ModelTest) -> 
     allowance = float(test.allowance[least])
     if allowance <= worth:
         return ""
-    of_step = float(aligned.losses.allowance[least])
+    of_step = float(np.broadcast_to(aligned.losses.moved, aligned.losses.values.shape)[least])
     more = f"more than the {number(worth)} nats that would tell a mistake"
     if of_step > allowance - of_step:
         what = f"the optimizer's step after the last one may have changed it by {number(of_step)}"

@@ -80,7 +80,7 @@ class ModelTest:
             self.distribution, rounding = rough_distribution(model, self._rng, draws)
         else:
             self.distribution, rounding = loss_distribution(model, self._rng)
-        self.allowance = rounding + losses.allowance
+        self.allowance = rounding + losses.allowance(model.factor)
         self._losses, self.model = losses.values, model
         self._summands = model.num_particles * model.counts.num_latents
         if rough:

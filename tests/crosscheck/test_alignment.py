@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import elbo_ref as er
-from elbo_ref.crosscheck.alignment import align, computed_in
+from elbo_ref.crosscheck.alignment import Losses, align, computed_in
 from elbo_ref.crosscheck.loss_model import LossModel
 from elbo_ref.guides import GUIDES
 from elbo_ref.io.parameters import read_parameters
@@ -35,7 +35,7 @@ def test_a_history_of_before_each_step(more):
     assert columns(aligned) == [0, 1, 2, 3, 3 + more, 3 + more]
     assert aligned.labels[3:5] == ("loss of step 3", "evaluation 0")
     assert (aligned.kind, aligned.paired) == ("losses", 0 if more else 4)
-    assert aligned.losses.allowance.tolist() == [0, 0, 0, 0, 0.005, 0.005]
+    assert aligned.losses.allowance(1.0).tolist() == [0, 0, 0, 0, 0.005, 0.005]
 
 
 def test_a_history_of_after_each_step():
@@ -68,7 +68,7 @@ def test_one_set_of_parameters():
     assert aligned.losses.values.tolist() == [losses[-1]]
     assert aligned.labels == ("loss of step 4",)
     slow = align(model(1), losses, NONE, er.Adam(lr=0.01))
-    assert 0 < 5 * slow.losses.allowance[0] < aligned.losses.allowance[0]
+    assert 0 < 5 * slow.losses.allowance(1.0)[0] < aligned.losses.allowance(1.0)[0]
 
 
 @pytest.mark.parametrize(("late", "told"), [(1e-3, True), (5.0, False)])
@@ -76,18 +76,18 @@ def test_losses_without_noise_say_how_far_a_step_moves_them(late, told):
     """Three times the largest change between the last five; of four losses it is not known."""
     point = model(1)._replace(guide=GUIDES["delta"], guide_parameters=np.full((1, 1, 2), 0.3))
     losses = 9 / 7 + late * np.array([40.0, 4.0, 3.0, 2.5, 2.0, 1.9])
-    whole = align(point, losses[-1:], NONE, None).losses.allowance[0]
-    (allowance,) = align(point, losses, NONE, None).losses.allowance
+    whole = align(point, losses[-1:], NONE, None).losses.allowance(1.0)[0]
+    (allowance,) = align(point, losses, NONE, None).losses.allowance(1.0)
     assert bool(allowance < whole) is told
     if told:
         assert allowance == pytest.approx(3 * late)
-    assert align(point, losses[-4:], NONE, None).losses.allowance[0] == whole
+    assert align(point, losses[-4:], NONE, None).losses.allowance(1.0)[0] == whole
     seen = np.array([[[1.0, 2.0]], [[2.0, 1.0]]])
     exact = model(1)._replace(guide=GUIDES["conjugate"], guide_parameters=seen)
     steady = np.full(6, losses[-1])
-    assert align(exact, steady, NONE, None).losses.allowance[0] == 0.0
-    noisy = align(model(1), losses, NONE, None).losses.allowance[0]
-    assert noisy == align(model(1), losses[-1:], NONE, None).losses.allowance[0]
+    assert align(exact, steady, NONE, None).losses.allowance(1.0)[0] == 0.0
+    noisy = align(model(1), losses, NONE, None).losses.allowance(1.0)[0]
+    assert noisy == align(model(1), losses[-1:], NONE, None).losses.allowance(1.0)[0]
 
 
 def test_a_loss_that_a_step_may_have_changed_by_more_than_it_is_worth():
@@ -114,7 +114,7 @@ def test_the_allowance_holds_a_step_of_each_parameter():
     from elbo_ref.crosscheck.distribution import expected_losses
 
     here, losses = model(1), np.array([1 / 7])
-    (allowance,) = align(here, losses, NONE, er.Adam(lr=0.1)).losses.allowance
+    (allowance,) = align(here, losses, NONE, er.Adam(lr=0.1)).losses.allowance(1.0)
     rng = np.random.default_rng(0)
     for _ in range(50):
         prior, own = (x * np.exp(rng.choice([-0.1, 0.1], x.shape)) for x in here[4:6])
@@ -167,3 +167,12 @@ ROLES = {
     "guide.concentration1": "a",
     "guide.concentration0": "b",
 }
+
+
+@pytest.mark.parametrize("factor", [1.0, -1.0, 0.01])
+def test_what_a_step_changes_is_multiplied_as_losses_are(factor):
+    """Rounding of the numbers that were handed in is not."""
+    losses = Losses(np.array([0.25, 0.5]), np.array([0.005, 0.005]), np.array([2.0, 0.0]))
+    assert losses.allowance(factor) == pytest.approx([0.005 + 2 * abs(factor), 0.005], rel=1e-15)
+    (last,) = losses.at(np.array([1])).allowance(factor)
+    assert last == 0.005

@@ -213,8 +213,9 @@ def test_what_does_not_vary_is_weighted_all_the_same(monkeypatch):
     """By a millionth of a millionth of 1 and of the loss, which nothing divides by zero."""
     law = SimpleNamespace(mean=np.array([0.0, 3.0, -3.0]), variance=np.array([0.0, 0.0, 4.0]))
     monkeypatch.setattr(hypothesis_test, "quick_distribution", lambda *_: (law, np.zeros(3)))
-    losses = Losses(np.ones(3), np.array([0.0, 0.0, 2.0]))
-    fit = _Compared.fit(SimpleNamespace(_rng=None, _draws=None, _losses=losses), None)
+    losses = Losses(np.ones(3), np.array([0.0, 0.0, 1.0]), np.array([0.0, 0.0, 4.0]))
+    compared, given = SimpleNamespace(_rng=None, _draws=None, _losses=losses), model(steps=1)
+    fit = _Compared.fit(compared, given._replace(factor=-0.25))
     assert fit.variance == pytest.approx([1e-24, 1e-23, 8.0], rel=1e-9, abs=0.0)
 
 

@@ -31,7 +31,7 @@ SIZE = 30
 def aligned(model, values, *, allowance=0.0, kind="losses", labels=None, paired=0):
     values = np.asarray(values, float)
     labels = labels or tuple(f"loss of step {t}" for t in range(values.size))
-    losses = Losses(values, np.full(values.size, allowance))
+    losses = Losses(values, np.zeros(values.size), np.full(values.size, allowance))
     return AlignedLosses(model, losses, kind, labels, paired)
 
 

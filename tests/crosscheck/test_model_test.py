@@ -73,7 +73,7 @@ def made(monkeypatch):
         )
         monkeypatch.setattr(model_test, "sampled_distribution", sampled)
         counts = SimpleNamespace(num_latents=latents)
-        model = Model(num_particles=1, counts=counts, chosen=[], renyi=None, batch=None)
+        model = Model(num_particles=1, counts=counts, chosen=[], renyi=None, batch=None, factor=1.0)
         model.__dict__.update(fields)
         given = np.zeros(size) if given is None else given
         found = ModelTest(model, Losses(np.asarray(values, float), given), np.random.default_rng(0))
