@@ -275,10 +275,15 @@ class _Compared:
         if not passing:
             return ()
         given, losses = self._test.distribution, self._losses
-        allowances = [self._test.allowance, *(test.allowance for _, test in passing)]
+        scales = [abs(test.model.factor / self._given.factor) for _, test in passing]
+        whole = [test for (_, test), x in zip(passing, scales, strict=True) if x == 1]
+        allowances = [test.allowance for test in (self._test, *whole)]
         finest = np.min(allowances, axis=0)
         least = np.minimum(ALIKE * finest, np.max(allowances, axis=0))
-        heights = [test.log_likelihood(least) - x.price for x, test in passing]
+        heights = [
+            test.log_likelihood(scale * least) - x.price
+            for (x, test), scale in zip(passing, scales, strict=True)
+        ]
         unknown = _UNKNOWN + log_marginal_likelihood(
             losses.values, least, given.mean, given.variance
         )
