@@ -183,6 +183,8 @@ def tallied(frame: Any, columns: Columns) -> Tally:
     """
     nw, needed = import_module("narwhals"), columns.named
     frame = picked(frame, needed)
+    if isinstance(frame, nw.DataFrame):
+        _refuse_truths(nw, frame, needed)
     try:
         counted = frame.group_by(list(needed)).agg(nw.len().alias(_SIZE))
         table = counted.collect() if isinstance(counted, nw.LazyFrame) else counted
@@ -191,7 +193,8 @@ def tallied(frame: Any, columns: Columns) -> Tally:
             _refuse_lists(nw, frame, needed)
         if isinstance(error, NotImplementedError):  # as of float16 in pandas
             why = f"the frame does not group by such columns ({str(error).splitlines()[0]})"
-            raise AdvisedError(f"{why}; make them int64 or float64 first") from None
+            rule = "make numbers int64 or float64, labels text, first"
+            raise AdvisedError(f"{why}; {rule}") from None
         raise
     return Tally(table)
 
@@ -245,6 +248,16 @@ def _refuse_lists(nw: Any, frame: Any, needed: dict[str, str]) -> None:
         cells = Cells(role, name, _values(nw, frame[role]), np.ones(len(frame), np.int64))
         if any(isinstance(value, list | dict | np.ndarray) for value in cells.values.tolist()):
             _labels(cells) if role in ("group", "by") else cells.whole()
+
+
+def _refuse_truths(nw: Any, frame: Any, needed: dict[str, str]) -> None:
+    """Refuse truth values among other objects, which would be grouped with 0 and 1."""
+    for role in _COUNTS:
+        if role in needed and isinstance(frame[role].dtype, nw.Object):
+            values = _values(nw, frame[role])
+            if any(isinstance(value, bool) for value in values.tolist()):
+                good = np.array([x is not None and x == x for x in values.tolist()], np.bool_)
+                Cells(role, needed[role], values[good], np.ones(good.sum(), np.int64)).whole()
 
 
 def unused(name: str, names: Sequence[str]) -> str:

@@ -483,6 +483,13 @@ def test_equal_rows_of_different_types_are_one_entry():
     assert_identical(got, er.Counts(1, 2, 4))
 
 
+@pytest.mark.parametrize("values", [[1, True, 3.0], [True, 2, False], [True, None, 1]])
+def test_truth_values_among_objects_are_no_counts(values):
+    frame = of_pandas({"k": np.array(values, object), "n": [4] * 3})
+    with pytest.raises(ValueError, match=r'column "k" is a truth value in .*add outcome="k"$'):
+        er.Counts.from_frame(frame, successes="k", total_count="n", na="drop")
+
+
 def test_categories_are_labels():
     frame = of_pandas({"k": [1, 0], "n": [2, 2], "ward": ["b", "a"]}).astype({"ward": "category"})
     got = er.Counts.from_frame(frame, successes="k", total_count="n", group="ward")
@@ -578,5 +585,7 @@ def test_refusals_say_what_to_do():
 def test_a_type_that_the_engine_does_not_group_by():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"k": np.array([3, 2], "f2"), "n": [5, 5]})
-    with pytest.raises(ValueError, match=r"does not group by such columns \(float16 .*float64 fir"):
+    with pytest.raises(
+        ValueError, match=r"does not group by such columns \(float16 .*labels text, fir"
+    ):
         er.Counts.from_frame(frame, successes="k", total_count="n")
