@@ -275,14 +275,16 @@ class _Compared:
         if not passing:
             return ()
         given, losses = self._test.distribution, self._losses
-        scales = [abs(test.model.factor / self._given.factor) for _, test in passing]
-        whole = [test for (_, test), x in zip(passing, scales, strict=True) if x == 1]
-        allowances = [test.allowance for test in (self._test, *whole)]
+        less = [  # than the given model allows for what was moved
+            (1 - abs(test.model.factor / self._given.factor)) * losses.moved for _, test in passing
+        ]
+        allowances = [test.allowance + x for (_, test), x in zip(passing, less, strict=True)]
+        allowances.append(self._test.allowance)
         finest = np.min(allowances, axis=0)
         least = np.minimum(ALIKE * finest, np.max(allowances, axis=0))
         heights = [
-            test.log_likelihood(scale * least) - x.price
-            for (x, test), scale in zip(passing, scales, strict=True)
+            test.log_likelihood(np.maximum(least - x, 0.0)) - hypothesis.price
+            for (hypothesis, test), x in zip(passing, less, strict=True)
         ]
         unknown = _UNKNOWN + log_marginal_likelihood(
             losses.values, least, given.mean, given.variance
