@@ -146,8 +146,10 @@ def parse(text: str, known: Mapping[str, object]) -> Expression:
     raise NamesError(f": {whole!r} is not {_GRAMMAR}")
 
 
-def of_each_step(text: str, values: Mapping[str, FloatArray], steps: int) -> str:
+def of_each_step(text: str, values: Mapping[str, FloatArray], steps: int, latents: int = 1) -> str:
     """Take the row of a history for that of each step, where its first axis is so many steps.
+
+    One with a colon is, where only so it has one value, or one for each latent, in a step.
 
     Examples
     --------
@@ -155,6 +157,8 @@ def of_each_step(text: str, values: Mapping[str, FloatArray], steps: int) -> str
     'exp(ab[:,0])'
     >>> of_each_step("ab[0]", {"ab": np.ones((2, 500))}, 500)
     'ab[0]'
+    >>> of_each_step("ab[:,0]", {"ab": np.ones((500, 8, 2))}, 500, latents=8)
+    'ab[:,:,0]'
     """
     try:
         name, rows, *_ = parse(text, values)
@@ -162,8 +166,13 @@ def of_each_step(text: str, values: Mapping[str, FloatArray], steps: int) -> str
         return text
     shape = np.shape(values.get(name, ()))
     whole = len(shape) > len(rows) and steps > 1 and shape[0] in (steps, steps + 1)
-    if not rows or not whole or not all(isinstance(row, int) for row in rows):
+    if not rows or not whole:
         return text
+    if not all(isinstance(row, int) for row in rows):
+        table = np.broadcast_to(0.0, shape)
+        read = table[rows], table[slice(None), *rows]
+        if [x.ndim > 0 and x[0].size in (1, latents) for x in read] != [False, True]:
+            return text
     start, _, index = text.rpartition("[")
     return f"{start}[:,{index}"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special as sc
 
 from elbo_ref._validation.arguments import BoolArray
 from elbo_ref.crosscheck.findings import Finding
@@ -183,14 +184,16 @@ def _felt(argument: Argument) -> BoolArray:
 
 
 def _enters(value: NDArray[Any], arguments: Mapping[str, Argument], owner: str) -> bool:
-    """Tell whether a parameter is the mean or the total of two concentrations that move."""
+    """Tell whether a parameter, as it is or mapped, is the mean or the total of two that move."""
     one, zero = (arguments.get(f"{owner}concentration{i}") for i in "10")
     if one is None or zero is None or not one.changes:
         return False
     total = one.values + zero.values
     at, room = value.reshape(len(value), -1), 16 * np.finfo(total.dtype).eps
-    alike = (x for x in (total, one.values / total) if at.shape[1] in (1, x.shape[1]))
-    return any(np.all(np.abs(x - at) <= room * np.abs(x)) for x in alike)
+    with np.errstate(over="ignore"):
+        mapped = at, np.exp(at), np.logaddexp(0, at), sc.expit(at)
+    alike = [x for x in (total, one.values / total) if at.shape[1] in (1, x.shape[1])]
+    return any(np.all(np.abs(x - y) <= room * np.abs(x)) for x in alike for y in mapped)
 
 
 def _follows(values: NDArray[Any], other: NDArray[Any]) -> bool:

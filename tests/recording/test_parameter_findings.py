@@ -178,6 +178,18 @@ def test_a_quarter_of_the_steps_may_lose_a_gradient(steps, lost, told):
     assert bool(lost_on_the_way(recording(gradients={"a": come}), felt)) == told
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_parameter_whose_function_is_the_mean_or_the_total(dtype):
+    """By exp, softplus or sigmoid in the program, in the precision of the run."""
+    one, zero = (np.linspace(*x, STEPS, dtype=dtype)[:, None] for x in ((0.5, 0.9), (2.0, 1.0)))
+    both = {f"prior.concentration{i}": Argument(x, None, ("m",)) for i, x in ((1, one), (0, zero))}
+    total, mean = one + zero, one / (one + zero)
+    inverses = np.log(total), np.log(np.expm1(total)), np.log(mean / (1 - mean))
+    for value in inverses:
+        assert _enters(value, both, "prior."), value
+        assert not _enters(value + np.asarray(1e-3, dtype), both, "prior.")
+
+
 def test_a_parameter_that_is_the_mean_or_the_total_of_two_that_move():
     """To rounding, however small; with one concentration alone there is neither."""
     one = Argument(np.linspace(1e-4, 3e-4, STEPS)[:, None], None, ("a",))
