@@ -295,6 +295,8 @@ def _verdict(chosen: Candidate, handed: HandedIn, optimizer: Adam | ClippedAdam 
         findings += explained.findings
         reached = _explained(model, explained)
         ruled_out = explained.report.ruled_out
+    if chosen.of_run is not None:
+        findings += [x for x in chosen.of_run.findings if x.status == "mistake"]
     if not {x.name for x in findings if x.status == "mistake"} - {"float32_saturation"}:
         findings += impossible_losses(model, losses)
         if steps == 1:
@@ -330,7 +332,7 @@ def _verdict(chosen: Candidate, handed: HandedIn, optimizer: Adam | ClippedAdam 
         meant = model if explained is None else explained.aligned.model.of_batches(model)
         findings += course_findings(meant, losses, seen, of_maximum[0], mistakes)
     findings += _untested(losses.size, has_losses, paired, steps)
-    names_found = {finding.name for finding in findings}
+    names_found = {name for finding in findings for name in (finding.name, *finding.rivals)}
     return Verdict(
         subject=_subject(reading.what, model.loss, model.counts),
         findings=in_order(findings),

@@ -81,6 +81,15 @@ class Candidate:
         return None if self.aligned is None else explain(self.aligned, self._beside[-1])
 
     @cached_property
+    def of_run(self) -> Explained | None:
+        """What the run's own last loss is, where the evaluations are of all the data."""
+        handed, optimizer, rng = self._beside
+        if not self._evaluated_whole:
+            return None
+        aligned = align(self.reading.model, handed.losses, handed.evaluations[:0], optimizer)
+        return None if aligned is None else explain(aligned, rng)
+
+    @cached_property
     def _test(self) -> ModelTest:
         assert self.aligned is not None
         return ModelTest(self.aligned.model, self.aligned.losses, generator(self._beside[-1]))

@@ -300,6 +300,21 @@ def test_a_run_on_minibatches_may_be_evaluated_on_all_the_data(seed, particles):
 
 
 @pytest.mark.thorough
+def test_a_run_whose_minibatches_are_not_scaled_beside_evaluations_of_all():
+    """The evaluations agree, and the run's own last loss does not."""
+    counts, store, losses, loss = minibatch_run(1)
+    of_all = np.array([loss(np.arange(SIZE)) for _ in range(25)])
+    verdict = er.cross_check(
+        counts, store, names=NAMES, losses=losses * BATCH / SIZE, evaluations=of_all,
+        subsample_size=BATCH, num_particles=1, optimizer=er.Adam(lr=1e-3),
+    )  # fmt: skip
+    (found, *_) = verdict.having("mistake")
+    assert "subsample_unscaled" in (found.name, *found.rivals)
+    assert verdict["evaluations"].status == "agrees"
+    assert not {found.name, *found.rivals} & {*verdict.ruled_out}
+
+
+@pytest.mark.thorough
 def test_negative_control_evaluations_of_neither():
     """Those of all the data with a wrong sign, or of other parameters, are mistakes."""
     counts, store, losses, loss = minibatch_run(1)
