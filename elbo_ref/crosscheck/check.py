@@ -295,8 +295,7 @@ def _verdict(chosen: Candidate, handed: HandedIn, optimizer: Adam | ClippedAdam 
         findings += explained.findings
         reached = _explained(model, explained)
         ruled_out = explained.report.ruled_out
-    if chosen.of_run is not None:
-        findings += [x for x in chosen.of_run.findings if x.status == "mistake"]
+    findings += chosen.of_run
     if not {x.name for x in findings if x.status == "mistake"} - {"float32_saturation"}:
         findings += impossible_losses(model, losses)
         if steps == 1:

@@ -15,6 +15,7 @@ from elbo_ref._validation.arguments import FloatArray, Rng, generator
 from elbo_ref.crosscheck.alignment import AlignedLosses, align
 from elbo_ref.crosscheck.claims import UnknownRoleError
 from elbo_ref.crosscheck.distribution import expected_losses
+from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.crosscheck.fitted_variants import fitted_particles
 from elbo_ref.crosscheck.loss_findings import Explained, explain
 from elbo_ref.crosscheck.model_test import LEVEL, ModelTest
@@ -81,13 +82,14 @@ class Candidate:
         return None if self.aligned is None else explain(self.aligned, self._beside[-1])
 
     @cached_property
-    def of_run(self) -> Explained | None:
-        """What the run's own last loss is, where the evaluations are of all the data."""
+    def of_run(self) -> list[Finding]:
+        """Mistakes of the run's own last loss, where the evaluations are of all the data."""
         handed, optimizer, rng = self._beside
         if not self._evaluated_whole:
-            return None
+            return []
         aligned = align(self.reading.model, handed.losses, handed.evaluations[:0], optimizer)
-        return None if aligned is None else explain(aligned, rng)
+        found = [] if aligned is None else explain(aligned, rng).findings
+        return [x for x in found if x.status == "mistake"]
 
     @cached_property
     def _test(self) -> ModelTest:
