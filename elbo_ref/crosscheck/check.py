@@ -202,8 +202,8 @@ def cross_check(
             return _without_numbers(other, guide, objective, counts)
     given, known_losses = read_parameters(params), _numbers("losses", losses)
     if names is not None:
-        size = known_losses.size, len(counts)
-        names = {role: of_each_step(text, given.values, *size) for role, text in names.items()}
+        sizes = known_losses.size, len(counts)
+        names = {role: of_each_step(text, given.values, *sizes) for role, text in names.items()}
     handed = HandedIn(
         counts,
         given,

@@ -178,13 +178,14 @@ def data_of(
         magnitude = np.zeros(k.shape) if trial else _coarser(recording) * magnitude_of(k, n)
         if site.get("complement"):
             k = n - k
-        place, index = places[site["latent"]], _index(recording, site)
         wide = (steps, k.shape[1])
-        at = np.arange(steps)[:, None], place.offset + np.broadcast_to(index, wide)
+        latents = latents_of(recording, site, places)
+        at = np.arange(steps)[:, None], np.broadcast_to(latents, wide)
         for row, values in zip(total, (k, n, coefficient, magnitude), strict=True):
             np.add.at(row, at, np.broadcast_to(values * mask, wide))
         if repeated:
-            findings.append(_repeated(site, k, n, index, place.size))
+            own, latent = _index(recording, site), places[site["latent"]]
+            findings.append(_repeated(site, k, n, own, latent.size))
         if not site["observed"]:
             beside = any(x["observed"] and x["latent"] == site["latent"] for x in sites)
             findings.append(_drawn_rows(site, beside=beside))
@@ -229,7 +230,7 @@ def _masked_rows(
             continue
         k, n = (x[0] for x in _written(recording, site))
         left = np.broadcast_to(_mask(recording, site)[0] == 0, n.shape) & (n > 0)
-        at = places[site["latent"]].offset + np.broadcast_to(_index(recording, site)[0], n.shape)
+        at = np.broadcast_to(latents_of(recording, site, places)[0], n.shape)
         masked[at[left]] = True
         kept[at[~left & (n > 0)]] = True
         outcomes = n - k if site.get("complement") else k
@@ -293,6 +294,13 @@ def _batch(recording: Recording, size: int) -> tuple[int | None, NDArray[np.int6
         return None, None
     ((plate, rows),) = known
     return int(plates[plate]), rows.astype(np.int64)
+
+
+def latents_of(
+    recording: Recording, site: Mapping[str, Any], places: Mapping[str, Place]
+) -> NDArray[np.int64]:
+    """Return the number among all latents of each row's latent, (1 or T, 1 or rows)."""
+    return places[site["latent"]].offset + _index(recording, site)
 
 
 def _index(recording: Recording, site: Mapping[str, Any]) -> NDArray[np.int64]:

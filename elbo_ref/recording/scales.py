@@ -11,7 +11,7 @@ from elbo_ref._format.numbers import number, some_of
 from elbo_ref._validation.arguments import IntArray
 from elbo_ref.crosscheck.findings import Finding
 from elbo_ref.recording.guide_sites import OutsideError, Sites
-from elbo_ref.recording.rows import Data
+from elbo_ref.recording.rows import Data, latents_of
 
 
 def scales_of(
@@ -76,7 +76,7 @@ def multiplicity_of(
         raise OutsideError("the scales of elements change from step to step")
     for name, place in sites.places.items():
         own[place.offset : place.offset + place.size] = scales.get(f"model.{name}.scale", 1.0)
-    parts = [(f"model.{x['name']}", _latents_of(sites, x)) for x in rows]
+    parts = [(f"model.{x['name']}", latents_of(sites.recording, x, sites.places)) for x in rows]
     for name, place in sites.places.items():
         at = np.arange(place.offset, place.offset + place.size)
         drawn = [x["name"] for x in sites.described("guide") if x["name"].startswith(name)]
@@ -91,12 +91,6 @@ def multiplicity_of(
     if np.any((own != np.floor(own)) | (own < 1)):
         raise OutsideError(f"the elements of {sites.name!r} are weighted by what counts no latents")
     return (None if np.all(own == own[0]) else own.astype(np.int64)), findings
-
-
-def _latents_of(sites: Sites, row: Mapping[str, Any]) -> IntArray:
-    """Return the latent of each of a site's rows, (1 or T, 1 or rows)."""
-    index = sites.recording.observed[f"{row['name']}.index"].astype(np.int64)
-    return sites.places[row["latent"]].offset + index
 
 
 def _unlike(name: str, parts: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> Finding:
